@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Paths are relative, so blanks in them are fine.
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint types clean
+
+demo: .venv/.demo-ready
+	$(PY) -m codeact demo
+
+test: .venv/.dev-ready
+	@sh scripts/sandbox_ready.sh
+	$(PY) -m pytest
+
+lint: .venv/.dev-ready
+	$(PY) -m ruff check .
+
+types: .venv/.dev-ready
+	$(PY) -m mypy --strict src
+
+.venv/.demo-ready: pyproject.toml constraints.txt | $(PY)
+	@echo "installing codeact[demo] into .venv (once) ..."
+	$(PIP) -e '.[demo]'
+	@touch $@
+
+.venv/.dev-ready: pyproject.toml constraints.txt | $(PY)
+	@echo "installing codeact[dev] into .venv (once) ..."
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/.demo-ready
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "codeact needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+		{ rm -rf .venv; echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+clean:
+	rm -rf .venv build dist

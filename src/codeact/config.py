@@ -1,0 +1,244 @@
+"""The recipe: every setting of a run, validated, from YAML plus `key=value` overrides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codeact.errors import InputError
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Strategy = Literal["cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HarvestConfig(_Section):
+    """Records made from documented functions of a source tree (used when `data.source` is `harvest`)."""
+
+    roots: tuple[str, ...] = Field(
+        ("stdlib",), description="source folders; `stdlib` is the running Python's own library"
+    )
+    min_tokens: int = Field(20, ge=1, description="shortest response kept, in Python lexical tokens")
+    max_tokens: int = Field(1500, ge=1, description="longest response kept, in Python lexical tokens")
+
+
+class DataConfig(_Section):
+    source: str = Field("", description="a .jsonl/.json/.parquet file, a Hugging Face data set name, or `harvest`")
+    split: str = Field("train", description="split of a Hugging Face data set")
+    map: dict[str, str] = Field(default_factory=dict, description="field -> column, overriding the detected format")
+    limit: int | None = Field(None, ge=1, description="use a seeded random sample of this many rows (all: null)")
+    harvest: HarvestConfig = HarvestConfig()
+
+
+class CurateConfig(_Section):
+    dedup: bool = Field(True, description="drop exact copies, compared without case, blanks and comments")
+    decontaminate: tuple[Literal["humaneval", "mbpp"], ...] = Field(
+        (), description="benchmarks whose items are dropped from the pool"
+    )
+    ngram: int = Field(
+        13,
+        ge=2,
+        description="word n-gram that counts as an overlap with a benchmark (GPT-3, arXiv 2005.14165, uses 13)",
+    )
+    verify: bool = Field(True, description="drop responses whose Python code does not parse")
+
+
+class EmbedConfig(_Section):
+    model: str = Field(
+        "sentence-transformers/all-mpnet-base-v2",
+        description="sentence-transformers name or folder; `demo` is all-MiniLM-L6-v2",
+    )
+    batch_size: int = Field(64, ge=1)
+    text: Literal["instruction", "both"] = Field(
+        "instruction", description="what is embedded; the paper embeds the instruction"
+    )
+
+
+class ClusterConfig(_Section):
+    k: int = Field(10, ge=1, description="number of K-means clusters (paper: 10)")
+
+
+class ScoreConfig(_Section):
+    variant: Literal["default", "paper"] = "default"
+    batch_tokens: int = Field(0, ge=0, description="tokens in one forward pass; 0: chosen from the device")
+    shard_size: int = Field(128, ge=1, description="records per resumable shard")
+
+
+class SampleConfig(_Section):
+    strategy: Strategy = "cdas"
+    ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
+
+
+class PackConfig(_Section):
+    scope: Literal["batch", "epoch", "none"] = Field("batch", description="`batch` is the paper's Dynamic Pack")
+    overlong: Literal["error", "truncate", "split", "drop"] = "truncate"
+
+
+class TrainConfig(_Section):
+    method: Literal["full", "lora"] = "full"
+    epochs: float = Field(3, gt=0, description="paper: 3")
+    batch_size: int = Field(16, ge=1, description="records per forward pass, before packing")
+    grad_accum: int = Field(1, ge=1)
+    learning_rate: float = Field(5e-5, gt=0, description="paper: 5e-5")
+    warmup_steps: int = Field(15, ge=0, description="paper: 15")
+    weight_decay: float = Field(0.0, ge=0)
+    scheduler: str = "cosine"
+    max_grad_norm: float = Field(1.0, gt=0)
+    train_on_prompt: bool = Field(False, description="also learn the instruction tokens")
+    gradient_checkpointing: bool = False
+    save_steps: int = Field(0, ge=0, description="checkpoint every so many optimizer steps; 0: once an epoch")
+    lora_r: int = Field(16, ge=1)
+    lora_alpha: int = Field(32, ge=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class EvaluateConfig(_Section):
+    enabled: bool = True
+    tasks: tuple[str, ...] = ("humaneval",)
+    bits_per_byte: bool = Field(True, description="also measure bits per byte of the reference solutions")
+    generate_limit: int | None = Field(
+        None, ge=0, description="generate for this many tasks, evenly spaced by number (all: null)"
+    )
+    max_new_tokens: int = Field(512, ge=1)
+    batch_size: int = Field(32, ge=1)
+    prompting: Literal["base", "instruct"] = "base"
+    unsafe_no_sandbox: bool = Field(False, description="run generated code without isolation; recorded in the results")
+
+
+class ModelConfig(_Section):
+    name: str = Field("", description="hub name, local folder, GGUF file, or `demo` (SmolLM2-135M-Instruct)")
+    revision: str | None = None
+    dtype: Dtype = "auto"
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:0, mps")
+    max_length: int = Field(2048, ge=8, description="tokens; longer responses are truncated with a status")
+    template: str = Field("auto", description="auto, question, alpaca, chat, or a jinja file")
+
+
+class Recipe(_Section):
+    """A whole run. Each section is the configuration of one stage."""
+
+    run_dir: str = Field("runs/default", description="where the tables, the model and the report go")
+    seed: int = 0
+    backend: Literal["local", "ray"] = Field("local", description="where embedding and scoring run")
+    workers: int = Field(0, ge=0, description="Ray actors; 0: one per GPU of the cluster")
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    curate: CurateConfig = CurateConfig()
+    embed: EmbedConfig = EmbedConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    score: ScoreConfig = ScoreConfig()
+    sample: SampleConfig = SampleConfig()
+    pack: PackConfig = PackConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def load_recipe(
+    path: str | Path | None = None, overrides: Iterable[str] = (), extra: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a YAML recipe, then apply `extra` (dotted key -> value) and `key=value` overrides, in this order.
+
+    Raises:
+        InputError: no such file, broken YAML, an unknown key (the nearest valid one is named) or a value out of range.
+    """
+    where = str(path) if path is not None else "the recipe"
+    tree = _read_yaml(Path(path)) if path is not None else {}
+    for key, value in (extra or {}).items():
+        _set(tree, key, value)
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign or not key:
+            raise InputError(f"override {override!r} is not of the form key=value, for example sample.ratio=0.3")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"override {override!r}: the value is not valid YAML: {_one_line(error)}") from error
+        _set(tree, key, value)
+    return validate(tree, where)
+
+
+def validate(tree: Mapping[str, Any], where: str = "the recipe") -> Recipe:
+    """Build a `Recipe` from nested dictionaries; every problem is one line.
+
+    Raises:
+        InputError: as `load_recipe`.
+    """
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{where}: " + "; ".join(_explain(item) for item in error.errors()[:3])) from error
+
+
+def known_keys() -> list[str]:
+    """Every dotted key that a recipe may hold."""
+    return list(_walk(Recipe, ""))
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        yield prefix + name
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _walk(info.annotation, f"{prefix}{name}.")
+
+
+def _explain(item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        near = nearest(key, known_keys())
+        return f"unknown key {key!r}" + (
+            f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}"
+        )
+    return f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name closest to a misspelt one, or None when nothing is close. Compares last parts too (`ratio`)."""
+    options = list(valid)
+    last = {option.rpartition(".")[2]: option for option in reversed(options)}
+    found = [last[name]] if name in last else difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    if found:
+        return found[0]
+    tail = difflib.get_close_matches(name.rpartition(".")[2], list(last), n=1, cutoff=0.6)
+    return last[tail[0]] if tail else None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"recipe {path} does not exist; recipes shipped with the project are in recipes/") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {path} cannot be read: {_one_line(error)}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"recipe {path} is not valid YAML: {_one_line(error)}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise InputError(f"recipe {path} holds {type(tree).__name__} at the top; a recipe is a mapping of sections")
+    return tree
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    here = tree
+    for part in parents:
+        child = here.setdefault(part, {})
+        if not isinstance(child, dict):
+            raise InputError(f"override {key!r}: {part!r} is not a section")
+        here = child
+    here[last] = value
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+STRATEGIES: tuple[str, ...] = get_args(Strategy)

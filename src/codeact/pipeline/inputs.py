@@ -1,0 +1,121 @@
+"""What a run starts from: the data and the model, read late and only once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from codeact import __version__, models, storage
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.pipeline.store import digest, file_digest
+from codeact.storage import Source
+
+HARVEST = "harvest"
+
+
+class Inputs:
+    """The data source and the model of a recipe.
+
+    Args:
+        recipe: names both.
+        source: rows already in memory (the Python interface); else `recipe.data.source` is read.
+        quiet: no progress bars.
+    """
+
+    def __init__(self, recipe: Recipe, source: Source | None = None, quiet: bool = False) -> None:
+        self.recipe, self.given, self.quiet = recipe, source, quiet
+
+    def identity(self) -> Mapping[str, Any]:
+        """What decides the rows, without keeping them: a hash of the file, of the rows in memory, or of the harvested trees."""
+        data = self.recipe.data
+        if self.given is not None:
+            return {"rows": digest(list(self.given.rows))}
+        if not data.source:
+            raise InputError(
+                "no data is named; give a .jsonl, .json or .parquet file, a Hugging Face data set name, or `harvest`"
+            )
+        if data.source == HARVEST:
+            from codeact import harvest
+
+            return {
+                "harvest": data.harvest.model_dump(),
+                "trees": [harvest.tree_identity(root) for root in data.harvest.roots],
+            }
+        path = Path(data.source)
+        return {"file": file_digest(path)} if path.exists() else {"dataset": data.source, "split": data.split}
+
+    @cached_property
+    def source(self) -> Source:
+        """The rows."""
+        data = self.recipe.data
+        if self.given is not None:
+            return self.given
+        if data.source == HARVEST:
+            from codeact import harvest
+
+            found = harvest.harvest(
+                data.harvest.roots,
+                min_tokens=data.harvest.min_tokens,
+                max_tokens=data.harvest.max_tokens,
+                quiet=self.quiet,
+            )
+            return Source("the harvest", harvest.to_rows(found.records))
+        return storage.read_rows(data.source, data.split)
+
+    @cached_property
+    def _model(self) -> dict[str, Any]:
+        m = self.recipe.model
+        device = models.choose_device(m.device)
+        dtype = str(models.choose_dtype(m.dtype, device)).removeprefix("torch.")
+        template = file_digest(Path(m.template)) if Path(m.template).is_file() else m.template
+        identity = models.model_identity(m.name, m.revision)
+        return {
+            "identity": identity,
+            "dtype": dtype,
+            "device": device.type,
+            "max_length": m.max_length,
+            "template": template,
+        }
+
+    def model(self) -> Mapping[str, Any]:
+        """What decides the model's numbers: weights and tokenizer, dtype, device type, context and template."""
+        return self._model
+
+
+def versions(device: str | None = None) -> dict[str, Any]:
+    """The versions of everything that matters to the figures, and the machine."""
+    import os
+    import platform
+    from importlib import metadata
+
+    found: dict[str, Any] = {"codeact": __version__, "python": platform.python_version()}
+    for package in (
+        "torch",
+        "transformers",
+        "accelerate",
+        "peft",
+        "sentence-transformers",
+        "scikit-learn",
+        "numpy",
+        "pyarrow",
+        "plotly",
+    ):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return {**found, "platform": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count(), "device": device}
+
+
+def _cpu_name() -> str:
+    import platform
+
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,51 @@
+"""The way of the data, from records to the results that the report shows. Read it from top to bottom.
+
+records -> curate -> embed -> cluster -> score -> sample -> (pack) train -> evaluate -> report
+"""
+
+from __future__ import annotations
+
+from codeact.config import Recipe
+from codeact.pipeline import proof, selection
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.stage import Stage
+from codeact.sample import NEEDS
+
+LOADING = ("codeact.models", "codeact.prompts", "codeact.packing")
+TABLE_OF = {"ifd": "score", "response_tokens": "score", "cluster": "cluster"}
+
+
+def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
+    """Every stage of a run, in order: its name, what it needs, what decides its result, and the function that does it."""
+    r, seed = recipe, recipe.seed
+    chosen_by = tuple(dict.fromkeys(TABLE_OF[column] for column in NEEDS[r.sample.strategy]))
+    return [
+        # Rows of any known format become records; rows that cannot are kept in rejected.parquet with the reason.
+        Stage("records", (), lambda: {"data": inputs.identity(), "limit": r.data.limit, "map": r.data.map, "seed": seed},
+              ("codeact.records", "codeact.harvest"), lambda s: selection.load_records(s, inputs, r, seed), ("rejected.parquet",)),
+        # Broken, duplicate and benchmark-contaminated records leave the pool.
+        Stage("curate", ("records",), lambda: r.curate.model_dump(),
+              ("codeact.curate",), lambda s: selection.curate(s, r.curate)),
+        # Diversity: embed the instructions, group them with K-means.
+        Stage("embed", ("curate",), lambda: {**r.embed.model_dump(exclude={"batch_size"})},
+              ("codeact.embed",), lambda s: selection.embed(s, r, inputs)),
+        Stage("cluster", ("embed",), lambda: {**r.cluster.model_dump(), "seed": seed},
+              ("codeact.cluster",), lambda s: selection.cluster(s, r.cluster, seed)),
+        # Complexity: the model itself says how much the instruction helps with the response (IFD).
+        Stage("score", ("curate",), lambda: {"model": inputs.model(), **r.score.model_dump(include={"variant", "shard_size"})},
+              ("codeact.score", *LOADING), lambda s: selection.score(s, r, inputs)),
+        # CDAS: the hardest part of every cluster, the budget met exactly.
+        Stage("sample", ("curate", *chosen_by), lambda: {**r.sample.model_dump(), "seed": seed},
+              ("codeact.sample",), lambda s: selection.sample(s, r.sample, seed, chosen_by)),
+        # What padding would cost on the chosen records, and what Dynamic Pack leaves of it.
+        Stage("pack", ("sample",), lambda: {"model": inputs.model(), "batch_size": r.train.batch_size, "seed": seed},
+              (*LOADING, "codeact.train.metrics"), lambda s: proof.pack(s, r, inputs), ("pack.json",)),
+        # Fine-tune on the chosen records.
+        Stage("train", ("sample",), lambda: {"model": inputs.model(), **r.train.model_dump(), "pack": r.pack.model_dump(), "seed": seed},
+              ("codeact.train", *LOADING), lambda s: proof.train(s, r, inputs), ("train",)),
+        # The proof: the model before and after, on the same tasks.
+        Stage("evaluate_base", (), lambda: {"model": inputs.model(), **r.evaluate.model_dump(), "seed": seed},
+              ("codeact.evaluate", "codeact.sandbox", *LOADING), lambda s: proof.evaluate(s, r, inputs, tuned=False), ("evaluate/base",)),
+        Stage("evaluate_tuned", ("train",), lambda: {**r.evaluate.model_dump(), "seed": seed},
+              ("codeact.evaluate", "codeact.sandbox", *LOADING), lambda s: proof.evaluate(s, r, inputs, tuned=True), ("evaluate/tuned",)),
+    ]  # fmt: skip

@@ -1,0 +1,88 @@
+"""Runs a plan in a run directory: reuses what is complete, redoes what changed, writes the ledger and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from codeact import storage
+from codeact.config import Recipe
+from codeact.pipeline.inputs import Inputs, versions
+from codeact.pipeline.ledger import write_ledger
+from codeact.pipeline.plan import plan
+from codeact.pipeline.stage import needed_for
+from codeact.pipeline.store import Store, now
+from codeact.storage import Source
+
+Say = Callable[[str], None]
+
+
+def run(
+    recipe: Recipe,
+    targets: Iterable[str] | None = None,
+    source: Source | None = None,
+    *,
+    say: Say | None = None,
+    quiet: bool = False,
+) -> Store:
+    """Run the stages that `targets` need (default: all) and return the run's store.
+
+    Args:
+        recipe: the whole configuration; `recipe.run_dir` is created.
+        targets: stage names of the plan.
+        source: rows in memory instead of `recipe.data.source`.
+        say: receives one line per stage.
+        quiet: no progress bars.
+
+    Raises:
+        InputError: bad input, configuration or output folder.
+        CodeactError: a stage failed; finished work is kept.
+    """
+    store = Store(Path(recipe.run_dir))
+    inputs = Inputs(recipe, source, quiet)
+    stages = plan(recipe, inputs)
+    skipped = set() if recipe.evaluate.enabled else {"evaluate_base", "evaluate_tuned"}
+    chosen = needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
+    tell = say or (lambda line: None)
+    done: dict[str, str] = {}
+    if source is None:
+        inputs.identity()
+    with store.lock():
+        storage.write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        for stage in chosen:
+            config = stage.config()
+            done[stage.name] = fingerprint = stage.fingerprint(config, done)
+            if store.is_done(stage.name, fingerprint):
+                tell(f"{stage.name}: done before, kept")
+                continue
+            started = now()
+            store.begin(stage.name, fingerprint, (f"{stage.name}.parquet", *stage.outputs))
+            summary = stage.work(store)
+            marker: dict[str, Any] = {
+                "stage": stage.name, "fingerprint": fingerprint, "config": config,
+                "inputs": {name: done[name] for name in stage.needs}, "seconds": round(now() - started, 2), "summary": summary,
+            }  # fmt: skip
+            store.finish(stage.name, marker)
+            tell(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
+        device = inputs.model()["device"] if "score" in done or "train" in done else None
+        storage.write_json(store.path("versions.json"), versions(device))
+        write_ledger(store, set(done))
+    return store
+
+
+def brief(summary: Any) -> str:
+    """A stage's figures on one line."""
+    if not isinstance(summary, dict):
+        return str(summary)
+    return ", ".join(f"{key} {_short(value)}" for key, value in summary.items() if value not in ({}, [], None))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return "(" + brief(value) + ")"
+    return str(value)

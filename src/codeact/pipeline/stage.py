@@ -1,0 +1,54 @@
+"""What a stage is, and the rule that decides whether it has to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codeact.pipeline.store import Store, code_digest, digest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline.
+
+    Attributes:
+        name: also the name of its table, `<name>.parquet`, where it writes one.
+        needs: stages whose results it reads.
+        config: everything else that decides its result; called when the stage's turn comes, for it may fetch a model.
+        code: modules whose source is part of the fingerprint.
+        work: does the work and returns a few figures for the marker.
+        outputs: what it writes besides its table; removed before it runs anew.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    config: Callable[[], Mapping[str, Any]]
+    code: tuple[str, ...]
+    work: Callable[[Store], Mapping[str, Any]]
+    outputs: tuple[str, ...] = ()
+
+    def fingerprint(self, config: Mapping[str, Any], done: Mapping[str, str]) -> str:
+        """Hash of the configuration, the fingerprints of the stages it needs, and the code."""
+        return digest(
+            {
+                "stage": self.name,
+                "config": config,
+                "inputs": {n: done[n] for n in self.needs},
+                "code": code_digest(self.code),
+            }
+        )
+
+
+def needed_for(stages: Sequence[Stage], targets: Iterable[str]) -> list[Stage]:
+    """The stages that the targets need, directly or not, in the order of the plan."""
+    by_name = {stage.name: stage for stage in stages}
+    wanted: set[str] = set()
+    open_ = list(targets)
+    while open_:
+        name = open_.pop()
+        if name not in wanted:
+            wanted.add(name)
+            open_ += by_name[name].needs
+    return [stage for stage in stages if stage.name in wanted]

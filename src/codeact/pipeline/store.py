@@ -1,0 +1,130 @@
+"""One run directory: a table per stage, a marker that says the stage is complete, and what it was made from."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.errors import InputError
+
+
+@dataclass(frozen=True)
+class Store:
+    """Paths and markers of one run directory."""
+
+    root: Path
+
+    def path(self, name: str) -> Path:
+        """A file or folder of the run."""
+        return self.root / name
+
+    def table(self, stage: str) -> Any:
+        """The Parquet table that a stage wrote."""
+        return storage.read_parquet(self.path(f"{stage}.parquet"))
+
+    def write_table(self, stage: str, table: Any) -> None:
+        """Write a stage's table atomically; the stage counts as done only when its marker is written."""
+        storage.write_parquet(table, self.path(f"{stage}.parquet"))
+
+    def marker(self, stage: str) -> dict[str, Any] | None:
+        """The completion marker of a stage, or None when it is not complete."""
+        path = self._marker_path(stage)
+        return storage.read_json(path) if path.exists() else None
+
+    def is_done(self, stage: str, fingerprint: str) -> bool:
+        """Whether the stage is complete and was made from exactly this configuration, these inputs and this code."""
+        marker = self.marker(stage)
+        return marker is not None and marker["fingerprint"] == fingerprint
+
+    def begin(self, stage: str, fingerprint: str, outputs: Sequence[str]) -> None:
+        """Start or continue a stage: what an earlier attempt with another fingerprint left is removed."""
+        started = self.path("markers") / f"{stage}.started"
+        same = started.exists() and started.read_text(encoding="utf-8") == fingerprint
+        self._marker_path(stage).unlink(missing_ok=True)
+        if not same:
+            for name in (*outputs, f"shards/{stage}"):
+                remove(self.path(name))
+            storage.write_text(started, fingerprint)
+
+    def finish(self, stage: str, marker: Mapping[str, Any]) -> None:
+        """Write the completion marker: the last thing that a stage does."""
+        storage.write_json(
+            self._marker_path(stage), {**marker, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        )
+        (self.path("markers") / f"{stage}.started").unlink(missing_ok=True)
+        remove(self.path(f"shards/{stage}"))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second process out of the same run directory.
+
+        Raises:
+            InputError: another process is working in it, or it cannot be written.
+        """
+        storage.make_folder(self.root)
+        with (self.root / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"run directory {self.root}: another codeact process is working in it; wait for it or choose another run_dir"
+                ) from error
+            yield
+
+    def _marker_path(self, stage: str) -> Path:
+        return self.path("markers") / f"{stage}.json"
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def digest(value: Any) -> str:
+    """16 hex digits of SHA-256 over the canonical JSON of `value`."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, or of the names, sizes and contents of a folder's files."""
+    total = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        total.update(f"{file.relative_to(path)}:{file.stat().st_size}\n".encode())
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()[:32]
+
+
+@lru_cache(maxsize=64)
+def code_digest(modules: tuple[str, ...]) -> str:
+    """Hash of the source of these modules and packages: a stage whose code changed is run again."""
+    total = hashlib.sha256()
+    for name in modules:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise LookupError(f"module {name} has no source")
+        origin = Path(spec.origin)
+        for file in sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]:
+            total.update(file.name.encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def now() -> float:
+    """Seconds of a clock that only goes forward."""
+    return time.monotonic()

@@ -1,0 +1,68 @@
+"""Records to Arrow tables and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from codeact.records import Message, Record, Rejected
+
+
+def records_table(records: Sequence[Record]) -> Any:
+    """`id, row, messages, meta` (meta as JSON text)."""
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    return pa.table(
+        {
+            "id": pa.array([r.id for r in records], pa.string()),
+            "row": pa.array([int(r.meta["row"]) for r in records], pa.int64()),
+            "messages": pa.array(
+                [[{"role": m.role, "content": m.content} for m in r.messages] for r in records], pa.list_(message)
+            ),
+            "meta": pa.array([json.dumps(dict(r.meta), default=str) for r in records], pa.string()),
+        }
+    )
+
+
+def records_from(table: Any) -> list[Record]:
+    """The records of a table written by `records_table`."""
+    return [
+        Record(row["id"], tuple(Message(m["role"], m["content"]) for m in row["messages"]), json.loads(row["meta"]))
+        for row in table.to_pylist()
+    ]
+
+
+def rejected_table(rejected: Sequence[Rejected]) -> Any:
+    """`id, row, reason, detail`."""
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            "id": pa.array([r.id for r in rejected], pa.string()),
+            "row": pa.array([r.row for r in rejected], pa.int64()),
+            "reason": pa.array([r.reason for r in rejected], pa.string()),
+            "detail": pa.array([r.detail for r in rejected], pa.string()),
+        }
+    )
+
+
+def keep(table: Any, ids: Iterable[str]) -> Any:
+    """The rows whose id is among `ids`, in the table's own order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return table.filter(pc.is_in(table["id"], value_set=pa.array(sorted(ids), pa.string())))
+
+
+def by_id(table: Any, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """id -> the named columns of its row."""
+    rows: list[Mapping[str, Any]] = table.select(["id", *columns]).to_pylist()
+    return {row["id"]: {c: row[c] for c in columns} for row in rows}
+
+
+def seeded_subset(ids: Sequence[str], limit: int, seed: int) -> set[str]:
+    """`limit` ids drawn at random under a seed; the draw does not depend on the order of the ids."""
+    return set(sorted(ids, key=lambda i: hashlib.sha256(f"{seed}:{i}".encode()).digest())[:limit])

@@ -1,0 +1,101 @@
+"""Progress for long work: a bar with ETA on a terminal, one plain line now and then in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+PLAIN_INTERVAL_S = 10.0
+
+
+class Progress(Protocol):
+    """What a long loop reports to."""
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        """Say that `amount` more units are done; `note` is shown beside the bar."""
+
+
+class _Silent:
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        return None
+
+
+class _Plain:
+    def __init__(self, label: str, total: float, unit: str, done: float) -> None:
+        self.label, self.total, self.unit, self.done = label, total, unit, done
+        self.first, self.started = done, time.monotonic()
+        self.last = self.started
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        self.done += amount
+        now = time.monotonic()
+        if now - self.last >= PLAIN_INTERVAL_S and self.done < self.total:
+            self.last = now
+            self.line(note)
+
+    def line(self, note: str = "") -> None:
+        spent = time.monotonic() - self.started
+        rate = (self.done - self.first) / spent if spent > 0 else 0.0
+        left = f", ETA {format_seconds((self.total - self.done) / rate)}" if rate > 0 and self.done < self.total else ""
+        tail = f", {note}" if note else ""
+        print(
+            f"{self.label}: {self.done:,.0f}/{self.total:,.0f} {self.unit} ({rate:,.1f} {self.unit}/s{left}{tail})",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+SILENT: Progress = _Silent()
+
+
+def format_seconds(seconds: float) -> str:
+    """`75` -> `1:15`, `3700` -> `1:01:40`."""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def track(
+    label: str, total: float, unit: str = "records", done: float = 0.0, quiet: bool = False
+) -> Iterator[Progress]:
+    """Show progress of `total` units on stderr while the block runs; `done` units were finished before (a resumed stage)."""
+    if quiet:
+        yield SILENT
+        return
+    if sys.stderr.isatty():
+        with _rich_bar(label, total, unit, done) as bar:
+            yield bar
+        return
+    plain = _Plain(label, total, unit, done)
+    yield plain
+    plain.line()
+
+
+@contextmanager
+def _rich_bar(label: str, total: float, unit: str, done: float) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with RichProgress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(label, total=total, completed=int(done), note="")
+
+        class _Bar:
+            def advance(self, amount: float = 1.0, note: str = "") -> None:
+                shown.update(task, advance=amount, **({"note": note} if note else {}))
+
+        yield _Bar()

@@ -1,0 +1,87 @@
+"""Tiny real objects: a random 2-layer model with a BPE tokenizer trained here, a random 2-layer sentence embedder, a small pool."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+VERBS = ("add", "sort", "reverse", "count", "merge", "filter", "parse", "join")
+NOUNS = ("numbers", "words", "rows", "files", "users", "prices")
+
+
+def pool_rows(count: int) -> list[dict[str, str]]:
+    """Instruction/output rows with code of very different lengths; every response parses."""
+    rows = []
+    for n in range(count):
+        verb, noun = VERBS[n % len(VERBS)], NOUNS[n // len(VERBS) % len(NOUNS)]
+        body = "".join(f"    step_{k} = [{verb}_{k}(x) for x in {noun}]\n" for k in range(1 + n * 7 % 11))
+        text = f"def {verb}_{noun}_{n}({noun}):\n{body}    return {noun}\n"
+        rows.append({"instruction": f"Write a Python function that can {verb} {noun}, version {n}.", "output": text})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer Llama with its byte-level BPE tokenizer, as `save_pretrained` writes them."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    texts = [f"Question:\n{r['instruction']}\n\nAnswer:\n{r['output']}" for r in pool_rows(64)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    raw.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<|end|>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, eos_token_id=0, bos_token_id=None, pad_token_id=0,
+        initializer_range=0.2,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_embedder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random 2-layer BERT as a sentence-transformers folder."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-embedder")
+    letters = [chr(c) for c in range(97, 123)] + [str(d) for d in range(10)]
+    words = [*VERBS, *NOUNS, "write", "a", "python", "function", "that", "can", "version"]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *dict.fromkeys([*words, *letters])]
+    vocabulary += [f"##{letter}" for letter in letters]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=128
+    )  # fmt: skip
+    plain = folder / "bert"
+    BertModel(config).save_pretrained(plain)
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(plain)
+    SentenceTransformer(str(plain), device="cpu").save(str(folder / "model"))
+    return folder / "model"
+
+
+@pytest.fixture
+def pool_file(tmp_path: Path) -> Path:
+    """48 records as JSONL with an extra field."""
+    file = tmp_path / "pool.jsonl"
+    rows = [{**row, "source": f"s{n}"} for n, row in enumerate(pool_rows(48))]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file

@@ -1,0 +1,80 @@
+"""The recipe refuses what it does not know and names the nearest valid key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codeact.config import known_keys, load_recipe
+from codeact.errors import InputError
+
+
+def write(path: Path, text: str) -> Path:
+    file = path / "recipe.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_file_then_overrides(tmp_path: Path) -> None:
+    file = write(tmp_path, "sample: {ratio: 0.5}\nseed: 3\n")
+    recipe = load_recipe(file, ["sample.ratio=0.3", "evaluate.tasks=[humaneval]", "data.map.instruction=q"])
+    assert recipe.sample.ratio == 0.3
+    assert recipe.seed == 3
+    assert recipe.evaluate.tasks == ("humaneval",)
+    assert recipe.data.map == {"instruction": "q"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sample.ration=0.3", "unknown key 'sample.ration'; did you mean 'sample.ratio'?"),
+        ("sampel.ratio=0.3", "unknown key 'sampel'; did you mean 'sample'?"),
+        ("ratio=0.3", "did you mean 'sample.ratio'?"),
+        ("sample.ratio=0", "sample.ratio = 0"),
+        ("sample.ratio=1.5", "sample.ratio = 1.5"),
+        ("sample.ratio=lots", "sample.ratio = 'lots'"),
+        ("sample.ratio=.nan", "sample.ratio = nan"),
+        ("cluster.k=0", "cluster.k = 0"),
+        ("sample.strategy=best", "sample.strategy"),
+        ("seed", "key=value"),
+        ("seed=[1", "not valid YAML"),
+        ("seed.x=1", "seed"),
+    ],
+)
+def test_one_clear_line(override: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_recipe(None, [override])
+    line = str(caught.value)
+    assert "\n" not in line
+    assert message in line
+
+
+@pytest.mark.parametrize("text", ["sample: [", "- a\n- b\n", "sample: {ratio: 2}", "nope: 1"])
+def test_broken_files(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_recipe(write(tmp_path, text))
+    assert "recipe.yaml" in str(caught.value)
+
+
+def test_missing_file() -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        load_recipe("nowhere.yaml")
+
+
+def test_every_shipped_recipe_is_valid() -> None:
+    folder = Path(__file__).parents[2] / "recipes"
+    files = sorted(folder.glob("*.yaml"))
+    assert files
+    for file in files:
+        load_recipe(file)
+
+
+def test_every_key_of_the_paper_is_the_default() -> None:
+    recipe = load_recipe()
+    assert (recipe.cluster.k, recipe.sample.ratio, recipe.embed.model) == (
+        10,
+        0.4,
+        "sentence-transformers/all-mpnet-base-v2",
+    )
+    assert "sample.ratio" in known_keys()

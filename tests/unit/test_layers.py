@@ -1,0 +1,89 @@
+"""Imports point down only: the layers of the architecture, read from the source by its syntax."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "src" / "codeact"
+
+LAYERS = {
+    0: ("errors", "progress", "records", "config", "storage", "prompts", "models", "sandbox", "packing"),
+    1: ("harvest", "curate", "embed", "cluster", "score", "sample"),
+    2: ("train", "evaluate"),
+    3: ("backends", "pipeline"),
+    4: ("report", "api", "cli", "__init__", "__main__"),
+}
+LAYER = {part: level for level, parts in LAYERS.items() for part in parts}
+NO_TORCH = ("packing/plan.py", "sample.py", "cluster.py")
+
+
+def part_of(file: Path) -> str:
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_imports_point_down(file: Path) -> None:
+    part = part_of(file)
+    assert part in LAYER, f"{part} has no layer"
+    for name in imported(file):
+        if not name.startswith("codeact."):
+            continue
+        other = name.split(".")[1]
+        if other not in LAYER or other == part:
+            continue
+        if LAYER[part] == 1:
+            assert LAYER[other] == 0, f"{part} (layer 1) imports its sibling {other}"
+        assert LAYER[other] <= LAYER[part], f"{part} (layer {LAYER[part]}) imports {other} (layer {LAYER[other]})"
+
+
+def test_the_lowest_layer_has_no_cycles() -> None:
+    edges = {part: set() for part in LAYERS[0]}
+    for file in FILES:
+        if (part := part_of(file)) in edges:
+            edges[part] |= {n.split(".")[1] for n in imported(file) if n.startswith("codeact.")} & (set(edges) - {part})
+    while edges:
+        free = [part for part, needs in edges.items() if not needs & set(edges)]
+        assert free, f"import cycle among {sorted(edges)}"
+        for part in free:
+            del edges[part]
+
+
+@pytest.mark.parametrize("name", NO_TORCH)
+def test_pure_modules_never_import_torch(name: str) -> None:
+    assert not [n for n in imported(ROOT / name) if n.split(".")[0] in ("torch", "transformers")]
+
+
+def test_only_one_module_imports_ray() -> None:
+    text = [
+        f for f in FILES if '"ray"' in f.read_text(encoding="utf-8") and "require(" in f.read_text(encoding="utf-8")
+    ]
+    users = [f for f in FILES if any(n.split(".")[0] == "ray" for n in imported(f))] + text
+    assert {f.name for f in users} <= {"ray_data.py"}
+
+
+@pytest.mark.parametrize(
+    "statement", ["import codeact", "import codeact.cli", "import codeact.api", "import codeact.packing"]
+)
+def test_heavy_libraries_are_imported_late(statement: str) -> None:
+    heavy = "torch transformers sklearn sentence_transformers plotly pyarrow ray peft accelerate"
+    code = f"{statement}\nimport sys\nprint([m for m in {heavy!r}.split() if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,150 @@
+"""Templates and token boundaries, with real tokenizers trained in the test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from codeact.errors import InputError
+from codeact.prompts import encode, encode_text, load_template, prompt_text, render
+from codeact.records import Message
+
+TEXTS = [
+    "Question:\nWrite a function.\n\nAnswer:\ndef add(a, b):\n    return a + b\n",
+    "hello hello world é 日本 naïve",
+] * 20
+CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+TRIMMING = CHATML.replace("m.content", "m.content | trim")
+REWRITING = CHATML.replace("m.content", "m.content | upper")
+
+
+def byte_level(trim: bool, bos: bool) -> PreTrainedTokenizerFast:
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    special = ["<s>", "<|im_end|>", "<|im_start|>"]
+    raw.train_from_iterator(
+        TEXTS,
+        trainers.BpeTrainer(
+            vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        ),
+    )
+    raw.post_processor = (
+        processors.TemplateProcessing("<s> $A", None, [("<s>", 0)]) if bos else processors.ByteLevel(trim_offsets=trim)
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        bos_token="<s>" if bos else None,
+        eos_token="<|im_end|>",
+        additional_special_tokens=["<|im_start|>"],
+    )
+
+
+def metaspace() -> PreTrainedTokenizerFast:
+    raw = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    raw.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    raw.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=300, special_tokens=["<unk>", "<s>", "</s>"]))
+    raw.post_processor = processors.TemplateProcessing("<s> $A", None, [("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+TOKENIZERS = {
+    "byte level": lambda: byte_level(trim=False, bos=False),
+    "byte level, trimmed offsets": lambda: byte_level(trim=True, bos=False),
+    "byte level, BOS": lambda: byte_level(trim=False, bos=True),
+    "metaspace, BOS": metaspace,
+}
+TALK = (
+    Message("user", "Write a function. hello"),
+    Message("assistant", "  def add(a, b):\n    return a + b\n"),
+    Message("user", "again"),
+    Message("assistant", "hello"),
+)
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("name", ["question", "alpaca"])
+def test_response_tokens_decode_to_the_response(kind: str, name: str) -> None:
+    tokenizer = TOKENIZERS[kind]()
+    template = load_template(name, tokenizer)
+    coded = encode(TALK, template, tokenizer)
+    answers = [m.content for m in TALK if m.role == "assistant"]
+    for turn, answer in zip(coded.turns, answers, strict=True):
+        assert tokenizer.decode(coded.input_ids[turn.start : turn.end]).strip() == answer.strip()
+        assert coded.input_ids[turn.end : turn.stop] == [tokenizer.eos_token_id]
+    if tokenizer.bos_token_id is not None:
+        assert coded.input_ids.count(tokenizer.bos_token_id) == 1
+        assert coded.input_ids[0] == tokenizer.bos_token_id
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TOKENIZERS if kind.startswith("byte level")])
+def test_a_token_belongs_to_the_response_only_if_it_starts_in_it(kind: str, tmp_path: Path) -> None:
+    """The template's blank and the response's first word can merge to one token, which then starts in the prompt."""
+    tokenizer = TOKENIZERS[kind]()
+    (tmp_path / "t.jinja").write_text(
+        "{% for m in messages %}{{ m.content }}{% if not loop.last %} {% endif %}{% endfor %}", encoding="utf-8"
+    )
+    template = load_template(str(tmp_path / "t.jinja"), tokenizer)
+    coded = encode((Message("user", "hello"), Message("assistant", "hello world")), template, tokenizer)
+    (turn,) = coded.turns
+    assert turn.start == tokenizer.convert_ids_to_tokens(coded.input_ids).index("Ġhello") + 1
+
+
+@pytest.mark.parametrize("text", ["日本 naïve é", "a\tb\r\nc", "x" * 500])
+def test_unusual_text_keeps_its_span(text: str) -> None:
+    tokenizer = byte_level(trim=True, bos=False)
+    template = load_template("question", tokenizer)
+    coded = encode((Message("user", "hello"), Message("assistant", text)), template, tokenizer)
+    (turn,) = coded.turns
+    assert tokenizer.decode(coded.input_ids[turn.start : turn.end], clean_up_tokenization_spaces=False) == text
+
+
+def test_chat_template_and_trimming_template() -> None:
+    tokenizer = byte_level(trim=False, bos=False)
+    for source, expected in ((CHATML, TALK[1].content), (TRIMMING, TALK[1].content.strip())):
+        tokenizer.chat_template = source
+        text, spans = render(TALK, load_template("auto", tokenizer), tokenizer)
+        assert text[slice(*spans[0])] == expected
+        assert text[slice(*spans[1])] == "hello"
+
+
+def test_prompt_is_a_prefix_of_the_conversation() -> None:
+    tokenizer = byte_level(trim=False, bos=False)
+    tokenizer.chat_template = CHATML
+    for name in ("question", "alpaca", "chat"):
+        template = load_template(name, tokenizer)
+        asked = prompt_text(TALK[:1], template, tokenizer)
+        text, spans = render(TALK[:2], template, tokenizer)
+        assert text[: spans[0][0]] == asked
+        assert encode_text(asked, template, tokenizer)
+
+
+def test_eos_is_added_only_where_the_template_leaves_the_turn_open(tmp_path: Path) -> None:
+    tokenizer = byte_level(trim=False, bos=False)
+    file = tmp_path / "open.jinja"
+    file.write_text("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", encoding="utf-8")
+    for name, asked in ((str(file), True), ("question", True), ("question", False)):
+        coded = encode(TALK, load_template(name, tokenizer), tokenizer, add_eos=asked)
+        last = coded.turns[-1]
+        assert coded.input_ids[last.end : last.stop] == [tokenizer.eos_token_id]
+        assert coded.input_ids.count(tokenizer.eos_token_id) == (1 if name == str(file) else 2)
+
+
+def test_templates_that_cannot_work_are_refused(tmp_path: Path) -> None:
+    tokenizer = byte_level(trim=False, bos=False)
+    with pytest.raises(InputError, match="no chat template"):
+        load_template("chat", tokenizer)
+    with pytest.raises(InputError, match="neither one of"):
+        load_template("nonsense", tokenizer)
+    (tmp_path / "bad.jinja").write_text("{% for %}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"bad\.jinja"):
+        load_template(str(tmp_path / "bad.jinja"), tokenizer)
+    tokenizer.chat_template = REWRITING
+    with pytest.raises(InputError, match="rewrites"):
+        encode(TALK, load_template("chat", tokenizer), tokenizer)

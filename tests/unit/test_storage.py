@@ -1,0 +1,119 @@
+"""Files are read with the line of a fault named, and written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from codeact import storage
+from codeact.errors import InputError
+
+ROWS = [
+    {"id": 1, "instruction": "é", "output": "x", "score": 0.1 + 0.2},
+    {"id": 2, "instruction": "b", "output": "y", "score": None},
+]
+
+
+def save(path: Path) -> None:
+    if path.suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in ROWS) + "\n\n", encoding="utf-8")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(ROWS), encoding="utf-8")
+    else:
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+
+
+@pytest.mark.parametrize("source", ["a.jsonl", "a.json", "a.parquet"])
+@pytest.mark.parametrize("target", ["b.jsonl", "b.json", "b.parquet"])
+def test_rows_survive_untouched(tmp_path: Path, source: str, target: str) -> None:
+    save(tmp_path / source)
+    read = storage.read_rows(tmp_path / source)
+    assert list(read.rows) == ROWS
+    storage.write_rows(read, [1, 0], tmp_path / target)
+    assert list(storage.read_rows(tmp_path / target).rows) == ROWS
+
+
+def test_parquet_types_survive(tmp_path: Path) -> None:
+    table = pa.table({"instruction": ["a"], "output": ["b"], "n": pa.array([3], pa.int8())})
+    pq.write_table(table, tmp_path / "a.parquet")
+    storage.write_rows(storage.read_rows(tmp_path / "a.parquet"), [0], tmp_path / "b.parquet")
+    assert pq.read_table(tmp_path / "b.parquet").schema.field("n").type == pa.int8()
+
+
+def test_a_byte_order_mark_and_a_wrapped_list_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"data": ROWS}).encode())
+    assert list(storage.read_rows(tmp_path / "a.json").rows) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b"", "is empty"),
+        ("a.jsonl", b"\n \n", "is empty"),
+        ("a.json", b"[]", "no rows"),
+        ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2: broken JSON"),
+        ("a.json", b'[{"a": 1},\n{"a": }]', "line 2: broken JSON"),
+        ("a.json", b'{"a": 1}\n{"a": 2}\n', "name it .jsonl"),
+        ("a.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "line 2: invalid UTF-8"),
+        ("a.jsonl", b'{"a": 1}\n[1]\n', "line 2: a list"),
+        ("a.json", b'[{"a": 1}, 3]', "row 2: a int"),
+        ("a.json", b'{"a": 1, "b": 2}', "a dict at the top"),
+        ("a.jsonl", b"[" * 100_000, "nested too deeply"),
+        ("a.csv", b"a,b\n", "unknown file type '.csv'"),
+        ("a.parquet", b"not parquet at all", "not a readable Parquet file"),
+    ],
+)
+def test_bad_files_say_what_and_where(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        storage.read_rows(tmp_path / name)
+    assert message in str(caught.value)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "./some/where", "/no/such/folder/x"])
+def test_missing_files(name: str) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        storage.read_rows(name)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.jsonl"
+    storage.write_jsonl(target, [{"a": 1}])
+
+    def rows():  # type: ignore[no-untyped-def]
+        yield {"a": 2}
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        storage.write_jsonl(target, rows())
+    assert storage.read_jsonl(target) == [{"a": 1}]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(OSError, match="No space left"), full.open("wb") as handle:
+        handle.write(b"x" * 10_000_000)
+    folder = Path("/proc/codeact-cannot-be-made")
+    with pytest.raises(InputError, match="cannot be written"):
+        storage.write_text(folder / "a.txt", "x")
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out"])
+def test_unknown_outputs_are_refused_first(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="unknown file type"):
+        storage.check_writable(tmp_path / name)
+
+
+def test_nan_is_no_figure(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        storage.write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert list(tmp_path.iterdir()) == []
