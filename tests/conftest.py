@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -13,6 +18,33 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 VERBS = ("add", "sort", "reverse", "count", "merge", "filter", "parse", "join")
 NOUNS = ("numbers", "words", "rows", "files", "users", "prices")
+
+
+@dataclass
+class Finished:
+    """What a command printed and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def codeact_command(*arguments: str) -> Finished:
+    """Run the `codeact` command in this process, through the entry point that the console script calls."""
+    from codeact.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    status = 0
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.object(sys, "argv", ["codeact", *arguments]),
+    ):
+        try:
+            main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return Finished(status, out.getvalue(), err.getvalue())
 
 
 def pool_rows(count: int) -> list[dict[str, str]]:

@@ -146,7 +146,24 @@ def resolve(name: str, revision: str | None = None) -> str:
     return name
 
 
-def check_hub(name: str, revision: str | None = None) -> None:
+def resolve_embedder(name: str) -> str:
+    """The folder or hub name that an `embed.model` value stands for.
+
+    Raises:
+        InputError: no such folder, or the hub does not serve it.
+    """
+    if name == DEMO:
+        return str(demo_embedder())
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return str(path)
+    if not name or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f"embedder {name!r}: no such folder; give a sentence-transformers name or folder, or `demo`")
+    check_hub(name if "/" in name else f"sentence-transformers/{name}", what="embedder")
+    return name
+
+
+def check_hub(name: str, revision: str | None = None, what: str = "model") -> None:
     """Ask the hub once, without retries, whether a repository is there; nothing is asked when it is cached or offline mode is on.
 
     Raises:
@@ -161,8 +178,8 @@ def check_hub(name: str, revision: str | None = None) -> None:
         get_hf_file_metadata(hf_hub_url(name, "config.json", revision=revision), timeout=10)
     except (HfHubHTTPError, HFValidationError, *_transport_errors()) as error:
         raise InputError(
-            f"model {name!r}: no folder of this name here, nothing cached, and the hub does not serve it "
-            f"({' '.join(str(error).split())[:120]}); give a hub name, a local folder, a GGUF file or `demo`"
+            f"{what} {name!r}: no folder of this name here, nothing cached, and the hub does not serve it "
+            f"({' '.join(str(error).split())[:120]}); check the name and the network, or give a local folder or `demo`"
         ) from error
 
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import codeact
 from codeact.errors import InputError
-
-
-def cli(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "codeact", *arguments], capture_output=True, text=True, timeout=300, cwd=cwd, env=dict(os.environ)
-    )
+from tests.conftest import codeact_command as cli
+from tests.conftest import pool_rows
 
 
 @pytest.fixture
 def options(tiny_model_dir: Path, tiny_embedder_dir: Path) -> list[str]:
-    return ["--model", str(tiny_model_dir), "--embedder", str(tiny_embedder_dir), "--max-length", "256", "--set", "cluster.k=3"]
+    return [
+        "--model",
+        str(tiny_model_dir),
+        "--embedder",
+        str(tiny_embedder_dir),
+        "--max-length",
+        "256",
+        "--set",
+        "cluster.k=3",
+    ]
 
 
 def test_the_one_liner_writes_the_chosen_rows_untouched(pool_file: Path, tmp_path: Path, options: list[str]) -> None:
@@ -38,7 +41,9 @@ def test_the_one_liner_writes_the_chosen_rows_untouched(pool_file: Path, tmp_pat
     assert Path(summary["run_dir"], "ledger.parquet").exists()
 
 
-def test_python_and_command_line_choose_the_same(pool_file: Path, tmp_path: Path, options: list[str], tiny_model_dir: Path, tiny_embedder_dir: Path) -> None:
+def test_python_and_command_line_choose_the_same(
+    pool_file: Path, tmp_path: Path, options: list[str], tiny_model_dir: Path, tiny_embedder_dir: Path
+) -> None:
     out = tmp_path / "selected.jsonl"
     done = cli("select", str(pool_file), "--ratio", "0.25", "-o", str(out), *options)
     assert done.returncode == 0, done.stderr
@@ -47,16 +52,26 @@ def test_python_and_command_line_choose_the_same(pool_file: Path, tmp_path: Path
         rows, model=str(tiny_model_dir), embedder=str(tiny_embedder_dir), ratio=0.25, run_dir=tmp_path / "run",
         settings={"cluster.k": 3, "model.max_length": 256},
     )  # fmt: skip
-    assert [json.dumps(r) for r in chosen.rows] == [json.dumps(json.loads(line)) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [json.dumps(r) for r in chosen.rows] == [
+        json.dumps(json.loads(line)) for line in out.read_text(encoding="utf-8").splitlines()
+    ]
     assert chosen.rows == [rows[i] for i in chosen.indices]
 
 
-def test_the_choice_does_not_depend_on_the_order_of_the_input(tmp_path: Path, pool_file: Path, tiny_model_dir: Path, tiny_embedder_dir: Path) -> None:
+def test_the_choice_does_not_depend_on_the_order_of_the_input(
+    tmp_path: Path, pool_file: Path, tiny_model_dir: Path, tiny_embedder_dir: Path
+) -> None:
     rows = [json.loads(line) for line in pool_file.read_text(encoding="utf-8").splitlines()]
     settings = {"cluster.k": 3, "model.max_length": 256, "model.dtype": "float32"}
 
     def chosen(order: list[dict[str, str]], name: str) -> set[str]:
-        found = codeact.select(order, model=str(tiny_model_dir), embedder=str(tiny_embedder_dir), run_dir=tmp_path / name, settings=settings)
+        found = codeact.select(
+            order,
+            model=str(tiny_model_dir),
+            embedder=str(tiny_embedder_dir),
+            run_dir=tmp_path / name,
+            settings=settings,
+        )
         return {r["source"] for r in found.rows}
 
     assert chosen(rows, "a") == chosen(rows[::-1], "b")
@@ -73,8 +88,6 @@ def test_each_stage_has_its_own_command(stage: str, pool_file: Path, tmp_path: P
     out = tmp_path / "table.parquet"
     done = cli(stage, str(pool_file), "-o", str(out), "--limit", "12", *options)
     assert done.returncode == 0, done.stderr
-    import pyarrow.parquet as pq
-
     assert pq.read_table(out).num_rows == 12
 
 
@@ -84,15 +97,35 @@ BAD = {
     "broken JSON": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n{oops\n', [], "line 2"),
     "unknown columns": ("a.jsonl", b'{"foo": "a", "bar": "b"}\n', [], "unknown columns"),
     "invalid UTF-8": ("a.jsonl", b'{"instruction": "\xff", "output": "b"}\n', [], "invalid UTF-8"),
-    "duplicate ids": ("a.jsonl", b'{"id": 1, "instruction": "a", "output": "b"}\n{"id": 1, "instruction": "c", "output": "d"}\n', [], "share the id"),
+    "duplicate ids": (
+        "a.jsonl",
+        b'{"id": 1, "instruction": "a", "output": "b"}\n{"id": 1, "instruction": "c", "output": "d"}\n',
+        [],
+        "share the id",
+    ),
     "only empty responses": ("a.jsonl", b'{"instruction": "a", "output": ""}\n', [], "the response is empty"),
     "ratio 0": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--ratio", "0"], "sample.ratio"),
     "ratio 1.5": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--ratio", "1.5"], "sample.ratio"),
     "ratio text": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--ratio", "x"], "--ratio"),
-    "no such model": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--model", "./no/such/model"], "no such folder"),
+    "no such model": (
+        "a.jsonl",
+        b'{"instruction": "a", "output": "b"}\n',
+        ["--model", "./no/such/model"],
+        "no such folder",
+    ),
     "no model": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--model", ""], "--model"),
-    "unknown key": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--set", "cluster.kk=3"], "did you mean 'cluster.k'"),
-    "unknown strategy": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--strategy", "best"], "sample.strategy"),
+    "unknown key": (
+        "a.jsonl",
+        b'{"instruction": "a", "output": "b"}\n',
+        ["--set", "cluster.kk=3"],
+        "did you mean 'cluster.k'",
+    ),
+    "unknown strategy": (
+        "a.jsonl",
+        b'{"instruction": "a", "output": "b"}\n',
+        ["--strategy", "best"],
+        "sample.strategy",
+    ),
     "unknown dtype": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--dtype", "int3"], "model.dtype"),
     "bad map": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--map", "instruction=zzz"], "no column 'zzz'"),
     "unknown suffix": ("a.csv", b"a,b\n1,2\n", [], "unknown file type"),
@@ -113,7 +146,9 @@ def test_bad_input_is_one_line_and_exit_2(case: str, tmp_path: Path, options: li
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_an_output_that_cannot_be_written_is_refused_before_the_work(pool_file: Path, tmp_path: Path, options: list[str]) -> None:
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    pool_file: Path, tmp_path: Path, options: list[str]
+) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     for target in (tmp_path / "file" / "out.jsonl", Path("/proc/nowhere/out.jsonl"), tmp_path / "out.csv"):
         done = cli("select", str(pool_file), "-o", str(target), *options)
@@ -123,14 +158,22 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(pool_file: 
 
 
 def test_a_single_bad_row_is_a_status_not_a_failure(tmp_path: Path, options: list[str]) -> None:
-    from tests.conftest import pool_rows
-
-    rows = [*pool_rows(10), {"instruction": "long", "output": "x = 1\n" * 33_334}, {"instruction": "none", "output": ""}]
+    rows = [
+        *pool_rows(10),
+        {"instruction": "long", "output": "x = 1\n" * 33_334},
+        {"instruction": "none", "output": ""},
+    ]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
-    done = cli("select", str(tmp_path / "a.jsonl"), "-o", str(tmp_path / "out.jsonl"), "--run-dir", str(tmp_path / "run"), *options)
+    done = cli(
+        "select",
+        str(tmp_path / "a.jsonl"),
+        "-o",
+        str(tmp_path / "out.jsonl"),
+        "--run-dir",
+        str(tmp_path / "run"),
+        *options,
+    )
     assert done.returncode == 0, done.stderr
-    import pyarrow.parquet as pq
-
     ledger = {r["row"]: r for r in pq.read_table(tmp_path / "run" / "ledger.parquet").to_pylist()}
     assert len(ledger) == 12
     assert ledger[11]["reason"] == "empty"

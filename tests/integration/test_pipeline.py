@@ -15,22 +15,31 @@ import pytest
 
 from codeact.config import Recipe, load_recipe
 from codeact.pipeline import run as pipeline
+from tests.conftest import codeact_command as codeact
+from tests.conftest import pool_rows
 
-STAGES = ("records", "curate", "embed", "cluster", "score", "sample", "pack", "train", "evaluate_base", "evaluate_tuned")
-
-
-def codeact(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "codeact", *arguments], capture_output=True, text=True, env={**os.environ, **environment}, timeout=600
-    )
+STAGES = (
+    "records",
+    "curate",
+    "embed",
+    "cluster",
+    "score",
+    "sample",
+    "pack",
+    "train",
+    "evaluate_base",
+    "evaluate_tuned",
+)
 
 
 @pytest.fixture(scope="module")
 def recipe_file(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Path:
-    from tests.conftest import pool_rows
-
     folder = tmp_path_factory.mktemp("a path with spaces")
-    rows = [*pool_rows(48), {"instruction": "empty", "output": ""}, {"instruction": "broken", "output": "def f(:\n    return 1\n"}]
+    rows = [
+        *pool_rows(48),
+        {"instruction": "empty", "output": ""},
+        {"instruction": "broken", "output": "def f(:\n    return 1\n"},
+    ]
     rows.append(dict(rows[0]))
     (folder / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     file = folder / "recipe.yaml"
@@ -134,31 +143,43 @@ def test_a_change_redoes_its_stage_and_those_after_it(tmp_path: Path, recipe_fil
     assert redone(load_recipe(recipe_file, base), tmp_path) == set(STAGES[:7])
     assert redone(load_recipe(recipe_file, base), tmp_path) == set()
     assert redone(load_recipe(recipe_file, [*base, "sample.ratio=0.3"]), tmp_path) == {"sample", "pack"}
-    assert redone(load_recipe(recipe_file, [*base, "sample.ratio=0.3", f"model.name={other}"]), tmp_path) == {"score", "sample", "pack"}
+    assert redone(load_recipe(recipe_file, [*base, "sample.ratio=0.3", f"model.name={other}"]), tmp_path) == {
+        "score",
+        "sample",
+        "pack",
+    }
     assert redone(load_recipe(recipe_file, [*base, "sample.ratio=0.3", f"model.name={other}", "cluster.k=3"]), tmp_path) == {
         "cluster", "sample", "pack",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("moment", ["shards/score/000001.parquet", "train/metrics.jsonl", "evaluate/tuned"])
-def test_killed_and_resumed_is_the_same(finished: Path, recipe_file: Path, tmp_path: Path, moment: str) -> None:
-    command = [sys.executable, "-m", "codeact", "run", str(recipe_file), f"run_dir={tmp_path / 'run'}", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as process:
-        deadline = time.monotonic() + 300
-        while not (tmp_path / "run" / moment).exists() and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+def test_killed_again_and_again_and_resumed_is_the_same(finished: Path, recipe_file: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    command = [sys.executable, "-m", "codeact", "run", str(recipe_file), f"run_dir={run_dir}", "--json"]
+    for moment in ("shards/score/000001.parquet", "train/metrics.jsonl", "evaluate/tuned"):
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        ) as process:
+            deadline = time.monotonic() + 300
+            while not (run_dir / moment).exists() and process.poll() is None:
+                assert time.monotonic() < deadline, moment
+                time.sleep(0.01)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    done = codeact(*command[3:])
     assert done.returncode == 0, done.stderr
     for name in ("records", "curate", "embed", "cluster", "score", "sample", "ledger"):
-        assert pq.read_table(tmp_path / "run" / f"{name}.parquet").equals(pq.read_table(finished / f"{name}.parquet")), name
+        assert pq.read_table(tmp_path / "run" / f"{name}.parquet").equals(
+            pq.read_table(finished / f"{name}.parquet")
+        ), name
     fresh, resumed = (json.loads((r / "train/summary.json").read_text()) for r in (finished, tmp_path / "run"))
     assert resumed["steps"] == fresh["steps"]
     assert resumed["final_loss"] == pytest.approx(fresh["final_loss"], rel=1e-5)
     for side in ("base", "tuned"):
-        old, new = (json.loads((r / "evaluate" / side / "results.json").read_text())["humaneval"] for r in (finished, tmp_path / "run"))
+        old, new = (
+            json.loads((r / "evaluate" / side / "results.json").read_text())["humaneval"]
+            for r in (finished, tmp_path / "run")
+        )
         assert new["bits_per_byte"] == pytest.approx(old["bits_per_byte"], rel=1e-5)
         assert new["task_ids"] == old["task_ids"]
 

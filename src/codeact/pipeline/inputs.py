@@ -28,6 +28,18 @@ class Inputs:
     def __init__(self, recipe: Recipe, source: Source | None = None, quiet: bool = False) -> None:
         self.recipe, self.given, self.quiet = recipe, source, quiet
 
+    def check(self, stages: set[str]) -> None:
+        """Refuse missing data and missing models before a run directory is made and long before their stage.
+
+        Raises:
+            InputError: the data, the model or the embedder does not exist.
+        """
+        self.identity()
+        if stages & {"score", "pack", "train", "evaluate_base"}:
+            models.resolve(self.recipe.model.name, self.recipe.model.revision)
+        if "embed" in stages and self.recipe.embed.model != models.DEMO:
+            models.resolve_embedder(self.recipe.embed.model)
+
     def identity(self) -> Mapping[str, Any]:
         """What decides the rows, without keeping them: a hash of the file, of the rows in memory, or of the harvested trees."""
         data = self.recipe.data

@@ -47,7 +47,7 @@ def run(
     chosen = needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
     tell = say or (lambda line: None)
     done: dict[str, str] = {}
-    inputs.identity()  # a missing file is refused before a run directory is made
+    inputs.check({stage.name for stage in chosen})
     with store.lock():
         storage.write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for stage in chosen:
