@@ -77,7 +77,7 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, eos_token_id=0, bos_token_id=None, pad_token_id=0,
+        num_key_value_heads=2, max_position_embeddings=2048, tie_word_embeddings=True, eos_token_id=0, bos_token_id=None, pad_token_id=0,
         initializer_range=0.2,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("tiny-llama")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact import config, storage
 from codeact.config import Recipe
-from codeact.errors import InputError
+from codeact.errors import CodeactError, InputError, MissingExtraError
 from codeact.pipeline import run as pipeline
 from codeact.pipeline.inputs import Inputs, versions
 from codeact.pipeline.store import Store, digest
@@ -142,7 +142,7 @@ def run_stages(
 
 
 def report(run_dir: str | Path) -> Path:
-    """Write report.json and report.html from the tables of a run and return the page's path.
+    """Write report.json and report.html from the tables of a run and return the page's path (report.json without plotly).
 
     Raises:
         InputError: the folder is no run directory.
@@ -154,7 +154,10 @@ def report(run_dir: str | Path) -> Path:
         raise InputError(
             f"{root} is not a run directory (it has no markers/); give the folder that `codeact run` or `select` printed"
         )
-    return write_report(root)
+    try:
+        return write_report(root)
+    except MissingExtraError:
+        return root / "report.json"  # written by then; the page alone needs plotly
 
 
 def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:
@@ -288,7 +291,7 @@ def doctor() -> dict[str, Any]:
     import importlib.util
 
     from codeact import models
-    from codeact.sandbox import detect_backend
+    from codeact.sandbox.probe import detect_backend
 
     device = models.choose_device("auto")
     extras = {
@@ -298,7 +301,7 @@ def doctor() -> dict[str, Any]:
     installed = {name: all(importlib.util.find_spec(m) is not None for m in needs) for name, needs in extras.items()}
     try:
         sandbox = detect_backend().name
-    except InputError as error:
+    except CodeactError as error:
         sandbox = f"none: {error}"
     return {
         **versions(str(device)), "dtype": str(models.choose_dtype("auto", device)).removeprefix("torch."), "sandbox": sandbox,

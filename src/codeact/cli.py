@@ -329,7 +329,8 @@ def _show(run_dir: Path, as_json: bool) -> None:
     for name, value in api.summary_rows(run_dir):
         table.add_row(name, value)
     Console().print(table)
-    typer.echo(f"report: {page}")
+    hint = "" if page.suffix == ".html" else "  (for report.html: pip install 'codeact[report]')"
+    typer.echo(f"report: {page}{hint}")
 
 
 def _recipe_keys(

@@ -42,7 +42,7 @@ class Clustering:
 def cluster(
     embeddings: Floats, k: int, seed: int, *, ids: Sequence[str], minibatch_above: int = MINIBATCH_ABOVE
 ) -> Clustering:
-    """K-means (k-means++, 10 restarts) as in CodeACT (arXiv 2408.02193, section 3.1; k = 10).
+    """K-means (k-means++, 10 restarts) as in CodeACT (arXiv 2408.02193; k = 10).
 
     Points are sorted by id first and the fit runs on one thread, so the result is a function of the records and the
     seed alone. On rows of unit length the squared distance is 2 - 2 cos, so this groups by cosine similarity.

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import CodeactError, InputError
-from codeact.models import DEMO, choose_device, demo_embedder
+from codeact.models import check_hub, choose_device, hub_name, resolve_embedder
 from codeact.progress import SILENT, Progress
-
-PROBE_TIMEOUT_S = 10.0
 
 
 def load_embedder(name: str, device: str = "auto") -> Any:
@@ -34,21 +29,22 @@ def load_embedder(name: str, device: str = "auto") -> Any:
         InputError: the model does not exist or is no text embedder, the hub cannot be reached, or no such device.
         CodeactError: the demo embedder cannot be fetched.
     """
-    where = _resolve(name)
+    where = resolve_embedder(name)
     place = str(choose_device(device))
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     with _quiet():
         try:
-            model = SentenceTransformer(where, device=place, local_files_only=True)
-        except (OSError, ValueError) as error:
-            if Path(where).is_dir():
-                raise InputError(_no_embedder(name, str(error))) from error
-            _check_hub(name)
             try:
+                model = SentenceTransformer(where, device=place, local_files_only=True)
+            except OSError:
+                if Path(where).is_dir():
+                    raise
+                check_hub(hub_name(name), what="embedder")
                 model = SentenceTransformer(where, device=place)
-            except (OSError, ValueError) as refused:
-                raise InputError(_no_embedder(name, str(refused))) from refused
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise InputError(_no_embedder(name, str(error))) from error
     # A model published in half precision must give the same clusters on every device.
     return model.float().eval()
 
@@ -106,38 +102,6 @@ def _unit_rows(block: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.fl
 
 def _dimension(embedder: Any) -> int:
     return int(embedder.encode([""], show_progress_bar=False).shape[1])
-
-
-def _resolve(name: str) -> str:
-    if not name:
-        raise InputError("embed.model is empty; give a sentence-transformers name, a local folder or `demo`")
-    if name == DEMO:
-        return str(demo_embedder())
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "modules.json").is_file() and not (path / "config.json").is_file():
-            raise InputError(_no_embedder(name, "the folder holds neither modules.json nor config.json"))
-        return str(path)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists():
-        raise InputError(_no_embedder(name, "no such folder"))
-    return name
-
-
-def _check_hub(name: str) -> None:
-    """Refuse at once when there is no way to the hub: its client would retry for more than a minute."""
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        raise InputError(_no_embedder(name, "it is not in the local cache and HF_HUB_OFFLINE is set"))
-    try:
-        with urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=PROBE_TIMEOUT_S):
-            return
-    except urllib.error.HTTPError:
-        return
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, socket.gaierror | ConnectionError | TimeoutError):
-            reason = f"it is not in the local cache and {constants.ENDPOINT} cannot be reached ({error.reason})"
-            raise InputError(_no_embedder(name, reason)) from error
 
 
 def _no_embedder(name: str, reason: str) -> str:

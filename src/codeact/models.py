@@ -156,15 +156,26 @@ def resolve_embedder(name: str) -> str:
         return str(demo_embedder())
     path = Path(name).expanduser()
     if path.is_dir():
+        if not (path / "modules.json").is_file() and not (path / "config.json").is_file():
+            raise InputError(
+                f"embedder {name}: the folder holds neither modules.json nor config.json; give a sentence-transformers folder"
+            )
         return str(path)
-    if not name or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"embedder {name!r}: no such folder; give a sentence-transformers name or folder, or `demo`")
-    check_hub(name if "/" in name else f"sentence-transformers/{name}", what="embedder")
+    if not name or name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists():
+        raise InputError(
+            f"embedder {name!r}: no such folder; give a sentence-transformers name, a local folder or `demo`"
+        )
+    check_hub(hub_name(name), what="embedder")
     return name
 
 
+def hub_name(embedder: str) -> str:
+    """The repository of an embedder's name: short names live under sentence-transformers."""
+    return embedder if "/" in embedder else f"sentence-transformers/{embedder}"
+
+
 def check_hub(name: str, revision: str | None = None, what: str = "model") -> None:
-    """Ask the hub once, without retries, whether a repository is there; nothing is asked when it is cached or offline mode is on.
+    """Ask the hub once, without retries, whether a repository is there; a cached one is not asked for.
 
     Raises:
         InputError: there is no such repository, or the hub cannot be reached and nothing is cached.
@@ -173,12 +184,18 @@ def check_hub(name: str, revision: str | None = None, what: str = "model") -> No
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        if constants.HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
+        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
             return
-        get_hf_file_metadata(hf_hub_url(name, "config.json", revision=revision), timeout=10)
+        if constants.HF_HUB_OFFLINE:
+            raise InputError(
+                f"{what} {name!r}: not in the local cache, and HF_HUB_OFFLINE is set; unset it or give a local folder"
+            )
+        get_hf_file_metadata(
+            hf_hub_url(name, "config.json", revision=revision, endpoint=constants.ENDPOINT), timeout=10
+        )
     except (HfHubHTTPError, HFValidationError, *_transport_errors()) as error:
         raise InputError(
-            f"{what} {name!r}: no folder of this name here, nothing cached, and the hub does not serve it "
+            f"{what} {name!r}: no such folder here, nothing cached, and {constants.ENDPOINT} does not serve it or cannot be reached "
             f"({' '.join(str(error).split())[:120]}); check the name and the network, or give a local folder or `demo`"
         ) from error
 
@@ -234,6 +251,7 @@ def load_model(
     Raises:
         InputError: the model does not exist or is no causal LM.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     if attention == "codeact":
@@ -252,7 +270,7 @@ def load_model(
                 model = AutoModelForCausalLM.from_pretrained(
                     where, revision=revision, dtype=kind, attn_implementation=attention
                 )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise InputError(_no_model(name, error)) from error
     model.config.use_cache = False
     return model.to(place).eval()

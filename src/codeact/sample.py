@@ -143,7 +143,7 @@ def select(
 
 
 def cdas(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: float) -> Bools:
-    """Complexity and Diversity Aware Sampling (CodeACT, arXiv 2408.02193, section 3.1) with an exact budget: bool [N].
+    """Complexity and Diversity Aware Sampling (CodeACT, arXiv 2408.02193) with an exact budget: bool [N].
 
     The budget is round-half-up(ratio * N) of the whole pool, at most the number of eligible records. Clusters share it
     in proportion to their size in the pool (`allot`); each gives its eligible records of highest IFD.

@@ -46,7 +46,7 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, 
     file.write_text(
         f"""
 run_dir: {json.dumps(str(folder / "run"))}
-model: {{name: {json.dumps(str(tiny_model_dir))}, max_length: 256, template: question, dtype: float32}}
+model: {{name: {json.dumps(str(tiny_model_dir))}, max_length: 2048, template: question, dtype: float32}}
 data: {{source: {json.dumps(str(folder / "pool.jsonl"))}}}
 curate: {{decontaminate: [humaneval]}}
 embed: {{model: {json.dumps(str(tiny_embedder_dir))}}}
@@ -128,7 +128,7 @@ def test_explain_says_why(finished: Path) -> None:
 def redone(recipe: Recipe, run_dir: Path) -> set[str]:
     lines: list[str] = []
     pipeline.run(recipe, ("pack",), say=lines.append, quiet=True)
-    return {line.partition(":")[0] for line in lines if "kept" not in line}
+    return {line.partition(":")[0] for line in lines if "done before" not in line}
 
 
 def test_a_change_redoes_its_stage_and_those_after_it(tmp_path: Path, recipe_file: Path, tiny_model_dir: Path) -> None:

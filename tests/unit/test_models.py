@@ -94,7 +94,7 @@ def test_a_loaded_model_is_ready(tiny_model_dir: Path) -> None:
     assert not model.training
     assert model.config.use_cache is False
     assert model.dtype == torch.float32
-    assert models.context_length(model.config) == 512
+    assert models.context_length(model.config) == 2048
     assert models.load_tokenizer(str(tiny_model_dir)).pad_token_id is not None
 
 
@@ -113,7 +113,8 @@ def test_a_model_that_does_not_exist_is_one_line(name: str) -> None:
         with pytest.raises(InputError) as caught:
             load(name)
         assert "\n" not in str(caught.value)
-        assert "demo" in str(caught.value) or "GGUF" in str(caught.value)
+        assert "model" in str(caught.value)
+        assert any(mend in str(caught.value) for mend in ("local folder", "GGUF"))
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Inputs:
         self.identity()
         if stages & {"score", "pack", "train", "evaluate_base"}:
             models.resolve(self.recipe.model.name, self.recipe.model.revision)
-        if "embed" in stages and self.recipe.embed.model != models.DEMO:
+        if "embed" in stages:
             models.resolve_embedder(self.recipe.embed.model)
 
     def identity(self) -> Mapping[str, Any]:

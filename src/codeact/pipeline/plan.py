@@ -25,7 +25,7 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
               ("codeact.records", "codeact.harvest"), lambda s: selection.load_records(s, inputs, r, seed), ("rejected.parquet",)),
         # Broken, duplicate and benchmark-contaminated records leave the pool.
         Stage("curate", ("records",), lambda: r.curate.model_dump(),
-              ("codeact.curate",), lambda s: selection.curate(s, r.curate)),
+              ("codeact.curate",), lambda s: selection.curate(s, r.curate, inputs.quiet)),
         # Diversity: embed the instructions, group them with K-means.
         Stage("embed", ("curate",), lambda: {**r.embed.model_dump(exclude={"batch_size"})},
               ("codeact.embed",), lambda s: selection.embed(s, r, inputs)),

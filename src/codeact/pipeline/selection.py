@@ -47,14 +47,14 @@ def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Sum
     return {"rows": len(source.rows), "records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}
 
 
-def curate(store: Store, config: CurateConfig) -> Summary:
+def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:
     """Decide which records stay in the pool."""
     import pyarrow as pa
 
     from codeact.curate import curate as decide
 
     records = tables.records_from(store.table("records"))
-    decisions = decide(records, config, _benchmark_items(config))
+    decisions = decide(records, config, _benchmark_items(config), quiet=quiet)
     if not any(d.kept for d in decisions):
         reasons = Counter(d.reason for d in decisions)
         raise InputError(
@@ -142,7 +142,7 @@ def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
             }
         ),
     )
-    return {"clusters": len(found.centroids), "sizes": np.bincount(found.labels).tolist()}
+    return {"clusters": len(found.centroids), "sizes": np.bincount(found.labels).tolist(), "note": found.note or None}
 
 
 def score(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:

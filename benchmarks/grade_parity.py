@@ -1,0 +1,165 @@
+"""Compares our verdicts with other people's on the same solutions. Writes benchmarks/results/grade_parity*.json.
+
+    python benchmarks/grade_parity.py               with the published verdicts on Qwen2.5-Coder-1.5B's generations
+    python benchmarks/grade_parity.py --evalplus    also with EvalPlus 0.3.1, run here on the same solutions, timed
+                                                    (pip install 'evalplus==0.3.1'; it has no sandbox, see docs/sandbox.md)
+
+The generations and published verdicts are read from $CODEACT_DATA/qwen2.5-coder-1.5b (default ../shared/data).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import InputError, require
+from codeact.evaluate.grade import Verdict, grade
+from codeact.evaluate.tasks import Task, TaskSet, load_tasks
+from codeact.progress import track
+from codeact.sandbox import Backend, detect_backend
+
+DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[1] / "../shared/data"))
+RESULTS = Path(__file__).parent / "results"
+# Benchmark, our name for the task set that the published verdicts were reached on.
+PUBLISHED = (("humaneval", "humaneval+@v0.1.9"), ("mbpp", "mbpp+@v0.1.0"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sandbox", choices=("bubblewrap", "landlock"))
+    parser.add_argument("--evalplus", action="store_true")
+    parser.add_argument(
+        "--benchmarks", nargs="+", choices=[name for name, _ in PUBLISHED], default=["humaneval", "mbpp"]
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    backend = detect_backend(arguments.sandbox)
+    RESULTS.mkdir(exist_ok=True)
+    for benchmark, name in PUBLISHED:
+        if benchmark not in arguments.benchmarks:
+            continue
+        task_set = load_tasks(name, DATA)
+        published = read_published(benchmark)
+        samples = {identity: row["solution"] for identity, row in published.items()}
+        verdicts, seconds = grade_here(task_set, samples, backend, arguments.workers)
+        theirs = {identity: (row["base_status"], row["plus_status"]) for identity, row in published.items()}
+        report = compare(task_set, verdicts, theirs)
+        report |= {"sandbox": backend.name, "seconds": seconds, "compared with": "the published verdicts"}
+        write(f"grade_parity_{benchmark}.json", report)
+        if arguments.evalplus:
+            statuses, their_seconds = run_evalplus(task_set, samples, arguments.workers)
+            report = compare(task_set, verdicts, statuses)
+            report |= {"sandbox": backend.name, "seconds": seconds, "evalplus_seconds": their_seconds}
+            report |= {"workers": arguments.workers, "compared with": "EvalPlus 0.3.1 run here"}
+            write(f"grade_parity_{benchmark}_evalplus.json", report)
+
+
+def read_published(benchmark: str) -> dict[str, dict[str, Any]]:
+    """Task id -> the published solution and its verdicts."""
+    file = DATA / "qwen2.5-coder-1.5b" / f"1.5b-base-{benchmark}-generated_eval_results.json"
+    if not file.exists():
+        raise InputError(f"{file} does not exist; point CODEACT_DATA to the folder of benchmark data")
+    return {identity: rows[0] for identity, rows in json.loads(file.read_text())["eval"].items()}
+
+
+def grade_here(
+    task_set: TaskSet, samples: dict[str, str], backend: Backend, workers: int
+) -> tuple[list[Verdict], float]:
+    """Our verdicts, and the seconds they took once the canonical answers are known."""
+    grade(task_set, samples.items(), backend=backend, workers=workers)  # fills the cache of canonical answers
+    started = time.monotonic()
+    with track(task_set.name, len(samples), "solutions") as progress:
+        verdicts = grade(task_set, samples.items(), backend=backend, workers=workers, progress=progress)
+    return verdicts, round(time.monotonic() - started, 1)
+
+
+def compare(task_set: TaskSet, verdicts: list[Verdict], theirs: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    """Scores and the tasks on which the verdicts differ; a plus verdict counts with its base verdict, as in pass@1."""
+    differing = []
+    agree_base = agree_plus = our_base = our_plus = their_base = their_plus = 0
+    for verdict in verdicts:
+        base, plus = theirs[verdict.task_id]
+        ours = (verdict.base_status == "passed", verdict.plus_status == "passed")
+        other = (base == "pass", base == plus == "pass")
+        agree_base += ours[0] == other[0]
+        agree_plus += ours[1] == other[1]
+        our_base, our_plus = our_base + ours[0], our_plus + ours[1]
+        their_base, their_plus = their_base + other[0], their_plus + other[1]
+        if ours != other:
+            differing.append(
+                {
+                    "task": verdict.task_id,
+                    "ours": [verdict.base_status, verdict.plus_status],
+                    "theirs": [base, plus],
+                    "detail": verdict.detail,
+                }
+            )
+    count = len(verdicts)
+    return {
+        "task_set": task_set.name,
+        "version": task_set.version,
+        "tasks": count,
+        "agree": {"base": agree_base, "plus": agree_plus},
+        "pass@1 ours": [round(our_base / count, 4), round(our_plus / count, 4)],
+        "pass@1 theirs": [round(their_base / count, 4), round(their_plus / count, 4)],
+        "differing": differing,
+    }
+
+
+def run_evalplus(task_set: TaskSet, samples: dict[str, str], workers: int) -> tuple[dict[str, tuple[str, str]], float]:
+    """EvalPlus's own verdicts, and the seconds they took once it has the canonical answers."""
+    require("evalplus.eval", "parity", "a comparison with EvalPlus")
+    tasks = {task.id: task for task in task_set.tasks}
+    jobs = [(task_set.base_name, tasks[identity], source) for identity, source in samples.items()]
+    with ProcessPoolExecutor(workers) as pool:
+        truths = list(pool.map(evalplus_truth, [job[1] for job in jobs]))
+        started = time.monotonic()
+        found = list(pool.map(evalplus_check, jobs, truths))
+        return dict(zip(samples, found, strict=True)), round(time.monotonic() - started, 1)
+
+
+def evalplus_truth(task: Task) -> tuple[Any, Any]:
+    """The canonical answers and times, as EvalPlus computes them."""
+    from evalplus.eval._special_oracle import MBPP_OUTPUT_NOT_NONE_TASKS
+    from evalplus.gen.util import trusted_exec
+
+    parts = [
+        trusted_exec(
+            task.reference,
+            [list(arguments) for arguments in inputs],
+            task.entry_point,
+            record_time=True,
+            output_not_none=task.entry_point in MBPP_OUTPUT_NOT_NONE_TASKS,
+        )
+        for inputs in (task.base_inputs, task.plus_inputs)
+    ]
+    return parts[0], parts[1]
+
+
+def evalplus_check(job: tuple[str, Task, str], truth: tuple[Any, Any]) -> tuple[str, str]:
+    """EvalPlus's base and plus status of one solution."""
+    from evalplus.eval import untrusted_check
+
+    dataset, task, source = job
+    statuses = []
+    for inputs, (expected, seconds) in zip((task.base_inputs, task.plus_inputs), truth, strict=True):
+        copies = [list(arguments) for arguments in inputs]
+        status, _ = untrusted_check(
+            dataset, source, copies, task.entry_point, expected, task.atol, seconds, fast_check=True
+        )
+        statuses.append(status)
+    return statuses[0], statuses[1]
+
+
+def write(name: str, report: dict[str, Any]) -> None:
+    (RESULTS / name).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(report, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Where the code of an answer is, and whether unlabelled text looks like Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+PYTHON_NAMES = frozenset({"python", "py", "python3", "py3"})
+TRANSCRIPT_NAMES = frozenset({"pycon", "python-console", "doctest", "python-repl"})
+
+_MAX_EXTRA_INDENT = 4
+_LONG_LINE = 500  # such a line is data or minified; the patterns below are not run on it
+_FENCE = re.compile(r"^([ \t>]*)(`{3,}|~{3,})([^`\n]*)$")
+_STRONG_LINE = re.compile(
+    r"""\s*(?:
+      (?:async\s+)?def\s+\w+\s*\(.*
+    | class\s+\w+\s*(?:\([^)]*\))?\s*:.*
+    | (?:if|elif|while|for\s.+\sin|with|except|match|case)\b[^{;]*:\s*(?:\#.*)?
+    | (?:else|try|finally|except)\s*:\s*(?:\#.*)?
+    | from\s+[\w.]+\s+import\s+[^;]+
+    )""",
+    re.VERBOSE,
+)
+_WEAK_LINE = re.compile(
+    r"\s*(?:import\s+[\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+(?:\s+as\s+\w+)?)*\s*(?:#.*)?|print\s*\(.*\)\s*(?:#.*)?)"
+)
+_OTHER_LINE = re.compile(
+    r"""\s*(?:
+      .*[;{]\s*(?://.*)?|\}.*|end\b\.?|end\s+\w+
+    | (?:var|let|const|val|function|fn|func|public|private|static|void|int|double|String|use|using|package|namespace|local|my|dim|sub)\s+\S.*
+    | \#\s*(?:include|define|ifdef|ifndef|pragma)\b.*|//.*|<[/!?a-zA-Z].*|\$\w+.*|echo\b.*|puts\b.*
+    | (?:SELECT|INSERT|UPDATE|DELETE|CREATE|FROM|WHERE|GROUP|ORDER|JOIN)\b.*
+    )""",
+    re.VERBOSE,
+)
+# An unterminated string matches to its line's (or the text's) end, so that no character is scanned twice.
+_STRING_OR_COMMENT = re.compile(
+    r"""(\"{3}(?:[^\\]|\\.)*?(?:\"{3}|\\?\Z)|'{3}(?:[^\\]|\\.)*?(?:'{3}|\\?\Z)|\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?)|\#[^\n]*""",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced code block.
+
+    Attributes:
+        language: first word after the fence, lower case; "" when there is none.
+        code: the lines between the fences, without the indentation of the fence.
+        line: 1-based line of the text on which `code` begins.
+        closed: whether a closing fence was found.
+    """
+
+    language: str
+    code: str
+    line: int
+    closed: bool
+
+
+def code_blocks(text: str) -> list[Block]:
+    """The fenced code blocks of a Markdown text (CommonMark 4.5), fences indented at will, as in lists and quotes.
+
+    A closing fence indented four or more columns deeper than the opening one (in a docstring, say) closes the block only where no
+    better one follows before the next labelled fence.
+    """
+    return list(_blocks(text.split("\n")))
+
+
+def _blocks(lines: list[str]) -> Iterator[Block]:
+    indent, fence, language, start, deep = "", "", "", 0, 0
+    for number, line in enumerate(lines):
+        found = _FENCE.match(line) if "```" in line or "~~~" in line else None
+        if found is None:
+            continue
+        bare = not found[3].strip()
+        if fence and bare and found[2][0] == fence[0] and len(found[2]) >= len(fence):
+            if len(found[1]) < len(indent) + _MAX_EXTRA_INDENT:
+                yield Block(language, _dedent(lines[start:number], indent), start + 1, True)
+                fence, deep = "", 0
+            else:
+                deep = deep or number
+        elif not fence or (deep and not bare):
+            if deep:
+                yield Block(language, _dedent(lines[start:deep], indent), start + 1, True)
+            indent, fence, info = found.groups()
+            language = info.split()[0].strip("{}.:,").lower() if info.split() else ""
+            start, deep = number + 1, 0
+    if fence:
+        yield Block(language, _dedent(lines[start : deep or None], indent), start + 1, bool(deep))
+
+
+def _dedent(lines: list[str], indent: str) -> str:
+    if not indent:
+        return "\n".join(lines)
+    width = len(indent)
+    return "\n".join(
+        line[width:] if line.startswith(indent) else line.lstrip(" \t") if not line[:width].strip() else line
+        for line in lines
+    )
+
+
+def python_evidence(text: str) -> int:
+    """How much text without fences looks like Python: 2 surely, 1 perhaps (`import x`, `print(x)`), 0 not.
+
+    Broken Python counts, prose does not. Lines that many languages share (`x = 1`, `foo(x)`) tell nothing; lines of
+    other languages (`}`, `end`, `var x`, `#include`) speak against, three to one.
+    """
+    strong = weak = other = 0
+    for line in text.split("\n"):
+        if len(line) > _LONG_LINE or not line.strip():
+            continue
+        if _OTHER_LINE.fullmatch(line):
+            other += 1
+        elif _STRONG_LINE.fullmatch(line):
+            strong += 1
+        elif _WEAK_LINE.fullmatch(line):
+            weak += 1
+    if strong + weak < 3 * other or strong + weak == 0:
+        return 0
+    return 2 if strong else 1
+
+
+def strip_comments(code: str) -> str:
+    """Python code without its `#` comments; strings are left alone."""
+    return _STRING_OR_COMMENT.sub(lambda found: found[1] or "", code)
+
+
+def without_comments(text: str) -> str:
+    """A text without the comments of its Python code: of the labelled fences, or of all of it where it has no fence and is Python."""
+    blocks = code_blocks(text)
+    if not blocks:
+        return strip_comments(text) if python_evidence(text) == 2 else text
+    lines = text.split("\n")
+    for block in reversed(blocks):
+        if block.language in PYTHON_NAMES:
+            first = block.line - 1
+            lines[first : first + block.code.count("\n") + 1] = strip_comments(block.code).split("\n")
+    return "\n".join(lines)

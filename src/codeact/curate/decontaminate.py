@@ -1,0 +1,166 @@
+"""Records that hold a benchmark's prompt or solution, or enough of it to give the item away."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from codeact.records import Record
+
+MIN_EXACT_WORDS = 8
+BOILERPLATE_ITEMS = 3
+MIN_TELLING_WORDS = 2
+MIN_SOLUTION_SHARE = 0.5
+_WORD = re.compile(r"\w+")
+_IDIOM_WORDS = frozenset(word.lower() for word in keyword.kwlist) | {
+    "range",
+    "len",
+    "int",
+    "str",
+    "print",
+    "self",
+    "list",
+}
+_Words = tuple[str, ...]
+_Source = tuple[int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkItem:
+    """One task of a benchmark: `text_prompt` as a model sees it, `solution` as the reference solves it ("" if there is none)."""
+
+    benchmark: str
+    id: str
+    text_prompt: str
+    solution: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A hit: `method` is "exact prompt", "exact solution" or "13-gram"; `text` is the overlapping passage of the record."""
+
+    item: BenchmarkItem
+    method: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """Word sequences that give an item away.
+
+    Attributes:
+        items: the tasks.
+        ngram: words in an n-gram.
+        sequences: length -> sequence -> (position in `items`, whether it comes from the prompt) of every item that holds it.
+    """
+
+    items: tuple[BenchmarkItem, ...]
+    ngram: int
+    sequences: Mapping[int, Mapping[_Words, tuple[_Source, ...]]]
+
+
+def build_index(items: Iterable[BenchmarkItem], ngram: int = 13) -> Index:
+    """Index the word n-grams of each item's prompt followed by its solution, and its short prompts and solutions whole.
+
+    Words are compared without case and punctuation. 13 words are the n-gram of GPT-3's contamination analysis
+    (arXiv 2005.14165, appendix C), and so are the 8 words below which a text is never looked for. Sequences that do not
+    point at one item are left out: those that three or more items of one benchmark share (licence headers, imports,
+    stock phrases), and those with fewer than two distinct telling words (tables of numbers, `for i in range(n)`).
+
+    Args:
+        items: the tasks of one or more benchmarks.
+        ngram: words in an n-gram.
+    """
+    kept = tuple(items)
+    found: dict[int, dict[_Words, dict[int, bool]]] = {ngram: {}}
+    for position, item in enumerate(kept):
+        for sequence, prompt in _sequences(item, ngram):
+            holders = found.setdefault(len(sequence), {}).setdefault(sequence, {})
+            holders[position] = prompt or holders.get(position, False)
+    sequences = {
+        length: {s: tuple(at.items()) for s, at in table.items() if _tells(s) and not _is_boilerplate(at, kept)}
+        for length, table in found.items()
+    }
+    return Index(kept, ngram, {length: table for length, table in sequences.items() if table})
+
+
+def find_overlap(record: Record, index: Index) -> Overlap | None:
+    """The benchmark item that a record overlaps most, or None.
+
+    One sequence of an item's prompt is a hit. Sequences of its solution alone are a hit when together they cover at least
+    half of its words: two programs may share a common idiom. Takes time linear in the record's length.
+    """
+    text = "\n".join(message.content for message in record.messages)
+    words = _words(text)
+    spans: dict[int, list[tuple[int, int]]] = {}
+    from_prompt: set[int] = set()
+    for length, table in index.sequences.items():
+        for start, sequence in enumerate(zip(*(words[k:] for k in range(length)), strict=False)):
+            for position, prompt in table.get(sequence, ()):
+                spans.setdefault(position, []).append((start, start + length))
+                if prompt:
+                    from_prompt.add(position)
+    runs: dict[int, tuple[int, int]] = {}
+    for position, found in spans.items():
+        stretches = _merge(found)
+        covered = sum(end - start for start, end in stretches)
+        if position in from_prompt or covered >= MIN_SOLUTION_SHARE * len(_words(index.items[position].solution)):
+            runs[position] = max(stretches, key=lambda s: s[1] - s[0])
+    if not runs:
+        return None
+    # The longest passage decides, then the item's place in the benchmark.
+    position = min(runs, key=lambda at: (runs[at][0] - runs[at][1], at))
+    item = index.items[position]
+    return Overlap(item, _method(item, words, index.ngram), _passage(text, *runs[position]))
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _sequences(item: BenchmarkItem, ngram: int) -> Iterator[tuple[_Words, bool]]:
+    """(sequence, whether most of it comes from the prompt)"""
+    prompt, solution = tuple(_words(item.text_prompt)), tuple(_words(item.solution))
+    for part in (prompt, solution):
+        if MIN_EXACT_WORDS <= len(part) < ngram:
+            yield part, part is prompt
+    both = prompt + solution
+    for start in range(len(both) - ngram + 1):
+        yield both[start : start + ngram], 2 * start + ngram <= 2 * len(prompt)
+
+
+def _tells(sequence: _Words) -> bool:
+    telling = {word for word in sequence if len(word) >= 3 and not word.isdecimal() and word not in _IDIOM_WORDS}
+    return len(telling) >= MIN_TELLING_WORDS
+
+
+def _is_boilerplate(positions: Iterable[int], items: Sequence[BenchmarkItem]) -> bool:
+    return max(Counter(items[position].benchmark for position in positions).values()) >= BOILERPLATE_ITEMS
+
+
+def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The stretches that overlapping or touching spans cover, in order."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _method(item: BenchmarkItem, words: Sequence[str], ngram: int) -> str:
+    joined = f" {' '.join(words)} "
+    for name, text in (("exact prompt", item.text_prompt), ("exact solution", item.solution)):
+        part = _words(text)
+        if len(part) >= MIN_EXACT_WORDS and f" {' '.join(part)} " in joined:
+            return name
+    return f"{ngram}-gram"
+
+
+def _passage(text: str, start: int, end: int) -> str:
+    spans = [found.span() for position, found in enumerate(_WORD.finditer(text)) if start <= position < end]
+    return " ".join(text[spans[0][0] : spans[-1][1]].split())

@@ -1,0 +1,1 @@
+"""Benchmarks: generate, sanitise, execute in a sandbox, score; and bits per byte of the reference solutions."""

@@ -1,0 +1,302 @@
+"""Batched generation: left-padded rows with a KV cache; a finished row leaves at once and the next prompt takes its place.
+
+Decoding is plain: the most likely token, or one drawn at a temperature. What a model's generation configuration adds
+(repetition penalties, top-k) is left out on purpose, so that every model is measured alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from codeact import prompts
+from codeact.evaluate.tasks import Task
+from codeact.models import context_length
+from codeact.records import Message
+
+if TYPE_CHECKING:
+    import torch
+
+Finish = Literal["stop", "eos", "length", "too_long"]
+Prompting = Literal["base", "instruct"]
+
+# A completion of an open function ends where something new begins at the left margin.
+BODY_STOPS = (
+    "\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n```", "\nassert ", "\nimport ", "\nfrom ", "\n@", '\n"""',
+)  # fmt: skip
+# After a docstring alone the functions, their helpers and imports are still to come.
+PROGRAM_STOPS = ('\n"""', "\nassert ", "\nprint(", "\nif __name__", "\n```", "\n# Test", "\n# test")
+# An untuned model goes on with the next question of the template.
+ANSWER_STOPS = ("\nQuestion:", "\n### Instruction")
+INSTRUCTION = (
+    "Complete the following Python function. Answer with the whole program, imports included, in one code block.\n\n"
+    "```python\n{prompt}\n```"
+)
+CONTEXT_TOKENS = 8
+PADDED_FROM = 0.8  # prompts read together are at least so long, relative to the longest of them
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to complete.
+
+    Attributes:
+        ids: its tokens, special ones included; at least one.
+        stops: generation ends before the first of these texts.
+        seed: of this row's random numbers, where the temperature is above 0.
+    """
+
+    ids: tuple[int, ...]
+    stops: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the model wrote.
+
+    Attributes:
+        text: cut before the stop text; special tokens left out.
+        tokens: how many were generated, the stop's and the end's included.
+        finish: "stop" (a stop text), "eos" (a special token), "length" (the limit), "too_long" (no room after the prompt).
+    """
+
+    text: str
+    tokens: int
+    finish: Finish
+
+
+def task_prompt(task: Task, prompting: Prompting, template: prompts.Template | None, tokenizer: Any) -> Prompt:
+    """The prompt of a task.
+
+    "base" is the task's source text as published, to be continued; "instruct" asks for the program in the template's
+    user turn.
+    """
+    if prompting == "instruct":
+        assert template is not None
+        message = Message("user", INSTRUCTION.format(prompt=task.prompt.strip("\n")))
+        text = prompts.prompt_text([message], template, tokenizer)
+        return Prompt(tuple(prompts.encode_text(text, template, tokenizer)), ANSWER_STOPS)
+    stops = BODY_STOPS if f"def {task.entry_point}(" in task.prompt else PROGRAM_STOPS
+    return Prompt(tuple(tokenizer(task.prompt)["input_ids"]), stops)
+
+
+def sample_seed(seed: int, task_id: str, number: int) -> int:
+    """Seed of one sample: it depends on the run's seed, the task and the sample's number, never on the batch."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{task_id}/{number}".encode()).digest()[:8], "big")
+
+
+def generate(
+    model: Any,
+    tokenizer: Any,
+    requests: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    temperature: float = 0.0,
+) -> Iterator[list[tuple[int, Completion]]]:
+    """Complete every prompt; yields (index, completion) of the rows that are finished, as they finish.
+
+    Prompts go in longest first. In float32 a row's completion does not depend on the rows beside it (up to the rounding
+    of near-equal logits); in half precision it may.
+
+    Args:
+        model: a causal LM in eval mode whose attention takes padding masks and a KV cache ("sdpa").
+        tokenizer: of the model.
+        requests: the prompts.
+        max_new_tokens: most tokens written for a prompt; fewer where the model's context ends before.
+        batch_size: rows generated at a time. Models whose layers keep another state than keys and values (state-space
+            models) run with 1.
+        temperature: 0 takes the most likely token; above 0 draws with each prompt's own seed.
+    """
+    limit = context_length(model.config)
+    room = [max_new_tokens if limit is None else min(max_new_tokens, limit - len(r.ids)) for r in requests]
+    blocked = [(i, Completion("", 0, "too_long")) for i in range(len(requests)) if room[i] <= 0]
+    if blocked:
+        yield blocked
+    queue = sorted((i for i in range(len(requests)) if room[i] > 0), key=lambda i: (-len(requests[i].ids), i))
+    size = batch_size if _has_plain_cache(model) else 1
+    ends = frozenset(tokenizer.all_special_ids) | _end_tokens(model)
+    draws = [np.random.default_rng(request.seed) for request in requests]
+    written: list[list[int]] = [[] for _ in requests]
+
+    def take(live: _Live, logits: torch.Tensor) -> tuple[_Live | None, list[tuple[int, Completion]]]:
+        """Give each row its next token; part the rows into those that go on and those that are finished."""
+        live.tokens = _pick(logits, temperature, [draws[row] for row in live.rows])
+        finished: dict[int, Completion] = {}
+        for row, token in zip(live.rows, live.tokens, strict=True):
+            written[row].append(token)
+            completion = _finish(tokenizer, requests[row], written[row], ends, room[row])
+            if completion is not None:
+                finished[row] = completion
+        return _without(live, finished.keys()), list(finished.items())
+
+    live: _Live | None = None
+    while queue or live is not None:
+        free = size - (len(live.rows) if live else 0)
+        if queue and free >= max(1, size // 8):
+            admitted, queue = queue[:free], queue[free:]
+            for group in _alike(admitted, requests):
+                fresh, done = take(*_read(model, tokenizer, requests, group))
+                live = _joined(live, fresh)
+                if done:
+                    yield done
+        elif live is not None:
+            live, done = take(live, _step(model, live))
+            if done:
+                yield done
+
+
+@dataclass
+class _Live:
+    """Rows being generated.
+
+    Attributes:
+        rows: index of each row's prompt.
+        cache: keys and values, [B, heads, T, head size] in each layer.
+        mask: int64 [B, T], 0 on the padding at the left.
+        tokens: newest token of each row, which the cache does not hold yet.
+    """
+
+    rows: list[int]
+    cache: Any
+    mask: torch.Tensor
+    tokens: list[int]
+
+
+def _has_plain_cache(model: Any) -> bool:
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    layers = DynamicCache(config=model.config).layers
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+
+def _alike(queue: Sequence[int], requests: Sequence[Prompt]) -> Iterator[list[int]]:
+    """Prompts of nearly the same length together: reading a prompt is most of the work, so padding there is dear."""
+    group: list[int] = []
+    for row in queue:
+        if group and len(requests[row].ids) < PADDED_FROM * len(requests[group[0]].ids):
+            yield group
+            group = []
+        group.append(row)
+    yield group
+
+
+def _read(model: Any, tokenizer: Any, requests: Sequence[Prompt], group: list[int]) -> tuple[_Live, torch.Tensor]:
+    """Read some prompts into a fresh cache; their logits [B, vocabulary] for the first new token."""
+    import torch
+    from transformers import DynamicCache
+
+    prompts_ids = [requests[row].ids for row in group]
+    width = max(map(len, prompts_ids))
+    padded = [[tokenizer.pad_token_id] * (width - len(ids)) + list(ids) for ids in prompts_ids]
+    mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts_ids], device=model.device)
+    # Plain layers even for sliding windows (the mask sees to those), so that rows can join and leave.
+    cache = DynamicCache() if _has_plain_cache(model) else DynamicCache(config=model.config)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    logits = _forward(model, torch.tensor(padded, device=model.device), mask, positions, cache)
+    return _Live(group, cache, mask, []), logits
+
+
+def _step(model: Any, live: _Live) -> torch.Tensor:
+    """Read the newest tokens; logits [B, vocabulary] for the next."""
+    import torch
+
+    live.mask = torch.cat([live.mask, live.mask.new_ones(len(live.rows), 1)], dim=1)
+    ids = torch.tensor(live.tokens, device=model.device).unsqueeze(1)
+    return _forward(model, ids, live.mask, live.mask.sum(-1, keepdim=True) - 1, live.cache)
+
+
+def _forward(model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+    import torch
+
+    with torch.inference_mode():
+        logits: torch.Tensor = model(
+            input_ids=ids, attention_mask=mask, position_ids=positions,
+            past_key_values=cache, use_cache=True, logits_to_keep=1,
+        ).logits[:, -1]  # fmt: skip
+    return logits
+
+
+def _without(live: _Live, finished: Collection[int]) -> _Live | None:
+    """The rows that go on, without the columns that are padding in all of them."""
+    import torch
+
+    stay = [place for place, row in enumerate(live.rows) if row not in finished]
+    if not stay or len(stay) == len(live.rows):
+        return live if stay else None
+    chosen = torch.tensor(stay, device=live.mask.device)
+    mask = live.mask[chosen]
+    first = int(mask.any(dim=0).int().argmax())
+    live.cache.reorder_cache(chosen)
+    if first:
+        for layer in live.cache.layers:
+            layer.keys, layer.values = layer.keys[:, :, first:], layer.values[:, :, first:]
+    return _Live([live.rows[p] for p in stay], live.cache, mask[:, first:], [live.tokens[p] for p in stay])
+
+
+def _joined(left: _Live | None, right: _Live | None) -> _Live | None:
+    """Both sets of rows in one batch, the narrower padded at its left."""
+    import torch
+    from torch.nn.functional import pad
+
+    if left is None or right is None:
+        return left or right
+    width = max(left.mask.shape[1], right.mask.shape[1])
+    more = [width - part.mask.shape[1] for part in (left, right)]
+    for mine, other in zip(left.cache.layers, right.cache.layers, strict=True):
+        mine.keys = torch.cat([pad(mine.keys, (0, 0, more[0], 0)), pad(other.keys, (0, 0, more[1], 0))])
+        mine.values = torch.cat([pad(mine.values, (0, 0, more[0], 0)), pad(other.values, (0, 0, more[1], 0))])
+    mask = torch.cat([pad(left.mask, (more[0], 0)), pad(right.mask, (more[1], 0))])
+    return _Live([*left.rows, *right.rows], left.cache, mask, [*left.tokens, *right.tokens])
+
+
+def _end_tokens(model: Any) -> frozenset[int]:
+    """End-of-sequence tokens that the model's generation configuration names beside the tokenizer's."""
+    named = model.generation_config.eos_token_id
+    return frozenset(named if isinstance(named, (list, tuple)) else () if named is None else (named,))
+
+
+def _pick(logits: Any, temperature: float, draws: Sequence[np.random.Generator]) -> list[int]:
+    if temperature == 0:
+        best: list[int] = logits.argmax(-1).tolist()
+        return best
+    # inverse transform sampling: one uniform number a row, from the row's own generator
+    share = (logits.float() / temperature).softmax(-1).double().cumsum(-1).cpu().numpy()
+    return [
+        min(int(np.searchsorted(line, draw.random() * line[-1], side="right")), len(line) - 1)
+        for line, draw in zip(share, draws, strict=True)
+    ]
+
+
+def _finish(tokenizer: Any, row: Prompt, written: list[int], ends: frozenset[int], room: int) -> Completion | None:
+    """The completion if this row is finished with its newest token, else None."""
+    if written[-1] in ends:
+        return _cut(tokenizer, row, written, "eos")
+    if row.stops:
+        # a stop text that ends in the newest token spans at most as many tokens as it has bytes
+        reach = max(len(stop.encode()) for stop in row.stops) + 1
+        tail = _decode(tokenizer, written[-reach:])
+        if any(stop in tail for stop in row.stops):
+            whole = _cut(tokenizer, row, written, "length")
+            if whole.finish == "stop":
+                return whole
+    return _cut(tokenizer, row, written, "length") if len(written) >= room else None
+
+
+def _cut(tokenizer: Any, row: Prompt, written: list[int], finish: Finish) -> Completion:
+    # Some tokenizers drop the blank in front of the first token that they decode, so a few prompt tokens go before it.
+    context = list(row.ids[-CONTEXT_TOKENS:])
+    before, whole = _decode(tokenizer, context), _decode(tokenizer, context + written)
+    text = whole[len(before) :] if whole.startswith(before) else _decode(tokenizer, written)
+    found = [at for at in (text.find(stop) for stop in row.stops) if at >= 0]
+    return Completion(text[: min(found)], len(written), "stop") if found else Completion(text, len(written), finish)
+
+
+def _decode(tokenizer: Any, ids: list[int]) -> str:
+    return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

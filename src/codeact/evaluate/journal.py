@@ -1,0 +1,67 @@
+"""Append-only JSONL files that a killed evaluation goes on from: each row carries the key of what it answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.errors import CodeactError
+
+Row = dict[str, Any]
+
+
+def row_key(*parts: Any) -> str:
+    """Hash of everything that an answer depends on: the model, the input, the settings. `parts` must be JSON values."""
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode("ascii")).hexdigest()[:32]
+
+
+def resume(path: Path, keys: Iterable[str]) -> dict[str, Row]:
+    """Rows of `path` whose key is wanted, by key; the file keeps those alone.
+
+    A last line that was cut off, and anything else that is no row, is dropped: that task is done again.
+
+    Raises:
+        CodeactError: the file cannot be written.
+    """
+    wanted = set(keys)
+    found: dict[str, Row] = {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    except FileNotFoundError:
+        return {}
+    for line in lines:
+        row = _parse(line) if line.endswith("\n") else None
+        if isinstance(row, dict) and row.get("key") in wanted:
+            found[row["key"]] = row
+    storage.write_jsonl(path, found.values())
+    return found
+
+
+def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add finished rows; they are on the disk when this returns.
+
+    Raises:
+        CodeactError: the disk is full or the file cannot be written.
+    """
+    text = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
+    try:
+        with path.open("a", encoding="ascii") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise CodeactError(
+            f"{path} cannot be written: {error.strerror or error}; free some space and start again: finished tasks are kept"
+        ) from error
+
+
+def _parse(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

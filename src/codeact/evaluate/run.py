@@ -1,0 +1,353 @@
+"""An evaluation from start to end: bits per byte, generation, execution, results.json. Killed, it goes on where it was."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeact import storage
+from codeact.config import EvaluateConfig, ModelConfig
+from codeact.errors import InputError
+from codeact.evaluate import journal
+from codeact.evaluate.statistics import mean_estimate, pass_at_k
+from codeact.evaluate.tasks import Task, TaskSet, load_tasks
+from codeact.progress import track
+
+if TYPE_CHECKING:
+    from codeact.evaluate.grade import Verdict
+    from codeact.sandbox import Backend
+
+PASSED = "passed"
+KS = (1, 10, 100)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The model and the settings, as every answer's key needs them."""
+
+    name: str
+    model: ModelConfig
+    config: EvaluateConfig
+    seed: int
+    temperature: float
+    samples_per_task: int
+    quiet: bool
+    _loaded: dict[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """The model, on first use: a finished evaluation needs none."""
+        from codeact import models
+
+        if "model" not in self._loaded:
+            self._loaded["model"] = models.load_model(
+                self.name, revision=self.model.revision, dtype=self.model.dtype, device=self.model.device
+            )
+        return self._loaded["model"]
+
+    def tokenizer(self) -> Any:
+        from codeact import models
+
+        if "tokenizer" not in self._loaded:
+            self._loaded["tokenizer"] = models.load_tokenizer(self.name, self.model.revision)
+        return self._loaded["tokenizer"]
+
+
+def evaluate(
+    model_name: str | Path,
+    out_dir: Path,
+    *,
+    model: ModelConfig,
+    config: EvaluateConfig,
+    seed: int,
+    data_dir: Path | None = None,
+    samples: Path | None = None,
+    quiet: bool = False,
+    temperature: float = 0.0,
+    samples_per_task: int = 1,
+) -> dict[str, Any]:
+    """Benchmark a model and write results.json, samples.jsonl and bits.jsonl into `out_dir`.
+
+    Finished tasks are kept in samples.jsonl and bits.jsonl as they come; started again, the evaluation reuses those that
+    the same model made of the same prompt under the same settings, and no others.
+
+    Args:
+        model_name: hub name, local folder, LoRA adapter, GGUF file or `demo`.
+        out_dir: created where it does not exist.
+        model: revision, dtype, device and template; its `name` is not read.
+        config: task sets, limits, prompting.
+        seed: of sampled generation and of the bootstrap.
+        data_dir: folder of benchmark files; default: `CODEACT_DATA`, the cache, a download.
+        samples: grade these ready generations (JSONL of task_id and completion or solution, as EvalPlus writes them)
+            and load no model.
+        quiet: no progress on stderr.
+        temperature: 0: greedy; above: sampling, for pass@k.
+        samples_per_task: generations for each task.
+
+    Returns:
+        The content of results.json; pass@k are fractions from 0 to 1, or None where nothing was generated.
+
+    Raises:
+        InputError: unknown tasks, no such model, unreadable samples, several greedy samples.
+        CodeactError: no sandbox holds on this machine (said before anything is generated), or a full disk.
+    """
+    if samples_per_task < 1 or (samples_per_task > 1 and temperature <= 0):
+        raise InputError(
+            f"{samples_per_task} samples per task at temperature {temperature}: sampling needs a temperature > 0"
+        )
+    started = time.perf_counter()
+    sets = load_sets(config.tasks, data_dir)
+    backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None
+    storage.make_folder(out_dir)
+    (out_dir / "results.json").unlink(missing_ok=True)
+    setup = Setup(str(model_name), model, config, seed, temperature, samples_per_task, quiet)
+    facts = {"dtype": None, "template": None, "model_identity": None} if samples is not None else _facts(setup)
+    bits: dict[str, Row] = {}
+    if config.bits_per_byte and samples is None:
+        bits = _measure_bits(setup, sets, facts, out_dir / "bits.jsonl")
+    else:
+        (out_dir / "bits.jsonl").unlink(missing_ok=True)
+    scored = time.perf_counter()
+    if samples is not None:
+        rows = _read_samples(samples, sets)
+    else:
+        rows = _generate(setup, sets, facts, out_dir / "samples.jsonl")
+    generated = time.perf_counter()
+    verdicts = _grade(rows, sets, backend, quiet) if backend is not None else {}
+    results: dict[str, Any] = {
+        "model": str(model_name),
+        "model_identity": facts["model_identity"],
+        "sandbox": backend.name if backend is not None else None,
+        "python": platform.python_version(),
+        "prompting": "samples" if samples is not None else config.prompting,
+        "template": facts["template"],
+        "dtype": facts["dtype"],
+        "max_new_tokens": config.max_new_tokens,
+        "temperature": temperature,
+        "samples_per_task": samples_per_task,
+        "seed": seed,
+        "seconds": time.perf_counter() - started,
+        "seconds_bits": scored - started,
+        "seconds_generation": generated - scored,
+        "seconds_execution": time.perf_counter() - generated,
+    }
+    for task_set in sets:
+        results |= _figures(task_set, rows[task_set.name], verdicts.get(task_set.name), bits, seed)
+    _write_samples(out_dir / "samples.jsonl", sets, rows, verdicts)
+    storage.write_json(out_dir / "results.json", results)
+    return results
+
+
+def load_sets(names: Iterable[str], data_dir: Path | None) -> list[TaskSet]:
+    """The task sets asked for, one per family: a `+` set holds its base set too.
+
+    Raises:
+        InputError: no names, an unknown one, or two versions of one family.
+    """
+    asked = list(dict.fromkeys(names))
+    if not asked:
+        raise InputError("no task set is named; give for example --tasks humaneval+")
+    families: dict[str, TaskSet] = {}
+    for name in sorted(asked, key=lambda name: "+" not in name):
+        task_set = load_tasks(name, data_dir)
+        earlier = families.setdefault(task_set.base_name, task_set)
+        if "@" in name and earlier.version != task_set.version:
+            raise InputError(
+                f"{name} and {earlier.name} {earlier.version} cannot be in one evaluation; use one version, or two output folders"
+            )
+    return [families[base] for base in dict.fromkeys(name.partition("@")[0].removesuffix("+") for name in asked)]
+
+
+def subset(tasks: Sequence[Task], limit: int | None) -> list[Task]:
+    """`limit` tasks, evenly spaced by number, the first always among them; all where there are no more."""
+    if limit is None or limit >= len(tasks):
+        return list(tasks)
+    return [tasks[i * len(tasks) // limit] for i in range(limit)]
+
+
+def _sandbox(config: EvaluateConfig) -> Backend:
+    from codeact.sandbox import detect_backend
+
+    return detect_backend(unsafe=config.unsafe_no_sandbox)
+
+
+def _facts(setup: Setup) -> dict[str, Any]:
+    """What the answers depend on beside the task: said in the results, and part of every key."""
+    from codeact import models, prompts
+
+    device = models.choose_device(setup.model.device)
+    template = (
+        prompts.load_template(setup.model.template, setup.tokenizer()) if setup.config.prompting == "instruct" else None
+    )
+    return {
+        "model_identity": models.model_identity(setup.name, setup.model.revision),
+        "dtype": str(models.choose_dtype(setup.model.dtype, device)).removeprefix("torch."),
+        "device": device.type,
+        "template": template.name if template else None,
+        "prompt_template": template,
+    }
+
+
+def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, Row]:
+    """Bits of every reference solution, by task id; bits.jsonl ends in the order of the tasks."""
+    from codeact.evaluate.likelihood import bits_per_byte
+
+    who = (facts["model_identity"], facts["dtype"], facts["device"])
+    tasks = [task for task_set in sets for task in task_set.tasks]
+    keys = {task.id: journal.row_key("bits", *who, task.prompt, task.canonical_solution) for task in tasks}
+    done = {row["task_id"]: row for row in journal.resume(path, keys.values()).values()}
+    left = [task for task in tasks if task.id not in done]
+    if left:
+        model = setup.load()
+        with track("bits per byte", len(tasks), "tasks", done=len(done), quiet=setup.quiet) as progress:
+            for group in bits_per_byte(model, setup.tokenizer(), left, progress=progress):
+                rows = [
+                    {
+                        "task_id": like.task_id,
+                        "bits": like.bits,
+                        "bytes": like.bytes,
+                        "bits_per_byte": like.bits_per_byte,
+                        "tokens": like.tokens,
+                        "key": keys[like.task_id],
+                    }
+                    for like in group
+                ]
+                journal.append(path, rows)
+                done |= {row["task_id"]: row for row in rows}
+    storage.write_jsonl(path, (done[task.id] for task in tasks))
+    return done
+
+
+def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, list[Row]]:
+    """Completions of the chosen tasks, in order, with the programs made of them."""
+    from codeact.evaluate.generate import generate, sample_seed, task_prompt
+    from codeact.evaluate.sanitize import sanitize
+
+    config, chosen = setup.config, {s.name: subset(s.tasks, setup.config.generate_limit) for s in sets}
+    if not any(chosen.values()):
+        return {name: [] for name in chosen}
+    tokenizer, template = setup.tokenizer(), facts["prompt_template"]
+    who = (facts["model_identity"], facts["dtype"], facts["device"], config.max_new_tokens, setup.temperature)
+    wanted = [
+        (task, number, replace(prompt, seed=sample_seed(setup.seed, task.id, number) if setup.temperature > 0 else 0))
+        for tasks in chosen.values()
+        for task in tasks
+        for prompt in [task_prompt(task, config.prompting, template, tokenizer)]
+        for number in range(setup.samples_per_task)
+    ]
+    keys = [journal.row_key("sample", *who, task.id, p.ids, p.stops, p.seed) for task, _, p in wanted]
+    done: dict[str, Row] = journal.resume(path, keys)
+    left = [i for i, key in enumerate(keys) if key not in done]
+    if left:
+        model = setup.load()
+        requests = [wanted[i][2] for i in left]
+        with track("generate", len(keys), "samples", done=len(done), quiet=setup.quiet) as progress:
+            for finished in generate(
+                model, tokenizer, requests, max_new_tokens=config.max_new_tokens, batch_size=config.batch_size, temperature=setup.temperature
+            ):  # fmt: skip
+                fresh: list[Row] = []
+                for place, completion in finished:
+                    task, number, _ = wanted[left[place]]
+                    row = {"task_id": task.id, "sample": number, "completion": completion.text}
+                    fresh.append(
+                        {**row, "tokens": completion.tokens, "finish": completion.finish, "key": keys[left[place]]}
+                    )
+                journal.append(path, fresh)
+                done |= {row["key"]: row for row in fresh}
+                progress.advance(len(fresh))
+    rows: dict[str, list[Row]] = {name: [] for name in chosen}
+    owner = {task.id: name for name, tasks in chosen.items() for task in tasks}
+    for (task, _, _), key in zip(wanted, keys, strict=True):
+        program = sanitize(done[key]["completion"], task.entry_point, task.prompt)
+        rows[owner[task.id]].append({**done[key], "solution": program})
+    return rows
+
+
+def _read_samples(path: Path, sets: Sequence[TaskSet]) -> dict[str, list[Row]]:
+    tasks = {task.id: (task_set.name, task) for task_set in sets for task in task_set.tasks}
+    rows: dict[str, list[Row]] = {task_set.name: [] for task_set in sets}
+    counts: dict[str, int] = {}
+    for number, sample in enumerate(storage.read_jsonl(path), 1):
+        identity = sample.get("task_id")
+        if identity not in tasks:
+            named = ", ".join(f"{s.name} {s.version}" for s in sets)
+            raise InputError(
+                f"{path}, sample {number}: task_id {identity!r} is not in {named}; name its task set with --tasks"
+            )
+        name, task = tasks[identity]
+        completion, solution = sample.get("completion"), sample.get("solution")
+        if not isinstance(solution, str) and not isinstance(completion, str):
+            raise InputError(f"{path}, sample {number} ({identity}): neither a text `completion` nor a text `solution`")
+        program = solution if isinstance(solution, str) else task.prompt + str(completion)
+        counts[identity] = counts.get(identity, -1) + 1
+        rows[name].append(
+            {"task_id": identity, "sample": counts[identity], "completion": completion, "solution": program}
+        )
+    if not counts:
+        raise InputError(
+            f"{path} holds no samples; give one JSON object with task_id and completion or solution per line"
+        )
+    return rows
+
+
+def _grade(
+    rows: Mapping[str, Sequence[Row]], sets: Sequence[TaskSet], backend: Backend, quiet: bool
+) -> dict[str, list[Verdict]]:
+    from codeact.evaluate.grade import grade
+
+    verdicts = {}
+    for task_set in sets:
+        samples = [(row["task_id"], row["solution"]) for row in rows[task_set.name]]
+        with track(f"run {task_set.name}", len(set(samples)), "programs", quiet=quiet) as progress:
+            verdicts[task_set.name] = grade(task_set, samples, backend=backend, progress=progress)
+    return verdicts
+
+
+def _figures(
+    task_set: TaskSet, rows: Sequence[Row], verdicts: Sequence[Verdict] | None, bits: Mapping[str, Row], seed: int
+) -> dict[str, Any]:
+    """The results of one family: its base set, and its `+` set where that was asked for."""
+    known = [bits[t.id]["bits_per_byte"] for t in task_set.tasks if t.id in bits]
+    finite = [value for value in known if value is not None]
+    likelihood = mean_estimate(finite, seed) if finite else None
+    shared = {
+        "version": task_set.version,
+        "bits_per_byte": likelihood.value if likelihood else None,
+        "bits_per_byte_interval": list(likelihood.interval) if likelihood else None,
+        "bits_per_byte_tasks": len(finite),
+    }
+    figures = {}
+    for name in dict.fromkeys((task_set.base_name, task_set.name)):
+        outcomes: dict[str, list[bool]] = {}
+        for row, verdict in zip(rows, verdicts or [], strict=verdicts is not None):
+            status = verdict.plus_status if name.endswith("+") else verdict.base_status
+            outcomes.setdefault(row["task_id"], []).append(status == PASSED)
+        figures[name] = {**shared, **_pass_figures(outcomes, seed)}
+    return figures
+
+
+def _pass_figures(outcomes: Mapping[str, Sequence[bool]], seed: int) -> dict[str, Any]:
+    figures: dict[str, Any] = {"tasks": len(outcomes), "task_ids": list(outcomes), "pass@1": None, "interval": None}
+    figures["passed"] = sum(any(passed) for passed in outcomes.values())
+    fewest = min((len(passed) for passed in outcomes.values()), default=0)
+    for k in (k for k in KS if k <= fewest):
+        estimate = mean_estimate([pass_at_k(len(p), sum(p), k) for p in outcomes.values()], seed)
+        figures[f"pass@{k}"] = estimate.value
+        figures["interval" if k == 1 else f"pass@{k}_interval"] = list(estimate.interval)
+    return figures
+
+
+def _write_samples(
+    path: Path, sets: Sequence[TaskSet], rows: Mapping[str, Sequence[Row]], verdicts: Mapping[str, Sequence[Verdict]]
+) -> None:
+    def lines() -> Iterator[Row]:
+        for task_set in sets:
+            for row, verdict in zip(rows[task_set.name], verdicts.get(task_set.name, []), strict=True):
+                plus = {} if verdict.plus_status is None else {"plus_status": verdict.plus_status}
+                yield {**row, "status": verdict.base_status, **plus, "detail": verdict.detail}
+
+    storage.write_jsonl(path, lines())

@@ -1,0 +1,92 @@
+"""pass@k and what its figures are worth: intervals and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from codeact.errors import InputError
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over tasks with its bootstrap interval; `interval` is (low, high)."""
+
+    value: float
+    interval: tuple[float, float]
+    tasks: int
+
+
+def pass_at_k(samples: int, correct: int, k: int) -> float:
+    """Unbiased estimate of the chance that at least one of `k` samples passes: 1 - C(n - c, k) / C(n, k).
+
+    Chen et al., "Evaluating Large Language Models Trained on Code" (arXiv 2107.03374), equation 1.
+
+    Args:
+        samples: n, the samples drawn for the task.
+        correct: c, those that passed.
+        k: at most n.
+
+    Raises:
+        InputError: k, c or n out of range.
+    """
+    if not 1 <= k <= samples:
+        raise InputError(
+            f"pass@{k} needs at least {max(k, 1)} samples per task and k >= 1, but there are {samples}; draw more samples"
+        )
+    if not 0 <= correct <= samples:
+        raise InputError(f"{correct} of {samples} samples cannot be correct")
+    # The ratio of binomials as a product of k factors, which neither overflows nor cancels.
+    missed = 1.0
+    for drawn in range(k):
+        missed *= max(samples - correct - drawn, 0) / (samples - drawn)
+    return 1.0 - missed
+
+
+def mean_estimate(values: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
+    """Mean over tasks with a 95 % percentile bootstrap interval (Efron 1979; 10,000 resamples of the tasks).
+
+    Args:
+        values: one per task, for example its pass@1.
+
+    Raises:
+        InputError: there are no values.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.size == 0:
+        raise InputError("an interval needs at least one task; there is none")
+    return Estimate(float(data.mean()), _interval(data, seed), data.size)
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Estimate:
+    """Mean of `second - first` over the tasks that both models did, with its 95 % interval.
+
+    Tasks are resampled in pairs, so the difficulty of a task, which both models share, cancels out.
+
+    Args:
+        first, second: per-task values in the same order.
+
+    Raises:
+        InputError: the lengths differ, or there are no values.
+    """
+    if len(first) != len(second):
+        raise InputError(
+            f"a paired difference needs the same tasks for both models, but there are {len(first)} and {len(second)}"
+        )
+    return mean_estimate(np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64), seed)
+
+
+def _interval(data: np.ndarray, seed: int) -> tuple[float, float]:
+    generator = np.random.default_rng(seed)
+    # Resampling values that repeat often (0 and 1) is drawing how often each value comes up.
+    distinct, counts = np.unique(data, return_counts=True)
+    draws = generator.multinomial(data.size, counts / data.size, size=RESAMPLES)
+    means = draws @ distinct / data.size
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return float(low), float(high)

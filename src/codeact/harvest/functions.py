@@ -1,0 +1,203 @@
+"""Documented functions of a syntax tree, each as an instruction and a response."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Sequence
+
+MIN_DOC_WORDS = 3
+
+_EMPTY_DOC = re.compile(
+    r"(?:see|same as|inherit\w* from|overrides?|like|ditto)\b[^.\n]{0,60}\.?|(?:todo|fixme|xxx|deprecated)\b.*",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def count_tokens(code: str) -> int:
+    """Number of Python lexical tokens in `code`, counted as `harvest` does.
+
+    Raises:
+        SyntaxError, tokenize.TokenError: `code` cannot be split into tokens.
+    """
+    return len(_lex(code)[0])
+
+
+def functions(tree: ast.Module) -> tuple[list[tuple[tuple[ast.ClassDef, ...], _Function]], int]:
+    """((classes around it, function) in the order of the source, also below `if` and `try`; number of functions inside functions)"""
+    found: list[tuple[tuple[ast.ClassDef, ...], _Function]] = []
+    inner = 0
+    stack: list[tuple[ast.AST, tuple[ast.ClassDef, ...], bool]] = [(tree, (), False)]
+    while stack:
+        node, owners, inside = stack.pop()
+        if isinstance(node, _Function):
+            if inside:
+                inner += 1
+            else:
+                found.append((owners, node))
+            inside = True
+        elif isinstance(node, ast.ClassDef):
+            owners = (*owners, node)
+        stack.extend((child, owners, inside) for child in reversed(_statements(node)))
+    return found, inner
+
+
+def _statements(node: ast.AST) -> list[ast.AST]:
+    """The statements, except clauses and cases directly below a node; expressions are not entered, which is what costs time."""
+    below: list[ast.AST] = []
+    for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+        children = getattr(node, name, None)
+        if isinstance(children, list):
+            below += children
+    return below
+
+
+def documentation(node: _Function) -> tuple[str, str]:
+    """(why the function is of no use or "", its docstring)"""
+    doc = (ast.get_docstring(node) or "").strip()
+    if not doc:
+        return "no docstring", ""
+    prose = re.sub(r"^\s*(?:>>>|\.\.\.).*$", "", doc, flags=re.MULTILINE)
+    if len(_WORD.findall(prose)) < MIN_DOC_WORDS or _EMPTY_DOC.fullmatch(doc):
+        return "thin docstring", ""
+    if any("\ud800" <= character <= "\udfff" for character in doc):
+        return "docstring is not valid Unicode", ""
+    body = node.body[1:]
+    if not body or (len(body) == 1 and _is_stub(body[0])):
+        return "stub", ""
+    if len(body) == 1 and _only_delegates(body[0]):
+        return "only delegates", ""
+    return "", doc
+
+
+def _is_stub(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Raise):
+        raised = statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
+        return isinstance(raised, ast.Name) and raised.id in {"NotImplementedError", "NotImplemented"}
+    if isinstance(statement, ast.Return):
+        return statement.value is None or isinstance(statement.value, ast.Constant | ast.Name)
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
+
+
+def _only_delegates(statement: ast.stmt) -> bool:
+    """Whether the statement only hands its plain arguments to another function."""
+    value = statement.value if isinstance(statement, ast.Return | ast.Expr) else None
+    if isinstance(value, ast.Await):
+        value = value.value
+    if isinstance(value, ast.Attribute):
+        return _is_plain(value)
+    if not isinstance(value, ast.Call):
+        return False
+    called: ast.expr = value.func
+    if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Call) and not called.value.args:
+        called = called.value.func  # super().method(...)
+    return _is_plain(called) and all(_is_plain(a) for a in [*value.args, *(k.value for k in value.keywords)])
+
+
+def _is_plain(node: ast.expr) -> bool:
+    while isinstance(node, ast.Attribute | ast.Starred):
+        node = node.value
+    return isinstance(node, ast.Name | ast.Constant)
+
+
+def instruction_for(owners: Sequence[ast.ClassDef], node: _Function, doc: str) -> str:
+    """What to write: the signature, the class and what it is for, and the docstring."""
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns is not None else ""
+    signature = f"`{node.name}({ast.unparse(node.args)}){returns}`"
+    kind = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
+    if not owners:
+        return (
+            f"Write an {kind}function {signature} in Python.\n\n{doc}"
+            if kind
+            else f"Write a Python function {signature}.\n\n{doc}"
+        )
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Name) and decorator.id in {
+            "property",
+            "classmethod",
+            "staticmethod",
+            "cached_property",
+        }:
+            kind = {"classmethod": "class ", "staticmethod": "static "}.get(decorator.id, "property ")
+        elif isinstance(decorator, ast.Attribute) and decorator.attr in {"setter", "deleter"}:
+            kind = f"property {decorator.attr} "
+    owner = ".".join(o.name for o in owners)
+    summary = (ast.get_docstring(owners[-1]) or "").strip().partition("\n\n")[0]
+    about = f" The class: {' '.join(summary.split())}" if len(_WORD.findall(summary)) >= MIN_DOC_WORDS else ""
+    what = kind.strip() if kind.startswith("property") else f"{kind}method"
+    return f"Write the {what} {signature} of the Python class `{owner}`.{about}\n\n{doc}"
+
+
+def response_for(lines: Sequence[str], node: _Function) -> tuple[str, list[str]] | None:
+    """(dedented source without the docstring, its lexical tokens), or None when what is left is no Python."""
+    first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+    doc = node.body[0]
+    end = doc.end_lineno or doc.lineno
+    before = _cut(lines[doc.lineno - 1], 0, doc.col_offset)
+    after = _cut(lines[end - 1], doc.end_col_offset or 0, None).lstrip()
+    kept = list(lines[first - 1 : doc.lineno - 1])
+    if before.strip() or (after and not after.startswith("#")):
+        kept.append(before + after.removeprefix(";").lstrip())
+        rest = list(lines[end : node.end_lineno])
+    else:
+        rest = list(lines[end : node.end_lineno])
+        while rest and not rest[0].strip():
+            rest.pop(0)
+    kept += rest
+    try:
+        tokens, inside_string = _lex("\n".join(kept) + "\n")
+    except (SyntaxError, tokenize.TokenError):
+        return None
+    indent = kept[0][: len(kept[0]) - len(kept[0].lstrip())]
+    code = "\n".join(line if number in inside_string else _dedent(line, indent) for number, line in enumerate(kept, 1))
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return code, tokens
+
+
+def _dedent(line: str, indent: str) -> str:
+    return line.removeprefix(indent).rstrip() if line.strip() else ""
+
+
+def _cut(line: str, start: int, stop: int | None) -> str:
+    """Part of a line by UTF-8 byte offsets, the unit of `ast` columns."""
+    return line[start:stop] if line.isascii() else line.encode("utf-8")[start:stop].decode("utf-8")
+
+
+_LAYOUT = {
+    tokenize.ENCODING, tokenize.ENDMARKER, tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT
+}  # fmt: skip
+# From Python 3.12 an f-string comes in pieces between *STRING_START and *STRING_END; before, it is one STRING.
+_OPENING = {kind for kind, name in tokenize.tok_name.items() if name.endswith("STRING_START")}
+_CLOSING = {kind for kind, name in tokenize.tok_name.items() if name.endswith("STRING_END")}
+
+
+def _lex(code: str) -> tuple[list[str], set[int]]:
+    """(lexical tokens, 1-based numbers of the lines that begin inside a string)"""
+    tokens: list[str] = []
+    inside: set[int] = set()
+    opened: list[tuple[int, int]] = []
+    lines = code.split("\n")
+    for kind, text, (row, column), (end_row, end_column), _ in tokenize.generate_tokens(io.StringIO(code).readline):
+        if kind in _OPENING:
+            opened.append((row, column))
+        elif kind in _CLOSING:
+            row, column = opened.pop()
+            inside.update(range(row + 1, end_row + 1))
+            if not opened:
+                part = lines[row - 1 : end_row]
+                part[-1] = part[-1][:end_column]
+                tokens.append("\n".join(part)[column:])
+        elif not opened and kind not in _LAYOUT:
+            tokens.append(text)
+            if end_row > row:
+                inside.update(range(row + 1, end_row + 1))
+    return tokens, inside

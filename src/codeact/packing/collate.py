@@ -1,0 +1,248 @@
+"""Rows of samples -> the tensors of a packed batch, and the collators that transformers.Trainer and any DataLoader take.
+
+The packed batch (the contract that every attention implementation needs in order to keep samples apart):
+
+    input_ids               int64 [B, T], T = tokens of the longest row; the rest is padding
+    labels                  int64 [B, T], -100 at each sample's first token (models shift labels) and on padding
+    position_ids            int64 [B, T], from 0 in each sample; the padding of a row is a segment of its own
+    cu_seq_lens_q, _k       int32 [S + 1], where each segment begins in the flattened B * T tokens, padding included; last: B * T
+    max_length_q, _k        Python int, the longest segment
+
+It never holds an attention_mask: with one, transformers stops looking for packed samples and lets them see each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.errors import InputError
+from codeact.packing.fit import FitCounts, Overlong, apply_overlong
+from codeact.packing.plan import Order, plan_batch, plan_epoch
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORE = -100  # the label that transformers' losses skip
+Batch = dict[str, Any]
+
+
+def collate_rows(
+    samples: Sequence[Mapping[str, Any]],
+    rows: Sequence[NDArray[np.int64]],
+    *,
+    pad_token_id: int,
+    device: torch.device | str | None = None,
+) -> Batch:
+    """Build the packed batch (see the top of this file) of `rows` of `samples`.
+
+    Args:
+        samples: mappings with `input_ids` and, optionally, `labels` (-100: not learnt; absent: every token is learnt);
+            flat lists, arrays or tensors of equal length.
+        rows: indices into `samples`, one array per row.
+        pad_token_id: fills the rows that are shorter than the longest.
+        device: where the tensors go (default: CPU).
+
+    Raises:
+        InputError: no rows, an empty row or sample, labels of another length than input_ids.
+    """
+    import torch
+
+    pieces = [[_tokens(samples[int(index)], int(index)) for index in row] for row in rows]
+    if not pieces or not all(pieces):
+        raise InputError("a packed batch needs at least one row, and each row at least one sample")
+    width = max(sum(len(ids) for ids, _ in row) for row in pieces)
+    input_ids = np.full((len(pieces), width), pad_token_id, np.int64)
+    labels = np.full((len(pieces), width), IGNORE, np.int64)
+    sizes: list[int] = []
+    for line, row in enumerate(pieces):
+        start = 0
+        for ids, targets in row:
+            input_ids[line, start : start + len(ids)] = ids
+            labels[line, start + 1 : start + len(ids)] = targets[1:]
+            start += len(ids)
+            sizes.append(len(ids))
+        if start < width:
+            sizes.append(width - start)
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    position_ids = np.arange(bounds[-1]) - np.repeat(bounds[:-1], sizes)
+    cu_seq_lens = torch.from_numpy(bounds.astype(np.int32)).to(device)
+    return {
+        "input_ids": torch.from_numpy(input_ids).to(device),
+        "labels": torch.from_numpy(labels).to(device),
+        "position_ids": torch.from_numpy(position_ids.reshape(len(pieces), width)).to(device),
+        "cu_seq_lens_q": cu_seq_lens,
+        "cu_seq_lens_k": cu_seq_lens,
+        "max_length_q": max(sizes),
+        "max_length_k": max(sizes),
+    }
+
+
+class DynamicPackCollator:
+    """Packs the samples of each batch among themselves: the `data_collator` of a Trainer, or any DataLoader's `collate_fn`.
+
+    A batch of n samples becomes fewer rows of at most `capacity` tokens, so that an optimizer step sees the same samples, and
+    takes the same gradient, as without packing. With the Trainer, `per_device_train_batch_size` counts samples.
+
+    Args:
+        tokenizer: gives the padding token (else its EOS) and the EOS that truncation keeps.
+        capacity: most tokens of a row; at most the model's context length.
+        pad_token_id: overrides the tokenizer's; needed without a tokenizer.
+        eos_token_id: likewise; None keeps none in truncation.
+        order: `balanced`, or `paper` for the reference code's ascending next-fit.
+        overlong: what happens to a sample longer than `capacity`: `error`, `truncate`, `split` or `drop`.
+
+    Attributes:
+        counts: what `overlong` did so far, in this process (workers of a DataLoader count for themselves).
+        tokens: sample tokens packed so far, likewise.
+        row_tokens: tokens of all rows so far, padding included, likewise.
+
+    Raises:
+        InputError: neither `pad_token_id` nor a tokenizer with a padding or EOS token; and, when called, as `plan_batch`
+            and `apply_overlong`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any = None,
+        capacity: int = 2048,
+        *,
+        pad_token_id: int | None = None,
+        eos_token_id: int | None = None,
+        order: Order = "balanced",
+        overlong: Overlong = "error",
+    ) -> None:
+        self.pad_token_id = find_pad_token(tokenizer, pad_token_id)
+        self.eos_token_id = getattr(tokenizer, "eos_token_id", None) if eos_token_id is None else eos_token_id
+        self.capacity = capacity
+        self.order: Order = order
+        self.overlong: Overlong = overlong
+        self.counts = FitCounts()
+        self.tokens = 0
+        self.row_tokens = 0
+
+    @property
+    def padding_rate(self) -> float:
+        """Share of padding among all tokens of the batches made so far by this process; 0 before the first."""
+        return 1.0 - self.tokens / self.row_tokens if self.row_tokens else 0.0
+
+    def __call__(self, samples: Sequence[Mapping[str, Any]]) -> Batch:
+        fitted = apply_overlong(samples, self.capacity, self.overlong, self.eos_token_id)
+        if not fitted.samples:
+            raise InputError(
+                f"overlong={self.overlong} leaves nothing of a batch of {len(samples)} samples, all longer than the capacity"
+                f" {self.capacity}; raise the capacity, or fit the data set with apply_overlong before batching"
+            )
+        lengths = [len(sample["input_ids"]) for sample in fitted.samples]
+        rows = plan_batch(lengths, self.capacity, self.order)
+        batch = collate_rows(fitted.samples, rows, pad_token_id=self.pad_token_id)
+        self.counts = add_counts(self.counts, fitted.counts)
+        self.tokens += sum(lengths)
+        self.row_tokens += batch["input_ids"].numel()
+        return batch
+
+
+class PackedDataset:
+    """A whole epoch packed ahead, as a map-style data set: item i is one row of several samples.
+
+    Ordinary and distributed samplers shard it: with `rows_multiple_of` = world size * rows per device step, no rank gets a repeated or a
+    shorter step. Use `collate` as the collator. With the Trainer, `per_device_train_batch_size` counts rows.
+
+    Items are dictionaries of int64 arrays `input_ids`, `labels` (-100 at each sample's first token) and `position_ids` (from 0 in
+    each sample, which is how `collate` finds the samples again).
+
+    Args:
+        samples: as `collate_rows`; read again at every access.
+        capacity: most tokens of a row.
+        tokenizer: gives the padding token.
+        pad_token_id: overrides the tokenizer's; needed without a tokenizer.
+        seed: of the shuffle.
+        rows_multiple_of: rows are split until their number is a multiple of this.
+
+    Raises:
+        InputError: as `plan_epoch`; apply `apply_overlong` to the samples first where some are too long.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Mapping[str, Any]],
+        capacity: int,
+        tokenizer: Any = None,
+        *,
+        pad_token_id: int | None = None,
+        seed: int = 0,
+        rows_multiple_of: int = 1,
+    ) -> None:
+        self.samples = samples
+        self.capacity = capacity
+        self.pad_token_id = find_pad_token(tokenizer, pad_token_id)
+        self.seed = seed
+        self.rows_multiple_of = rows_multiple_of
+        self.lengths = np.array([len(sample["input_ids"]) for sample in samples], dtype=np.int64)
+        self.rows = plan_epoch(self.lengths, capacity, seed, rows_multiple_of)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.int64]]:
+        row = self.rows[index]
+        parts = [_tokens(self.samples[int(i)], int(i)) for i in row]
+        labels = [np.concatenate([[IGNORE], targets[1:]]) for _, targets in parts]
+        return {
+            "input_ids": np.concatenate([ids for ids, _ in parts]),
+            "labels": np.concatenate(labels).astype(np.int64),
+            "position_ids": np.concatenate([np.arange(len(ids)) for ids, _ in parts]),
+        }
+
+    def set_epoch(self, epoch: int) -> None:
+        """Plan the rows anew for `epoch` (the number of rows stays the same); Trainer and accelerate call this."""
+        self.rows = plan_epoch(self.lengths, self.capacity, self.seed + epoch, self.rows_multiple_of)
+
+    def collate(self, items: Sequence[Mapping[str, Any]]) -> Batch:
+        """Several items -> one packed batch of as many rows."""
+        samples: list[Mapping[str, Any]] = []
+        rows = []
+        for item in items:
+            bounds = np.append(np.flatnonzero(np.asarray(item["position_ids"]) == 0), len(item["input_ids"]))
+            rows.append(np.arange(len(samples), len(samples) + len(bounds) - 1))
+            samples += [
+                {key: item[key][start:stop] for key in ("input_ids", "labels")}
+                for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+            ]
+        return collate_rows(samples, rows, pad_token_id=self.pad_token_id)
+
+
+def find_pad_token(tokenizer: Any, pad_token_id: int | None = None) -> int:
+    """The id that fills padding: `pad_token_id`, else the tokenizer's padding token, else its EOS.
+
+    Raises:
+        InputError: there is none.
+    """
+    choices = (pad_token_id, getattr(tokenizer, "pad_token_id", None), getattr(tokenizer, "eos_token_id", None))
+    for choice in choices:
+        if choice is not None:
+            return int(choice)
+    raise InputError(
+        "packing needs a padding token: the tokenizer has neither a pad nor an EOS token; pass pad_token_id"
+    )
+
+
+def add_counts(first: FitCounts, second: FitCounts) -> FitCounts:
+    """The sum of two counts, field by field."""
+    return replace(first, **{name: getattr(first, name) + getattr(second, name) for name in FitCounts.__slots__})
+
+
+def _tokens(sample: Mapping[str, Any], index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    ids = np.asarray(sample["input_ids"], dtype=np.int64)
+    labels = np.asarray(sample["labels"], dtype=np.int64) if "labels" in sample else ids
+    if len(ids) == 0:
+        raise InputError(f"sample {index} is empty; leave empty samples out")
+    if ids.shape != labels.shape:
+        raise InputError(
+            f"sample {index} has {ids.size} input_ids but {labels.size} labels; they must be flat and of equal length"
+        )
+    return ids, labels

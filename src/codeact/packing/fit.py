@@ -1,0 +1,179 @@
+"""What to do with samples longer than a row: refuse, truncate, split or drop, always counted. Never imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from codeact.errors import InputError
+
+Overlong = Literal["error", "truncate", "split", "drop"]
+IntArray = NDArray[np.int64]
+
+# A chat template may put a newline after the end-of-turn token, so the end of a sample is its last two tokens.
+END_TOKENS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FitCounts:
+    """What a policy did to the samples longer than the capacity.
+
+    Attributes:
+        samples: samples given.
+        overlong: how many of them were longer than the capacity.
+        truncated: samples cut to the capacity.
+        split: samples cut into pieces.
+        pieces: pieces that these became.
+        dropped: samples left out by `drop`.
+        unlabelled: truncated samples and pieces left out because the cut left no token to learn.
+        lost_tokens: tokens of the overlong samples that are in no output.
+    """
+
+    samples: int = 0
+    overlong: int = 0
+    truncated: int = 0
+    split: int = 0
+    pieces: int = 0
+    dropped: int = 0
+    unlabelled: int = 0
+    lost_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Samples that fit. `source[i]` (int64) is the index, among the samples given, that `samples[i]` comes from."""
+
+    samples: list[Mapping[str, Any]]
+    source: IntArray
+    counts: FitCounts
+
+
+def fit_lengths(lengths: ArrayLike, capacity: int, policy: Overlong = "error") -> tuple[IntArray, IntArray, FitCounts]:
+    """Lengths after an over-long policy, without the tokens (for planning and for reports).
+
+    `split` cuts into ceil(length / capacity) pieces of nearly equal size. `unlabelled` stays 0: it needs the labels.
+
+    Args:
+        lengths: tokens of each sample.
+        capacity: most tokens of a row.
+        policy: `error`, `truncate`, `split` or `drop`.
+
+    Returns:
+        lengths after the policy, int64 [M]; index of the source sample of each, int64 [M]; the counts.
+
+    Raises:
+        InputError: `error` and a sample is longer than `capacity`; an unknown policy; `capacity` below 1.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    _check(policy, capacity)
+    long = sizes > capacity
+    count = int(long.sum())
+    everything = np.arange(len(sizes))
+    if count == 0:
+        return sizes, everything, FitCounts(samples=len(sizes))
+    if policy == "error":
+        raise InputError(overlong_message(int(long.argmax()), int(sizes[long.argmax()]), capacity))
+    excess = int((sizes[long] - capacity).sum())
+    if policy == "truncate":
+        fitted = np.minimum(sizes, capacity)
+        return fitted, everything, FitCounts(len(sizes), count, truncated=count, lost_tokens=excess)
+    if policy == "drop":
+        lost = int(sizes[long].sum())
+        return sizes[~long], everything[~long], FitCounts(len(sizes), count, dropped=count, lost_tokens=lost)
+    pieces = np.maximum(-(-sizes // capacity), 1)
+    source = np.repeat(everything, pieces)
+    turn = np.arange(len(source)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    fitted = sizes[source] // pieces[source] + (turn < sizes[source] % pieces[source])
+    return fitted, source, FitCounts(len(sizes), count, split=count, pieces=int(pieces[long].sum()))
+
+
+def apply_overlong(
+    samples: Sequence[Mapping[str, Any]], capacity: int, policy: Overlong = "error", eos_token_id: int | None = None
+) -> Fitted:
+    """Make every sample fit a row of `capacity` tokens.
+
+    `truncate` cuts the end off but keeps the end-of-sequence token, with its label, where the sample ends with one (and
+    the newline that a chat template may put after it): the model still learns to stop. `split` cuts into
+    ceil(length / capacity) pieces of nearly equal size, each trained on as a sequence of its own. A truncated sample or a piece
+    with no label left is left out, since it teaches nothing. `drop` leaves the sample out. Samples that fit pass as they are.
+
+    Args:
+        samples: mappings with `input_ids` and, optionally, `labels` (-100: not learnt), flat sequences of equal length.
+        capacity: most tokens of a row.
+        policy: `error`, `truncate`, `split` or `drop`.
+        eos_token_id: the token that `truncate` keeps; None keeps none.
+
+    Returns:
+        `Fitted`: the samples (input_ids and labels of changed ones are int64 arrays), where each comes from, the counts.
+
+    Raises:
+        InputError: `error` and a sample is longer than `capacity`; an unknown policy; `capacity` below 1.
+    """
+    _check(policy, capacity)
+    kept: list[Mapping[str, Any]] = []
+    source: list[int] = []
+    overlong = truncated = split = made = dropped = unlabelled = lost = 0
+    for index, sample in enumerate(samples):
+        size = len(sample["input_ids"])
+        if size <= capacity:
+            kept.append(sample)
+            source.append(index)
+            continue
+        if policy == "error":
+            raise InputError(overlong_message(index, size, capacity))
+        overlong += 1
+        pieces: list[dict[str, Any]] = []
+        if policy == "drop":
+            dropped += 1
+        elif policy == "truncate":
+            truncated += 1
+            pieces = [_pick(sample, _kept_tokens(sample["input_ids"], capacity, eos_token_id))]
+        else:
+            split += 1
+            pieces = [_pick(sample, part) for part in np.array_split(np.arange(size), -(-size // capacity))]
+            made += len(pieces)
+        useful = [piece for piece in pieces if _learns(piece)]
+        unlabelled += len(pieces) - len(useful)
+        lost += size - sum(len(piece["input_ids"]) for piece in useful)
+        kept += useful
+        source += [index] * len(useful)
+    counts = FitCounts(len(samples), overlong, truncated, split, made, dropped, unlabelled, lost)
+    return Fitted(kept, np.array(source, dtype=np.int64), counts)
+
+
+def overlong_message(index: int, size: int, capacity: int) -> str:
+    """The one line that says which sample does not fit, and the mend."""
+    return (
+        f"sample {index} has {size} tokens, more than the capacity {capacity};"
+        " raise the capacity or choose overlong=truncate, split or drop"
+    )
+
+
+def _check(policy: str, capacity: int) -> None:
+    if policy not in get_args(Overlong):
+        raise InputError(f"overlong policy {policy!r} is unknown; use error, truncate, split or drop")
+    if capacity < 1:
+        raise InputError(f"packing capacity is {capacity} tokens; it must be at least 1")
+
+
+def _kept_tokens(input_ids: Any, capacity: int, eos_token_id: int | None) -> IntArray:
+    ids = np.asarray(input_ids)
+    ends = np.flatnonzero(ids[-END_TOKENS:] == eos_token_id) if eos_token_id is not None else np.zeros(0, np.int64)
+    tail = END_TOKENS - int(ends[-1]) if len(ends) else 0
+    if tail >= capacity:
+        tail = 0
+    return np.concatenate([np.arange(capacity - tail), np.arange(len(ids) - tail, len(ids))])
+
+
+def _pick(sample: Mapping[str, Any], where: IntArray) -> dict[str, Any]:
+    return {key: np.asarray(sample[key], dtype=np.int64)[where] for key in ("input_ids", "labels") if key in sample}
+
+
+def _learns(piece: Mapping[str, Any]) -> bool:
+    """Whether a label is left, not counting the first token, which has no context to be predicted from."""
+    labels = piece.get("labels")
+    return len(piece["input_ids"]) > 1 if labels is None else bool((labels[1:] != -100).any())

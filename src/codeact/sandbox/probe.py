@@ -1,0 +1,165 @@
+"""Chooses the strongest backend that withstands an attack on this machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import util
+from importlib.abc import InspectLoader
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from codeact.errors import CodeactError, InputError
+from codeact.sandbox.backends import Backend, Name, make_backend
+from codeact.sandbox.calls import call_function
+from codeact.sandbox.process import Limits
+
+SAFE: tuple[Name, ...] = ("bubblewrap", "landlock")
+# Attacks that return; the program must survive them all. The others are ended by a limit.
+RETURNING = (
+    *("connect_loopback", "connect_unix", "read_home", "read_shadow", "read_passwd", "write_outside"),
+    *("read_environment", "nest_namespace", "fork", "spawn", "thread", "signal_parent", "trace_parent"),
+    *("raise_limits", "allocate"),
+)
+PROBE_LIMITS = Limits(wall_seconds=30.0, output_bytes=1 << 20)
+LOOP_SECONDS = 0.5
+PUBLIC_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What attacking a backend showed.
+
+    Attributes:
+        name: the backend.
+        blocked: attack -> whether it was blocked; empty where the backend did not start.
+        problem: one line that says why the backend is not used; "" when it holds.
+        backend: set when it holds.
+    """
+
+    name: Name
+    blocked: MappingProxyType[str, bool] = field(default_factory=lambda: MappingProxyType({}))
+    problem: str = ""
+    backend: Backend | None = None
+
+
+def detect_backend(prefer: Name | None = None, unsafe: bool = False) -> Backend:
+    """The strongest backend that withstood the attacks on this machine.
+
+    Args:
+        prefer: use this one and no other.
+        unsafe: where none holds, run without isolation (`--unsafe-no-sandbox`); the name of the backend, "none", is
+            what results record.
+
+    Raises:
+        InputError: an unknown name, or "none" without `unsafe`.
+        CodeactError: no backend holds here and `unsafe` is not set.
+    """
+    if prefer is not None and prefer not in (*SAFE, "none"):
+        raise InputError(f"unknown sandbox {prefer!r}; the sandboxes are {', '.join(SAFE)} and none")
+    if prefer == "none" and not unsafe:
+        raise InputError("the sandbox none isolates nothing; confirm it with --unsafe-no-sandbox, or name another")
+    failures = []
+    for name in SAFE if prefer is None else (prefer,):
+        if name == "none":
+            break
+        probe = probe_backend(name)
+        if probe.backend is not None:
+            return probe.backend
+        failures.append(f"{name}: {probe.problem}")
+    if unsafe:
+        backend = make_backend("none")
+        assert isinstance(backend, Backend)
+        return backend
+    raise CodeactError(
+        "no sandbox holds on this machine, so generated code is not run ("
+        + "; ".join(failures)
+        + "); install bubblewrap, or run on your own risk with --unsafe-no-sandbox"
+    )
+
+
+@functools.cache
+def probe_backend(name: Name) -> Probe:
+    """Attack one backend; the result is kept for this process. Takes about a second."""
+    backend = make_backend(name)
+    if isinstance(backend, str):
+        return Probe(name, problem=backend)
+    with attack_facts() as facts:
+        honest, *outcomes = call_function(
+            attack_source(),
+            "attack",
+            [[attack, facts] for attack in ("honest", *RETURNING)],
+            limits=PROBE_LIMITS,
+            backend=backend,
+        )
+        expected = [[1], 2.0, "b", {"a": 2}, {1, 2}, os.getpid()]
+        if honest.status != "passed" or honest.value != expected:
+            return Probe(name, problem=honest.detail or "an honest program got a wrong result")
+        blocked = {
+            attack: outcome.status != "passed" or outcome.value is None
+            for attack, outcome in zip(RETURNING, outcomes, strict=True)
+        }
+        blocked["write_outside"] &= not _written(facts)
+        # Every process has an environment; the attack works if it shows an entry of ours.
+        seen = outcomes[RETURNING.index("read_environment")].value or []
+        ours = {f"{key}={value}" for key, value in os.environ.items() if backend.environment.get(key) != value}
+        blocked["read_environment"] = ours.isdisjoint(seen)
+    lost = [outcome.detail for outcome in outcomes if outcome.status in ("killed", "timeout", "output")]
+    if lost:
+        return Probe(name, problem=f"the probe did not run to its end: {lost[0]}")
+    for attack, status in (("loop", "timeout"), ("flood", "output")):
+        (outcome,) = call_function(
+            attack_source(), "attack", [[attack, {}]], limits=PROBE_LIMITS, backend=backend, call_seconds=LOOP_SECONDS
+        )
+        blocked[attack] = outcome.status == status
+    failed = [attack for attack, held in blocked.items() if not held]
+    problem = f"it did not block {', '.join(failed)}" if failed else ""
+    return Probe(name, MappingProxyType(blocked), problem, None if failed else backend)
+
+
+def attack_source() -> str:
+    """The source of the attacks, to be run with the entry point `attack`."""
+    spec = util.find_spec("codeact.sandbox.attacks")
+    assert spec is not None
+    assert isinstance(spec.loader, InspectLoader)
+    source = spec.loader.get_source("codeact.sandbox.attacks")
+    assert source is not None
+    return source
+
+
+@contextmanager
+def attack_facts() -> Iterator[dict[str, Any]]:
+    """What the attacks aim at: open doors and a secret that an unconfined process of this user would get."""
+    home = Path.home() if os.access(Path.home(), os.W_OK) else None
+    with (
+        tempfile.TemporaryDirectory(prefix=".codeact-probe-", dir=home) as folder,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as local,
+    ):
+        secret = Path(folder) / "secret"
+        secret.write_text("secret")
+        abstract = Path(folder).name
+        local.bind("\0" + abstract)
+        local.listen()
+        yield {
+            "pid": os.getpid(),
+            "port": server.getsockname()[1],
+            "abstract_socket": abstract,
+            "secret_file": str(secret),
+            "folders": [folder, *PUBLIC_FOLDERS],
+            "marker": abstract,
+        }
+
+
+def _written(facts: dict[str, Any]) -> bool:
+    places = [Path(folder) / facts["marker"] for folder in facts["folders"]]
+    found = [place for place in places if place.is_file()]
+    for place in found:
+        place.unlink()
+    return bool(found)

@@ -1,0 +1,295 @@
+"""One confined process: start it, read its lines under limits, answer it, and leave nothing of it behind."""
+
+from __future__ import annotations
+
+import functools
+import marshal
+import math
+import os
+import resource
+import select
+import selectors
+import signal
+import subprocess
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import util
+from importlib.abc import InspectLoader
+from types import CodeType, TracebackType
+from typing import Any, Literal, Self
+
+from codeact.errors import CodeactError
+from codeact.sandbox.backends import Backend
+
+Status = Literal["passed", "failed", "timeout", "memory", "output", "killed"]
+READ_BYTES = 1 << 18
+STDERR_BYTES = 1 << 16
+EXIT_GRACE_S = 1.0
+CHILD_MODULES = ("codeact.sandbox.values", "codeact.sandbox.child")
+BOOTSTRAP = (
+    "import marshal,sys,types\n"
+    "for name,code in marshal.load(sys.stdin.buffer):\n"
+    " module=sys.modules[name]=types.ModuleType(name)\n"
+    " exec(code,module.__dict__)\n"
+    "module.main()\n"
+)
+# -P keeps the working directory off sys.path, -S and -s keep site-packages off it, -B writes no byte code.
+INTERPRETER_FLAGS = ("-s", "-S", "-B", "-P", "-c", BOOTSTRAP)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may use.
+
+    Attributes:
+        wall_seconds: from start to end, the start of the interpreter included.
+        memory_bytes: address space of the process.
+        answer_bytes: length of one answer.
+        output_bytes: length of everything that the process writes.
+        open_files: file descriptors.
+    """
+
+    wall_seconds: float = 60.0
+    memory_bytes: int = 4 << 30
+    answer_bytes: int = 64 << 20
+    output_bytes: int = 1 << 30
+    open_files: int = 64
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Stop(Exception):
+    """The process gave no further line; `status` and `detail` say why."""
+
+    def __init__(self, status: Status, detail: str) -> None:
+        super().__init__(detail)
+        self.status: Status = status
+        self.detail = detail
+
+
+class Process:
+    """A running child. Use it as a context manager: leaving the block kills it with everything that it started."""
+
+    def __init__(self, backend: Backend, request: dict[str, Any], limits: Limits) -> None:
+        """Start the interpreter under `backend` and send it `request`.
+
+        Raises:
+            CodeactError: the system cannot start another process.
+        """
+        self.limits = limits
+        self.deadline = time.monotonic() + limits.wall_seconds
+        self.lines: deque[bytes] = deque()
+        self.partial: list[bytes] = []
+        self.partial_bytes = self.output_bytes = 0
+        self.stderr = bytearray()
+        command, descriptors = backend.command(INTERPRETER_FLAGS)
+        command = _limited(command, limits, strict=backend.name != "none")
+        try:
+            self.child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=descriptors,
+                env=dict(backend.environment),
+                cwd="/",
+                start_new_session=True,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise CodeactError(f"the sandbox cannot start a process: {error}") from error
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        assert self.child.stderr is not None
+        self.stdin, self.stdout = self.child.stdin, self.child.stdout
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.stdout, selectors.EVENT_READ, "stdout")
+        self.selector.register(self.child.stderr, selectors.EVENT_READ, "stderr")
+        request |= {
+            "parent": 0 if backend.name == "bubblewrap" else os.getpid(),
+            "readable": list(backend.readable) if backend.name == "landlock" else None,
+            "listable": list(backend.listable),
+            "paths": list(backend.package_paths),
+            "seccomp": backend.filter,
+        }
+        os.set_blocking(self.stdin.fileno(), False)
+        with suppress(Stop):  # the deadline has passed, as the first reading will say
+            self.send(child_code() + marshal.dumps(request, 2))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def send(self, data: bytes) -> None:
+        """Write to the child's standard input. That a child has ended is noticed when it is read from.
+
+        Raises:
+            Stop: the child did not read it in time.
+        """
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self.stdin.fileno(), view) :]
+            except BrokenPipeError:
+                return
+            except BlockingIOError:
+                left = self.deadline - time.monotonic()
+                if left <= 0 or not select.select([], [self.stdin], [], left)[1]:
+                    raise Stop("timeout", self._wall_detail()) from None
+
+    def read_line(self, seconds: float) -> bytes:
+        """The next line that the child wrote, without its end.
+
+        Raises:
+            Stop: none came within `seconds` or the wall-clock limit, it was too long, or the child ended.
+        """
+        until = min(self.deadline, time.monotonic() + seconds)
+        while not self.lines:
+            left = until - time.monotonic()
+            if left <= 0:
+                over = until == self.deadline
+                raise Stop("timeout", self._wall_detail() if over else f"no answer within {seconds:.3g} s")
+            if not self._receive(left):
+                raise self.ended()
+            if self.partial_bytes > self.limits.answer_bytes:
+                break
+        if not self.lines or len(self.lines[0]) > self.limits.answer_bytes:
+            raise Stop("output", f"one answer is longer than {self.limits.answer_bytes:,} bytes")
+        return self.lines.popleft()
+
+    def read_all(self) -> bytes:
+        """Everything that the child writes until it ends.
+
+        Raises:
+            Stop: it wrote too much, or ran too long; `partial` holds what it wrote until then.
+        """
+        while True:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise Stop("timeout", self._wall_detail())
+            if not self._receive(left):
+                return self.written()
+
+    def written(self) -> bytes:
+        """What the child wrote and nobody has read yet."""
+        return b"".join([*(line + b"\n" for line in self.lines), *self.partial])
+
+    def _receive(self, seconds: float) -> bool:
+        """Wait for output and sort it into lines; False at the end of the output."""
+        for key, _ in self.selector.select(seconds):
+            data = os.read(key.fd, READ_BYTES)
+            if key.data == "stderr":
+                self.stderr += data[: STDERR_BYTES - len(self.stderr)]
+                if not data:
+                    self.selector.unregister(key.fileobj)
+                continue
+            if not data:
+                return False
+            self.output_bytes += len(data)
+            if self.output_bytes > self.limits.output_bytes:
+                raise Stop("output", f"it wrote more than {self.limits.output_bytes:,} bytes")
+            first, *rest = data.split(b"\n")
+            self.partial.append(first)
+            self.partial_bytes += len(first)
+            if rest:
+                self.lines.append(b"".join(self.partial))
+                self.lines.extend(rest[:-1])
+                self.partial = [rest[-1]]
+                self.partial_bytes = len(rest[-1])
+        return True
+
+    def exit_code(self) -> int | None:
+        """The exit status of a child that has closed its output, signals as 128 + number; None if it lives on."""
+        try:
+            code = self.child.wait(EXIT_GRACE_S)
+        except subprocess.TimeoutExpired:
+            return None
+        return 128 - code if code < 0 else code
+
+    def last_words(self) -> str:
+        """The last line that the child wrote to its standard error."""
+        self._drain_stderr()
+        return self.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+
+    def ended(self) -> Stop:
+        """Why a child that has closed its output ended, as far as its exit status and its last words tell."""
+        code = self.exit_code()
+        said = self.last_words()
+        tail = f": {said}" if said else ""
+        if code is None:
+            return Stop("killed", "the process closed its output and ran on")
+        if code == 128 + signal.SIGXCPU:
+            return Stop("timeout", "the process used up its CPU time")
+        if code > 128:
+            return Stop("killed", f"the process was ended by signal {code - 128}{tail}")
+        return Stop("killed", f"the process ended early with exit status {code}{tail}")
+
+    def _drain_stderr(self) -> None:
+        while self.selector.get_map() and "stderr" in (key.data for key in self.selector.get_map().values()):
+            events = [key for key, _ in self.selector.select(0) if key.data == "stderr"]
+            if not events:
+                return
+            data = os.read(events[0].fd, READ_BYTES)
+            self.stderr += data[: STDERR_BYTES - len(self.stderr)]
+            if not data:
+                self.selector.unregister(events[0].fileobj)
+
+    def _wall_detail(self) -> str:
+        return f"not done within {self.limits.wall_seconds:.3g} s"
+
+    def kill(self) -> None:
+        """End the child and its whole process group, and wait until they are gone."""
+        if self.child.returncode is None:
+            try:
+                os.killpg(self.child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                self.child.kill()
+        self.child.wait()
+        self.selector.close()
+        for stream in (self.child.stdin, self.child.stdout, self.child.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@functools.cache
+def child_code() -> bytes:
+    """The compiled child program, as the bootstrap reads it."""
+    pairs: list[tuple[str, CodeType]] = []
+    for name in CHILD_MODULES:
+        spec = util.find_spec(name)
+        assert spec is not None
+        assert isinstance(spec.loader, InspectLoader)
+        code = spec.loader.get_code(name)
+        assert code is not None
+        pairs.append((name, code))
+    return marshal.dumps(pairs)
+
+
+def _limited(command: list[str], limits: Limits, strict: bool) -> list[str]:
+    """`command`, started by the shell's `ulimit` and `exec`: the filter forbids the child to set its own limits."""
+    seconds = math.ceil(limits.wall_seconds)
+    wanted = (
+        (resource.RLIMIT_AS, "-v", limits.memory_bytes, 1024),
+        # One second lies between the signal that says why (SIGXCPU) and the one that cannot be ignored.
+        (resource.RLIMIT_CPU, "-S -t", seconds, 1),
+        (resource.RLIMIT_CPU, "-H -t", seconds + 1, 1),
+        (resource.RLIMIT_NOFILE, "-n", limits.open_files, 1),
+        (resource.RLIMIT_FSIZE, "-f", 0, 512),
+        (resource.RLIMIT_CORE, "-c", 0, 512),
+    )
+    steps = []
+    for number, option, value, unit in wanted:
+        hard = resource.getrlimit(number)[1]
+        steps.append(f"ulimit {option} {(value if hard == resource.RLIM_INFINITY else min(value, hard)) // unit}")
+    script = (" && " if strict else " 2>/dev/null; ").join([*steps, 'exec "$@"'])
+    return ["/bin/sh", "-c", script, "sh", *command]

@@ -1,0 +1,181 @@
+"""The system-call filter of the sandbox: a short list of allowed calls, everything else fails with EPERM.
+
+It is a classic BPF program as `seccomp(2)` and `bwrap --seccomp` take it. No call that makes a process or thread, opens a
+socket, signals or traces another process, changes a file, a namespace, a limit or a credential is on the list.
+"""
+
+from __future__ import annotations
+
+import platform
+import struct
+from collections.abc import Iterable
+
+# Numbers on (x86_64, aarch64), from the kernel's unistd.h; None: the architecture has no such call.
+ALLOWED: dict[str, tuple[int | None, int | None]] = {
+    "read": (0, 63),
+    "write": (1, 64),
+    "mmap": (9, 222),
+    "munmap": (11, 215),
+    "brk": (12, 214),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "mprotect": (10, 226),
+    "futex": (202, 98),
+    "openat": (257, 56),
+    "close": (3, 57),
+    "newfstatat": (262, 79),
+    "fstat": (5, 80),
+    "lseek": (8, 62),
+    "getdents64": (217, 61),
+    "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135),
+    "rt_sigreturn": (15, 139),
+    "readv": (19, 65),
+    "writev": (20, 66),
+    "pread64": (17, 67),
+    "stat": (4, None),
+    "lstat": (6, None),
+    "statx": (332, 291),
+    "access": (21, None),
+    "faccessat": (269, 48),
+    "faccessat2": (439, 439),
+    "readlink": (89, None),
+    "readlinkat": (267, 78),
+    "getcwd": (79, 17),
+    "chdir": (80, 49),
+    "open": (2, None),
+    "getdents": (78, None),
+    "statfs": (137, 43),
+    "fstatfs": (138, 44),
+    "fadvise64": (221, 223),
+    "dup": (32, 23),
+    "dup2": (33, None),
+    "dup3": (292, 24),
+    "close_range": (436, 436),
+    "pipe": (22, None),
+    "pipe2": (293, 59),
+    "poll": (7, None),
+    "ppoll": (271, 73),
+    "select": (23, None),
+    "pselect6": (270, 72),
+    "epoll_create1": (291, 20),
+    "epoll_ctl": (233, 21),
+    "epoll_wait": (232, None),
+    "epoll_pwait": (281, 22),
+    "eventfd2": (290, 19),
+    "recvfrom": (45, 207),
+    "shutdown": (48, 210),
+    "rt_sigpending": (127, 136),
+    "rt_sigtimedwait": (128, 137),
+    "sigaltstack": (131, 132),
+    "pause": (34, None),
+    "alarm": (37, None),
+    "setitimer": (38, 103),
+    "getitimer": (36, 102),
+    "restart_syscall": (219, 128),
+    "sched_yield": (24, 124),
+    "sched_getaffinity": (204, 123),
+    "nanosleep": (35, 101),
+    "clock_nanosleep": (230, 115),
+    "clock_gettime": (228, 113),
+    "clock_getres": (229, 114),
+    "gettimeofday": (96, 169),
+    "time": (201, None),
+    "times": (100, 153),
+    "getrandom": (318, 278),
+    "getpid": (39, 172),
+    "getppid": (110, 173),
+    "gettid": (186, 178),
+    "getuid": (102, 174),
+    "geteuid": (107, 175),
+    "getgid": (104, 176),
+    "getegid": (108, 177),
+    "getresuid": (118, 148),
+    "getresgid": (120, 150),
+    "wait4": (61, 260),
+    "getgroups": (115, 158),
+    "getpgrp": (111, None),
+    "getpgid": (121, 155),
+    "getsid": (124, 156),
+    "getrlimit": (97, 163),
+    "getrusage": (98, 165),
+    "getcpu": (309, 168),
+    "uname": (63, 160),
+    "sysinfo": (99, 179),
+    "umask": (95, 166),
+    "membarrier": (324, 283),
+    "exit": (60, 93),
+    "exit_group": (231, 94),
+    "arch_prctl": (158, None),
+    "set_tid_address": (218, 96),
+    "set_robust_list": (273, 99),
+    "rseq": (334, 293),
+}
+EXECVE = (59, 221)
+
+# Calls allowed for some arguments only: numbers, then for each checked argument its index and its allowed low 32 bits.
+# prlimit64 may read a limit (no new one), sendto may not name an address, socketpair makes connected stream pairs
+# (asyncio needs one); fcntl may not set an owner, to whom the kernel would send signals; ioctl asks about terminals.
+CONDITIONAL: tuple[tuple[tuple[int, int], tuple[tuple[int, tuple[int, ...]], ...]], ...] = (
+    ((16, 29), ((1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),)),
+    ((72, 25), ((1, (0, 1, 2, 3, 4, 1030)),)),
+    ((302, 261), ((2, (0,)),)),
+    ((44, 206), ((4, (0,)),)),
+    ((53, 199), ((0, (1,)), (1, (1, 0x801, 0x80001, 0x80801)))),
+)
+POINTERS = {(302, 2), (261, 2), (44, 4), (206, 4)}
+
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+X32_BIT = 0x40000000
+EPERM = 1
+RET_ALLOW, RET_ERRNO, RET_KILL = 0x7FFF0000, 0x00050000 | EPERM, 0x80000000
+LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
+OFFSET_NUMBER, OFFSET_ARCH, OFFSET_ARGUMENTS = 0, 4, 16
+
+
+def machine() -> str:
+    """The architecture of this machine: "x86_64", "aarch64" or "" where no table of system calls exists."""
+    name = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    return name if name in AUDIT_ARCH else ""
+
+
+def build_filter(architecture: str, execve: bool) -> bytes:
+    """The filter program: 8 bytes per instruction, little-endian.
+
+    Args:
+        architecture: "x86_64" or "aarch64".
+        execve: allow execve, which bubblewrap needs to start the interpreter under the filter.
+    """
+    column = list(AUDIT_ARCH).index(architecture)
+    code = [
+        (LOAD, 0, 0, OFFSET_ARCH),
+        (EQUAL, 1, 0, AUDIT_ARCH[architecture]),
+        (RETURN, 0, 0, RET_KILL),
+        (LOAD, 0, 0, OFFSET_NUMBER),
+        (AT_LEAST, 0, 1, X32_BIT),
+        (RETURN, 0, 0, RET_ERRNO),
+    ]
+    plain = [numbers[column] for numbers in [*ALLOWED.values(), *([EXECVE] if execve else [])]]
+    for number in plain:
+        if number is not None:
+            code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, RET_ALLOW)]
+    for numbers, arguments in CONDITIONAL:
+        body = _argument_checks(numbers[column], arguments)
+        code += [(EQUAL, 0, len(body), numbers[column]), *body]
+    code.append((RETURN, 0, 0, RET_ERRNO))
+    return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
+
+
+def _argument_checks(number: int, arguments: Iterable[tuple[int, tuple[int, ...]]]) -> list[tuple[int, int, int, int]]:
+    code: list[tuple[int, int, int, int]] = []
+    for index, values in arguments:
+        code.append((LOAD, 0, 0, OFFSET_ARGUMENTS + 8 * index))
+        code += [(EQUAL, len(values) - position, 0, value) for position, value in enumerate(values)]
+        code.append((RETURN, 0, 0, RET_ERRNO))
+        if (number, index) in POINTERS:
+            code += [
+                (LOAD, 0, 0, OFFSET_ARGUMENTS + 8 * index + 4),
+                (EQUAL, 1, 0, 0),
+                (RETURN, 0, 0, RET_ERRNO),
+            ]
+    return [*code, (RETURN, 0, 0, RET_ALLOW)]

@@ -1,0 +1,25 @@
+"""Instruction-Following Difficulty: how much the instruction helps the model with the response, per record.
+
+`sequences` (record -> token streams of both passes), `ifd` (streams -> scores), `stats` (how far scores follow length,
+and the length-controlled alternatives), `estimate` (tokens, FLOPs and hours before anything runs).
+"""
+
+from __future__ import annotations
+
+from codeact.score.ifd import Score, Scorer, TurnScore, score_ifd, to_table
+from codeact.score.sequences import Prepared, Span, Status, Stream, Turn, build_sequences, default_template
+
+__all__ = [
+    "Prepared",
+    "Score",
+    "Scorer",
+    "Span",
+    "Status",
+    "Stream",
+    "Turn",
+    "TurnScore",
+    "build_sequences",
+    "default_template",
+    "score_ifd",
+    "to_table",
+]

@@ -1,0 +1,168 @@
+"""What training measures: tokens, padding, speed, memory and loss, per logged step and in sum."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.packing.plan import compare_layouts
+
+FIELDS = (
+    "step",
+    "epoch",
+    "loss",
+    "learning_rate",
+    "grad_norm",
+    "tokens",
+    "tokens_per_second",
+    "padding_rate",
+    "peak_memory_bytes",
+    "seconds",
+)
+EDGE = 0.1
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+class Meter:
+    """Counts the batches of a step and the time since the last reading.
+
+    Attributes:
+        tokens: sample tokens since the last reading.
+        slots: tokens of the batches, padding included, since the last reading.
+    """
+
+    def __init__(self) -> None:
+        self.tokens = self.slots = 0
+        self._since = time.perf_counter()
+
+    def add(self, tokens: int, slots: int) -> None:
+        """Count one batch."""
+        self.tokens += tokens
+        self.slots += slots
+
+    def restart(self) -> None:
+        """Leave out the time since the last reading (a checkpoint was being written)."""
+        self._since = time.perf_counter()
+
+    def read(self) -> tuple[int, int, float]:
+        """Tokens, slots and seconds since the last reading, which start again from zero."""
+        now = time.perf_counter()
+        counted = (self.tokens, self.slots, now - self._since)
+        self.tokens, self.slots, self._since = 0, 0, now
+        return counted
+
+
+def step_metrics(tokens: int, slots: int, seconds: float, peak_memory: int) -> dict[str, float]:
+    """The measured part of one line of metrics.jsonl.
+
+    `tokens` counts samples' tokens and no padding, since the last line; `padding_rate` is padding / all tokens of the
+    batches; `peak_memory_bytes` as `peak_memory_bytes()`.
+    """
+    return {
+        "tokens": tokens,
+        "tokens_per_second": tokens / seconds if seconds > 0 else 0.0,
+        "padding_rate": 1.0 - tokens / slots if slots else 0.0,
+        "peak_memory_bytes": peak_memory,
+        "seconds": seconds,
+    }
+
+
+def logged_rows(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl from a Trainer's log history."""
+    return [{key: entry.get(key) for key in FIELDS} for entry in history if "loss" in entry]
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Totals over the lines of metrics.jsonl.
+
+    `first_loss` and `final_loss` are means over the first and last tenth of the logged steps (at least one), since the
+    loss of a single batch is noise; `seconds` leaves out loading and saving.
+    """
+    tokens = sum(row["tokens"] for row in rows)
+    slots = sum(row["tokens"] / (1.0 - row["padding_rate"]) for row in rows)
+    seconds = sum(row["seconds"] for row in rows)
+    edge = max(1, math.ceil(EDGE * len(rows)))
+    losses = [row["loss"] for row in rows]
+    return {
+        "steps": rows[-1]["step"],
+        "seconds": seconds,
+        "tokens": tokens,
+        "tokens_per_second": tokens / seconds if seconds > 0 else 0.0,
+        "padding_rate": 1.0 - tokens / slots if slots else 0.0,
+        "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows),
+        "final_loss": sum(losses[-edge:]) / edge,
+        "first_loss": sum(losses[:edge]) / edge,
+    }
+
+
+def pack_report(
+    lengths: Sequence[int] | NDArray[np.int64],
+    capacity: int,
+    batch_size: int,
+    seed: int = 0,
+    truncated: int = 0,
+    dropped: int = 0,
+) -> dict[str, Any]:
+    """The content of pack.json: rows and padding of one epoch under each way of batching.
+
+    Args:
+        lengths: tokens of each sample.
+        capacity: most tokens of a row.
+        batch_size: samples per batch.
+        seed: of the order of the samples.
+        truncated: records that were cut to the capacity, for the report.
+        dropped: records that were left out, for the report.
+
+    Raises:
+        InputError: as `packing.plan.compare_layouts`, which holds the meaning of `methods`.
+    """
+    sizes = [int(length) for length in lengths]
+    return {
+        "capacity": capacity,
+        "records": len(sizes),
+        "tokens": sum(sizes),
+        "batch_size": batch_size,
+        "methods": compare_layouts(sizes, capacity, batch_size, seed),
+        "truncated": truncated,
+        "dropped": dropped,
+    }
+
+
+def reset_peak_memory(device: Any) -> None:
+    """Start the peak anew, so that it belongs to what follows: on CUDA, and on Linux for the process."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        _CLEAR.write_text("5")  # Linux, proc(5): resets the peak resident set size
+    except OSError:
+        return
+
+
+def peak_memory_bytes(device: Any) -> int:
+    """Most memory in use at once, in bytes: allocated on the CUDA device, or the resident set of this process."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        found = re.search(r"^VmHWM:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
+    except OSError:
+        found = None
+    if found:
+        return int(found.group(1)) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,0 +1,264 @@
+"""The training loop: transformers' Trainer with exact metrics, atomic checkpoints and our progress bar.
+
+This module imports torch and transformers at the top; import it inside functions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging
+
+from codeact.config import TrainConfig
+from codeact.errors import CodeactError, InputError
+from codeact.progress import Progress, track
+from codeact.storage import write_json, write_jsonl
+from codeact.train.metrics import Meter, logged_rows, peak_memory_bytes, reset_peak_memory, step_metrics
+
+SCHEDULERS = (
+    "cosine",
+    "linear",
+    "constant",
+    "constant_with_warmup",
+    "cosine_with_restarts",
+    "inverse_sqrt",
+    "polynomial",
+)
+COMPLETE = "complete.json"
+MAX_LOGGED_STEPS = 2000
+Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class CountedCollator:
+    """A collator that also says how many tokens of its samples a batch holds (padding left out), for the metrics."""
+
+    collate: Collate
+
+    def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {**self.collate(items), "tokens": sum(len(item["input_ids"]) for item in items)}
+
+
+class MeteredTrainer(Trainer):
+    """Adds tokens, padding, speed and memory to every log entry, and so to the state that checkpoints keep."""
+
+    meter: Meter
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        self.meter.add(inputs.pop("tokens"), inputs["input_ids"].numel())
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            tokens, slots, seconds = self.meter.read()
+            if self.args.world_size > 1:
+                counts = torch.tensor([tokens, slots], device=self.args.device)
+                tokens, slots = self.accelerator.reduce(counts, "sum").tolist()
+            logs |= step_metrics(tokens, slots, seconds, peak_memory_bytes(self.args.device))
+        super().log(logs, start_time)
+
+
+class Recorder(TrainerCallback):
+    """Writes metrics.jsonl, keeps the last complete checkpoint, moves the progress bar, stops on a loss that is no number."""
+
+    def __init__(
+        self, folder: Path, fingerprint: str, save_steps: int, meter: Meter, progress: Progress, shown: int
+    ) -> None:
+        self.folder, self.fingerprint, self.save_steps = folder, fingerprint, save_steps
+        self.meter, self.progress, self.shown = meter, progress, shown
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            write_jsonl(self.folder / "metrics.jsonl", logged_rows(state.log_history))
+        self.meter.restart()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        last = state.global_step >= state.max_steps
+        control.should_log |= last
+        control.should_save |= self.save_steps > 0 and state.global_step % self.save_steps == 0 and not last
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_save |= self.save_steps == 0 and state.global_step < state.max_steps
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            raise CodeactError(
+                f"the training loss became {logs['loss']} at step {state.global_step}; lower train.learning_rate, "
+                f"now {args.learning_rate:g}, or raise train.warmup_steps, now {args.warmup_steps:g}"
+            )
+        if state.is_world_process_zero:
+            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(logged_rows(state.log_history[-1:])[0]) + "\n")
+        self.progress.advance(state.global_step - self.shown, f"loss {logs['loss']:.3f}")
+        self.shown = state.global_step
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            made = checkpoint_path(self.folder, state.global_step)
+            write_json(made / COMPLETE, {"fingerprint": self.fingerprint, "step": state.global_step})
+            remove_checkpoints(self.folder, keep=made)
+        self.meter.restart()
+
+
+def fit(
+    model: Any,
+    dataset: Any,
+    collate: Collate,
+    folder: Path,
+    *,
+    train: TrainConfig,
+    batch_size: int,
+    seed: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    fingerprint: str = "",
+    quiet: bool = False,
+) -> list[dict[str, Any]]:
+    """Train `model` in place, going on from the last complete checkpoint in `folder` that has this `fingerprint`.
+
+    Args:
+        model: a causal language model, perhaps PEFT-wrapped, whose loss divides by `num_items_in_batch`.
+        dataset: map-style data set of samples or packed rows.
+        collate: items to the model's inputs with `labels`.
+        folder: gets `metrics.jsonl` and `checkpoints/`, which holds at most one complete checkpoint and stays.
+        train: the hyperparameters; `batch_size` there is not read.
+        batch_size: items of `dataset` per forward pass and device.
+        seed: of the order of the items and of dropout.
+        dtype: bfloat16 and float16 compute under autocast.
+        device: where to train.
+        fingerprint: what the run depends on; a checkpoint with another one is removed.
+        quiet: no progress bar.
+
+    Returns:
+        The lines of metrics.jsonl, those before a resumed checkpoint included.
+
+    Raises:
+        InputError: unknown scheduler, or a second GPU is asked for.
+        CodeactError: the loss became infinite or not a number, or the device's memory does not suffice.
+    """
+    args = _arguments(folder, train, len(dataset), batch_size, seed, dtype, device)
+    with args.main_process_first(desc="choosing the checkpoint"):
+        start = last_checkpoint(folder, fingerprint)
+        if args.process_index == 0:
+            remove_checkpoints(folder, keep=start)
+    done = int(start.name.rpartition("-")[2]) if start else 0
+    per_epoch = math.ceil(math.ceil(len(dataset) / (batch_size * args.world_size)) / train.grad_accum)
+    meter = Meter()
+    quiet = quiet or args.process_index > 0
+    try:
+        with hushed(), track("train", math.ceil(train.epochs * per_epoch), "steps", done, quiet) as progress:
+            recorder = Recorder(folder, fingerprint, train.save_steps, meter, progress, done)
+            trainer = MeteredTrainer(
+                model=model,
+                args=args,
+                train_dataset=dataset,
+                data_collator=CountedCollator(collate),
+                callbacks=[recorder],
+            )
+            trainer.meter = meter
+            trainer.remove_callback(PrinterCallback)
+            reset_peak_memory(args.device)
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+    except torch.OutOfMemoryError as error:
+        raise CodeactError(
+            f"out of memory on {args.device}: lower train.batch_size (now {train.batch_size}; raise train.grad_accum to keep the step) or "
+            "model.max_length, set train.gradient_checkpointing=true, or use train.method=lora"
+        ) from error
+    return logged_rows(trainer.state.log_history)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Hush the libraries' own bars, notes and warnings about their future; errors still come as exceptions."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|accelerate")
+            warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the Trainer puts the checkpoint of a step."""
+    return folder / "checkpoints" / f"checkpoint-{step}"
+
+
+def last_checkpoint(folder: Path, fingerprint: str) -> Path | None:
+    """The newest checkpoint that was written to its end under the same fingerprint."""
+    found: dict[int, Path] = {}
+    for marker in folder.glob(f"checkpoints/checkpoint-*/{COMPLETE}"):
+        content = json.loads(marker.read_text(encoding="utf-8"))
+        if content["fingerprint"] == fingerprint:
+            found[content["step"]] = marker.parent
+    return found[max(found)] if found else None
+
+
+def remove_checkpoints(folder: Path, keep: Path | None = None) -> None:
+    """Remove all checkpoints but one: older ones, and those that a kill cut short."""
+    for path in folder.glob("checkpoints/checkpoint-*"):
+        if path != keep:
+            # without its marker first, so that a kill in between leaves nothing that looks complete
+            (path / COMPLETE).unlink(missing_ok=True)
+            shutil.rmtree(path)
+    if keep is None:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def _arguments(
+    folder: Path, train: TrainConfig, items: int, batch_size: int, seed: int, dtype: torch.dtype, device: torch.device
+) -> TrainingArguments:
+    if train.scheduler not in SCHEDULERS:
+        raise InputError(f"train.scheduler = {train.scheduler!r} is unknown; use one of {', '.join(SCHEDULERS)}")
+    if device.type == "cuda" and device.index not in (None, 0):
+        raise InputError(
+            f"device {str(device)!r}: training uses the first visible GPU; choose another with CUDA_VISIBLE_DEVICES={device.index}"
+        )
+    steps = math.ceil(train.epochs * math.ceil(math.ceil(items / batch_size) / train.grad_accum))
+    args = TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=train.grad_accum,
+        learning_rate=train.learning_rate,
+        warmup_steps=train.warmup_steps,
+        weight_decay=train.weight_decay,
+        lr_scheduler_type=train.scheduler,
+        max_grad_norm=train.max_grad_norm,
+        num_train_epochs=train.epochs,
+        seed=seed,
+        data_seed=seed,
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16,
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type == "cuda",
+        remove_unused_columns=False,
+        save_strategy="no",
+        logging_strategy="steps",
+        logging_steps=math.ceil(steps / MAX_LOGGED_STEPS),
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+    )
+    # several visible GPUs without torchrun would mean DataParallel, which cuts packed batches apart
+    if args.device.type == "cuda":
+        args._n_gpu = 1
+    return args

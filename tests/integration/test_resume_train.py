@@ -1,0 +1,101 @@
+"""A training killed at any moment goes on from its last complete checkpoint and ends with the very same model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from codeact.config import ModelConfig, PackConfig, TrainConfig
+from codeact.records import Message, Record
+from codeact.train.sft import train
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_resume_train as here
+here.fit(Path({folder!r}), Path({out!r}), {scope!r}, {method!r})
+"""
+
+
+def fit(folder: Path, out: Path, scope: str = "batch", method: str = "full", rate: float = 3e-3) -> dict[str, object]:
+    """24 steps in two epochs, with dropout in the LoRA layers, a checkpoint every 4 steps."""
+    pool = [
+        Record(f"r{n}", (Message("user", f"Write version {n}."), Message("assistant", f"x = {n}\n" * (1 + n % 7))))
+        for n in range(48)
+    ]
+    hyper = TrainConfig(
+        method=method, epochs=2, batch_size=2 if scope == "batch" else 4, grad_accum=2 if scope == "batch" else 1, learning_rate=rate,
+        warmup_steps=2, save_steps=4, lora_dropout=0.1,
+    )  # fmt: skip
+    model = ModelConfig(name=str(folder), max_length=64, template="question", device="cpu", dtype="float32")
+    return train(pool, out, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0, quiet=True)
+
+
+def steps_of(out: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def killed(folder: Path, out: Path, scope: str, method: str, step: int) -> list[int]:
+    """Start a training in a process of its own, kill it once `step` is logged, and return the steps it had logged."""
+    script = out.with_suffix(".py")
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), out=str(out), scope=scope, method=method))
+    process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    metrics = out / "metrics.jsonl"
+    try:
+        while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < step):
+            time.sleep(0.001)
+    finally:
+        process.kill()
+    assert process.wait() == -9, "the training ended before it could be killed"
+    return steps_of(out)
+
+
+def same(first: Path, second: Path) -> bool:
+    left, right = (AutoModelForCausalLM.from_pretrained(path / "model").state_dict() for path in (first, second))
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize(("scope", "method", "step"), [("batch", "full", 7), ("batch", "lora", 15), ("epoch", "full", 6)])
+def test_a_killed_training_ends_as_one_that_was_not(
+    tiny_model_dir: Path, tmp_path: Path, scope: str, method: str, step: int
+) -> None:
+    whole = fit(tiny_model_dir, tmp_path / "whole", scope, method)
+    out = tmp_path / "killed"
+    logged = killed(tiny_model_dir, out, scope, method, step)
+    assert logged == list(range(1, len(logged) + 1))
+    checkpoint = max((out / "checkpoints").glob("checkpoint-*/complete.json"), key=lambda path: path.stat().st_mtime).parent
+    reached = int(checkpoint.name.rpartition("-")[2])
+    assert 0 < reached <= len(logged)
+    # what a kill leaves in the middle of the next checkpoint: a folder without its marker
+    cut = checkpoint.with_name(f"checkpoint-{reached + 4}")
+    shutil.copytree(checkpoint, cut, dirs_exist_ok=True)
+    (cut / "complete.json").unlink()
+    (cut / "optimizer.pt").write_bytes(b"half")
+    before = {json.loads(line)["step"]: line for line in (out / "metrics.jsonl").read_text().splitlines()}
+    resumed = fit(tiny_model_dir, out, scope, method)
+    assert same(tmp_path / "whole", out)
+    assert steps_of(out) == list(range(1, int(str(whole["steps"])) + 1))
+    after = {json.loads(line)["step"]: line for line in (out / "metrics.jsonl").read_text().splitlines()}
+    assert all(after[n] == before[n] for n in range(1, reached + 1))  # kept, not trained again
+    for key in ("steps", "tokens", "padding_rate", "first_loss", "final_loss"):
+        assert resumed[key] == whole[key]
+    assert not (out / "checkpoints").exists()
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(tiny_model_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    killed(tiny_model_dir, out, "batch", "full", 7)
+    fit(tiny_model_dir, out, rate=1e-3)
+    fit(tiny_model_dir, tmp_path / "fresh", rate=1e-3)
+    assert same(out, tmp_path / "fresh")
+    assert len(steps_of(out)) == 24

@@ -1,0 +1,124 @@
+"""Packed, padded and one-by-one training take the same optimizer steps: against a plain loop written out here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, get_cosine_schedule_with_warmup
+
+from codeact.config import ModelConfig, PackConfig, TrainConfig
+from codeact.models import load_tokenizer
+from codeact.prompts import load_template
+from codeact.records import Message, Record
+from codeact.train.data import tokenise
+from codeact.train.sft import prepare_model, train
+
+STEPS, RATE, CLIP = 3, 1e-3, 0.5
+# Twelve records of very different lengths; one step sees all of them, so that their order does not matter.
+POOL = [
+    Record(
+        f"r{n}",
+        (Message("user", f"Write version {n}." + " Be short." * (n % 3)), Message("assistant", f"x_{n} = {n}\n" * (1 + n * 5 % 11))),
+    )
+    for n in range(12)
+]
+WAYS = {
+    "packed": ("batch", 12, 1),
+    "packed, accumulated": ("batch", 4, 3),
+    "packed, uneven accumulation": ("batch", 5, 3),
+    "padded": ("none", 12, 1),
+    "padded, accumulated": ("none", 4, 3),
+    "one by one": ("none", 1, 12),
+    "packed ahead": ("epoch", 12, 9),
+}
+
+
+def settings(folder: Path, method: str, batch_size: int, grad_accum: int, on_prompt: bool) -> tuple[ModelConfig, TrainConfig]:
+    model = ModelConfig(name=str(folder), max_length=128, template="question", device="cpu", dtype="float32")
+    return model, TrainConfig(
+        method=method, epochs=STEPS, batch_size=batch_size, grad_accum=grad_accum, learning_rate=RATE, warmup_steps=0, weight_decay=0.01,
+        max_grad_norm=CLIP, train_on_prompt=on_prompt,
+    )  # fmt: skip
+
+
+def plain_loop(folder: Path, method: str, on_prompt: bool) -> dict[str, torch.Tensor]:
+    """Gradients of one sample at a time with the model's own loss, summed and divided by the learnt tokens of the step."""
+    config, hyper = settings(folder, method, 1, 1, on_prompt)
+    model = prepare_model(config, hyper, packed=False, seed=0)
+    tokenizer = load_tokenizer(str(folder))
+    samples = tokenise(POOL, load_template("question", tokenizer), tokenizer, 128, on_prompt).samples
+    learnt = sum(int((sample["labels"] != -100).sum()) for sample in samples)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    norms = [p for n, p in model.named_parameters() if p.requires_grad and "norm" in n]
+    plain = {id(p) for p in norms}
+    groups = [{"params": [p for p in trained if id(p) not in plain], "weight_decay": 0.01}, {"params": norms, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=RATE)
+    schedule = get_cosine_schedule_with_warmup(optimizer, 0, STEPS)
+    model.train()
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        for sample in samples:
+            ids, labels = (torch.tensor(sample[key], dtype=torch.int64)[None] for key in ("input_ids", "labels"))
+            logits = model(input_ids=ids).logits[0, :-1]
+            (torch.nn.functional.cross_entropy(logits, labels[0, 1:], reduction="sum") / learnt).backward()
+        torch.nn.utils.clip_grad_norm_(trained, CLIP)
+        optimizer.step()
+        schedule.step()
+    merged = model.merge_and_unload() if method == "lora" else model
+    return {name: tensor.detach().clone() for name, tensor in merged.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_model_dir: Path) -> dict[tuple[str, bool], dict[str, torch.Tensor]]:
+    cases = [("full", False), ("full", True), ("lora", False)]
+    return {case: plain_loop(tiny_model_dir, *case) for case in cases}
+
+
+def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert (found[name] - tensor).norm() <= 1e-5 * tensor.norm(), name
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("method", "on_prompt"), [("full", False), ("full", True), ("lora", False)])
+def test_parameters_after_three_steps(
+    tiny_model_dir: Path, tmp_path: Path, expected: dict[Any, Any], way: str, method: str, on_prompt: bool
+) -> None:
+    scope, batch_size, grad_accum = WAYS[way]
+    model, hyper = settings(tiny_model_dir, method, batch_size, grad_accum, on_prompt)
+    summary = train(POOL, tmp_path, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0, quiet=True)
+    assert summary["steps"] == STEPS
+    assert summary["chunked_loss"]
+    tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "model").state_dict()
+    assert_same(tuned, expected[method, on_prompt])
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_dir).state_dict()
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert (tuned[name] - base[name]).norm() > 1e-3 * base[name].norm()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_train_parity as parity
+model, hyper = parity.settings(Path({folder!r}), "full", 6, 1, False)
+parity.train(parity.POOL, Path({out!r}), model=model, train=hyper, pack=parity.PackConfig(scope={scope!r}), seed=0, quiet=True)
+"""
+
+
+def test_two_processes_take_the_same_steps(tiny_model_dir: Path, tmp_path: Path, expected: dict[Any, Any]) -> None:
+    script = tmp_path / "script.py"
+    out = tmp_path / "out"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tiny_model_dir), out=str(out), scope="batch"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    tuned = AutoModelForCausalLM.from_pretrained(out / "model").state_dict()
+    assert_same(tuned, expected["full", False])

@@ -1,0 +1,122 @@
+"""K-means that does not depend on the order of the input, and the 2-D view."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from codeact.cluster import cluster, project_2d
+from codeact.errors import InputError
+
+
+def blobs(
+    sizes: tuple[int, ...], dimensions: int = 16, seed: int = 0
+) -> tuple[NDArray[np.float32], list[str], list[int]]:
+    """Unit vectors around orthogonal directions; shuffled ids, the true group of each."""
+    random = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    points = np.eye(dimensions)[truth] + random.normal(0, 0.05, (len(truth), dimensions))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    names = [f"id{n:04d}" for n in random.permutation(len(truth))]
+    return points.astype(np.float32), names, truth.tolist()
+
+
+@pytest.mark.parametrize("minibatch_above", [10**6, 10])
+def test_finds_the_groups_largest_first(minibatch_above: int) -> None:
+    points, ids, truth = blobs((30, 80, 50))
+    found = cluster(points, 3, 0, ids=ids, minibatch_above=minibatch_above)
+    assert found.labels.tolist() == [{1: 0, 2: 1, 0: 2}[group] for group in truth]
+    assert found.labels.dtype == np.int32
+    assert found.note == ""
+    for c in range(3):
+        np.testing.assert_allclose(found.centroids[c], points[found.labels == c].mean(axis=0), atol=1e-6)
+    expected = np.linalg.norm(points - found.centroids[found.labels], axis=1)
+    np.testing.assert_allclose(found.distance, expected, atol=1e-6)
+
+
+def test_equal_sizes_are_numbered_by_the_smallest_id() -> None:
+    points = np.array([[0, 1], [1, 0], [0, 1], [1, 0]], np.float32)
+    assert cluster(points, 2, 0, ids=["b", "a", "c", "d"]).labels.tolist() == [1, 0, 1, 0]
+    assert cluster(points, 2, 0, ids=["a", "b", "c", "d"]).labels.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("minibatch_above", [10**6, 10])
+def test_order_of_the_input_changes_nothing(minibatch_above: int) -> None:
+    # No structure: the labels depend on every detail of the run.
+    points = np.random.default_rng(3).normal(size=(300, 8)).astype(np.float32)
+    ids = [f"r{n}" for n in range(300)]
+    one = cluster(points, 7, 1, ids=ids, minibatch_above=minibatch_above)
+    mix = np.random.default_rng(4).permutation(300)
+    two = cluster(points[mix], 7, 1, ids=[ids[i] for i in mix], minibatch_above=minibatch_above)
+    np.testing.assert_array_equal(one.labels[mix], two.labels)
+    np.testing.assert_array_equal(one.distance[mix], two.distance)
+    np.testing.assert_array_equal(one.centroids, two.centroids)
+    other = cluster(points, 7, 2, ids=ids, minibatch_above=minibatch_above)
+    assert (other.labels != one.labels).any()
+
+
+def test_fewer_distinct_points_than_clusters() -> None:
+    points = np.array([[1, 0], [0, 1], [1, -0.0], [0, 1], [0.0, 1]], np.float32)
+    found = cluster(points, 10, 0, ids=list("abcde"))
+    assert found.labels.tolist() == [1, 0, 1, 0, 0]
+    assert found.centroids.shape == (2, 2)
+    assert found.distance.max() == 0
+    assert found.note == "k reduced from 10 to 2: the 5 records hold only 2 distinct embeddings"
+
+
+def test_one_record_and_one_cluster() -> None:
+    found = cluster(np.ones((1, 4), np.float32), 3, 0, ids=["only"])
+    assert found.labels.tolist() == [0]
+    assert "k reduced from 3 to 1" in found.note
+    points, ids, _ = blobs((5, 5))
+    assert set(cluster(points, 1, 0, ids=ids).labels.tolist()) == {0}
+
+
+def test_projection_is_the_pca_of_scikit_learn() -> None:
+    points = (np.random.default_rng(0).normal(size=(200, 12)) * np.linspace(3, 0.2, 12)).astype(np.float32)
+    ids = [f"r{n}" for n in range(200)]
+    found = project_2d(points, ids=ids)
+    expected = PCA(2, svd_solver="full").fit_transform(points.astype(np.float64))
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-4)
+    assert found.dtype == np.float32
+    mix = np.random.default_rng(1).permutation(200)
+    np.testing.assert_array_equal(found[mix], project_2d(points[mix], ids=[ids[i] for i in mix]))
+
+
+def test_projection_sign_follows_the_strongest_loading() -> None:
+    points = np.zeros((4, 3), np.float32)
+    points[:, 2] = [-3, -1, 1, 3]
+    points[:, 0] = [0.5, -0.5, -0.5, 0.5]
+    expected = np.stack([points[:, 2], points[:, 0]], axis=1)
+    np.testing.assert_allclose(project_2d(points, ids=list("abcd")), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (4, 1), (3, 2)])
+def test_projection_of_very_small_pools(shape: tuple[int, int]) -> None:
+    points = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    flat = project_2d(points, ids=[str(n) for n in range(shape[0])])
+    assert flat.shape == (shape[0], 2)
+    assert np.isfinite(flat).all()
+    if shape[1] == 1:
+        np.testing.assert_allclose(flat[:, 0], points[:, 0] - points.mean(), atol=1e-6)
+        assert not flat[:, 1].any()
+
+
+def test_bad_input_is_one_clear_line() -> None:
+    points = np.eye(3, dtype=np.float32)
+    with pytest.raises(InputError, match=r"cluster.k = 0"):
+        cluster(points, 0, 0, ids=list("abc"))
+    with pytest.raises(InputError, match=r"shape \[3, 3\] for 2 ids"):
+        cluster(points, 2, 0, ids=list("ab"))
+    with pytest.raises(InputError, match=r"shape \[3\]"):
+        project_2d(points[0], ids=list("abc"))
+    with pytest.raises(InputError, match="'a' occurs twice"):
+        cluster(points, 2, 0, ids=list("aba"))
+    with pytest.raises(InputError, match="no records"):
+        cluster(points[:0], 2, 0, ids=[])
+    broken = points.copy()
+    broken[1, 1] = np.nan
+    with pytest.raises(InputError, match="record 'x' is not finite"):
+        cluster(broken, 2, 0, ids=["a", "x", "c"])

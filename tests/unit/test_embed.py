@@ -1,0 +1,139 @@
+"""Embeddings: against the bare encoder, whatever the batch size and the order; a random 2-layer BERT."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from codeact.embed import embed_texts, load_embedder
+from codeact.errors import CodeactError, InputError
+
+TEXTS = [
+    "write a python function that can sort numbers",
+    "",
+    "sort",
+    "merge files, count words, parse rows. " * 4,
+    "reverse users",
+    "   ",
+    "filter prices version 7 " * 60,
+    "sort",
+]
+
+
+@pytest.fixture(scope="module")
+def embedder(tiny_embedder_dir: Path) -> Any:
+    return load_embedder(str(tiny_embedder_dir), "cpu")
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.done = 0.0
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        self.done += amount
+
+
+def by_hand(folder: Path, texts: list[str], limit: int) -> NDArray[np.float32]:
+    """One text at a time through the bare encoder: mean of the token vectors, scaled to length 1."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    rows = []
+    for text in texts:
+        inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=limit)
+        with torch.no_grad():
+            mean = model(**inputs).last_hidden_state[0].mean(dim=0)
+        rows.append((mean / mean.norm()).numpy())
+    return np.stack(rows)
+
+
+def test_rows_are_the_mean_pooled_unit_vectors_of_the_texts(embedder: Any, tiny_embedder_dir: Path) -> None:
+    progress = Counter()
+    found = embed_texts(TEXTS, model=embedder, batch_size=3, progress=progress)
+    assert found.dtype == np.float32
+    assert progress.done == len(TEXTS)
+    np.testing.assert_allclose(found, by_hand(tiny_embedder_dir, TEXTS, embedder.max_seq_length), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    # Different texts must be told apart, or the comparison above would prove little.
+    assert np.abs(found[0] - found[4]).max() > 1e-2
+
+
+def test_batch_size_and_order_change_nothing(embedder: Any) -> None:
+    one = embed_texts(TEXTS, model=embedder, batch_size=1)
+    for size in (2, 5, 64):
+        np.testing.assert_allclose(embed_texts(TEXTS, model=embedder, batch_size=size), one, atol=1e-5)
+    np.testing.assert_allclose(embed_texts(TEXTS[::-1], model=embedder)[::-1], one, atol=1e-5)
+
+
+def test_text_is_cut_at_the_embedders_own_limit(tiny_embedder_dir: Path) -> None:
+    model = load_embedder(str(tiny_embedder_dir), "cpu")
+    model.max_seq_length = 10  # [CLS], eight words, [SEP]
+    words = ["write", "a", "python", "function", "that", "can", "sort", "words"]
+    whole, longer, shorter = embed_texts(
+        [" ".join(words), " ".join([*words, "merge", "files"]), " ".join(words[:-1])], model=model
+    )
+    np.testing.assert_allclose(longer, whole, atol=1e-5)
+    assert np.abs(shorter - whole).max() > 1e-3
+
+
+def test_a_name_loads_the_model_and_no_texts_give_no_rows(tiny_embedder_dir: Path, embedder: Any) -> None:
+    by_name = embed_texts(["sort rows"], model=str(tiny_embedder_dir), device="cpu")
+    np.testing.assert_allclose(by_name, embed_texts(["sort rows"], model=embedder), atol=1e-6)
+    assert embed_texts([], model=embedder).shape == (0, by_name.shape[1])
+
+
+def test_half_precision_weights_are_run_in_float32(tiny_embedder_dir: Path, tmp_path: Path) -> None:
+    import torch
+
+    half = load_embedder(str(tiny_embedder_dir), "cpu").to(torch.bfloat16)
+    half.save(str(tmp_path / "half"))
+    loaded = load_embedder(str(tmp_path / "half"), "cpu")
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    one, two = (embed_texts(TEXTS, model=loaded, batch_size=size) for size in (1, 8))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_weights_that_give_nan_are_an_error_not_a_number(tiny_embedder_dir: Path) -> None:
+    import torch
+
+    broken = load_embedder(str(tiny_embedder_dir), "cpu")
+    with torch.no_grad():
+        next(broken.parameters()).fill_(float("nan"))
+    with pytest.raises(CodeactError, match="no usable vector for text 1"):
+        embed_texts(["a", "sort words and rows"], model=broken, batch_size=1)
+
+
+def test_models_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_embedder_dir: Path) -> None:
+    from huggingface_hub import constants
+
+    def refusal(name: str) -> str:
+        with pytest.raises(InputError) as caught:
+            load_embedder(name, "cpu")
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "no such folder" in refusal("")
+    assert "no such folder" in refusal(str(tmp_path / "absent"))
+    assert "neither modules.json nor config.json" in refusal(str(tmp_path))
+    shutil.copytree(tiny_embedder_dir, tmp_path / "cut")
+    for weights in (tmp_path / "cut").rglob("*.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:100])
+    assert "cannot be loaded" in refusal(str(tmp_path / "cut"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in refusal("nobody/no-such-embedder")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert "http://127.0.0.1:9 does not serve it or cannot be reached" in refusal("nobody/no-such-embedder")
+
+
+def test_bad_settings(embedder: Any, tiny_embedder_dir: Path) -> None:
+    with pytest.raises(InputError, match="batch_size = 0"):
+        embed_texts(["a"], model=embedder, batch_size=0)
+    with pytest.raises(InputError, match="device"):
+        load_embedder(str(tiny_embedder_dir), "abacus")

