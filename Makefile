@@ -10,7 +10,7 @@ demo: .venv/.demo-ready
 
 test: .venv/.dev-ready
 	@sh scripts/sandbox_ready.sh
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile
 
 lint: .venv/.dev-ready
 	$(PY) -m ruff check .

@@ -15,6 +15,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only wait for each other
 
 VERBS = ("add", "sort", "reverse", "count", "merge", "filter", "parse", "join")
 NOUNS = ("numbers", "words", "rows", "files", "users", "prices")

@@ -299,6 +299,7 @@ def doctor() -> dict[str, Any]:
         "ray": ("ray",), "gpu": ("bitsandbytes",),
     }  # fmt: skip
     installed = {name: all(importlib.util.find_spec(m) is not None for m in needs) for name, needs in extras.items()}
+    sandbox: str
     try:
         sandbox = detect_backend().name
     except CodeactError as error:

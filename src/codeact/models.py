@@ -155,7 +155,7 @@ def resolve_embedder(name: str) -> str:
     if name == DEMO:
         return str(demo_embedder())
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         if not (path / "modules.json").is_file() and not (path / "config.json").is_file():
             raise InputError(
                 f"embedder {name}: the folder holds neither modules.json nor config.json; give a sentence-transformers folder"
@@ -181,7 +181,6 @@ def check_hub(name: str, revision: str | None = None, what: str = "model") -> No
         InputError: there is no such repository, or the hub cannot be reached and nothing is cached.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
@@ -193,20 +192,19 @@ def check_hub(name: str, revision: str | None = None, what: str = "model") -> No
         get_hf_file_metadata(
             hf_hub_url(name, "config.json", revision=revision, endpoint=constants.ENDPOINT), timeout=10
         )
-    except (HfHubHTTPError, HFValidationError, *_transport_errors()) as error:
+    except _hub_errors() as error:
         raise InputError(
             f"{what} {name!r}: no such folder here, nothing cached, and {constants.ENDPOINT} does not serve it or cannot be reached "
             f"({' '.join(str(error).split())[:120]}); check the name and the network, or give a local folder or `demo`"
         ) from error
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """Connection failures of whichever HTTP library the installed huggingface_hub uses."""
-    found: list[type[Exception]] = [OSError]
-    for library in ("httpx2", "httpx"):
-        if library in sys.modules:
-            found.append(sys.modules[library].TransportError)
-    return tuple(found)
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """What a refused or failed request raises; connection failures are those of the HTTP library under huggingface_hub."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    libraries = (sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules)
+    return (OSError, HfHubHTTPError, HFValidationError, *(library.TransportError for library in libraries))
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> Any:
@@ -405,13 +403,13 @@ class _quiet:
     def __enter__(self) -> None:
         from transformers.utils import logging
 
-        self.level, self.bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        # Its functions carry no type hints, which strict checking would refuse to call.
+        self.logging: Any = logging
+        self.level, self.bars = self.logging.get_verbosity(), self.logging.is_progress_bar_enabled()
+        self.logging.set_verbosity_error()
+        self.logging.disable_progress_bar()
 
     def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging
-
-        logging.set_verbosity(self.level)
+        self.logging.set_verbosity(self.level)
         if self.bars:
-            logging.enable_progress_bar()
+            self.logging.enable_progress_bar()

@@ -96,6 +96,8 @@ def _rich_bar(label: str, total: float, unit: str, done: float) -> Iterator[Prog
 
         class _Bar:
             def advance(self, amount: float = 1.0, note: str = "") -> None:
-                shown.update(task, advance=amount, **({"note": note} if note else {}))
+                if note:
+                    shown.update(task, note=note)
+                shown.update(task, advance=amount)
 
         yield _Bar()

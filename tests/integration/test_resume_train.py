@@ -48,7 +48,9 @@ def steps_of(out: Path) -> list[int]:
 def killed(folder: Path, out: Path, scope: str, method: str, step: int) -> list[int]:
     """Start a training in a process of its own, kill it once `step` is logged, and return the steps it had logged."""
     script = out.with_suffix(".py")
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), out=str(out), scope=scope, method=method))
+    script.write_text(
+        SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), out=str(out), scope=scope, method=method)
+    )
     process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "OMP_NUM_THREADS": "1"})
     metrics = out / "metrics.jsonl"
     try:
@@ -65,15 +67,17 @@ def same(first: Path, second: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize(("scope", "method", "step"), [("batch", "full", 7), ("batch", "lora", 15), ("epoch", "full", 6)])
+@pytest.mark.parametrize(("scope", "method", "step"), [("batch", "lora", 15), ("epoch", "full", 6)])
 def test_a_killed_training_ends_as_one_that_was_not(
     tiny_model_dir: Path, tmp_path: Path, scope: str, method: str, step: int
 ) -> None:
     whole = fit(tiny_model_dir, tmp_path / "whole", scope, method)
-    out = tmp_path / "killed"
+    out, other = tmp_path / "killed", tmp_path / "other"
     logged = killed(tiny_model_dir, out, scope, method, step)
     assert logged == list(range(1, len(logged) + 1))
-    checkpoint = max((out / "checkpoints").glob("checkpoint-*/complete.json"), key=lambda path: path.stat().st_mtime).parent
+    checkpoint = max(
+        (out / "checkpoints").glob("checkpoint-*/complete.json"), key=lambda path: path.stat().st_mtime
+    ).parent
     reached = int(checkpoint.name.rpartition("-")[2])
     assert 0 < reached <= len(logged)
     # what a kill leaves in the middle of the next checkpoint: a folder without its marker
@@ -81,7 +85,9 @@ def test_a_killed_training_ends_as_one_that_was_not(
     shutil.copytree(checkpoint, cut, dirs_exist_ok=True)
     (cut / "complete.json").unlink()
     (cut / "optimizer.pt").write_bytes(b"half")
+    shutil.copytree(out, other)
     before = {json.loads(line)["step"]: line for line in (out / "metrics.jsonl").read_text().splitlines()}
+
     resumed = fit(tiny_model_dir, out, scope, method)
     assert same(tmp_path / "whole", out)
     assert steps_of(out) == list(range(1, int(str(whole["steps"])) + 1))
@@ -91,11 +97,8 @@ def test_a_killed_training_ends_as_one_that_was_not(
         assert resumed[key] == whole[key]
     assert not (out / "checkpoints").exists()
 
-
-def test_a_checkpoint_of_other_settings_is_not_used(tiny_model_dir: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    killed(tiny_model_dir, out, "batch", "full", 7)
-    fit(tiny_model_dir, out, rate=1e-3)
-    fit(tiny_model_dir, tmp_path / "fresh", rate=1e-3)
-    assert same(out, tmp_path / "fresh")
-    assert len(steps_of(out)) == 24
+    # a checkpoint of other settings is not gone on from
+    fit(tiny_model_dir, other, scope, method, rate=1e-3)
+    fit(tiny_model_dir, tmp_path / "fresh", scope, method, rate=1e-3)
+    assert same(other, tmp_path / "fresh")
+    assert steps_of(other) == steps_of(out)

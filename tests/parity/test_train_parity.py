@@ -24,7 +24,10 @@ STEPS, RATE, CLIP = 3, 1e-3, 0.5
 POOL = [
     Record(
         f"r{n}",
-        (Message("user", f"Write version {n}." + " Be short." * (n % 3)), Message("assistant", f"x_{n} = {n}\n" * (1 + n * 5 % 11))),
+        (
+            Message("user", f"Write version {n}." + " Be short." * (n % 3)),
+            Message("assistant", f"x_{n} = {n}\n" * (1 + n * 5 % 11)),
+        ),
     )
     for n in range(12)
 ]
@@ -39,7 +42,9 @@ WAYS = {
 }
 
 
-def settings(folder: Path, method: str, batch_size: int, grad_accum: int, on_prompt: bool) -> tuple[ModelConfig, TrainConfig]:
+def settings(
+    folder: Path, method: str, batch_size: int, grad_accum: int, on_prompt: bool
+) -> tuple[ModelConfig, TrainConfig]:
     model = ModelConfig(name=str(folder), max_length=128, template="question", device="cpu", dtype="float32")
     return model, TrainConfig(
         method=method, epochs=STEPS, batch_size=batch_size, grad_accum=grad_accum, learning_rate=RATE, warmup_steps=0, weight_decay=0.01,
@@ -57,7 +62,10 @@ def plain_loop(folder: Path, method: str, on_prompt: bool) -> dict[str, torch.Te
     trained = [p for p in model.parameters() if p.requires_grad]
     norms = [p for n, p in model.named_parameters() if p.requires_grad and "norm" in n]
     plain = {id(p) for p in norms}
-    groups = [{"params": [p for p in trained if id(p) not in plain], "weight_decay": 0.01}, {"params": norms, "weight_decay": 0.0}]
+    groups = [
+        {"params": [p for p in trained if id(p) not in plain], "weight_decay": 0.01},
+        {"params": norms, "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=RATE)
     schedule = get_cosine_schedule_with_warmup(optimizer, 0, STEPS)
     model.train()
@@ -116,9 +124,13 @@ parity.train(parity.POOL, Path({out!r}), model=model, train=hyper, pack=parity.P
 def test_two_processes_take_the_same_steps(tiny_model_dir: Path, tmp_path: Path, expected: dict[Any, Any]) -> None:
     script = tmp_path / "script.py"
     out = tmp_path / "out"
-    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tiny_model_dir), out=str(out), scope="batch"))
+    script.write_text(
+        SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tiny_model_dir), out=str(out), scope="batch")
+    )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     tuned = AutoModelForCausalLM.from_pretrained(out / "model").state_dict()
     assert_same(tuned, expected["full", False])

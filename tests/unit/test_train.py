@@ -55,7 +55,9 @@ def tokenizer() -> Any:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     options = {"vocab_size": 320, "special_tokens": ["<|pad|>", "<|end|>", "<|start|>"], "initial_alphabet": alphabet}
     raw.train_from_iterator(["Question:\nAdd a and b.\n\nAnswer:\nreturn a + b\n"] * 9, trainers.BpeTrainer(**options))
-    made = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<|pad|>", extra_special_tokens=["<|start|>"])
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=raw, eos_token="<|end|>", pad_token="<|pad|>", extra_special_tokens=["<|start|>"]
+    )
     made.chat_template = CHAT
     return made
 
@@ -104,7 +106,10 @@ class TestTokenise:
         assert (np.concatenate([s["input_ids"] for s in made.samples]) == whole["input_ids"]).all()
         assert all(len(s["input_ids"]) <= 40 and s["labels"][0] == -100 and s["id"] == "r" for s in made.samples)
         # each further piece starts afresh, so that its first token is not learnt
-        assert sum((s["labels"] != -100).sum() for s in made.samples) == (whole["labels"] != -100).sum() - len(made.samples) + 1
+        assert (
+            sum((s["labels"] != -100).sum() for s in made.samples)
+            == (whole["labels"] != -100).sum() - len(made.samples) + 1
+        )
 
     def test_drop_and_error(self, tokenizer: Any, template: Template) -> None:
         data = [record("Add.", "abc " * 50, identity="long"), record("Add.", "a")]
@@ -151,7 +156,9 @@ def network(name: str, lora: bool) -> Any:
     from peft import LoraConfig, get_peft_model
 
     targets = ["c_attn", "c_fc"] if name == "gpt2" else "all-linear"
-    return get_peft_model(made, LoraConfig(r=4, target_modules=targets, init_lora_weights=False, fan_in_fan_out=name == "gpt2"))
+    return get_peft_model(
+        made, LoraConfig(r=4, target_modules=targets, init_lora_weights=False, fan_in_fan_out=name == "gpt2")
+    )
 
 
 def gradients(model: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -222,7 +229,12 @@ class TestMetrics:
         ]
         summary = summarise(rows)
         assert summary["padding_rate"] == pytest.approx(100 / 500)
-        assert (summary["steps"], summary["tokens"], summary["seconds"], summary["tokens_per_second"]) == (2, 400, 4, 100)
+        assert (summary["steps"], summary["tokens"], summary["seconds"], summary["tokens_per_second"]) == (
+            2,
+            400,
+            4,
+            100,
+        )
         assert (summary["first_loss"], summary["final_loss"], summary["peak_memory_bytes"]) == (4.0, 2.0, 9)
 
     def test_peak_memory_sees_what_was_freed(self) -> None:
@@ -241,7 +253,10 @@ class TestMetrics:
         assert (report["truncated"], report["dropped"]) == (2, 1)
         assert methods["pad to max"] == {"padding_rate": 1 - tokens / (64 * 256), "rows": 64, "row_tokens": 64 * 256}
         assert methods["dynamic padding"]["row_tokens"] == 64 * max(lengths)
-        rates = [methods[name]["padding_rate"] for name in ("pad to max", "dynamic padding", "reference Dynamic Pack", "Dynamic Pack")]
+        rates = [
+            methods[name]["padding_rate"]
+            for name in ("pad to max", "dynamic padding", "reference Dynamic Pack", "Dynamic Pack")
+        ]
         assert rates == sorted(rates, reverse=True)
         assert rates[-1] < 0.1
         json.dumps(report, allow_nan=False)
@@ -255,7 +270,13 @@ def run(folder: Path, out: Path, records: list[Record] = POOL, **changes: Any) -
     pack = changes.pop("pack", {})
     settings = {"epochs": 2, "batch_size": 4, "learning_rate": 3e-3, "warmup_steps": 0} | changes
     return train(
-        records, out, model=ModelConfig(**model), train=TrainConfig(**settings), pack=PackConfig(**pack), seed=0, quiet=True
+        records,
+        out,
+        model=ModelConfig(**model),
+        train=TrainConfig(**settings),
+        pack=PackConfig(**pack),
+        seed=0,
+        quiet=True,
     )
 
 
@@ -296,7 +317,9 @@ class TestTrain:
         torch.testing.assert_close(merged, apart, rtol=1e-4, atol=1e-4)
         assert (merged - plain).abs().max() > 0.01
 
-    def test_the_same_seed_gives_the_same_model_and_another_does_not(self, tiny_model_dir: Path, tmp_path: Path) -> None:
+    def test_the_same_seed_gives_the_same_model_and_another_does_not(
+        self, tiny_model_dir: Path, tmp_path: Path
+    ) -> None:
         first = run(tiny_model_dir, tmp_path / "a")["final_loss"]
         assert run(tiny_model_dir, tmp_path / "b")["final_loss"] == first
         other = train(
@@ -308,7 +331,9 @@ class TestTrain:
     def test_packing_pads_less_than_padding(self, tiny_model_dir: Path, tmp_path: Path) -> None:
         data = [record("Add.", "x = 1\n" * (1 + 5 * (n % 4)), identity=f"r{n}") for n in range(16)]
         rates = {
-            scope: run(tiny_model_dir, tmp_path / scope, data, epochs=1, batch_size=8, pack={"scope": scope})["padding_rate"]
+            scope: run(tiny_model_dir, tmp_path / scope, data, epochs=1, batch_size=8, pack={"scope": scope})[
+                "padding_rate"
+            ]
             for scope in ("none", "batch")
         }
         assert rates["batch"] < 0.5 * rates["none"]
@@ -351,7 +376,9 @@ class TestTrain:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         def leaky(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **kwargs: Any) -> Any:
-            return sdpa_attention_forward(module, query, key, value, None, is_causal=True, scaling=kwargs.get("scaling"))
+            return sdpa_attention_forward(
+                module, query, key, value, None, is_causal=True, scaling=kwargs.get("scaling")
+            )
 
         monkeypatch.setattr("codeact.packing.attention.attend", leaky)
         with pytest.raises(CodeactError, match="packed samples see each other"):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from codeact.curate.blocks import strip_comments
 from codeact.records import Record
 
 MIN_EXACT_WORDS = 8
@@ -91,9 +92,16 @@ def find_overlap(record: Record, index: Index) -> Overlap | None:
     """The benchmark item that a record overlaps most, or None.
 
     One sequence of an item's prompt is a hit. Sequences of its solution alone are a hit when together they cover at least
-    half of its words: two programs may share a common idiom. Takes time linear in the record's length.
+    half of its words: two programs may share a common idiom. The record is read with and without its `#` comments, which
+    would otherwise hide a solution. Takes time linear in the record's length.
     """
     text = "\n".join(message.content for message in record.messages)
+    texts = [text, strip_comments(text)] if "#" in text else [text]
+    found = [hit for variant in texts if (hit := _longest_overlap(variant, index)) is not None]
+    return max(found, key=lambda hit: len(_words(hit.text))) if found else None
+
+
+def _longest_overlap(text: str, index: Index) -> Overlap | None:
     words = _words(text)
     spans: dict[int, list[tuple[int, int]]] = {}
     from_prompt: set[int] = set()
@@ -107,8 +115,9 @@ def find_overlap(record: Record, index: Index) -> Overlap | None:
     for position, found in spans.items():
         stretches = _merge(found)
         covered = sum(end - start for start, end in stretches)
-        if position in from_prompt or covered >= MIN_SOLUTION_SHARE * len(_words(index.items[position].solution)):
-            runs[position] = max(stretches, key=lambda s: s[1] - s[0])
+        needed = MIN_SOLUTION_SHARE * len(_words(strip_comments(index.items[position].solution)))
+        if position in from_prompt or covered >= needed:
+            runs[position] = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
     if not runs:
         return None
     # The longest passage decides, then the item's place in the benchmark.
@@ -123,13 +132,15 @@ def _words(text: str) -> list[str]:
 
 def _sequences(item: BenchmarkItem, ngram: int) -> Iterator[tuple[_Words, bool]]:
     """(sequence, whether most of it comes from the prompt)"""
-    prompt, solution = tuple(_words(item.text_prompt)), tuple(_words(item.solution))
-    for part in (prompt, solution):
-        if MIN_EXACT_WORDS <= len(part) < ngram:
-            yield part, part is prompt
-    both = prompt + solution
-    for start in range(len(both) - ngram + 1):
-        yield both[start : start + ngram], 2 * start + ngram <= 2 * len(prompt)
+    prompt = tuple(_words(item.text_prompt))
+    for text in {item.solution, strip_comments(item.solution)}:
+        solution = tuple(_words(text))
+        for part in (prompt, solution):
+            if MIN_EXACT_WORDS <= len(part) < ngram:
+                yield part, part is prompt
+        both = prompt + solution
+        for start in range(len(both) - ngram + 1):
+            yield both[start : start + ngram], 2 * start + ngram <= 2 * len(prompt)
 
 
 def _tells(sequence: _Words) -> bool:

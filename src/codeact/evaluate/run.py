@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from codeact.sandbox import Backend
 
 PASSED = "passed"
+NOT_USED = "not used"
 KS = (1, 10, 100)
 Row = dict[str, Any]
 
@@ -105,7 +106,7 @@ def evaluate(
     storage.make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
     setup = Setup(str(model_name), model, config, seed, temperature, samples_per_task, quiet)
-    facts = {"dtype": None, "template": None, "model_identity": None} if samples is not None else _facts(setup)
+    facts = {"dtype": NOT_USED, "template": None, "model_identity": None} if samples is not None else _facts(setup)
     bits: dict[str, Row] = {}
     if config.bits_per_byte and samples is None:
         bits = _measure_bits(setup, sets, facts, out_dir / "bits.jsonl")
@@ -121,7 +122,7 @@ def evaluate(
     results: dict[str, Any] = {
         "model": str(model_name),
         "model_identity": facts["model_identity"],
-        "sandbox": backend.name if backend is not None else None,
+        "sandbox": backend.name if backend is not None else NOT_USED,
         "python": platform.python_version(),
         "prompting": "samples" if samples is not None else config.prompting,
         "template": facts["template"],
@@ -283,6 +284,7 @@ def _read_samples(path: Path, sets: Sequence[TaskSet]) -> dict[str, list[Row]]:
         if not isinstance(solution, str) and not isinstance(completion, str):
             raise InputError(f"{path}, sample {number} ({identity}): neither a text `completion` nor a text `solution`")
         program = solution if isinstance(solution, str) else task.prompt + str(completion)
+        program = program.encode("utf-8", "replace").decode()  # half a surrogate pair is no source text, and no UTF-8
         counts[identity] = counts.get(identity, -1) + 1
         rows[name].append(
             {"task_id": identity, "sample": counts[identity], "completion": completion, "solution": program}

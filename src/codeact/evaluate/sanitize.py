@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})([^`\n]*)$")
 # Strings of one line, or a comment: what may hide a triple quote. The closing quote is optional so that every character
@@ -66,12 +67,11 @@ def sanitize(text: str, entry_point: str, prompt: str = "") -> str:
     longest = max(blocks, key=len, default="")
     unfenced = (bare, prompt + longest, prompt + bare) if longest else (bare, prompt + bare)
     stub: list[Statement] = []
-    for parts in (parsed, *([statements(source)] for source in dict.fromkeys(unfenced) if entry_point in source)):
-        for part in parts:
-            definitions = [s for s in part if entry_point in s.defines]
-            if definitions and not all(s.stub for s in definitions):
-                return _program(part, parsed, prompt, entry_point)
-            stub = stub or (part if definitions else [])
+    for part in chain(parsed, (statements(source) for source in dict.fromkeys(unfenced) if entry_point in source)):
+        definitions = [s for s in part if entry_point in s.defines]
+        if definitions and not all(s.stub for s in definitions):
+            return _program(part, parsed, prompt, entry_point)
+        stub = stub or (part if definitions else [])
     # a signature alone is the answer only where there is nothing better
     return _program(stub, parsed, prompt, entry_point) if stub else longest or prompt + text
 

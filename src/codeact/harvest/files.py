@@ -28,7 +28,7 @@ _GENERATED_HEADER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _HEADER_LINES = 10
-_SPDX = re.compile(r"SPDX-License-Identifier:\s*([\w.+-]+(?:\s+(?:OR|AND|WITH)\s+[\w.+-]+)*)")
+_SPDX = re.compile(r"SPDX-License-Identifier:\s*(\(*[\w.+-]+\)*(?:\s+(?:OR|AND|WITH)\s+\(*[\w.+-]+\)*)*)")
 _LICENCE_FILE = re.compile(r"(?:un)?licen[cs]e(?:[-.].*)?|copying(?:[-.].*)?", re.IGNORECASE)
 _PROJECT_FILES = {".git", "pyproject.toml", "setup.py", "setup.cfg"}
 # The first phrase found decides, so a licence that quotes another one comes before it.

@@ -107,6 +107,7 @@ def _harvest_file(
     file: SourceFile, min_tokens: int, max_tokens: int, skipped: Counter[str], problems: list[str]
 ) -> Iterator[tuple[tuple[str, ...], tuple[Message, ...], dict[str, Any]]]:
     """(lexical tokens of the response, messages, meta) of every function that is kept"""
+    lines: list[str] = []
     try:
         lines = _read(file.path)
         if is_generated(lines):
@@ -114,7 +115,10 @@ def _harvest_file(
             return
         found, inner = functions(ast.parse("\n".join(lines)))
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = _file_problem(error)
+        # What `tokenize.open` refuses is a SyntaxError too: an unknown encoding, or bytes that are not of the one declared.
+        reason = (
+            "unreadable file" if isinstance(error, OSError) else "file does not parse" if lines else "undecodable file"
+        )
         skipped[reason] += 1
         problems.append(f"{file.root}/{file.relative}: {reason}: {' '.join(str(error).split())}")
         return
@@ -163,9 +167,3 @@ def _read(path: Path) -> list[str]:
         raise OSError(f"larger than {MAX_FILE_BYTES:,} bytes")
     with tokenize.open(path) as stream:
         return stream.read().split("\n")
-
-
-def _file_problem(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return "unreadable file"
-    return "undecodable file" if isinstance(error, UnicodeDecodeError) else "file does not parse"

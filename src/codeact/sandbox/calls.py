@@ -13,6 +13,8 @@ from codeact.sandbox.process import DEFAULT_LIMITS, Limits, Process, Status, Sto
 from codeact.sandbox.values import decode
 
 LARGE_ANSWER = re.compile(rb"f([0-9a-f]{64}) (\d{1,15})")
+# Processor time for loading a solution, the start of the interpreter and its imports included.
+LOAD_SECONDS = 10.0
 MALFORMED = "the process wrote a malformed answer"
 
 
@@ -69,7 +71,7 @@ class Calls:
         Args:
             source: defines `entry_point`.
             inputs: argument lists of marshallable built-in types; each call gets its own copy.
-            timed: have the process report the seconds that each call took.
+            timed: have the process report the processor seconds that each call took.
 
         Raises:
             CodeactError: the process cannot be started.
@@ -91,12 +93,12 @@ class Calls:
     ) -> None:
         self.process.kill()
 
-    def load(self) -> Answer:
-        """Wait until the source is loaded; the answer says whether it was."""
-        return _loaded(self.process)
+    def load(self, seconds: float) -> Answer:
+        """Wait until the source is loaded, for which it may take `seconds`; the answer says whether it was."""
+        return _loaded(self.process, seconds)
 
     def answer(self, seconds: float) -> Answer:
-        """The next call's answer, awaited for `seconds`."""
+        """The next call's answer, for which it may take `seconds` of processor time."""
         try:
             line = self.process.read_line(seconds)
         except Stop as stop:
@@ -114,7 +116,7 @@ class Calls:
         return self.answer(seconds)
 
     def seconds(self) -> list[float]:
-        """The time that each call took, by the process's own account (trusted programs only).
+        """The processor time that each call took, by the process's own account (trusted programs only).
 
         Raises:
             Stop: the process ended without it.
@@ -146,7 +148,7 @@ def call_function(
     Args:
         source: defines `entry_point`; it is loaded as a module that is not `__main__`.
         inputs: argument lists of built-in types.
-        call_seconds: wall-clock seconds for each call; None leaves only `limits.wall_seconds`.
+        call_seconds: processor seconds for each call; None leaves only `limits`.
 
     Returns:
         One outcome per input. When the process ends or is ended, all further inputs share its outcome.
@@ -154,10 +156,10 @@ def call_function(
     Raises:
         CodeactError: the process cannot be started.
     """
-    patience = limits.wall_seconds if call_seconds is None else call_seconds
+    patience = limits.cpu_seconds if call_seconds is None else call_seconds
     outcomes: list[Outcome] = []
     with Calls(source, entry_point, inputs, limits=limits, backend=backend) as calls:
-        ended = calls.load()
+        ended = calls.load(limits.cpu_seconds)
         while ended.status == "passed" and len(outcomes) < len(inputs):
             answer = calls.answer(patience)
             if answer.digest:
@@ -189,22 +191,22 @@ def run_check(
     Args:
         source: untrusted; defines `entry_point`.
         check_source: trusted; defines `check`.
-        call_seconds: wall-clock seconds for each call; None leaves only `limits.wall_seconds`.
+        call_seconds: processor seconds for each call; None leaves only `limits`.
 
     Raises:
         CodeactError: a process cannot be started.
     """
-    patience = limits.wall_seconds if call_seconds is None else call_seconds
+    patience = limits.cpu_seconds if call_seconds is None else call_seconds
     serve = {"mode": "serve", "source": source, "entry_point": entry_point}
     check = {"mode": "check", "source": check_source, "entry_point": "check"}
     with Process(backend, serve, limits) as candidate, Process(backend, check, limits) as checker:
         for process in (candidate, checker):
-            loaded = _loaded(process)
+            loaded = _loaded(process, LOAD_SECONDS)
             if loaded.status != "passed":
                 return Outcome(loaded.status, loaded.detail)
         try:
             while True:
-                line = checker.read_line(limits.wall_seconds)
+                line = checker.read_line(limits.cpu_seconds)
                 if line == b"d":
                     return Outcome("passed")
                 if line[:1] != b"c":
@@ -247,9 +249,9 @@ def _program_outcome(process: Process) -> Outcome:
     return Outcome(stop.status, stop.detail)
 
 
-def _loaded(process: Process) -> Answer:
+def _loaded(process: Process, seconds: float) -> Answer:
     try:
-        line = process.read_line(process.limits.wall_seconds)
+        line = process.read_line(seconds)
     except Stop as stop:
         return Answer(stop.status, stop.detail)
     if line == b"l":

@@ -6,7 +6,7 @@ source code and arguments, never an expected result. One line per answer:
     l            the source is loaded          e<text>    it or a call raised; the text is a JSON string
     v<value>     an answer, tagged JSON        f<digest>  an answer too large to send unasked; reply k: go on, t: send it
     c<value>     the check program calls the candidate with [args, kwargs]; reply v<value> or e<text>
-    t<value>     seconds that each call took   d          the check program ran to its end
+    t<value>     CPU seconds of each call      d          the check program ran to its end
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _load(request: Mapping[str, Any], results: BinaryIO) -> Any:
 def _answer_calls(request: Mapping[str, Any], results: BinaryIO, replies: BinaryIO) -> None:
     function = _load(request, results)
     seconds = []
-    began = time.perf_counter()
+    began = time.process_time()
     for arguments in request["inputs"]:
         try:
             _answer(function(*arguments), results, replies)
@@ -74,7 +74,7 @@ def _answer_calls(request: Mapping[str, Any], results: BinaryIO, replies: Binary
             results.write(_describe(error))
         # Not held back to share a write: the next call may never return, and the parent must know which one it was.
         results.flush()
-        ended = time.perf_counter()
+        ended = time.process_time()
         seconds.append(ended - began)
         began = ended
     if request["timed"]:

@@ -22,11 +22,16 @@ from typing import Any, Literal, Self
 
 from codeact.errors import CodeactError
 from codeact.sandbox.backends import Backend
+from codeact.sandbox.usage import group_seconds
 
 Status = Literal["passed", "failed", "timeout", "memory", "output", "killed"]
 READ_BYTES = 1 << 18
 STDERR_BYTES = 1 << 16
 EXIT_GRACE_S = 1.0
+# An answer that comes within this time is not looked into further.
+FREE_S = 0.1
+TICK_S = 0.02
+IDLE_FACTOR = 10.0
 CHILD_MODULES = ("codeact.sandbox.values", "codeact.sandbox.child")
 BOOTSTRAP = (
     "import marshal,sys,types\n"
@@ -44,14 +49,16 @@ class Limits:
     """What one run may use.
 
     Attributes:
-        wall_seconds: from start to end, the start of the interpreter included.
+        cpu_seconds: processor time, the start of the interpreter included.
+        wall_seconds: from start to end; it bounds programs that wait, and those that a busy machine holds up.
         memory_bytes: address space of the process.
         answer_bytes: length of one answer.
         output_bytes: length of everything that the process writes.
         open_files: file descriptors.
     """
 
-    wall_seconds: float = 60.0
+    cpu_seconds: float = 60.0
+    wall_seconds: float = 300.0
     memory_bytes: int = 4 << 30
     answer_bytes: int = 64 << 20
     output_bytes: int = 1 << 30
@@ -137,6 +144,8 @@ class Process:
             Stop: the child did not read it in time.
         """
         view = memoryview(data)
+        writable = select.poll()
+        writable.register(self.stdin, select.POLLOUT)
         while view:
             try:
                 view = view[os.write(self.stdin.fileno(), view) :]
@@ -144,22 +153,33 @@ class Process:
                 return
             except BlockingIOError:
                 left = self.deadline - time.monotonic()
-                if left <= 0 or not select.select([], [self.stdin], [], left)[1]:
+                if left <= 0 or not writable.poll(1000 * left):
                     raise Stop("timeout", self._wall_detail()) from None
 
     def read_line(self, seconds: float) -> bytes:
         """The next line that the child wrote, without its end.
 
+        Args:
+            seconds: processor time that it may take, so that a verdict does not depend on what else the machine does;
+                a child that waits without computing is given up after `IDLE_FACTOR` times as long.
+
         Raises:
             Stop: none came within `seconds` or the wall-clock limit, it was too long, or the child ended.
         """
-        until = min(self.deadline, time.monotonic() + seconds)
+        began = time.monotonic()
+        pause, spent = min(FREE_S, seconds), None
         while not self.lines:
-            left = until - time.monotonic()
-            if left <= 0:
-                over = until == self.deadline
-                raise Stop("timeout", self._wall_detail() if over else f"no answer within {seconds:.3g} s")
-            if not self._receive(left):
+            now = time.monotonic()
+            if now >= self.deadline:
+                raise Stop("timeout", self._wall_detail())
+            if now >= began + pause:
+                total = group_seconds(self.child.pid)
+                spent = total - pause if spent is None else spent
+                left = seconds - (total - spent) if total else began + seconds - now
+                if left <= 0 or now >= began + IDLE_FACTOR * seconds:
+                    raise Stop("timeout", f"no answer within {seconds:.3g} s")
+                pause = now - began + max(left, TICK_S)
+            if not self._receive(min(self.deadline, began + pause) - now):
                 raise self.ended()
             if self.partial_bytes > self.limits.answer_bytes:
                 break
@@ -277,7 +297,7 @@ def child_code() -> bytes:
 
 def _limited(command: list[str], limits: Limits, strict: bool) -> list[str]:
     """`command`, started by the shell's `ulimit` and `exec`: the filter forbids the child to set its own limits."""
-    seconds = math.ceil(limits.wall_seconds)
+    seconds = math.ceil(min(limits.cpu_seconds, limits.wall_seconds))
     wanted = (
         (resource.RLIMIT_AS, "-v", limits.memory_bytes, 1024),
         # One second lies between the signal that says why (SIGXCPU) and the one that cannot be ignored.

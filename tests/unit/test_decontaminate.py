@@ -1,0 +1,219 @@
+"""Decontamination: leaks are found and named, common phrases are not leaks; and the policy of `curate`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from codeact.config import CurateConfig
+from codeact.curate import BenchmarkItem, Decision, curate
+from codeact.curate.decontaminate import build_index, find_overlap
+from codeact.errors import InputError
+from codeact.records import Message, Record, to_records
+
+DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[3] / "shared" / "data"))
+HUMANEVAL, MBPP = DATA / "HumanEvalPlus-v0.1.10.jsonl.gz", DATA / "mbpp_974.jsonl.gz"
+needs_data = pytest.mark.skipif(
+    not (HUMANEVAL.exists() and MBPP.exists()),
+    reason=f"no benchmark data in {DATA}; set CODEACT_DATA to a folder that has them",
+)
+
+PRICES = BenchmarkItem(
+    "shop", "7",
+    "Given the prices of a warehouse as a dictionary, return the names of all articles that cost more than their median price.",
+    "def costly(prices):\n    ordered = sorted(prices.values())\n    middle = ordered[len(ordered) // 2]\n"
+    "    dear = [name for name, price in prices.items() if price > middle]\n    dear.sort(key=prices.get, reverse=True)\n"
+    "    if not dear:\n        raise LookupError('nothing is dear')\n    return dear\n",
+)  # fmt: skip
+SHORT = BenchmarkItem("shop", "8", "Count the vowels of each word, sorted by word.", "return 1")
+ITEMS = [PRICES, SHORT]
+
+
+def pair(instruction: str, response: str, identity: str = "r", row: int = 0) -> Record:
+    return Record(identity, (Message("user", instruction), Message("assistant", response)), {"row": row})
+
+
+def overlap(
+    instruction: str, response: str, items: list[BenchmarkItem] = ITEMS, ngram: int = 13
+) -> tuple[str, str] | None:
+    found = find_overlap(pair(instruction, response), build_index(items, ngram))
+    return None if found is None else (found.item.id, found.method)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "response", "expected"),
+    [
+        (f"Please solve this.\n{PRICES.text_prompt.upper()}", "ok", ("7", "exact prompt")),
+        ("Which articles are dear?", f"```python\n{PRICES.solution}```", ("7", "exact solution")),
+        ("Which?", PRICES.solution.replace("\n", "  # step\n"), ("7", "exact solution")),
+        ("return the names of all articles that cost more than their median price, please", "ok", ("7", "13-gram")),
+        ("Return the names of all\n  articles -- that COST more than their Median price", "ok", ("7", "13-gram")),
+        ("return the names of all articles that cost more than their average price", "ok", None),
+        ("Task: count the vowels of each word, sorted by word! In Rust.", "ok", ("8", "exact prompt")),
+        ("Count the vowels of each word, sorted by length.", "return 1", None),
+        (
+            "What is the median?",
+            "    ordered = sorted(prices.values())\n    middle = ordered[len(ordered) // 2]\n    dear = [name for name",
+            None,
+        ),
+    ],
+    ids=[
+        "prompt",
+        "solution",
+        "comments",
+        "ngram",
+        "punctuation",
+        "12 words",
+        "short prompt",
+        "short prompt differs",
+        "a third of the solution",
+    ],
+)
+def test_hits_and_misses(instruction: str, response: str, expected: tuple[str, str] | None) -> None:
+    assert overlap(instruction, response) == expected
+
+
+def test_the_hit_shows_the_overlapping_passage() -> None:
+    found = find_overlap(
+        pair("So: return the NAMES of all articles that\ncost more than their median price. Go!", "ok"),
+        build_index(ITEMS),
+    )
+    assert found is not None
+    assert found.text == "return the NAMES of all articles that cost more than their median price"
+
+
+def test_the_ngram_length_is_a_setting() -> None:
+    text = "names of all articles that cost more than their median"
+    assert overlap(text, "ok", ngram=10) == ("7", "10-gram")
+    assert overlap(text, "ok", ngram=13) is None
+
+
+def test_a_licence_header_that_items_share_is_no_hit() -> None:
+    header = "Permission is hereby granted, free of charge, to any person obtaining a copy of this software and its documentation"
+    tasks = ["Sum the odd cells of a grid.", "Rotate a queue of jobs by its weight.", "Name the month of a given date."]
+    items = [BenchmarkItem("b", str(n), f"# {header}\n{task}", "return None") for n, task in enumerate(tasks)]
+    assert overlap(f"Explain: {header}", "ok", items) is None
+    assert overlap(f"Explain: {header}", "ok", items[:1]) == ("0", "13-gram")
+    assert overlap(f"# {header}\n{tasks[1]}", "ok", items) == ("1", "exact prompt")
+
+
+@pytest.mark.parametrize(
+    "idiom",
+    [
+        "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]",
+        "for i in range(n):\n    for j in range(0, n - i - 1):\n        if arr[j] > arr[j + 1]:",
+    ],
+    ids=["numbers", "loops"],
+)
+def test_idioms_are_no_hit(idiom: str) -> None:
+    assert (
+        overlap("Explain this.", idiom, [BenchmarkItem("b", "1", "Sort it.", f"{idiom}\n            swap(arr)")])
+        is None
+    )
+
+
+def test_the_longest_overlap_names_the_item() -> None:
+    head = "return the names of all articles that cost more than their median price"
+    items = [
+        BenchmarkItem("b", "1", head + " in any order"),
+        BenchmarkItem("b", "2", head + " sorted by name and colour"),
+    ]
+    assert overlap(f"Now {head} sorted by name", "ok", items) == ("2", "13-gram")
+
+
+def test_a_200000_character_response_takes_linear_time() -> None:
+    assert overlap("x", "the names of all articles " * 8000) is None
+
+
+POOL = [
+    pair("Compute the dose.", "def dose(x):\n    retrun x +", "broken", 0),
+    pair("Add them in Python.", "def add(a, b):\n    return a + b", "short", 1),
+    pair("Add them in Python.", "def add(a, b):\n    return a + b  # sum", "long", 2),
+    pair("Which are dear?", PRICES.solution, "leak", 3),
+    pair("Which are dear?", PRICES.solution.replace("\n", "  # dear\n"), "leak twice", 4),
+    pair("Say hello.", "Hello!", "plain", 5),
+]
+
+
+def test_policy_first_reason_wins_and_every_record_has_a_decision() -> None:
+    config = CurateConfig(decontaminate=("humaneval",))
+    items = {"humaneval": [PRICES], "mbpp": [BenchmarkItem("mbpp", "1", "Say hello. Hello! " * 5)]}
+    decisions = curate(POOL, config, items, quiet=True)
+    assert [(d.id, d.kept, d.reason, d.duplicate_of, d.benchmark_item) for d in decisions] == [
+        ("broken", False, "syntax error", None, None),
+        ("short", False, "duplicate", "long", None),
+        ("long", True, "", None, None),
+        ("leak", False, "duplicate", "leak twice", None),
+        ("leak twice", False, "benchmark overlap", None, "shop:7"),
+        ("plain", True, "", None, None),
+    ]
+    assert all((d.detail == "") == d.kept for d in decisions)
+    assert decisions[4].detail.startswith("exact solution: def costly(prices): ordered")
+    assert decisions[0].detail == "line 2: invalid syntax: 'retrun x +'"
+
+
+def test_each_stage_can_be_switched_off() -> None:
+    off = CurateConfig(verify=False, dedup=False)
+    assert curate(POOL, off, quiet=True) == [Decision(record.id, True) for record in POOL]
+    assert {d.reason for d in curate(POOL, CurateConfig(verify=False), quiet=True)} == {"", "duplicate"}
+    assert {d.reason for d in curate(POOL, CurateConfig(dedup=False), quiet=True)} == {"", "syntax error"}
+
+
+def test_the_decisions_do_not_depend_on_the_order_of_the_pool() -> None:
+    config = CurateConfig(decontaminate=("humaneval",))
+    forward = curate(POOL, config, {"humaneval": [PRICES]}, quiet=True)
+    assert curate(POOL[::-1], config, {"humaneval": [PRICES]}, quiet=True) == forward[::-1]
+
+
+def test_broken_code_never_represents_a_group() -> None:
+    pool = [
+        pair("q", "def f(x:\n    return x", "short", 0),
+        pair("q", "def f(x:\n    return x  # " + "long " * 9, "long", 1),
+    ]
+    assert {d.reason for d in curate(pool, CurateConfig(), quiet=True)} == {"syntax error"}
+
+
+def test_an_empty_pool_has_no_decisions() -> None:
+    assert curate([], CurateConfig(), quiet=True) == []
+
+
+@pytest.mark.parametrize("items", [None, {}, {"mbpp": [PRICES]}, {"humaneval": []}])
+def test_a_benchmark_without_tasks_is_refused(items: dict[str, list[BenchmarkItem]] | None) -> None:
+    with pytest.raises(InputError, match="'humaneval'"):
+        curate(POOL, CurateConfig(decontaminate=("humaneval",)), items, quiet=True)
+
+
+def test_ids_must_be_unique() -> None:
+    with pytest.raises(InputError, match="share an id"):
+        curate([POOL[0], POOL[0]], CurateConfig(), quiet=True)
+
+
+def load(path: Path, prompt: str, solution: str) -> list[BenchmarkItem]:
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        return [
+            BenchmarkItem(path.name, str(row["task_id"]), row[prompt], row[solution]) for row in map(json.loads, stream)
+        ]
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("path", "prompt", "solution"), [(HUMANEVAL, "prompt", "canonical_solution"), (MBPP, "text", "code")]
+)
+def test_every_item_of_a_real_benchmark_is_found_when_it_leaks(path: Path, prompt: str, solution: str) -> None:
+    items = load(path, prompt, solution)
+    index = build_index(items)
+    found = [find_overlap(pair(item.text_prompt, item.solution), index) for item in items]
+    assert all(found)
+    right = sum(overlap.item.id == item.id for overlap, item in zip(found, items, strict=True) if overlap is not None)
+    assert right >= 0.99 * len(items)
+
+
+@needs_data
+def test_real_instruction_data_has_few_hits() -> None:
+    index = build_index(load(HUMANEVAL, "prompt", "canonical_solution") + load(MBPP, "text", "code"))
+    rows = json.loads((DATA / "evol_instruct_code_1966.json").read_text(encoding="utf-8"))
+    assert [o for record in to_records(rows)[0] if (o := find_overlap(record, index))] == []

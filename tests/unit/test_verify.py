@@ -1,0 +1,252 @@
+"""Verification: broken Python fails with its evidence, complete Python passes, and what cannot be told is unknown."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import random
+import sysconfig
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from codeact.curate.blocks import Block, code_blocks, python_evidence
+from codeact.curate.verify import verify_record, verify_response
+from codeact.harvest import harvest
+from codeact.records import Message, Record, to_records
+
+DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[3] / "shared" / "data"))
+EVOL, ALPACA = DATA / "evol_instruct_code_1966.json", DATA / "code_alpaca_2017.json"
+
+GOOD = "def add(a, b):\n    return a + b"
+BAD = "def add(a, b)\n    return a + b"
+
+
+def fence(code: str, language: str = "python") -> str:
+    return f"Here it is:\n\n```{language}\n{code}\n```\n\nIt's done."
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        GOOD,
+        f"{GOOD}\n```\nThis adds two numbers.",
+        f"{GOOD}\n```",
+        f"```python\n{GOOD}\n```\n```",
+        fence(GOOD),
+        fence(GOOD, "py"),
+        fence(GOOD, "Python3"),
+        fence(GOOD, "python title=add.py"),
+        fence(GOOD, "{.python}"),
+        fence(GOOD, ""),
+        fence("    x = 1\n    y = x"),
+        fence("return await x"),
+        fence("def f(x, ...):\n    return [1, ..., x]".replace(", ...)", ")")),
+        fence("x = '\\d'"),
+        fence(">>> add(1, 2)\n3\n>>> for x in y:\n...     print(x)\n...\n1"),
+        fence(">>> add(1, 2)\n3", "pycon"),
+        fence("!pip install numpy\n%matplotlib inline\nimport numpy"),
+        fence('def f():\n    """\n    ```\n    f()\n    ```\n    """\n    return 1'),
+        "1. First:\n\n   ```python\n   def f():\n       return 1\n   ```\n",
+        f"~~~python\n{GOOD}\n~~~",
+        fence("int x = ;", "c") + fence(GOOD),
+        f"```python\n{GOOD}\n    ```",
+    ],
+)
+def test_complete_python_passes(response: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        verdict = verify_response(response)
+    assert (verdict.status, verdict.reason, verdict.detail) == ("passed", "", "")
+
+
+@pytest.mark.parametrize(
+    ("response", "reason", "detail"),
+    [
+        (BAD, "syntax error", "line 1: expected ':': 'def add(a, b)'"),
+        (fence(BAD), "syntax error", "line 4: expected ':': 'def add(a, b)'"),
+        (fence(BAD, ""), "syntax error", "line 4: expected ':': 'def add(a, b)'"),
+        (fence(GOOD) + fence(BAD), "syntax error", "line 11: expected ':': 'def add(a, b)'"),
+        (fence(">>> add(1, 2\n3\n>>> add(1, 2)\n3"), "syntax error", "line 4: '(' was never closed: 'add(1, 2'"),
+        (
+            fence(f'{GOOD}\n\n\ndef f():\n    """\n    >>> f()\n    1\n    """\n    retrun 1'),
+            "syntax error",
+            "line 13: invalid syntax: 'retrun 1'",
+        ),
+        (fence("x = 1\0"), "syntax error", None),
+        (fence("if x:\nprint(x)"), "syntax error", None),
+        (fence('print "hello"'), "Python 2 syntax", None),
+        ("import sys\n\ndef main():\n    print 'hello', sys.argv\n", "Python 2 syntax", None),
+        (fence("try:\n    f()\nexcept ValueError, e:\n    raise"), "Python 2 syntax", None),
+        (f"{BAD}\n```\nThis adds two numbers.", "syntax error", "line 1: expected ':': 'def add(a, b)'"),
+        (f"```python\n{GOOD}", "truncated fence", "line 1: the fence is never closed; it ends with 'return a + b'"),
+        ("```java\nint x = 1;", "truncated fence", None),
+        (f"```python\n{GOOD}\n```\nOutput:\n```\n3", "truncated fence", None),
+        (GOOD + "\n\nprint(add(1, 2)) // prints 3", "syntax error", None),
+    ],
+)
+def test_broken_python_fails_with_its_evidence(response: str, reason: str, detail: str | None) -> None:
+    verdict = verify_response(response)
+    assert (verdict.status, verdict.reason) == ("failed", reason)
+    assert verdict.detail
+    assert "\n" not in verdict.detail
+    if detail is not None:
+        assert verdict.detail == detail
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "",
+        "The answer is 4.",
+        "SELECT name\nFROM employees\nWHERE salary > 50000;",
+        "function add(a, b) {\n  return a + b;\n}",
+        "def add(a, b)\n  a + b\nend\n\nputs add(1, 2)",
+        "public class A {\n  int f(int x) { return x; }\n}",
+        "import Data.Char\n\nmain :: IO ()\nmain = print 1",
+        fence("def add(a, b)\n  a + b\nend", "ruby"),
+        fence("$ pip install numpy\n$ python main.py"),
+        fence("pip install numpy"),
+        fence("while condition:\n    # code to be executed"),
+        fence("if a:\n    # first\nelse:\n    # second"),
+        fence("while condition:\n    # code to be executed") + fence(GOOD),
+        fence("def f(x):\n    y = [1, 2, ...\n    return y"),
+        fence(">>> 1 +\n  File '<stdin>'\nSyntaxError: invalid syntax"),
+        f"Here's the corrected code:\n\n{GOOD}\n\nIt doesn't fail any more.",
+        f"1. Define the function:\n{GOOD}\n2. Call it:\nadd(1, 2)",
+        f"{GOOD}\n\nprint(add(1, 2))\n\nOutput:\n3",
+        f"{GOOD}\n\nprint(add(1, 2))\n1 3 5\nHello World!",
+    ],
+)
+def test_what_cannot_be_told_is_unknown_never_failed(response: str) -> None:
+    assert verify_response(response).status == "unknown"
+
+
+def test_python_2_is_unknown_where_it_was_asked_for() -> None:
+    code = fence('print "hello"')
+    assert verify_response(code, instruction="Print hello in Python 2.").status == "unknown"
+    assert verify_response(code, instruction="Print hello in Python.").status == "failed"
+
+
+def test_weak_evidence_counts_where_python_was_asked_for() -> None:
+    code = 'name = "a\nprint(name)'
+    assert verify_response(code).status == "unknown"
+    assert verify_response(code, instruction="Print a name with Python.").status == "failed"
+
+
+def test_the_language_of_the_data_makes_weak_code_python() -> None:
+    assert verify_response("total = sum(x)").status == "unknown"
+    assert verify_response("total = sum(x)", language="python").status == "passed"
+    record = Record("a", (Message("user", "Sum x."), Message("assistant", "total = sum(x)")), {"language": "Python"})
+    assert verify_record(record).status == "passed"
+
+
+def test_every_assistant_turn_is_checked() -> None:
+    turns = (
+        Message("user", "a"),
+        Message("assistant", fence(GOOD)),
+        Message("user", fence(BAD)),
+        Message("assistant", "Sure."),
+    )
+    assert verify_record(Record("a", turns)).status == "passed"
+    assert (
+        verify_record(Record("a", (*turns, Message("user", "b"), Message("assistant", fence(BAD))))).status == "failed"
+    )
+
+
+def test_blocks_of_a_text() -> None:
+    text = "a\n```py\nx\n```\n- b\n  ````\n  ```\n  y\n   z\n  ````\n~~~ C++ \nw\n```"
+    assert code_blocks(text) == [
+        Block("py", "x", 3, True),
+        Block("", "```\ny\n z", 7, True),
+        Block("c++", "w\n```", 12, False),
+    ]
+    assert code_blocks("inline ```code``` only") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "evidence"),
+    [
+        (GOOD, 2),
+        (BAD, 2),
+        ("import os\nprint(os)", 1),
+        ("x = 1\nf(x)", 0),
+        ("for (;;) {\n}\nimport x", 0),
+        ("What if: you try this?", 0),
+    ],
+)
+def test_python_evidence(text: str, evidence: int) -> None:
+    assert python_evidence(text) == evidence
+
+
+LONG = 200_000
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["a", "(", "[" * 90 + "]" * 90 + "\n", "{", "\n", " ", "`", "```\n", "```python\n", "```x\n    ```\n", '\\"""\n', "-", "not ", "1+", "lambda:",
+     "def f(x):\n    return x\n", "elif x:\n  pass\n", "{a}", ">>> x = 1\n", "from a.", "a.\\\n", "x;", "the ", "!pip x\n", ". "],
+)  # fmt: skip
+@pytest.mark.parametrize("start", ["", "def f(x):\n    x = ", "```python\nfrom a.", "```python\nf'"])
+def test_200000_characters_do_not_hang(unit: str, start: str) -> None:
+    """The parser's own quadratic statements, and any pattern of ours that is not linear, would take minutes to hours."""
+    verdict = verify_response(start + unit * (LONG // len(unit)))
+    assert verdict.status in {"passed", "failed", "unknown"}
+
+
+@pytest.mark.parametrize(
+    "code", ["x = " + "-" * 5000 + "1", "x = " + "(" * 150 + ")" * 150, "if x:\n  pass\n" + "elif x:\n  pass\n" * 5000]
+)
+def test_code_too_deep_for_the_parser_is_unknown(code: str) -> None:
+    assert verify_response(fence(code)).status in {"passed", "unknown"}
+
+
+def corruptions(code: str, rng: random.Random) -> list[str]:
+    lines = code.split("\n")
+    headers = [n for n, line in enumerate(lines) if line.rstrip().endswith(":")]
+    brackets = [n for n, character in enumerate(code) if character in "()[]{}"]
+    made = []
+    if headers:
+        number = rng.choice(headers)
+        made.append("\n".join([*lines[:number], lines[number].rstrip()[:-1], *lines[number + 1 :]]))
+    if brackets:
+        at = rng.choice(brackets)
+        made.append(code[:at] + code[at + 1 :])
+    return made
+
+
+def is_python(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return False
+    return True
+
+
+def test_real_functions_pass_and_fail_when_broken() -> None:
+    folder = Path(sysconfig.get_path("stdlib"))
+    records = harvest([folder / "json", folder / "email", folder / "tarfile.py"], quiet=True).records
+    rng = random.Random(0)
+    broken = 0
+    for record in records:
+        assert verify_record(record).status == "passed"
+        assert verify_response(fence(record.response)).status == "passed"
+        for code in corruptions(record.response, rng):
+            if not is_python(code):
+                broken += 1
+                assert verify_response(fence(code)).status != "passed"
+    assert broken > len(records)
+
+
+@pytest.mark.skipif(not (EVOL.exists() and ALPACA.exists()), reason=f"no instruction data in {DATA}; set CODEACT_DATA")
+@pytest.mark.parametrize(
+    ("path", "most", "least_passed"), [(EVOL, 0.005, 0.40), (ALPACA, 0.02, 0.30)], ids=["evol", "alpaca"]
+)
+def test_few_real_records_fail(path: Path, most: float, least_passed: float) -> None:
+    records = to_records(json.loads(path.read_text(encoding="utf-8")))[0]
+    seen = Counter(verify_record(record).status for record in records)
+    assert seen["failed"] <= most * len(records)
+    assert seen["passed"] >= least_passed * len(records)
