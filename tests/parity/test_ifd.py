@@ -143,7 +143,7 @@ def formula(record: Record, model: Any, tokenizer: Any, max_length: int = 10**6)
             start = len(f"{text}Answer:\n".encode())
             wanted.append((start, start + len(message.content.encode())))
             last = position == len(record.messages) - 1
-            text += f"Answer:\n{message.content}{END}" + ("" if last else "\n\n")
+            text += f"Answer:\n{message.content}{tokenizer.eos_token}" + ("" if last else "\n\n")
     ids = tokenizer(text)["input_ids"][:max_length]
     starts = byte_starts(ids, tokenizer)
     all_losses = losses(model, ids)
@@ -155,6 +155,10 @@ def formula(record: Record, model: Any, tokenizer: Any, max_length: int = 10**6)
         alone += list(losses(model, [context, *(ids[n] for n in inside)]))
     cond, uncond = float(torch.stack(given).mean()), float(torch.stack(alone).mean())
     return math.exp(cond - uncond), cond, uncond
+
+
+def first_of_formula(record: Record, model: Any, tokenizer: Any) -> float:
+    return formula(record, model, tokenizer)[0]
 
 
 def reference(record: Record, model: Any, tokenizer: Any, max_length: int = 10**6) -> float:
@@ -282,28 +286,23 @@ def real_records(count: int) -> list[Record]:
     return sorted(records, key=lambda r: len(r.instruction) + 2 * len(r.response))[:count]
 
 
-@pytest.mark.parametrize("variant", ["default", "paper"])
-def test_real_model_on_real_records(variant: str) -> None:
+@pytest.fixture(scope="module")
+def real_models() -> tuple[Any, Any, Any]:
+    """The 135M demo model: its tokenizer, with our packed attention, with PyTorch's SDPA."""
     from codeact.models import cache_dir, load_model, load_tokenizer
 
-    records = real_records(32)
     if not (cache_dir() / "smollm2-135m-instruct" / "complete").exists():
         pytest.skip("the demo model is not in the cache: run `codeact demo` once")
-    tokenizer = load_tokenizer("demo")
-    found = score_ifd(
-        records, load_model("demo", dtype="float32"), tokenizer, template=question(tokenizer), variant=variant
-    )
-    plain = load_model("demo", dtype="float32", attention="sdpa")
-    check: Callable[..., Any] = real_formula if variant == "default" else reference
+    packed, plain = (load_model("demo", dtype="float32", device="cpu", attention=a) for a in ("codeact", "sdpa"))
+    return load_tokenizer("demo"), packed, plain
+
+
+@pytest.mark.parametrize(("variant", "count"), [("default", 32), ("paper", 8)])
+def test_real_model_on_real_records(variant: str, count: int, real_models: tuple[Any, Any, Any]) -> None:
+    tokenizer, packed, plain = real_models
+    records = real_records(count)
+    found = score_ifd(records, packed, tokenizer, template=question(tokenizer), variant=variant)
+    check: Callable[..., Any] = first_of_formula if variant == "default" else reference
     for score, record in zip(found, records, strict=True):
         assert score.status == "ok"
         assert score.ifd == pytest.approx(check(record, plain, tokenizer), abs=TOLERANCE)
-
-
-def real_formula(record: Record, model: Any, tokenizer: Any) -> float:
-    global END
-    END, before = tokenizer.eos_token, END
-    try:
-        return formula(record, model, tokenizer)[0]
-    finally:
-        END = before

@@ -212,10 +212,10 @@ def task() -> Callable[[str], Task]:
     return lambda prompt: Task("Some/1", prompt, "area", "    return 1\n")
 
 
-def test_base_prompts_are_the_published_text(tokenizer: Any, task: Callable[[str], Task]) -> None:
+def test_base_prompts_are_the_published_text_without_the_newline_at_its_end(tokenizer: Any, task: Callable[[str], Task]) -> None:
     body = task('def area(x):\n    """Area."""\n')
     made = task_prompt(body, "base", None, tokenizer)
-    assert tokenizer.decode(made.ids) == body.prompt
+    assert tokenizer.decode(made.ids) + "\n" == body.prompt
     assert made.stops == BODY_STOPS
     assert task_prompt(task('"""\nWrite area.\n"""\n'), "base", None, tokenizer).stops == PROGRAM_STOPS
 

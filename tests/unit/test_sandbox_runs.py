@@ -78,7 +78,7 @@ def f(what):
         ("def f(x):\n import os; os._exit(0)", "killed", "exit status 0"),
         ("def f(x):\n import ctypes; ctypes.string_at(0)", "killed", "signal 11"),
         ("def f(x):\n while True: pass", "timeout", "no answer within 0.5 s"),
-        ("while True: pass", "timeout", "no answer within 1 s"),
+        ("while True: pass", "timeout", ""),
         ("f = 5", "failed", "TypeError"),
         ("\0", "failed", ""),
     ],
@@ -92,7 +92,7 @@ def test_programs_that_break_off(backend: Backend, source: str, status: str, det
 
 def test_waiting_is_not_computing_but_has_an_end(backend: Backend) -> None:
     source = "import time\ndef f(seconds):\n time.sleep(seconds); return 1"
-    outcomes = call_function(source, "f", [[0.4], [60]], limits=LIMITS, backend=backend, call_seconds=0.1)
+    outcomes = call_function(source, "f", [[0.6], [60]], limits=LIMITS, backend=backend, call_seconds=0.3)
     assert [outcome.status for outcome in outcomes] == ["passed", "timeout"]
 
 

@@ -119,6 +119,8 @@ def test_broken_python_fails_with_its_evidence(response: str, reason: str, detai
         f"1. Define the function:\n{GOOD}\n2. Call it:\nadd(1, 2)",
         f"{GOOD}\n\nprint(add(1, 2))\n\nOutput:\n3",
         f"{GOOD}\n\nprint(add(1, 2))\n1 3 5\nHello World!",
+        f"{GOOD}\n\nprint('1 + 2 =', add(1, 2))\n## Output:\n1 + 2 = 3\n",
+        "const f = x => {\n  return x;\n};\n```\n\nHere we return the value that was given.",
     ],
 )
 def test_what_cannot_be_told_is_unknown_never_failed(response: str) -> None:

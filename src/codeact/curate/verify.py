@@ -39,6 +39,7 @@ _ENGLISH = re.compile(
     r"|may|must|has|have|which|what|how|when|here|there|following|using|use|one|let|given|example|output)",
     re.IGNORECASE,
 )
+_OUTPUT_FOLLOWS = re.compile(r"#*\s*(?:\w+ )?output:?\s*", re.IGNORECASE)
 _ONLY_FIGURES = re.compile(r"[\s\d.,:;\[\](){}+-]*\d[\s\d.,:;\[\](){}+-]*")
 _CODE_SIGN = re.compile(r"[()=\[\]{}\"'#@\\]|//|/\*")
 _LONG_LINE = 2000
@@ -110,7 +111,8 @@ def _is_stray_end(response: str, blocks: list[Block]) -> bool:
     if len(blocks) > 1 or block.closed or block.language:
         return False
     before = "\n".join(response.split("\n")[: block.line - 2])
-    return not block.code.strip() or python_evidence(before) == 2
+    after = block.code.strip().partition("\n")[0]
+    return not after or _is_prose(after) or python_evidence(before) == 2
 
 
 def _combine(verdicts: list[Verdict]) -> Verdict:
@@ -215,9 +217,10 @@ def _is_prose(line: str) -> bool:
 
 def _only_text_follows(lines: list[str], index: int) -> bool:
     """Whether the answer is complete code, then text without a trace of code: what the program prints, or a remark."""
-    if lines[index][:1].isspace() or not any(line.strip() for line in lines[:index]):
+    above = next((line for line in reversed(lines[:index]) if line.strip()), "")
+    if lines[index][:1].isspace() or not above:
         return False
-    for line in lines[index:]:
+    for line in lines[index:] if not _OUTPUT_FOLLOWS.fullmatch(above) else ():
         first = line.split()[0] if line.strip() else ""
         if first in keyword.kwlist or not (
             _is_prose(line) or _ONLY_FIGURES.fullmatch(line) or not _CODE_SIGN.search(line)

@@ -73,8 +73,10 @@ class Completion:
 def task_prompt(task: Task, prompting: Prompting, template: prompts.Template | None, tokenizer: Any) -> Prompt:
     """The prompt of a task.
 
-    "base" is the task's source text as published, to be continued; "instruct" asks for the program in the template's
-    user turn.
+    "base" is the task's source text, to be continued, without the blanks at its end: most tokenizers join a newline and
+    the indentation after it, so a prompt that ends in a newline is one that the model has never seen, and it breaks off
+    (SmolLM2-135M-Instruct wrote no code for 20 of 20 HumanEval prompts that ended in a newline). "instruct" asks for the
+    program in the template's user turn.
     """
     if prompting == "instruct":
         assert template is not None
@@ -82,7 +84,7 @@ def task_prompt(task: Task, prompting: Prompting, template: prompts.Template | N
         text = prompts.prompt_text([message], template, tokenizer)
         return Prompt(tuple(prompts.encode_text(text, template, tokenizer)), ANSWER_STOPS)
     stops = BODY_STOPS if f"def {task.entry_point}(" in task.prompt else PROGRAM_STOPS
-    return Prompt(tuple(tokenizer(task.prompt)["input_ids"]), stops)
+    return Prompt(tuple(tokenizer(task.prompt.rstrip())["input_ids"]), stops)
 
 
 def sample_seed(seed: int, task_id: str, number: int) -> int:

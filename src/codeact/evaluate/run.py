@@ -263,7 +263,7 @@ def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], p
     rows: dict[str, list[Row]] = {name: [] for name in chosen}
     owner = {task.id: name for name, tasks in chosen.items() for task in tasks}
     for (task, _, _), key in zip(wanted, keys, strict=True):
-        program = sanitize(done[key]["completion"], task.entry_point, task.prompt)
+        program = sanitize(done[key]["completion"], task.entry_point, task.prompt.rstrip())
         rows[owner[task.id]].append({**done[key], "solution": program})
     return rows
 
@@ -284,16 +284,20 @@ def _read_samples(path: Path, sets: Sequence[TaskSet]) -> dict[str, list[Row]]:
         if not isinstance(solution, str) and not isinstance(completion, str):
             raise InputError(f"{path}, sample {number} ({identity}): neither a text `completion` nor a text `solution`")
         program = solution if isinstance(solution, str) else task.prompt + str(completion)
-        program = program.encode("utf-8", "replace").decode()  # half a surrogate pair is no source text, and no UTF-8
         counts[identity] = counts.get(identity, -1) + 1
         rows[name].append(
-            {"task_id": identity, "sample": counts[identity], "completion": completion, "solution": program}
+            {"task_id": identity, "sample": counts[identity], "completion": _utf8(completion), "solution": _utf8(program)}
         )
     if not counts:
         raise InputError(
             f"{path} holds no samples; give one JSON object with task_id and completion or solution per line"
         )
     return rows
+
+
+def _utf8(text: Any) -> str | None:
+    """A text without half surrogate pairs, which JSON can hold, UTF-8 and source code cannot; None for anything else."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else None
 
 
 def _grade(
