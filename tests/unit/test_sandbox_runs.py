@@ -159,6 +159,8 @@ def test_programs(backend: Backend) -> None:
     flood = run_program("while True: print('x' * 9999)", limits=Limits(output_bytes=1 << 20), backend=backend)
     assert flood.status == "output"
     assert len(flood.stdout) < 2 << 20
+    noise = "import sys\nwhile True: sys.stderr.write('x' * 9999)"
+    assert run_program(noise, limits=Limits(output_bytes=1 << 20), backend=backend).status == "output"
 
 
 def test_one_answer_that_is_too_long(backend: Backend) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -360,6 +361,14 @@ class TestTrain:
             run(tiny_model_dir, tmp_path, **changes)
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "summary.json").exists()
+
+    def test_refuses_a_full_disk_before_training(
+        self, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=1000))
+        with pytest.raises(InputError, match=r"has 0\.0 GB free; the model and its checkpoints may need"):
+            run(tiny_model_dir, tmp_path)
+        assert not (tmp_path / "metrics.jsonl").exists()
 
     def test_refuses_no_records(self, tiny_model_dir: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="the data set is empty"):

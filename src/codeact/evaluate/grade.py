@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -65,7 +66,7 @@ def grade(
         backend: from `codeact.sandbox.detect_backend`.
         workers: solutions tested at a time; None: one per processor.
         limits: for each solution; the time is extended for tasks whose canonical solution is slow.
-        progress: advanced by one for each distinct solution.
+        progress: advanced by one for each sample.
 
     Returns:
         One verdict per sample, in the order of `samples`.
@@ -83,7 +84,8 @@ def grade(
                 "name the task set and version that they were made for"
             )
     count = workers or os.cpu_count() or 1
-    distinct = list(dict.fromkeys(ordered))
+    copies = Counter(ordered)
+    distinct = list(copies)
     needed = [tasks[identity] for identity in dict.fromkeys(identity for identity, _ in distinct)]
     differential = [task for task in needed if task.base_inputs]
     truths = ground_truth(task_set, differential, backend=backend, workers=count, quiet=progress is SILENT)
@@ -102,7 +104,7 @@ def grade(
             running = {pool.submit(test, sample): sample for sample in distinct}
             for future in as_completed(running):
                 verdicts[running[future]] = future.result()
-                progress.advance()
+                progress.advance(copies[running[future]])
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     return [verdicts[sample] for sample in ordered]

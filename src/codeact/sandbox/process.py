@@ -208,6 +208,9 @@ class Process:
         """Wait for output and sort it into lines; False at the end of the output."""
         for key, _ in self.selector.select(seconds):
             data = os.read(key.fd, READ_BYTES)
+            self.output_bytes += len(data)
+            if self.output_bytes > self.limits.output_bytes:
+                raise Stop("output", f"it wrote more than {self.limits.output_bytes:,} bytes")
             if key.data == "stderr":
                 self.stderr += data[: STDERR_BYTES - len(self.stderr)]
                 if not data:
@@ -215,9 +218,6 @@ class Process:
                 continue
             if not data:
                 return False
-            self.output_bytes += len(data)
-            if self.output_bytes > self.limits.output_bytes:
-                raise Stop("output", f"it wrote more than {self.limits.output_bytes:,} bytes")
             first, *rest = data.split(b"\n")
             self.partial.append(first)
             self.partial_bytes += len(first)

@@ -45,7 +45,7 @@ def train(
         records: what to learn.
         out_dir: made if needed.
         model: the model, its length, prompt template, device and dtype.
-        train: method and hyperparameters; the defaults are the paper's (CodeACT, arXiv 2408.02193, section 4.1).
+        train: method and hyperparameters; the defaults are the paper's (CodeACT, arXiv 2408.02193).
         pack: `batch` packs the records of each batch, `epoch` all of them ahead, `none` pads each batch.
         seed: of the order of the records, LoRA's first weights and dropout.
         quiet: no progress bars.
