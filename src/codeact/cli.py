@@ -130,11 +130,20 @@ def select(
         settings=extra, say=_say, quiet=False,
     )  # fmt: skip
     summary = {**chosen.summary, "output": str(output)}
-    _result(
-        summary,
-        as_json,
-        f"{len(chosen)} of {summary['pool']} records -> {output}  (every decision: {chosen.run_dir / 'ledger.parquet'})",
-    )
+    _result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)))
+
+
+def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]:
+    lines = [
+        f"{summary['selected']} of {summary['pool']} records -> {output}  (every decision: {run_dir / 'ledger.parquet'})"
+    ]
+    if summary.get("token_share") is not None:
+        lines.append(f"they hold {summary['token_share']:.0%} of the response tokens")
+    if summary.get("ifd_length_spearman") is not None:
+        lines.append(
+            f"IFD against response length: Spearman {summary['ifd_length_spearman']:.2f}; hard is in part long"
+        )
+    return lines
 
 
 def _stage_command(name: str, about: str, needs_model: bool) -> None:

@@ -6,7 +6,6 @@ Every strategy is deterministic and does not depend on the order of the input: t
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -14,7 +13,7 @@ from itertools import pairwise
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from codeact.config import Strategy, nearest
 from codeact.errors import InputError
@@ -233,39 +232,6 @@ def seeded_hash(ids: Sequence[str], seed: int) -> NDArray[np.uint64]:
     return np.frombuffer(bytes(digests), dtype="<u8").astype(np.uint64)
 
 
-def spearman(a: ArrayLike, b: ArrayLike) -> float | None:
-    """Spearman's rank correlation (ties get their mean rank) over the pairs in which both values are finite.
-
-    None where it is undefined: fewer than two such pairs, or one side constant.
-
-    Raises:
-        InputError: the lengths differ.
-    """
-    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if left.shape != right.shape or left.ndim != 1:
-        raise InputError(f"spearman: shapes {list(left.shape)} and {list(right.shape)}; two equal lengths are needed")
-    both = np.isfinite(left) & np.isfinite(right)
-    x, y = _mean_ranks(left[both]), _mean_ranks(right[both])
-    x, y = x - x.mean() if len(x) else x, y - y.mean() if len(y) else y
-    scale = math.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / scale if scale > 0 else None
-
-
-def token_share(selected: ArrayLike, tokens: ArrayLike) -> float | None:
-    """Share of all response tokens that the selected records hold, 0 to 1; None where there are no tokens.
-
-    Raises:
-        InputError: the lengths differ.
-    """
-    mask, counts = np.asarray(selected, dtype=np.bool_), np.asarray(tokens, dtype=np.int64)
-    if mask.shape != counts.shape:
-        raise InputError(
-            f"token_share: shapes {list(mask.shape)} and {list(counts.shape)}; two equal lengths are needed"
-        )
-    total = int(counts.sum())
-    return int(counts[mask].sum()) / total if total else None
-
-
 def _place(group: Ints, *keys: NDArray[Any]) -> Ints:
     """0-based place of each row inside its group, sorted by the keys in turn."""
     order = np.lexsort((*reversed(keys), group))
@@ -289,12 +255,6 @@ def _reasons(selected: Bools, ifd: Floats, states: list[str] | None) -> tuple[st
             if state not in RANKED_STATUSES:
                 reasons[index] = f"status:{state}"
     return tuple(reasons.tolist())
-
-
-def _mean_ranks(values: Floats) -> Floats:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((last - counts + last - 1) / 2.0)[inverse]
 
 
 def _check(strategy: str, ratio: float, given: Mapping[str, Column | None]) -> None:

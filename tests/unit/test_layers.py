@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "src" / "codeact"
 
 LAYERS = {
-    0: ("errors", "progress", "records", "config", "storage", "prompts", "models", "sandbox", "packing"),
+    0: ("errors", "progress", "records", "config", "storage", "prompts", "models", "ranks", "sandbox", "packing"),
     1: ("harvest", "curate", "embed", "cluster", "score", "sample"),
     2: ("train", "evaluate"),
     3: ("backends", "pipeline"),

@@ -347,7 +347,10 @@ class TestTrain:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"model": {"max_length": 1024}}, "max_length = 1024 is beyond the context of .*, which is 512 tokens"),
+            (
+                {"model": {"max_length": 10**6}},
+                r"max_length = 1000000 is beyond the context of .*, which is \d+ tokens; set",
+            ),
             ({"scheduler": "cosin"}, "train.scheduler = 'cosin' is unknown; use one of cosine"),
             ({"model": {"dtype": "float16", "device": "cpu"}}, "float16 trains on CUDA GPUs only"),
             ({"model": {"max_length": 16}, "pack": {"overlong": "error"}}, "more than model.max_length = 16"),

@@ -18,6 +18,7 @@ from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.shards import choose_backend, run_shards
 from codeact.pipeline.store import Store
 from codeact.progress import Progress
+from codeact.ranks import spearman, token_share
 from codeact.records import Record, Rejected, to_records
 
 Summary = Mapping[str, Any]
@@ -223,7 +224,12 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
             }
         ),
     )
-    return {"pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy}
+    counts = column(scores, "response_tokens")
+    return {
+        "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,
+        "ifd_length_spearman": None if counts is None else spearman(found.ifd, counts),
+        "token_share": None if counts is None else token_share(found.selected, counts),
+    }  # fmt: skip
 
 
 def selected_records(store: Store) -> list[Record]:

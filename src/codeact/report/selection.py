@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact import storage
+from codeact.ranks import spearman
 from codeact.records import Message, Record
 
 SCATTER_POINTS = 5_000
@@ -223,22 +224,6 @@ def length_figures(frame: Frame) -> dict[str, Any] | None:
         "median_tokens_selected": _median(frame.tokens[chosen].astype(np.float64)),
         "median_tokens_not_selected": _median(frame.tokens[ranked & ~frame.selected].astype(np.float64)),
     }
-
-
-def spearman(first: Floats, second: Floats) -> float | None:
-    """Spearman's rank correlation, ties at their average rank. None below 3 values or when one side is constant."""
-    if len(first) < 3:
-        return None
-    ranks = [_average_ranks(values) for values in (first, second)]
-    if any(float(np.ptp(rank)) == 0.0 for rank in ranks):
-        return None
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _average_ranks(values: Floats) -> Floats:
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[where]
-    return ranks
 
 
 def excerpt(text: str, limit: int) -> str:

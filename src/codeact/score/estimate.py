@@ -188,4 +188,7 @@ def measure_peak(device: Any = "cpu", dtype: Any = None, seconds: float = 1.0) -
 
 
 def _duration(hours: float) -> str:
-    return f"{hours * 60:.1f} min" if hours < 1 else f"{hours:.1f} h"
+    seconds = hours * 3600
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if hours < 1 else f"{hours:.1f} h"
