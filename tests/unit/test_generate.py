@@ -62,7 +62,9 @@ def make_model(kind: str, vocabulary: int) -> Any:
             vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.3
         ),
     }[kind]()
-    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float().eval()
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float().eval()
+    model.generation_config.eos_token_id = None  # the default of the configuration is no special token here
+    return model
 
 
 @pytest.fixture(scope="module", params=["llama", "mistral, window", "qwen2, both", "lfm2, convolution", "gpt2"])

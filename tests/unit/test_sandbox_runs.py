@@ -92,7 +92,7 @@ def test_programs_that_break_off(backend: Backend, source: str, status: str, det
 
 def test_waiting_is_not_computing_but_has_an_end(backend: Backend) -> None:
     source = "import time\ndef f(seconds):\n time.sleep(seconds); return 1"
-    outcomes = call_function(source, "f", [[0.6], [60]], limits=LIMITS, backend=backend, call_seconds=0.3)
+    outcomes = call_function(source, "f", [[0.5], [60]], limits=LIMITS, backend=backend, call_seconds=0.15)
     assert [outcome.status for outcome in outcomes] == ["passed", "timeout"]
 
 

@@ -31,7 +31,7 @@ EXIT_GRACE_S = 1.0
 # An answer that comes within this time is not looked into further.
 FREE_S = 0.1
 TICK_S = 0.02
-IDLE_FACTOR = 10.0
+IDLE_FACTOR = 30.0
 CHILD_MODULES = ("codeact.sandbox.values", "codeact.sandbox.child")
 BOOTSTRAP = (
     "import marshal,sys,types\n"
@@ -58,7 +58,7 @@ class Limits:
     """
 
     cpu_seconds: float = 60.0
-    wall_seconds: float = 300.0
+    wall_seconds: float = 600.0
     memory_bytes: int = 4 << 30
     answer_bytes: int = 64 << 20
     output_bytes: int = 1 << 30

@@ -106,6 +106,8 @@ class Recorder(TrainerCallback):
         self.shown = state.global_step
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.world_size > 1:
+            torch.distributed.barrier()  # the other processes have written their parts
         if state.is_world_process_zero:
             made = checkpoint_path(self.folder, state.global_step)
             write_json(made / COMPLETE, {"fingerprint": self.fingerprint, "step": state.global_step})
