@@ -405,16 +405,17 @@ def _prepare(verbose: bool) -> None:
 
 def main() -> None:
     """Entry point: errors become one line and an exit status."""
-    import click
-
+    # Some releases of typer carry their own copy of click: take the base class from what typer exports.
+    usage_error: Any = typer.BadParameter.__base__
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
+        status = app(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.ClickException as error:
+    except usage_error as error:
         error.show()
         sys.exit(2)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted; finished work is kept: run the same command again to go on", err=True)
         sys.exit(130)
     except CodeactError as error:
