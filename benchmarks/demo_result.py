@@ -1,0 +1,32 @@
+"""Keep the figures of a finished run as a small result file.
+
+    make demo && .venv/bin/python benchmarks/demo_result.py runs/demo --command "make demo"
+
+Reads RUN/report.json and writes benchmarks/results/<run name>.json: everything but the points of the scatter plot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+KEPT = ("stages", "funnel", "length", "packing", "training", "evaluation", "settings", "headline")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--command", required=True, help="the command that made the run")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    figures = json.loads((options.run / "report.json").read_text(encoding="utf-8"))
+    out = options.out or Path(__file__).parent / "results" / f"{figures['run']['name']}.json"
+    kept = {"command": options.command, "date": figures["run"]["date"], **{key: figures[key] for key in KEPT}}
+    out.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    seconds = sum(stage["seconds"] or 0 for stage in figures["stages"])
+    print(f"{out}: {len(kept)} sections, {seconds:.0f} s in the stages")
+
+
+if __name__ == "__main__":
+    main()
