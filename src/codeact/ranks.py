@@ -24,7 +24,7 @@ def spearman(a: ArrayLike, b: ArrayLike) -> float | None:
     if left.shape != right.shape or left.ndim != 1:
         raise InputError(f"spearman: shapes {list(left.shape)} and {list(right.shape)}; two equal lengths are needed")
     both = np.isfinite(left) & np.isfinite(right)
-    x, y = _mean_ranks(left[both]), _mean_ranks(right[both])
+    x, y = mean_ranks(left[both]), mean_ranks(right[both])
     x, y = x - x.mean() if len(x) else x, y - y.mean() if len(y) else y
     scale = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / scale if scale > 0 else None
@@ -45,7 +45,9 @@ def token_share(selected: ArrayLike, tokens: ArrayLike) -> float | None:
     return int(counts[mask].sum()) / total if total else None
 
 
-def _mean_ranks(values: Floats) -> Floats:
+def mean_ranks(values: Floats) -> Floats:
+    """Ranks from 1 of float64 [N]; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    return ((last - counts + last - 1) / 2.0)[inverse]
+    found: Floats = (last - (counts - 1) / 2.0)[inverse]
+    return found

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import CodeactError, InputError, require
+from codeact.models import cache_dir
 
 Arguments = tuple[Any, ...]
 DOWNLOAD_TIMEOUT_S = 60.0
@@ -145,12 +146,6 @@ def load_tasks(name: str, data_dir: Path | None = None) -> TaskSet:
     rows = [json.loads(line) for line in text.decode("utf-8").splitlines() if line.strip()]
     tasks = tuple(_evalplus_task(row, plus=bare.endswith("+")) for row in rows)
     return TaskSet(bare, release.version, tasks, release.sha256)
-
-
-def cache_dir() -> Path:
-    """Where task files and computed ground truth are kept: $XDG_CACHE_HOME/codeact, else ~/.cache/codeact."""
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(root) if root else Path.home() / ".cache") / "codeact"
 
 
 def _human_eval() -> TaskSet:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import CodeactError
-from codeact.evaluate.tasks import Arguments, Task, TaskSet, cache_dir
+from codeact.evaluate.tasks import Arguments, Task, TaskSet
+from codeact.models import cache_dir
 from codeact.progress import track
 from codeact.sandbox import Backend, Calls, Limits, Stop, call_function
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from codeact import ranks
 from codeact.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -83,10 +84,8 @@ def length_summary(
 
 def spearman(first: ArrayLike, second: ArrayLike) -> float:
     """Spearman's rank correlation, ties by average rank; NaN where either is constant."""
-    one, two = _ranks(np.asarray(first, np.float64)), _ranks(np.asarray(second, np.float64))
-    one, two = one - one.mean(), two - two.mean()
-    scale = float(np.sqrt((one**2).sum() * (two**2).sum()))
-    return float((one * two).sum() / scale) if scale else float("nan")
+    found = ranks.spearman(first, second)
+    return float("nan") if found is None else found
 
 
 def length_residual(ifd: ArrayLike, response_tokens: ArrayLike) -> Floats:
@@ -166,16 +165,8 @@ def _pair(score: ArrayLike, response_tokens: ArrayLike) -> tuple[Floats, Ints]:
     return values, tokens
 
 
-def _ranks(values: Floats) -> Floats:
-    """Ranks from 1, ties by average."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    average: Floats = (last - (counts - 1) / 2.0)[inverse]
-    return average
-
-
 def _shares(values: Floats) -> Floats:
-    return (_ranks(values) - 0.5) / max(1, len(values))
+    return (ranks.mean_ranks(values) - 0.5) / max(1, len(values))
 
 
 def _top(values: Floats | Ints, count: int) -> NDArray[np.bool_]:
