@@ -117,3 +117,16 @@ def test_nan_is_no_figure(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range"):
         storage.write_json(tmp_path / "a.json", {"x": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hugging_face_data_set_is_read(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="the datasets extra is not installed")
+    made = datasets.Dataset.from_list(ROWS)
+    made.save_to_disk(str(tmp_path / "one"))
+    datasets.DatasetDict({"train": made, "test": made.select([1])}).save_to_disk(str(tmp_path / "splits"))
+    assert list(storage.read_rows(tmp_path / "one").rows) == ROWS
+    assert list(storage.read_rows(tmp_path / "splits", "test").rows) == ROWS[1:]
+    with pytest.raises(InputError, match="no split 'validation'; its splits are train, test"):
+        storage.read_rows(tmp_path / "splits", "validation")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        storage.read_rows("nobody-has/this-data-set")

@@ -22,7 +22,7 @@ from typing import Any, Literal, Self
 
 from codeact.errors import CodeactError
 from codeact.sandbox.backends import Backend
-from codeact.sandbox.usage import group_seconds
+from codeact.sandbox.usage import Usage, group_usage
 
 Status = Literal["passed", "failed", "timeout", "memory", "output", "killed"]
 READ_BYTES = 1 << 18
@@ -31,7 +31,7 @@ EXIT_GRACE_S = 1.0
 # An answer that comes within this time is not looked into further.
 FREE_S = 0.1
 TICK_S = 0.02
-IDLE_FACTOR = 30.0
+IDLE_FACTOR = 10.0
 CHILD_MODULES = ("codeact.sandbox.values", "codeact.sandbox.child")
 BOOTSTRAP = (
     "import marshal,sys,types\n"
@@ -161,22 +161,25 @@ class Process:
 
         Args:
             seconds: processor time that it may take, so that a verdict does not depend on what else the machine does;
-                a child that waits without computing is given up after `IDLE_FACTOR` times as long.
+                a child that neither computes nor waits for a processor is given up after `IDLE_FACTOR` times as long.
 
         Raises:
             Stop: none came within `seconds` or the wall-clock limit, it was too long, or the child ended.
         """
         began = time.monotonic()
-        pause, spent = min(FREE_S, seconds), None
+        pause = free = min(FREE_S, seconds)
+        first: Usage | None = None
         while not self.lines:
             now = time.monotonic()
             if now >= self.deadline:
                 raise Stop("timeout", self._wall_detail())
             if now >= began + pause:
-                total = group_seconds(self.child.pid)
-                spent = total - pause if spent is None else spent
-                left = seconds - (total - spent) if total else began + seconds - now
-                if left <= 0 or now >= began + IDLE_FACTOR * seconds:
+                usage = group_usage(self.child.pid)
+                first = usage if first is None else first
+                used = free + usage.used - first.used
+                left = seconds - used if usage.used else began + seconds - now
+                idle = now - began - used - (usage.queued - first.queued)
+                if left <= 0 or idle >= IDLE_FACTOR * seconds:
                     raise Stop("timeout", f"no answer within {seconds:.3g} s")
                 pause = now - began + max(left, TICK_S)
             if not self._receive(min(self.deadline, began + pause) - now):

@@ -1,24 +1,36 @@
-"""How much processor time a process group has used."""
+"""How much processor time a process group has used, and how long it has waited for a processor."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 
-def group_seconds(group: int) -> float:
-    """Processor time of the living processes of a group, in seconds; 0.0 where the system does not tell (no /proc)."""
-    ticks = 0
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Seconds on a processor and seconds queued for one, since the start of the processes; 0.0 where /proc has none."""
+
+    used: float
+    queued: float
+
+
+def group_usage(group: int) -> Usage:
+    """The usage of the living processes of a process group."""
+    ticks = queued_ns = 0
     try:
         processes = [entry for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208 names are all it takes
     except OSError:
-        return 0.0
+        return Usage(0.0, 0.0)
     for process in processes:
+        folder = Path("/proc", process)
         try:
             # The name, in parentheses, may hold anything; the fields after it are state, parent, group, ...
-            fields = Path("/proc", process, "stat").read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == group:
+            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[2]) != group:
+                continue
             ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+            queued_ns += int((folder / "schedstat").read_text().split()[1])
+        except (OSError, IndexError):
+            continue  # it ended just now, or the kernel keeps no such figure
+    return Usage(ticks / os.sysconf("SC_CLK_TCK"), queued_ns / 1e9)
