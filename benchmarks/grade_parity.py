@@ -37,6 +37,7 @@ def main() -> None:
         "--benchmarks", nargs="+", choices=[name for name, _ in PUBLISHED], default=["humaneval", "mbpp"]
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--repeats", type=int, default=1, help="time both this often in turn; the best counts")
     arguments = parser.parse_args()
     backend = detect_backend(arguments.sandbox)
     RESULTS.mkdir(exist_ok=True)
@@ -53,9 +54,16 @@ def main() -> None:
         write(f"grade_parity_{benchmark}.json", report)
         if arguments.evalplus:
             statuses, their_seconds = run_evalplus(task_set, samples, arguments.workers)
+            for _ in range(arguments.repeats - 1):
+                seconds = min(seconds, grade_here(task_set, samples, backend, arguments.workers)[1])
+                their_seconds = min(their_seconds, run_evalplus(task_set, samples, arguments.workers)[1])
             report = compare(task_set, verdicts, statuses)
             report |= {"sandbox": backend.name, "seconds": seconds, "evalplus_seconds": their_seconds}
-            report |= {"workers": arguments.workers, "compared with": "EvalPlus 0.3.1 run here"}
+            report |= {
+                "workers": arguments.workers,
+                "repeats": arguments.repeats,
+                "compared with": "EvalPlus 0.3.1 run here",
+            }
             write(f"grade_parity_{benchmark}_evalplus.json", report)
 
 
