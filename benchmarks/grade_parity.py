@@ -19,6 +19,7 @@ from typing import Any
 
 from codeact.errors import InputError, require
 from codeact.evaluate.grade import Verdict, grade
+from codeact.evaluate.oracle import AS_SETS
 from codeact.evaluate.tasks import Task, TaskSet, load_tasks
 from codeact.progress import track
 from codeact.sandbox import Backend, detect_backend
@@ -105,6 +106,7 @@ def compare(task_set: TaskSet, verdicts: list[Verdict], theirs: dict[str, tuple[
                     "ours": [verdict.base_status, verdict.plus_status],
                     "theirs": [base, plus],
                     "detail": verdict.detail,
+                    "why": why(verdict, theirs[verdict.task_id]),
                 }
             )
     count = len(verdicts)
@@ -117,6 +119,15 @@ def compare(task_set: TaskSet, verdicts: list[Verdict], theirs: dict[str, tuple[
         "pass@1 theirs": [round(their_base / count, 4), round(their_plus / count, 4)],
         "differing": differing,
     }
+
+
+def why(verdict: Verdict, theirs: tuple[str, str]) -> str:
+    """The cause of a difference, where it is known."""
+    if verdict.task_id in AS_SETS:
+        return "the order of the answer counted in EvalPlus 0.2, which gave the published verdict; it does not in 0.3"
+    if "timeout" in (*verdict.statuses, *theirs):
+        return "a time limit: EvalPlus measures by the clock, so it depends on what else the machine does"
+    return ""
 
 
 def run_evalplus(task_set: TaskSet, samples: dict[str, str], workers: int) -> tuple[dict[str, tuple[str, str]], float]:

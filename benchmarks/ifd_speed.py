@@ -153,7 +153,9 @@ def main() -> None:
         print(f"{label:<38} {found[key]:.3g}")
     lowest, highest = min(found["peaks_flops"]), max(found["peaks_flops"])
     if lowest < 0.8 * highest:
-        print(f"other work ran meanwhile (matrix-multiply peak {lowest:.2g} to {highest:.2g} FLOP/s): do not use these speeds")
+        print(
+            f"other work ran meanwhile (matrix-multiply peak {lowest:.2g} to {highest:.2g} FLOP/s): do not use these speeds"
+        )
 
 
 if __name__ == "__main__":

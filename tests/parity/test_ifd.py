@@ -261,17 +261,18 @@ def test_any_batch_and_any_order_give_the_same_scores(variant: str, bos: bool, t
     ours, _ = build(Kind("Qwen2Config", GROUPED), tokenizer)
     pool = [*RECORDS, CONVERSATION]
 
-    def run(records: list[Record], batch_tokens: int) -> dict[str, float | None]:
+    def run(records: list[Record], batch_tokens: int) -> dict[str, float]:
         found = score_ifd(
             records, ours, tokenizer, template=question(tokenizer), variant=variant, batch_tokens=batch_tokens
         )
-        return {s.id: s.ifd for s in found}
+        return {s.id: s.ifd if s.ifd is not None else -1.0 for s in found}
 
-    alone: dict[str, float | None] = {}
+    alone: dict[str, float] = {}
     for record in pool:
         alone |= run([record], 1)
     for together in (run(pool, 4096), run(pool[::-1], 100), run(pool[3:] + pool[:3], 1)):
-        assert together == pytest.approx(alone, abs=1e-5)
+        # float32 rounding is relative where the IFD of a random model is far above 1
+        assert together == pytest.approx(alone, abs=1e-5, rel=1e-5)
 
 
 def real_records(count: int) -> list[Record]:
