@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
+from machine import provenance
 
 from codeact.models import choose_device, choose_dtype, load_model, load_tokenizer
 from codeact.progress import track
@@ -119,8 +118,7 @@ def measure(records: list[Record], model_name: str, dtype: str, group: int, max_
     tokens, peak = sum(lengths), max(peaks)
     return {
         "records": len(records), "model": model_name, "dtype": name, "device": str(device),
-        "machine": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(), "torch": torch.__version__, "transformers": transformers.__version__,
+        "threads": torch.get_num_threads(),
         "batch_tokens": scorer.batch_tokens, "group": group, "tokens": tokens, "scored_tokens": scored, "flops": flops,
         "ours_seconds": ours.wall, "reference_seconds": theirs.wall, "ratio": theirs.wall / ours.wall,
         "ours_cpu_seconds": ours.cpu, "reference_cpu_seconds": theirs.cpu, "ratio_cpu_seconds": theirs.cpu / ours.cpu,
@@ -145,7 +143,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS / "ifd_speed.json")
     args = parser.parse_args()
     records, _ = to_records(read_rows(args.data).rows, where=args.data)
-    found = measure(spread(records, args.records), args.model, args.dtype, args.group, args.max_length)
+    told = provenance()
+    found = told | measure(spread(records, args.records), args.model, args.dtype, args.group, args.max_length)
     found["data"] = Path(args.data).name
     write_json(args.output, found)
     print(json.dumps(found["status"]), f"{found['tokens']:,} tokens, {found['dtype']} on {found['device']}")
