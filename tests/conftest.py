@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -16,6 +17,8 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only wait for each other
+_scores = tempfile.TemporaryDirectory(prefix="codeact-scores-")
+os.environ["CODEACT_SCORES"] = _scores.name  # no test finds scores that an earlier run of the tests left
 
 VERBS = ("add", "sort", "reverse", "count", "merge", "filter", "parse", "join")
 NOUNS = ("numbers", "words", "rows", "files", "users", "prices")

@@ -70,6 +70,7 @@ class ScoreConfig(_Section):
     variant: Literal["default", "paper"] = "default"
     batch_tokens: int = Field(0, ge=0, description="tokens in one forward pass; 0: chosen from the device")
     shard_size: int = Field(128, ge=1, description="records per resumable shard")
+    cache: bool = Field(True, description="share scores between runs (in CODEACT_SCORES, else in the user's cache directory)")
 
 
 class SampleConfig(_Section):

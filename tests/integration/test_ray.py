@@ -30,7 +30,7 @@ def test_ray_is_local(
         recipe = load_recipe(
             extra={
                 "run_dir": str(tmp_path / backend), "backend": backend, "workers": 2, "data.source": str(pool_file), "model.name": str(tiny_model_dir),
-                "model.dtype": "float32", "model.max_length": 256, "embed.model": str(tiny_embedder_dir), "score.shard_size": 16, "cluster.k": 3,
+                "model.dtype": "float32", "model.max_length": 256, "embed.model": str(tiny_embedder_dir), "score.shard_size": 16, "score.cache": False, "cluster.k": 3,
             }
         )  # fmt: skip
         store = pipeline.run(recipe, ("sample",), quiet=True)

@@ -100,7 +100,9 @@ def attend(
     sliding_window: int | None = None,
     softcap: float | None = None,
     cu_seq_lens_q: torch.Tensor | None = None,
+    cu_seq_lens_k: torch.Tensor | None = None,
     max_length_q: int | None = None,
+    max_length_k: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """The attention function, with transformers' interface.
@@ -108,7 +110,7 @@ def attend(
     Args:
         module: the layer; its `is_causal` holds where the argument is None.
         query: [B, heads, T, head size].
-        key: [B, key-value heads, T, head size].
+        key: [B, key-value heads, T, head size]; more than T where the samples go on from a `SegmentCache`.
         value: as key.
         attention_mask: what `make_mask` returned, or a caller's own 4-D mask.
         dropout: probability, on the attention weights.
@@ -117,7 +119,9 @@ def attend(
         sliding_window: how many tokens a token sees, itself included.
         softcap: scores become softcap * tanh(score / softcap).
         cu_seq_lens_q: int32 [S + 1], segment bounds in the flattened B * T tokens.
+        cu_seq_lens_k: the same for keys and values; a segment's queries are the last of its keys.
         max_length_q: longest segment.
+        max_length_k: longest segment of keys.
 
     Returns:
         [B, T, heads, head size], and None for the weights.
@@ -131,16 +135,20 @@ def attend(
     if cu_seq_lens_q is None or _asks_dense(attention_mask, sliding_window):
         mask = attention_mask.tensor() if isinstance(attention_mask, DeferredMask) else attention_mask
         return _dense(module, query, key, value, mask, dropout, scaling, is_causal, softcap, kwargs), None
-    _check_packed(query, key, attention_mask)
+    bounds_k = cu_seq_lens_q if cu_seq_lens_k is None else cu_seq_lens_k
+    _check_packed(query, key, attention_mask, bounds_k is cu_seq_lens_q)
     batch, heads, tokens, size = query.shape
     window = attention_mask.window if isinstance(attention_mask, DeferredMask) else sliding_window
     scale = size**-0.5 if scaling is None else scaling
     q, k, v = (_flatten(part, query, value) for part in (query, key, value))
     if softcap is None and dropout == 0.0 and _varlen_fits(q, v):
-        longest = int(max_length_q) if max_length_q is not None else max(_sizes(cu_seq_lens_q, batch * tokens))
-        out = _varlen(q, k, v, cu_seq_lens_q, longest, scale, causal, window)
+        longest = tuple(
+            int(given) if given is not None else max(_sizes(bounds, len(part)))
+            for given, bounds, part in ((max_length_q, cu_seq_lens_q, q), (max_length_k, bounds_k, k))
+        )
+        out = _varlen(q, k, v, (cu_seq_lens_q, bounds_k), longest, scale, causal, window)
     else:
-        sizes = _sizes(cu_seq_lens_q, batch * tokens)
+        sizes = _sizes(cu_seq_lens_q, len(q)), _sizes(bounds_k, len(k))
         out = _by_segment(q, k, v, sizes, scale, causal, window, dropout, softcap)
     return out.view(batch, tokens, heads, -1), None
 
@@ -171,8 +179,10 @@ def _check_supported(kwargs: dict[str, Any], packed: bool) -> None:
         raise ValueError("attention 'codeact' does not serve continuous batching; load the model with 'sdpa' for that")
 
 
-def _check_packed(query: torch.Tensor, key: torch.Tensor, mask: DeferredMask | torch.Tensor | None) -> None:
-    if key.shape[2] != query.shape[2]:
+def _check_packed(
+    query: torch.Tensor, key: torch.Tensor, mask: DeferredMask | torch.Tensor | None, same_bounds: bool
+) -> None:
+    if key.shape[2] != query.shape[2] and same_bounds:
         raise ValueError(
             f"attention 'codeact' got cu_seq_lens_q for {query.shape[2]} tokens but {key.shape[2]} keys;"
             " packed batches do not work with a filled KV cache or in cross-attention"
@@ -192,7 +202,7 @@ def _sizes(cu_seq_lens: torch.Tensor, tokens: int) -> list[int]:
         cu_seq_lens._codeact_sizes = sizes  # type: ignore[attr-defined]
     if sum(sizes) != tokens:
         raise ValueError(
-            f"attention 'codeact': cu_seq_lens_q covers {sum(sizes)} tokens but the batch has {tokens}; it must span all rows,"
+            f"attention 'codeact': cu_seq_lens covers {sum(sizes)} tokens but the batch has {tokens}; it must span all rows,"
             " padding included (torch.nn.DataParallel cuts a packed batch apart: use torchrun or accelerate launch)"
         )
     return sizes
@@ -211,14 +221,14 @@ def _by_segment(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    sizes: list[int],
+    sizes: tuple[list[int], list[int]],
     scale: float,
     causal: bool,
     window: int | None,
     dropout: float,
     softcap: float | None,
 ) -> torch.Tensor:
-    """Attention sample by sample. q, k, v: [tokens, heads, size]; returns the same shape, with v's size."""
+    """Attention sample by sample. q, k, v: [tokens, heads, size]; returns q's shape, with v's size. sizes: of q, of k."""
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
@@ -227,16 +237,17 @@ def _by_segment(
         # off the CPU, the kernels that float32 can use take no grouped heads
         k, v = (part.repeat_interleave(q.shape[1] // part.shape[1], dim=1) for part in (k, v))
         grouped = False
-    masks: dict[int, torch.Tensor] = {}
+    masks: dict[tuple[int, int], torch.Tensor] = {}
     out = []
     # split, not slices: its backward is one concatenation instead of one full-size tensor per sample
-    for size, *parts in zip(sizes, *(torch.split(part, sizes) for part in (q, k, v)), strict=True):
+    pieces = (torch.split(part, some) for part, some in ((q, sizes[0]), (k, sizes[1]), (v, sizes[1])))
+    for shape, *parts in zip(zip(*sizes, strict=True), *pieces, strict=True):
         one, two, three = (part.transpose(0, 1).unsqueeze(0) for part in parts)
         mask = None
-        if causal and window is not None and size > window:
-            if size not in masks:
-                masks[size] = _band(size, window, q.device)
-            mask = masks[size]
+        if causal and (shape[0] != shape[1] or (window is not None and shape[1] > window)):
+            if shape not in masks:
+                masks[shape] = _band(*shape, window, q.device)
+            mask = masks[shape]
         if softcap is not None:
             result = _softcapped(one, two, three, mask, scale, causal, softcap, dropout)
         else:
@@ -247,10 +258,13 @@ def _by_segment(
     return torch.cat(out)
 
 
-def _band(size: int, window: int, device: torch.device) -> torch.Tensor:
+def _band(queries: int, keys: int, window: int | None, device: torch.device) -> torch.Tensor:
+    """Causal [queries, keys], the queries being the last of the keys; in a window if there is one."""
     import torch
 
-    return torch.ones(size, size, dtype=torch.bool, device=device).tril().triu(1 - window)
+    past = keys - queries
+    mask = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(past)
+    return mask if window is None else mask.triu(past + 1 - window)
 
 
 def _softcapped(
@@ -334,26 +348,24 @@ def _varlen(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    cu_seq_lens: torch.Tensor,
-    longest: int,
+    bounds: tuple[torch.Tensor, torch.Tensor],
+    longest: tuple[int, ...],
     scale: float,
     causal: bool,
     window: int | None,
 ) -> torch.Tensor:
+    """bounds, longest: of the queries' segments, of the keys'; torch aligns a causal mask to the last key."""
     import torch
 
     function = _varlen_function()
     assert function is not None  # _varlen_fits has looked
-    left = window - 1 if window is not None and longest > window else -1
-    bounds = cu_seq_lens.to(device=q.device, dtype=torch.int32)
+    left = window - 1 if window is not None and longest[1] > window else -1
     out: torch.Tensor = function(
         q.contiguous(),
         k.contiguous(),
         v.contiguous(),
-        bounds,
-        bounds,
-        longest,
-        longest,
+        *(bound.to(device=q.device, dtype=torch.int32) for bound in bounds),
+        *longest,
         scale=scale,
         window_size=(left, 0) if causal else (-1, -1),
         enable_gqa=q.shape[1] != k.shape[1],

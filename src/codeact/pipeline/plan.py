@@ -8,6 +8,7 @@ from __future__ import annotations
 from codeact.config import Recipe
 from codeact.pipeline import proof, selection
 from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.selection import SCORE_CODE
 from codeact.pipeline.stage import Stage
 from codeact.sample import NEEDS
 
@@ -33,7 +34,7 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
               ("codeact.cluster",), lambda s: selection.cluster(s, r.cluster, seed)),
         # Complexity: the model itself says how much the instruction helps with the response (IFD).
         Stage("score", ("curate",), lambda: {"model": inputs.model(), **r.score.model_dump(include={"variant", "shard_size"})},
-              ("codeact.score", *LOADING), lambda s: selection.score(s, r, inputs)),
+              SCORE_CODE, lambda s: selection.score(s, r, inputs)),
         # CDAS: the hardest part of every cluster, the budget met exactly.
         Stage("sample", ("curate", *chosen_by), lambda: {**r.sample.model_dump(), "seed": seed},
               ("codeact.sample",), lambda s: selection.sample(s, r.sample, seed, chosen_by)),

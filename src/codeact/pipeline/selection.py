@@ -15,13 +15,15 @@ from codeact.config import ClusterConfig, CurateConfig, ModelConfig, Recipe, Sam
 from codeact.errors import InputError
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.score_cache import ScoreCache, open_cache, run_cached, shared_folder
 from codeact.pipeline.shards import choose_backend, run_shards
-from codeact.pipeline.store import Store
+from codeact.pipeline.store import Store, code_digest
 from codeact.progress import Progress
 from codeact.ranks import spearman, token_share
 from codeact.records import Record, Rejected, to_records
 
 Summary = Mapping[str, Any]
+SCORE_CODE = ("codeact.score", "codeact.models", "codeact.prompts", "codeact.packing")
 
 
 def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Summary:
@@ -147,17 +149,30 @@ def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
 
 
 def score(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
-    """IFD of every record of the pool, by the model that is going to be trained."""
+    """IFD of every record of the pool, by the model that is going to be trained; what the score cache holds is not computed."""
     make = partial(_score_worker, recipe.model.model_dump(), recipe.score.model_dump())
-    table = run_shards(
-        store, "score", pool(store), make,
+    table, cached = run_cached(
+        score_rows(store, recipe, inputs), pool(store), make,
         backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label="score", quiet=inputs.quiet,
     )  # fmt: skip
     store.write_table("score", table)
+    counts = table["response_tokens"].to_numpy()
     return {
         "status": dict(Counter(table["status"].to_pylist())),
-        "tokens": int(np.sum(table["response_tokens"].to_numpy())),
+        "tokens": int(np.sum(counts)),
+        "cached": cached,
+        "ifd_length_spearman": spearman(table["ifd"].to_numpy(zero_copy_only=False), counts),
     }
+
+
+def score_rows(store: Store, recipe: Recipe, inputs: Inputs) -> ScoreCache:
+    """The score cache of this model and these settings: the user's, or with `score.cache` off one that ends with the stage."""
+    context = {
+        **{key: value for key, value in inputs.model().items() if key != "device"},
+        "variant": recipe.score.variant,
+        "code": code_digest(SCORE_CODE),
+    }
+    return open_cache(shared_folder() if recipe.score.cache else store.path("shards/score"), context)
 
 
 def _score_worker(model: dict[str, Any], score_config: dict[str, Any]) -> Worker:
