@@ -38,7 +38,9 @@ class Losses:
         return float(self.cond.mean() - self.uncond.mean())
 
 
-def measure(records: list[Record], model_name: str, dtype: str, max_length: int, folder: Path) -> None:
+def measure(
+    records: list[Record], model_name: str, dtype: str, max_length: int, folder: Path, last_first: bool = False
+) -> None:
     """Fill `folder` with the shards that it lacks."""
     folder.mkdir(parents=True, exist_ok=True)
     shards = {folder / f"{at // SHARD:05d}.npz": records[at : at + SHARD] for at in range(0, len(records), SHARD)}
@@ -49,7 +51,9 @@ def measure(records: list[Record], model_name: str, dtype: str, max_length: int,
     scorer = Scorer(load_model(model_name, dtype=dtype), tokenizer, max_length=max_length)
     done = len(records) - sum(map(len, missing.values()))
     with track("token losses", len(records), "records", done=done) as bar:
-        for path, part in missing.items():
+        for path, part in sorted(missing.items(), reverse=last_first):
+            if path.exists():
+                continue
             prepared = [build_sequences(r, scorer.template, tokenizer, "default", scorer.max_length) for r in part]
             usable = [item for item in prepared if item.streams]
             losses = iter(stream_losses(scorer.model, [s for item in usable for s in item.streams], scorer.batch_tokens))
@@ -89,9 +93,10 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--max-length", type=int, default=2048)
     parser.add_argument("--out", type=Path, default=Path("runs/token_losses"))
+    parser.add_argument("--last-first", action="store_true", help="from the end: for a second process on the same folder")
     args = parser.parse_args()
     records, _ = to_records(read_rows(args.data).rows, where=args.data)
-    measure(records, args.model, args.dtype, args.max_length, args.out)
+    measure(records, args.model, args.dtype, args.max_length, args.out, args.last_first)
     found = load(args.out)
     tokens = sum(item.prompt_tokens + 2 * len(item.cond) for item in found)
     print(f"{len(found):,} of {len(records):,} records, {tokens:,} model tokens")

@@ -53,7 +53,7 @@ class Score:
         response_tokens: tokens scored, over all assistant turns; 0 where the status is empty or too_long.
         prompt_tokens: tokens of the conditional pass that are context only.
         status: ok, truncated (the end of the response did not fit), empty, too_long (no response token fits), nonfinite
-            (the model gave NaN or infinity).
+            (the model gave NaN or infinity), estimated (adaptive scoring stopped before its end; it has no figures).
         turns: one entry per assistant turn.
         prefix_log_ifd: nll_cond - nll_uncond over the first 1, 2, 4, 8, ... response tokens, as far as there are that
             many; empty in the paper's variant, whose passes do not score the same tokens.
@@ -146,13 +146,18 @@ class Scorer:
         try:
             # the next window is tokenised while the model runs
             with ThreadPoolExecutor(1) as pool:
-                for ready in _ahead(pool, self._prepare, windows):
+                for ready in _ahead(pool, self.prepare, windows):
                     scores += self._run(ready, report)
         finally:
             self.model.train(training)
         return scores
 
-    def _prepare(self, records: Sequence[Record]) -> list[Prepared]:
+    def prepare(self, records: Sequence[Record]) -> list[Prepared]:
+        """The token streams of each record.
+
+        Raises:
+            InputError: a record that the template cannot render.
+        """
         return [build_sequences(r, self.template, self.tokenizer, self.variant, self.max_length) for r in records]
 
     def _run(self, window: list[Prepared], report: _Report) -> list[Score]:

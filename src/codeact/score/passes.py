@@ -132,6 +132,15 @@ def stream_losses(
     return [pieces[place] for place in np.argsort(rows.samples)]
 
 
+def token_losses_at(model: Any, hidden: Any, places: NDArray[np.int64], targets: Sequence[int]) -> Floats:
+    """Negative log-likelihood of `targets` as predicted at `places` of the hidden states [T, hidden]: float64, nats."""
+    import torch
+
+    states = hidden.index_select(0, _move(torch.from_numpy(places), hidden.device))
+    wanted = _move(torch.tensor(targets, dtype=torch.int64), hidden.device)
+    return np.asarray(_losses(model, states, wanted).cpu().numpy(), np.float64)
+
+
 def _scored(streams: Sequence[Stream]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions in the row that predict a scored token, and those tokens."""
     places: list[NDArray[np.int64]] = []

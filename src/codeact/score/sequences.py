@@ -18,7 +18,7 @@ from codeact.prompts import Template, encode, encode_text, load_template, prompt
 from codeact.records import Record
 
 Variant = Literal["default", "paper"]
-Status = Literal["ok", "truncated", "empty", "too_long", "nonfinite"]
+Status = Literal["ok", "truncated", "empty", "too_long", "nonfinite", "estimated"]
 RANKED: tuple[Status, ...] = ("ok", "truncated")
 
 

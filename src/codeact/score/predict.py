@@ -1,0 +1,190 @@
+"""Predictions of IFD from part of the evidence, learnt from the records that are scored in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+LEVELS = (32, 128, 512)  # response tokens after which a record may stop
+LEAST = 25  # records that a fit needs
+TREES = 100
+GROWTH = 1.2  # learn anew when this many times more records are scored in full
+SMALLEST_IFD = 1e-3  # a prediction without model evidence is not below it
+
+
+@dataclass
+class Evidence:
+    """Losses of response tokens of N records, as far as measured, and what is known without the model.
+
+    Attributes:
+        features: float64 [N, F] of `codeact.score.cheap.describe`.
+        total: int64 [N], response tokens.
+        cond: losses given the instruction, one array per record.
+        uncond: losses alone.
+        summaries: by level, the features of the records that have reached it.
+    """
+
+    features: Floats
+    total: Ints
+    cond: list[Floats]
+    uncond: list[Floats]
+    summaries: dict[int, dict[int, list[float]]]
+
+    @classmethod
+    def none(cls, features: Floats, total: Ints) -> Evidence:
+        """Before the model has run."""
+        empty = np.zeros(0)
+        return cls(features, total, [empty] * len(total), [empty] * len(total), {level: {} for level in LEVELS})
+
+    def add(self, record: int, cond: Floats, uncond: Floats) -> None:
+        """Losses of the next response tokens of a record."""
+        before = len(self.cond[record])
+        self.cond[record] = np.concatenate([self.cond[record], cond])
+        self.uncond[record] = np.concatenate([self.uncond[record], uncond])
+        for level in LEVELS:
+            if before < level <= len(self.cond[record]) and level < self.total[record]:
+                self.summaries[level][record] = _summary(self.cond[record][:level], self.uncond[record][:level])
+
+    @property
+    def seen(self) -> Ints:
+        """Response tokens measured of each record."""
+        return np.array([len(part) for part in self.cond], np.int64)
+
+    def log_ifd(self, record: int) -> float:
+        """Of a record that is measured to its end."""
+        return float(self.cond[record].mean() - self.uncond[record].mean())
+
+    def at(self, level: int, records: Ints) -> Floats:
+        """What is known of records at a level: [records, features]."""
+        if level == 0:
+            return self.features[records]
+        known = np.array([self.summaries[level][record] for record in records.tolist()])
+        return np.column_stack([known, self.features[records]])
+
+    def gain(self, level: int, records: Ints) -> Floats:
+        """Sum of loss given the instruction minus loss alone over the first `level` response tokens."""
+        return np.array([self.summaries[level][r][-1] for r in records.tolist()]) if level else np.zeros(len(records))
+
+
+def _summary(cond: Floats, uncond: Floats) -> list[float]:
+    gain = cond - uncond
+    half, quarter = len(gain) // 2, 3 * len(gain) // 4
+    parts = (gain, gain[half:], gain[quarter:], cond, uncond, cond[half:])
+    return [*(float(part.mean()) for part in parts), float(gain.sum())]
+
+
+@dataclass
+class Predictor:
+    """Log IFD of every record, with the distribution of its error.
+
+    Attributes:
+        value: float64 [N]; measured where a record is scored in full, NaN where that gave no finite number.
+        exact: bool [N], scored in full.
+    """
+
+    evidence: Evidence
+
+    def __post_init__(self) -> None:
+        count = len(self.evidence.total)
+        self.value, self.exact = np.full(count, np.nan), np.zeros(count, np.bool_)
+        self._spread, self._level = np.zeros(count), np.full(count, -1, np.int64)
+        self._fits: dict[int, _Fit] = {}
+        self._learnt_from = 0
+
+    @property
+    def learnt(self) -> bool:
+        """Whether there is anything to predict with; a pool of few records gives nothing."""
+        return 0 in self._fits
+
+    def learn(self) -> bool:
+        """Fit every level anew if there is enough more to learn from; whether it did."""
+        usable = self.exact & np.isfinite(self.value)
+        if usable.sum() < GROWTH * self._learnt_from:
+            return False
+        self._learnt_from = int(usable.sum())
+        total = self.evidence.total
+        for level in (0, *LEVELS):
+            rows = np.flatnonzero(usable & (total > level))
+            if len(rows) < LEAST:
+                continue
+            rest = total[rows] - level
+            # without model evidence the IFD itself is predicted: its logarithm has outliers far from every cut
+            target = (
+                (self.value[rows] * total[rows] - self.evidence.gain(level, rows)) / rest
+                if level
+                else np.exp(self.value[rows])
+            )
+            self._fits[level] = _fit(self.evidence.at(level, rows), target, 1.0 / rest)
+        return True
+
+    def update(self, records: Ints) -> None:
+        """Take in what has been measured of these records."""
+        seen, total = self.evidence.seen, self.evidence.total
+        for record in records[seen[records] == total[records]].tolist():
+            value = self.evidence.log_ifd(record)
+            self.value[record], self.exact[record] = value if np.isfinite(value) else np.nan, True
+        for level, fit in sorted(self._fits.items()):
+            rows = records[~self.exact[records] & (seen[records] >= level)]
+            if not len(rows):
+                continue
+            rest = total[rows] - level
+            mean, spread = fit.model.predict(self.evidence.at(level, rows)), fit.spread(1.0 / rest)
+            if level == 0:
+                mean = np.maximum(mean, SMALLEST_IFD)
+                self.value[rows], self._spread[rows] = np.log(mean), spread / mean
+            else:
+                self.value[rows] = (self.evidence.gain(level, rows) + rest * mean) / total[rows]
+                self._spread[rows] = spread * rest / total[rows]
+            self._level[rows] = level
+
+    def doubt(self, cut: Floats, limit: float) -> Floats:
+        """Probability that a record is on the other side than its value: float64 [N], 0 where it is scored in full.
+
+        It is selected when cut <= value < limit. From the residuals of records that a fit had not seen.
+        """
+        doubt = np.zeros(len(self.value))
+        for level, fit in self._fits.items():
+            rows = np.flatnonzero(~self.exact & (self._level == level))
+            if not len(rows):
+                continue
+            value, spread = self.value[rows], self._spread[rows]
+            below = fit.probability_below((cut[rows] - value) / spread)
+            above = 1.0 - fit.probability_below((limit - value) / spread)
+            inside = np.clip(1.0 - below - above, 0.0, 1.0)
+            doubt[rows] = np.where((value >= cut[rows]) & (value < limit), 1.0 - inside, inside)
+        return doubt
+
+
+@dataclass(frozen=True)
+class _Fit:
+    model: Any
+    variance: Floats  # of the error: first + second / tokens predicted
+    errors: Floats  # of held-out predictions over their spread, sorted
+
+    def spread(self, inverse_rest: Floats) -> Floats:
+        return np.sqrt(np.maximum(self.variance[0] + self.variance[1] * inverse_rest, 1e-10))
+
+    def probability_below(self, scaled: Floats) -> Floats:
+        return (np.searchsorted(self.errors, scaled) + 0.5) / (len(self.errors) + 1)
+
+
+def _fit(features: Floats, target: Floats, inverse_rest: Floats) -> _Fit:
+    """Extremely randomised trees (Geurts et al. 2006); the errors are those of the trees that had not seen a record."""
+    from scipy.optimize import nnls
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    model = ExtraTreesRegressor(
+        TREES, min_samples_leaf=2, max_features=0.5, bootstrap=True, oob_score=True, random_state=0
+    )
+    model.fit(features, target)
+    error = target - model.oob_prediction_
+    variance, _ = nnls(np.column_stack([np.ones(len(target)), inverse_rest]), error**2)
+    spread = np.sqrt(np.maximum(variance[0] + variance[1] * inverse_rest, 1e-10))
+    return _Fit(model, variance, np.sort(error / spread))
