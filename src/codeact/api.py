@@ -12,6 +12,7 @@ from codeact.config import Recipe
 from codeact.errors import CodeactError, InputError, MissingExtraError
 from codeact.pipeline import run as pipeline
 from codeact.pipeline.inputs import Inputs, versions
+from codeact.pipeline.plan import tables_for
 from codeact.pipeline.store import Store, digest
 from codeact.storage import Source
 
@@ -65,7 +66,7 @@ def select(
         data: a .jsonl, .json or .parquet file, a Hugging Face data set name, a list of dictionaries or a `datasets.Dataset`.
         model: the causal LM that is going to be trained: hub name, folder, GGUF file or `demo`.
         ratio: share of the pool to keep, in (0, 1].
-        strategy: cdas, random, complexity, diversity, longest, full.
+        strategy: one of docs/strategies.md: cdas, random, complexity, diversity, longest, full, ...
         embedder: sentence-transformers name or folder (default: all-mpnet-base-v2, as in the paper), or `demo`.
         output: also write the chosen rows here (.jsonl, .json, .parquet).
         run_dir: where every stage's table goes; by default beside `output`, else in the user's cache. A second call
@@ -90,7 +91,7 @@ def select(
     if embedder is not None:
         tree["embed.model"] = embedder
     recipe = config.load_recipe(extra={**tree, **(settings or {})})
-    needs_model = recipe.sample.strategy not in ("random", "full", "diversity")
+    needs_model = "score" in tables_for(recipe.sample)
     if needs_model and not recipe.model.name:
         raise InputError(
             f"strategy {recipe.sample.strategy!r} scores with the model that will be trained; name it with --model"

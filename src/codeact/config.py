@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,7 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from codeact.errors import InputError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Strategy = Literal["cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full"]
+Strategy = Literal[
+    "cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full",
+    "k-centre", "facility-location", "ppl-low", "ppl-high", "cherry", "superfiltering", "alpagasus", "instag", "deita",
+    "residual", "bands", "positions", "cdas-residual", "cdas-bands", "cdas-positions",
+]  # fmt: skip
+Budget = Literal["records", "tokens"]
 
 
 class _Section(BaseModel):
@@ -63,18 +68,26 @@ class EmbedConfig(_Section):
 
 
 class ClusterConfig(_Section):
-    k: int = Field(10, ge=1, description="number of K-means clusters (paper: 10)")
+    k: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        10, description="number of K-means clusters (paper: 10); `auto`: by stability and silhouette on a sample"
+    )
+    seed: int | None = Field(None, description="of the K-means restarts; null: the recipe's seed")
 
 
 class ScoreConfig(_Section):
     variant: Literal["default", "paper"] = "default"
     batch_tokens: int = Field(0, ge=0, description="tokens in one forward pass; 0: chosen from the device")
     shard_size: int = Field(128, ge=1, description="records per resumable shard")
+    proxy: str = Field(
+        "openai-community/gpt2", description="small model that scores for strategy superfiltering (its paper: GPT-2)"
+    )
 
 
 class SampleConfig(_Section):
     strategy: Strategy = "cdas"
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
+    budget: Budget = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
+    seed: int | None = Field(None, description="of the draw; null: the recipe's seed")
 
 
 class PackConfig(_Section):
@@ -84,6 +97,7 @@ class PackConfig(_Section):
 
 class TrainConfig(_Section):
     method: Literal["full", "lora"] = "full"
+    seed: int | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
     epochs: float = Field(3, gt=0, description="paper: 3")
     batch_size: int = Field(16, ge=1, description="records per forward pass, before packing")
     grad_accum: int = Field(1, ge=1)

@@ -20,7 +20,7 @@ LAYERS = {
     4: ("report", "api", "cli", "__init__", "__main__"),
 }
 LAYER = {part: level for level, parts in LAYERS.items() for part in parts}
-NO_TORCH = ("packing/plan.py", "sample.py", "cluster.py")
+NO_TORCH = ("packing/plan.py", "sample/__init__.py", "sample/orders.py", "sample/rules.py", "cluster.py")
 
 
 def part_of(file: Path) -> str:

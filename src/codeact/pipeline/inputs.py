@@ -37,6 +37,8 @@ class Inputs:
         self.identity()
         if stages & {"score", "pack", "train", "evaluate_base"}:
             models.resolve(self.recipe.model.name, self.recipe.model.revision)
+        if "proxy" in stages:
+            models.resolve(self.recipe.score.proxy)
         if "embed" in stages:
             models.resolve_embedder(self.recipe.embed.model)
 
@@ -79,11 +81,18 @@ class Inputs:
 
     @cached_property
     def _model(self) -> dict[str, Any]:
+        return self._facts(self.recipe.model.name, self.recipe.model.revision)
+
+    @cached_property
+    def _proxy(self) -> dict[str, Any]:
+        return self._facts(self.recipe.score.proxy, None)
+
+    def _facts(self, name: str, revision: str | None) -> dict[str, Any]:
         m = self.recipe.model
         device = models.choose_device(m.device)
         dtype = str(models.choose_dtype(m.dtype, device)).removeprefix("torch.")
         template = file_digest(Path(m.template)) if Path(m.template).is_file() else m.template
-        identity = models.model_identity(m.name, m.revision)
+        identity = models.model_identity(name, revision)
         return {
             "identity": identity,
             "dtype": dtype,
@@ -95,6 +104,10 @@ class Inputs:
     def model(self) -> Mapping[str, Any]:
         """What decides the model's numbers: weights and tokenizer, dtype, device type, context and template."""
         return self._model
+
+    def proxy(self) -> Mapping[str, Any]:
+        """The same of the proxy model that scores for Superfiltering."""
+        return self._proxy
 
 
 def versions(device: str | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from codeact import storage
 from codeact.config import Recipe
 from codeact.pipeline.inputs import Inputs, versions
 from codeact.pipeline.ledger import write_ledger
-from codeact.pipeline.plan import plan
+from codeact.pipeline.plan import ON_DEMAND, plan
 from codeact.pipeline.stage import needed_for
 from codeact.pipeline.store import Store, now
 
@@ -43,7 +43,7 @@ def run(
     store = Store(Path(recipe.run_dir))
     inputs = inputs or Inputs(recipe, quiet=quiet)
     stages = plan(recipe, inputs)
-    skipped = set() if recipe.evaluate.enabled else {"evaluate_base", "evaluate_tuned"}
+    skipped = {*ON_DEMAND, *(() if recipe.evaluate.enabled else ("evaluate_base", "evaluate_tuned"))}
     chosen = needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
     tell = say or (lambda line: None)
     done: dict[str, str] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from codeact.backends.local import Worker
 from codeact.config import ClusterConfig, CurateConfig, ModelConfig, Recipe, SampleConfig, ScoreConfig
 from codeact.errors import InputError
 from codeact.pipeline import tables
+from codeact.pipeline.columns import read_columns, vectors
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.shards import choose_backend, run_shards
 from codeact.pipeline.store import Store
@@ -114,22 +114,17 @@ def _embed_worker(model: str, batch_size: int, text: str, device: str) -> Worker
     return work
 
 
-def vectors(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The embeddings of a table as float32 [N, D]."""
-    column = table["embedding"].combine_chunks()
-    return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
-
-
 def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
     """K-means labels, the distance to the own centroid, and a 2-D view."""
     import pyarrow as pa
 
     from codeact.cluster import cluster as group
-    from codeact.cluster import project_2d
+    from codeact.cluster import choose_k, project_2d
 
     table = store.table("embed")
     ids, points = table["id"].to_pylist(), vectors(table)
-    found = group(points, config.k, seed, ids=ids)
+    chosen = choose_k(points, seed, ids=ids) if config.k == "auto" else None
+    found = group(points, config.k if chosen is None else chosen.k, seed, ids=ids)
     view = project_2d(points, ids=ids)
     store.write_table(
         "cluster",
@@ -143,17 +138,23 @@ def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
             }
         ),
     )
-    return {"clusters": len(found.centroids), "sizes": np.bincount(found.labels).tolist(), "note": found.note or None}
+    return {"clusters": len(found.centroids), "sizes": np.bincount(found.labels).tolist(), "note": found.note or None, "auto": chosen.table() if chosen else None}
 
 
-def score(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
+def with_proxy(recipe: Recipe) -> Recipe:
+    """The recipe with the proxy model in place of the model: what scores for Superfiltering (arXiv 2402.00530)."""
+    proxy = recipe.model.model_copy(update={"name": recipe.score.proxy, "revision": None})
+    return recipe.model_copy(update={"model": proxy})
+
+
+def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") -> Summary:
     """IFD of every record of the pool, by the model that is going to be trained."""
     make = partial(_score_worker, recipe.model.model_dump(), recipe.score.model_dump())
     table = run_shards(
-        store, "score", pool(store), make,
-        backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label="score", quiet=inputs.quiet,
+        store, stage, pool(store), make,
+        backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage, quiet=inputs.quiet,
     )  # fmt: skip
-    store.write_table("score", table)
+    store.write_table(stage, table)
     return {
         "status": dict(Counter(table["status"].to_pylist())),
         "tokens": int(np.sum(table["response_tokens"].to_numpy())),
@@ -184,31 +185,22 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
     """Choose the budget; every record of the pool gets a row with its rank and the reason. `needs` names the tables read."""
     import pyarrow as pa
 
-    from codeact.sample import select
+    from codeact.sample import NEEDS, select
 
     ids: list[str] = pool(store)["id"].to_pylist()
-    groups = tables.by_id(store.table("cluster"), ["cluster"]) if "cluster" in needs else None
-    scores = tables.by_id(store.table("score"), ["ifd", "status", "response_tokens"]) if "score" in needs else None
-
-    def column(table: Mapping[str, Any] | None, name: str) -> list[Any] | None:
-        return None if table is None else [table[i][name] for i in ids]
-
-    ifd = column(scores, "ifd")
+    columns = read_columns(store, needs, ids, NEEDS[config.strategy])
+    counts = columns.get("response_tokens")
     found = select(
-        ids,
-        strategy=config.strategy,
-        ratio=config.ratio,
-        seed=seed,
-        ifd=None if ifd is None else [math.nan if v is None else v for v in ifd],
-        status=column(scores, "status"),
-        cluster=column(groups, "cluster"),
-        response_tokens=column(scores, "response_tokens"),
-    )
+        ids, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.budget,
+        ifd=columns.pop("ifd", None), status=columns.pop("status", None), cluster=columns.pop("cluster", None),
+        response_tokens=columns.pop("response_tokens", None), columns=columns,
+    )  # fmt: skip
     chosen = int(found.selected.sum())
     if chosen == 0:
         raise InputError(
-            f"no record was selected from the pool of {len(ids)}: none has a usable IFD below 1, "
-            f"or ratio {config.ratio} is less than one record; raise sample.ratio or look at score.parquet"
+            f"no record was selected from the pool of {len(ids)}: strategy {config.strategy!r} found none eligible"
+            f" ({dict(Counter(found.reason).most_common(3))}), or ratio {config.ratio} is less than one record;"
+            " raise sample.ratio or look at the tables that the strategy reads"
         )
     store.write_table(
         "sample",
@@ -221,12 +213,13 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
                 "cutoff": pa.array(found.cutoff, pa.float64(), mask=np.isnan(found.cutoff)),
                 "selected": pa.array(found.selected, pa.bool_()),
                 "reason": pa.array(found.reason, pa.string()),
+                "score": pa.array(found.score, pa.float64(), mask=np.isnan(found.score)),
             }
         ),
     )
-    counts = column(scores, "response_tokens")
     return {
         "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,
+        "budget": config.budget,
         "ifd_length_spearman": None if counts is None else spearman(found.ifd, counts),
         "token_share": None if counts is None else token_share(found.selected, counts),
     }  # fmt: skip
