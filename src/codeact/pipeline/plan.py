@@ -6,7 +6,7 @@ records -> curate -> embed -> cluster -> score -> sample -> (pack) train -> eval
 from __future__ import annotations
 
 from codeact.config import Recipe, SampleConfig
-from codeact.pipeline import proof, selection
+from codeact.pipeline import judging, proof, selection
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.stage import Stage
 from codeact.sample import NEEDS
@@ -15,8 +15,9 @@ LOADING = ("codeact.models", "codeact.prompts", "codeact.packing")
 TABLE_OF = {
     "ifd": "score", "nll_cond": "score", "loss_ratio": "score", "response_tokens": "score", "length_residual": "score",
     "length_band": "score", "position_matched": "score", "cluster": "cluster", "embedding": "embed", "proxy_ifd": "proxy",
+    "rating": "judge", "complexity": "judge", "quality": "judge", "tags": "tags",
 }  # fmt: skip
-ON_DEMAND = ("proxy",)  # run only where the strategy reads their table
+ON_DEMAND = ("proxy", "judge", "tags")  # run only where the strategy reads their table
 
 
 def tables_for(config: SampleConfig) -> tuple[str, ...]:
@@ -48,6 +49,11 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
         # The same by a small proxy model (Superfiltering), where the strategy asks for it.
         Stage("proxy", ("curate",), lambda: {"model": inputs.proxy(), **r.score.model_dump(include={"variant", "shard_size"})},
               ("codeact.score", *LOADING), lambda s: selection.score(s, selection.with_proxy(r), inputs, "proxy")),
+        # What a language model says of the records, where the strategy asks for it.
+        Stage("judge", ("curate",), lambda: {**judging.identity(r, inputs), "rubrics": judging.rubrics(r)},
+              ("codeact.score.judge", "codeact.pipeline.judging"), lambda s: judging.rate(s, r, inputs, selection.pool(s))),
+        Stage("tags", ("curate",), lambda: {**judging.identity(r, inputs), "embedder": r.embed.model},
+              ("codeact.score.tags", "codeact.pipeline.judging"), lambda s: judging.tag(s, r, inputs, selection.pool(s))),
         # CDAS: the hardest part of every cluster, the budget met exactly.
         Stage("sample", ("curate", *chosen_by), lambda: {**r.sample.model_dump(), "seed": sample_seed},
               ("codeact.sample", "codeact.score.stats"), lambda s: selection.sample(s, r.sample, sample_seed, chosen_by)),

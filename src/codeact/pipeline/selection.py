@@ -118,13 +118,14 @@ def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
     """K-means labels, the distance to the own centroid, and a 2-D view."""
     import pyarrow as pa
 
-    from codeact.cluster import cluster as group
     from codeact.cluster import choose_k, project_2d
+    from codeact.cluster import cluster as group
 
     table = store.table("embed")
     ids, points = table["id"].to_pylist(), vectors(table)
     chosen = choose_k(points, seed, ids=ids) if config.k == "auto" else None
-    found = group(points, config.k if chosen is None else chosen.k, seed, ids=ids)
+    k = chosen.k if chosen is not None else int(config.k)
+    found = group(points, k, seed, ids=ids)
     view = project_2d(points, ids=ids)
     store.write_table(
         "cluster",
