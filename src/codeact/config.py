@@ -198,9 +198,9 @@ def load_recipe(
         InputError: no such file, broken YAML, an unknown key (the nearest valid one is named) or a value out of range.
     """
     where = str(path) if path is not None else "the recipe"
-    tree = _read_yaml(Path(path)) if path is not None else {}
+    tree = read_yaml(Path(path)) if path is not None else {}
     for key, value in (extra or {}).items():
-        _set(tree, key, value)
+        set_key(tree, key, value)
     for override in overrides:
         key, sign, text = override.partition("=")
         if not sign or not key:
@@ -209,7 +209,7 @@ def load_recipe(
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise InputError(f"override {override!r}: the value is not valid YAML: {_one_line(error)}") from error
-        _set(tree, key, value)
+        set_key(tree, key, value)
     return validate(tree, where)
 
 
@@ -258,7 +258,12 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     return last[tail[0]] if tail else None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds; empty for an empty file.
+
+    Raises:
+        InputError: no such file, it cannot be read, or it holds something else.
+    """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -274,7 +279,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested dictionaries.
+
+    Raises:
+        InputError: a part of the key is no section.
+    """
     *parents, last = key.split(".")
     here = tree
     for part in parents:

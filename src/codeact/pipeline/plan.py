@@ -17,6 +17,7 @@ TABLE_OF = {
     "length_band": "score", "position_matched": "score", "cluster": "cluster", "embedding": "embed", "proxy_ifd": "proxy",
     "rating": "judge", "complexity": "judge", "quality": "judge", "tags": "tags",
 }  # fmt: skip
+SHARED = ("records", "curate", "embed", "cluster", "score", "proxy", "judge", "tags", "evaluate_base")
 ON_DEMAND = ("proxy", "judge", "tags")  # run only where the strategy reads their table
 
 

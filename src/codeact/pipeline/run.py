@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,21 @@ from codeact.pipeline.store import Store, now
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Lenders:
+    """Run directories whose finished stages, among those named, are taken over instead of being done again."""
+
+    stores: tuple[Store, ...] = ()
+    stages: tuple[str, ...] = ()
+
+    def find(self, stage: str, fingerprint: str, borrower: Store) -> Store | None:
+        """The first that has done this stage with this fingerprint."""
+        if stage not in self.stages:
+            return None
+        others = (store for store in self.stores if store.root.resolve() != borrower.root.resolve())
+        return next((store for store in others if store.is_done(stage, fingerprint)), None)
+
+
 def run(
     recipe: Recipe,
     targets: Iterable[str] | None = None,
@@ -26,6 +42,7 @@ def run(
     *,
     say: Say | None = None,
     quiet: bool = True,
+    lenders: Lenders = Lenders(),
 ) -> Store:
     """Run the stages that `targets` need (default: all) and return the run's store.
 
@@ -35,6 +52,7 @@ def run(
         inputs: the data and the model, where the caller has opened them already.
         say: receives one line per stage.
         quiet: no progress bars.
+        lenders: other run directories to take finished stages from.
 
     Raises:
         InputError: bad input, configuration or output folder.
@@ -56,8 +74,14 @@ def run(
             if store.is_done(stage.name, fingerprint):
                 tell(f"{stage.name}: done before, kept")
                 continue
+            files = (f"{stage.name}.parquet", *stage.outputs)
+            lender = lenders.find(stage.name, fingerprint, store)
+            if lender is not None:
+                store.borrow(stage.name, lender, files)
+                tell(f"{stage.name}: shared from {lender.root.name}")
+                continue
             started = now()
-            store.begin(stage.name, fingerprint, (f"{stage.name}.parquet", *stage.outputs))
+            store.begin(stage.name, fingerprint, files)
             summary = stage.work(store)
             marker: dict[str, Any] = {
                 "stage": stage.name, "fingerprint": fingerprint, "config": config,
