@@ -161,6 +161,41 @@ def report(run_dir: str | Path) -> Path:
         return root / "report.json"  # written by then; the page alone needs plotly
 
 
+def compare(
+    recipe: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    minutes: float | None = None,
+    say: Say | None = None,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Strategies x rates x seeds on one score cache (docs/compare.md): train and evaluate what is not done; write the page.
+
+    Args:
+        recipe: a YAML file such as recipes/compare.yaml.
+        overrides: `key=value`, for example `rates=[0.2,0.4]` or `recipe.train.epochs=1`.
+        minutes: begin no further training after this time; the next call goes on.
+        say, quiet: as `run`.
+
+    Returns:
+        The content of compare.json, with `page` (the path of compare.html; None without plotly).
+
+    Raises:
+        InputError: bad input or configuration.
+        CodeactError: a stage failed; finished cells are kept.
+    """
+    from codeact import experiment
+    from codeact.report.compare import write_comparison
+
+    comparison = experiment.load_comparison(Path(recipe), overrides)
+    summary = experiment.compare(comparison, minutes=minutes, say=say, quiet=quiet)
+    try:
+        page = str(write_comparison(summary, Path(comparison.run_dir)))
+    except MissingExtraError:
+        page = None
+    return {**summary, "page": page}
+
+
 def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:
     """The report's main figures as (name, value) lines for a terminal."""
     from codeact.report import summary_rows as rows

@@ -280,6 +280,34 @@ def report(
 
 
 @app.command()
+def compare(
+    recipe: Annotated[Path, typer.Argument(help="YAML file such as recipes/compare.yaml", show_default=False)],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides, for example rates=[0.4]", show_default=False)] = None,
+    minutes: Annotated[float | None, typer.Option(help="begin no further training after this time; run again to go on")] = None,
+    as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Train and evaluate strategies x rates x seeds, at equal records and at equal tokens; run it again to go on."""
+    from codeact import api
+
+    _prepare(verbose)
+    summary = api.compare(recipe, overrides or (), minutes=minutes, say=_say, quiet=False)
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from codeact.report.compare import table_rows
+
+    header, rows = table_rows(summary)
+    table = Table(*header, title=f"{summary['cells']['done']} of {summary['cells']['planned']} trainings")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    typer.echo(f"page: {summary['page']}" if summary["page"] else "for compare.html: pip install 'codeact[report]'")
+
+
+@app.command()
 def explain(
     run_dir: Annotated[Path, typer.Argument(help="run directory", show_default=False)],
     record_id: Annotated[str, typer.Argument(help="id of a record (see ledger.parquet)", show_default=False)],

@@ -61,7 +61,7 @@ class JudgeServer:
             handler.close_connection = True
             return
         if step == "hang":
-            time.sleep(1.5)
+            time.sleep(3.0)
             handler.close_connection = True
             return
         if isinstance(step, tuple):
@@ -78,10 +78,10 @@ class JudgeServer:
         else:
             self.send(handler, 200, data, {})
 
-    def send(self, handler: BaseHTTPRequestHandler, status: int, data: bytes, headers: dict[str, str]) -> None:
+    def send(self, handler: BaseHTTPRequestHandler, status: int, data: bytes, headers: dict[str, Any]) -> None:
         handler.send_response(status)
         for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
-            handler.send_header(name, value)
+            handler.send_header(name, value() if callable(value) else value)
         handler.end_headers()
         handler.wfile.write(data)
 

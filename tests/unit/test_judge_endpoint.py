@@ -29,7 +29,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def settings(server: JudgeServer, **changes: Any) -> Settings:
-    given = {"backoff": 0.01, "timeout": 0.6, "attempts": 4, **changes}
+    given = {"backoff": 0.01, "timeout": 2.0, "attempts": 4, **changes}
     return Settings(server.url, "judge-1", **given)
 
 
