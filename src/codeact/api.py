@@ -80,10 +80,57 @@ def select(
     Raises:
         InputError: bad data, an unknown key, a value out of range, or a model that does not exist.
     """
-    source, name = _source(data)
-    target = Path(output) if output is not None else None
+    recipe, source, target = _select_recipe(
+        data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
+        seed=seed, settings=settings,
+    )  # fmt: skip
     if target is not None:
         storage.check_writable(target)
+    inputs = Inputs(recipe, source, quiet)
+    store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet)
+    chosen = _selection(store, inputs.source)
+    if target is not None:
+        storage.write_rows(inputs.source, chosen.indices, target)
+    return chosen
+
+
+def plan_select(data: Any, **arguments: Any) -> dict[str, Any]:
+    """What `select` with the same arguments would do and cost; nothing is written. See `plan`.
+
+    Raises:
+        InputError: as `select`.
+    """
+    from codeact.pipeline.dry_run import forecast
+
+    recipe, source, _ = _select_recipe(data, **arguments)
+    found = forecast(recipe, SELECTION_STAGES, Inputs(recipe, source))
+    return {**found.summary(), "lines": found.lines()}
+
+
+def plan(recipe: Recipe | str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """What `run` would do and cost: stages, tokens, FLOPs, hours and memory on an A100 and an H100; nothing is written.
+
+    Returns:
+        The fields of `codeact.pipeline.dry_run.Forecast`, and `lines` for people.
+
+    Raises:
+        InputError: bad input or configuration.
+    """
+    from codeact.pipeline.dry_run import forecast
+
+    whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
+    found = forecast(whole)
+    return {**found.summary(), "lines": found.lines()}
+
+
+def _select_recipe(
+    data: Any, *, model: str = "", ratio: float = 0.4, strategy: str = "cdas", embedder: str | None = None,
+    output: str | Path | None = None, run_dir: str | Path | None = None, limit: int | None = None, seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[Recipe, Source | None, Path | None]:  # fmt: skip
+    """The recipe of `select`'s arguments, the rows where they are in memory, and the output."""
+    source, name = _source(data)
+    target = Path(output) if output is not None else None
     tree: dict[str, Any] = {
         "data.source": name, "data.limit": limit, "model.name": model, "sample.ratio": ratio, "sample.strategy": strategy, "seed": seed,
         "run_dir": str(run_dir or _run_dir(target, name, source)), "evaluate.enabled": False,
@@ -96,12 +143,7 @@ def select(
         raise InputError(
             f"strategy {recipe.sample.strategy!r} scores with the model that will be trained; name it with --model"
         )
-    inputs = Inputs(recipe, source, quiet)
-    store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet)
-    chosen = _selection(store, inputs.source)
-    if target is not None:
-        storage.write_rows(inputs.source, chosen.indices, target)
-    return chosen
+    return recipe, source, target
 
 
 def run(

@@ -53,6 +53,9 @@ RunDir = Annotated[
     Path | None, typer.Option(help="directory of the stages' tables; give the same one again to reuse what is done")
 ]
 Template = Annotated[str, typer.Option(help="auto, question (the paper's), alpaca, chat, or a jinja file")]
+Plan = Annotated[
+    bool, typer.Option("--plan", help="only print stages, tokens, FLOPs, hours and memory; nothing is written")
+]
 NONE: list[str] = []
 
 
@@ -77,11 +80,17 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value overrides, for example sample.ratio=0.3", show_default=False)
     ] = None,
+    plan: Plan = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a whole recipe: records, selection, training, evaluation, report. Run it again to go on or to redo what changed."""
     _prepare(verbose)
+    if plan:
+        from codeact import api
+
+        _planned(api.plan(recipe, overrides or ()), as_json)
+        return
     _run(config.load_recipe(recipe, overrides or ()), as_json)
 
 
@@ -112,6 +121,7 @@ def select(
     seed: Seed = 0,
     run_dir: RunDir = None,
     settings: Settings = NONE,
+    plan: Plan = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -125,6 +135,15 @@ def select(
         "model.template": template,
         **_shared(mapping, settings),
     }
+    if plan:
+        _planned(
+            api.plan_select(
+                data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
+                seed=seed, settings=extra,
+            ),
+            as_json,
+        )  # fmt: skip
+        return
     chosen = api.select(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit, seed=seed,
         settings=extra, say=_say, quiet=False,
@@ -344,6 +363,11 @@ def doctor(as_json: Json = False, verbose: Verbose = False) -> None:
         f"extra {name:<16} {'installed' if there else f'missing: pip install codeact[{name}]'}"
         for name, there in found["extras"].items()
     ]
+    _result(found, as_json, "\n".join(lines))
+
+
+def _planned(found: dict[str, Any], as_json: bool) -> None:
+    lines = found.pop("lines")
     _result(found, as_json, "\n".join(lines))
 
 

@@ -97,7 +97,9 @@ def test_the_parts_are_shared_and_apart(grid: Path) -> None:
 
 
 def test_a_second_run_trains_nothing_and_another_grid_keeps_what_it_can(grid: Path) -> None:
-    before = {name: (grid.parent / "runs" / "cells" / name / "result.json").stat().st_mtime_ns for name in results(grid)}
+    before = {
+        name: (grid.parent / "runs" / "cells" / name / "result.json").stat().st_mtime_ns for name in results(grid)
+    }
     assert len(before) == CELLS
     again = codeact("compare", str(grid), "--minutes", "0", "rates=[0.4,0.5]")
     assert again.returncode == 0, again.stderr
