@@ -364,6 +364,21 @@ def explain(run_dir: str | Path, record_id: str) -> dict[str, Any]:
     return found
 
 
+def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:
+    """Overlap (Jaccard) of a run's selection with those of other seeds, numbers of clusters and scoring models.
+
+    Args:
+        run_dir: of `select` or `run`.
+        choices: seeds, ks, scores, strategy, ratio: see `codeact.pipeline.stability.stability`.
+
+    Raises:
+        InputError: no selection there, or a score table that lacks a record.
+    """
+    from codeact.pipeline.stability import stability as measure
+
+    return measure(run_dir, **choices)
+
+
 def doctor() -> dict[str, Any]:
     """What this machine offers: versions, device, dtype, sandbox, installed extras."""
     import importlib.util

@@ -148,6 +148,7 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
             notes.append(
                 "selected records are taken to be of average length; strategies that follow IFD take longer ones"
             )
+    notes += _judge_notes(recipe, records, count, todo)
     generated = 0
     if todo & {"evaluate_base", "evaluate_tuned"}:
         families = {task.partition("@")[0].removesuffix("+") for task in recipe.evaluate.tasks}
@@ -176,6 +177,28 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
         devices,
         tuple(notes),
     )
+
+
+def _judge_notes(recipe: Recipe, records: list[Record], count: int, todo: set[str]) -> list[str]:
+    """What the endpoint's requests will cost at most, answers in the cache not counted."""
+    from contextlib import closing
+
+    from codeact.pipeline import judging
+    from codeact.score import endpoint, judge
+
+    if not recipe.judge.endpoint:
+        return []
+    asked = [(judge.rubric(n).template, recipe.judge.max_tokens) for n in judging.rubrics(recipe) if "judge" in todo]
+    asked += [("judge_tags", recipe.judge.tag_tokens)] if "tags" in todo else []
+    some = f" of {len(records):,} records, of which {count:,} are asked about" if count < len(records) else ""
+    lines = []
+    for template, tokens in asked:
+        with closing(endpoint.Cache(judging.cache_file())) as cache:
+            found = endpoint.estimate_cost(
+                judge.render(template, records), judging.settings(recipe.judge, tokens), cache
+            )
+        lines.append(f"{template}{some}: {found.line()}")
+    return lines
 
 
 def training_memory(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,13 @@ def settings(config: JudgeConfig, max_tokens: int) -> endpoint.Settings:
     )  # fmt: skip
 
 
+def cache_file() -> Path:
+    """Where answers are kept, for all runs of this user."""
+    from codeact.models import cache_dir
+
+    return cache_dir() / "judge" / "answers.sqlite"
+
+
 def _ratings(
     records: Sequence[Record], rubric: judge.Rubric, recipe: Recipe, inputs: Inputs
 ) -> tuple[list[judge.Rating], float]:
@@ -133,12 +141,8 @@ def _ratings(
 def _ask(
     prompts: list[str], config: JudgeConfig, inputs: Inputs, label: str, max_tokens: int
 ) -> tuple[list[endpoint.Answer], float]:
-    from codeact.models import cache_dir
-
     with track(label, len(prompts), "records", quiet=inputs.quiet) as progress:
-        answers = endpoint.ask(
-            prompts, settings(config, max_tokens), cache_dir() / "judge" / "answers.sqlite", progress
-        )
+        answers = endpoint.ask(prompts, settings(config, max_tokens), cache_file(), progress)
     failed = Counter(a.status for a in answers if a.text is None)
     if sum(failed.values()) > config.max_failures * len(answers):
         raise CodeactError(

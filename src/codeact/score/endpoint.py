@@ -165,6 +165,7 @@ def ask(prompts: Sequence[str], settings: Settings, cache_file: Path, progress: 
             raise InputError(
                 f"judge.budget = {settings.budget}: {cost.line()}; raise it, or lower judge.max_tokens or data.limit"
             )
+        progress.advance(0.0, cost.line())
         limits = http.Limits(max_connections=settings.concurrency)
         headers = {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
         timeout = http.Timeout(settings.timeout, connect=min(CONNECT_S, settings.timeout))
