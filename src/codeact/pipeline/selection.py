@@ -139,7 +139,12 @@ def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
             }
         ),
     )
-    return {"clusters": len(found.centroids), "sizes": np.bincount(found.labels).tolist(), "note": found.note or None, "auto": chosen.table() if chosen else None}
+    return {
+        "clusters": len(found.centroids),
+        "sizes": np.bincount(found.labels).tolist(),
+        "note": found.note or None,
+        "auto": chosen.table() if chosen else None,
+    }
 
 
 def with_proxy(recipe: Recipe) -> Recipe:
