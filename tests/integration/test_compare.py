@@ -105,3 +105,16 @@ def test_a_second_run_trains_nothing_and_another_grid_keeps_what_it_can(grid: Pa
     assert again.returncode == 0, again.stderr
     assert "6 cells left" in again.stderr
     assert {n: (grid.parent / "runs" / "cells" / n / "result.json").stat().st_mtime_ns for n in results(grid)} == before
+
+
+def test_a_stricter_pool_is_not_scored_again(grid: Path) -> None:
+    """An entrant with other curation: its pool is a part of the shared one, and so are its scores."""
+    strict = "strategies=[random,longest,cdas,{name: strict, strategy: cdas, set: {curate.dedup: false}}]"
+    done = codeact("compare", str(grid), strict, "seeds=[0]", "--json")
+    assert done.returncode == 0, done.stderr
+    root = grid.parent / "runs" / "cells"
+    marker = json.loads((root / "strict-0.4-tokens-seed0" / "markers" / "score.json").read_text())
+    assert marker["summary"]["known_before"] == 40
+    other = json.loads((root / "cdas-0.4-tokens-seed0" / "result.json").read_text())
+    strict_result = json.loads((root / "strict-0.4-tokens-seed0" / "result.json").read_text())
+    assert strict_result["values"] == other["values"]  # without duplicates the two are the same training

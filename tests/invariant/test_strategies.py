@@ -199,7 +199,7 @@ def test_k_centre_is_farthest_first_and_within_twice_the_best() -> None:
 
 @pytest.mark.parametrize("strategy", ALL)
 @given(pool=pools(), shuffler=st.randoms(use_true_random=False), unit=st.sampled_from(["records", "tokens"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_order_of_the_input_changes_nothing(strategy: str, pool: Pool, shuffler: Any, unit: str) -> None:
     names = list(pool)
     shuffler.shuffle(names)
@@ -211,7 +211,7 @@ def test_order_of_the_input_changes_nothing(strategy: str, pool: Pool, shuffler:
 
 @pytest.mark.parametrize("strategy", [s for s in ALL if s not in ("full", "deita")])
 @given(pool=pools(), ratio=st.sampled_from([0.1, 0.3, 0.5, 0.9]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_token_budget_is_met_as_nearly_as_whole_records_allow(strategy: str, pool: Pool, ratio: float) -> None:
     found = run(pool, strategy, ratio, unit="tokens")
     tokens = np.array([pool[i]["response_tokens"] for i in found.ids])

@@ -18,6 +18,7 @@ TABLE_OF = {
     "rating": "judge", "complexity": "judge", "quality": "judge", "tags": "tags",
 }  # fmt: skip
 SHARED = ("records", "curate", "embed", "cluster", "score", "proxy", "judge", "tags", "evaluate_base")
+PER_RECORD = ("score", "proxy")  # a record's row does not depend on the rest of the pool
 ON_DEMAND = ("proxy", "judge", "tags")  # run only where the strategy reads their table
 
 

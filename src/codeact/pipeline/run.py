@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from codeact import storage
 from codeact.config import Recipe
 from codeact.pipeline.inputs import Inputs, versions
 from codeact.pipeline.ledger import write_ledger
-from codeact.pipeline.plan import ON_DEMAND, plan
-from codeact.pipeline.stage import needed_for
-from codeact.pipeline.store import Store, now
+from codeact.pipeline.plan import ON_DEMAND, PER_RECORD, plan
+from codeact.pipeline.stage import Stage, needed_for
+from codeact.pipeline.store import Store, code_digest, now
 
 Say = Callable[[str], None]
 
@@ -31,8 +32,26 @@ class Lenders:
         """The first that has done this stage with this fingerprint."""
         if stage not in self.stages:
             return None
-        others = (store for store in self.stores if store.root.resolve() != borrower.root.resolve())
-        return next((store for store in others if store.is_done(stage, fingerprint)), None)
+        return next((store for store in self._others(borrower) if store.is_done(stage, fingerprint)), None)
+
+    def find_rows(self, stage: Stage, config: Mapping[str, Any], records: str, borrower: Store) -> Path | None:
+        """The largest table of a stage that scores record by record, made of the same records by the same model and code.
+
+        Its pool may be another one: a stricter curation then needs no record scored again.
+        """
+        if stage.name not in PER_RECORD or stage.name not in self.stages:
+            return None
+        wanted = {"config": json.loads(json.dumps(config, default=str)), "code": code_digest(stage.code)}
+        found = []
+        for store in self._others(borrower):
+            marker, origin = store.marker(stage.name), store.marker("records")
+            if marker and origin and origin["fingerprint"] == records and {k: marker.get(k) for k in wanted} == wanted:
+                path = store.path(f"{stage.name}.parquet")
+                found.append((-path.stat().st_size, str(path)))
+        return Path(min(found)[1]) if found else None
+
+    def _others(self, borrower: Store) -> Iterator[Store]:
+        return (store for store in self.stores if store.root.resolve() != borrower.root.resolve())
 
 
 def run(
@@ -74,7 +93,7 @@ def run(
             if store.is_done(stage.name, fingerprint):
                 tell(f"{stage.name}: done before, kept")
                 continue
-            files = (f"{stage.name}.parquet", *stage.outputs)
+            files = (f"{stage.name}.parquet", f"known/{stage.name}.parquet", *stage.outputs)
             lender = lenders.find(stage.name, fingerprint, store)
             if lender is not None:
                 store.borrow(stage.name, lender, files)
@@ -82,10 +101,15 @@ def run(
                 continue
             started = now()
             store.begin(stage.name, fingerprint, files)
+            known = store.path(f"known/{stage.name}.parquet")
+            rows = lenders.find_rows(stage, config, done.get("records", ""), store)
+            if rows is not None and not known.exists() and not store.path(f"shards/{stage.name}").exists():
+                storage.write_parquet(storage.read_parquet(rows), known)
             summary = stage.work(store)
+            known.unlink(missing_ok=True)
             marker: dict[str, Any] = {
                 "stage": stage.name, "fingerprint": fingerprint, "config": config,
-                "inputs": {name: done[name] for name in stage.needs}, "seconds": round(now() - started, 2), "summary": summary,
+                "inputs": {name: done[name] for name in stage.needs}, "code": code_digest(stage.code), "seconds": round(now() - started, 2), "summary": summary,
             }  # fmt: skip
             store.finish(stage.name, marker)
             tell(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")

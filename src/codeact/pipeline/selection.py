@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from codeact import storage
 from codeact.backends.local import Worker
 from codeact.config import ClusterConfig, CurateConfig, ModelConfig, Recipe, SampleConfig, ScoreConfig
 from codeact.errors import InputError
@@ -26,8 +27,6 @@ Summary = Mapping[str, Any]
 
 def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Summary:
     """Rows to records; unreadable rows and rows beyond `data.limit` go to rejected.parquet."""
-    from codeact import storage
-
     source = inputs.source
     records, rejected = to_records(source.rows, recipe.data.map, source.name)
     if not records:
@@ -156,15 +155,26 @@ def with_proxy(recipe: Recipe) -> Recipe:
 def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") -> Summary:
     """IFD of every record of the pool, by the model that is going to be trained."""
     make = partial(_score_worker, recipe.model.model_dump(), recipe.score.model_dump())
+    whole, known = pool(store), known_rows(store, stage)
+    fresh = whole if known is None else tables.without(whole, known["id"])
     table = run_shards(
-        store, stage, pool(store), make,
+        store, stage, fresh, make,
         backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage, quiet=inputs.quiet,
-    )  # fmt: skip
+    ) if fresh.num_rows else None  # fmt: skip
+    if known is not None:
+        table = tables.in_order([part for part in (known, table) if part is not None], whole["id"].to_pylist())
     store.write_table(stage, table)
     return {
         "status": dict(Counter(table["status"].to_pylist())),
         "tokens": int(np.sum(table["response_tokens"].to_numpy())),
+        "known_before": None if known is None else whole.num_rows - fresh.num_rows,
     }
+
+
+def known_rows(store: Store, stage: str) -> Any:
+    """Rows that another run directory has made of the same records (`pipeline.run.Lenders`), or None."""
+    path = store.path(f"known/{stage}.parquet")
+    return storage.read_parquet(path) if path.exists() else None
 
 
 def _score_worker(model: dict[str, Any], score_config: dict[str, Any]) -> Worker:

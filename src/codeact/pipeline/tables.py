@@ -57,6 +57,22 @@ def keep(table: Any, ids: Iterable[str]) -> Any:
     return table.filter(pc.is_in(table["id"], value_set=pa.array(sorted(ids), pa.string())))
 
 
+def without(table: Any, ids: Any) -> Any:
+    """The rows whose id is not among `ids`, in the table's own order."""
+    import pyarrow.compute as pc
+
+    return table.filter(pc.invert(pc.is_in(table["id"], value_set=ids.combine_chunks())))
+
+
+def in_order(parts: Sequence[Any], ids: Sequence[str]) -> Any:
+    """The rows of these ids, in their order, from tables that hold each once."""
+    import pyarrow as pa
+
+    whole = pa.concat_tables(parts)
+    place = {identity: row for row, identity in enumerate(whole["id"].to_pylist())}
+    return whole.take([place[i] for i in ids])
+
+
 def by_id(table: Any, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
     """id -> the named columns of its row."""
     rows: list[Mapping[str, Any]] = table.select(["id", *columns]).to_pylist()
