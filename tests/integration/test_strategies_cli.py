@@ -106,7 +106,7 @@ def test_alpagasus_and_deita_ask_a_judge_once(folder: Path, select: Select) -> N
         assert rated["rating"][rated["rating_status"] == "unparsed"].tolist() == [None]
         best = set(rated["id"][rated["rating"] == 5.0])
         assert set(chosen["id"][chosen["selected"].astype(bool)]) == best != set()
-        assert set(chosen["reason"]) == {"", "rating<4.5", "status:nonfinite"}
+        assert set(chosen["reason"]) == {"", "rating<4.5", "no rating"}
         (folder / "run" / "judge.parquet").unlink()
         (folder / "run" / "markers" / "judge.json").unlink()
         assert select("alpagasus", "--ratio", "1", *where).returncode == 0

@@ -32,15 +32,22 @@ class Inputs:
         """Refuse missing data and missing models before a run directory is made and long before their stage.
 
         Raises:
-            InputError: the data, the model or the embedder does not exist.
+            InputError: the data, the model, the embedder or the judge does not exist.
         """
         self.identity()
         if stages & {"score", "pack", "train", "evaluate_base"}:
             models.resolve(self.recipe.model.name, self.recipe.model.revision)
         if "proxy" in stages:
             models.resolve(self.recipe.score.proxy)
-        if "judge" in stages and self.recipe.judge.model and not self.recipe.judge.endpoint:
-            models.resolve(self.recipe.judge.model)
+        judge = self.recipe.judge
+        if stages & {"judge", "tags"} and not judge.model:
+            raise InputError(
+                "judge.model is not set; name the model of judge.endpoint, or without an endpoint a local one (hub name, folder, demo)"
+            )
+        if "tags" in stages and not judge.endpoint:
+            raise InputError("tags are generated text and need judge.endpoint (an OpenAI-compatible address)")
+        if "judge" in stages and not judge.endpoint:
+            models.resolve(judge.model)
         if "embed" in stages:
             models.resolve_embedder(self.recipe.embed.model)
 

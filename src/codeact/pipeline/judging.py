@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from codeact.config import JudgeConfig, Recipe
-from codeact.errors import CodeactError, InputError
+from codeact.errors import CodeactError
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.store import Store
@@ -33,10 +33,6 @@ def rubrics(recipe: Recipe) -> tuple[str, ...]:
 def identity(recipe: Recipe, inputs: Inputs) -> Summary:
     """What decides the answers."""
     config = recipe.judge
-    if not config.model:
-        raise InputError(
-            "judge.model is not set; name the model of judge.endpoint, or a local one (hub name, folder or demo) without an endpoint"
-        )
     local = {"local": inputs.facts(config.model)} if not config.endpoint else {}
     return {**config.model_dump(mode="json", exclude=NO_EFFECT), **local}
 
@@ -65,18 +61,10 @@ def rate(store: Store, recipe: Recipe, inputs: Inputs, pool: Any) -> Summary:
 
 
 def tag(store: Store, recipe: Recipe, inputs: Inputs, pool: Any) -> Summary:
-    """Normalised tags of every record's instruction: `id, tags, status, detail`.
-
-    Raises:
-        InputError: no endpoint is named: tags are generated text.
-    """
+    """Normalised tags of every record's instruction: `id, tags, status, detail`."""
     import pyarrow as pa
 
     config = recipe.judge
-    if not config.endpoint:
-        raise InputError(
-            "strategy 'instag' needs judge.endpoint (an OpenAI-compatible address): tags are generated text"
-        )
     prompts = judge.render("judge_tags", tables.records_from(pool))
     answers, spent = _ask(prompts, config, inputs, "tags", config.tag_tokens)
     found = [tags.parse_tags(a.text) if a.text is not None else tags.Tagged((), "no_answer", a.status) for a in answers]

@@ -303,7 +303,7 @@ def _reasons(
         selected, "", np.where(value < ranking.at_least, f"{ranking.column}<{ranking.at_least:g}", "below cut")
     )
     reasons = reasons.astype(object)
-    reasons[~np.isfinite(value)] = "status:nonfinite"
+    reasons[~np.isfinite(value)] = ranking.missing
     reasons[np.isfinite(value) & (value >= ranking.below)] = f"{ranking.column}>=1"
     if ranking.ifd_below:
         reasons[np.isfinite(ifd) & (ifd >= IFD_LIMIT)] = "ifd>=1"

@@ -26,6 +26,7 @@ class Ranking:
         clustered: every cluster gives its share.
         scored: only records whose score status is ok or truncated are eligible.
         drawn: equal values are drawn at random (ratings have few levels); else they go by id.
+        missing: the reason of a record without a value.
     """
 
     column: str
@@ -36,6 +37,7 @@ class Ranking:
     clustered: bool = False
     scored: bool = True
     drawn: bool = False
+    missing: str = "status:nonfinite"
 
 
 RANKINGS: Mapping[str, Ranking] = {
@@ -45,8 +47,8 @@ RANKINGS: Mapping[str, Ranking] = {
     "ppl-low": Ranking("nll_cond", lowest=True),
     "ppl-high": Ranking("nll_cond"),
     "cherry": Ranking("loss_ratio", below=IFD_LIMIT),
-    "superfiltering": Ranking("proxy_ifd", below=IFD_LIMIT, scored=False),
-    "alpagasus": Ranking("rating", at_least=MIN_RATING, scored=False, drawn=True),
+    "superfiltering": Ranking("proxy_ifd", below=IFD_LIMIT, scored=False, missing="no proxy score"),
+    "alpagasus": Ranking("rating", at_least=MIN_RATING, scored=False, drawn=True, missing="no rating"),
     "residual": Ranking("length_residual", ifd_below=True),
     "bands": Ranking("length_band", ifd_below=True),
     "positions": Ranking("position_matched", ifd_below=True),
