@@ -24,9 +24,9 @@ from codeact.cluster import cluster
 from codeact.embed import embed_texts
 from codeact.models import load_tokenizer
 from codeact.records import Record, to_records
-from codeact.sample import budget, select, seeded_hash
+from codeact.sample import budget, seeded_hash, select
 from codeact.score import build_sequences, default_template
-from codeact.score.adaptive import Facts, Outcome, decide, group_cuts
+from codeact.score.adaptive import Facts, Outcome, Pool, decide
 from codeact.score.cheap import describe
 from codeact.storage import read_rows, write_json
 
@@ -95,8 +95,9 @@ def adaptive(
     ids: list[str], losses: list[token_losses.Losses], facts: Facts, labels: np.ndarray, ratio: float, agreement: float
 ) -> tuple[Outcome, Replay]:
     replay = Replay(losses)
-    cut_of = group_cuts(lambda value: chosen(ids, value, labels, ratio), labels)
-    return decide(facts, replay, cut_of, budget(ratio, len(ids)), agreement=agreement), replay
+    everyone = np.arange(len(ids))
+    pool = Pool(lambda value: chosen(ids, value, labels, ratio), labels, np.full(len(ids), np.nan), everyone)
+    return decide(facts, replay, pool, agreement=agreement), replay
 
 
 def guides(
@@ -139,8 +140,19 @@ def plot(result: dict[str, Any], path: Path) -> None:
         axes.plot(*zip(*points, strict=True), marker="o", label=f"adaptive, m = {100 * float(ratio):g} %")
     for name, row in result["guides"].items():
         axes.scatter(100 * row["token_share"], row["jaccard"]["0.4"], marker="x", color="grey")
-        axes.annotate(name + ", m = 40 %", (100 * row["token_share"], row["jaccard"]["0.4"]), fontsize=7, xytext=(4, 3), textcoords="offset points")
-    axes.set(xlabel="model tokens computed, % of full scoring", ylabel="Jaccard with the selection of full scoring", xlim=(0, 100), ylim=(0, 1.02))
+        axes.annotate(
+            name + ", m = 40 %",
+            (100 * row["token_share"], row["jaccard"]["0.4"]),
+            fontsize=7,
+            xytext=(4, 3),
+            textcoords="offset points",
+        )
+    axes.set(
+        xlabel="model tokens computed, % of full scoring",
+        ylabel="Jaccard with the selection of full scoring",
+        xlim=(0, 100),
+        ylim=(0, 1.02),
+    )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     figure.tight_layout()
@@ -184,13 +196,23 @@ def main() -> None:
                 runs["scored_in_full"].append(float(outcome.exact.mean()))
                 runs["expected"].append(outcome.expected_agreement)
             rows[f"{agreement:g}"] = {
-                name: {"mean": float(np.mean(values)), "least": min(values), "most": max(values)} for name, values in runs.items()
+                name: {"mean": float(np.mean(values)), "least": min(values), "most": max(values)}
+                for name, values in runs.items()
             }
-            shown = {name: f"{row['mean']:.3f} [{row['least']:.3f}, {row['most']:.3f}]" for name, row in rows[f"{agreement:g}"].items()}
-            print(f"m = {ratio:4.0%}  asked {agreement:<5g} " + "  ".join(f"{name} {text}" for name, text in shown.items()), flush=True)
+            shown = {
+                name: f"{row['mean']:.3f} [{row['least']:.3f}, {row['most']:.3f}]"
+                for name, row in rows[f"{agreement:g}"].items()
+            }
+            print(
+                f"m = {ratio:4.0%}  asked {agreement:<5g} "
+                + "  ".join(f"{name} {text}" for name, text in shown.items()),
+                flush=True,
+            )
         result["frontier"][f"{ratio:g}"] = rows
     for name, row in result["guides"].items():
-        print(f"{name:<28} Spearman {row['spearman']:.2f}, tokens {row['token_share']:.0%}, Jaccard at 40 % {row['jaccard']['0.4']:.2f}")
+        print(
+            f"{name:<28} Spearman {row['spearman']:.2f}, tokens {row['token_share']:.0%}, Jaccard at 40 % {row['jaccard']['0.4']:.2f}"
+        )
     write_json(args.output, result)
     plot(result, args.output.with_suffix(".svg"))
 

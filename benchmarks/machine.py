@@ -27,7 +27,10 @@ def provenance() -> dict[str, Any]:
             "gpu": gpu(),
             "load_average_at_start": [round(load, 2) for load in os.getloadavg()],
         },
-        "versions": {"python": platform.python_version(), **{name: found for name in PACKAGES if (found := installed(name))}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: found for name in PACKAGES if (found := installed(name))},
+        },
     }
 
 

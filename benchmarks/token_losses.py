@@ -56,7 +56,9 @@ def measure(
                 continue
             prepared = [build_sequences(r, scorer.template, tokenizer, "default", scorer.max_length) for r in part]
             usable = [item for item in prepared if item.streams]
-            losses = iter(stream_losses(scorer.model, [s for item in usable for s in item.streams], scorer.batch_tokens))
+            losses = iter(
+                stream_losses(scorer.model, [s for item in usable for s in item.streams], scorer.batch_tokens)
+            )
             cond, uncond = [], []
             for item in usable:
                 cond += [next(losses) for _ in item.conditional]
@@ -93,7 +95,9 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--max-length", type=int, default=2048)
     parser.add_argument("--out", type=Path, default=Path("runs/token_losses"))
-    parser.add_argument("--last-first", action="store_true", help="from the end: for a second process on the same folder")
+    parser.add_argument(
+        "--last-first", action="store_true", help="from the end: for a second process on the same folder"
+    )
     args = parser.parse_args()
     records, _ = to_records(read_rows(args.data).rows, where=args.data)
     measure(records, args.model, args.dtype, args.max_length, args.out, args.last_first)

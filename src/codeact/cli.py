@@ -53,6 +53,9 @@ RunDir = Annotated[
     Path | None, typer.Option(help="directory of the stages' tables; give the same one again to reuse what is done")
 ]
 Template = Annotated[str, typer.Option(help="auto, question (the paper's), alpaca, chat, or a jinja file")]
+Plan = Annotated[
+    bool, typer.Option("--plan", help="only print stages, tokens, FLOPs, hours and memory; nothing is written")
+]
 NONE: list[str] = []
 
 
@@ -77,11 +80,17 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value overrides, for example sample.ratio=0.3", show_default=False)
     ] = None,
+    plan: Plan = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Run a whole recipe: records, selection, training, evaluation, report. Run it again to go on or to redo what changed."""
     _prepare(verbose)
+    if plan:
+        from codeact import api
+
+        _planned(api.plan(recipe, overrides or ()), as_json)
+        return
     _run(config.load_recipe(recipe, overrides or ()), as_json)
 
 
@@ -112,6 +121,7 @@ def select(
     seed: Seed = 0,
     run_dir: RunDir = None,
     settings: Settings = NONE,
+    plan: Plan = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -125,6 +135,15 @@ def select(
         "model.template": template,
         **_shared(mapping, settings),
     }
+    if plan:
+        _planned(
+            api.plan_select(
+                data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
+                seed=seed, settings=extra,
+            ),
+            as_json,
+        )  # fmt: skip
+        return
     chosen = api.select(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit, seed=seed,
         settings=extra, say=_say, quiet=False,
@@ -175,6 +194,8 @@ _stage_command(
 _stage_command("embed", "Embed the instructions of DATA.", False)
 _stage_command("cluster", "Embed and cluster the instructions of DATA.", False)
 _stage_command("score", "Score every record of DATA with MODEL: IFD, negative log-likelihoods, status.", True)
+_stage_command("judge", "Let a language model rate every record of DATA (recipe section judge, with --set).", False)
+_stage_command("tags", "Let a language model tag every instruction of DATA (recipe section judge, with --set).", False)
 _stage_command("sample", "Choose records of DATA (embed, cluster, score, sample) and write the selection table.", True)
 
 
@@ -278,6 +299,34 @@ def report(
 
 
 @app.command()
+def compare(
+    recipe: Annotated[Path, typer.Argument(help="YAML file such as recipes/compare.yaml", show_default=False)],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides, for example rates=[0.4]", show_default=False)] = None,
+    minutes: Annotated[float | None, typer.Option(help="begin no further training after this time; run again to go on")] = None,
+    as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Train and evaluate strategies x rates x seeds, at equal records and at equal tokens; run it again to go on."""
+    from codeact import api
+
+    _prepare(verbose)
+    summary = api.compare(recipe, overrides or (), minutes=minutes, say=_say, quiet=False)
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from codeact.report.compare import table_rows
+
+    header, rows = table_rows(summary)
+    table = Table(*header, title=f"{summary['cells']['done']} of {summary['cells']['planned']} trainings")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    typer.echo(f"page: {summary['page']}" if summary["page"] else "for compare.html: pip install 'codeact[report]'")
+
+
+@app.command()
 def explain(
     run_dir: Annotated[Path, typer.Argument(help="run directory", show_default=False)],
     record_id: Annotated[str, typer.Argument(help="id of a record (see ledger.parquet)", show_default=False)],
@@ -314,6 +363,11 @@ def doctor(as_json: Json = False, verbose: Verbose = False) -> None:
         f"extra {name:<16} {'installed' if there else f'missing: pip install codeact[{name}]'}"
         for name, there in found["extras"].items()
     ]
+    _result(found, as_json, "\n".join(lines))
+
+
+def _planned(found: dict[str, Any], as_json: bool) -> None:
+    lines = found.pop("lines")
     _result(found, as_json, "\n".join(lines))
 
 

@@ -20,6 +20,7 @@ RESTARTS = 10
 MINIBATCH_ABOVE = 100_000
 MINIBATCH_SIZE = 8192
 BLOCK_ROWS = 65_536
+CANDIDATES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,81 @@ def cluster(
     distance = np.empty(len(points), np.float32)
     distance[order] = _distances(points, centroids, canonical)
     return Clustering(labels, centroids.astype(np.float32), distance, note)
+
+
+@dataclass(frozen=True)
+class ChosenK:
+    """What `choose_k` found; one entry per candidate.
+
+    Attributes:
+        k: the candidate of highest stability + silhouette; of equals the smallest.
+        candidates: numbers of clusters tried.
+        stability: adjusted Rand index of two clusterings on the points that both halves share, mean over the pairs; 1: the same
+            partition, 0: agreement by chance.
+        silhouette: mean silhouette coefficient, -1 to 1.
+    """
+
+    k: int
+    candidates: tuple[int, ...]
+    stability: tuple[float, ...]
+    silhouette: tuple[float, ...]
+
+    def table(self) -> dict[str, list[float]]:
+        """k -> [stability, silhouette], for a summary."""
+        figures = zip(self.candidates, self.stability, self.silhouette, strict=True)
+        return {str(k): [round(s, 4), round(w, 4)] for k, s, w in figures}
+
+
+def choose_k(
+    embeddings: Floats,
+    seed: int,
+    *,
+    ids: Sequence[str],
+    candidates: Sequence[int] = CANDIDATES,
+    sample: int = 4000,
+    pairs: int = 3,
+) -> ChosenK:
+    """Choose the number of clusters by stability and silhouette, on a seeded sample.
+
+    Stability: K-means on two random parts of 80 % of the sample, compared on the points that both hold by the adjusted Rand
+    index (Ben-Hur, Elisseeff and Guyon, PSB 2002; Hubert and Arabie 1985). Silhouette: Rousseeuw 1987. The two have the same
+    scale (1: perfect, 0: none) and are added.
+
+    Args:
+        embeddings: float32 [N, D], finite.
+        seed: of the sample, the parts and K-means.
+        ids: N unique ids.
+        candidates: numbers of clusters to try; those from half the sample on are left out.
+        sample: points used at most.
+        pairs: pairs of parts for each candidate.
+
+    Raises:
+        InputError: as `cluster`, or fewer than 6 distinct points.
+    """
+    from sklearn.metrics import adjusted_rand_score, silhouette_score
+
+    points, _ = _sorted_points(embeddings, ids)
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.choice(len(points), min(sample, len(points)), replace=False))
+    points = points[drawn]
+    distinct = _count_distinct(points, 2 * max(candidates))
+    usable = sorted({k for k in candidates if 2 <= k <= min(distinct, len(points)) // 2})
+    if distinct < 6 or not usable:
+        raise InputError(f"cluster.k = auto: {distinct} distinct embeddings are too few to choose from; give a number")
+    size = max(2, round(0.8 * len(points)))
+    parts = [[np.sort(rng.choice(len(points), size, replace=False)) for _ in range(2)] for _ in range(pairs)]
+    stability, silhouette = [], []
+    for k in usable:
+        agreement = []
+        for number, (left, right) in enumerate(parts):
+            one, two = (_fit(points[part], k, seed + number, False) for part in (left, right))
+            _, first, second = np.intersect1d(left, right, return_indices=True)
+            agreement.append(float(adjusted_rand_score(one[first], two[second])))
+        stability.append(float(np.mean(agreement)))
+        labels = _fit(points, k, seed, False)
+        silhouette.append(float(silhouette_score(points, labels)) if labels.max() > 0 else -1.0)
+    best = max(range(len(usable)), key=lambda n: (round(stability[n] + silhouette[n], 9), -usable[n]))
+    return ChosenK(usable[best], tuple(usable), tuple(stability), tuple(silhouette))
 
 
 def project_2d(embeddings: Floats, *, ids: Sequence[str]) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,7 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from codeact.errors import InputError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Strategy = Literal["cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full"]
+Strategy = Literal[
+    "cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full",
+    "k-centre", "facility-location", "ppl-low", "ppl-high", "cherry", "superfiltering", "alpagasus", "instag", "deita",
+    "residual", "bands", "positions", "cdas-residual", "cdas-bands", "cdas-positions",
+]  # fmt: skip
+Budget = Literal["records", "tokens"]
 
 
 class _Section(BaseModel):
@@ -63,19 +68,68 @@ class EmbedConfig(_Section):
 
 
 class ClusterConfig(_Section):
-    k: int = Field(10, ge=1, description="number of K-means clusters (paper: 10)")
+    k: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        10, description="number of K-means clusters (paper: 10); `auto`: by stability and silhouette on a sample"
+    )
+    seed: int | None = Field(None, description="of the K-means restarts; null: the recipe's seed")
 
 
 class ScoreConfig(_Section):
     variant: Literal["default", "paper"] = "default"
     batch_tokens: int = Field(0, ge=0, description="tokens in one forward pass; 0: chosen from the device")
     shard_size: int = Field(128, ge=1, description="records per resumable shard")
-    cache: bool = Field(True, description="share scores between runs (in CODEACT_SCORES, else in the user's cache directory)")
+    adaptive: bool = Field(
+        False, description="score in full only where it can change who is selected (strategies cdas and complexity)"
+    )
+    agreement: float = Field(
+        0.98, ge=0.5, le=0.999, description="adaptive: expected Jaccard index with the selection of full scoring"
+    )
+    cache: bool = Field(
+        True, description="share scores between runs (in CODEACT_SCORES, else in the user's cache directory)"
+    )
+    proxy: str = Field(
+        "openai-community/gpt2", description="small model that scores for strategy superfiltering (its paper: GPT-2)"
+    )
+
+
+class JudgeConfig(_Section):
+    """A language model that rates records (strategies alpagasus, deita) or tags them (instag)."""
+
+    endpoint: str = Field(
+        "", description="OpenAI-compatible address, such as http://localhost:8000/v1; empty: a local model"
+    )
+    model: str = Field("", description="its name at the endpoint; without an endpoint a hub name, folder or `demo`")
+    rubrics: tuple[Literal["accuracy", "complexity", "quality"], ...] = Field(
+        (), description="what is asked; empty: what the strategy needs, else accuracy"
+    )
+    api_key_env: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the endpoint's key, if it needs one"
+    )
+    concurrency: int = Field(8, ge=1, description="requests at the same time")
+    timeout: float = Field(60, gt=0, description="seconds for one whole request")
+    attempts: int = Field(6, ge=1, description="tries for each request")
+    backoff: float = Field(1.0, ge=0, description="seconds before the second try; doubled for each further one")
+    max_tokens: int = Field(128, ge=1, description="tokens of an answer")
+    tag_tokens: int = Field(512, ge=1, description="tokens of an answer with tags")
+    budget: float | None = Field(None, ge=0, description="US dollars at most (no limit: null)")
+    price_in: float = Field(0, ge=0, description="US dollars for a million prompt tokens")
+    price_out: float = Field(0, ge=0, description="US dollars for a million answer tokens")
+    max_failures: float = Field(
+        0.01, ge=0, le=1, description="share of requests that may fail for good before the stage does"
+    )
+    extra: dict[str, Any] = Field(default_factory=dict, description="further keys of the request body")
+    min_mass: float = Field(
+        0.5, ge=0, le=1, description="local model: least probability of the digits together for a rating to count"
+    )
+    min_tag_count: int = Field(1, ge=1, description="tags that fewer records have are dropped (InsTag: 20)")
+    merge_tags: bool = Field(False, description="make one tag of those whose embeddings nearly coincide")
 
 
 class SampleConfig(_Section):
     strategy: Strategy = "cdas"
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
+    budget: Budget = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
+    seed: int | None = Field(None, description="of the draw; null: the recipe's seed")
 
 
 class PackConfig(_Section):
@@ -85,6 +139,7 @@ class PackConfig(_Section):
 
 class TrainConfig(_Section):
     method: Literal["full", "lora"] = "full"
+    seed: int | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
     epochs: float = Field(3, gt=0, description="paper: 3")
     batch_size: int = Field(16, ge=1, description="records per forward pass, before packing")
     grad_accum: int = Field(1, ge=1)
@@ -136,6 +191,7 @@ class Recipe(_Section):
     embed: EmbedConfig = EmbedConfig()
     cluster: ClusterConfig = ClusterConfig()
     score: ScoreConfig = ScoreConfig()
+    judge: JudgeConfig = JudgeConfig()
     sample: SampleConfig = SampleConfig()
     pack: PackConfig = PackConfig()
     train: TrainConfig = TrainConfig()
@@ -151,9 +207,9 @@ def load_recipe(
         InputError: no such file, broken YAML, an unknown key (the nearest valid one is named) or a value out of range.
     """
     where = str(path) if path is not None else "the recipe"
-    tree = _read_yaml(Path(path)) if path is not None else {}
+    tree = read_yaml(Path(path)) if path is not None else {}
     for key, value in (extra or {}).items():
-        _set(tree, key, value)
+        set_key(tree, key, value)
     for override in overrides:
         key, sign, text = override.partition("=")
         if not sign or not key:
@@ -162,7 +218,7 @@ def load_recipe(
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise InputError(f"override {override!r}: the value is not valid YAML: {_one_line(error)}") from error
-        _set(tree, key, value)
+        set_key(tree, key, value)
     return validate(tree, where)
 
 
@@ -211,7 +267,12 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     return last[tail[0]] if tail else None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds; empty for an empty file.
+
+    Raises:
+        InputError: no such file, it cannot be read, or it holds something else.
+    """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -227,7 +288,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested dictionaries.
+
+    Raises:
+        InputError: a part of the key is no section.
+    """
     *parents, last = key.split(".")
     here = tree
     for part in parents:

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import pool_rows
 
-from codeact.pipeline import run as pipeline
 from codeact.config import load_recipe
+from codeact.pipeline import run as pipeline
 
 
 @pytest.fixture
@@ -90,7 +90,13 @@ def test_records_of_equal_content_share_a_score(folder: Path, tiny_model_dir: Pa
 
 def test_a_killed_run_goes_on_in_another_run_directory(folder: Path, tiny_model_dir: Path) -> None:
     data = write(folder / "data.jsonl", pool_rows(48))
-    settings = [f"model.name={tiny_model_dir}", "model.dtype=float32", "model.template=question", f"data.source={data}", "score.shard_size=2"]
+    settings = [
+        f"model.name={tiny_model_dir}",
+        "model.dtype=float32",
+        "model.template=question",
+        f"data.source={data}",
+        "score.shard_size=2",
+    ]
     recipe = folder / "recipe.yaml"
     recipe.write_text("curate: {dedup: false}\n", encoding="utf-8")
     program = (

@@ -21,6 +21,8 @@ STATUSES = ("ok", "ok", "ok", "truncated", "empty", "too_long", "nonfinite")
 SCORES = st.sampled_from([0.1, 0.5, 0.5, 0.9, 0.999, 1.0, 1.3, math.nan, math.inf]) | st.floats(0.01, 1.5)
 RATIOS = st.sampled_from([0.01, 0.05, 0.29, 0.3, 0.4, 0.5, 0.7, 1.0]) | st.floats(0.001, 1.0)
 
+FIRST = ("cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full")  # the others: test_strategies.py
+
 Row = tuple[str, float, str, int, int]
 
 
@@ -146,7 +148,7 @@ def test_contract_of_cdas(pool: list[Row], ratio: float) -> None:
         assert (rank > 0) == usable(row)
 
 
-@given(pools(), RATIOS, st.randoms(use_true_random=False), st.sampled_from(get_args(Strategy)))
+@given(pools(), RATIOS, st.randoms(use_true_random=False), st.sampled_from(FIRST))
 @settings(max_examples=200, deadline=None)
 def test_order_of_the_input_changes_nothing(pool: list[Row], ratio: float, shuffler: Any, strategy: str) -> None:
     mixed = list(pool)

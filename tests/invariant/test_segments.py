@@ -12,7 +12,13 @@ from codeact.packing.attention import register
 from codeact.packing.forward import hidden_states
 from codeact.packing.segments import continue_row, past_bytes
 
-SMALL = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64}
+SMALL = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
 GROUPED = {**SMALL, "num_key_value_heads": 2, "intermediate_size": 48}
 KINDS: dict[str, dict[str, Any]] = {
     "LlamaConfig": GROUPED,
@@ -40,9 +46,13 @@ def test_going_on_equals_running_whole(kind: str) -> None:
     pasts: list[Any] = [None] * len(samples)
     with torch.inference_mode():
         for step in range(3):
-            going = [n for n, stop in enumerate(stops) if step < len(stop) and stop[step] > (stop[step - 1] if step else 0)]
+            going = [
+                n for n, stop in enumerate(stops) if step < len(stop) and stop[step] > (stop[step - 1] if step else 0)
+            ]
             new = [samples[n][stops[n][step - 1] if step else 0 : stops[n][step]] for n in going]
-            hidden, kept = continue_row(model, new, [pasts[n] for n in going], [stops[n][-1] > stops[n][step] for n in going])
+            hidden, kept = continue_row(
+                model, new, [pasts[n] for n in going], [stops[n][-1] > stops[n][step] for n in going]
+            )
             for n, states, past in zip(going, torch.split(hidden, [len(ids) for ids in new]), kept, strict=True):
                 parts[n].append(states)
                 pasts[n] = past

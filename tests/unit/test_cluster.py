@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from codeact.cluster import cluster, project_2d
+from codeact.cluster import choose_k, cluster, project_2d
 from codeact.errors import InputError
 
 
@@ -120,3 +120,27 @@ def test_bad_input_is_one_clear_line() -> None:
     broken[1, 1] = np.nan
     with pytest.raises(InputError, match="record 'x' is not finite"):
         cluster(broken, 2, 0, ids=["a", "x", "c"])
+
+
+def test_auto_finds_the_number_of_groups() -> None:
+    points, ids, _ = blobs((60, 50, 40, 30))
+    found = choose_k(points, 0, ids=ids, candidates=(2, 3, 4, 6, 8), pairs=2)
+    assert found.k == 4
+    at = found.candidates.index(4)
+    assert found.stability[at] == pytest.approx(1.0)
+    assert found.silhouette[at] == max(found.silhouette)
+    assert set(found.table()) == {"2", "3", "4", "6", "8"}
+
+
+def test_auto_does_not_depend_on_the_order_and_uses_a_sample() -> None:
+    points, ids, _ = blobs((60, 50, 40))
+    mixed = np.random.default_rng(1).permutation(len(ids))
+    one = choose_k(points, 3, ids=ids, candidates=(2, 3, 5), sample=80, pairs=1)
+    two = choose_k(points[mixed], 3, ids=[ids[n] for n in mixed], candidates=(2, 3, 5), sample=80, pairs=1)
+    assert one == two
+    assert one.k == 3
+
+
+def test_auto_needs_something_to_choose_from() -> None:
+    with pytest.raises(InputError, match="too few to choose from"):
+        choose_k(np.eye(4, dtype=np.float32), 0, ids=list("abcd"))

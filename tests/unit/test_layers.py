@@ -17,10 +17,10 @@ LAYERS = {
     1: ("harvest", "curate", "embed", "cluster", "score", "sample"),
     2: ("train", "evaluate"),
     3: ("backends", "pipeline"),
-    4: ("report", "api", "cli", "__init__", "__main__"),
+    4: ("experiment", "report", "api", "cli", "__init__", "__main__"),
 }
 LAYER = {part: level for level, parts in LAYERS.items() for part in parts}
-NO_TORCH = ("packing/plan.py", "sample.py", "cluster.py")
+NO_TORCH = ("packing/plan.py", "sample/__init__.py", "sample/orders.py", "sample/rules.py", "cluster.py")
 
 
 def part_of(file: Path) -> str:

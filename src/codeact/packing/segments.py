@@ -13,7 +13,9 @@ from codeact.packing.forward import hidden_states
 if TYPE_CHECKING:
     import torch
 
-Past = list[tuple["torch.Tensor", "torch.Tensor"]]  # of one sample: keys and values [key-value heads, tokens, size] per layer
+Past = list[
+    tuple["torch.Tensor", "torch.Tensor"]
+]  # of one sample: keys and values [key-value heads, tokens, size] per layer
 
 
 def continue_row(

@@ -32,11 +32,22 @@ class Inputs:
         """Refuse missing data and missing models before a run directory is made and long before their stage.
 
         Raises:
-            InputError: the data, the model or the embedder does not exist.
+            InputError: the data, the model, the embedder or the judge does not exist.
         """
         self.identity()
         if stages & {"score", "pack", "train", "evaluate_base"}:
             models.resolve(self.recipe.model.name, self.recipe.model.revision)
+        if "proxy" in stages:
+            models.resolve(self.recipe.score.proxy)
+        judge = self.recipe.judge
+        if stages & {"judge", "tags"} and not judge.model:
+            raise InputError(
+                "judge.model is not set; name the model of judge.endpoint, or without an endpoint a local one (hub name, folder, demo)"
+            )
+        if "tags" in stages and not judge.endpoint:
+            raise InputError("tags are generated text and need judge.endpoint (an OpenAI-compatible address)")
+        if "judge" in stages and not judge.endpoint:
+            models.resolve(judge.model)
         if "embed" in stages:
             models.resolve_embedder(self.recipe.embed.model)
 
@@ -79,11 +90,19 @@ class Inputs:
 
     @cached_property
     def _model(self) -> dict[str, Any]:
+        return self.facts(self.recipe.model.name, self.recipe.model.revision)
+
+    @cached_property
+    def _proxy(self) -> dict[str, Any]:
+        return self.facts(self.recipe.score.proxy, None)
+
+    def facts(self, name: str, revision: str | None = None) -> dict[str, Any]:
+        """What decides the numbers of the model `name` under this recipe's settings."""
         m = self.recipe.model
         device = models.choose_device(m.device)
         dtype = str(models.choose_dtype(m.dtype, device)).removeprefix("torch.")
         template = file_digest(Path(m.template)) if Path(m.template).is_file() else m.template
-        identity = models.model_identity(m.name, m.revision)
+        identity = models.model_identity(name, revision)
         return {
             "identity": identity,
             "dtype": dtype,
@@ -95,6 +114,10 @@ class Inputs:
     def model(self) -> Mapping[str, Any]:
         """What decides the model's numbers: weights and tokenizer, dtype, device type, context and template."""
         return self._model
+
+    def proxy(self) -> Mapping[str, Any]:
+        """The same of the proxy model that scores for Superfiltering."""
+        return self._proxy
 
 
 def versions(device: str | None = None) -> dict[str, Any]:

@@ -5,21 +5,33 @@ records -> curate -> embed -> cluster -> score -> sample -> (pack) train -> eval
 
 from __future__ import annotations
 
-from codeact.config import Recipe
-from codeact.pipeline import proof, selection
+from codeact.config import Recipe, SampleConfig
+from codeact.pipeline import judging, proof, scoring, selection
 from codeact.pipeline.inputs import Inputs
-from codeact.pipeline.selection import SCORE_CODE
 from codeact.pipeline.stage import Stage
 from codeact.sample import NEEDS
 
 LOADING = ("codeact.models", "codeact.prompts", "codeact.packing")
-TABLE_OF = {"ifd": "score", "response_tokens": "score", "cluster": "cluster"}
+TABLE_OF = {
+    "ifd": "score", "nll_cond": "score", "loss_ratio": "score", "response_tokens": "score", "length_residual": "score",
+    "length_band": "score", "position_matched": "score", "cluster": "cluster", "embedding": "embed", "proxy_ifd": "proxy",
+    "rating": "judge", "complexity": "judge", "quality": "judge", "tags": "tags",
+}  # fmt: skip
+SHARED = ("records", "curate", "embed", "cluster", "score", "proxy", "judge", "tags", "evaluate_base")
+ON_DEMAND = ("proxy", "judge", "tags")  # run only where the strategy reads their table
+
+
+def tables_for(config: SampleConfig) -> tuple[str, ...]:
+    """The stages whose tables the strategy and its budget read."""
+    columns = (*NEEDS[config.strategy], *(("response_tokens",) if config.budget == "tokens" else ()))
+    return tuple(dict.fromkeys(TABLE_OF[column] for column in columns))
 
 
 def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
     """Every stage of a run, in order: its name, what it needs, what decides its result, and the function that does it."""
     r, seed = recipe, recipe.seed
-    chosen_by = tuple(dict.fromkeys(TABLE_OF[column] for column in NEEDS[r.sample.strategy]))
+    chosen_by = tables_for(r.sample)
+    sample_seed, cluster_seed, train_seed = (proof.own_seed(s.seed, r) for s in (r.sample, r.cluster, r.train))
     return [
         # Rows of any known format become records; rows that cannot are kept in rejected.parquet with the reason.
         Stage("records", (), lambda: {"data": inputs.identity(), "limit": r.data.limit, "map": r.data.map, "seed": seed},
@@ -30,19 +42,27 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
         # Diversity: embed the instructions, group them with K-means.
         Stage("embed", ("curate",), lambda: {**r.embed.model_dump(exclude={"batch_size"})},
               ("codeact.embed",), lambda s: selection.embed(s, r, inputs)),
-        Stage("cluster", ("embed",), lambda: {**r.cluster.model_dump(), "seed": seed},
-              ("codeact.cluster",), lambda s: selection.cluster(s, r.cluster, seed)),
+        Stage("cluster", ("embed",), lambda: {**r.cluster.model_dump(), "seed": cluster_seed},
+              ("codeact.cluster",), lambda s: selection.cluster(s, r.cluster, cluster_seed)),
         # Complexity: the model itself says how much the instruction helps with the response (IFD).
-        Stage("score", ("curate",), lambda: {"model": inputs.model(), **r.score.model_dump(include={"variant", "shard_size"})},
-              SCORE_CODE, lambda s: selection.score(s, r, inputs)),
+        Stage("score", ("curate", *scoring.needs(r)), lambda: {"model": inputs.model(), **scoring.settings(r)},
+              scoring.CODE, lambda s: scoring.score(s, r, inputs)),
+        # The same by a small proxy model (Superfiltering), where the strategy asks for it.
+        Stage("proxy", ("curate",), lambda: {"model": inputs.proxy(), **r.score.model_dump(include={"variant", "shard_size"})},
+              scoring.CODE, lambda s: scoring.score(s, scoring.with_proxy(r), inputs, "proxy")),
+        # What a language model says of the records, where the strategy asks for it.
+        Stage("judge", ("curate",), lambda: {**judging.identity(r, inputs), "rubrics": judging.rubrics(r)},
+              ("codeact.score.judge", "codeact.pipeline.judging"), lambda s: judging.rate(s, r, inputs, selection.pool(s))),
+        Stage("tags", ("curate",), lambda: {**judging.identity(r, inputs), "embedder": r.embed.model},
+              ("codeact.score.tags", "codeact.pipeline.judging"), lambda s: judging.tag(s, r, inputs, selection.pool(s))),
         # CDAS: the hardest part of every cluster, the budget met exactly.
-        Stage("sample", ("curate", *chosen_by), lambda: {**r.sample.model_dump(), "seed": seed},
-              ("codeact.sample",), lambda s: selection.sample(s, r.sample, seed, chosen_by)),
+        Stage("sample", ("curate", *chosen_by), lambda: {**r.sample.model_dump(), "seed": sample_seed},
+              ("codeact.sample", "codeact.score.stats"), lambda s: selection.sample(s, r.sample, sample_seed, chosen_by)),
         # What padding would cost on the chosen records, and what Dynamic Pack leaves of it.
         Stage("pack", ("sample",), lambda: {"model": inputs.model(), "batch_size": r.train.batch_size, "seed": seed},
               (*LOADING, "codeact.train.metrics"), lambda s: proof.pack(s, r, inputs), ("pack.json",)),
         # Fine-tune on the chosen records.
-        Stage("train", ("sample",), lambda: {"model": inputs.model(), **r.train.model_dump(), "pack": r.pack.model_dump(), "seed": seed},
+        Stage("train", ("sample",), lambda: {"model": inputs.model(), **r.train.model_dump(), "pack": r.pack.model_dump(), "seed": train_seed},
               ("codeact.train", *LOADING), lambda s: proof.train(s, r, inputs), ("train",)),
         # The proof: the model before and after, on the same tasks.
         Stage("evaluate_base", (), lambda: {"model": inputs.model(), **r.evaluate.model_dump(), "seed": seed},

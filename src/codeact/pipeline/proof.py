@@ -14,6 +14,11 @@ from codeact.pipeline.store import Store
 Summary = Mapping[str, Any]
 
 
+def own_seed(seed: int | None, recipe: Recipe) -> int:
+    """A stage's own seed, or the recipe's."""
+    return recipe.seed if seed is None else seed
+
+
 def pack(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
     """Padding of the usual ways of batching and of Dynamic Pack, on the chosen records."""
     from codeact import models, prompts
@@ -37,7 +42,7 @@ def train(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
 
     return fit(
         selection.selected_records(store), store.path("train"),
-        model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=inputs.quiet,
+        model=recipe.model, train=recipe.train, pack=recipe.pack, seed=own_seed(recipe.train.seed, recipe), quiet=inputs.quiet,
     )  # fmt: skip
 
 

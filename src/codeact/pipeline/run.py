@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,28 @@ from codeact import storage
 from codeact.config import Recipe
 from codeact.pipeline.inputs import Inputs, versions
 from codeact.pipeline.ledger import write_ledger
-from codeact.pipeline.plan import plan
+from codeact.pipeline.plan import ON_DEMAND, plan
 from codeact.pipeline.stage import needed_for
 from codeact.pipeline.store import Store, now
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Lenders:
+    """Run directories whose finished stages, among those named, are taken over instead of being done again."""
+
+    stores: tuple[Store, ...] = ()
+    stages: tuple[str, ...] = ()
+
+    def find(self, stage: str, fingerprint: str, borrower: Store) -> Store | None:
+        """The first that has done this stage with this fingerprint."""
+        if stage not in self.stages:
+            return None
+        return next((store for store in self._others(borrower) if store.is_done(stage, fingerprint)), None)
+
+    def _others(self, borrower: Store) -> Iterator[Store]:
+        return (store for store in self.stores if store.root.resolve() != borrower.root.resolve())
 
 
 def run(
@@ -26,6 +44,7 @@ def run(
     *,
     say: Say | None = None,
     quiet: bool = True,
+    lenders: Lenders = Lenders(),
 ) -> Store:
     """Run the stages that `targets` need (default: all) and return the run's store.
 
@@ -35,6 +54,7 @@ def run(
         inputs: the data and the model, where the caller has opened them already.
         say: receives one line per stage.
         quiet: no progress bars.
+        lenders: other run directories to take finished stages from.
 
     Raises:
         InputError: bad input, configuration or output folder.
@@ -43,7 +63,7 @@ def run(
     store = Store(Path(recipe.run_dir))
     inputs = inputs or Inputs(recipe, quiet=quiet)
     stages = plan(recipe, inputs)
-    skipped = set() if recipe.evaluate.enabled else {"evaluate_base", "evaluate_tuned"}
+    skipped = {*ON_DEMAND, *(() if recipe.evaluate.enabled else ("evaluate_base", "evaluate_tuned"))}
     chosen = needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
     tell = say or (lambda line: None)
     done: dict[str, str] = {}
@@ -56,8 +76,14 @@ def run(
             if store.is_done(stage.name, fingerprint):
                 tell(f"{stage.name}: done before, kept")
                 continue
+            files = (f"{stage.name}.parquet", *stage.outputs)
+            lender = lenders.find(stage.name, fingerprint, store)
+            if lender is not None:
+                store.borrow(stage.name, lender, files)
+                tell(f"{stage.name}: shared from {lender.root.name}")
+                continue
             started = now()
-            store.begin(stage.name, fingerprint, (f"{stage.name}.parquet", *stage.outputs))
+            store.begin(stage.name, fingerprint, files)
             summary = stage.work(store)
             marker: dict[str, Any] = {
                 "stage": stage.name, "fingerprint": fingerprint, "config": config,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -10,26 +9,24 @@ from typing import Any
 
 import numpy as np
 
+from codeact import storage
 from codeact.backends.local import Worker
-from codeact.config import ClusterConfig, CurateConfig, ModelConfig, Recipe, SampleConfig, ScoreConfig
+from codeact.config import ClusterConfig, CurateConfig, Recipe, SampleConfig
 from codeact.errors import InputError
 from codeact.pipeline import tables
+from codeact.pipeline.columns import read_columns, vectors
 from codeact.pipeline.inputs import Inputs
-from codeact.pipeline.score_cache import ScoreCache, open_cache, run_cached, shared_folder
 from codeact.pipeline.shards import choose_backend, run_shards
-from codeact.pipeline.store import Store, code_digest
+from codeact.pipeline.store import Store
 from codeact.progress import Progress
 from codeact.ranks import spearman, token_share
 from codeact.records import Record, Rejected, to_records
 
 Summary = Mapping[str, Any]
-SCORE_CODE = ("codeact.score", "codeact.models", "codeact.prompts", "codeact.packing")
 
 
 def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Summary:
     """Rows to records; unreadable rows and rows beyond `data.limit` go to rejected.parquet."""
-    from codeact import storage
-
     source = inputs.source
     records, rejected = to_records(source.rows, recipe.data.map, source.name)
     if not records:
@@ -116,22 +113,18 @@ def _embed_worker(model: str, batch_size: int, text: str, device: str) -> Worker
     return work
 
 
-def vectors(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The embeddings of a table as float32 [N, D]."""
-    column = table["embedding"].combine_chunks()
-    return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
-
-
 def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
     """K-means labels, the distance to the own centroid, and a 2-D view."""
     import pyarrow as pa
 
+    from codeact.cluster import choose_k, project_2d
     from codeact.cluster import cluster as group
-    from codeact.cluster import project_2d
 
     table = store.table("embed")
     ids, points = table["id"].to_pylist(), vectors(table)
-    found = group(points, config.k, seed, ids=ids)
+    chosen = choose_k(points, seed, ids=ids) if config.k == "auto" else None
+    k = chosen.k if chosen is not None else int(config.k)
+    found = group(points, k, seed, ids=ids)
     view = project_2d(points, ids=ids)
     store.write_table(
         "cluster",
@@ -145,85 +138,34 @@ def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
             }
         ),
     )
-    return {"clusters": len(found.centroids), "sizes": np.bincount(found.labels).tolist(), "note": found.note or None}
-
-
-def score(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
-    """IFD of every record of the pool, by the model that is going to be trained; what the score cache holds is not computed."""
-    make = partial(_score_worker, recipe.model.model_dump(), recipe.score.model_dump())
-    table, cached = run_cached(
-        score_rows(store, recipe, inputs), pool(store), make,
-        backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label="score", quiet=inputs.quiet,
-    )  # fmt: skip
-    store.write_table("score", table)
-    counts = table["response_tokens"].to_numpy()
     return {
-        "status": dict(Counter(table["status"].to_pylist())),
-        "tokens": int(np.sum(counts)),
-        "cached": cached,
-        "ifd_length_spearman": spearman(table["ifd"].to_numpy(zero_copy_only=False), counts),
+        "clusters": len(found.centroids),
+        "sizes": np.bincount(found.labels).tolist(),
+        "note": found.note or None,
+        "auto": chosen.table() if chosen else None,
     }
-
-
-def score_rows(store: Store, recipe: Recipe, inputs: Inputs) -> ScoreCache:
-    """The score cache of this model and these settings: the user's, or with `score.cache` off one that ends with the stage."""
-    context = {
-        **{key: value for key, value in inputs.model().items() if key != "device"},
-        "variant": recipe.score.variant,
-        "code": code_digest(SCORE_CODE),
-    }
-    return open_cache(shared_folder() if recipe.score.cache else store.path("shards/score"), context)
-
-
-def _score_worker(model: dict[str, Any], score_config: dict[str, Any]) -> Worker:
-    from codeact import models, prompts
-    from codeact.score import score_ifd, to_table
-
-    m, s = ModelConfig(**model), ScoreConfig(**score_config)
-    tokenizer = models.load_tokenizer(m.name, m.revision)
-    lm = models.load_model(m.name, revision=m.revision, dtype=m.dtype, device=m.device)
-    template = prompts.load_template(m.template, tokenizer)
-
-    def work(shard: Any, progress: Progress) -> Any:
-        return to_table(
-            score_ifd(
-                tables.records_from(shard), lm, tokenizer, template=template, variant=s.variant,
-                max_length=m.max_length, batch_tokens=s.batch_tokens, progress=progress,
-            )
-        )  # fmt: skip
-
-    return work
 
 
 def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]) -> Summary:
     """Choose the budget; every record of the pool gets a row with its rank and the reason. `needs` names the tables read."""
     import pyarrow as pa
 
-    from codeact.sample import select
+    from codeact.sample import NEEDS, select
 
     ids: list[str] = pool(store)["id"].to_pylist()
-    groups = tables.by_id(store.table("cluster"), ["cluster"]) if "cluster" in needs else None
-    scores = tables.by_id(store.table("score"), ["ifd", "status", "response_tokens"]) if "score" in needs else None
-
-    def column(table: Mapping[str, Any] | None, name: str) -> list[Any] | None:
-        return None if table is None else [table[i][name] for i in ids]
-
-    ifd = column(scores, "ifd")
+    columns = read_columns(store, needs, ids, NEEDS[config.strategy])
+    counts = columns.get("response_tokens")
     found = select(
-        ids,
-        strategy=config.strategy,
-        ratio=config.ratio,
-        seed=seed,
-        ifd=None if ifd is None else [math.nan if v is None else v for v in ifd],
-        status=column(scores, "status"),
-        cluster=column(groups, "cluster"),
-        response_tokens=column(scores, "response_tokens"),
-    )
+        ids, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.budget,
+        ifd=columns.pop("ifd", None), status=columns.pop("status", None), cluster=columns.pop("cluster", None),
+        response_tokens=columns.pop("response_tokens", None), columns=columns,
+    )  # fmt: skip
     chosen = int(found.selected.sum())
     if chosen == 0:
         raise InputError(
-            f"no record was selected from the pool of {len(ids)}: none has a usable IFD below 1, "
-            f"or ratio {config.ratio} is less than one record; raise sample.ratio or look at score.parquet"
+            f"no record was selected from the pool of {len(ids)}: strategy {config.strategy!r} found none eligible"
+            f" ({dict(Counter(found.reason).most_common(3))}), or ratio {config.ratio} is less than one record;"
+            " raise sample.ratio or look at the tables that the strategy reads"
         )
     store.write_table(
         "sample",
@@ -236,12 +178,13 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
                 "cutoff": pa.array(found.cutoff, pa.float64(), mask=np.isnan(found.cutoff)),
                 "selected": pa.array(found.selected, pa.bool_()),
                 "reason": pa.array(found.reason, pa.string()),
+                "score": pa.array(found.score, pa.float64(), mask=np.isnan(found.score)),
             }
         ),
     )
-    counts = column(scores, "response_tokens")
     return {
         "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,
+        "budget": config.budget,
         "ifd_length_spearman": None if counts is None else spearman(found.ifd, counts),
         "token_share": None if counts is None else token_share(found.selected, counts),
     }  # fmt: skip

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,6 +67,22 @@ class Store:
         (self.path("markers") / f"{stage}.started").unlink(missing_ok=True)
         remove(self.path(f"shards/{stage}"))
 
+    def borrow(self, stage: str, lender: Store, outputs: Sequence[str]) -> None:
+        """Take over a finished stage of another run directory: its files as hard links (copies across file systems), its marker last.
+
+        Files are replaced and never written in place, so a link cannot change under the lender.
+        """
+        self._marker_path(stage).unlink(missing_ok=True)
+        for name in outputs:
+            source, target = lender.path(name), self.path(name)
+            remove(target)
+            if source.is_dir():
+                shutil.copytree(source, target, copy_function=_link)
+            elif source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(source, target)
+        storage.write_json(self._marker_path(stage), {**(lender.marker(stage) or {}), "shared_from": lender.root.name})
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep a second process out of the same run directory.
@@ -85,6 +102,14 @@ class Store:
 
     def _marker_path(self, stage: str) -> Path:
         return self.path("markers") / f"{stage}.json"
+
+
+def _link(source: str | Path, target: str | Path) -> str:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+    return str(target)
 
 
 def remove(path: Path) -> None:

@@ -18,8 +18,6 @@ import numpy as np
 from codeact.progress import SILENT, Progress
 from codeact.score.predict import LEVELS, Bools, Evidence, Floats, Ints, Predictor
 
-CutOf = Callable[[Floats], Floats]
-
 PILOT_SHARE, PILOT_LEAST = 0.06, 64
 WORTH_IT = 0.05  # a record in less doubt stops between two levels
 LIMIT = 0.0  # log of the IFD at and above which nothing is selected
@@ -59,6 +57,23 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Whom a selection is made from: the N records of `Facts` and others whose log IFD is known.
+
+    Attributes:
+        selected: log IFD of all M records (NaN: none) -> bool [M], which are taken.
+        group: int64 [M], clusters, numbered from 0.
+        fixed: float64 [M], log IFD of the others; NaN for the N, and for those that have none.
+        part: int64 [N], places of the N among the M.
+    """
+
+    selected: Callable[[Floats], Bools]
+    group: Ints
+    fixed: Floats
+    part: Ints
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What `decide` found.
 
@@ -78,37 +93,34 @@ class Outcome:
 
 
 def decide(
-    facts: Facts, measure: Measure, cut_of: CutOf, wanted: int, *, agreement: float = 0.97, progress: Progress = SILENT
+    facts: Facts, measure: Measure, pool: Pool, *, agreement: float = 0.98, progress: Progress = SILENT
 ) -> Outcome:
     """Measure as little as tells whom a selection takes.
 
-    With W records expected on the wrong side (the sum of the doubts), half of them taken and half of them left, a
-    selection of B records agrees with that of full scoring by (B - W/2) / (B + W/2), the Jaccard index.
+    The cut of a cluster is where as many records are expected above it as the selection takes there; a record is in doubt
+    by the probability that it is on the other side than where the selection puts it. With doubts that sum to W, a selection
+    of B records agrees with that of full scoring by (B - W/2) / (B + W/2), the Jaccard index.
 
     Args:
         facts: of N records.
         measure: runs the model.
-        cut_of: log IFD of all records -> the cut that each is compared with: float64 [N].
-        wanted: B, how many records will be selected.
+        pool: the selection that has to be known.
         agreement: Jaccard index at which to stop, above 0 and below 1.
         progress: advances by N in all, as the doubts shrink.
     """
     evidence = Evidence.none(facts.features, facts.response_tokens)
-    predictor = Predictor(evidence)
     everyone = np.arange(len(facts.response_tokens))
     pilot = facts.order[: max(PILOT_LEAST, round(PILOT_SHARE * len(everyone)))]
+    predictor = Predictor(evidence)
     _advance(evidence, measure, pilot, facts.response_tokens[pilot])
     measure.forget(pilot)
     predictor.update(pilot)
-    allowed = 2 * wanted * (1 - agreement) / (1 + agreement)
     reported, first = 0.0, None
     while True:
         if predictor.learn():
             predictor.update(everyone)
-        doubt = predictor.doubt(cut_of(predictor.value), LIMIT)
-        if len(pilot) < len(everyone) and not predictor.learnt:
-            doubt = np.where(predictor.exact, 0.0, 1.0)
-        expected = float(doubt.sum())
+        doubt, wanted = _doubts(predictor, pool)
+        expected, allowed = float(doubt.sum()), 2 * wanted * (1 - agreement) / (1 + agreement)
         first = expected if first is None else first
         share = 1.0 if expected <= allowed else max(reported, 1 - (expected - allowed) / max(first - allowed, 1e-9))
         progress.advance((share - reported) * len(everyone), f"expected agreement {_jaccard(wanted, expected):.3f}")
@@ -117,8 +129,11 @@ def decide(
             break
         seen = evidence.seen
         cost = 2 * facts.response_tokens + np.where(seen == 0, facts.prompt_tokens, 0) - 2 * seen
-        window = np.lexsort((everyone, -doubt / np.maximum(cost, 1)))[: measure.window]
-        window = started = window[doubt[window] > 0]
+        worth = np.where(predictor.exact, 0.0, doubt / np.maximum(cost, 1))
+        window = np.lexsort((everyone, -worth))[: measure.window]
+        window = started = window[worth[window] > 0]
+        if not len(window):
+            break
         for level in (*LEVELS, int(facts.response_tokens.max())):
             upto = np.minimum(facts.response_tokens[window], level)
             going = upto > evidence.seen[window]
@@ -127,7 +142,7 @@ def decide(
             ahead = window[going]
             _advance(evidence, measure, ahead, upto[going])
             predictor.update(ahead)
-            doubt = predictor.doubt(cut_of(predictor.value), LIMIT)
+            doubt, _ = _doubts(predictor, pool)
             stays = np.ones(len(window), np.bool_)
             stays[going] = doubt[ahead] > WORTH_IT
             window = window[stays & ~predictor.exact[window]]
@@ -137,24 +152,43 @@ def decide(
     return Outcome(predictor.value, predictor.exact, doubt, _jaccard(wanted, expected), evidence)
 
 
-def group_cuts(selected: Callable[[Floats], Bools], group: Ints) -> CutOf:
-    """The cut of each record's group: halfway between its lowest selected and its highest other value below the limit.
+def _doubts(predictor: Predictor, pool: Pool) -> tuple[Floats, int]:
+    """Probability of each of the N records to be on the wrong side of its cut, and how many of all the selection takes.
 
-    Args:
-        selected: log IFD of all records -> bool [N], which would be selected.
-        group: int64 [N], numbered from 0.
+    A record that is scored in full can be there too: taken in the place of one whose prediction is too low.
     """
-    groups = int(group.max()) + 1
+    values = pool.fixed.copy()
+    values[pool.part] = predictor.value
+    taken = pool.selected(values)
+    cut = _cuts(predictor, pool, taken)[pool.group[pool.part]]
+    inside = predictor.inside(cut, LIMIT)
+    return np.where(taken[pool.part], 1.0 - inside, inside), int(taken.sum())
 
-    def cut_of(value: Floats) -> Floats:
-        taken = selected(value)
-        lowest, highest = np.full(groups, LIMIT), np.full(groups, -np.inf)
-        np.minimum.at(lowest, group[taken], value[taken])
-        other = ~taken & (value < LIMIT)
-        np.maximum.at(highest, group[other], value[other])
-        return np.where(np.isfinite(highest), (lowest + highest) / 2, -np.inf)[group]
 
-    return cut_of
+def _cuts(predictor: Predictor, pool: Pool, taken: Bools) -> Floats:
+    """By group: the log IFD above which, and below the limit, as many records are expected as are taken there.
+
+    Not the lowest value taken: predictions lie closer together than what they predict.
+    """
+    records, values, weights = predictor.support()
+    others = np.flatnonzero(np.isfinite(pool.fixed))
+    group = np.concatenate([pool.group[pool.part[records]], pool.group[others]])
+    values = np.concatenate([values, pool.fixed[others]])
+    weights = np.concatenate([weights, np.ones(len(others))])
+    below = values < LIMIT
+    group, values, weights = group[below], values[below], weights[below]
+    quota = np.bincount(pool.group[taken], minlength=int(pool.group.max()) + 1)
+    cuts = np.full(len(quota), LIMIT)
+    for number, count in enumerate(quota.tolist()):
+        mine = np.flatnonzero(group == number)
+        order = mine[np.argsort(-values[mine])]
+        above = np.cumsum(weights[order])
+        place = int(np.searchsorted(above, count - 1e-9))
+        if place >= len(order) - 1:
+            cuts[number] = -np.inf
+        elif count:
+            cuts[number] = (values[order[place]] + values[order[place + 1]]) / 2
+    return cuts
 
 
 def _advance(evidence: Evidence, measure: Measure, records: Ints, upto: Ints) -> None:

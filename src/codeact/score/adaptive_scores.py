@@ -6,21 +6,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from codeact.errors import InputError
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
-from codeact.score.adaptive import Facts, decide
+from codeact.score.adaptive import Facts, Pool, decide
 from codeact.score.cheap import describe
 from codeact.score.continued import Continued
 from codeact.score.ifd import Score, Scorer, TurnScore, to_score
-from codeact.score.predict import Floats, Ints
+from codeact.score.predict import Bools, Floats, Ints
 from codeact.score.sequences import Prepared, Status
-
-CutOf = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,8 @@ class AdaptiveScores:
 def score_adaptive(
     records: Sequence[Record],
     scorer: Scorer,
-    cut_of: CutOf,
-    wanted: int,
+    selected: Callable[[Floats], Bools],
+    group: Ints,
     *,
     agreement: float = 0.98,
     seed: int = 0,
@@ -63,8 +60,8 @@ def score_adaptive(
     Args:
         records: the pool.
         scorer: with the default variant, whose passes score the same tokens.
-        cut_of: log IFD of all records (NaN: none) -> the cut that each is compared with, float64 [N].
-        wanted: how many records will be selected.
+        selected: log IFD of all records (NaN: none) -> bool [N], whom the selection takes.
+        group: int64 [N], clusters, numbered from 0; zeros where the selection has none.
         agreement: expected Jaccard index with the selection of full scoring at which to stop; 0.5 to 0.999.
         seed: of the order of the records, whose start is scored in full first.
         given: log IFD of records that have a full score already, NaN for the others.
@@ -76,7 +73,9 @@ def score_adaptive(
         CodeactError: the model cannot go on from kept keys and values.
     """
     if scorer.variant != "default":
-        raise InputError("adaptive scoring needs score.variant=default: the paper's two passes do not score the same tokens")
+        raise InputError(
+            "adaptive scoring needs score.variant=default: the paper's two passes do not score the same tokens"
+        )
     if not 0.5 <= agreement <= 0.999:
         raise InputError(f"score.agreement = {agreement}: must be from 0.5 to 0.999")
     prepared = scorer.prepare(records)
@@ -95,15 +94,10 @@ def score_adaptive(
     measure = Continued(scorer.model, [prepared[n] for n in part], scorer.batch_tokens)
     doubt = np.zeros(len(records))
 
-    def cut_of_part(value: Floats) -> Floats:
-        have[part] = value
-        return cut_of(have)[part]
-
     found = decide(
         _facts([records[n] for n in part], [prepared[n] for n in part], seed),
         measure if journal is None else Journaled(measure, journal),
-        cut_of_part,
-        wanted,
+        Pool(selected, group, have, part),
         agreement=agreement,
         progress=progress,
     )
@@ -174,7 +168,9 @@ class Journaled:
 def blank(prepared: Prepared, status: Status) -> Score:
     """The score of a record that the model has not run on: no figures; `status` where it has tokens to score."""
     turns = [
-        TurnScore(None, None, None, turn.response_tokens, turn.prompt_tokens, status if turn.response_tokens else turn.status)
+        TurnScore(
+            None, None, None, turn.response_tokens, turn.prompt_tokens, status if turn.response_tokens else turn.status
+        )
         for turn in prepared.turns
     ]
     own = status if prepared.streams else prepared.status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def overlap(before: Tokens, after: Tokens, rarity: dict[int, float]) -> list[flo
     told where such a token comes first.
     """
     known, new = set(after) & set(before), set(after) - set(before)
-    pairs, seen = set(zip(after, after[1:], strict=False)), set(zip(before, before[1:], strict=False))
+    pairs, seen = set(pairwise(after)), set(pairwise(before))
     sums = [
         len(known), len(new), sum(rarity[t] for t in known), sum(rarity[t] for t in new), len(pairs & seen), len(pairs - seen),
     ]  # fmt: skip

@@ -62,7 +62,9 @@ class Continued:
         """See `Measure`."""
         numbers = records.tolist()
         jobs = [
-            (sequence, sequence.start + end - 1) for r, end in zip(numbers, upto.tolist(), strict=True) for sequence in self.passes[r]
+            (sequence, sequence.start + end - 1)
+            for r, end in zip(numbers, upto.tolist(), strict=True)
+            for sequence in self.passes[r]
         ]
         losses = self._run(jobs)
         found = []

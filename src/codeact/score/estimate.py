@@ -70,7 +70,7 @@ class Estimate:
         counted = "" if self.sampled == self.records else f" (from a sample of {self.sampled:,})"
         return [
             f"{self.records:,} records, {self.tokens:,} model tokens in two passes{counted}, {self.scored_tokens:,} of them scored; {self.flops:.3g} FLOPs",
-            *(f"{name:<28} {_duration(hours)}" for name, hours in self.hours.items()),
+            *(f"{name:<28} {duration(hours)}" for name, hours in self.hours.items()),
         ]
 
 
@@ -187,7 +187,8 @@ def measure_peak(device: Any = "cpu", dtype: Any = None, seconds: float = 1.0) -
     return 2.0 * size**3 / best
 
 
-def _duration(hours: float) -> str:
+def duration(hours: float) -> str:
+    """`0.004` -> `14.4 s`, `2.5` -> `2.5 h`."""
     seconds = hours * 3600
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -15,6 +15,7 @@ Bools = NDArray[np.bool_]
 LEVELS = (32, 128, 512)  # response tokens after which a record may stop
 LEAST = 25  # records that a fit needs
 TREES = 100
+POINTS = 25  # of the distribution of a prediction, for the cut of its group
 GROWTH = 1.2  # learn anew when this many times more records are scored in full
 SMALLEST_IFD = 1e-3  # a prediction without model evidence is not below it
 
@@ -98,11 +99,6 @@ class Predictor:
         self._fits: dict[int, _Fit] = {}
         self._learnt_from = 0
 
-    @property
-    def learnt(self) -> bool:
-        """Whether there is anything to predict with; a pool of few records gives nothing."""
-        return 0 in self._fits
-
     def learn(self) -> bool:
         """Fit every level anew if there is enough more to learn from; whether it did."""
         usable = self.exact & np.isfinite(self.value)
@@ -144,22 +140,36 @@ class Predictor:
                 self._spread[rows] = spread * rest / total[rows]
             self._level[rows] = level
 
-    def doubt(self, cut: Floats, limit: float) -> Floats:
-        """Probability that a record is on the other side than its value: float64 [N], 0 where it is scored in full.
+    def inside(self, low: Floats, high: float) -> Floats:
+        """Probability that the log IFD of each record is in [low, high): float64 [N].
 
-        It is selected when cut <= value < limit. From the residuals of records that a fit had not seen.
+        From the residuals of records that a fit had not seen. 0 or 1 where a record is scored in full, 0 where that gave no
+        finite number, 0.5 where nothing is known.
         """
-        doubt = np.zeros(len(self.value))
+        chance = np.where(self.exact, ((self.value >= low) & (self.value < high)).astype(np.float64), 0.5)
         for level, fit in self._fits.items():
             rows = np.flatnonzero(~self.exact & (self._level == level))
-            if not len(rows):
-                continue
-            value, spread = self.value[rows], self._spread[rows]
-            below = fit.probability_below((cut[rows] - value) / spread)
-            above = 1.0 - fit.probability_below((limit - value) / spread)
-            inside = np.clip(1.0 - below - above, 0.0, 1.0)
-            doubt[rows] = np.where((value >= cut[rows]) & (value < limit), 1.0 - inside, inside)
-        return doubt
+            if len(rows):
+                value, spread = self.value[rows], self._spread[rows]
+                below = fit.probability_below((low[rows] - value) / spread)
+                above = 1.0 - fit.probability_below((high - value) / spread)
+                chance[rows] = np.clip(1.0 - below - above, 0.0, 1.0)
+        return chance
+
+    def support(self) -> tuple[Ints, Floats, Floats]:
+        """The distributions of all records as points: records int64 [P], log IFD and weight float64 [P].
+
+        One point of weight 1 where a record is scored in full, else `POINTS` quantiles of its error.
+        """
+        known = np.flatnonzero(self.exact & np.isfinite(self.value))
+        records, values, weights = [known], [self.value[known]], [np.ones(len(known))]
+        for level, fit in self._fits.items():
+            rows = np.flatnonzero(~self.exact & (self._level == level))
+            errors = np.quantile(fit.errors, (np.arange(POINTS) + 0.5) / POINTS)
+            records.append(np.repeat(rows, POINTS))
+            values.append((self.value[rows, None] + self._spread[rows, None] * errors).ravel())
+            weights.append(np.full(len(rows) * POINTS, 1.0 / POINTS))
+        return np.concatenate(records), np.concatenate(values), np.concatenate(weights)
 
 
 @dataclass(frozen=True)
@@ -185,6 +195,6 @@ def _fit(features: Floats, target: Floats, inverse_rest: Floats) -> _Fit:
     )
     model.fit(features, target)
     error = target - model.oob_prediction_
-    variance, _ = nnls(np.column_stack([np.ones(len(target)), inverse_rest]), error**2)
+    variance, _ = nnls(np.column_stack([np.ones(len(error)), inverse_rest]), error**2)
     spread = np.sqrt(np.maximum(variance[0] + variance[1] * inverse_rest, 1e-10))
     return _Fit(model, variance, np.sort(error / spread))

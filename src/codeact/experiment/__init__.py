@@ -1,0 +1,220 @@
+"""`codeact compare`: trains and evaluates every cell of a grid on one score cache, and says what differs and how surely."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codeact import storage
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.evaluate.compare import per_task
+from codeact.experiment.grid import Cell, Comparison, base_recipe, cells, load_comparison, source_recipe
+from codeact.experiment.results import summarise
+from codeact.pipeline import run as pipeline
+from codeact.pipeline import tables
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.plan import SHARED
+from codeact.pipeline.store import Store, code_digest, digest, file_digest
+from codeact.progress import track
+from codeact.records import Record, to_records
+
+__all__ = ["Cell", "Comparison", "cells", "compare", "load_comparison"]
+
+Say = Callable[[str], None]
+CODE = ("codeact.sample", "codeact.train", "codeact.evaluate", "codeact.experiment")
+HELD_OUT = "held-out loss"
+
+
+def compare(
+    comparison: Comparison, *, minutes: float | None = None, say: Say | None = None, quiet: bool = True
+) -> dict[str, Any]:
+    """Run the cells that are not done, then write and return `compare.json`.
+
+    A cell ends with `result.json` in its run directory; the trained model is removed then. Stages before training are shared
+    among the cells wherever their fingerprints agree. Killed, the same call goes on inside the cell it was in.
+
+    Args:
+        comparison: see `grid.Comparison`.
+        minutes: begin no further cell after this time (a slice of a longer job); None: no limit.
+        say: receives one line per stage and cell.
+        quiet: no progress bars.
+
+    Raises:
+        InputError: bad data or configuration.
+        CodeactError: a stage failed; finished cells are kept.
+    """
+    tell = say or (lambda line: None)
+    started = time.monotonic()
+    root = storage.make_folder(Path(comparison.run_dir))
+    held_out = _divide(comparison, root, tell)
+    planned = cells(comparison)
+    shared = base_recipe(comparison)
+    facts = _facts(root)
+
+    def out_of_time() -> bool:
+        return minutes is not None and time.monotonic() - started > 60 * minutes
+
+    left = [cell for cell in planned if _result(cell, facts) is None]
+    if left or not (root / "base" / "result.json").exists():
+        pipeline.run(shared, ("cluster", "score"), say=say, quiet=quiet)
+        _base(root, shared, held_out, facts, tell, quiet)
+    for number, cell in enumerate(left, 1):
+        if out_of_time():
+            tell(f"{len(left) - number + 1} cells left; run the same command again to go on")
+            break
+        tell(f"cell {len(planned) - len(left) + number} of {len(planned)}: {cell.name}")
+        _run_cell(root, cell, held_out, facts, say, quiet)
+    done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
+    summary = summarise(comparison, done, len(planned), storage.read_json(root / "base" / "result.json"))
+    storage.write_json(root / "compare.json", summary)
+    return summary
+
+
+def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe, quiet: bool = True) -> dict[str, float]:
+    """Record id -> mean negative log-likelihood of its response given its instruction, in nats per token.
+
+    The conditional pass of `codeact.score` alone; responses are cut at `model.max_length`. Records without a scorable token
+    are left out.
+    """
+    from codeact import models, prompts
+    from codeact.score.passes import check_model, choose_batch_tokens, stream_losses
+    from codeact.score.sequences import build_sequences
+
+    tokenizer = models.load_tokenizer(model)
+    network = models.load_model(model, dtype=recipe.model.dtype, device=recipe.model.device)
+    template = prompts.load_template(recipe.model.template, tokenizer)
+    check_model(network)
+    ready = [build_sequences(r, template, tokenizer, "default", recipe.model.max_length) for r in records]
+    ready = [item for item in ready if item.conditional]
+    streams = [item.conditional[0] for item in ready]
+    with track("held-out loss", len(streams), "records", quiet=quiet) as progress:
+        losses = stream_losses(
+            network, streams, choose_batch_tokens(network), lambda rows, _: progress.advance(len(rows))
+        )
+    return {item.id: float(np.mean(values)) for item, values in zip(ready, losses, strict=True)}
+
+
+def _divide(comparison: Comparison, root: Path, tell: Say) -> list[Record]:
+    """Write pool.jsonl and held_out.jsonl once; no instruction is in both. Returns the held-out records."""
+    recipe = source_recipe(comparison)
+    inputs = Inputs(recipe)
+    wanted = {"data": inputs.identity(), "map": recipe.data.map, "held_out": comparison.held_out, "seed": recipe.seed}
+    marker = root / "split.json"
+    if marker.exists() and storage.read_json(marker) == json.loads(json.dumps(wanted, default=str)):
+        return _read_records(root / "held_out.jsonl", recipe) if comparison.held_out else []
+    source = inputs.source
+    records, rejected = to_records(source.rows, recipe.data.map, source.name)
+    texts = {r.id: " ".join(r.instruction.lower().split()) for r in records}
+    if comparison.held_out >= len(set(texts.values())):
+        raise InputError(
+            f"held_out = {comparison.held_out}, but {source.name} has {len(set(texts.values()))} distinct instructions; lower it"
+        )
+    chosen = tables.seeded_subset(sorted(set(texts.values())), comparison.held_out, recipe.seed)
+    first = {texts[r.id]: r for r in reversed(records)}
+    kept_out = [int(first[text].meta["row"]) for text in chosen]
+    outside = {int(r.meta["row"]) for r in records if texts[r.id] in chosen}
+    pool = [row for row in range(len(source.rows)) if row not in outside]
+    plain = storage.Source(source.name, source.rows)
+    storage.write_rows(plain, pool, root / "pool.jsonl")
+    storage.write_rows(plain, kept_out, root / "held_out.jsonl")
+    storage.write_json(marker, json.loads(json.dumps(wanted, default=str)))
+    tell(f"pool: {len(pool)} rows ({len(rejected)} unusable), held out: {len(kept_out)}")
+    return _read_records(root / "held_out.jsonl", recipe) if comparison.held_out else []
+
+
+def _read_records(path: Path, recipe: Recipe) -> list[Record]:
+    records, _ = to_records(storage.read_rows(path).rows, recipe.data.map, str(path))
+    return records
+
+
+def _facts(root: Path) -> dict[str, Any]:
+    """What every cell's result depends on beside its recipe."""
+    held_out = root / "held_out.jsonl"
+    return {
+        "pool": file_digest(root / "pool.jsonl"),
+        "held_out": file_digest(held_out) if held_out.exists() else None,
+    }
+
+
+def _key(recipe: Recipe, facts: Mapping[str, Any]) -> str:
+    """Hash of a cell's settings and data; where it lies does not matter."""
+    tree = recipe.model_dump(mode="json", exclude={"run_dir": True, "data": {"source"}, "workers": True})
+    return digest([tree, facts])
+
+
+def _result(cell: Cell, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    path = Path(cell.recipe.run_dir) / "result.json"
+    if not path.exists():
+        return None
+    found: dict[str, Any] = storage.read_json(path)
+    return found if found["key"] == _key(cell.recipe, facts) else None
+
+
+def _base(
+    root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping[str, Any], tell: Say, quiet: bool
+) -> None:
+    """The model before any training, measured as the cells are."""
+    own = recipe.model_copy(update={"run_dir": str(root / "base")})
+    path, key = root / "base" / "result.json", _key(own, facts)
+    if path.exists() and storage.read_json(path)["key"] == key:
+        return
+    tell("base: the model before training")
+    store = pipeline.run(own, ("evaluate_base",), quiet=quiet, lenders=_lenders(root))
+    values = _task_values(store.path("evaluate/base"))
+    if held_out:
+        values[HELD_OUT] = held_out_losses(own.model.name, held_out, own, quiet)
+    storage.write_json(path, {"key": key, "values": values})
+
+
+def _run_cell(
+    root: Path, cell: Cell, held_out: Sequence[Record], facts: Mapping[str, Any], say: Say | None, quiet: bool
+) -> None:
+    started = time.monotonic()
+    store = pipeline.run(cell.recipe, ("evaluate_tuned",), say=say, quiet=quiet, lenders=_lenders(root))
+    values = _task_values(store.path("evaluate/tuned"))
+    if held_out:
+        values[HELD_OUT] = held_out_losses(str(store.path("train/model")), held_out, cell.recipe, quiet)
+    trained = storage.read_json(store.path("train/summary.json"))
+    sampled = store.table("sample")
+    chosen = sampled.filter(sampled["selected"])["id"].to_pylist()
+    lengths = tables.by_id(Store(root / "shared").table("score"), ["response_tokens"])
+    result = {
+        "key": _key(cell.recipe, facts),
+        "cell": {"entrant": cell.entrant, "strategy": cell.recipe.sample.strategy, "rate": cell.rate,
+                 "budget": cell.budget, "seed": cell.seed},
+        "code": code_digest(CODE),
+        "records": len(chosen),
+        "pool": sampled.num_rows,
+        "response_tokens": sum(lengths[i]["response_tokens"] for i in chosen if i in lengths),
+        "training": {k: trained[k] for k in ("steps", "seconds", "tokens", "first_loss", "final_loss")},
+        "seconds": round(time.monotonic() - started, 1),
+        "values": values,
+    }  # fmt: skip
+    storage.write_json(store.path("result.json"), result)
+    for name in ("train/model", "train/adapter"):
+        shutil.rmtree(store.path(name), ignore_errors=True)
+
+
+def _task_values(folder: Path) -> dict[str, dict[str, float]]:
+    """Metric -> task id -> value, for every task set and metric that was measured."""
+    results = storage.read_json(folder / "results.json")
+    found = {}
+    for name, value in results.items():
+        if isinstance(value, dict) and "version" in value:
+            for metric in ("bits_per_byte", "pass@1"):
+                if value.get(metric) is not None and not (metric == "bits_per_byte" and name.endswith("+")):
+                    found[f"{name} {metric}"] = per_task(folder, name, metric)
+    return found
+
+
+def _lenders(root: Path) -> pipeline.Lenders:
+    """Run directories of this comparison whose finished stages may be shared."""
+    folders = [root / "shared", root / "base", *sorted((root / "cells").glob("*"))]
+    return pipeline.Lenders(tuple(Store(folder) for folder in folders), SHARED)

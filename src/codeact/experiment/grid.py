@@ -1,0 +1,177 @@
+"""What a comparison is: strategies x rates x budgets x seeds, as one recipe per cell."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from codeact import config
+from codeact.config import Budget, Recipe
+from codeact.errors import InputError
+
+WHOLE = "full"
+
+
+class Entrant(BaseModel):
+    """A strategy under a name, with further recipe keys: `{name: verified-cdas, strategy: cdas, set: {curate.verify: true}}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    strategy: config.Strategy
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class Comparison(BaseModel):
+    """The file that `codeact compare` reads.
+
+    Attributes:
+        run_dir: where everything goes; each cell has a run directory of its own in it.
+        recipe: what all cells share, as in the recipe of a run.
+        strategies: names of strategies, or entrants.
+        rates: shares of the pool; `full` is trained once per seed whatever they are.
+        budgets: what a rate is a share of; "tokens" gives every strategy the same number of response tokens.
+        seeds: of the selection, the clusters, LoRA's first weights and the order of training.
+        held_out: records kept out of every pool, for the held-out loss.
+        against: the entrant that the others are compared with.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_dir: str = "runs/compare"
+    recipe: dict[str, Any]
+    strategies: tuple[Entrant, ...] = Field(min_length=1)
+    rates: tuple[float, ...] = (0.4,)
+    budgets: tuple[Budget, ...] = ("records", "tokens")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    held_out: int = Field(200, ge=0)
+    against: str = "random"
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [{"name": v, "strategy": v} if isinstance(v, str) else v for v in value]
+        return value
+
+    @field_validator("rates")
+    @classmethod
+    def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or not all(0 < rate <= 1 for rate in value):
+            raise ValueError("rates are shares above 0 and at most 1")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training: its entrant, its rate and budget, and its seed."""
+
+    entrant: str
+    rate: float
+    budget: str
+    seed: int
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """Also its folder."""
+        return f"{self.group}-seed{self.seed}"
+
+    @property
+    def group(self) -> str:
+        """The cells that differ in their seed alone."""
+        return f"{self.entrant}-{self.rate:g}-{self.budget}"
+
+
+def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
+    """Read a comparison from YAML; `key=value` overrides apply to its own keys, `recipe.train.epochs=1` to the recipe's.
+
+    Raises:
+        InputError: no such file, broken YAML, an unknown key, a value out of range, or two entrants of one name.
+    """
+    tree = config.read_yaml(path)
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign or not key:
+            raise InputError(f"override {override!r} is not of the form key=value, for example rates=[0.4]")
+        config.set_key(tree, key, yaml.safe_load(text))
+    try:
+        found = Comparison.model_validate(tree)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise InputError(f"{path}: {where}: {problem['msg'][0].lower()}{problem['msg'][1:]}") from error
+    names = [entrant.name for entrant in found.strategies]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: strategies: the name {twice!r} occurs twice")
+    if found.against not in names:
+        raise InputError(f"{path}: against = {found.against!r} is none of the strategies {', '.join(names)}")
+    cells(found)
+    return found
+
+
+def cells(comparison: Comparison) -> list[Cell]:
+    """Every training, seed by seed, so that an interrupted grid has whole comparisons of its first seeds.
+
+    Raises:
+        InputError: a recipe key is unknown or out of range.
+    """
+    found = []
+    for seed in comparison.seeds:
+        for budget in comparison.budgets:
+            for rate in comparison.rates:
+                for entrant in comparison.strategies:
+                    whole = entrant.strategy == WHOLE
+                    if whole and (budget, rate) != (comparison.budgets[0], comparison.rates[0]):
+                        continue
+                    if entrant.strategy == "cdas-paper" and budget == "tokens":
+                        continue  # counts records, as its authors do
+                    at: tuple[float, Budget] = (1.0, "records") if whole else (rate, budget)
+                    found.append(_cell(comparison, entrant, at[0], at[1], seed))
+    return found
+
+
+def base_recipe(comparison: Comparison, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe that the cells share, with these dotted keys changed.
+
+    Raises:
+        InputError: a key is unknown or a value out of range.
+    """
+    tree = copy.deepcopy(comparison.recipe)
+    root = Path(comparison.run_dir)
+    fixed = {"run_dir": str(root / "shared"), "data.source": str(root / "pool.jsonl")}
+    for key, value in {**fixed, **(changes or {})}.items():
+        config.set_key(tree, key, value)
+    return config.validate(tree, "the comparison's recipe")
+
+
+def source_recipe(comparison: Comparison) -> Recipe:
+    """The recipe as it was given, with the data that are going to be divided."""
+    return config.validate(comparison.recipe, "the comparison's recipe")
+
+
+def _cell(comparison: Comparison, entrant: Entrant, rate: float, budget: Budget, seed: int) -> Cell:
+    bare = Cell(entrant.name, rate, budget, seed, Recipe())
+    folder = re.sub(r"[^\w.+-]", "_", bare.name)
+    changes = {
+        "run_dir": str(Path(comparison.run_dir) / "cells" / folder), "evaluate.enabled": True,
+        "sample.strategy": entrant.strategy, "sample.ratio": rate, "sample.budget": budget, "sample.seed": seed,
+        "cluster.seed": seed, "train.seed": seed, **entrant.set,
+    }  # fmt: skip
+    return Cell(entrant.name, rate, budget, seed, base_recipe(comparison, changes))
+
+
+def groups(all_cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Cells by everything but their seed, in their order."""
+    found: dict[str, list[Cell]] = {}
+    for cell in all_cells:
+        found.setdefault(cell.group, []).append(cell)
+    return found

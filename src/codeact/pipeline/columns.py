@@ -1,0 +1,88 @@
+"""The columns that strategies rank by, read from the stages' tables in the order of the pool's ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.pipeline import tables
+from codeact.pipeline.store import Store
+from codeact.sample.rules import IFD_LIMIT, RANKED_STATUSES
+from codeact.score import stats
+
+Floats = NDArray[np.float64]
+
+
+def read_columns(store: Store, stages: Sequence[str], ids: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
+    """The columns that the tables of `stages` hold, and those of `wanted` that are made of them, in the order of `ids`."""
+    found: dict[str, Any] = {}
+    if "cluster" in stages:
+        found["cluster"] = _column(store, "cluster", "cluster", ids)
+    if "embed" in stages:
+        table = store.table("embed")
+        place = {identity: row for row, identity in enumerate(table["id"].to_pylist())}
+        found["embedding"] = vectors(table)[[place[i] for i in ids]]
+    if "proxy" in stages:
+        ok = np.isin(_column(store, "proxy", "status", ids), RANKED_STATUSES)
+        found["proxy_ifd"] = np.where(ok, _floats(store, "proxy", "ifd", ids), np.nan)
+    if "judge" in stages:
+        names = set(store.table("judge").column_names) & {"rating", "complexity", "quality"}
+        found |= {name: _floats(store, "judge", name, ids) for name in sorted(names)}
+    if "tags" in stages:
+        found["tags"] = _column(store, "tags", "tags", ids)
+    if "score" in stages:
+        found |= _score_columns(store, ids, wanted)
+    return found
+
+
+def vectors(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The embeddings of a table as float32 [N, D]."""
+    column = table["embedding"].combine_chunks()
+    return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
+
+
+def _score_columns(store: Store, ids: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
+    """The score table's own columns, and those made of them. Ranks are computed in the order of the ids, over the records
+    that may be chosen, so that neither the file's order nor a record with IFD >= 1 moves them."""
+    names = ("ifd", "nll_cond", "nll_uncond", "response_tokens", "status", "prefix_log_ifd")
+    table = store.table("score")
+    adaptive = "ifd_estimate" in table.column_names
+    rows = tables.by_id(table, (*names, "ifd_estimate") if adaptive else names)
+    if adaptive:
+        for row in rows.values():
+            row["ifd"] = row["ifd_estimate"] if row["status"] == "estimated" else row["ifd"]
+    ifd, cond, uncond = (np.array([rows[i][n] for i in ids], np.float64) for n in names[:3])
+    tokens = np.array([rows[i]["response_tokens"] for i in ids], np.int64)
+    status = [rows[i]["status"] for i in ids]
+    usable = np.isin(status, RANKED_STATUSES) & (ifd < IFD_LIMIT)
+    back = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+
+    def placed(values: Floats) -> Floats:
+        result = np.empty(len(ids))
+        result[back] = values
+        return result
+
+    known = np.where(usable, ifd, np.nan)[back]
+    found: dict[str, Any] = {"ifd": ifd, "status": status, "response_tokens": tokens, "nll_cond": cond}
+    if "loss_ratio" in wanted:
+        found["loss_ratio"] = np.divide(cond, uncond, out=np.full(len(ids), np.nan), where=uncond > 0)
+    if "length_residual" in wanted:
+        found["length_residual"] = placed(stats.length_residual(known, tokens[back]))
+    if "length_band" in wanted:
+        found["length_band"] = placed(stats.length_band_rank(known, tokens[back]))
+    if "position_matched" in wanted:
+        prefixes = [rows[ids[n]]["prefix_log_ifd"] if usable[n] else None for n in back]
+        found["position_matched"] = placed(stats.position_matched_rank(prefixes))
+    return found
+
+
+def _column(store: Store, stage: str, name: str, ids: Sequence[str]) -> list[Any]:
+    rows = tables.by_id(store.table(stage), [name])
+    return [rows[i][name] for i in ids]
+
+
+def _floats(store: Store, stage: str, name: str, ids: Sequence[str]) -> Floats:
+    return np.array(_column(store, stage, name, ids), np.float64)

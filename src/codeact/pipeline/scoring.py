@@ -1,0 +1,170 @@
+"""The score stage: IFD of the pool's records, from the score cache, in full, or as far as the selection needs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from codeact.backends.local import Worker
+from codeact.config import ModelConfig, Recipe, ScoreConfig
+from codeact.errors import InputError
+from codeact.pipeline import tables
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.score_cache import KEY, ScoreCache, open_cache, record_key, run_cached, shared_folder
+from codeact.pipeline.selection import pool
+from codeact.pipeline.shards import choose_backend
+from codeact.pipeline.store import Store, code_digest
+from codeact.progress import Progress, track
+from codeact.ranks import spearman
+from codeact.sample import IFD_LIMIT, RANKED_STATUSES, cdas, id_ranks
+
+CODE = ("codeact.score", "codeact.models", "codeact.prompts", "codeact.packing")
+ADAPTIVE_STRATEGIES = ("cdas", "complexity")
+
+
+def needs(recipe: Recipe) -> tuple[str, ...]:
+    """What scoring reads beside the pool: the clusters, where it looks for their cuts."""
+    return ("cluster",) if recipe.score.adaptive and recipe.sample.strategy == "cdas" else ()
+
+
+def settings(recipe: Recipe) -> Mapping[str, Any]:
+    """What decides the scores, beside the model."""
+    plain = recipe.score.model_dump(include={"variant", "shard_size"})
+    if not recipe.score.adaptive:
+        return plain
+    chosen = {"strategy": recipe.sample.strategy, "ratio": recipe.sample.ratio, "seed": recipe.seed}
+    return {**plain, "adaptive": recipe.score.agreement, **chosen}
+
+
+def with_proxy(recipe: Recipe) -> Recipe:
+    """The recipe with the proxy model in place of the model: what scores for Superfiltering (arXiv 2402.00530)."""
+    proxy = recipe.model.model_copy(update={"name": recipe.score.proxy, "revision": None})
+    full = recipe.score.model_copy(update={"adaptive": False})
+    return recipe.model_copy(update={"model": proxy, "score": full})
+
+
+def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") -> Mapping[str, Any]:
+    """IFD of every record of the pool, by the model that is going to be trained; what the score cache holds is not computed.
+
+    Raises:
+        InputError: adaptive scoring with a strategy, a variant or a backend that it does not serve.
+    """
+    model = inputs.proxy() if stage == "proxy" else inputs.model()
+    cache = _cache(store, recipe, model)
+    if recipe.score.adaptive:
+        table, extra = _adaptive(store, recipe, cache, inputs.quiet)
+    else:
+        table, cached = run_cached(
+            cache, pool(store), partial(_worker, recipe.model.model_dump(), recipe.score.model_dump()),
+            backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage, quiet=inputs.quiet,
+        )  # fmt: skip
+        extra = {"cached": cached}
+    store.write_table(stage, table)
+    counts = table["response_tokens"].to_numpy()
+    return {
+        "status": dict(Counter(table["status"].to_pylist())),
+        "tokens": int(np.sum(counts)),
+        "ifd_length_spearman": spearman(table["ifd"].to_numpy(zero_copy_only=False), counts),
+        **extra,
+    }
+
+
+def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any]) -> ScoreCache:
+    """The scores of this model and these settings: the user's, or with `score.cache` off some that end with the stage."""
+    context = {
+        **{key: value for key, value in model.items() if key != "device"},
+        "variant": recipe.score.variant,
+        "code": code_digest(CODE),
+    }
+    return open_cache(shared_folder() if recipe.score.cache else store.path("shards/score"), context)
+
+
+def _worker(model: dict[str, Any], score_config: dict[str, Any]) -> Worker:
+    from codeact.score import to_table
+
+    scorer = _scorer(ModelConfig(**model), ScoreConfig(**score_config))
+
+    def work(shard: Any, progress: Progress) -> Any:
+        return to_table(scorer.score(tables.records_from(shard), progress))
+
+    return work
+
+
+def _scorer(m: ModelConfig, s: ScoreConfig) -> Any:
+    from codeact import models, prompts
+    from codeact.score import Scorer
+
+    tokenizer = models.load_tokenizer(m.name, m.revision)
+    lm = models.load_model(m.name, revision=m.revision, dtype=m.dtype, device=m.device)
+    template = prompts.load_template(m.template, tokenizer)
+    return Scorer(
+        lm, tokenizer, template=template, variant=s.variant, max_length=m.max_length, batch_tokens=s.batch_tokens
+    )
+
+
+def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> tuple[Any, dict[str, Any]]:
+    """The score table with two more columns: `ifd_estimate` (also of records that were not scored in full) and `doubt`."""
+    import pyarrow as pa
+
+    from codeact.score import to_table
+    from codeact.score.adaptive_scores import score_adaptive
+
+    _check_adaptive(recipe)
+    table = pool(store)
+    ids, records = table["id"].to_pylist(), tables.records_from(table)
+    group = np.zeros(len(ids), np.int64)
+    if recipe.sample.strategy == "cdas":
+        labels = tables.by_id(store.table("cluster"), ["cluster"])
+        group = np.unique([labels[i]["cluster"] for i in ids], return_inverse=True)[1].astype(np.int64)
+    tie = id_ranks(ids)
+
+    def selected(log_ifd: Any) -> Any:
+        ifd = np.exp(log_ifd)
+        return cdas(ifd, np.isfinite(ifd) & (ifd < IFD_LIMIT), group, tie, recipe.sample.ratio)
+
+    keys = [record_key(record) for record in records]
+    known = cache.find(keys)
+    rows = {row[KEY]: row for row in known.to_pylist()} if known is not None else {}
+    ranked = {key: row["ifd"] for key, row in rows.items() if row["status"] in RANKED_STATUSES and row["ifd"]}
+    given = np.log(np.array([ranked.get(key, np.nan) for key in keys], np.float64))
+    with track("score", len(ids), "records", quiet=quiet) as progress:
+        found = score_adaptive(
+            records, _scorer(recipe.model, recipe.score), selected, group,
+            agreement=recipe.score.agreement, seed=recipe.seed, given=given, journal=store.path("shards/score/journal"),
+            progress=progress,
+        )  # fmt: skip
+    fresh = [n for n, item in enumerate(found.scores) if item.status != "estimated" and keys[n] not in ranked]
+    if fresh:
+        cache.add([keys[n] for n in fresh], to_table([found.scores[n] for n in fresh]))
+    scores = to_table(found.scores).to_pylist()
+    scores = [{**rows[key], "id": row["id"]} if key in ranked else row for key, row in zip(keys, scores, strict=True)]
+    schema = to_table([]).schema
+    result = pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in scores], schema=schema)
+    estimate = np.exp(found.log_ifd)
+    result = result.append_column("ifd_estimate", pa.array(estimate, pa.float64(), mask=np.isnan(estimate)))
+    result = result.append_column("doubt", pa.array(found.doubt, pa.float64()))
+    return result, {
+        "cached": len(ranked),
+        "model_tokens": found.tokens,
+        "share_of_full_scoring": found.tokens / found.tokens_in_full if found.tokens_in_full else 0.0,
+        "expected_agreement": found.expected_agreement,
+    }
+
+
+def _check_adaptive(recipe: Recipe) -> None:
+    strategy = recipe.sample.strategy
+    if strategy not in ADAPTIVE_STRATEGIES or recipe.sample.budget != "records":
+        raise InputError(
+            f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} with a budget of records;"
+            f" strategy {strategy!r} with a budget of {recipe.sample.budget} needs every score: leave score.adaptive off"
+        )
+    if recipe.score.variant != "default":
+        raise InputError(
+            "adaptive scoring needs score.variant=default: the paper's two passes do not score the same tokens"
+        )
+    if recipe.backend != "local":
+        raise InputError("adaptive scoring decides from what it has just measured, in one process: use backend=local")

@@ -1,0 +1,331 @@
+"""Which records to train on: pure functions of scores, clusters and a seed.
+
+Every strategy is deterministic and does not depend on the order of the input: ties go to the smaller id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.config import Budget, Strategy, nearest
+from codeact.errors import InputError
+from codeact.sample import orders
+from codeact.sample.columns import Column, id_ranks, integers, numbers, seeded_hash, values
+from codeact.sample.rules import IFD_LIMIT, NEEDS, NOT_TAKEN, RANKED_STATUSES, RANKINGS, Ranking
+
+__all__ = [
+    "NEEDS",
+    "RANKINGS",
+    "Selection",
+    "allot",
+    "budget",
+    "cdas",
+    "cdas_paper",
+    "id_ranks",
+    "seeded_hash",
+    "select",
+]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One row per record of the pool, in the order of the input.
+
+    Attributes:
+        ids: N ids.
+        cluster: int32 [N]; -1 where no clusters were given.
+        rank: int32 [N], 1 = the first of the eligible records of the cluster (of the pool, for a strategy without clusters) by
+            what the strategy ranks, else by IFD; 0 = not eligible or no score.
+        ifd: float64 [N]; NaN where there is none.
+        cutoff: float64 [N], lowest selected IFD in the record's cluster (of the whole pool for `complexity`); NaN where
+            nothing was selected or the strategy does not look at IFD.
+        selected: bool [N].
+        reason: N strings: empty if selected, else why not.
+        score: float64 [N], what the strategy ranks by; NaN where there is none.
+    """
+
+    ids: tuple[str, ...]
+    cluster: NDArray[np.int32]
+    rank: NDArray[np.int32]
+    ifd: Floats
+    cutoff: Floats
+    selected: Bools
+    reason: tuple[str, ...]
+    score: Floats
+
+
+def select(
+    ids: Sequence[str],
+    *,
+    strategy: Strategy = "cdas",
+    ratio: float = 0.4,
+    seed: int = 0,
+    ifd: Column | None = None,
+    status: Column | None = None,
+    cluster: Column | None = None,
+    response_tokens: Column | None = None,
+    columns: Mapping[str, Any] | None = None,
+    unit: Budget = "records",
+) -> Selection:
+    """Choose round-half-up(ratio * N) of the N records given (fewer only where fewer are eligible).
+
+    A strategy that looks at IFD takes only eligible records: status ok or truncated, IFD finite and below 1.
+    `cdas-paper` has its own budget, see `cdas_paper`; `full` takes every record whatever the ratio.
+
+    Args:
+        ids: N unique ids: the whole curated pool, records without a score too.
+        strategy: see docs/strategies.md.
+        ratio: share of the pool, above 0 and at most 1.
+        seed: of `random` and `diversity`, and of the first record of `k-centre`.
+        ifd: N values in the order of `ids`, or a mapping by id; None and NaN mean no score.
+        status: score status of each record; left out, each record with a finite value counts as ok.
+        cluster: cluster number of each record.
+        response_tokens: length of each response in tokens.
+        columns: the other columns of `NEEDS` by name, in the same two forms: nll_cond, loss_ratio, proxy_ifd, rating,
+            complexity, quality, length_residual, length_band, position_matched (numbers), tags (lists of strings), embedding
+            (float [N, D] in the order of `ids`).
+        unit: "records": the budget is a share of the records; "tokens": the same share of all response tokens, met as nearly
+            as whole records allow (the last one is taken if that comes nearer).
+
+    Raises:
+        InputError: no records, duplicate ids, lengths that differ, ratio outside (0, 1], an unknown strategy, or no
+            column that the strategy needs.
+    """
+    given = {**(columns or {}), "ifd": ifd, "status": status, "cluster": cluster, "response_tokens": response_tokens}
+    _check(strategy, ratio, unit, given)
+    tie = id_ranks(ids)
+    count = len(ids)
+    scores = np.full(count, np.nan) if ifd is None else numbers("ifd", ifd, ids)
+    states = None if status is None else [str(value) for value in values("status", status, ids)]
+    scored = np.ones(count, np.bool_)
+    if states is not None:
+        scored = np.fromiter((value in RANKED_STATUSES for value in states), np.bool_, count)
+    labels = None if cluster is None else integers("cluster", cluster, ids)
+    group = np.zeros(count, np.int64) if labels is None else np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    whole = np.zeros(count, np.int64)
+    cost = np.ones(count, np.int64) if unit == "records" else integers("response_tokens", given["response_tokens"], ids)
+    wanted = budget(ratio, int(cost.sum()))
+
+    ranking = RANKINGS.get(strategy, RANKINGS["complexity"])
+    value = scores
+    if strategy in RANKINGS and ranking.column != "ifd":
+        value = numbers(ranking.column, given[ranking.column], ids)
+    with np.errstate(invalid="ignore"):
+        eligible = np.isfinite(value) & (value < ranking.below) & (value >= ranking.at_least)
+        eligible &= scored | (not ranking.scored)
+        eligible &= (scores < IFD_LIMIT) | (not ranking.ifd_below)
+    key = value if ranking.lowest else -value
+    inside = group if ranking.clustered or strategy not in RANKINGS else whole
+    shuffled = seeded_hash(ids, seed)
+    place = _place(inside, ~eligible, key, *((shuffled,) if ranking.drawn else ()), tie)
+    reason: tuple[str, ...] | None = None
+
+    if strategy == "cdas-paper":
+        selected = cdas_paper(scores, eligible, group, tie, ratio)
+    elif ranking.clustered and unit == "records" and strategy in RANKINGS:
+        selected = cdas(value, eligible, group, tie, ratio)
+    elif ranking.clustered and strategy in RANKINGS:
+        selected = _mark(orders.take(orders.fair_order(group, place, cost, eligible), cost, wanted), count)
+    elif strategy in RANKINGS:
+        selected = _mark(orders.take(np.argsort(place)[: int(eligible.sum())], cost, wanted), count)
+    elif strategy == "diversity" and unit == "records":
+        sizes = np.bincount(group)
+        selected = _place(group, shuffled, tie) < allot(wanted, sizes, sizes)[group]
+    elif strategy == "diversity":
+        merged = orders.fair_order(group, _place(group, shuffled, tie), cost, np.ones(count, np.bool_))
+        selected = _mark(orders.take(merged, cost, wanted), count)
+    elif strategy == "random":
+        selected = _mark(orders.take(np.argsort(_place(whole, shuffled, tie)), cost, wanted), count)
+    elif strategy == "full":
+        selected = np.ones(count, np.bool_)
+    else:
+        value, selected, reason = _greedy(strategy, given, ids, tie, shuffled, cost, wanted)
+        if strategy in ("instag", "deita"):
+            place, eligible = _place(whole, ~np.isfinite(value), -value, tie), np.isfinite(value)
+
+    rank = np.where(eligible, place + 1, 0)
+    cutoff = np.full(count, np.nan)
+    if reason is None and strategy in NOT_TAKEN:
+        reason = tuple("" if taken else NOT_TAKEN[strategy] for taken in selected.tolist())
+    elif reason is None:
+        reason = _reasons(selected, value, scores, ranking, states)
+    if "ifd" in NEEDS[strategy] and value is scores:
+        cutoff = _cutoffs(scores, selected, group if "cluster" in NEEDS[strategy] else whole)
+    return Selection(
+        ids=tuple(ids),
+        cluster=np.full(count, -1, np.int32) if labels is None else labels.astype(np.int32),
+        rank=rank.astype(np.int32),
+        ifd=scores,
+        cutoff=cutoff,
+        selected=selected,
+        reason=reason,
+        score=value if strategy in (*RANKINGS, "cdas-paper", "instag", "deita") else np.full(count, np.nan),
+    )
+
+
+def _greedy(
+    strategy: str,
+    given: Mapping[str, Any],
+    ids: Sequence[str],
+    tie: Ints,
+    shuffled: NDArray[np.uint64],
+    cost: Ints,
+    wanted: int,
+) -> tuple[Floats, Bools, tuple[str, ...]]:
+    """The strategies of `orders`, on records sorted by id: what was ranked, what is selected, and why the rest is not."""
+    count = len(ids)
+    back = np.argsort(tie)
+    value = np.full(count, np.nan)
+    order: Any
+    points = None
+    if "embedding" in NEEDS[strategy]:
+        points = orders.check_vectors(given["embedding"], count)[back]
+    if strategy == "instag":
+        tags = [frozenset(found or ()) for found in values("tags", given["tags"], ids)]
+        value = np.array([len(found) or np.nan for found in tags], np.float64)
+        order = orders.tag_coverage([tags[n] for n in back])
+        missing = np.where(np.isnan(value), "no tags", "no new tag")
+    elif strategy == "deita":
+        assert points is not None
+        value = numbers("complexity", given["complexity"], ids) * numbers("quality", given["quality"], ids)
+        ranked = np.lexsort((np.arange(count), -value[back]))[: int(np.isfinite(value).sum())]
+        order = orders.unlike(ranked, points)
+        missing = np.where(np.isnan(value), "no rating", "below cut")
+    else:
+        assert points is not None
+        first = int(np.lexsort((np.arange(count), shuffled[back]))[0])
+        order = orders.k_centre(points, first) if strategy == "k-centre" else orders.facility_location(points)
+        missing = np.full(count, NOT_TAKEN[strategy])
+    selected = _mark(back[orders.take(order, cost[back], wanted)], count)
+    if strategy == "deita" and selected.any():
+        missing = np.where(value > value[selected].min(), "too similar", missing)
+    reason = np.where(selected, "", missing)
+    return value, selected, tuple(str(text) for text in reason.tolist())
+
+
+def _mark(places: Ints, count: int) -> Bools:
+    chosen = np.zeros(count, np.bool_)
+    chosen[places] = True
+    return chosen
+
+
+def cdas(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: float) -> Bools:
+    """Complexity and Diversity Aware Sampling (CodeACT, arXiv 2408.02193) with an exact budget: bool [N].
+
+    The budget is round-half-up(ratio * N) of the whole pool, at most the number of eligible records. Clusters share it
+    in proportion to their size in the pool (`allot`); each gives its eligible records of highest IFD.
+
+    Args:
+        ifd: float64 [N].
+        eligible: bool [N].
+        cluster: int64 [N], numbered from 0 without gaps.
+        tie: int64 [N], decides between equal IFD: the smaller goes first.
+        ratio: share of the pool, above 0 and at most 1.
+    """
+    sizes = np.bincount(cluster)
+    caps = np.bincount(cluster[eligible], minlength=len(sizes))
+    quotas = allot(min(budget(ratio, len(ifd)), int(caps.sum())), sizes, caps)
+    return eligible & (_place(cluster, ~eligible, -ifd, tie) < quotas[cluster])
+
+
+def cdas_paper(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: float) -> Bools:
+    """CDAS as the authors' script does it: of each cluster the first int(eligible * ratio) by IFD: bool [N].
+
+    That is fewer than ratio * N. Source: https://github.com/Kyle-Lyu/CodeACT, CDAS/select_data.py. Arguments as `cdas`.
+    The product is in floating point, as there: int(100 * 0.29) is 28. A failed score takes no part here; the script
+    counts it as IFD 0.
+    """
+    caps = np.bincount(cluster[eligible], minlength=int(cluster.max(initial=-1)) + 1)
+    quotas = (caps * ratio).astype(np.int64)
+    return eligible & (_place(cluster, ~eligible, -ifd, tie) < quotas[cluster])
+
+
+def budget(ratio: float, count: int) -> int:
+    """round-half-up(ratio * count), exact in the decimal that was typed: 0.29 of 50 is 14.5, hence 15 (not 14.499...).
+
+    Raises:
+        InputError: ratio is not above 0 and at most 1.
+    """
+    if not 0 < ratio <= 1:
+        raise InputError(f"sample.ratio = {ratio}: must be above 0 and at most 1 (the share of the pool to keep)")
+    return int((Decimal(repr(float(ratio))) * count).to_integral_value(ROUND_HALF_UP))
+
+
+def allot(total: int, sizes: Ints, caps: Ints) -> Ints:
+    """Share `total` among groups in proportion to `sizes`, none above its cap, by largest remainder: int64 [groups].
+
+    What a full group cannot take is shared again, in the same way, among those with room. Equal remainders go to the
+    lower group number. Integer arithmetic throughout. A total above the sum of the caps gives the caps. No cap may
+    exceed its group's size.
+    """
+    quotas = np.zeros(len(sizes), np.int64)
+    left = min(total, int(caps.sum()))
+    while left > 0:
+        weight = np.where(quotas < caps, sizes, 0).astype(np.int64)
+        share, remainder = np.divmod(left * weight, weight.sum())
+        for group in np.lexsort((np.arange(len(sizes)), -remainder))[: left - int(share.sum())]:
+            share[group] += 1
+        given = np.minimum(share, caps - quotas)
+        quotas += given
+        left -= int(given.sum())
+    return quotas
+
+
+def _place(group: Ints, *keys: NDArray[Any]) -> Ints:
+    """0-based place of each row inside its group, sorted by the keys in turn."""
+    order = np.lexsort((*reversed(keys), group))
+    sizes = np.bincount(group)
+    place = np.empty(len(group), np.int64)
+    place[order] = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return place
+
+
+def _cutoffs(ifd: Floats, selected: Bools, group: Ints) -> Floats:
+    lowest = np.full(int(group.max()) + 1, np.inf)
+    np.minimum.at(lowest, group[selected], ifd[selected])
+    return np.where(np.isfinite(lowest), lowest, np.nan)[group]
+
+
+def _reasons(
+    selected: Bools, value: Floats, ifd: Floats, ranking: Ranking, states: list[str] | None
+) -> tuple[str, ...]:
+    reasons = np.where(
+        selected, "", np.where(value < ranking.at_least, f"{ranking.column}<{ranking.at_least:g}", "below cut")
+    )
+    reasons = reasons.astype(object)
+    reasons[~np.isfinite(value)] = ranking.missing
+    reasons[np.isfinite(value) & (value >= ranking.below)] = f"{ranking.column}>=1"
+    if ranking.ifd_below:
+        reasons[np.isfinite(ifd) & (ifd >= IFD_LIMIT)] = "ifd>=1"
+    for index, state in enumerate(states if states is not None and ranking.scored else ()):
+        if state not in RANKED_STATUSES:
+            reasons[index] = f"status:{state}"
+    return tuple(reasons.tolist())
+
+
+def _check(strategy: str, ratio: float, unit: str, given: Mapping[str, Any]) -> None:
+    known = get_args(Strategy)
+    if strategy not in known:
+        near = nearest(strategy, known)
+        hint = f"did you mean {near!r}?" if near else f"the strategies are {', '.join(known)}"
+        raise InputError(f"sample.strategy = {strategy!r}: unknown; {hint}")
+    if unit not in get_args(Budget):
+        raise InputError(f"sample.budget = {unit!r}: use records or tokens")
+    if unit == "tokens" and strategy == "cdas-paper":
+        raise InputError("sample.budget = tokens: 'cdas-paper' counts records as its authors do; use strategy cdas")
+    budget(ratio, 0)
+    for name in (*NEEDS[strategy], *(("response_tokens",) if unit == "tokens" else ())):
+        if given.get(name) is None:
+            raise InputError(
+                f"strategy {strategy!r} needs {name!r} for every record; give it or choose another strategy"
+            )

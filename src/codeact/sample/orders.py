@@ -1,0 +1,197 @@
+"""Greedy orders over a whole pool, each a stream of record numbers: the budget decides where it is cut.
+
+Every function takes its records in the order of their ids, so that the same records give the same order whatever the file's.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.errors import InputError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Vectors = NDArray[np.float32]
+
+MOST_SIMILAR = 0.9
+SIMILARITY_STEPS = 2**20
+KEEP_SIMILARITIES = 12_000
+BLOCK_ROWS = 1024
+STALE_BATCH = 32
+
+
+def take(order: Iterable[int], cost: Ints, budget: int) -> Ints:
+    """The prefix of an order whose cost comes nearest to the budget (of two equally near ones the cheaper): int64 [taken].
+
+    With a cost of 1 per record that is exactly `budget` records, if the order has so many.
+
+    Args:
+        order: record numbers, each once; read only as far as needed.
+        cost: int64 [N], not negative.
+        budget: what the costs may add up to.
+    """
+    taken: list[int] = []
+    total = 0
+    for number in order:
+        if total >= budget:
+            break
+        price = int(cost[number])
+        if total + price - budget < budget - total or total + price <= budget:
+            taken.append(number)
+        total += price
+    return np.asarray(taken, np.int64)
+
+
+def fair_order(group: Ints, place: Ints, cost: Ints, usable: Bools) -> Ints:
+    """Merge the orders of all groups so that every prefix holds about the same share of each group's cost.
+
+    The usable record at place p of its group comes at (cost of those before it + half its own) / cost of the whole group,
+    usable or not; equal shares go to the lower group. Webster's method, with tokens for votes.
+
+    Args:
+        group: int64 [N], numbered from 0 without gaps.
+        place: int64 [N], 0-based place inside the group, the usable ones first.
+        cost: int64 [N], not negative.
+        usable: bool [N]; the others are left out.
+    """
+    order = np.lexsort((place, group))
+    prices = cost[order].astype(np.float64)
+    sizes = np.bincount(group)
+    ends = np.cumsum(sizes)
+    sums = np.concatenate(([0.0], np.cumsum(prices)))
+    before = sums[:-1] - np.repeat(sums[ends - sizes], sizes)
+    whole = np.repeat(sums[ends] - sums[ends - sizes], sizes)
+    share = np.empty(len(group))
+    share[order] = (before + prices / 2) / np.maximum(whole, 1.0)
+    merged = np.lexsort((place, group, share))
+    return np.asarray(merged[usable[merged]], np.int64)
+
+
+def k_centre(vectors: Vectors, start: int) -> Iterator[int]:
+    """Farthest-first traversal: each next record is the one farthest from all before it; of equals the first.
+
+    The greedy 2-approximation of the k-centre problem (Gonzalez 1985), as used for core-sets by Sener and Savarese
+    (arXiv 1708.00489). Distance is Euclidean: on rows of unit length that orders as the cosine does.
+
+    Args:
+        vectors: float32 [N, D].
+        start: number of the first record.
+    """
+    squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    nearest = np.full(len(vectors), np.inf)
+    number = start
+    for _ in range(len(vectors)):
+        yield number
+        far = squares + squares[number] - 2.0 * (vectors @ vectors[number]).astype(np.float64)
+        np.minimum(nearest, np.maximum(far, 0.0), out=nearest)
+        nearest[number] = -np.inf
+        number = int(nearest.argmax())
+
+
+def facility_location(vectors: Vectors) -> Iterator[int]:
+    """Lazy greedy maximisation of sum over all records i of max over chosen j of max(0, cosine(i, j)).
+
+    Greedy is within 1 - 1/e of the best (Nemhauser, Wolsey and Fisher 1978); lazy evaluation (Minoux 1978) gives the same
+    order with fewer evaluations. For data subsets: Wei, Iyer and Bilmes (ICML 2015). Similarities are rounded to 2^-20, so
+    gains are sums of integers: exact ties, decided by the first record, and no drift.
+
+    Args:
+        vectors: float32 [N, D], rows of unit length.
+    """
+    count = len(vectors)
+    known = _similarities(vectors, slice(0, count)) if count <= KEEP_SIMILARITIES else None
+
+    def rows(numbers: Sequence[int]) -> NDArray[np.int32]:
+        return known[numbers] if known is not None else _similarities(vectors, numbers)
+
+    best = np.zeros(count, np.int32)
+    heap: list[tuple[int, int]] = []
+    for begin in range(0, count, BLOCK_ROWS):
+        numbers = list(range(begin, min(begin + BLOCK_ROWS, count)))
+        heap += zip((-rows(numbers).sum(axis=1, dtype=np.int64)).tolist(), numbers, strict=True)
+    heapq.heapify(heap)
+    fresh: set[int] = {number for _, number in heap}
+    while heap:
+        _, number = heapq.heappop(heap)
+        if number in fresh:
+            yield number
+            np.maximum(best, rows([number])[0], out=best)
+            fresh = set()
+            continue
+        stale = [number]
+        while heap and len(stale) < STALE_BATCH and heap[0][1] not in fresh:
+            stale.append(heapq.heappop(heap)[1])
+        gains = np.maximum(rows(stale) - best, 0).sum(axis=1, dtype=np.int64)
+        for again, other in zip((-gains).tolist(), stale, strict=True):
+            heapq.heappush(heap, (again, other))
+        fresh.update(stale)
+
+
+def tag_coverage(tags: Sequence[frozenset[str]]) -> Iterator[int]:
+    """InsTag's complexity-first diverse sampling (arXiv 2308.07074, algorithm 1).
+
+    Records go by their number of tags, most first (of equals the first). A pass takes each record that has a tag which no
+    record of this pass has yet; passes are repeated over what is left, each with an empty set of tags. Records without
+    tags are never taken.
+
+    Args:
+        tags: of each record, normalised.
+    """
+    left = sorted((n for n in range(len(tags)) if tags[n]), key=lambda n: (-len(tags[n]), n))
+    while left:
+        covered: set[str] = set()
+        later: list[int] = []
+        for number in left:
+            if tags[number] <= covered:
+                later.append(number)
+            else:
+                covered |= tags[number]
+                yield number
+        left = later
+
+
+def unlike(order: Iterable[int], vectors: Vectors, limit: float = MOST_SIMILAR) -> Iterator[int]:
+    """DEITA's diversity filter (arXiv 2312.15685): of an order, the records whose cosine to all taken before is <= `limit`.
+
+    Args:
+        order: record numbers, best first.
+        vectors: float32 [N, D], rows of unit length.
+        limit: the paper's 0.9.
+    """
+    kept = np.empty((BLOCK_ROWS, vectors.shape[1]), np.float32)
+    filled = 0
+    for number in order:
+        if filled and float((kept[:filled] @ vectors[number]).max()) > limit:
+            continue
+        yield number
+        if filled == len(kept):
+            kept = np.concatenate([kept, np.empty_like(kept)])
+        kept[filled] = vectors[number]
+        filled += 1
+
+
+def check_vectors(vectors: NDArray[np.floating], count: int) -> Vectors:
+    """float32 [N, D] with rows of unit length.
+
+    Raises:
+        InputError: another shape, or a value that is not finite.
+    """
+    points = np.asarray(vectors, np.float32)
+    if points.ndim != 2 or len(points) != count:
+        raise InputError(f"'embedding' has shape {list(points.shape)} for {count} ids; one row per id is needed")
+    if not np.isfinite(points).all():
+        raise InputError("'embedding' holds a value that is not finite; embed the records again")
+    # Adding 0 turns -0.0 into 0.0: equal points have equal bytes.
+    unit: Vectors = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12) + np.float32(0)
+    return unit
+
+
+def _similarities(vectors: Vectors, rows: slice | Sequence[int]) -> NDArray[np.int32]:
+    cosine = np.maximum(vectors[rows] @ vectors.T, 0.0)
+    found: NDArray[np.int32] = np.rint(cosine * SIMILARITY_STEPS).astype(np.int32)
+    return found

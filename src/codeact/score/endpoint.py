@@ -1,0 +1,314 @@
+"""Many prompts to an OpenAI-compatible endpoint (vLLM, llama.cpp's server, Ollama, OpenAI): concurrent, retried, cached, within a budget."""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import json
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import CodeactError, InputError, require
+from codeact.progress import SILENT, Progress
+from codeact.storage import make_folder
+
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+REFUSED = {401: "the key is refused", 403: "access is refused", 404: "no such path or model", 405: "no such path"}
+LARGEST_ANSWER = 8 * 2**20
+CHARACTERS_PER_TOKEN = 4  # for the estimate alone
+CONNECT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an endpoint is asked.
+
+    Attributes:
+        url: base address, such as http://localhost:8000/v1.
+        model: its name there.
+        key: bearer token; empty: none is sent.
+        concurrency: requests at the same time.
+        timeout: seconds for one whole request, however slowly its answer arrives.
+        attempts: tries for each prompt.
+        backoff: seconds before the second try; doubled for each further one, with jitter.
+        max_wait: longest wait in seconds; a prompt whose server asks for more with Retry-After is given up.
+        max_tokens: of an answer.
+        budget: US dollars at most; None: no limit.
+        price_in, price_out: US dollars for a million tokens.
+        extra: further keys of the request body.
+    """
+
+    url: str
+    model: str
+    key: str = field(default="", repr=False)
+    concurrency: int = 8
+    timeout: float = 60.0
+    attempts: int = 6
+    backoff: float = 1.0
+    max_wait: float = 120.0
+    max_tokens: int = 128
+    budget: float | None = None
+    price_in: float = 0.0
+    price_out: float = 0.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def payload(self, prompt: str) -> dict[str, Any]:
+        """The request body; greedy decoding."""
+        limit = {} if "max_completion_tokens" in self.extra else {"max_tokens": self.max_tokens}
+        messages = [{"role": "user", "content": prompt}]
+        return {"model": self.model, "messages": messages, "temperature": 0, **limit, **self.extra}
+
+    def price(self, prompt_tokens: int, answer_tokens: int) -> float:
+        """US dollars."""
+        return (prompt_tokens * self.price_in + answer_tokens * self.price_out) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one prompt.
+
+    Attributes:
+        text: the answer; None unless the status is ok.
+        status: ok, or the last failure: "timeout", "connection", "malformed", "HTTP 500", "HTTP 400", ...
+        usd: what it cost; 0 from the cache.
+        cached: no request was made.
+    """
+
+    text: str | None
+    status: str
+    usd: float = 0.0
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What prompts will cost: requests that the cache cannot answer, and at most how many tokens and dollars (4 characters a token)."""
+
+    requests: int
+    cached: int
+    prompt_tokens: int
+    answer_tokens: int
+    usd: float
+
+    def line(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.requests:,} requests ({self.cached:,} answers known), about {self.prompt_tokens:,} prompt tokens and at most"
+            f" {self.answer_tokens:,} answer tokens, at most about ${self.usd:.2f}"
+        )
+
+
+class Cache:
+    """Answers on disk, keyed by the hash of address and request body: what was asked once is never paid for again."""
+
+    def __init__(self, path: Path) -> None:
+        make_folder(path.parent)
+        self._lock = threading.Lock()
+        self._data = sqlite3.connect(path, check_same_thread=False, timeout=60.0)
+        with self._lock, self._data:
+            self._data.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, text TEXT NOT NULL)")
+
+    @staticmethod
+    def key(url: str, payload: Mapping[str, Any]) -> str:
+        """SHA-256 over the canonical JSON of address and body; the API key is no part of it."""
+        return hashlib.sha256(json.dumps([url, payload], sort_keys=True).encode()).hexdigest()
+
+    def get(self, key: str) -> str | None:
+        """The answer's text, or None."""
+        with self._lock:
+            row = self._data.execute("SELECT text FROM answers WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def put(self, key: str, text: str) -> None:
+        """Keep an answer; it is on disk when this returns."""
+        with self._lock, self._data:
+            self._data.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, text))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._data.close()
+
+
+def estimate_cost(prompts: Sequence[str], settings: Settings, cache: Cache) -> Cost:
+    """What asking will cost at most, before anything is sent; tokens are counted as a fourth of the characters."""
+    unknown = [p for p in dict.fromkeys(prompts) if cache.get(Cache.key(settings.url, settings.payload(p))) is None]
+    asked = sum(_tokens(p) for p in unknown)
+    answered = settings.max_tokens * len(unknown)
+    return Cost(len(unknown), len(prompts) - len(unknown), asked, answered, settings.price(asked, answered))
+
+
+def ask(prompts: Sequence[str], settings: Settings, cache_file: Path, progress: Progress = SILENT) -> list[Answer]:
+    """The endpoint's answer to every prompt, in their order.
+
+    Timeouts, broken connections, answers that are no JSON and the statuses 408, 409, 425, 429 and 5xx of overload are tried
+    again, after the longer of Retry-After and an exponential backoff with jitter. Every answer is in the cache before the next
+    is counted, so that a run that was killed pays for nothing twice.
+
+    Raises:
+        InputError: the key, the path or the model is refused, or the estimate exceeds the budget (nothing is sent then).
+        CodeactError: the budget is spent; the answers so far are kept.
+        MissingExtraError: httpx2 is not installed.
+    """
+    http = require("httpx2", "judge", "asking a judge endpoint")
+    with closing(Cache(cache_file)) as cache:
+        cost = estimate_cost(prompts, settings, cache)
+        if settings.budget is not None and cost.usd > settings.budget:
+            raise InputError(
+                f"judge.budget = {settings.budget}: {cost.line()}; raise it, or lower judge.max_tokens or data.limit"
+            )
+        progress.advance(0.0, cost.line())
+        limits = http.Limits(max_connections=settings.concurrency)
+        headers = {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
+        timeout = http.Timeout(settings.timeout, connect=min(CONNECT_S, settings.timeout))
+        with http.Client(limits=limits, headers=headers, timeout=timeout) as client:
+            return _Asker(http, client, settings, cache, progress).run(prompts)
+
+
+class _Asker:
+    def __init__(self, http: Any, client: Any, settings: Settings, cache: Cache, progress: Progress) -> None:
+        self.http, self.client, self.settings, self.cache, self.progress = http, client, settings, cache, progress
+        self.url = settings.url.rstrip("/") + "/chat/completions"
+        self.stop = threading.Event()
+        self.money = threading.Lock()
+        self.spent = self.reserved = 0.0
+
+    def run(self, prompts: Sequence[str]) -> list[Answer]:
+        """Ask every distinct prompt once."""
+        distinct = list(dict.fromkeys(prompts))
+        copies = dict.fromkeys(distinct, 0)
+        for prompt in prompts:
+            copies[prompt] += 1
+        answers: dict[str, Answer] = {}
+        with ThreadPoolExecutor(self.settings.concurrency) as pool:
+            waiting = {pool.submit(self._one, prompt): prompt for prompt in distinct}
+            try:
+                for future in as_completed(waiting):
+                    prompt = waiting[future]
+                    answers[prompt] = future.result()
+                    note = f"${self.spent:.2f}" if self.spent else ""
+                    self.progress.advance(copies[prompt], note)
+            finally:  # after an error: nothing more is sent
+                self.stop.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+        return [answers[prompt] for prompt in prompts]
+
+    def _one(self, prompt: str) -> Answer:
+        s = self.settings
+        payload = s.payload(prompt)
+        key = Cache.key(s.url, payload)
+        known = self.cache.get(key)
+        if known is not None:
+            return Answer(known, "ok", cached=True)
+        status = "stopped"
+        for attempt in range(s.attempts):
+            if self.stop.is_set():
+                return Answer(None, "stopped")
+            price = s.price(_tokens(prompt), s.max_tokens)
+            self._reserve(price)
+            try:
+                text, usd, status, pause = self._send(payload, prompt)
+            finally:
+                with self.money:
+                    self.reserved -= price
+            if text is not None:
+                self.cache.put(key, text)
+                with self.money:
+                    self.spent += usd
+                return Answer(text, "ok", usd)
+            if pause is None or pause > s.max_wait or attempt + 1 == s.attempts:
+                break
+            growing = s.backoff * 2**attempt * random.uniform(0.5, 1.0)
+            self.stop.wait(min(max(pause, growing), s.max_wait))
+        return Answer(None, status)
+
+    def _reserve(self, price: float) -> None:
+        budget = self.settings.budget
+        with self.money:
+            if budget is not None and self.spent + self.reserved + price > budget:
+                raise CodeactError(
+                    f"judge.budget = {budget} is spent (${self.spent:.2f} so far); answers are kept: raise it and run again to go on"
+                )
+            self.reserved += price
+
+    def _send(self, payload: Mapping[str, Any], prompt: str) -> tuple[str | None, float, str, float | None]:
+        """(text, dollars, status, seconds to wait before another try or None for never)."""
+        deadline = time.monotonic() + self.settings.timeout
+        try:
+            with self.client.stream("POST", self.url, json=payload) as response:
+                body = bytearray()
+                for block in response.iter_bytes():
+                    body += block
+                    if time.monotonic() > deadline:
+                        return None, 0.0, "timeout", 0.0
+                    if len(body) > LARGEST_ANSWER:
+                        return None, 0.0, "malformed", None
+                code, after = response.status_code, response.headers.get("retry-after")
+        except self.http.TimeoutException:
+            return None, 0.0, "timeout", 0.0
+        except self.http.UnsupportedProtocol as error:
+            raise InputError(f"judge.endpoint {self.settings.url!r} is not an http(s) address: {error}") from error
+        except self.http.TransportError:
+            return None, 0.0, "connection", 0.0
+        except self.http.DecodingError:
+            return None, 0.0, "malformed", 0.0
+        if code in REFUSED:
+            raise InputError(
+                f"judge.endpoint {self.url} answers {code}: {REFUSED[code]} (model {self.settings.model!r}); {_excerpt(body)}"
+            )
+        if code != 200:
+            return None, 0.0, f"HTTP {code}", retry_after(after) if code in RETRIED else None
+        return self._read(body, prompt)
+
+    def _read(self, body: bytearray, prompt: str) -> tuple[str | None, float, str, float | None]:
+        try:
+            value = json.loads(bytes(body))
+            text = value["choices"][0]["message"]["content"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return None, 0.0, "malformed", 0.0
+        if not isinstance(text, str):
+            return None, 0.0, "malformed", 0.0
+        usage = value.get("usage") if isinstance(value.get("usage"), Mapping) else {}
+        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        known = [c if isinstance(c, int) and not isinstance(c, bool) and c >= 0 else None for c in counts]
+        asked, answered = known
+        usd = self.settings.price(
+            _tokens(prompt) if asked is None else asked, _tokens(text) if answered is None else answered
+        )
+        return text, usd, "ok", None
+
+
+def retry_after(header: str | None) -> float:
+    """Seconds that a Retry-After header asks for: a number or an HTTP date (RFC 9110, section 10.2.3); 0 where it says nothing."""
+    if not header:
+        return 0.0
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        date = email.utils.parsedate_to_datetime(header)
+    except ValueError:
+        return 0.0
+    return max(0.0, date.timestamp() - time.time())
+
+
+def api_key(variable: str) -> str:
+    """The key in this environment variable, or none: local servers need none."""
+    return os.environ.get(variable, "") if variable else ""
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text) // CHARACTERS_PER_TOKEN) + 8
+
+
+def _excerpt(body: bytearray) -> str:
+    return " ".join(bytes(body[:200]).decode("utf-8", "replace").split())

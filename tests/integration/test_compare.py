@@ -1,0 +1,120 @@
+"""`codeact compare` end to end on a random 2-layer model: 3 strategies x 1 rate x 2 seeds, killed in between and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import codeact_command as codeact
+from tests.conftest import pool_rows
+
+CELLS = 6
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Path:
+    folder = tmp_path_factory.mktemp("compare")
+    (folder / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in pool_rows(48)), encoding="utf-8")
+    file = folder / "compare.yaml"
+    file.write_text(
+        f"""
+run_dir: {folder / "runs"}
+seeds: [0, 1]
+rates: [0.4]
+budgets: [tokens]
+held_out: 8
+strategies: [random, longest, cdas]
+recipe:
+  model: {{name: {tiny_model_dir}, max_length: 512, template: question, dtype: float32}}
+  data: {{source: {folder / "pool.jsonl"}}}
+  embed: {{model: {tiny_embedder_dir}}}
+  cluster: {{k: 3}}
+  train: {{epochs: 1, batch_size: 4, learning_rate: 1.0e-3, warmup_steps: 0}}
+  evaluate: {{tasks: [humaneval], generate_limit: 0}}
+""",
+        encoding="utf-8",
+    )
+    return file
+
+
+def results(grid: Path) -> dict[str, dict[str, Any]]:
+    return {p.parent.name: json.loads(p.read_text()) for p in (grid.parent / "runs" / "cells").glob("*/result.json")}
+
+
+def test_killed_and_resumed(grid: Path) -> None:
+    command = [sys.executable, "-m", "codeact", "compare", str(grid)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    deadline = time.monotonic() + 600
+    while len(results(grid)) < 2 and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    before = results(grid)
+    assert 2 <= len(before) < CELLS
+
+    done = codeact("compare", str(grid), "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    after = results(grid)
+    assert summary["cells"] == {"planned": CELLS, "done": CELLS}
+    assert len(after) == CELLS
+    assert {name: after[name] for name in before} == before  # nothing was trained twice
+    rows = {row["entrant"]: row for row in summary["rows"]}
+    assert set(rows) == {"random", "longest", "cdas"}
+    assert set(rows["cdas"]["metrics"]) == {"humaneval bits_per_byte", "held-out loss"}
+    figures = rows["cdas"]["metrics"]["held-out loss"]
+    assert figures["interval"][0] <= figures["value"] <= figures["interval"][1]
+    assert figures["minus_against"]["seeds"] == 2
+    assert figures["minus_base"]["difference"] < 0  # it learnt something
+    page = (grid.parent / "runs" / "compare.html").read_text(encoding="utf-8")
+    assert "held-out loss" in page
+
+    spent = [row["response_tokens"] for row in rows.values()]
+    assert max(spent) - min(spent) < 0.2 * max(spent)
+    assert rows["longest"]["records"] < rows["random"]["records"]
+
+
+def test_the_parts_are_shared_and_apart(grid: Path) -> None:
+    """After the run above: one scoring, no held-out instruction in any pool, no model left behind."""
+    root = grid.parent / "runs"
+    if not (root / "compare.json").exists():
+        pytest.skip("the comparison above did not finish")
+    markers = [json.loads(p.read_text()) for p in root.glob("cells/*/markers/score.json")]
+    assert len(markers) == CELLS
+    assert {m["shared_from"] for m in markers} == {"shared"} or all("shared_from" in m for m in markers)
+    pool, kept_out = ((root / name).read_text().splitlines() for name in ("pool.jsonl", "held_out.jsonl"))
+    assert (len(pool), len(kept_out)) == (40, 8)
+    assert not set(pool) & set(kept_out)
+    assert not list(root.glob("cells/*/train/model"))
+
+
+def test_a_second_run_trains_nothing_and_another_grid_keeps_what_it_can(grid: Path) -> None:
+    before = {
+        name: (grid.parent / "runs" / "cells" / name / "result.json").stat().st_mtime_ns for name in results(grid)
+    }
+    assert len(before) == CELLS
+    again = codeact("compare", str(grid), "--minutes", "0", "rates=[0.4,0.5]")
+    assert again.returncode == 0, again.stderr
+    assert "6 cells left" in again.stderr
+    assert {n: (grid.parent / "runs" / "cells" / n / "result.json").stat().st_mtime_ns for n in results(grid)} == before
+
+
+def test_a_stricter_pool_is_not_scored_again(grid: Path) -> None:
+    """An entrant with other curation: its pool is a part of the shared one, and so are its scores."""
+    strict = "strategies=[random,longest,cdas,{name: strict, strategy: cdas, set: {curate.dedup: false}}]"
+    done = codeact("compare", str(grid), strict, "seeds=[0]", "--json")
+    assert done.returncode == 0, done.stderr
+    root = grid.parent / "runs" / "cells"
+    marker = json.loads((root / "strict-0.4-tokens-seed0" / "markers" / "score.json").read_text())
+    assert marker["summary"]["cached"] == 40
+    other = json.loads((root / "cdas-0.4-tokens-seed0" / "result.json").read_text())
+    strict_result = json.loads((root / "strict-0.4-tokens-seed0" / "result.json").read_text())
+    assert strict_result["values"] == other["values"]  # without duplicates the two are the same training

@@ -1,0 +1,253 @@
+"""Every strategy through `codeact select` on tiny models, with a judge behind a real server; the dry run; stability."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from codeact import api
+from codeact.errors import InputError
+from tests.conftest import Finished, pool_rows
+from tests.conftest import codeact_command as codeact
+from tests.unit.judge_server import judge_server
+
+Select = Callable[..., Finished]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("strategies")
+    (made / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in pool_rows(40)), encoding="utf-8")
+    return made
+
+
+@pytest.fixture(autouse=True)
+def own_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEACT_CACHE", str(folder / "cache"))
+
+
+@pytest.fixture
+def select(folder: Path, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Select:
+    def call(strategy: str, *more: str) -> Finished:
+        return codeact(
+            "select", str(folder / "pool.jsonl"), "-o", str(folder / "out.jsonl"), "--strategy", strategy, "--json", "--run-dir",
+            str(folder / "run"), "--model", str(tiny_model_dir), "--embedder", str(tiny_embedder_dir), "--max-length", "512",
+            "--dtype", "float32", "--set", "cluster.k=3", "--set", f"score.proxy={tiny_model_dir}", *more,
+        )  # fmt: skip
+
+    return call
+
+
+def table(folder: Path, stage: str) -> dict[str, np.ndarray[Any, Any]]:
+    found = pq.read_table(folder / "run" / f"{stage}.parquet")
+    return {name: np.array(found[name].to_pylist(), dtype=object) for name in found.column_names}
+
+
+RANKED = {
+    "ppl-low": lambda s: s["nll_cond"].astype(float),
+    "ppl-high": lambda s: -s["nll_cond"].astype(float),
+    "cherry": lambda s: np.where(
+        s["nll_cond"].astype(float) < s["nll_uncond"].astype(float), -(s["nll_cond"] / s["nll_uncond"]).astype(float), np.inf
+    ),
+    "superfiltering": lambda s: np.where(s["ifd"].astype(float) < 1, -s["ifd"].astype(float), np.inf),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", RANKED)
+def test_ranked_strategies_take_the_top_of_the_score_table(folder: Path, select: Select, strategy: str) -> None:
+    done = select(strategy, "--ratio", "0.3")
+    assert done.returncode == 0, done.stderr
+    scores = table(folder, "proxy" if strategy == "superfiltering" else "score")
+    chosen = table(folder, "sample")
+    keys = dict(zip(scores["id"], RANKED[strategy](scores), strict=True))
+    order = sorted((i for i in keys if np.isfinite(keys[i])), key=lambda i: (keys[i], i))
+    assert set(chosen["id"][chosen["selected"].astype(bool)]) == set(order[:12])
+
+
+@pytest.mark.parametrize("strategy", ["k-centre", "facility-location", "residual", "bands", "positions", "cdas-residual",
+                                      "cdas-bands", "cdas-positions"])  # fmt: skip
+@pytest.mark.parametrize("budget", ["records", "tokens"])
+def test_the_others_meet_their_budget(folder: Path, select: Select, strategy: str, budget: str) -> None:
+    done = select(strategy, "--ratio", "0.3", "--set", f"sample.budget={budget}")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    scores, chosen = table(folder, "score"), table(folder, "sample")
+    tokens = dict(zip(scores["id"], scores["response_tokens"], strict=True))
+    usable = int((scores["ifd"].astype(float) < 1).sum())
+    if budget == "records":
+        free = strategy in ("k-centre", "facility-location")
+        assert summary["selected"] == (12 if free else min(12, usable))
+    else:
+        spent = sum(tokens[i] for i in chosen["id"][chosen["selected"].astype(bool)])
+        assert abs(spent - 0.3 * sum(tokens.values())) <= max(tokens.values()) / 2 + 1
+    lines = (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == summary["selected"]
+
+
+def test_alpagasus_and_deita_ask_a_judge_once(folder: Path, select: Select) -> None:
+    def reply(prompt: str) -> str:
+        if "accuracy" in prompt:
+            return "I will not say." if "version 7." in prompt else ("5/5\nFine." if "sort" in prompt else "Score: 3")
+        return str(1 + len(prompt) % 6)
+
+    with judge_server(reply) as server:
+        where = ["--set", f"judge.endpoint={server.url}", "--set", "judge.model=judge-1"]
+        done = select("alpagasus", "--ratio", "1", *where)
+        assert done.returncode == 0, done.stderr
+        assert len(server.payloads) == 40
+        rated, chosen = table(folder, "judge"), table(folder, "sample")
+        assert sorted(set(rated["rating_status"])) == ["ok", "unparsed"]
+        assert rated["rating"][rated["rating_status"] == "unparsed"].tolist() == [None]
+        best = set(rated["id"][rated["rating"] == 5.0])
+        assert set(chosen["id"][chosen["selected"].astype(bool)]) == best != set()
+        assert set(chosen["reason"]) == {"", "rating<4.5", "no rating"}
+        (folder / "run" / "judge.parquet").unlink()
+        (folder / "run" / "markers" / "judge.json").unlink()
+        assert select("alpagasus", "--ratio", "1", *where).returncode == 0
+        assert len(server.payloads) == 40  # the cache answers
+
+        planned = select("deita", "--plan", "--set", "judge.price_in=1000", *where)
+        assert sum("40 requests (0 answers known)" in note for note in json.loads(planned.stdout)["notes"]) == 2
+        refused = select("deita", "--set", "judge.price_in=1000", "--set", "judge.budget=0.01", *where)
+        assert (refused.returncode, len(server.payloads)) == (2, 40)
+        assert "judge.budget = 0.01" in refused.stderr
+        done = select("deita", "--ratio", "0.2", *where)
+        assert done.returncode == 0, done.stderr
+        assert len(server.payloads) == 120
+        assert json.loads(done.stdout)["selected"] <= 8
+
+
+def test_instag_covers_tags(folder: Path, select: Select) -> None:
+    def reply(prompt: str) -> str:
+        words = prompt.split("[Instruction]")[1].split("[End")[0].split()
+        return json.dumps(
+            [{"tag": w, "explanation": "x"} for w in words if w in ("add", "sort", "numbers", "words", "rows")]
+        )
+
+    with judge_server(reply) as server:
+        where = ["--set", f"judge.endpoint={server.url}", "--set", "judge.model=tagger"]
+        done = select("instag", "--ratio", "0.1", *where)
+        assert done.returncode == 0, done.stderr
+        tagged, chosen = table(folder, "tags"), table(folder, "sample")
+        taken = chosen["selected"].astype(bool)
+        tags = dict(zip(tagged["id"], tagged["tags"], strict=True))
+        assert {t for i in chosen["id"][taken] for t in tags[i]} == {t for found in tags.values() for t in found}
+    without = select("instag", "--set", "judge.model=tagger")
+    assert (without.returncode, "judge.endpoint" in without.stderr) == (2, True)
+
+
+def test_a_judge_that_fails_too_often_fails_the_stage_and_keeps_its_answers(folder: Path, select: Select) -> None:
+    with judge_server(lambda _: "4") as server:
+        where = ["--set", f"judge.endpoint={server.url}", "--set", "judge.model=shaky", "--set", "judge.attempts=1"]
+        server.script.extend([(500, {})] * 5)
+        done = select("alpagasus", "--ratio", "1", *where)
+        assert done.returncode == 1
+        assert "5 of 40 requests" in done.stderr
+        assert len(server.payloads) == 40
+        again = select("alpagasus", "--ratio", "1", *where)
+        assert len(server.payloads) == 45
+        assert (again.returncode, "found none eligible" in again.stderr) == (2, True)  # all are rated 4
+
+
+def test_a_local_judge_rates_without_an_endpoint(folder: Path, select: Select, tiny_model_dir: Path) -> None:
+    done = select("deita", "--ratio", "0.2", "--set", f"judge.model={tiny_model_dir}", "--set", "judge.min_mass=0")
+    assert done.returncode == 0, done.stderr
+    rated = table(folder, "judge")
+    assert set(rated["quality_status"]) == {"ok"}
+    assert ((rated["quality"].astype(float) > 1) & (rated["quality"].astype(float) < 6)).all()
+    unset = select("alpagasus")
+    assert (unset.returncode, "judge.model is not set" in unset.stderr) == (2, True)
+
+
+def test_the_plan_counts_and_writes_nothing(folder: Path, tiny_model_dir: Path, tiny_embedder_dir: Path) -> None:
+    recipe = folder / "plan.yaml"
+    recipe.write_text(
+        json.dumps(
+            {
+                "run_dir": str(folder / "planned"),
+                "model": {"name": str(tiny_model_dir), "max_length": 512, "template": "question", "dtype": "float32"},
+                "data": {"source": str(folder / "pool.jsonl")},
+                "embed": {"model": str(tiny_embedder_dir)},
+                "train": {"epochs": 2, "batch_size": 4},
+                "evaluate": {"tasks": ["humaneval"], "generate_limit": 10, "max_new_tokens": 20},
+            }
+        ),
+        encoding="utf-8",
+    )
+    done = codeact("run", str(recipe), "--plan", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert not (folder / "planned").exists()
+    assert set(found["stages"].values()) == {"to do"}
+    assert (found["records"], found["selected"], found["generated_tokens"]) == (40, 16, 200)
+    parameters = _parameters(tiny_model_dir)
+    assert found["memory"]["optimizer"] == 8 * parameters
+    assert found["memory"]["weights"] == 6 * parameters
+    lora = json.loads(codeact("run", str(recipe), "train.method=lora", "--plan", "--json").stdout)
+    assert lora["memory"]["optimizer"] == 8 * _lora_parameters(tiny_model_dir)
+    assert lora["train_flops"] == pytest.approx(found["train_flops"] * 2 / 3)
+
+    text = codeact("run", str(recipe), "--plan")
+    assert "A100 80GB" in text.stdout
+    assert "H100 80GB" in text.stdout
+    api.run_stages(api.config.load_recipe(recipe), ["score"], None)
+    scored = json.loads(codeact("run", str(recipe), "--plan", "--json").stdout)
+    assert scored["stages"]["score"] == "done before, kept"
+    assert scored["score_tokens"] == 0
+    assert _scored_tokens(folder / "planned") == pytest.approx(found["score_tokens"], rel=0.05)
+
+
+def _parameters(folder: Path) -> int:
+    from codeact import models
+
+    return sum(p.numel() for p in models.load_model(str(folder), dtype="float32").parameters())
+
+
+def _lora_parameters(folder: Path) -> int:
+    from codeact.config import ModelConfig, TrainConfig
+    from codeact.train.sft import parameter_counts, prepare_model
+
+    network = prepare_model(
+        ModelConfig(name=str(folder), dtype="float32"), TrainConfig(method="lora"), packed=True, seed=0
+    )
+    return parameter_counts(network)[1]
+
+
+def _scored_tokens(run_dir: Path) -> int:
+    """Prompt and response in the first pass, the response alone in the second; each with its context token, less the last one."""
+    found = pq.read_table(run_dir / "score.parquet")
+    prompt, response = (sum(found[name].to_pylist()) for name in ("prompt_tokens", "response_tokens"))
+    return prompt + 2 * response
+
+
+def test_stability_is_one_where_nothing_can_change(folder: Path, select: Select) -> None:
+    assert select("cdas", "--ratio", "0.3").returncode == 0
+    run_dir = folder / "run"
+    scores = {"same": run_dir / "score.parquet"}
+    found = api.stability(run_dir, seeds=(0, 1, 2), ks=(2, 3, 5), scores=scores)
+    assert found["models"]["mean"] == 1.0
+    assert found["seeds"]["labels"] == ["0", "1", "2"]
+    assert all(found[name]["matrix"][n][n] == 1.0 for name in ("seeds", "ks") for n in range(3))
+    assert 0 < found["ks"]["least"] <= found["ks"]["mean"] <= 1
+    fixed = api.stability(run_dir, seeds=(0, 1), ks=(2, 5), strategy="complexity")
+    assert fixed["seeds"]["mean"] == fixed["ks"]["mean"] == 1.0
+    drawn = api.stability(run_dir, seeds=tuple(range(8)), ks=(2,), strategy="random", ratio=0.5)
+    assert drawn["seeds"]["mean"] == pytest.approx(drawn["chance"], abs=0.12)
+    assert drawn["ks"] is None
+    with pytest.raises(InputError, match="no selection"):
+        api.stability(folder)
+
+
+def test_k_auto_chooses_and_says_why(folder: Path, select: Select) -> None:
+    done = select("cdas", "--set", "cluster.k=auto")
+    assert done.returncode == 0, done.stderr
+    marker = json.loads((folder / "run" / "markers" / "cluster.json").read_text())
+    auto = marker["summary"]["auto"]
+    best = max(auto, key=lambda k: (sum(auto[k]), -int(k)))
+    assert str(marker["summary"]["clusters"]) == best

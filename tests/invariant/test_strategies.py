@@ -1,0 +1,263 @@
+"""Every strategy beside CDAS against a slow restatement; exact budgets in records and tokens; order independence."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codeact import sample
+from codeact.config import Strategy
+from codeact.errors import InputError
+from codeact.sample import orders
+
+VALUES = st.sampled_from([0.2, 0.2, 0.7, 0.7, 0.95, 1.0, 1.4, math.nan]) | st.floats(0.05, 1.6)
+TAGS = st.sets(st.sampled_from("abcdef"), max_size=4)
+COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_band", "position_matched")
+RANKED = {
+    "ppl-low": ("nll_cond", 1), "ppl-high": ("nll_cond", -1), "cherry": ("loss_ratio", -1), "superfiltering": ("proxy_ifd", -1),
+    "residual": ("length_residual", -1), "bands": ("length_band", -1), "positions": ("position_matched", -1),
+}  # fmt: skip
+ALL = [s for s in get_args(Strategy) if s != "cdas-paper"]
+
+Pool = dict[str, dict[str, Any]]
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> Pool:
+    ids = draw(st.lists(st.text("abc01", min_size=1, max_size=4), min_size=2, max_size=14, unique=True))
+    made: Pool = {}
+    for identity in ids:
+        row: dict[str, Any] = {name: draw(VALUES) for name in (*COLUMNS, "ifd")}
+        row |= {
+            "status": draw(st.sampled_from(["ok", "ok", "ok", "truncated", "empty"])),
+            "cluster": draw(st.integers(0, 2)),
+            "response_tokens": draw(st.integers(0, 30)),
+            "rating": draw(st.sampled_from([5.0, 5.0, 4.5, 4.0, math.nan])),
+            "complexity": draw(st.sampled_from([1.0, 2.0, 3.0, math.nan])),
+            "quality": draw(st.sampled_from([1.0, 2.0, 3.0])),
+            "tags": sorted(draw(TAGS)),
+            "embedding": draw(st.lists(st.integers(-3, 3), min_size=3, max_size=3).filter(any)),
+        }
+        made[identity] = row
+    return made
+
+
+def run(pool: Pool, strategy: Any, ratio: float = 0.4, seed: int = 0, unit: Any = "records") -> sample.Selection:
+    ids = list(pool)
+    columns = {name: [pool[i][name] for i in ids] for name in next(iter(pool.values()))}
+    points = np.array(columns.pop("embedding"), np.float64)
+    columns["embedding"] = points / np.linalg.norm(points, axis=1, keepdims=True)
+    named = {n: columns.pop(n) for n in ("ifd", "status", "cluster", "response_tokens")}
+    return sample.select(ids, strategy=strategy, ratio=ratio, seed=seed, unit=unit, columns=columns, **named)
+
+
+def chosen(found: sample.Selection) -> set[str]:
+    return set(itertools.compress(found.ids, found.selected.tolist()))
+
+
+def able(row: dict[str, Any], strategy: str) -> bool:
+    column = RANKED[strategy][0]
+    fine = math.isfinite(row[column])
+    if strategy != "superfiltering":
+        fine &= row["status"] in ("ok", "truncated")
+    if column in ("loss_ratio", "proxy_ifd"):
+        fine &= row[column] < 1
+    if column in ("length_residual", "length_band", "position_matched"):
+        fine &= row["ifd"] < 1
+    return fine
+
+
+@pytest.mark.parametrize("strategy", RANKED)
+@given(pool=pools(), ratio=st.sampled_from([0.1, 0.3, 0.5, 1.0]))
+@settings(max_examples=40, deadline=None)
+def test_ranked_strategies_are_their_plain_restatements(strategy: str, pool: Pool, ratio: float) -> None:
+    column, sign = RANKED[strategy]
+    usable = sorted((i for i in pool if able(pool[i], strategy)), key=lambda i: (sign * pool[i][column], i))
+    assert chosen(run(pool, strategy, ratio)) == set(usable[: sample.budget(ratio, len(pool))])
+
+
+@pytest.mark.parametrize("strategy", ["cdas-residual", "cdas-bands", "cdas-positions"])
+@given(pool=pools(), ratio=st.sampled_from([0.3, 0.5, 1.0]))
+@settings(max_examples=40, deadline=None)
+def test_length_controlled_cdas_takes_the_top_of_every_cluster(strategy: str, pool: Pool, ratio: float) -> None:
+    plain = strategy.removeprefix("cdas-")
+    column = RANKED[plain][0]
+    usable = [i for i in pool if able(pool[i], plain)]
+    taken = chosen(run(pool, strategy, ratio))
+    assert len(taken) == min(sample.budget(ratio, len(pool)), len(usable))
+    for number in range(3):
+        here = sorted((i for i in usable if pool[i]["cluster"] == number), key=lambda i: (-pool[i][column], i))
+        mine = [i for i in here if i in taken]
+        assert mine == here[: len(mine)]
+
+
+@given(pools(), st.sampled_from([0.2, 0.5, 1.0]), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_alpagasus_keeps_only_ratings_of_four_and_a_half(pool: Pool, ratio: float, seed: int) -> None:
+    fine = [i for i in pool if pool[i]["rating"] >= 4.5]
+    taken = chosen(run(pool, "alpagasus", ratio, seed))
+    assert taken <= set(fine)
+    assert len(taken) == min(sample.budget(ratio, len(pool)), len(fine))
+    worst = min((pool[i]["rating"] for i in taken), default=math.inf)
+    assert all(pool[i]["rating"] <= worst for i in fine if i not in taken)
+
+
+@given(pools(), st.sampled_from([0.2, 0.5, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_instag_is_its_algorithm(pool: Pool, ratio: float) -> None:
+    wanted, taken = sample.budget(ratio, len(pool)), []
+    queue = sorted(pool, key=lambda i: (-len(pool[i]["tags"]), i))
+    while len(taken) < wanted:
+        seen: set[str] = set()
+        before = len(taken)
+        for identity in list(queue):
+            if len(seen | set(pool[identity]["tags"])) > len(seen):
+                taken.append(identity)
+                seen |= set(pool[identity]["tags"])
+                queue.remove(identity)
+                if len(taken) == wanted:
+                    break
+        if len(taken) == before:
+            break
+    assert chosen(run(pool, "instag", ratio)) == set(taken)
+
+
+@given(pools(), st.sampled_from([0.2, 0.5, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_deita_keeps_what_is_unlike_all_kept(pool: Pool, ratio: float) -> None:
+    def point(identity: str) -> np.ndarray:
+        vector = np.array(pool[identity]["embedding"], np.float64)
+        return vector / np.linalg.norm(vector)
+
+    rated = [i for i in pool if math.isfinite(pool[i]["complexity"])]
+    order = sorted(rated, key=lambda i: (-pool[i]["complexity"] * pool[i]["quality"], i))
+    kept: list[str] = []
+    for identity in order:
+        if len(kept) == sample.budget(ratio, len(pool)):
+            break
+        if all(point(identity) @ point(other) <= 0.9 + 1e-6 for other in kept):
+            kept.append(identity)
+    found = run(pool, "deita", ratio)
+    assert chosen(found) == set(kept)
+    assert set(found.reason) <= {"", "too similar", "below cut", "no rating"}
+
+
+@given(pools())
+@settings(max_examples=60, deadline=None)
+def test_lazy_greedy_is_plain_greedy_on_facility_location(pool: Pool) -> None:
+    points = orders.check_vectors(np.array([row["embedding"] for row in pool.values()], np.float32), len(pool))
+    similar = np.rint(np.maximum(points @ points.T, 0) * orders.SIMILARITY_STEPS).astype(np.int64)
+    best, expected = np.zeros(len(points), np.int64), []
+    for _ in range(len(points)):
+        gains = [-1 if j in expected else int(np.maximum(similar[j] - best, 0).sum()) for j in range(len(points))]
+        expected.append(int(np.argmax(gains)))
+        best = np.maximum(best, similar[expected[-1]])
+    assert list(orders.facility_location(points)) == expected
+
+
+def test_facility_location_is_near_the_best_of_all_subsets() -> None:
+    rng = np.random.default_rng(3)
+    points = orders.check_vectors(rng.standard_normal((11, 4)), 11)
+    similar = np.maximum(points @ points.T, 0)
+
+    def value(subset: tuple[int, ...]) -> float:
+        return float(similar[list(subset)].max(axis=0).sum())
+
+    greedy = value(tuple(itertools.islice(orders.facility_location(points), 4)))
+    best = max(value(subset) for subset in itertools.combinations(range(11), 4))
+    assert (1 - 1 / math.e) * best <= greedy <= best + 1e-6
+
+
+def test_facility_location_without_the_whole_matrix_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = orders.check_vectors(np.random.default_rng(0).standard_normal((70, 5)), 70)
+    whole = list(orders.facility_location(points))
+    monkeypatch.setattr(orders, "KEEP_SIMILARITIES", 0)
+    monkeypatch.setattr(orders, "BLOCK_ROWS", 16)
+    assert list(orders.facility_location(points)) == whole
+
+
+def test_k_centre_is_farthest_first_and_within_twice_the_best() -> None:
+    points = orders.check_vectors(np.random.default_rng(1).standard_normal((12, 3)), 12)
+    gaps = np.linalg.norm(points[:, None].astype(np.float64) - points[None], axis=2)
+    order = list(orders.k_centre(points, 5))
+    assert sorted(order) == list(range(12))
+    assert order[0] == 5
+    for size in range(1, 12):
+        nearest = gaps[:, order[:size]].min(axis=1)
+        assert nearest[order[size]] == pytest.approx(nearest.max(), abs=1e-6)
+    for size in (2, 3, 4):
+        radius = gaps[:, order[:size]].min(axis=1).max()
+        best = min(gaps[:, list(s)].min(axis=1).max() for s in itertools.combinations(range(12), size))
+        assert radius <= 2 * best + 1e-9
+
+
+@pytest.mark.parametrize("strategy", ALL)
+@given(pool=pools(), shuffler=st.randoms(use_true_random=False), unit=st.sampled_from(["records", "tokens"]))
+@settings(max_examples=12, deadline=None)
+def test_order_of_the_input_changes_nothing(strategy: str, pool: Pool, shuffler: Any, unit: str) -> None:
+    names = list(pool)
+    shuffler.shuffle(names)
+    one, two = run(pool, strategy, 0.4, 5, unit), run({i: pool[i] for i in names}, strategy, 0.4, 5, unit)
+    assert chosen(one) == chosen(two)
+    assert dict(zip(one.ids, one.reason, strict=True)) == dict(zip(two.ids, two.reason, strict=True))
+    assert dict(zip(one.ids, one.rank.tolist(), strict=True)) == dict(zip(two.ids, two.rank.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("strategy", [s for s in ALL if s not in ("full", "deita")])
+@given(pool=pools(), ratio=st.sampled_from([0.1, 0.3, 0.5, 0.9]))
+@settings(max_examples=12, deadline=None)
+def test_token_budget_is_met_as_nearly_as_whole_records_allow(strategy: str, pool: Pool, ratio: float) -> None:
+    found = run(pool, strategy, ratio, unit="tokens")
+    tokens = np.array([pool[i]["response_tokens"] for i in found.ids])
+    wanted = sample.budget(ratio, int(tokens.sum()))
+    spent, largest = int(tokens[found.selected].sum()), int(tokens.max())
+    everything = run(pool, strategy, 1.0, unit="tokens")
+    eligible = int(tokens[everything.selected].sum())
+    assert spent <= wanted + largest / 2
+    assert spent >= min(wanted, eligible) - largest / 2
+
+
+def test_token_budget_gives_every_cluster_its_share_of_tokens() -> None:
+    rng = np.random.default_rng(0)
+    count = 3000
+    tokens, group = rng.integers(1, 200, count), rng.integers(0, 5, count)
+    ids = [f"r{n:04}" for n in range(count)]
+    for strategy in ("cdas", "diversity"):
+        found = sample.select(
+            ids, strategy=strategy, ratio=0.3, ifd=rng.uniform(0.1, 0.99, count), cluster=group, response_tokens=tokens, unit="tokens"
+        )  # fmt: skip
+        shares = [tokens[found.selected & (group == c)].sum() / tokens[group == c].sum() for c in range(5)]
+        assert np.ptp(shares) < 0.01
+        assert abs(int(tokens[found.selected].sum()) - sample.budget(0.3, int(tokens.sum()))) <= 100
+
+
+def test_take_stops_at_the_nearest_prefix() -> None:
+    cost = np.array([4, 4, 4, 0])
+    assert orders.take([0, 1, 2], cost, 9).tolist() == [0, 1]
+    assert orders.take([0, 1, 2], cost, 11).tolist() == [0, 1, 2]
+    assert orders.take([0, 1, 2], cost, 10).tolist() == [0, 1]
+    assert orders.take([3, 0], cost, 4).tolist() == [3, 0]
+    assert orders.take([0], cost, 0).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strategy": "cherry"}, "needs 'loss_ratio'"),
+        ({"strategy": "k-centre", "columns": {"embedding": np.ones((2, 3))}}, "one row per id"),
+        ({"strategy": "k-centre", "columns": {"embedding": np.full((3, 2), np.nan)}}, "not finite"),
+        ({"strategy": "random", "unit": "tokens"}, "needs 'response_tokens'"),
+        ({"strategy": "random", "unit": "words"}, "records or tokens"),
+        ({"strategy": "cdas-paper", "unit": "tokens", "ifd": [1, 1, 1], "cluster": [0, 0, 0]}, "as its authors do"),
+    ],
+)
+def test_bad_input_is_one_clear_line(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        sample.select(["a", "b", "c"], **{"ratio": 0.5, **change})
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,122 @@
+"""Grids, their recipes, and the figures that cells give together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from codeact.errors import InputError
+from codeact.experiment import cells, load_comparison
+from codeact.experiment.results import crossed_interval, summarise
+from codeact.report.compare import table_rows, write_comparison
+
+GRID = """
+run_dir: {folder}
+seeds: [0, 1]
+rates: [0.2, 0.4]
+strategies: [random, full, {{name: strict, strategy: cdas, set: {{curate.verify: true}}}}]
+recipe:
+  seed: 7
+  model: {{name: m}}
+  data: {{source: d.jsonl}}
+  curate: {{verify: false}}
+"""
+
+
+@pytest.fixture
+def grid_file(tmp_path: Path) -> Path:
+    file = tmp_path / "compare.yaml"
+    file.write_text(GRID.format(folder=tmp_path / "runs"), encoding="utf-8")
+    return file
+
+
+def test_a_grid_has_every_cell_once_and_full_once_a_seed(grid_file: Path) -> None:
+    found = cells(load_comparison(grid_file))
+    names = [cell.name for cell in found]
+    assert len(set(names)) == len(names) == 2 * (2 * 2 * 2 + 1)
+    assert [n for n in names if n.startswith("full")] == ["full-1-records-seed0", "full-1-records-seed1"]
+    cell = next(c for c in found if c.name == "strict-0.4-tokens-seed1")
+    recipe = cell.recipe
+    assert (recipe.seed, recipe.sample.seed, recipe.cluster.seed, recipe.train.seed) == (7, 1, 1, 1)
+    assert (recipe.sample.strategy, recipe.sample.ratio, recipe.sample.budget) == ("cdas", 0.4, "tokens")
+    assert recipe.curate.verify is True
+    assert not next(c for c in found if c.entrant == "random").recipe.curate.verify
+    assert [c.seed for c in found] == sorted(c.seed for c in found)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rates=[1.5]", "shares above 0"),
+        ("against=nobody", "none of the strategies"),
+        ("strategies=[random,random]", "occurs twice"),
+        ("strategies=[cdsa]", "strategies.0.strategy"),
+        ("recipe.cluster.kk=3", "unknown key 'cluster.kk'"),
+        ("colour=red", "colour"),
+        ("rates", "key=value"),
+    ],
+)
+def test_bad_grids_are_one_clear_line(grid_file: Path, override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load_comparison(grid_file, [override])
+    assert "\n" not in str(caught.value)
+
+
+def result(seed: int, shift: float, items: int = 300) -> dict[str, Any]:
+    noise = np.random.default_rng(seed)
+    ease = np.random.default_rng(99).normal(1.0, 0.5, items)  # of the items, the same for every cell
+    values = {f"t{n}": float(v) for n, v in enumerate(ease + shift + noise.normal(0, 0.02, items))}
+    return {
+        "records": 10,
+        "response_tokens": 100,
+        "code": "x",
+        "training": {"seconds": 1.0},
+        "values": {"loss": values},
+    }
+
+
+def test_differences_are_paired_and_know_what_is_clear(grid_file: Path, tmp_path: Path) -> None:
+    comparison = load_comparison(grid_file)
+    done = []
+    for cell in cells(comparison):
+        shift = {"random": 0.0, "full": -0.1, "strict": -0.05 if cell.rate == 0.4 else 0.0}[cell.entrant]
+        done.append((cell, result(crc32(cell.name.encode()), shift)))
+    base = {"values": {"loss": result(1234, 0.3)["values"]["loss"]}}
+    summary = summarise(comparison, done, len(done), base)
+    rows = {(r["entrant"], r["rate"], r["budget"]): r["metrics"]["loss"] for r in summary["rows"]}
+    assert len(rows) == 9
+    better, same = rows["strict", 0.4, "tokens"]["minus_against"], rows["strict", 0.2, "tokens"]["minus_against"]
+    assert better["difference"] == pytest.approx(-0.05, abs=0.01)
+    assert better["interval"][1] < 0
+    assert same["interval"][0] < 0 < same["interval"][1]
+    width = np.diff(rows["strict", 0.4, "tokens"]["interval"])[0]
+    assert width > 5 * np.diff(better["interval"])[0]  # pairing takes the items' own ease out
+    assert rows["random", 0.4, "records"]["minus_against"] is None
+    assert rows["full", 1.0, "records"]["minus_against"] is None
+    assert rows["full", 1.0, "records"]["minus_base"]["difference"] == pytest.approx(-0.4, abs=0.01)
+    header, lines = table_rows(summary)
+    assert len(lines) == 9
+    assert all(len(line) == len(header) for line in lines)
+    page = write_comparison(summary, tmp_path).read_text(encoding="utf-8")
+    assert page.count("data-chart=") == 2  # one metric at two budgets
+    assert "http://" not in page.split("<script>")[0]
+
+
+def test_the_interval_covers_the_mean_over_seeds_and_items() -> None:
+    covered = 0
+    for trial in range(200):
+        rng = np.random.default_rng(trial)
+        table = rng.normal(0, 1, (8, 1)) + rng.normal(0, 1, (1, 40)) + rng.normal(0, 1, (8, 40))
+        low, high = crossed_interval(table)
+        covered += low <= 0 <= high
+    assert covered >= 178  # 95 % of 200, less what 8 seeds and chance may take
+
+
+def test_one_seed_varies_over_items_alone() -> None:
+    values = np.random.default_rng(0).normal(2, 1, (1, 100))
+    low, high = crossed_interval(values)
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 10, rel=0.15)

@@ -1,0 +1,118 @@
+"""Reading ratings and tags strictly; the local judge against the model's own logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codeact.errors import InputError
+from codeact.records import Message, Record
+from codeact.score.judge import RUBRICS, local_ratings, parse_rating, render, rubric
+from codeact.score.tags import frequent, merge_like, normalise, parse_tags
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "status"),
+    [
+        ("4.5", 4.5, "ok"), ("4.5/5", 4.5, "ok"), ("Score: 4.5", 4.5, "ok"), ("**Rating: 4.5/5**\nIt works.", 4.5, "ok"),
+        ("  \n5\nIt has 3 bugs and 2 tests.", 5, "ok"), ("4,5", 4.5, "ok"), ("5.", 5, "ok"), ("0", 0, "ok"), ("`3`", 3, "ok"),
+        ("The code is right but slow. Score: 4", 4, "ok"), ("I would give it 3 out of 5.", 3, "ok"), ("The rating is 3.5.", 3.5, "ok"),
+        ("Score: **4**/5", 4, "ok"), ("Accuracy: 5/5\nOverall score: 5", 5, "ok"),
+        ("", None, "unparsed"), ("It has 3 bugs.", None, "unparsed"), ("4-5", None, "unparsed"), ("Score: 4-5", None, "unparsed"),
+        ("between 4 and 5", None, "unparsed"), ("4 to 5", None, "unparsed"), ("Score: 80%", None, "unparsed"), ("1.2.3", None, "unparsed"),
+        ("five", None, "unparsed"), ("I cannot rate this.", None, "unparsed"), ("5 stars", None, "unparsed"),
+        ("Score: 4. Corrected score: 3", None, "ambiguous"), ("Accuracy: 4\nStyle... Quality: 2 of course", 4, "ok"),
+        ("Good. Accuracy: 4. Quality: 2", None, "ambiguous"),
+        ("7", None, "out_of_range"), ("-1", None, "out_of_range"), ("9/10", None, "out_of_range"), ("Score: 4/10", None, "out_of_range"),
+    ],
+)  # fmt: skip
+def test_ratings(text: str, value: float | None, status: str) -> None:
+    found = parse_rating(text, 0, 5)
+    assert (found.value, found.status) == (value, status)
+    assert (found.detail == "") == (status == "ok" or text == "")
+
+
+def test_a_scale_that_starts_at_one() -> None:
+    assert parse_rating("0", 1, 6).status == "out_of_range"
+    assert parse_rating("6/6", 1, 6).value == 6
+
+
+def test_prompts_hold_the_record_as_it_is() -> None:
+    record = Record("r", (Message("user", "Sort <a> & {{ b }}"), Message("assistant", "def f(): return '<&>'")))
+    for name in RUBRICS:
+        (text,) = render(rubric(name).template, [record])
+        assert "Sort <a> & {{ b }}" in text
+        assert ("'<&>'" in text) == (name != "complexity")
+    assert '"binary search"' in render("judge_tags", [record])[0]
+    with pytest.raises(InputError, match="rubrics are accuracy"):
+        rubric("beauty")
+
+
+@pytest.mark.parametrize(
+    ("text", "tags", "status"),
+    [
+        ('[{"tag": "Binary-Search Trees", "explanation": "x"}, {"tag": "C++"}]', ("binary search tree", "c++"), "ok"),
+        ('```json\n["Sorting", "sorting ", "API  design"]\n```', ("sorting", "api design"), "ok"),
+        ("[]", (), "empty"),
+        ("sorting, searching", (), "unparsed"),
+        ('{"tag": "x"}', (), "unparsed"),
+        ('["ok", 3]', (), "unparsed"),
+        ('["..."]', (), "unparsed"),
+        ('["one two three four five six seven"]', (), "unparsed"),
+        ('Here they are: ["sorting"]', (), "unparsed"),
+        ("[" * 100_000, (), "unparsed"),
+    ],
+)
+def test_tags(text: str, tags: tuple[str, ...], status: str) -> None:
+    found = parse_tags(text)
+    assert (found.tags, found.status) == (tags, status)
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [("Queries", "query"), ("class", "class"), ("Data Analysis", "data analysis"), ("hashes", "hash"), ("C#", "c#"), ("_", ""),
+     ("ﬁle I/O", "file i o"), ("boss", "boss"), ("bus", "bus")],
+)  # fmt: skip
+def test_one_spelling(given: str, plain: str) -> None:
+    assert normalise(given) == plain
+
+
+def test_rare_tags_go_and_like_ones_merge() -> None:
+    assert frequent([("a", "b"), ("a",), ("b", "c")], 2) == [("a", "b"), ("a",), ("b",)]
+    near = np.array([[1, 0], [0.9999, 0.01], [0, 1]], np.float32)
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    assert merge_like({"sort": 2, "sorting": 5, "web": 1}, near) == {
+        "sort": "sorting",
+        "sorting": "sorting",
+        "web": "web",
+    }
+    assert merge_like({}, np.zeros((0, 2), np.float32)) == {}
+
+
+def test_the_local_judge_is_the_expectation_over_the_models_own_digits(tiny_model_dir: Path) -> None:
+    import torch
+
+    from codeact import models, prompts
+
+    tokenizer = models.load_tokenizer(str(tiny_model_dir))
+    model = models.load_model(str(tiny_model_dir), dtype="float32")
+    template = prompts.load_template("question", tokenizer)
+    asked = ["Rate this: add numbers.", "Rate that, which is rather longer than the first one: sort words.", "x" * 6000]
+    seen: list[int] = []
+    found = local_ratings(
+        asked, model, tokenizer, template, low=0, high=5, min_mass=0.0, batch_tokens=64, advance=seen.append
+    )
+    assert sum(seen) == 2
+    assert found[2].status == "too_long"
+    for prompt, rating in zip(asked[:2], found, strict=False):
+        text = prompts.prompt_text([Message("user", prompt)], template, tokenizer) + "Rating:"
+        variants = [tokenizer(f"{text} {d}")["input_ids"] for d in range(6)]
+        assert len({tuple(v[:-1]) for v in variants}) == 1  # this tokenizer writes the digit as the last token
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([variants[0][:-1]]), use_cache=False).logits[0, -1].double()
+        p = logits.softmax(-1)[[v[-1] for v in variants]]
+        assert rating.value == pytest.approx(float((p * torch.arange(6)).sum() / p.sum()), abs=1e-5)
+    strict = local_ratings(asked[:1], model, tokenizer, template, low=0, high=5)
+    assert (strict[0].value, strict[0].status) == (None, "unsure")
