@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -342,13 +343,20 @@ def cpu_prefers_bfloat16() -> bool:
 def model_identity(name: str, revision: str | None = None) -> str:
     """What makes scores comparable: a SHA-256 over a folder's weights, configuration and tokenizer, or a hub commit.
 
+    A LoRA adapter's names its base model's too.
+
     Raises:
         InputError: the model does not exist.
     """
     where = Path(resolve(name, revision))
     if where.is_dir():
         files = sorted(f for f in where.iterdir() if f.is_file() and f.suffix in IDENTITY_SUFFIXES)
-        return "sha256:" + _sha256(files)[:32]
+        identity = "sha256:" + _sha256(files)[:32]
+        if (where / "adapter_config.json").is_file():
+            # the base model's weights lie elsewhere, and may be changed there
+            settings = json.loads((where / "adapter_config.json").read_text(encoding="utf-8"))
+            identity += " on " + model_identity(settings["base_model_name_or_path"], settings.get("revision"))
+        return identity
     from transformers import AutoConfig
 
     with _quiet():
