@@ -208,6 +208,25 @@ def _hub_errors() -> tuple[type[Exception], ...]:
     return (OSError, HfHubHTTPError, HFValidationError, *(library.TransportError for library in libraries))
 
 
+def adapter_base(where: str | Path) -> tuple[str, str | None] | None:
+    """Name and revision of the model that a LoRA adapter's folder was trained on; None for anything else.
+
+    Raises:
+        InputError: the adapter names no base model.
+    """
+    file = Path(where, "adapter_config.json")
+    if not file.is_file():
+        return None
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON: {error}; save the adapter anew with save_pretrained") from error
+    name = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{file} names no base_model_name_or_path; save the adapter anew with save_pretrained")
+    return name, settings.get("revision")
+
+
 def load_tokenizer(name: str, revision: str | None = None) -> Any:
     """A fast tokenizer with a pad token (EOS where it has none of its own).
 
@@ -217,6 +236,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> Any:
     from transformers import AutoTokenizer
 
     where = resolve(name, revision)
+    base = adapter_base(where)
+    if base and not Path(where, "tokenizer_config.json").is_file():
+        return load_tokenizer(*base)
     with _quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
@@ -352,11 +374,9 @@ def model_identity(name: str, revision: str | None = None) -> str:
     if where.is_dir():
         files = sorted(f for f in where.iterdir() if f.is_file() and f.suffix in IDENTITY_SUFFIXES)
         identity = "sha256:" + _sha256(files)[:32]
-        if (where / "adapter_config.json").is_file():
-            # the base model's weights lie elsewhere, and may be changed there
-            settings = json.loads((where / "adapter_config.json").read_text(encoding="utf-8"))
-            identity += " on " + model_identity(settings["base_model_name_or_path"], settings.get("revision"))
-        return identity
+        base = adapter_base(where)
+        # the base model's weights lie elsewhere, and may be changed there
+        return f"{identity} on {model_identity(*base)}" if base else identity
     from transformers import AutoConfig
 
     with _quiet():

@@ -57,7 +57,6 @@ def order_after(rows: int, gone: Sequence[int]) -> list[int]:
 
 @cache
 def _layer_class() -> Any:
-    import torch
     from transformers.cache_utils import DynamicLayer
 
     class SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]

@@ -229,7 +229,7 @@ def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
                 ]
                 journal.append(path, rows)
                 done |= {row["task_id"]: row for row in rows}
-    storage.write_jsonl(path, (done[task.id] for task in tasks))
+    storage.write_jsonl(path, ({"task_set": s.base_name, **done[task.id]} for s in sets for task in s.tasks))
     return done
 
 
@@ -387,6 +387,12 @@ def _write_samples(
         for task_set in sets:
             for row, verdict in zip(rows[task_set.name], verdicts.get(task_set.name, []), strict=True):
                 plus = {} if verdict.plus_status is None else {"plus_status": verdict.plus_status}
-                yield {**row, "status": verdict.base_status, **plus, "detail": verdict.detail}
+                yield {
+                    "task_set": task_set.base_name,
+                    **row,
+                    "status": verdict.base_status,
+                    **plus,
+                    "detail": verdict.detail,
+                }
 
     storage.write_jsonl(path, lines())

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from codeact import storage
 from codeact.errors import require
 from codeact.evaluate.generate import Completion, Prompt, cut, rooms, too_long
-from codeact.models import resolve
+from codeact.models import adapter_base, resolve
 
 # Handed over at a time: enough to fill a GPU, few enough that a killed evaluation loses little.
 CHUNK = 256
@@ -61,17 +61,13 @@ def start(name: str, revision: str | None, dtype: str) -> Engine:
     where = resolve(name, revision)
     options: dict[str, Any] = {"dtype": dtype, "seed": 0, "revision": revision}
     adapter = None
-    if (Path(where) / "adapter_config.json").is_file():
+    base = adapter_base(where)
+    if base:
         settings = storage.read_json(Path(where) / "adapter_config.json")
         lora = require("vllm.lora.request", "vllm", "a LoRA adapter in vLLM")
         adapter = lora.LoRARequest("adapter", 1, where)
-        options |= {
-            "enable_lora": True,
-            "max_lora_rank": settings["r"],
-            "tokenizer": where,
-            "revision": settings.get("revision"),
-        }
-        where = resolve(settings["base_model_name_or_path"], settings.get("revision"))
+        options |= {"enable_lora": True, "max_lora_rank": settings["r"], "revision": base[1]}
+        where = resolve(*base)
     llm = vllm.LLM(model=where, **options)
     return Engine(llm, int(llm.llm_engine.model_config.max_model_len), adapter)
 
