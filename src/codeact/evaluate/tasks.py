@@ -96,7 +96,8 @@ class Release:
         version: of the data.
         file: its name, without version and ending.
         sha256: of the unpacked file, so that a recompressed copy is as good.
-        where: address of the gzip file, with {file}, {lower} and {version}.
+        site: where it is downloaded from.
+        path: of the gzip file there, with {file}, {lower} (its name in lower case) and {version}.
         read: makes a task of a row; the second argument says whether the added tests are wanted.
         plus: whether there are added tests.
     """
@@ -105,13 +106,14 @@ class Release:
     version: str
     file: str
     sha256: str
-    where: str = "https://github.com/evalplus/{lower}_release/releases/download/{version}/{file}.jsonl.gz"
+    site: str = "https://github.com/evalplus"
+    path: str = "{lower}_release/releases/download/{version}/{file}.jsonl.gz"
     read: Callable[[Mapping[str, Any], bool], Task] = field(default=lambda row, plus: _evalplus_task(row, plus))
     plus: bool = True
 
     @property
     def url(self) -> str:
-        return self.where.format(file=self.file, lower=self.file.lower(), version=self.version)
+        return f"{self.site}/{self.path}".format(file=self.file, lower=self.file.lower(), version=self.version)
 
 
 # The newest release of each family comes first and is the default.
