@@ -115,6 +115,7 @@ def dynamic(keys: list[torch.Tensor]) -> Any:
     return cache
 
 
+@torch.inference_mode()
 def test_join_and_leave_keep_the_newest_columns() -> None:
     first, second = torch.rand(3, 2, 5, 4), torch.rand(2, 2, 7, 4)
     held = hold(dynamic([first]), 3)

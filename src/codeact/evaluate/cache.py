@@ -31,16 +31,18 @@ def join(held: Any, read: Any) -> None:
 
     with torch.inference_mode():
         for mine, other in zip(held.layers, read.layers, strict=True):
-            mine.join(other.keys, other.values)
+            if other.is_initialized:  # layers that share another's keys hold none
+                mine.join(other.keys, other.values)
 
 
 def leave(held: Any, gone: Sequence[int], width: int) -> None:
     """Take the rows at the places `gone` away, and all columns but the last `width`; `order_after` says who moves where."""
     import torch
 
-    stay = order_after(held.layers[0].rows, gone)
+    used = [layer for layer in held.layers if layer.is_initialized]
+    stay = order_after(used[0].rows, gone)
     with torch.inference_mode():
-        for layer in held.layers:
+        for layer in used:
             layer.leave(stay, width)
 
 
