@@ -65,7 +65,7 @@ def _layer_class() -> Any:
         """`keys` and `values` [rows, heads, T, head size] are windows of buffers with more rows and columns."""
 
         def __init__(self, slots: int) -> None:
-            super().__init__()
+            super().__init__()  # type: ignore[no-untyped-call]
             self.slots, self.rows, self.first, self.end = slots, 0, 0, 0
             self.buffers: tuple[torch.Tensor, ...] = ()
 

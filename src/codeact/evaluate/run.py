@@ -288,7 +288,7 @@ def _completions(setup: Setup, requests: Sequence[Prompt], dtype: str) -> Iterat
     from codeact.evaluate import generate, vllm_engine
 
     config = setup.config
-    options = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature}
+    options: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature}
     if config.backend == "vllm":
         setup.release()
         engine = vllm_engine.start(setup.name, setup.model.revision, dtype)
