@@ -70,7 +70,7 @@ def main() -> None:
     import torch
 
     from codeact import models
-    from codeact.evaluate.generate import Prompt, generate, task_prompt
+    from codeact.evaluate.generate import Completion, Prompt, generate, task_prompt
     from codeact.evaluate.run import subset
     from codeact.evaluate.tasks import load_tasks
 
@@ -81,12 +81,10 @@ def main() -> None:
     model = models.load_model(options.model, dtype=options.dtype, device=options.device)
     tasks = subset(load_tasks("humaneval").tasks, options.tasks)
     rows = [task_prompt(task, "base", None, tokenizer).ids for task in tasks]
-    decode = lambda written: [(len(ids), tokenizer.decode(ids, skip_special_tokens=True)) for ids in written]  # noqa: E731
     limit = options.max_new_tokens
 
-    def attention(name: str, work: Callable[[], list[tuple[int, str]]]) -> list[tuple[int, str]]:
-        model.set_attn_implementation(name)
-        return work()
+    def decode(written: Sequence[list[int]]) -> list[tuple[int, str]]:
+        return [(len(ids), tokenizer.decode(ids, skip_special_tokens=True)) for ids in written]
 
     def one_by_one() -> list[tuple[int, str]]:
         return decode(
@@ -104,7 +102,7 @@ def main() -> None:
         )
 
     def ours() -> list[tuple[int, str]]:
-        found = {}
+        found: dict[int, Completion] = {}
         requests = [Prompt(tuple(row)) for row in rows]
         for done in generate(model, tokenizer, requests, max_new_tokens=limit, batch_size=options.batch_size):
             found.update(done)
@@ -113,8 +111,9 @@ def main() -> None:
     transformers_way(model, tokenizer, rows[:1], 2)  # first-call costs belong to nobody
     texts, costs = {}, {}
     ways = [("one by one", "sdpa", one_by_one), ("codeact", "codeact", ours), ("padded batch", "sdpa", padded)]
-    for name, kind, work in [*ways, *([] if options.once else [("one by one again", "sdpa", one_by_one)])]:
-        texts[name], costs[name] = timed(lambda kind=kind, work=work: attention(kind, work))
+    for name, attention, work in [*ways, *([] if options.once else [("one by one again", "sdpa", one_by_one)])]:
+        model.set_attn_implementation(attention)
+        texts[name], costs[name] = timed(work)
         print(f"{name}: {costs[name]}", flush=True)
     same = [a == b for a, b in zip(texts["codeact"][:: options.every], texts["one by one"], strict=True)]
     speed = {name: cost["tokens_per_second"] for name, cost in costs.items()}

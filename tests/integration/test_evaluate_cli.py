@@ -96,7 +96,7 @@ def test_an_evaluation_killed_by_the_system_goes_on(model: Path, tmp_path: Path,
     words += ["--set", "evaluate.bits_per_byte=false", "--json", "-o"]
     started = command(*words, tmp_path / "killed")
     journal = tmp_path / "killed" / "samples.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (journal.exists() and journal.stat().st_size) and time.monotonic() < deadline and started.poll() is None:
         time.sleep(0.02)
     started.send_signal(signal.SIGKILL)
