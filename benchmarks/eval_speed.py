@@ -31,7 +31,8 @@ def transformers_way(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], 
     import torch
 
     width = max(map(len, rows))
-    ends = set(tokenizer.all_special_ids)
+    named = model.generation_config.eos_token_id
+    ends = {*tokenizer.all_special_ids, *(named if isinstance(named, list) else [] if named is None else [named])}
     ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(row)) + list(row) for row in rows], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     out = model.generate(
