@@ -92,7 +92,7 @@ def command(*words: str | Path) -> subprocess.Popen[str]:
 
 
 def test_an_evaluation_killed_by_the_system_goes_on(model: Path, tmp_path: Path, sandbox: None) -> None:
-    words = ["evaluate", model, "--dtype", "float32", "--limit", "40", "--max-new-tokens", "300", "--batch-size", "1"]
+    words = ["evaluate", model, "--dtype", "float32", "--limit", "24", "--max-new-tokens", "80", "--batch-size", "1"]
     words += ["--set", "evaluate.bits_per_byte=false", "--json", "-o"]
     started = command(*words, tmp_path / "killed")
     journal = tmp_path / "killed" / "samples.jsonl"
@@ -102,20 +102,20 @@ def test_an_evaluation_killed_by_the_system_goes_on(model: Path, tmp_path: Path,
     started.send_signal(signal.SIGKILL)
     started.communicate()
     kept = journal.read_text().count("\n")
-    assert 0 < kept < 40
+    assert 0 < kept < 24
     assert not (tmp_path / "killed" / "results.json").exists()
     before = journal.read_text().splitlines()[:kept]
     again = command(*words, tmp_path / "killed")
     out, errors = again.communicate()
     assert again.returncode == 0, errors
     results = json.loads(out)
-    assert (results["humaneval"]["tasks"], results["temperature"], results["backend"]) == (40, 0.0, "transformers")
+    assert (results["humaneval"]["tasks"], results["temperature"], results["backend"]) == (24, 0.0, "transformers")
     finished = answers(tmp_path / "killed")
-    assert len(finished) == 40
+    assert len(finished) == 24
     for row in map(json.loads, before):
         assert finished[row["task_id"], 0] == (row["completion"], row["key"])
     fresh = api.evaluate(
-        str(model), tmp_path / "fresh", recipe=recipe(generate_limit=40, max_new_tokens=300, batch_size=8)
+        str(model), tmp_path / "fresh", recipe=recipe(generate_limit=24, max_new_tokens=80, batch_size=8)
     )
     assert answers(tmp_path / "fresh") == finished
     assert fresh["humaneval"]["pass@1"] == results["humaneval"]["pass@1"]
