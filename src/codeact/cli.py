@@ -252,7 +252,11 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="generate for this many tasks, evenly spaced")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="longest generation")] = 512,
     batch_size: Annotated[int, typer.Option(help="prompts per batch")] = 32,
-    dtype: Dtype = "auto", max_length: MaxLength = 2048, seed: Seed = 0,
+    temperature: Annotated[float, typer.Option(help="0: the most likely token; above: sampling, for pass@k")] = 0.0,
+    samples_per_task: Annotated[int, typer.Option(help="generations per task, for pass@k; needs a temperature")] = 1,
+    backend: Annotated[str, typer.Option(help="transformers, or vllm (an extra, for GPUs)")] = "transformers",
+    against: Annotated[Path | None, typer.Option(help="folder of an earlier evaluation: also show the paired differences to it")] = None,
+    dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto", seed: Seed = 0,
     unsafe_no_sandbox: Annotated[bool, typer.Option("--unsafe-no-sandbox", help="run generated code without isolation (recorded in the results)")] = False,
     settings: Settings = NONE, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
@@ -261,14 +265,19 @@ def evaluate(
 
     _prepare(verbose)
     extra = {
-        "model.name": model, "model.dtype": dtype, "model.max_length": max_length, "seed": seed,
+        "model.name": model, "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
+        "evaluate.temperature": temperature, "evaluate.samples_per_task": samples_per_task, "evaluate.backend": backend,
         "evaluate.tasks": [t.strip() for t in tasks.split(",") if t.strip()], "evaluate.prompting": prompting,
         "evaluate.generate_limit": limit, "evaluate.max_new_tokens": max_new_tokens, "evaluate.batch_size": batch_size,
         "evaluate.unsafe_no_sandbox": unsafe_no_sandbox,
     }  # fmt: skip
     recipe = config.load_recipe(extra=extra | _shared([], settings))
+    if against is not None:
+        api.differences(against, against)  # a wrong folder is said before hours of generation, not after
     results = api.evaluate(model, output, recipe=recipe, samples=samples, data_dir=data_dir, quiet=False)
-    _result(results, as_json, f"results: {output / 'results.json'}")
+    if against is not None:
+        results = {**results, "against": str(against), "differences": api.differences(against, output)}
+    _result(results, as_json, "\n".join([*api.result_lines(results), f"results: {output / 'results.json'}"]))
 
 
 @app.command()
@@ -358,7 +367,10 @@ def doctor(as_json: Json = False, verbose: Verbose = False) -> None:
 
     _prepare(verbose)
     found = api.doctor()
-    lines = [f"{key:<22} {value}" for key, value in found.items() if key != "extras"]
+    lines = [f"{key:<22} {value}" for key, value in found.items() if key not in ("extras", "sandboxes")]
+    for name, probe in found["sandboxes"].items():
+        told = f"holds: {len(probe['blocked'])} attacks blocked ({', '.join(probe['blocked'])})"
+        lines.append(f"sandbox {name:<14} {told if probe['holds'] else 'not used: ' + probe['problem']}")
     lines += [
         f"extra {name:<16} {'installed' if there else f'missing: pip install codeact[{name}]'}"
         for name, there in found["extras"].items()

@@ -166,6 +166,11 @@ class EvaluateConfig(_Section):
     max_new_tokens: int = Field(512, ge=1)
     batch_size: int = Field(32, ge=1)
     prompting: Literal["base", "instruct"] = "base"
+    temperature: float = Field(0.0, ge=0, le=2, description="0: the most likely token; above: sampling, for pass@k")
+    samples_per_task: int = Field(1, ge=1, description="generations for each task; more than one need a temperature")
+    backend: Literal["transformers", "vllm"] = Field(
+        "transformers", description="what generates; `vllm` is an extra, for GPUs"
+    )
     unsafe_no_sandbox: bool = Field(False, description="run generated code without isolation; recorded in the results")
 
 

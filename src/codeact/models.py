@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -207,6 +208,25 @@ def _hub_errors() -> tuple[type[Exception], ...]:
     return (OSError, HfHubHTTPError, HFValidationError, *(library.TransportError for library in libraries))
 
 
+def adapter_base(where: str | Path) -> tuple[str, str | None] | None:
+    """Name and revision of the model that a LoRA adapter's folder was trained on; None for anything else.
+
+    Raises:
+        InputError: the adapter names no base model.
+    """
+    file = Path(where, "adapter_config.json")
+    if not file.is_file():
+        return None
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON: {error}; save the adapter anew with save_pretrained") from error
+    name = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{file} names no base_model_name_or_path; save the adapter anew with save_pretrained")
+    return name, settings.get("revision")
+
+
 def load_tokenizer(name: str, revision: str | None = None) -> Any:
     """A fast tokenizer with a pad token (EOS where it has none of its own).
 
@@ -216,6 +236,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> Any:
     from transformers import AutoTokenizer
 
     where = resolve(name, revision)
+    base = adapter_base(where)
+    if base and not Path(where, "tokenizer_config.json").is_file():
+        return load_tokenizer(*base)
     with _quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
@@ -342,13 +365,18 @@ def cpu_prefers_bfloat16() -> bool:
 def model_identity(name: str, revision: str | None = None) -> str:
     """What makes scores comparable: a SHA-256 over a folder's weights, configuration and tokenizer, or a hub commit.
 
+    A LoRA adapter's names its base model's too.
+
     Raises:
         InputError: the model does not exist.
     """
     where = Path(resolve(name, revision))
     if where.is_dir():
         files = sorted(f for f in where.iterdir() if f.is_file() and f.suffix in IDENTITY_SUFFIXES)
-        return "sha256:" + _sha256(files)[:32]
+        identity = "sha256:" + _sha256(files)[:32]
+        base = adapter_base(where)
+        # the base model's weights lie elsewhere, and may be changed there
+        return f"{identity} on {model_identity(*base)}" if base else identity
     from transformers import AutoConfig
 
     with _quiet():

@@ -72,13 +72,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return folders
 
 
-def run(
-    model: Path | str, out: Path, samples: Path | None = None, options: dict[str, Any] | None = None, **config: Any
-) -> dict[str, Any]:
+def run(model: Path | str, out: Path, samples: Path | None = None, **config: Any) -> dict[str, Any]:
     settings = EvaluateConfig(**{**SMALL, **config})
-    result = evaluate(
-        model, out, model=MODEL, config=settings, seed=0, quiet=True, samples=samples, data_dir=DATA, **(options or {})
-    )
+    result = evaluate(model, out, model=MODEL, config=settings, seed=0, quiet=True, samples=samples, data_dir=DATA)
     assert storage.read_json(out / "results.json") == json.loads(json.dumps(result))
     return result
 
@@ -129,7 +125,7 @@ def test_results_hold_what_the_report_reads(models: list[Path], tmp_path: Path, 
 def test_a_killed_evaluation_goes_on_with_the_same_answers(
     models: list[Path], tmp_path: Path, sandbox: None, count: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = run(models[0], tmp_path / "fresh", options={"temperature": 0.7, "samples_per_task": 2})
+    fresh = run(models[0], tmp_path / "fresh", temperature=0.7, samples_per_task=2)
     assert count == {"generated": 10, "scored": 164}
     real, calls = journal.append, 0
 
@@ -145,12 +141,12 @@ def test_a_killed_evaluation_goes_on_with_the_same_answers(
     with monkeypatch.context() as patch:
         patch.setattr(journal, "append", dies)
         with pytest.raises(KeyboardInterrupt):
-            run(models[0], tmp_path / "killed", options={"temperature": 0.7, "samples_per_task": 2})
+            run(models[0], tmp_path / "killed", temperature=0.7, samples_per_task=2)
     assert not (tmp_path / "killed" / "results.json").exists()
     kept = (tmp_path / "killed" / "samples.jsonl").read_text().count("\n")
     assert 0 < kept < 10
     count.update(generated=0, scored=0)
-    resumed = run(models[0], tmp_path / "killed", options={"temperature": 0.7, "samples_per_task": 2})
+    resumed = run(models[0], tmp_path / "killed", temperature=0.7, samples_per_task=2)
     assert count == {"generated": 10 - kept, "scored": 0}
     assert answers(tmp_path / "killed") == answers(tmp_path / "fresh")
     assert resumed["humaneval"] == fresh["humaneval"]
@@ -323,8 +319,8 @@ def test_compare_pairs_the_tasks(models: list[Path], tmp_path: Path, sandbox: No
 
 
 def test_bad_settings_are_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sampling needs a temperature"):
-        run("any name", tmp_path, options={"samples_per_task": 5})
+    with pytest.raises(InputError, match=r"set evaluate\.temperature"):
+        run("any name", tmp_path, samples_per_task=5)
     with pytest.raises(InputError, match="no task set"):
         run("any name", tmp_path, tasks=())
     with pytest.raises(InputError, match="unknown task set"):

@@ -25,7 +25,7 @@ def compare(base_dir: Path, tuned_dir: Path) -> dict[str, Any]:
     Raises:
         InputError: a folder holds no finished evaluation; the task sets' versions or the settings differ.
     """
-    base, tuned = (storage.read_json(Path(folder) / "results.json") for folder in (base_dir, tuned_dir))
+    base, tuned = (_results(Path(folder)) for folder in (base_dir, tuned_dir))
     names = [name for name, value in base.items() if isinstance(value, dict) and name in tuned]
     if not names:
         raise InputError(f"{base_dir} and {tuned_dir} have no task set in common")
@@ -46,11 +46,17 @@ def compare(base_dir: Path, tuned_dir: Path) -> dict[str, Any]:
     return figures
 
 
+def _results(folder: Path) -> dict[str, Any]:
+    if not (folder / "results.json").is_file():
+        raise InputError(f"{folder} holds no results.json; give the output folder of a finished codeact evaluate")
+    found: dict[str, Any] = storage.read_json(folder / "results.json")
+    return found
+
+
 def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
     """Task id -> bits per byte, or the share of a task's samples that passed, of a finished evaluation."""
-    family = name.removesuffix("+")
     rows = storage.read_jsonl(Path(folder) / ("bits.jsonl" if metric == "bits_per_byte" else "samples.jsonl"))
-    rows = [row for row in rows if str(row["task_id"]).partition("/")[0].lower() == family]
+    rows = [row for row in rows if row["task_set"] == name.removesuffix("+")]
     if metric == "bits_per_byte":
         return {row["task_id"]: row["bits_per_byte"] for row in rows if row["bits_per_byte"] is not None}
     column = "plus_status" if name.endswith("+") else "status"

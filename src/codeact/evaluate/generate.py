@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from codeact import prompts
+from codeact.evaluate import cache as slots
 from codeact.evaluate.tasks import Task
 from codeact.models import context_length
 from codeact.records import Message
@@ -92,6 +93,16 @@ def sample_seed(seed: int, task_id: str, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{task_id}/{number}".encode()).digest()[:8], "big")
 
 
+def rooms(requests: Sequence[Prompt], max_new_tokens: int, context: int | None) -> list[int]:
+    """Most tokens to write for each prompt; 0 or less where `context` tokens end before the prompt does."""
+    return [max_new_tokens if context is None else min(max_new_tokens, context - len(r.ids)) for r in requests]
+
+
+def too_long(room: Sequence[int]) -> list[tuple[int, Completion]]:
+    """(index, completion) of the prompts that have no room."""
+    return [(i, Completion("", 0, "too_long")) for i, tokens in enumerate(room) if tokens <= 0]
+
+
 def generate(
     model: Any,
     tokenizer: Any,
@@ -115,10 +126,8 @@ def generate(
             convolution) or attend in fixed chunks run with 1.
         temperature: 0 takes the most likely token; above 0 draws with each prompt's own seed.
     """
-    limit = context_length(model.config)
-    room = [max_new_tokens if limit is None else min(max_new_tokens, limit - len(r.ids)) for r in requests]
-    blocked = [(i, Completion("", 0, "too_long")) for i in range(len(requests)) if room[i] <= 0]
-    if blocked:
+    room = rooms(requests, max_new_tokens, context_length(model.config))
+    if blocked := too_long(room):
         yield blocked
     queue = sorted((i for i in range(len(requests)) if room[i] > 0), key=lambda i: (-len(requests[i].ids), i))
     size = batch_size if _has_plain_cache(model) else 1
@@ -143,7 +152,7 @@ def generate(
         if queue and free >= max(1, size // 8):
             admitted, queue = queue[:free], queue[free:]
             for group in _alike(admitted, requests):
-                fresh, done = take(*_read(model, tokenizer, requests, group))
+                fresh, done = take(*_read(model, tokenizer, requests, group, size if live is None else len(group)))
                 live = _joined(live, fresh)
                 if done:
                     yield done
@@ -159,7 +168,7 @@ class _Live:
 
     Attributes:
         rows: index of each row's prompt.
-        cache: keys and values, [B, heads, T, head size] in each layer.
+        cache: keys and values, [B, heads, T, head size] in each layer (`codeact.evaluate.cache`).
         mask: int64 [B, T], 0 on the padding at the left.
         tokens: newest token of each row, which the cache does not hold yet.
     """
@@ -192,8 +201,10 @@ def _alike(queue: Sequence[int], requests: Sequence[Prompt]) -> Iterator[list[in
     yield group
 
 
-def _read(model: Any, tokenizer: Any, requests: Sequence[Prompt], group: list[int]) -> tuple[_Live, torch.Tensor]:
-    """Read some prompts into a fresh cache; their logits [B, vocabulary] for the first new token."""
+def _read(
+    model: Any, tokenizer: Any, requests: Sequence[Prompt], group: list[int], rows: int
+) -> tuple[_Live, torch.Tensor]:
+    """Read some prompts into a fresh cache with room for `rows`; their logits [B, vocabulary] for the first new token."""
     import torch
     from transformers import DynamicCache
 
@@ -201,11 +212,12 @@ def _read(model: Any, tokenizer: Any, requests: Sequence[Prompt], group: list[in
     width = max(map(len, prompts_ids))
     padded = [[tokenizer.pad_token_id] * (width - len(ids)) + list(ids) for ids in prompts_ids]
     mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts_ids], device=model.device)
+    plain = _has_plain_cache(model)
     # Plain layers even for sliding windows (the mask sees to those), so that rows can join and leave.
-    cache = DynamicCache() if _has_plain_cache(model) else DynamicCache(config=model.config)
+    cache = DynamicCache() if plain else DynamicCache(config=model.config)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     logits = _forward(model, torch.tensor(padded, device=model.device), mask, positions, cache)
-    return _Live(group, cache, mask, []), logits
+    return _Live(group, slots.hold(cache, rows) if plain else cache, mask, []), logits
 
 
 def _step(model: Any, live: _Live) -> torch.Tensor:
@@ -232,17 +244,14 @@ def _without(live: _Live, finished: Collection[int]) -> _Live | None:
     """The rows that go on, without the columns that are padding in all of them."""
     import torch
 
-    stay = [place for place, row in enumerate(live.rows) if row not in finished]
-    if not stay or len(stay) == len(live.rows):
+    gone = [place for place, row in enumerate(live.rows) if row in finished]
+    stay = slots.order_after(len(live.rows), gone)
+    if not gone or not stay:
         return live if stay else None
-    chosen = torch.tensor(stay, device=live.mask.device)
-    mask = live.mask[chosen]
-    first = int(mask.any(dim=0).int().argmax())
-    live.cache.reorder_cache(chosen)
-    if first:
-        for layer in live.cache.layers:
-            layer.keys, layer.values = layer.keys[:, :, first:], layer.values[:, :, first:]
-    return _Live([live.rows[p] for p in stay], live.cache, mask[:, first:], [live.tokens[p] for p in stay])
+    mask = live.mask[torch.tensor(stay, device=live.mask.device)]
+    mask = mask[:, int(mask.any(dim=0).int().argmax()) :]
+    slots.leave(live.cache, gone, mask.shape[1])
+    return _Live([live.rows[p] for p in stay], live.cache, mask, [live.tokens[p] for p in stay])
 
 
 def _joined(left: _Live | None, right: _Live | None) -> _Live | None:
@@ -253,11 +262,8 @@ def _joined(left: _Live | None, right: _Live | None) -> _Live | None:
     if left is None or right is None:
         return left or right
     width = max(left.mask.shape[1], right.mask.shape[1])
-    more = [width - part.mask.shape[1] for part in (left, right)]
-    for mine, other in zip(left.cache.layers, right.cache.layers, strict=True):
-        mine.keys = torch.cat([pad(mine.keys, (0, 0, more[0], 0)), pad(other.keys, (0, 0, more[1], 0))])
-        mine.values = torch.cat([pad(mine.values, (0, 0, more[0], 0)), pad(other.values, (0, 0, more[1], 0))])
-    mask = torch.cat([pad(left.mask, (more[0], 0)), pad(right.mask, (more[1], 0))])
+    slots.join(left.cache, right.cache)
+    mask = torch.cat([pad(part.mask, (width - part.mask.shape[1], 0)) for part in (left, right)])
     return _Live([*left.rows, *right.rows], left.cache, mask, [*left.tokens, *right.tokens])
 
 
@@ -282,19 +288,20 @@ def _pick(logits: Any, temperature: float, draws: Sequence[np.random.Generator])
 def _finish(tokenizer: Any, row: Prompt, written: list[int], ends: frozenset[int], room: int) -> Completion | None:
     """The completion if this row is finished with its newest token, else None."""
     if written[-1] in ends:
-        return _cut(tokenizer, row, written, "eos")
+        return cut(tokenizer, row, written, "eos")
     if row.stops:
         # a stop text that ends in the newest token spans at most as many tokens as it has bytes
         reach = max(len(stop.encode()) for stop in row.stops) + 1
         tail = _decode(tokenizer, written[-reach:])
         if any(stop in tail for stop in row.stops):
-            whole = _cut(tokenizer, row, written, "length")
+            whole = cut(tokenizer, row, written, "length")
             if whole.finish == "stop":
                 return whole
-    return _cut(tokenizer, row, written, "length") if len(written) >= room else None
+    return cut(tokenizer, row, written, "length") if len(written) >= room else None
 
 
-def _cut(tokenizer: Any, row: Prompt, written: list[int], finish: Finish) -> Completion:
+def cut(tokenizer: Any, row: Prompt, written: list[int], finish: Finish) -> Completion:
+    """The completion of written tokens: their text up to the first stop; `finish` says why they end where no stop is in it."""
     # Some tokenizers drop the blank in front of the first token that they decode, so a few prompt tokens go before it.
     context = list(row.ids[-CONTEXT_TOKENS:])
     before, whole = _decode(tokenizer, context), _decode(tokenizer, context + written)

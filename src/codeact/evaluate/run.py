@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
-from codeact.errors import InputError
+from codeact.errors import InputError, require
 from codeact.evaluate import journal
 from codeact.evaluate.statistics import mean_estimate, pass_at_k
 from codeact.evaluate.tasks import Task, TaskSet, load_tasks
 from codeact.progress import track
 
 if TYPE_CHECKING:
+    from codeact.evaluate.generate import Completion, Prompt
     from codeact.evaluate.grade import Verdict
     from codeact.sandbox import Backend
 
@@ -35,8 +36,6 @@ class Setup:
     model: ModelConfig
     config: EvaluateConfig
     seed: int
-    temperature: float
-    samples_per_task: int
     quiet: bool
     _loaded: dict[str, Any] = field(default_factory=dict)
 
@@ -49,6 +48,16 @@ class Setup:
                 self.name, revision=self.model.revision, dtype=self.model.dtype, device=self.model.device
             )
         return self._loaded["model"]
+
+    def release(self) -> None:
+        """Give the model's memory back, for another engine to take."""
+        import gc
+
+        import torch
+
+        if self._loaded.pop("model", None) is not None:
+            gc.collect()
+            torch.cuda.empty_cache()
 
     def tokenizer(self) -> Any:
         from codeact import models
@@ -68,8 +77,6 @@ def evaluate(
     data_dir: Path | None = None,
     samples: Path | None = None,
     quiet: bool = False,
-    temperature: float = 0.0,
-    samples_per_task: int = 1,
 ) -> dict[str, Any]:
     """Benchmark a model and write results.json, samples.jsonl and bits.jsonl into `out_dir`.
 
@@ -80,32 +87,34 @@ def evaluate(
         model_name: hub name, local folder, LoRA adapter, GGUF file or `demo`.
         out_dir: created where it does not exist.
         model: revision, dtype, device and template; its `name` is not read.
-        config: task sets, limits, prompting.
+        config: task sets, limits, prompting, temperature, generation backend.
         seed: of sampled generation and of the bootstrap.
         data_dir: folder of benchmark files; default: `CODEACT_DATA`, the cache, a download.
         samples: grade these ready generations (JSONL of task_id and completion or solution, as EvalPlus writes them)
             and load no model.
         quiet: no progress on stderr.
-        temperature: 0: greedy; above: sampling, for pass@k.
-        samples_per_task: generations for each task.
 
     Returns:
         The content of results.json; pass@k are fractions from 0 to 1, or None where nothing was generated.
 
     Raises:
         InputError: unknown tasks, no such model, unreadable samples, several greedy samples.
+        MissingExtraError: the package that a task set or the generation backend needs is not installed.
         CodeactError: no sandbox holds on this machine (said before anything is generated), or a full disk.
     """
-    if samples_per_task < 1 or (samples_per_task > 1 and temperature <= 0):
+    if config.samples_per_task > 1 and config.temperature == 0:
         raise InputError(
-            f"{samples_per_task} samples per task at temperature {temperature}: sampling needs a temperature > 0"
+            f"evaluate.samples_per_task = {config.samples_per_task} at temperature 0 would draw the same answer each time; "
+            "set evaluate.temperature, for example to 0.8"
         )
+    if config.backend == "vllm" and samples is None and config.generate_limit != 0:
+        require("vllm", "vllm", "evaluate.backend vllm")
     started = time.perf_counter()
     sets = load_sets(config.tasks, data_dir)
     backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None
     storage.make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
-    setup = Setup(str(model_name), model, config, seed, temperature, samples_per_task, quiet)
+    setup = Setup(str(model_name), model, config, seed, quiet)
     facts = {"dtype": NOT_USED, "template": None, "model_identity": None} if samples is not None else _facts(setup)
     bits: dict[str, Row] = {}
     if config.bits_per_byte and samples is None:
@@ -128,8 +137,9 @@ def evaluate(
         "template": facts["template"],
         "dtype": facts["dtype"],
         "max_new_tokens": config.max_new_tokens,
-        "temperature": temperature,
-        "samples_per_task": samples_per_task,
+        "temperature": config.temperature,
+        "samples_per_task": config.samples_per_task,
+        "backend": NOT_USED if samples is not None else config.backend,
         "seed": seed,
         "seconds": time.perf_counter() - started,
         "seconds_bits": scored - started,
@@ -219,37 +229,36 @@ def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
                 ]
                 journal.append(path, rows)
                 done |= {row["task_id"]: row for row in rows}
-    storage.write_jsonl(path, (done[task.id] for task in tasks))
+    storage.write_jsonl(path, ({"task_set": s.base_name, **done[task.id]} for s in sets for task in s.tasks))
     return done
 
 
 def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, list[Row]]:
     """Completions of the chosen tasks, in order, with the programs made of them."""
-    from codeact.evaluate.generate import generate, sample_seed, task_prompt
+    from codeact.evaluate.generate import sample_seed, task_prompt
     from codeact.evaluate.sanitize import sanitize
 
     config, chosen = setup.config, {s.name: subset(s.tasks, setup.config.generate_limit) for s in sets}
     if not any(chosen.values()):
         return {name: [] for name in chosen}
     tokenizer, template = setup.tokenizer(), facts["prompt_template"]
-    who = (facts["model_identity"], facts["dtype"], facts["device"], config.max_new_tokens, setup.temperature)
+    who = (facts["model_identity"], facts["dtype"], facts["device"], config.max_new_tokens, config.temperature)
+    who = (*who, *_engine(config))
     wanted = [
-        (task, number, replace(prompt, seed=sample_seed(setup.seed, task.id, number) if setup.temperature > 0 else 0))
+        (task, number, replace(prompt, seed=sample_seed(setup.seed, task.id, number) if config.temperature > 0 else 0))
         for tasks in chosen.values()
         for task in tasks
         for prompt in [task_prompt(task, config.prompting, template, tokenizer)]
-        for number in range(setup.samples_per_task)
+        for number in range(config.samples_per_task)
     ]
     keys = [journal.row_key("sample", *who, task.id, p.ids, p.stops, p.seed) for task, _, p in wanted]
     done: dict[str, Row] = journal.resume(path, keys)
     left = [i for i, key in enumerate(keys) if key not in done]
     if left:
-        model = setup.load()
         requests = [wanted[i][2] for i in left]
+        completions = _completions(setup, requests, facts["dtype"])
         with track("generate", len(keys), "samples", done=len(done), quiet=setup.quiet) as progress:
-            for finished in generate(
-                model, tokenizer, requests, max_new_tokens=config.max_new_tokens, batch_size=config.batch_size, temperature=setup.temperature
-            ):  # fmt: skip
+            for finished in completions:
                 fresh: list[Row] = []
                 for place, completion in finished:
                     task, number, _ = wanted[left[place]]
@@ -266,6 +275,25 @@ def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], p
         program = sanitize(done[key]["completion"], task.entry_point, task.prompt.rstrip())
         rows[owner[task.id]].append({**done[key], "solution": program})
     return rows
+
+
+def _engine(config: EvaluateConfig) -> tuple[str, ...]:
+    """Part of every answer's key: engines round and draw differently."""
+    from importlib.metadata import version
+
+    return () if config.backend == "transformers" else (config.backend, version(config.backend))
+
+
+def _completions(setup: Setup, requests: Sequence[Prompt], dtype: str) -> Iterator[list[tuple[int, Completion]]]:
+    from codeact.evaluate import generate, vllm_engine
+
+    config = setup.config
+    options: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature}
+    if config.backend == "vllm":
+        setup.release()
+        engine = vllm_engine.start(setup.name, setup.model.revision, dtype)
+        return vllm_engine.generate(engine, setup.tokenizer(), requests, **options)
+    return generate.generate(setup.load(), setup.tokenizer(), requests, batch_size=config.batch_size, **options)
 
 
 def _read_samples(path: Path, sets: Sequence[TaskSet]) -> dict[str, list[Row]]:
@@ -359,6 +387,12 @@ def _write_samples(
         for task_set in sets:
             for row, verdict in zip(rows[task_set.name], verdicts.get(task_set.name, []), strict=True):
                 plus = {} if verdict.plus_status is None else {"plus_status": verdict.plus_status}
-                yield {**row, "status": verdict.base_status, **plus, "detail": verdict.detail}
+                yield {
+                    "task_set": task_set.base_name,
+                    **row,
+                    "status": verdict.base_status,
+                    **plus,
+                    "detail": verdict.detail,
+                }
 
     storage.write_jsonl(path, lines())

@@ -1,6 +1,8 @@
 """The benchmark task sets: HumanEval, HumanEval+, MBPP and MBPP+, versioned and checked against pinned hashes.
 
-A task set is one entry in `RELEASES`; adding one touches this file only.
+A task set is one entry in `RELEASES`; adding one touches this file only. One of another form than EvalPlus's brings a
+function that makes a `Task` of a row: its tests are either inputs, whose answers are compared with the canonical
+solution's, or a program that defines `check(candidate)`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -87,9 +89,17 @@ class TaskSet:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One EvalPlus data file.
+    """One data file: JSONL, one task a line.
 
-    `sha256` is that of the unpacked file, so that a recompressed copy is as good.
+    Attributes:
+        family: name of the base set; the set with the added tests is called the same with a "+".
+        version: of the data.
+        file: its name, without version and ending.
+        sha256: of the unpacked file, so that a recompressed copy is as good.
+        site: where it is downloaded from.
+        path: of the gzip file there, with {file}, {lower} (its name in lower case) and {version}.
+        read: makes a task of a row; the second argument says whether the added tests are wanted.
+        plus: whether there are added tests.
     """
 
     family: str
@@ -97,10 +107,13 @@ class Release:
     file: str
     sha256: str
     site: str = "https://github.com/evalplus"
+    path: str = "{lower}_release/releases/download/{version}/{file}.jsonl.gz"
+    read: Callable[[Mapping[str, Any], bool], Task] = field(default=lambda row, plus: _evalplus_task(row, plus))
+    plus: bool = True
 
     @property
     def url(self) -> str:
-        return f"{self.site}/{self.file.lower()}_release/releases/download/{self.version}/{self.file}.jsonl.gz"
+        return f"{self.site}/{self.path}".format(file=self.file, lower=self.file.lower(), version=self.version)
 
 
 # The newest release of each family comes first and is the default.
@@ -117,8 +130,13 @@ RELEASES = (
     Release("mbpp", "v0.2.0", "MbppPlus", "b54e762755248ca411b523c917fa9f93c07b5ff2966bf60b3917b853926a3dad"),
     Release("mbpp", "v0.1.0", "MbppPlus", "a855b9de667baea8e2f8aa61f898767a7336872208a85222b35622545e819fe9"),
 )
-NAMES = ("humaneval", "humaneval+", "mbpp", "mbpp+")
 HUMAN_EVAL_SHA256 = "1d49078ba3e2b196b9344535bef34a43021f038fad9561d6ee7c53450609a6a2"
+
+
+def task_set_names() -> list[str]:
+    """Every name that `load_tasks` takes, without versions."""
+    families = dict.fromkeys((release.family, release.plus) for release in RELEASES)
+    return [name for family, plus in families for name in ((family, f"{family}+") if plus else (family,))]
 
 
 def load_tasks(name: str, data_dir: Path | None = None) -> TaskSet:
@@ -133,8 +151,8 @@ def load_tasks(name: str, data_dir: Path | None = None) -> TaskSet:
         CodeactError: the download failed.
     """
     bare, _, version = name.partition("@")
-    if bare not in NAMES:
-        raise InputError(f"unknown task set {bare!r}; the task sets are {', '.join(NAMES)}")
+    if bare not in task_set_names():
+        raise InputError(f"unknown task set {bare!r}; the task sets are {', '.join(task_set_names())}")
     if bare == "humaneval" and not version:
         return _human_eval()
     family = bare.removesuffix("+")
@@ -144,7 +162,7 @@ def load_tasks(name: str, data_dir: Path | None = None) -> TaskSet:
         raise InputError(f"{bare} has no version {version!r}; the versions are {', '.join(r.version for r in known)}")
     text = read_release(release, data_dir)
     rows = [json.loads(line) for line in text.decode("utf-8").splitlines() if line.strip()]
-    tasks = tuple(_evalplus_task(row, plus=bare.endswith("+")) for row in rows)
+    tasks = tuple(release.read(row, bare.endswith("+")) for row in rows)
     return TaskSet(bare, release.version, tasks, release.sha256)
 
 
@@ -193,7 +211,7 @@ def _download(release: Release, target: Path) -> bytes:
         text = gzip.decompress(packed)
     except (urllib.error.URLError, OSError, EOFError, zlib.error) as error:
         raise CodeactError(
-            f"{release.family}+ {release.version} could not be downloaded from {release.url} ({error}); "
+            f"{release.file} {release.version} could not be downloaded from {release.url} ({error}); "
             f"download it by hand, name it {target.name} and point --data or CODEACT_DATA to its folder"
         ) from error
     _check_hash(text, release, release.url)

