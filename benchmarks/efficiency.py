@@ -1,8 +1,8 @@
 """Time, memory and padding of one epoch under five ways of batching, on the same records and model, in one run.
 
     python benchmarks/efficiency.py
-    python benchmarks/efficiency.py --config benchmarks/configs/deepseek-coder-1.3b.json --lengths benchmarks/configs/evol_instruct_lengths.json \
-        --records 1966 --max-length 2048 --batch-size 16 --gradient-checkpointing --output benchmarks/results/efficiency_1.3b.json
+    python benchmarks/efficiency.py --config benchmarks/configs/deepseek-coder-1.3b.json --max-length 2048 --batch-size 16
+        --lengths benchmarks/configs/evol_instruct_lengths.json --records 960 --gradient-checkpointing --output efficiency_1.3b.json
 
 The ways, in the paper's order (CodeACT, arXiv 2408.02193):
 
@@ -87,7 +87,9 @@ def part(records: list[Any], ratio: float, selected: Path | None, seed: int) -> 
     chosen = {content_hash(r.messages) for r in to_records(read_rows(selected).rows, None, str(selected))[0]}
     kept = [r for r in records if content_hash(r.messages) in chosen]
     if not kept:
-        raise SystemExit(f"{selected}: none of its records is in the sample of {len(records)}; select from the same data")
+        raise SystemExit(
+            f"{selected}: none of its records is in the sample of {len(records)}; select from the same data"
+        )
     return kept
 
 
@@ -98,7 +100,9 @@ def tokenised(records: list[Any], tokenizer: Any, max_length: int) -> list[dict[
     return [dict(s) for s in tokenise(records, load_template("question", tokenizer), tokenizer, max_length).samples]
 
 
-def random_samples(lengths: list[list[int]], options: argparse.Namespace, vocabulary: int, whole: bool) -> list[dict[str, Any]]:
+def random_samples(
+    lengths: list[list[int]], options: argparse.Namespace, vocabulary: int, whole: bool
+) -> list[dict[str, Any]]:
     """Random tokens of the given [prompt, all] lengths; the prompt is not learnt."""
     rng = np.random.default_rng(options.seed)
     chosen = sorted(rng.permutation(len(lengths))[: options.records].tolist())
@@ -122,7 +126,9 @@ def build(options: argparse.Namespace, packed: bool, hyper: Any, device: Any, dt
     from codeact.train.sft import adapt_model, prepare_model
 
     if not options.config:
-        config = ModelConfig(name=options.model, max_length=options.max_length, device=options.device, dtype=options.dtype)
+        config = ModelConfig(
+            name=options.model, max_length=options.max_length, device=options.device, dtype=options.dtype
+        )
         return prepare_model(config, hyper, packed, options.seed)
     torch.manual_seed(options.seed)
     shape = AutoConfig.for_model(**json.loads(options.config.read_text(encoding="utf-8")))
@@ -197,7 +203,10 @@ def compare(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Ratios of each way to each baseline that was run, and how far packed losses are from padded ones."""
     ratios = {
         way: {
-            WAYS[base]: {key: r[name] / results[base][name] for key, name in (("time", "seconds"), ("memory", "peak_memory_bytes"))}
+            WAYS[base]: {
+                key: r[name] / results[base][name]
+                for key, name in (("time", "seconds"), ("memory", "peak_memory_bytes"))
+            }
             for base in ("max", "dynamic", "reference")
             if base in results
         }
@@ -274,10 +283,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=tuple(WAYS), default=list(WAYS), help="ways to run; others come from the output file")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=tuple(WAYS),
+        default=list(WAYS),
+        help="ways to run; others come from the output file",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "efficiency.json")
-    parser.add_argument("--save-lengths", type=Path, help="write the token counts of all records of --data under --model's tokenizer, and stop")
+    parser.add_argument(
+        "--save-lengths",
+        type=Path,
+        help="write the token counts of all records of --data under --model's tokenizer, and stop",
+    )
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -314,7 +333,10 @@ def main() -> None:
         results = {w: results[w] for w in WAYS if w in results}
         found = compare(results)
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps({**document, "settings": settings, "results": results, **found}, indent=1) + "\n", encoding="utf-8")
+        options.output.write_text(
+            json.dumps({**document, "settings": settings, "results": results, **found}, indent=1) + "\n",
+            encoding="utf-8",
+        )
     print(show(results, found))
     print(f"written to {options.output}")
 

@@ -173,12 +173,20 @@ BAD: dict[str, tuple[str, list[str], str]] = {
         ["--max-length", "8", "--set", "pack.overlong=error"],
         "tokens, more than model.max_length = 8; raise model.max_length",
     ),
-    "every sample too long": (ROW * 3, ["--max-length", "8", "--set", "pack.overlong=drop"], "all 3 records are longer"),
+    "every sample too long": (
+        ROW * 3,
+        ["--max-length", "8", "--set", "pack.overlong=drop"],
+        "all 3 records are longer",
+    ),
     "an empty data set": ("", [], "holds no rows"),
     "nothing learnt": ('{"instruction": "Add.", "output": ""}\n', [], "none of its 1 rows is usable"),
     "a short context": (ROW * 3, ["--max-length", "4096"], "is beyond the context of"),
     "nothing to hold out": (ROW, ["--validation", "0.5"], "holds out at least one record, and there is only one"),
-    "too much held out": (ROW * 3, ["--validation", "0.9"], "train.validation = 0.9: input should be less than or equal"),
+    "too much held out": (
+        ROW * 3,
+        ["--validation", "0.9"],
+        "train.validation = 0.9: input should be less than or equal",
+    ),
     "an unknown tracker": (ROW * 3, ["--report-to", "mlflow"], "input should be 'tensorboard', 'wandb' or 'trackio'"),
     "an unknown method": (ROW * 3, ["--method", "lora4"], "input should be 'full', 'lora' or 'qlora'"),
 }
@@ -214,7 +222,13 @@ def test_a_tokenizer_that_cannot_end_is_refused(pool: Path, tiny_model_dir: Path
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(
-    pool: Path, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, options: list[str], extra: str
+    pool: Path,
+    tiny_model_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    options: list[str],
+    extra: str,
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     done = cli("train", str(pool), "--model", str(tiny_model_dir), "-o", str(tmp_path / "out"), *USUAL, *options)

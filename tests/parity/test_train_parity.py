@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -109,6 +110,69 @@ def test_parameters_after_three_steps(
     base = AutoModelForCausalLM.from_pretrained(tiny_model_dir).state_dict()
     name = "model.layers.0.mlp.up_proj.weight"
     assert (tuned[name] - base[name]).norm() > 1e-3 * base[name].norm()
+
+
+def test_fsdp_takes_the_same_steps(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """The shipped FSDP recipe on two processes without GPUs, against one process: parameters, losses and validation losses."""
+    root = Path(__file__).parents[2]
+    data = tmp_path / "pool.jsonl"
+    rows = [{"instruction": r.messages[0].content, "output": r.messages[1].content} for r in POOL]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    launch = ["accelerate.commands.launch", "--config_file", str(root / "recipes/accelerate/fsdp.yaml"), "--cpu"]
+    launch += ["--num_processes", "2", "--mixed_precision", "no", "-m"]
+    outs = {"4": tmp_path / "two", "8": tmp_path / "one"}
+    for batch_size, out in outs.items():
+        options = [
+            "--model",
+            str(tiny_model_dir),
+            "-o",
+            str(out),
+            "--batch-size",
+            batch_size,
+            "--max-length",
+            "128",
+            "--template",
+            "question",
+        ]
+        options += [
+            "--dtype",
+            "float32",
+            "--epochs",
+            "3",
+            "--learning-rate",
+            "0.001",
+            "--validation",
+            "0.3",
+            "--set",
+            "train.warmup_steps=0",
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            *(launch if batch_size == "4" else []),
+            "codeact",
+            "train",
+            str(data),
+            *options,
+        ]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(root / "src"), os.environ.get("PYTHONPATH", "")]),
+        }
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-3000:]
+    two, one = (
+        [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in outs.values()
+    )
+    for key in ("loss", "validation_loss"):
+        assert [r[key] for r in two if key in r] == pytest.approx([r[key] for r in one if key in r], rel=1e-5)
+    sharded, whole = (AutoModelForCausalLM.from_pretrained(out / "model").state_dict() for out in outs.values())
+    assert_same(sharded, whole)
+    assert not torch.equal(
+        whole["model.layers.0.mlp.up_proj.weight"],
+        AutoModelForCausalLM.from_pretrained(tiny_model_dir).state_dict()["model.layers.0.mlp.up_proj.weight"],
+    )
 
 
 SCRIPT = """

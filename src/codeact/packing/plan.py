@@ -98,7 +98,9 @@ def plan_batch(lengths: ArrayLike, capacity: int, order: Order = "balanced") -> 
         if count == fewest:
             plans.append([row.tolist() for row in _best_fit_decreasing(sizes, capacity, None)])
     plans.append(_next_fit_ascending(values, capacity))
-    return _arrays(min(plans, key=lambda rows: (len(rows) * max(sum(values[i] for i in row) for row in rows), len(rows))))
+    return _arrays(
+        min(plans, key=lambda rows: (len(rows) * max(sum(values[i] for i in row) for row in rows), len(rows)))
+    )
 
 
 def plan_epoch(lengths: ArrayLike, capacity: int, seed: int = 0, rows_multiple_of: int = 1) -> Rows:
