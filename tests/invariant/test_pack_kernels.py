@@ -124,7 +124,9 @@ def test_flex_attention_computes_what_the_segments_compute(options, key_heads):
 def flash_attention_2(monkeypatch):
     """transformers' own flash_attention_2 path, over the written-out function in place of the GPU's."""
 
-    def flash_attn_func(q, k, v, dropout_p=0.0, softmax_scale=None, causal=False, window_size=(-1, -1), softcap=0.0):
+    def flash_attn_func(
+        q, k, v, dropout_p=0.0, softmax_scale=None, causal=False, window_size=(-1, -1), softcap=0.0, deterministic=False
+    ):
         sizes = torch.arange(len(q) + 1, dtype=torch.int32) * q.shape[1]
         flat = (part.flatten(0, 1) for part in (q, k, v))
         length = q.shape[1]
@@ -164,9 +166,11 @@ def test_transformers_flash_attention_2_leaks_on_two_rows_without_bounds(flash_a
 
 @pytest.mark.parametrize("family", ["llama", "mistral-window", "gemma2-softcap"])
 def test_transformers_flex_attention_takes_the_batch(monkeypatch, family):
-    import torch._dynamo
+    from torch.nn.attention.flex_attention import flex_attention
+    from transformers.integrations.flex_attention import WrappedFlexAttention
 
-    monkeypatch.setattr(torch._dynamo.config, "disable", True)  # uncompiled: a compiler for CPUs is not needed
+    # without its compiled form, which would need a compiler for CPUs
+    monkeypatch.setattr(WrappedFlexAttention, "__call__", lambda _: flex_attention)
     batch = DynamicPackCollator(capacity=40, pad_token_id=PAD)(random_samples(6, 30, seed=2))
     model = build(family, "flex_attention").eval()
     assert check_isolation(model).leak <= 1e-6
