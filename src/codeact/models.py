@@ -292,12 +292,14 @@ def _four_bit_options(name: str, adapter: bool, dtype: Any, device: Any) -> dict
         raise InputError(
             f"model {name}: a LoRA adapter has no 4-bit form; merge it first: codeact merge {name} -o MERGED"
         )
+    import torch
     from transformers import BitsAndBytesConfig
 
     quantisation = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
-    return {"quantization_config": quantisation, "device_map": {"": device}}
+    place = torch.cuda.current_device() if device.type == "cuda" and device.index is None else device
+    return {"quantization_config": quantisation, "device_map": {"": place}}
 
 
 def _load_adapter(where: str, dtype: Any, attention: str) -> Any:

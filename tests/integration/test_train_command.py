@@ -250,3 +250,10 @@ def test_an_adapter_on_an_adapter_and_zero_3_are_refused(
     done = cli("train", str(pool), "--model", str(tiny_model_dir), "-o", str(tmp_path / "three"), *USUAL)
     assert done.returncode == 2
     assert "DeepSpeed ZeRO stage 3 is not supported" in done.stderr
+    monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    done = cli(
+        "train", str(pool), "--model", str(tiny_model_dir), "-o", str(tmp_path / "four"), *USUAL, "--method", "qlora"
+    )
+    assert done.returncode == 2
+    assert "train.method=qlora does not work under FSDP" in done.stderr

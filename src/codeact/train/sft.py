@@ -71,7 +71,7 @@ def train(
         require("peft", "train", f"train.method={train.method}")
     if train.method == "qlora":
         require("bitsandbytes", "gpu", "train.method=qlora")
-    _check_launch()
+    _check_launch(train.method)
     make_folder(out_dir)
     tokenizer = load_tokenizer(model.name, model.revision)
     template = load_template(model.template, tokenizer)
@@ -322,8 +322,12 @@ def _own_device(device: Any) -> Any:
     return device
 
 
-def _check_launch() -> None:
-    """The chunked loss reads the head's weights whole, which ZeRO-3 takes away after each module."""
+def _check_launch(method: str) -> None:
+    """The chunked loss reads the head's weights whole, which ZeRO-3 takes away after each module; 4-bit weights cannot be shared out."""
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true" and method == "qlora":
+        raise InputError(
+            "train.method=qlora does not work under FSDP: use DDP (recipes/accelerate/ddp.yaml), or method lora"
+        )
     if (
         os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
         and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
