@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from transformers import AutoModelForCausalLM, get_cosine_schedule_with_warmup
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
@@ -20,6 +21,7 @@ from codeact.records import Message, Record
 from codeact.train.data import tokenise
 from codeact.train.sft import prepare_model, train
 
+ROOT = Path(__file__).parents[2]
 STEPS, RATE, CLIP = 3, 1e-3, 0.5
 # Twelve records of very different lengths; one step sees all of them, so that their order does not matter.
 POOL = [
@@ -112,15 +114,23 @@ def test_parameters_after_three_steps(
     assert (tuned[name] - base[name]).norm() > 1e-3 * base[name].norm()
 
 
+def fsdp_environment() -> dict[str, str]:
+    """What `accelerate launch --config_file recipes/accelerate/fsdp.yaml` sets; by itself it starts several processes for GPUs only."""
+    recipe = yaml.safe_load((ROOT / "recipes/accelerate/fsdp.yaml").read_text(encoding="utf-8"))
+    assert recipe["distributed_type"] == "FSDP"
+    settings = {
+        key.upper(): str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in recipe["fsdp_config"].items()
+    }
+    return {"ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_CPU": "true", **settings}
+
+
 def test_fsdp_takes_the_same_steps(tiny_model_dir: Path, tmp_path: Path) -> None:
     """The shipped FSDP recipe on two processes without GPUs, against one process: parameters, losses and validation losses."""
-    root = Path(__file__).parents[2]
     data = tmp_path / "pool.jsonl"
     rows = [{"instruction": r.messages[0].content, "output": r.messages[1].content} for r in POOL]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    launch = ["accelerate.commands.launch", "--config_file", str(root / "recipes/accelerate/fsdp.yaml"), "--cpu"]
-    launch += ["--num_processes", "2", "--mixed_precision", "no", "-m"]
-    outs = {"4": tmp_path / "two", "8": tmp_path / "one"}
+    outs = {"4": tmp_path / "two", "8": tmp_path / "one"}  # records per process: 8 of 12 are learnt in one step
     for batch_size, out in outs.items():
         options = [
             "--model",
@@ -146,33 +156,27 @@ def test_fsdp_takes_the_same_steps(tiny_model_dir: Path, tmp_path: Path) -> None
             "--set",
             "train.warmup_steps=0",
         ]
-        command = [
-            sys.executable,
-            "-m",
-            *(launch if batch_size == "4" else []),
-            "codeact",
-            "train",
-            str(data),
-            *options,
-        ]
+        two = out.name == "two"
+        launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"] if two else []
+        command = [sys.executable, "-m", *launch, "codeact", "train", str(data), *options]
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(root / "src"), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
         }
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+        environment |= fsdp_environment() if two else {}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
         assert done.returncode == 0, done.stderr[-3000:]
-    two, one = (
+    sharded, whole = (
         [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in outs.values()
     )
-    for key in ("loss", "validation_loss"):
-        assert [r[key] for r in two if key in r] == pytest.approx([r[key] for r in one if key in r], rel=1e-5)
-    sharded, whole = (AutoModelForCausalLM.from_pretrained(out / "model").state_dict() for out in outs.values())
-    assert_same(sharded, whole)
-    assert not torch.equal(
-        whole["model.layers.0.mlp.up_proj.weight"],
-        AutoModelForCausalLM.from_pretrained(tiny_model_dir).state_dict()["model.layers.0.mlp.up_proj.weight"],
-    )
+    assert [row["step"] for row in sharded] == [row["step"] for row in whole] == [0, 1, 1, 2, 2, 3, 3]
+    for key in ("loss", "validation_loss", "tokens"):
+        assert [r[key] for r in sharded if key in r] == pytest.approx([r[key] for r in whole if key in r], rel=1e-5)
+    first, second = (AutoModelForCausalLM.from_pretrained(out / "model").state_dict() for out in outs.values())
+    assert_same(first, second)
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(second[name], AutoModelForCausalLM.from_pretrained(tiny_model_dir).state_dict()[name])
 
 
 SCRIPT = """
