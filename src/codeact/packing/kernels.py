@@ -194,8 +194,10 @@ def flex(
     """`function` is flex_attention. query, key, value: [B, heads, T, size]; returns [B * T, heads, size]."""
     import torch
 
+    cap = 0.0 if softcap is None else softcap
+
     def capped(score: Any, b: Any, h: Any, i: Any, j: Any) -> Any:
-        return softcap * torch.tanh(score / softcap)
+        return cap * torch.tanh(score / cap)
 
     out: torch.Tensor = function(
         query,
