@@ -201,7 +201,6 @@ def train(data: str, output: Path, recipe: Recipe, *, quiet: bool = True) -> dic
     """
     from codeact.records import to_records
     from codeact.train.sft import train as fit
-    from codeact.train.sft import tuned_model
 
     storage.make_folder(output)
     source = storage.read_rows(data, recipe.data.split)
@@ -214,7 +213,9 @@ def train(data: str, output: Path, recipe: Recipe, *, quiet: bool = True) -> dic
     result = fit(
         records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=quiet
     )
-    return {**result, "rejected": len(rejected), "model": str(tuned_model(output))}
+    # by name: of several processes, only the first has written by now
+    made = "model" if recipe.train.method == "full" or recipe.train.merge else "adapter"
+    return {**result, "rejected": len(rejected), "model": str(output / made)}
 
 
 def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto") -> dict[str, Any]:

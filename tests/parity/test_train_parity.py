@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from transformers import AutoModelForCausalLM, get_cosine_schedule_with_warmup
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
@@ -114,19 +113,8 @@ def test_parameters_after_three_steps(
     assert (tuned[name] - base[name]).norm() > 1e-3 * base[name].norm()
 
 
-def fsdp_environment() -> dict[str, str]:
-    """What `accelerate launch --config_file recipes/accelerate/fsdp.yaml` sets; by itself it starts several processes for GPUs only."""
-    recipe = yaml.safe_load((ROOT / "recipes/accelerate/fsdp.yaml").read_text(encoding="utf-8"))
-    assert recipe["distributed_type"] == "FSDP"
-    settings = {
-        key.upper(): str(value).lower() if isinstance(value, bool) else str(value)
-        for key, value in recipe["fsdp_config"].items()
-    }
-    return {"ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_CPU": "true", **settings}
-
-
-def test_fsdp_takes_the_same_steps(tiny_model_dir: Path, tmp_path: Path) -> None:
-    """The shipped FSDP recipe on two processes without GPUs, against one process: parameters, losses and validation losses."""
+def test_the_command_on_two_processes(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """torchrun of `codeact train` on two processes (gloo), against one: parameters, losses and validation losses."""
     data = tmp_path / "pool.jsonl"
     rows = [{"instruction": r.messages[0].content, "output": r.messages[1].content} for r in POOL]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -164,15 +152,14 @@ def test_fsdp_takes_the_same_steps(tiny_model_dir: Path, tmp_path: Path) -> None
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
         }
-        environment |= fsdp_environment() if two else {}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
         assert done.returncode == 0, done.stderr[-3000:]
-    sharded, whole = (
+    pair, whole = (
         [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in outs.values()
     )
-    assert [row["step"] for row in sharded] == [row["step"] for row in whole] == [0, 1, 1, 2, 2, 3, 3]
+    assert [row["step"] for row in pair] == [row["step"] for row in whole] == [0, 1, 1, 2, 2, 3, 3]
     for key in ("loss", "validation_loss", "tokens"):
-        assert [r[key] for r in sharded if key in r] == pytest.approx([r[key] for r in whole if key in r], rel=1e-5)
+        assert [r[key] for r in pair if key in r] == pytest.approx([r[key] for r in whole if key in r], rel=1e-5)
     first, second = (AutoModelForCausalLM.from_pretrained(out / "model").state_dict() for out in outs.values())
     assert_same(first, second)
     name = "model.layers.0.mlp.up_proj.weight"
