@@ -14,14 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 
 from codeact.packing import padding_rate, plan_batch, plan_epoch
@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--capacity", type=int, default=2048)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "plan_speed.json")
     options = parser.parse_args()
 
     folder = Path(os.environ.get("CODEACT_DATA", "../shared/data"))
@@ -200,9 +200,9 @@ def main() -> None:
     )
 
     figures: dict[str, Any] = {
+        **machine.provenance(),
         "lengths": {"source": source, "tokens": counted, "samples": len(real), "mean": float(real.mean()), "longest": int(real.max())},
         "capacity": options.capacity, "batch_size": options.batch_size, "seed": options.seed,
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__},
         "epoch": {}, "batch": {},
     }  # fmt: skip
     for count in options.samples:
@@ -215,13 +215,9 @@ def main() -> None:
             table = batch_scope(lengths, options.capacity, options.batch_size)
             show(f"batches of {options.batch_size}, {count:,} samples, rows padded to their batch's longest", table)
             figures["batch"][str(count)] = table
-    try:
-        figures["machine"]["codeact"] = version("codeact")
-    except PackageNotFoundError:
-        figures["machine"]["codeact"] = "not installed"
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(f"written to {options.out}")
 
 
 if __name__ == "__main__":

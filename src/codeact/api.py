@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from codeact import config, storage
 from codeact.config import Recipe
@@ -291,7 +291,38 @@ def train(data: str, output: Path, recipe: Recipe, *, quiet: bool = True) -> dic
     result = fit(
         records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=quiet
     )
-    return {**result, "records": len(records), "rejected": len(rejected), "model": str(output / "model")}
+    # by name: of several processes, only the first has written by now
+    made = "model" if recipe.train.method == "full" or recipe.train.merge else "adapter"
+    return {**result, "rejected": len(rejected), "model": str(output / made)}
+
+
+def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto") -> dict[str, Any]:
+    """Merge a LoRA adapter into its base model and write it as a `from_pretrained` folder with the tokenizer.
+
+    Args:
+        adapter: a folder written by `codeact train` or by PEFT.
+        output: the new folder.
+        dtype: of the merged weights: float32, bfloat16, float16, or auto for the base model's own.
+
+    Raises:
+        InputError: no adapter there, its base model cannot be loaded, an unknown dtype, or the output cannot be written.
+    """
+    from codeact import models
+    from codeact.train.merge import base_of, merge_adapter
+
+    if dtype not in get_args(config.Dtype):
+        raise InputError(f"dtype {dtype!r} is unknown; use {', '.join(get_args(config.Dtype))}")
+    source, target = Path(adapter), Path(output)
+    base = base_of(source)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; give a folder for the merged model")
+    if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
+        raise InputError(f"{target} holds other files; give a new or empty folder for the merged model")
+    storage.make_folder(target)
+    own = (source / "tokenizer.json").is_file()
+    tokenizer = models.load_tokenizer(str(source) if own else base)
+    written = merge_adapter(source, tokenizer, target, dtype)
+    return {"adapter": str(source), "base": base, "model": str(target), "dtype": written}
 
 
 def evaluate(

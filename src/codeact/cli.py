@@ -217,10 +217,13 @@ def pack(
 @app.command()
 def train(
     data: Data, model: Model, output: Output,
-    method: Annotated[str, typer.Option(help="full or lora")] = "full",
+    method: Annotated[str, typer.Option(help="full, lora or qlora")] = "full",
     epochs: Annotated[float, typer.Option(help="passes over the data")] = 3,
     learning_rate: Annotated[float, typer.Option(help="peak learning rate")] = 5e-5,
     batch_size: Annotated[int, typer.Option(help="records per forward pass")] = 16,
+    validation: Annotated[float, typer.Option(help="share of the records held out for a validation loss")] = 0.0,
+    report_to: Annotated[list[str], typer.Option(help="tensorboard, wandb or trackio, beside metrics.jsonl; may be repeated")] = NONE,
+    merge: Annotated[bool, typer.Option(help="LoRA: also write the merged model")] = True,
     mapping: Mapping_ = NONE, limit: Limit = None, dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto",
     seed: Seed = 0, settings: Settings = NONE, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
@@ -233,12 +236,33 @@ def train(
         "train.epochs": epochs,
         "train.learning_rate": learning_rate,
         "train.batch_size": batch_size,
+        "train.validation": validation,
+        "train.report_to": report_to,
+        "train.merge": merge,
     }
     extra = _recipe_keys(data, model, dtype, max_length, template, limit, seed) | given | _shared(mapping, settings)
     summary = api.train(data, output, config.load_recipe(extra=extra), quiet=False)
-    _result(
-        summary, as_json, f"loss {summary['first_loss']:.4f} -> {summary['final_loss']:.4f}; model: {summary['model']}"
+    watched = (
+        f"; validation loss {summary['first_validation_loss']:.4f} -> {summary['final_validation_loss']:.4f}"
+        if "final_validation_loss" in summary
+        else ""
     )
+    losses = f"loss {summary['first_loss']:.4f} -> {summary['final_loss']:.4f}{watched}"
+    _result(summary, as_json, f"{losses}; model: {summary['model']}")
+
+
+@app.command()
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="folder of a LoRA adapter", show_default=False)],
+    output: Output, dtype: Annotated[str, typer.Option(help="auto (the base model's), float32, bfloat16, float16")] = "auto",
+    as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Merge the LoRA ADAPTER into its base model."""
+    from codeact import api
+
+    _prepare(verbose)
+    made = api.merge(adapter, output, dtype=dtype)
+    _result(made, as_json, f"{made['base']} + {adapter} -> {output} ({made['dtype']})")
 
 
 @app.command()

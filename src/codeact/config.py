@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from codeact.errors import InputError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Tracker = Literal["tensorboard", "wandb", "trackio"]
 Strategy = Literal[
     "cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full",
     "k-centre", "facility-location", "ppl-low", "ppl-high", "cherry", "superfiltering", "alpagasus", "instag", "deita",
@@ -138,7 +139,7 @@ class PackConfig(_Section):
 
 
 class TrainConfig(_Section):
-    method: Literal["full", "lora"] = "full"
+    method: Literal["full", "lora", "qlora"] = Field("full", description="qlora: LoRA on a base in 4 bits")
     seed: int | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
     epochs: float = Field(3, gt=0, description="paper: 3")
     batch_size: int = Field(16, ge=1, description="records per forward pass, before packing")
@@ -154,6 +155,11 @@ class TrainConfig(_Section):
     lora_r: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
+    merge: bool = Field(True, description="LoRA: also write the merged model; false: the adapter alone")
+    validation: float = Field(0.0, ge=0, le=0.5, description="share of the records held out for a validation loss")
+    eval_steps: int = Field(0, ge=0, description="optimizer steps between validation losses; 0: ten times a run")
+    report_to: tuple[Tracker, ...] = Field((), description="trackers to log to, beside metrics.jsonl")
+    liger: bool = Field(True, description="use Liger kernels where liger-kernel is installed and the device is CUDA")
 
 
 class EvaluateConfig(_Section):

@@ -258,7 +258,13 @@ def load_tokenizer(name: str, revision: str | None = None) -> Any:
 
 
 def load_model(
-    name: str, *, revision: str | None = None, dtype: str = "auto", device: str = "auto", attention: str = "codeact"
+    name: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    attention: str = "codeact",
+    four_bit: bool = False,
 ) -> Any:
     """A causal LM on its device, in eval mode, without KV cache by default.
 
@@ -268,9 +274,11 @@ def load_model(
         dtype: float32, bfloat16, float16, or auto (see `choose_dtype`).
         device: auto, cpu, cuda, cuda:N, mps.
         attention: a Transformers attention implementation; "codeact" isolates the samples of packed rows.
+        four_bit: hold the linear layers in 4 bits (NF4 with double quantisation, QLoRA, arXiv 2305.14314) and compute in `dtype`.
 
     Raises:
-        InputError: the model does not exist or is no causal LM.
+        InputError: the model does not exist or is no causal LM; a LoRA adapter is asked for in 4 bits.
+        MissingExtraError: `four_bit` without bitsandbytes.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -282,19 +290,39 @@ def load_model(
     where = resolve(name, revision)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
-    adapter = Path(where, "adapter_config.json")
+    adapter = Path(where, "adapter_config.json").is_file()
+    options = _four_bit_options(name, adapter, kind, place) if four_bit else {}
     with _quiet():
         try:
-            if adapter.is_file():
+            if adapter:
                 model = _load_adapter(where, kind, attention)
             else:
                 model = AutoModelForCausalLM.from_pretrained(
-                    where, revision=revision, dtype=kind, attn_implementation=attention
+                    where, revision=revision, dtype=kind, attn_implementation=attention, **options
                 )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise InputError(_no_model(name, error)) from error
     model.config.use_cache = False
-    return model.to(place).eval()
+    return model.eval() if four_bit else model.to(place).eval()
+
+
+def _four_bit_options(name: str, adapter: bool, dtype: Any, device: Any) -> dict[str, Any]:
+    """Arguments of `from_pretrained` that load a model in 4 bits, straight onto its device."""
+    require("bitsandbytes", "gpu", "a base model in 4 bits")
+    if device.type not in ("cuda", "cpu"):
+        raise InputError(f"a base model in 4 bits runs on CUDA GPUs (and, slowly, on CPUs), not on {device}")
+    if adapter:
+        raise InputError(
+            f"model {name}: a LoRA adapter has no 4-bit form; merge it first: codeact merge {name} -o MERGED"
+        )
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    quantisation = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+    place = torch.cuda.current_device() if device.type == "cuda" and device.index is None else device
+    return {"quantization_config": quantisation, "device_map": {"": place}}
 
 
 def _load_adapter(where: str, dtype: Any, attention: str) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
 from codeact.packing import DynamicPackCollator, PackedDataset
 from codeact.packing.attention import register
@@ -144,20 +144,48 @@ def test_a_plain_loop_over_a_packed_epoch(samples):
     assert total / learnt == pytest.approx(float(tiny_llama("sdpa")(**pad_collate(samples)).loss.detach()), rel=1e-5)
 
 
-def test_trl_sft_trainer_takes_the_collator(samples, tiny_model_dir, tmp_path):
+@pytest.mark.parametrize("packed_ahead", [False, True], ids=["collator", "packed data set"])
+def test_trl_sft_trainer_takes_packed_batches(samples, tiny_model_dir, tmp_path, packed_ahead):
     trl = pytest.importorskip("trl", reason="TRL is not installed")
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     model = hf.AutoModelForCausalLM.from_pretrained(tiny_model_dir, attn_implementation=register())
     reference = hf.AutoModelForCausalLM.from_pretrained(tiny_model_dir, attn_implementation="sdpa")
     tokenizer = hf.AutoTokenizer.from_pretrained(tiny_model_dir)
+    data = PackedDataset(samples[:8], 48, tokenizer)
+    items, collate = (list(data), data.collate) if packed_ahead else (samples[:8], DynamicPackCollator(tokenizer, 48))
     arguments = trl.SFTConfig(
         output_dir=str(tmp_path), per_device_train_batch_size=8, num_train_epochs=1, learning_rate=0.05, optim="sgd", logging_steps=1,
         lr_scheduler_type="constant", save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True, remove_unused_columns=False, bf16=False,
-        dataset_kwargs={"skip_prepare_dataset": True}, gradient_checkpointing=False,
+        dataset_kwargs={"skip_prepare_dataset": True}, gradient_checkpointing=False, max_grad_norm=1e9, packing=False,
     )  # fmt: skip
     run = trl.SFTTrainer(
-        model=model, args=arguments, processing_class=tokenizer, train_dataset=datasets.Dataset.from_list(samples[:8]),
-        data_collator=DynamicPackCollator(tokenizer, 48),
+        model=model, args=arguments, processing_class=tokenizer, train_dataset=datasets.Dataset.from_list(items), data_collator=collate
     )  # fmt: skip
     run.train()
-    assert losses(run)[0] == pytest.approx(float(reference(**pad_collate(samples[:8])).loss.detach()), rel=1e-3)
+    loss = reference(**pad_collate(samples[:8])).loss
+    assert losses(run) == [pytest.approx(float(loss.detach()), rel=1e-5)]
+    # one step of plain gradient descent on the padded batch
+    loss.backward()
+    with torch.no_grad():
+        for parameter in reference.parameters():
+            parameter -= 0.05 * parameter.grad
+    one, two = parameters(run.model), parameters(reference)
+    assert float((one - two).norm() / two.norm()) <= 1e-5
+
+
+def test_distributed_samplers_share_out_an_epoch(samples):
+    """Two ranks' losses, weighted by their tokens, make the loss of the whole padded data set, with either way of packing."""
+    model = tiny_llama(register())
+    model.config.use_cache = False
+    data = PackedDataset(samples, 48, pad_token_id=PAD, rows_multiple_of=4)
+    collator = DynamicPackCollator(capacity=48, pad_token_id=PAD)
+    expected = float(tiny_llama("sdpa")(**pad_collate(samples)).loss.detach())
+    for items, collate, size in ((data, data.collate, 2), (samples, collator, 4)):
+        total, count = 0.0, 0
+        for rank in range(2):
+            sampler = DistributedSampler(items, num_replicas=2, rank=rank, shuffle=True, seed=1)
+            for batch in DataLoader(items, batch_size=size, sampler=sampler, collate_fn=collate):
+                learnt = int((batch["labels"] != -100).sum())
+                total, count = total + float(model(**batch).loss.detach()) * learnt, count + learnt
+        assert count == sum(label != -100 for sample in samples for label in sample["labels"][1:])
+        assert total / count == pytest.approx(expected, rel=1e-5)

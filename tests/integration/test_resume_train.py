@@ -35,14 +35,22 @@ def fit(folder: Path, out: Path, scope: str = "batch", method: str = "full", rat
     ]
     hyper = TrainConfig(
         method=method, epochs=2, batch_size=2 if scope == "batch" else 4, grad_accum=2 if scope == "batch" else 1, learning_rate=rate,
-        warmup_steps=2, save_steps=4 if scope == "batch" else 0, lora_dropout=0.1,
+        warmup_steps=2, save_steps=4 if scope == "batch" else 0, lora_dropout=0.1, validation=0.125 if scope == "batch" else 0.0,
     )  # fmt: skip
     model = ModelConfig(name=str(folder), max_length=64, template="question", device="cpu", dtype="float32")
     return train(pool, out, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0, quiet=True)
 
 
+def rows_of(out: Path, key: str = "loss") -> dict[int, dict[str, float]]:
+    """The lines of metrics.jsonl that hold `key`, by step; no step twice."""
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = {row["step"]: row for row in rows if key in row}
+    assert len(found) == sum(key in row for row in rows)
+    return found
+
+
 def steps_of(out: Path) -> list[int]:
-    return [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return list(rows_of(out))
 
 
 def killed(folder: Path, out: Path, scope: str, method: str, step: int) -> list[int]:
@@ -88,12 +96,13 @@ def test_a_killed_training_ends_as_one_that_was_not(
     (cut / "complete.json").unlink()
     (cut / "optimizer.pt").write_bytes(b"half")
     shutil.copytree(out, other)
-    before = {json.loads(line)["step"]: line for line in (out / "metrics.jsonl").read_text().splitlines()}
+    before = rows_of(out)
 
     resumed = fit(tiny_model_dir, out, scope, method)
     assert same(tmp_path / "whole", out)
     assert steps_of(out) == list(range(1, int(str(whole["steps"])) + 1))
-    after = {json.loads(line)["step"]: line for line in (out / "metrics.jsonl").read_text().splitlines()}
+    after = rows_of(out)
+    assert rows_of(out, "validation_loss") == rows_of(tmp_path / "whole", "validation_loss")
     assert all(after[n] == before[n] for n in range(1, reached + 1))  # kept, not trained again
     for key in ("steps", "tokens", "padding_rate", "first_loss", "final_loss"):
         assert resumed[key] == whole[key]

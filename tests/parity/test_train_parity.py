@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from codeact.records import Message, Record
 from codeact.train.data import tokenise
 from codeact.train.sft import prepare_model, train
 
+ROOT = Path(__file__).parents[2]
 STEPS, RATE, CLIP = 3, 1e-3, 0.5
 # Twelve records of very different lengths; one step sees all of them, so that their order does not matter.
 POOL = [
@@ -109,6 +111,59 @@ def test_parameters_after_three_steps(
     base = AutoModelForCausalLM.from_pretrained(tiny_model_dir).state_dict()
     name = "model.layers.0.mlp.up_proj.weight"
     assert (tuned[name] - base[name]).norm() > 1e-3 * base[name].norm()
+
+
+def test_the_command_on_two_processes(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """torchrun of `codeact train` on two processes (gloo), against one: parameters, losses and validation losses."""
+    data = tmp_path / "pool.jsonl"
+    rows = [{"instruction": r.messages[0].content, "output": r.messages[1].content} for r in POOL]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    outs = {"4": tmp_path / "two", "8": tmp_path / "one"}  # records per process: 8 of 12 are learnt in one step
+    for batch_size, out in outs.items():
+        options = [
+            "--model",
+            str(tiny_model_dir),
+            "-o",
+            str(out),
+            "--batch-size",
+            batch_size,
+            "--max-length",
+            "128",
+            "--template",
+            "question",
+        ]
+        options += [
+            "--dtype",
+            "float32",
+            "--epochs",
+            "3",
+            "--learning-rate",
+            "0.001",
+            "--validation",
+            "0.3",
+            "--set",
+            "train.warmup_steps=0",
+        ]
+        two = out.name == "two"
+        launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"] if two else []
+        command = [sys.executable, "-m", *launch, "codeact", "train", str(data), *options]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
+        }
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
+        assert done.returncode == 0, done.stderr[-3000:]
+    pair, whole = (
+        [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in outs.values()
+    )
+    assert [row["step"] for row in pair] == [row["step"] for row in whole] == [0, 1, 1, 2, 2, 3, 3]
+    for key in ("loss", "validation_loss", "tokens"):
+        assert [r[key] for r in pair if key in r] == pytest.approx([r[key] for r in whole if key in r], rel=1e-5)
+    first, second = (AutoModelForCausalLM.from_pretrained(out / "model").state_dict() for out in outs.values())
+    assert_same(first, second)
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(second[name], AutoModelForCausalLM.from_pretrained(tiny_model_dir).state_dict()[name])
 
 
 SCRIPT = """

@@ -4,9 +4,10 @@
 function alone, transformers builds no mask and packed samples see each other). A model is loaded with
 `attn_implementation="codeact"`; its forward hands the batch's `cu_seq_lens_q` down to every layer, and then
 
-    CUDA, half precision     torch.nn.attention.varlen.varlen_attn over all samples at once (needs no flash-attn package)
-    CPU, float32, the rest   causal scaled_dot_product_attention sample by sample: no T x T mask
-    score soft-capping       the same, sample by sample, written out (Gemma 2)
+    CUDA, half precision     torch.nn.attention.varlen.varlen_attn over all samples at once (needs no flash-attn package);
+                             flash_attn_varlen_func where flash-attn is installed and torch is older than 2.11, or with
+                             score soft-capping (Gemma 2) or dropout; compiled flex_attention for soft-capping without it
+    CPU, float32, the rest   causal scaled_dot_product_attention sample by sample: no T x T mask; written out with soft-capping
     a mask of its own        dense scaled_dot_product_attention (chunked attention, bidirectional image blocks)
 
 Without `cu_seq_lens_q` it is transformers' SDPA with the ordinary mask, so left-padded batches and generation with a
@@ -17,9 +18,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+from codeact.packing import kernels
 
 if TYPE_CHECKING:
     import torch
@@ -141,12 +143,22 @@ def attend(
     window = attention_mask.window if isinstance(attention_mask, DeferredMask) else sliding_window
     scale = size**-0.5 if scaling is None else scaling
     q, k, v = (_flatten(part, query, value) for part in (query, key, value))
-    if softcap is None and dropout == 0.0 and _varlen_fits(q, v):
-        longest = tuple(
-            int(given) if given is not None else max(_sizes(bounds, len(part)))
-            for given, bounds, part in ((max_length_q, cu_seq_lens_q, q), (max_length_k, bounds_k, k))
-        )
-        out = _varlen(q, k, v, (cu_seq_lens_q, bounds_k), longest, scale, causal, window)
+    same = bounds_k is cu_seq_lens_q or len(k) == len(q)
+    kernel = kernels.kernel_for(q, v, dropout, softcap)
+    if kernel == "flex" and not same:
+        kernel = "segments"
+    pairs = ((max_length_q, cu_seq_lens_q, len(q)), (max_length_k, bounds_k, len(k)))
+    # varlen_attn and flash-attn never look at the bounds on the host
+    longest = [int(given) if given is not None else max(_sizes(bounds, size)) for given, bounds, size in pairs]
+    common = ((cu_seq_lens_q, bounds_k), longest, scale, causal, window)
+    if kernel == "varlen" and (function := kernels.varlen_function()) is not None:
+        out = kernels.varlen(function, q, k, v, *common)
+    elif kernel == "flash" and (function := kernels.flash_function()) is not None:
+        out = kernels.flash(function, q, k, v, *common, dropout, softcap)
+    elif kernel == "flex":
+        _sizes(cu_seq_lens_q, len(q))
+        parts = (part.to(q.dtype) for part in (query, key, value))
+        out = kernels.flex(kernels.flex_function(), *parts, cu_seq_lens_q, scale, causal, window, softcap)
     else:
         sizes = _sizes(cu_seq_lens_q, len(q)), _sizes(bounds_k, len(k))
         out = _by_segment(q, k, v, sizes, scale, causal, window, dropout, softcap)
@@ -315,59 +327,3 @@ def _dense(
     key, value = (part.repeat_interleave(query.shape[1] // part.shape[1], dim=1) for part in (key, value))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return _softcapped(query, key, value, mask, scale, causal, softcap, dropout).transpose(1, 2).contiguous()
-
-
-def _varlen_fits(q: torch.Tensor, v: torch.Tensor) -> bool:
-    """Whether the FlashAttention kernels inside torch take these: CUDA of Ampere or later, half precision, size <= 256."""
-    import torch
-
-    if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
-        return False
-    size = q.shape[-1]
-    return size == v.shape[-1] and size <= 256 and size % 8 == 0 and _varlen_function() is not None and _is_ampere(q)
-
-
-def _is_ampere(q: torch.Tensor) -> bool:
-    import torch
-
-    return torch.version.cuda is not None and torch.cuda.get_device_capability(q.device) >= (8, 0)
-
-
-@cache
-def _varlen_function() -> Callable[..., Any] | None:
-    """torch's varlen_attn, or None where torch is too old for the arguments needed (they came with 2.11)."""
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return None
-    needed = {"scale", "window_size", "enable_gqa"}
-    return varlen_attn if needed <= set(inspect.signature(varlen_attn).parameters) else None
-
-
-def _varlen(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    bounds: tuple[torch.Tensor, torch.Tensor],
-    longest: tuple[int, ...],
-    scale: float,
-    causal: bool,
-    window: int | None,
-) -> torch.Tensor:
-    """bounds, longest: of the queries' segments, of the keys'; torch aligns a causal mask to the last key."""
-    import torch
-
-    function = _varlen_function()
-    assert function is not None  # _varlen_fits has looked
-    left = window - 1 if window is not None and longest[1] > window else -1
-    out: torch.Tensor = function(
-        q.contiguous(),
-        k.contiguous(),
-        v.contiguous(),
-        *(bound.to(device=q.device, dtype=torch.int32) for bound in bounds),
-        *longest,
-        scale=scale,
-        window_size=(left, 0) if causal else (-1, -1),
-        enable_gqa=q.shape[1] != k.shape[1],
-    )
-    return out

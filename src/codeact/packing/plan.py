@@ -7,6 +7,7 @@ as without packing (Dynamic Pack, CodeACT, arXiv 2408.02193). `plan_epoch` packs
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypedDict, overload
 
@@ -79,19 +80,27 @@ def plan_batch(lengths: ArrayLike, capacity: int, order: Order = "balanced") -> 
     """
     sizes = _checked(lengths, capacity)
     if order == "paper":
-        return _next_fit_ascending(sizes, capacity)
+        return _arrays(_next_fit_ascending(sizes.tolist(), capacity))
     if order != "balanced":
         raise InputError(f"packing order {order!r} is unknown; use balanced or paper")
-    plans = [_next_fit_ascending(sizes, capacity)]
-    fewest = -(-int(sizes.sum()) // capacity)
-    for count in range(fewest, len(sizes) + 1):
-        levelled = _level(sizes, *_deal(sizes, count))
-        if max(int(sizes[row].sum()) for row in levelled) <= capacity:
-            plans.append(levelled)
+    # plain lists: a batch is small, and numpy's calls would cost more than their work
+    values: list[int] = sizes.tolist()
+    total = sum(values)
+    fewest = -(-total // capacity)
+    plans: list[list[list[int]]] = []
+    for count in range(fewest, len(values) + 1):
+        rows, fullest = _level(values, _deal(values, count))
+        if fullest <= capacity:
+            if len(rows) * fullest == total:
+                return _arrays(rows)  # no padding at all
+            plans.append(rows)
             break
         if count == fewest:
-            plans.append(list(_best_fit_decreasing(sizes, capacity, None)))
-    return min(plans, key=lambda rows: (_held(rows, sizes), len(rows)))
+            plans.append([row.tolist() for row in _best_fit_decreasing(sizes, capacity, None)])
+    plans.append(_next_fit_ascending(values, capacity))
+    return _arrays(
+        min(plans, key=lambda rows: (len(rows) * max(sum(values[i] for i in row) for row in rows), len(rows)))
+    )
 
 
 def plan_epoch(lengths: ArrayLike, capacity: int, seed: int = 0, rows_multiple_of: int = 1) -> Rows:
@@ -202,55 +211,75 @@ def _held(rows: Sequence[IntArray], sizes: IntArray) -> int:
     return len(rows) * max(int(sizes[row].sum()) for row in rows)
 
 
-def _deal(sizes: IntArray, count: int) -> tuple[IntArray, IntArray]:
-    """Longest first, each to the least full of `count` rows: the row of each sample, and the load of each row."""
+def _arrays(rows: list[list[int]]) -> list[IntArray]:
+    return [np.array(row, dtype=np.int64) for row in rows]
+
+
+def _deal(values: list[int], count: int) -> list[list[int]]:
+    """Longest first, each to the least full of `count` rows: the samples of each row."""
     heap = [(0, row) for row in range(count)]
-    row_of = np.empty(len(sizes), np.int64)
-    for sample in np.argsort(-sizes, kind="stable").tolist():
+    rows: list[list[int]] = [[] for _ in range(count)]
+    for sample in sorted(range(len(values)), key=lambda i: -values[i]):
         load, row = heap[0]
-        row_of[sample] = row
-        heapq.heapreplace(heap, (load + int(sizes[sample]), row))
-    return row_of, np.bincount(row_of, weights=sizes, minlength=count).astype(np.int64)
+        rows[row].append(sample)
+        heapq.heapreplace(heap, (load + values[sample], row))
+    return rows
 
 
-def _level(sizes: IntArray, row_of: IntArray, loads: IntArray) -> list[IntArray]:
-    """Lower the fullest row by the best single move or swap with another row, until none helps."""
-    for _ in range(4 * len(sizes)):
-        full = int(loads.argmax())
-        inside, outside = np.flatnonzero(row_of == full), np.flatnonzero(row_of != full)
-        if len(outside) == 0:
+def _level(values: list[int], dealt: list[list[int]]) -> tuple[list[list[int]], int]:
+    """Lower the fullest row by the best single move or swap with another row, until none helps; and its load then."""
+    rows = [sorted((values[i], i) for i in row) for row in dealt]
+    loads = [sum(size for size, _ in row) for row in rows]
+    equal = -(-sum(loads) // len(loads))
+    for _ in range(4 * len(values)):
+        full = loads.index(max(loads))
+        least = loads.index(min(loads))
+        peak = loads[full]
+        if peak == equal:
             break
-        # swapping with "nothing" (size 0) of the least full row is a move
-        least = int(loads.argmin())
-        partner_rows = np.append(row_of[outside], least)
-        given = sizes[inside][:, None] - np.append(sizes[outside], 0)[None, :]
-        peak = np.maximum(loads[full] - given, loads[partner_rows][None, :] + given)
-        best = int(peak.argmin())
-        if peak.flat[best] >= loads[full]:
+        best: tuple[int, int, int] | None = None
+        for other, load in enumerate(loads):
+            gap = loads[full] - load
+            if gap < 2:
+                continue
+            for mine, (size, _) in enumerate(rows[full]):
+                # giving half the gap would make both rows equal; partners on both sides of that size come nearest to it
+                place = bisect_left(rows[other], (size - gap / 2, 0))
+                for theirs in (place - 1, place):
+                    # swapping with nothing (size 0) of the least full row is a move
+                    if 0 <= theirs < len(rows[other]):
+                        given = size - rows[other][theirs][0]
+                    elif theirs < 0 and other == least:
+                        given = size
+                    else:
+                        continue
+                    if (higher := max(loads[full] - given, load + given)) < peak:
+                        peak, best = higher, (mine, other, theirs)
+        if best is None:
             break
-        mine, theirs = divmod(best, peak.shape[1])
-        moved = int(given[mine, theirs])
-        row_of[inside[mine]] = partner_rows[theirs]
-        if theirs < len(outside):
-            row_of[outside[theirs]] = full
-        loads[partner_rows[theirs]] += moved
-        loads[full] -= moved
-    order = np.argsort(row_of, kind="stable")
-    rows = np.split(order, np.cumsum(np.bincount(row_of, minlength=len(loads)))[:-1])
-    return [row for row in rows if len(row)]
+        mine, other, theirs = best
+        moved = rows[full].pop(mine)
+        given = moved[0]
+        if theirs >= 0:
+            back = rows[other].pop(theirs)
+            insort(rows[full], back)
+            given -= back[0]
+        insort(rows[other], moved)
+        loads[full] -= given
+        loads[other] += given
+    return [[i for _, i in row] for row in rows if row], max(loads)
 
 
-def _next_fit_ascending(sizes: IntArray, capacity: int) -> list[IntArray]:
+def _next_fit_ascending(values: list[int], capacity: int) -> list[list[int]]:
     rows: list[list[int]] = [[]]
     load = 0
-    for sample in np.argsort(sizes, kind="stable").tolist():
-        size = int(sizes[sample])
-        if load + size > capacity:
+    for sample in sorted(range(len(values)), key=values.__getitem__):
+        if load + values[sample] > capacity:
             rows.append([])
             load = 0
         rows[-1].append(sample)
-        load += size
-    return [np.array(row, dtype=np.int64) for row in rows]
+        load += values[sample]
+    return rows
 
 
 def _best_fit_decreasing(sizes: IntArray, capacity: int, rng: np.random.Generator | None) -> Rows:

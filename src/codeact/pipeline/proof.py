@@ -49,9 +49,10 @@ def train(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
 def evaluate(store: Store, recipe: Recipe, inputs: Inputs, tuned: bool) -> Summary:
     """Benchmark the base or the tuned model."""
     from codeact.evaluate.run import evaluate as measure
+    from codeact.train.sft import tuned_model
 
     m = recipe.model
-    name = str(store.path("train/model")) if tuned else m.name
+    name = str(tuned_model(store.path("train"))) if tuned else m.name
     results = measure(
         name, store.path("evaluate/tuned" if tuned else "evaluate/base"),
         model=m.model_copy(update={"revision": None}) if tuned else m, config=recipe.evaluate, seed=recipe.seed, quiet=inputs.quiet,

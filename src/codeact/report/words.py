@@ -109,4 +109,7 @@ def training_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("Padding", percent(summary.get("padding_rate"))),
         ("Time", duration(summary.get("seconds"))),
     ]
+    first, last = summary.get("first_validation_loss"), summary.get("final_validation_loss")
+    if last is not None:
+        rows.append(("Validation loss", f"{number(first, 4)} -> {number(last, 4)}"))
     return rows + ([("Peak memory", f"{number(memory / 1e9, 2)} GB")] if memory else [])

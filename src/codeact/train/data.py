@@ -114,6 +114,27 @@ def tokenise(
     return Tokenised(samples, truncated, split, dropped)
 
 
+def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+    """Records to learn from and records held out for validation, each in their order: a seeded random `share`, at least one.
+
+    Raises:
+        InputError: a share is asked for and there are fewer than two records.
+    """
+    if share == 0 or not records:
+        return list(records), []
+    if len(records) < 2:
+        raise InputError(
+            f"train.validation = {share} holds out at least one record, and there is only one; set train.validation=0"
+        )
+    count = min(max(1, round(share * len(records))), len(records) - 1)
+    # a stream of its own: the same seed also orders the records
+    chosen = set(np.random.default_rng([seed, 1]).permutation(len(records))[:count].tolist())
+    return (
+        [record for n, record in enumerate(records) if n not in chosen],
+        [records[n] for n in sorted(chosen)],
+    )
+
+
 def _labelled(identity: str, encoded: Encoded, train_on_prompt: bool) -> tuple[Sample, int]:
     """The sample up to the last turn's marker, and the position of its first assistant token (its size: there is none)."""
     ids = np.array(encoded.input_ids[: encoded.turns[-1].stop] if encoded.turns else [], dtype=np.int32)

@@ -43,6 +43,7 @@ class Meter:
     def __init__(self) -> None:
         self.tokens = self.slots = 0
         self._since = time.perf_counter()
+        self._paused: float | None = None
 
     def add(self, tokens: int, slots: int) -> None:
         """Count one batch."""
@@ -50,12 +51,23 @@ class Meter:
         self.slots += slots
 
     def restart(self) -> None:
-        """Leave out the time since the last reading (a checkpoint was being written)."""
-        self._since = time.perf_counter()
+        """Leave out the time since the last reading."""
+        self._since, self._paused = time.perf_counter(), None
+
+    def pause(self) -> None:
+        """Leave out the time until `go` (a checkpoint is written, a validation loss measured)."""
+        if self._paused is None:
+            self._paused = time.perf_counter()
+
+    def go(self) -> None:
+        """Count again, after a `pause` or without one."""
+        if self._paused is not None:
+            self._since += time.perf_counter() - self._paused
+            self._paused = None
 
     def read(self) -> tuple[int, int, float]:
         """Tokens, slots and seconds since the last reading, which start again from zero."""
-        now = time.perf_counter()
+        now = time.perf_counter() if self._paused is None else self._paused
         counted = (self.tokens, self.slots, now - self._since)
         self.tokens, self.slots, self._since = 0, 0, now
         return counted
@@ -77,16 +89,25 @@ def step_metrics(tokens: int, slots: int, seconds: float, peak_memory: int) -> d
 
 
 def logged_rows(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl from a Trainer's log history."""
-    return [{key: entry.get(key) for key in FIELDS} for entry in history if "loss" in entry]
+    """The lines of metrics.jsonl from a Trainer's log history: those of steps, and those of validations."""
+    rows: list[dict[str, Any]] = []
+    for entry in history:
+        if "loss" in entry:
+            rows.append({key: entry.get(key) for key in FIELDS})
+        elif "eval_loss" in entry:
+            rows.append({"step": entry["step"], "epoch": entry.get("epoch"), "validation_loss": entry["eval_loss"]})
+    return rows
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Totals over the lines of metrics.jsonl.
 
     `first_loss` and `final_loss` are means over the first and last tenth of the logged steps (at least one), since the
-    loss of a single batch is noise; `seconds` leaves out loading and saving.
+    loss of a single batch is noise; `seconds` leaves out loading, saving and validation. `first_validation_loss` and
+    `final_validation_loss` are there only if some were measured.
     """
+    watched = [row["validation_loss"] for row in rows if "validation_loss" in row]
+    rows = [row for row in rows if "validation_loss" not in row]
     tokens = sum(row["tokens"] for row in rows)
     slots = sum(row["tokens"] / (1.0 - row["padding_rate"]) for row in rows)
     seconds = sum(row["seconds"] for row in rows)
@@ -101,6 +122,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows),
         "final_loss": sum(losses[-edge:]) / edge,
         "first_loss": sum(losses[:edge]) / edge,
+        **({"first_validation_loss": watched[0], "final_validation_loss": watched[-1]} if watched else {}),
     }
 
 

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of a causal language model on records, packed or padded: full or LoRA."""
+"""Supervised fine-tuning of a causal language model on records, packed or padded: full, LoRA or QLoRA."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from codeact.packing.collate import DynamicPackCollator, PackedDataset, find_pad
 from codeact.prompts import load_template
 from codeact.records import Record
 from codeact.storage import make_folder, write_json
-from codeact.train.data import IGNORE, Sample, Tokenised, tokenise
+from codeact.train.data import IGNORE, Sample, Tokenised, hold_out, tokenise
+from codeact.train.merge import merge_adapter, replace_folder, save_model
 from codeact.train.metrics import summarise
 
 
@@ -38,8 +39,9 @@ def train(
     The loss of an optimizer step is the mean over its learnt tokens, however they are packed or accumulated, so packed and
     padded training take the same steps. Full fine-tuning on a GPU keeps float32 weights and computes in bfloat16.
 
-    Writes `model/` (a `from_pretrained` folder with the tokenizer; LoRA merged in), `adapter/` (LoRA only),
-    `metrics.jsonl` (one line per logged step) and `summary.json` into `out_dir`; `checkpoints/` is removed at the end.
+    Writes `model/` (a `from_pretrained` folder with the tokenizer; LoRA merged in, unless `train.merge` is off), `adapter/`
+    (LoRA only), `metrics.jsonl` (one line per logged step and per validation) and `summary.json` into `out_dir`;
+    `checkpoints/` is removed at the end.
 
     Args:
         records: what to learn.
@@ -52,39 +54,52 @@ def train(
 
     Returns:
         The content of `summary.json`: steps, seconds, tokens (no padding), tokens_per_second, padding_rate, peak_memory_bytes,
-        first_loss, final_loss, parameters, trainable_parameters, dtype, method, scope, records, truncated, split, dropped and
-        chunked_loss.
+        first_loss, final_loss, parameters, trainable_parameters, dtype, method, scope, records (those trained on), truncated,
+        split, dropped, chunked_loss and liger; with `train.validation` also validation_records, first_validation_loss (before
+        the first step) and final_validation_loss.
 
     Raises:
         InputError: nothing to learn, a record too long under `pack.overlong=error`, a context shorter than
-            `model.max_length`, an unknown scheduler, float16 without a GPU, a folder that cannot be written or has no room.
-        MissingExtraError: accelerate or, for LoRA, peft is not installed.
+            `model.max_length`, an unknown scheduler, float16 without a GPU, LoRA on top of an adapter, too few records to hold
+            some out, DeepSpeed ZeRO-3, a folder that cannot be written or has no room.
+        MissingExtraError: accelerate or, for LoRA, peft is not installed; bitsandbytes for QLoRA; a tracker asked for.
         CodeactError: the loss became infinite or not a number; the device's memory does not suffice; packed samples would
             see each other.
     """
     require("accelerate", "train", "training")
-    if train.method == "lora":
-        require("peft", "train", "train.method=lora")
+    if train.method != "full":
+        require("peft", "train", f"train.method={train.method}")
+    if train.method == "qlora":
+        require("bitsandbytes", "gpu", "train.method=qlora")
+    _check_launch(train.method)
     make_folder(out_dir)
     tokenizer = load_tokenizer(model.name, model.revision)
     template = load_template(model.template, tokenizer)
-    tokenised = tokenise(records, template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong, quiet)
-    device = choose_device(model.device)
+    learnt, held = hold_out(records, train.validation, seed)
+    reading = (template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong, quiet)
+    tokenised = tokenise(learnt, *reading)
+    watched = tokenise(held, *reading) if held else None
+    device = _own_device(choose_device(model.device))
     dtype = choose_dtype(model.dtype, device)
 
+    from codeact.train.kernels import use_liger
     from codeact.train.losses import use_chunked_loss
-    from codeact.train.trainer import fit, remove_checkpoints
+    from codeact.train.trainer import check_trackers, fit, remove_checkpoints
+
+    check_trackers(train.report_to)
 
     network = prepare_model(model, train, packed=pack.scope != "none", seed=seed)
     _check_context(network, model)
+    total, trainable = parameter_counts(network)
     _check_room(out_dir, network, train)
+    liger = train.liger and use_liger(network, device)
     if pack.scope != "none":
         _guard(network, dtype, device)
 
     chunked = use_chunked_loss(network)
     dataset, collate, batch_size = batches(tokenised, tokenizer, model.max_length, train.batch_size, pack.scope, seed)
     (out_dir / "summary.json").unlink(missing_ok=True)
-    rows = fit(
+    fitted = fit(
         network,
         dataset,
         collate,
@@ -95,37 +110,40 @@ def train(
         dtype=dtype,
         device=device,
         fingerprint=_fingerprint(tokenised.samples, model, train, pack, seed),
+        validation=watched.samples if watched else (),
+        validation_collate=DynamicPackCollator(tokenizer, model.max_length) if pack.scope == "epoch" else None,
         quiet=quiet,
     )
-    total, trainable = parameter_counts(network)
     summary = {
-        **summarise(rows),
+        **summarise(fitted.rows),
         "parameters": total,
         "trainable_parameters": trainable,
         "dtype": str(dtype).removeprefix("torch."),
         "method": train.method,
         "scope": pack.scope,
-        "records": len(records),
+        "records": len(learnt),
+        **({"validation_records": len(held)} if held else {}),
         "truncated": tokenised.truncated,
         "split": tokenised.split,
         "dropped": tokenised.dropped,
         "chunked_loss": chunked,
+        "liger": liger,
     }
     if is_main_process():
-        save(network, tokenizer, out_dir, dtype, stop_tokens(tokenised, tokenizer))
+        save(network, tokenizer, out_dir, dtype, stop_tokens(tokenised, tokenizer), train.merge, fitted.state)
         write_json(out_dir / "summary.json", summary)
         remove_checkpoints(out_dir)
     return summary
 
 
 def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: int) -> Any:
-    """Load the model for training: with LoRA layers, or with float32 weights; gradient checkpointing as asked.
+    """Load the model for training: with LoRA layers (the base in 4 bits under QLoRA), or with float32 weights; gradient checkpointing as asked.
 
     Raises:
-        InputError: the model does not exist, or float16 is asked for without a GPU.
+        InputError: the model does not exist, float16 is asked for without a GPU, or LoRA on top of an adapter.
+        MissingExtraError: QLoRA without bitsandbytes.
     """
     import torch
-    from transformers import set_seed
 
     device = choose_device(model.device)
     dtype = choose_dtype(model.dtype, device)
@@ -141,9 +159,34 @@ def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: in
         dtype=weights,
         device=model.device,
         attention="codeact" if packed else "sdpa",
+        four_bit=train.method == "qlora",
     )
     if hasattr(network, "merge_and_unload"):
+        if train.method != "full":
+            raise InputError(
+                f"model {model.name} is a LoRA adapter, and an adapter on top of it could not be loaded alone;"
+                f" merge it first: codeact merge {model.name} -o MERGED"
+            )
         network = network.merge_and_unload()
+    return adapt_model(network, train, seed, model.revision)
+
+
+def adapt_model(network: Any, train: TrainConfig, seed: int, revision: str | None = None) -> Any:
+    """Make a loaded model trainable: all of it, or the LoRA layers put into it; gradient checkpointing as asked.
+
+    Args:
+        network: a causal language model on its device; changed in place.
+        train: `method`, `gradient_checkpointing` and LoRA's settings are read.
+        seed: of LoRA's first weights.
+        revision: of the base model, noted in the adapter.
+    """
+    from transformers import set_seed
+
+    if train.method == "qlora":
+        from peft import prepare_model_for_kbit_training
+
+        # norms, embeddings and the head in float32 (QLoRA, arXiv 2305.14314)
+        network = prepare_model_for_kbit_training(network, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
     if train.gradient_checkpointing:
         enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
         enable()
@@ -162,6 +205,7 @@ def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: in
         lora_dropout=train.lora_dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
+        revision=revision,
     )
     with hushed():
         return get_peft_model(network, lora)
@@ -190,8 +234,8 @@ def batches(
 class PaddingCollator:
     """Pads each batch to its longest sample, or to `width`, on the right, with an attention mask: int64 [B, T] each."""
 
-    def __init__(self, tokenizer: Any, width: int = 0) -> None:
-        self.pad_token_id = find_pad_token(tokenizer)
+    def __init__(self, tokenizer: Any = None, width: int = 0, *, pad_token_id: int | None = None) -> None:
+        self.pad_token_id = find_pad_token(tokenizer, pad_token_id)
         self.width = width
 
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -209,44 +253,57 @@ class PaddingCollator:
 
 
 def parameter_counts(network: Any) -> tuple[int, int]:
-    """All parameters, and those that are trained; tied weights count once."""
-    sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    """All parameters, and those that are trained; tied weights count once, and those in 4 bits as what they stand for."""
+    sizes = [(_entries(p), p.requires_grad) for p in network.parameters()]
     return sum(n for n, _ in sizes), sum(n for n, wanted in sizes if wanted)
 
 
-def save(network: Any, tokenizer: Any, out_dir: Path, dtype: Any, stops: Sequence[int]) -> None:
-    """Write `model/` (and `adapter/` under LoRA, whose weights are merged into the model) in `dtype`.
+def save(
+    network: Any,
+    tokenizer: Any,
+    out_dir: Path,
+    dtype: Any,
+    stops: Sequence[int],
+    merge: bool = True,
+    state: dict[str, Any] | None = None,
+) -> None:
+    """Write `model/` in `dtype`; under LoRA `adapter/`, and with `merge` the two merged as `model/`.
 
-    `stops`, the tokens that end a learnt turn, join the generation settings' EOS tokens, so that generation ends where the
-    model has learnt to end.
+    `stops` and `state` as `merge.save_model`.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: a folder cannot be written.
     """
-    from codeact.train.trainer import hushed
-
-    if hasattr(network, "merge_and_unload"):
-        _replace(out_dir / "adapter", network.save_pretrained)
-        network = network.merge_and_unload()
-    known = network.generation_config.eos_token_id
-    known = known if isinstance(known, list) else [] if known is None else [known]
-    ends = sorted({*known, *stops})
-    network.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0] if ends else None
-    network.config.use_cache = True
-    network = network.to(dtype)
+    kind = str(dtype).removeprefix("torch.")
+    if not hasattr(network, "merge_and_unload"):
+        save_model(network, tokenizer, out_dir / "model", kind, stops, state)
+        return
 
     def write(folder: Path) -> None:
-        network.save_pretrained(folder)
+        network.save_pretrained(folder, state_dict=state)
         tokenizer.save_pretrained(folder)
 
-    with hushed():
-        _replace(out_dir / "model", write)
+    replace_folder(out_dir / "adapter", write)
+    shutil.rmtree(out_dir / "model", ignore_errors=True)
+    if merge:
+        merge_adapter(out_dir / "adapter", tokenizer, out_dir / "model", kind, stops)
+
+
+def tuned_model(out_dir: Path) -> Path:
+    """The folder of `out_dir` that a model is loaded from: `model/`, or `adapter/` where it was not merged."""
+    whole = out_dir / "model"
+    return whole if whole.is_dir() else out_dir / "adapter"
 
 
 def stop_tokens(tokenised: Tokenised, tokenizer: Any) -> list[int]:
     """The tokens that end samples: the template's end-of-turn marker, and the tokenizer's EOS."""
     ends = {int(sample["input_ids"][-1]) for sample in tokenised.samples}
     return sorted(ends & {*tokenizer.all_special_ids})
+
+
+def _entries(parameter: Any) -> int:
+    packed = getattr(parameter, "quant_state", None)
+    return int(parameter.numel() if packed is None else packed.shape.numel())
 
 
 def is_main_process() -> bool:
@@ -256,18 +313,29 @@ def is_main_process() -> bool:
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
-def _replace(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Write a folder beside its place and move it there when it is whole."""
-    fresh = folder.with_name(f".{folder.name}.tmp")
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        write(fresh)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
-    except OSError as error:
+def _own_device(device: Any) -> Any:
+    """Under torchrun and accelerate launch: the GPU of this process becomes the current one, which "cuda" means from here on."""
+    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+        import torch
+
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return device
+
+
+def _check_launch(method: str) -> None:
+    """The chunked loss reads the head's weights whole, which ZeRO-3 takes away after each module; 4-bit weights cannot be shared out."""
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true" and method == "qlora":
         raise InputError(
-            f"{folder} cannot be written: {error.strerror or error}; free some space or choose another output"
-        ) from error
+            "train.method=qlora does not work under FSDP: use DDP (recipes/accelerate/ddp.yaml), or method lora"
+        )
+    if (
+        os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+        and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
+    ):
+        raise InputError(
+            "DeepSpeed ZeRO stage 3 is not supported: use stage 2 (recipes/accelerate/deepspeed_zero2.yaml), or FSDP, which"
+            " shards the weights too (recipes/accelerate/fsdp.yaml)"
+        )
 
 
 def _check_context(network: Any, model: ModelConfig) -> None:
@@ -306,7 +374,7 @@ def _fingerprint(samples: Sequence[Sample], model: ModelConfig, train: TrainConf
     total = hashlib.sha256()
     settings = [
         model.model_dump(),
-        train.model_dump(),
+        train.model_dump(exclude={"report_to", "merge"}),  # what does not change the training
         pack.model_dump(),
         seed,
         model_identity(model.name, model.revision),

@@ -12,16 +12,18 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
 from codeact.config import TrainConfig
-from codeact.errors import CodeactError, InputError
+from codeact.errors import CodeactError, InputError, require
 from codeact.progress import Progress, track
 from codeact.storage import write_json, write_jsonl
 from codeact.train.metrics import Meter, logged_rows, peak_memory_bytes, reset_peak_memory, step_metrics
@@ -37,6 +39,7 @@ SCHEDULERS = (
 )
 COMPLETE = "complete.json"
 MAX_LOGGED_STEPS = 2000
+VALIDATIONS = 10
 Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
 
 
@@ -50,10 +53,25 @@ class CountedCollator:
         return {**self.collate(items), "tokens": sum(len(item["input_ids"]) for item in items)}
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` leaves beside the trained model.
+
+    Attributes:
+        rows: the lines of metrics.jsonl, those before a resumed checkpoint included.
+        state: the weights on the CPU where the processes hold only parts of them (FSDP; empty but on the first), else None.
+    """
+
+    rows: list[dict[str, Any]]
+    state: dict[str, Any] | None
+
+
 class MeteredTrainer(Trainer):
-    """Adds tokens, padding, speed and memory to every log entry, and so to the state that checkpoints keep."""
+    """Adds tokens, padding, speed and memory to every log entry, and so to the state that checkpoints keep; an exact validation loss."""
 
     meter: Meter
+    held_out: Sequence[Mapping[str, Any]] = ()
+    collate: Collate
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         self.meter.add(inputs.pop("tokens"), inputs["input_ids"].numel())
@@ -68,14 +86,50 @@ class MeteredTrainer(Trainer):
             logs |= step_metrics(tokens, slots, seconds, peak_memory_bytes(self.args.device))
         super().log(logs, start_time)
 
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Mean loss over the learnt tokens of the held-out samples, in nats; transformers' own would weigh by batches."""
+        self.meter.pause()
+        model, size = self.model_wrapped, self.args.per_device_eval_batch_size
+        model.eval()
+        total = counted = 0.0
+        starts = range(0, len(self.held_out), size)
+        with torch.no_grad():
+            for turn in range(math.ceil(len(starts) / self.args.world_size)):
+                number = turn * self.args.world_size + self.args.process_index
+                # every process takes part in every forward pass (FSDP); one that has run out repeats the first batch for nothing
+                start = starts[number] if number < len(starts) else 0
+                batch: Any = self._prepare_inputs(self.collate(self.held_out[start : start + size]))
+                learnt = int((batch["labels"][:, 1:] != -100).sum())
+                loss = float(model(**batch).loss)
+                if number < len(starts) and learnt:
+                    total, counted = total + loss * learnt, counted + learnt
+        if self.args.world_size > 1:
+            sums = torch.tensor([total, counted], dtype=torch.float64, device=self.args.device)
+            total, counted = self.accelerator.reduce(sums, "sum").tolist()
+        metrics = {"eval_loss": total / counted}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        model.train()
+        return metrics
+
 
 class Recorder(TrainerCallback):
-    """Writes metrics.jsonl, keeps the last complete checkpoint, moves the progress bar, stops on a loss that is no number."""
+    """Writes metrics.jsonl, keeps the last complete checkpoint, moves the progress bar, stops on a loss that is no number.
+
+    `eval_steps` is the number of steps between validation losses; 0: none.
+    """
 
     def __init__(
-        self, folder: Path, fingerprint: str, save_steps: int, meter: Meter, progress: Progress, shown: int
+        self,
+        folder: Path,
+        fingerprint: str,
+        save_steps: int,
+        eval_steps: int,
+        meter: Meter,
+        progress: Progress,
+        shown: int,
     ) -> None:
-        self.folder, self.fingerprint, self.save_steps = folder, fingerprint, save_steps
+        self.folder, self.fingerprint, self.save_steps, self.eval_steps = folder, fingerprint, save_steps, eval_steps
         self.meter, self.progress, self.shown = meter, progress, shown
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -83,26 +137,37 @@ class Recorder(TrainerCallback):
             write_jsonl(self.folder / "metrics.jsonl", logged_rows(state.log_history))
         self.meter.restart()
 
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.meter.go()
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         last = state.global_step >= state.max_steps
         control.should_log |= last
+        control.should_evaluate |= self.eval_steps > 0 and (last or state.global_step % self.eval_steps == 0)
         control.should_save |= self.save_steps > 0 and state.global_step % self.save_steps == 0 and not last
+        if control.should_save:
+            self.meter.pause()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         control.should_save |= self.save_steps == 0 and state.global_step < state.max_steps
+        if control.should_save:
+            self.meter.pause()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if "loss" not in logs:
+        loss = logs.get("loss", logs.get("eval_loss"))
+        if loss is None:
             return
-        if not math.isfinite(logs["loss"]):
+        if not math.isfinite(loss):
             raise CodeactError(
-                f"the training loss became {logs['loss']} at step {state.global_step}; lower train.learning_rate, "
-                f"now {args.learning_rate:g}, or raise train.warmup_steps, now {args.warmup_steps:g}"
+                f"the {'training' if 'loss' in logs else 'validation'} loss became {loss} at step {state.global_step}; lower"
+                f" train.learning_rate, now {args.learning_rate:g}, or raise train.warmup_steps, now {args.warmup_steps:g}"
             )
         if state.is_world_process_zero:
             with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(logged_rows(state.log_history[-1:])[0]) + "\n")
-        self.progress.advance(state.global_step - self.shown, f"loss {logs['loss']:.3f}")
+        self.progress.advance(
+            state.global_step - self.shown, f"{'loss' if 'loss' in logs else 'validation loss'} {loss:.3f}"
+        )
         self.shown = state.global_step
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -112,7 +177,6 @@ class Recorder(TrainerCallback):
             made = checkpoint_path(self.folder, state.global_step)
             write_json(made / COMPLETE, {"fingerprint": self.fingerprint, "step": state.global_step})
             remove_checkpoints(self.folder, keep=made)
-        self.meter.restart()
 
 
 def fit(
@@ -127,8 +191,10 @@ def fit(
     dtype: torch.dtype,
     device: torch.device,
     fingerprint: str = "",
+    validation: Sequence[Mapping[str, Any]] = (),
+    validation_collate: Collate | None = None,
     quiet: bool = False,
-) -> list[dict[str, Any]]:
+) -> Fitted:
     """Train `model` in place, going on from the last complete checkpoint in `folder` that has this `fingerprint`.
 
     Args:
@@ -142,10 +208,12 @@ def fit(
         dtype: bfloat16 and float16 compute under autocast.
         device: where to train.
         fingerprint: what the run depends on; a checkpoint with another one is removed.
+        validation: held-out samples; their loss is measured before the first step, every `train.eval_steps` steps and at the end.
+        validation_collate: samples to a batch; default: `collate`.
         quiet: no progress bar.
 
     Returns:
-        The lines of metrics.jsonl, those before a resumed checkpoint included.
+        What was logged, and the weights where the model holds only a part of them.
 
     Raises:
         InputError: unknown scheduler, or a second GPU is asked for.
@@ -158,11 +226,14 @@ def fit(
             remove_checkpoints(folder, keep=start)
     done = int(start.name.rpartition("-")[2]) if start else 0
     per_epoch = math.ceil(math.ceil(len(dataset) / (batch_size * args.world_size)) / train.grad_accum)
+    steps = math.ceil(train.epochs * per_epoch)
+    eval_steps = (train.eval_steps or math.ceil(steps / VALIDATIONS)) if validation else 0
+    args.eval_on_start = bool(validation) and start is None
     meter = Meter()
     quiet = quiet or args.process_index > 0
     try:
-        with hushed(), track("train", math.ceil(train.epochs * per_epoch), "steps", done, quiet) as progress:
-            recorder = Recorder(folder, fingerprint, train.save_steps, meter, progress, done)
+        with hushed(), track("train", steps, "steps", done, quiet) as progress:
+            recorder = Recorder(folder, fingerprint, train.save_steps, eval_steps, meter, progress, done)
             trainer = MeteredTrainer(
                 model=model,
                 args=args,
@@ -170,16 +241,39 @@ def fit(
                 data_collator=CountedCollator(collate),
                 callbacks=[recorder],
             )
-            trainer.meter = meter
+            trainer.meter, trainer.held_out, trainer.collate = meter, validation, validation_collate or collate
             trainer.remove_callback(PrinterCallback)
+            _place_tensorboard(trainer, folder)
             reset_peak_memory(args.device)
             trainer.train(resume_from_checkpoint=str(start) if start else None)
+            # every process takes part in gathering the parts
+            state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
     except torch.OutOfMemoryError as error:
         raise CodeactError(
             f"out of memory on {args.device}: lower train.batch_size (now {train.batch_size}; raise train.grad_accum to keep the step) or "
             "model.max_length, set train.gradient_checkpointing=true, or use train.method=lora"
         ) from error
-    return logged_rows(trainer.state.log_history)
+    return Fitted(logged_rows(trainer.state.log_history), state)
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """See that the trackers asked for are installed.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    for name in names:
+        if name != "tensorboard":
+            require(name, "trackers", f"train.report_to={name}")
+        elif find_spec("tensorboard") is None:
+            require("tensorboardX", "trackers", "train.report_to=tensorboard")
+
+
+def _place_tensorboard(trainer: Trainer, folder: Path) -> None:
+    """TensorBoard's files beside metrics.jsonl: its default place is among the checkpoints, which do not stay."""
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = str(folder / "tensorboard")
 
 
 @contextmanager
@@ -256,7 +350,9 @@ def _arguments(
         logging_strategy="steps",
         logging_steps=math.ceil(steps / MAX_LOGGED_STEPS),
         logging_nan_inf_filter=False,
-        report_to="none",
+        per_device_eval_batch_size=train.batch_size,
+        report_to=list(train.report_to),
+        run_name=folder.resolve().name,
         disable_tqdm=True,
         log_level="error",
     )
