@@ -24,7 +24,7 @@ from codeact.cluster import cluster
 from codeact.embed import embed_texts
 from codeact.models import load_tokenizer
 from codeact.records import Record, to_records
-from codeact.sample import budget, seeded_hash, select
+from codeact.sample import seeded_hash, select
 from codeact.score import build_sequences, default_template
 from codeact.score.adaptive import Facts, Outcome, Pool, decide
 from codeact.score.cheap import describe

@@ -18,7 +18,25 @@ from codeact.score import Scorer
 from codeact.score.adaptive import Facts, Pool, decide
 from codeact.score.adaptive_scores import AdaptiveScores, score_adaptive
 
-WORDS = ["add", "sort", "reverse", "count", "merge", "filter", "parse", "join", "numbers", "words", "rows", "files", "users", "prices", "step", "result", "value"]
+WORDS = [
+    "add",
+    "sort",
+    "reverse",
+    "count",
+    "merge",
+    "filter",
+    "parse",
+    "join",
+    "numbers",
+    "words",
+    "rows",
+    "files",
+    "users",
+    "prices",
+    "step",
+    "result",
+    "value",
+]
 
 
 def pool(count: int) -> list[Record]:
@@ -27,7 +45,10 @@ def pool(count: int) -> list[Record]:
     records = []
     for n in range(count):
         ask = " ".join(rng.choice(WORDS, 8))
-        lines = [f"{rng.choice(WORDS)}_{k} = {rng.choice(ask.split())}({rng.choice(WORDS)})" for k in range(int(rng.integers(1, 26)))]
+        lines = [
+            f"{rng.choice(WORDS)}_{k} = {rng.choice(ask.split())}({rng.choice(WORDS)})"
+            for k in range(int(rng.integers(1, 26)))
+        ]
         records.append(Record(f"r{n}", (Message("user", ask), Message("assistant", "\n".join(lines)))))
     return records
 
@@ -66,7 +87,11 @@ def test_what_is_scored_in_full_has_the_full_score(scorer: Scorer, below_one: li
     assert states.count("ok") + states.count("estimated") == len(below_one)
     assert found.expected_agreement >= 0.7
     for ours, plain, value in zip(found.scores, full, found.log_ifd, strict=True):
-        assert (ours.id, ours.response_tokens, ours.prompt_tokens) == (plain.id, plain.response_tokens, plain.prompt_tokens)
+        assert (ours.id, ours.response_tokens, ours.prompt_tokens) == (
+            plain.id,
+            plain.response_tokens,
+            plain.prompt_tokens,
+        )
         assert np.isfinite(value)
         if ours.status == "ok":
             assert ours.ifd == pytest.approx(plain.ifd, abs=1e-5)
