@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from codeact.errors import InputError
 
@@ -68,8 +68,21 @@ class EmbedConfig(_Section):
     )
 
 
+def _clusters(value: Any) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | str)
+        or not str(value).strip().isdigit()
+        or int(value) < 1
+    ):
+        raise ValueError("must be a whole number of at least 1, or auto")
+    return int(value)
+
+
 class ClusterConfig(_Section):
-    k: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    k: Annotated[int | Literal["auto"], PlainValidator(_clusters)] = Field(
         10, description="number of K-means clusters (paper: 10); `auto`: by stability and silhouette on a sample"
     )
     seed: int | None = Field(None, description="of the K-means restarts; null: the recipe's seed")
@@ -264,7 +277,8 @@ def _explain(item: Any) -> str:
         return f"unknown key {key!r}" + (
             f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}"
         )
-    return f"{key} = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key} = {item['input']!r}: {message[0].lower()}{message[1:]}"
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:

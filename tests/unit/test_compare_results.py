@@ -120,3 +120,9 @@ def test_one_seed_varies_over_items_alone() -> None:
     values = np.random.default_rng(0).normal(2, 1, (1, 100))
     low, high = crossed_interval(values)
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 10, rel=0.15)
+
+
+def test_the_shipped_comparison_is_valid() -> None:
+    found = cells(load_comparison(Path(__file__).parents[2] / "recipes" / "compare.yaml"))
+    assert {cell.entrant for cell in found} >= {"random", "full", "cdas", "verified-cdas", "longest", "residual"}
+    assert {cell.budget for cell in found} == {"records", "tokens"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
@@ -144,8 +145,10 @@ def _facts(root: Path) -> dict[str, Any]:
 
 
 def _key(recipe: Recipe, facts: Mapping[str, Any]) -> str:
-    """Hash of a cell's settings and data; where it lies does not matter."""
-    tree = recipe.model_dump(mode="json", exclude={"run_dir": True, "data": {"source"}, "workers": True})
+    """Hash of a cell's settings and data; neither where it lies nor settings that later versions add matter."""
+    tree = recipe.model_dump(
+        mode="json", exclude={"run_dir": True, "data": {"source"}, "workers": True}, exclude_defaults=True
+    )
     return digest([tree, facts])
 
 
@@ -200,6 +203,16 @@ def _run_cell(
     storage.write_json(store.path("result.json"), result)
     for name in ("train/model", "train/adapter"):
         shutil.rmtree(store.path(name), ignore_errors=True)
+    _free_memory()
+
+
+def _free_memory() -> None:
+    """Give the memory of the cell's models back before the next cell loads its own."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _task_values(folder: Path) -> dict[str, dict[str, float]]:

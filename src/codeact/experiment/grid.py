@@ -107,7 +107,8 @@ def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise InputError(f"{path}: {where}: {problem['msg'][0].lower()}{problem['msg'][1:]}") from error
+        message = problem["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: {where}: {message[0].lower()}{message[1:]}") from error
     names = [entrant.name for entrant in found.strategies]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

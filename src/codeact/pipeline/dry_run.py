@@ -110,7 +110,9 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
     chosen = needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
     names = {stage.name for stage in chosen}
     inputs.check(names)
-    store, done, states = Store(Path(recipe.run_dir)), {}, {}
+    store = Store(Path(recipe.run_dir))
+    done: dict[str, str] = {}
+    states: dict[str, str] = {}
     for stage in chosen:
         done[stage.name] = fingerprint = stage.fingerprint(stage.config(), done)
         states[stage.name] = "done before, kept" if store.is_done(stage.name, fingerprint) else "to do"

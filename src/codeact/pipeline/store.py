@@ -82,6 +82,8 @@ class Store:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(source, target)
         storage.write_json(self._marker_path(stage), {**(lender.marker(stage) or {}), "shared_from": lender.root.name})
+        (self.path("markers") / f"{stage}.started").unlink(missing_ok=True)
+        remove(self.path(f"shards/{stage}"))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -79,15 +79,20 @@ def _stages(run_dir: Path) -> list[dict[str, Any]]:
         marker = storage.read_json(path) if path.is_file() and present else None
         if marker is None:
             status = "unfinished" if present or path.exists() or path.with_suffix(".started").exists() else "not run"
-        elif all(
-            stage in markers and markers[stage]["fingerprint"] == fingerprint
-            for stage, fingerprint in marker["inputs"].items()
-        ):
+        elif all(_current(run_dir, stage, markers) == fingerprint for stage, fingerprint in marker["inputs"].items()):
             status, markers[name] = "done", marker
         else:
             status = "outdated"
         stages.append({"stage": name, "status": status} | {key: markers.get(name, {}).get(key) for key in _MARKER_KEYS})
     return stages
+
+
+def _current(run_dir: Path, stage: str, markers: dict[str, dict[str, Any]]) -> str | None:
+    """Fingerprint of a stage that counts; of a stage that only some strategies need, what its marker says."""
+    path = run_dir / "markers" / f"{stage}.json"
+    if stage not in STAGES and path.is_file():
+        return str(storage.read_json(path)["fingerprint"])
+    return markers[stage]["fingerprint"] if stage in markers else None
 
 
 def _date(stages: list[dict[str, Any]]) -> str:
