@@ -184,6 +184,24 @@ def run_stages(
     }
 
 
+def estimate_scores(recipe: Recipe) -> dict[str, Any]:
+    """What scoring the recipe's data will take; see `codeact.pipeline.score_summary.estimate_scores`.
+
+    Raises:
+        InputError: no usable data, or no such model.
+    """
+    from codeact.pipeline.score_summary import estimate_scores as estimate
+
+    return estimate(recipe, Inputs(recipe, quiet=True))
+
+
+def score_summary(run_dir: str | Path, ratio: float = 0.4, examples: int = 0) -> dict[str, Any]:
+    """How a run's scores follow response length, and a few records; see `codeact.pipeline.score_summary.score_summary`."""
+    from codeact.pipeline.score_summary import score_summary as summarise
+
+    return summarise(Store(Path(run_dir)), ratio, examples)
+
+
 def report(run_dir: str | Path) -> Path:
     """Write report.json and report.html from the tables of a run and return the page's path (report.json without plotly).
 

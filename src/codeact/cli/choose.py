@@ -1,0 +1,163 @@
+"""Commands that choose: run, demo, select and one per stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codeact import config
+from codeact.cli.options import (
+    NONE,
+    Data,
+    Dtype,
+    Embedder,
+    Json,
+    Limit,
+    Mapping_,
+    MaxLength,
+    MaybeOutput,
+    Model,
+    Output,
+    Plan,
+    RunDir,
+    Seed,
+    Settings,
+    Template,
+    Verbose,
+    app,
+    planned,
+    prepare,
+    recipe_keys,
+    result,
+    run_recipe,
+    say,
+    shared_keys,
+    shipped,
+)
+from codeact.errors import InputError
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe", show_default=False)],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value overrides, for example sample.ratio=0.3", show_default=False)
+    ] = None,
+    plan: Plan = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run a whole recipe: records, selection, training, evaluation, report. Run it again to go on or to redo what changed."""
+    prepare(verbose)
+    if plan:
+        from codeact import api
+
+        planned(api.plan(recipe, overrides or ()), as_json)
+        return
+    run_recipe(config.load_recipe(recipe, overrides or ()), as_json)
+
+
+@app.command()
+def demo(
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides", show_default=False)] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """The whole of codeact at small size: a 135M model on functions of Python's standard library, in minutes on two cores."""
+    prepare(verbose)
+    run_recipe(config.load_recipe(shipped("demo.yaml"), overrides or ()), as_json)
+
+
+@app.command()
+def select(
+    data: Data,
+    output: Output,
+    model: Model = "",
+    ratio: Annotated[float, typer.Option(help="share of the pool to keep")] = 0.4,
+    strategy: Annotated[str, typer.Option(help=", ".join(config.STRATEGIES))] = "cdas",
+    embedder: Embedder = None,
+    mapping: Mapping_ = NONE,
+    limit: Limit = None,
+    dtype: Dtype = "auto",
+    max_length: MaxLength = 2048,
+    template: Template = "auto",
+    seed: Seed = 0,
+    run_dir: RunDir = None,
+    settings: Settings = NONE,
+    plan: Plan = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the rows of DATA that MODEL learns most from, untouched and in their order."""
+    from codeact import api
+
+    prepare(verbose)
+    extra = {
+        "model.dtype": dtype,
+        "model.max_length": max_length,
+        "model.template": template,
+        **shared_keys(mapping, settings),
+    }
+    if plan:
+        planned(
+            api.plan_select(
+                data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
+                seed=seed, settings=extra,
+            ),
+            as_json,
+        )  # fmt: skip
+        return
+    chosen = api.select(
+        data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit, seed=seed,
+        settings=extra, say=say, quiet=False,
+    )  # fmt: skip
+    summary = {**chosen.summary, "output": str(output)}
+    result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)))
+
+
+def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]:
+    lines = [
+        f"{summary['selected']} of {summary['pool']} records -> {output}  (every decision: {run_dir / 'ledger.parquet'})"
+    ]
+    if summary.get("token_share") is not None:
+        lines.append(f"they hold {summary['token_share']:.0%} of the response tokens")
+    if summary.get("ifd_length_spearman") is not None:
+        lines.append(
+            f"IFD against response length: Spearman {summary['ifd_length_spearman']:.2f}; hard is in part long"
+        )
+    return lines
+
+
+def _stage_command(name: str, about: str, needs_model: bool) -> None:
+    def command(
+        data: Data, output: MaybeOutput = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0,
+        model: Model = "", embedder: Embedder = None, dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto",
+        run_dir: RunDir = None, settings: Settings = NONE, as_json: Json = False, verbose: Verbose = False,
+    ) -> None:  # fmt: skip
+        from codeact import api
+
+        prepare(verbose)
+        extra = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
+        if embedder is not None:
+            extra["embed.model"] = embedder
+        if needs_model and not model:
+            raise InputError(f"codeact {name} needs the model that will be trained; name it with --model")
+        folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output else Path("runs") / name)
+        recipe = config.load_recipe(extra={**extra, "run_dir": str(folder)})
+        summary = api.run_stages(recipe, [name], output, say=say, quiet=False)
+        result(summary, as_json, f"table: {output or folder / f'{name}.parquet'}")
+
+    command.__doc__ = about
+    app.command(name)(command)
+
+
+_stage_command(
+    "curate", "Drop broken, duplicate and benchmark-contaminated records of DATA; write the rest untouched.", False
+)
+_stage_command("embed", "Embed the instructions of DATA.", False)
+_stage_command("cluster", "Embed and cluster the instructions of DATA.", False)
+_stage_command("judge", "Let a language model rate every record of DATA (recipe section judge, with --set).", False)
+_stage_command("tags", "Let a language model tag every instruction of DATA (recipe section judge, with --set).", False)
+_stage_command("sample", "Choose records of DATA (embed, cluster, score, sample) and write the selection table.", True)

@@ -1,0 +1,162 @@
+"""The application, the options that commands share, and how commands read and print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codeact import __version__
+from codeact.config import Recipe
+from codeact.errors import InputError
+
+app = typer.Typer(
+    name="codeact",
+    help="Choose the part of an instruction data set that a code LLM learns most from, train on it without padding, prove the gain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    str, typer.Argument(help=".jsonl, .json or .parquet file, or a Hugging Face data set name", show_default=False)
+]
+Model = Annotated[
+    str, typer.Option("--model", help="hub name, local folder, GGUF file, or demo (SmolLM2-135M-Instruct)")
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="where the result is written", show_default=False)]
+MaybeOutput = Annotated[
+    Path | None, typer.Option("--output", "-o", help="where the table is written (.parquet, .jsonl, .json)")
+]
+Embedder = Annotated[
+    str | None,
+    typer.Option(help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2) [default: all-mpnet-base-v2]"),
+]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16")]
+MaxLength = Annotated[int, typer.Option(help="tokens; longer responses are truncated with a status")]
+Seed = Annotated[int, typer.Option(help="seed of every random choice")]
+Limit = Annotated[int | None, typer.Option(help="use a seeded random sample of this many records")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="show tracebacks and library warnings")]
+Mapping_ = Annotated[
+    list[str], typer.Option("--map", help="FIELD=COLUMN, for example instruction=question; may be repeated")
+]
+Settings = Annotated[
+    list[str], typer.Option("--set", help="KEY=VALUE, any recipe key, for example cluster.k=20; may be repeated")
+]
+RunDir = Annotated[
+    Path | None, typer.Option(help="directory of the stages' tables; give the same one again to reuse what is done")
+]
+Template = Annotated[str, typer.Option(help="auto, question (the paper's), alpaca, chat, or a jinja file")]
+Plan = Annotated[
+    bool, typer.Option("--plan", help="only print stages, tokens, FLOPs, hours and memory; nothing is written")
+]
+NONE: list[str] = []
+verbose_errors = [False]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"codeact {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
+
+
+def planned(found: dict[str, Any], as_json: bool) -> None:
+    lines = found.pop("lines")
+    result(found, as_json, "\n".join(lines))
+
+
+def run_recipe(recipe: Recipe, as_json: bool) -> None:
+    from codeact import api
+
+    api.run(recipe, say=say, quiet=False)
+    show(Path(recipe.run_dir), as_json)
+
+
+def show(run_dir: Path, as_json: bool) -> None:
+    from codeact import api, storage
+
+    page = api.report(run_dir)
+    if as_json:
+        typer.echo(json.dumps(storage.read_json(run_dir / "report.json"), ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, title=f"codeact: {run_dir}")
+    for name, value in api.summary_rows(run_dir):
+        table.add_row(name, value)
+    Console().print(table)
+    hint = "" if page.suffix == ".html" else "  (for report.html: pip install 'codeact[report]')"
+    typer.echo(f"report: {page}{hint}")
+
+
+def recipe_keys(
+    data: str, model: str, dtype: str, max_length: int, template: str, limit: int | None, seed: int
+) -> dict[str, Any]:
+    return {
+        "data.source": data, "data.limit": limit, "seed": seed, "model.name": model, "model.dtype": dtype,
+        "model.max_length": max_length, "model.template": template,
+    }  # fmt: skip
+
+
+def shared_keys(mapping: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
+    import yaml
+
+    extra: dict[str, Any] = {}
+    for option, pairs in (("--map", mapping), ("--set", settings)):
+        for pair in pairs:
+            key, sign, value = pair.partition("=")
+            if not sign or not key or not value:
+                raise InputError(
+                    f"{option} {pair!r} is not of the form {'FIELD=COLUMN' if option == '--map' else 'KEY=VALUE'}"
+                )
+            if option == "--map":
+                extra.setdefault("data.map", {})[key] = value
+            else:
+                extra[key] = yaml.safe_load(value)
+    return extra
+
+
+def shipped(name: str) -> Path:
+    here = Path(__file__).parents[1]
+    places = (here / "recipes" / name, here.parents[1] / "recipes" / name)
+    found = next((p for p in places if p.is_file()), None)
+    if found is None:
+        raise InputError(f"recipe {name} is not part of this installation; take it from the project's recipes/ folder")
+    return found
+
+
+def say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def result(value: Any, as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)
+
+
+def prepare(verbose: bool) -> None:
+    """Quiet the libraries unless `verbose`, which also lets errors keep their traceback."""
+    verbose_errors[0] = verbose
+    if not verbose:
+        import logging
+        import os
+        import warnings
+
+        warnings.filterwarnings("ignore")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        for name in ("transformers", "huggingface_hub", "sentence_transformers", "httpx"):
+            logging.getLogger(name).setLevel(logging.ERROR)

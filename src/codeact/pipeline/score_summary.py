@@ -1,0 +1,99 @@
+"""What the score stage will cost, and what it found: for `codeact score --estimate` and its summary."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from codeact import models, prompts
+from codeact.config import Recipe
+from codeact.pipeline import tables
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.store import Store
+from codeact.records import Record, to_records
+from codeact.score import estimate as cost
+from codeact.score.stats import length_summary
+
+SHOWN_CHARACTERS = 200
+
+
+def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
+    """Tokens, FLOPs and hours of scoring the recipe's data in full, from the model's configuration and tokenizer alone.
+
+    Raises:
+        InputError: no usable data, or no such model.
+    """
+    from transformers import AutoConfig
+
+    m = recipe.model
+    source = inputs.source
+    records, _ = to_records(source.rows, recipe.data.map, source.name)
+    if recipe.data.limit is not None:
+        kept = tables.seeded_subset([record.id for record in records], recipe.data.limit, recipe.seed)
+        records = [record for record in records if record.id in kept]
+    tokenizer = models.load_tokenizer(m.name, m.revision)
+    found = cost.estimate(
+        records,
+        AutoConfig.from_pretrained(models.resolve(m.name, m.revision), revision=m.revision),
+        tokenizer,
+        template=prompts.load_template(m.template, tokenizer),
+        variant=recipe.score.variant,
+        max_length=m.max_length,
+    )
+    notes = [
+        f"hours take {cost.UTILISATION:.0%} of the data sheet's peak, which has not been measured on these devices",
+        "curation, and scores that the cache holds, make it less",
+    ]
+    return {**asdict(found), "notes": notes, "lines": [*found.lines(), *notes]}
+
+
+def score_summary(store: Store, ratio: float, examples: int = 0) -> dict[str, Any]:
+    """How the scores follow length, and the highest, the median and the lowest records.
+
+    Args:
+        store: a run whose score stage is complete.
+        ratio: share of the scored records taken as selected.
+        examples: records of each kind; 0: none.
+
+    Returns:
+        `length` (`LengthSummary` as a mapping; None where no record has a score) and, where asked for, `examples`.
+    """
+    table = store.table("score")
+    ifd = np.array(table["ifd"].to_pylist(), np.float64)
+    if "ifd_estimate" in table.column_names:
+        estimated = np.array(table["ifd_estimate"].to_pylist(), np.float64)
+        ifd = np.where(np.isnan(ifd), estimated, ifd)
+    known = np.flatnonzero(np.isfinite(ifd))
+    tokens = table["response_tokens"].to_numpy()
+    found: dict[str, Any] = {"length": asdict(length_summary(ifd, tokens, ratio=ratio)) if len(known) else None}
+    if not examples:
+        return found
+    # only what was measured is shown as an example
+    scored = [n for n in known.tolist() if table["ifd"][n].is_valid]
+    order = sorted(scored, key=lambda n: (-ifd[n], n))
+    middle = max(0, (len(order) - examples) // 2)
+    chosen = {"highest": order[:examples], "median": order[middle : middle + examples], "lowest": order[-examples:]}
+    ids = table["id"].to_pylist()
+    records = {r.id: r for r in tables.records_from(tables.keep(store.table("records"), {ids[n] for n in order}))}
+    found["examples"] = {
+        name: [_example(records[ids[n]], float(ifd[n]), int(tokens[n])) for n in numbers]
+        for name, numbers in chosen.items()
+    }
+    return found
+
+
+def _example(record: Record, ifd: float, tokens: int) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "ifd": ifd,
+        "response_tokens": tokens,
+        "instruction": _short(record.instruction),
+        "response": _short(record.response),
+    }
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
