@@ -136,11 +136,15 @@ def test_an_interrupted_run_goes_on_from_what_it_had(
     resumed = run(below_one, scorer, 0.95, tmp_path)
     again = calls[0] - before
     assert again == len(list(tmp_path.glob("*.npz"))) - kept
-    assert [s.status for s in resumed.scores] == [s.status for s in whole.scores]
-    exact = np.array([score.status == "ok" for score in whole.scores])
-    np.testing.assert_allclose(resumed.log_ifd[exact], whole.log_ifd[exact], atol=1e-5)
-    # trees may split elsewhere where two losses differ in the seventh digit
-    np.testing.assert_allclose(resumed.log_ifd, whole.log_ifd, atol=5e-3)
+    both = [
+        (ours.ifd, theirs.ifd) for ours, theirs in zip(resumed.scores, whole.scores, strict=True) if ours.ifd and theirs.ifd
+    ]
+    assert len(both) > 64
+    assert [ours for ours, _ in both] == pytest.approx([theirs for _, theirs in both], abs=1e-5)
+    # trees may split elsewhere where two losses differ in the seventh digit, so a few other records may be looked at
+    selected, _ = chooser(below_one, 0.4)
+    ours, theirs = selected(resumed.log_ifd), selected(whole.log_ifd)
+    assert (ours & theirs).sum() / (ours | theirs).sum() >= 0.9
     finished = calls[0]
     run(below_one, scorer, 0.95, tmp_path)
     assert calls[0] == finished

@@ -111,7 +111,7 @@ def decide(
     evidence = Evidence.none(facts.features, facts.response_tokens)
     everyone = np.arange(len(facts.response_tokens))
     pilot = facts.order[: max(PILOT_LEAST, round(PILOT_SHARE * len(everyone)))]
-    predictor = Predictor(evidence)
+    predictor = Predictor(evidence, np.isin(everyone, pilot))
     _advance(evidence, measure, pilot, facts.response_tokens[pilot])
     measure.forget(pilot)
     predictor.update(pilot)

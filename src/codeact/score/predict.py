@@ -88,9 +88,12 @@ class Predictor:
     Attributes:
         value: float64 [N]; measured where a record is scored in full, NaN where that gave no finite number.
         exact: bool [N], scored in full.
+        drawn: bool [N], scored in full because they were drawn at random. Errors are measured on these where there are
+            enough: the others were chosen for their doubt, and are not what the rest is like.
     """
 
     evidence: Evidence
+    drawn: Bools
 
     def __post_init__(self) -> None:
         count = len(self.evidence.total)
@@ -117,7 +120,7 @@ class Predictor:
                 if level
                 else np.exp(self.value[rows])
             )
-            self._fits[level] = _fit(self.evidence.at(level, rows), target, 1.0 / rest)
+            self._fits[level] = _fit(self.evidence.at(level, rows), target, 1.0 / rest, self.drawn[rows])
         return True
 
     def update(self, records: Ints) -> None:
@@ -185,7 +188,7 @@ class _Fit:
         return (np.searchsorted(self.errors, scaled) + 0.5) / (len(self.errors) + 1)
 
 
-def _fit(features: Floats, target: Floats, inverse_rest: Floats) -> _Fit:
+def _fit(features: Floats, target: Floats, inverse_rest: Floats, drawn: Bools) -> _Fit:
     """Extremely randomised trees (Geurts et al. 2006); the errors are those of the trees that had not seen a record."""
     from scipy.optimize import nnls
     from sklearn.ensemble import ExtraTreesRegressor
@@ -194,7 +197,8 @@ def _fit(features: Floats, target: Floats, inverse_rest: Floats) -> _Fit:
         TREES, min_samples_leaf=2, max_features=0.5, bootstrap=True, oob_score=True, random_state=0
     )
     model.fit(features, target)
-    error = target - model.oob_prediction_
+    honest = drawn if drawn.sum() >= LEAST else np.ones(len(target), np.bool_)
+    error, inverse_rest = (target - model.oob_prediction_)[honest], inverse_rest[honest]
     variance, _ = nnls(np.column_stack([np.ones(len(error)), inverse_rest]), error**2)
     spread = np.sqrt(np.maximum(variance[0] + variance[1] * inverse_rest, 1e-10))
     return _Fit(model, variance, np.sort(error / spread))
