@@ -157,12 +157,13 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
     make = partial(_score_worker, recipe.model.model_dump(), recipe.score.model_dump())
     whole, known = pool(store), known_rows(store, stage)
     fresh = whole if known is None else tables.without(whole, known["id"])
-    table = run_shards(
-        store, stage, fresh, make,
-        backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage, quiet=inputs.quiet,
-    ) if fresh.num_rows else None  # fmt: skip
-    if known is not None:
-        table = tables.in_order([part for part in (known, table) if part is not None], whole["id"].to_pylist())
+    parts = [] if known is None else [known]
+    if fresh.num_rows:
+        parts.append(run_shards(
+            store, stage, fresh, make,
+            backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage, quiet=inputs.quiet,
+        ))  # fmt: skip
+    table = tables.in_order(parts, whole["id"].to_pylist())
     store.write_table(stage, table)
     return {
         "status": dict(Counter(table["status"].to_pylist())),
