@@ -286,12 +286,7 @@ def _read_samples(path: Path, sets: Sequence[TaskSet]) -> dict[str, list[Row]]:
         program = solution if isinstance(solution, str) else task.prompt + str(completion)
         counts[identity] = counts.get(identity, -1) + 1
         rows[name].append(
-            {
-                "task_id": identity,
-                "sample": counts[identity],
-                "completion": _utf8(completion),
-                "solution": _utf8(program),
-            }
+            {"task_id": identity, "sample": counts[identity], "completion": _utf8(completion), "solution": _utf8(program)}
         )
     if not counts:
         raise InputError(
