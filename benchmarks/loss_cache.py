@@ -19,7 +19,7 @@ from codeact.records import Record
 from codeact.score import Scorer, build_sequences
 from codeact.score.passes import stream_losses
 
-CHUNK = 16
+CHUNK = 8
 
 
 def read(folders: Sequence[Path]) -> dict[str, Losses]:
