@@ -108,9 +108,13 @@ _NAMED = re.compile(
 _ONE_LETTER = re.compile(r"\b(?:in|using) (C|R)\b(?![+#])|\b(C|R) (?:program|function|code|language)\b")
 _ABOUT_TWO = re.compile(
     r"\b(?:another|other|different|any) (?:programming )?languages?\b|\bequivalent\b"
-    r"|\b(?:convert|translate|rewrite|port)\w* (?:\w+ ){0,4}(?:code|program|snippet|script|function|it)\b",
+    r"|\b(?:convert|translate|rewrite|port) (?:\w+ ){0,4}(?:code|program|snippet|script|function)\b",
     re.IGNORECASE,
 )
+_FRAMEWORKS = frozenset(
+    "node.js nodejs jquery react django flask ajax angular vue laravel rails spring pandas numpy .net asp.net unity android arduino excel vba".split()
+)
+_COMPANIONS = frozenset({"html", "css", "json", "xml", "sql", "regex", "bash", "vb"})
 
 TELLING = frozenset(_SIGNS)
 """Languages that `guess_language` can tell."""
@@ -156,11 +160,17 @@ def _signs(language: str, code: str) -> int:
 
 
 def asked_language(instruction: str) -> str:
-    """The one programming language that an instruction names, else "" (none, several, or a conversion between two)."""
-    names = {_ENGLISH_NAMES[match[1].lower()] for match in _NAMED.finditer(instruction) if match[1].lower() not in ("c", "r", "go", "excel")}
+    """The one programming language that an instruction names, else "" (none, several, or a conversion between two).
+
+    A language beside its companions (JavaScript and HTML, Ruby and SQL) counts alone; a framework stands for its language.
+    """
+    words = {match[1].lower() for match in _NAMED.finditer(instruction)} - {"c", "r", "go"}
+    names = {_ENGLISH_NAMES[word] for word in words - _FRAMEWORKS}
     names |= {(match[1] or match[2]).lower() for match in _ONE_LETTER.finditer(instruction)}
     if re.search(r"\b(?:in|using) Go\b|\bGo (?:program|function|code|routine)\b", instruction):
         names.add("go")
+    names = names or {_ENGLISH_NAMES[word] for word in words}
+    names = names - _COMPANIONS or names
     return names.pop() if len(names) == 1 and not _ABOUT_TWO.search(instruction) else ""
 
 
