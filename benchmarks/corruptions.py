@@ -7,6 +7,7 @@ except to find the fenced blocks of a Markdown answer.
 from __future__ import annotations
 
 import ast
+import keyword
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +40,7 @@ _DEFINED = re.compile(
     r"\b(?:def|function|func|fun|class|struct|int|float|double|let|var|const|auto|String|boolean|bool|char|for|void)\s+([A-Za-z_]\w{2,})\b"
     r"|(?<![.\w])([A-Za-z_]\w{2,})\s*(?:=(?!=)|\+=|-=)"
 )
-_COMMON = frozenset(
+_COMMON = frozenset(keyword.kwlist) | frozenset(
     "self this main String System print Console Math Array List Object return static public private true false null None True False class "
     "int float double char bool boolean void string const let var def for while new std vector include using namespace import from type "
     "name id href src style width height color font background margin padding border display text value length content charset".split()
@@ -126,7 +127,7 @@ def _duplicates(pool: Sequence[Record], order: Sequence[int], count: int, rng: r
         copy = renamed(pool[at], rng)
         if copy is not None:
             originals.add(at)
-            found[later[0]] = copy
+            found[later[0]] = Record(copy.id, copy.messages, {**copy.meta, "row": pool[later[0]].meta["row"]})
     return found
 
 
@@ -253,15 +254,32 @@ def renamed(record: Record, rng: random.Random) -> Record | None:
         return None
     fresh = rng.sample(_FRESH, min(len(names), len(_FRESH)))
     table = dict(zip(names, fresh, strict=False))
-    pattern = re.compile(r"(?<![\w.])(" + "|".join(map(re.escape, table)) + r")\b")
+    called = set(re.findall(r"(?:def|function|func|fun|class)\s+(\w+)|\w+\s+(\w+)\s*\([^)]*\)\s*\{", code)) if code else set()
+    methods = {n for pair in called for n in pair if n in table}
+    free = re.compile(r"(?<![\w.])(" + "|".join(map(re.escape, table)) + r")\b")
     pieces, last = [], 0
     for start, end in code_spans(text):
-        pieces += [text[last:start], pattern.sub(lambda m: table[m[1]], text[start:end])]
+        pieces += [text[last:start], _rename(text[start:end], free, methods, table)]
         last = end
     response = "".join([*pieces, text[last:]])
     instruction = "Please do this: " + _reword(record.instruction)
     copy = rebuilt(record, instruction, response)
     return Record(copy.id, copy.messages, {**copy.meta, "copy_of": record.id})
+
+
+def _rename(code: str, free: re.Pattern[str], methods: set[str], table: Mapping[str, str]) -> str:
+    """Names outside strings and comments, methods behind a dot too, and those in the holes of format strings."""
+    behind = re.compile(r"(?<=\.)(" + "|".join(map(re.escape, sorted(methods) or ["\0"])) + r")\b(?=\s*\()")
+
+    def names(part: str) -> str:
+        return behind.sub(lambda m: table[m[1]], free.sub(lambda m: table[m[1]], part))
+
+    pieces, last = [], 0
+    for opaque in _OPAQUE.finditer(code):
+        inside = re.sub(r"\$?\{[^{}\n]*\}|\$\w+", lambda m: names(m[0]), opaque[0]) if opaque[0][0] in "\"'`" else opaque[0]
+        pieces += [names(code[last : opaque.start()]), inside]
+        last = opaque.end()
+    return "".join([*pieces, names(code[last:])])
 
 
 def leaked(record: Record, prompt: str, solution: str, rng: random.Random) -> Record:
