@@ -72,6 +72,9 @@ def select(
     status: Column | None = None,
     cluster: Column | None = None,
     response_tokens: Column | None = None,
+    penalty: Column | None = None,
+    language: Column | None = None,
+    floor: float = 0.0,
 ) -> Selection:
     """Choose round-half-up(ratio * N) of the N records given (fewer only where fewer are eligible).
 
@@ -87,6 +90,9 @@ def select(
         status: score status of each record; left out, each record with a finite IFD counts as ok.
         cluster: cluster number of each record.
         response_tokens: length of each response in tokens.
+        penalty: what is taken off the IFD of each record where records are ranked by it; eligibility does not change.
+        language: language of each record's code, "" where unknown; used by `floor`.
+        floor: each cluster and each known language gets at least this part of its proportional share, see `raise_to_floor`.
 
     Raises:
         InputError: no records, duplicate ids, lengths that differ, ratio outside (0, 1], an unknown strategy, or no
@@ -104,13 +110,16 @@ def select(
     labels = None if cluster is None else _integers("cluster", cluster, ids)
     group = np.zeros(count, np.int64) if labels is None else np.unique(labels, return_inverse=True)[1].astype(np.int64)
     whole, wanted = np.zeros(count, np.int64), budget(ratio, count)
+    key = scores if penalty is None else scores - _numbers("penalty", penalty, ids)
+    if not 0 <= floor <= 1:
+        raise InputError(f"sample.floor = {floor}: must be from 0 to 1 (a part of each group's proportional share)")
 
     if strategy == "cdas":
-        selected = cdas(scores, eligible, group, tie, ratio)
+        selected = cdas(key, eligible, group, tie, ratio)
     elif strategy == "cdas-paper":
-        selected = cdas_paper(scores, eligible, group, tie, ratio)
+        selected = cdas_paper(key, eligible, group, tie, ratio)
     elif strategy == "complexity":
-        selected = eligible & (_place(whole, ~eligible, -scores, tie) < wanted)
+        selected = eligible & (_place(whole, ~eligible, -key, tie) < wanted)
     elif strategy == "diversity":
         sizes = np.bincount(group)
         selected = _place(group, seeded_hash(ids, seed), tie) < allot(wanted, sizes, sizes)[group]
@@ -123,7 +132,16 @@ def select(
     else:
         selected = np.ones(count, np.bool_)
 
-    rank = np.where(eligible, _place(group, ~eligible, -scores, tie) + 1, 0)
+    if floor > 0:
+        groups = [] if labels is None else [group]
+        if language is not None:
+            names = [str(value) for value in _values("language", language, ids)]
+            groups.append(np.unique(names, return_inverse=True)[1].astype(np.int64) - (0 if "" not in names else 1))
+        ranked = "ifd" in NEEDS[strategy]
+        order = key if ranked else -seeded_hash(ids, seed).astype(np.float64)
+        selected = raise_to_floor(selected, eligible if ranked else np.ones(count, np.bool_), order, groups, tie, floor * ratio)
+
+    rank = np.where(eligible, _place(group, ~eligible, -key, tie) + 1, 0)
     if "ifd" in NEEDS[strategy]:
         cutoff = _cutoffs(scores, selected, group if "cluster" in NEEDS[strategy] else whole)
         reason = _reasons(selected, scores, states)
@@ -170,6 +188,43 @@ def cdas_paper(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: fl
     caps = np.bincount(cluster[eligible], minlength=int(cluster.max(initial=-1)) + 1)
     quotas = (caps * ratio).astype(np.int64)
     return eligible & (_place(cluster, ~eligible, -ifd, tie) < quotas[cluster])
+
+
+def raise_to_floor(selected: Bools, eligible: Bools, value: Floats, groups: Sequence[Ints], tie: Ints, share: float) -> Bools:
+    """Exchange records until each group holds floor(share * its size) selected ones, or all its eligible ones: bool [N].
+
+    The number selected stays. What comes in is the group's eligible record of highest `value`; what goes out is the selected
+    record of lowest value whose groups all stay at their floors, if there is one.
+
+    Args:
+        selected: bool [N].
+        eligible: bool [N].
+        value: float64 [N].
+        groups: groupings, each int64 [N]; below 0 belongs to no group.
+        tie: int64 [N], decides between equal values: the smaller comes first.
+        share: the part of a group that its floor is, from 0 to 1.
+    """
+    chosen = selected.copy()
+    best_first = np.lexsort((tie, -np.nan_to_num(value, nan=-np.inf)))
+    floors: list[Ints] = []
+    for group in groups:
+        inside = group >= 0
+        sizes = np.bincount(group[inside])
+        caps = np.bincount(group[inside & (eligible | selected)], minlength=len(sizes))
+        floors.append(np.minimum((sizes * share + 1e-9).astype(np.int64), caps))
+    for group, floor in zip(groups, floors, strict=True):
+        for number in range(len(floor)):
+            while int(chosen[group == number].sum()) < floor[number]:
+                incoming = next((i for i in best_first if group[i] == number and eligible[i] and not chosen[i]), None)
+                spare = [np.bincount(g[chosen & (g >= 0)], minlength=len(f)) > f for g, f in zip(groups, floors, strict=True)]
+                outgoing = next(
+                    (i for i in best_first[::-1] if chosen[i] and group[i] != number and all(g[i] < 0 or s[g[i]] for g, s in zip(groups, spare, strict=True))),
+                    None,
+                )
+                if incoming is None or outgoing is None:
+                    break
+                chosen[incoming], chosen[outgoing] = True, False
+    return chosen
 
 
 def budget(ratio: float, count: int) -> int:

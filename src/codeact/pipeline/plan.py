@@ -19,24 +19,29 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
     """Every stage of a run, in order: its name, what it needs, what decides its result, and the function that does it."""
     r, seed = recipe, recipe.seed
     chosen_by = tuple(dict.fromkeys(TABLE_OF[column] for column in NEEDS[r.sample.strategy]))
+    refined = ("refine",) if selection.refines(r.curate) else ()
+    curated_by = r.curate.model_dump(exclude={"semantic", "neighbours"})
     return [
         # Rows of any known format become records; rows that cannot are kept in rejected.parquet with the reason.
         Stage("records", (), lambda: {"data": inputs.identity(), "limit": r.data.limit, "map": r.data.map, "seed": seed},
               ("codeact.records", "codeact.harvest"), lambda s: selection.load_records(s, inputs, r, seed), ("rejected.parquet",)),
         # Broken, duplicate and benchmark-contaminated records leave the pool.
-        Stage("curate", ("records",), lambda: r.curate.model_dump(),
+        Stage("curate", ("records",), lambda: {**curated_by, "files": inputs.benchmark_digests()},
               ("codeact.curate",), lambda s: selection.curate(s, r.curate, inputs.quiet)),
         # Diversity: embed the instructions, group them with K-means.
         Stage("embed", ("curate",), lambda: {**r.embed.model_dump(exclude={"batch_size"})},
               ("codeact.embed",), lambda s: selection.embed(s, r, inputs)),
-        Stage("cluster", ("embed",), lambda: {**r.cluster.model_dump(), "seed": seed},
-              ("codeact.cluster",), lambda s: selection.cluster(s, r.cluster, seed)),
+        # Records whose instruction means the same as another's leave too, where the recipe asks for it.
+        *([Stage("refine", ("curate", "embed"), lambda: {"semantic": r.curate.semantic, "neighbours": r.curate.neighbours},
+                 ("codeact.curate.near",), lambda s: selection.refine(s, r))] if refined else []),
+        Stage("cluster", ("embed", *refined), lambda: {**r.cluster.model_dump(), "seed": seed},
+              ("codeact.cluster",), lambda s: selection.cluster(s, r.cluster, seed, bool(refined))),
         # Complexity: the model itself says how much the instruction helps with the response (IFD).
-        Stage("score", ("curate",), lambda: {"model": inputs.model(), **r.score.model_dump(include={"variant", "shard_size"})},
+        Stage("score", ("curate", *refined), lambda: {"model": inputs.model(), **r.score.model_dump(include={"variant", "shard_size"})},
               ("codeact.score", *LOADING), lambda s: selection.score(s, r, inputs)),
         # CDAS: the hardest part of every cluster, the budget met exactly.
-        Stage("sample", ("curate", *chosen_by), lambda: {**r.sample.model_dump(), "seed": seed},
-              ("codeact.sample",), lambda s: selection.sample(s, r.sample, seed, chosen_by)),
+        Stage("sample", ("curate", *refined, *chosen_by), lambda: {**r.sample.model_dump(), "seed": seed},
+              ("codeact.sample", "codeact.coverage"), lambda s: selection.sample(s, r.sample, seed, (*refined, *chosen_by)), ("coverage.json",)),
         # What padding would cost on the chosen records, and what Dynamic Pack leaves of it.
         Stage("pack", ("sample",), lambda: {"model": inputs.model(), "batch_size": r.train.batch_size, "seed": seed},
               (*LOADING, "codeact.train.metrics"), lambda s: proof.pack(s, r, inputs), ("pack.json",)),

@@ -11,7 +11,7 @@ import yaml
 from codeact import storage
 from codeact.config import Recipe
 from codeact.pipeline.inputs import Inputs, versions
-from codeact.pipeline.ledger import write_ledger
+from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import plan
 from codeact.pipeline.stage import needed_for
 from codeact.pipeline.store import Store, now
@@ -68,6 +68,8 @@ def run(
         device = inputs.model()["device"] if "score" in done or "train" in done else None
         storage.write_json(store.path("versions.json"), versions(device))
         write_ledger(store, set(done))
+        if "curate" in done:
+            write_dropped(store, inputs.source.rows)
     return store
 
 

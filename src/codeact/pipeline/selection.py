@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from codeact.ranks import spearman, token_share
 from codeact.records import Record, Rejected, to_records
 
 Summary = Mapping[str, Any]
+PROMPT_COLUMNS = ("prompt", "instruction", "question", "text", "problem")
+SOLUTION_COLUMNS = ("canonical_solution", "solution", "code", "answer", "output")
 
 
 def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Summary:
@@ -61,28 +64,96 @@ def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:
         raise InputError(
             f"curate dropped all {len(decisions)} records ({dict(reasons)}); look at curate.parquet's reasons or switch stages off with curate.verify=false"
         )
-    names = ("id", "kept", "reason", "detail", "duplicate_of", "benchmark_item")
-    types = {"kept": pa.bool_()}
+    names = ("id", "kept", "reason", "detail", "duplicate_of", "benchmark_item", "verdict", "penalised", "language")
+    types = {"kept": pa.bool_(), "penalised": pa.bool_()}
     store.write_table(
         "curate", pa.table({n: pa.array([getattr(d, n) for d in decisions], types.get(n, pa.string())) for n in names})
     )
-    return {"kept": sum(d.kept for d in decisions), "dropped": dict(Counter(d.reason for d in decisions if not d.kept))}
+    return {
+        "kept": sum(d.kept for d in decisions),
+        "dropped": dict(Counter(d.reason for d in decisions if not d.kept)),
+        "verdicts": dict(Counter(d.verdict for d in decisions if d.verdict)),
+        "penalised": sum(d.penalised for d in decisions) or None,
+    }
 
 
 def _benchmark_items(config: CurateConfig) -> dict[str, list[Any]]:
     from codeact.curate import BenchmarkItem
     from codeact.evaluate.tasks import load_tasks
 
-    return {
+    found = {
         name: [BenchmarkItem(name, t.id, t.prompt, t.canonical_solution) for t in load_tasks(name).tasks]
         for name in config.decontaminate
     }
+    return {**found, **{name: _read_items(name) for name in config.benchmark_files}}
 
 
-def pool(store: Store) -> Any:
-    """The table of the records that curate kept."""
-    kept = store.table("curate")
-    return tables.keep(store.table("records"), kept.filter(kept["kept"])["id"].to_pylist())
+def _read_items(path: str) -> list[Any]:
+    """The tasks of a user's benchmark file."""
+    from codeact import storage
+    from codeact.curate import BenchmarkItem
+
+    name = Path(path).stem
+    items = []
+    for number, row in enumerate(storage.read_rows(path).rows):
+        prompt = next((str(row[key]) for key in PROMPT_COLUMNS if row.get(key)), "")
+        solution = next((str(row[key]) for key in SOLUTION_COLUMNS if row.get(key)), "")
+        if not prompt and not solution:
+            raise InputError(f"{path}: row {number + 1} has neither a prompt ({', '.join(PROMPT_COLUMNS)}) nor a solution ({', '.join(SOLUTION_COLUMNS)})")
+        identity = next((str(row[key]) for key in ("task_id", "id") if row.get(key) is not None), str(number))
+        items.append(BenchmarkItem(name, identity, prompt, solution))
+    return items
+
+
+def pool(store: Store, refined: bool = False) -> Any:
+    """The table of the records that curate kept, and after it `refine` where that stage runs."""
+    table = store.table("records")
+    for stage in ("curate", "refine") if refined else ("curate",):
+        kept = store.table(stage)
+        table = tables.keep(table, kept.filter(kept["kept"])["id"].to_pylist())
+    return table
+
+
+def refines(config: CurateConfig) -> bool:
+    """Whether anything is decided by embeddings."""
+    return config.semantic is not None or config.neighbours is not None
+
+
+def refine(store: Store, recipe: Recipe) -> Summary:
+    """What only embeddings can tell: instructions that mean the same, and neighbours of benchmark tasks (flagged, not dropped)."""
+    import pyarrow as pa
+
+    from codeact.curate.near import find_same_meaning, neighbours
+    from codeact.embed import embed_texts
+
+    config = recipe.curate
+    table = store.table("embed")
+    ids, points = table["id"].to_pylist(), vectors(table)
+    lengths = {r.id: (-len(r.response), int(r.meta["row"])) for r in tables.records_from(pool(store))}
+    copies = {}
+    if config.semantic is not None:
+        copies = find_same_meaning(ids, points, sorted(range(len(ids)), key=lambda i: lengths[ids[i]]), config.semantic)
+    flagged: dict[str, str] = {}
+    items = [item for some in _benchmark_items(config).values() for item in some]
+    if config.neighbours is not None and items:
+        targets = embed_texts([item.text_prompt for item in items], model=recipe.embed.model, device=recipe.model.device)
+        for row, (at, cosine) in neighbours(points, targets, config.neighbours).items():
+            flagged[ids[row]] = f"{items[at].benchmark}:{items[at].id} (cosine {cosine:.3f})"
+    store.write_table(
+        "refine",
+        pa.table(
+            {
+                "id": pa.array(ids, pa.string()),
+                "kept": pa.array([i not in copies for i in ids], pa.bool_()),
+                "reason": pa.array(["semantic duplicate" if i in copies else "" for i in ids], pa.string()),
+                "detail": pa.array([copies[i].evidence if i in copies else "" for i in ids], pa.string()),
+                "duplicate_of": pa.array([copies[i].original if i in copies else None for i in ids], pa.string()),
+                "benchmark_item": pa.array([None] * len(ids), pa.string()),
+                "near_benchmark": pa.array([flagged.get(i, "") for i in ids], pa.string()),
+            }
+        ),
+    )
+    return {"kept": len(ids) - len(copies), "semantic duplicates": len(copies), "near a benchmark": len(flagged)}
 
 
 def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
@@ -120,7 +191,7 @@ def vectors(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
 
 
-def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
+def cluster(store: Store, config: ClusterConfig, seed: int, refined: bool = False) -> Summary:
     """K-means labels, the distance to the own centroid, and a 2-D view."""
     import pyarrow as pa
 
@@ -128,6 +199,8 @@ def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
     from codeact.cluster import project_2d
 
     table = store.table("embed")
+    if refined:
+        table = tables.keep(table, pool(store, refined)["id"].to_pylist())
     ids, points = table["id"].to_pylist(), vectors(table)
     found = group(points, config.k, seed, ids=ids)
     view = project_2d(points, ids=ids)
@@ -150,7 +223,7 @@ def score(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
     """IFD of every record of the pool, by the model that is going to be trained."""
     make = partial(_score_worker, recipe.model.model_dump(), recipe.score.model_dump())
     table = run_shards(
-        store, "score", pool(store), make,
+        store, "score", pool(store, refines(recipe.curate)), make,
         backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label="score", quiet=inputs.quiet,
     )  # fmt: skip
     store.write_table("score", table)
@@ -184,9 +257,11 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
     """Choose the budget; every record of the pool gets a row with its rank and the reason. `needs` names the tables read."""
     import pyarrow as pa
 
+    from codeact import storage
     from codeact.sample import select
 
-    ids: list[str] = pool(store)["id"].to_pylist()
+    ids: list[str] = pool(store, "refine" in needs)["id"].to_pylist()
+    curated = tables.by_id(store.table("curate"), ["penalised", "language"])
     groups = tables.by_id(store.table("cluster"), ["cluster"]) if "cluster" in needs else None
     scores = tables.by_id(store.table("score"), ["ifd", "status", "response_tokens"]) if "score" in needs else None
 
@@ -203,6 +278,9 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
         status=column(scores, "status"),
         cluster=column(groups, "cluster"),
         response_tokens=column(scores, "response_tokens"),
+        penalty=[float(curated[i]["penalised"]) for i in ids],
+        language=[curated[i]["language"] for i in ids],
+        floor=config.floor,
     )
     chosen = int(found.selected.sum())
     if chosen == 0:
@@ -225,11 +303,38 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
         ),
     )
     counts = column(scores, "response_tokens")
+    cover = _cover(store, ids, found, [curated[i]["language"] for i in ids], counts, seed, config)
+    storage.write_json(store.path("coverage.json"), cover)
     return {
         "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,
         "ifd_length_spearman": None if counts is None else spearman(found.ifd, counts),
         "token_share": None if counts is None else token_share(found.selected, counts),
+        "coverage_warnings": cover["selection"]["warnings"] or None,
     }  # fmt: skip
+
+
+def _cover(
+    store: Store, ids: list[str], found: Any, languages: list[str], tokens: list[int] | None, seed: int, config: SampleConfig
+) -> dict[str, Any]:
+    """Coverage of the selection, and beside it of a random and of a complexity-only one of the same size."""
+    from codeact.coverage import coverage, length_bands
+    from codeact.sample import select
+
+    groups: dict[str, Any] = {"language": languages}
+    if (found.cluster >= 0).all():
+        groups["cluster"] = found.cluster.tolist()
+    if tokens is not None:
+        groups["length"] = length_bands(tokens)
+    points = None
+    if store.marker("embed") is not None and "cluster" in groups:
+        rows = {identity: row for row, identity in enumerate(store.table("embed")["id"].to_pylist())}
+        points = vectors(store.table("embed"))[[rows[i] for i in ids]]
+    cover = {"selection": coverage(found.selected, groups, points)}
+    peers = {"random": {}, "complexity": {"ifd": found.ifd}} if np.isfinite(found.ifd).any() else {"random": {}}
+    for name, columns in peers.items():
+        peer = select(ids, strategy=name, ratio=config.ratio, seed=seed, **columns)  # type: ignore[arg-type]
+        cover[name] = coverage(peer.selected, groups, points)
+    return cover
 
 
 def selected_records(store: Store) -> list[Record]:
