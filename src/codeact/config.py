@@ -69,6 +69,9 @@ class CurateConfig(_Section):
         description="`syntax`: Python parses; `grammars`: other languages; `complete`: refusals, empty, cut off; `language`: not the one "
         "asked for; `names`: undefined names; `examples`: the answer's own examples are run in the sandbox",
     )
+    mismatch: float | None = Field(
+        None, ge=0, lt=1, description="a response fails that fits more than this share of unrelated instructions better than its own"
+    )
     failed: Literal["drop", "penalise"] = Field(
         "drop", description="records that fail a check leave the pool, or are ranked after all others of their cluster"
     )

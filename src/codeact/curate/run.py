@@ -12,6 +12,7 @@ from codeact.curate.decontaminate import BenchmarkItem, build_index, find_overla
 from codeact.curate.dedup import find_duplicates
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import LABELS, guess_language
+from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
 from codeact.curate.near import Copy, find_near, find_renamed
 from codeact.curate.verify import Verdict, combine, verify_record
@@ -87,6 +88,13 @@ def curate(
                 if verdict.status == "failed" and config.failed == "drop":
                     dropped[record.id] = Decision(record.id, False, verdict.reason, verdict.detail)
                 progress.advance()
+    if config.mismatch is not None:
+        with track("mismatch", len(records), quiet=quiet) as progress:
+            for identity, evidence in find_mismatches([r for r in records if r.id not in dropped], config.mismatch).items():
+                verdicts[identity] = Verdict("failed", "mismatch", evidence)
+                if config.failed == "drop":
+                    dropped[identity] = Decision(identity, False, "mismatch", evidence)
+            progress.advance(len(records))
     for label, wanted, find in (
         ("dedup", config.dedup, lambda left: {c: Copy(o, f"same as {o}") for c, o in find_duplicates(left).items()}),
         ("dedup (names)", config.renamed, find_renamed),
