@@ -21,7 +21,8 @@ KINDS = (
 MOST_EDITS = 3
 
 _OPAQUE = re.compile(
-    r"\"{3}.*?\"{3}|'{3}.*?'{3}|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`|//[^\n]*|\#[^\n]*|--\s[^\n]*|/\*.*?\*/|<!--.*?-->", re.DOTALL
+    r"\"{3}.*?\"{3}|'{3}.*?'{3}|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`|//[^\n]*|\#[^\n]*|--\s[^\n]*|/\*.*?\*/|<!--.*?-->",
+    re.DOTALL,
 )
 _INVERTED = {
     "<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "==", "===": "!==", "!==": "===", "&&": "||", "||": "&&",
@@ -29,13 +30,20 @@ _INVERTED = {
 }  # fmt: skip
 _OPERATOR = re.compile(r"(?<=[\w)\]\"'] )(<=|>=|===|!==|==|!=|<|>|&&|\|\||and|or|\+=|-=|\+|-)(?= [\w(\[\"'-])")
 _INTEGER = re.compile(r"(?<![\w.#$])\d{1,6}(?![\w.%])")
-_HEADER_COLON = re.compile(r"^[ \t]*(?:def|for|while|if|elif|else|class|try|except|with)\b[^\n]*(:)[ \t]*$", re.MULTILINE)
+_HEADER_COLON = re.compile(
+    r"^[ \t]*(?:def|for|while|if|elif|else|class|try|except|with)\b[^\n]*(:)[ \t]*$", re.MULTILINE
+)
 _CODE_LINE = re.compile(r".*[;{}:)\]][ \t]*$|[ \t]*\w+ = .*|[ \t]*(?:return|import|SELECT|FROM|def|function)\b.*")
 _LANGUAGE_NAMES = {
     "Python": "Java", "JavaScript": "Python", "Java": "Python", "C++": "JavaScript", "C#": "Python", "PHP": "Ruby", "Ruby": "PHP",
     "Swift": "Go", "Kotlin": "Python", "Go": "Java", "Rust": "Python",
 }  # fmt: skip
-_LABELS = {"Python": {"python", "py"}, "JavaScript": {"javascript", "js"}, "C++": {"cpp", "c++"}, "C#": {"csharp", "c#", "cs"}}
+_LABELS = {
+    "Python": {"python", "py"},
+    "JavaScript": {"javascript", "js"},
+    "C++": {"cpp", "c++"},
+    "C#": {"csharp", "c#", "cs"},
+}
 _DEFINED = re.compile(
     r"\b(?:def|function|func|fun|class|struct|int|float|double|let|var|const|auto|String|boolean|bool|char|for|void)\s+([A-Za-z_]\w{2,})\b"
     r"|(?<![.\w])([A-Za-z_]\w{2,})\s*(?:=(?!=)|\+=|-=)"
@@ -64,7 +72,9 @@ def rebuilt(record: Record, instruction: str, response: str) -> Record:
     return Record(content_hash(messages), messages, record.meta)
 
 
-def corrupt(kind: str, pool: Sequence[Record], clusters: Sequence[int], tasks: Sequence[tuple[str, str]], count: int, seed: int) -> dict[int, Record]:
+def corrupt(
+    kind: str, pool: Sequence[Record], clusters: Sequence[int], tasks: Sequence[tuple[str, str]], count: int, seed: int
+) -> dict[int, Record]:
     """Position in the pool -> the record that takes its place: `count` of them, those that the kind can be applied to.
 
     Args:
@@ -80,7 +90,10 @@ def corrupt(kind: str, pool: Sequence[Record], clusters: Sequence[int], tasks: S
     rng.shuffle(order)
     if kind == "swapped":
         places = order[:count]
-        return {a: rebuilt(pool[a], pool[a].instruction, pool[b].response) for a, b in zip(places, places[1:] + places[:1], strict=True)}
+        return {
+            a: rebuilt(pool[a], pool[a].instruction, pool[b].response)
+            for a, b in zip(places, places[1:] + places[:1], strict=True)
+        }
     if kind == "swapped in cluster":
         return _swap_in_clusters(pool, clusters, order, count)
     if kind == "leak":
@@ -99,7 +112,9 @@ def corrupt(kind: str, pool: Sequence[Record], clusters: Sequence[int], tasks: S
     return found
 
 
-def _swap_in_clusters(pool: Sequence[Record], clusters: Sequence[int], order: Sequence[int], count: int) -> dict[int, Record]:
+def _swap_in_clusters(
+    pool: Sequence[Record], clusters: Sequence[int], order: Sequence[int], count: int
+) -> dict[int, Record]:
     found: dict[int, Record] = {}
     waiting: dict[int, int] = {}
     for at in order:
@@ -160,7 +175,9 @@ def _open_places(text: str, pattern: re.Pattern[str]) -> list[tuple[int, int, st
 
 def _is_python(record: Record) -> bool:
     labels = {b.language for b in code_blocks(record.response)}
-    return bool(labels & {"python", "py"}) or (not labels and bool(re.search(r"^\s*(?:def \w+\(.*\):|for .* in .*:)\s*$", record.response, re.MULTILINE)))
+    return bool(labels & {"python", "py"}) or (
+        not labels and bool(re.search(r"^\s*(?:def \w+\(.*\):|for .* in .*:)\s*$", record.response, re.MULTILINE))
+    )
 
 
 def _parses(code: str) -> bool:
@@ -236,7 +253,9 @@ def ask_for_other_language(record: Record, rng: random.Random) -> Record | None:
         return None
     name = named.pop()
     asks = rf"(?:\b(?:in|using|with|use)\s+{re.escape(name)}(?![\w+#]))|(?:(?<!\w){re.escape(name)}\s+(?:function|program|code|script|class|method|algorithm))"
-    if not re.search(asks, record.instruction) or re.search(r"\b(?:snippet|following|convert|translate)\b", record.instruction, re.IGNORECASE):
+    if not re.search(asks, record.instruction) or re.search(
+        r"\b(?:snippet|following|convert|translate)\b", record.instruction, re.IGNORECASE
+    ):
         return None
     labels = {b.language for b in code_blocks(record.response) if b.language}
     if labels and not labels & _LABELS.get(name, {name.lower()}):
@@ -249,12 +268,23 @@ def renamed(record: Record, rng: random.Random) -> Record | None:
     """The same answer with other identifiers under an instruction in slightly other words."""
     text = record.response
     code = "\n".join(_OPAQUE.sub("", text[a:b]) for a, b in code_spans(text))
-    names = list(dict.fromkeys(n for match in _DEFINED.finditer(code) for n in match.groups() if n and n not in _COMMON and not n.startswith("__")))
+    names = list(
+        dict.fromkeys(
+            n
+            for match in _DEFINED.finditer(code)
+            for n in match.groups()
+            if n and n not in _COMMON and not n.startswith("__")
+        )
+    )
     if len(names) < 3:
         return None
     fresh = rng.sample(_FRESH, min(len(names), len(_FRESH)))
     table = dict(zip(names, fresh, strict=False))
-    called = set(re.findall(r"(?:def|function|func|fun|class)\s+(\w+)|\w+\s+(\w+)\s*\([^)]*\)\s*\{", code)) if code else set()
+    called = (
+        set(re.findall(r"(?:def|function|func|fun|class)\s+(\w+)|\w+\s+(\w+)\s*\([^)]*\)\s*\{", code))
+        if code
+        else set()
+    )
     methods = {n for pair in called for n in pair if n in table}
     free = re.compile(r"(?<![\w.])(" + "|".join(map(re.escape, table)) + r")\b")
     pieces, last = [], 0
@@ -276,7 +306,9 @@ def _rename(code: str, free: re.Pattern[str], methods: set[str], table: Mapping[
 
     pieces, last = [], 0
     for opaque in _OPAQUE.finditer(code):
-        inside = re.sub(r"\$?\{[^{}\n]*\}|\$\w+", lambda m: names(m[0]), opaque[0]) if opaque[0][0] in "\"'`" else opaque[0]
+        inside = (
+            re.sub(r"\$?\{[^{}\n]*\}|\$\w+", lambda m: names(m[0]), opaque[0]) if opaque[0][0] in "\"'`" else opaque[0]
+        )
         pieces += [names(code[last : opaque.start()]), inside]
         last = opaque.end()
     return "".join([*pieces, names(code[last:])])
@@ -295,7 +327,9 @@ def leaked(record: Record, prompt: str, solution: str, rng: random.Random) -> Re
     for f in functions:
         if ast.get_docstring(f) and len(f.body) > 1:
             f.body = f.body[1:]
-    code = re.sub(r"(?<![\w.'\"])(" + "|".join(map(re.escape, table)) + r")\b", lambda m: table[m[1]], ast.unparse(tree))
+    code = re.sub(
+        r"(?<![\w.'\"])(" + "|".join(map(re.escape, table)) + r")\b", lambda m: table[m[1]], ast.unparse(tree)
+    )
     instruction = "Solve this task with a short Python program. " + " ".join(_reword(wording).split())
     return rebuilt(record, instruction, f"Here is one way to do it:\n\n```python\n{code}\n```")
 

@@ -38,7 +38,9 @@ def read(folders: Sequence[Path]) -> dict[str, Losses]:
     return found
 
 
-def measure(records: Sequence[Record], model_name: str, max_length: int, folder: Path, others: Sequence[Path] = ()) -> dict[str, Losses]:
+def measure(
+    records: Sequence[Record], model_name: str, max_length: int, folder: Path, others: Sequence[Path] = ()
+) -> dict[str, Losses]:
     """Token losses of every record that can be scored; those that no folder holds are measured into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     known = read([folder, *others])

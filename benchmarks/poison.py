@@ -73,7 +73,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-length", type=int, default=2048)
     parser.add_argument("--cache", type=Path, default=Path("runs/poison"))
-    parser.add_argument("--losses", type=Path, action="append", default=[], help="folders of token losses measured before")
+    parser.add_argument(
+        "--losses", type=Path, action="append", default=[], help="folders of token losses measured before"
+    )
     parser.add_argument("--no-model", action="store_true")
     parser.add_argument("--kinds", nargs="*", default=list(corruptions.KINDS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poison.json"))
@@ -84,7 +86,9 @@ def main() -> None:
     pool = records[: args.pool]
     count = round(args.share * len(pool))
     tasks = {name: load_tasks(name).tasks for name in VERIFIED.decontaminate}
-    items = {name: [BenchmarkItem(name, t.id, t.prompt, t.canonical_solution) for t in some] for name, some in tasks.items()}
+    items = {
+        name: [BenchmarkItem(name, t.id, t.prompt, t.canonical_solution) for t in some] for name, some in tasks.items()
+    }
     store = args.cache / "embeddings.npz"
     clean_vectors = embedded([r.instruction for r in pool], store)
     labels = cluster(clean_vectors, 10, 0, ids=[r.id for r in pool]).labels.tolist()
@@ -96,18 +100,30 @@ def main() -> None:
         losses = loss_cache.measure(wanted, args.model, args.max_length, args.cache / "losses", args.losses)
         ifd = {identity: float(np.exp(item.log_ifd)) for identity, item in losses.items()}
     clean = curate(pool, VERIFIED, items, quiet=True)
-    result["pool"] = {"file": Path(args.data).name, "records": len(pool), "corrupted_of_each_kind": count, "ratio": RATIO, "seed": args.seed, "model": args.model}
+    result["pool"] = {
+        "file": Path(args.data).name,
+        "records": len(pool),
+        "corrupted_of_each_kind": count,
+        "ratio": RATIO,
+        "seed": args.seed,
+        "model": args.model,
+    }
     result["clean"] = {
         "dropped": sum(not d.kept for d in clean) / len(pool),
         "reasons": dict(Counter(d.reason for d in clean if not d.kept)),
-        "list": [{"row": i, "id": d.id, "reason": d.reason, "detail": d.detail} for i, d in enumerate(clean) if not d.kept],
+        "list": [
+            {"row": i, "id": d.id, "reason": d.reason, "detail": d.detail} for i, d in enumerate(clean) if not d.kept
+        ],
     }
     backend = detect_backend()
     result["kinds"] = {}
     print(f"clean records dropped: {result['clean']['dropped']:.3f} {result['clean']['reasons']}", flush=True)
     print(f"{'kind':<20}{'n':>4}{'dropped':>9}{'plain':>8}{'verified':>10}{'target':>8}")
     for kind, places in changed.items():
-        mixed = [Record(f"{places[i].id}", places[i].messages, places[i].meta) if i in places else r for i, r in enumerate(pool)]
+        mixed = [
+            Record(f"{places[i].id}", places[i].messages, places[i].meta) if i in places else r
+            for i, r in enumerate(pool)
+        ]
         unique = [Record(f"{i:06d}", r.messages, r.meta) for i, r in enumerate(mixed)]
         decisions = curate(unique, VERIFIED, items, quiet=True)
         row: dict[str, Any] = {
@@ -119,7 +135,10 @@ def main() -> None:
         }
         if kind in ("operators", "constants"):
             checkable = [i for i in places if check_record(pool[i], ("examples",), backend).status == "passed"]
-            row["runnable"] = {"corrupted": len(checkable), "dropped": float(np.mean([not decisions[i].kept for i in checkable])) if checkable else None}
+            row["runnable"] = {
+                "corrupted": len(checkable),
+                "dropped": float(np.mean([not decisions[i].kept for i in checkable])) if checkable else None,
+            }
         if ifd:
             vectors = embedded([r.instruction for r in mixed], store)
             plain = chosen(mixed, [True] * len(mixed), vectors, ifd)
@@ -127,10 +146,16 @@ def main() -> None:
             row["selected_plain"] = float(np.mean([i in plain for i in places]))
             row["selected_verified"] = float(np.mean([i in verified for i in places]))
             if kind in ("operators", "constants") and checkable:
-                row["runnable"] |= {"selected_plain": float(np.mean([i in plain for i in checkable])), "selected_verified": float(np.mean([i in verified for i in checkable]))}
+                row["runnable"] |= {
+                    "selected_plain": float(np.mean([i in plain for i in checkable])),
+                    "selected_verified": float(np.mean([i in verified for i in checkable])),
+                }
         result["kinds"][kind] = row
         shown = [f"{row[key]:.3f}" if key in row else "-" for key in ("selected_plain", "selected_verified")]
-        print(f"{kind:<20}{len(places):>4}{row['dropped']:>9.3f}{shown[0]:>8}{shown[1]:>10}{TARGETS[kind]:>8.2f}  {row['reasons']} {row.get('runnable', '')}", flush=True)
+        print(
+            f"{kind:<20}{len(places):>4}{row['dropped']:>9.3f}{shown[0]:>8}{shown[1]:>10}{TARGETS[kind]:>8.2f}  {row['reasons']} {row.get('runnable', '')}",
+            flush=True,
+        )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -44,10 +44,16 @@ class CurateConfig(_Section):
     dedup: bool = Field(True, description="drop exact copies, compared without case, blanks and comments")
     renamed: bool = Field(False, description="drop code that differs in its own names, comments and layout only")
     near: float | None = Field(
-        None, gt=0, le=1, description="drop near copies: Jaccard similarity of runs of 5 tokens (arXiv 2107.06499 uses 0.8)"
+        None,
+        gt=0,
+        le=1,
+        description="drop near copies: Jaccard similarity of runs of 5 tokens (arXiv 2107.06499 uses 0.8)",
     )
     semantic: float | None = Field(
-        None, gt=0, le=1, description="after embedding, drop records whose embedding has this cosine with one that stays"
+        None,
+        gt=0,
+        le=1,
+        description="after embedding, drop records whose embedding has this cosine with one that stays",
     )
     decontaminate: tuple[Literal["humaneval", "mbpp"], ...] = Field(
         (), description="benchmarks whose items are dropped from the pool"
@@ -56,7 +62,10 @@ class CurateConfig(_Section):
         (), description="further benchmarks: files whose rows hold `prompt` and, where there is one, `solution`"
     )
     neighbours: float | None = Field(
-        None, gt=0, le=1, description="after embedding, flag records with this cosine to a benchmark's prompt, for review"
+        None,
+        gt=0,
+        le=1,
+        description="after embedding, flag records with this cosine to a benchmark's prompt, for review",
     )
     ngram: int = Field(
         13,
@@ -70,7 +79,10 @@ class CurateConfig(_Section):
         "asked for; `names`: undefined names; `examples`: the answer's own examples are run in the sandbox",
     )
     mismatch: float | None = Field(
-        None, ge=0, lt=1, description="a response fails that fits more than this share of unrelated instructions better than its own"
+        None,
+        ge=0,
+        lt=1,
+        description="a response fails that fits more than this share of unrelated instructions better than its own",
     )
     failed: Literal["drop", "penalise"] = Field(
         "drop", description="records that fail a check leave the pool, or are ranked after all others of their cluster"
@@ -102,7 +114,10 @@ class SampleConfig(_Section):
     strategy: Strategy = "cdas"
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
     floor: float = Field(
-        0.0, ge=0, le=1, description="each cluster and language keeps at least this part of its proportional share; 0: no floor"
+        0.0,
+        ge=0,
+        le=1,
+        description="each cluster and language keeps at least this part of its proportional share; 0: no floor",
     )
 
 

@@ -41,11 +41,19 @@ def coverage(
         for name in sorted(set(names.tolist()), key=lambda n: (-int((names == n).sum()), n)):
             inside = names == name
             pool, taken = int(inside.sum()), int((inside & selected).sum())
-            row = {"group": name, "pool": pool, "selected": taken, "share_pool": pool / total, "share_selected": taken / chosen if chosen else 0.0}
+            row = {
+                "group": name,
+                "pool": pool,
+                "selected": taken,
+                "share_pool": pool / total,
+                "share_selected": taken / chosen if chosen else 0.0,
+            }
             rows.append(row)
             if pool >= MIN_GROUP and chosen and row["share_selected"] < warn_below * row["share_pool"]:
                 part = row["share_selected"] / row["share_pool"]
-                warnings.append(f"{grouping} {name or 'unknown'}: {taken} of {pool} records selected, {part:.2f} of its share (floor {warn_below:g})")
+                warnings.append(
+                    f"{grouping} {name or 'unknown'}: {taken} of {pool} records selected, {part:.2f} of its share (floor {warn_below:g})"
+                )
         shown[grouping] = rows
     found: dict[str, Any] = {"groups": shown, "warnings": warnings}
     if vectors is not None:

@@ -139,7 +139,9 @@ def select(
             groups.append(np.unique(names, return_inverse=True)[1].astype(np.int64) - (0 if "" not in names else 1))
         ranked = "ifd" in NEEDS[strategy]
         order = key if ranked else -seeded_hash(ids, seed).astype(np.float64)
-        selected = raise_to_floor(selected, eligible if ranked else np.ones(count, np.bool_), order, groups, tie, floor * ratio)
+        selected = raise_to_floor(
+            selected, eligible if ranked else np.ones(count, np.bool_), order, groups, tie, floor * ratio
+        )
 
     rank = np.where(eligible, _place(group, ~eligible, -key, tie) + 1, 0)
     if "ifd" in NEEDS[strategy]:
@@ -190,7 +192,9 @@ def cdas_paper(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: fl
     return eligible & (_place(cluster, ~eligible, -ifd, tie) < quotas[cluster])
 
 
-def raise_to_floor(selected: Bools, eligible: Bools, value: Floats, groups: Sequence[Ints], tie: Ints, share: float) -> Bools:
+def raise_to_floor(
+    selected: Bools, eligible: Bools, value: Floats, groups: Sequence[Ints], tie: Ints, share: float
+) -> Bools:
     """Exchange records until each group holds floor(share * its size) selected ones, or all its eligible ones: bool [N].
 
     The number selected stays. What comes in is the group's eligible record of highest `value`; what goes out is the selected
@@ -216,9 +220,17 @@ def raise_to_floor(selected: Bools, eligible: Bools, value: Floats, groups: Sequ
         for number in range(len(floor)):
             while int(chosen[group == number].sum()) < floor[number]:
                 incoming = next((i for i in best_first if group[i] == number and eligible[i] and not chosen[i]), None)
-                spare = [np.bincount(g[chosen & (g >= 0)], minlength=len(f)) > f for g, f in zip(groups, floors, strict=True)]
+                spare = [
+                    np.bincount(g[chosen & (g >= 0)], minlength=len(f)) > f for g, f in zip(groups, floors, strict=True)
+                ]
                 outgoing = next(
-                    (i for i in best_first[::-1] if chosen[i] and group[i] != number and all(g[i] < 0 or s[g[i]] for g, s in zip(groups, spare, strict=True))),
+                    (
+                        i
+                        for i in best_first[::-1]
+                        if chosen[i]
+                        and group[i] != number
+                        and all(g[i] < 0 or s[g[i]] for g, s in zip(groups, spare, strict=True))
+                    ),
                     None,
                 )
                 if incoming is None or outgoing is None:

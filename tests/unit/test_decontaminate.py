@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from codeact.config import CurateConfig
-from codeact.curate import BenchmarkItem, Decision, curate
+from codeact.curate import BenchmarkItem, curate
 from codeact.curate.decontaminate import build_index, find_overlap
 from codeact.errors import InputError
 from codeact.records import Message, Record, to_records

@@ -7,22 +7,68 @@ import re
 from collections.abc import Sequence
 
 from codeact.curate.blocks import Block, code_blocks, python_evidence
-from codeact.curate.languages import COMPATIBLE, GRAMMAR_LANGUAGES, LABELS, TELLING, Brackets, asked_language, brackets, fault, guess_language
+from codeact.curate.languages import (
+    COMPATIBLE,
+    GRAMMAR_LANGUAGES,
+    LABELS,
+    TELLING,
+    Brackets,
+    asked_language,
+    brackets,
+    fault,
+    guess_language,
+)
 from codeact.curate.verify import MAX_CODE_CHARS, NOTHING_TO_CHECK, PASSED, Verdict
 
 PROGRAMMING = frozenset(
-    {"python", "java", "javascript", "typescript", "c", "cpp", "csharp", "go", "rust", "php", "ruby", "swift", "kotlin", "perl", "r", "scala"}
+    {
+        "python",
+        "java",
+        "javascript",
+        "typescript",
+        "c",
+        "cpp",
+        "csharp",
+        "go",
+        "rust",
+        "php",
+        "ruby",
+        "swift",
+        "kotlin",
+        "perl",
+        "r",
+        "scala",
+    }
 )
 """Languages that "write it in X" can be wrong about; SQL, shell, HTML and CSS come along with others."""
 
-_NO_BRACKET_RULE = frozenset({"bash", "haskell", "regex", "text", "plaintext", "markdown", "output", "diff", "xml", "tex", "latex", "lisp", "scheme", "matlab"})
+_NO_BRACKET_RULE = frozenset(
+    {
+        "bash",
+        "haskell",
+        "regex",
+        "text",
+        "plaintext",
+        "markdown",
+        "output",
+        "diff",
+        "xml",
+        "tex",
+        "latex",
+        "lisp",
+        "scheme",
+        "matlab",
+    }
+)
 _CODE_LINE = re.compile(
     r".*[;{}:)\],]\s*(?:(?://|#|--).*)?|\s*[\w.$\[\]'\"]+\s*[-+*/]?=\s*\S.*|\s*(?:return|import|from|SELECT|FROM|WHERE|def|function|class|end|else|print|echo|puts|var|let|const)\b.*"
     r"|\s*<[/!]?\w.*>\s*|\s*(?:#|//|/\*|\*|--).*"
 )
 _SENTENCE = re.compile(r"[A-Z\"'`*(].*\s\w+.*[.:!?]\s*")
 _LEFT_OUT = re.compile(r"\.\.\.|\u2026")
-_LAST_OPERATOR = re.compile(r"(?:[,=+*/&|<([{\\]|(?<![-\w])-|\b(?:and|or|not|in|is|SELECT|FROM|WHERE|AND|OR|JOIN|ON|BY|SET|VALUES|INTO|new|def|function|class|import|return if|elif|const|let|var|public|private))$")
+_LAST_OPERATOR = re.compile(
+    r"(?:[,=+*/&|<([{\\]|(?<![-\w])-|\b(?:and|or|not|in|is|SELECT|FROM|WHERE|AND|OR|JOIN|ON|BY|SET|VALUES|INTO|new|def|function|class|import|return if|elif|const|let|var|public|private))$"
+)
 _FULL_STOP = re.compile(r".*[.!?:;)\]}>\"'`*_|\u2026\u3002\uff1a~/=-]|.*https?://\S+|.*\d[%)]?")
 _WORDS = re.compile(r"[A-Za-z][a-z']*")
 _BRACES = frozenset({"java", "javascript", "typescript", "c", "cpp", "csharp", "php", "rust", "go", "swift", "kotlin"})
@@ -32,8 +78,12 @@ _SELECT_LIST = re.compile(r"\s*SELECT\s+\w+(?:\.\w+)?\s*(?:,|\(.*\)\s+AS\b)", re
 _FOR_WITHOUT_COLON = re.compile(r"\s*(?:for \w+ in [\w.(]+|def \w+(?:\([\w, ]*)?|while \w+)")
 _LAST_WORD = re.compile(r"\b(?:return|break|continue|end|else)$")
 _PAIRED_TAGS = ("html", "head", "body", "div", "ul", "ol", "table", "form", "script", "style", "svg", "select")
-_CODE_START = re.compile(r"(?:public|private|def|function|const|let|var|class|import|#include|using|package|func|fn|struct|static|int|void|async|<\?php|<!DOCTYPE|<\w+)\b.*[({=;:.<>]")
-_QUERY_START = re.compile(r"\s*(?:SELECT|FROM|WHERE|GROUP|ORDER|INSERT|UPDATE|DELETE|CREATE|JOIN|HAVING|LIMIT|ALTER|DROP)\b")
+_CODE_START = re.compile(
+    r"(?:public|private|def|function|const|let|var|class|import|#include|using|package|func|fn|struct|static|int|void|async|<\?php|<!DOCTYPE|<\w+)\b.*[({=;:.<>]"
+)
+_QUERY_START = re.compile(
+    r"\s*(?:SELECT|FROM|WHERE|GROUP|ORDER|INSERT|UPDATE|DELETE|CREATE|JOIN|HAVING|LIMIT|ALTER|DROP)\b"
+)
 _LIST_ITEM = re.compile(r"\s*(?:[-*+\u2022]|\d+[.)]|[A-Za-z][.)])\s+.*|\s*\|.*|\s*#+ .*|.*\t.*")
 _MIDDLE_WORDS = frozenset(
     "a an the of to in for and or with by from at on is are was were be that which this these its as into than then if when where while "
@@ -85,7 +135,9 @@ def _check_block(block: Block) -> Verdict:
         sure = label not in ("sql", "bash") or (label == "sql" and bool(brackets(block.code, label)))
         if not sure or _LEFT_OUT.search(line):
             return Verdict("unknown", "left-out code" if sure else f"{label} that the grammar does not know", line)
-        return Verdict("failed", "syntax error", f"line {block.line + found.line - 1}: {label} {found.message}: {line!r}")
+        return Verdict(
+            "failed", "syntax error", f"line {block.line + found.line - 1}: {label} {found.message}: {line!r}"
+        )
     if label in _NO_BRACKET_RULE:
         return NOTHING_TO_CHECK
     return _bracket_verdict(brackets(block.code, label), block.code, block.line)
@@ -136,7 +188,11 @@ def _is_code(text: str) -> bool:
 
 def _is_sentence(line: str) -> bool:
     words = _WORDS.findall(line)
-    return len(words) >= 5 and _SENTENCE.fullmatch(line.strip()) is not None and sum(w in _MIDDLE_WORDS for w in words) >= 2
+    return (
+        len(words) >= 5
+        and _SENTENCE.fullmatch(line.strip()) is not None
+        and sum(w in _MIDDLE_WORDS for w in words) >= 2
+    )
 
 
 def check_complete(response: str) -> Verdict:
@@ -149,7 +205,11 @@ def check_complete(response: str) -> Verdict:
     blocks = code_blocks(response)
     if blocks and not blocks[-1].closed and blocks[-1].code.strip():
         last = blocks[-1].code.strip().rpartition("\n")[2]
-        return Verdict("failed", "truncated fence", f"line {blocks[-1].line - 1}: the fence is never closed; it ends with {_clip(last)!r}")
+        return Verdict(
+            "failed",
+            "truncated fence",
+            f"line {blocks[-1].line - 1}: the fence is never closed; it ends with {_clip(last)!r}",
+        )
     tail = text.split("\n")[-1].rstrip()
     if blocks:
         after = "\n".join(response.split("\n")[blocks[-1].line + blocks[-1].code.count("\n") + 1 :]).strip()
@@ -178,7 +238,9 @@ def _code_end(text: str, tail: str) -> Verdict:
             return cut
     if _FOR_WITHOUT_COLON.fullmatch(tail) and language in ("", "python"):
         return cut
-    if language == "sql" and (_HALF_CLAUSE.search(text) or (_SELECT_LIST.match(text) and not re.search(r"\bFROM\b", text, re.IGNORECASE))):
+    if language == "sql" and (
+        _HALF_CLAUSE.search(text) or (_SELECT_LIST.match(text) and not re.search(r"\bFROM\b", text, re.IGNORECASE))
+    ):
         return cut
     if language not in _NO_BRACKET_RULE and not _LEFT_OUT.search(text):
         found, other = brackets(text, language), brackets(text, "python")
@@ -194,14 +256,23 @@ def _ends_inside_markup(text: str) -> bool:
 
 
 def _ends_inside_shell(text: str) -> bool:
-    words = re.findall(r"(?<![\w$-])(?:if|fi|do|done|case|esac)(?![\w-])", re.sub(r"#.*|\"(?:[^\"\\]|\\.)*\"|'[^']*'", "", text))
+    words = re.findall(
+        r"(?<![\w$-])(?:if|fi|do|done|case|esac)(?![\w-])", re.sub(r"#.*|\"(?:[^\"\\]|\\.)*\"|'[^']*'", "", text)
+    )
     pairs = (("if", "fi"), ("do", "done"), ("case", "esac"))
-    return any(words.count(a) > words.count(b) for a, b in pairs) or text.rpartition("\n")[2].replace('\\"', "").count('"') % 2 == 1
+    return (
+        any(words.count(a) > words.count(b) for a, b in pairs)
+        or text.rpartition("\n")[2].replace('\\"', "").count('"') % 2 == 1
+    )
 
 
 def _ends_with_remark(text: str, tail: str) -> bool:
     """A last line that announces code which does not come: an indented comment that is no result."""
-    return tail[:1].isspace() and tail.lstrip().startswith("#") and not re.search(r"\d|output|return|print|result|=|\.$", tail, re.IGNORECASE)
+    return (
+        tail[:1].isspace()
+        and tail.lstrip().startswith("#")
+        and not re.search(r"\d|output|return|print|result|=|\.$", tail, re.IGNORECASE)
+    )
 
 
 def _ends_with_lone_name(code: str) -> bool:
@@ -239,7 +310,9 @@ def _does_nothing(code: str) -> bool:
         last = ast.parse(code).body[-1]
     except (SyntaxError, ValueError, RecursionError, MemoryError, IndexError):
         return False
-    if not isinstance(last, ast.FunctionDef) or not any(isinstance(node, ast.Assign | ast.AugAssign) for node in ast.walk(last)):
+    if not isinstance(last, ast.FunctionDef) or not any(
+        isinstance(node, ast.Assign | ast.AugAssign) for node in ast.walk(last)
+    ):
         return False
     return not any(
         isinstance(node, _EFFECTS) or (isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant | ast.Name))

@@ -24,7 +24,27 @@ _WORDS = frozenset(keyword.kwlist) | frozenset(
     "template typename virtual override extends implements instanceof typeof delete in of is as foreach require module begin rescue do yield lambda proc select "
     "SELECT FROM WHERE GROUP BY ORDER HAVING INSERT INTO VALUES UPDATE SET DELETE CREATE TABLE JOIN INNER LEFT RIGHT ON AND OR NOT NULL AS DISTINCT LIMIT COUNT SUM AVG MIN MAX".split()
 )
-_NO_TYPES = frozenset({"return", "new", "in", "and", "or", "not", "else", "print", "echo", "await", "yield", "throw", "is", "if", "elif", "while", "case"})
+_NO_TYPES = frozenset(
+    {
+        "return",
+        "new",
+        "in",
+        "and",
+        "or",
+        "not",
+        "else",
+        "print",
+        "echo",
+        "await",
+        "yield",
+        "throw",
+        "is",
+        "if",
+        "elif",
+        "while",
+        "case",
+    }
+)
 _HOLE = re.compile(r"\$?\{[^{}\n]*\}|\$\w+")
 _DEFINING = frozenset({"def", "function", "class", "func", "fn", "fun", "struct", "interface", "enum", "sub"})
 
@@ -50,7 +70,9 @@ def canonical_tokens(code: str) -> list[str]:
     for position, (kind, text) in enumerate(raw):
         if kind == "text":
             inner = re.sub(r"^[\"'`]+|[\"'`]+$", '"', text)
-            found.append(_HOLE.sub(lambda hole: re.sub(r"[A-Za-z_]\w*", lambda m: numbers.get(m[0], m[0]), hole[0]), inner))
+            found.append(
+                _HOLE.sub(lambda hole: re.sub(r"[A-Za-z_]\w*", lambda m: numbers.get(m[0], m[0]), hole[0]), inner)
+            )
         elif kind != "name" or text in _WORDS or not _own(raw, position, functions, attributes, free):
             found.append(text)
         else:

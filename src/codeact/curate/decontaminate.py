@@ -110,7 +110,11 @@ def find_overlap(record: Record, index: Index) -> Overlap | None:
 def _functions(items: Sequence[BenchmarkItem]) -> dict[bytes, tuple[int, ...]]:
     found: dict[bytes, tuple[int, ...]] = {}
     for position, item in enumerate(items):
-        whole = item.solution if re.search(r"^(?:async )?def |^class ", item.solution, re.MULTILINE) else item.text_prompt + item.solution
+        whole = (
+            item.solution
+            if re.search(r"^(?:async )?def |^class ", item.solution, re.MULTILINE)
+            else item.text_prompt + item.solution
+        )
         for _, tokens in python_functions(f"```python\n{whole}\n```"):
             if len(tokens) >= SHORT_CODE_TOKENS:
                 key = fingerprint(tokens)
@@ -130,10 +134,16 @@ def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
             continue
         for position in index.functions.get(fingerprint(tokens), ()):
             item = index.items[position]
-            prompt = {word for word in _words(re.split(">>>", item.text_prompt)[0]) if len(word) > 2 and word not in _IDIOM_WORDS}
+            prompt = {
+                word
+                for word in _words(re.split(">>>", item.text_prompt)[0])
+                if len(word) > 2 and word not in _IDIOM_WORDS
+            }
             share = len(asked & prompt) / max(1, len(prompt))
             if share >= MIN_PROMPT_WORDS * (LONG_CODE_TOKENS - len(tokens)) / (LONG_CODE_TOKENS - SHORT_CODE_TOKENS):
-                return Overlap(item, "renamed code", f"function {name} of {len(tokens)} tokens; {share:.2f} of the prompt's words")
+                return Overlap(
+                    item, "renamed code", f"function {name} of {len(tokens)} tokens; {share:.2f} of the prompt's words"
+                )
     return None
 
 

@@ -15,11 +15,26 @@ from codeact.sandbox import Backend, Limits, run_program
 
 LIMITS = Limits(cpu_seconds=5.0, wall_seconds=30.0, memory_bytes=1 << 30, output_bytes=1 << 20, answer_bytes=1 << 20)
 _OPEN, _CLOSE = "\x02", "\x03"
-_STATED = re.compile(r"#+\s*(?:(?:expected|sample|example)\s+)?(?:output|outputs|result|prints?|returns?|should (?:print|return|output)|will (?:print|return|output))\b[^:=>]{0,12}[:=>]*\s*(.+)$", re.IGNORECASE)
+_STATED = re.compile(
+    r"#+\s*(?:(?:expected|sample|example)\s+)?(?:output|outputs|result|prints?|returns?|should (?:print|return|output)|will (?:print|return|output))\b[^:=>]{0,12}[:=>]*\s*(.+)$",
+    re.IGNORECASE,
+)
 _BARE = re.compile(r"#+\s*(?:(?:=>|->|>)\s*)?(-?\d[\d.,]*|True|False|None|\[.*\]|\(.*\)|\{.*\}|\"[^\"]*\"|'[^']*')\s*$")
-_WAITS = re.compile(r"\b(?:input|open|exit|quit)\s*\(|\bsys\.(?:argv|stdin|exit)\b|\b(?:time\.sleep|sleep|socket|requests|urllib|subprocess|random|tkinter|turtle|threading|asyncio|datetime|time)\b|while True")
+_WAITS = re.compile(
+    r"\b(?:input|open|exit|quit)\s*\(|\bsys\.(?:argv|stdin|exit)\b|\b(?:time\.sleep|sleep|socket|requests|urllib|subprocess|random|tkinter|turtle|threading|asyncio|datetime|time)\b|while True"
+)
 _ERROR_TALK = re.compile(r"\b(?:raises?|error|exception|fail|invalid)", re.IGNORECASE)
-_FAULTS = ("AssertionError", "IndexError", "KeyError", "ZeroDivisionError", "RecursionError", "UnboundLocalError", "TypeError", "AttributeError", "NameError")
+_FAULTS = (
+    "AssertionError",
+    "IndexError",
+    "KeyError",
+    "ZeroDivisionError",
+    "RecursionError",
+    "UnboundLocalError",
+    "TypeError",
+    "AttributeError",
+    "NameError",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +84,9 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
             return Verdict("failed", "wrong output", detail)
         held += same is True
     if outcome.status == "timeout":
-        return Verdict("failed", "does not end", f"its examples ran for more than {limits.cpu_seconds:g} s of processor time")
+        return Verdict(
+            "failed", "does not end", f"its examples ran for more than {limits.cpu_seconds:g} s of processor time"
+        )
     if outcome.status == "failed":
         return _raised(outcome.detail, code, parts=len(code_blocks(response)))
     if outcome.status != "passed":
@@ -102,7 +119,7 @@ def _has_doctests(tree: ast.Module) -> bool:
     return False
 
 
-_RUN_DOCTESTS = '''
+_RUN_DOCTESTS = """
 import doctest as _doctest, sys as _sys
 _failed, _tried = 0, 0
 for _test in _doctest.DocTestFinder(recurse=True, exclude_empty=True).find(_sys.modules["__main__"], "answer"):
@@ -110,7 +127,7 @@ for _test in _doctest.DocTestFinder(recurse=True, exclude_empty=True).find(_sys.
     _result = _doctest.DocTestRunner(optionflags=_doctest.ELLIPSIS | _doctest.NORMALIZE_WHITESPACE, verbose=False).run(_test, out=_lines.append)
     if _result.failed:
         raise AssertionError("doctest: " + " ".join("".join(_lines).split())[-200:])
-'''
+"""
 
 
 def _stated(tree: ast.Module, lines: Sequence[str]) -> list[Example]:
@@ -122,7 +139,11 @@ def _stated(tree: ast.Module, lines: Sequence[str]) -> list[Example]:
         same = lines[node.end_lineno - 1]
         comment = same[same.rfind("#") :] if "#" in same and node.end_lineno == node.lineno else ""
         below = lines[node.end_lineno].strip() if node.end_lineno < len(lines) else ""
-        match = _STATED.match(comment) or _BARE.match(comment) or (None if comment else _STATED.match(below) if below.startswith("#") else None)
+        match = (
+            _STATED.match(comment)
+            or _BARE.match(comment)
+            or (None if comment else _STATED.match(below) if below.startswith("#") else None)
+        )
         if match is not None and not _ERROR_TALK.search(match[0]):
             found.append(Example(node.lineno, match[1].strip()))
     return found
@@ -135,8 +156,14 @@ def _instrumented(tree: ast.Module, lines: set[int]) -> str:
         if node.lineno not in lines or not isinstance(node, ast.Expr):
             body.append(node)
             continue
-        is_print = isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name) and node.value.func.id == "print"
-        shown = node if is_print else ast.parse(f"_value = {ast.unparse(node)}\nif _value is not None: print(repr(_value))").body
+        is_print = (
+            isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name) and node.value.func.id == "print"
+        )
+        shown = (
+            node
+            if is_print
+            else ast.parse(f"_value = {ast.unparse(node)}\nif _value is not None: print(repr(_value))").body
+        )
         marks = [ast.parse(f"print({mark + str(node.lineno)!r})").body[0] for mark in (_OPEN, _CLOSE)]
         body += [marks[0], *(shown if isinstance(shown, list) else [shown]), marks[1]]
     return ast.unparse(ast.fix_missing_locations(ast.Module(body=body, type_ignores=[])))
@@ -148,7 +175,15 @@ def _agrees(stated: str, printed: str) -> bool | None:
     for text in (stated, re.sub(r"\s*(?:\(.*\)|-- .*|# .*|, (?:since|because|as) .*)$", "", stated)):
         if _plain(text) == seen:
             return True
-    if "..." in stated or not seen or re.search(r"\b(?:or|order|may|might|vary|approx|about|similar|random|example|depends|memory|object)\b", stated, re.IGNORECASE):
+    if (
+        "..." in stated
+        or not seen
+        or re.search(
+            r"\b(?:or|order|may|might|vary|approx|about|similar|random|example|depends|memory|object)\b",
+            stated,
+            re.IGNORECASE,
+        )
+    ):
         return None
     values = _value(stated), _value(printed.strip())
     if values[0] is None or values[1] is None:
@@ -172,7 +207,9 @@ def _equal(stated: object, printed: object) -> bool:
     if isinstance(stated, bool) or isinstance(printed, bool):
         return stated == printed
     if isinstance(stated, int | float) and isinstance(printed, int | float):
-        return abs(stated - printed) <= max(1e-2 * abs(stated), 5e-2) if isinstance(stated, float) else stated == printed
+        return (
+            abs(stated - printed) <= max(1e-2 * abs(stated), 5e-2) if isinstance(stated, float) else stated == printed
+        )
     if isinstance(stated, list | tuple) and isinstance(printed, list | tuple):
         return len(stated) == len(printed) and all(map(_equal, stated, printed))
     return stated == printed
@@ -184,7 +221,11 @@ def _stated_block(response: str, stdout: str) -> tuple[bool, str] | None:
     lines = response.split("\n")
     for before, block in zip(blocks, blocks[1:], strict=False):
         lead = " ".join(lines[before.line + before.code.count("\n") + 1 : block.line - 2]).strip()
-        if block.language in ("", "text", "output", "console") and re.fullmatch(r".{0,40}\boutputs?\b.{0,20}:", lead, re.IGNORECASE) and "..." not in block.code:
+        if (
+            block.language in ("", "text", "output", "console")
+            and re.fullmatch(r".{0,40}\boutputs?\b.{0,20}:", lead, re.IGNORECASE)
+            and "..." not in block.code
+        ):
             clean = re.sub(rf"[{_OPEN}{_CLOSE}]\d+\n", "", stdout)
             stated = block.code.strip()
             if _plain(stated) == _plain(clean):
@@ -192,7 +233,10 @@ def _stated_block(response: str, stdout: str) -> tuple[bool, str] | None:
             numbers = [re.findall(r"-?\d+(?:\.\d+)?", text) for text in (stated, clean)]
             letters = [re.sub(r"[\W\d_]+", "", text).casefold() for text in (stated, clean)]
             if letters[0] == letters[1] and len(numbers[0]) == len(numbers[1]) > 0:
-                same = all(abs(float(a) - float(b)) <= max(0.05, 0.01 * abs(float(a))) if "." in a else a == b for a, b in zip(*numbers, strict=True))
+                same = all(
+                    abs(float(a) - float(b)) <= max(0.05, 0.01 * abs(float(a))) if "." in a else a == b
+                    for a, b in zip(*numbers, strict=True)
+                )
                 return same, f"stated output {_clip(stated)!r}, printed {_clip(clean)!r}"
             return None
     return None
@@ -203,7 +247,9 @@ def _raised(detail: str, code: str, parts: int) -> Verdict:
     kind = detail.partition(":")[0].strip()
     if parts > 2 and kind in ("AttributeError", "TypeError", "NameError"):
         return Verdict("unknown", "ended with an exception", detail[:200])
-    if kind not in _FAULTS or (_ERROR_TALK.search(code) and kind not in ("RecursionError", "UnboundLocalError", "AssertionError")):
+    if kind not in _FAULTS or (
+        _ERROR_TALK.search(code) and kind not in ("RecursionError", "UnboundLocalError", "AssertionError")
+    ):
         return Verdict("unknown", "ended with an exception", detail[:200])
     return Verdict("failed", "examples raise", detail[:300])
 

@@ -50,11 +50,21 @@ _FRAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "cpp": (("void f() {\n", "\n}"), ("class A {\n", "\n};")),
     "go": (("package a\nfunc f() {\n", "\n}"),),
     "rust": (("fn f() {\n", "\n}"),),
-    "javascript": (("class A {\n", "\n}"), ("function f() {\n", "\n}"), ("(", "\n)"), ("async function f() {\n", "\n}")),
+    "javascript": (
+        ("class A {\n", "\n}"),
+        ("function f() {\n", "\n}"),
+        ("(", "\n)"),
+        ("async function f() {\n", "\n}"),
+    ),
     "typescript": (("class A {\n", "\n}"), ("function f() {\n", "\n}"), ("(", "\n)")),
     "php": (("<?php\n", "\n"), ("<?php class A {\n", "\n}")),
 }
-_RELATED: Mapping[str, tuple[str, ...]] = {"javascript": ("typescript",), "c": ("cpp",), "cpp": ("c",), "typescript": ("javascript",)}
+_RELATED: Mapping[str, tuple[str, ...]] = {
+    "javascript": ("typescript",),
+    "c": ("cpp",),
+    "cpp": ("c",),
+    "typescript": ("javascript",),
+}
 
 # Lines that few other languages have; each counts once, so that length does not decide.
 _SIGNS: Mapping[str, tuple[str, ...]] = {
@@ -103,7 +113,8 @@ _ENGLISH_NAMES: Mapping[str, str] = {
     "cobol": "cobol", "pascal": "pascal", "powershell": "powershell", ".net": "csharp", "asp.net": "csharp", "unity": "csharp", "android": "java", "arduino": "c",
 }  # fmt: skip
 _NAMED = re.compile(
-    r"(?<![\w.+#-])(" + "|".join(sorted(map(re.escape, _ENGLISH_NAMES), key=len, reverse=True)) + r")(?![\w+#]|-[a-z])", re.IGNORECASE
+    r"(?<![\w.+#-])(" + "|".join(sorted(map(re.escape, _ENGLISH_NAMES), key=len, reverse=True)) + r")(?![\w+#]|-[a-z])",
+    re.IGNORECASE,
 )
 _ONE_LETTER = re.compile(r"\b(?:in|using) (C|R)\b(?![+#])|\b(C|R) (?:program|function|code|language)\b")
 _ABOUT_TWO = re.compile(
@@ -231,7 +242,17 @@ def _tree_fault(language: str, code: str) -> Fault | None:
     return Fault(int(node.start_point[0]) + 1, what)
 
 
-_COMMENTS: Mapping[str, str] = {"python": "#", "ruby": "#", "bash": "#", "perl": "#", "r": "#", "sql": "--", "haskell": "--", "lua": "--", "vb": "'"}
+_COMMENTS: Mapping[str, str] = {
+    "python": "#",
+    "ruby": "#",
+    "bash": "#",
+    "perl": "#",
+    "r": "#",
+    "sql": "--",
+    "haskell": "--",
+    "lua": "--",
+    "vb": "'",
+}
 
 
 @dataclass(frozen=True, slots=True)

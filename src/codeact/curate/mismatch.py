@@ -64,7 +64,9 @@ def find_mismatches(records: Sequence[Record], most: float, seed: int = 0) -> di
     found = {}
     for record, fit in zip(records, agreements(records, seed), strict=True):
         if fit.better > most and len(set(words(record.response))) >= MIN_WORDS:
-            found[record.id] = f"the response fits {fit.better:.1%} of unrelated instructions better than its own (cosine {fit.own:.2f})"
+            found[record.id] = (
+                f"the response fits {fit.better:.1%} of unrelated instructions better than its own (cosine {fit.own:.2f})"
+            )
     return found
 
 

@@ -31,7 +31,9 @@ def python_program(response: str) -> str | None:
     """The Python code of an answer as one program: its fenced Python blocks in order, or all of it; None where it does not parse."""
     blocks = code_blocks(response)
     if blocks:
-        parts = [b.code for b in blocks if b.language in PYTHON_NAMES or (not b.language and python_evidence(b.code) == 2)]
+        parts = [
+            b.code for b in blocks if b.language in PYTHON_NAMES or (not b.language and python_evidence(b.code) == 2)
+        ]
     else:
         parts = [response] if python_evidence(response) == 2 else []
     code = "\n\n".join(parts)
@@ -62,14 +64,19 @@ def lost_names(code: str) -> tuple[list[Lost], bool]:
     except RecursionError:
         return [], False
     last = code.rstrip().count("\n") + 1
-    lost = [Lost(str(m.message_args[0]), int(m.lineno), int(m.lineno) == last) for m in found if isinstance(m, messages.UndefinedName)]
+    lost = [
+        Lost(str(m.message_args[0]), int(m.lineno), int(m.lineno) == last)
+        for m in found
+        if isinstance(m, messages.UndefinedName)
+    ]
     unused = any(isinstance(m, messages.UnusedVariable) and _reaches(code, int(m.lineno), last) for m in found)
     return lost, unused
 
 
 def _reaches(code: str, line: int, last: int) -> bool:
     return line == last or any(
-        isinstance(node, ast.Assign) and node.lineno == line and node.end_lineno == last for node in ast.walk(ast.parse(code))
+        isinstance(node, ast.Assign) and node.lineno == line and node.end_lineno == last
+        for node in ast.walk(ast.parse(code))
     )
 
 
@@ -98,8 +105,16 @@ def check_names(response: str, instruction: str = "") -> Verdict:
             continue
         line = lines[name.line - 1]
         if line[:1].isspace() and not re.search(rf"\b{re.escape(name.name)}\s*\(", line) and "global " not in code:
-            return Verdict("failed", "undefined name", f"line {name.line} of the code: {name.name!r} is defined nowhere: {line.strip()[:100]!r}")
-    return PASSED if not lost else Verdict("unknown", "names that the code leaves open", ", ".join(sorted({n.name for n in lost})[:5]))
+            return Verdict(
+                "failed",
+                "undefined name",
+                f"line {name.line} of the code: {name.name!r} is defined nowhere: {line.strip()[:100]!r}",
+            )
+    return (
+        PASSED
+        if not lost
+        else Verdict("unknown", "names that the code leaves open", ", ".join(sorted({n.name for n in lost})[:5]))
+    )
 
 
 def _outside(response: str, instruction: str) -> set[str]:

@@ -46,7 +46,11 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
     groups: dict[bytes, list[Record]] = {}
     found: dict[str, Copy] = {}
     for record in sorted(records, key=lambda r: preference(r)[1:]):
-        if not code_blocks(record.response) and not python_evidence(record.response) and not re.search(r"[;{}=]", record.response):
+        if (
+            not code_blocks(record.response)
+            and not python_evidence(record.response)
+            and not re.search(r"[;{}=]", record.response)
+        ):
             continue
         tokens = canonical_tokens(code_of(record.response))
         if len(tokens) < MIN_CODE_TOKENS:
@@ -56,7 +60,9 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
         if original is None:
             group.append(record)
         else:
-            found[record.id] = Copy(original.id, f"same code as {original.id} up to names, comments and layout ({len(tokens)} tokens)")
+            found[record.id] = Copy(
+                original.id, f"same code as {original.id} up to names, comments and layout ({len(tokens)} tokens)"
+            )
     return found
 
 
@@ -98,7 +104,9 @@ def find_near(records: Sequence[Record], threshold: float, progress: Progress = 
         similar = [(_jaccard(shingles, kept[key]), key) for key in index.query(sketch)]
         best = min(((-value, key) for value, key in similar if value >= threshold), default=None)
         if best is not None:
-            found[record.id] = Copy(best[1], f"near copy of {best[1]}: {-best[0]:.2f} of their runs of {SHINGLE} tokens are shared")
+            found[record.id] = Copy(
+                best[1], f"near copy of {best[1]}: {-best[0]:.2f} of their runs of {SHINGLE} tokens are shared"
+            )
             continue
         kept[record.id] = shingles
         index.insert(record.id, sketch)

@@ -90,7 +90,9 @@ def curate(
                 progress.advance()
     if config.mismatch is not None:
         with track("mismatch", len(records), quiet=quiet) as progress:
-            for identity, evidence in find_mismatches([r for r in records if r.id not in dropped], config.mismatch).items():
+            for identity, evidence in find_mismatches(
+                [r for r in records if r.id not in dropped], config.mismatch
+            ).items():
                 verdicts[identity] = Verdict("failed", "mismatch", evidence)
                 if config.failed == "drop":
                     dropped[identity] = Decision(identity, False, "mismatch", evidence)
@@ -103,14 +105,20 @@ def curate(
         if wanted:
             with track(label, len(records), quiet=quiet) as progress:
                 for identity, copy in find(_left(records, dropped, verdicts)).items():
-                    dropped[identity] = Decision(identity, False, "duplicate", copy.evidence, duplicate_of=copy.original)
+                    dropped[identity] = Decision(
+                        identity, False, "duplicate", copy.evidence, duplicate_of=copy.original
+                    )
                 progress.advance(len(records))
     names = (*config.decontaminate, *config.benchmark_files)
     if names and benchmark_items is not None:
         index = build_index([item for name in names for item in benchmark_items[name]], config.ngram)
         with track("decontaminate", len(records), quiet=quiet) as progress:
             for record in records:
-                overlap = None if record.id in dropped else find_overlap(record, index) or find_renamed_solution(record, index)
+                overlap = (
+                    None
+                    if record.id in dropped
+                    else find_overlap(record, index) or find_renamed_solution(record, index)
+                )
                 if overlap is not None:
                     item = f"{overlap.item.benchmark}:{overlap.item.id}"
                     detail = f"{overlap.method}: {overlap.text}"[:MAX_DETAIL_CHARS]
@@ -171,5 +179,8 @@ def _decision(record: Record, dropped: Decision | None, verdict: Verdict | None)
     if decision.kept and failed and verdict is not None:
         decision = replace(decision, detail=f"{verdict.reason}: {verdict.detail}"[:MAX_DETAIL_CHARS])
     return replace(
-        decision, verdict=verdict.status if verdict else "", penalised=decision.kept and failed, language=language_of(record.response)
+        decision,
+        verdict=verdict.status if verdict else "",
+        penalised=decision.kept and failed,
+        language=language_of(record.response),
     )

@@ -68,7 +68,9 @@ class Inputs:
         found = {}
         for name in self.recipe.curate.benchmark_files:
             if not Path(name).exists():
-                raise InputError(f"curate.benchmark_files: {name} does not exist; give a .jsonl, .json or .parquet file of tasks")
+                raise InputError(
+                    f"curate.benchmark_files: {name} does not exist; give a .jsonl, .json or .parquet file of tasks"
+                )
             found[name] = file_digest(Path(name))
         return found
 

@@ -47,7 +47,12 @@ def write_dropped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write dropped.jsonl: every row that left before the sampling, with the stage, the reason, the evidence, and the row as it came."""
     ledger = store.table("ledger").to_pylist()
     lines = [
-        json.dumps({key: row[key] for key in ("id", "row", "stage", "reason", "detail", *EVIDENCE)} | {"record": dict(rows[row["row"]])}, ensure_ascii=False, default=str)
+        json.dumps(
+            {key: row[key] for key in ("id", "row", "stage", "reason", "detail", *EVIDENCE)}
+            | {"record": dict(rows[row["row"]])},
+            ensure_ascii=False,
+            default=str,
+        )
         for row in ledger
         if row["status"] == "dropped" and row["stage"] in ("records", "curate") and row["reason"] != "limit"
     ]

@@ -99,7 +99,9 @@ def _read_items(path: str) -> list[Any]:
         prompt = next((str(row[key]) for key in PROMPT_COLUMNS if row.get(key)), "")
         solution = next((str(row[key]) for key in SOLUTION_COLUMNS if row.get(key)), "")
         if not prompt and not solution:
-            raise InputError(f"{path}: row {number + 1} has neither a prompt ({', '.join(PROMPT_COLUMNS)}) nor a solution ({', '.join(SOLUTION_COLUMNS)})")
+            raise InputError(
+                f"{path}: row {number + 1} has neither a prompt ({', '.join(PROMPT_COLUMNS)}) nor a solution ({', '.join(SOLUTION_COLUMNS)})"
+            )
         identity = next((str(row[key]) for key in ("task_id", "id") if row.get(key) is not None), str(number))
         items.append(BenchmarkItem(name, identity, prompt, solution))
     return items
@@ -136,7 +138,9 @@ def refine(store: Store, recipe: Recipe) -> Summary:
     flagged: dict[str, str] = {}
     items = [item for some in _benchmark_items(config).values() for item in some]
     if config.neighbours is not None and items:
-        targets = embed_texts([item.text_prompt for item in items], model=recipe.embed.model, device=recipe.model.device)
+        targets = embed_texts(
+            [item.text_prompt for item in items], model=recipe.embed.model, device=recipe.model.device
+        )
         for row, (at, cosine) in neighbours(points, targets, config.neighbours).items():
             flagged[ids[row]] = f"{items[at].benchmark}:{items[at].id} (cosine {cosine:.3f})"
     store.write_table(
@@ -314,7 +318,13 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
 
 
 def _cover(
-    store: Store, ids: list[str], found: Any, languages: list[str], tokens: list[int] | None, seed: int, config: SampleConfig
+    store: Store,
+    ids: list[str],
+    found: Any,
+    languages: list[str],
+    tokens: list[int] | None,
+    seed: int,
+    config: SampleConfig,
 ) -> dict[str, Any]:
     """Coverage of the selection, and beside it of a random and of a complexity-only one of the same size."""
     from codeact.coverage import coverage, length_bands
