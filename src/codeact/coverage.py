@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,6 @@ def distance(vectors: NDArray[np.float32], selected: NDArray[np.bool_]) -> dict[
 
 def length_bands(tokens: Sequence[int]) -> list[str]:
     """The band of each response length: `0-49`, `50-99`, ... `800+` tokens."""
-    names = [f"{a}-{b - 1}" for a, b in zip(LENGTH_EDGES, LENGTH_EDGES[1:], strict=False)] + [f"{LENGTH_EDGES[-1]}+"]
+    names = [f"{a}-{b - 1}" for a, b in pairwise(LENGTH_EDGES)] + [f"{LENGTH_EDGES[-1]}+"]
     places = np.searchsorted(LENGTH_EDGES, np.asarray(tokens), side="right") - 1
     return [names[max(0, int(place))] for place in places]

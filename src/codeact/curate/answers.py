@@ -61,13 +61,15 @@ _NO_BRACKET_RULE = frozenset(
     }
 )
 _CODE_LINE = re.compile(
-    r".*[;{}:)\],]\s*(?:(?://|#|--).*)?|\s*[\w.$\[\]'\"]+\s*[-+*/]?=\s*\S.*|\s*(?:return|import|from|SELECT|FROM|WHERE|def|function|class|end|else|print|echo|puts|var|let|const)\b.*"
+    r".*[;{}:)\],]\s*(?:(?://|#|--).*)?|\s*[\w.$\[\]'\"]+\s*[-+*/]?=\s*\S.*|\s*(?:return|import|from"
+    r"|SELECT|FROM|WHERE|def|function|class|end|else|print|echo|puts|var|let|const)\b.*"
     r"|\s*<[/!]?\w.*>\s*|\s*(?:#|//|/\*|\*|--).*"
 )
 _SENTENCE = re.compile(r"[A-Z\"'`*(].*\s\w+.*[.:!?]\s*")
 _LEFT_OUT = re.compile(r"\.\.\.|\u2026")
 _LAST_OPERATOR = re.compile(
-    r"(?:[,=+*/&|<([{\\]|(?<![-\w])-|\b(?:and|or|not|in|is|SELECT|FROM|WHERE|AND|OR|JOIN|ON|BY|SET|VALUES|INTO|new|def|function|class|import|return if|elif|const|let|var|public|private))$"
+    r"(?:[,=+*/&|<([{\\]|(?<![-\w])-|\b(?:and|or|not|in|is|SELECT|FROM|WHERE|AND|OR|JOIN|ON|BY|SET|VALUES|INTO"
+    r"|new|def|function|class|import|return if|elif|const|let|var|public|private))$"
 )
 _FULL_STOP = re.compile(r".*[.!?:;)\]}>\"'`*_|\u2026\u3002\uff1a~/=-]|.*https?://\S+|.*\d[%)]?")
 _WORDS = re.compile(r"[A-Za-z][a-z']*")
@@ -91,11 +93,15 @@ _MIDDLE_WORDS = frozenset(
 )
 _REFUSAL = re.compile(
     r"\s*(?:I'm sorry,? but|I am sorry,? but|Sorry,? (?:but )?I(?:'m| am)? (?:can(?:not|'t)|unable|not able)|Unfortunately,? I (?:can(?:not|'t)|am)|"
-    r"As an AI(?: language)?(?: model)?,? (?:I |it)|I(?:'m| am) (?:unable|not able) to|I can(?:not|'t) (?:provide|help|assist|write|create|complete|generate|fulfill|execute|access|see|view|display|show|draw|directly|physically|do|answer|give|perform|produce|make|fulfil|render)|I apologi[sz]e,? but|I do(?:n't| not) have (?:the (?:ability|capability)|access|enough))",
+    r"As an AI(?: language)?(?: model)?,? (?:I |it)|I(?:'m| am) (?:unable|not able) to|I can(?:not|'t) (?:provide"
+    r"|help|assist|write|create|complete|generate|fulfill|execute|access|see|view|display|show|draw|"
+    r"directly|physically|do|answer|give|perform|produce|make|fulfil|render)|"
+    r"I apologi[sz]e,? but|I do(?:n't| not) have (?:the (?:ability|capability)|access|enough))",
     re.IGNORECASE,
 )
 _BOILERPLATE = re.compile(
-    r"(?:<?no ?(?:input|output|code|response|answer)(?: (?:needed|required|provided))?>?|n/?a|none|null|todo|tbd|undefined|\.+|-+|(?:#|//)?\s*(?:your|insert|add|write) (?:\w+ )?(?:code|answer|solution)(?: \w+)? here|"
+    r"(?:<?no ?(?:input|output|code|response|answer)(?: (?:needed|required|provided))?>?|n/?a|none|null|todo|tbd|undefined|\.+|-+|"
+    r"(?:#|//)?\s*(?:your|insert|add|write) (?:\w+ )?(?:code|answer|solution)(?: \w+)? here|"
     r"(?:#|//)\s*(?:todo|code goes here).*|pass|answer|output|response|here(?: is|'s) the (?:code|answer|solution)|see (?:above|below)|not applicable)[.:!]?",
     re.IGNORECASE,
 )
@@ -215,7 +221,7 @@ def check_complete(response: str) -> Verdict:
         after = "\n".join(response.split("\n")[blocks[-1].line + blocks[-1].code.count("\n") + 1 :]).strip()
         before = "\n".join(response.split("\n")[: blocks[-1].line - 2])
         return _prose_end(tail, f"{before}\n{after.rpartition(chr(10))[0]}", least=1) if after else PASSED
-    if python_evidence(text) == 2 or _is_code(text) or _CODE_START.match(text):
+    if python_evidence(text) == 2 or _is_code(text) or _CODE_START.match(text) or _QUERY_START.match(text):
         return _code_end(text, tail)
     return _prose_end(tail, text.rpartition("\n")[0], least=2)
 
@@ -233,9 +239,9 @@ def _code_end(text: str, tail: str) -> Verdict:
         return cut
     if language == "python":
         return cut if _ends_with_lone_name(text) or _ends_with_remark(text, tail) or _does_nothing(text) else PASSED
-    if language in _BRACES and bare[-1].isalnum() and not _LAST_WORD.search(bare):
-        if _LONE_WORDS.fullmatch(tail) or len(re.findall(r";[ \t}]*$", text, re.MULTILINE)) >= 2:
-            return cut
+    open_end = language in _BRACES and bare[-1].isalnum() and not _LAST_WORD.search(bare)
+    if open_end and (_LONE_WORDS.fullmatch(tail) or len(re.findall(r";[ \t}]*$", text, re.MULTILINE)) >= 2):
+        return cut
     if _FOR_WITHOUT_COLON.fullmatch(tail) and language in ("", "python"):
         return cut
     if language == "sql" and (

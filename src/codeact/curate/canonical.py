@@ -18,11 +18,14 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _WORDS = frozenset(keyword.kwlist) | frozenset(
-    "int float double char bool boolean void string String long short byte unsigned signed const let var function class interface struct enum public private "
+    "int float double char bool boolean void string String long short byte unsigned signed "
+    "const let var function class interface struct enum public private "
     "protected static final abstract new this super return if else for while do switch case break continue default try catch finally throw throws null nil "
     "undefined true false self def end then elif elsif unless until puts print echo func fn impl match use mod pub mut package import include using namespace "
-    "template typename virtual override extends implements instanceof typeof delete in of is as foreach require module begin rescue do yield lambda proc select "
-    "SELECT FROM WHERE GROUP BY ORDER HAVING INSERT INTO VALUES UPDATE SET DELETE CREATE TABLE JOIN INNER LEFT RIGHT ON AND OR NOT NULL AS DISTINCT LIMIT COUNT SUM AVG MIN MAX".split()
+    "template typename virtual override extends implements instanceof typeof delete in of is as foreach require "
+    "module begin rescue do yield lambda proc select "
+    "SELECT FROM WHERE GROUP BY ORDER HAVING INSERT INTO VALUES UPDATE SET DELETE CREATE TABLE JOIN INNER "
+    "LEFT RIGHT ON AND OR NOT NULL AS DISTINCT LIMIT COUNT SUM AVG MIN MAX".split()
 )
 _NO_TYPES = frozenset(
     {

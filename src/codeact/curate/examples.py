@@ -7,6 +7,7 @@ import doctest
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from codeact.curate.blocks import code_blocks
 from codeact.curate.names import lost_names, python_program
@@ -16,12 +17,14 @@ from codeact.sandbox import Backend, Limits, run_program
 LIMITS = Limits(cpu_seconds=5.0, wall_seconds=30.0, memory_bytes=1 << 30, output_bytes=1 << 20, answer_bytes=1 << 20)
 _OPEN, _CLOSE = "\x02", "\x03"
 _STATED = re.compile(
-    r"#+\s*(?:(?:expected|sample|example)\s+)?(?:output|outputs|result|prints?|returns?|should (?:print|return|output)|will (?:print|return|output))\b[^:=>]{0,12}[:=>]*\s*(.+)$",
+    r"#+\s*(?:(?:expected|sample|example)\s+)?(?:output|outputs|result|prints?|returns?|should (?:print|return|output)|"
+    r"will (?:print|return|output))\b[^:=>]{0,12}[:=>]*\s*(.+)$",
     re.IGNORECASE,
 )
 _BARE = re.compile(r"#+\s*(?:(?:=>|->|>)\s*)?(-?\d[\d.,]*|True|False|None|\[.*\]|\(.*\)|\{.*\}|\"[^\"]*\"|'[^']*')\s*$")
 _WAITS = re.compile(
-    r"\b(?:input|open|exit|quit)\s*\(|\bsys\.(?:argv|stdin|exit)\b|\b(?:time\.sleep|sleep|socket|requests|urllib|subprocess|random|tkinter|turtle|threading|asyncio|datetime|time)\b|while True"
+    r"\b(?:input|open|exit|quit)\s*\(|\bsys\.(?:argv|stdin|exit)\b|\b(?:time\.sleep|sleep|socket|requests|urllib|subprocess|random|"
+    r"tkinter|turtle|threading|asyncio|datetime|time)\b|while True"
 )
 _ERROR_TALK = re.compile(r"\b(?:raises?|error|exception|fail|invalid)", re.IGNORECASE)
 _FAULTS = (
@@ -219,7 +222,7 @@ def _stated_block(response: str, stdout: str) -> tuple[bool, str] | None:
     """Compare all that was printed with a block that follows the words "Output:"; (same, evidence), or None without such a block."""
     blocks = code_blocks(response)
     lines = response.split("\n")
-    for before, block in zip(blocks, blocks[1:], strict=False):
+    for before, block in pairwise(blocks):
         lead = " ".join(lines[before.line + before.code.count("\n") + 1 : block.line - 2]).strip()
         if (
             block.language in ("", "text", "output", "console")

@@ -57,7 +57,7 @@ _FRAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("async function f() {\n", "\n}"),
     ),
     "typescript": (("class A {\n", "\n}"), ("function f() {\n", "\n}"), ("(", "\n)")),
-    "php": (("<?php\n", "\n"), ("<?php class A {\n", "\n}")),
+    "php": (("<?php class A {\n", "\n}"),),
 }
 _RELATED: Mapping[str, tuple[str, ...]] = {
     "javascript": ("typescript",),
@@ -74,17 +74,31 @@ _SIGNS: Mapping[str, tuple[str, ...]] = {
     ),
     "java": (
         r"\bpublic (?:static |final |abstract )*(?:void|int|String|class|interface|boolean|double|List|long)\b", r"System\.out\.print", r"^import java[x.]",
-        r"\bString(?:\[\])? \w+", r"\bnew (?:ArrayList|HashMap|Scanner|StringBuilder)\b", r"\b(?:public|private|protected) (?:static |final )*\w+(?:<.*>|\[\])? \w+\s*[(;=]",
+        r"\bString(?:\[\])? \w+", r"\bnew (?:ArrayList|HashMap|Scanner|StringBuilder)\b",
+        r"\b(?:public|private|protected) (?:static |final )*\w+(?:<.*>|\[\])? \w+\s*[(;=]",
         r"^\s*@Override", r"\bfinal \w+ \w+ =",
     ),
     "javascript": (
-        r"\bfunction\b\s*\w*\s*\(", r"\b(?:const|let) \w+\s*=", r"\b(?:const|let) [\[{]", r"=>\s*[{(\w]", r"console\.log\(", r"\bdocument\.\w+", r"\bvar \w+\s*=", r"===|!==",
+        r"\bfunction\b\s*\w*\s*\(", r"\b(?:const|let) \w+\s*=", r"\b(?:const|let) [\[{]",
+        r"=>\s*[{(\w]", r"console\.log\(", r"\bdocument\.\w+", r"\bvar \w+\s*=", r"===|!==",
         r"\brequire\(['\"]", r"\.(?:addEventListener|forEach|querySelector)\(", r"\$\(['\"#.]",
     ),
-    "typescript": (r"\b(?:const|let|var) \w+\s*:\s*\w+", r"\binterface \w+ \{", r"\)\s*:\s*(?:number|string|boolean|void|Promise)\b", r"\w+\s*:\s*(?:number|string|boolean)\b"),
-    "cpp": (r"#include\s*<(?:iostream|vector|string|algorithm|map|bits/)", r"\bstd::", r"\bcout\s*<<", r"\bcin\s*>>", r"using namespace std", r"\b(?:vector|map|unordered_map)<", r"\btemplate\s*<"),
-    "c": (r"#include\s*<(?:stdio|stdlib|string|math|ctype)\.h>", r"\bprintf\(", r"\bscanf\(", r"\bint main\s*\((?:void|int argc.*)?\)", r"\bstruct \w+\s*[{*]", r"\bmalloc\(", r"\bchar\s*\*?\s*\w+\["),
-    "csharp": (r"\bConsole\.(?:Write|Read)", r"^using System", r"\bnamespace \w+", r"\bstatic void Main\(", r"\bstring\[?\]? \w+\s*[=,)]", r"\{ get; (?:private )?set; \}", r"\bpublic (?:static )?(?:string|bool) \w+"),
+    "typescript": (
+        r"\b(?:const|let|var) \w+\s*:\s*\w+", r"\binterface \w+ \{", r"\)\s*:\s*(?:number|string|boolean|void|Promise)\b",
+        r"\w+\s*:\s*(?:number|string|boolean)\b",
+    ),
+    "cpp": (
+        r"#include\s*<(?:iostream|vector|string|algorithm|map|bits/)", r"\bstd::", r"\bcout\s*<<", r"\bcin\s*>>", r"using namespace std",
+        r"\b(?:vector|map|unordered_map)<", r"\btemplate\s*<",
+    ),
+    "c": (
+        r"#include\s*<(?:stdio|stdlib|string|math|ctype)\.h>", r"\bprintf\(", r"\bscanf\(", r"\bint main\s*\((?:void|int argc.*)?\)",
+        r"\bstruct \w+\s*[{*]", r"\bmalloc\(", r"\bchar\s*\*?\s*\w+\[",
+    ),
+    "csharp": (
+        r"\bConsole\.(?:Write|Read)", r"^using System", r"\bnamespace \w+", r"\bstatic void Main\(", r"\bstring\[?\]? \w+\s*[=,)]",
+        r"\{ get; (?:private )?set; \}", r"\bpublic (?:static )?(?:string|bool) \w+",
+    ),
     "go": (r"^package \w+", r"\bfunc (?:\(\w+ \*?\w+\) )?\w+\(.*\).*\{", r":=", r"\bfmt\.\w+", r"^import \(?\s*\"?"),
     "rust": (r"\bfn \w+.*\{", r"\blet mut\b", r"\bprintln!\(", r"\bimpl\b", r"->\s*(?:Option|Result|i32|u32|String|bool|usize)", r"\buse std::"),
     "php": (r"<\?php", r"^\s*\$\w+\s*=", r"\becho\b", r"\$this->", r"\bfunction \w+\(\$", r"\$_(?:POST|GET|SESSION|SERVER)"),
@@ -93,10 +107,22 @@ _SIGNS: Mapping[str, tuple[str, ...]] = {
         r"\bSELECT\b.*", r"^\s*(?:FROM|WHERE|GROUP BY|ORDER BY|HAVING)\b", r"\bCREATE (?:TABLE|DATABASE|PROCEDURE|TRIGGER|VIEW|INDEX)\b", r"\bINSERT INTO\b",
         r"^\s*UPDATE \w+", r"\b(?:INNER|LEFT|RIGHT) JOIN\b", r"\bVARCHAR\b", r"\bDELETE FROM\b",
     ),
-    "bash": (r"^#!.*\b(?:ba|z)?sh", r"^\s*(?:fi|done|esac)\s*$", r"\bthen\s*$", r"\becho \"?\$", r"^\s*(?:sudo|grep|awk|sed|chmod|mkdir|ls|cd|curl|find|apt|rm|cat)\s"),
-    "html": (r"<(?:html|div|body|head|p|ul|table|form|script|h[1-6]|button|input|span|a|img)\b[^>]*>", r"</(?:html|div|body|head|p|ul|table|form|script)>", r"<!DOCTYPE"),
-    "css": (r"^\s*[.#]?[\w-]+(?:[ ,>:.#][\w-]+)*\s*\{\s*$", r"^\s*(?:color|margin|padding|font-size|background(?:-color)?|width|height|display|border)\s*:\s*[^;]+;"),
-    "swift": (r"\bfunc \w+\(.*\)\s*(?:->.*)?\{", r"\bvar \w+\s*:\s*(?:Int|String|\[)", r"\blet \w+\s*(?::\s*\w+)?\s*=", r"\bprint\(\"", r"\bguard let\b", r"^import (?:UIKit|Foundation|SwiftUI)"),
+    "bash": (
+        r"^#!.*\b(?:ba|z)?sh", r"^\s*(?:fi|done|esac)\s*$", r"\bthen\s*$", r"\becho \"?\$",
+        r"^\s*(?:sudo|grep|awk|sed|chmod|mkdir|ls|cd|curl|find|apt|rm|cat)\s",
+    ),
+    "html": (
+        r"<(?:html|div|body|head|p|ul|table|form|script|h[1-6]|button|input|span|a|img)\b[^>]*>", r"</(?:html|div|body|head|p|ul|table|form|script)>",
+        r"<!DOCTYPE",
+    ),
+    "css": (
+        r"^\s*[.#]?[\w-]+(?:[ ,>:.#][\w-]+)*\s*\{\s*$",
+        r"^\s*(?:color|margin|padding|font-size|background(?:-color)?|width|height|display|border)\s*:\s*[^;]+;",
+    ),
+    "swift": (
+        r"\bfunc \w+\(.*\)\s*(?:->.*)?\{", r"\bvar \w+\s*:\s*(?:Int|String|\[)", r"\blet \w+\s*(?::\s*\w+)?\s*=", r"\bprint\(\"", r"\bguard let\b",
+        r"^import (?:UIKit|Foundation|SwiftUI)",
+    ),
     "kotlin": (r"\bfun \w+\(.*\).*[{=]", r"\bval \w+\s*=", r"\bprintln\(", r":\s*(?:Int|String|List<)"),
     "r": (r"<-\s", r"\blibrary\(", r"\bdata\.frame\("),
     "perl": (r"\bmy [$@%]\w+", r"\buse strict", r"\bsub \w+\s*\{"),
@@ -206,7 +232,9 @@ def fault(language: str, code: str) -> Fault | None:
     """
     if language == "python":
         return _python_fault(code)
-    first = _tree_fault(language, code)
+    # without its opening tag PHP is plain text, which always parses
+    opened = code if language != "php" or "<?" in code else f"<?php {code}"
+    first = _tree_fault(language, opened)
     if first is None:
         return None
     attempts: list[tuple[str, str]] = [(language, before + code + after) for before, after in _FRAMES.get(language, ())]
