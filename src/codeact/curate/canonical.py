@@ -115,8 +115,11 @@ def fingerprint(tokens: list[str]) -> bytes:
     return hashlib.blake2b("\0".join(tokens).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def python_functions(text: str) -> Iterator[tuple[str, list[str]]]:
-    """(name, canonical tokens of its body and arguments) of every Python function in a text; docstrings and annotations left out."""
+def python_functions(text: str, nested: bool = True) -> Iterator[tuple[str, list[str]]]:
+    """(name, canonical tokens of its body and arguments) of every Python function in a text; docstrings and annotations left out.
+
+    Without `nested`, of those at the top level only.
+    """
     blocks = [block.code for block in code_blocks(text)] or ([text] if python_evidence(text) == 2 else [])
     for code in blocks:
         try:
@@ -125,7 +128,7 @@ def python_functions(text: str) -> Iterator[tuple[str, list[str]]]:
                 tree = ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-        for node in ast.walk(tree):
+        for node in ast.walk(tree) if nested else tree.body:
             if isinstance(node, ast.FunctionDef):
                 yield node.name, _function_tokens(node)
 

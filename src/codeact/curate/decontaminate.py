@@ -115,7 +115,7 @@ def _functions(items: Sequence[BenchmarkItem]) -> dict[bytes, tuple[int, ...]]:
             if re.search(r"^(?:async )?def |^class ", item.solution, re.MULTILINE)
             else item.text_prompt + item.solution
         )
-        for _, tokens in python_functions(f"```python\n{whole}\n```"):
+        for _, tokens in python_functions(f"```python\n{whole}\n```", nested=False):
             if len(tokens) >= SHORT_CODE_TOKENS:
                 key = fingerprint(tokens)
                 found[key] = tuple(dict.fromkeys((*found.get(key, ()), position)))
