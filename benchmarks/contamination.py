@@ -1,12 +1,13 @@
 """Which training records hold a benchmark's tasks, method by method, with both texts side by side.
 
-    python benchmarks/contamination.py --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_2017.json
+python benchmarks/contamination.py --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_2017.json
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/contamination.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
-    items = [BenchmarkItem(n, t.id, t.prompt, t.canonical_solution) for n in ("humaneval", "mbpp") for t in load_tasks(n).tasks]
+    items = [
+        BenchmarkItem(n, t.id, t.prompt, t.canonical_solution)
+        for n in ("humaneval", "mbpp")
+        for t in load_tasks(n).tasks
+    ]
+    thirteen, ten = build_index(items, 13), build_index(items, 10)
     methods = {
-        "13 words": lambda r, index=build_index(items, 13): find_overlap(r, index),
-        "10 words": lambda r, index=build_index(items, 10): find_overlap(r, index),
-        "renamed code": lambda r, index=build_index(items, 13): find_renamed_solution(r, index),
+        "13 words": partial(find_overlap, index=thirteen),
+        "10 words": partial(find_overlap, index=ten),
+        "renamed code": partial(find_renamed_solution, index=thirteen),
     }
     result |= {"items": len(items), "counts": {}, "hits": []}
     for path in args.data:
