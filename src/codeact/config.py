@@ -21,6 +21,8 @@ Strategy = Literal[
 ]  # fmt: skip
 Budget = Literal["records", "tokens"]
 
+Check = Literal["syntax", "grammars", "complete", "language", "names", "examples"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,15 +48,51 @@ class DataConfig(_Section):
 
 class CurateConfig(_Section):
     dedup: bool = Field(True, description="drop exact copies, compared without case, blanks and comments")
+    renamed: bool = Field(False, description="drop code that differs in its own names, comments and layout only")
+    near: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="drop near copies: Jaccard similarity of runs of 5 tokens (arXiv 2107.06499 uses 0.8)",
+    )
+    semantic: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="after embedding, drop records whose embedding has this cosine with one that stays",
+    )
     decontaminate: tuple[Literal["humaneval", "mbpp"], ...] = Field(
         (), description="benchmarks whose items are dropped from the pool"
+    )
+    benchmark_files: tuple[str, ...] = Field(
+        (), description="further benchmarks: files whose rows hold `prompt` and, where there is one, `solution`"
+    )
+    neighbours: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="after embedding, flag records with this cosine to a benchmark's prompt, for review",
     )
     ngram: int = Field(
         13,
         ge=2,
         description="word n-gram that counts as an overlap with a benchmark (GPT-3, arXiv 2005.14165, uses 13)",
     )
-    verify: bool = Field(True, description="drop responses whose Python code does not parse")
+    verify: bool = Field(True, description="check the responses; see `checks`")
+    checks: tuple[Check, ...] = Field(
+        ("syntax",),
+        description="`syntax`: Python parses; `grammars`: other languages; `complete`: refusals, empty, cut off; `language`: not the one "
+        "asked for; `names`: undefined names; `examples`: the answer's own examples are run in the sandbox",
+    )
+    mismatch: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="a response fails that fits more than this share of unrelated instructions better than its own",
+    )
+    failed: Literal["drop", "penalise"] = Field(
+        "drop", description="records that fail a check leave the pool, or are ranked after all others of their cluster"
+    )
 
 
 class EmbedConfig(_Section):
@@ -144,6 +182,12 @@ class SampleConfig(_Section):
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
     budget: Budget = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
     seed: int | None = Field(None, description="of the draw; null: the recipe's seed")
+    floor: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="each cluster and language keeps at least this part of its proportional share; 0: no floor",
+    )
 
 
 class PackConfig(_Section):

@@ -137,7 +137,9 @@ def test_an_interrupted_run_goes_on_from_what_it_had(
     again = calls[0] - before
     assert again == len(list(tmp_path.glob("*.npz"))) - kept
     both = [
-        (ours.ifd, theirs.ifd) for ours, theirs in zip(resumed.scores, whole.scores, strict=True) if ours.ifd and theirs.ifd
+        (ours.ifd, theirs.ifd)
+        for ours, theirs in zip(resumed.scores, whole.scores, strict=True)
+        if ours.ifd and theirs.ifd
     ]
     assert len(both) > 64
     assert [ours for ours, _ in both] == pytest.approx([theirs for _, theirs in both], abs=1e-5)

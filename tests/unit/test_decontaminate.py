@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from codeact.config import CurateConfig
-from codeact.curate import BenchmarkItem, Decision, curate
+from codeact.curate import BenchmarkItem, curate
 from codeact.curate.decontaminate import build_index, find_overlap
 from codeact.errors import InputError
 from codeact.records import Message, Record, to_records
@@ -158,7 +158,8 @@ def test_policy_first_reason_wins_and_every_record_has_a_decision() -> None:
 
 def test_each_stage_can_be_switched_off() -> None:
     off = CurateConfig(verify=False, dedup=False)
-    assert curate(POOL, off, quiet=True) == [Decision(record.id, True) for record in POOL]
+    decisions = curate(POOL, off, quiet=True)
+    assert [(d.id, d.kept, d.reason, d.verdict) for d in decisions] == [(record.id, True, "", "") for record in POOL]
     assert {d.reason for d in curate(POOL, CurateConfig(verify=False), quiet=True)} == {"", "duplicate"}
     assert {d.reason for d in curate(POOL, CurateConfig(dedup=False), quiet=True)} == {"", "syntax error"}
 

@@ -130,6 +130,16 @@ def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]
     return lines
 
 
+def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
+    """What curation dropped, reason by reason, as a table."""
+    kept, dropped = int(summary["kept"]), dict(summary["dropped"])
+    total = kept + sum(dropped.values())
+    rows = [("kept", kept), *sorted(dropped.items(), key=lambda item: (-item[1], item[0]))]
+    rows += [(f"verdict {name}", count) for name, count in sorted(summary.get("verdicts", {}).items())]
+    lines = [f"{name:<22}{count:>10,}{count / total:>8.1%}" for name, count in rows]
+    return [*lines, f"dropped records with the evidence: {folder / 'dropped.jsonl'}"]
+
+
 def _stage_command(name: str, about: str, needs_model: bool) -> None:
     def command(
         data: Data, output: MaybeOutput = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0,
@@ -147,7 +157,8 @@ def _stage_command(name: str, about: str, needs_model: bool) -> None:
         folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output else Path("runs") / name)
         recipe = config.load_recipe(extra={**extra, "run_dir": str(folder)})
         summary = api.run_stages(recipe, [name], output, say=say, quiet=False)
-        result(summary, as_json, f"table: {output or folder / f'{name}.parquet'}")
+        where = f"table: {output or folder / f'{name}.parquet'}"
+        result(summary, as_json, "\n".join([*_curated(summary, folder), where]) if name == "curate" else where)
 
     command.__doc__ = about
     app.command(name)(command)

@@ -6,15 +6,19 @@ import keyword
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from codeact.curate.blocks import strip_comments
+from codeact.curate.canonical import fingerprint, python_functions
 from codeact.records import Record
 
 MIN_EXACT_WORDS = 8
 BOILERPLATE_ITEMS = 3
 MIN_TELLING_WORDS = 2
 MIN_SOLUTION_SHARE = 0.5
+LONG_CODE_TOKENS = 40
+SHORT_CODE_TOKENS = 8
+MIN_PROMPT_WORDS = 0.35
 _WORD = re.compile(r"\w+")
 _IDIOM_WORDS = frozenset(word.lower() for word in keyword.kwlist) | {
     "range",
@@ -56,11 +60,13 @@ class Index:
         items: the tasks.
         ngram: words in an n-gram.
         sequences: length -> sequence -> (position in `items`, whether it comes from the prompt) of every item that holds it.
+        functions: fingerprint of a solution's function, up to names and comments -> positions in `items`.
     """
 
     items: tuple[BenchmarkItem, ...]
     ngram: int
     sequences: Mapping[int, Mapping[_Words, tuple[_Source, ...]]]
+    functions: Mapping[bytes, tuple[int, ...]] = field(default_factory=dict)
 
 
 def build_index(items: Iterable[BenchmarkItem], ngram: int = 13) -> Index:
@@ -85,7 +91,7 @@ def build_index(items: Iterable[BenchmarkItem], ngram: int = 13) -> Index:
         length: {s: tuple(at.items()) for s, at in table.items() if _tells(s) and not _is_boilerplate(at, kept)}
         for length, table in found.items()
     }
-    return Index(kept, ngram, {length: table for length, table in sequences.items() if table})
+    return Index(kept, ngram, {length: table for length, table in sequences.items() if table}, _functions(kept))
 
 
 def find_overlap(record: Record, index: Index) -> Overlap | None:
@@ -99,6 +105,46 @@ def find_overlap(record: Record, index: Index) -> Overlap | None:
     texts = [text, strip_comments(text)] if "#" in text else [text]
     found = [hit for variant in texts if (hit := _longest_overlap(variant, index)) is not None]
     return max(found, key=lambda hit: len(_words(hit.text))) if found else None
+
+
+def _functions(items: Sequence[BenchmarkItem]) -> dict[bytes, tuple[int, ...]]:
+    found: dict[bytes, tuple[int, ...]] = {}
+    for position, item in enumerate(items):
+        whole = (
+            item.solution
+            if re.search(r"^(?:async )?def |^class ", item.solution, re.MULTILINE)
+            else item.text_prompt + item.solution
+        )
+        for _, tokens in python_functions(f"```python\n{whole}\n```", nested=False):
+            if len(tokens) >= SHORT_CODE_TOKENS:
+                key = fingerprint(tokens)
+                found[key] = tuple(dict.fromkeys((*found.get(key, ()), position)))
+    return found
+
+
+def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
+    """The benchmark item whose solution a record holds up to names, comments, docstrings and annotations, or None.
+
+    A function of 40 tokens is enough; one of 8 tokens needs 0.35 of the distinct words of the item's prompt in the record's
+    instruction as well, and between the two the share falls in proportion: `return sorted(x)` is everyone's.
+    """
+    asked = {word for word in _words(record.instruction) if len(word) > 2}
+    for name, tokens in python_functions(record.response):
+        if len(tokens) < SHORT_CODE_TOKENS:
+            continue
+        for position in index.functions.get(fingerprint(tokens), ()):
+            item = index.items[position]
+            prompt = {
+                word
+                for word in _words(re.split(">>>", item.text_prompt)[0])
+                if len(word) > 2 and word not in _IDIOM_WORDS
+            }
+            share = len(asked & prompt) / max(1, len(prompt))
+            if share >= MIN_PROMPT_WORDS * (LONG_CODE_TOKENS - len(tokens)) / (LONG_CODE_TOKENS - SHORT_CODE_TOKENS):
+                return Overlap(
+                    item, "renamed code", f"function {name} of {len(tokens)} tokens; {share:.2f} of the prompt's words"
+                )
+    return None
 
 
 def _longest_overlap(text: str, index: Index) -> Overlap | None:

@@ -23,7 +23,7 @@ def find_duplicates(records: Iterable[Record]) -> dict[str, str]:
     keys: dict[str, bytes] = {}
     for record in records:
         key = keys[record.id] = _key(record)
-        if key not in best or _preference(record) < _preference(best[key]):
+        if key not in best or preference(record) < preference(best[key]):
             best[key] = record
     return {identity: best[key].id for identity, key in keys.items() if best[key].id != identity}
 
@@ -45,6 +45,6 @@ def _key(record: Record) -> bytes:
     return digest.digest()
 
 
-def _preference(record: Record) -> tuple[int, float, str]:
+def preference(record: Record) -> tuple[int, float, str]:
     row = record.meta.get("row")
     return -len(record.response), float(row) if isinstance(row, int) else float("inf"), record.id

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from codeact.config import CurateConfig
-from codeact.curate.decontaminate import BenchmarkItem, build_index, find_overlap
+from codeact.curate.answers import check_complete, check_grammars, check_language
+from codeact.curate.blocks import code_blocks
+from codeact.curate.decontaminate import BenchmarkItem, build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
-from codeact.curate.verify import verify_record
+from codeact.curate.examples import check_examples
+from codeact.curate.languages import LABELS, guess_language
+from codeact.curate.mismatch import find_mismatches
+from codeact.curate.names import check_names
+from codeact.curate.near import Copy, find_near, find_renamed
+from codeact.curate.verify import Verdict, combine, verify_record
 from codeact.errors import InputError
 from codeact.progress import track
 from codeact.records import Record
+from codeact.sandbox import Backend, detect_backend
 
 MAX_DETAIL_CHARS = 500
 
@@ -23,10 +31,13 @@ class Decision:
     Attributes:
         id: the record's id.
         kept: whether it stays in the pool.
-        reason: "" if kept, else "syntax error", "Python 2 syntax", "truncated fence", "duplicate" or "benchmark overlap".
+        reason: "" if kept, else why it was dropped (docs/curate.md lists the reasons).
         detail: the evidence, in one line.
         duplicate_of: id of the record that represents its group, for a duplicate.
         benchmark_item: "benchmark:item id", for an overlap.
+        verdict: "passed", "failed" or "unknown", or "" where nothing was checked.
+        penalised: whether a check failed and the record stays all the same, to be ranked last.
+        language: of the response's code, "" where it cannot be told.
     """
 
     id: str
@@ -35,6 +46,9 @@ class Decision:
     detail: str = ""
     duplicate_of: str | None = None
     benchmark_item: str | None = None
+    verdict: str = ""
+    penalised: bool = False
+    language: str = ""
 
 
 def curate(
@@ -60,32 +74,113 @@ def curate(
     dropped: dict[str, Decision] = {}
     if len({record.id for record in records}) != len(records):
         raise InputError("curate: two records share an id; make the ids unique")
-    for name in config.decontaminate:
+    for name in (*config.decontaminate, *config.benchmark_files):
         if not (benchmark_items or {}).get(name):
             raise InputError(
                 f"curate.decontaminate: no tasks of the benchmark {name!r} were given; load them, or leave it out"
             )
+    verdicts: dict[str, Verdict] = {}
     if config.verify:
+        backend = detect_backend() if "examples" in config.checks else None
         with track("verify", len(records), quiet=quiet) as progress:
             for record in records:
-                verdict = verify_record(record)
-                if verdict.status == "failed":
+                verdict = verdicts[record.id] = check_record(record, config.checks, backend)
+                if verdict.status == "failed" and config.failed == "drop":
                     dropped[record.id] = Decision(record.id, False, verdict.reason, verdict.detail)
                 progress.advance()
-    if config.dedup:
-        with track("dedup", len(records), quiet=quiet) as progress:
-            left = [record for record in records if record.id not in dropped]
-            for copy, original in find_duplicates(left).items():
-                dropped[copy] = Decision(copy, False, "duplicate", f"same as {original}", duplicate_of=original)
+    if config.mismatch is not None:
+        with track("mismatch", len(records), quiet=quiet) as progress:
+            for identity, evidence in find_mismatches(
+                [r for r in records if r.id not in dropped], config.mismatch
+            ).items():
+                verdicts[identity] = Verdict("failed", "mismatch", evidence)
+                if config.failed == "drop":
+                    dropped[identity] = Decision(identity, False, "mismatch", evidence)
             progress.advance(len(records))
-    if config.decontaminate and benchmark_items is not None:
-        index = build_index([item for name in config.decontaminate for item in benchmark_items[name]], config.ngram)
+    for label, wanted, find in (
+        ("dedup", config.dedup, lambda left: {c: Copy(o, f"same as {o}") for c, o in find_duplicates(left).items()}),
+        ("dedup (names)", config.renamed, find_renamed),
+        ("dedup (near)", config.near is not None, lambda left: find_near(left, config.near or 1.0)),
+    ):
+        if wanted:
+            with track(label, len(records), quiet=quiet) as progress:
+                for identity, copy in find(_left(records, dropped, verdicts)).items():
+                    dropped[identity] = Decision(
+                        identity, False, "duplicate", copy.evidence, duplicate_of=copy.original
+                    )
+                progress.advance(len(records))
+    names = (*config.decontaminate, *config.benchmark_files)
+    if names and benchmark_items is not None:
+        index = build_index([item for name in names for item in benchmark_items[name]], config.ngram)
         with track("decontaminate", len(records), quiet=quiet) as progress:
             for record in records:
-                overlap = None if record.id in dropped else find_overlap(record, index)
+                overlap = (
+                    None
+                    if record.id in dropped
+                    else find_overlap(record, index) or find_renamed_solution(record, index)
+                )
                 if overlap is not None:
                     item = f"{overlap.item.benchmark}:{overlap.item.id}"
                     detail = f"{overlap.method}: {overlap.text}"[:MAX_DETAIL_CHARS]
                     dropped[record.id] = Decision(record.id, False, "benchmark overlap", detail, benchmark_item=item)
                 progress.advance()
-    return [dropped.get(record.id, Decision(record.id, True)) for record in records]
+    return [_decision(record, dropped.get(record.id), verdicts.get(record.id)) for record in records]
+
+
+def check_record(record: Record, checks: Iterable[str], backend: Backend | None = None) -> Verdict:
+    """The verdict of the named checks together: one failure fails the record, one pass without a failure passes it.
+
+    Args:
+        record: its assistant turns are checked, each against the instruction.
+        checks: see `codeact.config.CurateConfig.checks`.
+        backend: of the sandbox, for "examples".
+
+    Raises:
+        MissingExtraError: a check needs a package that is not installed.
+        CodeactError: the sandbox cannot start a process.
+    """
+    chosen = set(checks)
+    verdicts = [verify_record(record)] if "syntax" in chosen else []
+    for response in (message.content for message in record.messages if message.role == "assistant"):
+        if "grammars" in chosen:
+            verdicts.append(check_grammars(response))
+        if "complete" in chosen:
+            whole = check_complete(response)
+            verdicts += [whole] if whole.status == "failed" else []
+        if "language" in chosen:
+            verdicts.append(check_language(response, record.instruction))
+        if "names" in chosen:
+            verdicts.append(check_names(response, record.instruction))
+        if "examples" in chosen and backend is not None and not any(v.status == "failed" for v in verdicts):
+            verdicts.append(check_examples(response, backend))
+    failed = next((verdict for verdict in verdicts if verdict.status == "failed"), None)
+    passed = next((verdict for verdict in verdicts if verdict.status == "passed"), None)
+    return failed or passed or combine(verdicts)
+
+
+def language_of(response: str) -> str:
+    """The language of most of an answer's code, from the labels of its fences or the signs of the code; "" where it cannot be told."""
+    sizes: dict[str, int] = {}
+    for block in code_blocks(response):
+        language = LABELS.get(block.language, block.language) or guess_language(block.code)
+        sizes[language] = sizes.get(language, 0) + len(block.code)
+    sizes.pop("", None)
+    return max(sizes, key=lambda name: (sizes[name], name)) if sizes else guess_language(response)
+
+
+def _left(records: Sequence[Record], dropped: Mapping[str, Decision], verdicts: Mapping[str, Verdict]) -> list[Record]:
+    """What is still in the pool and failed no check: broken code never represents a group of duplicates."""
+    return [r for r in records if r.id not in dropped and not (r.id in verdicts and verdicts[r.id].status == "failed")]
+
+
+def _decision(record: Record, dropped: Decision | None, verdict: Verdict | None) -> Decision:
+    decision = dropped or Decision(record.id, True)
+    failed = verdict is not None and verdict.status == "failed"
+    if decision.kept and failed and verdict is not None:
+        decision = replace(decision, detail=f"{verdict.reason}: {verdict.detail}"[:MAX_DETAIL_CHARS])
+    return replace(
+        decision,
+        verdict=verdict.status if verdict else "",
+        penalised=decision.kept and failed,
+        language=language_of(record.response),
+    )

@@ -68,7 +68,7 @@ def verify_record(record: Record) -> Verdict:
         for message in record.messages
         if message.role == "assistant"
     ]
-    return _combine(verdicts)
+    return combine(verdicts)
 
 
 def verify_response(response: str, *, instruction: str = "", language: str = "") -> Verdict:
@@ -102,7 +102,7 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
             "truncated fence",
             f"line {blocks[-1].line - 1}: the fence is never closed; it ends with {_clip(last)!r}",
         )
-    return _combine([_check_block(block, python2) for block in blocks])
+    return combine([_check_block(block, python2) for block in blocks])
 
 
 def _is_stray_end(response: str, blocks: list[Block]) -> bool:
@@ -115,7 +115,7 @@ def _is_stray_end(response: str, blocks: list[Block]) -> bool:
     return not after or _is_prose(after) or python_evidence(before) == 2
 
 
-def _combine(verdicts: list[Verdict]) -> Verdict:
+def combine(verdicts: list[Verdict]) -> Verdict:
     """One failure fails the whole; it passes when a part passes and no part that was looked at is in doubt."""
     looked_at = [verdict for verdict in verdicts if verdict is not NOTHING_TO_CHECK]
     order = {"failed": 0, "unknown": 1, "passed": 2}
@@ -250,7 +250,7 @@ def _check_transcript(code: str, first_line: int, python2: bool) -> Verdict:
             verdicts.append(
                 PASSED if error is None else _judge(error, source, first_line + offset, python2, labelled=False)
             )
-    return _combine(verdicts)
+    return combine(verdicts)
 
 
 def _clip(text: str, limit: int = 120) -> str:

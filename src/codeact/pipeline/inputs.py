@@ -70,6 +70,21 @@ class Inputs:
         path = Path(data.source)
         return {"file": file_digest(path)} if path.exists() else {"dataset": data.source, "split": data.split}
 
+    def benchmark_digests(self) -> Mapping[str, str]:
+        """Hash of each benchmark file that the recipe names.
+
+        Raises:
+            InputError: a file does not exist.
+        """
+        found = {}
+        for name in self.recipe.curate.benchmark_files:
+            if not Path(name).exists():
+                raise InputError(
+                    f"curate.benchmark_files: {name} does not exist; give a .jsonl, .json or .parquet file of tasks"
+                )
+            found[name] = file_digest(Path(name))
+        return found
+
     @cached_property
     def source(self) -> Source:
         """The rows."""

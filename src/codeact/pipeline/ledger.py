@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codeact import storage
 from codeact.pipeline import tables
 from codeact.pipeline.store import Store
 
@@ -19,6 +22,12 @@ def write_ledger(store: Store, done: set[str]) -> None:
         return
     records = store.table("records").select(["id", "row"]).to_pylist()
     curated = tables.by_id(store.table("curate"), ["kept", "reason", "detail", *EVIDENCE]) if "curate" in done else {}
+    if "refine" in done:
+        curated |= {
+            identity: row
+            for identity, row in tables.by_id(store.table("refine"), ["kept", "reason", "detail", *EVIDENCE]).items()
+            if not row["kept"]
+        }
     sampled = tables.by_id(store.table("sample"), ["selected", "reason", *FIGURES]) if "sample" in done else {}
     rows: list[dict[str, Any]] = [
         {**row, "status": "dropped", "stage": "records"} for row in store.table("rejected").to_pylist()
@@ -34,16 +43,32 @@ def write_ledger(store: Store, done: set[str]) -> None:
     store.write_table("ledger", pa.Table.from_pylist(rows, schema=schema))
 
 
+def write_dropped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write dropped.jsonl: every row that left before the sampling, with the stage, the reason, the evidence, and the row as it came."""
+    ledger = store.table("ledger").to_pylist()
+    lines = [
+        json.dumps(
+            {key: row[key] for key in ("id", "row", "stage", "reason", "detail", *EVIDENCE)}
+            | {"record": dict(rows[row["row"]])},
+            ensure_ascii=False,
+            default=str,
+        )
+        for row in ledger
+        if row["status"] == "dropped" and row["stage"] in ("records", "curate") and row["reason"] != "limit"
+    ]
+    storage.write_text(store.path("dropped.jsonl"), "".join(line + "\n" for line in lines))
+
+
 def _fate(curated: dict[str, Any] | None, sampled: dict[str, Any] | None) -> dict[str, Any]:
     if curated is not None and not curated["kept"]:
         return {"status": "dropped", "stage": "curate", **{k: curated[k] for k in ("reason", "detail", *EVIDENCE)}}
     if sampled is None:
-        return {"status": "kept", "stage": "curate", "reason": "", "detail": ""}
+        return {"status": "kept", "stage": "curate", "reason": "", "detail": curated["detail"] if curated else ""}
     status = "kept" if sampled["selected"] else "dropped"
     return {
         "status": status,
         "stage": "sample",
         "reason": sampled["reason"],
-        "detail": "",
+        "detail": curated["detail"] if curated is not None else "",
         **{k: sampled[k] for k in FIGURES},
     }

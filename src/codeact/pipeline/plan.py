@@ -32,32 +32,38 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
     r, seed = recipe, recipe.seed
     chosen_by = tables_for(r.sample)
     sample_seed, cluster_seed, train_seed = (proof.own_seed(s.seed, r) for s in (r.sample, r.cluster, r.train))
+    refined = ("refine",) if selection.refines(r.curate) else ()
+    curated_by = r.curate.model_dump(exclude={"semantic", "neighbours"})
     return [
         # Rows of any known format become records; rows that cannot are kept in rejected.parquet with the reason.
         Stage("records", (), lambda: {"data": inputs.identity(), "limit": r.data.limit, "map": r.data.map, "seed": seed},
               ("codeact.records", "codeact.harvest"), lambda s: selection.load_records(s, inputs, r, seed), ("rejected.parquet",)),
         # Broken, duplicate and benchmark-contaminated records leave the pool.
-        Stage("curate", ("records",), lambda: r.curate.model_dump(),
+        Stage("curate", ("records",), lambda: {**curated_by, "files": inputs.benchmark_digests()},
               ("codeact.curate",), lambda s: selection.curate(s, r.curate, inputs.quiet)),
         # Diversity: embed the instructions, group them with K-means.
         Stage("embed", ("curate",), lambda: {**r.embed.model_dump(exclude={"batch_size"})},
               ("codeact.embed",), lambda s: selection.embed(s, r, inputs)),
-        Stage("cluster", ("embed",), lambda: {**r.cluster.model_dump(), "seed": cluster_seed},
-              ("codeact.cluster",), lambda s: selection.cluster(s, r.cluster, cluster_seed)),
+        # Records whose instruction means the same as another's leave too, where the recipe asks for it.
+        *([Stage("refine", ("curate", "embed"), lambda: {"semantic": r.curate.semantic, "neighbours": r.curate.neighbours},
+                 ("codeact.curate.near",), lambda s: selection.refine(s, r))] if refined else []),
+        Stage("cluster", ("embed", *refined), lambda: {**r.cluster.model_dump(), "seed": cluster_seed},
+              ("codeact.cluster",), lambda s: selection.cluster(s, r.cluster, cluster_seed, bool(refined))),
         # Complexity: the model itself says how much the instruction helps with the response (IFD).
-        Stage("score", ("curate", *scoring.needs(r)), lambda: {"model": inputs.model(), **scoring.settings(r)},
+        Stage("score", ("curate", *refined, *scoring.needs(r)), lambda: {"model": inputs.model(), **scoring.settings(r)},
               scoring.CODE, lambda s: scoring.score(s, r, inputs)),
         # The same by a small proxy model (Superfiltering), where the strategy asks for it.
-        Stage("proxy", ("curate",), lambda: {"model": inputs.proxy(), **r.score.model_dump(include={"variant", "shard_size"})},
+        Stage("proxy", ("curate", *refined), lambda: {"model": inputs.proxy(), **r.score.model_dump(include={"variant", "shard_size"})},
               scoring.CODE, lambda s: scoring.score(s, scoring.with_proxy(r), inputs, "proxy")),
         # What a language model says of the records, where the strategy asks for it.
-        Stage("judge", ("curate",), lambda: {**judging.identity(r, inputs), "rubrics": judging.rubrics(r)},
-              ("codeact.score.judge", "codeact.pipeline.judging"), lambda s: judging.rate(s, r, inputs, selection.pool(s))),
-        Stage("tags", ("curate",), lambda: {**judging.identity(r, inputs), "embedder": r.embed.model},
-              ("codeact.score.tags", "codeact.pipeline.judging"), lambda s: judging.tag(s, r, inputs, selection.pool(s))),
+        Stage("judge", ("curate", *refined), lambda: {**judging.identity(r, inputs), "rubrics": judging.rubrics(r)},
+              ("codeact.score.judge", "codeact.pipeline.judging"), lambda s: judging.rate(s, r, inputs, selection.pool(s, bool(refined)))),
+        Stage("tags", ("curate", *refined), lambda: {**judging.identity(r, inputs), "embedder": r.embed.model},
+              ("codeact.score.tags", "codeact.pipeline.judging"), lambda s: judging.tag(s, r, inputs, selection.pool(s, bool(refined)))),
         # CDAS: the hardest part of every cluster, the budget met exactly.
-        Stage("sample", ("curate", *chosen_by), lambda: {**r.sample.model_dump(), "seed": sample_seed},
-              ("codeact.sample", "codeact.score.stats"), lambda s: selection.sample(s, r.sample, sample_seed, chosen_by)),
+        Stage("sample", ("curate", *refined, *chosen_by), lambda: {**r.sample.model_dump(), "seed": sample_seed},
+              ("codeact.sample", "codeact.score.stats", "codeact.coverage"),
+              lambda s: selection.sample(s, r.sample, sample_seed, (*refined, *chosen_by)), ("coverage.json",)),
         # What padding would cost on the chosen records, and what Dynamic Pack leaves of it.
         Stage("pack", ("sample",), lambda: {"model": inputs.model(), "batch_size": r.train.batch_size, "seed": seed},
               (*LOADING, "codeact.train.metrics"), lambda s: proof.pack(s, r, inputs), ("pack.json",)),

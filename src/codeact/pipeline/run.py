@@ -12,7 +12,7 @@ import yaml
 from codeact import storage
 from codeact.config import Recipe
 from codeact.pipeline.inputs import Inputs, versions
-from codeact.pipeline.ledger import write_ledger
+from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import ON_DEMAND, plan
 from codeact.pipeline.stage import needed_for
 from codeact.pipeline.store import Store, now
@@ -94,6 +94,8 @@ def run(
         device = inputs.model()["device"] if "score" in done or "train" in done else None
         storage.write_json(store.path("versions.json"), versions(device))
         write_ledger(store, set(done))
+        if "curate" in done:
+            write_dropped(store, inputs.source.rows)
     return store
 
 

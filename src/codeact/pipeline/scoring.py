@@ -15,7 +15,7 @@ from codeact.errors import InputError
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.score_cache import KEY, ScoreCache, open_cache, record_key, run_cached, shared_folder
-from codeact.pipeline.selection import pool
+from codeact.pipeline.selection import pool, refines
 from codeact.pipeline.shards import choose_backend
 from codeact.pipeline.store import Store, code_digest
 from codeact.progress import Progress, track
@@ -59,7 +59,7 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
         table, extra = _adaptive(store, recipe, cache, inputs.quiet)
     else:
         table, cached = run_cached(
-            cache, pool(store), partial(_worker, recipe.model.model_dump(), recipe.score.model_dump()),
+            cache, pool(store, refines(recipe.curate)), partial(_worker, recipe.model.model_dump(), recipe.score.model_dump()),
             backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage, quiet=inputs.quiet,
         )  # fmt: skip
         extra = {"cached": cached}
@@ -114,7 +114,7 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> t
     from codeact.score.adaptive_scores import score_adaptive
 
     _check_adaptive(recipe)
-    table = pool(store)
+    table = pool(store, refines(recipe.curate))
     ids, records = table["id"].to_pylist(), tables.records_from(table)
     group = np.zeros(len(ids), np.int64)
     if recipe.sample.strategy == "cdas":

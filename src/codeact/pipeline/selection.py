@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from codeact.ranks import spearman, token_share
 from codeact.records import Record, Rejected, to_records
 
 Summary = Mapping[str, Any]
+PROMPT_COLUMNS = ("prompt", "instruction", "question", "text", "problem")
+SOLUTION_COLUMNS = ("canonical_solution", "solution", "code", "answer", "output")
 
 
 def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Summary:
@@ -60,28 +63,100 @@ def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:
         raise InputError(
             f"curate dropped all {len(decisions)} records ({dict(reasons)}); look at curate.parquet's reasons or switch stages off with curate.verify=false"
         )
-    names = ("id", "kept", "reason", "detail", "duplicate_of", "benchmark_item")
-    types = {"kept": pa.bool_()}
+    names = ("id", "kept", "reason", "detail", "duplicate_of", "benchmark_item", "verdict", "penalised", "language")
+    types = {"kept": pa.bool_(), "penalised": pa.bool_()}
     store.write_table(
         "curate", pa.table({n: pa.array([getattr(d, n) for d in decisions], types.get(n, pa.string())) for n in names})
     )
-    return {"kept": sum(d.kept for d in decisions), "dropped": dict(Counter(d.reason for d in decisions if not d.kept))}
+    return {
+        "kept": sum(d.kept for d in decisions),
+        "dropped": dict(Counter(d.reason for d in decisions if not d.kept)),
+        "verdicts": dict(Counter(d.verdict for d in decisions if d.verdict)),
+        "penalised": sum(d.penalised for d in decisions) or None,
+    }
 
 
 def _benchmark_items(config: CurateConfig) -> dict[str, list[Any]]:
     from codeact.curate import BenchmarkItem
     from codeact.evaluate.tasks import load_tasks
 
-    return {
+    found = {
         name: [BenchmarkItem(name, t.id, t.prompt, t.canonical_solution) for t in load_tasks(name).tasks]
         for name in config.decontaminate
     }
+    return {**found, **{name: _read_items(name) for name in config.benchmark_files}}
 
 
-def pool(store: Store) -> Any:
-    """The table of the records that curate kept."""
-    kept = store.table("curate")
-    return tables.keep(store.table("records"), kept.filter(kept["kept"])["id"].to_pylist())
+def _read_items(path: str) -> list[Any]:
+    """The tasks of a user's benchmark file."""
+    from codeact import storage
+    from codeact.curate import BenchmarkItem
+
+    name = Path(path).stem
+    items = []
+    for number, row in enumerate(storage.read_rows(path).rows):
+        prompt = next((str(row[key]) for key in PROMPT_COLUMNS if row.get(key)), "")
+        solution = next((str(row[key]) for key in SOLUTION_COLUMNS if row.get(key)), "")
+        if not prompt and not solution:
+            raise InputError(
+                f"{path}: row {number + 1} has neither a prompt ({', '.join(PROMPT_COLUMNS)}) nor a solution ({', '.join(SOLUTION_COLUMNS)})"
+            )
+        identity = next((str(row[key]) for key in ("task_id", "id") if row.get(key) is not None), str(number))
+        items.append(BenchmarkItem(name, identity, prompt, solution))
+    return items
+
+
+def pool(store: Store, refined: bool = False) -> Any:
+    """The table of the records that curate kept, and after it `refine` where that stage runs."""
+    table = store.table("records")
+    for stage in ("curate", "refine") if refined else ("curate",):
+        kept = store.table(stage)
+        table = tables.keep(table, kept.filter(kept["kept"])["id"].to_pylist())
+    return table
+
+
+def refines(config: CurateConfig) -> bool:
+    """Whether anything is decided by embeddings."""
+    return config.semantic is not None or config.neighbours is not None
+
+
+def refine(store: Store, recipe: Recipe) -> Summary:
+    """What only embeddings can tell: instructions that mean the same, and neighbours of benchmark tasks (flagged, not dropped)."""
+    import pyarrow as pa
+
+    from codeact.curate.near import find_same_meaning, neighbours
+    from codeact.embed import embed_texts
+
+    config = recipe.curate
+    table = store.table("embed")
+    ids, points = table["id"].to_pylist(), vectors(table)
+    lengths = {r.id: (-len(r.response), int(r.meta["row"])) for r in tables.records_from(pool(store))}
+    copies = {}
+    if config.semantic is not None:
+        copies = find_same_meaning(ids, points, sorted(range(len(ids)), key=lambda i: lengths[ids[i]]), config.semantic)
+    flagged: dict[str, str] = {}
+    items = [item for some in _benchmark_items(config).values() for item in some]
+    if config.neighbours is not None and items:
+        targets = embed_texts(
+            [item.text_prompt for item in items], model=recipe.embed.model, device=recipe.model.device
+        )
+        for row, (at, cosine) in neighbours(points, targets, config.neighbours).items():
+            flagged[ids[row]] = f"{items[at].benchmark}:{items[at].id} (cosine {cosine:.3f})"
+    store.write_table(
+        "refine",
+        pa.table(
+            {
+                "id": pa.array(ids, pa.string()),
+                "kept": pa.array([i not in copies for i in ids], pa.bool_()),
+                "reason": pa.array(["semantic duplicate" if i in copies else "" for i in ids], pa.string()),
+                "detail": pa.array([copies[i].evidence if i in copies else "" for i in ids], pa.string()),
+                "duplicate_of": pa.array([copies[i].original if i in copies else None for i in ids], pa.string()),
+                "benchmark_item": pa.array([None] * len(ids), pa.string()),
+                "near_benchmark": pa.array([flagged.get(i, "") for i in ids], pa.string()),
+            }
+        ),
+    )
+    return {"kept": len(ids) - len(copies), "semantic duplicates": len(copies), "near a benchmark": len(flagged)}
 
 
 def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
@@ -113,7 +188,7 @@ def _embed_worker(model: str, batch_size: int, text: str, device: str) -> Worker
     return work
 
 
-def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
+def cluster(store: Store, config: ClusterConfig, seed: int, refined: bool = False) -> Summary:
     """K-means labels, the distance to the own centroid, and a 2-D view."""
     import pyarrow as pa
 
@@ -121,6 +196,8 @@ def cluster(store: Store, config: ClusterConfig, seed: int) -> Summary:
     from codeact.cluster import cluster as group
 
     table = store.table("embed")
+    if refined:
+        table = tables.keep(table, pool(store, refined)["id"].to_pylist())
     ids, points = table["id"].to_pylist(), vectors(table)
     chosen = choose_k(points, seed, ids=ids) if config.k == "auto" else None
     k = chosen.k if chosen is not None else int(config.k)
@@ -150,15 +227,19 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
     """Choose the budget; every record of the pool gets a row with its rank and the reason. `needs` names the tables read."""
     import pyarrow as pa
 
+    from codeact import storage
     from codeact.sample import NEEDS, select
 
-    ids: list[str] = pool(store)["id"].to_pylist()
+    ids: list[str] = pool(store, "refine" in needs)["id"].to_pylist()
+    curated = tables.by_id(store.table("curate"), ["penalised", "language"])
+    languages = [curated[i]["language"] for i in ids]
     columns = read_columns(store, needs, ids, NEEDS[config.strategy])
     counts = columns.get("response_tokens")
     found = select(
         ids, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.budget,
         ifd=columns.pop("ifd", None), status=columns.pop("status", None), cluster=columns.pop("cluster", None),
         response_tokens=columns.pop("response_tokens", None), columns=columns,
+        penalised=[bool(curated[i]["penalised"]) for i in ids], language=languages, floor=config.floor,
     )  # fmt: skip
     chosen = int(found.selected.sum())
     if chosen == 0:
@@ -182,12 +263,45 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
             }
         ),
     )
+    cover = _cover(store, ids, found, languages, counts, seed, config)
+    storage.write_json(store.path("coverage.json"), cover)
     return {
         "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,
         "budget": config.budget,
         "ifd_length_spearman": None if counts is None else spearman(found.ifd, counts),
         "token_share": None if counts is None else token_share(found.selected, counts),
+        "coverage_warnings": cover["selection"]["warnings"] or None,
     }  # fmt: skip
+
+
+def _cover(
+    store: Store,
+    ids: list[str],
+    found: Any,
+    languages: list[str],
+    tokens: list[int] | None,
+    seed: int,
+    config: SampleConfig,
+) -> dict[str, Any]:
+    """Coverage of the selection, and beside it of a random and of a complexity-only one of the same size."""
+    from codeact.coverage import coverage, length_bands
+    from codeact.sample import select
+
+    groups: dict[str, Any] = {"language": languages}
+    if (found.cluster >= 0).all():
+        groups["cluster"] = found.cluster.tolist()
+    if tokens is not None:
+        groups["length"] = length_bands(tokens)
+    points = None
+    if store.marker("embed") is not None and "cluster" in groups:
+        rows = {identity: row for row, identity in enumerate(store.table("embed")["id"].to_pylist())}
+        points = vectors(store.table("embed"))[[rows[i] for i in ids]]
+    cover = {"selection": coverage(found.selected, groups, points)}
+    peers = {"random": {}, "complexity": {"ifd": found.ifd}} if np.isfinite(found.ifd).any() else {"random": {}}
+    for name, columns in peers.items():
+        peer = select(ids, strategy=name, ratio=config.ratio, seed=seed, **columns)  # type: ignore[arg-type]
+        cover[name] = coverage(peer.selected, groups, points)
+    return cover
 
 
 def selected_records(store: Store) -> list[Record]:

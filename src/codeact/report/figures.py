@@ -60,6 +60,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
         "ifd": None if frame is None else ifd_figures(frame),
         "clusters": None if frame is None or "cluster" not in done else cluster_figures(frame, paths["records"]),
         "length": None if frame is None or not {"score", "sample"} <= done else length_figures(frame),
+        "coverage": _coverage(run_dir / "coverage.json") if "sample" in done else None,
         "packing": storage.read_json(run_dir / "pack.json") if "pack" in done else None,
         "training": _training(run_dir / "train") if "train" in done else None,
         "evaluation": evaluation_figures(run_dir / "evaluate", sides) if sides else None,
@@ -176,6 +177,15 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _versions(path: Path) -> dict[str, Any]:
     return flatten(storage.read_json(path)) if path.is_file() else {}
+
+
+def _coverage(path: Path) -> dict[str, Any] | None:
+    """Distances and warnings of the selection, and the distances of its peers; None for a run made before coverage was."""
+    if not path.exists():
+        return None
+    found = storage.read_json(path)
+    distances = {name: peer.get("distance") for name, peer in found.items()}
+    return {"distance": distances, "warnings": found["selection"]["warnings"]}
 
 
 def _headline(figures: dict[str, Any]) -> dict[str, Any]:

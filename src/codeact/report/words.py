@@ -17,6 +17,7 @@ def summary_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("IFD against response length", f"Spearman {number(length['spearman'], 2)}"))
     if length is not None and length["token_share"] is not None:
         rows.append(("share of response tokens selected", percent(length["token_share"])))
+    rows += _coverage_rows(figures.get("coverage"))
     if packing is not None:
         rows += [(f"padding, {name}", percent(method["padding_rate"])) for name, method in packing["methods"].items()]
     if training is not None:
@@ -28,6 +29,17 @@ def summary_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
         rows += [(metric["title"], metric_text(metric)) for metric in figures["evaluation"]["metrics"]]
     rows += [(f"stage {stage['stage']}", stage["status"]) for stage in figures["stages"] if stage["status"] != "done"]
     return rows
+
+
+def _coverage_rows(coverage: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if coverage is None:
+        return []
+    rows = [
+        (f"distance to the nearest selected, {name}", f"mean {number(gap['mean'])}, p95 {number(gap['p95'])}")
+        for name, gap in coverage["distance"].items()
+        if gap is not None
+    ]
+    return rows + [("short in the selection", warning) for warning in coverage["warnings"]]
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -76,6 +76,9 @@ def select(
     response_tokens: Column | None = None,
     columns: Mapping[str, Any] | None = None,
     unit: Budget = "records",
+    penalised: Column | None = None,
+    language: Column | None = None,
+    floor: float = 0.0,
 ) -> Selection:
     """Choose round-half-up(ratio * N) of the N records given (fewer only where fewer are eligible).
 
@@ -96,6 +99,9 @@ def select(
             (float [N, D] in the order of `ids`).
         unit: "records": the budget is a share of the records; "tokens": the same share of all response tokens, met as nearly
             as whole records allow (the last one is taken if that comes nearer).
+        penalised: records that are ranked behind all others that are eligible, where a strategy ranks.
+        language: language of each record's code, "" where unknown; used by `floor`.
+        floor: each cluster and each known language gets at least this part of its proportional share, see `raise_to_floor`.
 
     Raises:
         InputError: no records, duplicate ids, lengths that differ, ratio outside (0, 1], an unknown strategy, or no
@@ -125,15 +131,22 @@ def select(
         eligible &= scored | (not ranking.scored)
         eligible &= (scores < IFD_LIMIT) | (not ranking.ifd_below)
     key = value if ranking.lowest else -value
+    if penalised is not None and eligible.any():
+        behind = numbers("penalised", penalised, ids)
+        key = key + behind * (1.0 + float(np.ptp(value[eligible])))
+    if not 0 <= floor <= 1:
+        raise InputError(f"sample.floor = {floor}: must be from 0 to 1 (a part of each group's proportional share)")
+    if floor > 0 and unit == "tokens":
+        raise InputError("sample.floor counts records; use it with sample.budget=records")
     inside = group if ranking.clustered or strategy not in RANKINGS else whole
     shuffled = seeded_hash(ids, seed)
     place = _place(inside, ~eligible, key, *((shuffled,) if ranking.drawn else ()), tie)
     reason: tuple[str, ...] | None = None
 
     if strategy == "cdas-paper":
-        selected = cdas_paper(scores, eligible, group, tie, ratio)
+        selected = cdas_paper(-key, eligible, group, tie, ratio)
     elif ranking.clustered and unit == "records" and strategy in RANKINGS:
-        selected = cdas(value, eligible, group, tie, ratio)
+        selected = cdas(-key, eligible, group, tie, ratio)
     elif ranking.clustered and strategy in RANKINGS:
         selected = _mark(orders.take(orders.fair_order(group, place, cost, eligible), cost, wanted), count)
     elif strategy in RANKINGS:
@@ -152,6 +165,17 @@ def select(
         value, selected, reason = _greedy(strategy, given, ids, tie, shuffled, cost, wanted)
         if strategy in ("instag", "deita"):
             place, eligible = _place(whole, ~np.isfinite(value), -value, tie), np.isfinite(value)
+
+    if floor > 0:
+        groups = [] if labels is None else [group]
+        if language is not None:
+            names = [str(name) for name in values("language", language, ids)]
+            groups.append(np.unique(names, return_inverse=True)[1].astype(np.int64) - (0 if "" not in names else 1))
+        ranks = strategy in (*RANKINGS, "cdas-paper")
+        order = -key if ranks else -shuffled.astype(np.float64)
+        selected = raise_to_floor(
+            selected, eligible if ranks else np.ones(count, np.bool_), order, groups, tie, floor * ratio
+        )
 
     rank = np.where(eligible, place + 1, 0)
     cutoff = np.full(count, np.nan)
@@ -248,6 +272,53 @@ def cdas_paper(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: fl
     caps = np.bincount(cluster[eligible], minlength=int(cluster.max(initial=-1)) + 1)
     quotas = (caps * ratio).astype(np.int64)
     return eligible & (_place(cluster, ~eligible, -ifd, tie) < quotas[cluster])
+
+
+def raise_to_floor(
+    selected: Bools, eligible: Bools, value: Floats, groups: Sequence[Ints], tie: Ints, share: float
+) -> Bools:
+    """Exchange records until each group holds floor(share * its size) selected ones, or all its eligible ones: bool [N].
+
+    The number selected stays. What comes in is the group's eligible record of highest `value`; what goes out is the selected
+    record of lowest value whose groups all stay at their floors, if there is one.
+
+    Args:
+        selected: bool [N].
+        eligible: bool [N].
+        value: float64 [N].
+        groups: groupings, each int64 [N]; below 0 belongs to no group.
+        tie: int64 [N], decides between equal values: the smaller comes first.
+        share: the part of a group that its floor is, from 0 to 1.
+    """
+    chosen = selected.copy()
+    best_first = np.lexsort((tie, -np.nan_to_num(value, nan=-np.inf)))
+    floors: list[Ints] = []
+    for group in groups:
+        inside = group >= 0
+        sizes = np.bincount(group[inside])
+        caps = np.bincount(group[inside & (eligible | selected)], minlength=len(sizes))
+        floors.append(np.minimum((sizes * share + 1e-9).astype(np.int64), caps))
+    for group, floor in zip(groups, floors, strict=True):
+        for number in range(len(floor)):
+            while int(chosen[group == number].sum()) < floor[number]:
+                incoming = next((i for i in best_first if group[i] == number and eligible[i] and not chosen[i]), None)
+                spare = [
+                    np.bincount(g[chosen & (g >= 0)], minlength=len(f)) > f for g, f in zip(groups, floors, strict=True)
+                ]
+                outgoing = next(
+                    (
+                        i
+                        for i in best_first[::-1]
+                        if chosen[i]
+                        and group[i] != number
+                        and all(g[i] < 0 or s[g[i]] for g, s in zip(groups, spare, strict=True))
+                    ),
+                    None,
+                )
+                if incoming is None or outgoing is None:
+                    break
+                chosen[incoming], chosen[outgoing] = True, False
+    return chosen
 
 
 def budget(ratio: float, count: int) -> int:

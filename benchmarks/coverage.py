@@ -1,0 +1,89 @@
+"""What a chosen 40 % has not seen: CDAS against complexity only and random, on scores measured before.
+
+    python benchmarks/coverage.py --data ../shared/data/evol_instruct_code_1966.json --losses runs/token_losses --cache runs/coverage
+
+Needs the token losses of `token_losses.py`; records without one take no part. Prints the distance of every unselected record
+to its nearest selected one (1 - cosine of the instruction's embedding; mean and 95th percentile) and the groups that are short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import loss_cache
+import machine
+import numpy as np
+
+from codeact.cluster import cluster
+from codeact.coverage import coverage, length_bands
+from codeact.curate.run import language_of
+from codeact.embed import embed_texts
+from codeact.records import to_records
+from codeact.sample import select
+from codeact.storage import read_rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--losses", type=Path, default=Path("runs/token_losses"))
+    parser.add_argument("--embedder", default="demo")
+    parser.add_argument("--ratio", type=float, default=0.4)
+    parser.add_argument("--seeds", type=int, default=10, help="random selections that the random figure is the mean of")
+    parser.add_argument("--cache", type=Path, default=Path("runs/coverage"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/coverage.json"))
+    args = parser.parse_args()
+    result: dict[str, Any] = machine.provenance()
+    losses = loss_cache.read([args.losses])
+    records = [r for r in to_records(read_rows(args.data).rows, where=args.data)[0] if r.id in losses]
+    args.cache.mkdir(parents=True, exist_ok=True)
+    saved = args.cache / f"{Path(args.data).stem}-{len(records)}.npy"
+    if not saved.exists():
+        np.save(saved, embed_texts([r.instruction for r in records], model=args.embedder))
+    vectors = np.load(saved)
+    ids = [r.id for r in records]
+    labels = cluster(vectors, 10, 0, ids=ids).labels
+    ifd = [float(np.exp(losses[i].log_ifd)) for i in ids]
+    languages = [language_of(r.response) for r in records]
+    groups = {
+        "cluster": labels.tolist(),
+        "language": languages,
+        "length": length_bands([len(losses[i].cond) for i in ids]),
+    }
+    common = {"ifd": ifd, "cluster": labels, "language": languages, "ratio": args.ratio}
+    chosen = {
+        "cdas": select(ids, strategy="cdas", **common).selected,
+        "cdas, floor 0.5": select(ids, strategy="cdas", floor=0.5, **common).selected,
+        "complexity": select(ids, strategy="complexity", **common).selected,
+    }
+    result |= {"records": len(records), "ratio": args.ratio, "embedder": args.embedder, "selections": {}}
+    draws = [
+        coverage(select(ids, strategy="random", ratio=args.ratio, seed=s).selected, groups, vectors)
+        for s in range(args.seeds)
+    ]
+    base = {key: float(np.mean([draw["distance"][key] for draw in draws])) for key in ("mean", "p95")}
+    result["random"] = {
+        "distance": base,
+        "warnings": float(np.mean([len(draw["warnings"]) for draw in draws])),
+        "seeds": args.seeds,
+    }
+    print(f"{'selection':<18}{'mean':>8}{'/random':>9}{'p95':>8}{'/random':>9}{'short groups':>14}")
+    print(
+        f"{'random':<18}{base['mean']:>8.4f}{1:>9.3f}{base['p95']:>8.4f}{1:>9.3f}{result['random']['warnings']:>14.1f}"
+    )
+    for name, selected in chosen.items():
+        found = result["selections"][name] = coverage(selected, groups, vectors)
+        gap = found["distance"]
+        found["against_random"] = {key: gap[key] / base[key] for key in gap}
+        print(
+            f"{name:<18}{gap['mean']:>8.4f}{gap['mean'] / base['mean']:>9.3f}{gap['p95']:>8.4f}{gap['p95'] / base['p95']:>9.3f}{len(found['warnings']):>14}"
+        )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

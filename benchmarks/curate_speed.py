@@ -1,0 +1,116 @@
+"""Records per second of each stage of curation, on real records and on more of them drawn with replacement.
+
+    python benchmarks/curate_speed.py --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_new_4535.json --resampled 100000
+
+A resampled record gets a number appended to its instruction, so that it is no exact copy. The peer of each figure is the
+plain reading of the same records (split into words), in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+
+from codeact.curate import BenchmarkItem
+from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
+from codeact.curate.dedup import find_duplicates
+from codeact.curate.mismatch import find_mismatches
+from codeact.curate.near import find_near, find_renamed, find_same_meaning
+from codeact.curate.run import check_record
+from codeact.evaluate.tasks import load_tasks
+from codeact.records import Message, Record, to_records
+from codeact.sandbox import detect_backend
+from codeact.storage import read_rows
+
+MOST_EXAMPLES = 2000
+
+
+def resampled(records: list[Record], count: int, seed: int) -> list[Record]:
+    places = np.random.default_rng(seed).integers(0, len(records), count)
+    found = []
+    for number, place in enumerate(places.tolist()):
+        first, *rest = records[place].messages
+        found.append(
+            Record(f"{number:07d}", (Message(first.role, f"{first.content} ({number})"), *rest), {"row": number})
+        )
+    return found
+
+
+def stages(records: list[Record], seed: int) -> dict[str, tuple[int, Callable[[], Any]]]:
+    """Name -> (records it reads, the work)."""
+    items = [
+        BenchmarkItem(n, t.id, t.prompt, t.canonical_solution)
+        for n in ("humaneval", "mbpp")
+        for t in load_tasks(n).tasks
+    ]
+    index = build_index(items)
+    backend = detect_backend()
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(len(records), 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = [r.id for r in records]
+    few = records[:MOST_EXAMPLES]
+    count = len(records)
+    found: dict[str, tuple[int, Callable[[], Any]]] = {
+        "reading (peer)": (count, lambda: [r.instruction.split() + r.response.split() for r in records])
+    }
+    for check in ("syntax", "grammars", "complete", "language", "names"):
+        found[f"verify: {check}"] = (count, lambda check=check: [check_record(r, (check,)) for r in records])  # type: ignore[misc]
+    return found | {
+        "verify: examples": (len(few), lambda: [check_record(r, ("examples",), backend) for r in few]),
+        "mismatch": (count, lambda: find_mismatches(records, 0.02)),
+        "dedup: exact": (count, lambda: find_duplicates(records)),
+        "dedup: renamed": (count, lambda: find_renamed(records)),
+        "dedup: near": (count, lambda: find_near(records, 0.8)),
+        "dedup: semantic (random vectors, 384 dimensions)": (
+            count,
+            lambda: find_same_meaning(ids, vectors, range(count), 0.98),
+        ),
+        "decontaminate: words": (count, lambda: [find_overlap(r, index) for r in records]),
+        "decontaminate: renamed code": (count, lambda: [find_renamed_solution(r, index) for r in records]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        default=["../shared/data/evol_instruct_code_1966.json", "../shared/data/code_alpaca_new_4535.json"],
+    )
+    parser.add_argument("--limit", type=int, default=None)
+    parser.add_argument("--resampled", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/curate_speed.json"))
+    args = parser.parse_args()
+    result: dict[str, Any] = machine.provenance()
+    records = [r for name in args.data for r in to_records(read_rows(name).rows, where=name)[0]]
+    records = list({r.id: r for r in records}.values())[: args.limit]
+    result["runs"] = {}
+    for label, some in (
+        ("real", records),
+        ("resampled", resampled(records, args.resampled, args.seed) if args.resampled else []),
+    ):
+        if not some:
+            continue
+        rows = {}
+        for name, (count, work) in stages(some, args.seed).items():
+            started = time.perf_counter()
+            work()
+            seconds = time.perf_counter() - started
+            rows[name] = {"records": count, "seconds": round(seconds, 2), "records_per_s": round(count / seconds, 1)}
+            print(f"{label:<10}{name:<50}{count:>9,}{seconds:>9.1f} s{count / seconds:>12,.0f} records/s", flush=True)
+        result["runs"][label] = rows
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

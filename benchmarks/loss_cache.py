@@ -1,0 +1,80 @@
+"""Token losses of records, kept on disk by the hash of their content: what was measured once is never measured again.
+
+A folder holds .npz files in the form of `token_losses.py` (which also writes them); any number of folders can be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from token_losses import Losses
+
+from codeact.models import load_model, load_tokenizer
+from codeact.progress import track
+from codeact.records import Record
+from codeact.score import Scorer, build_sequences
+from codeact.score.passes import stream_losses
+
+CHUNK = 8
+
+
+def read(folders: Sequence[Path]) -> dict[str, Losses]:
+    """Every measured record of these folders, by id."""
+    found: dict[str, Losses] = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*.npz") if ".tmp" not in path.name):
+        try:
+            shard = np.load(path)
+        except (OSError, ValueError, BadZipFile):
+            continue  # another process is writing it
+        with shard:
+            ends = np.cumsum(shard["response"])[:-1]
+            cond, uncond = (np.split(shard[name].astype(np.float64), ends) for name in ("cond", "uncond"))
+            for row in zip(shard["id"].tolist(), shard["prompt"].tolist(), cond, uncond, strict=True):
+                found[row[0]] = Losses(*row)
+    return found
+
+
+def measure(
+    records: Sequence[Record], model_name: str, max_length: int, folder: Path, others: Sequence[Path] = ()
+) -> dict[str, Losses]:
+    """Token losses of every record that can be scored; those that no folder holds are measured into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    known = read([folder, *others])
+    missing = list({r.id: r for r in records if r.id not in known}.values())
+    if missing:
+        tokenizer = load_tokenizer(model_name)
+        scorer = Scorer(load_model(model_name), tokenizer, max_length=max_length)
+        with track("token losses", len(missing), "records") as bar:
+            for at in range(0, len(missing), CHUNK):
+                part = missing[at : at + CHUNK]
+                _measure(scorer, tokenizer, part, folder)
+                bar.advance(len(part))
+        known = read([folder, *others])
+    return {r.id: known[r.id] for r in records if r.id in known}
+
+
+def _measure(scorer: Scorer, tokenizer: object, part: Sequence[Record], folder: Path) -> None:
+    prepared = [build_sequences(r, scorer.template, tokenizer, "default", scorer.max_length) for r in part]
+    usable = [item for item in prepared if item.streams]
+    if not usable:
+        return
+    losses = iter(stream_losses(scorer.model, [s for item in usable for s in item.streams], scorer.batch_tokens))
+    cond, uncond = [], []
+    for item in usable:
+        cond += [next(losses) for _ in item.conditional]
+        uncond += [next(losses) for _ in item.unconditional]
+    name = hashlib.sha256(" ".join(item.id for item in usable).encode()).hexdigest()[:16]
+    temporary = folder / f"{name}.tmp.npz"
+    np.savez(
+        temporary,
+        id=np.array([item.id for item in usable]),
+        prompt=np.array([item.prompt_tokens for item in usable]),
+        response=np.array([item.response_tokens for item in usable]),
+        cond=np.concatenate(cond).astype(np.float32),
+        uncond=np.concatenate(uncond).astype(np.float32),
+    )
+    temporary.rename(folder / f"{name}.npz")

@@ -1,0 +1,164 @@
+"""Hard, or wrong? Real records are corrupted, and plain and verified CDAS choose 40 % of the pool.
+
+    python benchmarks/poison.py --data ../shared/data/evol_instruct_code_1966.json --model demo --cache runs/poison --losses runs/token_losses
+
+For each kind of corruption one pool: the first --pool records of the file, a tenth of them replaced. Prints, per kind, the
+fraction of the corrupted records that plain CDAS selects (0.40 = blind), how many curation drops, and what verified CDAS
+selects, beside the target. Token losses are kept in --cache by content: run it again after a kill to go on.
+`--no-model` prints only what curation finds, without any score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import corruptions
+import loss_cache
+import machine
+import numpy as np
+
+from codeact.cluster import cluster
+from codeact.config import CurateConfig
+from codeact.curate import BenchmarkItem, curate
+from codeact.curate.run import check_record
+from codeact.embed import embed_texts
+from codeact.evaluate.tasks import load_tasks
+from codeact.records import Record, to_records
+from codeact.sample import select
+from codeact.sandbox import detect_backend
+from codeact.storage import read_rows
+
+RATIO = 0.4
+TARGETS = {
+    "swapped": 0.05, "swapped in cluster": 0.05, "syntax": 0.02, "operators": 0.25, "constants": 0.25, "truncated": 0.02, "language": 0.02,
+    "duplicate": 0.05, "leak": 0.02,
+}  # fmt: skip
+CHECKS = ("syntax", "grammars", "complete", "language", "names", "examples")
+VERIFIED = CurateConfig(checks=CHECKS, mismatch=0.02, renamed=True, near=0.8, decontaminate=("humaneval", "mbpp"))
+
+
+def embedded(texts: list[str], path: Path) -> np.ndarray[Any, Any]:
+    """Embeddings of these texts, kept on disk text by text."""
+    known: dict[str, Any] = {}
+    if path.exists():
+        with np.load(path) as saved:
+            known = dict(zip(saved["texts"].tolist(), saved["vectors"], strict=True))
+    missing = list(dict.fromkeys(text for text in texts if text not in known))
+    if missing:
+        known |= dict(zip(missing, embed_texts(missing, model="demo"), strict=True))
+        np.savez(path, texts=np.array(list(known)), vectors=np.stack(list(known.values())))
+    return np.stack([known[text] for text in texts])
+
+
+def chosen(pool: list[Record], kept: list[bool], vectors: np.ndarray[Any, Any], ifd: dict[str, float]) -> set[int]:
+    """Positions that CDAS takes of the records that were kept, clusters and budget made from these alone."""
+    places = [i for i, keep in enumerate(kept) if keep]
+    ids = [f"{i:06d}" for i in places]
+    labels = cluster(vectors[places], 10, 0, ids=ids).labels
+    found = select(ids, ratio=RATIO, ifd=[ifd.get(pool[i].id, float("nan")) for i in places], cluster=labels)
+    return {place for place, taken in zip(places, found.selected.tolist(), strict=True) if taken}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--pool", type=int, default=640)
+    parser.add_argument("--share", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--max-length", type=int, default=2048)
+    parser.add_argument("--cache", type=Path, default=Path("runs/poison"))
+    parser.add_argument(
+        "--losses", type=Path, action="append", default=[], help="folders of token losses measured before"
+    )
+    parser.add_argument("--no-model", action="store_true")
+    parser.add_argument("--kinds", nargs="*", default=list(corruptions.KINDS))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poison.json"))
+    args = parser.parse_args()
+    result: dict[str, Any] = machine.provenance()
+    args.cache.mkdir(parents=True, exist_ok=True)
+    records, _ = to_records(read_rows(args.data).rows, where=args.data)
+    pool = records[: args.pool]
+    count = round(args.share * len(pool))
+    tasks = {name: load_tasks(name).tasks for name in VERIFIED.decontaminate}
+    items = {
+        name: [BenchmarkItem(name, t.id, t.prompt, t.canonical_solution) for t in some] for name, some in tasks.items()
+    }
+    store = args.cache / "embeddings.npz"
+    clean_vectors = embedded([r.instruction for r in pool], store)
+    labels = cluster(clean_vectors, 10, 0, ids=[r.id for r in pool]).labels.tolist()
+    leaks = [(t.prompt, t.canonical_solution) for t in tasks["humaneval"]]
+    changed = {kind: corruptions.corrupt(kind, pool, labels, leaks, count, args.seed) for kind in args.kinds}
+    ifd: dict[str, float] = {}
+    if not args.no_model:
+        wanted = [record for some in changed.values() for record in some.values()] + pool
+        losses = loss_cache.measure(wanted, args.model, args.max_length, args.cache / "losses", args.losses)
+        ifd = {identity: float(np.exp(item.log_ifd)) for identity, item in losses.items()}
+    clean = curate(pool, VERIFIED, items, quiet=True)
+    result["pool"] = {
+        "file": Path(args.data).name,
+        "records": len(pool),
+        "corrupted_of_each_kind": count,
+        "ratio": RATIO,
+        "seed": args.seed,
+        "model": args.model,
+    }
+    result["clean"] = {
+        "dropped": sum(not d.kept for d in clean) / len(pool),
+        "reasons": dict(Counter(d.reason for d in clean if not d.kept)),
+        "list": [
+            {"row": i, "id": d.id, "reason": d.reason, "detail": d.detail} for i, d in enumerate(clean) if not d.kept
+        ],
+    }
+    backend = detect_backend()
+    result["kinds"] = {}
+    print(f"clean records dropped: {result['clean']['dropped']:.3f} {result['clean']['reasons']}", flush=True)
+    print(f"{'kind':<20}{'n':>4}{'dropped':>9}{'plain':>8}{'verified':>10}{'target':>8}")
+    for kind, places in changed.items():
+        mixed = [
+            Record(f"{places[i].id}", places[i].messages, places[i].meta) if i in places else r
+            for i, r in enumerate(pool)
+        ]
+        unique = [Record(f"{i:06d}", r.messages, r.meta) for i, r in enumerate(mixed)]
+        decisions = curate(unique, VERIFIED, items, quiet=True)
+        row: dict[str, Any] = {
+            "corrupted": len(places),
+            "dropped": float(np.mean([not decisions[i].kept for i in places])),
+            "reasons": dict(Counter(decisions[i].reason for i in places if not decisions[i].kept)),
+            "clean_dropped": float(np.mean([not d.kept for i, d in enumerate(decisions) if i not in places])),
+            "target": TARGETS[kind],
+        }
+        if kind in ("operators", "constants"):
+            checkable = [i for i in places if check_record(pool[i], ("examples",), backend).status == "passed"]
+            row["runnable"] = {
+                "corrupted": len(checkable),
+                "dropped": float(np.mean([not decisions[i].kept for i in checkable])) if checkable else None,
+            }
+        if ifd:
+            vectors = embedded([r.instruction for r in mixed], store)
+            plain = chosen(mixed, [True] * len(mixed), vectors, ifd)
+            verified = chosen(mixed, [d.kept for d in decisions], vectors, ifd)
+            row["selected_plain"] = float(np.mean([i in plain for i in places]))
+            row["selected_verified"] = float(np.mean([i in verified for i in places]))
+            if kind in ("operators", "constants") and checkable:
+                row["runnable"] |= {
+                    "selected_plain": float(np.mean([i in plain for i in checkable])),
+                    "selected_verified": float(np.mean([i in verified for i in checkable])),
+                }
+        result["kinds"][kind] = row
+        shown = [f"{row[key]:.3f}" if key in row else "-" for key in ("selected_plain", "selected_verified")]
+        print(
+            f"{kind:<20}{len(places):>4}{row['dropped']:>9.3f}{shown[0]:>8}{shown[1]:>10}{TARGETS[kind]:>8.2f}  {row['reasons']} {row.get('runnable', '')}",
+            flush=True,
+        )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

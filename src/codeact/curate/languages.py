@@ -1,0 +1,335 @@
+"""Which programming language a piece of code is in, which one an instruction asks for, and whether the code parses.
+
+Python is read by `ast`, the others by tree-sitter (https://tree-sitter.github.io) with one grammar wheel per language.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from codeact.errors import require
+
+LABELS: Mapping[str, str] = {
+    "python": "python", "py": "python", "python3": "python", "py3": "python", "java": "java", "javascript": "javascript", "js": "javascript",
+    "jsx": "javascript", "node": "javascript", "nodejs": "javascript", "typescript": "typescript", "ts": "typescript", "tsx": "typescript",
+    "c": "c", "cpp": "cpp", "c++": "cpp", "cc": "cpp", "csharp": "csharp", "c#": "csharp", "cs": "csharp", "go": "go", "golang": "go",
+    "rust": "rust", "rs": "rust", "php": "php", "ruby": "ruby", "rb": "ruby", "sql": "sql", "mysql": "sql", "postgresql": "sql",
+    "sqlite": "sql", "plsql": "sql", "tsql": "sql", "bash": "bash", "sh": "bash", "shell": "bash", "zsh": "bash", "html": "html",
+    "css": "css", "json": "json", "xml": "xml", "swift": "swift", "kotlin": "kotlin", "scala": "scala", "r": "r", "perl": "perl",
+    "haskell": "haskell", "matlab": "matlab", "vb": "vb", "lua": "lua", "dart": "dart", "objective-c": "objective-c",
+}  # fmt: skip
+"""Fence label -> language."""
+
+_GRAMMARS: Mapping[str, tuple[str, str]] = {
+    "java": ("tree_sitter_java", "language"),
+    "javascript": ("tree_sitter_javascript", "language"),
+    "typescript": ("tree_sitter_typescript", "language_tsx"),
+    "c": ("tree_sitter_c", "language"),
+    "cpp": ("tree_sitter_cpp", "language"),
+    "csharp": ("tree_sitter_c_sharp", "language"),
+    "go": ("tree_sitter_go", "language"),
+    "rust": ("tree_sitter_rust", "language"),
+    "php": ("tree_sitter_php", "language_php"),
+    "ruby": ("tree_sitter_ruby", "language"),
+    "sql": ("tree_sitter_sql", "language"),
+    "bash": ("tree_sitter_bash", "language"),
+}
+GRAMMAR_LANGUAGES = frozenset(_GRAMMARS)
+
+# Fragments are common in answers: what a snippet may be put into before it counts as broken.
+_FRAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "java": (("class A {\n", "\n}"), ("class A { void f() {\n", "\n} }")),
+    "csharp": (("class A {\n", "\n}"), ("class A { void F() {\n", "\n} }")),
+    "c": (("void f() {\n", "\n}"),),
+    "cpp": (("void f() {\n", "\n}"), ("class A {\n", "\n};")),
+    "go": (("package a\nfunc f() {\n", "\n}"),),
+    "rust": (("fn f() {\n", "\n}"),),
+    "javascript": (
+        ("class A {\n", "\n}"),
+        ("function f() {\n", "\n}"),
+        ("(", "\n)"),
+        ("async function f() {\n", "\n}"),
+    ),
+    "typescript": (("class A {\n", "\n}"), ("function f() {\n", "\n}"), ("(", "\n)")),
+    "php": (("<?php class A {\n", "\n}"),),
+}
+_RELATED: Mapping[str, tuple[str, ...]] = {
+    "javascript": ("typescript",),
+    "c": ("cpp",),
+    "cpp": ("c",),
+    "typescript": ("javascript",),
+}
+
+# Lines that few other languages have; each counts once, so that length does not decide.
+_SIGNS: Mapping[str, tuple[str, ...]] = {
+    "python": (
+        r"^\s*def \w+\(.*\)\s*(?:->.*)?:", r"^\s*(?:if|elif|while|for|else|try|except|with)\b[^{;]*:\s*(?:#.*)?$", r"^\s*(?:from [\w.]+ )?import [\w., *]+$",
+        r"^\s*class \w+(?:\(.*\))?:", r"\bself\.", r"^\s*print\(.*\)\s*(?:#.*)?$", r"\blen\(", r"\b(?:None|True|False)\b", r"\bfor \w+ in \w",
+    ),
+    "java": (
+        r"\bpublic (?:static |final |abstract )*(?:void|int|String|class|interface|boolean|double|List|long)\b", r"System\.out\.print", r"^import java[x.]",
+        r"\bString(?:\[\])? \w+", r"\bnew (?:ArrayList|HashMap|Scanner|StringBuilder)\b",
+        r"\b(?:public|private|protected) (?:static |final )*\w+(?:<.*>|\[\])? \w+\s*[(;=]",
+        r"^\s*@Override", r"\bfinal \w+ \w+ =",
+    ),
+    "javascript": (
+        r"\bfunction\b\s*\w*\s*\(", r"\b(?:const|let) \w+\s*=", r"\b(?:const|let) [\[{]",
+        r"=>\s*[{(\w]", r"console\.log\(", r"\bdocument\.\w+", r"\bvar \w+\s*=", r"===|!==",
+        r"\brequire\(['\"]", r"\.(?:addEventListener|forEach|querySelector)\(", r"\$\(['\"#.]",
+    ),
+    "typescript": (
+        r"\b(?:const|let|var) \w+\s*:\s*\w+", r"\binterface \w+ \{", r"\)\s*:\s*(?:number|string|boolean|void|Promise)\b",
+        r"\w+\s*:\s*(?:number|string|boolean)\b",
+    ),
+    "cpp": (
+        r"#include\s*<(?:iostream|vector|string|algorithm|map|bits/)", r"\bstd::", r"\bcout\s*<<", r"\bcin\s*>>", r"using namespace std",
+        r"\b(?:vector|map|unordered_map)<", r"\btemplate\s*<",
+    ),
+    "c": (
+        r"#include\s*<(?:stdio|stdlib|string|math|ctype)\.h>", r"\bprintf\(", r"\bscanf\(", r"\bint main\s*\((?:void|int argc.*)?\)",
+        r"\bstruct \w+\s*[{*]", r"\bmalloc\(", r"\bchar\s*\*?\s*\w+\[",
+    ),
+    "csharp": (
+        r"\bConsole\.(?:Write|Read)", r"^using System", r"\bnamespace \w+", r"\bstatic void Main\(", r"\bstring\[?\]? \w+\s*[=,)]",
+        r"\{ get; (?:private )?set; \}", r"\bpublic (?:static )?(?:string|bool) \w+",
+    ),
+    "go": (r"^package \w+", r"\bfunc (?:\(\w+ \*?\w+\) )?\w+\(.*\).*\{", r":=", r"\bfmt\.\w+", r"^import \(?\s*\"?"),
+    "rust": (r"\bfn \w+.*\{", r"\blet mut\b", r"\bprintln!\(", r"\bimpl\b", r"->\s*(?:Option|Result|i32|u32|String|bool|usize)", r"\buse std::"),
+    "php": (r"<\?php", r"^\s*\$\w+\s*=", r"\becho\b", r"\$this->", r"\bfunction \w+\(\$", r"\$_(?:POST|GET|SESSION|SERVER)"),
+    "ruby": (r"^\s*def \w+[?!]?(?:\(.*\))?\s*$", r"^\s*end\s*$", r"\bputs\b", r"\bdo \|", r"\.each\b", r"\battr_(?:accessor|reader)\b", r"\brequire '", r"\bnil\b"),
+    "sql": (
+        r"\bSELECT\b.*", r"^\s*(?:FROM|WHERE|GROUP BY|ORDER BY|HAVING)\b", r"\bCREATE (?:TABLE|DATABASE|PROCEDURE|TRIGGER|VIEW|INDEX)\b", r"\bINSERT INTO\b",
+        r"^\s*UPDATE \w+", r"\b(?:INNER|LEFT|RIGHT) JOIN\b", r"\bVARCHAR\b", r"\bDELETE FROM\b",
+    ),
+    "bash": (
+        r"^#!.*\b(?:ba|z)?sh", r"^\s*(?:fi|done|esac)\s*$", r"\bthen\s*$", r"\becho \"?\$",
+        r"^\s*(?:sudo|grep|awk|sed|chmod|mkdir|ls|cd|curl|find|apt|rm|cat)\s",
+    ),
+    "html": (
+        r"<(?:html|div|body|head|p|ul|table|form|script|h[1-6]|button|input|span|a|img)\b[^>]*>", r"</(?:html|div|body|head|p|ul|table|form|script)>",
+        r"<!DOCTYPE",
+    ),
+    "css": (
+        r"^\s*[.#]?[\w-]+(?:[ ,>:.#][\w-]+)*\s*\{\s*$",
+        r"^\s*(?:color|margin|padding|font-size|background(?:-color)?|width|height|display|border)\s*:\s*[^;]+;",
+    ),
+    "swift": (
+        r"\bfunc \w+\(.*\)\s*(?:->.*)?\{", r"\bvar \w+\s*:\s*(?:Int|String|\[)", r"\blet \w+\s*(?::\s*\w+)?\s*=", r"\bprint\(\"", r"\bguard let\b",
+        r"^import (?:UIKit|Foundation|SwiftUI)",
+    ),
+    "kotlin": (r"\bfun \w+\(.*\).*[{=]", r"\bval \w+\s*=", r"\bprintln\(", r":\s*(?:Int|String|List<)"),
+    "r": (r"<-\s", r"\blibrary\(", r"\bdata\.frame\("),
+    "perl": (r"\bmy [$@%]\w+", r"\buse strict", r"\bsub \w+\s*\{"),
+    "haskell": (r"^\w+ ::", r"\bwhere\s*$", r"^module \w+"),
+    "vb": (r"^\s*(?:Dim|Sub|End Sub|End If|Public Sub|Private Sub|MsgBox)\b",),
+}  # fmt: skip
+_ENGLISH_NAMES: Mapping[str, str] = {
+    "python": "python", "java": "java", "javascript": "javascript", "typescript": "typescript", "c++": "cpp", "c#": "csharp", "golang": "go", "rust": "rust",
+    "php": "php", "ruby": "ruby", "swift": "swift", "kotlin": "kotlin", "go": "go", "c": "c", "perl": "perl", "haskell": "haskell", "r": "r", "scala": "scala",
+    "node.js": "javascript", "nodejs": "javascript", "sql": "sql", "mysql": "sql", "bash": "bash", "html": "html", "css": "css", "matlab": "matlab",
+    "jquery": "javascript", "react": "javascript", "django": "python", "flask": "python", "shell": "bash", "excel": "vb", "vba": "vb", "visual basic": "vb",
+    "objective-c": "objective-c", "dart": "dart", "lua": "lua", "ajax": "javascript", "json": "json", "xml": "xml", "angular": "typescript", "vue": "javascript",
+    "laravel": "php", "rails": "ruby", "spring": "java", "pandas": "python", "numpy": "python", "regex": "regex", "assembly": "assembly", "fortran": "fortran",
+    "cobol": "cobol", "pascal": "pascal", "powershell": "powershell", ".net": "csharp", "asp.net": "csharp", "unity": "csharp", "android": "java", "arduino": "c",
+}  # fmt: skip
+_NAMED = re.compile(
+    r"(?<![\w.+#-])(" + "|".join(sorted(map(re.escape, _ENGLISH_NAMES), key=len, reverse=True)) + r")(?![\w+#]|-[a-z])",
+    re.IGNORECASE,
+)
+_ONE_LETTER = re.compile(r"\b(?:in|using) (C|R)\b(?![+#])|\b(C|R) (?:program|function|code|language)\b")
+_ABOUT_TWO = re.compile(
+    r"\b(?:another|other|different|any) (?:programming )?languages?\b|\bequivalent\b"
+    r"|\b(?:convert|translate|rewrite|port) (?:\w+ ){0,4}(?:code|program|snippet|script|function)\b",
+    re.IGNORECASE,
+)
+_FRAMEWORKS = frozenset(
+    "node.js nodejs jquery react django flask ajax angular vue laravel rails spring pandas numpy .net asp.net unity android arduino excel vba".split()
+)
+_COMPANIONS = frozenset({"html", "css", "json", "xml", "sql", "regex", "bash", "vb"})
+
+TELLING = frozenset(_SIGNS)
+"""Languages that `guess_language` can tell."""
+
+COMPATIBLE: Mapping[str, frozenset[str]] = {
+    "javascript": frozenset({"typescript", "html", "css", "json"}),
+    "typescript": frozenset({"javascript", "html", "css", "json"}),
+    "c": frozenset({"cpp"}),
+    "cpp": frozenset({"c"}),
+    "php": frozenset({"html", "sql", "javascript", "css"}),
+    "html": frozenset({"css", "javascript", "php"}),
+    "css": frozenset({"html", "javascript"}),
+}
+"""Languages that answer a request for another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Where a parser stopped: 1-based line of the code, and what it says."""
+
+    line: int
+    message: str
+
+
+def guess_language(code: str, least: int = 2) -> str:
+    """The language whose signs a piece of code shows most, at least `least` and more than any other's; else ""."""
+    found = sorted(((_signs(language, code), language) for language in _SIGNS), reverse=True)
+    (best, language), (second, other) = found[0], found[1]
+    if best < least:
+        return ""
+    if best == second:
+        return language if {language, other} <= {"c", "cpp"} else ""
+    return language
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> dict[str, tuple[re.Pattern[str], ...]]:
+    return {language: tuple(re.compile(sign, re.MULTILINE) for sign in signs) for language, signs in _SIGNS.items()}
+
+
+def _signs(language: str, code: str) -> int:
+    return sum(pattern.search(code) is not None for pattern in _patterns()[language])
+
+
+def asked_language(instruction: str) -> str:
+    """The one programming language that an instruction names, else "" (none, several, or a conversion between two).
+
+    A language beside its companions (JavaScript and HTML, Ruby and SQL) counts alone; a framework stands for its language.
+    """
+    words = {match[1].lower() for match in _NAMED.finditer(instruction)} - {"c", "r", "go"}
+    names = {_ENGLISH_NAMES[word] for word in words - _FRAMEWORKS}
+    names |= {(match[1] or match[2]).lower() for match in _ONE_LETTER.finditer(instruction)}
+    if re.search(r"\b(?:in|using) Go\b|\bGo (?:program|function|code|routine)\b", instruction):
+        names.add("go")
+    names = names or {_ENGLISH_NAMES[word] for word in words}
+    names = names - _COMPANIONS or names
+    return names.pop() if len(names) == 1 and not _ABOUT_TWO.search(instruction) else ""
+
+
+@lru_cache(maxsize=16)
+def _parser(language: str) -> Any:
+    module, entry = _GRAMMARS[language]
+    tree_sitter = require("tree_sitter", "curate", "checking the syntax of other languages than Python")
+    grammar = require(module, "curate", f"checking the syntax of {language}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tree_sitter.Parser(tree_sitter.Language(getattr(grammar, entry)()))
+
+
+def fault(language: str, code: str) -> Fault | None:
+    """What stops the language's parser, or None. A fragment (a method without its class) is no fault.
+
+    Args:
+        language: "python" or one of `GRAMMAR_LANGUAGES`.
+
+    Raises:
+        MissingExtraError: the grammar is not installed.
+    """
+    if language == "python":
+        return _python_fault(code)
+    # without its opening tag PHP is plain text, which always parses
+    opened = code if language != "php" or "<?" in code else f"<?php {code}"
+    first = _tree_fault(language, opened)
+    if first is None:
+        return None
+    attempts: list[tuple[str, str]] = [(language, before + code + after) for before, after in _FRAMES.get(language, ())]
+    attempts += [(other, code) for other in _RELATED.get(language, ())]
+    return None if any(_tree_fault(name, text) is None for name, text in attempts) else first
+
+
+def _python_fault(code: str) -> Fault | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(code)
+    except SyntaxError as error:
+        return Fault(error.lineno or 1, error.msg)
+    except (ValueError, RecursionError, MemoryError) as error:
+        return Fault(1, str(error) or type(error).__name__)
+    return None
+
+
+def _tree_fault(language: str, code: str) -> Fault | None:
+    tree = _parser(language).parse(code.encode("utf-8", "replace"))
+    node = tree.root_node
+    if not node.has_error:
+        return None
+    while True:
+        inner = next((child for child in node.children if child.has_error or child.is_error or child.is_missing), None)
+        if inner is None:
+            break
+        node = inner
+        if node.is_error or node.is_missing:
+            break
+    what = f"missing {node.type!r}" if node.is_missing else "cannot be parsed"
+    return Fault(int(node.start_point[0]) + 1, what)
+
+
+_COMMENTS: Mapping[str, str] = {
+    "python": "#",
+    "ruby": "#",
+    "bash": "#",
+    "perl": "#",
+    "r": "#",
+    "sql": "--",
+    "haskell": "--",
+    "lua": "--",
+    "vb": "'",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Brackets:
+    """A scan of the brackets outside strings and comments.
+
+    Attributes:
+        unclosed: brackets that were open where the scan ended.
+        stray: whether it ended at a closing bracket without its partner.
+        line: 1-based line of that bracket, else of the innermost open one; 0 where all is balanced.
+        symbol: that bracket.
+    """
+
+    unclosed: int
+    stray: bool
+    line: int
+    symbol: str
+
+    def __bool__(self) -> bool:
+        return self.line > 0
+
+
+def brackets(code: str, language: str) -> Brackets:
+    """Scan the brackets of code in any language; comments by the language's own sign, strings by their quotes.
+
+    Apostrophes count as quotes only where a second one follows on the line.
+    """
+    hash_comment = _COMMENTS.get(language)
+    pattern = _string_pattern(hash_comment)
+    text = pattern.sub(lambda m: "\n" * m[0].count("\n"), code)
+    stack: list[tuple[str, int]] = []
+    pairs = {")": "(", "]": "[", "}": "{"}
+    line = 1
+    for symbol in text:
+        if symbol == "\n":
+            line += 1
+        elif symbol in "([{":
+            stack.append((symbol, line))
+        elif symbol in pairs:
+            if not stack or stack[-1][0] != pairs[symbol]:
+                return Brackets(len(stack), True, line, symbol)
+            stack.pop()
+    if stack:
+        return Brackets(len(stack), False, stack[-1][1], stack[-1][0])
+    return Brackets(0, False, 0, "")
+
+
+@lru_cache(maxsize=8)
+def _string_pattern(comment: str | None) -> re.Pattern[str]:
+    strings = r"\"{3}.*?\"{3}|'{3}.*?'{3}|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
+    comments = re.escape(comment) + r"[^\n]*" if comment else r"//[^\n]*|/\*.*?(?:\*/|\Z)"
+    return re.compile(f"{strings}|{comments}|<!--.*?-->", re.DOTALL)
