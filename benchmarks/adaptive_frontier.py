@@ -32,7 +32,7 @@ from codeact.storage import read_rows, write_json
 
 RESULTS = Path(__file__).parent / "results"
 RATIOS = (0.1, 0.2, 0.4, 0.6)
-AGREEMENTS = (0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
+AGREEMENTS = (0.85, 0.9, 0.95, 0.97, 0.99)
 
 
 class Replay:

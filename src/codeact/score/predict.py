@@ -185,7 +185,7 @@ class _Fit:
         return np.sqrt(np.maximum(self.variance[0] + self.variance[1] * inverse_rest, 1e-10))
 
     def probability_below(self, scaled: Floats) -> Floats:
-        return (np.searchsorted(self.errors, scaled) + 0.5) / (len(self.errors) + 1)
+        return np.asarray((np.searchsorted(self.errors, scaled) + 0.5) / (len(self.errors) + 1), np.float64)
 
 
 def _fit(features: Floats, target: Floats, inverse_rest: Floats, drawn: Bools) -> _Fit:
