@@ -136,7 +136,7 @@ _ENGLISH_NAMES: Mapping[str, str] = {
     "jquery": "javascript", "react": "javascript", "django": "python", "flask": "python", "shell": "bash", "excel": "vb", "vba": "vb", "visual basic": "vb",
     "objective-c": "objective-c", "dart": "dart", "lua": "lua", "ajax": "javascript", "json": "json", "xml": "xml", "angular": "typescript", "vue": "javascript",
     "laravel": "php", "rails": "ruby", "spring": "java", "pandas": "python", "numpy": "python", "regex": "regex", "assembly": "assembly", "fortran": "fortran",
-    "cobol": "cobol", "pascal": "pascal", "powershell": "powershell", ".net": "csharp", "asp.net": "csharp", "unity": "csharp", "android": "java", "arduino": "c",
+    "cobol": "cobol", "pascal": "pascal", "powershell": "powershell", "asp.net": "csharp", "unity": "csharp", "android": "java", "arduino": "c",
 }  # fmt: skip
 _NAMED = re.compile(
     r"(?<![\w.+#-])(" + "|".join(sorted(map(re.escape, _ENGLISH_NAMES), key=len, reverse=True)) + r")(?![\w+#]|-[a-z])",
@@ -149,7 +149,7 @@ _ABOUT_TWO = re.compile(
     re.IGNORECASE,
 )
 _FRAMEWORKS = frozenset(
-    "node.js nodejs jquery react django flask ajax angular vue laravel rails spring pandas numpy .net asp.net unity android arduino excel vba".split()
+    "node.js nodejs jquery react django flask ajax angular vue laravel rails spring pandas numpy asp.net unity android arduino excel vba".split()
 )
 _COMPANIONS = frozenset({"html", "css", "json", "xml", "sql", "regex", "bash", "vb"})
 

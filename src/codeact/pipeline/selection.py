@@ -80,7 +80,7 @@ def _benchmark_items(config: CurateConfig) -> dict[str, list[Any]]:
     from codeact.curate import BenchmarkItem
     from codeact.evaluate.tasks import load_tasks
 
-    found = {
+    found: dict[str, list[Any]] = {
         name: [BenchmarkItem(name, t.id, t.prompt, t.canonical_solution) for t in load_tasks(name).tasks]
         for name in config.decontaminate
     }
