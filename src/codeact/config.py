@@ -134,7 +134,7 @@ class ScoreConfig(_Section):
         False, description="score in full only where it can change who is selected (strategies cdas and complexity)"
     )
     agreement: float = Field(
-        0.95, ge=0.5, le=0.999, description="adaptive: expected Jaccard index with the selection of full scoring"
+        0.9, ge=0.5, le=0.999, description="adaptive: expected Jaccard index with the selection of full scoring"
     )
     cache: bool = Field(
         True, description="share scores between runs (in CODEACT_SCORES, else in the user's cache directory)"

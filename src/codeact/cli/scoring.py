@@ -39,7 +39,7 @@ def score(
     data: Data, output: MaybeOutput = None, model: Model = "",
     variant: Annotated[str, typer.Option(help="default, or paper: the reference implementation's definition")] = "default",
     adaptive: Annotated[bool, typer.Option("--adaptive", help="score in full only where it can change who is selected")] = False,
-    agreement: Annotated[float, typer.Option(help="with --adaptive: expected Jaccard index with the selection of full scoring")] = 0.95,
+    agreement: Annotated[float, typer.Option(help="with --adaptive: expected Jaccard index with the selection of full scoring")] = 0.9,
     ratio: Annotated[float, typer.Option(help="share of the pool that will be kept: what --adaptive decides, and the summary shows")] = 0.4,
     estimate: Annotated[bool, typer.Option("--estimate", help="only print tokens, FLOPs and hours; no weights are loaded")] = False,
     show: Annotated[bool, typer.Option("--show", help="print the highest, the median and the lowest records")] = False,

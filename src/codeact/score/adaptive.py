@@ -93,7 +93,7 @@ class Outcome:
 
 
 def decide(
-    facts: Facts, measure: Measure, pool: Pool, *, agreement: float = 0.98, progress: Progress = SILENT
+    facts: Facts, measure: Measure, pool: Pool, *, agreement: float = 0.9, progress: Progress = SILENT
 ) -> Outcome:
     """Measure as little as tells whom a selection takes.
 

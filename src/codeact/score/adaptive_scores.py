@@ -47,7 +47,7 @@ def score_adaptive(
     selected: Callable[[Floats], Bools],
     group: Ints,
     *,
-    agreement: float = 0.98,
+    agreement: float = 0.9,
     seed: int = 0,
     given: Floats | None = None,
     journal: Path | None = None,
