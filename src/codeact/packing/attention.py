@@ -157,8 +157,8 @@ def attend(
         out = kernels.flash(function, q, k, v, *common, dropout, softcap)
     elif kernel == "flex":
         _sizes(cu_seq_lens_q, len(q))
-        parts = (part.to(q.dtype) for part in (query, key, value))
-        out = kernels.flex(kernels.flex_function(), *parts, cu_seq_lens_q, scale, causal, window, softcap)
+        query, key, value = (part.to(q.dtype) for part in (query, key, value))
+        out = kernels.flex(kernels.flex_function(), query, key, value, cu_seq_lens_q, scale, causal, window, softcap)
     else:
         sizes = _sizes(cu_seq_lens_q, len(q)), _sizes(bounds_k, len(k))
         out = _by_segment(q, k, v, sizes, scale, causal, window, dropout, softcap)
@@ -258,7 +258,7 @@ def _by_segment(
         mask = None
         if causal and (shape[0] != shape[1] or (window is not None and shape[1] > window)):
             if shape not in masks:
-                masks[shape] = _band(*shape, window, q.device)
+                masks[shape] = _band(shape[0], shape[1], window, q.device)
             mask = masks[shape]
         if softcap is not None:
             result = _softcapped(one, two, three, mask, scale, causal, softcap, dropout)

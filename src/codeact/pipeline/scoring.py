@@ -20,7 +20,8 @@ from codeact.pipeline.shards import choose_backend
 from codeact.pipeline.store import Store, code_digest
 from codeact.progress import Progress, track
 from codeact.ranks import spearman
-from codeact.sample import IFD_LIMIT, RANKED_STATUSES, cdas, id_ranks
+from codeact.sample import cdas, id_ranks
+from codeact.sample.rules import IFD_LIMIT, RANKED_STATUSES
 
 CODE = ("codeact.score", "codeact.models", "codeact.prompts", "codeact.packing")
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
