@@ -52,7 +52,12 @@ def measure(data: str, count: int, max_length: int) -> dict[str, Any]:
     scorer.score(records[:8])
     before = resident()
     scores = scorer.score(records)
-    return {"records": count, "scored": sum(s.ifd is not None for s in scores), "before_bytes": before, "peak_bytes": resident()}
+    return {
+        "records": count,
+        "scored": sum(s.ifd is not None for s in scores),
+        "before_bytes": before,
+        "peak_bytes": resident(),
+    }
 
 
 def main() -> None:
@@ -69,12 +74,23 @@ def main() -> None:
     told = provenance()
     rows = []
     for count in args.counts:
-        command = [sys.executable, __file__, "--data", args.data, "--max-length", str(args.max_length), "--one", str(count)]
+        command = [
+            sys.executable,
+            __file__,
+            "--data",
+            args.data,
+            "--max-length",
+            str(args.max_length),
+            "--one",
+            str(count),
+        ]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         row = rows[-1]
         took = row["peak_bytes"] - row["before_bytes"]
-        print(f"{count:>7,} records: peak {row['peak_bytes'] / 2**20:,.0f} MiB, of it by scoring {took / 2**20:,.0f} MiB")
+        print(
+            f"{count:>7,} records: peak {row['peak_bytes'] / 2**20:,.0f} MiB, of it by scoring {took / 2**20:,.0f} MiB"
+        )
     write_json(args.output, {**told, "max_length": args.max_length, "runs": rows})
 
 

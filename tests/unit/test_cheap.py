@@ -46,7 +46,9 @@ def test_rare_tokens_weigh_more_and_rows_do_not_depend_on_their_order() -> None:
     tokens = [([1], [1, 2]), ([3], [3, 4, 5]), ([1], [2, 1, 1])]
     found = describe(texts, tokens)
     assert found.shape == (3, 10)
-    np.testing.assert_allclose(found[[2, 0, 1]], describe([texts[i] for i in (2, 0, 1)], [tokens[i] for i in (2, 0, 1)]))
+    np.testing.assert_allclose(
+        found[[2, 0, 1]], describe([texts[i] for i in (2, 0, 1)], [tokens[i] for i in (2, 0, 1)])
+    )
     # token 3 is in one record of three, token 1 in two
     assert found[1, 6] * 3 == pytest.approx(math.log(4 / 1))
     assert found[0, 6] * 2 == pytest.approx(math.log(4 / 2))

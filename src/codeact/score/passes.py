@@ -117,18 +117,21 @@ def stream_losses(
     samples = [{"input_ids": np.asarray(stream.ids[:-1], np.int64)} for stream in streams]
     lengths = np.array([len(sample["input_ids"]) for sample in samples], np.int64)
     rows = plan_epoch(lengths, max(batch_tokens, int(lengths.max())))
-    kept: list[torch.Tensor] = []
+    counts = np.array([sum(span.end - span.start for span in stream.spans) for stream in streams])
     with torch.inference_mode():
+        # one buffer, not a tensor per row: small tensors kept between large ones that are freed keep the heap from shrinking
+        flat = torch.empty(int(counts.sum()), dtype=torch.float32, device=model.device)
+        place = 0
         for row in rows:
             batch = {k: _move(v, model.device) for k, v in collate_rows(samples, [row], pad_token_id=0).items()}
             places, targets = _scored([streams[i] for i in row])
             hidden = hidden_states(model, batch)[0].index_select(0, _move(torch.from_numpy(places), model.device))
-            kept.append(_losses(model, hidden, _move(torch.from_numpy(targets), model.device)))
+            _losses(model, hidden, _move(torch.from_numpy(targets), model.device), flat[place : place + len(targets)])
+            place += len(targets)
             if finished is not None:
                 finished(row, int(lengths[row].sum()))
-        flat = torch.cat(kept).cpu().numpy().astype(np.float64)
-    counts = np.array([sum(span.end - span.start for span in stream.spans) for stream in streams])
-    pieces = np.split(flat, np.cumsum(counts[rows.samples])[:-1])
+        values = flat.cpu().numpy().astype(np.float64)
+    pieces = np.split(values, np.cumsum(counts[rows.samples])[:-1])
     return [pieces[place] for place in np.argsort(rows.samples)]
 
 
@@ -138,7 +141,9 @@ def token_losses_at(model: Any, hidden: Any, places: NDArray[np.int64], targets:
 
     states = hidden.index_select(0, _move(torch.from_numpy(places), hidden.device))
     wanted = _move(torch.tensor(targets, dtype=torch.int64), hidden.device)
-    return np.asarray(_losses(model, states, wanted).cpu().numpy(), np.float64)
+    found = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+    _losses(model, states, wanted, found)
+    return np.asarray(found.cpu().numpy(), np.float64)
 
 
 def _scored(streams: Sequence[Stream]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -154,18 +159,17 @@ def _scored(streams: Sequence[Stream]) -> tuple[NDArray[np.int64], NDArray[np.in
     return np.concatenate(places), np.array(targets, np.int64)
 
 
-def _losses(model: Any, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """-log softmax(logits)[target], float32, a chunk of positions at a time. hidden: [S, hidden]; targets: [S]."""
+def _losses(model: Any, hidden: torch.Tensor, targets: torch.Tensor, out: torch.Tensor) -> None:
+    """-log softmax(logits)[target] into `out`, float32 [S], a chunk of positions at a time. hidden: [S, hidden]; targets: [S]."""
     import torch
 
     vocabulary = model.get_output_embeddings().weight.shape[0]
     chunk = max(1, (CPU_LOGITS if hidden.device.type == "cpu" else DEVICE_LOGITS) // vocabulary)
-    parts = []
-    for some, wanted in zip(torch.split(hidden, chunk), torch.split(targets, chunk), strict=True):
+    parts = (torch.split(tensor, chunk) for tensor in (hidden, targets, out))
+    for some, wanted, target in zip(*parts, strict=True):
         # the fused log_softmax kernel, not logsumexp: on CPU that one costs as much as the matrix product
         logs = head_logits(model, some).log_softmax(-1, dtype=torch.float32)
-        parts.append(-logs.gather(1, wanted.unsqueeze(1)).squeeze(1))
-    return torch.cat(parts)
+        torch.neg(logs.gather(1, wanted.unsqueeze(1)).squeeze(1), out=target)
 
 
 def _move(value: Any, device: torch.device) -> Any:

@@ -182,7 +182,7 @@ class _Fit:
     errors: Floats  # of held-out predictions over their spread, sorted
 
     def spread(self, inverse_rest: Floats) -> Floats:
-        return np.sqrt(np.maximum(self.variance[0] + self.variance[1] * inverse_rest, 1e-10))
+        return np.asarray(np.sqrt(np.maximum(self.variance[0] + self.variance[1] * inverse_rest, 1e-10)), np.float64)
 
     def probability_below(self, scaled: Floats) -> Floats:
         return np.asarray((np.searchsorted(self.errors, scaled) + 0.5) / (len(self.errors) + 1), np.float64)
