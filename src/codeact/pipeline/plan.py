@@ -28,8 +28,13 @@ def tables_for(config: SampleConfig) -> tuple[str, ...]:
 
 
 def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
-    """Every stage of a run, in order: its name, what it needs, what decides its result, and the function that does it."""
+    """Every stage of a run, in order: its name, what it needs, what decides its result, and the function that does it.
+
+    Raises:
+        InputError: settings that do not go together.
+    """
     r, seed = recipe, recipe.seed
+    scoring.check(r)
     chosen_by = tables_for(r.sample)
     sample_seed, cluster_seed, train_seed = (proof.own_seed(s.seed, r) for s in (r.sample, r.cluster, r.train))
     refined = ("refine",) if selection.refines(r.curate) else ()

@@ -49,11 +49,7 @@ def with_proxy(recipe: Recipe) -> Recipe:
 
 
 def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") -> Mapping[str, Any]:
-    """IFD of every record of the pool, by the model that is going to be trained; what the score cache holds is not computed.
-
-    Raises:
-        InputError: adaptive scoring with a strategy, a variant or a backend that it does not serve.
-    """
+    """IFD of every record of the pool, by the model that is going to be trained; what the score cache holds is not computed."""
     model = inputs.proxy() if stage == "proxy" else inputs.model()
     cache = _cache(store, recipe, model)
     if recipe.score.adaptive:
@@ -114,7 +110,6 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> t
     from codeact.score import to_table
     from codeact.score.adaptive_scores import score_adaptive
 
-    _check_adaptive(recipe)
     table = pool(store, refines(recipe.curate))
     ids, records = table["id"].to_pylist(), tables.records_from(table)
     group = np.zeros(len(ids), np.int64)
@@ -156,7 +151,14 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> t
     }
 
 
-def _check_adaptive(recipe: Recipe) -> None:
+def check(recipe: Recipe) -> None:
+    """Refuse adaptive scoring where it cannot serve, before anything runs.
+
+    Raises:
+        InputError: another strategy or budget, the paper's variant, or the Ray backend.
+    """
+    if not recipe.score.adaptive:
+        return
     strategy = recipe.sample.strategy
     if strategy not in ADAPTIVE_STRATEGIES or recipe.sample.budget != "records":
         raise InputError(
