@@ -173,6 +173,7 @@ def test_transformers_flex_attention_takes_the_batch(monkeypatch, family):
     monkeypatch.setattr(WrappedFlexAttention, "__call__", lambda _: flex_attention)
     batch = DynamicPackCollator(capacity=40, pad_token_id=PAD)(random_samples(6, 30, seed=2))
     model = build(family, "flex_attention").eval()
-    assert check_isolation(model).leak <= 1e-6
-    with torch.no_grad():
+    # transformers compiles its block mask too
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        assert check_isolation(model).leak <= 1e-6
         torch.testing.assert_close(model(**batch).logits, build(family).eval()(**batch).logits, rtol=1e-4, atol=1e-4)

@@ -256,7 +256,7 @@ def test_failed_records_are_penalised_instead_of_dropped_where_asked() -> None:
     kept = curate(pool, CurateConfig(failed="penalise"), quiet=True)
     assert [(d.kept, d.penalised, d.verdict) for d in kept] == [(True, False, "passed"), (True, True, "failed")]
     assert kept[1].detail.startswith("syntax error: line 4")
-    chosen = select(["a", "b", "c"], ratio=0.67, ifd=[0.9, 0.5, 0.4], cluster=[0, 0, 0], penalty=[1, 0, 0])
+    chosen = select(["a", "b", "c"], ratio=0.67, ifd=[0.9, 0.5, 0.4], cluster=[0, 0, 0], penalised=[True, False, False])
     assert chosen.selected.tolist() == [False, True, True]
 
 
