@@ -11,13 +11,12 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from token_losses import Losses
+from token_losses import Losses, write_part
 
 from codeact.models import load_model, load_tokenizer
 from codeact.progress import track
 from codeact.records import Record
-from codeact.score import Scorer, build_sequences
-from codeact.score.passes import stream_losses
+from codeact.score import Scorer
 
 CHUNK = 8
 
@@ -46,35 +45,12 @@ def measure(
     known = read([folder, *others])
     missing = list({r.id: r for r in records if r.id not in known}.values())
     if missing:
-        tokenizer = load_tokenizer(model_name)
-        scorer = Scorer(load_model(model_name), tokenizer, max_length=max_length)
+        scorer = Scorer(load_model(model_name), load_tokenizer(model_name), max_length=max_length)
         with track("token losses", len(missing), "records") as bar:
             for at in range(0, len(missing), CHUNK):
                 part = missing[at : at + CHUNK]
-                _measure(scorer, tokenizer, part, folder)
+                name = hashlib.sha256(" ".join(record.id for record in part).encode()).hexdigest()[:16]
+                write_part(scorer, part, folder / f"{name}.npz")
                 bar.advance(len(part))
         known = read([folder, *others])
     return {r.id: known[r.id] for r in records if r.id in known}
-
-
-def _measure(scorer: Scorer, tokenizer: object, part: Sequence[Record], folder: Path) -> None:
-    prepared = [build_sequences(r, scorer.template, tokenizer, "default", scorer.max_length) for r in part]
-    usable = [item for item in prepared if item.streams]
-    if not usable:
-        return
-    losses = iter(stream_losses(scorer.model, [s for item in usable for s in item.streams], scorer.batch_tokens))
-    cond, uncond = [], []
-    for item in usable:
-        cond += [next(losses) for _ in item.conditional]
-        uncond += [next(losses) for _ in item.unconditional]
-    name = hashlib.sha256(" ".join(item.id for item in usable).encode()).hexdigest()[:16]
-    temporary = folder / f"{name}.tmp.npz"
-    np.savez(
-        temporary,
-        id=np.array([item.id for item in usable]),
-        prompt=np.array([item.prompt_tokens for item in usable]),
-        response=np.array([item.response_tokens for item in usable]),
-        cond=np.concatenate(cond).astype(np.float32),
-        uncond=np.concatenate(uncond).astype(np.float32),
-    )
-    temporary.rename(folder / f"{name}.npz")

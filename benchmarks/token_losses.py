@@ -9,6 +9,7 @@ every response token in the record's order, concatenated. `load` reads the folde
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from codeact.models import load_model, load_tokenizer
 from codeact.progress import track
 from codeact.records import Record, to_records
-from codeact.score import Scorer, build_sequences
+from codeact.score import Scorer
 from codeact.score.passes import stream_losses
 from codeact.storage import read_rows
 
@@ -47,33 +48,36 @@ def measure(
     missing = {path: part for path, part in shards.items() if not path.exists()}
     if not missing:
         return
-    tokenizer = load_tokenizer(model_name)
-    scorer = Scorer(load_model(model_name, dtype=dtype), tokenizer, max_length=max_length)
+    scorer = Scorer(load_model(model_name, dtype=dtype), load_tokenizer(model_name), max_length=max_length)
     done = len(records) - sum(map(len, missing.values()))
     with track("token losses", len(records), "records", done=done) as bar:
         for path, part in sorted(missing.items(), reverse=last_first):
             if path.exists():
                 continue
-            prepared = [build_sequences(r, scorer.template, tokenizer, "default", scorer.max_length) for r in part]
-            usable = [item for item in prepared if item.streams]
-            losses = iter(
-                stream_losses(scorer.model, [s for item in usable for s in item.streams], scorer.batch_tokens)
-            )
-            cond, uncond = [], []
-            for item in usable:
-                cond += [next(losses) for _ in item.conditional]
-                uncond += [next(losses) for _ in item.unconditional]
-            temporary = path.with_suffix(".tmp.npz")
-            np.savez(
-                temporary,
-                id=np.array([item.id for item in usable]),
-                prompt=np.array([item.prompt_tokens for item in usable]),
-                response=np.array([item.response_tokens for item in usable]),
-                cond=np.concatenate(cond).astype(np.float32),
-                uncond=np.concatenate(uncond).astype(np.float32),
-            )
-            temporary.rename(path)
+            write_part(scorer, part, path)
             bar.advance(len(part))
+
+
+def write_part(scorer: Scorer, records: Sequence[Record], path: Path) -> None:
+    """Measure these records and write one .npz, atomically; nothing where none of them has tokens to score."""
+    usable = [item for item in scorer.prepare(records) if item.streams]
+    if not usable:
+        return
+    losses = iter(stream_losses(scorer.model, [s for item in usable for s in item.streams], scorer.batch_tokens))
+    cond, uncond = [], []
+    for item in usable:
+        cond += [next(losses) for _ in item.conditional]
+        uncond += [next(losses) for _ in item.unconditional]
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez(
+        temporary,
+        id=np.array([item.id for item in usable]),
+        prompt=np.array([item.prompt_tokens for item in usable]),
+        response=np.array([item.response_tokens for item in usable]),
+        cond=np.concatenate(cond).astype(np.float32),
+        uncond=np.concatenate(uncond).astype(np.float32),
+    )
+    temporary.rename(path)
 
 
 def load(folder: Path) -> list[Losses]:

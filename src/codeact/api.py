@@ -11,6 +11,7 @@ from codeact import config, storage
 from codeact.config import Recipe
 from codeact.errors import CodeactError, InputError, MissingExtraError
 from codeact.pipeline import run as pipeline
+from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs, versions
 from codeact.pipeline.plan import tables_for
 from codeact.pipeline.store import Store, digest
@@ -185,12 +186,12 @@ def run_stages(
 
 
 def estimate_scores(recipe: Recipe) -> dict[str, Any]:
-    """What scoring the recipe's data will take; see `codeact.pipeline.score_summary.estimate_scores`.
+    """What scoring the recipe's data will take; see `codeact.pipeline.dry_run.estimate_scores`.
 
     Raises:
         InputError: no usable data, or no such model.
     """
-    from codeact.pipeline.score_summary import estimate_scores as estimate
+    from codeact.pipeline.dry_run import estimate_scores as estimate
 
     return estimate(recipe, Inputs(recipe, quiet=True))
 
@@ -272,7 +273,6 @@ def harvest(
         InputError: a root does not exist, or nothing in it is usable.
     """
     from codeact import harvest as harvesting
-    from codeact.pipeline.tables import seeded_subset
 
     storage.check_writable(output)
     found = harvesting.harvest(roots, min_tokens=min_tokens, max_tokens=max_tokens, quiet=quiet)
@@ -281,9 +281,7 @@ def harvest(
         raise InputError(
             f"no documented function of {min_tokens} to {max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
         )
-    if limit is not None and limit < len(records):
-        chosen = seeded_subset([r.id for r in records], limit, seed)
-        records = [r for r in records if r.id in chosen]
+    records = tables.limited(records, limit, seed)
     rows = harvesting.to_rows(records)
     storage.write_rows(Source("the harvest", rows), range(len(rows)), output)
     return {"records": len(rows), "found": len(found.records), "skipped": dict(found.skipped), "output": str(output)}
@@ -305,7 +303,7 @@ def train(data: str, output: Path, recipe: Recipe, *, quiet: bool = True) -> dic
         raise InputError(
             f"{source.name}: none of its {len(rejected)} rows is usable; the first: {rejected[0].reason}: {rejected[0].detail}"
         )
-    records = _limited(records, recipe)
+    records = tables.limited(records, recipe.data.limit, recipe.seed)
     result = fit(
         records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=quiet
     )
@@ -410,7 +408,8 @@ def padding(data: str, recipe: Recipe) -> dict[str, Any]:
     tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
     template = prompts.load_template(recipe.model.template, tokenizer)
     longest = recipe.model.max_length
-    samples = tokenise(_limited(records, recipe), template, tokenizer, longest, overlong=recipe.pack.overlong).samples
+    records = tables.limited(records, recipe.data.limit, recipe.seed)
+    samples = tokenise(records, template, tokenizer, longest, overlong=recipe.pack.overlong).samples
     return pack_report([len(s["input_ids"]) for s in samples], longest, recipe.train.batch_size, recipe.seed)
 
 
@@ -524,12 +523,3 @@ def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:
         return
     table = store.table(stage)
     storage.write_rows(Source(stage, table.to_pylist(), table), range(table.num_rows), output)
-
-
-def _limited(records: list[Any], recipe: Recipe) -> list[Any]:
-    from codeact.pipeline.tables import seeded_subset
-
-    if recipe.data.limit is None or recipe.data.limit >= len(records):
-        return records
-    chosen = seeded_subset([r.id for r in records], recipe.data.limit, recipe.seed)
-    return [r for r in records if r.id in chosen]

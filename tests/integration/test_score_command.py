@@ -71,6 +71,8 @@ def test_adaptive_scores_choose_nearly_what_full_scores_choose(
         (["--adaptive", "--variant", "paper"], "variant=default"),
         (["--adaptive", "--set", "sample.strategy=longest"], "needs every score"),
         (["--adaptive", "--set", "backend=ray"], "backend=local"),
+        (["--adaptive", "--set", "sample.floor=0.5"], "sample.floor"),
+        (["--adaptive", "--set", "curate.failed=penalise"], "curate.failed"),
         (["--agreement", "2"], "score.agreement"),
         (["--variant", "papr"], "score.variant"),
     ],

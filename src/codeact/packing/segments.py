@@ -13,9 +13,8 @@ from codeact.packing.forward import hidden_states
 if TYPE_CHECKING:
     import torch
 
-Past = list[
-    tuple["torch.Tensor", "torch.Tensor"]
-]  # of one sample: keys and values [key-value heads, tokens, size] per layer
+# of one sample: keys and values [key-value heads, tokens, size] per layer
+Past = list[tuple["torch.Tensor", "torch.Tensor"]]
 
 
 def continue_row(
@@ -90,7 +89,7 @@ def _make_cache(pasts: Sequence[Past | None], new: Sequence[int], keep: Sequence
                 kept = self.kept[number]
                 if kept is not None:
                     # a copy, or one kept sample would hold the memory of the whole row
-                    kept.append((key, value) if past is not None else (key.contiguous(), value.contiguous()))
+                    kept.append((key, value) if past is not None else (key.clone(), value.clone()))
             keys, values = (torch.cat(parts, 1).unsqueeze(0) for parts in zip(*pieces, strict=True))
             return keys, values
 

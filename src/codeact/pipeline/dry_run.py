@@ -12,6 +12,7 @@ import numpy as np
 from codeact import models
 from codeact.config import Recipe, TrainConfig
 from codeact.errors import InputError
+from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.plan import ON_DEMAND, plan
 from codeact.pipeline.stage import needed_for
@@ -20,9 +21,12 @@ from codeact.records import Record, to_records
 from codeact.score import estimate as cost
 
 # Dense 16-bit peak in FLOP/s and memory in GB, from the makers' data sheets.
-DEVICES: Mapping[str, tuple[float, float]] = {"A100 80GB": (312e12, 80.0), "H100 80GB": (989.4e12, 80.0)}
+DEVICES: Mapping[str, tuple[float, float]] = {
+    "A100 80GB": (cost.HARDWARE["A100 SXM (bf16)"], 80.0),
+    "H100 80GB": (cost.HARDWARE["H100 SXM (bf16)"], 80.0),
+}
 # Share of the peak that training and scoring are taken to reach: an assumption, not measured on these devices.
-UTILISATION = 0.45
+UTILISATION = cost.UTILISATION
 # Bytes of activations a token and layer keeps for the backward pass, per hidden unit, without attention scores
 # (Korthikanti et al., arXiv 2205.05198, equation 2); with checkpointing only the layer's input in float32.
 KEPT, KEPT_CHECKPOINTED = 34, 4
@@ -117,11 +121,8 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
         done[stage.name] = fingerprint = stage.fingerprint(stage.config(), done)
         states[stage.name] = "done before, kept" if store.is_done(stage.name, fingerprint) else "to do"
     todo = {name for name, state in states.items() if state == "to do"}
-    source = inputs.source
-    records, _ = to_records(source.rows, recipe.data.map, source.name)
-    count = min(len(records), recipe.data.limit or len(records))
-    if not records:
-        raise InputError(f"{source.name}: none of its rows is usable")
+    records = _records(recipe, inputs)
+    count = len(records)
     selected = count if recipe.sample.strategy == "full" else max(1, round(recipe.sample.ratio * count))
     notes = [
         f"hours assume {UTILISATION:.0%} of the device's 16-bit peak; not measured on these devices",
@@ -136,21 +137,16 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
         template = load_template(recipe.model.template, tokenizer)
         if "score" in todo:
             found = cost.estimate(
-                records,
-                config,
-                tokenizer,
-                template=template,
-                variant=recipe.score.variant,
-                max_length=recipe.model.max_length,
-            )
-            share = count / len(records)
-            score_tokens, score_flops = round(share * found.tokens), share * found.flops
+                records, config, tokenizer,
+                template=template, variant=recipe.score.variant, max_length=recipe.model.max_length,
+            )  # fmt: skip
+            score_tokens, score_flops = found.tokens, found.flops
         if "train" in todo:
             train_tokens, train_flops, memory = _training(recipe, records, selected, config, tokenizer, template)
             notes.append(
                 "selected records are taken to be of average length; strategies that follow IFD take longer ones"
             )
-    notes += _judge_notes(recipe, records, count, todo)
+    notes += _judge_notes(recipe, records, todo)
     generated = 0
     if todo & {"evaluate_base", "evaluate_tuned"}:
         families = {task.partition("@")[0].removesuffix("+") for task in recipe.evaluate.tasks}
@@ -181,7 +177,38 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
     )
 
 
-def _judge_notes(recipe: Recipe, records: list[Record], count: int, todo: set[str]) -> list[str]:
+def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
+    """Tokens, FLOPs and hours of scoring the recipe's data in full, from the model's configuration and tokenizer alone.
+
+    Returns:
+        `codeact.score.estimate.Estimate` as a mapping, `notes` on what it leaves out, and `lines` for people.
+
+    Raises:
+        InputError: no usable data, or no such model.
+    """
+    from codeact.prompts import load_template
+
+    tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
+    found = cost.estimate(
+        _records(recipe, inputs), _config(recipe), tokenizer,
+        template=load_template(recipe.model.template, tokenizer), variant=recipe.score.variant, max_length=recipe.model.max_length,
+    )  # fmt: skip
+    notes = [
+        f"hours take {UTILISATION:.0%} of the data sheet's peak, which has not been measured on these devices",
+        "curation, the score cache and adaptive scoring make it less",
+    ]
+    return {**asdict(found), "notes": notes, "lines": [*found.lines(), *notes]}
+
+
+def _records(recipe: Recipe, inputs: Inputs) -> list[Record]:
+    source = inputs.source
+    records, _ = to_records(source.rows, recipe.data.map, source.name)
+    if not records:
+        raise InputError(f"{source.name}: none of its rows is usable")
+    return tables.limited(records, recipe.data.limit, recipe.seed)
+
+
+def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[str]:
     """What the endpoint's requests will cost at most, answers in the cache not counted."""
     from contextlib import closing
 
@@ -192,14 +219,13 @@ def _judge_notes(recipe: Recipe, records: list[Record], count: int, todo: set[st
         return []
     asked = [(judge.rubric(n).template, recipe.judge.max_tokens) for n in judging.rubrics(recipe) if "judge" in todo]
     asked += [("judge_tags", recipe.judge.tag_tokens)] if "tags" in todo else []
-    some = f" of {len(records):,} records, of which {count:,} are asked about" if count < len(records) else ""
     lines = []
     for template, tokens in asked:
         with closing(endpoint.Cache(judging.cache_file())) as cache:
             found = endpoint.estimate_cost(
                 judge.render(template, records), judging.settings(recipe.judge, tokens), cache
             )
-        lines.append(f"{template}{some}: {found.line()}")
+        lines.append(f"{template}: {found.line()}")
     return lines
 
 

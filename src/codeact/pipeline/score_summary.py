@@ -1,4 +1,4 @@
-"""What the score stage will cost, and what it found: for `codeact score --estimate` and its summary."""
+"""What the score stage found: how scores follow length, and examples."""
 
 from __future__ import annotations
 
@@ -7,46 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from codeact import models, prompts
-from codeact.config import Recipe
 from codeact.pipeline import tables
-from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.store import Store
-from codeact.records import Record, to_records
-from codeact.score import estimate as cost
+from codeact.records import Record
 from codeact.score.stats import length_summary
 
 SHOWN_CHARACTERS = 200
-
-
-def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
-    """Tokens, FLOPs and hours of scoring the recipe's data in full, from the model's configuration and tokenizer alone.
-
-    Raises:
-        InputError: no usable data, or no such model.
-    """
-    from transformers import AutoConfig
-
-    m = recipe.model
-    source = inputs.source
-    records, _ = to_records(source.rows, recipe.data.map, source.name)
-    if recipe.data.limit is not None:
-        kept = tables.seeded_subset([record.id for record in records], recipe.data.limit, recipe.seed)
-        records = [record for record in records if record.id in kept]
-    tokenizer = models.load_tokenizer(m.name, m.revision)
-    found = cost.estimate(
-        records,
-        AutoConfig.from_pretrained(models.resolve(m.name, m.revision), revision=m.revision),
-        tokenizer,
-        template=prompts.load_template(m.template, tokenizer),
-        variant=recipe.score.variant,
-        max_length=m.max_length,
-    )
-    notes = [
-        f"hours take {cost.UTILISATION:.0%} of the data sheet's peak, which has not been measured on these devices",
-        "curation, and scores that the cache holds, make it less",
-    ]
-    return {**asdict(found), "notes": notes, "lines": [*found.lines(), *notes]}
 
 
 def score_summary(store: Store, ratio: float, examples: int = 0) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def with_proxy(recipe: Recipe) -> Recipe:
 def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") -> Mapping[str, Any]:
     """IFD of every record of the pool, by the model that is going to be trained; what the score cache holds is not computed."""
     model = inputs.proxy() if stage == "proxy" else inputs.model()
-    cache = _cache(store, recipe, model)
+    cache = _cache(store, recipe, model, stage)
     if recipe.score.adaptive:
         table, extra = _adaptive(store, recipe, cache, inputs.quiet)
     else:
@@ -70,14 +70,14 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
     }
 
 
-def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any]) -> ScoreCache:
+def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -> ScoreCache:
     """The scores of this model and these settings: the user's, or with `score.cache` off some that end with the stage."""
     context = {
         **{key: value for key, value in model.items() if key != "device"},
         "variant": recipe.score.variant,
         "code": code_digest(CODE),
     }
-    return open_cache(shared_folder() if recipe.score.cache else store.path("shards/score"), context)
+    return open_cache(shared_folder() if recipe.score.cache else store.path(f"shards/{stage}"), context)
 
 
 def _worker(model: dict[str, Any], score_config: dict[str, Any]) -> Worker:
@@ -164,6 +164,11 @@ def check(recipe: Recipe) -> None:
         raise InputError(
             f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} with a budget of records;"
             f" strategy {strategy!r} with a budget of {recipe.sample.budget} needs every score: leave score.adaptive off"
+        )
+    if recipe.sample.floor or recipe.curate.failed == "penalise":
+        raise InputError(
+            "adaptive scoring looks for the cuts of IFD alone; sample.floor and curate.failed=penalise move records across them:"
+            " leave score.adaptive off, or these"
         )
     if recipe.score.variant != "default":
         raise InputError(

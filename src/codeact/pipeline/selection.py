@@ -36,15 +36,13 @@ def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Sum
         raise InputError(
             f"{source.name}: none of its {len(rejected)} rows is usable; the first: {rejected[0].reason}: {rejected[0].detail}"
         )
-    limit = recipe.data.limit
-    if limit is not None and limit < len(records):
-        chosen = tables.seeded_subset([r.id for r in records], limit, seed)
-        outside = [
-            Rejected(r.id, int(r.meta["row"]), "limit", f"not in the sample of {limit}")
-            for r in records
-            if r.id not in chosen
-        ]
-        rejected, records = rejected + outside, [r for r in records if r.id in chosen]
+    usable, records = records, tables.limited(records, recipe.data.limit, seed)
+    kept = {record.id for record in records}
+    rejected += [
+        Rejected(r.id, int(r.meta["row"]), "limit", f"not in the sample of {recipe.data.limit}")
+        for r in usable
+        if r.id not in kept
+    ]
     storage.write_parquet(tables.rejected_table(rejected), store.path("rejected.parquet"))
     store.write_table("records", tables.records_table(records))
     return {"rows": len(source.rows), "records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}

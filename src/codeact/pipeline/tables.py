@@ -66,3 +66,11 @@ def by_id(table: Any, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
 def seeded_subset(ids: Sequence[str], limit: int, seed: int) -> set[str]:
     """`limit` ids drawn at random under a seed; the draw does not depend on the order of the ids."""
     return set(sorted(ids, key=lambda i: hashlib.sha256(f"{seed}:{i}".encode()).digest())[:limit])
+
+
+def limited(records: Sequence[Record], limit: int | None, seed: int) -> list[Record]:
+    """The records of `seeded_subset`, in their order; all where there is no limit or it is not reached."""
+    if limit is None or limit >= len(records):
+        return list(records)
+    chosen = seeded_subset([record.id for record in records], limit, seed)
+    return [record for record in records if record.id in chosen]
