@@ -223,6 +223,9 @@ class EvaluateConfig(_Section):
     enabled: bool = True
     tasks: tuple[str, ...] = ("humaneval",)
     bits_per_byte: bool = Field(True, description="also measure bits per byte of the reference solutions")
+    bits_limit: int | None = Field(
+        None, ge=1, description="measure them for this many tasks, evenly spaced by number (all: null)"
+    )
     generate_limit: int | None = Field(
         None, ge=0, description="generate for this many tasks, evenly spaced by number (all: null)"
     )

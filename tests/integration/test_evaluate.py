@@ -208,6 +208,19 @@ def test_without_generation_there_is_no_pass_rate_and_no_sandbox(
         run("/nowhere", tmp_path)
 
 
+def test_bits_per_byte_of_a_part_are_those_of_the_same_tasks_among_all(models: list[Path], tmp_path: Path) -> None:
+    whole = run(models[0], tmp_path / "whole", generate_limit=0)["humaneval"]
+    part = run(models[0], tmp_path / "part", generate_limit=0, bits_limit=10)["humaneval"]
+    assert (whole["bits_per_byte_tasks"], part["bits_per_byte_tasks"]) == (164, 10)
+    every, some = (
+        {row["task_id"]: row["bits_per_byte"] for row in storage.read_jsonl(tmp_path / name / "bits.jsonl")}
+        for name in ("whole", "part")
+    )
+    assert list(some) == [list(every)[i * 164 // 10] for i in range(10)]
+    assert some == pytest.approx({task: every[task] for task in some}, rel=1e-5)
+    assert part["bits_per_byte"] == pytest.approx(sum(some.values()) / 10)
+
+
 def sample_file(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
     return path

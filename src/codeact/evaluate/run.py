@@ -204,11 +204,12 @@ def _facts(setup: Setup) -> dict[str, Any]:
 
 
 def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, Row]:
-    """Bits of every reference solution, by task id; bits.jsonl ends in the order of the tasks."""
+    """Bits of the chosen tasks' reference solutions, by task id; bits.jsonl ends in the order of the tasks."""
     from codeact.evaluate.likelihood import bits_per_byte
 
     who = (facts["model_identity"], facts["dtype"], facts["device"])
-    tasks = [task for task_set in sets for task in task_set.tasks]
+    chosen = {task_set.base_name: subset(task_set.tasks, setup.config.bits_limit) for task_set in sets}
+    tasks = [task for some in chosen.values() for task in some]
     keys = {task.id: journal.row_key("bits", *who, task.prompt, task.canonical_solution) for task in tasks}
     done = {row["task_id"]: row for row in journal.resume(path, keys.values()).values()}
     left = [task for task in tasks if task.id not in done]
@@ -229,7 +230,7 @@ def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
                 ]
                 journal.append(path, rows)
                 done |= {row["task_id"]: row for row in rows}
-    storage.write_jsonl(path, ({"task_set": s.base_name, **done[task.id]} for s in sets for task in s.tasks))
+    storage.write_jsonl(path, ({"task_set": name, **done[task.id]} for name, some in chosen.items() for task in some))
     return done
 
 
