@@ -12,7 +12,7 @@ import pytest
 from codeact.errors import InputError
 from codeact.experiment import cells, load_comparison
 from codeact.experiment.results import crossed_interval, summarise
-from codeact.report.compare import table_rows, write_comparison
+from codeact.report.compare import tables, write_comparison
 
 GRID = """
 run_dir: {folder}
@@ -98,11 +98,11 @@ def test_differences_are_paired_and_know_what_is_clear(grid_file: Path, tmp_path
     assert rows["random", 0.4, "records"]["minus_against"] is None
     assert rows["full", 1.0, "records"]["minus_against"] is None
     assert rows["full", 1.0, "records"]["minus_base"]["difference"] == pytest.approx(-0.4, abs=0.01)
-    header, lines = table_rows(summary)
-    assert len(lines) == 9
-    assert all(len(line) == len(header) for line in lines)
+    shown = tables(summary)
+    assert [len(lines) for _, _, lines in shown] == [5, 4]  # equal records with the full pool, equal tokens
+    assert all(len(line) == len(header) for _, header, lines in shown for line in lines)
     page = write_comparison(summary, tmp_path).read_text(encoding="utf-8")
-    assert page.count("data-chart=") == 2  # one metric at two budgets
+    assert page.count("data-chart=") == 4  # one metric at two budgets: by rate, and its differences
     assert "http://" not in page.split("<script>")[0]
 
 

@@ -183,13 +183,15 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
-    from codeact.report.compare import table_rows
+    from codeact.report.compare import tables
 
-    header, rows = table_rows(summary)
-    table = Table(*header, title=f"{summary['cells']['done']} of {summary['cells']['planned']} trainings")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(f"{summary['cells']['done']} of {summary['cells']['planned']} trainings are done")
+    for title, header, rows in tables(summary):
+        table = Table(*header, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
     typer.echo(f"page: {summary['page']}" if summary["page"] else "for compare.html: pip install 'codeact[report]'")
 
 

@@ -47,7 +47,8 @@ def write_comparison(summary: Mapping[str, Any], root: Path) -> Path:
 
 
 def figures(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Plotly figures by "metric/budget": value against the rate, one line per entrant, with intervals.
+    """Plotly figures by "metric/budget" (value against the rate, one line per entrant, where there are several rates) and by
+    "metric/budget/difference" (one point per entrant and rate: how far it is from the entrant that all are compared with).
 
     Raises:
         MissingExtraError: plotly is not installed.
@@ -59,27 +60,39 @@ def figures(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for budget in ("records", "tokens"):
             rows = [r for r in summary["rows"] if r["metrics"][metric] is not None]
             here = [r for r in rows if r["budget"] == budget or r["strategy"] == "full"]
-            if any(r["budget"] == budget and r["strategy"] != "full" for r in here):
+            rates = {r["rate"] for r in here if r["budget"] == budget and r["strategy"] != "full"}
+            if len(rates) > 1:
                 drawn[f"{metric}/{budget}"] = _figure(go, metric, budget, here, entrants, summary["base"][metric])
+            apart = [r for r in here if r["metrics"][metric]["minus_against"] is not None]
+            if apart:
+                drawn[f"{metric}/{budget}/difference"] = _differences(
+                    go, metric, summary["against"], apart, len(rates) > 1
+                )
     return {name: json.loads(figure.to_json()) for name, figure in drawn.items()}
 
 
-def table_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the terminal's table."""
-    metrics = list(summary["lower_is_better"])
-    header = ["strategy", "rate", "seeds", "records", "tokens"]
-    header += [text for metric in metrics for text in (metric, f"minus {summary['against']}")]
-    rows = []
-    for row in summary["rows"]:
-        cells = [row["entrant"], f"{row['rate']:.0%} {row['budget']}", str(len(row["seeds"])), number(row["records"], 0),
-                 number(row["response_tokens"], 0)]  # fmt: skip
-        for metric in metrics:
-            found = row["metrics"][metric]
-            cells += ["n/a", ""] if found is None else [
-                f"{number(found['value'], 4)} {interval(found['interval'])}", difference(found["minus_against"])
-            ]  # fmt: skip
-        rows.append(cells)
-    return header, rows
+def tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, header and rows of the terminal's tables: one for each metric and budget, few enough columns for 80 characters."""
+    found = []
+    for metric, lower in summary["lower_is_better"].items():
+        for budget in ("records", "tokens"):
+            rows = [r for r in summary["rows"] if r["budget"] == budget and r["metrics"][metric] is not None]
+            if not rows:
+                continue
+            before = summary["base"][metric]
+            title = f"{metric} ({'lower' if lower else 'higher'} is better), equal {budget}" + (
+                f", before training {number(before, 4)}" if before is not None else ""
+            )
+            header = ["strategy", "rate", "seeds", "records", "value", f"minus {summary['against']} (95 %)"]
+            cells = []
+            for row in rows:
+                own = row["metrics"][metric]
+                cells.append([
+                    row["entrant"], f"{row['rate']:.0%}", str(len(row["seeds"])), number(row["records"], 0), number(own["value"], 4),
+                    difference(own["minus_against"]),
+                ])  # fmt: skip
+            found.append((title, header, cells))
+    return found
 
 
 def interval(pair: list[float]) -> str:
@@ -92,19 +105,38 @@ def difference(found: Mapping[str, Any] | None) -> str:
     return "" if found is None else f"{number(found['difference'], 4)} {interval(found['interval'])}"
 
 
-def _figure(
-    go: Any, metric: str, budget: str, rows: list[Mapping[str, Any]], entrants: list[str], before: float | None
-) -> Any:
+def _differences(go: Any, metric: str, against: str, rows: list[Mapping[str, Any]], rates_differ: bool) -> Any:
+    """One line of the figure per entrant and rate, with its interval; right of zero the metric is higher than the other's."""
+    names = [f"{r['entrant']}, {r['rate']:.0%}" if rates_differ else r["entrant"] for r in rows]
+    apart = [r["metrics"][metric]["minus_against"] for r in rows]
+    figure = _canvas(go, {"title": {"text": f"{metric} minus {against}"}}, {"autorange": "reversed"})
+    figure.add_scatter(
+        x=[f["difference"] for f in apart], y=names, mode="markers", showlegend=False,
+        marker={"color": "var(--c0)", "size": 9},
+        error_x={"type": "data", "symmetric": False, "color": "var(--c0)", "thickness": 1.5,
+                 "array": [f["interval"][1] - f["difference"] for f in apart],
+                 "arrayminus": [f["difference"] - f["interval"][0] for f in apart]},
+    )  # fmt: skip
+    figure.add_vline(x=0, line={"color": "var(--alarm)", "dash": "dash", "width": 1.5})
+    return figure
+
+
+def _canvas(go: Any, xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> Any:
     axis = {"gridcolor": "var(--grid)", "linecolor": "var(--line)", "automargin": True}
-    ink = {"color": "var(--ink)", "size": 13}
-    drawn = go.Figure(
+    return go.Figure(
         layout=go.Layout(
             template=go.layout.Template(), height=HEIGHT, margin={"l": 8, "r": 8, "t": 44, "b": 8}, paper_bgcolor="rgba(0,0,0,0)",
             plot_bgcolor="rgba(0,0,0,0)", font={"color": "var(--muted)", "family": "system-ui, sans-serif", "size": 13},
-            legend={"font": ink}, xaxis={**axis, "title": {"text": f"share of the {budget}"}, "tickformat": ".0%"},
-            yaxis={**axis, "title": {"text": metric}}, hovermode="closest", dragmode=False,
+            legend={"font": {"color": "var(--ink)", "size": 13}}, xaxis={**axis, **xaxis}, yaxis={**axis, **yaxis},
+            hovermode="closest", dragmode=False,
         )
     )  # fmt: skip
+
+
+def _figure(
+    go: Any, metric: str, budget: str, rows: list[Mapping[str, Any]], entrants: list[str], before: float | None
+) -> Any:
+    drawn = _canvas(go, {"title": {"text": f"share of the {budget}"}, "tickformat": ".0%"}, {"title": {"text": metric}})
     for place, entrant in enumerate(entrants):
         own = sorted((r for r in rows if r["entrant"] == entrant), key=lambda r: float(r["rate"]))
         found = [r["metrics"][metric] for r in own]
