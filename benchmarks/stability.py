@@ -1,6 +1,6 @@
 """How stable a selection is: overlap (Jaccard) across seeds, numbers of clusters and scoring models, beside that of chance.
 
-    python benchmarks/stability.py --data pool.jsonl --limit 500
+    python benchmarks/stability.py --data ../shared/data/evol_instruct_code_1966.json
     python benchmarks/stability.py --data pool.jsonl --proxy tiny=some/other-model --output benchmarks/results/stability.json
 
 Selects once with --model (or reuses --run-dir of an earlier `codeact select`), scores again with every --proxy, and repeats
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--proxy", action="append", default=[], help="NAME=MODEL that scores the same records too")
     parser.add_argument("--run-dir", type=Path, default=Path("runs/stability"))
     parser.add_argument("--limit", type=int, default=None)
-    parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument("--max-length", type=int, default=2048)
     parser.add_argument("--ratio", type=float, default=0.4)
     parser.add_argument("--k", default="10", help="a number, or auto")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -40,7 +40,7 @@ def main() -> None:
     given = parser.parse_args()
 
     k = given.k if given.k == "auto" else int(given.k)
-    keys = {"model.max_length": given.max_length, "model.template": "question", "cluster.k": k}
+    keys = {"model.max_length": given.max_length, "cluster.k": k}
     selection = api.select(
         given.data, model=given.model, embedder=given.embedder, ratio=given.ratio, limit=given.limit,
         run_dir=given.run_dir / "run", settings=keys, quiet=False,
