@@ -1,0 +1,74 @@
+"""Which strategies choose the same records, and how much text: overlap (Jaccard) of every two, and the token share of each.
+
+    python benchmarks/overlap.py --run-dir runs/stability/run
+
+Reads a run directory with the tables of records, embed, cluster and score (`codeact select` or benchmarks/stability.py leaves one) and
+repeats the selection under each strategy at an equal number of records; no model is called. Chance is the overlap of two random selections.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import machine
+import numpy as np
+
+from codeact.pipeline.columns import read_columns
+from codeact.pipeline.stability import chance_overlap, jaccard
+from codeact.pipeline.store import Store
+from codeact.ranks import spearman
+from codeact.sample import select
+from codeact.sample.rules import NEEDS
+
+RESULTS = Path(__file__).parent / "results"
+STRATEGIES = (
+    "random", "longest", "complexity", "cdas", "residual", "bands", "positions", "cdas-residual", "cdas-bands", "cdas-positions",
+    "cherry", "ppl-low", "ppl-high", "diversity", "k-centre", "facility-location",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/stability/run"))
+    parser.add_argument("--ratios", type=float, nargs="+", default=[0.1, 0.2, 0.4])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=RESULTS / "overlap.json")
+    args = parser.parse_args()
+    store = Store(args.run_dir)
+    ids = store.table("sample")["id"].to_pylist()
+    wanted = sorted({column for name in STRATEGIES for column in NEEDS[name]})
+    columns = read_columns(store, ("embed", "cluster", "score"), ids, wanted)
+    tokens = np.array(columns["response_tokens"], np.float64)
+    own = {key: columns.pop(key) for key in ("cluster", "ifd", "status", "response_tokens")}
+    found = {}
+    for ratio in args.ratios:
+        chosen = {
+            name: select(ids, strategy=name, ratio=ratio, seed=args.seed, columns=columns, **own).selected
+            for name in STRATEGIES
+        }
+        found[f"{ratio:g}"] = {
+            "chance": chance_overlap(ratio),
+            "token_share": {name: float(tokens[taken].sum() / tokens.sum()) for name, taken in chosen.items()},
+            "jaccard": {a: {b: jaccard(chosen[a], chosen[b]) for b in STRATEGIES} for a in STRATEGIES},
+        }
+    result = {
+        **machine.provenance(),
+        "pool": len(ids),
+        "ifd_length_spearman": spearman(np.array(own["ifd"], np.float64), tokens),
+        "ratios": found,
+    }
+    args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"Spearman of IFD and response length: {result['ifd_length_spearman']:.3f}, {len(ids)} records")
+    for ratio, one in found.items():
+        print(f"ratio {ratio}, chance {one['chance']:.3f}")
+        for name in STRATEGIES:
+            print(
+                f"  {name:<18} tokens {one['token_share'][name]:.2f}  with longest {one['jaccard'][name]['longest']:.2f}"
+                f"  with cdas {one['jaccard'][name]['cdas']:.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
