@@ -74,7 +74,7 @@ def result(seed: int, shift: float, items: int = 300) -> dict[str, Any]:
         "records": 10,
         "response_tokens": 100,
         "code": "x",
-        "training": {"seconds": 1.0},
+        "training": {"seconds": 1.0, "steps": 4},
         "values": {"loss": values},
     }
 
@@ -122,7 +122,12 @@ def test_one_seed_varies_over_items_alone() -> None:
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 10, rel=0.15)
 
 
-def test_the_shipped_comparison_is_valid() -> None:
-    found = cells(load_comparison(Path(__file__).parents[2] / "recipes" / "compare.yaml"))
+def test_the_shipped_comparisons_are_valid() -> None:
+    recipes = Path(__file__).parents[2] / "recipes"
+    small = cells(load_comparison(recipes / "compare_small.yaml"))
+    assert {cell.budget for cell in small} == {"tokens"}
+    assert len({cell.seed for cell in small}) == 3
+    found = cells(load_comparison(recipes / "compare.yaml"))
+    assert {cell.recipe.pack.scope for cell in found + small} == {"epoch"}  # equal tokens are equal steps
     assert {cell.entrant for cell in found} >= {"random", "full", "cdas", "verified-cdas", "longest", "residual"}
     assert {cell.budget for cell in found} == {"records", "tokens"}

@@ -40,7 +40,7 @@ def crossed_interval(values: Floats, seed: int = 0) -> tuple[float, float]:
 def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[str, Any]) -> dict[str, Any]:
     """The content of compare.json.
 
-    `rows` has one entry per entrant, rate and budget: `records` and `response_tokens` (means over seeds), `seeds`, and per
+    `rows` has one entry per entrant, rate and budget: `records`, `response_tokens`, `training_steps` and `training_seconds` (means over seeds), `seeds`, and per
     metric `value`, `interval`, `minus_base` and `minus_against` ({"difference", "interval"}, paired by item, and by seed too
     against the other entrant; None where there is nothing to pair).
     """
@@ -61,6 +61,7 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
                 "seeds": [cell.seed for cell, _ in members],
                 "records": float(np.mean([result["records"] for _, result in members])),
                 "response_tokens": float(np.mean([result["response_tokens"] for _, result in members])),
+                "training_steps": float(np.mean([result["training"]["steps"] for _, result in members])),
                 "training_seconds": float(np.mean([result["training"]["seconds"] for _, result in members])),
                 "metrics": {
                     metric: _figures(metric, members, rival if first.entrant != comparison.against else None, base)
