@@ -2,7 +2,8 @@
 
     make demo && .venv/bin/python benchmarks/demo_result.py runs/demo --command "make demo"
 
-Reads RUN/report.json and writes benchmarks/results/<run name>.json: everything but the points of the scatter plot.
+Reads RUN/report.json and writes benchmarks/results/<run name>.json: everything but the points of the scatter plot. Start it on the
+machine of the run, with the run's packages: both are written down.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+
+from machine import provenance
 
 KEPT = ("stages", "funnel", "length", "packing", "training", "evaluation", "settings", "headline")
 
@@ -22,7 +25,8 @@ def main() -> None:
     options = parser.parse_args()
     figures = json.loads((options.run / "report.json").read_text(encoding="utf-8"))
     out = options.out or Path(__file__).parent / "results" / f"{figures['run']['name']}.json"
-    kept = {"command": options.command, "date": figures["run"]["date"], **{key: figures[key] for key in KEPT}}
+    about = {**provenance(), "command": options.command, "date": figures["run"]["date"]}
+    kept = {**about, **{key: figures[key] for key in KEPT}}
     out.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     seconds = sum(stage["seconds"] or 0 for stage in figures["stages"])
     print(f"{out}: {len(kept)} sections, {seconds:.0f} s in the stages")

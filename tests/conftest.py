@@ -8,11 +8,18 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
+
+from codeact.errors import CodeactError
+
+if TYPE_CHECKING:
+    from codeact.sandbox import Backend
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -112,6 +119,36 @@ def tiny_embedder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(plain)
     SentenceTransformer(str(plain), device="cpu").save(str(folder / "model"))
     return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests of a module share a cache directory that nothing else has written to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CODEACT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Backend:
+    """The strongest sandbox that holds here."""
+    from codeact.sandbox import detect_backend
+
+    try:
+        return detect_backend()
+    except CodeactError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", params=["bubblewrap", "landlock"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each of the safe sandboxes that holds here."""
+    from codeact.sandbox import probe_backend
+
+    probe = probe_backend(request.param)
+    if probe.backend is None:
+        pytest.skip(f"{request.param} does not hold on this machine: {probe.problem}")
+    return probe.backend
 
 
 @pytest.fixture

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.downloads import quiet_loading
 from codeact.errors import CodeactError, InputError
 from codeact.models import check_hub, choose_device, hub_name, resolve_embedder
 from codeact.progress import SILENT, Progress
@@ -34,7 +33,7 @@ def load_embedder(name: str, device: str = "auto") -> Any:
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
-    with _quiet():
+    with quiet_loading():
         try:
             try:
                 model = SentenceTransformer(where, device=place, local_files_only=True)
@@ -108,25 +107,3 @@ def _no_embedder(name: str, reason: str) -> str:
     short = " ".join(reason.split())[:200]
     mend = "give a sentence-transformers name, a local folder or `demo`"
     return f"embedding model {name!r} cannot be loaded: {short}; {mend}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hush the loaders' bars and retry notes; what fails still comes as an exception."""
-    import transformers.utils.logging
-
-    # Its functions carry no type hints, which strict checking would refuse to call.
-    transformers_logging: Any = transformers.utils.logging
-    bars = transformers_logging.is_progress_bar_enabled()
-    loggers = [logging.getLogger(n) for n in ("sentence_transformers", "transformers", "huggingface_hub")]
-    levels = [logger.level for logger in loggers]
-    transformers_logging.disable_progress_bar()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if bars:
-            transformers_logging.enable_progress_bar()

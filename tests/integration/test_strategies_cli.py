@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from codeact import api
+from codeact import api, config
 from codeact.errors import InputError
 from tests.conftest import Finished, pool_rows
 from tests.conftest import codeact_command as codeact
@@ -196,7 +196,7 @@ def test_the_plan_counts_and_writes_nothing(folder: Path, tiny_model_dir: Path, 
     text = codeact("run", str(recipe), "--plan")
     assert "A100 80GB" in text.stdout
     assert "H100 80GB" in text.stdout
-    api.run_stages(api.config.load_recipe(recipe), ["score"], None)
+    api.run_stages(config.load_recipe(recipe), ["score"], None)
     scored = json.loads(codeact("run", str(recipe), "--plan", "--json").stdout)
     assert scored["stages"]["score"] == "done before, kept"
     assert scored["score_tokens"] == 0

@@ -62,11 +62,15 @@ def test_going_on_equals_running_whole(kind: str) -> None:
             torch.testing.assert_close(torch.cat(found), alone, rtol=1e-5, atol=1e-5)
 
 
-def test_the_memory_of_a_past_is_what_is_said() -> None:
-    model = build("LlamaConfig")
-    with torch.inference_mode():
-        _, (past, gone) = continue_row(model, [[1, 2, 3], [4, 5]], [None, None], [True, False])
-    assert gone is None
-    assert past is not None
-    held = sum(part.untyped_storage().nbytes() for pair in past for part in pair)
-    assert held == 3 * past_bytes(model.config, 4)
+@pytest.mark.parametrize("key_heads", [1, 2, 4])  # with one head, a part of the row is contiguous as it is
+def test_the_memory_of_a_past_is_what_is_said(key_heads: int) -> None:
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(**{**GROUPED, "num_key_value_heads": key_heads})
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=register()).eval()
+    kept: Any = None
+    for new, tokens in (([1, 2, 3], 3), ([4, 5], 5)):  # begun, then gone on
+        with torch.inference_mode():
+            _, (kept, gone) = continue_row(model, [new, [6] * 7], [kept, None], [True, False])
+        assert gone is None
+        held = sum(part.untyped_storage().nbytes() for pair in kept for part in pair)
+        assert held == tokens * past_bytes(model.config, 4)

@@ -290,7 +290,8 @@ def real_records(count: int) -> list[Record]:
 @pytest.fixture(scope="module")
 def real_models() -> tuple[Any, Any, Any]:
     """The 135M demo model: its tokenizer, with our packed attention, with PyTorch's SDPA."""
-    from codeact.models import cache_dir, load_model, load_tokenizer
+    from codeact.downloads import cache_dir
+    from codeact.models import load_model, load_tokenizer
 
     if not (cache_dir() / "smollm2-135m-instruct" / "complete").exists():
         pytest.skip("the demo model is not in the cache: run `codeact demo` once")

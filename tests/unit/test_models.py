@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from codeact import models
+from codeact import downloads, models
 from codeact.errors import CodeactError, InputError
 
 
@@ -138,4 +138,4 @@ def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytes
     source.mkdir()
     (source / "codeact_no_such_package-1.0-py3-none-any.whl").write_bytes(b"not a wheel")
     with pytest.raises(CodeactError, match="cannot be fetched"):
-        models.fetch_wheel("codeact-no-such-package", "1.0", "0" * 64)
+        downloads.fetch_wheel("codeact-no-such-package", "1.0", "0" * 64)

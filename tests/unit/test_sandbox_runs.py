@@ -25,14 +25,6 @@ from codeact.sandbox import (
 LIMITS = Limits(wall_seconds=20)
 
 
-@pytest.fixture(scope="module", params=["bubblewrap", "landlock"])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    probe = probe_backend(request.param)
-    if probe.backend is None:
-        pytest.skip(f"{request.param} does not hold on this machine: {probe.problem}")
-    return probe.backend
-
-
 def test_values_and_statuses_per_call(backend: Backend) -> None:
     source = """
 import math

@@ -35,8 +35,8 @@ from codeact.cli.options import (
     say,
     shared_keys,
     shipped,
+    stage_recipe,
 )
-from codeact.errors import InputError
 
 
 @app.command()
@@ -149,14 +149,10 @@ def _stage_command(name: str, about: str, needs_model: bool) -> None:
         from codeact import api
 
         prepare(verbose)
-        extra = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
-        if embedder is not None:
-            extra["embed.model"] = embedder
-        if needs_model and not model:
-            raise InputError(f"codeact {name} needs the model that will be trained; name it with --model")
-        folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output else Path("runs") / name)
-        recipe = config.load_recipe(extra={**extra, "run_dir": str(folder)})
+        keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
+        recipe = stage_recipe(name, keys, output, run_dir, embedder, needs_model)
         summary = api.run_stages(recipe, [name], output, say=say, quiet=False)
+        folder = Path(recipe.run_dir)
         where = f"table: {output or folder / f'{name}.parquet'}"
         result(summary, as_json, "\n".join([*_curated(summary, folder), where]) if name == "curate" else where)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from codeact import __version__
-from codeact.config import Recipe
+from codeact.config import Recipe, load_recipe
 from codeact.errors import InputError
 
 app = typer.Typer(
@@ -127,8 +127,22 @@ def shared_keys(mapping: Sequence[str], settings: Sequence[str]) -> dict[str, An
             if option == "--map":
                 extra.setdefault("data.map", {})[key] = value
             else:
-                extra[key] = yaml.safe_load(value)
+                try:
+                    extra[key] = yaml.safe_load(value)
+                except yaml.YAMLError as error:
+                    raise InputError(f"--set {pair!r}: the value is not valid YAML; quote it") from error
     return extra
+
+
+def stage_recipe(
+    name: str, keys: dict[str, Any], output: Path | None, run_dir: Path | None, embedder: str | None, needs_model: bool
+) -> Recipe:
+    """The recipe of a command that runs single stages; its tables go beside `output`, else under runs/."""
+    if needs_model and not keys["model.name"]:
+        raise InputError(f"codeact {name} needs the model that will be trained; name it with --model")
+    folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output else Path("runs") / name)
+    chosen = {} if embedder is None else {"embed.model": embedder}
+    return load_recipe(extra={**keys, **chosen, "run_dir": str(folder)})
 
 
 def shipped(name: str) -> Path:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from codeact import config
 from codeact.cli.options import (
     NONE,
     Data,
@@ -30,8 +29,8 @@ from codeact.cli.options import (
     result,
     say,
     shared_keys,
+    stage_recipe,
 )  # fmt: skip
-from codeact.errors import InputError
 
 
 @app.command()
@@ -51,19 +50,15 @@ def score(
     from codeact import api
 
     prepare(verbose)
-    if not model:
-        raise InputError("codeact score needs the model that will be trained; name it with --model")
     given = {"score.variant": variant, "score.adaptive": adaptive, "score.agreement": agreement, "sample.ratio": ratio}
-    extra = recipe_keys(data, model, dtype, max_length, template, limit, seed) | given | shared_keys(mapping, settings)
-    if embedder is not None:
-        extra["embed.model"] = embedder
-    folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output else Path("runs") / "score")
-    recipe = config.load_recipe(extra={**extra, "run_dir": str(folder)})
+    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | given | shared_keys(mapping, settings)
+    recipe = stage_recipe("score", keys, output, run_dir, embedder, needs_model=True)
     if estimate:
         forecast = api.estimate_scores(recipe)
         result(forecast, as_json, "\n".join(forecast["lines"]))
         return
     summary = api.run_stages(recipe, ["score"], output, say=say, quiet=False)
+    folder = Path(recipe.run_dir)
     found = {**summary, **api.score_summary(folder, recipe.sample.ratio, examples=3 if show else 0)}
     result(found, as_json, "\n".join(_lines(found, str(output or folder / "score.parquet"))))
 

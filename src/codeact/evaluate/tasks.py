@@ -21,8 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from codeact.downloads import cache_dir
 from codeact.errors import CodeactError, InputError, require
-from codeact.models import cache_dir
 
 Arguments = tuple[Any, ...]
 DOWNLOAD_TIMEOUT_S = 60.0

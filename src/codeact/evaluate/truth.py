@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codeact.downloads import cache_dir
 from codeact.errors import CodeactError
 from codeact.evaluate.tasks import Arguments, Task, TaskSet
-from codeact.models import cache_dir
 from codeact.progress import track
 from codeact.sandbox import Backend, Calls, Limits, Stop, call_function
 

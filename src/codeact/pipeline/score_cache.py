@@ -19,7 +19,7 @@ from typing import Any
 
 from codeact import storage
 from codeact.backends.local import Backend, MakeWorker
-from codeact.models import cache_dir
+from codeact.downloads import cache_dir
 from codeact.pipeline import tables
 from codeact.pipeline.store import digest
 from codeact.progress import track

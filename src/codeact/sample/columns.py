@@ -14,6 +14,7 @@ from codeact.errors import InputError
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Column = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 
 

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
+from codeact.sample.columns import Bools, Ints
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 Vectors = NDArray[np.float32]
 
 MOST_SIMILAR = 0.9

@@ -1,0 +1,45 @@
+"""How many instructions are longer than an embedder reads: they are cut there, and what follows does not count.
+
+python benchmarks/embed_cut.py --embedder demo --data FILE...
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from machine import provenance
+
+from codeact.models import load_tokenizer, resolve_embedder
+from codeact.records import to_records
+from codeact.storage import read_json, read_rows, write_json
+
+RESULTS = Path(__file__).parent / "results"
+DATA = [
+    f"../shared/data/{name}.json" for name in ("evol_instruct_code_1966", "code_alpaca_2017", "code_alpaca_new_4535")
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embedder", default="demo")
+    parser.add_argument("--data", nargs="+", default=DATA)
+    parser.add_argument("--output", type=Path, default=RESULTS / "embed_cut.json")
+    args = parser.parse_args()
+    told = provenance()
+    folder = Path(resolve_embedder(args.embedder))
+    longest = int(read_json(folder / "sentence_bert_config.json")["max_seq_length"])
+    tokenizer = load_tokenizer(str(folder))
+    found = {}
+    for file in args.data:
+        records, _ = to_records(read_rows(file).rows, where=file)
+        texts = [next(m.content for m in record.messages if m.role == "user") for record in records]
+        lengths = [len(ids) for ids in tokenizer(texts, truncation=False)["input_ids"]]
+        cut = sum(length > longest for length in lengths)
+        found[Path(file).stem] = {"records": len(records), "cut": cut, "share": round(cut / len(records), 5)}
+        print(f"{Path(file).stem:<28} {cut:>5} of {len(records):>6,} records are longer than {longest} tokens")
+    write_json(args.output, {**told, "embedder": args.embedder, "longest": longest, "data": found})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""`select`: rows of a file, a list or a data set in, the chosen rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeact import config, storage
+from codeact.config import Recipe
+from codeact.downloads import cache_dir
+from codeact.errors import InputError
+from codeact.pipeline import run as pipeline
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.plan import tables_for
+from codeact.pipeline.run import Say
+from codeact.pipeline.store import Store, digest
+from codeact.storage import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SELECTION_STAGES = ("sample",)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `select` chose.
+
+    Attributes:
+        indices: positions of the chosen rows in the data, ascending; `dataset.select(selection.indices)` works.
+        rows: the chosen rows, untouched, in the order of the input.
+        table: one row per record of the pool: `id, cluster, rank, ifd, cutoff, selected, reason`.
+        summary: counts and figures, as `codeact select --json` prints them.
+        run_dir: the run directory with every stage's table.
+    """
+
+    indices: list[int]
+    rows: list[Mapping[str, Any]]
+    table: pa.Table
+    summary: dict[str, Any]
+    run_dir: Path
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def select(
+    data: str | Path | Sequence[Mapping[str, Any]] | Any,
+    *,
+    model: str = "",
+    ratio: float = 0.4,
+    strategy: str = "cdas",
+    embedder: str | None = None,
+    output: str | Path | None = None,
+    run_dir: str | Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    say: Say | None = None,
+    quiet: bool = True,
+) -> Selection:
+    """Choose the part of an instruction data set that `model` learns most from (CDAS, arXiv 2408.02193).
+
+    Args:
+        data: a .jsonl, .json or .parquet file, a Hugging Face data set name, a list of dictionaries or a `datasets.Dataset`.
+        model: the causal LM that is going to be trained: hub name, folder, GGUF file or `demo`.
+        ratio: share of the pool to keep, in (0, 1].
+        strategy: one of docs/strategies.md: cdas, random, complexity, diversity, longest, full, ...
+        embedder: sentence-transformers name or folder (default: all-mpnet-base-v2, as in the paper), or `demo`.
+        output: also write the chosen rows here (.jsonl, .json, .parquet).
+        run_dir: where every stage's table goes; by default beside `output`, else in the user's cache. A second call
+            with the same directory redoes only what changed.
+        limit: use a seeded random sample of this many records.
+        seed: of every random choice.
+        settings: further recipe keys, for example `{"model.max_length": 1024, "curate.dedup": False}`.
+        say: receives one line per stage.
+        quiet: no progress bars.
+
+    Raises:
+        InputError: bad data, an unknown key, a value out of range, or a model that does not exist.
+    """
+    recipe, source, target = _select_recipe(
+        data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
+        seed=seed, settings=settings,
+    )  # fmt: skip
+    if target is not None:
+        storage.check_writable(target)
+    inputs = Inputs(recipe, source, quiet)
+    store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet)
+    chosen = _selection(store, inputs.source)
+    if target is not None:
+        storage.write_rows(inputs.source, chosen.indices, target)
+    return chosen
+
+
+def plan_select(data: Any, **arguments: Any) -> dict[str, Any]:
+    """What `select` with the same arguments would do and cost; nothing is written. See `plan`.
+
+    Raises:
+        InputError: as `select`.
+    """
+    from codeact.pipeline.dry_run import forecast
+
+    recipe, source, _ = _select_recipe(data, **arguments)
+    found = forecast(recipe, SELECTION_STAGES, Inputs(recipe, source))
+    return {**found.summary(), "lines": found.lines()}
+
+
+def _select_recipe(
+    data: Any, *, model: str = "", ratio: float = 0.4, strategy: str = "cdas", embedder: str | None = None,
+    output: str | Path | None = None, run_dir: str | Path | None = None, limit: int | None = None, seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[Recipe, Source | None, Path | None]:  # fmt: skip
+    """The recipe of `select`'s arguments, the rows where they are in memory, and the output."""
+    source, name = _source(data)
+    target = Path(output) if output is not None else None
+    tree: dict[str, Any] = {
+        "data.source": name, "data.limit": limit, "model.name": model, "sample.ratio": ratio, "sample.strategy": strategy, "seed": seed,
+        "run_dir": str(run_dir or _run_dir(target, name, source)), "evaluate.enabled": False,
+    }  # fmt: skip
+    if embedder is not None:
+        tree["embed.model"] = embedder
+    recipe = config.load_recipe(extra={**tree, **(settings or {})})
+    needs_model = "score" in tables_for(recipe.sample)
+    if needs_model and not recipe.model.name:
+        raise InputError(
+            f"strategy {recipe.sample.strategy!r} scores with the model that will be trained; name it with --model"
+        )
+    return recipe, source, target
+
+
+def _source(data: Any) -> tuple[Source | None, str]:
+    if isinstance(data, str | Path):
+        return None, str(data)
+    if hasattr(data, "with_format") and hasattr(data, "features"):
+        table = data.with_format("arrow")[:]
+        return Source("the data set", table.to_pylist(), table), "memory"
+    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
+        return Source("the list", list(data)), "memory"
+    raise InputError(
+        f"data is {type(data).__name__}; give a path, a data set name, a list of dictionaries or a datasets.Dataset"
+    )
+
+
+def _run_dir(target: Path | None, name: str, source: Source | None) -> Path:
+    if target is not None:
+        return target.with_name(f"{target.stem}.codeact")
+    return cache_dir() / "runs" / digest([str(Path(name).resolve())] if source is None else list(source.rows))
+
+
+def _selection(store: Store, source: Source) -> Selection:
+    table = store.table("sample")
+    chosen = set(table.filter(table["selected"])["id"].to_pylist())
+    records = store.table("records").select(["id", "row"]).to_pylist()
+    indices = sorted(r["row"] for r in records if r["id"] in chosen)
+    marker = store.marker("sample") or {}
+    stages = {name: (store.marker(name) or {}).get("summary") for name in ("records", "curate", "score", "sample")}
+    summary = {
+        **marker.get("summary", {}),
+        "stages": {k: v for k, v in stages.items() if v},
+        "run_dir": str(store.root),
+    }
+    return Selection(indices, [source.rows[i] for i in indices], table, summary, store.root)

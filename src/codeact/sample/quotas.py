@@ -1,0 +1,131 @@
+"""How many records each group gives, and which: budgets, quotas of clusters, and floors. Integer arithmetic throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.errors import InputError
+from codeact.sample.columns import Bools, Floats, Ints
+
+
+def budget(ratio: float, count: int) -> int:
+    """round-half-up(ratio * count), exact in the decimal that was typed: 0.29 of 50 is 14.5, hence 15 (not 14.499...).
+
+    Raises:
+        InputError: ratio is not above 0 and at most 1.
+    """
+    if not 0 < ratio <= 1:
+        raise InputError(f"sample.ratio = {ratio}: must be above 0 and at most 1 (the share of the pool to keep)")
+    return int((Decimal(repr(float(ratio))) * count).to_integral_value(ROUND_HALF_UP))
+
+
+def allot(total: int, sizes: Ints, caps: Ints) -> Ints:
+    """Share `total` among groups in proportion to `sizes`, none above its cap, by largest remainder: int64 [groups].
+
+    What a full group cannot take is shared again, in the same way, among those with room. Equal remainders go to the
+    lower group number. Integer arithmetic throughout. A total above the sum of the caps gives the caps. No cap may
+    exceed its group's size.
+    """
+    quotas = np.zeros(len(sizes), np.int64)
+    left = min(total, int(caps.sum()))
+    while left > 0:
+        weight = np.where(quotas < caps, sizes, 0).astype(np.int64)
+        share, remainder = np.divmod(left * weight, weight.sum())
+        for group in np.lexsort((np.arange(len(sizes)), -remainder))[: left - int(share.sum())]:
+            share[group] += 1
+        given = np.minimum(share, caps - quotas)
+        quotas += given
+        left -= int(given.sum())
+    return quotas
+
+
+def cdas(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: float) -> Bools:
+    """Complexity and Diversity Aware Sampling (CodeACT, arXiv 2408.02193) with an exact budget: bool [N].
+
+    The budget is round-half-up(ratio * N) of the whole pool, at most the number of eligible records. Clusters share it
+    in proportion to their size in the pool (`allot`); each gives its eligible records of highest IFD.
+
+    Args:
+        ifd: float64 [N].
+        eligible: bool [N].
+        cluster: int64 [N], numbered from 0 without gaps.
+        tie: int64 [N], decides between equal IFD: the smaller goes first.
+        ratio: share of the pool, above 0 and at most 1.
+    """
+    sizes = np.bincount(cluster)
+    caps = np.bincount(cluster[eligible], minlength=len(sizes))
+    quotas = allot(min(budget(ratio, len(ifd)), int(caps.sum())), sizes, caps)
+    return eligible & (place_in(cluster, ~eligible, -ifd, tie) < quotas[cluster])
+
+
+def cdas_paper(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: float) -> Bools:
+    """CDAS as the authors' script does it: of each cluster the first int(eligible * ratio) by IFD: bool [N].
+
+    That is fewer than ratio * N. Source: https://github.com/Kyle-Lyu/CodeACT, CDAS/select_data.py. Arguments as `cdas`.
+    The product is in floating point, as there: int(100 * 0.29) is 28. A failed score takes no part here; the script
+    counts it as IFD 0.
+    """
+    caps = np.bincount(cluster[eligible], minlength=int(cluster.max(initial=-1)) + 1)
+    quotas = (caps * ratio).astype(np.int64)
+    return eligible & (place_in(cluster, ~eligible, -ifd, tie) < quotas[cluster])
+
+
+def raise_to_floor(
+    selected: Bools, eligible: Bools, value: Floats, groups: Sequence[Ints], tie: Ints, share: float
+) -> Bools:
+    """Exchange records until each group holds floor(share * its size) selected ones, or all its eligible ones: bool [N].
+
+    The number selected stays. What comes in is the group's eligible record of highest `value`; what goes out is the selected
+    record of lowest value whose groups all stay at their floors, if there is one.
+
+    Args:
+        selected: bool [N].
+        eligible: bool [N].
+        value: float64 [N].
+        groups: groupings, each int64 [N]; below 0 belongs to no group.
+        tie: int64 [N], decides between equal values: the smaller comes first.
+        share: the part of a group that its floor is, from 0 to 1.
+    """
+    chosen = selected.copy()
+    best_first = np.lexsort((tie, -np.nan_to_num(value, nan=-np.inf)))
+    floors: list[Ints] = []
+    for group in groups:
+        inside = group >= 0
+        sizes = np.bincount(group[inside])
+        caps = np.bincount(group[inside & (eligible | selected)], minlength=len(sizes))
+        floors.append(np.minimum((sizes * share + 1e-9).astype(np.int64), caps))
+    for group, floor in zip(groups, floors, strict=True):
+        for number in range(len(floor)):
+            while int(chosen[group == number].sum()) < floor[number]:
+                incoming = next((i for i in best_first if group[i] == number and eligible[i] and not chosen[i]), None)
+                spare = [
+                    np.bincount(g[chosen & (g >= 0)], minlength=len(f)) > f for g, f in zip(groups, floors, strict=True)
+                ]
+                outgoing = next(
+                    (
+                        i
+                        for i in best_first[::-1]
+                        if chosen[i]
+                        and group[i] != number
+                        and all(g[i] < 0 or s[g[i]] for g, s in zip(groups, spare, strict=True))
+                    ),
+                    None,
+                )
+                if incoming is None or outgoing is None:
+                    break
+                chosen[incoming], chosen[outgoing] = True, False
+    return chosen
+
+
+def place_in(group: Ints, *keys: NDArray[Any]) -> Ints:
+    """0-based place of each row inside its group, sorted by the keys in turn: int64 [N]; `group` is numbered from 0."""
+    order = np.lexsort((*reversed(keys), group))
+    sizes = np.bincount(group)
+    place = np.empty(len(group), np.int64)
+    place[order] = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return place
