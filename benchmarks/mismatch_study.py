@@ -16,7 +16,6 @@ import hashlib
 import json
 import random
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ from codeact.storage import read_rows
 KINDS = ("swapped", "swapped in cluster")
 LOST = 0.03
 NEAREST, DRAWN = 1, 1
+PARTS = ("nearest", "drawn", "reverse")
 TOKENS = 32
 REVERSE_TOKENS = 64
 LENGTHS = (8, 16, 32)
@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument(
         "--clean", type=int, default=96, help="clean records that the model measures, drawn from the pool"
     )
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="what the model measures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=Path("runs/poison"))
     parser.add_argument("--losses", type=Path, action="append", default=[])
@@ -146,18 +147,19 @@ def main() -> None:
     cosines = answers @ vectors.T
 
     rivals = [rivals_of(r, at, pool, labels, shared[n]) for n, (_, at, r) in enumerate(cases)]
-    under = {
-        name_of(pool[i].instruction, r.response): (pool[i].instruction, r.response, True)
-        for (_, _, r), some in zip(cases, rivals, strict=True)
-        for i in some
-    }
+    under = [
+        {
+            name_of(pool[some[n]].instruction, r.response): (pool[some[n]].instruction, r.response, True)
+            for (_, _, r), some in zip(cases, rivals, strict=True)
+        }
+        for n in range(NEAREST + DRAWN)
+    ]
     kept = Kept(args.cache / "mismatch.jsonl")
     scorer = Scorer(load_model(args.model), load_tokenizer(args.model), max_length=2048)
-    started = time.process_time()
-    missing = sum(name not in kept.values for name in under)
-    measure(under, scorer, TOKENS, kept, "under rivals")
-    if missing:
-        print(f"{missing} pairs in {time.process_time() - started:.0f} s of processor time")
+    if "nearest" in args.parts:
+        measure(under[0], scorer, TOKENS, kept, "under the nearest rival")
+    if "drawn" in args.parts:
+        measure(under[1], scorer, TOKENS, kept, "under a drawn rival")
 
     def heads(text: str) -> str:
         ids = scorer.tokenizer(text, add_special_tokens=False)["input_ids"][:REVERSE_TOKENS]
@@ -165,10 +167,11 @@ def main() -> None:
 
     after = {name_of("after", r.response, r.instruction): (heads(r.response), r.instruction, True) for *_, r in cases}
     alone = {name_of("alone", r.instruction): ("-", r.instruction, False) for *_, r in cases}
-    measure(after | alone, scorer, TOKENS, kept, "reverse")
+    if "reverse" in args.parts:
+        measure(after | alone, scorer, TOKENS, kept, "reverse")
 
     def mean(name: str, most: int = TOKENS) -> float:
-        values = kept.values[name][:most]
+        values = kept.values.get(name, [])[:most]
         return float(np.mean(values)) if values else float("nan")
 
     statistics: dict[str, list[float]] = {}
@@ -181,15 +184,20 @@ def main() -> None:
         note("IFD, whole response", float(np.exp(item.log_ifd)))
         for most in LENGTHS:
             own = float(item.cond[:most].mean())
-            others = [mean(name_of(pool[i].instruction, r.response), most) for i in rivals[n]]
             note(f"log IFD, first {most} tokens", own - float(item.uncond[:most].mean()))
-            note(f"own loss - mean of rivals, first {most} tokens", own - float(np.mean(others)))
-            note(f"own loss - loss under the best rival, first {most} tokens", own - float(np.min(others)))
-            note(f"own loss - loss under the drawn rival, first {most} tokens", own - others[-1])
-        note(
-            "reverse: instruction after the response - alone",
-            mean(name_of("after", r.response, r.instruction)) - mean(name_of("alone", r.instruction)),
-        )
+            others = [mean(name_of(pool[i].instruction, r.response), most) for i in rivals[n]]
+            if "nearest" in args.parts:
+                note(f"own loss - under the rival nearest by words, first {most} tokens", own - others[0])
+            if "drawn" in args.parts:
+                note(f"own loss - under a drawn rival, first {most} tokens", own - others[1])
+            if {"nearest", "drawn"} <= set(args.parts):
+                note(f"own loss - mean of both rivals, first {most} tokens", own - float(np.mean(others)))
+                note(f"own loss - best of both rivals, first {most} tokens", own - float(np.min(others)))
+        if "reverse" in args.parts:
+            note(
+                "reverse: instruction after the response - alone",
+                mean(name_of("after", r.response, r.instruction)) - mean(name_of("alone", r.instruction)),
+            )
         same = [i for i in range(len(pool)) if labels[i] == labels[at]]
         note("embeddings: cosine", -float(cosines[n, at]))
         note("embeddings: better in the pool", float((cosines[n] > cosines[n, at]).mean()))
@@ -211,7 +219,7 @@ def main() -> None:
     lost_by_words = float(flagged[kind_of == "clean"].mean())
     print(f"shared words at 0.02 lose {lost_by_words:.3f} of the clean records")
     print(
-        f"{'statistic':<58}{'AUC swapped':>12}{'in cluster':>11}{'found':>8}{'in cl.':>8}{'beside words':>14}{'in cl.':>8}"
+        f"{'statistic':<64}{'AUC swapped':>12}{'in cluster':>11}{'found':>8}{'in cl.':>8}{'beside words':>14}{'in cl.':>8}"
     )
     for name, values in statistics.items():
         value = np.array(values)
@@ -228,14 +236,14 @@ def main() -> None:
         rows[name] = row
         shown = [row[kind][key] for key in ("auc", "found", "found_beside_words") for kind in KINDS]
         print(
-            f"{name:<58}{shown[0]:>12.3f}{shown[1]:>11.3f}{shown[2]:>8.2f}{shown[3]:>8.2f}{shown[4]:>14.2f}{shown[5]:>8.2f}"
+            f"{name:<64}{shown[0]:>12.3f}{shown[1]:>11.3f}{shown[2]:>8.2f}{shown[3]:>8.2f}{shown[4]:>14.2f}{shown[5]:>8.2f}"
         )
     result["pool"] = {
         "records": len(pool),
         "clean_measured": len(drawn),
         "swapped_of_each_kind": count,
         "tokens": TOKENS,
-        "rivals": NEAREST + DRAWN,
+        "parts": list(args.parts),
     }
     result["pool"] |= {"model": args.model, "clean_lost_at": LOST, "clean_lost_by_shared_words": lost_by_words}
     result["statistics"] = rows

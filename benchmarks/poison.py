@@ -3,8 +3,8 @@
     python benchmarks/poison.py --data ../shared/data/evol_instruct_code_1966.json --model demo --cache runs/poison --losses runs/token_losses
 
 For each kind of corruption one pool: the first --pool records of the file, a tenth of them replaced. Prints, per kind, the
-fraction of the corrupted records that plain CDAS selects (0.40 = blind), how many curation drops, and what verified CDAS
-selects, beside the target. Token losses are kept in --cache by content: run it again after a kill to go on.
+fraction of the corrupted records that plain CDAS selects (0.40 = blind), how many curation drops, what is selected of the rest, and
+what verified CDAS selects, which also ranks suspects last, beside the target. Token losses are kept in --cache by content: run it again after a kill to go on.
 `--no-model` prints only what curation finds, without any score.
 """
 
@@ -39,6 +39,7 @@ TARGETS = {
     "duplicate": 0.05, "leak": 0.02,
 }  # fmt: skip
 CHECKS = ("syntax", "grammars", "complete", "language", "names", "examples")
+SUSPECTS = 0.1  # as in recipes/verified.yaml
 VERIFIED = CurateConfig(checks=CHECKS, mismatch=0.02, renamed=True, near=0.8, decontaminate=("humaneval", "mbpp"))
 
 
@@ -55,12 +56,26 @@ def embedded(texts: list[str], path: Path) -> np.ndarray[Any, Any]:
     return np.stack([known[text] for text in texts])
 
 
-def chosen(pool: list[Record], kept: list[bool], vectors: np.ndarray[Any, Any], ifd: dict[str, float]) -> set[int]:
-    """Positions that CDAS takes of the records that were kept, clusters and budget made from these alone."""
+def chosen(
+    pool: list[Record],
+    kept: list[bool],
+    vectors: np.ndarray[Any, Any],
+    ifd: dict[str, float],
+    spikes: dict[str, float | None] | None = None,
+) -> set[int]:
+    """Positions that CDAS takes of the records that were kept, clusters and budget made from these alone; with spikes, the
+    suspects last."""
     places = [i for i, keep in enumerate(kept) if keep]
     ids = [f"{i:06d}" for i in places]
     labels = cluster(vectors[places], 10, 0, ids=ids).labels
-    found = select(ids, ratio=RATIO, ifd=[ifd.get(pool[i].id, float("nan")) for i in places], cluster=labels)
+    found = select(
+        ids,
+        ratio=RATIO,
+        ifd=[ifd.get(pool[i].id, float("nan")) for i in places],
+        cluster=labels,
+        spike=None if spikes is None else [spikes.get(pool[i].id) for i in places],
+        suspects=0.0 if spikes is None else SUSPECTS,
+    )
     return {place for place, taken in zip(places, found.selected.tolist(), strict=True) if taken}
 
 
@@ -99,6 +114,7 @@ def main() -> None:
         wanted = [record for some in changed.values() for record in some.values()] + pool
         losses = loss_cache.measure(wanted, args.model, args.max_length, args.cache / "losses", args.losses)
         ifd = {identity: float(np.exp(item.log_ifd)) for identity, item in losses.items()}
+        spikes = loss_cache.spikes(wanted, losses, args.model, args.max_length)
     clean = curate(pool, VERIFIED, items, quiet=True)
     result["pool"] = {
         "file": Path(args.data).name,
@@ -107,6 +123,7 @@ def main() -> None:
         "ratio": RATIO,
         "seed": args.seed,
         "model": args.model,
+        "suspects": SUSPECTS,
     }
     result["clean"] = {
         "dropped": sum(not d.kept for d in clean) / len(pool),
@@ -115,10 +132,14 @@ def main() -> None:
             {"row": i, "id": d.id, "reason": d.reason, "detail": d.detail} for i, d in enumerate(clean) if not d.kept
         ],
     }
+    if ifd:
+        keep = [d.kept for d in clean]
+        without, with_suspects = (chosen(pool, keep, clean_vectors, ifd, some) for some in (None, spikes))
+        result["clean"] |= {"selected": len(without), "selected_that_suspects_replace": len(without - with_suspects)}
     backend = detect_backend()
     result["kinds"] = {}
     print(f"clean records dropped: {result['clean']['dropped']:.3f} {result['clean']['reasons']}", flush=True)
-    print(f"{'kind':<20}{'n':>4}{'dropped':>9}{'plain':>8}{'verified':>10}{'target':>8}")
+    print(f"{'kind':<20}{'n':>4}{'dropped':>9}{'plain':>8}{'checks':>9}{'verified':>10}{'target':>8}")
     for kind, places in changed.items():
         mixed = [
             Record(f"{places[i].id}", places[i].messages, places[i].meta) if i in places else r
@@ -142,18 +163,22 @@ def main() -> None:
         if ifd:
             vectors = embedded([r.instruction for r in mixed], store)
             plain = chosen(mixed, [True] * len(mixed), vectors, ifd)
-            verified = chosen(mixed, [d.kept for d in decisions], vectors, ifd)
+            keep = [d.kept for d in decisions]
+            before, verified = (chosen(mixed, keep, vectors, ifd, some) for some in (None, spikes))
             row["selected_plain"] = float(np.mean([i in plain for i in places]))
             row["selected_verified"] = float(np.mean([i in verified for i in places]))
+            row["selected_without_suspects"] = float(np.mean([i in before for i in places]))
+            row["clean_that_suspects_replace"] = len((before - verified) - set(places))
             if kind in ("operators", "constants") and checkable:
                 row["runnable"] |= {
                     "selected_plain": float(np.mean([i in plain for i in checkable])),
                     "selected_verified": float(np.mean([i in verified for i in checkable])),
                 }
         result["kinds"][kind] = row
-        shown = [f"{row[key]:.3f}" if key in row else "-" for key in ("selected_plain", "selected_verified")]
+        columns = ("selected_plain", "selected_without_suspects", "selected_verified")
+        shown = [f"{row[key]:.3f}" if key in row else "-" for key in columns]
         print(
-            f"{kind:<20}{len(places):>4}{row['dropped']:>9.3f}{shown[0]:>8}{shown[1]:>10}{TARGETS[kind]:>8.2f}  {row['reasons']} {row.get('runnable', '')}",
+            f"{kind:<20}{len(places):>4}{row['dropped']:>9.3f}{shown[0]:>8}{shown[1]:>9}{shown[2]:>10}{TARGETS[kind]:>8.2f}  {row['reasons']} {row.get('runnable', '')}",
             flush=True,
         )
     args.out.parent.mkdir(parents=True, exist_ok=True)
