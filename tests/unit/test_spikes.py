@@ -174,6 +174,35 @@ def test_suspects_that_cannot_be_are_refused(settings: dict[str, Any], needle: s
 
 
 @pytest.mark.parametrize("override", ["score.variant=paper", "score.adaptive=true"])
-def test_recipes_that_suspects_do_not_go_with_are_refused(override: str) -> None:
-    with pytest.raises(InputError, match="suspects"):
-        scoring.check(load_recipe(None, ["sample.suspects=0.1", override]))
+@pytest.mark.parametrize("key", ["suspects=0.1", "min_gain=9"])
+def test_recipes_that_suspects_and_gain_do_not_go_with_are_refused(key: str, override: str) -> None:
+    with pytest.raises(InputError, match=key.partition("=")[0]):
+        scoring.check(load_recipe(None, [f"sample.{key}", override]))
+
+
+def test_records_of_too_little_gain_are_no_candidates() -> None:
+    rng = np.random.default_rng(1)
+    ids = [f"{n:03d}" for n in range(50)]
+    ifd, gain, cluster = rng.uniform(0.3, 1.1, 50), rng.normal(30, 15, 50), rng.integers(0, 2, 50)
+    gain[:3] = np.nan
+    found = select(ids, ratio=0.3, ifd=ifd, cluster=cluster, gain=gain, min_gain=25)
+    apart = select(ids, ratio=0.3, ifd=np.where(gain >= 25, ifd, np.nan), cluster=cluster)
+    assert found.selected.tolist() == apart.selected.tolist()
+    assert found.rank.tolist() == apart.rank.tolist()
+    for n in range(50):
+        low, why = not gain[n] >= 25, found.reason[n]
+        assert why == "ifd>=1" if ifd[n] >= 1 else why == "gain<25" if low else why in ("", "below cut")
+    assert "gain<25" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("settings", "needle"),
+    [
+        ({"min_gain": -1}, "at least 0"),
+        ({"min_gain": 5}, "needs 'gain'"),
+        ({"min_gain": 5, "gain": [1, 9], "strategy": "longest", "response_tokens": [3, 4]}, "does not look at IFD"),
+    ],
+)
+def test_gains_that_cannot_be_are_refused(settings: dict[str, Any], needle: str) -> None:
+    with pytest.raises(InputError, match=needle):
+        select(["a", "b"], ifd=[0.5, 0.6], cluster=[0, 0], **settings)

@@ -152,15 +152,16 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> t
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse adaptive scoring and `sample.suspects` where they cannot serve, before anything runs.
+    """Refuse adaptive scoring, `sample.suspects` and `sample.min_gain` where they cannot serve, before anything runs.
 
     Raises:
-        InputError: suspects with the paper's variant; adaptive scoring with another strategy or budget, the paper's variant, or the Ray backend.
+        InputError: one of these two with the paper's variant; adaptive scoring with another strategy or budget, the paper's variant, or the Ray backend.
     """
-    if recipe.sample.suspects and recipe.score.variant != "default":
+    asked = [name for name in ("suspects", "min_gain") if getattr(recipe.sample, name)]
+    if asked and recipe.score.variant != "default":
         raise InputError(
-            f"sample.suspects = {recipe.sample.suspects} needs the tokens of each answer as score.variant=default has them;"
-            " use that variant, or set it to 0"
+            f"sample.{asked[0]} needs both losses of the same tokens, as score.variant=default has them; use that variant, or"
+            f" sample.{asked[0]}=0"
         )
     if not recipe.score.adaptive:
         return
@@ -170,9 +171,9 @@ def check(recipe: Recipe) -> None:
             f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} with a budget of records;"
             f" strategy {strategy!r} with a budget of {recipe.sample.budget} needs every score: leave score.adaptive off"
         )
-    if recipe.sample.floor or recipe.sample.suspects or recipe.curate.failed == "penalise":
+    if recipe.sample.floor or asked or recipe.curate.failed == "penalise":
         raise InputError(
-            "adaptive scoring looks for the cuts of IFD alone; sample.floor, sample.suspects and curate.failed=penalise move records across"
+            "adaptive scoring looks for the cuts of IFD alone; sample.floor, suspects, min_gain and curate.failed=penalise move records across"
             " them: leave score.adaptive off, or these"
         )
     if recipe.score.variant != "default":

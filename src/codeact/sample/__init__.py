@@ -83,6 +83,8 @@ def select(
     floor: float = 0.0,
     spike: Column | None = None,
     suspects: float = 0.0,
+    gain: Column | None = None,
+    min_gain: float = 0.0,
 ) -> Selection:
     """Choose round-half-up(ratio * N) of the N records given (fewer only where fewer are eligible).
 
@@ -108,14 +110,16 @@ def select(
         floor: each cluster and each known language gets at least this part of its proportional share, see `raise_to_floor`.
         spike: surprise at the code's operators and numbers (`Score.spike`); used by `suspects`.
         suspects: share of the pool that joins `penalised`: the records with the highest spikes, of those that have one.
+        gain: nats that the instruction saves on the whole response, (nll_uncond - nll_cond) * tokens; used by `min_gain`.
+        min_gain: a strategy that looks at IFD takes only records with at least this gain; 0: any.
 
     Raises:
         InputError: no records, duplicate ids, lengths that differ, ratio outside (0, 1], an unknown strategy, or no
             column that the strategy needs.
     """
     given = {**(columns or {}), "ifd": ifd, "status": status, "cluster": cluster, "response_tokens": response_tokens}
-    given["spike"] = spike
-    _check(strategy, ratio, unit, given, suspects)
+    given |= {"spike": spike, "gain": gain}
+    _check(strategy, ratio, unit, given, suspects, min_gain)
     tie = id_ranks(ids)
     count = len(ids)
     scores = np.full(count, np.nan) if ifd is None else numbers("ifd", ifd, ids)
@@ -137,6 +141,10 @@ def select(
         eligible = np.isfinite(value) & (value < ranking.below) & (value >= ranking.at_least)
         eligible &= scored | (not ranking.scored)
         eligible &= (scores < IFD_LIMIT) | (not ranking.ifd_below)
+        little = np.zeros(count, np.bool_)
+        if min_gain > 0:
+            little = ~(numbers("gain", given["gain"], ids) >= min_gain)
+        eligible &= ~little
     key = value if ranking.lowest else -value
     suspected = np.zeros(count, np.bool_)
     if suspects > 0:
@@ -195,6 +203,8 @@ def select(
         reason = tuple("" if taken else NOT_TAKEN[strategy] for taken in selected.tolist())
     elif reason is None:
         reason = reasons(selected, value, scores, ranking, states, suspected)
+        less = f"gain<{min_gain:g}"
+        reason = tuple(less if low and why == "below cut" else why for low, why in zip(little, reason, strict=True))
     if "ifd" in NEEDS[strategy] and value is scores:
         cutoff = _cutoffs(scores, selected, group if "cluster" in NEEDS[strategy] else whole)
     return Selection(
@@ -380,7 +390,7 @@ def _cutoffs(ifd: Floats, selected: Bools, group: Ints) -> Floats:
     return np.where(np.isfinite(lowest), lowest, np.nan)[group]
 
 
-def _check(strategy: str, ratio: float, unit: str, given: Mapping[str, Any], suspects: float) -> None:
+def _check(strategy: str, ratio: float, unit: str, given: Mapping[str, Any], suspects: float, min_gain: float) -> None:
     known = get_args(Strategy)
     if strategy not in known:
         near = nearest(strategy, known)
@@ -398,6 +408,14 @@ def _check(strategy: str, ratio: float, unit: str, given: Mapping[str, Any], sus
     if suspects and given["spike"] is None:
         raise InputError(
             "sample.suspects needs 'spike' of every record: score with score.variant=default, or set it to 0"
+        )
+    if min_gain < 0:
+        raise InputError(f"sample.min_gain = {min_gain}: must be at least 0 nats")
+    if min_gain and "ifd" not in NEEDS[strategy]:
+        raise InputError(f"sample.min_gain = {min_gain}: strategy {strategy!r} does not look at IFD; set it to 0")
+    if min_gain and given["gain"] is None:
+        raise InputError(
+            "sample.min_gain needs 'gain' of every record: score with score.variant=default, or set it to 0"
         )
     for name in (*NEEDS[strategy], *(("response_tokens",) if unit == "tokens" else ())):
         if given.get(name) is None:
