@@ -15,8 +15,11 @@ from token_losses import Losses, write_part
 
 from codeact.models import load_model, load_tokenizer
 from codeact.progress import track
+from codeact.prompts import load_template
 from codeact.records import Record
 from codeact.score import Scorer
+from codeact.score.places import Spot, worst_spot
+from codeact.score.sequences import build_sequences
 
 CHUNK = 8
 
@@ -54,3 +57,21 @@ def measure(
                 bar.advance(len(part))
         known = read([folder, *others])
     return {r.id: known[r.id] for r in records if r.id in known}
+
+
+def spots(records: Sequence[Record], model_name: str, max_length: int) -> dict[str, tuple[Spot, ...]]:
+    """Where the scored tokens of each record spell an operator or a number, as the scorer finds them, by id."""
+    tokenizer = load_tokenizer(model_name)
+    template = load_template("auto", tokenizer)
+    return {
+        r.id: build_sequences(r, template, tokenizer, max_length=max_length).spots
+        for r in {r.id: r for r in records}.values()
+    }
+
+
+def spikes(
+    records: Sequence[Record], losses: dict[str, Losses], model_name: str, max_length: int
+) -> dict[str, float | None]:
+    """`codeact.score.Score.spike` of each record from its kept losses, by id."""
+    found = spots([r for r in records if r.id in losses], model_name, max_length)
+    return {identity: worst_spot(some, losses[identity].cond)[0] for identity, some in found.items()}

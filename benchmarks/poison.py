@@ -2,9 +2,10 @@
 
     python benchmarks/poison.py --data ../shared/data/evol_instruct_code_1966.json --model demo --cache runs/poison --losses runs/token_losses
 
-For each kind of corruption one pool: the first --pool records of the file, a tenth of them replaced. Prints, per kind, the
-fraction of the corrupted records that plain CDAS selects (0.40 = blind), how many curation drops, and what verified CDAS
-selects, beside the target. Token losses are kept in --cache by content: run it again after a kill to go on.
+For each kind of corruption one pool: the first --pool records of the file, a tenth of them replaced. Prints, per kind, how many of the
+corrupted records curation drops, and the fraction selected (0.40 = blind) by plain CDAS, after curation, with the gain that
+`sample.min_gain` asks for, and with suspects ranked last too (verified CDAS), beside the target. Token losses are kept in
+--cache by content: run it again after a kill to go on.
 `--no-model` prints only what curation finds, without any score.
 """
 
@@ -39,6 +40,7 @@ TARGETS = {
     "duplicate": 0.05, "leak": 0.02,
 }  # fmt: skip
 CHECKS = ("syntax", "grammars", "complete", "language", "names", "examples")
+SUSPECTS, MIN_GAIN = 0.1, 25.0  # as in recipes/verified.yaml
 VERIFIED = CurateConfig(checks=CHECKS, mismatch=0.02, renamed=True, near=0.8, decontaminate=("humaneval", "mbpp"))
 
 
@@ -55,12 +57,29 @@ def embedded(texts: list[str], path: Path) -> np.ndarray[Any, Any]:
     return np.stack([known[text] for text in texts])
 
 
-def chosen(pool: list[Record], kept: list[bool], vectors: np.ndarray[Any, Any], ifd: dict[str, float]) -> set[int]:
-    """Positions that CDAS takes of the records that were kept, clusters and budget made from these alone."""
+def chosen(
+    pool: list[Record],
+    kept: list[bool],
+    vectors: np.ndarray[Any, Any],
+    ifd: dict[str, float],
+    spikes: dict[str, float | None] | None = None,
+    gains: dict[str, float] | None = None,
+) -> set[int]:
+    """Positions that CDAS takes of the records that were kept, clusters and budget made from these alone; with spikes the
+    suspects last, with gains those of too little gain not at all."""
     places = [i for i, keep in enumerate(kept) if keep]
     ids = [f"{i:06d}" for i in places]
     labels = cluster(vectors[places], 10, 0, ids=ids).labels
-    found = select(ids, ratio=RATIO, ifd=[ifd.get(pool[i].id, float("nan")) for i in places], cluster=labels)
+    found = select(
+        ids,
+        ratio=RATIO,
+        ifd=[ifd.get(pool[i].id, float("nan")) for i in places],
+        cluster=labels,
+        spike=None if spikes is None else [spikes.get(pool[i].id) for i in places],
+        suspects=0.0 if spikes is None else SUSPECTS,
+        gain=None if gains is None else [gains.get(pool[i].id, float("nan")) for i in places],
+        min_gain=0.0 if gains is None else MIN_GAIN,
+    )
     return {place for place, taken in zip(places, found.selected.tolist(), strict=True) if taken}
 
 
@@ -99,6 +118,8 @@ def main() -> None:
         wanted = [record for some in changed.values() for record in some.values()] + pool
         losses = loss_cache.measure(wanted, args.model, args.max_length, args.cache / "losses", args.losses)
         ifd = {identity: float(np.exp(item.log_ifd)) for identity, item in losses.items()}
+        gains = {identity: float((item.uncond - item.cond).sum()) for identity, item in losses.items()}
+        spikes = loss_cache.spikes(wanted, losses, args.model, args.max_length)
     clean = curate(pool, VERIFIED, items, quiet=True)
     result["pool"] = {
         "file": Path(args.data).name,
@@ -107,6 +128,8 @@ def main() -> None:
         "ratio": RATIO,
         "seed": args.seed,
         "model": args.model,
+        "suspects": SUSPECTS,
+        "min_gain": MIN_GAIN,
     }
     result["clean"] = {
         "dropped": sum(not d.kept for d in clean) / len(pool),
@@ -115,10 +138,19 @@ def main() -> None:
             {"row": i, "id": d.id, "reason": d.reason, "detail": d.detail} for i, d in enumerate(clean) if not d.kept
         ],
     }
+    if ifd:
+        keep = [d.kept for d in clean]
+        steps = [chosen(pool, keep, clean_vectors, ifd, *some) for some in ((), (None, gains), (spikes, gains))]
+        result["clean"] |= {
+            "below_min_gain": sum(gains.get(r.id, 0.0) < MIN_GAIN for r in pool),
+            "selected": len(steps[0]),
+            "selected_that_min_gain_replaces": len(steps[0] - steps[1]),
+            "selected_that_suspects_replace": len(steps[1] - steps[2]),
+        }
     backend = detect_backend()
     result["kinds"] = {}
     print(f"clean records dropped: {result['clean']['dropped']:.3f} {result['clean']['reasons']}", flush=True)
-    print(f"{'kind':<20}{'n':>4}{'dropped':>9}{'plain':>8}{'verified':>10}{'target':>8}")
+    print(f"{'kind':<20}{'n':>4}{'dropped':>9}{'plain':>9}{'curated':>9}{'gain':>9}{'verified':>9}{'target':>8}")
     for kind, places in changed.items():
         mixed = [
             Record(f"{places[i].id}", places[i].messages, places[i].meta) if i in places else r
@@ -142,20 +174,27 @@ def main() -> None:
         if ifd:
             vectors = embedded([r.instruction for r in mixed], store)
             plain = chosen(mixed, [True] * len(mixed), vectors, ifd)
-            verified = chosen(mixed, [d.kept for d in decisions], vectors, ifd)
+            keep = [d.kept for d in decisions]
+            before, gained, verified = (
+                chosen(mixed, keep, vectors, ifd, *some) for some in ((), (None, gains), (spikes, gains))
+            )
             row["selected_plain"] = float(np.mean([i in plain for i in places]))
             row["selected_verified"] = float(np.mean([i in verified for i in places]))
+            row["selected_by_checks_alone"] = float(np.mean([i in before for i in places]))
+            row["selected_without_suspects"] = float(np.mean([i in gained for i in places]))
+            row["clean_that_min_gain_replaces"] = len((before - gained) - set(places))
+            row["clean_that_suspects_replace"] = len((gained - verified) - set(places))
             if kind in ("operators", "constants") and checkable:
                 row["runnable"] |= {
                     "selected_plain": float(np.mean([i in plain for i in checkable])),
                     "selected_verified": float(np.mean([i in verified for i in checkable])),
                 }
         result["kinds"][kind] = row
-        shown = [f"{row[key]:.3f}" if key in row else "-" for key in ("selected_plain", "selected_verified")]
-        print(
-            f"{kind:<20}{len(places):>4}{row['dropped']:>9.3f}{shown[0]:>8}{shown[1]:>10}{TARGETS[kind]:>8.2f}  {row['reasons']} {row.get('runnable', '')}",
-            flush=True,
-        )
+        columns = ("selected_plain", "selected_by_checks_alone", "selected_without_suspects", "selected_verified")
+        shown = [f"{row[key]:.3f}" if key in row else "-" for key in columns]
+        figures = "".join(f"{text:>9}" for text in shown)
+        reasons = f"{row['reasons']} {row.get('runnable', '')}"
+        print(f"{kind:<20}{len(places):>4}{row['dropped']:>9.3f}{figures}{TARGETS[kind]:>8.2f}  {reasons}", flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -188,6 +188,17 @@ class SampleConfig(_Section):
         le=1,
         description="each cluster and language keeps at least this part of its proportional share; 0: no floor",
     )
+    min_gain: float = Field(
+        0.0,
+        ge=0,
+        description="nats that the instruction must save on the whole response (pointwise mutual information); less is no candidate; 0: off",
+    )
+    suspects: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the pool that is ranked last: where an operator or a number of the code surprises the model most; 0: none",
+    )
 
 
 class PackConfig(_Section):

@@ -51,10 +51,19 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One tokenised conversation. `turns` has one entry per assistant turn; an empty content gives start == end."""
+    """One tokenised conversation. `turns` has one entry per assistant turn; an empty content gives start == end.
+
+    Attributes:
+        input_ids: all tokens.
+        turns: where the tokens of each assistant turn are.
+        contents: the text of each assistant turn as it was rendered.
+        starts: for each turn, the character of `contents` at which each of its tokens starts.
+    """
 
     input_ids: list[int]
     turns: tuple[Turn, ...]
+    contents: tuple[str, ...]
+    starts: tuple[list[int], ...]
 
 
 def load_template(name: str, tokenizer: Any) -> Template:
@@ -120,7 +129,8 @@ def encode(messages: Sequence[Message], template: Template, tokenizer: Any, add_
         last = turns[-1]
         ids = [*ids[: last.end], eos]
         turns[-1] = Turn(last.start, last.end, last.end + 1)
-    return Encoded(ids, tuple(turns))
+    inside = tuple([s - first for s in starts[t.start : t.end]] for t, (first, _) in zip(turns, spans, strict=True))
+    return Encoded(ids, tuple(turns), tuple(text[first:last] for first, last in spans), inside)
 
 
 def render(messages: Sequence[Message], template: Template, tokenizer: Any) -> tuple[str, list[tuple[int, int]]]:

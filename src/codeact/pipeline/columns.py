@@ -69,6 +69,10 @@ def _score_columns(store: Store, ids: Sequence[str], wanted: Sequence[str]) -> d
     found: dict[str, Any] = {"ifd": ifd, "status": status, "response_tokens": tokens, "nll_cond": cond}
     if "loss_ratio" in wanted:
         found["loss_ratio"] = np.divide(cond, uncond, out=np.full(len(ids), np.nan), where=uncond > 0)
+    if "gain" in wanted:
+        found["gain"] = (uncond - cond) * tokens
+    if "spike" in wanted:
+        found |= {"spike": _floats(store, "score", "spike", ids), "spike_at": _column(store, "score", "spike_at", ids)}
     if "length_residual" in wanted:
         found["length_residual"] = placed(stats.length_residual(known, tokens[back]))
     if "length_band" in wanted:

@@ -28,7 +28,9 @@ def write_ledger(store: Store, done: set[str]) -> None:
             for identity, row in tables.by_id(store.table("refine"), ["kept", "reason", "detail", *EVIDENCE]).items()
             if not row["kept"]
         }
-    sampled = tables.by_id(store.table("sample"), ["selected", "reason", *FIGURES]) if "sample" in done else {}
+    sampled = (
+        tables.by_id(store.table("sample"), ["selected", "reason", "detail", *FIGURES]) if "sample" in done else {}
+    )
     rows: list[dict[str, Any]] = [
         {**row, "status": "dropped", "stage": "records"} for row in store.table("rejected").to_pylist()
     ]
@@ -69,6 +71,6 @@ def _fate(curated: dict[str, Any] | None, sampled: dict[str, Any] | None) -> dic
         "status": status,
         "stage": "sample",
         "reason": sampled["reason"],
-        "detail": curated["detail"] if curated is not None else "",
+        "detail": (curated["detail"] if curated is not None else "") or sampled["detail"],
         **{k: sampled[k] for k in FIGURES},
     }

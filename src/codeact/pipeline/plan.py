@@ -14,7 +14,7 @@ from codeact.sample import NEEDS
 LOADING = ("codeact.models", "codeact.prompts", "codeact.packing")
 TABLE_OF = {
     "ifd": "score", "nll_cond": "score", "loss_ratio": "score", "response_tokens": "score", "length_residual": "score",
-    "length_band": "score", "position_matched": "score", "cluster": "cluster", "embedding": "embed", "proxy_ifd": "proxy",
+    "length_band": "score", "position_matched": "score", "spike": "score", "cluster": "cluster", "embedding": "embed", "proxy_ifd": "proxy",
     "rating": "judge", "complexity": "judge", "quality": "judge", "tags": "tags",
 }  # fmt: skip
 SHARED = ("records", "curate", "embed", "cluster", "score", "proxy", "judge", "tags", "evaluate_base")
@@ -22,8 +22,9 @@ ON_DEMAND = ("proxy", "judge", "tags")  # run only where the strategy reads thei
 
 
 def tables_for(config: SampleConfig) -> tuple[str, ...]:
-    """The stages whose tables the strategy and its budget read."""
+    """The stages whose tables the strategy, its budget and its suspects read."""
     columns = (*NEEDS[config.strategy], *(("response_tokens",) if config.budget == "tokens" else ()))
+    columns += ("spike",) if config.suspects else ()
     return tuple(dict.fromkeys(TABLE_OF[column] for column in columns))
 
 

@@ -152,11 +152,17 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> t
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse adaptive scoring where it cannot serve, before anything runs.
+    """Refuse adaptive scoring, `sample.suspects` and `sample.min_gain` where they cannot serve, before anything runs.
 
     Raises:
-        InputError: another strategy or budget, the paper's variant, or the Ray backend.
+        InputError: one of these two with the paper's variant; adaptive scoring with another strategy or budget, the paper's variant, or the Ray backend.
     """
+    asked = [name for name in ("suspects", "min_gain") if getattr(recipe.sample, name)]
+    if asked and recipe.score.variant != "default":
+        raise InputError(
+            f"sample.{asked[0]} needs both losses of the same tokens, as score.variant=default has them; use that variant, or"
+            f" sample.{asked[0]}=0"
+        )
     if not recipe.score.adaptive:
         return
     strategy = recipe.sample.strategy
@@ -165,10 +171,10 @@ def check(recipe: Recipe) -> None:
             f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} with a budget of records;"
             f" strategy {strategy!r} with a budget of {recipe.sample.budget} needs every score: leave score.adaptive off"
         )
-    if recipe.sample.floor or recipe.curate.failed == "penalise":
+    if recipe.sample.floor or asked or recipe.curate.failed == "penalise":
         raise InputError(
-            "adaptive scoring looks for the cuts of IFD alone; sample.floor and curate.failed=penalise move records across them:"
-            " leave score.adaptive off, or these"
+            "adaptive scoring looks for the cuts of IFD alone; sample.floor, suspects, min_gain and curate.failed=penalise move records across"
+            " them: leave score.adaptive off, or these"
         )
     if recipe.score.variant != "default":
         raise InputError(

@@ -231,13 +231,18 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
     ids: list[str] = pool(store, "refine" in needs)["id"].to_pylist()
     curated = tables.by_id(store.table("curate"), ["penalised", "language"])
     languages = [curated[i]["language"] for i in ids]
-    columns = read_columns(store, needs, ids, NEEDS[config.strategy])
+    wanted = [*NEEDS[config.strategy]]
+    wanted += [name for name, on in (("spike", config.suspects), ("gain", config.min_gain)) if on]
+    columns = read_columns(store, needs, ids, wanted)
     counts = columns.get("response_tokens")
+    spike, places = columns.pop("spike", None), columns.pop("spike_at", [""] * len(ids))
+    gain = columns.pop("gain", None)
     found = select(
         ids, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.budget,
         ifd=columns.pop("ifd", None), status=columns.pop("status", None), cluster=columns.pop("cluster", None),
         response_tokens=columns.pop("response_tokens", None), columns=columns,
         penalised=[bool(curated[i]["penalised"]) for i in ids], language=languages, floor=config.floor,
+        spike=spike, suspects=config.suspects, gain=gain, min_gain=config.min_gain,
     )  # fmt: skip
     chosen = int(found.selected.sum())
     if chosen == 0:
@@ -258,6 +263,13 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
                 "selected": pa.array(found.selected, pa.bool_()),
                 "reason": pa.array(found.reason, pa.string()),
                 "score": pa.array(found.score, pa.float64(), mask=np.isnan(found.score)),
+                "detail": pa.array(
+                    [
+                        f"the model does not expect {place} (spike {spike[n]:.1f} nats)" if found.suspected[n] else ""
+                        for n, place in enumerate(places)
+                    ],
+                    pa.string(),
+                ),
             }
         ),
     )
@@ -268,6 +280,7 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
         "budget": config.budget,
         "ifd_length_spearman": None if counts is None else spearman(found.ifd, counts),
         "token_share": None if counts is None else token_share(found.selected, counts),
+        "suspects": int(found.suspected.sum()) or None,
         "coverage_warnings": cover["selection"]["warnings"] or None,
     }  # fmt: skip
 

@@ -15,9 +15,20 @@ from numpy.typing import NDArray
 from codeact.config import Budget, Strategy, nearest
 from codeact.errors import InputError
 from codeact.sample import orders
-from codeact.sample.columns import Bools, Column, Floats, Ints, id_ranks, integers, numbers, seeded_hash, values
+from codeact.sample.columns import (
+    Bools,
+    Column,
+    Floats,
+    Ints,
+    highest,
+    id_ranks,
+    integers,
+    numbers,
+    seeded_hash,
+    values,
+)
 from codeact.sample.quotas import allot, budget, cdas, cdas_paper, place_in, raise_to_floor
-from codeact.sample.rules import IFD_LIMIT, NEEDS, NOT_TAKEN, RANKED_STATUSES, RANKINGS, Ranking
+from codeact.sample.rules import IFD_LIMIT, NEEDS, NOT_TAKEN, RANKED_STATUSES, RANKINGS, reasons
 
 __all__ = [
     "NEEDS",
@@ -48,6 +59,7 @@ class Selection:
         selected: bool [N].
         reason: N strings: empty if selected, else why not.
         score: float64 [N], what the strategy ranks by; NaN where there is none.
+        suspected: bool [N], ranked last for its spike.
     """
 
     ids: tuple[str, ...]
@@ -58,6 +70,7 @@ class Selection:
     selected: Bools
     reason: tuple[str, ...]
     score: Floats
+    suspected: Bools
 
 
 def select(
@@ -75,6 +88,10 @@ def select(
     penalised: Column | None = None,
     language: Column | None = None,
     floor: float = 0.0,
+    spike: Column | None = None,
+    suspects: float = 0.0,
+    gain: Column | None = None,
+    min_gain: float = 0.0,
 ) -> Selection:
     """Choose round-half-up(ratio * N) of the N records given (fewer only where fewer are eligible).
 
@@ -98,13 +115,18 @@ def select(
         penalised: records that are ranked behind all others that are eligible, where a strategy ranks.
         language: language of each record's code, "" where unknown; used by `floor`.
         floor: each cluster and each known language gets at least this part of its proportional share, see `raise_to_floor`.
+        spike: surprise at the code's operators and numbers (`Score.spike`); used by `suspects`.
+        suspects: share of the pool that joins `penalised`: the records with the highest spikes, of those that have one.
+        gain: nats that the instruction saves on the whole response, (nll_uncond - nll_cond) * tokens; used by `min_gain`.
+        min_gain: a strategy that looks at IFD takes only records with at least this gain; 0: any.
 
     Raises:
         InputError: no records, duplicate ids, lengths that differ, ratio outside (0, 1], an unknown strategy, or no
             column that the strategy needs.
     """
     given = {**(columns or {}), "ifd": ifd, "status": status, "cluster": cluster, "response_tokens": response_tokens}
-    _check(strategy, ratio, unit, given)
+    given |= {"spike": spike, "gain": gain}
+    _check(strategy, ratio, unit, given, suspects, min_gain)
     tie = id_ranks(ids)
     count = len(ids)
     scores = np.full(count, np.nan) if ifd is None else numbers("ifd", ifd, ids)
@@ -126,9 +148,18 @@ def select(
         eligible = np.isfinite(value) & (value < ranking.below) & (value >= ranking.at_least)
         eligible &= scored | (not ranking.scored)
         eligible &= (scores < IFD_LIMIT) | (not ranking.ifd_below)
+        little = np.zeros(count, np.bool_)
+        if min_gain > 0:
+            little = ~(numbers("gain", given["gain"], ids) >= min_gain)
+        eligible &= ~little
     key = value if ranking.lowest else -value
-    if penalised is not None and eligible.any():
-        behind = numbers("penalised", penalised, ids)
+    suspected = np.zeros(count, np.bool_)
+    if suspects > 0:
+        suspected = highest(numbers("spike", given["spike"], ids), tie, budget(suspects, count))
+    if (penalised is not None or suspected.any()) and eligible.any():
+        behind = suspected.astype(np.float64)
+        if penalised is not None:
+            behind = np.maximum(behind, numbers("penalised", penalised, ids))
         key = key + behind * (1.0 + float(np.ptp(value[eligible])))
     if not 0 <= floor <= 1:
         raise InputError(f"sample.floor = {floor}: must be from 0 to 1 (a part of each group's proportional share)")
@@ -178,7 +209,9 @@ def select(
     if reason is None and strategy in NOT_TAKEN:
         reason = tuple("" if taken else NOT_TAKEN[strategy] for taken in selected.tolist())
     elif reason is None:
-        reason = _reasons(selected, value, scores, ranking, states)
+        reason = reasons(selected, value, scores, ranking, states, suspected)
+        less = f"gain<{min_gain:g}"
+        reason = tuple(less if low and why == "below cut" else why for low, why in zip(little, reason, strict=True))
     if "ifd" in NEEDS[strategy] and value is scores:
         cutoff = _cutoffs(scores, selected, group if "cluster" in NEEDS[strategy] else whole)
     return Selection(
@@ -190,6 +223,7 @@ def select(
         selected=selected,
         reason=reason,
         score=value if strategy in (*RANKINGS, "cdas-paper", "instag", "deita") else np.full(count, np.nan),
+        suspected=suspected,
     )
 
 
@@ -245,24 +279,7 @@ def _cutoffs(ifd: Floats, selected: Bools, group: Ints) -> Floats:
     return np.where(np.isfinite(lowest), lowest, np.nan)[group]
 
 
-def _reasons(
-    selected: Bools, value: Floats, ifd: Floats, ranking: Ranking, states: list[str] | None
-) -> tuple[str, ...]:
-    reasons = np.where(
-        selected, "", np.where(value < ranking.at_least, f"{ranking.column}<{ranking.at_least:g}", "below cut")
-    )
-    reasons = reasons.astype(object)
-    reasons[~np.isfinite(value)] = ranking.missing
-    reasons[np.isfinite(value) & (value >= ranking.below)] = f"{ranking.column}>=1"
-    if ranking.ifd_below:
-        reasons[np.isfinite(ifd) & (ifd >= IFD_LIMIT)] = "ifd>=1"
-    for index, state in enumerate(states if states is not None and ranking.scored else ()):
-        if state not in RANKED_STATUSES:
-            reasons[index] = f"status:{state}"
-    return tuple(reasons.tolist())
-
-
-def _check(strategy: str, ratio: float, unit: str, given: Mapping[str, Any]) -> None:
+def _check(strategy: str, ratio: float, unit: str, given: Mapping[str, Any], suspects: float, min_gain: float) -> None:
     known = get_args(Strategy)
     if strategy not in known:
         near = nearest(strategy, known)
@@ -273,6 +290,22 @@ def _check(strategy: str, ratio: float, unit: str, given: Mapping[str, Any]) -> 
     if unit == "tokens" and strategy == "cdas-paper":
         raise InputError("sample.budget = tokens: 'cdas-paper' counts records as its authors do; use strategy cdas")
     budget(ratio, 0)
+    if not 0 <= suspects < 1:
+        raise InputError(f"sample.suspects = {suspects}: must be from 0 to below 1 (the share of the pool ranked last)")
+    if suspects and strategy not in (*RANKINGS, "cdas-paper"):
+        raise InputError(f"sample.suspects = {suspects}: strategy {strategy!r} does not rank; set it to 0")
+    if suspects and given["spike"] is None:
+        raise InputError(
+            "sample.suspects needs 'spike' of every record: score with score.variant=default, or set it to 0"
+        )
+    if min_gain < 0:
+        raise InputError(f"sample.min_gain = {min_gain}: must be at least 0 nats")
+    if min_gain and "ifd" not in NEEDS[strategy]:
+        raise InputError(f"sample.min_gain = {min_gain}: strategy {strategy!r} does not look at IFD; set it to 0")
+    if min_gain and given["gain"] is None:
+        raise InputError(
+            "sample.min_gain needs 'gain' of every record: score with score.variant=default, or set it to 0"
+        )
     for name in (*NEEDS[strategy], *(("response_tokens",) if unit == "tokens" else ())):
         if given.get(name) is None:
             raise InputError(

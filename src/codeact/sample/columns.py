@@ -85,3 +85,11 @@ def integers(name: str, column: Column, ids: Sequence[str]) -> Ints:
     if not (np.isfinite(found) & (found == np.floor(found))).all():
         raise InputError(f"{name!r} holds a value that is not a whole number")
     return found.astype(np.int64)
+
+
+def highest(column: Floats, tie: Ints, count: int) -> NDArray[np.bool_]:
+    """The `count` highest values, fewer where fewer are not NaN; equal ones go to the smaller `tie`: bool [N]."""
+    order = np.lexsort((tie, -np.nan_to_num(column, nan=-np.inf)))[:count]
+    chosen = np.zeros(len(column), np.bool_)
+    chosen[order] = ~np.isnan(column[order])
+    return chosen

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codeact.sample.columns import Bools, Floats
+
 RANKED_STATUSES = (
     "ok",
     "truncated",
@@ -82,3 +84,22 @@ NOT_TAKEN: Mapping[str, str] = {
     "k-centre": "nearer",
     "facility-location": "covered",
 }
+
+
+def reasons(
+    selected: Bools, value: Floats, ifd: Floats, ranking: Ranking, states: list[str] | None, suspected: Bools
+) -> tuple[str, ...]:
+    """Why each record is not selected: N strings, "" for those that are. Arguments as in `Selection`."""
+    found = np.where(
+        selected, "", np.where(value < ranking.at_least, f"{ranking.column}<{ranking.at_least:g}", "below cut")
+    )
+    found = found.astype(object)
+    found[suspected & ~selected] = "suspect"
+    found[~np.isfinite(value)] = ranking.missing
+    found[np.isfinite(value) & (value >= ranking.below)] = f"{ranking.column}>=1"
+    if ranking.ifd_below:
+        found[np.isfinite(ifd) & (ifd >= IFD_LIMIT)] = "ifd>=1"
+    for index, state in enumerate(states if states is not None and ranking.scored else ()):
+        if state not in RANKED_STATUSES:
+            found[index] = f"status:{state}"
+    return tuple(found.tolist())

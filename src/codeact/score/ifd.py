@@ -24,6 +24,7 @@ from codeact.progress import SILENT, Progress
 from codeact.prompts import Template
 from codeact.records import Record
 from codeact.score.passes import Floats, check_model, choose_batch_tokens, stream_losses
+from codeact.score.places import worst_spot
 from codeact.score.sequences import Prepared, Status, Stream, build_sequences, check_variant, default_template
 
 WINDOW_RECORDS = 512  # prepared and planned together: memory does not grow with the number of records
@@ -57,6 +58,9 @@ class Score:
         turns: one entry per assistant turn.
         prefix_log_ifd: nll_cond - nll_uncond over the first 1, 2, 4, 8, ... response tokens, as far as there are that
             many; empty in the paper's variant, whose passes do not score the same tokens.
+        spike: how much the least expected operator or whole number of the code surprises the model, in nats, corrected for their
+            number (`worst_spot`); None where there is none, or no score, and in the paper's variant.
+        spike_at: where that is: "line 3: '>='".
     """
 
     id: str
@@ -68,6 +72,8 @@ class Score:
     status: Status
     turns: tuple[TurnScore, ...]
     prefix_log_ifd: tuple[float, ...] = ()
+    spike: float | None = None
+    spike_at: str = ""
 
 
 def score_ifd(
@@ -186,19 +192,23 @@ def to_score(prepared: Prepared, losses: Sequence[Floats]) -> Score:
         status = "nonfinite" if number in given and figures is _NONE else turn.status
         turns.append(TurnScore(*figures, turn.response_tokens, turn.prompt_tokens, status))
     figures, status, prefix = _NONE, prepared.status, _EMPTY
+    spike: tuple[float | None, str] = None, ""
     if given:
         cond, uncond = (np.concatenate([part[number] for number in sorted(part)]) for part in (given, alone))
         figures = _figures(cond, uncond)
         status = "nonfinite" if figures is _NONE else status
         prefix = _prefixes(cond - uncond) if prepared.same_tokens and figures is not _NONE else _EMPTY
-    return Score(prepared.id, *figures, prepared.response_tokens, prepared.prompt_tokens, status, tuple(turns), prefix)
+        spike = worst_spot(prepared.spots, cond) if figures is not _NONE else spike
+    lengths = prepared.response_tokens, prepared.prompt_tokens
+    return Score(prepared.id, *figures, *lengths, status, tuple(turns), prefix, *spike)
 
 
 def to_table(scores: Sequence[Score]) -> Any:
     """Scores as an Arrow table, in their order.
 
     Columns: id string, ifd, nll_cond and nll_uncond float64 (null where there is no score), response_tokens and
-    prompt_tokens int32, status string, prefix_log_ifd list<float64>, and turns, a list of the same figures per turn.
+    prompt_tokens int32, status string, prefix_log_ifd list<float64>, spike float64, spike_at string, and turns, a list of the
+    same figures per turn.
     """
     import pyarrow as pa
 
@@ -215,6 +225,8 @@ def to_table(scores: Sequence[Score]) -> Any:
             ("id", pa.string()),
             *figures,
             ("prefix_log_ifd", pa.list_(pa.float64())),
+            ("spike", pa.float64()),
+            ("spike_at", pa.string()),
             ("turns", pa.list_(pa.struct(figures))),
         ]
     )

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast, get_args
 from codeact.errors import InputError
 from codeact.prompts import Template, encode, encode_text, load_template, prompt_text
 from codeact.records import Record
+from codeact.score.places import Spot, find_spots
 
 Variant = Literal["default", "paper"]
 Status = Literal["ok", "truncated", "empty", "too_long", "nonfinite", "estimated"]
@@ -60,6 +61,7 @@ class Prepared:
         response_tokens: conditional tokens that are scored.
         turns: one entry per assistant turn.
         same_tokens: both passes score the same tokens (the default variant).
+        spots: scored tokens of operators and whole numbers, counted over all turns; none in the paper's variant.
     """
 
     id: str
@@ -70,6 +72,7 @@ class Prepared:
     response_tokens: int
     turns: tuple[Turn, ...]
     same_tokens: bool
+    spots: tuple[Spot, ...] = ()
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -147,6 +150,7 @@ def _default(record: Record, template: Template, tokenizer: Any, max_length: int
     spans: list[Span] = []
     alone: list[Stream] = []
     turns: list[Turn] = []
+    spots: list[Spot] = []
     for number, turn in enumerate(coded.turns):
         start, end = turn.start + shift, min(turn.end + shift, max_length)
         if turn.start == turn.end:
@@ -154,6 +158,8 @@ def _default(record: Record, template: Template, tokenizer: Any, max_length: int
         elif end <= start:
             turns.append(Turn("too_long", start, 0))
         else:
+            before = sum(span.end - span.start for span in spans)
+            spots += find_spots(coded.contents[number], coded.starts[number], end - start, before)
             spans.append(Span(number, start, end))
             # one token of context stands for the whole prompt, so this is never longer than the conditional stream
             alone.append(Stream([first, *ids[start:end]], (Span(number, 1, 1 + end - start),)))
@@ -161,7 +167,17 @@ def _default(record: Record, template: Template, tokenizer: Any, max_length: int
     whole = (Stream(ids[: spans[-1].end], tuple(spans)),) if spans else ()
     scored = sum(span.end - span.start for span in spans)
     prompt = spans[-1].end - scored if spans else turns[0].prompt_tokens if turns else len(ids)
-    return Prepared(record.id, _overall(turns), whole, tuple(alone), prompt, scored, tuple(turns), same_tokens=True)
+    return Prepared(
+        record.id,
+        _overall(turns),
+        whole,
+        tuple(alone),
+        prompt,
+        scored,
+        tuple(turns),
+        same_tokens=True,
+        spots=tuple(spots),
+    )
 
 
 def _paper(record: Record, template: Template, tokenizer: Any, max_length: int) -> Prepared:
