@@ -11,8 +11,8 @@ The ways, in the paper's order (CodeACT, arXiv 2408.02193):
     reference  reference Dynamic Pack   ascending next-fit in the batch, one attention mask of ones, positions not reset: its
                                         samples see each other, as in the reference code
     ours       Dynamic Pack             balanced rows, isolated samples, loss in chunks over the learnt positions
-    part       40 %, Dynamic Pack       the same on --ratio of the records: those of --selected (what `codeact select` wrote),
-                                        else a seeded random part
+    part       40 %, Dynamic Pack       the same on --ratio of the records: those of --selected (what `codeact select` chose of the
+                                        file that --save-records writes), else a seeded random part
 
 The first three keep the model's own loss over all logits, as the scripts that they stand for do. Each way runs in a
 process of its own, so that peaks of memory are its own; seconds leave out loading and saving. --only runs some of the ways
@@ -299,6 +299,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--save-records", type=Path, help="write the records of the run (JSON lines), and stop")
     options = parser.parse_args()
     if options.config and not options.lengths:
         parser.error("--config needs --lengths: random weights have no tokenizer")
@@ -316,8 +317,21 @@ def save_lengths(options: argparse.Namespace) -> None:
     print(f"{len(counts)} records, mean {np.mean([size for _, size in counts]):.1f} tokens -> {options.save_lengths}")
 
 
+def save_records(options: argparse.Namespace) -> None:
+    """The rows of the sample, untouched, for `codeact select`."""
+    from codeact.storage import Source, read_rows, write_rows
+
+    source = read_rows(options.data)
+    chosen = [int(record.meta["row"]) for record in read_records(options.data, options.records, options.seed)]
+    write_rows(Source(source.name, source.rows), chosen, options.save_records)
+    print(f"{len(chosen)} records -> {options.save_records}")
+
+
 def main() -> None:
     options = parse()
+    if options.save_records:
+        save_records(options)
+        return
     if options.save_lengths:
         save_lengths(options)
         return
@@ -325,7 +339,7 @@ def main() -> None:
         options.result.write_text(json.dumps(measure(options.way, options)), encoding="utf-8")
         return
     document: dict[str, Any] = machine.provenance()
-    left_out = ("way", "result", "output", "quiet", "only", "save_lengths")
+    left_out = ("way", "result", "output", "quiet", "only", "save_lengths", "save_records")
     settings = {k: v.name if isinstance(v, Path) else v for k, v in vars(options).items() if k not in left_out}
     results = earlier(options.output, settings, options.only)
     for way in options.only:
