@@ -21,11 +21,13 @@ Strategy = Literal[
 ]  # fmt: skip
 Budget = Literal["records", "tokens"]
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy, scikit-learn and PyTorch all take
+
 Check = Literal["syntax", "grammars", "complete", "language", "names", "examples"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class HarvestConfig(_Section):
@@ -123,7 +125,7 @@ class ClusterConfig(_Section):
     k: Annotated[int | Literal["auto"], PlainValidator(_clusters)] = Field(
         10, description="number of K-means clusters (paper: 10); `auto`: by stability and silhouette on a sample"
     )
-    seed: int | None = Field(None, description="of the K-means restarts; null: the recipe's seed")
+    seed: Seed | None = Field(None, description="of the K-means restarts; null: the recipe's seed")
 
 
 class ScoreConfig(_Section):
@@ -181,7 +183,7 @@ class SampleConfig(_Section):
     strategy: Strategy = "cdas"
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
     budget: Budget = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
-    seed: int | None = Field(None, description="of the draw; null: the recipe's seed")
+    seed: Seed | None = Field(None, description="of the draw; null: the recipe's seed")
     floor: float = Field(
         0.0,
         ge=0,
@@ -208,7 +210,7 @@ class PackConfig(_Section):
 
 class TrainConfig(_Section):
     method: Literal["full", "lora", "qlora"] = Field("full", description="qlora: LoRA on a base in 4 bits")
-    seed: int | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
+    seed: Seed | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
     epochs: float = Field(3, gt=0, description="paper: 3")
     batch_size: int = Field(16, ge=1, description="records per forward pass, before packing")
     grad_accum: int = Field(1, ge=1)
@@ -264,7 +266,7 @@ class Recipe(_Section):
     """A whole run. Each section is the configuration of one stage."""
 
     run_dir: str = Field("runs/default", description="where the tables, the model and the report go")
-    seed: int = 0
+    seed: Seed = 0
     backend: Literal["local", "ray"] = Field("local", description="where embedding and scoring run")
     workers: int = Field(0, ge=0, description="Ray actors; 0: one per GPU of the cluster")
     model: ModelConfig = ModelConfig()

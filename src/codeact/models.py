@@ -35,6 +35,8 @@ def resolve(name: str, revision: str | None = None) -> str:
         if not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
             raise InputError(f"model {name}: the folder holds no config.json; give a folder written by save_pretrained")
         return str(path)
+    if path.is_file():
+        raise InputError(f"model {name}: a file, but no .gguf; give a hub name, a local folder, a GGUF file or `demo`")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"model {name}: no such folder; give a hub name, a local folder, a GGUF file or `demo`")
     check_hub(name, revision)
@@ -185,17 +187,30 @@ def load_model(
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     adapter = Path(where, "adapter_config.json").is_file()
+    missing: list[str] = []
     options = _four_bit_options(name, adapter, kind, place) if four_bit else {}
     with quiet_loading():
         try:
             if adapter:
                 model = _load_adapter(where, kind, attention)
             else:
-                model = AutoModelForCausalLM.from_pretrained(
-                    where, revision=revision, dtype=kind, attn_implementation=attention, **options
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
+                    where,
+                    revision=revision,
+                    dtype=kind,
+                    attn_implementation=attention,
+                    output_loading_info=True,
+                    **options,
                 )
+                model, found = loaded
+                missing = sorted(found["missing_keys"])
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise InputError(_no_model(name, error)) from error
+    if missing:  # transformers fills them with random numbers
+        raise InputError(
+            f"model {name!r} cannot be loaded: its files lack {len(missing)} weights of {type(model).__name__} ({missing[0]}, ...);"
+            " it is no causal language model, or not all of one"
+        )
     model.config.use_cache = False
     return model.eval() if four_bit else model.to(place).eval()
 

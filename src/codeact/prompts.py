@@ -88,7 +88,11 @@ def load_template(name: str, tokenizer: Any) -> Template:
     path = Path(name)
     if not path.is_file():
         raise InputError(f"template {name!r} is neither one of auto, chat, {', '.join(BUILT_IN)} nor a jinja file")
-    template = Template(name, path.read_text(encoding="utf-8"), adds_special=True)
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"template {name} cannot be read as UTF-8 text: {error}") from error
+    template = Template(name, source, adds_special=True)
     _skeleton(("user", "assistant"), template, tokenizer, False)
     return template
 
@@ -170,7 +174,8 @@ def _render(messages: Sequence[Message], template: Template, tokenizer: Any, add
         text = tokenizer.apply_chat_template(
             turns, chat_template=template.source, tokenize=False, add_generation_prompt=add_generation_prompt
         )
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        # what a template's own expressions raise comes through as it is
         raise InputError(f"template {template.name!r}: {' '.join(str(error).split())}") from error
     return str(text)
 

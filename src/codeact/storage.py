@@ -234,8 +234,8 @@ def _parse_jsonl(text: str, path: Path) -> list[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        except (ValueError, RecursionError) as error:
+            reason = _json_fault(error)
             raise InputError(f"{path}, line {number}: broken JSON: {reason}; mend or remove the line") from error
         if not isinstance(row, dict):
             raise InputError(
@@ -245,12 +245,18 @@ def _parse_jsonl(text: str, path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _json_fault(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number with too many digits"
+
+
 def _parse_json(text: str, path: Path) -> list[dict[str, Any]]:
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        if isinstance(error, RecursionError):
-            raise InputError(f"{path}: broken JSON: nested too deeply") from error
+    except (ValueError, RecursionError) as error:
+        if not isinstance(error, json.JSONDecodeError):
+            raise InputError(f"{path}: broken JSON: {_json_fault(error)}") from error
         if error.msg == "Extra data":
             hint = "; the file looks like one object per line: name it .jsonl"
         else:

@@ -233,3 +233,11 @@ def test_doctor_says_what_each_sandbox_blocked() -> None:
         assert probe["holds"] == (not probe["problem"])
         assert not probe["holds"] or ({"connect_loopback", "read_home", "loop", "flood"} <= probe["blocked"].keys())
         assert not probe["holds"] or all(probe["blocked"].values())
+
+
+def test_doctor_knows_every_extra_of_the_package() -> None:
+    import tomllib
+
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    extras = set(tomllib.loads(text)["project"]["optional-dependencies"])
+    assert set(api.doctor()["extras"]) == extras - {"demo", "all", "dev"}

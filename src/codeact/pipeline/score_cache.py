@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from codeact.pipeline.store import digest
 from codeact.progress import track
 
 KEY = "key"
+CHUNK_ROWS = 1024  # read as Python objects at a time
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def run_cached(
     """
     import pyarrow as pa
 
-    keys = [record_key(record) for record in tables.records_from(table)]
+    parts = (table.slice(at, CHUNK_ROWS) for at in range(0, table.num_rows, CHUNK_ROWS))
+    keys = [record_key(record) for part in parts for record in tables.records_from(part)]
     there = cache.find(keys)
     known = set(there[KEY].to_pylist()) if there is not None else set()
     places = _first_places(keys)[1]
@@ -116,7 +118,7 @@ def run_cached(
     ]
     new = [place for shard in shards for place in shard]
     with track(label, table.num_rows, "records", done=table.num_rows - len(new), quiet=quiet) as progress:
-        for number, result in backend(make_worker, {n: table.take(s) for n, s in enumerate(shards) if s}, progress):
+        for number, result in backend(make_worker, _Shards(table, shards), progress):
             cache.add([keys[place] for place in shards[number]], result)
     whole = cache.find(keys) if new else there
     if whole is None:
@@ -124,6 +126,23 @@ def run_cached(
     place = {key: at for at, key in enumerate(whole[KEY].to_pylist())}
     rows = whole.take([place[key] for key in keys]).drop_columns(KEY)
     return rows.add_column(0, "id", pa.array(table["id"].to_pylist(), pa.string())), table.num_rows - len(new)
+
+
+class _Shards(Mapping[int, Any]):
+    """The rows of each shard that is not empty, cut from the table only when they are asked for."""
+
+    def __init__(self, table: Any, places: Sequence[Sequence[int]]) -> None:
+        self.table = table
+        self.places = {number: rows for number, rows in enumerate(places) if rows}
+
+    def __getitem__(self, number: int) -> Any:
+        return self.table.take(self.places[number])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 def _first_places(keys: Sequence[str]) -> tuple[list[str], list[int]]:
