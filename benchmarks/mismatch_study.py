@@ -80,9 +80,10 @@ def beginning(stream: Stream, tokens: int) -> Stream:
     return Stream(stream.ids[:end], (Span(span.turn, span.start, end),))
 
 
-def measure(wanted: dict[str, tuple[str, str, bool]], model: str, tokens: int, kept: Kept, label: str) -> None:
-    """Loss of the first tokens of the second text after the first (or alone, where the flag is off), by name."""
-    missing = sorted(name for name in wanted if name not in kept.values)  # names are hashes: a mixture of all kinds
+def measure(wanted: dict[str, tuple[str, str, bool]], model: str, most: int | None, kept: Kept, label: str) -> None:
+    """Loss of the first tokens of the second text after the first (or alone, where the flag is off), by name: of the first
+    `most` by name, which are hashes and so a random part."""
+    missing = [name for name in sorted(wanted)[:most] if name not in kept.values]
     if not missing:
         return
     scorer = Scorer(load_model(model), load_tokenizer(model), max_length=2048)
@@ -95,7 +96,7 @@ def measure(wanted: dict[str, tuple[str, str, bool]], model: str, tokens: int, k
             ]
             ready = scorer.prepare(records)
             usable = [(item.id, (item.conditional if wanted[item.id][2] else item.unconditional)) for item in ready]
-            streams = [beginning(some[0], tokens) for _, some in usable if some]
+            streams = [beginning(some[0], TOKENS) for _, some in usable if some]
             found = stream_losses(scorer.model, streams, scorer.batch_tokens)
             measured = dict(zip([name for name, some in usable if some], found, strict=True))
             kept.add({name: [round(float(x), 4) for x in measured.get(name, [])] for name in names})
@@ -127,6 +128,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--clean", type=int, default=96, help="clean records that further passes measure")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="the further passes")
+    parser.add_argument("--pairs", type=int, help="pairs of a further pass at most: a random part of them (all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=Path("runs/poison"))
     parser.add_argument("--losses", type=Path, action="append", default=[])
@@ -175,6 +177,7 @@ def main() -> None:
             wrong = value[there & (kind_of == kind)]
             truth = np.r_[np.zeros(len(clean)), np.ones(len(wrong))]
             row[kind] = {
+                "records": len(wrong),
                 "auc": float(roc_auc_score(truth, np.r_[clean, wrong])),
                 "found": operating_point(clean, wrong, LOST),
                 **beside(value[there], flagged[there], kind_of[there], kind, rows[there]),
@@ -191,7 +194,7 @@ def main() -> None:
         print(json.dumps(line))
     result["pool"] = {
         "records": len(pool), "other_records": len(others), "clean_in_further_passes": len(drawn), "swapped_of_each_kind": count,
-        "tokens": TOKENS, "further_passes": list(args.parts), "model": args.model, "clean_lost_at": LOST,
+        "tokens": TOKENS, "pairs_of_a_further_pass": args.pairs, "further_passes": list(args.parts), "model": args.model, "clean_lost_at": LOST,
         "clean_lost_by_shared_words": lost_by_words,
     }  # fmt: skip
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -232,7 +235,11 @@ def passes(
         if part in args.parts:
             pairs = [(pool[some[place]].instruction, r.response) for (*_, r), some in zip(cases, rivals, strict=True)]
             measure(
-                {name_of(*pair): (*pair, True) for pair in pairs}, args.model, TOKENS, kept, f"under a rival ({part})"
+                {name_of(*pair): (*pair, True) for pair in pairs},
+                args.model,
+                args.pairs,
+                kept,
+                f"under a rival ({part})",
             )
     if "reverse" in args.parts:
         tokenizer = load_tokenizer(args.model)
@@ -245,7 +252,7 @@ def passes(
             for *_, r in cases
         }
         alone = {name_of("alone", r.instruction): ("-", r.instruction, False) for *_, r in cases}
-        measure(after | alone, args.model, TOKENS, kept, "reverse")
+        measure(after | alone, args.model, args.pairs, kept, "reverse")
 
     def mean(name: str, most: int) -> float:
         values = kept.values.get(name, [])[:most]
