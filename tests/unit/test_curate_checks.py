@@ -11,7 +11,8 @@ import pytest
 from codeact.config import CurateConfig
 from codeact.coverage import coverage, distance, length_bands
 from codeact.curate import BenchmarkItem, curate
-from codeact.curate.answers import check_complete, check_grammars, check_language
+from codeact.curate.answers import check_grammars, check_language
+from codeact.curate.complete import check_complete
 from codeact.curate.decontaminate import build_index, find_renamed_solution
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import GRAMMAR_LANGUAGES, asked_language, fault, guess_language
