@@ -177,31 +177,31 @@ def check_language(response: str, instruction: str) -> Verdict:
         return NOTHING_TO_CHECK
     blocks = [block for block in code_blocks(response) if block.code.strip()]
     pieces = [(LABELS.get(b.language, b.language), b.code) for b in blocks] or [("", response)]
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, str, bool]] = []
     for label, code in pieces:
         language = label if label in PROGRAMMING else "" if label else guess_language(code, 1)
         if label and label not in PROGRAMMING and label in COMPATIBLE.get(asked, ()):
             return PASSED
         if language:
-            found.append((language, code))
-    languages = {language for language, _ in found}
+            found.append((language, code, bool(label)))
+    languages = {language for language, _, _ in found}
     if not languages & PROGRAMMING or asked in languages or languages & COMPATIBLE.get(asked, frozenset()):
         return PASSED if asked in languages else NOTHING_TO_CHECK
-    language, code = max(found, key=lambda piece: len(piece[1]))
-    if language not in PROGRAMMING or not _is_other(asked, language, code):
+    language, code, labelled = max(found, key=lambda piece: len(piece[1]))
+    if language not in PROGRAMMING or not _is_other(asked, language, code, labelled):
         return NOTHING_TO_CHECK
     first = next((line.strip() for line in code.split("\n") if line.strip()), "")
     return Verdict("failed", "wrong language", f"asked for {asked}, answered in {language}: {clip(first)!r}")
 
 
-def _is_other(asked: str, language: str, code: str) -> bool:
-    """Whether the asked language's parser refuses the code (or its signs are absent), and the other's takes it."""
+def _is_other(asked: str, language: str, code: str, labelled: bool) -> bool:
+    """Whether the asked language's parser refuses the code, and the other's takes it, or its label or its signs name it."""
     parsed = {"python", *GRAMMAR_LANGUAGES}
     if asked in parsed and fault(asked, code) is None:
         return False
     if language in parsed and fault(language, code) is not None:
         return guess_language(code, 3) == language
-    return language in parsed or guess_language(code) == language
+    return language in parsed or labelled or guess_language(code) == language
 
 
 def clip(text: str, limit: int = 120) -> str:
