@@ -124,6 +124,8 @@ def _check_unlabelled(code: str, first: int) -> Verdict:
     if not language:  # a `#` or a `//` may open a comment or not: both readings must agree
         found = found if brackets(code, "python") else Brackets(0, False, 0, "")
         return _bracket_verdict(found, code, first) if found else NOTHING_TO_CHECK
+    if found and language in GRAMMAR_LANGUAGES and fault(language, code) is None:
+        return PASSED  # a bracket of a regular expression, say
     return _bracket_verdict(found, code, first)
 
 

@@ -36,6 +36,8 @@ _REFUSAL = re.compile(
     r"As an AI(?: language)?(?: model)?,? (?:I |it)|I(?:'m| am) (?:unable|not able) to|I can(?:not|'t) (?:provide"
     r"|help|assist|write|create|complete|generate|fulfill|execute|access|see|view|display|show|draw|"
     r"directly|physically|do|answer|give|perform|produce|make|fulfil|render)|"
+    r"It is (?:not possible|impossible) to (?:provide|determine|answer|give|tell|execute|say|predict)\b[^.]*\bwithout|"
+    r"Please provide (?:me with )?(?:the|more|your|a)\b[^.]*\b(?:code|details|information|context|list|input|snippet)\b|"
     r"I apologi[sz]e,? but|I do(?:n't| not) have (?:the (?:ability|capability)|access|enough))",
     re.IGNORECASE,
 )
