@@ -126,7 +126,10 @@ def main() -> None:
                 "peak_memory_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             }
             del found
-            print(f"{label:<10}{name:<50}{count:>9,}{seconds:>9.1f} s{count / seconds:>12,.0f} records/s{rows[name]['peak_memory_MiB']:>8,} MiB", flush=True)
+            print(
+                f"{label:<10}{name:<50}{count:>9,}{seconds:>9.1f} s{count / seconds:>12,.0f} records/s{rows[name]['peak_memory_MiB']:>8,} MiB",
+                flush=True,
+            )
         result["runs"][label] = rows
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

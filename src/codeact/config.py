@@ -61,8 +61,9 @@ class CurateConfig(_Section):
         le=1,
         description="after embedding, drop records whose embedding has this cosine with one that stays",
     )
-    decontaminate: tuple[Literal["humaneval", "mbpp"], ...] = Field(
-        (), description="benchmarks whose items are dropped from the pool"
+    decontaminate: tuple[Literal["humaneval", "mbpp", "mbpp-all"], ...] = Field(
+        (),
+        description="benchmarks whose items are dropped from the pool; `mbpp`: the 378 tasks of MBPP+, `mbpp-all`: all splits",
     )
     benchmark_files: tuple[str, ...] = Field(
         (), description="further benchmarks: files whose rows hold `prompt` and, where there is one, `solution`"
@@ -188,6 +189,7 @@ class SampleConfig(_Section):
         le=1,
         description="each cluster and language keeps at least this part of its proportional share; 0: no floor",
     )
+    floor_lengths: bool = Field(False, description="`floor` holds for bands of response length too")
 
 
 class PackConfig(_Section):

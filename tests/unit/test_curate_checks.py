@@ -273,6 +273,28 @@ def test_the_floor_moves_the_lowest_records_only() -> None:
     assert raised.selected[:36].all()
 
 
+def test_a_floor_of_lengths_silences_the_warning_about_them() -> None:
+    rng = np.random.default_rng(0)
+    count = 400
+    tokens = rng.integers(10, 600, count).tolist()
+    ids, bands = [f"{i:04d}" for i in range(count)], length_bands(tokens)
+    ifd = [0.1 + t / 1000 + 0.01 * rng.random() for t in tokens]
+    common = {"strategy": "cdas", "ratio": 0.4, "ifd": ifd, "cluster": rng.integers(0, 5, count).tolist()}
+    language = ["python" if i % 3 else "" for i in range(count)]
+    groups = {"length": bands, "cluster": common["cluster"]}
+    plain = select(ids, **common, language=language)  # type: ignore[arg-type]
+    raised = select(ids, **common, language=language, bands=bands, floor=0.5)  # type: ignore[arg-type]
+    assert any("length 10" in w or "length 0" in w for w in coverage(plain.selected, groups)["warnings"])
+    assert coverage(raised.selected, groups)["warnings"] == []
+    assert raised.selected.sum() == plain.selected.sum() == 160
+    went, came = plain.selected & ~raised.selected, raised.selected & ~plain.selected
+    assert went.sum() == came.sum() > 0
+    for band in set(bands):  # what comes in are the highest of its band that were left out
+        inside = np.array([b == band for b in bands])
+        if (came & inside).any():
+            assert np.array(ifd)[came & inside].min() > np.array(ifd)[inside & ~raised.selected].max()
+
+
 def test_coverage_figures() -> None:
     selected = np.array([True, False] * 10)
     vectors = np.tile(np.eye(2, dtype=np.float32), (10, 1))

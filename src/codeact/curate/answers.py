@@ -162,9 +162,7 @@ def is_code(text: str) -> bool:
 def is_sentence(line: str) -> bool:
     words = _WORDS.findall(line)
     return (
-        len(words) >= 5
-        and _SENTENCE.fullmatch(line.strip()) is not None
-        and sum(w in MIDDLE_WORDS for w in words) >= 2
+        len(words) >= 5 and _SENTENCE.fullmatch(line.strip()) is not None and sum(w in MIDDLE_WORDS for w in words) >= 2
     )
 
 

@@ -71,7 +71,13 @@ def check_complete(response: str, instruction: str = "") -> Verdict:
         if re.fullmatch(r"[A-Za-z]+", after):
             return _cut(after, "one word after the code")
         return _prose_end(after, f"{before}\n", instruction, least=1) if after else PASSED
-    if text.startswith("#!") or python_evidence(text) == 2 or is_code(text) or _CODE_START.match(text) or _QUERY_START.match(text):
+    if (
+        text.startswith("#!")
+        or python_evidence(text) == 2
+        or is_code(text)
+        or _CODE_START.match(text)
+        or _QUERY_START.match(text)
+    ):
         return _code_end(text, instruction)
     code = _code_below(text)
     verdict = _code_end(code, instruction) if code else PASSED
@@ -97,14 +103,18 @@ def _code_end(text: str, instruction: str) -> Verdict:
     language = "python" if python_evidence(text) == 2 else "bash" if text.startswith("#!") else guess_language(text, 1)
     bare = re.sub(r"\s+(?://|#|--)\s.*", "", tail) or tail
     if language == "bash":
-        return cut if _ends_inside_shell(text) or announces(tail, text[: -len(tail)].rstrip(" \t")[:-1], "#") else PASSED
+        return (
+            cut if _ends_inside_shell(text) or announces(tail, text[: -len(tail)].rstrip(" \t")[:-1], "#") else PASSED
+        )
     if why := unfinished_code(text, language, instruction):
         return _cut(tail, why)
     if language in ("html", "xml"):
         return cut if _ends_inside_markup(text) else PASSED
     if text.startswith("<") and not text.startswith("<?") and _ends_inside_markup(text):
         return cut
-    if language in _BRACES and re.match(r"\s*(?://|/?\*|#)", tail):  # a comment: what it prints, or code that does not come
+    if language in _BRACES and re.match(
+        r"\s*(?://|/?\*|#)", tail
+    ):  # a comment: what it prints, or code that does not come
         return PASSED
     if language != "css" and _LAST_OPERATOR.search(bare) and not re.search(r"(?:\+\+|--|/>|\*/|=>)$", bare):
         return cut

@@ -7,7 +7,9 @@ import re
 import warnings
 
 _STOP = re.compile(r".*(?:[.!?:;][\"'`)\]*_\u201d\u2019]*|[\u2026\u3002\uff01\uff1f\uff1a])\s*")
-_ITEM = re.compile(r"\s*(?:(?P<bullet>[-*+\u2022])|(?P<number>\d+)[.)]|(?P<letter>[A-Za-z])[.)])(?:\s+(?P<text>\S.*)|\s*)")
+_ITEM = re.compile(
+    r"\s*(?:(?P<bullet>[-*+\u2022])|(?P<number>\d+)[.)]|(?P<letter>[A-Za-z])[.)])(?:\s+(?P<text>\S.*)|\s*)"
+)
 _NEXT_SENTENCE = re.compile(r"[a-z\d`)\]]{2}[.!?] (?=[A-Z`])")
 _HALF_SUM = re.compile(r"(?:^|[\w)\]] )[-+*/=<>&|^\u00d7\u00f7]$")
 _TOKEN = re.compile(r"[A-Za-z_]\w*")
@@ -79,7 +81,10 @@ def _items_stop(line: str, above: str) -> bool:
     others = [
         found["text"]
         for other in above.split("\n")
-        if (found := _ITEM.fullmatch(other.rstrip())) and found[kind] and found["text"] and len(found["text"].split()) >= 4
+        if (found := _ITEM.fullmatch(other.rstrip()))
+        and found[kind]
+        and found["text"]
+        and len(found["text"].split()) >= 4
     ]
     return bool(others) and all(_STOP.fullmatch(text) for text in others)
 
@@ -120,7 +125,9 @@ def unfinished_code(text: str, language: str, asked: str = "") -> str:
         if _new_name(text):
             return "a name that nothing else mentions"
     if language == "sql" and (
-        _HALF_CLAUSE.search(line) or _HALF_WORD.search(text.rstrip()) or (line.count("'") % 2 == 1 and not re.search("[\u2018\u2019]", line))
+        _HALF_CLAUSE.search(line)
+        or _HALF_WORD.search(text.rstrip())
+        or (line.count("'") % 2 == 1 and not re.search("[\u2018\u2019]", line))
     ):
         return "an open quote or clause"
     if text.lstrip().startswith("<") and language in ("html", "css", "xml", "") and re.search(r"<[^<>]*$", text):
