@@ -6,6 +6,9 @@ import ast
 import re
 import warnings
 
+from codeact.curate.verify import MAX_CODE_CHARS, MAX_LINE_CHARS
+
+_LONG = 500  # characters of the last line that are looked at: some of the patterns below take quadratic time
 _STOP = re.compile(r".*(?:[.!?:;][\"'`)\]*_\u201d\u2019]*|[\u2026\u3002\uff01\uff1f\uff1a])\s*")
 _ITEM = re.compile(
     r"\s*(?:(?P<bullet>[-*+\u2022])|(?P<number>\d+)[.)]|(?P<letter>[A-Za-z])[.)])(?:\s+(?P<text>\S.*)|\s*)"
@@ -34,7 +37,7 @@ def unfinished(tail: str, above: str, asked: str = "") -> str:
         above: the lines before it.
         asked: the instruction.
     """
-    line = tail.rstrip()
+    line = tail.rstrip()[-_LONG:]
     words = line.split()
     if not words:
         return ""
@@ -77,7 +80,7 @@ def _items_stop(line: str, above: str) -> bool:
     match = _ITEM.fullmatch(line)
     if match is None:
         return False
-    kind = match.lastgroup if match.lastgroup != "text" else next(k for k in ("bullet", "number", "letter") if match[k])
+    kind = next(name for name in ("bullet", "number", "letter") if match[name])
     others = [
         found["text"]
         for other in above.split("\n")
@@ -97,8 +100,8 @@ def begun_word(line: str, text: str) -> str:
     match = _LAST_TOKEN.search(line)
     if match is None:
         return ""
-    last = match[0]
-    tokens = _TOKEN.findall(text)
+    last = str(match[0])
+    tokens: list[str] = _TOKEN.findall(text)
     if tokens.count(last) > 1 or last.lower() in {"a", "i"}:
         return ""
     for token in dict.fromkeys(tokens):
@@ -116,7 +119,8 @@ def unfinished_code(text: str, language: str, asked: str = "") -> str:
         language: of the code, "" where it is not known.
         asked: the instruction.
     """
-    above, _, line = text.rstrip().rpartition("\n")
+    above, _, whole = text.rstrip().rpartition("\n")
+    line = whole[-_LONG:]
     if announces(line, above, "#" if language in ("", "python", "ruby", "bash") else "//"):
         return "a comment that announces code"
     if language in ("", "python") and _has_statements(above):
@@ -126,13 +130,13 @@ def unfinished_code(text: str, language: str, asked: str = "") -> str:
             return "a name that nothing else mentions"
     if language == "sql" and (
         _HALF_CLAUSE.search(line)
-        or _HALF_WORD.search(text.rstrip())
+        or _HALF_WORD.search(text.rstrip()[-_LONG:])
         or (line.count("'") % 2 == 1 and not re.search("[\u2018\u2019]", line))
     ):
         return "an open quote or clause"
     if text.lstrip().startswith("<") and language in ("html", "css", "xml", "") and re.search(r"<[^<>]*$", text):
         return "an open tag"
-    if _HALF_NAME.fullmatch(line) or (language == "ruby" and re.search(r"^end\n+[a-z]\w*$", text, re.MULTILINE)):
+    if _HALF_NAME.fullmatch(line) or (language == "ruby" and re.search(r"\nend\n+[a-z]\w*\Z", text)):
         return "half a name"
     if begun := begun_word(line, f"{asked}\n{text}"):
         return f"the beginning of {begun!r}"
@@ -140,6 +144,8 @@ def unfinished_code(text: str, language: str, asked: str = "") -> str:
 
 
 def _tree(code: str) -> ast.Module | None:
+    if len(code) > MAX_CODE_CHARS or max(map(len, code.split("\n"))) > MAX_LINE_CHARS:
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -158,7 +164,7 @@ def _has_statements(code: str) -> bool:
 
 def _half_statement(text: str, line: str) -> bool:
     """Whether only the last line keeps a text from being Python, and does so at its own end or begins like a statement."""
-    if "//" in line or "=>" in line:
+    if "//" in line or "=>" in line or len(line) >= _LONG:
         return False
     try:
         with warnings.catch_warnings():
