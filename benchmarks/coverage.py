@@ -57,6 +57,9 @@ def main() -> None:
     chosen = {
         "cdas": select(ids, strategy="cdas", **common).selected,
         "cdas, floor 0.5": select(ids, strategy="cdas", floor=0.5, **common).selected,
+        "cdas, floor 0.5, lengths too": select(
+            ids, strategy="cdas", floor=0.5, bands=groups["length"], **common
+        ).selected,
         "complexity": select(ids, strategy="complexity", **common).selected,
     }
     result |= {"records": len(records), "ratio": args.ratio, "embedder": args.embedder, "selections": {}}
@@ -70,16 +73,16 @@ def main() -> None:
         "warnings": float(np.mean([len(draw["warnings"]) for draw in draws])),
         "seeds": args.seeds,
     }
-    print(f"{'selection':<18}{'mean':>8}{'/random':>9}{'p95':>8}{'/random':>9}{'short groups':>14}")
+    print(f"{'selection':<30}{'mean':>8}{'/random':>9}{'p95':>8}{'/random':>9}{'short groups':>14}")
     print(
-        f"{'random':<18}{base['mean']:>8.4f}{1:>9.3f}{base['p95']:>8.4f}{1:>9.3f}{result['random']['warnings']:>14.1f}"
+        f"{'random':<30}{base['mean']:>8.4f}{1:>9.3f}{base['p95']:>8.4f}{1:>9.3f}{result['random']['warnings']:>14.1f}"
     )
     for name, selected in chosen.items():
         found = result["selections"][name] = coverage(selected, groups, vectors)
         gap = found["distance"]
         found["against_random"] = {key: gap[key] / base[key] for key in gap}
         print(
-            f"{name:<18}{gap['mean']:>8.4f}{gap['mean'] / base['mean']:>9.3f}{gap['p95']:>8.4f}{gap['p95'] / base['p95']:>9.3f}{len(found['warnings']):>14}"
+            f"{name:<30}{gap['mean']:>8.4f}{gap['mean'] / base['mean']:>9.3f}{gap['p95']:>8.4f}{gap['p95'] / base['p95']:>9.3f}{len(found['warnings']):>14}"
         )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -63,8 +63,9 @@ class CurateConfig(_Section):
         le=1,
         description="after embedding, drop records whose embedding has this cosine with one that stays",
     )
-    decontaminate: tuple[Literal["humaneval", "mbpp"], ...] = Field(
-        (), description="benchmarks whose items are dropped from the pool"
+    decontaminate: tuple[Literal["humaneval", "mbpp", "mbpp-all"], ...] = Field(
+        (),
+        description="benchmarks whose items are dropped from the pool; `mbpp`: the 378 tasks of MBPP+, `mbpp-all`: all splits",
     )
     benchmark_files: tuple[str, ...] = Field(
         (), description="further benchmarks: files whose rows hold `prompt` and, where there is one, `solution`"
@@ -201,6 +202,7 @@ class SampleConfig(_Section):
         lt=1,
         description="share of the pool that is ranked last: where an operator or a number of the code surprises the model most; 0: none",
     )
+    floor_lengths: bool = Field(False, description="`floor` holds for bands of response length too")
 
 
 class PackConfig(_Section):

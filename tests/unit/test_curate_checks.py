@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from codeact.config import CurateConfig
 from codeact.coverage import coverage, distance, length_bands
 from codeact.curate import BenchmarkItem, curate
-from codeact.curate.answers import check_complete, check_grammars, check_language
+from codeact.curate.answers import check_grammars, check_language
+from codeact.curate.canonical import canonical_tokens
+from codeact.curate.complete import check_complete
 from codeact.curate.decontaminate import build_index, find_renamed_solution
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import GRAMMAR_LANGUAGES, asked_language, fault, guess_language
@@ -84,6 +87,20 @@ def test_a_language_without_a_grammar_is_judged_by_its_brackets() -> None:
         ("SELECT name\nFROM users\nWHERE ag", "cut off"),
         ('#!/bin/bash\nif [ -e "$1" ]; then\n  echo yes', "cut off"),
         ("#include <stdio.h>\nint f(int n) { return n; }\n\nint mai", "cut off"),
+        (fence("x = 1").replace("It is done.", "- It sets a name to one.\n- The name is then us"), "cut off"),
+        (fence("x = 1").replace("It is done.", "1. It sets a name to one.\n2."), "cut off"),
+        (fence("x = 1").replace("It is done.", "It sets a name. Then it is rea"), "cut off"),
+        (fence("x = 1").replace("It is done.", "Output"), "cut off"),
+        ("The prime numbers between 50 and 100 are:", "cut off"),
+        ("The entropy is then H = -(0.05 * log2(0.05) + 0.1", "cut off"),
+        ("words = ['a', 'b']\n\nfor word in wor", "cut off"),
+        ("number = 200\n\n# Convert the number\nhex_num", "cut off"),
+        ("def f(n):\n    return n + 1\n\n# Testing the fu", "cut off"),
+        ("def f(xs):\n    count = 0\n    for x in xs:\n        count += 1\n    return", "cut off"),
+        ("SELECT name\nFROM users\nWHERE hired >= '2018-", "cut off"),
+        ("SELECT name\nFROM users\nWHERE name LIKE", "cut off"),
+        ('<a href="https://example.com" target="_blank" d', "cut off"),
+        ("It is not possible to give the output without the code. Please send it.", "refusal"),
     ],
 )
 def test_what_is_no_whole_answer(response: str, reason: str) -> None:
@@ -102,10 +119,36 @@ def test_what_is_no_whole_answer(response: str, reason: str) -> None:
         "It prints the numbers from 1 to 10.",
         fence("x = 1"),
         "<!DOCTYPE html>\n<html><body><p>Hi</p></body></html>",
+        '#!/bin/bash\nls "$1"\n\n# Usage: ./list.sh /home',
+        "int f(int n) {\n    return n;\n}\n\n// Output: 55",
+        fence("x = 1").replace("It is done.", "- It sets a name to one\n- The name is then used"),
+        "SELECT * FROM customer WHERE customer_id = 3 ORDER BY customer",
+        "import pandas as pd\ndf = pd.DataFrame([1])\ndf",
     ],
 )
 def test_whole_answers_are_left_alone(response: str) -> None:
     assert check_complete(response).status == "passed"
+
+
+@pytest.mark.parametrize(
+    "part", ["WHERE ", "=", "(", '"', "<a ", "end\n", "1. a b c d\n", "a. B ", "# x\n\n", "x = 1\n", "`", "a_ "]
+)
+def test_long_input_made_to_be_slow_ends(part: str) -> None:
+    text = part * (60_000 // len(part))
+    for response in (text, f"SELECT a WHERE {text}x", fence("x = 1") + "\n" + text + "x"):
+        assert check_complete(response, text).status in ("passed", "failed")
+
+
+def test_code_in_the_instruction_does_not_say_what_is_asked_for() -> None:
+    asked = "Write this in Java.\n```python\nprint(1)\n```"
+    assert asked_language(asked) == "java"
+    assert check_language(fence("def f(n):\n    return n"), asked).reason == "wrong language"
+
+
+def test_a_bracket_in_a_regular_expression_is_no_fault() -> None:
+    code = 'function tags(html) {\n  const found = html.match(/<\\w+[^>]*href="[^"]*"[^>]*>/g);\n  return found;\n}'
+    assert check_grammars(code).status == "passed"
+    assert check_grammars(code.replace("return found;\n}", "return found;\n")).status == "failed"
 
 
 def test_the_language_that_is_asked_for() -> None:
@@ -156,6 +199,12 @@ def backend():  # type: ignore[no-untyped-def]
         ("def f(xs):\n    return xs[len(xs)]\n\nprint(f([1, 2]))", "failed", "examples raise"),
         ("def f(n):\n    return n\n\nprint(f(1))", "unknown", "ran without a stated result"),
         ("name = input()\nprint(name)", "unknown", "no Python code"),
+        (
+            "def f(n):\n    assert n, 'n is 0'\n    return 1 / n\n\nf(0)",
+            "unknown",
+            "an error that is meant to be shown",
+        ),
+        ("# An incorrect version of the code\nprint([1][2])", "unknown", "an error that is meant to be shown"),
         ("def f(n):\n    return n\n\nprint(f(1))  # prints the number", "unknown", "ran without a stated result"),
     ],
 )
@@ -178,6 +227,35 @@ def test_renamed_code_is_a_copy_and_other_code_is_not() -> None:
     found = find_renamed(pool)
     assert {identity: copy.original for identity, copy in found.items()} == {"b": "a"}
     assert find_renamed(pool[::-1]) == found
+
+
+@pytest.mark.parametrize(
+    ("code", "copy"),
+    [
+        (
+            "<?php\n$host = 'a';\n$conn = open($host, 1, 2);\necho 'to $host: ' . $conn . $host;\nclose($conn);",
+            "host conn server link",
+        ),
+        (
+            "def span(start, end, step):\n    end = end - start\n    print(f'{start:.2f} {end}')\n    return list(range(start, end, step))",
+            "start end low high",
+        ),
+        (
+            "class Box:\n    def delete(self, item):\n        self.kept = item\n        return f'{self.kept} {item}'\n\nBox().delete(3)",
+            "delete item kept drop thing left",
+        ),
+    ],
+)
+def test_renamed_copies_with_soft_keywords_and_holes_in_strings(code: str, copy: str) -> None:
+    names = copy.split()
+    half = len(names) // 2
+    other = code
+    for old, new in zip(names[:half], names[half:], strict=True):
+        other = re.sub(rf"\b{old}\b", new, other)
+    assert canonical_tokens(other) == canonical_tokens(code)
+    assert canonical_tokens(
+        code.replace("start, end, step", "end, start, step").replace("1, 2", "2, 1").replace("(3)", "(4)")
+    ) != (canonical_tokens(code))
 
 
 def test_near_copies_name_one_that_stays_whatever_the_order() -> None:
@@ -270,6 +348,28 @@ def test_the_floor_moves_the_lowest_records_only() -> None:
     assert raised.selected.sum() == plain.selected.sum() == 40
     assert raised.selected[80:].tolist() == [True] * 4 + [False] * 16
     assert raised.selected[:36].all()
+
+
+def test_a_floor_of_lengths_silences_the_warning_about_them() -> None:
+    rng = np.random.default_rng(0)
+    count = 400
+    tokens = rng.integers(10, 600, count).tolist()
+    ids, bands = [f"{i:04d}" for i in range(count)], length_bands(tokens)
+    ifd = [0.1 + t / 1000 + 0.01 * rng.random() for t in tokens]
+    common = {"strategy": "cdas", "ratio": 0.4, "ifd": ifd, "cluster": rng.integers(0, 5, count).tolist()}
+    language = ["python" if i % 3 else "" for i in range(count)]
+    groups = {"length": bands, "cluster": common["cluster"]}
+    plain = select(ids, **common, language=language)  # type: ignore[arg-type]
+    raised = select(ids, **common, language=language, bands=bands, floor=0.5)  # type: ignore[arg-type]
+    assert any("length 10" in w or "length 0" in w for w in coverage(plain.selected, groups)["warnings"])
+    assert coverage(raised.selected, groups)["warnings"] == []
+    assert raised.selected.sum() == plain.selected.sum() == 160
+    went, came = plain.selected & ~raised.selected, raised.selected & ~plain.selected
+    assert went.sum() == came.sum() > 0
+    for band in set(bands):  # what comes in are the highest of its band that were left out
+        inside = np.array([b == band for b in bands])
+        if (came & inside).any():
+            assert np.array(ifd)[came & inside].min() > np.array(ifd)[inside & ~raised.selected].max()
 
 
 def test_coverage_figures() -> None:

@@ -62,12 +62,11 @@ def run_stages(
     if output is not None:
         _export(store, last, inputs, output)
     marker = store.marker(last) or {}
-    return {
-        "stage": last,
-        "run_dir": str(store.root),
-        "output": str(output) if output else None,
-        **dict(marker.get("summary", {})),
-    }
+    summary = dict(marker.get("summary", {}))
+    if last == "refine":  # goes on where curate ended
+        first = dict((store.marker("curate") or {}).get("summary", {}))
+        summary = {**first, **summary, "dropped": {**first["dropped"], **summary["dropped"]}}
+    return {"stage": last, "run_dir": str(store.root), "output": str(output) if output else None, **summary}
 
 
 def estimate_scores(recipe: Recipe) -> dict[str, Any]:
@@ -154,8 +153,8 @@ def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:
 
 
 def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:
-    if stage == "curate" and output.suffix != ".parquet":
-        table = store.table("curate")
+    if stage in ("curate", "refine") and output.suffix != ".parquet":
+        table = store.table(stage)
         kept = set(table.filter(table["kept"])["id"].to_pylist())
         rows = store.table("records").select(["id", "row"]).to_pylist()
         storage.write_rows(inputs.source, [r["row"] for r in rows if r["id"] in kept], output)

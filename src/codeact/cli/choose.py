@@ -137,6 +137,10 @@ def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
     rows = [("kept", kept), *sorted(dropped.items(), key=lambda item: (-item[1], item[0]))]
     rows += [(f"verdict {name}", count) for name, count in sorted(summary.get("verdicts", {}).items())]
     lines = [f"{name:<22}{count:>10,}{count / total:>8.1%}" for name, count in rows]
+    if summary.get("near a benchmark"):
+        lines.append(
+            f"{summary['near a benchmark']} kept records are near a benchmark's task: read {folder / 'review.jsonl'}"
+        )
     return [*lines, f"dropped records with the evidence: {folder / 'dropped.jsonl'}"]
 
 
@@ -151,7 +155,8 @@ def _stage_command(name: str, about: str, needs_model: bool) -> None:
         prepare(verbose)
         keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
         recipe = stage_recipe(name, keys, output, run_dir, embedder, needs_model)
-        summary = api.run_stages(recipe, [name], output, say=say, quiet=False)
+        embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
+        summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, say=say, quiet=False)
         folder = Path(recipe.run_dir)
         where = f"table: {output or folder / f'{name}.parquet'}"
         result(summary, as_json, "\n".join([*_curated(summary, folder), where]) if name == "curate" else where)

@@ -13,7 +13,7 @@ from codeact.curate.blocks import code_blocks, python_evidence
 
 _TOKEN = re.compile(
     r"(?P<skip>//[^\n]*|/\*.*?\*/|(?<![\w$&])\#(?!include|define)[^\n]*|--\s[^\n]*|<!--.*?-->|\s+)"
-    r"|(?P<text>\"{3}.*?\"{3}|'{3}.*?'{3}|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)"
+    r"|(?P<text>(?:\b[rbfuRBFU]{1,2})?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')|`[^`]*`)"
     r"|(?P<name>[A-Za-z_$][\w$]*)|(?P<number>\d[\w.]*)|(?P<sign>[^\w\s])",
     re.DOTALL,
 )
@@ -48,7 +48,14 @@ _NO_TYPES = frozenset(
         "case",
     }
 )
+# Words of one language that are names in another: `end` of Ruby, `match` of Python, `delete` of JavaScript.
+_SOFT = frozenset(
+    "end match delete module select process use mod of is then begin do proc rescue unless until yield lambda echo puts print string "
+    "foreach require include nil fn impl default final case interface package type super using namespace import export throws".split()
+)
 _HOLE = re.compile(r"\$?\{[^{}\n]*\}|\$\w+")
+_INSIDE = re.compile(r"(\.?)(\$?[A-Za-z_]\w*)")
+_TYPES = frozenset("int float double char bool boolean string String long short byte auto const let var val".split())
 _DEFINING = frozenset({"def", "function", "class", "func", "fn", "fun", "struct", "interface", "enum", "sub"})
 
 
@@ -67,35 +74,56 @@ def canonical_tokens(code: str) -> list[str]:
     raw: list[tuple[str, str]] = [
         (match.lastgroup or "", match[0]) for match in _TOKEN.finditer(code) if match.lastgroup != "skip"
     ]
-    functions, attributes, free = _roles(raw)
+    words = _WORDS - _named(raw)
+    functions, attributes, free = _roles(raw, words)
     numbers: dict[str, str] = {}
     found = []
     for position, (kind, text) in enumerate(raw):
         if kind == "text":
-            inner = re.sub(r"^[\"'`]+|[\"'`]+$", '"', text)
-            found.append(
-                _HOLE.sub(lambda hole: re.sub(r"[A-Za-z_]\w*", lambda m: numbers.get(m[0], m[0]), hole[0]), inner)
-            )
-        elif kind != "name" or text in _WORDS or not _own(raw, position, functions, attributes, free):
+            inner = re.sub(r"^[a-zA-Z]{0,2}[\"'`]+|[\"'`]+$", '"', text)
+            found.append(_HOLE.sub(lambda hole: _INSIDE.sub(lambda m: _number(m, numbers), hole[0]), inner))
+        elif kind != "name" or text in words or not _own(raw, position, functions, attributes, free):
             found.append(text)
         else:
-            behind_dot = position > 0 and raw[position - 1][1] == "." and text not in functions
+            behind_dot = _is_member(raw, position) and text not in functions
             found.append(numbers.setdefault("." + text if behind_dot else text, f"v{len(numbers)}"))
     return found
 
 
-def _roles(raw: list[tuple[str, str]]) -> tuple[set[str], set[str], set[str]]:
+def _number(match: re.Match[str], numbers: dict[str, str]) -> str:
+    """The number of a name within a string's hole; PHP's names may leave their dollar out."""
+    dot, name = match[1], match[2]
+    found = (numbers.get("." + name) if dot else None) or numbers.get(name) or numbers.get(name.lstrip("$"))
+    return dot + (found or numbers.get("$" + name, name))
+
+
+def _named(raw: list[tuple[str, str]]) -> set[str]:
+    """Soft keywords that this code defines or sets."""
+    found = set()
+    for position, (kind, text) in enumerate(raw):
+        if kind != "name" or text not in _SOFT:
+            continue
+        before = raw[position - 1][1] if position else ""
+        after = [pair[1] for pair in raw[position + 1 : position + 3]]
+        sets = after[:1] == ["="] and after[1:] not in (["="], [">"])
+        looped = (before == "for" and after[:1] == ["in"]) or (before in "(," and after[:1] in ([","], [")"]))
+        if before in _DEFINING or before in _TYPES or sets or looped:
+            found.add(text)
+    return found
+
+
+def _roles(raw: list[tuple[str, str]], words: frozenset[str]) -> tuple[set[str], set[str], set[str]]:
     """Names of functions and types that the code defines, attributes that it sets, names that stand free (not called, no dot)."""
     functions, attributes, free = set(), set(), set()
     for position, (kind, text) in enumerate(raw):
-        if kind != "name" or text in _WORDS:
+        if kind != "name" or text in words:
             continue
         before = raw[position - 1] if position else ("", "")
         after = [pair[1] for pair in raw[position + 1 : position + 3]]
         typed = before[0] == "name" and before[1] not in _NO_TYPES and after[:1] == ["("]
         if before[1] in _DEFINING or typed:
             functions.add(text)
-        elif before[1] == ".":
+        elif _is_member(raw, position):
             if after[:1] == ["="] and after[1:] != ["="]:
                 attributes.add(text)
         elif after[:1] != ["("]:
@@ -107,7 +135,12 @@ def _own(raw: list[tuple[str, str]], position: int, functions: set[str], attribu
     text = raw[position][1]
     if text in functions:
         return True
-    return text in (attributes if position > 0 and raw[position - 1][1] == "." else free)
+    return text in (attributes if _is_member(raw, position) else free)
+
+
+def _is_member(raw: list[tuple[str, str]], position: int) -> bool:
+    """Whether a name stands behind a dot; PHP joins strings with one, and its names begin with a dollar."""
+    return position > 0 and raw[position - 1][1] == "." and not raw[position][1].startswith("$")
 
 
 def fingerprint(tokens: list[str]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,6 +28,10 @@ _WAITS = re.compile(
     r"tkinter|turtle|threading|asyncio|datetime|time)\b|while True"
 )
 _ERROR_TALK = re.compile(r"\b(?:raises?|error|exception|fail|invalid)", re.IGNORECASE)
+_SHOWS_WRONG_CODE = re.compile(
+    r"\b(?:erroneous|incorrect|buggy|faulty|broken)\s+(?:\w+\s+){0,2}?(?:code|snippet|function|program|logic|implementation|version)\b",
+    re.IGNORECASE,
+)
 _FAULTS = (
     "AssertionError",
     "IndexError",
@@ -91,6 +96,8 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
             "failed", "does not end", f"its examples ran for more than {limits.cpu_seconds:g} s of processor time"
         )
     if outcome.status == "failed":
+        if _SHOWS_WRONG_CODE.search(response) or _is_guard(outcome.detail, tree):
+            return Verdict("unknown", "an error that is meant to be shown", outcome.detail[:200])
         return _raised(outcome.detail, code, parts=len(code_blocks(response)))
     if outcome.status != "passed":
         return Verdict("unknown", f"run ended with {outcome.status}", outcome.detail[:100])
@@ -200,7 +207,9 @@ def _plain(text: str) -> str:
 
 def _value(text: str) -> tuple[object] | None:
     try:
-        return (ast.literal_eval(text.strip().rstrip(".;")),)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return (ast.literal_eval(text.strip().rstrip(".;")),)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
 
@@ -243,6 +252,18 @@ def _stated_block(response: str, stdout: str) -> tuple[bool, str] | None:
                 return same, f"stated output {_clip(stated)!r}, printed {_clip(clean)!r}"
             return None
     return None
+
+
+def _is_guard(detail: str, tree: ast.Module) -> bool:
+    """Whether an assert within a function refused an argument, as it should; asserts of `test_...` functions are no guards."""
+    kind, _, message = detail.partition(":")
+    if kind.strip() != "AssertionError" or message.strip().startswith("doctest"):
+        return False
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and not n.name.lower().startswith("test")]
+    guards = [node for function in functions for node in ast.walk(function) if isinstance(node, ast.Assert)]
+    said = {node.msg.value for node in guards if isinstance(node.msg, ast.Constant)}
+    alone = bool(guards) and not any(isinstance(node, ast.Assert) for node in tree.body)
+    return message.strip() in said if message.strip() else alone
 
 
 def _raised(detail: str, code: str, parts: int) -> Verdict:

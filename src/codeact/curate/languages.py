@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from codeact.curate.blocks import code_blocks
 from codeact.errors import require
 
 LABELS: Mapping[str, str] = {
@@ -200,7 +201,11 @@ def asked_language(instruction: str) -> str:
     """The one programming language that an instruction names, else "" (none, several, or a conversion between two).
 
     A language beside its companions (JavaScript and HTML, Ruby and SQL) counts alone; a framework stands for its language.
+    The labels and the content of fenced code say nothing.
     """
+    for block in code_blocks(instruction):
+        instruction = instruction.replace(block.code, "")
+    instruction = re.sub(r"^[ \t>]*(?:`{3,}|~{3,}).*$", "", instruction, flags=re.MULTILINE)
     words = {match[1].lower() for match in _NAMED.finditer(instruction)} - {"c", "r", "go"}
     names = {_ENGLISH_NAMES[word] for word in words - _FRAMEWORKS}
     names |= {(match[1] or match[2]).lower() for match in _ONE_LETTER.finditer(instruction)}

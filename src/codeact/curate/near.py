@@ -18,8 +18,10 @@ from codeact.errors import InputError, require
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
 
-MIN_CODE_TOKENS = 30
+MIN_CODE_TOKENS = 20
 MIN_SHARED_WORDS = 0.25
+LONG_CODE_TOKENS = 30
+SHORT_SHARED_WORDS = 0.5
 SHINGLE = 5
 PERMUTATIONS = 128
 BLOCK = 2048
@@ -40,8 +42,8 @@ class Copy:
 def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
     """Records whose code differs in the names it defines, in comments and in layout only.
 
-    The code needs 30 tokens, and the instructions a quarter of their distinct words in common: one answer to two questions
-    is no copy. The longest canonical code has no say (it is the same): the lowest row represents the group, then the lowest id.
+    The code needs 30 tokens, and the instructions a quarter of their distinct words in common (half of them from 20 tokens
+    on): one answer to two questions is no copy. The longest canonical code has no say (it is the same): the lowest row represents the group, then the lowest id.
     """
     groups: dict[bytes, list[Record]] = {}
     found: dict[str, Copy] = {}
@@ -56,7 +58,8 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
         if len(tokens) < MIN_CODE_TOKENS:
             continue
         group = groups.setdefault(fingerprint(tokens), [])
-        original = next((o for o in group if shared_words(o.instruction, record.instruction) >= MIN_SHARED_WORDS), None)
+        least = MIN_SHARED_WORDS if len(tokens) >= LONG_CODE_TOKENS else SHORT_SHARED_WORDS
+        original = next((o for o in group if shared_words(o.instruction, record.instruction) >= least), None)
         if original is None:
             group.append(record)
         else:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from codeact.config import CurateConfig
-from codeact.curate.answers import check_complete, check_grammars, check_language
+from codeact.curate.answers import check_grammars, check_language
 from codeact.curate.blocks import code_blocks
+from codeact.curate.complete import check_complete
 from codeact.curate.decontaminate import BenchmarkItem, build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
 from codeact.curate.examples import check_examples
@@ -145,7 +146,7 @@ def check_record(record: Record, checks: Iterable[str], backend: Backend | None 
         if "grammars" in chosen:
             verdicts.append(check_grammars(response))
         if "complete" in chosen:
-            whole = check_complete(response)
+            whole = check_complete(response, record.instruction)
             verdicts += [whole] if whole.status == "failed" else []
         if "language" in chosen:
             verdicts.append(check_language(response, record.instruction))

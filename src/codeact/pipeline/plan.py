@@ -52,7 +52,7 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
               ("codeact.embed",), lambda s: selection.embed(s, r, inputs)),
         # Records whose instruction means the same as another's leave too, where the recipe asks for it.
         *([Stage("refine", ("curate", "embed"), lambda: {"semantic": r.curate.semantic, "neighbours": r.curate.neighbours},
-                 ("codeact.curate.near",), lambda s: selection.refine(s, r))] if refined else []),
+                 ("codeact.curate.near",), lambda s: selection.refine(s, r), ("review.jsonl",))] if refined else []),
         Stage("cluster", ("embed", *refined), lambda: {**r.cluster.model_dump(), "seed": cluster_seed},
               ("codeact.cluster",), lambda s: selection.cluster(s, r.cluster, cluster_seed, bool(refined))),
         # Complexity: the model itself says how much the instruction helps with the response (IFD).

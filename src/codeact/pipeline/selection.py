@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from codeact.backends.local import Worker
 from codeact.config import ClusterConfig, CurateConfig, Recipe, SampleConfig
 from codeact.errors import InputError
 from codeact.pipeline import tables
+from codeact.pipeline.benchmarks import benchmark_items
 from codeact.pipeline.columns import read_columns, vectors
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.shards import choose_backend, run_shards
@@ -24,8 +24,6 @@ from codeact.ranks import spearman, token_share
 from codeact.records import Record, Rejected, to_records
 
 Summary = Mapping[str, Any]
-PROMPT_COLUMNS = ("prompt", "instruction", "question", "text", "problem")
-SOLUTION_COLUMNS = ("canonical_solution", "solution", "code", "answer", "output")
 
 
 def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Summary:
@@ -55,7 +53,7 @@ def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:
     from codeact.curate import curate as decide
 
     records = tables.records_from(store.table("records"))
-    decisions = decide(records, config, _benchmark_items(config), quiet=quiet)
+    decisions = decide(records, config, benchmark_items(config), quiet=quiet)
     if not any(d.kept for d in decisions):
         reasons = Counter(d.reason for d in decisions)
         raise InputError(
@@ -74,36 +72,6 @@ def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:
     }
 
 
-def _benchmark_items(config: CurateConfig) -> dict[str, list[Any]]:
-    from codeact.curate import BenchmarkItem
-    from codeact.evaluate.tasks import load_tasks
-
-    found: dict[str, list[Any]] = {
-        name: [BenchmarkItem(name, t.id, t.prompt, t.canonical_solution) for t in load_tasks(name).tasks]
-        for name in config.decontaminate
-    }
-    return {**found, **{name: _read_items(name) for name in config.benchmark_files}}
-
-
-def _read_items(path: str) -> list[Any]:
-    """The tasks of a user's benchmark file."""
-    from codeact import storage
-    from codeact.curate import BenchmarkItem
-
-    name = Path(path).stem
-    items = []
-    for number, row in enumerate(storage.read_rows(path).rows):
-        prompt = next((str(row[key]) for key in PROMPT_COLUMNS if row.get(key)), "")
-        solution = next((str(row[key]) for key in SOLUTION_COLUMNS if row.get(key)), "")
-        if not prompt and not solution:
-            raise InputError(
-                f"{path}: row {number + 1} has neither a prompt ({', '.join(PROMPT_COLUMNS)}) nor a solution ({', '.join(SOLUTION_COLUMNS)})"
-            )
-        identity = next((str(row[key]) for key in ("task_id", "id") if row.get(key) is not None), str(number))
-        items.append(BenchmarkItem(name, identity, prompt, solution))
-    return items
-
-
 def pool(store: Store, refined: bool = False) -> Any:
     """The table of the records that curate kept, and after it `refine` where that stage runs."""
     table = store.table("records")
@@ -119,7 +87,10 @@ def refines(config: CurateConfig) -> bool:
 
 
 def refine(store: Store, recipe: Recipe) -> Summary:
-    """What only embeddings can tell: instructions that mean the same, and neighbours of benchmark tasks (flagged, not dropped)."""
+    """What only embeddings can tell: instructions that mean the same, and neighbours of benchmark tasks.
+
+    The neighbours are flagged and not dropped: review.jsonl shows both texts of each, the nearest first.
+    """
     import pyarrow as pa
 
     from codeact.curate.near import find_same_meaning, neighbours
@@ -128,18 +99,29 @@ def refine(store: Store, recipe: Recipe) -> Summary:
     config = recipe.curate
     table = store.table("embed")
     ids, points = table["id"].to_pylist(), vectors(table)
-    lengths = {r.id: (-len(r.response), int(r.meta["row"])) for r in tables.records_from(pool(store))}
+    records = {r.id: r for r in tables.records_from(pool(store))}
+    lengths = {i: (-len(r.response), int(r.meta["row"])) for i, r in records.items()}
     copies = {}
     if config.semantic is not None:
         copies = find_same_meaning(ids, points, sorted(range(len(ids)), key=lambda i: lengths[ids[i]]), config.semantic)
     flagged: dict[str, str] = {}
-    items = [item for some in _benchmark_items(config).values() for item in some]
+    review: list[dict[str, Any]] = []
+    items = [item for some in benchmark_items(config).values() for item in some]
     if config.neighbours is not None and items:
         targets = embed_texts(
             [item.text_prompt for item in items], model=recipe.embed.model, device=recipe.model.device
         )
         for row, (at, cosine) in neighbours(points, targets, config.neighbours).items():
-            flagged[ids[row]] = f"{items[at].benchmark}:{items[at].id} (cosine {cosine:.3f})"
+            record, item = records[ids[row]], items[at]
+            flagged[record.id] = f"{item.benchmark}:{item.id} (cosine {cosine:.3f})"
+            review.append(
+                {
+                    "id": record.id, "row": record.meta["row"], "cosine": round(cosine, 4), "item": f"{item.benchmark}:{item.id}",
+                    "instruction": record.instruction, "prompt": item.text_prompt, "response": record.response,
+                    "solution": item.solution,
+                }
+            )  # fmt: skip
+    storage.write_jsonl(store.path("review.jsonl"), sorted(review, key=lambda hit: (-hit["cosine"], hit["row"])))
     store.write_table(
         "refine",
         pa.table(
@@ -154,7 +136,11 @@ def refine(store: Store, recipe: Recipe) -> Summary:
             }
         ),
     )
-    return {"kept": len(ids) - len(copies), "semantic duplicates": len(copies), "near a benchmark": len(flagged)}
+    return {
+        "kept": len(ids) - len(copies),
+        "dropped": {"semantic duplicate": len(copies)} if copies else {},
+        "near a benchmark": len(flagged),
+    }
 
 
 def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
@@ -226,6 +212,7 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
     import pyarrow as pa
 
     from codeact import storage
+    from codeact.coverage import length_bands
     from codeact.sample import NEEDS, select
 
     ids: list[str] = pool(store, "refine" in needs)["id"].to_pylist()
@@ -237,12 +224,17 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
     counts = columns.get("response_tokens")
     spike, places = columns.pop("spike", None), columns.pop("spike_at", [""] * len(ids))
     gain = columns.pop("gain", None)
+    if config.floor > 0 and config.floor_lengths and counts is None:
+        raise InputError(
+            f"sample.floor_lengths needs response lengths, which strategy {config.strategy!r} does not read; leave it out"
+        )
     found = select(
         ids, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.budget,
         ifd=columns.pop("ifd", None), status=columns.pop("status", None), cluster=columns.pop("cluster", None),
         response_tokens=columns.pop("response_tokens", None), columns=columns,
         penalised=[bool(curated[i]["penalised"]) for i in ids], language=languages, floor=config.floor,
         spike=spike, suspects=config.suspects, gain=gain, min_gain=config.min_gain,
+        bands=length_bands(counts) if counts is not None and config.floor_lengths else None,
     )  # fmt: skip
     chosen = int(found.selected.sum())
     if chosen == 0:
@@ -295,7 +287,7 @@ def _cover(
     config: SampleConfig,
 ) -> dict[str, Any]:
     """Coverage of the selection, and beside it of a random and of a complexity-only one of the same size."""
-    from codeact.coverage import coverage, length_bands
+    from codeact.coverage import WARN_BELOW, coverage, length_bands
     from codeact.sample import select
 
     groups: dict[str, Any] = {"language": languages}
@@ -307,7 +299,7 @@ def _cover(
     if store.marker("embed") is not None and "cluster" in groups:
         rows = {identity: row for row, identity in enumerate(store.table("embed")["id"].to_pylist())}
         points = vectors(store.table("embed"))[[rows[i] for i in ids]]
-    cover = {"selection": coverage(found.selected, groups, points)}
+    cover = {"selection": coverage(found.selected, groups, points, max(WARN_BELOW, config.floor))}
     peers = {"random": {}, "complexity": {"ifd": found.ifd}} if np.isfinite(found.ifd).any() else {"random": {}}
     for name, columns in peers.items():
         peer = select(ids, strategy=name, ratio=config.ratio, seed=seed, **columns)  # type: ignore[arg-type]

@@ -87,6 +87,7 @@ def select(
     unit: Budget = "records",
     penalised: Column | None = None,
     language: Column | None = None,
+    bands: Column | None = None,
     floor: float = 0.0,
     spike: Column | None = None,
     suspects: float = 0.0,
@@ -114,6 +115,7 @@ def select(
             as whole records allow (the last one is taken if that comes nearer).
         penalised: records that are ranked behind all others that are eligible, where a strategy ranks.
         language: language of each record's code, "" where unknown; used by `floor`.
+        bands: length band of each response, where `floor` is to hold for these too.
         floor: each cluster and each known language gets at least this part of its proportional share, see `raise_to_floor`.
         spike: surprise at the code's operators and numbers (`Score.spike`); used by `suspects`.
         suspects: share of the pool that joins `penalised`: the records with the highest spikes, of those that have one.
@@ -198,6 +200,10 @@ def select(
         if language is not None:
             names = [str(name) for name in values("language", language, ids)]
             groups.append(np.unique(names, return_inverse=True)[1].astype(np.int64) - (0 if "" not in names else 1))
+        if bands is not None:
+            groups.append(
+                np.unique([str(v) for v in values("bands", bands, ids)], return_inverse=True)[1].astype(np.int64)
+            )
         ranks = strategy in (*RANKINGS, "cdas-paper")
         order = -key if ranks else -shuffled.astype(np.float64)
         selected = raise_to_floor(

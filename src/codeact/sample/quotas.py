@@ -78,10 +78,11 @@ def cdas_paper(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: fl
 def raise_to_floor(
     selected: Bools, eligible: Bools, value: Floats, groups: Sequence[Ints], tie: Ints, share: float
 ) -> Bools:
-    """Exchange records until each group holds floor(share * its size) selected ones, or all its eligible ones: bool [N].
+    """Exchange records until each group holds its floor, share * its size rounded up, or all its eligible ones: bool [N].
 
-    The number selected stays. What comes in is the group's eligible record of highest `value`; what goes out is the selected
-    record of lowest value whose groups all stay at their floors, if there is one.
+    A group whose floor would be less than one record has none. The number selected stays. What comes in is the group's eligible
+    record of highest `value`; what goes out is the selected record of lowest value whose groups all stay at their floors, if
+    there is one.
 
     Args:
         selected: bool [N].
@@ -93,32 +94,29 @@ def raise_to_floor(
     """
     chosen = selected.copy()
     best_first = np.lexsort((tie, -np.nan_to_num(value, nan=-np.inf)))
+    worst_first = best_first[::-1]
     floors: list[Ints] = []
     for group in groups:
         inside = group >= 0
-        sizes = np.bincount(group[inside])
+        sizes = np.bincount(group[inside], minlength=1)
         caps = np.bincount(group[inside & (eligible | selected)], minlength=len(sizes))
-        floors.append(np.minimum((sizes * share + 1e-9).astype(np.int64), caps))
-    for group, floor in zip(groups, floors, strict=True):
+        wanted = sizes * share
+        floors.append(np.minimum(np.where(wanted >= 1, np.ceil(wanted - 1e-9), 0).astype(np.int64), caps))
+    counts = [np.bincount(g[chosen & (g >= 0)], minlength=len(f)) for g, f in zip(groups, floors, strict=True)]
+    for place, (group, floor) in enumerate(zip(groups, floors, strict=True)):
         for number in range(len(floor)):
-            while int(chosen[group == number].sum()) < floor[number]:
-                incoming = next((i for i in best_first if group[i] == number and eligible[i] and not chosen[i]), None)
-                spare = [
-                    np.bincount(g[chosen & (g >= 0)], minlength=len(f)) > f for g, f in zip(groups, floors, strict=True)
-                ]
-                outgoing = next(
-                    (
-                        i
-                        for i in best_first[::-1]
-                        if chosen[i]
-                        and group[i] != number
-                        and all(g[i] < 0 or s[g[i]] for g, s in zip(groups, spare, strict=True))
-                    ),
-                    None,
-                )
-                if incoming is None or outgoing is None:
+            waiting = best_first[((group == number) & eligible & ~chosen)[best_first]]
+            for incoming in waiting[: max(0, int(floor[number] - counts[place][number]))].tolist():
+                free = chosen & (group != number)
+                for g, f, n in zip(groups, floors, counts, strict=True):
+                    free &= (g < 0) | (n > f)[g]
+                if not free.any():
                     break
+                outgoing = int(worst_first[np.argmax(free[worst_first])])
                 chosen[incoming], chosen[outgoing] = True, False
+                for g, n in zip(groups, counts, strict=True):
+                    n[g[incoming]] += g[incoming] >= 0
+                    n[g[outgoing]] -= g[outgoing] >= 0
     return chosen
 
 

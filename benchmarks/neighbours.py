@@ -1,0 +1,79 @@
+"""Records that are near a benchmark's task by meaning, both texts side by side: what `curate.neighbours` flags for review.
+
+    python benchmarks/neighbours.py --data ../shared/data/evol_instruct_code_1966.json --threshold 0.8
+
+Flags each record whose instruction has this cosine with the prompt of a task, and says which of them a method that drops
+(shared words, renamed code) finds too. Writes all that is flagged, highest cosine first, for reading.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+
+from codeact.curate import BenchmarkItem
+from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
+from codeact.curate.near import neighbours
+from codeact.embed import embed_texts
+from codeact.evaluate.tasks import load_tasks
+from codeact.records import to_records
+from codeact.storage import read_rows
+
+SHOWN = 600
+THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9)
+
+
+def embedded(texts: list[str], path: Path, model: str) -> np.ndarray[Any, Any]:
+    """Embeddings of these texts, kept on disk."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, embed_texts(texts, model=model))
+    found: np.ndarray[Any, Any] = np.load(path)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--embedder", default="demo")
+    parser.add_argument("--threshold", type=float, default=0.8)
+    parser.add_argument("--cache", type=Path, default=Path("runs/coverage"), help="as of coverage.py")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/neighbours.json"))
+    args = parser.parse_args()
+    result: dict[str, Any] = machine.provenance()
+    records, _ = to_records(read_rows(args.data).rows, where=args.data)
+    items = [
+        BenchmarkItem(n, t.id, t.prompt, t.canonical_solution)
+        for n in ("humaneval", "mbpp")
+        for t in load_tasks(n).tasks
+    ]
+    stem = Path(args.data).stem
+    points = embedded([r.instruction for r in records], args.cache / f"{stem}-{len(records)}.npy", args.embedder)
+    targets = embedded([i.text_prompt for i in items], args.cache / f"benchmarks-{len(items)}.npy", args.embedder)
+    index = build_index(items)
+    result |= {"records": len(records), "items": len(items), "embedder": args.embedder, "threshold": args.threshold}
+    result["flagged"] = {f"{t:g}": len(neighbours(points, targets, t)) for t in THRESHOLDS}
+    hits = neighbours(points, targets, args.threshold)
+    result["hits"] = []
+    for row, (at, cosine) in sorted(hits.items(), key=lambda hit: -hit[1][1]):
+        record, item = records[row], items[at]
+        dropped = find_overlap(record, index) or find_renamed_solution(record, index)
+        result["hits"].append(
+            {
+                "row": record.meta["row"], "cosine": round(cosine, 3), "item": f"{item.benchmark}:{item.id}",
+                "dropped_by": dropped.method if dropped else None, "instruction": record.instruction[:SHOWN],
+                "prompt": item.text_prompt[:SHOWN], "response": record.response[:SHOWN], "solution": item.solution[:SHOWN],
+            }
+        )  # fmt: skip
+    print(f"{len(records)} records, {len(items)} tasks; flagged at a cosine of: {result['flagged']}")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
