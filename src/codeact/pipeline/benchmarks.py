@@ -45,7 +45,7 @@ def mbpp_all() -> list[Any]:
         InputError: the file is not there, or is not the whole of MBPP.
     """
     from codeact.curate import BenchmarkItem
-    from codeact.models import cache_dir
+    from codeact.downloads import cache_dir
 
     folders = [Path(folder) for folder in (os.environ.get("CODEACT_DATA", ""), str(cache_dir())) if folder]
     path = next((f / name for f in folders for name in MBPP_FILES if (f / name).is_file()), None)
