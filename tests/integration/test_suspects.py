@@ -8,20 +8,18 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from codeact import select
+from tests.conftest import pool_rows
 
 
 def test_suspects_and_gain_reach_the_selection_and_the_ledger(
     tiny_model_dir: Path, tiny_embedder_dir: Path, tmp_path: Path
 ) -> None:
-    rows = [
-        {"instruction": f"Shift by {n}.", "output": f"def shift(x):\n    if x >= {n}:\n        return x - {n * 7}\n"}
-        for n in range(16)
-    ]
+    rows = [{**row, "output": f"{row['output']}print({n} + 1)\n"} for n, row in enumerate(pool_rows(32))]
     settings = {"cluster.k": 2, "curate.dedup": False, "model.dtype": "float32", "model.template": "question"}
 
     def run(**more: float) -> tuple[list[dict[str, object]], dict[str, dict[str, object]]]:
         select(
-            rows, model=str(tiny_model_dir), embedder=str(tiny_embedder_dir), ratio=0.5, run_dir=tmp_path,
+            rows, model=str(tiny_model_dir), embedder=str(tiny_embedder_dir), ratio=0.2, run_dir=tmp_path,
             settings=settings | {f"sample.{key}": value for key, value in more.items()},
         )  # fmt: skip
         ledger = {row["id"]: row for row in pq.read_table(tmp_path / "ledger.parquet").to_pylist()}
@@ -36,7 +34,7 @@ def test_suspects_and_gain_reach_the_selection_and_the_ledger(
         low = score["ifd"] < 1 and gains[score["id"]] < limit
         assert ledger[score["id"]]["reason"].startswith("gain<") == low
     _, ledger = run(suspects=0.25)
-    highest = sorted(scores, key=lambda s: -s["spike"])[:4]
+    highest = sorted(scores, key=lambda s: -s["spike"])[:8]
     told = {i: row["detail"] for i, row in ledger.items() if "does not expect" in row["detail"]}
     assert set(told) == {s["id"] for s in highest}
     for score in highest:

@@ -93,8 +93,8 @@ def find_spots(text: str, starts: Sequence[int], scored: int, before: int = 0) -
 def worst_spot(spots: Sequence[Spot], losses: NDArray[np.float64]) -> tuple[float | None, str]:
     """The largest loss of a place less the logarithm of how many of its kind there are, and where that is.
 
-    The loss is -log p(its tokens | instruction, response so far). For a model that is calibrated, the Bonferroni inequality bounds the
-    probability of a largest loss of x among n places by n exp(-x): long answers do not look worse than short ones.
+    The loss is -log p(its tokens | instruction, response so far). Where the tail of the losses falls as exp(-x), the largest of n exceeds
+    x with a probability of about n exp(-x) (Bonferroni), so that the logarithm of n is what a long answer is ahead by chance.
 
     Args:
         spots: places of one record.
