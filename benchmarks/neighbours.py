@@ -1,6 +1,6 @@
 """Records that are near a benchmark's task by meaning, both texts side by side: what `curate.neighbours` flags for review.
 
-    python benchmarks/neighbours.py --data ../shared/data/evol_instruct_code_1966.json --threshold 0.8
+    python benchmarks/neighbours.py --data ../shared/data/evol_instruct_code_1966.json --threshold 0.75
 
 Flags each record whose instruction has this cosine with the prompt of a task, and says which of them a method that drops
 (shared words, renamed code) finds too. Writes all that is flagged, highest cosine first, for reading.
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
     parser.add_argument("--embedder", default="demo")
-    parser.add_argument("--threshold", type=float, default=0.8)
+    parser.add_argument("--threshold", type=float, default=0.75)
     parser.add_argument("--cache", type=Path, default=Path("runs/coverage"), help="as of coverage.py")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/neighbours.json"))
     args = parser.parse_args()

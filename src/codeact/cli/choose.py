@@ -127,7 +127,7 @@ def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]
         lines.append(
             f"IFD against response length: Spearman {summary['ifd_length_spearman']:.2f}; hard is in part long"
         )
-    return lines
+    return lines + [f"short in the selection: {warning}" for warning in summary.get("coverage_warnings") or ()]
 
 
 def _curated(summary: dict[str, Any], folder: Path) -> list[str]:

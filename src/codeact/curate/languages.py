@@ -70,14 +70,14 @@ _RELATED: Mapping[str, tuple[str, ...]] = {
 # Lines that few other languages have; each counts once, so that length does not decide.
 _SIGNS: Mapping[str, tuple[str, ...]] = {
     "python": (
-        r"^\s*def \w+\(.*\)\s*(?:->.*)?:", r"^\s*(?:if|elif|while|for|else|try|except|with)\b[^{;]*:\s*(?:#.*)?$", r"^\s*(?:from [\w.]+ )?import [\w., *]+$",
-        r"^\s*class \w+(?:\(.*\))?:", r"\bself\.", r"^\s*print\(.*\)\s*(?:#.*)?$", r"\blen\(", r"\b(?:None|True|False)\b", r"\bfor \w+ in \w",
+        r"^[ \t]*def \w+\(.*\)\s*(?:->.*)?:", r"^[ \t]*(?:if|elif|while|for|else|try|except|with)\b[^{;]*:\s*(?:#.*)?$", r"^[ \t]*(?:from [\w.]+ )?import [\w., *]+$",
+        r"^[ \t]*class \w+(?:\(.*\))?:", r"\bself\.", r"^[ \t]*print\(.*\)\s*(?:#.*)?$", r"\blen\(", r"\b(?:None|True|False)\b", r"\bfor \w+ in \w",
     ),
     "java": (
         r"\bpublic (?:static |final |abstract )*(?:void|int|String|class|interface|boolean|double|List|long)\b", r"System\.out\.print", r"^import java[x.]",
         r"\bString(?:\[\])? \w+", r"\bnew (?:ArrayList|HashMap|Scanner|StringBuilder)\b",
         r"\b(?:public|private|protected) (?:static |final )*\w+(?:<.*>|\[\])? \w+\s*[(;=]",
-        r"^\s*@Override", r"\bfinal \w+ \w+ =",
+        r"^[ \t]*@Override", r"\bfinal \w+ \w+ =",
     ),
     "javascript": (
         r"\bfunction\b\s*\w*\s*\(", r"\b(?:const|let) \w+\s*=", r"\b(?:const|let) [\[{]",
@@ -102,23 +102,23 @@ _SIGNS: Mapping[str, tuple[str, ...]] = {
     ),
     "go": (r"^package \w+", r"\bfunc (?:\(\w+ \*?\w+\) )?\w+\(.*\).*\{", r":=", r"\bfmt\.\w+", r"^import \(?\s*\"?"),
     "rust": (r"\bfn \w+.*\{", r"\blet mut\b", r"\bprintln!\(", r"\bimpl\b", r"->\s*(?:Option|Result|i32|u32|String|bool|usize)", r"\buse std::"),
-    "php": (r"<\?php", r"^\s*\$\w+\s*=", r"\becho\b", r"\$this->", r"\bfunction \w+\(\$", r"\$_(?:POST|GET|SESSION|SERVER)"),
-    "ruby": (r"^\s*def \w+[?!]?(?:\(.*\))?\s*$", r"^\s*end\s*$", r"\bputs\b", r"\bdo \|", r"\.each\b", r"\battr_(?:accessor|reader)\b", r"\brequire '", r"\bnil\b"),
+    "php": (r"<\?php", r"^[ \t]*\$\w+\s*=", r"\becho\b", r"\$this->", r"\bfunction \w+\(\$", r"\$_(?:POST|GET|SESSION|SERVER)"),
+    "ruby": (r"^[ \t]*def \w+[?!]?(?:\(.*\))?\s*$", r"^[ \t]*end\s*$", r"\bputs\b", r"\bdo \|", r"\.each\b", r"\battr_(?:accessor|reader)\b", r"\brequire '", r"\bnil\b"),
     "sql": (
-        r"\bSELECT\b.*", r"^\s*(?:FROM|WHERE|GROUP BY|ORDER BY|HAVING)\b", r"\bCREATE (?:TABLE|DATABASE|PROCEDURE|TRIGGER|VIEW|INDEX)\b", r"\bINSERT INTO\b",
-        r"^\s*UPDATE \w+", r"\b(?:INNER|LEFT|RIGHT) JOIN\b", r"\bVARCHAR\b", r"\bDELETE FROM\b",
+        r"\bSELECT\b.*", r"^[ \t]*(?:FROM|WHERE|GROUP BY|ORDER BY|HAVING)\b", r"\bCREATE (?:TABLE|DATABASE|PROCEDURE|TRIGGER|VIEW|INDEX)\b", r"\bINSERT INTO\b",
+        r"^[ \t]*UPDATE \w+", r"\b(?:INNER|LEFT|RIGHT) JOIN\b", r"\bVARCHAR\b", r"\bDELETE FROM\b",
     ),
     "bash": (
-        r"^#!.*\b(?:ba|z)?sh", r"^\s*(?:fi|done|esac)\s*$", r"\bthen\s*$", r"\becho \"?\$",
-        r"^\s*(?:sudo|grep|awk|sed|chmod|mkdir|ls|cd|curl|find|apt|rm|cat)\s",
+        r"^#!.*\b(?:ba|z)?sh", r"^[ \t]*(?:fi|done|esac)\s*$", r"\bthen\s*$", r"\becho \"?\$",
+        r"^[ \t]*(?:sudo|grep|awk|sed|chmod|mkdir|ls|cd|curl|find|apt|rm|cat)\s",
     ),
     "html": (
-        r"<(?:html|div|body|head|p|ul|table|form|script|h[1-6]|button|input|span|a|img)\b[^>]*>", r"</(?:html|div|body|head|p|ul|table|form|script)>",
+        r"<(?:html|div|body|head|p|ul|table|form|script|h[1-6]|button|input|span|a|img)\b[^<>]*>", r"</(?:html|div|body|head|p|ul|table|form|script)>",
         r"<!DOCTYPE",
     ),
     "css": (
-        r"^\s*[.#]?[\w-]+(?:[ ,>:.#][\w-]+)*\s*\{\s*$",
-        r"^\s*(?:color|margin|padding|font-size|background(?:-color)?|width|height|display|border)\s*:\s*[^;]+;",
+        r"^[ \t]*[.#]?[\w-]+(?:[ ,>:.#][\w-]+)*\s*\{\s*$",
+        r"^[ \t]*(?:color|margin|padding|font-size|background(?:-color)?|width|height|display|border)\s*:\s*[^;]+;",
     ),
     "swift": (
         r"\bfunc \w+\(.*\)\s*(?:->.*)?\{", r"\bvar \w+\s*:\s*(?:Int|String|\[)", r"\blet \w+\s*(?::\s*\w+)?\s*=", r"\bprint\(\"", r"\bguard let\b",
@@ -128,7 +128,7 @@ _SIGNS: Mapping[str, tuple[str, ...]] = {
     "r": (r"<-\s", r"\blibrary\(", r"\bdata\.frame\("),
     "perl": (r"\bmy [$@%]\w+", r"\buse strict", r"\bsub \w+\s*\{"),
     "haskell": (r"^\w+ ::", r"\bwhere\s*$", r"^module \w+"),
-    "vb": (r"^\s*(?:Dim|Sub|End Sub|End If|Public Sub|Private Sub|MsgBox)\b",),
+    "vb": (r"^[ \t]*(?:Dim|Sub|End Sub|End If|Public Sub|Private Sub|MsgBox)\b",),
 }  # fmt: skip
 _ENGLISH_NAMES: Mapping[str, str] = {
     "python": "python", "java": "java", "javascript": "javascript", "typescript": "typescript", "c++": "cpp", "c#": "csharp", "golang": "go", "rust": "rust",
