@@ -108,6 +108,7 @@ def main() -> None:
     records = [r for name in args.data for r in to_records(read_rows(name).rows, where=name)[0]]
     records = list({r.id: r for r in records}.values())[: args.limit]
     result["runs"] = {}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     for label, some in (
         ("real", records),
         ("resampled", resampled(records, args.resampled, args.seed) if args.resampled else []),
@@ -133,9 +134,8 @@ def main() -> None:
                 f"{label:<10}{name:<50}{count:>9,}{seconds:>9.1f} s{count / seconds:>12,.0f} records/s{rows[name]['peak_memory_MiB']:>8,} MiB",
                 flush=True,
             )
-        result["runs"][label] = rows
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            result["runs"][label] = rows
+            args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
