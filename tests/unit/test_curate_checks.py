@@ -124,6 +124,7 @@ def test_what_is_no_whole_answer(response: str, reason: str) -> None:
         fence("x = 1").replace("It is done.", "- It sets a name to one\n- The name is then used"),
         "SELECT * FROM customer WHERE customer_id = 3 ORDER BY customer",
         "import pandas as pd\ndf = pd.DataFrame([1])\ndf",
+        fence("x = 1").replace("It is done.", "Output:\nHello World! This Is A Test, 123"),
     ],
 )
 def test_whole_answers_are_left_alone(response: str) -> None:

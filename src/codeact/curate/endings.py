@@ -59,7 +59,8 @@ def unfinished(tail: str, above: str, asked: str = "") -> str:
         return ""
     if len(words) >= 3 and _items_stop(line, above):
         return "an item without the stop of the others"
-    if _NEXT_SENTENCE.search(line) and not re.search(r"https?://\S+$|[]>)}`*_|]$", line):
+    shown = above.rstrip().endswith(":")  # a program's output ends as it likes
+    if _NEXT_SENTENCE.search(line) and not shown and not re.search(r"https?://\S+$|[]>)}`*_|]$", line):
         return "a second sentence without a stop"
     if begun := begun_word(line, f"{asked}\n{above}\n{line}"):
         return f"the beginning of {begun!r}"
