@@ -155,6 +155,7 @@ def finished(files: dict[str, Any], tiny_model_dir: Path, tiny_embedder_dir: Pat
             f"data.source={folder / 'pool.jsonl'}", f"embed.model={tiny_embedder_dir}", "cluster.k=4", "score.cache=false",
             "curate.decontaminate=[humaneval]", f"curate.benchmark_files=[{json.dumps(str(folder / 'own.jsonl'))}]",
             "curate.semantic=0.999999", "curate.neighbours=0.01",
+            "sample.min_gain=0",  # an instruction saves nothing on an answer of a random model
         ],
     )  # fmt: skip
     return pipeline.run(recipe, ["sample"]).root
