@@ -98,6 +98,7 @@ def plot(summary: Mapping[str, Any], path: Path) -> None:
         axis.axvline(0, color="#888888", linestyle="--", linewidth=1)
         axis.set_yticks(range(len(rows)), names)
         axis.set_xlabel(f"{spelt(metric)} minus {summary['against']}")
+        axis.locator_params(axis="x", nbins=5)
         axis.grid(axis="x", color="#dddddd")
         axis.set_axisbelow(True)
         for side in ("top", "right"):
