@@ -17,6 +17,7 @@ from typing import Any
 
 import machine
 import yaml
+from marks import write_between
 
 from codeact.report.words import number
 
@@ -132,13 +133,7 @@ def main() -> None:
     if options.write is None:
         print(text)
         return
-    start, end = f"<!-- {options.recipe.stem} -->", f"<!-- /{options.recipe.stem} -->"
-    whole = options.write.read_text(encoding="utf-8")
-    before, found, rest = whole.partition(start)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        parser.error(f"{options.write} lacks the lines {start} and {end}")
-    options.write.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+    write_between(options.write, options.recipe.stem, text)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-START, END = "<!-- efficiency -->", "<!-- /efficiency -->"
+from marks import write_between
 
 
 def markdown(document: Mapping[str, Any]) -> str:
@@ -60,12 +60,7 @@ def main() -> None:
     if options.write is None:
         print(table)
         return
-    text = options.write.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        parser.error(f"{options.write} lacks the lines {START} and {END}")
-    options.write.write_text(f"{before}{START}\n{table}\n{END}{after}", encoding="utf-8")
+    write_between(options.write, "efficiency", table)
 
 
 if __name__ == "__main__":
