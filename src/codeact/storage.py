@@ -43,12 +43,9 @@ def read_rows(source: str | Path, split: str = "train") -> Source:
         MissingExtraError: a data set name without the `datasets` extra.
     """
     path = Path(source)
-    if path.is_dir() or (not path.exists() and path.suffix not in READABLE):
+    check_source(source)
+    if path.is_dir() or not path.exists():
         return _read_dataset(str(source), split)
-    if not path.exists():
-        raise InputError(
-            f"{source} does not exist; give a .jsonl, .json or .parquet file or a Hugging Face data set name"
-        )
     if path.suffix == ".parquet":
         return _read_parquet_source(path)
     if path.suffix not in READABLE:
@@ -58,6 +55,20 @@ def read_rows(source: str | Path, split: str = "train") -> Source:
         raise InputError(f"{source} is empty; give at least one instruction/response pair")
     rows = _parse_jsonl(text, path) if path.suffix == ".jsonl" else _parse_json(text, path)
     return Source(str(source), rows)
+
+
+def check_source(source: str | Path) -> None:
+    """Refuse a name that can only be a missing file, without reading anything.
+
+    Raises:
+        InputError: no such file, and no name of a data set.
+    """
+    name = str(source)
+    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix != ""
+    if looks_like_path and not Path(name).exists():
+        raise InputError(
+            f"{name} does not exist; give a .jsonl, .json or .parquet file or a Hugging Face data set name"
+        )
 
 
 def write_rows(source: Source, indices: Sequence[int], target: str | Path) -> None:
@@ -282,11 +293,6 @@ def _read_parquet_source(path: Path) -> Source:
 
 
 def _read_dataset(name: str, split: str) -> Source:
-    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix != ""
-    if looks_like_path and not Path(name).is_dir():
-        raise InputError(
-            f"{name} does not exist; give a .jsonl, .json or .parquet file or a Hugging Face data set name"
-        )
     datasets = require("datasets", "datasets", f"reading the Hugging Face data set {name!r} (no such file here)")
     try:
         loaded = (

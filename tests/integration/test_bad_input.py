@@ -220,3 +220,21 @@ def test_settings_of_evaluate(
 def test_recipes(arguments: list[str], message: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     refused(message, "run", *arguments)
+
+
+def test_missing_data_are_said_before_a_missing_embedder(folder: Path, tiny_model_dir: Path) -> None:
+    out = folder / "never.jsonl"
+    command = (
+        "select",
+        str(folder / "missing.jsonl"),
+        "--model",
+        str(tiny_model_dir),
+        "--embedder",
+        "./none",
+        "-o",
+        str(out),
+    )
+    done = cli(*command)
+    assert done.returncode == 2
+    assert "missing.jsonl does not exist" in done.stderr
+    assert not out.exists()

@@ -34,6 +34,8 @@ class Inputs:
         Raises:
             InputError: the data, the model, the embedder or the judge does not exist.
         """
+        if self.given is None and self.recipe.data.source != HARVEST:
+            storage.check_source(self.recipe.data.source)
         self.identity()
         if stages & {"score", "pack", "train", "evaluate_base"}:
             models.resolve(self.recipe.model.name, self.recipe.model.revision)
