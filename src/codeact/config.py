@@ -50,7 +50,7 @@ class DataConfig(_Section):
 
 class CurateConfig(_Section):
     dedup: bool = Field(True, description="drop exact copies, compared without case, blanks and comments")
-    renamed: bool = Field(False, description="drop code that differs in its own names, comments and layout only")
+    renamed: bool = Field(False, description="drop code that differs in names, comments and layout only")
     near: float | None = Field(
         None,
         gt=0,

@@ -13,14 +13,14 @@ from codeact.config import CurateConfig
 from codeact.coverage import coverage, distance, length_bands
 from codeact.curate import BenchmarkItem, curate
 from codeact.curate.answers import check_grammars, check_language
-from codeact.curate.canonical import canonical_tokens
+from codeact.curate.canonical import canonical_tokens, nameless_tokens
 from codeact.curate.complete import check_complete
 from codeact.curate.decontaminate import build_index, find_renamed_solution
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import GRAMMAR_LANGUAGES, asked_language, fault, guess_language
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
-from codeact.curate.near import find_near, find_renamed, find_same_meaning, neighbours
+from codeact.curate.near import NAMELESS_TOKENS, find_near, find_renamed, find_same_meaning, neighbours
 from codeact.errors import CodeactError
 from codeact.records import Message, Record
 from codeact.sample import select
@@ -228,6 +228,52 @@ def test_renamed_code_is_a_copy_and_other_code_is_not() -> None:
     found = find_renamed(pool)
     assert {identity: copy.original for identity, copy in found.items()} == {"b": "a"}
     assert find_renamed(pool[::-1]) == found
+
+
+PAGE = """<button onclick={show}()>Go</button>
+<script>
+function {show}() {{
+  const {title} = document.getElementById("t").value;
+  const entry = {{ {title}, done: false, at: 0 }};
+  entries.push(entry.{title});
+  window.{show}();
+}}
+</script>"""
+
+
+def test_code_whose_own_names_cannot_be_told_is_a_copy_where_the_instructions_agree() -> None:
+    page, copy = PAGE.format(show="show", title="title"), PAGE.format(show="render", title="heading")
+    assert canonical_tokens(page) != canonical_tokens(copy)
+    assert nameless_tokens(page) == nameless_tokens(copy)
+    assert len(nameless_tokens(page)) >= NAMELESS_TOKENS
+    pool = [
+        record("a", "Write a page with a button that adds an entry.", page, 0),
+        record("b", "Please write a page with a button that adds one entry.", copy, 1),
+        record("c", "Draw a red circle.", copy, 2),
+        record("d", "Write a page with a button that adds an entry.", page.replace("false", "true"), 3),
+    ]
+    found = find_renamed(pool)
+    assert {identity: copy.original for identity, copy in found.items()} == {"b": "a"}
+    assert "all names" in found["b"].evidence
+    assert find_renamed(pool[::-1]) == found
+
+
+def test_short_code_with_other_functions_is_no_copy() -> None:
+    pool = [
+        record(
+            "a",
+            "Give back the largest of the values of a list.",
+            "def f(values):\n    return max(values)\nprint(f([1, 2, 3]))",
+            0,
+        ),
+        record(
+            "b",
+            "Give back the smallest of the values of a list.",
+            "def f(values):\n    return min(values)\nprint(f([1, 2, 3]))",
+            1,
+        ),
+    ]
+    assert find_renamed(pool) == {}
 
 
 @pytest.mark.parametrize(

@@ -80,14 +80,36 @@ def canonical_tokens(code: str) -> list[str]:
     found = []
     for position, (kind, text) in enumerate(raw):
         if kind == "text":
-            inner = re.sub(r"^[a-zA-Z]{0,2}[\"'`]+|[\"'`]+$", '"', text)
-            found.append(_HOLE.sub(lambda hole: _INSIDE.sub(lambda m: _number(m, numbers), hole[0]), inner))
+            found.append(_HOLE.sub(lambda hole: _INSIDE.sub(lambda m: _number(m, numbers), hole[0]), _quoted(text)))
         elif kind != "name" or text in words or not _own(raw, position, functions, attributes, free):
             found.append(text)
         else:
             behind_dot = _is_member(raw, position) and text not in functions
             found.append(numbers.setdefault("." + text if behind_dot else text, f"v{len(numbers)}"))
     return found
+
+
+def nameless_tokens(code: str) -> list[str]:
+    """The tokens of code in any language, every name but the keywords and every hole of a format string replaced by one sign.
+
+    Coarser than `canonical_tokens`: `max(x)` and `min(x)` are the same, but so are a property and its shorthand, or a function
+    that an attribute of HTML calls, where the names that the code itself defines cannot all be told.
+    """
+    found = []
+    for match in _TOKEN.finditer(code):
+        kind, text = match.lastgroup, match[0]
+        if kind == "text":
+            found.append(_HOLE.sub("{}", _quoted(text)))
+        elif kind == "name":
+            found.append(text if text in _WORDS else "v")
+        elif kind != "skip":
+            found.append(text)
+    return found
+
+
+def _quoted(text: str) -> str:
+    """A string literal without its prefix, whatever its quotes are."""
+    return re.sub(r"^[a-zA-Z]{0,2}[\"'`]+|[\"'`]+$", '"', text)
 
 
 def _number(match: re.Match[str], numbers: dict[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.curate.blocks import code_blocks, python_evidence
-from codeact.curate.canonical import canonical_tokens, code_of, fingerprint
+from codeact.curate.canonical import canonical_tokens, code_of, fingerprint, nameless_tokens
 from codeact.curate.dedup import preference
 from codeact.errors import InputError, require
 from codeact.progress import SILENT, Progress
@@ -22,6 +22,7 @@ MIN_CODE_TOKENS = 20
 MIN_SHARED_WORDS = 0.25
 LONG_CODE_TOKENS = 30
 SHORT_SHARED_WORDS = 0.5
+NAMELESS_TOKENS = 40
 SHINGLE = 5
 PERMUTATIONS = 128
 BLOCK = 2048
@@ -40,10 +41,11 @@ class Copy:
 
 
 def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
-    """Records whose code differs in the names it defines, in comments and in layout only.
+    """Records whose code differs in names, in comments and in layout only.
 
-    The code needs 30 tokens, and the instructions a quarter of their distinct words in common (half of them from 20 tokens
-    on): one answer to two questions is no copy. The longest canonical code has no say (it is the same): the lowest row represents the group, then the lowest id.
+    Names that the code defines may differ in code of 20 tokens, and any name in code of 40. The instructions need a quarter of
+    their distinct words in common (half of them under 30 tokens): one answer to two questions is no copy. The longest
+    canonical code has no say (it is the same): the lowest row represents the group, then the lowest id.
     """
     groups: dict[bytes, list[Record]] = {}
     found: dict[str, Copy] = {}
@@ -54,19 +56,36 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
             and not re.search(r"[;{}=]", record.response)
         ):
             continue
-        tokens = canonical_tokens(code_of(record.response))
-        if len(tokens) < MIN_CODE_TOKENS:
+        shapes = list(_shapes(code_of(record.response)))
+        copy = next((copy for shape in shapes if (copy := _copy(record, groups, *shape))), None)
+        if copy is not None:
+            found[record.id] = copy
             continue
-        group = groups.setdefault(fingerprint(tokens), [])
-        least = MIN_SHARED_WORDS if len(tokens) >= LONG_CODE_TOKENS else SHORT_SHARED_WORDS
-        original = next((o for o in group if shared_words(o.instruction, record.instruction) >= least), None)
-        if original is None:
-            group.append(record)
-        else:
-            found[record.id] = Copy(
-                original.id, f"same code as {original.id} up to names, comments and layout ({len(tokens)} tokens)"
-            )
+        for key, _, _ in shapes:
+            groups.setdefault(key, []).append(record)
     return found
+
+
+def _shapes(code: str) -> Iterator[tuple[bytes, int, str]]:
+    """What copies of this code have in common: a key, its number of tokens, and what may differ. Code that is too short has none."""
+    own = canonical_tokens(code)
+    if len(own) >= MIN_CODE_TOKENS:
+        yield fingerprint(own), len(own), "names"
+    blind = nameless_tokens(code)
+    if len(blind) >= NAMELESS_TOKENS:
+        yield fingerprint(["", *blind]), len(blind), "all names"
+
+
+def _copy(
+    record: Record, groups: Mapping[bytes, Sequence[Record]], key: bytes, tokens: int, differ: str
+) -> Copy | None:
+    least = MIN_SHARED_WORDS if tokens >= LONG_CODE_TOKENS else SHORT_SHARED_WORDS
+    for original in groups.get(key, ()):
+        if shared_words(original.instruction, record.instruction) >= least:
+            return Copy(
+                original.id, f"same code as {original.id} up to {differ}, comments and layout ({tokens} tokens)"
+            )
+    return None
 
 
 def shared_words(left: str, right: str) -> float:
