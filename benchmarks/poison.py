@@ -2,7 +2,7 @@
 
     python benchmarks/poison.py --data ../shared/data/evol_instruct_code_1966.json --model demo --cache runs/poison --losses runs/token_losses
 
-For each kind of corruption one pool: the first --pool records of the file, a tenth of them replaced. Prints, per kind, how many of the
+For each kind of corruption one pool: --pool records of the file from row --first on, a tenth of them replaced. Prints, per kind, how many of the
 corrupted records curation drops, and the fraction selected (0.40 = blind) by plain CDAS, after curation, with the gain that
 `sample.min_gain` asks for, and with suspects ranked last too (verified CDAS), beside the target. Token losses are kept in
 --cache by content: run it again after a kill to go on.
@@ -87,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
     parser.add_argument("--model", default="demo")
+    parser.add_argument("--first", type=int, default=0, help="row of the file that the pool begins with")
     parser.add_argument("--pool", type=int, default=640)
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
@@ -102,7 +103,7 @@ def main() -> None:
     result: dict[str, Any] = machine.provenance()
     args.cache.mkdir(parents=True, exist_ok=True)
     records, _ = to_records(read_rows(args.data).rows, where=args.data)
-    pool = records[: args.pool]
+    pool = records[args.first : args.first + args.pool]
     count = round(args.share * len(pool))
     tasks = {name: load_tasks(name).tasks for name in VERIFIED.decontaminate}
     items = {
@@ -123,6 +124,7 @@ def main() -> None:
     clean = curate(pool, VERIFIED, items, quiet=True)
     result["pool"] = {
         "file": Path(args.data).name,
+        "first": args.first,
         "records": len(pool),
         "corrupted_of_each_kind": count,
         "ratio": RATIO,
@@ -135,7 +137,9 @@ def main() -> None:
         "dropped": sum(not d.kept for d in clean) / len(pool),
         "reasons": dict(Counter(d.reason for d in clean if not d.kept)),
         "list": [
-            {"row": i, "id": d.id, "reason": d.reason, "detail": d.detail} for i, d in enumerate(clean) if not d.kept
+            {"row": args.first + i, "id": d.id, "reason": d.reason, "detail": d.detail}
+            for i, d in enumerate(clean)
+            if not d.kept
         ],
     }
     if ifd:

