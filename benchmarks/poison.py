@@ -184,6 +184,8 @@ def main() -> None:
             )
             row["selected_plain"] = float(np.mean([i in plain for i in places]))
             row["selected_verified"] = float(np.mean([i in verified for i in places]))
+            row["selected_verified_rows"] = sorted(args.first + i for i in places if i in verified)
+            row["corrupted_rows"] = sorted(args.first + i for i in places)
             row["selected_by_checks_alone"] = float(np.mean([i in before for i in places]))
             row["selected_without_suspects"] = float(np.mean([i in gained for i in places]))
             row["clean_that_min_gain_replaces"] = len((before - gained) - set(places))

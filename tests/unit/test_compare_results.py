@@ -9,6 +9,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 
+from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.experiment import cells, load_comparison
 from codeact.experiment.results import crossed_interval, summarise
@@ -125,9 +126,14 @@ def test_one_seed_varies_over_items_alone() -> None:
 def test_the_shipped_comparisons_are_valid() -> None:
     recipes = Path(__file__).parents[2] / "recipes"
     small = cells(load_comparison(recipes / "compare_small.yaml"))
-    assert {cell.budget for cell in small} == {"tokens"}
     assert len({cell.seed for cell in small}) == 3
     found = cells(load_comparison(recipes / "compare.yaml"))
     assert {cell.recipe.pack.scope for cell in found + small} == {"epoch"}  # equal tokens are equal steps
     assert {cell.entrant for cell in found} >= {"random", "full", "cdas", "verified-cdas", "longest", "residual"}
-    assert {cell.budget for cell in found} == {"records", "tokens"}
+    for grid in (small, found):
+        assert {cell.budget for cell in grid} == {"records", "tokens"}
+        verified = next(cell.recipe for cell in grid if cell.entrant == "verified-cdas")
+        whole = load_recipe(recipes / "verified.yaml", ["model.name=demo"])
+        assert (verified.sample.suspects, verified.sample.min_gain) == (whole.sample.suspects, whole.sample.min_gain)
+        for key in ("checks", "mismatch", "renamed", "near"):
+            assert getattr(verified.curate, key) == getattr(whole.curate, key)
