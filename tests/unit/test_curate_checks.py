@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,32 @@ def test_a_lost_bracket_fails_in_every_language(language: str) -> None:
     verdict = check_grammars(fence(broken, language))
     assert (verdict.status, verdict.reason) == ("failed", "syntax error")
     assert "line" in verdict.detail
+
+
+BROKEN_SCRIPT = 'for f in *.txt; do\n  echo "$(wc -l "$f")"\n  if [ -e "$f" ]; then\n    echo yes\ndone'
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_script_fails_where_bash_cannot_parse_it_either(tmp_path: Path) -> None:
+    verdict = check_grammars(fence(BROKEN_SCRIPT, "bash"))
+    assert (verdict.status, verdict.reason) == ("failed", "syntax error")
+    written = tmp_path / "written"
+    assert check_grammars(fence(f"touch {written}\n{BROKEN_SCRIPT}", "sh")).status == "failed"
+    assert check_grammars(fence(f"touch {written}; echo $(touch {written})", "sh")).status == "passed"
+    assert not written.exists()  # it was read, not run
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [(BROKEN_SCRIPT, "zsh"), ("$ ls (\n", "bash"), ("docker run <image> (", "shell"), ("git clone <url>", "bash")],
+)
+def test_shell_blocks_that_are_no_bash_scripts_are_not_judged(code: str, language: str) -> None:
+    assert check_grammars(fence(code, language)).status != "failed"
+
+
+def test_without_bash_a_script_is_not_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert check_grammars(fence(BROKEN_SCRIPT, "bash")).status == "unknown"
 
 
 def test_a_language_without_a_grammar_is_judged_by_its_brackets() -> None:

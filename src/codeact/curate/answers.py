@@ -16,8 +16,11 @@ from codeact.curate.languages import (
     fault,
     guess_language,
 )
+from codeact.curate.shell import bash_refuses
 from codeact.curate.verify import MAX_CODE_CHARS, NOTHING_TO_CHECK, PASSED, Verdict
 
+# What makes a shell block no script: a prompt before a command, a placeholder.
+_SESSION = re.compile(r"^\s*[$>%] |<[A-Za-z][\w .-]*>", re.MULTILINE)
 PROGRAMMING = frozenset(
     {
         "python",
@@ -102,8 +105,7 @@ def _check_block(block: Block) -> Verdict:
         if found is None:
             return PASSED
         line = _line(block.code, found.line)
-        # the grammars of SQL and of the shell know neither every dialect nor every expansion
-        sure = label not in ("sql", "bash") or (label == "sql" and bool(brackets(block.code, label)))
+        sure = _is_sure(label, block)
         if not sure or LEFT_OUT.search(line):
             return Verdict("unknown", "left-out code" if sure else f"{label} that the grammar does not know", line)
         return Verdict(
@@ -112,6 +114,15 @@ def _check_block(block: Block) -> Verdict:
     if label in NO_BRACKET_RULE:
         return NOTHING_TO_CHECK
     return _bracket_verdict(brackets(block.code, label), block.code, block.line)
+
+
+def _is_sure(label: str, block: Block) -> bool:
+    """The grammars of SQL and of the shell know neither every dialect nor every expansion: there a second reader must agree."""
+    if label == "sql":
+        return bool(brackets(block.code, label))
+    if label == "bash":
+        return block.language != "zsh" and not _SESSION.search(block.code) and bash_refuses(block.code)
+    return True
 
 
 def _check_unlabelled(code: str, first: int) -> Verdict:
