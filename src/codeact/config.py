@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
@@ -211,6 +211,7 @@ class PackConfig(_Section):
 
 
 class TrainConfig(_Section):
+    WITHOUT_EFFECT: ClassVar[set[str]] = {"save_steps", "save_minutes", "report_to"}  # on what is trained
     method: Literal["full", "lora", "qlora"] = Field("full", description="qlora: LoRA on a base in 4 bits")
     seed: Seed | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
     epochs: float = Field(3, gt=0, description="paper: 3")
@@ -223,7 +224,8 @@ class TrainConfig(_Section):
     max_grad_norm: float = Field(1.0, gt=0)
     train_on_prompt: bool = Field(False, description="also learn the instruction tokens")
     gradient_checkpointing: bool = False
-    save_steps: int = Field(0, ge=0, description="checkpoint every so many optimizer steps; 0: once an epoch")
+    save_steps: int = Field(0, ge=0, description="checkpoint every so many optimizer steps; 0: see save_minutes")
+    save_minutes: float = Field(30, ge=0, description="without save_steps: after so many minutes, and each epoch")
     lora_r: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: float = Field(0.0, ge=0, lt=1)

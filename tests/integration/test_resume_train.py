@@ -23,12 +23,14 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_resume_train as here
-here.fit(Path({folder!r}), Path({out!r}), {scope!r}, {method!r})
+here.fit(Path({folder!r}), Path({out!r}), {scope!r}, {method!r}, save_minutes={save_minutes!r})
 """
 
 
-def fit(folder: Path, out: Path, scope: str = "batch", method: str = "full", rate: float = 3e-3) -> dict[str, object]:
-    """Two epochs, with dropout in the LoRA layers; a checkpoint every 4 steps or, packed ahead, once an epoch."""
+def fit(
+    folder: Path, out: Path, scope: str = "batch", method: str = "full", rate: float = 3e-3, save_minutes: float = 30
+) -> dict[str, object]:
+    """Two epochs, with dropout in the LoRA layers; a checkpoint every 4 steps or, packed ahead, once an epoch or by the clock."""
     pool = [
         Record(f"r{n}", (Message("user", f"Write version {n}."), Message("assistant", f"x = {n}\n" * (1 + n % 7))))
         for n in range(32)
@@ -36,6 +38,7 @@ def fit(folder: Path, out: Path, scope: str = "batch", method: str = "full", rat
     hyper = TrainConfig(
         method=method, epochs=2, batch_size=2 if scope == "batch" else 4, grad_accum=2 if scope == "batch" else 1, learning_rate=rate,
         warmup_steps=2, save_steps=4 if scope == "batch" else 0, lora_dropout=0.1, validation=0.125 if scope == "batch" else 0.0,
+        save_minutes=save_minutes,
     )  # fmt: skip
     model = ModelConfig(name=str(folder), max_length=64, template="question", device="cpu", dtype="float32")
     return train(pool, out, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0, quiet=True)
@@ -53,11 +56,18 @@ def steps_of(out: Path) -> list[int]:
     return list(rows_of(out))
 
 
-def killed(folder: Path, out: Path, scope: str, method: str, step: int) -> list[int]:
+def killed(folder: Path, out: Path, scope: str, method: str, step: int, save_minutes: float = 30) -> list[int]:
     """Start a training in a process of its own, kill it once `step` is logged, and return the steps it had logged."""
     script = out.with_suffix(".py")
     script.write_text(
-        SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), out=str(out), scope=scope, method=method)
+        SCRIPT.format(
+            tests=str(Path(__file__).parent),
+            folder=str(folder),
+            out=str(out),
+            scope=scope,
+            method=method,
+            save_minutes=save_minutes,
+        )
     )
     process = subprocess.Popen(
         [sys.executable, str(script)], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -113,3 +123,16 @@ def test_a_killed_training_ends_as_one_that_was_not(
         rates = [json.loads(line)["learning_rate"] for line in (other / "metrics.jsonl").read_text().splitlines()]
         assert len(rates) == whole["steps"]
         assert max(rates) == pytest.approx(1e-3)
+
+
+def test_a_long_epoch_is_saved_by_the_clock(tiny_model_dir: Path, tmp_path: Path) -> None:
+    whole = fit(tiny_model_dir, tmp_path / "whole", "epoch")
+    first_epoch = int(str(whole["steps"])) // 2
+    out = tmp_path / "killed"
+    logged = killed(tiny_model_dir, out, "epoch", "full", step=first_epoch - 1, save_minutes=1e-6)
+    checkpoint = max(int(p.parent.name.rpartition("-")[2]) for p in out.glob("checkpoints/checkpoint-*/complete.json"))
+    assert 0 < checkpoint <= len(logged)
+    before = rows_of(out)
+    fit(tiny_model_dir, out, "epoch")  # how often it is saved is no other training
+    assert same(tmp_path / "whole", out)
+    assert all(rows_of(out)[n] == before[n] for n in range(1, checkpoint + 1))

@@ -143,6 +143,8 @@ def test_the_command_on_two_processes(tiny_model_dir: Path, tmp_path: Path) -> N
             "0.3",
             "--set",
             "train.warmup_steps=0",
+            "--set",
+            "train.save_minutes=0.000001",  # the processes agree when to save
         ]
         two = out.name == "two"
         launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"] if two else []

@@ -39,6 +39,7 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
     chosen_by = tables_for(r.sample)
     sample_seed, cluster_seed, train_seed = (proof.own_seed(s.seed, r) for s in (r.sample, r.cluster, r.train))
     refined = ("refine",) if selection.refines(r.curate) else ()
+    trained_by = r.train.model_dump(exclude=r.train.WITHOUT_EFFECT)
     curated_by = r.curate.model_dump(exclude={"semantic", "neighbours"})
     return [
         # Rows of any known format become records; rows that cannot are kept in rejected.parquet with the reason.
@@ -74,7 +75,7 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
         Stage("pack", ("sample",), lambda: {"model": inputs.model(), "batch_size": r.train.batch_size, "seed": seed},
               (*LOADING, "codeact.train.metrics"), lambda s: proof.pack(s, r, inputs), ("pack.json",)),
         # Fine-tune on the chosen records.
-        Stage("train", ("sample",), lambda: {"model": inputs.model(), **r.train.model_dump(), "pack": r.pack.model_dump(), "seed": train_seed},
+        Stage("train", ("sample",), lambda: {"model": inputs.model(), **trained_by, "pack": r.pack.model_dump(), "seed": train_seed},
               ("codeact.train", *LOADING), lambda s: proof.train(s, r, inputs), ("train",)),
         # The proof: the model before and after, on the same tasks.
         Stage("evaluate_base", (), lambda: {"model": inputs.model(), **r.evaluate.model_dump(), "seed": seed},

@@ -374,7 +374,7 @@ def _fingerprint(samples: Sequence[Sample], model: ModelConfig, train: TrainConf
     total = hashlib.sha256()
     settings = [
         model.model_dump(),
-        train.model_dump(exclude={"report_to", "merge"}),  # what does not change the training
+        train.model_dump(exclude=TrainConfig.WITHOUT_EFFECT | {"merge"}),
         pack.model_dump(),
         seed,
         model_identity(model.name, model.revision),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -116,7 +117,8 @@ class MeteredTrainer(Trainer):
 class Recorder(TrainerCallback):
     """Writes metrics.jsonl, keeps the last complete checkpoint, moves the progress bar, stops on a loss that is no number.
 
-    `eval_steps` is the number of steps between validation losses; 0: none.
+    `eval_steps` is the number of steps between validation losses; 0: none. Without `save_steps`, a checkpoint is written at
+    the end of each epoch and once `save_minutes` have passed since the last; 0: at the end of each epoch alone.
     """
 
     def __init__(
@@ -124,17 +126,20 @@ class Recorder(TrainerCallback):
         folder: Path,
         fingerprint: str,
         save_steps: int,
+        save_minutes: float,
         eval_steps: int,
         meter: Meter,
         progress: Progress,
         shown: int,
     ) -> None:
         self.folder, self.fingerprint, self.save_steps, self.eval_steps = folder, fingerprint, save_steps, eval_steps
+        self.save_minutes, self.saved = save_minutes, time.monotonic()
         self.meter, self.progress, self.shown = meter, progress, shown
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             write_jsonl(self.folder / "metrics.jsonl", logged_rows(state.log_history))
+        self.saved = time.monotonic()
         self.meter.restart()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -144,9 +149,21 @@ class Recorder(TrainerCallback):
         last = state.global_step >= state.max_steps
         control.should_log |= last
         control.should_evaluate |= self.eval_steps > 0 and (last or state.global_step % self.eval_steps == 0)
-        control.should_save |= self.save_steps > 0 and state.global_step % self.save_steps == 0 and not last
+        if not last:
+            control.should_save |= state.global_step % self.save_steps == 0 if self.save_steps else self._overdue(args)
         if control.should_save:
             self.meter.pause()
+
+    def _overdue(self, args: Any) -> bool:
+        """Whether `save_minutes` have passed since the last checkpoint, by the first process's clock: all must save together."""
+        if self.save_minutes == 0:
+            return False
+        overdue = time.monotonic() - self.saved >= 60 * self.save_minutes
+        if args.world_size > 1:
+            flag = torch.tensor(int(overdue), device=args.device)
+            torch.distributed.broadcast(flag, src=0)
+            overdue = bool(flag)
+        return overdue
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         control.should_save |= self.save_steps == 0 and state.global_step < state.max_steps
@@ -177,6 +194,7 @@ class Recorder(TrainerCallback):
             made = checkpoint_path(self.folder, state.global_step)
             write_json(made / COMPLETE, {"fingerprint": self.fingerprint, "step": state.global_step})
             remove_checkpoints(self.folder, keep=made)
+        self.saved = time.monotonic()
 
 
 def fit(
@@ -233,7 +251,9 @@ def fit(
     quiet = quiet or args.process_index > 0
     try:
         with hushed(), track("train", steps, "steps", done, quiet) as progress:
-            recorder = Recorder(folder, fingerprint, train.save_steps, eval_steps, meter, progress, done)
+            recorder = Recorder(
+                folder, fingerprint, train.save_steps, train.save_minutes, eval_steps, meter, progress, done
+            )
             trainer = MeteredTrainer(
                 model=model,
                 args=args,
