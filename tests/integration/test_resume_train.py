@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.records import Message, Record
+from codeact.train import trainer
 from codeact.train.sft import train
 
 SCRIPT = """
@@ -125,8 +126,20 @@ def test_a_killed_training_ends_as_one_that_was_not(
         assert max(rates) == pytest.approx(1e-3)
 
 
-def test_a_long_epoch_is_saved_by_the_clock(tiny_model_dir: Path, tmp_path: Path) -> None:
+def test_a_long_epoch_is_saved_by_the_clock(
+    tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = fit(tiny_model_dir, tmp_path / "whole", "epoch")
+    saved: list[int] = []
+    kept = trainer.Recorder.on_save
+    monkeypatch.setattr(
+        trainer.Recorder,
+        "on_save",
+        lambda r, a, state, c, **k: saved.append(state.global_step) or kept(r, a, state, c, **k),
+    )
+    fit(tiny_model_dir, tmp_path / "often", "epoch", save_minutes=1e-6)
+    assert saved == list(range(1, int(str(whole["steps"]))))  # each once, at the end of an epoch too
+    assert same(tmp_path / "whole", tmp_path / "often")
     first_epoch = int(str(whole["steps"])) // 2
     out = tmp_path / "killed"
     logged = killed(tiny_model_dir, out, "epoch", "full", step=first_epoch - 1, save_minutes=1e-6)

@@ -133,7 +133,7 @@ class Recorder(TrainerCallback):
         shown: int,
     ) -> None:
         self.folder, self.fingerprint, self.save_steps, self.eval_steps = folder, fingerprint, save_steps, eval_steps
-        self.save_minutes, self.saved = save_minutes, time.monotonic()
+        self.save_minutes, self.saved, self.saved_step = save_minutes, time.monotonic(), 0
         self.meter, self.progress, self.shown = meter, progress, shown
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -166,7 +166,8 @@ class Recorder(TrainerCallback):
         return overdue
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        control.should_save |= self.save_steps == 0 and state.global_step < state.max_steps
+        # not twice at a step: what is complete must not be written over
+        control.should_save |= self.save_steps == 0 and state.global_step not in (state.max_steps, self.saved_step)
         if control.should_save:
             self.meter.pause()
 
@@ -194,7 +195,7 @@ class Recorder(TrainerCallback):
             made = checkpoint_path(self.folder, state.global_step)
             write_json(made / COMPLETE, {"fingerprint": self.fingerprint, "step": state.global_step})
             remove_checkpoints(self.folder, keep=made)
-        self.saved = time.monotonic()
+        self.saved, self.saved_step = time.monotonic(), state.global_step
 
 
 def fit(
