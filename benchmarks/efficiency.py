@@ -143,7 +143,7 @@ def build(options: argparse.Namespace, packed: bool, hyper: Any, device: Any, dt
 
 def measure(way: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train one epoch one way, and say what it cost."""
-    from codeact.config import TrainConfig
+    from codeact.config import PackConfig, TrainConfig
     from codeact.models import choose_device, choose_dtype, load_tokenizer
     from codeact.packing.collate import DynamicPackCollator
     from codeact.train.losses import use_chunked_loss
@@ -180,7 +180,7 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         rows = fit(
             model, samples, collate, Path(folder), train=hyper, batch_size=options.batch_size, seed=options.seed, dtype=dtype, device=device,
-            quiet=options.quiet,
+            rows_per_pass=PackConfig().rows_per_pass if chunked else 0, quiet=options.quiet,
         ).rows  # fmt: skip
     losses = [row["loss"] for row in rows]
     return {

@@ -206,8 +206,10 @@ class SampleConfig(_Section):
 
 
 class PackConfig(_Section):
+    WITHOUT_EFFECT: ClassVar[set[str]] = {"rows_per_pass"}  # on what is trained
     scope: Literal["batch", "epoch", "none"] = Field("batch", description="`batch` is the paper's Dynamic Pack")
     overlong: Literal["error", "truncate", "split", "drop"] = "truncate"
+    rows_per_pass: int = Field(1, ge=0, description="rows of a packed batch per forward and backward pass; 0: all")
 
 
 class TrainConfig(_Section):

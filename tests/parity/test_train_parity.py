@@ -33,14 +33,17 @@ POOL = [
     )
     for n in range(12)
 ]
-WAYS = {
-    "packed": ("batch", 12, 1),
-    "packed, accumulated": ("batch", 4, 3),
-    "packed, uneven accumulation": ("batch", 5, 3),
-    "padded": ("none", 12, 1),
-    "padded, accumulated": ("none", 4, 3),
-    "one by one": ("none", 1, 12),
-    "packed ahead": ("epoch", 12, 9),
+WAYS = {  # scope, records and gradient accumulation, rows per pass
+    "packed": ("batch", 12, 1, 1),
+    "packed, two rows per pass": ("batch", 12, 1, 2),
+    "packed, all rows at once": ("batch", 12, 1, 0),
+    "packed, accumulated": ("batch", 4, 3, 1),
+    "packed, uneven accumulation": ("batch", 5, 3, 1),
+    "padded": ("none", 12, 1, 1),
+    "padded, accumulated": ("none", 4, 3, 1),
+    "one by one": ("none", 1, 12, 1),
+    "packed ahead": ("epoch", 12, 9, 1),
+    "packed ahead, two rows per pass": ("epoch", 12, 9, 2),
 }
 
 
@@ -101,9 +104,10 @@ def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor])
 def test_parameters_after_three_steps(
     tiny_model_dir: Path, tmp_path: Path, expected: dict[Any, Any], way: str, method: str, on_prompt: bool
 ) -> None:
-    scope, batch_size, grad_accum = WAYS[way]
+    scope, batch_size, grad_accum, rows_per_pass = WAYS[way]
     model, hyper = settings(tiny_model_dir, method, batch_size, grad_accum, on_prompt)
-    summary = train(POOL, tmp_path, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0, quiet=True)
+    pack = PackConfig(scope=scope, rows_per_pass=rows_per_pass)
+    summary = train(POOL, tmp_path, model=model, train=hyper, pack=pack, seed=0, quiet=True)
     assert summary["steps"] == STEPS
     assert summary["chunked_loss"]
     tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "model").state_dict()
@@ -169,12 +173,25 @@ def test_the_command_on_two_processes(tiny_model_dir: Path, tmp_path: Path) -> N
 
 
 SCRIPT = """
+import os
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_train_parity as parity
+from codeact.train.trainer import MeteredTrainer
 model, hyper = parity.settings(Path({folder!r}), "full", 6, 1, False)
+counts = []
+inner = MeteredTrainer.training_step
+
+
+def counted(self, model, inputs, *rest):
+    counts.append(len(inputs["passes"]))
+    return inner(self, model, inputs, *rest)
+
+
+MeteredTrainer.training_step = counted
 parity.train(parity.POOL, Path({out!r}), model=model, train=hyper, pack=parity.PackConfig(scope={scope!r}), seed=0, quiet=True)
+Path({out!r}, "passes-" + os.environ["RANK"]).write_text(str(counts))
 """
 
 
@@ -191,3 +208,7 @@ def test_two_processes_take_the_same_steps(tiny_model_dir: Path, tmp_path: Path,
     assert done.returncode == 0, done.stderr[-3000:]
     tuned = AutoModelForCausalLM.from_pretrained(out / "model").state_dict()
     assert_same(tuned, expected["full", False])
+    # the processes had different numbers of passes in a step, else this would prove nothing about them
+    first, second = (json.loads((out / f"passes-{rank}").read_text()) for rank in range(2))
+    assert first != second
+    assert max(first + second) > 1

@@ -19,6 +19,7 @@ from codeact.packing import (
     collate_rows,
     fit_lengths,
     plan_batch,
+    split_rows,
 )
 
 PAD, EOS = 0, 2
@@ -31,6 +32,10 @@ def make_samples(sizes, seed=0, prompt=0):
         ids = rng.integers(3, 90, size).tolist()
         samples.append({"input_ids": ids, "labels": [-100] * min(prompt, size) + ids[prompt:]})
     return samples
+
+
+def range_of(size):
+    return list(range(3, 3 + size))
 
 
 def segments(batch):
@@ -71,6 +76,39 @@ def test_batch_contract(sizes, capacity, prompt):
     padding = [part for part in found if part["input_ids"] == [PAD] * len(part["input_ids"])]
     assert all(set(part["labels"]) == {-100} for part in padding)
     assert sum(len(part["labels"]) for part in padding) == shape.numel() - sum(sizes)
+
+
+@given(st.lists(st.integers(2, 30), min_size=1, max_size=25), st.integers(30, 64), st.integers(0, 4), st.integers(0, 4))
+@settings(max_examples=80, deadline=None)
+def test_split_rows(sizes, capacity, prompt, rows):
+    samples = [
+        {"input_ids": ids, "labels": [-100] * min(prompt, len(ids)) + ids[prompt:]} for ids in map(range_of, sizes)
+    ]
+    planned = plan_batch(sizes, capacity)
+    parts = split_rows(collate_rows(samples, planned, pad_token_id=PAD), rows)
+    step = rows or len(planned)
+    # each part is the batch that its own rows would have made
+    assert len(parts) == -(-len(planned) // step)
+    for number, part in enumerate(parts):
+        alone = collate_rows(samples, planned[number * step : (number + 1) * step], pad_token_id=PAD)
+        assert part.keys() == alone.keys()
+        for key, value in alone.items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(part[key], value), key
+                assert part[key].dtype == value.dtype
+            else:
+                assert part[key] == value
+                assert type(part[key]) is int
+
+
+def test_split_rows_keeps_samples_that_look_like_padding():
+    learnt = {"input_ids": [5, PAD], "labels": [5, PAD]}  # ends with the padding token, as where EOS pads
+    batch = collate_rows([*make_samples([4, 6]), learnt], [np.array([0, 2]), np.array([1])], pad_token_id=PAD)
+    first, second = split_rows(batch, 1)
+    assert segments(first)[1] == {"input_ids": [5, PAD], "labels": [-100, PAD], "position_ids": [0, 1]}
+    assert first["input_ids"].shape == second["input_ids"].shape == (1, 6)
+    alone = collate_rows([learnt], [np.array([0])] * 2, pad_token_id=PAD)  # a row's only sample is never padding
+    assert [part["input_ids"].tolist() for part in split_rows(alone, 1)] == [[[5, PAD]]] * 2
 
 
 def test_collate_takes_arrays_tensors_and_no_labels():

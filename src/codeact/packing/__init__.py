@@ -6,7 +6,7 @@ backend), `forward` (hidden states and token losses of packed rows), `guard` (re
 
 from __future__ import annotations
 
-from codeact.packing.collate import DynamicPackCollator, PackedDataset, collate_rows
+from codeact.packing.collate import DynamicPackCollator, PackedDataset, collate_rows, split_rows
 from codeact.packing.fit import FitCounts, Fitted, apply_overlong, fit_lengths
 from codeact.packing.plan import Rows, compare_layouts, padding_rate, plan_batch, plan_epoch
 
@@ -23,4 +23,5 @@ __all__ = [
     "padding_rate",
     "plan_batch",
     "plan_epoch",
+    "split_rows",
 ]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,6 +217,44 @@ class PackedDataset:
         return collate_rows(samples, rows, pad_token_id=self.pad_token_id)
 
 
+def split_rows(batch: Batch, rows: int) -> list[Batch]:
+    """Cut a packed batch into packed batches of at most `rows` rows each, padded to their own longest row only.
+
+    No sample is cut, so losses summed over the parts, and their gradients, are those of the batch, while the activations of
+    one part alone need memory at a time. What ends a row with copies of one token, none of them learnt, counts as padding.
+
+    Args:
+        batch: as `collate_rows` makes it.
+        rows: most rows of a part; 0: all.
+
+    Returns:
+        The parts, in order; a batch of no more than `rows` rows alone, as it is.
+    """
+    import torch
+
+    count, width = batch["input_ids"].shape
+    if rows == 0 or count <= rows:
+        return [batch]
+    bounds = batch["cu_seq_lens_q"].cpu().numpy().astype(np.int64)
+    starts = np.searchsorted(bounds, np.arange(0, (count + 1) * width, width))
+    lines = [np.diff(bounds[first : last + 1]) for first, last in pairwise(starts.tolist())]
+    sizes = [
+        line[:-1] if len(line) > 1 and _is_padding(batch, number, int(line[-1])) else line
+        for number, line in enumerate(lines)
+    ]
+    parts = []
+    for first in range(0, count, rows):
+        held = sizes[first : first + rows]
+        most = max(int(line.sum()) for line in held)
+        segments = np.concatenate([np.append(line, most - line.sum()) for line in held])
+        segments = segments[segments > 0]
+        cu_seq_lens = torch.from_numpy(np.append(0, np.cumsum(segments)).astype(np.int32)).to(batch["input_ids"].device)
+        part = {key: batch[key][first : first + rows, :most] for key in ("input_ids", "labels", "position_ids")}
+        part |= {"cu_seq_lens_q": cu_seq_lens, "cu_seq_lens_k": cu_seq_lens}
+        parts.append(part | {"max_length_q": int(segments.max()), "max_length_k": int(segments.max())})
+    return parts
+
+
 def find_pad_token(tokenizer: Any, pad_token_id: int | None = None) -> int:
     """The id that fills padding: `pad_token_id`, else the tokenizer's padding token, else its EOS.
 
@@ -234,6 +273,12 @@ def find_pad_token(tokenizer: Any, pad_token_id: int | None = None) -> int:
 def add_counts(first: FitCounts, second: FitCounts) -> FitCounts:
     """The sum of two counts, field by field."""
     return replace(first, **{name: getattr(first, name) + getattr(second, name) for name in FitCounts.__slots__})
+
+
+def _is_padding(batch: Batch, row: int, size: int) -> bool:
+    """Whether the last `size` tokens of a row are padding, or as good as: all the same one, and none learnt."""
+    ids, labels = batch["input_ids"][row, -size:], batch["labels"][row, -size:]
+    return bool((ids == ids[0]).all()) and bool((labels == IGNORE).all())
 
 
 def _tokens(sample: Mapping[str, Any], index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

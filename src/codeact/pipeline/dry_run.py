@@ -281,9 +281,15 @@ def _training(
     text = config.get_text_config()
     memory = training_memory(
         train, parameters=parameters, adapter_parameters=adapter, hidden=text.hidden_size, layers=text.num_hidden_layers,
-        tokens=train.batch_size * float(np.mean(lengths)),
+        tokens=_pass_tokens(recipe, float(np.mean(lengths))),
     )  # fmt: skip
     return round(scale * sum(lengths)), flops, memory
+
+
+def _pass_tokens(recipe: Recipe, mean: float) -> float:
+    """Tokens of one forward pass: those of the batch, or of as many full rows as a pass holds if they are fewer."""
+    batch, rows = recipe.train.batch_size * mean, recipe.pack.rows_per_pass
+    return min(batch, rows * recipe.model.max_length) if recipe.pack.scope != "none" and rows else batch
 
 
 def _parameters(config: Any, rank: int) -> tuple[int, int]:

@@ -75,7 +75,7 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
         Stage("pack", ("sample",), lambda: {"model": inputs.model(), "batch_size": r.train.batch_size, "seed": seed},
               (*LOADING, "codeact.train.metrics"), lambda s: proof.pack(s, r, inputs), ("pack.json",)),
         # Fine-tune on the chosen records.
-        Stage("train", ("sample",), lambda: {"model": inputs.model(), **trained_by, "pack": r.pack.model_dump(), "seed": train_seed},
+        Stage("train", ("sample",), lambda: {"model": inputs.model(), **trained_by, "pack": r.pack.model_dump(exclude=r.pack.WITHOUT_EFFECT), "seed": train_seed},
               ("codeact.train", *LOADING), lambda s: proof.train(s, r, inputs), ("train",)),
         # The proof: the model before and after, on the same tasks.
         Stage("evaluate_base", (), lambda: {"model": inputs.model(), **r.evaluate.model_dump(), "seed": seed},

@@ -19,6 +19,7 @@ from codeact.packing.collate import DynamicPackCollator, PackedDataset, find_pad
 from codeact.prompts import load_template
 from codeact.records import Record
 from codeact.storage import make_folder, write_json
+from codeact.train.checkpoints import remove_checkpoints
 from codeact.train.data import IGNORE, Sample, Tokenised, hold_out, tokenise
 from codeact.train.merge import merge_adapter, replace_folder, save_model
 from codeact.train.metrics import summarise
@@ -84,7 +85,7 @@ def train(
 
     from codeact.train.kernels import use_liger
     from codeact.train.losses import use_chunked_loss
-    from codeact.train.trainer import check_trackers, fit, remove_checkpoints
+    from codeact.train.trainer import check_trackers, fit
 
     check_trackers(train.report_to)
 
@@ -112,6 +113,9 @@ def train(
         fingerprint=_fingerprint(tokenised.samples, model, train, pack, seed),
         validation=watched.samples if watched else (),
         validation_collate=DynamicPackCollator(tokenizer, model.max_length) if pack.scope == "epoch" else None,
+        rows_per_pass=pack.rows_per_pass
+        if chunked
+        else 0,  # the model's own loss may hold one that is a mean over the batch
         quiet=quiet,
     )
     summary = {
@@ -375,7 +379,7 @@ def _fingerprint(samples: Sequence[Sample], model: ModelConfig, train: TrainConf
     settings = [
         model.model_dump(),
         train.model_dump(exclude=TrainConfig.WITHOUT_EFFECT | {"merge"}),
-        pack.model_dump(),
+        pack.model_dump(exclude=PackConfig.WITHOUT_EFFECT),
         seed,
         model_identity(model.name, model.revision),
     ]

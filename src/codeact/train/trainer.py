@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,8 +24,10 @@ from transformers.utils import logging
 
 from codeact.config import TrainConfig
 from codeact.errors import CodeactError, InputError, require
+from codeact.packing.collate import split_rows
 from codeact.progress import Progress, track
 from codeact.storage import write_json, write_jsonl
+from codeact.train.checkpoints import COMPLETE, checkpoint_path, last_checkpoint, remove_checkpoints
 from codeact.train.metrics import Meter, logged_rows, peak_memory_bytes, reset_peak_memory, step_metrics
 
 SCHEDULERS = (
@@ -38,7 +39,6 @@ SCHEDULERS = (
     "inverse_sqrt",
     "polynomial",
 )
-COMPLETE = "complete.json"
 MAX_LOGGED_STEPS = 2000
 VALIDATIONS = 10
 Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
@@ -46,12 +46,20 @@ Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
 
 @dataclass(frozen=True)
 class CountedCollator:
-    """A collator that also says how many tokens of its samples a batch holds (padding left out), for the metrics."""
+    """A collator that cuts packed batches into passes and counts their samples' tokens (padding left out), for the metrics.
+
+    `rows_per_pass` is the most rows of a pass; 0: all. The batch gets the keys `passes` and `tokens`; the Trainer reads
+    the number of learnt tokens from the rest.
+    """
 
     collate: Collate
+    rows_per_pass: int = 0
 
     def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return {**self.collate(items), "tokens": sum(len(item["input_ids"]) for item in items)}
+        batch = self.collate(items)
+        packed = "cu_seq_lens_q" in batch
+        passes = split_rows(batch, self.rows_per_pass) if packed else [batch]
+        return {**batch, "passes": passes, "tokens": sum(len(item["input_ids"]) for item in items)}
 
 
 @dataclass(frozen=True)
@@ -68,15 +76,25 @@ class Fitted:
 
 
 class MeteredTrainer(Trainer):
-    """Adds tokens, padding, speed and memory to every log entry, and so to the state that checkpoints keep; an exact validation loss."""
+    """Transformers' Trainer, with passes over parts of a batch, more metrics and an exact validation loss.
+
+    Tokens, padding, speed and memory are in every log entry, and so in the state that checkpoints keep.
+    """
 
     meter: Meter
     held_out: Sequence[Mapping[str, Any]] = ()
     collate: Collate
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-        self.meter.add(inputs.pop("tokens"), inputs["input_ids"].numel())
-        return super().training_step(model, inputs, num_items_in_batch)
+        passes = inputs["passes"]
+        self.meter.add(inputs["tokens"], sum(part["input_ids"].numel() for part in passes))
+        losses = []
+        for number, part in enumerate(passes, start=1):
+            # processes have different numbers of passes, so gradients are exchanged once, in the last
+            alone = self.args.world_size > 1 and number < len(passes)
+            with self.accelerator.no_sync(model) if alone else nullcontext():
+                losses.append(super().training_step(model, part, num_items_in_batch))
+        return torch.stack(losses).sum()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -212,6 +230,7 @@ def fit(
     fingerprint: str = "",
     validation: Sequence[Mapping[str, Any]] = (),
     validation_collate: Collate | None = None,
+    rows_per_pass: int = 0,
     quiet: bool = False,
 ) -> Fitted:
     """Train `model` in place, going on from the last complete checkpoint in `folder` that has this `fingerprint`.
@@ -229,6 +248,8 @@ def fit(
         fingerprint: what the run depends on; a checkpoint with another one is removed.
         validation: held-out samples; their loss is measured before the first step, every `train.eval_steps` steps and at the end.
         validation_collate: samples to a batch; default: `collate`.
+        rows_per_pass: rows of a packed batch in a forward and backward pass; 0: all, as always under FSDP and DeepSpeed,
+            which exchange something in every pass.
         quiet: no progress bar.
 
     Returns:
@@ -263,6 +284,8 @@ def fit(
                 callbacks=[recorder],
             )
             trainer.meter, trainer.held_out, trainer.collate = meter, validation, validation_collate or collate
+            if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+                trainer.data_collator = CountedCollator(collate, rows_per_pass)
             trainer.remove_callback(PrinterCallback)
             _place_tensorboard(trainer, folder)
             reset_peak_memory(args.device)
@@ -271,8 +294,9 @@ def fit(
             state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
     except torch.OutOfMemoryError as error:
         raise CodeactError(
-            f"out of memory on {args.device}: lower train.batch_size (now {train.batch_size}; raise train.grad_accum to keep the step) or "
-            "model.max_length, set train.gradient_checkpointing=true, or use train.method=lora"
+            f"out of memory on {args.device}: lower pack.rows_per_pass to 1 if packed, else train.batch_size (now {train.batch_size};"
+            " raise train.grad_accum to keep the step); lower model.max_length, set train.gradient_checkpointing=true, or use"
+            " train.method=lora"
         ) from error
     return Fitted(logged_rows(trainer.state.log_history), state)
 
@@ -312,32 +336,6 @@ def hushed() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def checkpoint_path(folder: Path, step: int) -> Path:
-    """Where the Trainer puts the checkpoint of a step."""
-    return folder / "checkpoints" / f"checkpoint-{step}"
-
-
-def last_checkpoint(folder: Path, fingerprint: str) -> Path | None:
-    """The newest checkpoint that was written to its end under the same fingerprint."""
-    found: dict[int, Path] = {}
-    for marker in folder.glob(f"checkpoints/checkpoint-*/{COMPLETE}"):
-        content = json.loads(marker.read_text(encoding="utf-8"))
-        if content["fingerprint"] == fingerprint:
-            found[content["step"]] = marker.parent
-    return found[max(found)] if found else None
-
-
-def remove_checkpoints(folder: Path, keep: Path | None = None) -> None:
-    """Remove all checkpoints but one: older ones, and those that a kill cut short."""
-    for path in folder.glob("checkpoints/checkpoint-*"):
-        if path != keep:
-            # without its marker first, so that a kill in between leaves nothing that looks complete
-            (path / COMPLETE).unlink(missing_ok=True)
-            shutil.rmtree(path)
-    if keep is None:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def _arguments(
