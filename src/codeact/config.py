@@ -217,7 +217,7 @@ class TrainConfig(_Section):
     method: Literal["full", "lora", "qlora"] = Field("full", description="qlora: LoRA on a base in 4 bits")
     seed: Seed | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
     epochs: float = Field(3, gt=0, description="paper: 3")
-    batch_size: int = Field(16, ge=1, description="records per forward pass, before packing")
+    batch_size: int = Field(16, ge=1, description="records per batch, before packing")
     grad_accum: int = Field(1, ge=1)
     learning_rate: float = Field(5e-5, gt=0, description="paper: 5e-5")
     warmup_steps: int = Field(15, ge=0, description="paper: 15")

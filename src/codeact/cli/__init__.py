@@ -11,6 +11,27 @@ from codeact.cli import choose, prove, scoring  # noqa: F401  (each registers it
 from codeact.cli.options import app, verbose_errors
 from codeact.errors import CodeactError
 
+PANELS = {
+    "Whole runs": ("run", "demo", "select", "compare"),
+    "Stages": ("curate", "embed", "cluster", "judge", "tags", "score", "sample", "pack", "train", "evaluate", "report"),
+    "Tools": ("harvest", "merge", "explain", "doctor"),
+}
+
+
+def _name(command: Any) -> str:
+    return str(command.name or command.callback.__name__)
+
+
+def _arrange() -> None:
+    """Put the commands of the help in the order of the data's way, under headings."""
+    order = {name: panel for panel, names in PANELS.items() for name in names}
+    for command in app.registered_commands:
+        command.rich_help_panel = order[_name(command)]
+    app.registered_commands.sort(key=lambda command: list(order).index(_name(command)))
+
+
+_arrange()
+
 
 def main() -> None:
     """Entry point: errors become one line and an exit status."""

@@ -144,32 +144,49 @@ def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
     return [*lines, f"dropped records with the evidence: {folder / 'dropped.jsonl'}"]
 
 
-def _stage_command(name: str, about: str, needs_model: bool) -> None:
+def _run_stage(
+    name: str, keys: dict[str, Any], output: Path | None, run_dir: Path | None, embedder: str | None, as_json: bool
+) -> None:
+    from codeact import api
+
+    recipe = stage_recipe(name, keys, output, run_dir, embedder, needs_model=name == "sample")
+    embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
+    summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, say=say, quiet=False)
+    folder = Path(recipe.run_dir)
+    where = f"table: {output or folder / f'{name}.parquet'}"
+    result(summary, as_json, "\n".join([*_curated(summary, folder), where]) if name == "curate" else where)
+
+
+def _stage_command(name: str, about: str) -> None:
+    """A stage that does not read the model that will be trained."""
+
     def command(
-        data: Data, output: MaybeOutput = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0,
-        model: Model = "", embedder: Embedder = None, dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto",
+        data: Data, output: MaybeOutput = None, embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0,
         run_dir: RunDir = None, settings: Settings = NONE, as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
-        from codeact import api
-
         prepare(verbose)
-        keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
-        recipe = stage_recipe(name, keys, output, run_dir, embedder, needs_model)
-        embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
-        summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, say=say, quiet=False)
-        folder = Path(recipe.run_dir)
-        where = f"table: {output or folder / f'{name}.parquet'}"
-        result(summary, as_json, "\n".join([*_curated(summary, folder), where]) if name == "curate" else where)
+        keys = {"data.source": data, "data.limit": limit, "seed": seed, **shared_keys(mapping, settings)}
+        _run_stage(name, keys, output, run_dir, embedder, as_json)
 
     command.__doc__ = about
     app.command(name)(command)
 
 
-_stage_command(
-    "curate", "Drop broken, duplicate and benchmark-contaminated records of DATA; write the rest untouched.", False
-)
-_stage_command("embed", "Embed the instructions of DATA.", False)
-_stage_command("cluster", "Embed and cluster the instructions of DATA.", False)
-_stage_command("judge", "Let a language model rate every record of DATA (recipe section judge, with --set).", False)
-_stage_command("tags", "Let a language model tag every instruction of DATA (recipe section judge, with --set).", False)
-_stage_command("sample", "Choose records of DATA (embed, cluster, score, sample) and write the selection table.", True)
+_stage_command("curate", "Drop broken, duplicate and benchmark-contaminated records of DATA; write the rest untouched.")
+_stage_command("embed", "Embed the instructions of DATA.")
+_stage_command("cluster", "Embed and cluster the instructions of DATA.")
+_stage_command("judge", "Let a language model rate every record of DATA (recipe section judge, with --set).")
+_stage_command("tags", "Let a language model tag every instruction of DATA (recipe section judge, with --set).")
+
+
+@app.command()
+def sample(
+    data: Data, output: MaybeOutput = None, model: Model = "",
+    embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0, dtype: Dtype = "auto",
+    max_length: MaxLength = 2048, template: Template = "auto", run_dir: RunDir = None, settings: Settings = NONE,
+    as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Choose records of DATA (embed, cluster, score, sample) and write the selection table."""
+    prepare(verbose)
+    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
+    _run_stage("sample", keys, output, run_dir, embedder, as_json)

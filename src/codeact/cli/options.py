@@ -138,7 +138,7 @@ def stage_recipe(
     name: str, keys: dict[str, Any], output: Path | None, run_dir: Path | None, embedder: str | None, needs_model: bool
 ) -> Recipe:
     """The recipe of a command that runs single stages; its tables go beside `output`, else under runs/."""
-    if needs_model and not keys["model.name"]:
+    if needs_model and not keys.get("model.name"):
         raise InputError(f"codeact {name} needs the model that will be trained; name it with --model")
     folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output else Path("runs") / name)
     chosen = {} if embedder is None else {"embed.model": embedder}

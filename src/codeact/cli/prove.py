@@ -54,7 +54,7 @@ def train(
     method: Annotated[str, typer.Option(help="full, lora or qlora")] = "full",
     epochs: Annotated[float, typer.Option(help="passes over the data")] = 3,
     learning_rate: Annotated[float, typer.Option(help="peak learning rate")] = 5e-5,
-    batch_size: Annotated[int, typer.Option(help="records per forward pass")] = 16,
+    batch_size: Annotated[int, typer.Option(help="records per batch")] = 16,
     validation: Annotated[float, typer.Option(help="share of the records held out for a validation loss")] = 0.0,
     report_to: Annotated[list[str], typer.Option(help="tensorboard, wandb or trackio, beside metrics.jsonl; may be repeated")] = NONE,
     merge: Annotated[bool, typer.Option(help="LoRA: also write the merged model")] = True,

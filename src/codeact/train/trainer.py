@@ -241,7 +241,7 @@ def fit(
         collate: items to the model's inputs with `labels`.
         folder: gets `metrics.jsonl` and `checkpoints/`, which holds at most one complete checkpoint and stays.
         train: the hyperparameters; `batch_size` there is not read.
-        batch_size: items of `dataset` per forward pass and device.
+        batch_size: items of `dataset` per batch and device.
         seed: of the order of the items and of dropout.
         dtype: bfloat16 and float16 compute under autocast.
         device: where to train.
