@@ -22,6 +22,7 @@ from marks import write_between
 from codeact.report.words import number
 
 RESULTS = Path(__file__).parent / "results"
+COLOURS = ("#5f6b7a", "#0b6e4f", "#b3261e", "#1f4e9c", "#9a6700", "#7b3fa0")
 SHORT = {"bits_per_byte": "bits per byte", "held-out loss": "held-out loss"}
 
 
@@ -60,8 +61,8 @@ def markdown(document: Mapping[str, Any], picture: str) -> str:
     metrics = list(summary["lower_is_better"])
     lines = []
     for budget in ("tokens", "records"):
-        rows = [row for row in summary["rows"] if row["budget"] == budget]
-        if rows:
+        rows = [row for row in summary["rows"] if row["budget"] == budget or row["strategy"] == "full"]
+        if any(row["strategy"] != "full" for row in rows):
             lines += [f"Equal {budget}:", "", *table(rows, metrics, summary["against"]), ""]
     before = ", ".join(f"{spelt(m)} {number(summary['base'][m], 4)}" for m in metrics)
     place = document["machine"]
@@ -71,17 +72,69 @@ def markdown(document: Mapping[str, Any], picture: str) -> str:
         "",
         f"![differences to {summary['against']}](../benchmarks/results/{picture})",
     ]
+    if several_rates(summary):
+        rates = picture.replace(".svg", "_rates.svg")
+        lines += ["", f"![differences to the model before training, by rate](../benchmarks/results/{rates})"]
     return "\n".join(lines)
 
 
-def plot(summary: Mapping[str, Any], path: Path) -> None:
-    """A panel for each metric: every strategy's difference to the one that all are compared with, with its interval."""
+def several_rates(summary: Mapping[str, Any]) -> bool:
+    return len({row["rate"] for row in summary["rows"] if row["strategy"] != "full"}) > 1
+
+
+def plot_rates(summary: Mapping[str, Any], path: Path) -> None:
+    """A panel for each metric and budget: what training changed against the share of the pool, one line per strategy (Figure 3 of
+    the paper)."""
+    pyplot = drawing()
+    metrics = list(summary["lower_is_better"])
+    budgets = sorted({row["budget"] for row in summary["rows"] if row["strategy"] != "full"})
+    entrants = list(dict.fromkeys(row["entrant"] for row in summary["rows"]))
+    figure, axes = pyplot.subplots(
+        len(budgets), len(metrics), figsize=(3.6 * len(metrics), 3 * len(budgets)), squeeze=False, layout="constrained"
+    )
+    for line, budget in zip(axes, budgets, strict=True):
+        for axis, metric in zip(line, metrics, strict=True):
+            for place, entrant in enumerate(entrants):
+                rows = [
+                    r
+                    for r in summary["rows"]
+                    if r["entrant"] == entrant and (r["budget"] == budget or r["strategy"] == "full")
+                ]
+                rows.sort(key=lambda row: row["rate"])
+                found = [row["metrics"][metric]["minus_base"] for row in rows]
+                middle = [f["difference"] for f in found]
+                bars = [[m - f["interval"][0] for m, f in zip(middle, found, strict=True)],
+                        [f["interval"][1] - m for m, f in zip(middle, found, strict=True)]]  # fmt: skip
+                shift = 1.2 * (place - (len(entrants) - 1) / 2)  # so that intervals do not cover each other
+                axis.errorbar([100 * r["rate"] + shift for r in rows], middle, bars, fmt="o-", markersize=4, linewidth=1.2,
+                              elinewidth=1, capsize=2, color=COLOURS[place % len(COLOURS)], label=entrant)  # fmt: skip
+            axis.axhline(0, color="#888888", linestyle="--", linewidth=1)
+            axis.set_xlabel(f"% of the pool's {'response tokens' if budget == 'tokens' else 'records'}")
+            axis.set_ylabel(f"{spelt(metric)} minus before")
+            axis.grid(color="#eeeeee")
+            axis.set_axisbelow(True)
+            for side in ("top", "right"):
+                axis.spines[side].set_visible(False)
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=len(entrants), frameon=False
+    )
+    figure.savefig(path, metadata={"Date": None}, facecolor="white")
+
+
+def drawing() -> Any:
+    """Pyplot, set up so that the same figures give the same file."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
     pyplot.rcParams |= {"svg.hashsalt": "codeact", "font.size": 9}
+    return pyplot
+
+
+def plot(summary: Mapping[str, Any], path: Path) -> None:
+    """A panel for each metric: every strategy's difference to the one that all are compared with, with its interval."""
+    pyplot = drawing()
     metrics = list(summary["lower_is_better"])
     rows = [r for r in summary["rows"] if r["metrics"][metrics[0]]["minus_against"]]
     names = [f"{r['entrant']}, {r['rate']:.0%} of {r['budget']}" for r in rows]
@@ -129,6 +182,8 @@ def main() -> None:
     }
     output.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     plot(summary, output.with_suffix(".svg"))
+    if several_rates(summary):
+        plot_rates(summary, output.with_name(f"{output.stem}_rates.svg"))
     text = markdown(document, output.with_suffix(".svg").name)
     if options.write is None:
         print(text)
