@@ -148,6 +148,11 @@ def test_deita_keeps_what_is_unlike_all_kept(pool: Pool, ratio: float) -> None:
     assert set(found.reason) <= {"", "too similar", "below cut", "no rating"}
 
 
+def test_deita_takes_a_cosine_of_exactly_its_limit() -> None:
+    vectors = np.array([[3, 1, 0], [3, 0, 1], [3, 1, 0.01]]) / np.sqrt([[10], [10], [10.0001]])  # cosines 0.9 and 1
+    assert list(orders.unlike([0, 1, 2], vectors.astype(np.float32))) == [0, 1]
+
+
 @given(pools())
 @settings(max_examples=60, deadline=None)
 def test_lazy_greedy_is_plain_greedy_on_facility_location(pool: Pool) -> None:

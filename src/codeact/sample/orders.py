@@ -17,6 +17,7 @@ from codeact.sample.columns import Bools, Ints
 Vectors = NDArray[np.float32]
 
 MOST_SIMILAR = 0.9
+ROUNDING = 1e-6  # of a cosine of float32 vectors: 0.9 itself comes out as 0.90000004
 SIMILARITY_STEPS = 2**20
 KEEP_SIMILARITIES = 12_000
 BLOCK_ROWS = 1024
@@ -164,7 +165,7 @@ def unlike(order: Iterable[int], vectors: Vectors, limit: float = MOST_SIMILAR) 
     kept = np.empty((BLOCK_ROWS, vectors.shape[1]), np.float32)
     filled = 0
     for number in order:
-        if filled and float((kept[:filled] @ vectors[number]).max()) > limit:
+        if filled and float((kept[:filled] @ vectors[number]).max()) > limit + ROUNDING:
             continue
         yield number
         if filled == len(kept):
