@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from codeact.config import TrainConfig
-from codeact.pipeline.dry_run import _parameters, training_memory
+from codeact.config import TrainConfig, load_recipe
+from codeact.pipeline.dry_run import _parameters, _pass_tokens, training_memory
 
 
 def llama_7b() -> object:
@@ -40,3 +40,14 @@ def test_checkpointing_keeps_less_the_deeper_the_model() -> None:
 
     assert kept(1, True) > kept(1, False)  # one layer is recomputed whole
     assert kept(32, True) == pytest.approx(kept(32, False) * (32 * 4 + 34) / (32 * 34))
+
+
+@pytest.mark.parametrize(
+    ("scope", "rows", "tokens"),
+    [("batch", 1, 1024), ("epoch", 2, 2048), ("batch", 9, 8000), ("batch", 0, 8000), ("none", 1, 8000)],
+)
+def test_a_pass_holds_its_rows_or_the_whole_batch(scope: str, rows: int, tokens: int) -> None:
+    recipe = load_recipe(
+        extra={"pack.scope": scope, "pack.rows_per_pass": rows, "train.batch_size": 16, "model.max_length": 1024}
+    )
+    assert _pass_tokens(recipe, 500.0) == tokens

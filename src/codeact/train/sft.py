@@ -98,6 +98,7 @@ def train(
         _guard(network, dtype, device)
 
     chunked = use_chunked_loss(network)
+    rows = pack.rows_per_pass if chunked else 0  # a model's own loss may have a part that is a mean over the batch
     dataset, collate, batch_size = batches(tokenised, tokenizer, model.max_length, train.batch_size, pack.scope, seed)
     (out_dir / "summary.json").unlink(missing_ok=True)
     fitted = fit(
@@ -113,9 +114,7 @@ def train(
         fingerprint=_fingerprint(tokenised.samples, model, train, pack, seed),
         validation=watched.samples if watched else (),
         validation_collate=DynamicPackCollator(tokenizer, model.max_length) if pack.scope == "epoch" else None,
-        rows_per_pass=pack.rows_per_pass
-        if chunked
-        else 0,  # the model's own loss may hold one that is a mean over the batch
+        rows_per_pass=rows,
         quiet=quiet,
     )
     summary = {
