@@ -62,6 +62,7 @@ def markdown(document: Mapping[str, Any], picture: str) -> str:
     lines = []
     for budget in ("tokens", "records"):
         rows = [row for row in summary["rows"] if row["budget"] == budget or row["strategy"] == "full"]
+        rows.sort(key=lambda row: row["strategy"] == "full")
         if any(row["strategy"] != "full" for row in rows):
             lines += [f"Equal {budget}:", "", *table(rows, metrics, summary["against"]), ""]
     before = ", ".join(f"{spelt(m)} {number(summary['base'][m], 4)}" for m in metrics)
