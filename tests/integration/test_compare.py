@@ -96,6 +96,24 @@ def test_the_parts_are_shared_and_apart(grid: Path) -> None:
     assert not list(root.glob("cells/*/train/model"))
 
 
+def test_two_processes_share_the_trainings(grid: Path) -> None:
+    root = grid.parent / "both"
+    command = [sys.executable, "-m", "codeact", "compare", str(grid), f"run_dir={root}"]
+    shown = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": os.environ}
+    first = subprocess.Popen(command, **shown)  # type: ignore[call-overload]
+    deadline = time.monotonic() + 600
+    while not list(root.glob("cells/*/.cell")) and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    second = subprocess.Popen(command, **shown)  # type: ignore[call-overload]
+    told = [process.communicate(timeout=900) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], told
+    begun = [[line.rpartition(": ")[2] for line in err.splitlines() if line.startswith("cell ")] for _, err in told]
+    assert all(begun)
+    assert sorted(begun[0] + begun[1]) == sorted(p.parent.name for p in root.glob("cells/*/result.json"))  # once each
+    assert len(begun[0] + begun[1]) == CELLS
+    assert json.loads((root / "compare.json").read_text())["cells"]["done"] == CELLS
+
+
 def test_a_second_run_trains_nothing_and_another_grid_keeps_what_it_can(grid: Path) -> None:
     before = {
         name: (grid.parent / "runs" / "cells" / name / "result.json").stat().st_mtime_ns for name in results(grid)

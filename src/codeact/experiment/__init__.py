@@ -39,7 +39,8 @@ def compare(
     """Run the cells that are not done, then write and return `compare.json`.
 
     A cell ends with `result.json` in its run directory; the trained model is removed then. Stages before training are shared
-    among the cells wherever their fingerprints agree. Killed, the same call goes on inside the cell it was in.
+    among the cells wherever their fingerprints agree. Killed, the same call goes on inside the cell it was in. Several
+    processes may make the same call at once, when the scores are there: each takes cells that no other is in.
 
     Args:
         comparison: see `grid.Comparison`.
@@ -70,8 +71,12 @@ def compare(
         if out_of_time():
             tell(f"{len(left) - number + 1} cells left; run the same command again to go on")
             break
-        tell(f"cell {len(planned) - len(left) + number} of {len(planned)}: {cell.name}")
-        _run_cell(root, cell, held_out, facts, say, quiet)
+        with Store(Path(cell.recipe.run_dir)).try_lock(".cell") as mine:
+            if not mine:
+                tell(f"{cell.name}: another process is in it")
+            elif _result(cell, facts) is None:  # else another process has done it meanwhile
+                tell(f"cell {len(planned) - len(left) + number} of {len(planned)}: {cell.name}")
+                _run_cell(root, cell, held_out, facts, say, quiet)
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
     summary = summarise(comparison, done, len(planned), storage.read_json(root / "base" / "result.json"))
     storage.write_json(root / "compare.json", summary)

@@ -92,15 +92,31 @@ class Store:
         Raises:
             InputError: another process is working in it, or it cannot be written.
         """
-        storage.make_folder(self.root)
-        with (self.root / ".lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+        with self.try_lock(".lock") as mine:
+            if not mine:
                 raise InputError(
                     f"run directory {self.root}: another codeact process is working in it; wait for it or choose another run_dir"
-                ) from error
+                )
             yield
+
+    @contextmanager
+    def try_lock(self, name: str) -> Iterator[bool]:
+        """Take the lock of this name, in this run directory, if no other process has it; says whether it was taken.
+
+        The operating system takes it back from a process that ends, however it ends.
+
+        Raises:
+            InputError: the run directory cannot be written.
+        """
+        storage.make_folder(self.root)
+        with (self.root / name).open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                mine = False
+            else:
+                mine = True
+            yield mine
 
     def _marker_path(self, stage: str) -> Path:
         return self.path("markers") / f"{stage}.json"
