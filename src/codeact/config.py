@@ -248,6 +248,7 @@ class EvaluateConfig(_Section):
     generate_limit: int | None = Field(
         None, ge=0, description="generate for this many tasks, evenly spaced by number (all: null)"
     )
+    skip_tasks: tuple[str, ...] = Field((), description="task ids to leave out, as those that settings were chosen on")
     max_new_tokens: int = Field(512, ge=1)
     batch_size: int = Field(32, ge=1)
     prompting: Literal["base", "instruct"] = "base"

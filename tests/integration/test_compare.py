@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from codeact import storage
 from tests.conftest import codeact_command as codeact
 from tests.conftest import pool_rows
 
@@ -101,9 +102,6 @@ def test_two_processes_share_the_trainings(grid: Path) -> None:
     command = [sys.executable, "-m", "codeact", "compare", str(grid), f"run_dir={root}"]
     shown = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": os.environ}
     first = subprocess.Popen(command, **shown)  # type: ignore[call-overload]
-    deadline = time.monotonic() + 600
-    while not list(root.glob("cells/*/.cell")) and first.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
     second = subprocess.Popen(command, **shown)  # type: ignore[call-overload]
     told = [process.communicate(timeout=900) for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], told
@@ -111,6 +109,7 @@ def test_two_processes_share_the_trainings(grid: Path) -> None:
     assert all(begun)
     assert sorted(begun[0] + begun[1]) == sorted(p.parent.name for p in root.glob("cells/*/result.json"))  # once each
     assert len(begun[0] + begun[1]) == CELLS
+    assert sum("score: " in err and "score: done before" not in err for _, err in told) == 1  # the other waited for it
     assert json.loads((root / "compare.json").read_text())["cells"]["done"] == CELLS
 
 
@@ -136,3 +135,36 @@ def test_a_stricter_pool_is_not_scored_again(grid: Path) -> None:
     other = json.loads((root / "cdas-0.4-tokens-seed0" / "result.json").read_text())
     strict_result = json.loads((root / "strict-0.4-tokens-seed0" / "result.json").read_text())
     assert strict_result["values"] == other["values"]  # without duplicates the two are the same training
+
+
+def test_a_comparison_apart_from_an_earlier_one_shares_nothing_with_it(grid: Path) -> None:
+    """It draws records and tasks from what the earlier one left, and measures what it says."""
+    earlier, root = grid.parent / "earlier", grid.parent / "later"
+    small = ("strategies=[random]", "seeds=[0]", "recipe.evaluate.bits_limit=30", "--json")
+    first = codeact("compare", str(grid), f"run_dir={earlier}", "recipe.data.limit=12", *small)
+    assert first.returncode == 0, first.stderr
+    refused = codeact("compare", str(grid), f"run_dir={root}", f"apart_from={root}/nothing", *small)
+    assert refused.returncode == 2
+    assert "run that comparison first" in refused.stderr
+    assert not root.exists()
+    second = codeact("compare", str(grid), f"run_dir={root}", f"apart_from={earlier}", *small)
+    assert second.returncode == 0, second.stderr
+
+    def instructions(folder: Path) -> set[str]:
+        table = storage.read_parquet(folder / "shared" / "records.parquet")
+        held_out = [json.loads(line)["instruction"] for line in (folder / "held_out.jsonl").read_text().splitlines()]
+        return {row[0]["content"] for row in table["messages"].to_pylist()} | set(held_out)
+
+    used, unused = instructions(earlier), instructions(root)
+    assert (len(used), len(unused)) == (12 + 8, 48 - 12 - 8)
+    assert not used & unused
+    values = [json.loads((f / "base" / "result.json").read_text())["values"] for f in (earlier, root)]
+    tasks = [set(v["humaneval bits_per_byte"]) for v in values]
+    assert [len(t) for t in tasks] == [30, 30]
+    assert not tasks[0] & tasks[1]
+    cell = json.loads(next(root.glob("cells/*/result.json")).read_text())
+    assert set(cell["values"]["humaneval bits_per_byte"]) == tasks[1]
+
+    too_many = codeact("compare", str(grid), f"run_dir={grid.parent / 'x'}", f"apart_from={earlier}", "held_out=28")
+    assert too_many.returncode == 2
+    assert "28 distinct instructions that" in too_many.stderr

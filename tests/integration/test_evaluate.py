@@ -322,6 +322,8 @@ def test_bad_settings_are_one_clear_line(tmp_path: Path) -> None:
         run("any name", tmp_path, tasks=())
     with pytest.raises(InputError, match="unknown task set"):
         run("any name", tmp_path, tasks=("humanevil",))
+    with pytest.raises(InputError, match=r"skip_tasks: 'HumanEval-3' is no task of humaneval"):
+        run("any name", tmp_path, skip_tasks=("HumanEval/4", "HumanEval-3"))
 
 
 def test_the_subset_is_evenly_spaced_and_named_by_its_number() -> None:
@@ -333,3 +335,14 @@ def test_the_subset_is_evenly_spaced_and_named_by_its_number() -> None:
         gaps = {b - a for a, b in zip(chosen, [*chosen[1:], len(tasks)], strict=True)}
         assert max(gaps) - min(gaps) <= 1
     assert subset(tasks, None) == subset(tasks, 500) == list(tasks)
+
+
+def test_tasks_can_be_left_out() -> None:
+    tasks = load_tasks("humaneval").tasks
+    used = [task.id for task in subset(tasks, 40)]
+    others = subset(tasks, 40, used)
+    assert len(others) == 40
+    assert not {task.id for task in others} & set(used)
+    assert subset(tasks, None, used) == [task for task in tasks if task.id not in used]
+    with pytest.raises(InputError, match=r"skip_tasks leaves none of HumanEval/0 to HumanEval/163"):
+        subset(tasks, 5, [task.id for task in tasks])

@@ -127,6 +127,8 @@ def test_the_shipped_comparisons_are_valid() -> None:
     recipes = Path(__file__).parents[2] / "recipes"
     small = cells(load_comparison(recipes / "compare_small.yaml"))
     assert len({cell.seed for cell in small}) == 3
+    confirm = load_comparison(recipes / "compare_confirm.yaml", ["apart_from=[]"])
+    assert not {cell.seed for cell in cells(confirm)} & {cell.seed for cell in small}
     found = cells(load_comparison(recipes / "compare.yaml"))
     assert {cell.recipe.pack.scope for cell in found + small} == {"epoch"}  # equal tokens are equal steps
     assert {cell.entrant for cell in found} >= {"random", "full", "cdas", "verified-cdas", "longest", "residual"}

@@ -111,6 +111,9 @@ def evaluate(
         require("vllm", "vllm", "evaluate.backend vllm")
     started = time.perf_counter()
     sets = load_sets(config.tasks, data_dir)
+    unknown = set(config.skip_tasks) - {task.id for one in sets for task in one.tasks}
+    if unknown:
+        raise InputError(f"evaluate.skip_tasks: {min(unknown)!r} is no task of {', '.join(config.tasks)}")
     backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None
     storage.make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
@@ -173,11 +176,19 @@ def load_sets(names: Iterable[str], data_dir: Path | None) -> list[TaskSet]:
     return [families[base] for base in dict.fromkeys(name.partition("@")[0].removesuffix("+") for name in asked)]
 
 
-def subset(tasks: Sequence[Task], limit: int | None) -> list[Task]:
-    """`limit` tasks, evenly spaced by number, the first always among them; all where there are no more."""
-    if limit is None or limit >= len(tasks):
-        return list(tasks)
-    return [tasks[i * len(tasks) // limit] for i in range(limit)]
+def subset(tasks: Sequence[Task], limit: int | None, skip: Iterable[str] = ()) -> list[Task]:
+    """`limit` tasks, evenly spaced by number, the first always among them; all where there are no more.
+
+    Raises:
+        InputError: `skip`, ids of tasks to leave out, leaves none.
+    """
+    left_out = set(skip)
+    usable = [task for task in tasks if task.id not in left_out]
+    if not usable:
+        raise InputError(f"evaluate.skip_tasks leaves none of {tasks[0].id} to {tasks[-1].id}; name fewer")
+    if limit is None or limit >= len(usable):
+        return usable
+    return [usable[i * len(usable) // limit] for i in range(limit)]
 
 
 def _sandbox(config: EvaluateConfig) -> Backend:
@@ -208,7 +219,8 @@ def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
     from codeact.evaluate.likelihood import bits_per_byte
 
     who = (facts["model_identity"], facts["dtype"], facts["device"])
-    chosen = {task_set.base_name: subset(task_set.tasks, setup.config.bits_limit) for task_set in sets}
+    config = setup.config
+    chosen = {task_set.base_name: subset(task_set.tasks, config.bits_limit, config.skip_tasks) for task_set in sets}
     tasks = [task for some in chosen.values() for task in some]
     keys = {task.id: journal.row_key("bits", *who, task.prompt, task.canonical_solution) for task in tasks}
     done = {row["task_id"]: row for row in journal.resume(path, keys.values()).values()}
@@ -239,7 +251,8 @@ def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], p
     from codeact.evaluate.generate import sample_seed, task_prompt
     from codeact.evaluate.sanitize import sanitize
 
-    config, chosen = setup.config, {s.name: subset(s.tasks, setup.config.generate_limit) for s in sets}
+    config = setup.config
+    chosen = {s.name: subset(s.tasks, config.generate_limit, config.skip_tasks) for s in sets}
     if not any(chosen.values()):
         return {name: [] for name in chosen}
     tokenizer, template = setup.tokenizer(), facts["prompt_template"]

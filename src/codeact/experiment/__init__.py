@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,21 @@ import numpy as np
 
 from codeact import storage
 from codeact.config import Recipe
-from codeact.errors import InputError
 from codeact.evaluate.compare import per_task
-from codeact.experiment.grid import Cell, Comparison, base_recipe, cells, load_comparison, source_recipe
+from codeact.experiment.grid import HELD_OUT, Cell, Comparison, base_recipe, cells, load_comparison
 from codeact.experiment.results import summarise
+from codeact.experiment.split import divide
 from codeact.pipeline import run as pipeline
 from codeact.pipeline import tables
-from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.plan import SHARED
 from codeact.pipeline.store import Store, code_digest, digest, file_digest
 from codeact.progress import track
-from codeact.records import Record, to_records
+from codeact.records import Record
 
 __all__ = ["Cell", "Comparison", "cells", "compare", "load_comparison"]
 
 Say = Callable[[str], None]
 CODE = ("codeact.sample", "codeact.train", "codeact.evaluate", "codeact.experiment")
-HELD_OUT = "held-out loss"
 
 
 def compare(
@@ -40,7 +38,7 @@ def compare(
 
     A cell ends with `result.json` in its run directory; the trained model is removed then. Stages before training are shared
     among the cells wherever their fingerprints agree. Killed, the same call goes on inside the cell it was in. Several
-    processes may make the same call at once, when the scores are there: each takes cells that no other is in.
+    processes may make the same call at once: one makes the scores, the others wait; then each takes cells that no other is in.
 
     Args:
         comparison: see `grid.Comparison`.
@@ -55,18 +53,20 @@ def compare(
     tell = say or (lambda line: None)
     started = time.monotonic()
     root = storage.make_folder(Path(comparison.run_dir))
-    held_out = _divide(comparison, root, tell)
     planned = cells(comparison)
     shared = base_recipe(comparison)
-    facts = _facts(root)
 
     def out_of_time() -> bool:
         return minutes is not None and time.monotonic() - started > 60 * minutes
 
-    left = [cell for cell in planned if _result(cell, facts) is None]
-    if left or not (root / "base" / "result.json").exists():
-        pipeline.run(shared, ("cluster", "score"), say=say, quiet=quiet)
-        _base(root, shared, held_out, facts, tell, quiet)
+    waits = partial(tell, "another process is making the records, the scores and the base ready; waiting for it")
+    with Store(root).wait_lock(".ready", waits):
+        held_out = divide(comparison, root, tell)
+        facts = _facts(root)
+        left = [cell for cell in planned if _result(cell, facts) is None]
+        if left or not (root / "base" / "result.json").exists():
+            pipeline.run(shared, ("cluster", "score"), say=say, quiet=quiet)
+            _base(root, shared, held_out, facts, tell, quiet)
     for number, cell in enumerate(left, 1):
         if out_of_time():
             tell(f"{len(left) - number + 1} cells left; run the same command again to go on")
@@ -105,39 +105,6 @@ def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe, quiet
             network, streams, choose_batch_tokens(network), lambda rows, _: progress.advance(len(rows))
         )
     return {item.id: float(np.mean(values)) for item, values in zip(ready, losses, strict=True)}
-
-
-def _divide(comparison: Comparison, root: Path, tell: Say) -> list[Record]:
-    """Write pool.jsonl and held_out.jsonl once; no instruction is in both. Returns the held-out records."""
-    recipe = source_recipe(comparison)
-    inputs = Inputs(recipe)
-    wanted = {"data": inputs.identity(), "map": recipe.data.map, "held_out": comparison.held_out, "seed": recipe.seed}
-    marker = root / "split.json"
-    if marker.exists() and storage.read_json(marker) == json.loads(json.dumps(wanted, default=str)):
-        return _read_records(root / "held_out.jsonl", recipe) if comparison.held_out else []
-    source = inputs.source
-    records, rejected = to_records(source.rows, recipe.data.map, source.name)
-    texts = {r.id: " ".join(r.instruction.lower().split()) for r in records}
-    if comparison.held_out >= len(set(texts.values())):
-        raise InputError(
-            f"held_out = {comparison.held_out}, but {source.name} has {len(set(texts.values()))} distinct instructions; lower it"
-        )
-    chosen = tables.seeded_subset(sorted(set(texts.values())), comparison.held_out, recipe.seed)
-    first = {texts[r.id]: r for r in reversed(records)}
-    kept_out = [int(first[text].meta["row"]) for text in chosen]
-    outside = {int(r.meta["row"]) for r in records if texts[r.id] in chosen}
-    pool = [row for row in range(len(source.rows)) if row not in outside]
-    plain = storage.Source(source.name, source.rows)
-    storage.write_rows(plain, pool, root / "pool.jsonl")
-    storage.write_rows(plain, kept_out, root / "held_out.jsonl")
-    storage.write_json(marker, json.loads(json.dumps(wanted, default=str)))
-    tell(f"pool: {len(pool)} rows ({len(rejected)} unusable), held out: {len(kept_out)}")
-    return _read_records(root / "held_out.jsonl", recipe) if comparison.held_out else []
-
-
-def _read_records(path: Path, recipe: Recipe) -> list[Record]:
-    records, _ = to_records(storage.read_rows(path).rows, recipe.data.map, str(path))
-    return records
 
 
 def _facts(root: Path) -> dict[str, Any]:

@@ -6,17 +6,19 @@ import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from codeact import config
+from codeact import config, storage
 from codeact.config import Budget, Recipe
 from codeact.errors import InputError
 
 WHOLE = "full"
+HELD_OUT = "held-out loss"
 
 
 class Entrant(BaseModel):
@@ -41,6 +43,8 @@ class Comparison(BaseModel):
         seeds: of the selection, the clusters, LoRA's first weights and the order of training.
         held_out: records kept out of every pool, for the held-out loss.
         against: the entrant that the others are compared with.
+        apart_from: run directories of earlier comparisons. The instructions that they chose from or kept out, and the tasks that
+            they measured, are left out of this one, which can then confirm what was found there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +57,7 @@ class Comparison(BaseModel):
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     held_out: int = Field(200, ge=0)
     against: str = "random"
+    apart_from: tuple[str, ...] = ()
 
     @field_validator("strategies", mode="before")
     @classmethod
@@ -60,6 +65,11 @@ class Comparison(BaseModel):
         if isinstance(value, list | tuple):
             return [{"name": v, "strategy": v} if isinstance(v, str) else v for v in value]
         return value
+
+    @field_validator("apart_from", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("rates")
     @classmethod
@@ -148,10 +158,32 @@ def base_recipe(comparison: Comparison, changes: Mapping[str, Any] | None = None
     """
     tree = copy.deepcopy(comparison.recipe)
     root = Path(comparison.run_dir)
-    fixed = {"run_dir": str(root / "shared"), "data.source": str(root / "pool.jsonl")}
+    fixed: dict[str, Any] = {"run_dir": str(root / "shared"), "data.source": str(root / "pool.jsonl")}
+    if comparison.apart_from:
+        asked = source_recipe(comparison).evaluate
+        fixed["evaluate.skip_tasks"] = sorted({*asked.skip_tasks, *measured_tasks(comparison.apart_from, asked.tasks)})
     for key, value in {**fixed, **(changes or {})}.items():
         config.set_key(tree, key, value)
     return config.validate(tree, "the comparison's recipe")
+
+
+@lru_cache(maxsize=4)
+def measured_tasks(earlier: tuple[str, ...], task_sets: tuple[str, ...]) -> frozenset[str]:
+    """Ids of those tasks of these sets that the comparisons in these run directories measure.
+
+    Raises:
+        InputError: a comparison has measured nothing yet, or an unknown task set.
+    """
+    from codeact.evaluate.run import load_sets
+
+    found: set[str] = set()
+    for folder in earlier:
+        path = Path(folder) / "base" / "result.json"
+        if not path.exists():
+            raise InputError(f"apart_from: {folder} holds no measured comparison ({path}); run that comparison first")
+        values: Mapping[str, Mapping[str, float]] = storage.read_json(path)["values"]
+        found |= {task for metric, of_tasks in values.items() if metric != HELD_OUT for task in of_tasks}
+    return frozenset(found & {task.id for one in load_sets(task_sets, None) for task in one.tasks})
 
 
 def source_recipe(comparison: Comparison) -> Recipe:

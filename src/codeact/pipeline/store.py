@@ -9,13 +9,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from codeact import storage
 from codeact.errors import InputError
@@ -110,16 +110,32 @@ class Store:
         """
         storage.make_folder(self.root)
         with (self.root / name).open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                mine = False
-            else:
-                mine = True
-            yield mine
+            yield _take(handle, fcntl.LOCK_NB)
+
+    @contextmanager
+    def wait_lock(self, name: str, waits: Callable[[], None]) -> Iterator[None]:
+        """Take the lock of this name, after calling `waits` once if another process has it, for as long as that takes.
+
+        Raises:
+            InputError: the run directory cannot be written.
+        """
+        storage.make_folder(self.root)
+        with (self.root / name).open("w") as handle:
+            if not _take(handle, fcntl.LOCK_NB):
+                waits()
+                _take(handle, 0)
+            yield
 
     def _marker_path(self, stage: str) -> Path:
         return self.path("markers") / f"{stage}.json"
+
+
+def _take(handle: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | how)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _link(source: str | Path, target: str | Path) -> str:

@@ -1,0 +1,89 @@
+"""Which records a comparison may choose from, which it keeps out, and which an earlier one has used up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from codeact import storage
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.experiment.grid import Comparison, source_recipe
+from codeact.pipeline import tables
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.store import file_digest
+from codeact.records import Record, to_records
+
+POOL_FILE, HELD_OUT_FILE = "pool.jsonl", "held_out.jsonl"
+
+
+def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> list[Record]:
+    """Write pool.jsonl and held_out.jsonl once; no instruction is in both, nor in a comparison of `apart_from`.
+
+    Returns:
+        The held-out records.
+
+    Raises:
+        InputError: bad data, too few instructions, or a comparison of `apart_from` that has not begun.
+    """
+    recipe = source_recipe(comparison)
+    inputs = Inputs(recipe)
+    wanted = {"data": inputs.identity(), "map": recipe.data.map, "held_out": comparison.held_out, "seed": recipe.seed}
+    if comparison.apart_from:
+        wanted["apart_from"] = [
+            [file_digest(path) for path in _used_files(Path(earlier))] for earlier in comparison.apart_from
+        ]
+    marker = root / "split.json"
+    if marker.exists() and storage.read_json(marker) == json.loads(json.dumps(wanted, default=str)):
+        return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
+    source = inputs.source
+    records, rejected = to_records(source.rows, recipe.data.map, source.name)
+    used = set().union(*(used_instructions(Path(earlier), recipe) for earlier in comparison.apart_from))
+    texts = {r.id: _normal(r.instruction) for r in records}
+    unused = sorted(set(texts.values()) - used)
+    if comparison.held_out >= len(unused):
+        apart = f" that {', '.join(comparison.apart_from)} did not use" if comparison.apart_from else ""
+        raise InputError(
+            f"held_out = {comparison.held_out}, but {source.name} has {len(unused)} distinct instructions{apart}; lower it"
+        )
+    chosen = tables.seeded_subset(unused, comparison.held_out, recipe.seed)
+    first = {texts[r.id]: r for r in reversed(records)}
+    kept_out = [int(first[text].meta["row"]) for text in chosen]
+    outside = {int(r.meta["row"]) for r in records if texts[r.id] in chosen or texts[r.id] in used}
+    pool = [row for row in range(len(source.rows)) if row not in outside]
+    plain = storage.Source(source.name, source.rows)
+    storage.write_rows(plain, pool, root / POOL_FILE)
+    storage.write_rows(plain, kept_out, root / HELD_OUT_FILE)
+    storage.write_json(marker, json.loads(json.dumps(wanted, default=str)))
+    tell(f"pool: {len(pool)} rows ({len(rejected)} unusable), held out: {len(kept_out)}")
+    return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
+
+
+def used_instructions(earlier: Path, recipe: Recipe) -> set[str]:
+    """Normalised instructions that the comparison in this run directory chose from or kept out.
+
+    Raises:
+        InputError: no comparison has got as far as its records there.
+    """
+    table, *held_out = _used_files(earlier)
+    used = {_normal(record.instruction) for record in tables.records_from(storage.read_parquet(table))}
+    for path in held_out:
+        used |= {_normal(record.instruction) for record in _read_records(path, recipe)}
+    return used
+
+
+def _used_files(earlier: Path) -> list[Path]:
+    table, held_out = earlier / "shared" / "records.parquet", earlier / HELD_OUT_FILE
+    if not table.exists():
+        raise InputError(f"apart_from: {earlier} holds no comparison's records ({table}); run that comparison first")
+    return [table, held_out] if held_out.exists() else [table]
+
+
+def _normal(instruction: str) -> str:
+    return " ".join(instruction.lower().split())
+
+
+def _read_records(path: Path, recipe: Recipe) -> list[Record]:
+    records, _ = to_records(storage.read_rows(path).rows, recipe.data.map, str(path))
+    return records
