@@ -64,11 +64,13 @@ def markdown(document: Mapping[str, Any], picture: str) -> str:
         rows = [row for row in summary["rows"] if row["budget"] == budget or row["strategy"] == "full"]
         rows.sort(key=lambda row: row["strategy"] == "full")
         if any(row["strategy"] != "full" for row in rows):
-            lines += [f"Equal {budget}:", "", *table(rows, metrics, summary["against"]), ""]
+            lines += [f"Equal {budget}:", ""]
+            for some in by_direction(summary):
+                lines += [*table(rows, some, summary["against"]), ""]
     before = ", ".join(f"{spelt(m)} {number(summary['base'][m], 4)}" for m in metrics)
     place = document["machine"]
     lines += [
-        f"Before training: {before}. Lower is better everywhere. {summary['cells']['done']} trainings,"
+        f"Before training: {before}. Lower is better{', but for pass@1' if len(by_direction(summary)) > 1 else ' everywhere'}. {summary['cells']['done']} trainings,"
         f" {place['processor']}, {document['date']}; versions and every interval in `benchmarks/results/{picture.removesuffix('.svg')}.json`.",
         "",
         f"![differences to {summary['against']}](../benchmarks/results/{picture})",
@@ -77,6 +79,13 @@ def markdown(document: Mapping[str, Any], picture: str) -> str:
         rates = picture.replace(".svg", "_rates.svg")
         lines += ["", f"![differences to the model before training, by rate](../benchmarks/results/{rates})"]
     return "\n".join(lines)
+
+
+def by_direction(summary: Mapping[str, Any]) -> list[list[str]]:
+    """The metrics that are better when lower, then those that are better when higher; a group without any is left out."""
+    lower = summary["lower_is_better"]
+    groups = [[m for m in lower if lower[m]], [m for m in lower if not lower[m]]]
+    return [group for group in groups if group]
 
 
 def several_rates(summary: Mapping[str, Any]) -> bool:
@@ -134,20 +143,27 @@ def drawing() -> Any:
 
 
 def plot(summary: Mapping[str, Any], path: Path) -> None:
-    """A panel for each metric: every strategy's difference to the one that all are compared with, with its interval."""
+    """A panel for each metric: every strategy's difference to the one that all are compared with, with its interval; green
+    where it is clearly better, red where it is clearly worse."""
     pyplot = drawing()
-    metrics = list(summary["lower_is_better"])
+    metrics = [metric for group in by_direction(summary) for metric in group]
+    columns = min(3, len(metrics))
+    lines = -(-len(metrics) // columns)
     rows = [r for r in summary["rows"] if r["metrics"][metrics[0]]["minus_against"]]
     names = [f"{r['entrant']}, {r['rate']:.0%} of {r['budget']}" for r in rows]
     figure, axes = pyplot.subplots(
-        1, len(metrics), figsize=(3.4 * len(metrics) + 1.4, 0.3 * len(rows) + 1.2), sharey=True, layout="constrained"
-    )
-    for axis, metric in zip([axes] if len(metrics) == 1 else axes, metrics, strict=True):
+        lines, columns, figsize=(3.4 * columns + 1.4, (0.3 * len(rows) + 1.2) * lines), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axis in axes.flat[len(metrics) :]:
+        axis.set_visible(False)
+    for axis, metric in zip(axes.flat, metrics, strict=False):
         for place, row in enumerate(rows):
             found = row["metrics"][metric]["minus_against"]
             low, high = found["interval"]
             clear = not low <= 0 <= high
-            colour = "#0b6e4f" if clear and high < 0 else "#b3261e" if clear else "#5f6b7a"
+            better = (high < 0) == summary["lower_is_better"][metric]
+            colour = ("#0b6e4f" if better else "#b3261e") if clear else "#5f6b7a"
             axis.plot([low, high], [place, place], color=colour, linewidth=1.5)
             axis.plot(found["difference"], place, "o", color=colour, markersize=5)
         axis.axvline(0, color="#888888", linestyle="--", linewidth=1)
