@@ -72,7 +72,7 @@ def main() -> None:
 
     from codeact import models
     from codeact.evaluate.generate import Completion, Prompt, generate, task_prompt
-    from codeact.evaluate.run import subset
+    from codeact.evaluate.sets import subset
     from codeact.evaluate.tasks import load_tasks
 
     told = provenance()

@@ -16,7 +16,8 @@ from codeact.errors import CodeactError, InputError
 from codeact.evaluate import generate as generation
 from codeact.evaluate import journal
 from codeact.evaluate.compare import compare
-from codeact.evaluate.run import evaluate, load_sets, subset
+from codeact.evaluate.run import evaluate
+from codeact.evaluate.sets import load_sets, subset
 from codeact.evaluate.tasks import load_tasks
 from codeact.sandbox import Backend
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError, require
 from codeact.evaluate import journal
+from codeact.evaluate.sets import load_sets, subset
 from codeact.evaluate.statistics import mean_estimate, pass_at_k
-from codeact.evaluate.tasks import Task, TaskSet, load_tasks
+from codeact.evaluate.tasks import TaskSet
 from codeact.progress import track
 
 if TYPE_CHECKING:
@@ -110,10 +111,7 @@ def evaluate(
     if config.backend == "vllm" and samples is None and config.generate_limit != 0:
         require("vllm", "vllm", "evaluate.backend vllm")
     started = time.perf_counter()
-    sets = load_sets(config.tasks, data_dir)
-    unknown = set(config.skip_tasks) - {task.id for one in sets for task in one.tasks}
-    if unknown:
-        raise InputError(f"evaluate.skip_tasks: {min(unknown)!r} is no task of {', '.join(config.tasks)}")
+    sets = load_sets(config.tasks, data_dir, config.skip_tasks)
     backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None
     storage.make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
@@ -154,41 +152,6 @@ def evaluate(
     _write_samples(out_dir / "samples.jsonl", sets, rows, verdicts)
     storage.write_json(out_dir / "results.json", results)
     return results
-
-
-def load_sets(names: Iterable[str], data_dir: Path | None) -> list[TaskSet]:
-    """The task sets asked for, one per family: a `+` set holds its base set too.
-
-    Raises:
-        InputError: no names, an unknown one, or two versions of one family.
-    """
-    asked = list(dict.fromkeys(names))
-    if not asked:
-        raise InputError("no task set is named; give for example --tasks humaneval+")
-    families: dict[str, TaskSet] = {}
-    for name in sorted(asked, key=lambda name: "+" not in name):
-        task_set = load_tasks(name, data_dir)
-        earlier = families.setdefault(task_set.base_name, task_set)
-        if "@" in name and earlier.version != task_set.version:
-            raise InputError(
-                f"{name} and {earlier.name} {earlier.version} cannot be in one evaluation; use one version, or two output folders"
-            )
-    return [families[base] for base in dict.fromkeys(name.partition("@")[0].removesuffix("+") for name in asked)]
-
-
-def subset(tasks: Sequence[Task], limit: int | None, skip: Iterable[str] = ()) -> list[Task]:
-    """`limit` tasks, evenly spaced by number, the first always among them; all where there are no more.
-
-    Raises:
-        InputError: `skip`, ids of tasks to leave out, leaves none.
-    """
-    left_out = set(skip)
-    usable = [task for task in tasks if task.id not in left_out]
-    if not usable:
-        raise InputError(f"evaluate.skip_tasks leaves none of {tasks[0].id} to {tasks[-1].id}; name fewer")
-    if limit is None or limit >= len(usable):
-        return usable
-    return [usable[i * len(usable) // limit] for i in range(limit)]
 
 
 def _sandbox(config: EvaluateConfig) -> Backend:

@@ -174,7 +174,7 @@ def measured_tasks(earlier: tuple[str, ...], task_sets: tuple[str, ...]) -> froz
     Raises:
         InputError: a comparison has measured nothing yet, or an unknown task set.
     """
-    from codeact.evaluate.run import load_sets
+    from codeact.evaluate.sets import load_sets
 
     found: set[str] = set()
     for folder in earlier:
