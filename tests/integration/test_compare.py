@@ -137,6 +137,37 @@ def test_a_stricter_pool_is_not_scored_again(grid: Path) -> None:
     assert strict_result["values"] == other["values"]  # without duplicates the two are the same training
 
 
+def test_a_pool_for_each_seed(grid: Path) -> None:
+    """Every seed draws its own records; what all seeds are measured on stays the same, and a later comparison keeps off all pools."""
+    root = grid.parent / "pools"
+    small = ("strategies=[random,longest]", "recipe.data.limit=12", "recipe.evaluate.bits_limit=30", "--json")
+    done = codeact("compare", str(grid), f"run_dir={root}", "pool_per_seed=true", *small)
+    assert done.returncode == 0, done.stderr
+
+    def ids(table: Path) -> set[str]:
+        return set(storage.read_parquet(table)["id"].to_pylist())
+
+    pools = [ids(root / f"shared-seed{seed}" / "records.parquet") for seed in (0, 1)]
+    assert [len(pool) for pool in pools] == [12, 12]
+    assert pools[0] != pools[1]
+    measured = []
+    for name in ("random", "longest"):
+        for seed in (0, 1):
+            cell = root / "cells" / f"{name}-0.4-tokens-seed{seed}"
+            assert ids(cell / "sample.parquet") == pools[seed]
+            found = json.loads((cell / "result.json").read_text())
+            assert found["response_tokens"] > 0
+            measured.append([set(items) for items in found["values"].values()])
+    assert all(one == measured[0] for one in measured)
+    rows = {row["entrant"]: row for row in json.loads(done.stdout)["rows"]}
+    assert rows["longest"]["metrics"]["held-out loss"]["minus_against"]["seeds"] == 2
+
+    later = ("strategies=[random]", "seeds=[0]", "held_out=4", "recipe.evaluate.bits_limit=30")
+    apart = codeact("compare", str(grid), f"run_dir={grid.parent / 'off'}", f"apart_from={root}", *later)
+    assert apart.returncode == 0, apart.stderr
+    assert not ids(grid.parent / "off" / "shared" / "records.parquet") & (pools[0] | pools[1])
+
+
 def test_a_comparison_apart_from_an_earlier_one_shares_nothing_with_it(grid: Path) -> None:
     """It draws records and tasks from what the earlier one left, and measures what it says."""
     earlier, root = grid.parent / "earlier", grid.parent / "later"

@@ -12,6 +12,7 @@ import pytest
 from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.experiment import cells, load_comparison
+from codeact.experiment.grid import shared_dir, shared_recipes
 from codeact.experiment.results import crossed_interval, summarise
 from codeact.report.compare import tables, write_comparison
 
@@ -49,10 +50,37 @@ def test_a_grid_has_every_cell_once_and_full_once_a_seed(grid_file: Path) -> Non
     assert [c.seed for c in found] == sorted(c.seed for c in found)
 
 
+def test_an_entrant_can_have_rates_and_budgets_of_its_own(grid_file: Path) -> None:
+    some = "strategies=[random,full,{name: few, strategy: longest, rates: [0.4,0.6], budgets: [tokens]}]"
+    found = cells(load_comparison(grid_file, [some, "seeds=[0]"]))
+    assert sorted(c.group for c in found if c.entrant == "few") == ["few-0.4-tokens", "few-0.6-tokens"]
+    assert sum(c.entrant == "random" for c in found) == 4  # not at 60 %
+    assert sum(c.entrant == "full" for c in found) == 1
+
+
+def test_a_pool_for_each_seed_changes_the_records_and_nothing_else(grid_file: Path) -> None:
+    own = ["pool_per_seed=true", "recipe.data.limit=5"]
+    one, several = (cells(load_comparison(grid_file, some)) for some in (own[1:], own))
+    assert [c.name for c in several] == [c.name for c in one]
+    assert {(c.seed, c.recipe.seed) for c in several} == {(0, 0), (1, 1)}
+    assert {c.recipe.seed for c in one} == {7}
+    for before, after in zip(one, several, strict=True):
+        assert before.recipe == after.recipe.model_copy(update={"seed": 7})
+    comparison = load_comparison(grid_file, own)
+    pools = shared_recipes(comparison)
+    assert [r.seed for r in pools] == [0, 1]
+    assert [Path(r.run_dir) for r in pools] == [shared_dir(comparison, seed) for seed in (0, 1)]
+    assert len(shared_recipes(load_comparison(grid_file))) == 1
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("rates=[1.5]", "shares above 0"),
+        ("rates=[]", "at least one rate"),
+        ("strategies=[random,{name: a, strategy: cdas, rates: [0]}]", "shares above 0"),
+        ("strategies=[random,{name: a, strategy: cdas, budgets: [words]}]", "'records' or 'tokens'"),
+        ("pool_per_seed=true", "set recipe.data.limit"),
         ("against=nobody", "none of the strategies"),
         ("strategies=[random,random]", "occurs twice"),
         ("strategies=[cdsa]", "strategies.0.strategy"),
@@ -129,6 +157,10 @@ def test_the_shipped_comparisons_are_valid() -> None:
     assert len({cell.seed for cell in small}) == 3
     confirm = load_comparison(recipes / "compare_confirm.yaml", ["apart_from=[]"])
     assert not {cell.seed for cell in cells(confirm)} & {cell.seed for cell in small}
+    figures = load_comparison(recipes / "compare_figures.yaml", ["apart_from=[]"])
+    assert {c.entrant for c in cells(figures) if c.rate == 0.6} == {
+        "random", "cdas", "longest", "residual", "bands", "positions",
+    }  # fmt: skip
     found = cells(load_comparison(recipes / "compare.yaml"))
     assert {cell.recipe.pack.scope for cell in found + small} == {"epoch"}  # equal tokens are equal steps
     assert {cell.entrant for cell in found} >= {"random", "full", "cdas", "verified-cdas", "longest", "residual"}

@@ -15,12 +15,23 @@ import numpy as np
 from codeact import storage
 from codeact.config import Recipe
 from codeact.evaluate.compare import per_task
-from codeact.experiment.grid import HELD_OUT, Cell, Comparison, base_recipe, cells, load_comparison
+from codeact.experiment.grid import (
+    HELD_OUT,
+    Cell,
+    Comparison,
+    base_recipe,
+    cells,
+    load_comparison,
+    shared_dir,
+    shared_recipes,
+    source_recipe,
+)
 from codeact.experiment.results import summarise
 from codeact.experiment.split import divide
 from codeact.pipeline import run as pipeline
 from codeact.pipeline import tables
-from codeact.pipeline.plan import SHARED
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.plan import ON_DEMAND, SHARED, tables_for
 from codeact.pipeline.store import Store, code_digest, digest, file_digest
 from codeact.progress import track
 from codeact.records import Record
@@ -52,9 +63,9 @@ def compare(
     """
     tell = say or (lambda line: None)
     started = time.monotonic()
-    root = storage.make_folder(Path(comparison.run_dir))
     planned = cells(comparison)
-    shared = base_recipe(comparison)
+    _check(comparison, planned)
+    root = storage.make_folder(Path(comparison.run_dir))
 
     def out_of_time() -> bool:
         return minutes is not None and time.monotonic() - started > 60 * minutes
@@ -65,8 +76,9 @@ def compare(
         facts = _facts(root)
         left = [cell for cell in planned if _result(cell, facts) is None]
         if left or not (root / "base" / "result.json").exists():
-            pipeline.run(shared, ("cluster", "score"), say=say, quiet=quiet)
-            _base(root, shared, held_out, facts, tell, quiet)
+            for recipe in shared_recipes(comparison):
+                pipeline.run(recipe, ("cluster", "score"), say=say, quiet=quiet)
+            _base(root, base_recipe(comparison), held_out, facts, tell, quiet)
     for number, cell in enumerate(left, 1):
         if out_of_time():
             tell(f"{len(left) - number + 1} cells left; run the same command again to go on")
@@ -76,7 +88,7 @@ def compare(
                 tell(f"{cell.name}: another process is in it")
             elif _result(cell, facts) is None:  # else another process has done it meanwhile
                 tell(f"cell {len(planned) - len(left) + number} of {len(planned)}: {cell.name}")
-                _run_cell(root, cell, held_out, facts, say, quiet)
+                _run_cell(root, cell, shared_dir(comparison, cell.seed), held_out, facts, say, quiet)
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
     summary = summarise(comparison, done, len(planned), storage.read_json(root / "base" / "result.json"))
     storage.write_json(root / "compare.json", summary)
@@ -105,6 +117,16 @@ def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe, quiet
             network, streams, choose_batch_tokens(network), lambda rows, _: progress.advance(len(rows))
         )
     return {item.id: float(np.mean(values)) for item, values in zip(ready, losses, strict=True)}
+
+
+def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:
+    """Refuse missing data, models, judges and task sets before hours of scoring."""
+    source = source_recipe(comparison)
+    Inputs(source).check({"embed", "score", "train", "evaluate_base"})
+    for cell in {cell.entrant: cell for cell in planned}.values():
+        on_demand = {*tables_for(cell.recipe.sample)} & {*ON_DEMAND}
+        if on_demand:
+            Inputs(cell.recipe.model_copy(update={"data": source.data})).check(on_demand)
 
 
 def _facts(root: Path) -> dict[str, Any]:
@@ -149,7 +171,13 @@ def _base(
 
 
 def _run_cell(
-    root: Path, cell: Cell, held_out: Sequence[Record], facts: Mapping[str, Any], say: Say | None, quiet: bool
+    root: Path,
+    cell: Cell,
+    shared: Path,
+    held_out: Sequence[Record],
+    facts: Mapping[str, Any],
+    say: Say | None,
+    quiet: bool,
 ) -> None:
     started = time.monotonic()
     store = pipeline.run(cell.recipe, ("evaluate_tuned",), say=say, quiet=quiet, lenders=_lenders(root))
@@ -159,7 +187,7 @@ def _run_cell(
     trained = storage.read_json(store.path("train/summary.json"))
     sampled = store.table("sample")
     chosen = sampled.filter(sampled["selected"])["id"].to_pylist()
-    lengths = tables.by_id(Store(root / "shared").table("score"), ["response_tokens"])
+    lengths = tables.by_id(Store(shared).table("score"), ["response_tokens"])
     result = {
         "key": _key(cell.recipe, facts),
         "cell": {"entrant": cell.entrant, "strategy": cell.recipe.sample.strategy, "rate": cell.rate,
@@ -201,5 +229,5 @@ def _task_values(folder: Path) -> dict[str, dict[str, float]]:
 
 def _lenders(root: Path) -> pipeline.Lenders:
     """Run directories of this comparison whose finished stages may be shared."""
-    folders = [root / "shared", root / "base", *sorted((root / "cells").glob("*"))]
+    folders = [*sorted(root.glob("shared*")), root / "base", *sorted((root / "cells").glob("*"))]
     return pipeline.Lenders(tuple(Store(folder) for folder in folders), SHARED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from codeact import config, storage
 from codeact.config import Budget, Recipe
@@ -22,13 +23,23 @@ HELD_OUT = "held-out loss"
 
 
 class Entrant(BaseModel):
-    """A strategy under a name, with further recipe keys: `{name: verified-cdas, strategy: cdas, set: {curate.verify: true}}`."""
+    """A strategy under a name, with further recipe keys: `{name: verified-cdas, strategy: cdas, set: {curate.verify: true}}`.
+
+    Its own `rates` and `budgets` take the place of the comparison's.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
     strategy: config.Strategy
     set: dict[str, Any] = Field(default_factory=dict)
+    rates: tuple[float, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+
+    @field_validator("rates")
+    @classmethod
+    def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return _check_shares(value)
 
 
 class Comparison(BaseModel):
@@ -41,6 +52,7 @@ class Comparison(BaseModel):
         rates: shares of the pool; `full` is trained once per seed whatever they are.
         budgets: what a rate is a share of; "tokens" gives every strategy the same number of response tokens.
         seeds: of the selection, the clusters, LoRA's first weights and the order of training.
+        pool_per_seed: each seed draws its own `recipe.data.limit` records, so that intervals say what other records might give.
         held_out: records kept out of every pool, for the held-out loss.
         against: the entrant that the others are compared with.
         apart_from: run directories of earlier comparisons. The instructions that they chose from or kept out, and the tasks that
@@ -55,6 +67,7 @@ class Comparison(BaseModel):
     rates: tuple[float, ...] = (0.4,)
     budgets: tuple[Budget, ...] = ("records", "tokens")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    pool_per_seed: bool = False
     held_out: int = Field(200, ge=0)
     against: str = "random"
     apart_from: tuple[str, ...] = ()
@@ -74,9 +87,21 @@ class Comparison(BaseModel):
     @field_validator("rates")
     @classmethod
     def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value or not all(0 < rate <= 1 for rate in value):
-            raise ValueError("rates are shares above 0 and at most 1")
-        return value
+        if not value:
+            raise ValueError("name at least one rate")
+        return _check_shares(value)
+
+    @model_validator(mode="after")
+    def _drawn(self) -> Comparison:
+        if self.pool_per_seed and not (self.recipe.get("data") or {}).get("limit"):
+            raise ValueError("pool_per_seed draws recipe.data.limit records for each seed; set recipe.data.limit")
+        return self
+
+
+def _check_shares(value: tuple[float, ...]) -> tuple[float, ...]:
+    if not all(0 < rate <= 1 for rate in value):
+        raise ValueError("rates are shares above 0 and at most 1")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +161,41 @@ def cells(comparison: Comparison) -> list[Cell]:
         InputError: a recipe key is unknown or out of range.
     """
     found = []
-    for seed in comparison.seeds:
-        for budget in comparison.budgets:
-            for rate in comparison.rates:
-                for entrant in comparison.strategies:
-                    whole = entrant.strategy == WHOLE
-                    if whole and (budget, rate) != (comparison.budgets[0], comparison.rates[0]):
-                        continue
-                    if entrant.strategy == "cdas-paper" and budget == "tokens":
-                        continue  # counts records, as its authors do
-                    at: tuple[float, Budget] = (1.0, "records") if whole else (rate, budget)
-                    found.append(_cell(comparison, entrant, at[0], at[1], seed))
+    rates = dict.fromkeys([*comparison.rates, *(rate for entrant in comparison.strategies for rate in entrant.rates)])
+    budgets = dict.fromkeys(
+        [*comparison.budgets, *(one for entrant in comparison.strategies for one in entrant.budgets)]
+    )
+    for seed, budget, rate in itertools.product(comparison.seeds, budgets, rates):
+        for entrant in comparison.strategies:
+            if entrant.strategy == WHOLE:
+                if (budget, rate) == (comparison.budgets[0], comparison.rates[0]):
+                    found.append(_cell(comparison, entrant, 1.0, "records", seed))
+                continue
+            if rate not in (entrant.rates or comparison.rates) or budget not in (entrant.budgets or comparison.budgets):
+                continue
+            if entrant.strategy == "cdas-paper" and budget == "tokens":
+                continue  # counts records, as its authors do
+            found.append(_cell(comparison, entrant, rate, budget, seed))
     return found
+
+
+def shared_dir(comparison: Comparison, seed: int) -> Path:
+    """Run directory of the records and scores that the cells of this seed choose from."""
+    return Path(comparison.run_dir) / (f"shared-seed{seed}" if comparison.pool_per_seed else "shared")
+
+
+def shared_recipes(comparison: Comparison) -> list[Recipe]:
+    """One recipe for each pool: records, embeddings, clusters and scores.
+
+    Raises:
+        InputError: as `base_recipe`.
+    """
+    pools = {shared_dir(comparison, seed): _pool_seed(comparison, seed) for seed in comparison.seeds}
+    return [base_recipe(comparison, {"run_dir": str(folder), **changes}) for folder, changes in pools.items()]
+
+
+def _pool_seed(comparison: Comparison, seed: int) -> dict[str, Any]:
+    return {"seed": seed} if comparison.pool_per_seed else {}
 
 
 def base_recipe(comparison: Comparison, changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -197,7 +245,7 @@ def _cell(comparison: Comparison, entrant: Entrant, rate: float, budget: Budget,
     changes = {
         "run_dir": str(Path(comparison.run_dir) / "cells" / folder), "evaluate.enabled": True,
         "sample.strategy": entrant.strategy, "sample.ratio": rate, "sample.budget": budget, "sample.seed": seed,
-        "cluster.seed": seed, "train.seed": seed, **entrant.set,
+        "cluster.seed": seed, "train.seed": seed, **_pool_seed(comparison, seed), **entrant.set,
     }  # fmt: skip
     return Cell(entrant.name, rate, budget, seed, base_recipe(comparison, changes))
 

@@ -66,18 +66,21 @@ def used_instructions(earlier: Path, recipe: Recipe) -> set[str]:
     Raises:
         InputError: no comparison has got as far as its records there.
     """
-    table, *held_out = _used_files(earlier)
-    used = {_normal(record.instruction) for record in tables.records_from(storage.read_parquet(table))}
-    for path in held_out:
-        used |= {_normal(record.instruction) for record in _read_records(path, recipe)}
+    used: set[str] = set()
+    for path in _used_files(earlier):
+        whole = path.suffix == ".parquet"
+        records = tables.records_from(storage.read_parquet(path)) if whole else _read_records(path, recipe)
+        used |= {_normal(record.instruction) for record in records}
     return used
 
 
 def _used_files(earlier: Path) -> list[Path]:
-    table, held_out = earlier / "shared" / "records.parquet", earlier / HELD_OUT_FILE
-    if not table.exists():
-        raise InputError(f"apart_from: {earlier} holds no comparison's records ({table}); run that comparison first")
-    return [table, held_out] if held_out.exists() else [table]
+    found, held_out = sorted(earlier.glob("shared*/records.parquet")), earlier / HELD_OUT_FILE
+    if not found:
+        raise InputError(
+            f"apart_from: {earlier} holds no comparison's records (shared/records.parquet); run that comparison first"
+        )
+    return [*found, held_out] if held_out.exists() else found
 
 
 def _normal(instruction: str) -> str:

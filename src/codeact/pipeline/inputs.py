@@ -32,7 +32,7 @@ class Inputs:
         """Refuse missing data and missing models before a run directory is made and long before their stage.
 
         Raises:
-            InputError: the data, the model, the embedder or the judge does not exist.
+            InputError: the data, the model, the embedder, the judge or a task set does not exist.
         """
         if self.given is None and self.recipe.data.source != HARVEST:
             storage.check_source(self.recipe.data.source)
@@ -52,6 +52,10 @@ class Inputs:
             models.resolve(judge.model)
         if "embed" in stages:
             models.resolve_embedder(self.recipe.embed.model)
+        if stages & {"evaluate_base", "evaluate_tuned"}:
+            from codeact.evaluate.sets import load_sets
+
+            load_sets(self.recipe.evaluate.tasks, None, self.recipe.evaluate.skip_tasks)
 
     def identity(self) -> Mapping[str, Any]:
         """What decides the rows, without keeping them: a hash of the file, of the rows in memory, or of the harvested trees."""

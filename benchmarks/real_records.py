@@ -1,0 +1,39 @@
+"""The 8,518 real instruction records of CODEACT_DATA as one file: Evol-Instruct for code, CodeAlpaca, and its newer version.
+
+    python benchmarks/real_records.py --out runs/real_records.jsonl
+
+Every row has instruction, output, and the source file's name; an input is joined to its instruction as `codeact` reads it.
+Rows without an answer are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from codeact.records import to_records
+from codeact.storage import read_rows, write_jsonl
+
+FILES = ("evol_instruct_code_1966.json", "code_alpaca_2017.json", "code_alpaca_new_4535.json")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CODEACT_DATA", "../shared/data")))
+    parser.add_argument("--out", type=Path, default=Path("runs/real_records.jsonl"))
+    options = parser.parse_args()
+    rows = []
+    for name in FILES:
+        records, _ = to_records(read_rows(options.data / name).rows, where=name)
+        rows += [
+            {"instruction": r.instruction, "output": r.messages[-1].content, "source": name.removesuffix(".json")}
+            for r in records
+        ]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_jsonl(options.out, rows)
+    print(f"{len(rows):,} records -> {options.out}")
+
+
+if __name__ == "__main__":
+    main()
