@@ -72,6 +72,11 @@ class Selection:
     score: Floats
     suspected: Bools
 
+    @property
+    def chosen(self) -> list[str]:
+        """Ids of the selected records, in the order of the input."""
+        return [identity for identity, taken in zip(self.ids, self.selected.tolist(), strict=True) if taken]
+
 
 def select(
     ids: Sequence[str],

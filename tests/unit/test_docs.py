@@ -1,0 +1,56 @@
+"""Links in README and docs lead somewhere; every strategy has a page with a formula, a source, and an example that gives what it says."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from codeact.config import STRATEGIES
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = sorted((DOCS / "strategies").glob("*.md"))
+SHARED = {"ppl-low": "perplexity", "ppl-high": "perplexity"}
+
+
+def anchors(text: str) -> set[str]:
+    """Of its headings, as Git hosts make them: lower case, blanks to hyphens, other marks dropped."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), flags=re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file.read_text(encoding="utf-8")), target
+
+
+def test_every_strategy_is_in_the_table_and_has_a_page() -> None:
+    table = (DOCS / "strategies.md").read_text(encoding="utf-8")
+    linked = dict(re.findall(r"\[`([a-z-]+)`\]\(strategies/([a-z-]+)\.md\)", table))
+    assert set(linked) == {*STRATEGIES, "verified-cdas"}
+    for name, page in linked.items():
+        assert page == SHARED.get(name, name.removeprefix("cdas-") if name not in ("cdas-paper",) else name)
+    assert {*linked.values()} == {page.stem for page in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_is_whole_and_its_example_runs(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for part in ("**Takes**", "**Formula", "**Source.**", "**Needs**", "**Know.**"):
+        assert text.count(part) == 1, part
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    example = doctest.DocTestParser().get_doctest(block, {}, page.stem, str(page), 0)
+    assert any(one.want for one in example.examples)
+    found = doctest.DocTestRunner(verbose=False).run(example)
+    assert found.failed == 0
