@@ -178,6 +178,11 @@ class JudgeConfig(_Section):
     )
     min_tag_count: int = Field(1, ge=1, description="tags that fewer records have are dropped (InsTag: 20)")
     merge_tags: bool = Field(False, description="make one tag of those whose embeddings nearly coincide")
+    associate_tags: int = Field(
+        0,
+        ge=0,
+        description="records that a tag must share with one it never goes without, to become it (InsTag: 40); 0: off",
+    )
 
 
 class SampleConfig(_Section):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codeact.errors import InputError
 from codeact.records import Message, Record
 from codeact.score.judge import RUBRICS, local_ratings, parse_rating, render, rubric
-from codeact.score.tags import frequent, merge_like, normalise, parse_tags
+from codeact.score.tags import frequent, merge_associated, merge_like, normalise, parse_tags
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,30 @@ def test_rare_tags_go_and_like_ones_merge() -> None:
         "web": "web",
     }
     assert merge_like({}, np.zeros((0, 2), np.float32)) == {}
+
+
+def test_tags_that_come_together_become_one() -> None:
+    both, alone = [("join", "sql")] * 4, [("sql",)] * 3
+    assert merge_associated([*both, *alone], 4) == [("sql",)] * 7  # the rarer gives way
+    assert merge_associated([*both, *alone], 5) == [*both, *alone]  # too few records have both
+    assert merge_associated([*both, *alone, ("join",)], 4) == [*both, *alone, ("join",)]  # 4 of 5 is not 99 %
+    assert merge_associated([("b", "a")] * 2, 1) == [("a",)] * 2  # of equals the first by name
+    chain = [("left join", "join", "sql")] * 4 + [("join", "sql")] * 2 + [("sql",)]
+    assert merge_associated(chain, 2) == [("sql",)] * 7
+    assert merge_associated([(), ("a",)], 1) == [(), ("a",)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.sampled_from("abcd"), max_size=4, unique=True), max_size=12), st.integers(1, 4))
+def test_no_rule_is_left_and_no_record_loses_all_its_tags(tags: list[list[str]], support: int) -> None:
+    """Against a brute force over all pairs."""
+    merged = merge_associated(tags, support)
+    assert [bool(some) for some in merged] == [bool(some) for some in tags]
+    for first in "abcd":
+        for second in "abcd":
+            has = [some for some in merged if first in some]
+            both = [some for some in has if second in some]
+            assert first == second or len(both) < support or len(both) < 0.99 * len(has)
 
 
 def test_the_local_judge_is_the_expectation_over_the_models_own_digits(tiny_model_dir: Path) -> None:

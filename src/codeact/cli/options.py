@@ -172,5 +172,5 @@ def prepare(verbose: bool) -> None:
 
         warnings.filterwarnings("ignore")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        for name in ("transformers", "huggingface_hub", "sentence_transformers", "httpx"):
+        for name in ("transformers", "huggingface_hub", "sentence_transformers", "httpx", "bitsandbytes"):
             logging.getLogger(name).setLevel(logging.ERROR)

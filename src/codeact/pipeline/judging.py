@@ -71,6 +71,8 @@ def tag(store: Store, recipe: Recipe, inputs: Inputs, pool: Any) -> Summary:
     names = tags.frequent([f.tags for f in found], config.min_tag_count)
     if config.merge_tags:
         names = _merged(names, recipe)
+    if config.associate_tags:
+        names = tags.merge_associated(names, config.associate_tags)
     store.write_table(
         "tags",
         pa.table(

@@ -1,7 +1,7 @@
 """Intention tags as in InsTag (arXiv 2308.07074): reading the judge's answer, and making one tag of many spellings.
 
-Of the paper's normalisation this has the frequency filter, the rules (case, punctuation, plural) and the merging of tags of like
-meaning by DBSCAN over embeddings; not its association rules.
+The paper's four steps of normalisation: the frequency filter, the rules (case, punctuation, plural), the merging of tags of like
+meaning by DBSCAN over embeddings, and association rules.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 Status = Literal["ok", "empty", "unparsed", "no_answer"]
 MOST_WORDS = 6
 MERGE_DISTANCE = 0.05
+CONFIDENCE = 0.99  # of an association rule, as in the paper
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,38 @@ def merge_like(
     for name, label in sorted(zip(names, labels.tolist(), strict=True), key=lambda pair: (-counts[pair[0]], pair[0])):
         leaders.setdefault(label, name)
     return {name: leaders[label] for name, label in zip(names, labels.tolist(), strict=True)}
+
+
+def merge_associated(
+    tags: Sequence[Sequence[str]], support: int, confidence: float = CONFIDENCE
+) -> list[tuple[str, ...]]:
+    """Replace a tag by another that nearly always comes with it, until no such rule is left.
+
+    A rule A -> B holds where at least `support` records have both tags and they are at least `confidence` of those that have
+    A. Among rules between the same two tags the rarer gives way (of equals the later by name); each round applies, to each
+    tag, its rule of most records. The paper mines rules by FP-growth with a support of 40 and a confidence of 99 %; merging one
+    tag into one other needs rules of two tags only, which counting pairs finds.
+
+    Args:
+        tags: of each record, normalised.
+        support: records, at least 1.
+        confidence: from above 0.5 to 1.
+
+    >>> merge_associated([("sql", "database"), ("sql", "database"), ("database",)], support=2)
+    [('database',), ('database',), ('database',)]
+    """
+    found = [tuple(dict.fromkeys(some)) for some in tags]
+    while True:
+        counts = Counter(name for some in found for name in some)
+        pairs = Counter(pair for some in found for pair in permutations(some, 2))
+        into: dict[str, tuple[int, str]] = {}
+        for (name, other), both in pairs.items():
+            holds = both >= support and both >= confidence * counts[name]
+            if holds and (-counts[name], name) > (-counts[other], other):
+                into[name] = min(into.get(name, (-both, other)), (-both, other))
+        if not into:
+            return found
+        found = [tuple(dict.fromkeys(into[n][1] if n in into else n for n in some)) for some in found]
 
 
 def _singular(word: str) -> str:
