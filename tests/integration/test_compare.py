@@ -124,6 +124,33 @@ def test_a_second_run_trains_nothing_and_another_grid_keeps_what_it_can(grid: Pa
     assert {n: (grid.parent / "runs" / "cells" / n / "result.json").stat().st_mtime_ns for n in results(grid)} == before
 
 
+@pytest.mark.parametrize(
+    "wrong", ["recipe.evaluate.tasks=[humanevil]", "recipe.data.source=none.jsonl", "strategies=[random,alpagasus]"]
+)
+def test_what_a_late_stage_would_miss_is_said_before_anything_is_made(grid: Path, wrong: str) -> None:
+    root = grid.parent / "refused"
+    refused = codeact("compare", str(grid), f"run_dir={root}", wrong)
+    assert refused.returncode == 2, refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert not root.exists()
+
+
+def test_committed_values_stand_for_the_trainings(grid: Path) -> None:
+    """What benchmarks/compare_cells.py kept of a comparison is all that another one needs to go on where it ended."""
+    script = [sys.executable, str(Path(__file__).parents[2] / "benchmarks" / "compare_cells.py")]
+    file, root = grid.parent / "cells.json", grid.parent / "restored"
+    subprocess.run([*script, "save", str(grid.parent / "runs"), str(file)], check=True)
+    subprocess.run([*script, "restore", str(file), str(root)], check=True)
+    done = codeact("compare", str(grid), f"run_dir={root}", "--minutes", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    before, after = json.loads((grid.parent / "runs" / "compare.json").read_text()), json.loads(done.stdout)
+    assert after["cells"] == {"planned": CELLS, "done": CELLS}
+    assert not list(root.glob("cells/*/train"))
+    for old, new in zip(before["rows"], after["rows"], strict=True):
+        for metric, figures in old["metrics"].items():
+            assert new["metrics"][metric]["value"] == pytest.approx(figures["value"], abs=1e-6)
+
+
 def test_a_stricter_pool_is_not_scored_again(grid: Path) -> None:
     """An entrant with other curation: its pool is a part of the shared one, and so are its scores."""
     strict = "strategies=[random,longest,cdas,{name: strict, strategy: cdas, set: {curate.dedup: false}}]"

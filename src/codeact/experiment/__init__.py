@@ -14,6 +14,7 @@ import numpy as np
 
 from codeact import storage
 from codeact.config import Recipe
+from codeact.errors import InputError
 from codeact.evaluate.compare import per_task
 from codeact.experiment.grid import (
     HELD_OUT,
@@ -36,7 +37,7 @@ from codeact.pipeline.store import Store, code_digest, digest, file_digest
 from codeact.progress import track
 from codeact.records import Record
 
-__all__ = ["Cell", "Comparison", "cells", "compare", "load_comparison"]
+__all__ = ["Cell", "Comparison", "cells", "compare", "gather", "load_comparison"]
 
 Say = Callable[[str], None]
 CODE = ("codeact.sample", "codeact.train", "codeact.evaluate", "codeact.experiment")
@@ -89,10 +90,24 @@ def compare(
             elif _result(cell, facts) is None:  # else another process has done it meanwhile
                 tell(f"cell {len(planned) - len(left) + number} of {len(planned)}: {cell.name}")
                 _run_cell(root, cell, shared_dir(comparison, cell.seed), held_out, facts, say, quiet)
-    done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
-    summary = summarise(comparison, done, len(planned), storage.read_json(root / "base" / "result.json"))
+    summary = gather(comparison)
     storage.write_json(root / "compare.json", summary)
     return summary
+
+
+def gather(comparison: Comparison) -> dict[str, Any]:
+    """The content of `compare.json` from the cells that are done; nothing is run or written.
+
+    Raises:
+        InputError: the comparison has not begun in its run directory.
+    """
+    root, planned = Path(comparison.run_dir), cells(comparison)
+    base = root / "base" / "result.json"
+    if not base.exists():
+        raise InputError(f"{root} holds no comparison that has begun ({base}); run `codeact compare` first")
+    facts = _facts(root)
+    done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
+    return summarise(comparison, done, len(planned), storage.read_json(base))
 
 
 def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe, quiet: bool = True) -> dict[str, float]:

@@ -1,0 +1,72 @@
+"""Every value that a comparison measured, in one file, and the run directory made again from it.
+
+    python benchmarks/compare_cells.py save runs/compare_figures benchmarks/results/compare_figures_cells.json
+    python benchmarks/compare_cells.py restore benchmarks/results/compare_figures_cells.json runs/compare_figures
+
+After `restore`, `codeact compare` with the same recipe and data trains only what the file lacks (more seeds, rates, strategies).
+Values are kept to six decimals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def save(run_dir: Path, file: Path) -> None:
+    """Write the results of base and cells, their items' names once per metric."""
+    found = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in results(run_dir)}
+    items: dict[str, list[str]] = {}
+    for result in found.values():
+        for metric, values in result["values"].items():
+            items[metric] = sorted({*items.get(metric, ()), *values})
+    for result in found.values():
+        result["values"] = {
+            metric: [round(values[name], 6) if name in values else None for name in items[metric]]
+            for metric, values in result["values"].items()
+        }
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(result)}" for name, result in found.items())
+    file.write_text(f'{{"items": {json.dumps(items)},\n"results": {{\n{lines}\n}}}}\n', encoding="utf-8")
+
+
+def restore(file: Path, run_dir: Path) -> int:
+    """Write the result files that the run directory lacks; says how many."""
+    kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    written = 0
+    for name, result in kept["results"].items():
+        path = (run_dir if name == "base" else run_dir / "cells") / name / "result.json"
+        if path.exists():
+            continue
+        result["values"] = {
+            metric: {
+                item: value for item, value in zip(kept["items"][metric], values, strict=True) if value is not None
+            }
+            for metric, values in result["values"].items()
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        written += 1
+    return written
+
+
+def results(run_dir: Path) -> list[Path]:
+    """Base first, then the cells by name."""
+    return [run_dir / "base" / "result.json", *sorted(run_dir.glob("cells/*/result.json"))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("save", "restore"))
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    options = parser.parse_args()
+    if options.action == "save":
+        save(options.source, options.target)
+    else:
+        print(f"{restore(options.source, options.target)} results restored in {options.target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The figures of a comparison: differences to one strategy (Figure 2 of the paper) and the effect of the rate (Figure 3)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+COLOURS = ("#5f6b7a", "#0b6e4f", "#b3261e", "#1f4e9c", "#9a6700", "#7b3fa0", "#00838f", "#111111")
+
+
+def spelt(metric: str) -> str:
+    return metric.replace("bits_per_byte", "bits per byte")
+
+
+def by_direction(summary: Mapping[str, Any]) -> list[list[str]]:
+    """The metrics that are better when lower, then those that are better when higher; a group without any is left out."""
+    lower = summary["lower_is_better"]
+    groups = [[m for m in lower if lower[m]], [m for m in lower if not lower[m]]]
+    return [group for group in groups if group]
+
+
+def main_rate(summary: Mapping[str, Any]) -> float:
+    """The rate that most rows have; of equals the first."""
+    return float(Counter(r["rate"] for r in summary["rows"] if r["strategy"] != "full").most_common(1)[0][0])
+
+
+def several_rates(summary: Mapping[str, Any]) -> bool:
+    return len({row["rate"] for row in summary["rows"] if row["strategy"] != "full"}) > 1
+
+
+def differences(summary: Mapping[str, Any], path: Path) -> None:
+    """A panel for each metric: every strategy's difference, at the main rate, to the one that all are compared with, with its
+    interval; green where it is clearly better, red where it is clearly worse."""
+    pyplot = drawing()
+    metrics = [metric for group in by_direction(summary) for metric in group]
+    columns = min(3, len(metrics))
+    lines = -(-len(metrics) // columns)
+    rate = main_rate(summary)
+    rows = [r for r in summary["rows"] if r["rate"] == rate and r["metrics"][metrics[0]]["minus_against"]]
+    rows.sort(key=lambda row: row["budget"] != "tokens")
+    names = [f"{r['entrant']}, {r['rate']:.0%} of {r['budget']}" for r in rows]
+    figure, axes = pyplot.subplots(
+        lines, columns, figsize=(3.4 * columns + 1.4, (0.26 * len(rows) + 1.2) * lines), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axis in axes.flat[len(metrics) :]:
+        axis.set_visible(False)
+    for axis, metric in zip(axes.flat, metrics, strict=False):
+        for place, row in enumerate(rows):
+            found = row["metrics"][metric]["minus_against"]
+            low, high = found["interval"]
+            better = (high < 0) == summary["lower_is_better"][metric]
+            colour = "#5f6b7a" if low <= 0 <= high else "#0b6e4f" if better else "#b3261e"
+            axis.plot([low, high], [place, place], color=colour, linewidth=1.5)
+            axis.plot(found["difference"], place, "o", color=colour, markersize=5)
+        axis.axvline(0, color="#888888", linestyle="--", linewidth=1)
+        axis.set_yticks(range(len(rows)), names)
+        axis.set_xlabel(f"{spelt(metric)} minus {summary['against']}")
+        axis.locator_params(axis="x", nbins=5)
+        axis.grid(axis="x", color="#dddddd")
+        plain(axis)
+    figure.axes[0].invert_yaxis()
+    figure.savefig(path, metadata={"Date": None}, facecolor="white")
+
+
+def rates(summary: Mapping[str, Any], path: Path) -> None:
+    """A panel for each metric and budget: what training changed against the share of the pool, one line for each strategy that
+    has several rates, and the whole pool."""
+    pyplot = drawing()
+    metrics = list(summary["lower_is_better"])
+    parts = [row for row in summary["rows"] if row["strategy"] != "full"]
+    budgets = sorted({row["budget"] for row in parts}, reverse=True)
+    counts = Counter(name for name, _ in {(row["entrant"], row["rate"]) for row in parts})
+    shown = [name for name in dict.fromkeys(row["entrant"] for row in parts) if counts[name] > 1]
+    shown += [row["entrant"] for row in summary["rows"] if row["strategy"] == "full"]
+    figure, axes = pyplot.subplots(
+        len(budgets), len(metrics), figsize=(3.6 * len(metrics), 3 * len(budgets)), squeeze=False, layout="constrained"
+    )
+    for line, budget in zip(axes, budgets, strict=True):
+        for axis, metric in zip(line, metrics, strict=True):
+            for place, entrant in enumerate(shown):
+                rows = [r for r in summary["rows"] if r["entrant"] == entrant]
+                rows = sorted((r for r in rows if r["budget"] == budget or r["strategy"] == "full"), key=lambda r: r["rate"])  # fmt: skip
+                found = [row["metrics"][metric]["minus_base"] for row in rows]
+                middle = [f["difference"] for f in found]
+                bars = [[m - f["interval"][0] for m, f in zip(middle, found, strict=True)],
+                        [f["interval"][1] - m for m, f in zip(middle, found, strict=True)]]  # fmt: skip
+                shift = 1.2 * (place - (len(shown) - 1) / 2)  # so that intervals do not cover each other
+                axis.errorbar([100 * r["rate"] + shift for r in rows], middle, bars, fmt="o-", markersize=4, linewidth=1.2,
+                              elinewidth=1, capsize=2, color=COLOURS[place % len(COLOURS)], label=entrant)  # fmt: skip
+            axis.axhline(0, color="#888888", linestyle="--", linewidth=1)
+            axis.set_xlabel(f"% of the pool's {'response tokens' if budget == 'tokens' else 'records'}")
+            axis.set_ylabel(f"{spelt(metric)} minus before")
+            axis.grid(color="#eeeeee")
+            plain(axis)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=len(shown), frameon=False)
+    figure.savefig(path, metadata={"Date": None}, facecolor="white")
+
+
+def plain(axis: Any) -> None:
+    axis.set_axisbelow(True)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def drawing() -> Any:
+    """Pyplot, set up so that the same figures give the same file."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams |= {"svg.hashsalt": "codeact", "font.size": 9}
+    return pyplot
