@@ -18,6 +18,7 @@ import machine
 
 from codeact import api
 from codeact.config import load_recipe
+from codeact.pipeline.stability import stability
 from codeact.pipeline.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -53,7 +54,7 @@ def main() -> None:
         api.run_stages(load_recipe(extra={**keys, **extra}), ["score"], None, quiet=False)
         scores[name] = folder / "score.parquet"
     found = {
-        strategy: api.stability(selection.run_dir, seeds=given.seeds, ks=given.ks, scores=scores, strategy=strategy)
+        strategy: stability(selection.run_dir, seeds=given.seeds, ks=given.ks, scores=scores, strategy=strategy)
         for strategy in ("cdas", "complexity", "diversity", "random")
     }
     result = {

@@ -242,6 +242,34 @@ def test_stability_is_one_where_nothing_can_change(folder: Path, select: Select)
     assert drawn["ks"] is None
     with pytest.raises(InputError, match="no selection"):
         api.stability(folder)
+    with pytest.raises(InputError, match=r"judge\.parquet"):
+        api.stability(run_dir, strategy="alpagasus")
+    told = codeact(
+        "stability", str(run_dir), "--seeds", "0,1,2", "--ks", "2,3", "--scores", f"same={run_dir / 'score.parquet'}"
+    )
+    assert told.returncode == 0, told.stderr
+    assert [line.split(":")[0] for line in told.stdout.splitlines()[2:]] == [
+        "seed",
+        "number of clusters",
+        "scoring model",
+    ]
+    for wrong in (("--seeds", "a,b"), ("--scores", "file.parquet")):
+        refused = codeact("stability", str(run_dir), *wrong)
+        assert refused.returncode == 2
+        assert len(refused.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("strategy", ["residual", "cdas-bands", "positions", "cherry", "k-centre", "cdas"])
+def test_stability_repeats_what_the_run_selected(folder: Path, select: Select, strategy: str) -> None:
+    """Under the run's own seeds and number of clusters every strategy and rule gives the run's own selection again."""
+    rules = ("--set", "sample.budget=tokens", "--set", "cluster.k=3", "--set", "sample.seed=4")
+    ranked = strategy not in ("k-centre",)
+    assert select(strategy, *rules, *(("--set", "sample.suspects=0.2") if ranked else ())).returncode == 0
+    found = api.stability(folder / "run", seeds=(), ks=(3, 4))
+    assert found["repeats"] == 1.0
+    assert found["selected"] == sum(table(folder, "sample")["selected"].tolist())
+    assert found["seeds"] is None
+    assert 0 < found["ks"]["mean"] <= 1
 
 
 def test_k_auto_chooses_and_says_why(folder: Path, select: Select) -> None:

@@ -144,12 +144,17 @@ def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:
         run_dir: of `select` or `run`.
         choices: seeds, ks, scores, strategy, ratio: see `codeact.pipeline.stability.stability`.
 
+    Returns:
+        What that function returns, and `lines` for people.
+
     Raises:
         InputError: no selection there, or a score table that lacks a record.
     """
+    from codeact.pipeline.stability import lines
     from codeact.pipeline.stability import stability as measure
 
-    return measure(run_dir, **choices)
+    found = measure(run_dir, **choices)
+    return {**found, "lines": lines(found)}
 
 
 def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:

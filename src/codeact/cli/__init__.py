@@ -14,7 +14,7 @@ from codeact.errors import CodeactError
 PANELS = {
     "Whole runs": ("run", "demo", "select", "compare"),
     "Stages": ("curate", "embed", "cluster", "judge", "tags", "score", "sample", "pack", "train", "evaluate", "report"),
-    "Tools": ("harvest", "merge", "explain", "doctor"),
+    "Tools": ("harvest", "merge", "explain", "stability", "doctor"),
 }
 
 

@@ -27,6 +27,7 @@ from codeact.cli.options import (
     Template,
     Verbose,
     app,
+    numbers,
     planned,
     prepare,
     recipe_keys,
@@ -190,3 +191,27 @@ def sample(
     prepare(verbose)
     keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
     _run_stage("sample", keys, output, run_dir, embedder, as_json)
+
+
+@app.command()
+def stability(
+    run_dir: Annotated[Path, typer.Argument(help="run directory of select, sample or run", show_default=False)],
+    seeds: Annotated[str, typer.Option(help="of K-means and of the draw, comma-separated")] = "0,1,2,3,4",
+    ks: Annotated[str, typer.Option(help="numbers of clusters, comma-separated")] = "5,10,20,40",
+    scores: Annotated[list[str], typer.Option(help="NAME=score.parquet of the same records by another model; may be repeated")] = NONE,
+    strategy: Annotated[str | None, typer.Option(help="instead of the run's own")] = None,
+    ratio: Annotated[float | None, typer.Option(help="instead of the run's own")] = None,
+    as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Say how much of a selection is chance: its overlap with those of other seeds, numbers of clusters and scoring models."""
+    from codeact import api
+    from codeact.errors import InputError
+
+    prepare(verbose)
+    others = dict(pair.partition("=")[::2] for pair in scores)
+    if not all(name and path for name, path in others.items()):
+        raise InputError("--scores is of the form NAME=FILE, for example gpt2=gpt2/score.parquet")
+    found = api.stability(
+        run_dir, seeds=numbers("--seeds", seeds), ks=numbers("--ks", ks), scores=others, strategy=strategy, ratio=ratio
+    )
+    result(found, as_json, "\n".join(found["lines"]))

@@ -145,6 +145,14 @@ def stage_recipe(
     return load_recipe(extra={**keys, **chosen, "run_dir": str(folder)})
 
 
+def numbers(option: str, text: str) -> list[int]:
+    """The whole numbers of a comma-separated option."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdigit() for part in parts):
+        raise InputError(f"{option} {text!r}: give whole numbers with commas between them, for example 0,1,2")
+    return [int(part) for part in parts]
+
+
 def shipped(name: str) -> Path:
     here = Path(__file__).parents[1]
     places = (here / "recipes" / name, here.parents[1] / "recipes" / name)

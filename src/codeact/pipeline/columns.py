@@ -16,25 +16,32 @@ from codeact.score import stats
 Floats = NDArray[np.float64]
 
 
-def read_columns(store: Store, stages: Sequence[str], ids: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
-    """The columns that the tables of `stages` hold, and those of `wanted` that are made of them, in the order of `ids`."""
+def read_columns(
+    store: Store, stages: Sequence[str], ids: Sequence[str], wanted: Sequence[str], scores: Any = None
+) -> dict[str, Any]:
+    """The columns that the tables of `stages` hold, and those of `wanted` that are made of them, in the order of `ids`.
+
+    `scores` is read in place of the run's score table.
+    """
     found: dict[str, Any] = {}
     if "cluster" in stages:
-        found["cluster"] = _column(store, "cluster", "cluster", ids)
+        found["cluster"] = _column(store.table("cluster"), "cluster", ids)
     if "embed" in stages:
         table = store.table("embed")
         place = {identity: row for row, identity in enumerate(table["id"].to_pylist())}
         found["embedding"] = vectors(table)[[place[i] for i in ids]]
     if "proxy" in stages:
-        ok = np.isin(_column(store, "proxy", "status", ids), RANKED_STATUSES)
-        found["proxy_ifd"] = np.where(ok, _floats(store, "proxy", "ifd", ids), np.nan)
+        proxy = store.table("proxy")
+        ok = np.isin(_column(proxy, "status", ids), RANKED_STATUSES)
+        found["proxy_ifd"] = np.where(ok, _floats(proxy, "ifd", ids), np.nan)
     if "judge" in stages:
-        names = set(store.table("judge").column_names) & {"rating", "complexity", "quality"}
-        found |= {name: _floats(store, "judge", name, ids) for name in sorted(names)}
+        judged = store.table("judge")
+        names = set(judged.column_names) & {"rating", "complexity", "quality"}
+        found |= {name: _floats(judged, name, ids) for name in sorted(names)}
     if "tags" in stages:
-        found["tags"] = _column(store, "tags", "tags", ids)
+        found["tags"] = _column(store.table("tags"), "tags", ids)
     if "score" in stages:
-        found |= _score_columns(store, ids, wanted)
+        found |= _score_columns(store.table("score") if scores is None else scores, ids, wanted)
     return found
 
 
@@ -44,11 +51,10 @@ def vectors(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
 
 
-def _score_columns(store: Store, ids: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
+def _score_columns(table: Any, ids: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
     """The score table's own columns, and those made of them. Ranks are computed in the order of the ids, over the records
     that may be chosen, so that neither the file's order nor a record with IFD >= 1 moves them."""
     names = ("ifd", "nll_cond", "nll_uncond", "response_tokens", "status", "prefix_log_ifd")
-    table = store.table("score")
     adaptive = "ifd_estimate" in table.column_names
     rows = tables.by_id(table, (*names, "ifd_estimate") if adaptive else names)
     if adaptive:
@@ -72,7 +78,7 @@ def _score_columns(store: Store, ids: Sequence[str], wanted: Sequence[str]) -> d
     if "gain" in wanted:
         found["gain"] = (uncond - cond) * tokens
     if "spike" in wanted:
-        found |= {"spike": _floats(store, "score", "spike", ids), "spike_at": _column(store, "score", "spike_at", ids)}
+        found |= {"spike": _floats(table, "spike", ids), "spike_at": _column(table, "spike_at", ids)}
     if "length_residual" in wanted:
         found["length_residual"] = placed(stats.length_residual(known, tokens[back]))
     if "length_band" in wanted:
@@ -83,10 +89,10 @@ def _score_columns(store: Store, ids: Sequence[str], wanted: Sequence[str]) -> d
     return found
 
 
-def _column(store: Store, stage: str, name: str, ids: Sequence[str]) -> list[Any]:
-    rows = tables.by_id(store.table(stage), [name])
+def _column(table: Any, name: str, ids: Sequence[str]) -> list[Any]:
+    rows = tables.by_id(table, [name])
     return [rows[i][name] for i in ids]
 
 
-def _floats(store: Store, stage: str, name: str, ids: Sequence[str]) -> Floats:
-    return np.array(_column(store, stage, name, ids), np.float64)
+def _floats(table: Any, name: str, ids: Sequence[str]) -> Floats:
+    return np.array(_column(table, name, ids), np.float64)

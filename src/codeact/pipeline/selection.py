@@ -15,7 +15,8 @@ from codeact.config import ClusterConfig, CurateConfig, Recipe, SampleConfig
 from codeact.errors import InputError
 from codeact.pipeline import tables
 from codeact.pipeline.benchmarks import benchmark_items
-from codeact.pipeline.columns import read_columns, vectors
+from codeact.pipeline.choose import choose
+from codeact.pipeline.columns import vectors
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.shards import choose_backend, run_shards
 from codeact.pipeline.store import Store
@@ -211,31 +212,9 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
     """Choose the budget; every record of the pool gets a row with its rank and the reason. `needs` names the tables read."""
     import pyarrow as pa
 
-    from codeact import storage
-    from codeact.coverage import length_bands
-    from codeact.sample import NEEDS, select
-
     ids: list[str] = pool(store, "refine" in needs)["id"].to_pylist()
-    curated = tables.by_id(store.table("curate"), ["penalised", "language"])
-    languages = [curated[i]["language"] for i in ids]
-    wanted = [*NEEDS[config.strategy]]
-    wanted += [name for name, on in (("spike", config.suspects), ("gain", config.min_gain)) if on]
-    columns = read_columns(store, needs, ids, wanted)
-    counts = columns.get("response_tokens")
-    spike, places = columns.pop("spike", None), columns.pop("spike_at", [""] * len(ids))
-    gain = columns.pop("gain", None)
-    if config.floor > 0 and config.floor_lengths and counts is None:
-        raise InputError(
-            f"sample.floor_lengths needs response lengths, which strategy {config.strategy!r} does not read; leave it out"
-        )
-    found = select(
-        ids, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.budget,
-        ifd=columns.pop("ifd", None), status=columns.pop("status", None), cluster=columns.pop("cluster", None),
-        response_tokens=columns.pop("response_tokens", None), columns=columns,
-        penalised=[bool(curated[i]["penalised"]) for i in ids], language=languages, floor=config.floor,
-        spike=spike, suspects=config.suspects, gain=gain, min_gain=config.min_gain,
-        bands=length_bands(counts) if counts is not None and config.floor_lengths else None,
-    )  # fmt: skip
+    choice = choose(store, ids, config, seed, needs)
+    found, counts = choice.found, choice.response_tokens
     chosen = int(found.selected.sum())
     if chosen == 0:
         raise InputError(
@@ -257,15 +236,17 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
                 "score": pa.array(found.score, pa.float64(), mask=np.isnan(found.score)),
                 "detail": pa.array(
                     [
-                        f"the model does not expect {place} (spike {spike[n]:.1f} nats)" if found.suspected[n] else ""
-                        for n, place in enumerate(places)
+                        f"the model does not expect {place} (spike {choice.spikes[n]:.1f} nats)"
+                        if found.suspected[n]
+                        else ""
+                        for n, place in enumerate(choice.places)
                     ],
                     pa.string(),
                 ),
             }
         ),
     )
-    cover = _cover(store, ids, found, languages, counts, seed, config)
+    cover = _cover(store, ids, found, choice.languages, counts, seed, config)
     storage.write_json(store.path("coverage.json"), cover)
     return {
         "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,

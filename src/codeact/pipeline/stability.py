@@ -14,10 +14,11 @@ from codeact import storage
 from codeact.cluster import cluster
 from codeact.config import Recipe, validate
 from codeact.errors import InputError
-from codeact.pipeline import tables
-from codeact.pipeline.columns import vectors
+from codeact.pipeline import selection, tables
+from codeact.pipeline.choose import choose
+from codeact.pipeline.columns import read_columns
+from codeact.pipeline.plan import tables_for
 from codeact.pipeline.store import Store
-from codeact.sample import select
 
 Bools = NDArray[np.bool_]
 
@@ -44,59 +45,75 @@ def stability(
 ) -> dict[str, Any]:
     """Repeat the selection of a run under other seeds, numbers of clusters and scoring models, and compare.
 
-    Nothing is scored or embedded again: the run's tables are read and only K-means and the selection are repeated.
+    Nothing is scored or embedded again: the run's tables are read and only K-means and the selection are repeated, with all
+    settings of the run's `sample` section.
 
     Args:
         run_dir: a run directory with embed, cluster and score tables (`codeact select` leaves one).
         seeds: of K-means and of the draw, at the run's number of clusters.
-        ks: numbers of clusters, at the run's seed.
+        ks: numbers of clusters, at the run's seeds.
         scores: name -> score table (.parquet) of the same records by another model.
         strategy, ratio: instead of the run's own.
 
     Returns:
-        "selected", "ratio", "strategy", "chance" (Jaccard of random selections), and under "seeds", "ks" and "models" the labels
+        "selected", "ratio", "strategy", "chance" (Jaccard of random selections), "repeats" (overlap of the run's own selection with
+        its repetition under its own seeds: 1, unless `strategy` or `ratio` is another), and under "seeds", "ks" and "models" the labels
         compared, the `matrix` of Jaccard indices, their `mean` over pairs and the `least`; None where there are fewer than two.
 
     Raises:
-        InputError: the folder lacks a table, or a score table lacks a record.
+        InputError: the folder lacks a table that the strategy reads, or a score table lacks a record.
     """
     store = Store(Path(run_dir))
     if not store.path("sample.parquet").exists() or not store.path("recipe.yaml").exists():
         raise InputError(f"{run_dir} holds no selection; give the run directory of `codeact select` or `run`")
     recipe = _recipe(store)
-    config = recipe.sample
-    chosen, share = strategy or config.strategy, ratio or config.ratio
-    ids: list[str] = store.table("sample")["id"].to_pylist()
-    embedded = store.table("embed")
-    place = {identity: row for row, identity in enumerate(embedded["id"].to_pylist())}
-    points = vectors(embedded)[[place[i] for i in ids]]
-    own = _score(store.path("score.parquet"), ids)
-    home = recipe.seed if recipe.cluster.seed is None else recipe.cluster.seed
-    count = len(store.table("cluster")["cluster"].unique()) if recipe.cluster.k == "auto" else int(recipe.cluster.k)
+    own = {"strategy": strategy or recipe.sample.strategy, "ratio": ratio or recipe.sample.ratio}
+    config = validate({"sample": {**recipe.sample.model_dump(), **own}}).sample
+    read = tables_for(config)
+    refined = selection.refines(recipe.curate)
+    clustered = "cluster" in read
+    for name in (*read, *(("embed",) if clustered else ())):
+        if not store.path(f"{name}.parquet").exists():
+            raise InputError(f"{run_dir} has no table {name}.parquet, which strategy {config.strategy!r} needs")
+    ids: list[str] = selection.pool(store, refined)["id"].to_pylist()
+    points = read_columns(store, ("embed",), ids, ())["embedding"] if clustered else None
+    cluster_seed, draw_seed = (recipe.seed if one is None else one for one in (recipe.cluster.seed, recipe.sample.seed))
+    k = recipe.cluster.k
+    count = len(store.table("cluster")["cluster"].unique()) if clustered and k == "auto" else k
 
-    def pick(k: int, seed: int, figures: Mapping[str, Any]) -> Bools:
-        labels = cluster(points, k, seed, ids=ids).labels
-        found = select(
-            ids, strategy=chosen, ratio=share, seed=seed, unit=config.budget, cluster=labels, ifd=figures["ifd"],  # type: ignore[arg-type]
-            status=figures["status"], response_tokens=figures["response_tokens"],
-            columns={"embedding": points, "nll_cond": figures["nll_cond"]},
-        )  # fmt: skip
-        return found.selected
+    def pick(number: Any, grouped_by: int, drawn_by: int, scores: Any = None) -> Bools:
+        labels = cluster(points, int(number), grouped_by, ids=ids).labels if points is not None else None
+        return choose(store, ids, config, drawn_by, read, labels=labels, scores=scores).found.selected
 
-    others = {name: _score(Path(path), ids) for name, path in (scores or {}).items()}
-    by_seed = {str(seed): pick(count, seed, own) for seed in seeds}
-    by_k = {str(k): pick(k, home, own) for k in ks}
-    by_model = {name: pick(count, home, figures) for name, figures in {"run": own, **others}.items()}
+    others = {name: _scores(Path(path), ids) for name, path in (scores or {}).items()}
+    by_seed = {str(seed): pick(count, seed, seed) for seed in seeds}
+    by_k = {str(one): pick(one, cluster_seed, draw_seed) for one in ks}
+    by_model = {name: pick(count, cluster_seed, draw_seed, one) for name, one in {"run": None, **others}.items()}
     return {
-        "strategy": chosen,
-        "ratio": share,
+        "strategy": config.strategy,
+        "ratio": config.ratio,
         "pool": len(ids),
         "selected": int(by_model["run"].sum()),
-        "chance": chance_overlap(share),
+        "repeats": jaccard(by_model["run"], np.array(_selected(store, ids), np.bool_)),
+        "chance": chance_overlap(config.ratio),
         "seeds": _overlaps(by_seed),
         "ks": _overlaps(by_k),
         "models": _overlaps(by_model),
     }
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """What `stability` found, for people."""
+    told = [
+        f"strategy {found['strategy']}: {found['selected']:,} of {found['pool']:,} records; overlap (Jaccard) of its selections,"
+        f" by chance {found['chance']:.2f}",
+        f"{'what changes':<40} {'mean':>5} {'least':>6}",
+    ]
+    for key, title in (("seeds", "seed"), ("ks", "number of clusters"), ("models", "scoring model")):
+        one = found[key]
+        if one is not None:
+            told.append(f"{title + ': ' + ', '.join(one['labels']):<40} {one['mean']:5.2f} {one['least']:6.2f}")
+    return told
 
 
 def _overlaps(found: Mapping[str, Bools]) -> dict[str, Any] | None:
@@ -108,13 +125,18 @@ def _overlaps(found: Mapping[str, Bools]) -> dict[str, Any] | None:
     return {"labels": names, "matrix": matrix, "mean": float(np.mean(pairs)), "least": min(pairs)}
 
 
-def _score(path: Path, ids: Sequence[str]) -> dict[str, Any]:
-    names = ("ifd", "nll_cond", "status", "response_tokens")
-    rows = tables.by_id(storage.read_parquet(path), names)
-    missing = next((identity for identity in ids if identity not in rows), None)
+def _selected(store: Store, ids: Sequence[str]) -> list[bool]:
+    rows = tables.by_id(store.table("sample"), ["selected"])
+    return [identity in rows and bool(rows[identity]["selected"]) for identity in ids]
+
+
+def _scores(path: Path, ids: Sequence[str]) -> Any:
+    table = storage.read_parquet(path)
+    known = set(table["id"].to_pylist())
+    missing = next((identity for identity in ids if identity not in known), None)
     if missing is not None:
         raise InputError(f"{path} has no score of record {missing!r}; score the same records with the other model")
-    return {name: [rows[i][name] for i in ids] for name in names}
+    return table
 
 
 def _recipe(store: Store) -> Recipe:
