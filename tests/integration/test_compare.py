@@ -124,6 +124,25 @@ def test_a_second_run_trains_nothing_and_another_grid_keeps_what_it_can(grid: Pa
     assert {n: (grid.parent / "runs" / "cells" / n / "result.json").stat().st_mtime_ns for n in results(grid)} == before
 
 
+def test_the_plan_says_what_is_left_and_writes_nothing(grid: Path) -> None:
+    root = grid.parent / "planned"
+    before = codeact("compare", str(grid), f"run_dir={root}", "--plan", "--json")
+    assert before.returncode == 0, before.stderr
+    assert not root.exists()
+    found = json.loads(before.stdout)
+    assert (found["planned"], found["done"], found["pools"], found["seconds_left"]) == (CELLS, 0, 1, None)
+    # three strategies and two seeds at 40 % of what the whole pool takes
+    whole = json.loads(codeact("compare", str(grid), f"run_dir={root}", "strategies=[random,full]", "seeds=[0]",
+                               "rates=[0.5]", "--plan", "--json").stdout)  # fmt: skip
+    assert found["train_tokens"] == pytest.approx(CELLS * 0.4 / 1.5 * whole["train_tokens"], rel=0.01)
+    assert found["longest_flops"] == pytest.approx(0.4 * whole["longest_flops"], rel=0.01)
+
+    after = codeact("compare", str(grid), "rates=[0.4,0.5]", "--plan")
+    assert after.returncode == 0, after.stderr
+    assert f"trainings       {2 * CELLS}, {CELLS} of them done" in after.stdout
+    assert "this machine" in after.stdout
+
+
 @pytest.mark.parametrize(
     "wrong", ["recipe.evaluate.tasks=[humanevil]", "recipe.data.source=none.jsonl", "strategies=[random,alpagasus]"]
 )

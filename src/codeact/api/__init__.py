@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codeact.api.choosing import Selection, plan_select, select
 from codeact.api.machine import doctor
-from codeact.api.measuring import compare, differences, evaluate, result_lines
+from codeact.api.measuring import compare, compare_plan, differences, evaluate, result_lines
 from codeact.api.running import (
     estimate_scores,
     explain,
@@ -19,6 +19,6 @@ from codeact.api.running import (
 from codeact.api.training import harvest, merge, padding, train
 
 __all__ = [
-    "Selection", "compare", "differences", "doctor", "estimate_scores", "evaluate", "explain", "harvest", "merge", "padding", "plan",
+    "Selection", "compare", "compare_plan", "differences", "doctor", "estimate_scores", "evaluate", "explain", "harvest", "merge", "padding", "plan",
     "plan_select", "report", "result_lines", "run", "run_stages", "score_summary", "select", "stability", "summary_rows", "train",
 ]  # fmt: skip

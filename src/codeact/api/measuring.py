@@ -67,6 +67,21 @@ def result_lines(results: Mapping[str, Any]) -> list[str]:
     return lines(results)
 
 
+def compare_plan(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """What `compare` would still do and cost: trainings, tokens, FLOPs, hours and memory; nothing is written.
+
+    Returns:
+        The fields of `codeact.experiment.forecast.GridForecast`, and `lines` for people.
+
+    Raises:
+        InputError: bad input or configuration.
+    """
+    from codeact import experiment
+
+    found = experiment.plan(experiment.load_comparison(Path(recipe), overrides))
+    return {**found.summary(), "lines": found.lines()}
+
+
 def compare(
     recipe: str | Path,
     overrides: Iterable[str] = (),

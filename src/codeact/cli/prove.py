@@ -19,11 +19,13 @@ from codeact.cli.options import (
     MaxLength,
     Model,
     Output,
+    Plan,
     Seed,
     Settings,
     Template,
     Verbose,
     app,
+    planned,
     prepare,
     recipe_keys,
     result,
@@ -170,12 +172,16 @@ def compare(
     recipe: Annotated[Path, typer.Argument(help="YAML file such as recipes/compare.yaml", show_default=False)],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides, for example rates=[0.4]", show_default=False)] = None,
     minutes: Annotated[float | None, typer.Option(help="begin no further training after this time; run again to go on")] = None,
+    plan: Plan = False,
     as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Train and evaluate strategies x rates x seeds, at equal records and at equal tokens; run it again to go on."""
     from codeact import api
 
     prepare(verbose)
+    if plan:
+        planned(api.compare_plan(recipe, overrides or ()), as_json)
+        return
     summary = api.compare(recipe, overrides or (), minutes=minutes, say=say, quiet=False)
     if as_json:
         typer.echo(json.dumps(summary, ensure_ascii=False))

@@ -16,6 +16,7 @@ from codeact import storage
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.evaluate.compare import per_task
+from codeact.experiment.forecast import GridForecast, forecast_grid
 from codeact.experiment.grid import (
     HELD_OUT,
     Cell,
@@ -28,7 +29,7 @@ from codeact.experiment.grid import (
     source_recipe,
 )
 from codeact.experiment.results import summarise
-from codeact.experiment.split import divide
+from codeact.experiment.split import HELD_OUT_FILE, POOL_FILE, divide
 from codeact.pipeline import run as pipeline
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
@@ -37,7 +38,7 @@ from codeact.pipeline.store import Store, code_digest, digest, file_digest
 from codeact.progress import track
 from codeact.records import Record
 
-__all__ = ["Cell", "Comparison", "cells", "compare", "gather", "load_comparison"]
+__all__ = ["Cell", "Comparison", "cells", "compare", "gather", "load_comparison", "plan"]
 
 Say = Callable[[str], None]
 CODE = ("codeact.sample", "codeact.train", "codeact.evaluate", "codeact.experiment")
@@ -110,6 +111,20 @@ def gather(comparison: Comparison) -> dict[str, Any]:
     return summarise(comparison, done, len(planned), storage.read_json(base))
 
 
+def plan(comparison: Comparison) -> GridForecast:
+    """What `compare` would still do and cost; nothing is run or written.
+
+    Raises:
+        InputError: as `compare`.
+    """
+    planned = cells(comparison)
+    _check(comparison, planned)
+    root = Path(comparison.run_dir)
+    facts = _facts(root) if (root / POOL_FILE).exists() else None
+    done = {cell.name: found for cell in planned if facts and (found := _result(cell, facts)) is not None}
+    return forecast_grid(comparison, done)
+
+
 def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe, quiet: bool = True) -> dict[str, float]:
     """Record id -> mean negative log-likelihood of its response given its instruction, in nats per token.
 
@@ -146,9 +161,9 @@ def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:
 
 def _facts(root: Path) -> dict[str, Any]:
     """What every cell's result depends on beside its recipe."""
-    held_out = root / "held_out.jsonl"
+    held_out = root / HELD_OUT_FILE
     return {
-        "pool": file_digest(root / "pool.jsonl"),
+        "pool": file_digest(root / POOL_FILE),
         "held_out": file_digest(held_out) if held_out.exists() else None,
     }
 
