@@ -17,7 +17,7 @@ Tracker = Literal["tensorboard", "wandb", "trackio"]
 Strategy = Literal[
     "cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full",
     "k-centre", "facility-location", "ppl-low", "ppl-high", "cherry", "superfiltering", "alpagasus", "instag", "deita",
-    "residual", "bands", "positions", "cdas-residual", "cdas-bands", "cdas-positions",
+    "residual", "bands", "positions", "cdas-residual", "cdas-bands", "cdas-positions", "targeted",
 ]  # fmt: skip
 Budget = Literal["records", "tokens"]
 
@@ -208,6 +208,8 @@ class SampleConfig(_Section):
         description="share of the pool that is ranked last: where an operator or a number of the code surprises the model most; 0: none",
     )
     floor_lengths: bool = Field(False, description="`floor` holds for bands of response length too")
+    target: str = Field("", description="file of examples of what the model is for (strategy targeted)")
+    target_map: dict[str, str] = Field(default_factory=dict, description="field -> column of that file, as data.map")
 
 
 class PackConfig(_Section):

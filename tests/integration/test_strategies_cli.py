@@ -123,6 +123,29 @@ def test_alpagasus_and_deita_ask_a_judge_once(folder: Path, select: Select) -> N
         assert json.loads(done.stdout)["selected"] <= 8
 
 
+def test_targeted_takes_what_is_like_the_examples(folder: Path, select: Select) -> None:
+    rows = [json.loads(line) for line in (folder / "pool.jsonl").read_text(encoding="utf-8").splitlines()]
+    asked = [rows[7], rows[30], rows[7]]
+    examples = folder / "examples.jsonl"
+    examples.write_text(
+        "".join(json.dumps({"text": r["instruction"], "code": "x"}) + "\n" for r in asked), encoding="utf-8"
+    )
+    where = ["--set", f"sample.target={examples}", "--set", "sample.target_map={instruction: text, response: code}"]
+    done = select("targeted", "--ratio", "0.05", *where)
+    assert done.returncode == 0, done.stderr
+    out = [json.loads(line)["instruction"] for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert out == [rows[7]["instruction"], rows[30]["instruction"]]
+    near = table(folder, "target")
+    best = near["id"][near["target_similarity"].astype(float) > 0.9999]
+    assert set(best) >= {i for i, rank in zip(near["id"], near["target_rank"], strict=True) if rank <= 2}
+    assert sorted(near["target_rank"]) == list(range(1, 41))
+    for wrong, told in (((), "sample.target is not set"), (("--set", "sample.target=none.jsonl"), "does not exist")):
+        refused = select("targeted", *wrong)
+        assert (refused.returncode, told in refused.stderr) == (2, True)
+    unread = select("targeted", "--set", f"sample.target={examples}")
+    assert (unread.returncode, "sample.target_map" in unread.stderr) == (2, True)
+
+
 def test_instag_covers_tags(folder: Path, select: Select) -> None:
     def reply(prompt: str) -> str:
         words = prompt.split("[Instruction]")[1].split("[End")[0].split()

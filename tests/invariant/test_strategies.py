@@ -18,9 +18,10 @@ from codeact.sample import orders
 
 VALUES = st.sampled_from([0.2, 0.2, 0.7, 0.7, 0.95, 1.0, 1.4, math.nan]) | st.floats(0.05, 1.6)
 TAGS = st.sets(st.sampled_from("abcdef"), max_size=4)
-COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_band", "position_matched")
+COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_band", "position_matched", "target_rank")
 RANKED = {
     "ppl-low": ("nll_cond", 1), "ppl-high": ("nll_cond", -1), "cherry": ("loss_ratio", -1), "superfiltering": ("proxy_ifd", -1),
+    "targeted": ("target_rank", 1),
     "residual": ("length_residual", -1), "bands": ("length_band", -1), "positions": ("position_matched", -1),
 }  # fmt: skip
 ALL = [s for s in get_args(Strategy) if s != "cdas-paper"]
@@ -64,7 +65,7 @@ def chosen(found: sample.Selection) -> set[str]:
 def able(row: dict[str, Any], strategy: str) -> bool:
     column = RANKED[strategy][0]
     fine = math.isfinite(row[column])
-    if strategy != "superfiltering":
+    if strategy not in ("superfiltering", "targeted"):
         fine &= row["status"] in ("ok", "truncated")
     if column in ("loss_ratio", "proxy_ifd"):
         fine &= row[column] < 1
@@ -200,6 +201,21 @@ def test_k_centre_is_farthest_first_and_within_twice_the_best() -> None:
         radius = gaps[:, order[:size]].min(axis=1).max()
         best = min(gaps[:, list(s)].min(axis=1).max() for s in itertools.combinations(range(12), size))
         assert radius <= 2 * best + 1e-9
+
+
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_targets_take_turns_for_the_nearest_record_left(targets: int, count: int, seed: int) -> None:
+    """Against a brute force; few different vectors, so that there are ties."""
+    rng = np.random.default_rng(seed)
+    corners = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.6, 0.8, 0]], np.float32)
+    asked, pool = (corners[rng.integers(0, 4, size)] for size in (targets, count))
+    left, plain = list(range(count)), []
+    while left:
+        mine = asked[len(plain) % targets]
+        plain.append(max(left, key=lambda n: (round(float(mine @ pool[n]), 5), -n)))
+        left.remove(plain[-1])
+    assert list(orders.nearest_in_turn(asked, pool)) == plain
 
 
 @pytest.mark.parametrize("strategy", ALL)

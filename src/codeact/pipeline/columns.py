@@ -40,6 +40,8 @@ def read_columns(
         found |= {name: _floats(judged, name, ids) for name in sorted(names)}
     if "tags" in stages:
         found["tags"] = _column(store.table("tags"), "tags", ids)
+    if "target" in stages:
+        found["target_rank"] = _floats(store.table("target"), "target_rank", ids)
     if "score" in stages:
         found |= _score_columns(store.table("score") if scores is None else scores, ids, wanted)
     return found

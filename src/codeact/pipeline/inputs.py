@@ -32,7 +32,7 @@ class Inputs:
         """Refuse missing data and missing models before a run directory is made and long before their stage.
 
         Raises:
-            InputError: the data, the model, the embedder, the judge or a task set does not exist.
+            InputError: the data, the model, the embedder, the judge, the target or a task set does not exist.
         """
         if self.given is None and self.recipe.data.source != HARVEST:
             storage.check_source(self.recipe.data.source)
@@ -41,6 +41,8 @@ class Inputs:
             models.resolve(self.recipe.model.name, self.recipe.model.revision)
         if "proxy" in stages:
             models.resolve(self.recipe.score.proxy)
+        if "target" in stages:
+            self.target()
         judge = self.recipe.judge
         if stages & {"judge", "tags"} and not judge.model:
             raise InputError(
@@ -90,6 +92,19 @@ class Inputs:
                 )
             found[name] = file_digest(Path(name))
         return found
+
+    def target(self) -> Mapping[str, Any]:
+        """What decides the examples of strategy `targeted`.
+
+        Raises:
+            InputError: no file is named, or it does not exist.
+        """
+        sample = self.recipe.sample
+        if not sample.target:
+            raise InputError("sample.target is not set; name a file of examples of what the model is for")
+        if not Path(sample.target).is_file():
+            raise InputError(f"sample.target: {sample.target} does not exist; give a .jsonl, .json or .parquet file")
+        return {"target": file_digest(Path(sample.target)), "map": sample.target_map}
 
     @cached_property
     def source(self) -> Source:

@@ -6,7 +6,7 @@ records -> curate -> embed -> cluster -> score -> sample -> (pack) train -> eval
 from __future__ import annotations
 
 from codeact.config import Recipe, SampleConfig
-from codeact.pipeline import judging, proof, scoring, selection
+from codeact.pipeline import judging, proof, scoring, selection, targets
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.stage import Stage
 from codeact.sample import NEEDS
@@ -15,10 +15,10 @@ LOADING = ("codeact.models", "codeact.prompts", "codeact.packing")
 TABLE_OF = {
     "ifd": "score", "nll_cond": "score", "loss_ratio": "score", "response_tokens": "score", "length_residual": "score",
     "length_band": "score", "position_matched": "score", "spike": "score", "cluster": "cluster", "embedding": "embed", "proxy_ifd": "proxy",
-    "rating": "judge", "complexity": "judge", "quality": "judge", "tags": "tags",
+    "rating": "judge", "target_rank": "target", "complexity": "judge", "quality": "judge", "tags": "tags",
 }  # fmt: skip
-SHARED = ("records", "curate", "embed", "cluster", "score", "proxy", "judge", "tags", "evaluate_base")
-ON_DEMAND = ("proxy", "judge", "tags")  # run only where the strategy reads their table
+SHARED = ("records", "curate", "embed", "cluster", "score", "proxy", "judge", "tags", "target", "evaluate_base")
+ON_DEMAND = ("proxy", "judge", "tags", "target")  # run only where the strategy reads their table
 
 
 def tables_for(config: SampleConfig) -> tuple[str, ...]:
@@ -67,6 +67,9 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
               ("codeact.score.judge", "codeact.pipeline.judging"), lambda s: judging.rate(s, r, inputs, selection.pool(s, bool(refined)))),
         Stage("tags", ("curate", *refined), lambda: {**judging.identity(r, inputs), "embedder": r.embed.model},
               ("codeact.score.tags", "codeact.pipeline.judging"), lambda s: judging.tag(s, r, inputs, selection.pool(s, bool(refined)))),
+        # How near each record is to examples of what the model is for, where the strategy asks for it.
+        Stage("target", ("embed", *refined), lambda: {**inputs.target(), "text": r.embed.text, "seed": seed},
+              ("codeact.sample.orders", "codeact.pipeline.targets"), lambda s: targets.rank(s, r, bool(refined), seed)),
         # CDAS: the hardest part of every cluster, the budget met exactly.
         Stage("sample", ("curate", *refined, *chosen_by), lambda: {**r.sample.model_dump(), "seed": sample_seed},
               ("codeact.sample", "codeact.score.stats", "codeact.coverage"),

@@ -114,7 +114,7 @@ def select(
         cluster: cluster number of each record.
         response_tokens: length of each response in tokens.
         columns: the other columns of `NEEDS` by name, in the same two forms: nll_cond, loss_ratio, proxy_ifd, rating,
-            complexity, quality, length_residual, length_band, position_matched (numbers), tags (lists of strings), embedding
+            complexity, quality, length_residual, length_band, position_matched, target_rank (numbers), tags (lists of strings), embedding
             (float [N, D] in the order of `ids`).
         unit: "records": the budget is a share of the records; "tokens": the same share of all response tokens, met as nearly
             as whole records allow (the last one is taken if that comes nearer).

@@ -55,6 +55,7 @@ RANKINGS: Mapping[str, Ranking] = {
     "cherry": Ranking("loss_ratio", below=IFD_LIMIT),
     "superfiltering": Ranking("proxy_ifd", below=IFD_LIMIT, scored=False, missing="no proxy score"),
     "alpagasus": Ranking("rating", at_least=MIN_RATING, scored=False, drawn=True, missing="no rating"),
+    "targeted": Ranking("target_rank", lowest=True, scored=False, missing="no target rank"),
     "residual": Ranking("length_residual", ifd_below=True),
     "bands": Ranking("length_band", ifd_below=True),
     "positions": Ranking("position_matched", ifd_below=True),

@@ -1,0 +1,62 @@
+"""The stage `target`: how near each record of the pool is to examples of what the model is for (strategy `targeted`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from codeact import storage
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.pipeline import tables
+from codeact.pipeline.columns import vectors
+from codeact.pipeline.store import Store
+from codeact.records import to_records
+from codeact.sample import orders
+
+MOST_TARGETS = 512  # examples that take turns; of a longer file a seeded sample
+
+
+def rank(store: Store, recipe: Recipe, refined: bool, seed: int) -> Mapping[str, Any]:
+    """Write `target`: `id, target_rank` (1: taken first, see `orders.nearest_in_turn`) and `target_similarity` (largest cosine).
+
+    Raises:
+        InputError: the file of examples cannot be read, or holds none.
+    """
+    import pyarrow as pa
+
+    from codeact.embed import embed_texts, load_embedder
+
+    sample, config = recipe.sample, recipe.embed
+    try:
+        examples, _ = to_records(storage.read_rows(sample.target).rows, sample.target_map, sample.target)
+    except InputError as error:
+        raise InputError(f"sample.target: {error} (for this file: sample.target_map)") from error
+    if not examples:
+        raise InputError(f"sample.target: no row of {sample.target} is usable; name its columns with sample.target_map")
+    texts = {r.instruction if config.text == "instruction" else f"{r.instruction}\n\n{r.response}" for r in examples}
+    asked = sorted(tables.seeded_subset(sorted(texts), MOST_TARGETS, seed))
+    embedder = load_embedder(config.model, recipe.model.device)
+    points = embed_texts(asked, model=embedder, batch_size=config.batch_size)
+    embedded = store.table("embed")
+    if refined:
+        kept = store.table("refine")
+        embedded = tables.keep(embedded, kept.filter(kept["kept"])["id"].to_pylist())
+    embedded = embedded.sort_by("id")
+    pool = vectors(embedded)
+    places = np.empty(len(pool), np.int64)
+    places[np.fromiter(orders.nearest_in_turn(points, pool), np.int64, len(pool))] = np.arange(1, len(pool) + 1)
+    nearest = (pool @ points.T).max(axis=1)
+    store.write_table(
+        "target",
+        pa.table(
+            {
+                "id": embedded["id"],
+                "target_rank": pa.array(places, pa.int64()),
+                "target_similarity": pa.array(nearest.astype(np.float64), pa.float64()),
+            }
+        ),
+    )
+    return {"examples": len(asked), "nearest": float(nearest.max()), "mean": float(nearest.mean())}
