@@ -107,3 +107,18 @@ def test_heavy_libraries_are_imported_late(statement: str) -> None:
     code = f"{statement}\nimport sys\nprint([m for m in {heavy!r}.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_scores_fingerprint_covers_the_code_that_makes_it_and_not_the_judges() -> None:
+    """Else kept scores would outlive a change of their code, or be lost by a change of something else."""
+    from codeact.pipeline.scoring import CODE
+
+    reached, open_ = set[str](), ["codeact.score.ifd", "codeact.score.adaptive_scores"]
+    while open_:
+        name = open_.pop()
+        file = ROOT.joinpath(*name.split(".")[1:]).with_suffix(".py")
+        if name.startswith("codeact.score.") and name not in reached and file.exists():
+            reached.add(name)
+            open_ += [part for module in imported(file) for part in (module, module.rpartition(".")[0])]
+    assert reached <= set(CODE)
+    assert not {f"codeact.score.{name}" for name in ("judge", "tags", "endpoint", "estimate")} & set(CODE)

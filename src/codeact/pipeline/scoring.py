@@ -23,7 +23,8 @@ from codeact.ranks import spearman
 from codeact.sample import cdas, id_ranks
 from codeact.sample.rules import IFD_LIMIT, RANKED_STATUSES
 
-CODE = ("codeact.score", "codeact.models", "codeact.prompts", "codeact.packing")
+MODULES = ("ifd", "passes", "sequences", "places", "adaptive_scores", "adaptive", "predict", "continued", "cheap")
+CODE = (*(f"codeact.score.{name}" for name in MODULES), "codeact.models", "codeact.prompts", "codeact.packing")
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
 
 
