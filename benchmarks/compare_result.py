@@ -5,7 +5,7 @@
 
 Takes what is finished in the comparison's run directory: its summary with where and how it was made goes to --output, the differences
 to figures of the same name, and the tables between the lines <!-- NAME --> and <!-- /NAME --> of --write, NAME being the recipe's.
---versus NAME adds each strategy's difference to that one. Every single value goes to NAME_cells.json, from which
+--versus longest:cdas,bands adds how these differ from that one; may be repeated. Every single value goes to NAME_cells.json, from which
 `compare_cells.py` makes the run directory again.
 """
 
@@ -74,15 +74,13 @@ def markdown(document: Mapping[str, Any], name: str) -> str:
             lines += [f"Equal {budget}, the other rates:", ""]
             for some in by_direction(summary):
                 lines += [*table(rows, some, summary["against"], values=False), ""]
-    for rival, versus in document.get("versus", {}).items():
+    for rival, versus in document["versus"].items():
+        metrics = [m for some in by_direction(versus) for m in some]
         for budget in BUDGETS:
-            rows = [
-                r for r in versus["rows"] if r["budget"] == budget and r["strategy"] != "full" and r["entrant"] != rival
-            ]
-            rows = sorted((r for r in rows if r["entrant"] in document["versus_shown"]), key=lambda r: r["rate"])
+            rows = [r for r in versus["rows"] if r["budget"] == budget]
             if rows:
-                lines += [f"Against `{rival}`, equal {budget}:", ""]
-                lines += [*table(rows, [m for some in by_direction(versus) for m in some], rival, values=False), ""]
+                lines += [f"Minus `{rival}`, equal {budget}:", ""]
+                lines += [*table(sorted(rows, key=lambda r: r["rate"]), metrics, rival, values=False), ""]
     before = ", ".join(f"{spelt(m)} {number(summary['base'][m], 4)}" for m in summary["lower_is_better"])
     place, better = document["machine"], ", but for pass@1" if len(by_direction(summary)) > 1 else " everywhere"
     lines += [
@@ -102,8 +100,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value, as given to codeact compare")
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/<recipe>.json")
     parser.add_argument("--write", type=Path, help="Markdown file that holds the marks")
-    parser.add_argument("--versus", help="a second strategy that others are compared with")
-    parser.add_argument("--show", nargs="*", default=["cdas"], help="strategies shown against --versus")
+    parser.add_argument("--versus", action="append", default=[], metavar="RIVAL:NAME,...", help="further differences")
     options = parser.parse_args()
     output = options.output or RESULTS / f"{options.recipe.stem}.json"
     comparison = load_comparison(options.recipe, options.overrides)
@@ -115,10 +112,12 @@ def main() -> None:
         "made_by": f"codeact compare recipes/{options.recipe.name} recipe.data.source=DATA",
         "recipe": yaml.safe_load(options.recipe.read_text(encoding="utf-8")),
         "summary": summary,
+        "versus": {},
     }
-    if options.versus:
-        document["versus"] = {options.versus: gather(comparison.model_copy(update={"against": options.versus}))}
-        document["versus_shown"] = options.show
+    for rival, _, shown in (pair.partition(":") for pair in options.versus):
+        against = gather(comparison.model_copy(update={"against": (rival,)}))
+        against["rows"] = [row for row in against["rows"] if row["entrant"] in shown.split(",")]
+        document["versus"][rival] = against
     output.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     save(Path(comparison.run_dir), output.with_name(f"{output.stem}_cells.json"))
     plots.differences(summary, output.with_suffix(".svg"))

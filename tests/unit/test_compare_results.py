@@ -8,6 +8,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from codeact.config import load_recipe
 from codeact.errors import InputError
@@ -109,7 +110,7 @@ def result(seed: int, shift: float, items: int = 300) -> dict[str, Any]:
 
 
 def test_differences_are_paired_and_know_what_is_clear(grid_file: Path, tmp_path: Path) -> None:
-    comparison = load_comparison(grid_file)
+    comparison = load_comparison(grid_file, ["seeds=[0,1,2,3]"])
     done = []
     for cell in cells(comparison):
         shift = {"random": 0.0, "full": -0.1, "strict": -0.05 if cell.rate == 0.4 else 0.0}[cell.entrant]
@@ -135,20 +136,45 @@ def test_differences_are_paired_and_know_what_is_clear(grid_file: Path, tmp_path
     assert "http://" not in page.split("<script>")[0]
 
 
-def test_the_interval_covers_the_mean_over_seeds_and_items() -> None:
+@pytest.mark.parametrize(
+    ("seeds", "of_seeds", "of_items", "rest", "least"),
+    [(8, 1, 1, 1, 0.90), (3, 1, 0.3, 0.3, 0.86), (3, 0.1, 0.3, 1, 0.86), (3, 0, 1, 0.3, 0.90), (2, 0.3, 0.3, 1, 0.86)],
+)
+def test_the_interval_covers_the_mean_over_seeds_and_items(
+    seeds: int, of_seeds: float, of_items: float, rest: float, least: float
+) -> None:
     covered = 0
-    for trial in range(200):
+    for trial in range(400):
         rng = np.random.default_rng(trial)
-        table = rng.normal(0, 1, (8, 1)) + rng.normal(0, 1, (1, 40)) + rng.normal(0, 1, (8, 40))
+        table = (
+            rng.normal(0, of_seeds, (seeds, 1)) + rng.normal(0, of_items, (1, 40)) + rng.normal(0, rest, (seeds, 40))
+        )
         low, high = crossed_interval(table)
         covered += low <= 0 <= high
-    assert covered >= 178  # 95 % of 200, less what 8 seeds and chance may take
+    assert covered / 400 >= least
 
 
-def test_one_seed_varies_over_items_alone() -> None:
-    values = np.random.default_rng(0).normal(2, 1, (1, 100))
-    low, high = crossed_interval(values)
-    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 10, rel=0.15)
+def test_where_only_one_of_them_varies_the_interval_is_students() -> None:
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(2, 1, 40), rng.normal(2, 1, 3)):
+        plain = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+        wide, tall = np.tile(values, (4, 1)), np.tile(values[:, None], (1, 5))
+        for table in (wide, tall, values[None, :]):
+            assert crossed_interval(table) == pytest.approx(plain, rel=1e-6)
+    assert crossed_interval(np.full((3, 4), 0.5)) == (0.5, 0.5)
+
+
+def test_several_rivals_are_compared_with_by_their_mean_and_each_with_the_others(grid_file: Path) -> None:
+    draws = "strategies=[random,{name: random-2, strategy: random, set: {sample.seed: 5}},longest]"
+    comparison = load_comparison(grid_file, [draws, "against=[random,random-2]", "rates=[0.4]", "budgets=[tokens]"])
+    shift = {"random": 0.0, "random-2": 0.2, "longest": 0.5}
+    done = [(cell, result(1, shift[cell.entrant])) for cell in cells(comparison)]
+    summary = summarise(comparison, done, len(done), {"values": {}})
+    found = {row["entrant"]: row["metrics"]["loss"]["minus_against"]["difference"] for row in summary["rows"]}
+    assert found == pytest.approx({"random": -0.2, "random-2": 0.2, "longest": 0.4})
+    assert summary["against"] == "random (mean of 2)"
+    with pytest.raises(InputError, match="'nobody' is none of"):
+        load_comparison(grid_file, ["against=[random,nobody]"])
 
 
 def test_the_shipped_comparisons_are_valid() -> None:

@@ -54,7 +54,7 @@ class Comparison(BaseModel):
         seeds: of the selection, the clusters, LoRA's first weights and the order of training.
         pool_per_seed: each seed draws its own `recipe.data.limit` records, so that intervals say what other records might give.
         held_out: records kept out of every pool, for the held-out loss.
-        against: the entrant that the others are compared with.
+        against: the entrant that the others are compared with; of several, such as different random draws, the mean.
         apart_from: run directories of earlier comparisons. The instructions that they chose from or kept out, and the tasks that
             they measured, are left out of this one, which can then confirm what was found there.
     """
@@ -69,7 +69,7 @@ class Comparison(BaseModel):
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     pool_per_seed: bool = False
     held_out: int = Field(200, ge=0)
-    against: str = "random"
+    against: tuple[str, ...] = Field(("random",), min_length=1)
     apart_from: tuple[str, ...] = ()
 
     @field_validator("strategies", mode="before")
@@ -79,7 +79,7 @@ class Comparison(BaseModel):
             return [{"name": v, "strategy": v} if isinstance(v, str) else v for v in value]
         return value
 
-    @field_validator("apart_from", mode="before")
+    @field_validator("apart_from", "against", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -148,8 +148,9 @@ def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"{path}: strategies: the name {twice!r} occurs twice")
-    if found.against not in names:
-        raise InputError(f"{path}: against = {found.against!r} is none of the strategies {', '.join(names)}")
+    unknown = next((name for name in found.against if name not in names), None)
+    if unknown is not None:
+        raise InputError(f"{path}: against = {unknown!r} is none of the strategies {', '.join(names)}")
     cells(found)
     return found
 

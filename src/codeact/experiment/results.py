@@ -13,28 +13,42 @@ from codeact.experiment.grid import Cell, Comparison
 Floats = NDArray[np.float64]
 Done = Sequence[tuple[Cell, Mapping[str, Any]]]
 
-RESAMPLES = 4000
 CONFIDENCE = 0.95
 
 
-def crossed_interval(values: Floats, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean of a seeds x items table: both are resampled, seeds and items, independently.
+def crossed_interval(values: Floats) -> tuple[float, float]:
+    """95 % interval of the mean of a seeds x items table, over other seeds *and* other items.
 
-    The pigeonhole bootstrap (Owen, Annals of Applied Statistics 2007): conservative where both vary. With one seed only the
-    items vary.
+    Seeds and items are crossed random effects. The variance of the mean is (S + I - E) / (seeds * items), of the mean squares of
+    seeds, items and the rest in the two-way analysis of variance, at least S's or I's alone; the interval is Student's with
+    Satterthwaite's degrees of freedom (Biometrics Bulletin 1946). So three seeds that differ much give a wide interval,
+    where a bootstrap of three, which cannot leave their range, is far too sure. With one seed the items alone vary.
 
     Args:
         values: float64 [seeds, items].
-        seed: of the bootstrap.
     """
-    generator = np.random.default_rng(seed)
-    rows, columns = values.shape
-    down = generator.multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
-    across = generator.multinomial(columns, np.full(columns, 1 / columns), RESAMPLES) / columns
-    means = np.einsum("br,rc,bc->b", down, values, across, optimize=True)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    from scipy.stats import t
+
+    seeds, items = values.shape
+    mean = float(values.mean())
+    by_seed, by_item = values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)
+    free = (seeds - 1, items - 1, (seeds - 1) * (items - 1))
+    sums = (
+        items * float(((by_seed - mean) ** 2).sum()),
+        seeds * float(((by_item - mean) ** 2).sum()),
+        float(((values - by_seed - by_item + mean) ** 2).sum()),
+    )
+    of_seeds, of_items, rest = (total / max(1, df) for total, df in zip(sums, free, strict=True))
+    square, larger = of_seeds + of_items - rest, max(of_seeds, of_items)
+    if larger == 0.0:
+        return mean, mean
+    parts = ((of_seeds, free[0]), (of_items, free[1]), (rest, free[2]))
+    if square >= larger:
+        degrees = square**2 / sum(part**2 / df for part, df in parts if df)
+    else:
+        square, degrees = max(parts[:2])
+    half = float(t.ppf((1 + CONFIDENCE) / 2, max(1.0, degrees))) * float(np.sqrt(square / values.size))
+    return mean - half, mean + half
 
 
 def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +56,8 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
 
     `rows` has one entry per entrant, rate and budget: `records`, `response_tokens`, `training_steps` and `training_seconds` (means over seeds), `seeds`, and per
     metric `value`, `interval`, `minus_base` and `minus_against` ({"difference", "interval"}, paired by item, and by seed too
-    against the other entrant; None where there is nothing to pair).
+    against the entrants of `comparison.against`, of which each item's mean is taken; an entrant of these is compared with the
+    others of them; None where there is nothing to pair).
     """
     by_group: dict[str, list[tuple[Cell, Mapping[str, Any]]]] = {}
     for cell, result in done:
@@ -51,7 +66,8 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
     rows = []
     for members in by_group.values():
         first = members[0][0]
-        rival = by_group.get(f"{comparison.against}-{first.rate:g}-{first.budget}")
+        names = [name for name in comparison.against if name != first.entrant]
+        rivals = [found for name in names if (found := by_group.get(f"{name}-{first.rate:g}-{first.budget}"))]
         rows.append(
             {
                 "entrant": first.entrant,
@@ -63,23 +79,20 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
                 "response_tokens": float(np.mean([result["response_tokens"] for _, result in members])),
                 "training_steps": float(np.mean([result["training"]["steps"] for _, result in members])),
                 "training_seconds": float(np.mean([result["training"]["seconds"] for _, result in members])),
-                "metrics": {
-                    metric: _figures(metric, members, rival if first.entrant != comparison.against else None, base)
-                    for metric in metrics
-                },
+                "metrics": {metric: _figures(metric, members, rivals, base) for metric in metrics},
             }
         )
     return {
         "cells": {"planned": planned, "done": len(done)},
         "code_versions": len({result["code"] for _, result in done}),
-        "against": comparison.against,
+        "against": comparison.against[0] + (f" (mean of {len(comparison.against)})" if comparison.against[1:] else ""),
         "lower_is_better": {metric: not metric.endswith("pass@1") for metric in metrics},
         "base": {metric: _mean(base["values"].get(metric)) for metric in metrics},
         "rows": rows,
     }
 
 
-def _figures(metric: str, members: Done, rival: Done | None, base: Mapping[str, Any]) -> dict[str, Any] | None:
+def _figures(metric: str, members: Done, rivals: Sequence[Done], base: Mapping[str, Any]) -> dict[str, Any] | None:
     own = {cell.seed: result["values"].get(metric) for cell, result in members}
     values = _table(list(own.values()))
     if values is None:
@@ -87,9 +100,18 @@ def _figures(metric: str, members: Done, rival: Done | None, base: Mapping[str, 
     figures: dict[str, Any] = {"value": float(values.mean()), "interval": list(crossed_interval(values))}
     before = base["values"].get(metric)
     figures["minus_base"] = _difference([(found, before) for found in own.values()])
-    theirs = {cell.seed: result["values"].get(metric) for cell, result in rival or ()}
-    figures["minus_against"] = _difference([(own[seed], theirs[seed]) for seed in own if seed in theirs])
+    theirs: dict[int, list[Mapping[str, float]]] = {}
+    for cell, result in (one for rival in rivals for one in rival):
+        if result["values"].get(metric) is not None:
+            theirs.setdefault(cell.seed, []).append(result["values"][metric])
+    figures["minus_against"] = _difference([(own[seed], _average(theirs[seed])) for seed in own if seed in theirs])
     return figures
+
+
+def _average(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each item that all have."""
+    shared = set(found[0]).intersection(*found[1:])
+    return {item: float(np.mean([one[item] for one in found])) for item in shared}
 
 
 def _difference(
