@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from codeact import storage
-from codeact.config import Recipe
+from codeact.config import Recipe, read_yaml
 from codeact.errors import InputError
 from codeact.experiment.grid import Comparison, source_recipe
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
-from codeact.pipeline.store import file_digest
+from codeact.pipeline.store import digest, file_digest
 from codeact.records import Record, to_records
 
 POOL_FILE, HELD_OUT_FILE = "pool.jsonl", "held_out.jsonl"
@@ -25,10 +25,13 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
         The held-out records.
 
     Raises:
-        InputError: bad data, too few instructions, or a comparison of `apart_from` that has not begun.
+        InputError: bad data, too few instructions, or a comparison of `apart_from` that has not begun or has drawn its pool
+            under a seed that this one uses too.
     """
     recipe = source_recipe(comparison)
     inputs = Inputs(recipe)
+    for earlier in comparison.apart_from:
+        _check_seeds(Path(earlier), comparison)
     wanted = {"data": inputs.identity(), "map": recipe.data.map, "held_out": comparison.held_out, "seed": recipe.seed}
     if comparison.apart_from:
         wanted["apart_from"] = [
@@ -47,7 +50,10 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
         raise InputError(
             f"held_out = {comparison.held_out}, but {source.name} has {len(unused)} distinct instructions{apart}; lower it"
         )
-    chosen = tables.seeded_subset(unused, comparison.held_out, recipe.seed)
+    # a draw is by a hash of the seed: without the earlier ones in it, it would go on where theirs ended
+    salt = digest(wanted["apart_from"]) if comparison.apart_from else ""
+    order = {digest([salt, text]): text for text in unused} if salt else {text: text for text in unused}
+    chosen = {order[key] for key in tables.seeded_subset(list(order), comparison.held_out, recipe.seed)}
     first = {texts[r.id]: r for r in reversed(records)}
     kept_out = [int(first[text].meta["row"]) for text in chosen]
     outside = {int(r.meta["row"]) for r in records if texts[r.id] in chosen or texts[r.id] in used}
@@ -58,6 +64,20 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
     storage.write_json(marker, json.loads(json.dumps(wanted, default=str)))
     tell(f"pool: {len(pool)} rows ({len(rejected)} unusable), held out: {len(kept_out)}")
     return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
+
+
+def _check_seeds(earlier: Path, comparison: Comparison) -> None:
+    """What a seeded draw left is no random sample for a second draw under the same seed."""
+    recipe = source_recipe(comparison)
+    own = {*comparison.seeds} if comparison.pool_per_seed else {recipe.seed}
+    for path in sorted(earlier.glob("shared*/recipe.yaml")):
+        theirs = read_yaml(path)
+        seed = theirs.get("seed", 0)
+        if recipe.data.limit and theirs.get("data", {}).get("limit") and seed in own:
+            raise InputError(
+                f"apart_from: {earlier} drew its records under seed {seed}, so what it left is no random sample under that seed;"
+                f" use other {'seeds' if comparison.pool_per_seed else 'values of recipe.seed'}"
+            )
 
 
 def used_instructions(earlier: Path, recipe: Recipe) -> set[str]:

@@ -1,0 +1,63 @@
+"""What a second comparison draws from what the first one left is a random sample of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codeact.errors import InputError
+from codeact.experiment.grid import Comparison, shared_recipes
+from codeact.experiment.split import divide
+from codeact.pipeline import run as pipeline
+
+
+def rows(name: str, count: int = 240) -> list[dict[str, str]]:
+    return [{"instruction": f"{name} task {n}", "output": f"x = {n}", "source": name} for n in range(count)]
+
+
+def comparison(folder: Path, name: str, data: list[dict[str, str]], seed: int, **more: Any) -> Comparison:
+    source = folder / f"{name}.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in data), encoding="utf-8")
+    recipe = {"seed": seed, "model": {"name": "none"}, "data": {"source": str(source), "limit": 60}}
+    named = [{"name": "random", "strategy": "random"}]
+    return Comparison(run_dir=str(folder / name), recipe=recipe, strategies=named, **more)  # type: ignore[arg-type]
+
+
+def drawn(one: Comparison) -> list[dict[str, str]]:
+    """The rows that it keeps out; its pool is drawn too."""
+    root = Path(one.run_dir)
+    root.mkdir()
+    divide(one, root, lambda line: None)
+    for recipe in shared_recipes(one.model_copy(update={"apart_from": ()})):
+        pipeline.run(recipe, ("records",))
+    return [json.loads(line) for line in (root / "held_out.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_what_is_held_out_is_a_fair_sample_of_what_is_left(tmp_path: Path) -> None:
+    first = comparison(tmp_path, "first", rows("old"), 0, held_out=120)
+    assert len(drawn(first)) == 120
+    own_pools: Any = {"held_out": 60, "apart_from": first.run_dir, "pool_per_seed": True, "seeds": (5,)}
+    later = comparison(tmp_path, "later", rows("old") + rows("new"), 0, **own_pools)  # held out under seed 0, as the first
+    kept_out = drawn(later)
+    old = sum(row["source"] == "old" for row in kept_out)
+    # about 90 old ones are left beside 240 new ones: 16 of 60, give or take three standard deviations
+    assert 6 <= old <= 27
+    again = comparison(tmp_path, "again", rows("old") + rows("new"), 0, **own_pools)
+    assert drawn(again) == kept_out
+
+
+def test_a_second_draw_under_the_seed_of_the_first_is_refused(tmp_path: Path) -> None:
+    first = comparison(tmp_path, "first", rows("old"), 3, held_out=10)
+    drawn(first)
+    both = rows("old") + rows("new")
+    same = comparison(tmp_path, "same", both, 3, held_out=10, apart_from=first.run_dir)
+    with pytest.raises(InputError, match=r"under seed 3.*recipe\.seed"):
+        drawn(same)
+    pools = comparison(
+        tmp_path, "pools", both, 0, held_out=10, apart_from=first.run_dir, pool_per_seed=True, seeds=(2, 3)
+    )
+    with pytest.raises(InputError, match=r"under seed 3.*other seeds"):
+        drawn(pools)
