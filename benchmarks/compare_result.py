@@ -73,7 +73,7 @@ def markdown(document: Mapping[str, Any], name: str) -> str:
         if rows:
             lines += [f"Equal {budget}, the other rates:", ""]
             for some in by_direction(summary):
-                lines += [*table(rows, some, summary["against"], values=False), ""]
+                lines += [*table(rows, some, summary["against"].partition(" (")[0], values=False), ""]
     for rival, versus in document["versus"].items():
         metrics = [m for some in by_direction(versus) for m in some]
         for budget in BUDGETS:
