@@ -265,6 +265,7 @@ def test_stability_is_one_where_nothing_can_change(folder: Path, select: Select)
     assert drawn["ks"] is None
     with pytest.raises(InputError, match="no selection"):
         api.stability(folder)
+    (run_dir / "judge.parquet").unlink(missing_ok=True)  # of an earlier test
     with pytest.raises(InputError, match=r"judge\.parquet"):
         api.stability(run_dir, strategy="alpagasus")
     told = codeact(
