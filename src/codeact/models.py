@@ -212,7 +212,19 @@ def load_model(
             " it is no causal language model, or not all of one"
         )
     model.config.use_cache = False
+    if four_bit:
+        _keep_trainable(model)
     return model.eval() if four_bit else model.to(place).eval()
+
+
+def _keep_trainable(model: Any) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights at the first pass in eval mode, as it does on CPUs with AVX512-BF16.
+
+    The packed layout has no backward pass: a check before training would cut the gradients of all layers below, silently.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _four_bit_options(name: str, adapter: bool, dtype: Any, device: Any) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def test_what_is_held_out_is_a_fair_sample_of_what_is_left(tmp_path: Path) -> No
     first = comparison(tmp_path, "first", rows("old"), 0, held_out=120)
     assert len(drawn(first)) == 120
     own_pools: Any = {"held_out": 60, "apart_from": first.run_dir, "pool_per_seed": True, "seeds": (5,)}
-    later = comparison(tmp_path, "later", rows("old") + rows("new"), 0, **own_pools)  # held out under seed 0, as the first
+    later = comparison(
+        tmp_path, "later", rows("old") + rows("new"), 0, **own_pools
+    )  # held out under seed 0, as the first
     kept_out = drawn(later)
     old = sum(row["source"] == "old" for row in kept_out)
     # about 90 old ones are left beside 240 new ones: 16 of 60, give or take three standard deviations

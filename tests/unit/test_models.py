@@ -152,3 +152,27 @@ def test_an_environment_without_pip_is_told_how_to_get_it(tmp_path: Path, monkey
         CodeactError, match=r"No module named pip; put pip into this environment \(`uv pip install pip`\)"
     ):
         downloads.fetch_wheel("codeact-no-such-package", "1.0", "0" * 64)
+
+
+def test_qlora_learns_in_every_layer_after_a_pass_in_eval_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As training begins: the check for leaks first. On CPUs with AVX512-BF16 bitsandbytes repacks weights in such a pass, to a
+    layout without gradients; here every CPU is taken for one."""
+    from codeact.config import ModelConfig, TrainConfig
+    from codeact.packing.guard import check_isolation
+    from codeact.train.sft import prepare_model
+
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=256, hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    own = ModelConfig(name=str(tmp_path), dtype="float32", device="cpu")
+    network = prepare_model(own, TrainConfig(method="qlora"), packed=True, seed=0)
+    check_isolation(network)
+    ids = torch.arange(32)[None]
+    network.train()(input_ids=ids, labels=ids).loss.backward()
+    learnt = {name: p.grad for name, p in network.named_parameters() if "lora_B" in name}
+    assert len(learnt) == 2 * 7
+    assert all(grad is not None and bool(grad.abs().sum() > 0) for grad in learnt.values())
