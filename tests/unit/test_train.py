@@ -267,7 +267,9 @@ POOL = [record(f"Add {n} and b.", f"return {n} + b" * (1 + n % 5), identity=f"r{
 
 
 def run(folder: Path, out: Path, records: list[Record] = POOL, **changes: Any) -> dict[str, Any]:
-    model = {"name": str(folder), "max_length": 128, "template": "question"} | changes.pop("model", {})
+    model = {"name": str(folder), "max_length": 128, "template": "question", "dtype": "float32"} | changes.pop(
+        "model", {}
+    )
     pack = changes.pop("pack", {})
     settings = {"epochs": 2, "batch_size": 4, "learning_rate": 3e-3, "warmup_steps": 0} | changes
     return train(
@@ -324,7 +326,7 @@ class TestTrain:
         first = run(tiny_model_dir, tmp_path / "a")["final_loss"]
         assert run(tiny_model_dir, tmp_path / "b")["final_loss"] == first
         other = train(
-            POOL, tmp_path / "c", model=ModelConfig(name=str(tiny_model_dir), max_length=128, template="question"),
+            POOL, tmp_path / "c", model=ModelConfig(name=str(tiny_model_dir), max_length=128, template="question", dtype="float32"),
             train=TrainConfig(epochs=2, batch_size=4, learning_rate=3e-3, warmup_steps=0), pack=PackConfig(), seed=1, quiet=True,
         )  # fmt: skip
         assert other["final_loss"] != first
