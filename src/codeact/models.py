@@ -212,9 +212,10 @@ def load_model(
             " it is no causal language model, or not all of one"
         )
     model.config.use_cache = False
-    if four_bit:
+    if four_bit:  # is on its device
         _keep_trainable(model)
-    return model.eval() if four_bit else model.to(place).eval()
+        return model.eval()
+    return model.to(place).eval()
 
 
 def _keep_trainable(model: Any) -> None:

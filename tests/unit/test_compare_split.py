@@ -10,7 +10,7 @@ import pytest
 
 from codeact.errors import InputError
 from codeact.experiment.grid import Comparison, shared_recipes
-from codeact.experiment.split import divide
+from codeact.experiment.split import check_seeds, divide
 from codeact.pipeline import run as pipeline
 
 
@@ -57,9 +57,9 @@ def test_a_second_draw_under_the_seed_of_the_first_is_refused(tmp_path: Path) ->
     both = rows("old") + rows("new")
     same = comparison(tmp_path, "same", both, 3, held_out=10, apart_from=first.run_dir)
     with pytest.raises(InputError, match=r"under seed 3.*recipe\.seed"):
-        drawn(same)
+        check_seeds(same)
     pools = comparison(
         tmp_path, "pools", both, 0, held_out=10, apart_from=first.run_dir, pool_per_seed=True, seeds=(2, 3)
     )
     with pytest.raises(InputError, match=r"under seed 3.*other seeds"):
-        drawn(pools)
+        check_seeds(pools)

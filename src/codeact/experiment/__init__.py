@@ -29,7 +29,7 @@ from codeact.experiment.grid import (
     source_recipe,
 )
 from codeact.experiment.results import summarise
-from codeact.experiment.split import HELD_OUT_FILE, POOL_FILE, divide
+from codeact.experiment.split import HELD_OUT_FILE, POOL_FILE, check_seeds, divide
 from codeact.pipeline import run as pipeline
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
@@ -151,6 +151,7 @@ def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe, quiet
 
 def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:
     """Refuse missing data, models, judges and task sets before hours of scoring."""
+    check_seeds(comparison)
     source = source_recipe(comparison)
     Inputs(source).check({"embed", "score", "train", "evaluate_base"})
     for cell in {cell.entrant: cell for cell in planned}.values():

@@ -25,13 +25,10 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
         The held-out records.
 
     Raises:
-        InputError: bad data, too few instructions, or a comparison of `apart_from` that has not begun or has drawn its pool
-            under a seed that this one uses too.
+        InputError: bad data, too few instructions, or a comparison of `apart_from` that has not begun.
     """
     recipe = source_recipe(comparison)
     inputs = Inputs(recipe)
-    for earlier in comparison.apart_from:
-        _check_seeds(Path(earlier), comparison)
     wanted = {"data": inputs.identity(), "map": recipe.data.map, "held_out": comparison.held_out, "seed": recipe.seed}
     if comparison.apart_from:
         wanted["apart_from"] = [
@@ -66,12 +63,18 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
     return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
 
 
-def _check_seeds(earlier: Path, comparison: Comparison) -> None:
-    """What a seeded draw left is no random sample for a second draw under the same seed."""
+def check_seeds(comparison: Comparison) -> None:
+    """What a seeded draw left is no random sample for a second draw under the same seed.
+
+    Raises:
+        InputError: a comparison of `apart_from` has drawn its pool under a seed that this one uses too.
+    """
     recipe = source_recipe(comparison)
     own = {*comparison.seeds} if comparison.pool_per_seed else {recipe.seed}
-    for path in sorted(earlier.glob("shared*/recipe.yaml")):
-        theirs = read_yaml(path)
+    for path in (
+        path for earlier in comparison.apart_from for path in sorted(Path(earlier).glob("shared*/recipe.yaml"))
+    ):
+        earlier, theirs = path.parents[1], read_yaml(path)
         seed = theirs.get("seed", 0)
         if recipe.data.limit and theirs.get("data", {}).get("limit") and seed in own:
             raise InputError(
