@@ -129,6 +129,12 @@ def test_devices_that_are_not_there(name: str) -> None:
         models.choose_device(name)
 
 
+def test_auto_on_a_cpu_is_bfloat16_where_the_processor_multiplies_it() -> None:
+    units = torch.cpu.get_capabilities()  # asks the processor itself, not the system
+    expected = torch.bfloat16 if units.get("avx512_bf16") or units.get("amx_bf16") else torch.float32
+    assert models.choose_dtype("auto", torch.device("cpu")) == expected
+
+
 def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
