@@ -1,0 +1,132 @@
+"""Several comparisons together, the pool of records as the unit: does a strategy differ from a random choice in *other* pools?
+
+    cd benchmarks/results && python ../compare_pooled.py compare_figures_first_cells.json compare_confirm_cells.json compare_figures_cells.json \
+        --output compare_pooled.json --write ../../docs/experiments.md
+
+Reads what `compare_cells.py save` wrote. For every entrant that two of the files or more have at --rate: each pool's difference (mean over tasks
+or held-out records) to the mean of the random draws of the same pool, a draw being compared with the other draws; the mean of the
+pools with Student's 95 % interval over pools; in how many pools it is below 0. --versus longest:cdas,bands as in compare_result.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+from compare_plots import spelt
+from compare_result import BUDGETS, with_interval
+from marks import write_between
+from scipy.stats import t
+
+Pool = tuple[str, int]  # comparison, seed
+Values = Mapping[str, Mapping[str, float]]  # metric -> item -> value
+
+
+def read(file: Path, rate: float) -> dict[tuple[str, str], dict[Pool, Values]]:
+    """(entrant, budget) -> pool -> values, of one comparison's file of cells."""
+    kept, name = json.loads(file.read_text(encoding="utf-8")), file.stem.removesuffix("_cells")
+    found: dict[tuple[str, str], dict[Pool, Values]] = defaultdict(dict)
+    for result in kept["results"].values():
+        cell = result.get("cell")
+        if cell and cell["rate"] == rate:
+            found[cell["entrant"], cell["budget"]][name, cell["seed"]] = {
+                metric: {i: v for i, v in zip(kept["items"][metric], values, strict=True) if v is not None}
+                for metric, values in result["values"].items()
+            }
+    return found
+
+
+def difference(own: Mapping[str, float], theirs: Sequence[Mapping[str, float]]) -> float:
+    """Mean over the items that all have of own minus the mean of theirs."""
+    items = sorted(set(own).intersection(*theirs))
+    return float(np.mean([own[item] - np.mean([one[item] for one in theirs]) for item in items]))
+
+
+def pooled(found: Sequence[float]) -> dict[str, Any]:
+    mean, half = float(np.mean(found)), float(t.ppf(0.975, len(found) - 1) * np.std(found, ddof=1) / len(found) ** 0.5)
+    below = sum(one < 0 for one in found)
+    return {"difference": mean, "interval": [mean - half, mean + half], "pools": len(found), "below": below}
+
+
+def rows(
+    cells: Mapping[tuple[str, str], Mapping[Pool, Values]],
+    rivals: Sequence[str],
+    shown: Sequence[str],
+    metrics: Sequence[str],
+) -> list[dict[str, Any]]:
+    """One for each of `shown` and each budget, where it was measured in two comparisons or more."""
+    lines = []
+    for budget in BUDGETS:
+        for entrant in shown:
+            mine: dict[Pool, tuple[Values, list[Values]]] = {}
+            for pool, values in cells.get((entrant, budget), {}).items():
+                others = [cells[name, budget] for name in rivals if name != entrant and (name, budget) in cells]
+                against = [one[pool] for one in others if pool in one]
+                if against:
+                    mine[pool] = values, against
+            if len({comparison for comparison, _ in mine}) > 1:
+                each = {
+                    m: [difference(own[m], [one[m] for one in against]) for own, against in mine.values()]
+                    for m in metrics
+                }
+                lines.append(
+                    {
+                        "entrant": entrant, "budget": budget, "pools": [f"{name} seed {seed}" for name, seed in mine],
+                        "metrics": {m: {**pooled(found), "of_each_pool": [round(one, 6) for one in found]} for m, found in each.items()},
+                    }
+                )  # fmt: skip
+    return lines
+
+
+def table(found: Sequence[Mapping[str, Any]], metrics: Sequence[str], against: str) -> list[str]:
+    """Markdown lines: difference, interval, and the number of pools where it is below 0."""
+    lines = [
+        "| strategy | budget | pools | " + " | ".join(f"{spelt(m)} minus {against}" for m in metrics) + " |",
+        "|---|---|---|" + "---|" * len(metrics),
+    ]
+    for row in found:
+        cells = [f"{with_interval(row['metrics'][m])}, {row['metrics'][m]['below']} below 0" for m in metrics]
+        lines.append(f"| {row['entrant']} | {row['budget']} | {len(row['pools'])} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cells", nargs="+", type=Path, metavar="CELLS.json")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--rate", type=float, default=0.4)
+    parser.add_argument(
+        "--against", default="random,random-2,random-3", help="random draws, of which the mean is taken"
+    )
+    parser.add_argument("--versus", action="append", default=[], metavar="RIVAL:NAME,...", help="further differences")
+    parser.add_argument(
+        "--write", type=Path, help="Markdown file with the lines <!-- compare_pooled --> and <!-- /compare_pooled -->"
+    )
+    options = parser.parse_args()
+    cells: dict[tuple[str, str], dict[Pool, Values]] = defaultdict(dict)
+    for file in options.cells:
+        for key, pools in read(file, options.rate).items():
+            cells[key] |= pools
+    first = next(iter(next(iter(cells.values())).values()))
+    metrics = [metric for metric in first if not metric.endswith("pass@1")]
+    draws = options.against.split(",")
+    document: dict[str, Any] = {**machine.provenance(), "rate": options.rate, "against": draws, "versus": {}}
+    document["rows"] = rows(cells, draws, list(dict.fromkeys(entrant for entrant, _ in cells)), metrics)
+    text = table(document["rows"], metrics, "random draws")
+    for rival, _, shown in (pair.partition(":") for pair in options.versus):
+        document["versus"][rival] = rows(cells, [rival], shown.split(","), metrics)
+        text += ["", *table(document["versus"][rival], metrics, f"`{rival}`")]
+    options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if options.write:
+        write_between(options.write, "compare_pooled", "\n".join(text))
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
