@@ -113,6 +113,27 @@ def test_two_processes_share_the_trainings(grid: Path) -> None:
     assert json.loads((root / "compare.json").read_text())["cells"]["done"] == CELLS
 
 
+def test_two_processes_share_the_pools(grid: Path) -> None:
+    root = grid.parent / "both-pools"
+    changes = (
+        f"run_dir={root}",
+        "pool_per_seed=true",
+        "seeds=[0,1,2]",
+        "strategies=[random]",
+        "budgets=[records]",
+        "recipe.data.limit=12",
+    )
+    command = [sys.executable, "-m", "codeact", "compare", str(grid), *changes]
+    shown = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": os.environ}
+    running = [subprocess.Popen(command, **shown) for _ in range(2)]  # type: ignore[call-overload]
+    told = [process.communicate(timeout=900)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], told
+    made = [line for err in told for line in err.splitlines() if line.startswith("score: status")]
+    assert len(made) == 3  # each pool once, by either
+    assert sum("base: " in err for err in told) == 1
+    assert len(list(root.glob("cells/*/result.json"))) == 3
+
+
 def test_a_second_run_trains_nothing_and_another_grid_keeps_what_it_can(grid: Path) -> None:
     before = {
         name: (grid.parent / "runs" / "cells" / name / "result.json").stat().st_mtime_ns for name in results(grid)

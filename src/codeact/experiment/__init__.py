@@ -51,7 +51,7 @@ def compare(
 
     A cell ends with `result.json` in its run directory; the trained model is removed then. Stages before training are shared
     among the cells wherever their fingerprints agree. Killed, the same call goes on inside the cell it was in. Several
-    processes may make the same call at once: one makes the scores, the others wait; then each takes cells that no other is in.
+    processes may make the same call at once: each takes pools to score, then cells, that no other is in.
 
     Args:
         comparison: see `grid.Comparison`.
@@ -72,15 +72,17 @@ def compare(
     def out_of_time() -> bool:
         return minutes is not None and time.monotonic() - started > 60 * minutes
 
-    waits = partial(tell, "another process is making the records, the scores and the base ready; waiting for it")
-    with Store(root).wait_lock(".ready", waits):
+    with Store(root).wait_lock(".ready", partial(tell, "another process is dividing the records; waiting for it")):
         held_out = divide(comparison, root, tell)
-        facts = _facts(root)
-        left = [cell for cell in planned if _result(cell, facts) is None]
-        if left or not (root / "base" / "result.json").exists():
-            for recipe in shared_recipes(comparison):
-                pipeline.run(recipe, ("cluster", "score"), say=say, quiet=quiet)
-            _base(root, base_recipe(comparison), held_out, facts, tell, quiet)
+    facts = _facts(root)
+    left = [cell for cell in planned if _result(cell, facts) is None]
+    if left or not (root / "base" / "result.json").exists():
+        jobs: dict[Path, Callable[[], Any]] = {
+            Path(recipe.run_dir): partial(pipeline.run, recipe, ("cluster", "score"), say=say, quiet=quiet)
+            for recipe in shared_recipes(comparison)
+        }
+        jobs[root / "base"] = partial(_base, root, base_recipe(comparison), held_out, facts, tell, quiet)
+        _make_ready(jobs, tell)
     for number, cell in enumerate(left, 1):
         if out_of_time():
             tell(f"{len(left) - number + 1} cells left; run the same command again to go on")
@@ -94,6 +96,20 @@ def compare(
     summary = gather(comparison)
     storage.write_json(root / "compare.json", summary)
     return summary
+
+
+def _make_ready(jobs: Mapping[Path, Callable[[], Any]], tell: Say) -> None:
+    """Do what no other process is doing, then wait for the rest; a job that is done, or that a killed process left, is called again."""
+    elsewhere = []
+    for folder, job in jobs.items():
+        with Store(folder).try_lock(".ready") as mine:
+            if mine:
+                job()
+            else:
+                elsewhere.append(folder)
+    for folder in elsewhere:
+        with Store(folder).wait_lock(".ready", partial(tell, f"another process is in {folder}; waiting for it")):
+            jobs[folder]()
 
 
 def gather(comparison: Comparison) -> dict[str, Any]:
