@@ -31,20 +31,27 @@ def save(run_dir: Path, file: Path) -> None:
     file.write_text(f'{{"items": {json.dumps(items)},\n"results": {{\n{lines}\n}}}}\n', encoding="utf-8")
 
 
-def restore(file: Path, run_dir: Path) -> int:
-    """Write the result files that the run directory lacks; says how many."""
+def load(file: Path) -> dict[str, dict[str, Any]]:
+    """`base` and the cells by name: their results as they were, `values` metric -> item -> value."""
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    written = 0
-    for name, result in kept["results"].items():
-        path = (run_dir if name == "base" else run_dir / "cells") / name / "result.json"
-        if path.exists():
-            continue
+    found: dict[str, dict[str, Any]] = kept["results"]
+    for result in found.values():
         result["values"] = {
             metric: {
                 item: value for item, value in zip(kept["items"][metric], values, strict=True) if value is not None
             }
             for metric, values in result["values"].items()
         }
+    return found
+
+
+def restore(file: Path, run_dir: Path) -> int:
+    """Write the result files that the run directory lacks; says how many."""
+    written = 0
+    for name, result in load(file).items():
+        path = (run_dir if name == "base" else run_dir / "cells") / name / "result.json"
+        if path.exists():
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         written += 1

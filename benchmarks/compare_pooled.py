@@ -1,7 +1,7 @@
 """Several comparisons together, the pool of records as the unit: does a strategy differ from a random choice in *other* pools?
 
     cd benchmarks/results && python ../compare_pooled.py compare_figures_first_cells.json compare_confirm_cells.json compare_figures_cells.json \
-        --output compare_pooled.json --write ../../docs/experiments.md
+        compare_residual_cells.json --output compare_pooled.json --write ../../docs/experiments.md
 
 Reads what `compare_cells.py save` wrote. For every entrant that two of the files or more have at --rate: each pool's difference (mean over tasks
 or held-out records) to the mean of the random draws of the same pool, a draw being compared with the other draws; the mean of the
@@ -19,6 +19,7 @@ from typing import Any
 
 import machine
 import numpy as np
+from compare_cells import load
 from compare_plots import spelt
 from compare_result import BUDGETS, with_interval
 from marks import write_between
@@ -30,15 +31,11 @@ Values = Mapping[str, Mapping[str, float]]  # metric -> item -> value
 
 def read(file: Path, rate: float) -> dict[tuple[str, str], dict[Pool, Values]]:
     """(entrant, budget) -> pool -> values, of one comparison's file of cells."""
-    kept, name = json.loads(file.read_text(encoding="utf-8")), file.stem.removesuffix("_cells")
     found: dict[tuple[str, str], dict[Pool, Values]] = defaultdict(dict)
-    for result in kept["results"].values():
+    for result in load(file).values():
         cell = result.get("cell")
         if cell and cell["rate"] == rate:
-            found[cell["entrant"], cell["budget"]][name, cell["seed"]] = {
-                metric: {i: v for i, v in zip(kept["items"][metric], values, strict=True) if v is not None}
-                for metric, values in result["values"].items()
-            }
+            found[cell["entrant"], cell["budget"]][file.stem.removesuffix("_cells"), cell["seed"]] = result["values"]
     return found
 
 
@@ -111,8 +108,12 @@ def main() -> None:
     options = parser.parse_args()
     cells: dict[tuple[str, str], dict[Pool, Values]] = defaultdict(dict)
     for file in options.cells:
+        if not file.is_file():
+            parser.error(f"{file} does not exist; make it with compare_cells.py save")
         for key, pools in read(file, options.rate).items():
             cells[key] |= pools
+    if not cells:
+        parser.error(f"no cell of these files has the rate {options.rate:g}")
     first = next(iter(next(iter(cells.values())).values()))
     metrics = [metric for metric in first if not metric.endswith("pass@1")]
     draws = options.against.split(",")

@@ -27,7 +27,7 @@ def write_cells(
         for (name, seed), found in values.items()
     }
     names = [f"item {i}" for i in range(items)]
-    file.write_text(json.dumps({"items": {"held-out loss": names}, "results": {"base": {}, **results}}))
+    file.write_text(json.dumps({"items": {"held-out loss": names}, "results": {"base": {"values": {}}, **results}}))
     return values
 
 

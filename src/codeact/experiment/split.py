@@ -71,16 +71,15 @@ def check_seeds(comparison: Comparison) -> None:
     """
     recipe = source_recipe(comparison)
     own = {*comparison.seeds} if comparison.pool_per_seed else {recipe.seed}
-    for path in (
-        path for earlier in comparison.apart_from for path in sorted(Path(earlier).glob("shared*/recipe.yaml"))
-    ):
-        earlier, theirs = path.parents[1], read_yaml(path)
-        seed = theirs.get("seed", 0)
-        if recipe.data.limit and theirs.get("data", {}).get("limit") and seed in own:
-            raise InputError(
-                f"apart_from: {earlier} drew its records under seed {seed}, so what it left is no random sample under that seed;"
-                f" use other {'seeds' if comparison.pool_per_seed else 'values of recipe.seed'}"
-            )
+    for earlier in comparison.apart_from:
+        for path in sorted(Path(earlier).glob("shared*/recipe.yaml")):
+            theirs = read_yaml(path)
+            seed = theirs.get("seed", 0)
+            if recipe.data.limit and theirs.get("data", {}).get("limit") and seed in own:
+                raise InputError(
+                    f"apart_from: {earlier} drew its records under seed {seed}, so what it left is no random sample under that seed;"
+                    f" use other {'seeds' if comparison.pool_per_seed else 'values of recipe.seed'}"
+                )
 
 
 def used_instructions(earlier: Path, recipe: Recipe) -> set[str]:
