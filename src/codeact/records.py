@@ -31,10 +31,26 @@ ROLE_NAMES: Mapping[str, Role] = {
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    Attributes:
+        role: who speaks; `developer` is read as system, `function_call` as assistant, results of tools as tool.
+        content: the text that is said.
+        reasoning: the text of a thinking turn, shown before the content where the template has a place for it.
+        tool_calls: calls of an assistant turn as JSON text, `[{"type": "function", "function": {"name": ..., "arguments": {...}}}]`;
+            "" where there are none.
+        name: the tool that a tool turn answers for; "" where it is not said.
+        tool_call_id: the call that a tool turn answers; "" where it is not said.
+        learn: False for an assistant turn that is context only (`weight: 0`, `train: false`): neither learnt nor scored.
+    """
 
     role: Role
     content: str
+    reasoning: str = ""
+    tool_calls: str = ""
+    name: str = ""
+    tool_call_id: str = ""
+    learn: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +61,13 @@ class Record:
         id: unique in its data set; the row's own `id` where it has one, else a hash of the content.
         messages: at least one user turn and one assistant turn, in order.
         meta: the row's other fields, and `row`, its 0-based position in the source.
+        tools: the tools that the model may call, a JSON array of schemas as text; "" where there are none.
     """
 
     id: str
     messages: tuple[Message, ...]
     meta: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    tools: str = ""
 
     @property
     def instruction(self) -> str:
@@ -195,9 +213,19 @@ def to_records(
     return records, rejected
 
 
-def content_hash(messages: Sequence[Message]) -> str:
-    """16 hex digits of SHA-256 over the roles and contents: the same conversation has the same hash everywhere."""
-    return _digest(json.dumps([[m.role, m.content] for m in messages], ensure_ascii=True))
+def content_hash(messages: Sequence[Message], tools: str = "") -> str:
+    """16 hex digits of SHA-256 over all that is said: the same conversation has the same hash everywhere."""
+    said = [[m.role, m.content, *_further(m)] for m in messages]
+    return _digest(json.dumps([*said, tools] if tools else said, ensure_ascii=True))
+
+
+def _further(message: Message) -> list[dict[str, Any]]:
+    """The fields that differ from their defaults; plain turns keep the hash of their role and content alone."""
+    names = ("reasoning", "tool_calls", "name", "tool_call_id")
+    found: dict[str, Any] = {n: getattr(message, n) for n in names if getattr(message, n)}
+    if not message.learn:
+        found["learn"] = False
+    return [found] if found else []
 
 
 def _digest(text: str) -> str:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from codeact.records import Message, Record, Rejected
 
 
 def records_table(records: Sequence[Record]) -> Any:
-    """`id, row, messages, meta` (meta as JSON text)."""
+    """`id, row, messages, tools, meta` (meta as JSON text)."""
     import pyarrow as pa
 
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    texts = ("role", "content", "reasoning", "tool_calls", "name", "tool_call_id")
+    message = pa.struct([*((name, pa.string()) for name in texts), ("learn", pa.bool_())])
     return pa.table(
         {
             "id": pa.array([r.id for r in records], pa.string()),
             "row": pa.array([int(r.meta["row"]) for r in records], pa.int64()),
-            "messages": pa.array(
-                [[{"role": m.role, "content": m.content} for m in r.messages] for r in records], pa.list_(message)
-            ),
+            "messages": pa.array([[asdict(m) for m in r.messages] for r in records], pa.list_(message)),
+            "tools": pa.array([r.tools for r in records], pa.string()),
             "meta": pa.array([json.dumps(dict(r.meta), default=str) for r in records], pa.string()),
         }
     )
@@ -30,7 +31,7 @@ def records_table(records: Sequence[Record]) -> Any:
 def records_from(table: Any) -> list[Record]:
     """The records of a table written by `records_table`."""
     return [
-        Record(row["id"], tuple(Message(m["role"], m["content"]) for m in row["messages"]), json.loads(row["meta"]))
+        Record(row["id"], tuple(Message(**m) for m in row["messages"]), json.loads(row["meta"]), row["tools"])
         for row in table.to_pylist()
     ]
 
