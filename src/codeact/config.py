@@ -103,7 +103,7 @@ class EmbedConfig(_Section):
         "sentence-transformers/all-mpnet-base-v2",
         description="sentence-transformers name or folder; `demo` is all-MiniLM-L6-v2",
     )
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1, description="texts in one pass of the embedder")
     text: Literal["instruction", "both"] = Field(
         "instruction", description="what is embedded; the paper embeds the instruction"
     )
@@ -130,7 +130,10 @@ class ClusterConfig(_Section):
 
 
 class ScoreConfig(_Section):
-    variant: Literal["default", "paper"] = "default"
+    variant: Literal["default", "paper"] = Field(
+        "default",
+        description="`default`: both passes score the very same response tokens; `paper`: the formula as CodeACT's code has it",
+    )
     batch_tokens: int = Field(0, ge=0, description="tokens in one forward pass; 0: chosen from the device")
     shard_size: int = Field(128, ge=1, description="records per resumable shard")
     adaptive: bool = Field(
@@ -186,7 +189,7 @@ class JudgeConfig(_Section):
 
 
 class SampleConfig(_Section):
-    strategy: Strategy = "cdas"
+    strategy: Strategy = Field("cdas", description="which records are taken; see docs/strategies.md")
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
     budget: Budget = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
     seed: Seed | None = Field(None, description="of the draw; null: the recipe's seed")
@@ -215,7 +218,9 @@ class SampleConfig(_Section):
 class PackConfig(_Section):
     WITHOUT_EFFECT: ClassVar[set[str]] = {"rows_per_pass"}  # on what is trained
     scope: Literal["batch", "epoch", "none"] = Field("batch", description="`batch` is the paper's Dynamic Pack")
-    overlong: Literal["error", "truncate", "split", "drop"] = "truncate"
+    overlong: Literal["error", "truncate", "split", "drop"] = Field(
+        "truncate", description="what becomes of records longer than model.max_length; each is counted"
+    )
     rows_per_pass: int = Field(1, ge=0, description="rows of a packed batch per forward and backward pass; 0: all")
 
 
@@ -225,19 +230,21 @@ class TrainConfig(_Section):
     seed: Seed | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
     epochs: float = Field(3, gt=0, description="paper: 3")
     batch_size: int = Field(16, ge=1, description="records per batch, before packing")
-    grad_accum: int = Field(1, ge=1)
+    grad_accum: int = Field(1, ge=1, description="batches per optimizer step, on each device")
     learning_rate: float = Field(5e-5, gt=0, description="paper: 5e-5")
     warmup_steps: int = Field(15, ge=0, description="paper: 15")
-    weight_decay: float = Field(0.0, ge=0)
-    scheduler: str = "cosine"
-    max_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's")
+    scheduler: str = Field("cosine", description="of the learning rate after the warm-up: any of transformers (paper: cosine)")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     train_on_prompt: bool = Field(False, description="also learn the instruction tokens")
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations twice instead of keeping them: less memory, about a third more time"
+    )
     save_steps: int = Field(0, ge=0, description="checkpoint every so many optimizer steps; 0: see save_minutes")
     save_minutes: float = Field(30, ge=0, description="without save_steps: after so many minutes, and each epoch")
-    lora_r: int = Field(16, ge=1)
-    lora_alpha: int = Field(32, ge=1)
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    lora_r: int = Field(16, ge=1, description="LoRA: rank of the added matrices (arXiv 2106.09685)")
+    lora_alpha: int = Field(32, ge=1, description="LoRA: the added part is scaled by alpha / r")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="LoRA: share of its inputs that is dropped in training")
     merge: bool = Field(True, description="LoRA: also write the merged model; false: the adapter alone")
     validation: float = Field(0.0, ge=0, le=0.5, description="share of the records held out for a validation loss")
     eval_steps: int = Field(0, ge=0, description="optimizer steps between validation losses; 0: ten times a run")
@@ -246,8 +253,10 @@ class TrainConfig(_Section):
 
 
 class EvaluateConfig(_Section):
-    enabled: bool = True
-    tasks: tuple[str, ...] = ("humaneval",)
+    enabled: bool = Field(True, description="false: `run` ends after training")
+    tasks: tuple[str, ...] = Field(
+        ("humaneval",), description="task sets: humaneval, humaneval+, mbpp, mbpp+; a `+` set reports its base set too"
+    )
     bits_per_byte: bool = Field(True, description="also measure bits per byte of the reference solutions")
     bits_limit: int | None = Field(
         None, ge=1, description="measure them for this many tasks, evenly spaced by number (all: null)"
@@ -256,9 +265,11 @@ class EvaluateConfig(_Section):
         None, ge=0, description="generate for this many tasks, evenly spaced by number (all: null)"
     )
     skip_tasks: tuple[str, ...] = Field((), description="task ids to leave out, as those that settings were chosen on")
-    max_new_tokens: int = Field(512, ge=1)
-    batch_size: int = Field(32, ge=1)
-    prompting: Literal["base", "instruct"] = "base"
+    max_new_tokens: int = Field(512, ge=1, description="longest completion, in tokens")
+    batch_size: int = Field(32, ge=1, description="tasks that are generated for at the same time")
+    prompting: Literal["base", "instruct"] = Field(
+        "base", description="`base`: the task's own text is continued; `instruct`: it is asked for in a chat turn"
+    )
     temperature: float = Field(0.0, ge=0, le=2, description="0: the most likely token; above: sampling, for pass@k")
     samples_per_task: int = Field(1, ge=1, description="generations for each task; more than one need a temperature")
     backend: Literal["transformers", "vllm"] = Field(
@@ -269,8 +280,10 @@ class EvaluateConfig(_Section):
 
 class ModelConfig(_Section):
     name: str = Field("", description="hub name, local folder, GGUF file, or `demo` (SmolLM2-135M-Instruct)")
-    revision: str | None = None
-    dtype: Dtype = "auto"
+    revision: str | None = Field(None, description="branch, tag or commit at the hub; null: the newest")
+    dtype: Dtype = Field(
+        "auto", description="of the weights; `auto`: bfloat16 where the device is fast with it, else float32"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:0, mps")
     max_length: int = Field(2048, ge=8, description="tokens; longer responses are truncated with a status")
     template: str = Field("auto", description="auto, question, alpaca, chat, or a jinja file")
@@ -280,7 +293,7 @@ class Recipe(_Section):
     """A whole run. Each section is the configuration of one stage."""
 
     run_dir: str = Field("runs/default", description="where the tables, the model and the report go")
-    seed: Seed = 0
+    seed: Seed = Field(0, description="of every random choice that has no seed of its own")
     backend: Literal["local", "ray"] = Field("local", description="where embedding and scoring run")
     workers: int = Field(0, ge=0, description="Ray actors; 0: one per GPU of the cluster")
     model: ModelConfig = ModelConfig()

@@ -18,6 +18,7 @@ LAYERS = {
         "progress",
         "records",
         "config",
+        "recipe_keys",
         "storage",
         "prompts",
         "downloads",
