@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types wheel clean
 
 demo: .venv/.demo-ready
 	$(PY) -m codeact demo
@@ -17,6 +17,9 @@ lint: .venv/.dev-ready
 
 types: .venv/.dev-ready
 	$(PY) -m mypy --strict src
+
+wheel: .venv/.dev-ready
+	@sh scripts/check_wheel.sh $(PY)
 
 .venv/.demo-ready: pyproject.toml constraints.txt | $(PY)
 	@echo "installing codeact[demo] into .venv (once) ..."

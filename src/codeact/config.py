@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
+from codeact import shipped
 from codeact.errors import InputError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -321,15 +322,9 @@ def load_recipe(
     tree = read_yaml(Path(path)) if path is not None else {}
     for key, value in (extra or {}).items():
         set_key(tree, key, value)
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        if not sign or not key:
-            raise InputError(f"override {override!r} is not of the form key=value, for example sample.ratio=0.3")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"override {override!r}: the value is not valid YAML: {_one_line(error)}") from error
-        set_key(tree, key, value)
+    apply_overrides(tree, overrides, "sample.ratio=0.3")
+    if "strategies" in tree and "recipe" in tree:
+        raise InputError(f"{where} is a comparison of strategies, not the recipe of one run; use: codeact compare {where}")
     return validate(tree, where)
 
 
@@ -380,15 +375,13 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds; empty for an empty file.
+    """The mapping that a YAML file holds, one given by its path or a shipped one by its name; empty for an empty file.
 
     Raises:
         InputError: no such file, it cannot be read, or it holds something else.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"recipe {path} does not exist; recipes shipped with the project are in recipes/") from error
+        tree = yaml.safe_load(shipped.find(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"recipe {path} cannot be read: {_one_line(error)}") from error
     except yaml.YAMLError as error:
@@ -414,6 +407,23 @@ def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
             raise InputError(f"override {key!r}: {part!r} is not a section")
         here = child
     here[last] = value
+
+
+def apply_overrides(tree: dict[str, Any], overrides: Iterable[str], example: str) -> None:
+    """Set `key=value` texts, whose values are YAML, in nested dictionaries; `example` shows the form in messages.
+
+    Raises:
+        InputError: a text of another form, a value that is no YAML, or a part of a key that is no section.
+    """
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign or not key:
+            raise InputError(f"override {override!r} is not of the form key=value, for example {example}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"override {override!r}: the value is not valid YAML: {_one_line(error)}") from error
+        set_key(tree, key, value)
 
 
 def _one_line(error: BaseException) -> str:

@@ -17,6 +17,7 @@ LAYERS = {
         "errors",
         "progress",
         "records",
+        "shipped",
         "config",
         "recipe_keys",
         "storage",

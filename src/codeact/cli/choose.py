@@ -35,14 +35,15 @@ from codeact.cli.options import (
     run_recipe,
     say,
     shared_keys,
-    shipped,
     stage_recipe,
 )
 
 
 @app.command()
 def run(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe", show_default=False)],
+    recipe: Annotated[
+        Path, typer.Argument(help="YAML recipe, or the name of a shipped one (codeact recipes)", show_default=False)
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value overrides, for example sample.ratio=0.3", show_default=False)
     ] = None,
@@ -68,7 +69,7 @@ def demo(
 ) -> None:
     """The whole of codeact at small size: a 135M model on functions of Python's standard library, in minutes on two cores."""
     prepare(verbose)
-    run_recipe(config.load_recipe(shipped("demo.yaml"), overrides or ()), as_json)
+    run_recipe(config.load_recipe("demo", overrides or ()), as_json)
 
 
 @app.command()

@@ -153,15 +153,6 @@ def numbers(option: str, text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def shipped(name: str) -> Path:
-    here = Path(__file__).parents[1]
-    places = (here / "recipes" / name, here.parents[1] / "recipes" / name)
-    found = next((p for p in places if p.is_file()), None)
-    if found is None:
-        raise InputError(f"recipe {name} is not part of this installation; take it from the project's recipes/ folder")
-    return found
-
-
 def say(line: str) -> None:
     typer.echo(line, err=True)
 

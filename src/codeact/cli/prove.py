@@ -169,7 +169,7 @@ def report(
 
 @app.command()
 def compare(
-    recipe: Annotated[Path, typer.Argument(help="YAML file such as recipes/compare.yaml", show_default=False)],
+    recipe: Annotated[Path, typer.Argument(help="YAML file, or the name of a shipped one such as compare", show_default=False)],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides, for example rates=[0.4]", show_default=False)] = None,
     minutes: Annotated[float | None, typer.Option(help="begin no further training after this time; run again to go on")] = None,
     plan: Plan = False,

@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from codeact import config, storage
@@ -132,11 +131,9 @@ def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
         InputError: no such file, broken YAML, an unknown key, a value out of range, or two entrants of one name.
     """
     tree = config.read_yaml(path)
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        if not sign or not key:
-            raise InputError(f"override {override!r} is not of the form key=value, for example rates=[0.4]")
-        config.set_key(tree, key, yaml.safe_load(text))
+    config.apply_overrides(tree, overrides, "rates=[0.4]")
+    if tree and "strategies" not in tree and not {*tree} - {*Recipe.model_fields}:
+        raise InputError(f"{path} is the recipe of one run, not a comparison of strategies; use: codeact run {path}")
     try:
         found = Comparison.model_validate(tree)
     except ValidationError as error:

@@ -1,0 +1,57 @@
+"""The recipes that come with the package: found by name from any folder, whether codeact was installed from a wheel or from its source."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from codeact.errors import InputError
+
+SUFFIX = ".yaml"
+
+
+def folder() -> Path:
+    """Where the shipped recipes lie: in the package, or beside its source in a checkout.
+
+    Raises:
+        InputError: neither is there; the installation is not whole.
+    """
+    package = Path(__file__).parent
+    places = (package / "recipes", package.parents[1] / "recipes")
+    found = next((place for place in places if (place / f"demo{SUFFIX}").is_file()), None)
+    if found is None:
+        raise InputError(
+            "this installation holds no recipes; install codeact again: pip install --force-reinstall codeact"
+        )
+    return found
+
+
+def names() -> list[str]:
+    """Every shipped file by its name without suffix, such as `demo` and `accelerate/ddp`."""
+    root = folder()
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob(f"*{SUFFIX}"))
+
+
+def about(name: str) -> str:
+    """The first line of a shipped file's opening comment."""
+    first = (folder() / f"{name}{SUFFIX}").read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def find(given: str | Path) -> Path:
+    """The file that a user means: one that exists, else a shipped one by name (`demo`, `demo.yaml`, `recipes/demo.yaml`).
+
+    Raises:
+        InputError: neither; the nearest shipped name is given.
+    """
+    path = Path(given)
+    if path.is_file():
+        return path
+    wanted = path.as_posix().removeprefix("./").removeprefix("recipes/").removesuffix(SUFFIX)
+    known = names()
+    if wanted in known and not path.is_absolute():
+        return folder() / f"{wanted}{SUFFIX}"
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.6)
+    mend = f"did you mean {near[0]!r}?" if near else f"the shipped ones are {', '.join(known)}"
+    what = "is a folder" if path.is_dir() else "does not exist"
+    raise InputError(f"recipe {given} {what}; give a YAML file or a shipped recipe: {mend}")

@@ -1,0 +1,60 @@
+"""Shipped recipes: found by name from any folder, valid, and each named in the wheel's contents."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from codeact import config, experiment, shipped
+from codeact.errors import InputError
+from tests.conftest import codeact_command as cli
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_every_shipped_recipe_is_valid_from_another_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if name.startswith("compare"):
+        experiment.load_comparison(Path(name), ["apart_from=[]"])
+    elif not name.startswith("accelerate/"):
+        assert config.load_recipe(name).run_dir.startswith("runs/")
+    assert shipped.about(name)
+
+
+@pytest.mark.parametrize("given", ["demo", "demo.yaml", "recipes/demo.yaml", "./recipes/demo.yaml"])
+def test_a_recipe_is_found_by_name_or_path(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shipped.find(given).samefile(ROOT / "recipes" / "demo.yaml")
+    (tmp_path / "demo").mkdir()  # a folder of that name hides nothing; a file of the user's goes first
+    assert shipped.find(given).samefile(ROOT / "recipes" / "demo.yaml")
+    (tmp_path / "demo.yaml").write_text("seed: 3\n", encoding="utf-8")
+    assert config.load_recipe("demo.yaml").seed == 3
+
+
+def test_a_recipe_that_is_not_there_is_one_line_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command, name, mend in (("run", "demmo", "'demo'"), ("compare", "compare_smal.yaml", "'compare_small'")):
+        done = cli(command, name)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert mend in done.stderr
+    for command, name, other in (("run", "compare", "codeact compare"), ("compare", "demo", "codeact run")):
+        done = cli(command, name)
+        assert (done.returncode, other in done.stderr) == (2, True)
+    with pytest.raises(InputError, match="is a folder"):
+        shipped.find(tmp_path)
+
+
+def test_the_wheel_takes_the_recipes_along() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"recipes": "codeact/recipes"}
+    printed = cli("recipes", "demo")
+    assert printed.stdout == (ROOT / "recipes" / "demo.yaml").read_text(encoding="utf-8")
+    assert cli("recipes", "accelerate/ddp", "--path").stdout.strip().endswith("recipes/accelerate/ddp.yaml")
+    assert all(name in cli("recipes").stdout for name in shipped.names())
