@@ -31,7 +31,7 @@ LAYERS = {
     1: ("harvest", "curate", "embed", "cluster", "score", "sample", "coverage"),
     2: ("train", "evaluate"),
     3: ("backends", "pipeline"),
-    4: ("experiment", "report", "api", "cli", "__init__", "__main__"),
+    4: ("experiment", "export", "report", "api", "cli", "__init__", "__main__"),
 }
 LAYER = {part: level for level, parts in LAYERS.items() for part in parts}
 NO_TORCH = (

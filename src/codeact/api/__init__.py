@@ -17,8 +17,9 @@ from codeact.api.running import (
     summary_rows,
 )
 from codeact.api.training import harvest, merge, padding, train
+from codeact.export import export
 
 __all__ = [
-    "Selection", "compare", "compare_plan", "differences", "doctor", "estimate_scores", "evaluate", "explain", "harvest", "merge", "padding", "plan",
+    "Selection", "compare", "compare_plan", "differences", "doctor", "estimate_scores", "evaluate", "explain", "export", "harvest", "merge", "padding", "plan",
     "plan_select", "report", "result_lines", "run", "run_stages", "score_summary", "select", "stability", "summary_rows", "train",
 ]  # fmt: skip

@@ -1,0 +1,136 @@
+"""`codeact export`: each tool reads the folder with its own loader and trains on the same tokens as codeact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from codeact import api
+from codeact.export.rows import message_rows
+from codeact.models import load_tokenizer
+from codeact.pipeline.selection import selected_records
+from codeact.pipeline.store import Store
+from codeact.prompts import load_template
+from codeact.records import Message, Record
+from codeact.train.data import tokenise
+from tests.conftest import codeact_command
+
+CHAT = (
+    "{% for message in messages %}{{ '<|' + message.role + '|>' }}"
+    "{% if message.role == 'assistant' %}{% generation %}{{ message.content + '<|end|>' }}{% endgeneration %}"
+    "{% else %}{{ message.content + '<|end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def chat_model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with a chat template of its own."""
+    folder = tmp_path_factory.mktemp("chat") / "model"
+    shutil.copytree(tiny_model_dir, folder)
+    (folder / "chat_template.jinja").write_text(CHAT, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def run_dir(pool_file: Path, chat_model: Path) -> Path:
+    out = pool_file.with_name("chosen.jsonl")
+    done = codeact_command(
+        "select", str(pool_file), "--model", str(chat_model), "--strategy", "random", "--ratio", "0.25", "-o", str(out)
+    )
+    assert done.returncode == 0, done.stderr
+    return out.with_name("chosen.codeact")
+
+
+def exported(run_dir: Path, tool: str) -> Path:
+    folder = run_dir.with_name(f"for {tool}")
+    done = codeact_command("export", str(run_dir), "--to", tool, "-o", str(folder), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["records"] == 12
+    return folder
+
+
+def test_trl_reads_it_with_its_own_parser_and_trains_on_the_same_tokens(
+    run_dir: Path, chat_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trl import SFTConfig, SFTTrainer, TrlParser
+    from trl.scripts.utils import DatasetMixtureConfig, get_dataset
+    from trl.trainer.model_config import ModelConfig
+
+    folder = exported(run_dir, "trl")
+    monkeypatch.chdir(folder)
+    parser = TrlParser((SFTConfig, ModelConfig, DatasetMixtureConfig))
+    arguments, model, mixture = parser.parse_args_and_config(["--config", "sft.yaml", "--use_cpu", "true"])
+    assert arguments.packing
+    assert model.attn_implementation == "flash_attention_2"
+    assert (arguments.learning_rate, arguments.warmup_steps, arguments.max_length) == (5e-5, 15, 2048)
+    assert arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps == 16
+
+    arguments.packing = False  # to see the samples one by one
+    rows = get_dataset(mixture)["train"]
+    trainer = SFTTrainer(str(chat_model), arguments, train_dataset=rows)
+    tokenizer = load_tokenizer(str(chat_model))
+    ours = tokenise(selected_records(Store(run_dir)), load_template("chat", tokenizer), tokenizer, 2048).samples
+    theirs = trainer.train_dataset
+    assert [s["input_ids"].tolist() for s in ours] == [list(row["input_ids"]) for row in theirs]
+    assert [s["labels"].tolist() for s in ours] == [list(row["labels"]) for row in theirs]
+
+
+@pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory", "torchtune", "datasets"])
+def test_rows_and_card(run_dir: Path, tool: str) -> None:
+    folder = exported(run_dir, tool)
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    records = selected_records(Store(run_dir))
+    assert [(row["id"], [(m["role"], m["content"]) for m in row["messages"]]) for row in rows] == [
+        (r.id, [(m.role, m.content) for m in r.messages]) for r in records
+    ]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256((folder / "train.jsonl").read_bytes()).hexdigest() in card
+    assert "| sample | not selected | 36 |" in card or "| sample |" in card
+    assert yaml.safe_load(card.split("---")[1])["configs"][0]["data_files"] == "train.jsonl"
+    for file in folder.glob("*.yaml"):
+        assert yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def test_what_a_turn_holds_comes_along() -> None:
+    call = json.dumps([{"type": "function", "function": {"name": "now", "arguments": {"zone": "UTC"}}}])
+    turns = (
+        Message("system", "Be brief."),
+        Message("user", "几点了？"),
+        Message("assistant", "", reasoning="I must ask the clock.", tool_calls=call, learn=False),
+        Message("tool", "12:00", name="now", tool_call_id="c1"),
+        Message("assistant", "十二点。"),
+    )
+    record = Record("a", turns, tools=json.dumps([{"type": "function", "function": {"name": "now"}}]))
+    (row,) = message_rows([record], "train")
+    assert row["tools"][0]["function"]["name"] == "now"
+    assert row["messages"][2]["tool_calls"][0]["function"]["arguments"] == {"zone": "UTC"}
+    assert row["messages"][2]["reasoning_content"] == "I must ask the clock."
+    assert [m.get("train") for m in row["messages"]] == [None, None, False, None, True]
+    assert row["messages"][3] == {"role": "tool", "content": "12:00", "name": "now", "tool_call_id": "c1"}
+    assert "train" not in message_rows([record])[0]["messages"][2]
+
+
+def bad(*arguments: Any) -> str:
+    done = codeact_command("export", *(str(a) for a in arguments))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_bad_input_is_one_line(run_dir: Path, tmp_path: Path) -> None:
+    assert "the tools are trl" in bad(run_dir, "--to", "trll", "-o", tmp_path / "x")
+    assert "no finished selection" in bad(tmp_path, "--to", "trl", "-o", tmp_path / "x")
+    folder = exported(run_dir, "datasets")
+    before = (folder / "README.md").read_text(encoding="utf-8")
+    (folder / "README.md").write_text("mine", encoding="utf-8")
+    assert "README.md" in bad(run_dir, "--to", "datasets", "-o", folder)
+    assert (folder / "README.md").read_text(encoding="utf-8") == "mine"
+    api.export(run_dir, "datasets", folder, force=True)
+    assert (folder / "README.md").read_text(encoding="utf-8") == before
