@@ -36,6 +36,8 @@ LAYERS = {
 LAYER = {part: level for level, parts in LAYERS.items() for part in parts}
 NO_TORCH = (
     "packing/plan.py",
+    "packing/stream.py",
+    "packing/balance.py",
     "sample/__init__.py",
     "sample/orders.py",
     "sample/quotas.py",

@@ -1,27 +1,36 @@
 """Dynamic Pack: several samples in one row instead of padding, each seeing only itself.
 
-`plan` (lengths -> rows), `fit` (samples longer than a row), `collate` (rows -> tensors), `attention` (isolation on every
-backend), `forward` (hidden states and token losses of packed rows), `guard` (refuses to train on a leak).
+`plan` (lengths -> rows), `stream` (the same for samples that come one after the other), `balance` (rows -> steps and ranks
+of equal compute), `fit` (samples longer than a row), `collate` (rows -> tensors), `attention` (isolation on every backend),
+`forward` (hidden states and token losses of packed rows), `guard` (refuses to train on a leak).
 """
 
 from __future__ import annotations
 
+from codeact.packing.balance import balance_ratio, balance_steps, crossover_tokens, row_costs
 from codeact.packing.collate import DynamicPackCollator, PackedDataset, collate_rows, split_rows
 from codeact.packing.fit import FitCounts, Fitted, apply_overlong, fit_lengths
 from codeact.packing.plan import Rows, compare_layouts, padding_rate, plan_batch, plan_epoch
+from codeact.packing.stream import PackedStream, StreamState
 
 __all__ = [
     "DynamicPackCollator",
     "FitCounts",
     "Fitted",
     "PackedDataset",
+    "PackedStream",
     "Rows",
+    "StreamState",
     "apply_overlong",
+    "balance_ratio",
+    "balance_steps",
     "collate_rows",
     "compare_layouts",
+    "crossover_tokens",
     "fit_lengths",
     "padding_rate",
     "plan_batch",
     "plan_epoch",
+    "row_costs",
     "split_rows",
 ]

@@ -129,6 +129,15 @@ def plan_epoch(lengths: ArrayLike, capacity: int, seed: int = 0, rows_multiple_o
     return _split_to_multiple(rows, rows_multiple_of)
 
 
+def pack_tightly(lengths: ArrayLike, capacity: int) -> Rows:
+    """Best-fit decreasing without any shuffling: rows of at most `capacity` tokens, the first opened first.
+
+    Raises:
+        InputError: as `plan_epoch`.
+    """
+    return _best_fit_decreasing(_checked(lengths, capacity), capacity, None)
+
+
 def padding_rate(rows: Sequence[IntArray], lengths: ArrayLike, width: int | None = None) -> float:
     """Share of padding among all tokens of `rows`, each padded to `width` (by default: to the longest of them).
 

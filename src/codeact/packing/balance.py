@@ -1,0 +1,131 @@
+"""Compute of packed rows, and steps in which every rank has the same of it. Pure numpy.
+
+Rows of equal tokens differ in compute: attention grows with the square of each sample's length, all else with the tokens.
+A rank with one sample of 32k tokens works longer than one with 64 samples of 512, and the others wait for it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from codeact.errors import InputError
+from codeact.packing.plan import Rows
+
+Floats = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def crossover_tokens(body_parameters: float, hidden_size: int, layers: int) -> float:
+    """Length at which attention over a whole sample takes as long as all matrix products with weights.
+
+    A token costs 2 FLOPs per weight. Causal attention over n tokens costs 4 * hidden * n^2 / 2 FLOPs a layer (scores and
+    their product with the values, half of the square). Equal at n = body_parameters / (hidden_size * layers).
+
+    Args:
+        body_parameters: weights without embeddings and head.
+        hidden_size: width of the residual stream (query heads * head size).
+        layers: attention layers.
+    """
+    return body_parameters / (hidden_size * layers)
+
+
+def row_costs(rows: Sequence[IntArray], lengths: ArrayLike, crossover: float) -> Floats:
+    """Compute of each row, float64 [R], in tokens of the linear part: sum over its samples of n + n^2 / crossover.
+
+    Args:
+        rows: sample indices of each row.
+        lengths: tokens of each sample.
+        crossover: see `crossover_tokens`; infinity counts tokens alone.
+
+    Raises:
+        InputError: `crossover` is not above 0.
+    """
+    if not crossover > 0:
+        raise InputError(f"crossover is {crossover} tokens; it must be above 0")
+    sizes = np.asarray(lengths, dtype=np.float64)
+    each = sizes + sizes**2 / crossover
+    if isinstance(rows, Rows):
+        return np.add.reduceat(each[rows.samples], rows.starts[:-1]) if len(rows) else np.zeros(0)
+    return np.array([each[row].sum() for row in rows], dtype=np.float64)
+
+
+def balance_ratio(costs: ArrayLike, ranks: int, rows_per_rank: int = 1) -> Floats:
+    """Mean over the ranks of each step's compute divided by that of its slowest rank, float64 [steps].
+
+    1 is perfect; at 0.8 the ranks wait for a fifth of the step, on average. Rows are dealt as `balance_steps` and the
+    Trainer deal them: step after step, in each step rank after rank.
+
+    Args:
+        costs: compute of each row, in the order of training; ranks * rows_per_rank of them make a step.
+        ranks: processes that train together.
+        rows_per_rank: rows of each in one step.
+
+    Raises:
+        InputError: the rows do not divide into whole steps.
+    """
+    steps = _steps(np.asarray(costs, dtype=np.float64), ranks, rows_per_rank)
+    loads = steps.reshape(len(steps), ranks, rows_per_rank).sum(axis=2)
+    return np.asarray(loads.mean(axis=1) / loads.max(axis=1), dtype=np.float64)
+
+
+def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: int = 0, window: int = 32) -> IntArray:
+    """An order of the rows in which the ranks of each step have nearly equal compute.
+
+    The rows are shuffled; within each window of `window` steps they are sorted by cost and cut into steps of similar rows,
+    each step is dealt to its ranks, the costliest row first, to the rank with the least so far that has room (longest
+    processing time first, Graham 1969), and the window's steps are shuffled. A narrow window keeps the order near a random one.
+
+    Args:
+        costs: compute of each row.
+        ranks: processes that train together.
+        rows_per_rank: rows of each in one step.
+        seed: of both shuffles.
+        window: steps among which rows may be exchanged.
+
+    Returns:
+        int64 [R]: `order[i]` is the row at position i, steps after each other and ranks within a step.
+
+    Raises:
+        InputError: the rows do not divide into whole steps, or `window` is below 1.
+    """
+    given = np.asarray(costs, dtype=np.float64)
+    if window < 1:
+        raise InputError(f"window is {window} steps; it must be at least 1")
+    size = ranks * rows_per_rank
+    _steps(given, ranks, rows_per_rank)
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(given))
+    ordered: list[IntArray] = []
+    for start in range(0, len(given), window * size):
+        part = shuffled[start : start + window * size]
+        part = part[np.argsort(-given[part], kind="stable")]
+        steps = [_deal(part[i : i + size], given, ranks, rows_per_rank) for i in range(0, len(part), size)]
+        ordered += [steps[i] for i in generator.permutation(len(steps)).tolist()]
+    return np.concatenate(ordered) if ordered else np.zeros(0, np.int64)
+
+
+def _deal(rows: IntArray, costs: Floats, ranks: int, each: int) -> IntArray:
+    heap = [(0.0, rank) for rank in range(ranks)]
+    dealt: list[list[int]] = [[] for _ in range(ranks)]
+    for row in rows.tolist():  # costliest first
+        load, rank = heapq.heappop(heap)
+        dealt[rank].append(row)
+        if len(dealt[rank]) < each:
+            heapq.heappush(heap, (load + float(costs[row]), rank))
+    return np.array([row for some in dealt for row in some], dtype=np.int64)
+
+
+def _steps(costs: Floats, ranks: int, rows_per_rank: int) -> Floats:
+    if ranks < 1 or rows_per_rank < 1:
+        raise InputError(f"ranks is {ranks} and rows_per_rank {rows_per_rank}; both must be at least 1")
+    size = ranks * rows_per_rank
+    if len(costs) % size:
+        raise InputError(
+            f"{len(costs)} rows do not divide into steps of {size} ({ranks} ranks of {rows_per_rank} rows);"
+            f" plan them with rows_multiple_of={size}"
+        )
+    return costs.reshape(-1, size)

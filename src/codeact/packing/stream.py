@@ -1,0 +1,146 @@
+"""Packing samples that come one after the other: a bounded window instead of the whole epoch. Pure numpy.
+
+A window of samples is packed by best-fit decreasing; the fullest rows leave, the samples of the others stay and are packed
+again with the next ones. So training starts after one window, whatever the size of the data, and memory is that of the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypedDict
+
+import numpy as np
+
+from codeact.errors import InputError
+from codeact.packing.plan import pack_tightly
+
+OLDEST = 4  # rounds after which a sample leaves with the next rows, however full its row is
+
+
+class StreamState(TypedDict):
+    """Where a stream stands: positions of samples in their source, counted from 0.
+
+    `read`: how many were taken from the source. `round`: windows planned so far. `held`: position -> rounds waited.
+    `rows`: planned rows that were not given out yet.
+    """
+
+    read: int
+    round: int
+    held: dict[int, int]
+    rows: list[list[int]]
+
+
+class PackedStream:
+    """Rows of samples from an iterable, each of at most `capacity` tokens. Every sample is in exactly one row.
+
+    Iterating gives lists of samples; `collate_rows` makes a batch of some. `state()` between two rows says where the stream
+    stands, and a new stream over the same samples goes on from it: `PackedStream(samples, ..., state=saved)` gives the rows
+    that were left, the same ones in the same order.
+
+    Args:
+        samples: an iterable that begins at the first sample each time it is iterated. After a `state` it is read again from
+            there: what was given out is skipped, not kept.
+        capacity: most tokens of a row.
+        window: most samples held at once. More make fuller rows (docs/packing.md has the rates).
+        seed: of the order in which the rows of a window come.
+        length: tokens of a sample; by default of its `input_ids`.
+        state: of an earlier stream.
+
+    Raises:
+        InputError: `capacity` or `window` below 1; while iterating, a sample that is empty or longer than `capacity`.
+    """
+
+    def __init__(
+        self,
+        samples: Iterable[Any],
+        capacity: int,
+        window: int = 4096,
+        seed: int = 0,
+        length: Callable[[Any], int] = lambda sample: len(sample["input_ids"]),
+        state: StreamState | None = None,
+    ) -> None:
+        if capacity < 1 or window < 1:
+            raise InputError(f"capacity is {capacity} tokens and window {window} samples; both must be at least 1")
+        self._samples, self._capacity, self._window, self._seed, self._length = samples, capacity, window, seed, length
+        self._state: StreamState = state or {"read": 0, "round": 0, "held": {}, "rows": []}
+
+    def state(self) -> StreamState:
+        """Where the stream stands, as plain numbers that JSON or a checkpoint can hold."""
+        now = self._state
+        return {**now, "held": dict(now["held"]), "rows": [list(row) for row in now["rows"]]}
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        source = enumerate(self._samples)
+        held = self._recall(source)
+        while True:
+            rows = self._state["rows"]
+            while rows:
+                row = rows.pop(0)
+                yield [held.pop(position)[0] for position in row]
+            if not self._fill(source, held):
+                return
+
+    def _recall(self, source: Iterator[tuple[int, Any]]) -> dict[int, tuple[Any, int]]:
+        """Read up to where the state stands and keep what it holds: position -> (sample, tokens)."""
+        # JSON makes text of the positions
+        self._state["held"] = {int(position): rounds for position, rounds in self._state["held"].items()}
+        wanted = {*self._state["held"], *(position for row in self._state["rows"] for position in row)}
+        held: dict[int, tuple[Any, int]] = {}
+        for _ in range(self._state["read"]):
+            position, sample = next(source, (-1, None))
+            if position < 0:
+                raise InputError(
+                    f"the samples end before the {self._state['read']} that were read already; give the same ones in the same order"
+                )
+            if position in wanted:
+                held[position] = (sample, self._checked(position, sample))
+        return held
+
+    def _fill(self, source: Iterator[tuple[int, Any]], held: dict[int, tuple[Any, int]]) -> bool:
+        """Take samples until the window is full, and plan rows of it. False: nothing is left."""
+        ages = self._state["held"]
+        ended = False
+        while len(ages) < self._window and not ended:
+            position, sample = next(source, (-1, None))
+            if position < 0:
+                ended = True
+            else:
+                held[position] = (sample, self._checked(position, sample))
+                ages[position] = 0
+                self._state["read"] = position + 1
+        if not ages:
+            return False
+        positions = sorted(ages)
+        sizes = np.array([held[position][1] for position in positions], dtype=np.int64)
+        rows = pack_tightly(sizes, self._capacity)
+        plan = [[positions[i] for i in row.tolist()] for row in rows]
+        loads = rows.totals(sizes)
+        leaving = self._leaving(plan, loads.tolist(), ended)
+        generator = np.random.default_rng([self._seed, self._state["round"]])
+        self._state["rows"] = [plan[leaving[i]] for i in generator.permutation(len(leaving)).tolist()]
+        self._state["round"] += 1
+        for row in self._state["rows"]:
+            for position in row:
+                del ages[position]
+        for position in ages:
+            ages[position] += 1
+        return True
+
+    def _leaving(self, plan: list[list[int]], loads: list[int], ended: bool) -> list[int]:
+        """The rows that are given out: all at the end; else the fullest half, and those with a sample that has waited long."""
+        if ended:
+            return list(range(len(plan)))
+        ages = self._state["held"]
+        fullest = sorted(range(len(plan)), key=lambda row: -loads[row])[: -(-len(plan) // 2)]
+        waited = [row for row, samples in enumerate(plan) if max(ages[p] for p in samples) >= OLDEST]
+        full = [row for row, load in enumerate(loads) if load == self._capacity]
+        return sorted({*fullest, *waited, *full})
+
+    def _checked(self, position: int, sample: Any) -> int:
+        size = self._length(sample)
+        if not 1 <= size <= self._capacity:
+            raise InputError(
+                f"sample {position} of the stream has {size} tokens; packing takes 1 to {self._capacity}: "
+                "leave it out, or cut it with apply_overlong"
+            )
+        return size
