@@ -107,8 +107,10 @@ def convert_gguf(gguf: Path, target: Path) -> None:
 
     require("gguf", "gguf", f"reading {gguf.name}")
     with quiet_loading(), contextlib.redirect_stderr(io.StringIO()):
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        read = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name, trust_remote_code=False)
+        read = AutoModelForCausalLM.from_pretrained(
+            str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
+        )
         # A model read from GGUF refuses to be saved (it still counts as quantised): give the weights to a fresh one.
         config = type(read.config)(**{k: v for k, v in read.config.to_dict().items() if k != "quantization_config"})
         config.dtype = torch.float32

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from codeact.downloads import quiet_loading
 from codeact.errors import CodeactError, InputError
-from codeact.models import check_hub, choose_device, hub_name, resolve_embedder
+from codeact.models import NO_CODE, UNREADABLE, check_hub, choose_device, hub_name, resolve_embedder
 from codeact.progress import SILENT, Progress
 
 
@@ -36,13 +36,13 @@ def load_embedder(name: str, device: str = "auto") -> Any:
     with quiet_loading():
         try:
             try:
-                model = SentenceTransformer(where, device=place, local_files_only=True)
+                model = SentenceTransformer(where, device=place, local_files_only=True, **NO_CODE)
             except OSError:
                 if Path(where).is_dir():
                     raise
                 check_hub(hub_name(name), what="embedder")
-                model = SentenceTransformer(where, device=place)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+                model = SentenceTransformer(where, device=place, **NO_CODE)
+        except (*UNREADABLE, SafetensorError) as error:
             raise InputError(_no_embedder(name, str(error))) from error
     # A model published in half precision must give the same clusters on every device.
     return model.float().eval()
@@ -105,5 +105,7 @@ def _dimension(embedder: Any) -> int:
 
 def _no_embedder(name: str, reason: str) -> str:
     short = " ".join(reason.split())[:200]
+    if "custom code" in reason or "trust_remote_code" in reason:
+        short = "it needs code from its own repository (trust_remote_code), which codeact never runs"
     mend = "give a sentence-transformers name, a local folder or `demo`"
     return f"embedding model {name!r} cannot be loaded: {short}; {mend}"

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
 
 from codeact.downloads import converted, demo_embedder, demo_model, files_digest, quiet_loading
 from codeact.errors import InputError, require
+from codeact.packing.attention import NOT_PACKED
 
 DEMO = "demo"
+# Without it, transformers asks on the terminal whether it may run a repository's own code.
+NO_CODE: dict[str, Any] = {"trust_remote_code": False}
+# What a folder's files can be wrong with. A pickle checkpoint is read without its code (torch's weights_only): one that
+# holds anything but tensors raises UnpicklingError, an empty one EOFError.
+UNREADABLE = (OSError, ValueError, RuntimeError, ImportError, EOFError, pickle.UnpicklingError)
 IDENTITY_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".txt", ".gguf")
 
 
@@ -135,9 +142,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> Any:
         return load_tokenizer(*base)
     with quiet_loading():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
-        except (OSError, ValueError) as error:
-            raise InputError(_no_model(name, error)) from error
+            tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, **NO_CODE)
+        except UNREADABLE as error:
+            raise InputError(no_model(name, error)) from error
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
             f"model {name}: its tokenizer gives no character offsets (it is not a fast one); choose a model with tokenizer.json"
@@ -157,7 +164,7 @@ def load_model(
     revision: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
-    attention: str = "codeact",
+    attention: str | None = "codeact",
     four_bit: bool = False,
 ) -> Any:
     """A causal LM on its device, in eval mode, without KV cache by default.
@@ -167,16 +174,20 @@ def load_model(
         revision: hub branch, tag or commit.
         dtype: float32, bfloat16, float16, or auto (see `choose_dtype`).
         device: auto, cpu, cuda, cuda:N, mps.
-        attention: a Transformers attention implementation; "codeact" isolates the samples of packed rows.
+        attention: a Transformers attention implementation; "codeact" isolates the samples of packed rows; "any" is that, or
+            the library's own (None) where the architecture does not go with it: for what packs nothing.
         four_bit: hold the linear layers in 4 bits (NF4 with double quantisation, QLoRA, arXiv 2305.14314) and compute in `dtype`.
 
     Raises:
-        InputError: the model does not exist or is no causal LM; a LoRA adapter is asked for in 4 bits.
+        InputError: the model does not exist, is no causal LM, needs code of its own or has no place for "codeact"; a LoRA
+            adapter is asked for in 4 bits.
         MissingExtraError: `four_bit` without bitsandbytes.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    if attention == "any":
+        return _load_any(name, revision=revision, dtype=dtype, device=device)
     if attention == "codeact":
         from codeact.packing.attention import register
 
@@ -198,12 +209,17 @@ def load_model(
                     dtype=kind,
                     attn_implementation=attention,
                     output_loading_info=True,
+                    **NO_CODE,
                     **options,
                 )
                 model, found = loaded
                 missing = sorted(found["missing_keys"])
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise InputError(_no_model(name, error)) from error
+        except KeyError as error:
+            if attention not in error.args:  # looked up among the architecture's own classes of attention
+                raise
+            raise InputError(f"model {name!r} {NOT_PACKED}") from error
+        except (*UNREADABLE, SafetensorError) as error:
+            raise InputError(no_model(name, error)) from error
     if missing:  # transformers fills them with random numbers
         raise InputError(
             f"model {name!r} cannot be loaded: its files lack {len(missing)} weights of {type(model).__name__} ({missing[0]}, ...);"
@@ -214,6 +230,20 @@ def load_model(
         _keep_trainable(model)
         return model.eval()
     return model.to(place).eval()
+
+
+def _load_any(name: str, **options: Any) -> Any:
+    """The model with attention "codeact" if it runs a short input so, else with the library's own."""
+    import torch
+
+    try:
+        model = load_model(name, attention="codeact", **options)
+        with torch.no_grad():
+            model(input_ids=torch.zeros((1, 2), dtype=torch.long, device=model.device))
+    except (InputError, TypeError, AttributeError, LookupError, ValueError, RuntimeError):
+        model = load_model(name, attention=None, **options)  # a model that is at fault itself fails again
+        model.not_packed = f"model {name!r} {NOT_PACKED}"  # the guard says so
+    return model
 
 
 def _keep_trainable(model: Any) -> None:
@@ -245,9 +275,11 @@ def _four_bit_options(name: str, adapter: bool, dtype: Any, device: Any) -> dict
     return {"quantization_config": quantisation, "device_map": {"": place}}
 
 
-def _load_adapter(where: str, dtype: Any, attention: str) -> Any:
+def _load_adapter(where: str, dtype: Any, attention: str | None) -> Any:
     peft = require("peft", "train", f"loading the LoRA adapter {where}")
-    return peft.AutoPeftModelForCausalLM.from_pretrained(where, dtype=dtype, attn_implementation=attention)
+    return peft.AutoPeftModelForCausalLM.from_pretrained(
+        where, dtype=dtype, attn_implementation=attention, **NO_CODE
+    )
 
 
 def context_length(config: Any) -> int | None:
@@ -322,13 +354,24 @@ def model_identity(name: str, revision: str | None = None) -> str:
 
     with quiet_loading():
         try:
-            config = AutoConfig.from_pretrained(str(where), revision=revision)
-        except (OSError, ValueError) as error:
-            raise InputError(_no_model(name, error)) from error
+            config = AutoConfig.from_pretrained(str(where), revision=revision, **NO_CODE)
+        except UNREADABLE as error:
+            raise InputError(no_model(name, error)) from error
     commit = getattr(config, "_commit_hash", None)
     return f"hub:{name}@{commit or revision or 'main'}"
 
 
-def _no_model(name: str, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:160]
-    return f"model {name!r} cannot be loaded: {reason}; give a hub name, a local folder, a GGUF file or `demo`"
+def no_model(name: str, error: Exception) -> str:
+    """Why a model cannot be loaded, on one line, with the mend."""
+    reason = " ".join(str(error).split())
+    if "trust_remote_code" in reason:
+        return (
+            f"model {name!r} cannot be loaded: it needs code from its own repository (trust_remote_code), which codeact never"
+            " runs; give a model of an architecture that transformers has"
+        )
+    if isinstance(error, pickle.UnpicklingError | EOFError):
+        return (
+            f"model {name!r} cannot be loaded: its checkpoint is a pickle (.bin) that is damaged or holds more than tensors,"
+            " and codeact runs no code from it; save the model as safetensors with save_pretrained"
+        )
+    return f"model {name!r} cannot be loaded: {reason[:160]}; give a hub name, a local folder, a GGUF file or `demo`"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+import transformers as hf
 from packing_models import FAMILIES, PAD, build, random_samples, reference_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import flash_attention_mask
 
 from codeact.errors import InputError
+from codeact.models import load_model
 from codeact.packing import DynamicPackCollator
-from codeact.packing.attention import attend
+from codeact.packing.attention import attend, register
 from codeact.packing.guard import LeakError, check_isolation, probe_batch
 
 
@@ -112,3 +114,111 @@ def test_nothing_to_tell_is_an_error_of_its_own():
     torch.nn.init.zeros_(model.lm_head.weight)
     with pytest.raises(InputError, match="do not vary"):
         check_isolation(model)
+
+
+# As their authors initialise them: small weights, whose leak hardly moves a logit beside what rounding moves.
+SMALL = {"vocab_size": 97, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
+TWO = {**SMALL, "num_hidden_layers": 2, "num_key_value_heads": 2}
+MAMBA = {"mamba_d_state": 8, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_ssm": 64, "mamba_n_groups": 1}
+LEAKING = {
+    "lfm2": lambda: hf.Lfm2Config(**TWO, layer_types=["conv", "full_attention"]),
+    "falcon-h1": lambda: hf.FalconH1Config(**TWO, **MAMBA),
+    "jamba": lambda: hf.JambaConfig(**TWO, mamba_d_state=8, num_experts=2, use_mamba_kernels=False),
+    "mamba": lambda: hf.MambaConfig(vocab_size=97, hidden_size=32, num_hidden_layers=2, state_size=8),
+    "openai-gpt": lambda: hf.OpenAIGPTConfig(vocab_size=97, n_embd=32, n_layer=2, n_head=4, n_positions=96),
+    "xlnet": lambda: hf.XLNetConfig(vocab_size=97, d_model=32, n_layer=2, n_head=4, d_inner=48),
+}
+
+
+def fresh(config: hf.PreTrainedConfig) -> hf.PreTrainedModel:
+    torch.manual_seed(0)
+    model = hf.AutoModelForCausalLM.from_config(config, attn_implementation=register())
+    model.config.use_cache = False
+    return model.float()
+
+
+@pytest.mark.parametrize("half", ["float32", "autocast", "bfloat16"])
+@pytest.mark.parametrize("family", [*LEAKING, "sound"])
+def test_half_precision_and_small_weights_hide_no_leak(family: str, half: str) -> None:
+    model = fresh(hf.LlamaConfig(**TWO) if family == "sound" else LEAKING[family]())
+    model = model.bfloat16() if half == "bfloat16" else model
+    with torch.autocast("cpu", torch.bfloat16, enabled=half == "autocast"):
+        if family == "sound":
+            assert check_isolation(model).leak == 0
+            return
+        with pytest.raises(LeakError, match=r"see each other.*pack\.scope=none") as caught:
+            check_isolation(model)
+        assert caught.value.measured.leak > 1e-3
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("family", ["gpt2", "bart", "blenderbot-small", "llama"])
+def test_a_model_that_counts_positions_itself(family: str, half: bool) -> None:
+    """Refused where a place is added to the tokens, however small; not where distances alone matter (rotary)."""
+    kind, config = {
+        "gpt2": (hf.GPT2LMHeadModel, hf.GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4, n_positions=96)),
+        "bart": (hf.BartForCausalLM, seq2seq(hf.BartConfig)),
+        "blenderbot-small": (hf.BlenderbotSmallForCausalLM, seq2seq(hf.BlenderbotSmallConfig)),
+        "llama": (hf.LlamaForCausalLM, hf.LlamaConfig(**TWO)),
+    }[family]
+
+    class Deaf(kind):
+        def forward(self, *args, position_ids=None, **kwargs):
+            return super().forward(*args, **kwargs)
+
+    torch.manual_seed(0)
+    model = Deaf._from_config(config, attn_implementation=register()).float()
+    model.config.use_cache = False
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        if family == "llama":
+            assert check_isolation(model).shift == 0
+            return
+        with pytest.raises(LeakError, match="positions do not restart"):
+            check_isolation(model)
+
+
+def seq2seq(kind: type) -> hf.PreTrainedConfig:
+    sizes = {"decoder_ffn_dim": 48, "decoder_layers": 2, "decoder_attention_heads": 4, "max_position_embeddings": 96}
+    return kind(vocab_size=97, d_model=32, **sizes, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+
+
+def test_rounding_in_a_mixture_of_experts_is_no_leak() -> None:
+    """How many tokens an expert gets decides its matrices' shapes, and so the last bits; routing turns them into more."""
+    moe = hf.MixtralConfig(
+        vocab_size=997, hidden_size=512, intermediate_size=768, num_hidden_layers=3, num_attention_heads=8,
+        num_key_value_heads=4, num_local_experts=16, num_experts_per_tok=4, initializer_range=0.05,
+    )  # fmt: skip
+    model = fresh(moe)
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            assert check_isolation(model).leak == 0
+    AttentionInterface.register("deaf", lambda m, q, k, v, mask, **kwargs: sdpa_attention_forward(m, q, k, v, None))
+    AttentionMaskInterface.register("deaf", flash_attention_mask)
+    model.config._attn_implementation = "deaf"
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(LeakError, match="see each other"):
+        check_isolation(model)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        hf.FalconConfig(vocab_size=97, hidden_size=32, num_hidden_layers=2, num_attention_heads=4),
+        hf.GPTJConfig(vocab_size=97, n_embd=32, n_layer=2, n_head=4, rotary_dim=4),
+        hf.BloomConfig(vocab_size=97, hidden_size=32, n_layer=2, n_head=4),
+        hf.MptConfig(vocab_size=97, d_model=32, n_layers=2, n_heads=4),
+        hf.GptOssConfig(**TWO, head_dim=8, num_local_experts=4, num_experts_per_tok=2),
+        hf.DogeConfig(**TWO),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_an_architecture_that_cannot_be_packed_is_one_line(config, tmp_path) -> None:
+    torch.manual_seed(0)
+    hf.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"takes no packed batches.*pack\.scope=none") as caught:
+        check_isolation(load_model(str(tmp_path), dtype="float32", device="cpu"))
+    assert "\n" not in str(caught.value)
+    # what packs nothing can use it all the same, and says why when it is asked to pack
+    usable = load_model(str(tmp_path), dtype="float32", device="cpu", attention="any")
+    assert usable(input_ids=torch.arange(1, 9)[None]).logits.isfinite().all()
+    with pytest.raises(InputError, match="takes no packed batches"):
+        check_isolation(usable)

@@ -182,3 +182,61 @@ def test_qlora_learns_in_every_layer_after_a_pass_in_eval_mode(tmp_path: Path, m
     learnt = {name: p.grad for name, p in network.named_parameters() if "lora_B" in name}
     assert len(learnt) == 2 * 7
     assert all(grad is not None and bool(grad.abs().sum() > 0) for grad in learnt.values())
+
+
+class Runs:
+    """Unpickled, it would write a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("fault", ["code", "cut", "empty", "none"])
+def test_a_pickle_checkpoint_is_read_without_its_code_or_refused_on_one_line(
+    tiny_model_dir: Path, tmp_path: Path, fault: str
+) -> None:
+    import shutil
+
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny_model_dir, folder)
+    weights = LlamaForCausalLM.from_pretrained(folder).state_dict()
+    (folder / "model.safetensors").unlink()
+    file = folder / "pytorch_model.bin"
+    torch.save(weights if fault != "code" else {**weights, "x": Runs(tmp_path / "ran")}, file)
+    if fault in ("cut", "empty"):
+        file.write_bytes(file.read_bytes()[: 1000 if fault == "cut" else 0])
+    if fault == "none":
+        assert torch.equal(models.load_model(str(folder), dtype="float32").lm_head.weight, weights["lm_head.weight"])
+        return
+    with pytest.raises(InputError) as caught:
+        models.load_model(str(folder))
+    assert "\n" not in str(caught.value)
+    assert str(folder) in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_repository_with_code_of_its_own_is_refused_without_a_question(
+    tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import json
+    import shutil
+
+    from codeact.embed import load_embedder
+    from codeact.train.merge import base_dtype
+
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on the terminal"))
+    folder = tmp_path / "own"
+    shutil.copytree(tiny_model_dir, folder)
+    code = f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Config: ...\nclass Model: ...\nclass Tokenizer: ...\n"
+    (folder / "own.py").write_text(code, encoding="utf-8")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    mapped = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model", "AutoModel": "own.Model"}
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": mapped}), encoding="utf-8")
+    for load in (models.load_model, load_embedder, base_dtype):
+        with pytest.raises(InputError, match=r"trust_remote_code|code from its own repository") as caught:
+            load(str(folder))
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()

@@ -46,7 +46,11 @@ class Setup:
 
         if "model" not in self._loaded:
             self._loaded["model"] = models.load_model(
-                self.name, revision=self.model.revision, dtype=self.model.dtype, device=self.model.device
+                self.name,
+                revision=self.model.revision,
+                dtype=self.model.dtype,
+                device=self.model.device,
+                attention="any",
             )
         return self._loaded["model"]
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from codeact import storage
 from codeact.errors import require
 from codeact.evaluate.generate import Completion, Prompt, cut, rooms, too_long
-from codeact.models import adapter_base, resolve
+from codeact.models import NO_CODE, adapter_base, resolve
 
 # Handed over at a time: enough to fill a GPU, few enough that a killed evaluation loses little.
 CHUNK = 256
@@ -59,7 +59,7 @@ def start(name: str, revision: str | None, dtype: str) -> Engine:
     """
     vllm = require("vllm", "vllm", "evaluate.backend vllm")
     where = resolve(name, revision)
-    options: dict[str, Any] = {"dtype": dtype, "seed": 0, "revision": revision}
+    options: dict[str, Any] = {"dtype": dtype, "seed": 0, "revision": revision, **NO_CODE}
     adapter = None
     base = adapter_base(where)
     if base:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     import torch
 
 ATTENTION = "codeact"
+NOT_PACKED = (
+    "takes no packed batches: its attention does not go through transformers' attention interface, or needs what the"
+    " implementation 'codeact' lacks; train with pack.scope=none, which pads instead, and evaluate with"
+    " evaluate.bits_per_byte=false; it cannot be scored"
+)
 
 # Mask functions of transformers.masking_utils that mean: causal, inside one sample, perhaps in a sliding window. A mask
 # built from anything else (chunks, image blocks, prefixes, a caller's own overlay) is built and used as it is.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeact.errors import CodeactError, InputError
+from codeact.packing.attention import ATTENTION, NOT_PACKED
 from codeact.packing.collate import collate_rows
 
 if TYPE_CHECKING:
@@ -16,10 +17,21 @@ if TYPE_CHECKING:
 
 # Two rows; samples of different lengths; padding at the end of the second row.
 PROBE_ROWS = ((7, 12, 5), (9, 4, 6))
+TWICE, BEHIND = 6, 9  # tokens of the sample that is put at two places, and of the one before it
+# Above this, what differs between two places is no rounding, even in half precision.
+PLACE_ROUNDING = 5e-2
+# What architectures that were not made for the attention interface fail with, in their own forward pass.
+_REFUSALS = (TypeError, AttributeError, LookupError, ValueError, RuntimeError)
 
 
 class LeakError(CodeactError):
-    """Packed samples see each other, or the batch breaks the contract that keeps them apart."""
+    """Packed samples see each other, or the batch breaks the contract that keeps them apart.
+
+    Attributes:
+        measured: what was measured.
+    """
+
+    measured: Isolation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,72 +39,94 @@ class Isolation:
     """What `check_isolation` measured on a model that passed.
 
     Attributes:
-        leak: largest change of a logit of an unchanged sample, relative to the largest logit (0: bit-equal).
+        leak: largest change at an unchanged sample, in the logits and in what every module takes and gives, relative to the
+            largest entry of the same tensor. Sound models measure 0: bit-equal.
         effect: largest change of a logit of the changed samples, likewise: what a change does where it should.
         tolerance: the `leak` allowed.
+        shift: largest difference between a sample's values at two places of a row, likewise.
     """
 
     leak: float
     effect: float
     tolerance: float
+    shift: float = 0.0
 
 
 def check_isolation(
-    model: Any, batch: Mapping[str, Any] | None = None, *, tolerance: float | None = None, seed: int = 0
+    model: Any, batch: Mapping[str, Any] | None = None, *, tolerance: float = 0.0, seed: int = 0
 ) -> Isolation:
-    """Change some samples of a packed batch and see that the logits of the others stay as they were.
+    """Change some samples of a packed batch and see that everything about the others stays as it was, to the last bit.
 
-    The first sample of every row is changed, then the last: what leaks forward and what leaks backward. Besides, the batch
-    must keep the contract of `codeact.packing.collate` (no attention_mask, no KV cache, cu_seq_lens_q, position_ids that
-    restart), since what breaks it leaks without a sound in one implementation of attention or another. The model is
-    put in eval mode for three forward passes, and back.
+    The first sample of every row is changed, then the last: what leaks forward and what leaks backward. Not the logits
+    alone are compared, but what every module takes and gives, so that a leak shows in the scale of the layer that makes it,
+    in half precision and however small the weights. Then one sample is put at two places of a row: a model that takes no
+    notice of position_ids computes it differently. Besides, the batch must keep the contract of `codeact.packing.collate`
+    (no attention_mask, no KV cache, cu_seq_lens_q, position_ids that restart), since what breaks it leaks without a sound in
+    one implementation of attention or another. The model is put in eval mode for four to six forward passes, and back.
 
     Args:
         model: a causal LM of transformers, as it will be trained (a PEFT or DDP wrapper is fine).
         batch: a batch as it will be fed, for example the first of the data loader; default: two rows of random tokens.
-        tolerance: largest change allowed, relative to the largest logit; default 1e-5 for float32, 1e-2 for half precision.
+        tolerance: largest change allowed, relative to the largest entry of its tensor.
         seed: of the random tokens.
 
     Returns:
         What was measured.
 
     Raises:
-        LeakError: samples see each other, or the batch breaks the contract; the message names the cause and the mend.
-        InputError: no row of `batch` holds two samples, or the change had no effect, so that nothing can be told.
+        LeakError: samples see each other, positions do not restart, or the batch breaks the contract; the message names the
+            cause and the mend.
+        InputError: the architecture cannot take packed batches at all; no row of `batch` holds two samples; or the change
+            had no effect, so that nothing can be told.
         CodeactError: the model's logits are not finite.
     """
     import torch
 
+    from codeact.packing import watch
+
     inner = getattr(model, "module", model)
+    if reason := getattr(inner, "not_packed", ""):
+        raise InputError(reason)
     config = inner.config.get_text_config()
     device = next(model.parameters()).device
     given = probe_batch(config.vocab_size, seed) if batch is None else batch
-    inputs = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in given.items() if k != "labels"}
+    inputs = _on(device, given)
     faults = contract_faults(inputs, config)
     segments = _segments(inputs)
     ids = inputs["input_ids"]
     shift = torch.randint(1, config.vocab_size, ids.shape, generator=torch.Generator().manual_seed(seed)).to(device)
-    leak = effect = 0.0
+    leak, effect, where = 0.0, 0.0, ""
+    misplaced = 0.0
     training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            before = model(**inputs).logits.float()
-            for touched in _touched(segments):
-                other = torch.where(touched, (ids + shift) % config.vocab_size, ids)
-                moved = (model(**{**inputs, "input_ids": other}).logits.float() - before).abs().amax(-1)
-                leak = max(leak, _share(moved[~touched], before))
-                effect = max(effect, _share(moved[touched], before))
-    except ValueError as error:
-        if not faults:
+        before = watch.observe(model, inputs)
+        logits = before.tensors[watch.LOGITS]
+        _check_finite(logits)
+        for touched in _touched(segments):
+            other = torch.where(touched, (ids + shift) % config.vocab_size, ids)
+            after = watch.observe(model, {**inputs, "input_ids": other}, before, touched)
+            moved, name = watch.largest_change(before, after, ~touched)
+            leak, where = max((leak, where), (moved, name))
+            effect = max(effect, watch.change(logits[touched], after.tensors[watch.LOGITS][touched], logits))
+        if leak <= tolerance and not faults:
+            misplaced = _misplaced(model, _on(device, _twice(config.vocab_size, seed)))
+    except _REFUSALS as error:
+        if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise LeakError(f"unsafe packed batch: {faults[0]} (the model refused it: {error})") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        if faults and isinstance(error, ValueError):
+            raise LeakError(f"unsafe packed batch: {faults[0]} (the model refused it: {reason})") from error
+        raise InputError(f"{type(inner).__name__} {NOT_PACKED} ({reason})") from error
     finally:
         model.train(training)
-    if tolerance is None:
-        tolerance = 1e-5 if next(model.parameters()).dtype == torch.float32 else 1e-2
-    _judge(Isolation(leak, effect, tolerance), faults, config._attn_implementation)
-    return Isolation(leak, effect, tolerance)
+    measured = Isolation(leak, effect, tolerance, misplaced)
+    try:
+        _judge(measured, faults, config._attn_implementation, where)
+    except LeakError as error:
+        error.measured = measured
+        raise
+    return measured
 
 
 def probe_batch(vocab_size: int, seed: int = 0) -> dict[str, Any]:
@@ -163,15 +197,63 @@ def _touched(segments: torch.Tensor) -> list[torch.Tensor]:
     return choices
 
 
-def _share(moved: torch.Tensor, before: torch.Tensor) -> float:
-    """Largest change relative to the largest logit."""
-    largest = float(before.abs().max())
-    if not np.isfinite(largest):
+def _on(device: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch's model inputs, on the device."""
+    import torch
+
+    return {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in batch.items() if k != "labels"}
+
+
+def _check_finite(logits: torch.Tensor) -> None:
+    if not bool(logits.isfinite().all()):
         raise CodeactError("the model's logits are not finite on a packed batch, so that isolation cannot be seen")
-    return float(moved.max()) / largest if largest > 0 else 0.0
 
 
-def _judge(measured: Isolation, faults: list[str], implementation: str) -> None:
+def _twice(vocab_size: int, seed: int) -> dict[str, Any]:
+    """Two rows that hold the same sample: the first at its beginning, the second after another sample."""
+    rng = np.random.default_rng(seed)
+    one, other, *rest = (rng.integers(0, vocab_size, size) for size in (TWICE, BEHIND, 10, 1))
+    samples = [{"input_ids": sample} for sample in (one, rest[0], other, one, rest[1])]
+    return collate_rows(samples, [np.arange(2), np.arange(2, 5)], pad_token_id=0)
+
+
+def _misplaced(model: Any, inputs: Mapping[str, Any]) -> float:
+    """How differently a model that takes no notice of position_ids computes the same sample at two places; else 0.
+
+    What differs in a model that reads them is rounding. So is it in one that counts rotary positions itself, where only
+    distances matter, but not in one that adds an embedding of the place: that shows before any token sees another.
+    """
+    import torch
+
+    from codeact.packing import watch
+
+    ids = inputs["input_ids"]
+    first, second = (slice(start + 1, start + TWICE) for start in (0, BEHIND))
+    seen = watch.observe(model, inputs)
+    differs = {
+        name: found
+        for name, tensor in seen.tensors.items()
+        if (found := watch.change(tensor[0, first], tensor[1, second], tensor))
+    }
+    if not differs:
+        return 0.0
+    running_on = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    everywhere = torch.ones_like(ids, dtype=torch.bool)
+    if watch.largest_change(seen, watch.observe(model, {**inputs, "position_ids": running_on}), everywhere)[0]:
+        return 0.0
+    other = ids.clone()
+    other[0, 0] = other[1, BEHIND] = (ids[0, 0] + 1) % model.get_input_embeddings().weight.shape[0]
+    context = watch.observe(model, {**inputs, "input_ids": other}).tensors
+    alone = [
+        found
+        for name, found in differs.items()
+        if name in context and watch.change(seen.tensors[name][0, first], context[name][0, first], context[name]) == 0
+    ]
+    most = max(differs.values())
+    return max(alone, default=most if most > PLACE_ROUNDING else 0.0)
+
+
+def _judge(measured: Isolation, faults: list[str], implementation: str, where: str) -> None:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
     if measured.leak > measured.tolerance:
@@ -184,16 +266,24 @@ def _judge(measured: Isolation, faults: list[str], implementation: str) -> None:
         causes = causes or [
             f"attention {implementation!r} does not keep packed samples apart; load the model with"
             " attn_implementation='codeact' (after codeact.packing.attention.register())"
+            if implementation != ATTENTION
+            else "this architecture mixes tokens outside transformers' attention interface (a convolution, a state space or an"
+            " attention of its own); set pack.scope=none, which pads instead"
         ]
         raise LeakError(
-            f"packed samples see each other: changing one moved the logits of others by {measured.leak:.2g} of the largest logit"
-            f" (allowed: {measured.tolerance:g}); cause: {causes[0]}"
+            f"packed samples see each other: changing one moved others by {measured.leak:.2g} of the largest value"
+            f" (allowed: {measured.tolerance:g}), most in {where!r}; cause: {causes[0]}"
         )
     if faults:
         raise LeakError(
             f"unsafe packed batch: {faults[0]} (attention {implementation!r} did not leak on it, but others do without a sound)"
         )
-    if measured.effect <= measured.tolerance:
+    if measured.shift > 0.0:
+        raise LeakError(
+            "positions do not restart: the model takes no notice of position_ids, so that a sample is computed differently"
+            f" behind another (by {measured.shift:.2g} of the largest value); set pack.scope=none, which pads instead"
+        )
+    if measured.effect == 0.0:
         raise InputError(
             "changing a sample moved nothing, so that isolation cannot be seen; the model's logits do not vary"
         )

@@ -310,8 +310,6 @@ def _config(recipe: Recipe) -> Any:
 
     where = models.resolve(recipe.model.name, recipe.model.revision)
     try:
-        return AutoConfig.from_pretrained(where, revision=recipe.model.revision)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"model {recipe.model.name!r}: its configuration cannot be read: {' '.join(str(error).split())[:160]}"
-        ) from error
+        return AutoConfig.from_pretrained(where, revision=recipe.model.revision, **models.NO_CODE)
+    except models.UNREADABLE as error:
+        raise InputError(models.no_model(recipe.model.name, error)) from error

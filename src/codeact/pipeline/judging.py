@@ -119,7 +119,7 @@ def _ratings(
     from codeact.prompts import load_template
 
     tokenizer = models.load_tokenizer(config.model)
-    model = models.load_model(config.model, dtype=recipe.model.dtype, device=recipe.model.device)
+    model = models.load_model(config.model, dtype=recipe.model.dtype, device=recipe.model.device, attention="any")
     with track(f"judge: {rubric.name}", len(prompts), "records", quiet=inputs.quiet) as progress:
         found = judge.local_ratings(
             prompts, model, tokenizer, load_template("auto", tokenizer), low=rubric.low, high=rubric.high,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError
-from codeact.models import load_model
+from codeact.models import NO_CODE, UNREADABLE, load_model, no_model
 
 
 def merge_adapter(adapter: Path, tokenizer: Any, out_dir: Path, dtype: str = "auto", stops: Sequence[int] = ()) -> str:
@@ -34,7 +34,7 @@ def merge_adapter(adapter: Path, tokenizer: Any, out_dir: Path, dtype: str = "au
     """
     base = base_of(adapter)
     kind = base_dtype(base) if dtype == "auto" else dtype
-    model = load_model(str(adapter), dtype=kind, device="cpu", attention="sdpa").merge_and_unload()
+    model = load_model(str(adapter), dtype=kind, device="cpu", attention=None).merge_and_unload()
     save_model(model, tokenizer, out_dir, kind, stops)
     return kind
 
@@ -66,12 +66,9 @@ def base_dtype(base: str) -> str:
     from transformers import AutoConfig
 
     try:
-        dtype = getattr(AutoConfig.from_pretrained(base), "dtype", None)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(
-            f"the adapter's base model {base!r} cannot be loaded: {reason}; put it back in its place"
-        ) from error
+        dtype = getattr(AutoConfig.from_pretrained(base, **NO_CODE), "dtype", None)
+    except UNREADABLE as error:
+        raise InputError(f"the adapter's base {no_model(base, error)}; put it back in its place") from error
     return str(dtype).removeprefix("torch.") if dtype is not None else "float32"
 
 
