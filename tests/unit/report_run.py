@@ -182,6 +182,7 @@ def make_run(
         cutoff=cutoffs,
         selected=selected,
         reason=reason,
+        detail=[""] * size,
     )
 
     write(folder, "rejected.parquet", id=["broken"], row=[0], reason=["empty"], detail=["the response is empty"])

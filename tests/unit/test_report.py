@@ -15,9 +15,9 @@ import pytest
 from report_run import metrics, plain_run, rows, write_evaluation
 
 from codeact.errors import InputError
+from codeact.evaluate.compare import mcnemar, pass_interval
 from codeact.ranks import spearman
 from codeact.report import gather, summary_rows
-from codeact.report.results import mcnemar, pass_interval
 from codeact.report.selection import histogram_edges
 
 
@@ -37,7 +37,7 @@ def test_funnel_and_drops_agree_with_the_ledger(run: Path, figures: dict[str, An
     usable = [row["ifd"] for row in score.values() if row["status"] == "ok" and row["ifd"] is not None]
     steps = {step["name"]: step["records"] for step in figures["funnel"]}
     assert steps == {
-        "pool": 240,
+        "records": 240,
         "curated": 239,
         "scored": len(usable),
         "IFD < 1": sum(ifd < 1 for ifd in usable),
@@ -229,7 +229,7 @@ def test_bad_run_directories(run: Path, tmp_path: Path) -> None:
 
 def test_summary_rows(figures: dict[str, Any]) -> None:
     summary = dict(summary_rows(figures))
-    assert summary["pool"] == "240"
+    assert summary["records"] == "240"
     assert summary["padding, Dynamic Pack"] == "1.4 %"
     assert summary["training"] == "60 steps in 184 s, 912 tokens/s"
     assert re.fullmatch(

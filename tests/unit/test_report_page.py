@@ -204,7 +204,7 @@ def test_selection_without_scores_or_clusters(tmp_path: Path) -> None:
     pq.write_table(table, run / "sample.parquet")
     figures = gather(run)
     assert figures["ifd"] is figures["clusters"] is figures["length"] is None
-    assert [step["name"] for step in figures["funnel"]] == ["pool", "curated", "selected"]
+    assert [step["name"] for step in figures["funnel"]] == ["records", "curated", "selected"]
     assert "was not run" in write_report(run).read_text(encoding="utf-8")
 
 

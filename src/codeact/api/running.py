@@ -9,6 +9,7 @@ from typing import Any
 from codeact import config, storage
 from codeact.config import Recipe
 from codeact.errors import InputError, MissingExtraError
+from codeact.pipeline import ledger as ledgers
 from codeact.pipeline import run as pipeline
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.run import Say
@@ -122,16 +123,18 @@ def explain(run_dir: str | Path, record_id: str) -> dict[str, Any]:
     import difflib
 
     root = Path(run_dir)
-    if not (root / "ledger.parquet").exists():
+    if not (root / "ledger.parquet").exists() or not (root / "recipe.yaml").exists():
         raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
     store = Store(root)
-    rows = {row["id"]: row for row in store.table("ledger").to_pylist()}
+    done = ledgers.finished(store, config.load_recipe(root / "recipe.yaml"))
+    table = ledgers.ledger(store, done)  # the file may be older than the tables, where a later run was stopped
+    rows = {row["id"]: row for row in table.to_pylist()} if table is not None else {}
     if record_id not in rows:
         near = difflib.get_close_matches(record_id, list(rows), n=3, cutoff=0.3) or list(rows)[:3]
         raise InputError(f"{root}: no record has the id {record_id!r}; near ones: {', '.join(near)}")
     found: dict[str, Any] = dict(rows[record_id])
     for stage, key in (("score", "score"), ("records", "record")):
-        if (root / f"{stage}.parquet").exists():
+        if stage in done:
             match = [r for r in store.table(stage).to_pylist() if r["id"] == record_id]
             found[key] = match[0] if match else None
     return found

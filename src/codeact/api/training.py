@@ -38,19 +38,12 @@ def harvest(
 
 def padding(data: str, recipe: Recipe) -> dict[str, Any]:
     """Padding rates of the usual ways of batching and of Dynamic Pack for a file and a model's tokenizer (pack.json's form)."""
-    from codeact import models, prompts
+    from codeact.pipeline import proof
     from codeact.records import to_records
-    from codeact.train.data import tokenise
-    from codeact.train.metrics import pack_report
 
     source = storage.read_rows(data, recipe.data.split)
     records, _ = to_records(source.rows, recipe.data.map, source.name)
-    tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
-    template = prompts.load_template(recipe.model.template, tokenizer)
-    longest = recipe.model.max_length
-    records = tables.limited(records, recipe.data.limit, recipe.seed)
-    samples = tokenise(records, template, tokenizer, longest, overlong=recipe.pack.overlong).samples
-    return pack_report([len(s["input_ids"]) for s in samples], longest, recipe.train.batch_size, recipe.seed)
+    return proof.padding(tables.limited(records, recipe.data.limit, recipe.seed), recipe)
 
 
 def train(data: str, output: Path, recipe: Recipe, *, quiet: bool = True) -> dict[str, Any]:

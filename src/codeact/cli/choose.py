@@ -120,15 +120,15 @@ def select(
 
 
 def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]:
+    from codeact.ranks import length_line
+
     lines = [
         f"{summary['selected']} of {summary['pool']} records -> {output}  (every decision: {run_dir / 'ledger.parquet'})"
     ]
     if summary.get("token_share") is not None:
         lines.append(f"they hold {summary['token_share']:.0%} of the response tokens")
     if summary.get("ifd_length_spearman") is not None:
-        lines.append(
-            f"IFD against response length: Spearman {summary['ifd_length_spearman']:.2f}; hard is in part long"
-        )
+        lines.append(length_line(summary["ifd_length_spearman"], summary["ifd_length_interval"]))
     return lines + [f"short in the selection: {warning}" for warning in summary.get("coverage_warnings") or ()]
 
 

@@ -64,6 +64,8 @@ def score(
 
 
 def _lines(found: dict[str, Any], table: str) -> list[str]:
+    from codeact.ranks import length_line
+
     lines = []
     for name, rows in found.get("examples", {}).items():
         for row in rows:
@@ -77,7 +79,7 @@ def _lines(found: dict[str, Any], table: str) -> list[str]:
     length = found["length"]
     if length is not None:
         lines.append(
-            f"IFD against response length: Spearman {length['spearman']:.2f}; the top {length['ratio']:.0%} by IFD hold"
+            f"{length_line(length['spearman'], length['interval'])}; the top {length['ratio']:.0%} by IFD hold"
             f" {length['token_share']:.0%} of the response tokens"
         )
     return [*lines, f"table: {table}"]

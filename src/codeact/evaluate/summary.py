@@ -15,10 +15,12 @@ def result_lines(results: Mapping[str, Any]) -> list[str]:
         lines.append("the generated code ran without a sandbox (--unsafe-no-sandbox)")
     for name, metrics in results.get("differences", {}).items():
         for metric, pair in metrics.items():
-            if pair is not None:
-                low, high = pair["interval"]
-                change = f"{pair['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
-                lines.append(f"{name}: {metric} {change} on {pair['tasks']} tasks, against {results['against']}")
+            if pair is None:
+                lines.append(f"{name}: {metric} cannot be paired by task with {results['against']}")
+                continue
+            between = "" if pair["interval"] is None else " [{:+.4f}, {:+.4f}]".format(*pair["interval"])
+            change = f"{pair['difference']:+.4f}{between} on {pair['tasks']} tasks"
+            lines.append(f"{name}: {metric} {change}, against {results['against']}: {pair['verdict']}")
     return lines
 
 

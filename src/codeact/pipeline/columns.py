@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from codeact.pipeline import tables
 from codeact.pipeline.store import Store
-from codeact.sample.rules import IFD_LIMIT, RANKED_STATUSES
+from codeact.ranks import ranked_ifd
+from codeact.sample.rules import IFD_LIMIT
 from codeact.score import stats
 
 Floats = NDArray[np.float64]
@@ -32,8 +33,7 @@ def read_columns(
         found["embedding"] = vectors(table)[[place[i] for i in ids]]
     if "proxy" in stages:
         proxy = store.table("proxy")
-        ok = np.isin(_column(proxy, "status", ids), RANKED_STATUSES)
-        found["proxy_ifd"] = np.where(ok, _floats(proxy, "ifd", ids), np.nan)
+        found["proxy_ifd"] = _ranked(proxy, ids)
     if "judge" in stages:
         judged = store.table("judge")
         names = set(judged.column_names) & {"rating", "complexity", "quality"}
@@ -56,16 +56,13 @@ def vectors(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
 def _score_columns(table: Any, ids: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
     """The score table's own columns, and those made of them. Ranks are computed in the order of the ids, over the records
     that may be chosen, so that neither the file's order nor a record with IFD >= 1 moves them."""
-    names = ("ifd", "nll_cond", "nll_uncond", "response_tokens", "status", "prefix_log_ifd")
-    adaptive = "ifd_estimate" in table.column_names
-    rows = tables.by_id(table, (*names, "ifd_estimate") if adaptive else names)
-    if adaptive:
-        for row in rows.values():
-            row["ifd"] = row["ifd_estimate"] if row["status"] == "estimated" else row["ifd"]
-    ifd, cond, uncond = (np.array([rows[i][n] for i in ids], np.float64) for n in names[:3])
+    names = ("nll_cond", "nll_uncond", "response_tokens", "status", "prefix_log_ifd")
+    rows = tables.by_id(table, names)
+    ifd = _ranked(table, ids)
+    cond, uncond = (np.array([rows[i][n] for i in ids], np.float64) for n in names[:2])
     tokens = np.array([rows[i]["response_tokens"] for i in ids], np.int64)
     status = [rows[i]["status"] for i in ids]
-    usable = np.isin(status, RANKED_STATUSES) & (ifd < IFD_LIMIT)
+    usable = ifd < IFD_LIMIT
     back = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
 
     def placed(values: Floats) -> Floats:
@@ -89,6 +86,12 @@ def _score_columns(table: Any, ids: Sequence[str], wanted: Sequence[str]) -> dic
         prefixes = [rows[ids[n]]["prefix_log_ifd"] if usable[n] else None for n in back]
         found["position_matched"] = placed(stats.position_matched_rank(prefixes))
     return found
+
+
+def _ranked(table: Any, ids: Sequence[str]) -> Floats:
+    """`ranked_ifd` in the order of the ids."""
+    found = dict(zip(table["id"].to_pylist(), ranked_ifd(table).tolist(), strict=True))
+    return np.array([found[i] for i in ids], np.float64)
 
 
 def _column(table: Any, name: str, ids: Sequence[str]) -> list[Any]:

@@ -14,8 +14,7 @@ from codeact.config import Recipe, TrainConfig
 from codeact.errors import InputError
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
-from codeact.pipeline.plan import ON_DEMAND, plan
-from codeact.pipeline.stage import needed_for
+from codeact.pipeline.plan import chosen
 from codeact.pipeline.store import Store
 from codeact.records import Record, to_records
 from codeact.score import estimate as cost
@@ -109,15 +108,13 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
         InputError: bad data or configuration, or a model whose configuration cannot be read.
     """
     inputs = inputs or Inputs(recipe)
-    stages = plan(recipe, inputs)
-    skipped = {*ON_DEMAND, *(() if recipe.evaluate.enabled else ("evaluate_base", "evaluate_tuned"))}
-    chosen = needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
-    names = {stage.name for stage in chosen}
+    stages = chosen(recipe, inputs, targets)
+    names = {stage.name for stage in stages}
     inputs.check(names)
     store = Store(Path(recipe.run_dir))
     done: dict[str, str] = {}
     states: dict[str, str] = {}
-    for stage in chosen:
+    for stage in stages:
         done[stage.name] = fingerprint = stage.fingerprint(stage.config(), done)
         states[stage.name] = "done before, kept" if store.is_done(stage.name, fingerprint) else "to do"
     todo = {name for name, state in states.items() if state == "to do"}
@@ -133,12 +130,14 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
     if todo & {"score", "train"}:
         config, tokenizer = _config(recipe), models.load_tokenizer(recipe.model.name, recipe.model.revision)
         from codeact.prompts import load_template
+        from codeact.score import default_template
 
         template = load_template(recipe.model.template, tokenizer)
+        asked = default_template(recipe.score.variant, tokenizer, recipe.model.template)
         if "score" in todo:
             found = cost.estimate(
                 records, config, tokenizer,
-                template=template, variant=recipe.score.variant, max_length=recipe.model.max_length,
+                template=asked, variant=recipe.score.variant, max_length=recipe.model.max_length,
             )  # fmt: skip
             score_tokens, score_flops = found.tokens, found.flops
         if "train" in todo:
@@ -186,12 +185,12 @@ def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     Raises:
         InputError: no usable data, or no such model.
     """
-    from codeact.prompts import load_template
+    from codeact.score import default_template
 
     tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
     found = cost.estimate(
         _records(recipe, inputs), _config(recipe), tokenizer,
-        template=load_template(recipe.model.template, tokenizer), variant=recipe.score.variant, max_length=recipe.model.max_length,
+        template=default_template(recipe.score.variant, tokenizer, recipe.model.template), variant=recipe.score.variant, max_length=recipe.model.max_length,
     )  # fmt: skip
     notes = [
         f"hours take {UTILISATION:.0%} of the data sheet's peak, which has not been measured on these devices",

@@ -7,42 +7,57 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeact import storage
+from codeact.config import Recipe
 from codeact.pipeline import tables
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.plan import plan
+from codeact.pipeline.stage import states
 from codeact.pipeline.store import Store
 
+BEFORE_SAMPLING = ("records", "curate", "refine")
 FIGURES = ("cluster", "rank", "ifd", "cutoff")
 EVIDENCE = ("duplicate_of", "benchmark_item")
 
 
-def write_ledger(store: Store, done: set[str]) -> None:
-    """Write ledger.parquet from the tables of the stages that are complete."""
+def finished(store: Store, recipe: Recipe) -> set[str]:
+    """The stages of this recipe whose results in the run directory count."""
+    found = states(store, plan(recipe, Inputs(recipe, quiet=True)))
+    return {name for name, (status, _) in found.items() if status == "done"}
+
+
+def ledger(store: Store, done: set[str]) -> Any:
+    """The ledger as an Arrow table, from the tables of the stages that are done; None before there are records."""
     import pyarrow as pa
 
     if "records" not in done:
-        return
-    records = store.table("records").select(["id", "row"]).to_pylist()
-    curated = tables.by_id(store.table("curate"), ["kept", "reason", "detail", *EVIDENCE]) if "curate" in done else {}
-    if "refine" in done:
-        curated |= {
-            identity: row
-            for identity, row in tables.by_id(store.table("refine"), ["kept", "reason", "detail", *EVIDENCE]).items()
-            if not row["kept"]
-        }
+        return None
+    fates: dict[str, tuple[str, dict[str, Any]]] = {}
+    for stage in ("curate", "refine"):
+        if stage in done:
+            table = tables.by_id(store.table(stage), ["kept", "reason", "detail", *EVIDENCE])
+            # what `refine` keeps ends with what curate said of it
+            fates |= {i: (stage, row) for i, row in table.items() if stage == "curate" or not row["kept"]}
     sampled = (
         tables.by_id(store.table("sample"), ["selected", "reason", "detail", *FIGURES]) if "sample" in done else {}
     )
-    rows: list[dict[str, Any]] = [
-        {**row, "status": "dropped", "stage": "records"} for row in store.table("rejected").to_pylist()
-    ]
-    for record in records:
-        rows.append({**record, **_fate(curated.get(record["id"]), sampled.get(record["id"]))})
+    rejected = store.table("rejected").to_pylist() if store.path("rejected.parquet").exists() else []
+    rows: list[dict[str, Any]] = [{**row, "status": "dropped", "stage": "records"} for row in rejected]
+    for record in store.table("records").select(["id", "row"]).to_pylist():
+        rows.append({**record, **_fate(fates.get(record["id"]), sampled.get(record["id"]))})
     schema = pa.schema(
         [("id", pa.string()), ("row", pa.int64()), ("status", pa.string()), ("stage", pa.string()), ("reason", pa.string()),
          ("detail", pa.string()), ("cluster", pa.int32()), ("rank", pa.int32()), ("ifd", pa.float64()), ("cutoff", pa.float64()),
          ("duplicate_of", pa.string()), ("benchmark_item", pa.string())]
     )  # fmt: skip
     rows.sort(key=lambda row: int(row["row"]))
-    store.write_table("ledger", pa.Table.from_pylist(rows, schema=schema))
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def write_ledger(store: Store, recipe: Recipe) -> None:
+    """Write ledger.parquet from the tables of the stages that are done."""
+    table = ledger(store, finished(store, recipe))
+    if table is not None:
+        store.write_table("ledger", table)
 
 
 def write_dropped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -56,21 +71,21 @@ def write_dropped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
             default=str,
         )
         for row in ledger
-        if row["status"] == "dropped" and row["stage"] in ("records", "curate") and row["reason"] != "limit"
+        if row["status"] == "dropped" and row["stage"] in BEFORE_SAMPLING and row["reason"] != "limit"
     ]
     storage.write_text(store.path("dropped.jsonl"), "".join(line + "\n" for line in lines))
 
 
-def _fate(curated: dict[str, Any] | None, sampled: dict[str, Any] | None) -> dict[str, Any]:
-    if curated is not None and not curated["kept"]:
-        return {"status": "dropped", "stage": "curate", **{k: curated[k] for k in ("reason", "detail", *EVIDENCE)}}
+def _fate(curated: tuple[str, dict[str, Any]] | None, sampled: dict[str, Any] | None) -> dict[str, Any]:
+    stage, row = curated or ("curate", {"kept": True, "detail": ""})
+    if not row["kept"]:
+        return {"status": "dropped", "stage": stage, **{k: row[k] for k in ("reason", "detail", *EVIDENCE)}}
     if sampled is None:
-        return {"status": "kept", "stage": "curate", "reason": "", "detail": curated["detail"] if curated else ""}
-    status = "kept" if sampled["selected"] else "dropped"
+        return {"status": "kept", "stage": stage, "reason": "", "detail": row["detail"]}
     return {
-        "status": status,
+        "status": "kept" if sampled["selected"] else "dropped",
         "stage": "sample",
         "reason": sampled["reason"],
-        "detail": (curated["detail"] if curated is not None else "") or sampled["detail"],
+        "detail": row["detail"] or sampled["detail"],
         **{k: sampled[k] for k in FIGURES},
     }

@@ -5,10 +5,12 @@ records -> curate -> embed -> cluster -> score -> sample -> (pack) train -> eval
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from codeact.config import Recipe, SampleConfig
 from codeact.pipeline import judging, proof, scoring, selection, targets
 from codeact.pipeline.inputs import Inputs
-from codeact.pipeline.stage import Stage
+from codeact.pipeline.stage import Stage, needed_for
 from codeact.sample import NEEDS
 
 LOADING = ("codeact.models", "codeact.prompts", "codeact.packing")
@@ -26,6 +28,17 @@ def tables_for(config: SampleConfig) -> tuple[str, ...]:
     columns = (*NEEDS[config.strategy], *(("response_tokens",) if config.budget == "tokens" else ()))
     columns += ("spike",) if config.suspects else ()
     return tuple(dict.fromkeys(TABLE_OF[column] for column in columns))
+
+
+def chosen(recipe: Recipe, inputs: Inputs, targets: Iterable[str] | None = None) -> list[Stage]:
+    """The stages that run, in order: those that `targets` need; by default all but those that nothing of the recipe asks for.
+
+    Raises:
+        InputError: settings that do not go together.
+    """
+    stages = plan(recipe, inputs)
+    skipped = {*ON_DEMAND, *(() if recipe.evaluate.enabled else ("evaluate_base", "evaluate_tuned"))}
+    return needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
 
 
 def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
@@ -60,7 +73,7 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
         Stage("score", ("curate", *refined, *scoring.needs(r)), lambda: {"model": inputs.model(), **scoring.settings(r)},
               scoring.CODE, lambda s: scoring.score(s, r, inputs)),
         # The same by a small proxy model (Superfiltering), where the strategy asks for it.
-        Stage("proxy", ("curate", *refined), lambda: {"model": inputs.proxy(), **r.score.model_dump(include={"variant", "shard_size"})},
+        Stage("proxy", ("curate", *refined), lambda: {"model": inputs.proxy(), **scoring.settings(scoring.with_proxy(r))},
               scoring.CODE, lambda s: scoring.score(s, scoring.with_proxy(r), inputs, "proxy")),
         # What a language model says of the records, where the strategy asks for it.
         Stage("judge", ("curate", *refined), lambda: {**judging.identity(r, inputs), "rubrics": judging.rubrics(r)},
@@ -76,13 +89,13 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
               lambda s: selection.sample(s, r.sample, sample_seed, (*refined, *chosen_by)), ("coverage.json",)),
         # What padding would cost on the chosen records, and what Dynamic Pack leaves of it.
         Stage("pack", ("sample",), lambda: {"model": inputs.model(), "batch_size": r.train.batch_size, "seed": seed},
-              (*LOADING, "codeact.train.metrics"), lambda s: proof.pack(s, r, inputs), ("pack.json",)),
+              (*LOADING, "codeact.train.metrics"), lambda s: proof.pack(s, r, inputs), ("pack.json",), "pack.json"),
         # Fine-tune on the chosen records.
         Stage("train", ("sample",), lambda: {"model": inputs.model(), **trained_by, "pack": r.pack.model_dump(exclude=r.pack.WITHOUT_EFFECT), "seed": train_seed},
-              ("codeact.train", *LOADING), lambda s: proof.train(s, r, inputs), ("train",)),
+              ("codeact.train", *LOADING), lambda s: proof.train(s, r, inputs), ("train",), "train/summary.json"),
         # The proof: the model before and after, on the same tasks.
         Stage("evaluate_base", (), lambda: {"model": inputs.model(), **r.evaluate.model_dump(), "seed": seed},
-              ("codeact.evaluate", "codeact.sandbox", *LOADING), lambda s: proof.evaluate(s, r, inputs, tuned=False), ("evaluate/base",)),
+              ("codeact.evaluate", "codeact.sandbox", *LOADING), lambda s: proof.evaluate(s, r, inputs, tuned=False), ("evaluate/base",), "evaluate/base/results.json"),
         Stage("evaluate_tuned", ("train",), lambda: {**r.evaluate.model_dump(), "seed": seed},
-              ("codeact.evaluate", "codeact.sandbox", *LOADING), lambda s: proof.evaluate(s, r, inputs, tuned=True), ("evaluate/tuned",)),
+              ("codeact.evaluate", "codeact.sandbox", *LOADING), lambda s: proof.evaluate(s, r, inputs, tuned=True), ("evaluate/tuned",), "evaluate/tuned/results.json"),
     ]  # fmt: skip

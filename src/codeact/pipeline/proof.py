@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeact import storage
@@ -10,6 +10,7 @@ from codeact.config import Recipe
 from codeact.pipeline import selection
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.store import Store
+from codeact.records import Record
 
 Summary = Mapping[str, Any]
 
@@ -21,6 +22,13 @@ def own_seed(seed: int | None, recipe: Recipe) -> int:
 
 def pack(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
     """Padding of the usual ways of batching and of Dynamic Pack, on the chosen records."""
+    report = padding(selection.selected_records(store), recipe)
+    storage.write_json(store.path("pack.json"), report)
+    return {"padding_rate": {name: method["padding_rate"] for name, method in report["methods"].items()}}
+
+
+def padding(records: Sequence[Record], recipe: Recipe) -> dict[str, Any]:
+    """The content of pack.json for these records and the recipe's model, template and batch size."""
     from codeact import models, prompts
     from codeact.train.data import tokenise
     from codeact.train.metrics import pack_report
@@ -28,12 +36,9 @@ def pack(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:
     m = recipe.model
     tokenizer = models.load_tokenizer(m.name, m.revision)
     template = prompts.load_template(m.template, tokenizer)
-    samples = tokenise(
-        selection.selected_records(store), template, tokenizer, m.max_length, overlong=recipe.pack.overlong
-    ).samples
-    report = pack_report([len(s["input_ids"]) for s in samples], m.max_length, recipe.train.batch_size, recipe.seed)
-    storage.write_json(store.path("pack.json"), report)
-    return {"padding_rate": {name: method["padding_rate"] for name, method in report["methods"].items()}}
+    found = tokenise(records, template, tokenizer, m.max_length, overlong=recipe.pack.overlong)
+    lengths = [len(s["input_ids"]) for s in found.samples]
+    return pack_report(lengths, m.max_length, recipe.train.batch_size, recipe.seed, found.truncated, found.dropped)
 
 
 def train(store: Store, recipe: Recipe, inputs: Inputs) -> Summary:

@@ -13,8 +13,7 @@ from codeact import storage
 from codeact.config import Recipe
 from codeact.pipeline.inputs import Inputs, versions
 from codeact.pipeline.ledger import write_dropped, write_ledger
-from codeact.pipeline.plan import ON_DEMAND, plan
-from codeact.pipeline.stage import needed_for
+from codeact.pipeline.plan import chosen
 from codeact.pipeline.store import Store, now
 
 Say = Callable[[str], None]
@@ -62,15 +61,13 @@ def run(
     """
     store = Store(Path(recipe.run_dir))
     inputs = inputs or Inputs(recipe, quiet=quiet)
-    stages = plan(recipe, inputs)
-    skipped = {*ON_DEMAND, *(() if recipe.evaluate.enabled else ("evaluate_base", "evaluate_tuned"))}
-    chosen = needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
+    stages = chosen(recipe, inputs, targets)
     tell = say or (lambda line: None)
     done: dict[str, str] = {}
-    inputs.check({stage.name for stage in chosen})
+    inputs.check({stage.name for stage in stages})
     with store.lock():
         storage.write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-        for stage in chosen:
+        for stage in stages:
             config = stage.config()
             done[stage.name] = fingerprint = stage.fingerprint(config, done)
             if store.is_done(stage.name, fingerprint):
@@ -93,7 +90,7 @@ def run(
             tell(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
         device = inputs.model()["device"] if "score" in done or "train" in done else None
         storage.write_json(store.path("versions.json"), versions(device))
-        write_ledger(store, set(done))
+        write_ledger(store, recipe)
         if "curate" in done:
             write_dropped(store, inputs.source.rows)
     return store

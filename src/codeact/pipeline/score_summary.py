@@ -9,6 +9,7 @@ import numpy as np
 
 from codeact.pipeline import tables
 from codeact.pipeline.store import Store
+from codeact.ranks import ranked_ifd, spearman_interval
 from codeact.records import Record
 from codeact.score.stats import length_summary
 
@@ -27,13 +28,15 @@ def score_summary(store: Store, ratio: float, examples: int = 0) -> dict[str, An
         `length` (`LengthSummary` as a mapping; None where no record has a score) and, where asked for, `examples`.
     """
     table = store.table("score")
-    ifd = np.array(table["ifd"].to_pylist(), np.float64)
-    if "ifd_estimate" in table.column_names:
-        estimated = np.array(table["ifd_estimate"].to_pylist(), np.float64)
-        ifd = np.where(np.isnan(ifd), estimated, ifd)
+    ifd = ranked_ifd(table)
     known = np.flatnonzero(np.isfinite(ifd))
     tokens = table["response_tokens"].to_numpy()
-    found: dict[str, Any] = {"length": asdict(length_summary(ifd, tokens, ratio=ratio)) if len(known) else None}
+    found: dict[str, Any] = {"length": None}
+    if len(known):
+        length = asdict(length_summary(ifd, tokens, ratio=ratio))
+        rho = length["spearman"] if np.isfinite(length["spearman"]) else None
+        interval = None if rho is None else spearman_interval(rho, len(known))
+        found["length"] = {**length, "spearman": rho, "interval": interval}
     if not examples:
         return found
     # only what was measured is shown as an example

@@ -19,9 +19,10 @@ from codeact.pipeline.selection import pool, refines
 from codeact.pipeline.shards import choose_backend
 from codeact.pipeline.store import Store, code_digest
 from codeact.progress import Progress, track
-from codeact.ranks import spearman
+from codeact.ranks import MEASURED, ranked_ifd, spearman
 from codeact.sample import cdas, id_ranks
-from codeact.sample.rules import IFD_LIMIT, RANKED_STATUSES
+from codeact.sample.rules import IFD_LIMIT
+from codeact.score.sequences import template_name
 
 MODULES = ("ifd", "passes", "sequences", "places", "adaptive_scores", "adaptive", "predict", "continued", "cheap")
 CODE = (*(f"codeact.score.{name}" for name in MODULES), "codeact.models", "codeact.prompts", "codeact.packing")
@@ -35,11 +36,17 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
 
 def settings(recipe: Recipe) -> Mapping[str, Any]:
     """What decides the scores, beside the model."""
-    plain = recipe.score.model_dump(include={"variant", "shard_size"})
+    plain = recipe.score.model_dump(include={"variant", "shard_size"}) | _template(recipe)
     if not recipe.score.adaptive:
         return plain
     chosen = {"strategy": recipe.sample.strategy, "ratio": recipe.sample.ratio, "seed": recipe.seed}
     return {**plain, "adaptive": recipe.score.agreement, **chosen}
+
+
+def _template(recipe: Recipe) -> dict[str, str]:
+    """The template that scoring takes, where that is not the one that the recipe names: what the paper's variant makes of `auto`."""
+    name = template_name(recipe.score.variant, recipe.model.template)
+    return {} if name == recipe.model.template else {"template": name}
 
 
 def with_proxy(recipe: Recipe) -> Recipe:
@@ -66,7 +73,7 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
     return {
         "status": dict(Counter(table["status"].to_pylist())),
         "tokens": int(np.sum(counts)),
-        "ifd_length_spearman": spearman(table["ifd"].to_numpy(zero_copy_only=False), counts),
+        "ifd_length_spearman": spearman(ranked_ifd(table), counts),
         **extra,
     }
 
@@ -75,6 +82,7 @@ def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -
     """The scores of this model and these settings: the user's, or with `score.cache` off some that end with the stage."""
     context = {
         **{key: value for key, value in model.items() if key != "device"},
+        **_template(recipe),
         "variant": recipe.score.variant,
         "code": code_digest(CODE),
     }
@@ -93,12 +101,12 @@ def _worker(model: dict[str, Any], score_config: dict[str, Any]) -> Worker:
 
 
 def _scorer(m: ModelConfig, s: ScoreConfig) -> Any:
-    from codeact import models, prompts
-    from codeact.score import Scorer
+    from codeact import models
+    from codeact.score import Scorer, default_template
 
     tokenizer = models.load_tokenizer(m.name, m.revision)
     lm = models.load_model(m.name, revision=m.revision, dtype=m.dtype, device=m.device)
-    template = prompts.load_template(m.template, tokenizer)
+    template = default_template(s.variant, tokenizer, m.template)
     return Scorer(
         lm, tokenizer, template=template, variant=s.variant, max_length=m.max_length, batch_tokens=s.batch_tokens
     )
@@ -126,7 +134,7 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> t
     keys = [record_key(record) for record in records]
     known = cache.find(keys)
     rows = {row[KEY]: row for row in known.to_pylist()} if known is not None else {}
-    ranked = {key: row["ifd"] for key, row in rows.items() if row["status"] in RANKED_STATUSES and row["ifd"]}
+    ranked = {key: row["ifd"] for key, row in rows.items() if row["status"] in MEASURED and row["ifd"]}
     given = np.log(np.array([ranked.get(key, np.nan) for key in keys], np.float64))
     with track("score", len(ids), "records", quiet=quiet) as progress:
         found = score_adaptive(

@@ -21,7 +21,7 @@ from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.shards import choose_backend, run_shards
 from codeact.pipeline.store import Store
 from codeact.progress import Progress
-from codeact.ranks import spearman, token_share
+from codeact.ranks import length_figures
 from codeact.records import Record, Rejected, to_records
 
 Summary = Mapping[str, Any]
@@ -246,13 +246,16 @@ def sample(store: Store, config: SampleConfig, seed: int, needs: tuple[str, ...]
             }
         ),
     )
+    known = None if counts is None else length_figures(found.ifd, counts, found.selected)
+    length = known or dict.fromkeys(("spearman", "interval", "token_share"))
     cover = _cover(store, ids, found, choice.languages, counts, seed, config)
     storage.write_json(store.path("coverage.json"), cover)
     return {
         "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,
         "budget": config.budget,
-        "ifd_length_spearman": None if counts is None else spearman(found.ifd, counts),
-        "token_share": None if counts is None else token_share(found.selected, counts),
+        "ifd_length_spearman": length["spearman"],
+        "ifd_length_interval": length["interval"],
+        "token_share": length["token_share"],
         "suspects": int(found.suspected.sum()) or None,
         "coverage_warnings": cover["selection"]["warnings"] or None,
     }  # fmt: skip

@@ -20,6 +20,7 @@ class Stage:
         code: modules whose source is part of the fingerprint.
         work: does the work and returns a few figures for the marker.
         outputs: what it writes besides its table; removed before it runs anew.
+        result: the file that says what it found, where that is not its table.
     """
 
     name: str
@@ -28,6 +29,12 @@ class Stage:
     code: tuple[str, ...]
     work: Callable[[Store], Mapping[str, Any]]
     outputs: tuple[str, ...] = ()
+    result: str = ""
+
+    @property
+    def main_file(self) -> str:
+        """The file that is there when the stage is done."""
+        return self.result or f"{self.name}.parquet"
 
     def fingerprint(self, config: Mapping[str, Any], done: Mapping[str, str]) -> str:
         """Hash of the configuration, the fingerprints of the stages it needs, and the code."""
@@ -39,6 +46,27 @@ class Stage:
                 "code": code_digest(self.code),
             }
         )
+
+
+def states(store: Store, stages: Sequence[Stage]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Status and marker of every stage of a run directory, without looking at the data or the model.
+
+    Returns:
+        name -> (status, marker): `done`; or, with an empty marker, `not run`, `unfinished` (no completion marker) or `outdated`
+        (made from an earlier result of a stage that it reads).
+    """
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for stage in stages:
+        present = store.path(stage.main_file).is_file()
+        marker = store.marker(stage.name)
+        if marker is None or not present:
+            begun = present or marker is not None or (store.path("markers") / f"{stage.name}.started").exists()
+            found[stage.name] = ("unfinished" if begun else "not run", {})
+        elif all(found.get(n, ("", {}))[1].get("fingerprint") == told for n, told in marker["inputs"].items()):
+            found[stage.name] = ("done", marker)
+        else:
+            found[stage.name] = ("outdated", {})
+    return found
 
 
 def needed_for(stages: Sequence[Stage], targets: Iterable[str]) -> list[Stage]:

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from codeact import storage
+from codeact import config, storage
 from codeact.errors import InputError
+from codeact.pipeline.inputs import Inputs
+from codeact.pipeline.ledger import BEFORE_SAMPLING, ledger
+from codeact.pipeline.plan import ON_DEMAND, plan
+from codeact.pipeline.stage import states
+from codeact.pipeline.store import Store
+from codeact.ranks import ESTIMATED, length_figures
 from codeact.report.results import evaluation_figures
-from codeact.report.selection import RANKED, cluster_figures, ifd_figures, length_figures, read_frame
+from codeact.report.selection import Frame, cluster_figures, ifd_figures, read_frame
 from codeact.report.words import metric_text, percent
+from codeact.sample.rules import IFD_LIMIT, NEEDS
 
-STAGES: dict[str, str] = {
-    "records": "records.parquet",
-    "curate": "curate.parquet",
-    "embed": "embed.parquet",
-    "cluster": "cluster.parquet",
-    "score": "score.parquet",
-    "sample": "sample.parquet",
-    "pack": "pack.json",
-    "train": "train/summary.json",
-    "evaluate_base": "evaluate/base/results.json",
-    "evaluate_tuned": "evaluate/tuned/results.json",
-}
 _MARKER_KEYS = ("seconds", "finished_at", "fingerprint")
-_COUNTED = ("records", "curate", "score", "sample")
 CURVE_POINTS = 2_000
 VERSION = 1
 
@@ -46,54 +40,43 @@ def gather(run_dir: Path) -> dict[str, Any]:
     run_dir = Path(run_dir)
     if not (run_dir / "recipe.yaml").is_file():
         raise InputError(f"{run_dir} is no run directory: it holds no recipe.yaml; give the run_dir of a recipe")
-    stages = _stages(run_dir)
-    done = {stage["stage"] for stage in stages if stage["status"] == "done"}
-    paths = {stage: run_dir / STAGES[stage] if stage in done else None for stage in STAGES}
+    recipe, store = config.load_recipe(run_dir / "recipe.yaml"), Store(run_dir)
+    planned = plan(recipe, Inputs(recipe, quiet=True))
+    found = states(store, planned)
+    stages = [{"stage": n, "status": status} | {k: marker.get(k) for k in _MARKER_KEYS} for n, (status, marker) in found.items()
+              if status != "not run" or n not in ON_DEMAND]  # fmt: skip
+    done = {name for name, (status, _) in found.items() if status == "done"}
+    paths = {stage.name: run_dir / stage.main_file if stage.name in done else None for stage in planned}
     frame = read_frame(paths["sample"], paths["cluster"], paths["score"])
+    fates = ledger(store, done)
     sides = [side for side in ("base", "tuned") if f"evaluate_{side}" in done]
-    figures = {
+    figures: dict[str, Any] = {
         "version": VERSION,
         "run": {"name": run_dir.resolve().name, "date": _date(stages)},
         "stages": stages,
-        "funnel": _funnel(paths),
-        "drops": _drops(paths, run_dir / "rejected.parquet"),
+        "funnel": None if fates is None else _funnel(paths, fates, frame),
+        "drops": None if fates is None else _drops(fates),
         "ifd": None if frame is None else ifd_figures(frame),
         "clusters": None if frame is None or "cluster" not in done else cluster_figures(frame, paths["records"]),
-        "length": None if frame is None or not {"score", "sample"} <= done else length_figures(frame),
+        "length": None
+        if frame is None or not {"score", "sample"} <= done
+        else length_figures(frame.ifd, frame.tokens, frame.selected),
         "coverage": _coverage(run_dir / "coverage.json") if "sample" in done else None,
         "packing": storage.read_json(run_dir / "pack.json") if "pack" in done else None,
         "training": _training(run_dir / "train") if "train" in done else None,
         "evaluation": evaluation_figures(run_dir / "evaluate", sides) if sides else None,
-        "settings": {"recipe": _recipe(run_dir / "recipe.yaml"), "versions": _versions(run_dir / "versions.json")},
+        "settings": {
+            "recipe": flatten(config.read_yaml(run_dir / "recipe.yaml")),
+            "versions": _versions(run_dir / "versions.json"),
+        },
     }
+    if figures["ifd"] is not None:
+        figures["ifd"]["estimated"] = _estimated(paths["score"])
+    if figures["clusters"] is not None:
+        figures["clusters"]["shared_out"] = "cluster" in NEEDS[recipe.sample.strategy]
     figures["headline"] = _headline(figures)
     clean: dict[str, Any] = _clean(figures)
     return clean
-
-
-def _stages(run_dir: Path) -> list[dict[str, Any]]:
-    """Status of every stage, with the seconds, the end and the fingerprint of those that count."""
-    markers: dict[str, dict[str, Any]] = {}
-    stages = []
-    for name, file in STAGES.items():
-        path, present = run_dir / "markers" / f"{name}.json", (run_dir / file).is_file()
-        marker = storage.read_json(path) if path.is_file() and present else None
-        if marker is None:
-            status = "unfinished" if present or path.exists() or path.with_suffix(".started").exists() else "not run"
-        elif all(_current(run_dir, stage, markers) == fingerprint for stage, fingerprint in marker["inputs"].items()):
-            status, markers[name] = "done", marker
-        else:
-            status = "outdated"
-        stages.append({"stage": name, "status": status} | {key: markers.get(name, {}).get(key) for key in _MARKER_KEYS})
-    return stages
-
-
-def _current(run_dir: Path, stage: str, markers: dict[str, dict[str, Any]]) -> str | None:
-    """Fingerprint of a stage that counts; of a stage that only some strategies need, what its marker says."""
-    path = run_dir / "markers" / f"{stage}.json"
-    if stage not in STAGES and path.is_file():
-        return str(storage.read_json(path)["fingerprint"])
-    return markers[stage]["fingerprint"] if stage in markers else None
 
 
 def _date(stages: list[dict[str, Any]]) -> str:
@@ -102,52 +85,34 @@ def _date(stages: list[dict[str, Any]]) -> str:
     return datetime.date.today().isoformat() if finished is None else str(finished)[:10]
 
 
-def _funnel(paths: dict[str, Path | None]) -> list[dict[str, Any]] | None:
-    """Records left after each stage; `share` is the fraction of the pool, the records that were read."""
-    import pyarrow.compute as pc
-
-    finished = {stage: path for stage, path in paths.items() if path is not None}
-    tables = {stage: storage.read_parquet(path) for stage, path in finished.items() if stage in _COUNTED}
-    if "records" not in tables:
-        return None
-    pool = tables["records"].num_rows
-    steps: list[tuple[str, int]] = [("pool", pool)]
-    if "curate" in tables:
-        steps.append(("curated", pc.sum(tables["curate"].column("kept")).as_py() or 0))
-    if "score" in tables:
-        ifd = tables["score"].column("ifd").cast("float64").fill_null(np.nan).to_numpy()
-        ranked = np.isin(tables["score"].column("status").to_numpy(), RANKED) & np.isfinite(ifd)
-        steps += [("scored", int(ranked.sum())), ("IFD < 1", int((ranked & (ifd < 1)).sum()))]
-    if "sample" in tables:
-        steps.append(("selected", pc.sum(tables["sample"].column("selected")).as_py() or 0))
-    return [{"name": name, "records": count, "share": count / pool if pool else None} for name, count in steps]
+def _funnel(paths: dict[str, Path | None], fates: Any, frame: Frame | None) -> list[dict[str, Any]]:
+    """Records left after each stage; `share` is the fraction of the records that could be read."""
+    rows = [row for row in fates.select(["status", "stage"]).to_pylist() if row["stage"] != "records"]
+    steps: list[tuple[str, int]] = [("records", len(rows))]
+    if paths["curate"] is not None:
+        steps.append(("curated", sum(row["status"] == "kept" or row["stage"] == "sample" for row in rows)))
+    if paths["score"] is not None and frame is not None:
+        steps += [("scored", int(np.isfinite(frame.ifd).sum())), ("IFD < 1", int((frame.ifd < IFD_LIMIT).sum()))]
+    if paths["sample"] is not None:
+        steps.append(("selected", sum(row["status"] == "kept" for row in rows)))
+    return [{"name": name, "records": count, "share": count / len(rows) if rows else None} for name, count in steps]
 
 
-def _drops(paths: dict[str, Path | None], rejected: Path) -> list[dict[str, Any]] | None:
-    """Dropped rows by stage and reason, as in the ledger: stages in order, the most frequent reason first.
+def _estimated(score: Path | None) -> int:
+    """Records whose IFD is an estimate of adaptive scoring."""
+    return 0 if score is None else storage.read_parquet(score)["status"].to_pylist().count(ESTIMATED)
 
-    Taken from the tables of finished stages, for a run that was stopped has the ledger of the run before it.
-    """
-    import pyarrow.compute as pc
 
-    if paths["records"] is None:
-        return None
-    sources: list[tuple[str, Path | None, str | None]] = [
-        ("records", rejected if rejected.is_file() else None, None),
-        ("curate", paths["curate"], "kept"),
-        ("sample", paths["sample"], "selected"),
-    ]
-    drops = []
-    for stage, path, flag in sources:
-        if path is not None:
-            table = storage.read_parquet(path)
-            left = table if flag is None else table.filter(pc.invert(table.column(flag)))
-            counts = [(row["values"] or "", row["counts"]) for row in left.column("reason").value_counts().to_pylist()]
-            drops += [
-                {"stage": stage, "reason": reason, "records": count}
-                for reason, count in sorted(counts, key=lambda pair: (-pair[1], pair[0]))
-            ]
-    return drops
+def _drops(fates: Any) -> list[dict[str, Any]]:
+    """Dropped rows by stage and reason, as in the ledger: stages in the order of the data's way, the most frequent reason first."""
+    order = (*BEFORE_SAMPLING, "sample")
+    counts = Counter(
+        (row["stage"], row["reason"] or "")
+        for row in fates.select(["status", "stage", "reason"]).to_pylist()
+        if row["status"] == "dropped"
+    )
+    ranked = sorted(counts.items(), key=lambda item: (order.index(item[0][0]), -item[1], item[0][1]))
+    return [{"stage": stage, "reason": reason, "records": count} for (stage, reason), count in ranked]
 
 
 def _training(folder: Path) -> dict[str, Any]:
@@ -156,15 +121,6 @@ def _training(folder: Path) -> dict[str, Any]:
     kept = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), CURVE_POINTS)).round().astype(int))
     curve = {key: [rows[i].get(key) for i in kept] for key in ("step", "epoch", "loss", "learning_rate")}
     return {"summary": storage.read_json(folder / "summary.json"), "logged": len(rows), "curve": curve}
-
-
-def _recipe(path: Path) -> dict[str, Any]:
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise InputError(f"{path} is not valid YAML: {problem}; start the run again to rewrite it") from error
-    return flatten(recipe if isinstance(recipe, dict) else {})
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -192,8 +148,9 @@ def _headline(figures: dict[str, Any]) -> dict[str, Any]:
     steps = {step["name"]: step["records"] for step in figures["funnel"] or ()}
     selection = None
     if "selected" in steps:
-        share = f" ({percent(steps['selected'] / steps['pool'])})" if steps["pool"] else ""
-        selection = f"Selected {steps['selected']:,} of {steps['pool']:,} records{share}."
+        pool = steps.get("curated", steps["records"])
+        share = f" ({percent(steps['selected'] / pool)})" if pool else ""
+        selection = f"Selected {steps['selected']:,} of {pool:,} records{share}."
     evaluation = figures["evaluation"]
     results = [f"{metric['title']}: {metric_text(metric)}" for metric in (evaluation or {"metrics": ()})["metrics"]]
     return {"selection": selection, "results": results}

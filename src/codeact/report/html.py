@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from codeact import storage
+from codeact.evaluate.compare import NO_DIFFERENCE
+from codeact.ranks import relation
 from codeact.report.charts import charts, plotly_script
 from codeact.report.figures import gather
-from codeact.report.results import NO_DIFFERENCE
 from codeact.report.words import (
     duration,
     metric_change,
@@ -21,7 +22,6 @@ from codeact.report.words import (
     metric_value,
     number,
     percent,
-    strength,
     training_rows,
 )
 
@@ -65,7 +65,7 @@ def render(figures: dict[str, Any]) -> str:
     environment.filters |= {"number": number, "percent": _unbroken(percent), "setting": setting, "duration": duration}
     for function in (metric_value, metric_interval, metric_change):
         environment.globals[function.__name__] = _unbroken(function)
-    environment.globals |= {"strength": strength, "training_rows": training_rows}
+    environment.globals |= {"relation": relation, "training_rows": training_rows}
     drawn = charts(figures)
     plotly, script = plotly_script(), (FOLDER / "page.js").read_text(encoding="utf-8").strip()
     return environment.get_template("page.html.jinja").render(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact import storage
-from codeact.ranks import spearman
+from codeact.ranks import ranked_ifd
 from codeact.records import Message, Record
 
 SCATTER_POINTS = 5_000
@@ -19,7 +19,6 @@ SCATTER_SEED = 0
 TABLE_CLUSTERS = 100
 HOVER_CHARS = 160
 EXAMPLE_CHARS = 1_200
-RANKED = ("ok", "truncated")
 _BIN_WIDTHS = (0.005, 0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.5)
 _MOST_BINS = 60
 
@@ -36,7 +35,7 @@ class Frame:
         ids: Arrow array of the N ids.
         cluster: int64 [N].
         x, y: float64 [N], the 2-D view of the embedding.
-        ifd: float64 [N]; NaN unless the status is ok or truncated.
+        ifd: float64 [N], what records are ranked by (`ranks.ranked_ifd`); NaN where one is not.
         tokens: int64 [N], response tokens.
         selected: bool [N].
         cutoff: float64 [N], lowest selected IFD of the record's cluster.
@@ -65,11 +64,11 @@ def read_frame(sample: Path | None, cluster: Path | None, score: Path | None) ->
     if base is None:
         return None
     ids = base.column("id").combine_chunks()
-    ifd = _floats(scored, "ifd", ids)
-    if scored is None:
-        ifd = _floats(chosen, "ifd", ids)
-    else:
-        ifd[~np.isin(_strings(scored, "status", ids), RANKED)] = np.nan
+    if scored is not None:
+        import pyarrow as pa
+
+        scored = scored.append_column("ranked_ifd", pa.array(ranked_ifd(scored), pa.float64()))
+    ifd = _floats(chosen, "ifd", ids) if scored is None else _floats(scored, "ranked_ifd", ids)
     ifd[~np.isfinite(ifd)] = np.nan
     return Frame(
         ids=ids,
@@ -199,30 +198,6 @@ def cluster_figures(frame: Frame, records: Path | None) -> dict[str, Any] | None
             "selected": frame.selected[points],
             "instruction": [excerpt(" ".join(texts[int(row)][0].split()), HOVER_CHARS) for row in points],
         },
-    }
-
-
-def length_figures(frame: Frame) -> dict[str, Any] | None:
-    """How far IFD follows response length, and the tokens that the selection holds. None when nothing was ranked.
-
-    Two fractions: `record_share` is the part of the ranked records that was selected, `token_share` the part of their
-    response tokens that the selected ones hold.
-    """
-    ranked = np.isfinite(frame.ifd) & (frame.tokens >= 0)
-    if not ranked.any():
-        return None
-    chosen = ranked & frame.selected
-    tokens = int(frame.tokens[ranked].sum())
-    return {
-        "records": int(ranked.sum()),
-        "spearman": spearman(frame.ifd[ranked], frame.tokens[ranked].astype(np.float64)),
-        "selected": int(chosen.sum()),
-        "record_share": float(chosen.sum() / ranked.sum()),
-        "response_tokens": tokens,
-        "selected_tokens": int(frame.tokens[chosen].sum()),
-        "token_share": float(frame.tokens[chosen].sum() / tokens) if tokens else None,
-        "median_tokens_selected": _median(frame.tokens[chosen].astype(np.float64)),
-        "median_tokens_not_selected": _median(frame.tokens[ranked & ~frame.selected].astype(np.float64)),
     }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from codeact.evaluate.compare import NO_DIFFERENCE
 from codeact.progress import format_seconds
-from codeact.report.results import NO_DIFFERENCE
+from codeact.ranks import length_line
 
 
 def summary_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
@@ -13,8 +14,9 @@ def summary_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("run", f"{figures['run']['name']}, {figures['run']['date']}")]
     rows += [(step["name"], f"{step['records']:,}") for step in figures["funnel"] or ()]
     length, packing, training = figures["length"], figures["packing"], figures["training"]
-    if length is not None and length["spearman"] is not None:
-        rows.append(("IFD against response length", f"Spearman {number(length['spearman'], 2)}"))
+    if length is not None:
+        label, _, said = length_line(length["spearman"], length["interval"]).partition(": ")
+        rows.append((label, said))
     if length is not None and length["token_share"] is not None:
         rows.append(("share of response tokens selected", percent(length["token_share"])))
     rows += _coverage_rows(figures.get("coverage"))
@@ -97,15 +99,6 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return f"{seconds:.1f} s" if seconds < 60 else format_seconds(seconds)
-
-
-def strength(correlation: float) -> str:
-    """A rank correlation in words, on Cohen's scale (1988): 0.1 weak, 0.3 moderate, 0.5 strong."""
-    size = abs(correlation)
-    if size < 0.1:
-        return "no clear relation"
-    name = "weak" if size < 0.3 else "moderate" if size < 0.5 else "strong"
-    return f"{name}: longer responses tend to have a {'higher' if correlation > 0 else 'lower'} IFD"
 
 
 def training_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from codeact.config import Budget, Strategy, nearest
 from codeact.errors import InputError
+from codeact.ranks import RANKED
 from codeact.sample import orders
 from codeact.sample.columns import (
     Bools,
@@ -28,7 +29,7 @@ from codeact.sample.columns import (
     values,
 )
 from codeact.sample.quotas import allot, budget, cdas, cdas_paper, place_in, raise_to_floor
-from codeact.sample.rules import IFD_LIMIT, NEEDS, NOT_TAKEN, RANKED_STATUSES, RANKINGS, reasons
+from codeact.sample.rules import IFD_LIMIT, NEEDS, NOT_TAKEN, RANKINGS, reasons
 
 __all__ = [
     "NEEDS",
@@ -140,7 +141,7 @@ def select(
     states = None if status is None else [str(value) for value in values("status", status, ids)]
     scored = np.ones(count, np.bool_)
     if states is not None:
-        scored = np.fromiter((value in RANKED_STATUSES for value in states), np.bool_, count)
+        scored = np.fromiter((value in RANKED for value in states), np.bool_, count)
     labels = None if cluster is None else integers("cluster", cluster, ids)
     group = np.zeros(count, np.int64) if labels is None else np.unique(labels, return_inverse=True)[1].astype(np.int64)
     whole = np.zeros(count, np.int64)

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codeact.ranks import RANKED
 from codeact.sample.columns import Bools, Floats
 
-RANKED_STATUSES = (
-    "ok",
-    "truncated",
-    "estimated",
-)  # adaptive scoring ranks by its estimate what it did not score in full
 IFD_LIMIT = 1.0
 
 MIN_RATING = 4.5
@@ -101,6 +97,6 @@ def reasons(
     if ranking.ifd_below:
         found[np.isfinite(ifd) & (ifd >= IFD_LIMIT)] = "ifd>=1"
     for index, state in enumerate(states if states is not None and ranking.scored else ()):
-        if state not in RANKED_STATUSES:
+        if state not in RANKED:
             found[index] = f"status:{state}"
     return tuple(found.tolist())

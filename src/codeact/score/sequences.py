@@ -15,12 +15,12 @@ from typing import Any, Literal, cast, get_args
 
 from codeact.errors import InputError
 from codeact.prompts import Template, encode, encode_text, load_template, prompt_text
+from codeact.ranks import MEASURED
 from codeact.records import Record
 from codeact.score.places import Spot, find_spots
 
 Variant = Literal["default", "paper"]
 Status = Literal["ok", "truncated", "empty", "too_long", "nonfinite", "estimated"]
-RANKED: tuple[Status, ...] = ("ok", "truncated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,22 @@ class Prepared:
         return (*self.conditional, *self.unconditional)
 
 
-def default_template(variant: str, tokenizer: Any) -> Template:
-    """The template of a variant: the paper's "Question/Answer", or for the default the tokenizer's own where it has one.
+def default_template(variant: str, tokenizer: Any, name: str = "auto") -> Template:
+    """The template `name`; for `auto` that of the variant: the paper's "Question/Answer", or for the default the tokenizer's own where it has one.
+
+    Raises:
+        InputError: unknown variant, or as `load_template`.
+    """
+    return load_template(template_name(variant, name), tokenizer)
+
+
+def template_name(variant: str, name: str) -> str:
+    """The name of the template that a variant scores with where `name` is asked for.
 
     Raises:
         InputError: unknown variant.
     """
-    return load_template("question" if check_variant(variant) == "paper" else "auto", tokenizer)
+    return "question" if check_variant(variant) == "paper" and name == "auto" else name
 
 
 def check_variant(variant: str) -> Variant:
@@ -224,6 +233,6 @@ def _cut(ids: list[int], limit: int) -> tuple[list[int], bool]:
 
 def _overall(turns: list[Turn]) -> Status:
     found = {turn.status for turn in turns}
-    if not found & set(RANKED):
+    if not found & set(MEASURED):
         return "too_long" if "too_long" in found else "empty"
     return "truncated" if found & {"truncated", "too_long"} else "ok"
