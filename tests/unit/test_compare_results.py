@@ -177,6 +177,27 @@ def test_several_rivals_are_compared_with_by_their_mean_and_each_with_the_others
         load_comparison(grid_file, ["against=[random,nobody]"])
 
 
+def test_unequal_sizes_are_said_and_not_called_equal(grid_file: Path, tmp_path: Path) -> None:
+    comparison = load_comparison(grid_file, ["rates=[0.4]"])
+    sizes = {("random", "records"): (20, 1000), ("strict", "records"): (14, 900), ("full", "records"): (50, 2500)}
+    sizes |= {("random", "tokens"): (20, 1000), ("strict", "tokens"): (9, 990)}
+    done = []
+    for cell in cells(comparison):
+        records, tokens = sizes[cell.entrant, cell.budget]
+        done.append((cell, {**result(1, 0.0), "records": records, "response_tokens": tokens}))
+    summary = summarise(comparison, done, len(done), {"values": {}})
+    (uneven,) = summary["uneven"]  # the tokens are equal within what whole records allow
+    assert (uneven["budget"], uneven["rate"]) == ("records", 0.4)
+    assert uneven["smallest"] == {"entrant": "strict", "size": 14}
+    assert uneven["largest"] == {"entrant": "random", "size": 20}
+    titles = [title for title, _, _ in tables(summary)]
+    assert "records, not equal (14 to 20)" in titles[0]
+    assert "equal tokens" in titles[1]
+    page = write_comparison(summary, tmp_path).read_text(encoding="utf-8")
+    assert "equal records" not in page.lower().split("<script")[0]
+    assert uneven["line"] in page
+
+
 def test_the_shipped_comparisons_are_valid() -> None:
     recipes = Path(__file__).parents[2] / "recipes"
     small = cells(load_comparison(recipes / "compare_small.yaml"))

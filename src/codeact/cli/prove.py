@@ -198,6 +198,8 @@ def compare(
         for row in rows:
             table.add_row(*row)
         console.print(table)
+    for uneven in summary["uneven"]:
+        typer.echo(f"warning: {uneven['line']}")
     typer.echo(f"page: {summary['page']}" if summary["page"] else "for compare.html: pip install 'codeact[report]'")
 
 

@@ -32,7 +32,7 @@ def write_comparison(summary: Mapping[str, Any], root: Path) -> Path:
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
     environment.filters |= {"number": number, "percent": percent}
-    environment.globals |= {"interval": interval, "difference": difference}
+    environment.globals |= {"interval": interval, "difference": difference, "budget_title": budget_title}
     drawn = figures(summary)
     plotly, script = plotly_script(), (FOLDER / "page.js").read_text(encoding="utf-8").strip()
     page = environment.get_template("compare.html.jinja").render(
@@ -80,7 +80,7 @@ def tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
             if not rows:
                 continue
             before = summary["base"][metric]
-            title = f"{metric} ({'lower' if lower else 'higher'} is better), equal {budget}" + (
+            title = f"{metric} ({'lower' if lower else 'higher'} is better), {budget_title(summary, budget)}" + (
                 f", before training {number(before, 4)}" if before is not None else ""
             )
             header = ["strategy", "rate", "seeds", "records", "value", f"minus {summary['against']} (95 %)"]
@@ -93,6 +93,16 @@ def tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
                 ])  # fmt: skip
             found.append((title, header, cells))
     return found
+
+
+def budget_title(summary: Mapping[str, Any], budget: str) -> str:
+    """`equal records`; where some strategies got more than others, `records, not equal (14 to 20)`."""
+    uneven = [one for one in summary.get("uneven", ()) if one["budget"] == budget]
+    if not uneven:
+        return f"equal {budget}"
+    if len(uneven) > 1:
+        return f"{budget}, not equal at {len(uneven)} rates"
+    return f"{budget}, not equal ({uneven[0]['smallest']['size']:,.0f} to {uneven[0]['largest']['size']:,.0f})"
 
 
 def interval(pair: list[float]) -> str:
