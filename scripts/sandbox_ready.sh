@@ -1,5 +1,6 @@
 #!/bin/sh
 # Install bubblewrap, the strongest sandbox, where that is possible without asking; say which backend the tests will use.
+# A sandbox that can start here and does not hold fails the tests (tests/conftest.py), however busy the machine is.
 if ! command -v bwrap >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
     if [ "$(id -u)" = 0 ]; then as=""; elif sudo -n true 2>/dev/null; then as="sudo -n"; else as="no"; fi
     if [ "$as" != no ]; then

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,8 +18,6 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
-
-from codeact.errors import CodeactError
 
 if TYPE_CHECKING:
     from codeact.sandbox import Backend
@@ -129,26 +130,60 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def sandbox() -> Backend:
-    """The strongest sandbox that holds here."""
-    from codeact.sandbox import detect_backend
-
-    try:
-        return detect_backend()
-    except CodeactError as error:
-        pytest.skip(str(error))
+SANDBOXES = ("bubblewrap", "landlock")
 
 
-@pytest.fixture(scope="session", params=["bubblewrap", "landlock"])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each of the safe sandboxes that holds here."""
+def sandbox_missing(name: str) -> str:
+    """Why this machine cannot have that sandbox, "" where it can: asked of the machine, not of the code that is tested."""
+    if name == "bubblewrap":
+        program = shutil.which("bwrap")
+        if program is None:
+            return "bwrap is not installed"
+        started = subprocess.run(
+            [program, "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, text=True
+        )
+        return started.stderr.strip()[:200] if started.returncode else ""
+    if sys.platform != "linux":
+        return f"{sys.platform} has no Landlock"
+    create_ruleset, want_version = 444, 1
+    version = ctypes.CDLL(None).syscall(create_ruleset, None, ctypes.c_size_t(0), want_version)
+    return "" if version >= 1 else "this kernel has no Landlock"
+
+
+def held_sandbox(name: str) -> Backend:
+    """The sandbox; the test fails where the machine can have it and it does not hold, for whatever reason."""
     from codeact.sandbox import probe_backend
 
-    probe = probe_backend(request.param)
+    missing = sandbox_missing(name)
+    if missing:
+        pytest.skip(f"{name} was not tested: {missing}")
+    probe = probe_backend(name)  # type: ignore[arg-type]
     if probe.backend is None:
-        pytest.skip(f"{request.param} does not hold on this machine: {probe.problem}")
+        pytest.fail(f"{name} is installed and does not hold ({probe.state}): {probe.problem}")
     return probe.backend
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the sandboxes that no test has attacked, also where only the number of skipped tests would tell."""
+    skipped = [
+        str(report.longrepr[2])
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    ]
+    for line in sorted({text.removeprefix("Skipped: ") for text in skipped if " was not tested: " in text}):
+        terminalreporter.write_line(f"security tests skipped: {line}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Backend:
+    """The strongest sandbox that this machine can have."""
+    return held_sandbox(next((name for name in SANDBOXES if not sandbox_missing(name)), SANDBOXES[-1]))
+
+
+@pytest.fixture(scope="session", params=SANDBOXES)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each of the safe sandboxes that this machine can have."""
+    return held_sandbox(request.param)
 
 
 @pytest.fixture

@@ -7,27 +7,25 @@ import platform
 import re
 import struct
 import threading
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from codeact.sandbox import Backend, Limits, call_function, detect_backend, probe_backend, run_check
+from codeact.sandbox import Backend, Limits, call_function, detect_backend, run_check
 from codeact.sandbox.probe import RETURNING, attack_facts, attack_source
 from codeact.sandbox.seccomp import ALLOWED, AUDIT_ARCH, CONDITIONAL, EXECVE, build_filter
+from tests.conftest import SANDBOXES, held_sandbox
 
-LIMITS = Limits(wall_seconds=20, output_bytes=1 << 20)
+LIMITS = Limits(output_bytes=1 << 20)
 
 
-@pytest.fixture(scope="module", params=["bubblewrap", "landlock"])
+@pytest.fixture(scope="module", params=SANDBOXES)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    probe = probe_backend(request.param)
-    if probe.backend is None and not probe.blocked:
-        pytest.skip(f"{request.param} does not start on this machine: {probe.problem}")
-    assert probe.backend is not None, f"{request.param} lets attacks through: {probe.problem}"
-    return probe.backend
+    """What the kernel refuses, without what the view of the file system hides before it is asked."""
+    return replace(held_sandbox(request.param), view=False)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +90,7 @@ def f():
 
 def test_memory_is_bounded_when_taken_in_small_pieces(backend: Backend) -> None:
     source = "def f():\n kept = []\n while True: kept.append(bytearray(1 << 20))"
-    limits = Limits(wall_seconds=20, memory_bytes=256 << 20)
+    limits = Limits(memory_bytes=256 << 20)
     assert call_function(source, "f", [[]], limits=limits, backend=backend)[0].status == "memory"
 
 
@@ -108,10 +106,8 @@ def f():
             while True: pass
         except BaseException: pass
 """
-    started = time.monotonic()
     (outcome,) = call_function(source, "f", [[]], limits=LIMITS, backend=backend, call_seconds=0.5)
-    assert outcome.status == "timeout"
-    assert time.monotonic() - started < 15
+    assert (outcome.status, outcome.detail) == ("timeout", "no answer within 0.5 s")
 
 
 def test_a_gigabyte_of_output_is_cut_off(facts: dict[str, Any], backend: Backend) -> None:
@@ -200,7 +196,7 @@ def test_a_child_that_never_reads_does_not_hold_us(backend: Backend) -> None:
         target=lambda: done.append(run_check(source, "f", check, limits=limits, backend=backend).status)
     )
     thread.start()
-    thread.join(timeout=30)
+    thread.join(timeout=300)
     assert done == ["timeout"]
 
 

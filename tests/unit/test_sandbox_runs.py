@@ -21,8 +21,11 @@ from codeact.sandbox import (
     run_check,
     run_program,
 )
+from codeact.sandbox import probe as probing
+from codeact.sandbox.probe import Probe
+from tests.conftest import held_sandbox
 
-LIMITS = Limits(wall_seconds=20)
+LIMITS = Limits()
 
 
 def test_values_and_statuses_per_call(backend: Backend) -> None:
@@ -86,6 +89,19 @@ def test_waiting_is_not_computing_but_has_an_end(backend: Backend) -> None:
     source = "import time\ndef f(seconds):\n time.sleep(seconds); return 1"
     outcomes = call_function(source, "f", [[0.5], [60]], limits=LIMITS, backend=backend, call_seconds=0.15)
     assert [outcome.status for outcome in outcomes] == ["passed", "timeout"]
+
+
+def test_waiting_adds_up_over_the_calls(backend: Backend) -> None:
+    source = "import time\ndef f(x):\n time.sleep(0.4); return 1"
+    limits = Limits(idle_seconds=1)
+    outcomes = call_function(source, "f", [[n] for n in range(100)], limits=limits, backend=backend, call_seconds=0.15)
+    assert 1 <= sum(outcome.status == "passed" for outcome in outcomes) <= 4
+    assert (outcomes[-1].status, outcomes[-1].detail) == ("timeout", "it waited for 1 s in all without computing")
+    short = "import time\ndef f(x):\n time.sleep(0.03); return 1"
+    outcomes = call_function(short, "f", [[n] for n in range(300)], limits=limits, backend=backend)
+    assert outcomes[-1].detail == "it waited for 1 s in all without computing"
+    program = run_program("import time\ntime.sleep(60)", limits=limits, backend=backend)
+    assert (program.status, program.detail) == ("timeout", "it waited for 1 s in all without computing")
 
 
 def test_inputs_are_fresh_for_every_call_and_state_stays_inside(backend: Backend) -> None:
@@ -156,7 +172,7 @@ def test_programs(backend: Backend) -> None:
 
 
 def test_one_answer_that_is_too_long(backend: Backend) -> None:
-    limits = Limits(answer_bytes=1000, wall_seconds=20)
+    limits = Limits(answer_bytes=1000)
     (outcome,) = call_function("def f(): return 'x' * 2000", "f", [[]], limits=limits, backend=backend)
     assert outcome.status == "output"
 
@@ -232,15 +248,14 @@ def test_cpu_time_is_limited_even_when_the_signal_is_ignored() -> None:
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}, timeout=600
     )
 
 
 def test_a_missing_bubblewrap_is_said_and_the_fall_back_is_found(tmp_path: Path) -> None:
     code = "from codeact.sandbox import probe_backend; print(probe_backend('bubblewrap').problem)"
     assert "apt, dnf and apk" in run_python(code, PATH=str(tmp_path)).stdout
-    if probe_backend("landlock").backend is None:
-        pytest.skip("Landlock does not hold on this machine, so there is no fall-back to find")
+    held_sandbox("landlock")
     code = "from codeact.sandbox import detect_backend; print(detect_backend().name)"
     assert run_python(code, PATH=str(tmp_path)).stdout.strip() == "landlock"
 
@@ -255,6 +270,38 @@ def test_a_bubblewrap_that_isolates_nothing_is_found_out(tmp_path: Path) -> None
     assert printed.startswith("None it did not block")
     assert "connect_loopback" in printed
     assert "read_home" in printed
+
+
+@pytest.fixture
+def short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine so busy that no probe comes to its end."""
+    monkeypatch.setattr(probing, "_found", {})
+    monkeypatch.setattr(probing, "PROBE_LIMITS", (Limits(wall_seconds=0.01), Limits(wall_seconds=0.01)))
+
+
+def test_a_probe_that_runs_out_of_time_says_nothing_and_is_not_believed_later(
+    backend: Backend, short_probe: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = probe_backend(backend.name)
+    assert (probe.state, probe.backend, dict(probe.blocked)) == ("untested", None, {})
+    assert "did not run to their end, which says nothing" in probe.problem
+    with pytest.raises(pytest.fail.Exception, match="is installed and does not hold"):
+        held_sandbox(backend.name)
+    monkeypatch.undo()
+    assert probe_backend(backend.name).state == "holds"
+
+
+def test_a_second_longer_try_is_made(backend: Backend, short_probe: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "PROBE_LIMITS", (Limits(wall_seconds=0.01), Limits(output_bytes=1 << 20)))
+    assert probe_backend(backend.name).state == "holds"
+
+
+def test_falling_to_the_weaker_sandbox_for_want_of_time_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_sandbox("landlock")
+    untested = Probe("bubblewrap", "untested", problem="no time")
+    monkeypatch.setattr(probing, "_found", {"bubblewrap": untested, "landlock": probe_backend("landlock")})
+    with pytest.warns(UserWarning, match="landlock is used, the weaker one: bubblewrap: no time"):
+        assert detect_backend().name == "landlock"
 
 
 def test_unsafe_must_be_asked_for() -> None:

@@ -31,6 +31,6 @@ def doctor() -> dict[str, Any]:
         sandbox = f"none: {error}"
     return {
         **versions(str(device)), "dtype": str(models.choose_dtype("auto", device)).removeprefix("torch."), "sandbox": sandbox,
-        "sandboxes": {p.name: {"holds": p.backend is not None, "problem": p.problem, "blocked": dict(p.blocked)} for p in probes},
+        "sandboxes": {p.name: {"holds": p.backend is not None, "state": p.state, "problem": p.problem, "blocked": dict(p.blocked)} for p in probes},
         "extras": installed, "cache": str(cache_dir()),
     }  # fmt: skip

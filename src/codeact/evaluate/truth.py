@@ -23,7 +23,7 @@ from codeact.sandbox import Backend, Calls, Limits, Stop, call_function
 # One canonical call takes seconds on some inputs of MBPP+ (Mbpp/599), a whole task about a minute.
 CANONICAL_LIMITS = Limits(cpu_seconds=600.0, wall_seconds=3600.0)
 DIGEST_MARK = "#"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)

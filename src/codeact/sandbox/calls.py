@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from codeact.sandbox.backends import Backend
-from codeact.sandbox.process import DEFAULT_LIMITS, Limits, Process, Status, Stop
-from codeact.sandbox.values import decode
+from codeact.sandbox.process import DEFAULT_LIMITS, Limits, Process, Status, Stop, one_line
+from codeact.sandbox.values import MESSAGE_CHARACTERS, TooLarge, decode
 
 LARGE_ANSWER = re.compile(rb"f([0-9a-f]{64}) (\d{1,15})")
 # Processor time for loading a solution, the start of the interpreter and its imports included.
 LOAD_SECONDS = 10.0
+# A message as a JSON string: an escape has six characters, a letter beyond the first 65,536 two of them.
+MESSAGE_BYTES = 12 * MESSAGE_CHARACTERS + 3
 MALFORMED = "the process wrote a malformed answer"
 
 
@@ -159,18 +161,16 @@ def call_function(
     patience = limits.cpu_seconds if call_seconds is None else call_seconds
     outcomes: list[Outcome] = []
     with Calls(source, entry_point, inputs, limits=limits, backend=backend) as calls:
-        ended = calls.load(limits.cpu_seconds)
-        while ended.status == "passed" and len(outcomes) < len(inputs):
+        loaded = calls.load(limits.cpu_seconds)
+        if loaded.status != "passed":
+            return [Outcome(loaded.status, loaded.detail)] * len(inputs)
+        while len(outcomes) < len(inputs):
             answer = calls.answer(patience)
-            if answer.digest:
-                answer = calls.text(patience)
-            outcome = _outcome(answer)
+            outcome = outcome_of(calls.text(patience) if answer.digest else answer)
             if outcome.status in ("timeout", "output", "killed"):
-                ended = answer
-            else:
-                outcomes.append(outcome)
-    rest = Outcome(ended.status, ended.detail)
-    return outcomes + [rest] * (len(inputs) - len(outcomes))
+                return outcomes + [outcome] * (len(inputs) - len(outcomes))
+            outcomes.append(outcome)
+    return outcomes
 
 
 def run_check(
@@ -213,7 +213,7 @@ def run_check(
                     failed = _parse(line)
                     return Outcome(failed.status, failed.detail or MALFORMED)
                 candidate.send(line[1:] + b"\n")
-                outcome = _outcome(answer := _parse(candidate.read_line(patience)))
+                outcome = outcome_of(answer := _parse(candidate.read_line(patience)))
                 if outcome.status != "passed":
                     return outcome
                 checker.send(b"v" + answer.text + b"\n")
@@ -263,20 +263,22 @@ def _loaded(process: Process, seconds: float) -> Answer:
 def _parse(line: bytes) -> Answer:
     if line[:1] == b"v":
         return Answer("passed", text=line[1:])
-    if line[:1] != b"e":
+    if line[:2] != b'e"' or len(line) > MESSAGE_BYTES:
         return Answer("killed", MALFORMED)
     try:
-        message = decode(line[1:])
-    except (ValueError, RecursionError):
+        detail = one_line(decode(line[1:]))
+    except ValueError:
         return Answer("killed", MALFORMED)
-    detail = " ".join(str(message).split()) if isinstance(message, str) else ""
     return Answer("memory" if detail.startswith("MemoryError") else "failed", detail or MALFORMED)
 
 
-def _outcome(answer: Answer) -> Outcome:
+def outcome_of(answer: Answer) -> Outcome:
+    """The answer decoded: "output" where it holds more values than are built here, "killed" where it is no tagged JSON."""
     if answer.status != "passed":
         return Outcome(answer.status, answer.detail)
     try:
         return Outcome("passed", value=decode(answer.text))
+    except TooLarge as error:
+        return Outcome("output", str(error))
     except (ValueError, RecursionError):
         return Outcome("killed", MALFORMED)

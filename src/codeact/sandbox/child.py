@@ -19,20 +19,19 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NoReturn
 
-from codeact.sandbox.values import decode, encode, fingerprint
+from codeact.sandbox.values import MESSAGE_CHARACTERS, decode, encode, fingerprint
+from codeact.sandbox.view import Packages, View, install
 
 BUFFER_BYTES = 1 << 16
 # Answers from this size on (in bytes, marshalled) are sent as a digest first.
 LARGE = 1 << 14
 SCALARS = (bool, int, float, type(None))
-MESSAGE_CHARACTERS = 300
 MODULE = "solution"
 
 
 def main() -> None:
     """Read the request, confine this process, and serve it."""
     request = marshal.load(sys.stdin.buffer)
-    sys.path.extend(request["paths"])
     if request["mode"] == "program":
         _confine(request)
         _run_program(request["source"], request["stdin"])
@@ -160,7 +159,16 @@ CAPABILITY_VERSION_3 = 0x20080522
 
 
 def _confine(request: Mapping[str, Any]) -> None:
-    """Give up rights with Landlock, seccomp and capabilities, as far as the request asks; raises OSError if one fails."""
+    """Give up rights as far as the request asks, which raises OSError if one fails; show only what is left to be seen."""
+    _give_up_rights(request)
+    if request["view"]:
+        view = View([*request["readable"], *request["links"]], request["hidden"])
+        install(view, request["packages"], stat_is_free=request["confine"])
+    else:
+        sys.meta_path.append(Packages(request["packages"]))
+
+
+def _give_up_rights(request: Mapping[str, Any]) -> None:
     if request["parent"] == 0:
         return
     import ctypes
@@ -177,12 +185,12 @@ def _confine(request: Mapping[str, Any]) -> None:
         call(libc.prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
         if os.getppid() != request["parent"]:
             os._exit(1)
-    if request["readable"] is None:
+    if not request["confine"]:
         return
     if os.geteuid() == 0:
         _drop_capabilities(libc, call)
     call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _landlock(libc, call, request["readable"], request["listable"])
+    _landlock(libc, call, request["readable"], request["hidden"])
     program = ctypes.create_string_buffer(request["seccomp"], len(request["seccomp"]))
 
     class Program(ctypes.Structure):
@@ -192,7 +200,7 @@ def _confine(request: Mapping[str, Any]) -> None:
     call(libc.prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(description), 0, 0)
 
 
-def _landlock(libc: Any, call: Callable[..., int], readable: list[str], listable: list[str]) -> None:
+def _landlock(libc: Any, call: Callable[..., int], readable: list[str], hidden: list[str]) -> None:
     import ctypes
     import struct
 
@@ -213,12 +221,21 @@ def _landlock(libc: Any, call: Callable[..., int], readable: list[str], listable
         call(libc.syscall, ADD_RULE, ruleset, RULE_PATH_BENEATH, ctypes.c_char_p(rule), 0)
         os.close(handle)
 
-    for path in readable:
-        allow(path, EXECUTE | READ_FILE | READ_DIR)
-    for path in listable:
+    def split(path: str) -> None:
+        """Landlock cannot take a right back, so the entries of a folder around a hidden one get theirs one by one."""
+        if path in hidden:
+            return
+        if not any(folder.startswith(f"{path}/") for folder in hidden):
+            allow(path, EXECUTE | READ_FILE | READ_DIR)
+            return
         allow(path, READ_DIR)
+        for entry in os.scandir(path):
+            if not entry.is_symlink():
+                split(entry.path)
+
+    for path in readable:
+        split(path)
     allow(os.devnull, READ_FILE | WRITE_FILE)
-    allow("/dev/urandom", READ_FILE)
     call(libc.syscall, RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
 

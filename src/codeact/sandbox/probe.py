@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import util
 from importlib.abc import InspectLoader
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from codeact.errors import CodeactError, InputError
 from codeact.sandbox.backends import Backend, Name, make_backend
@@ -27,9 +27,16 @@ RETURNING = (
     *("read_environment", "nest_namespace", "fork", "spawn", "thread", "signal_parent", "trace_parent"),
     *("raise_limits", "allocate"),
 )
-PROBE_LIMITS = Limits(wall_seconds=30.0, output_bytes=1 << 20)
+# Processor time decides, so that a busy machine does not change what is found; the second try is for one that is very busy.
+PROBE_LIMITS = tuple(
+    Limits(cpu_seconds=30.0, wall_seconds=wall, idle_seconds=wall / 2, output_bytes=1 << 20) for wall in (120.0, 600.0)
+)
 LOOP_SECONDS = 0.5
+UNTESTED = "it is installed, but the attacks on it did not run to their end, which says nothing about it"
 PUBLIC_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/")
+
+
+State = Literal["holds", "missing", "broken", "leaks", "untested"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +45,15 @@ class Probe:
 
     Attributes:
         name: the backend.
+        state: "holds"; "missing" (not installed here, or for another system); "broken" (it does not start, or an honest program gets a
+            wrong result); "leaks" (an attack got through); "untested" (the attacks did not run to their end, which says nothing).
         blocked: attack -> whether it was blocked; empty where the backend did not start.
         problem: one line that says why the backend is not used; "" when it holds.
         backend: set when it holds.
     """
 
     name: Name
+    state: State
     blocked: MappingProxyType[str, bool] = field(default_factory=lambda: MappingProxyType({}))
     problem: str = ""
     backend: Backend | None = None
@@ -57,6 +67,9 @@ def detect_backend(prefer: Name | None = None, unsafe: bool = False) -> Backend:
         unsafe: where none holds, run without isolation (`--unsafe-no-sandbox`); the name of the backend, "none", is
             what results record.
 
+    Warns:
+        UserWarning: a stronger one is installed and was passed over, because it leaks or could not be tested.
+
     Raises:
         InputError: an unknown name, or "none" without `unsafe`.
         CodeactError: no backend holds here and `unsafe` is not set.
@@ -65,14 +78,18 @@ def detect_backend(prefer: Name | None = None, unsafe: bool = False) -> Backend:
         raise InputError(f"unknown sandbox {prefer!r}; the sandboxes are {', '.join(SAFE)} and none")
     if prefer == "none" and not unsafe:
         raise InputError("the sandbox none isolates nothing; confirm it with --unsafe-no-sandbox, or name another")
-    failures = []
+    failures: list[str] = []
+    passed_over: list[str] = []
     for name in SAFE if prefer is None else (prefer,):
         if name == "none":
             break
         probe = probe_backend(name)
         if probe.backend is not None:
+            if passed_over:
+                warnings.warn(f"the sandbox {name} is used, the weaker one: {'; '.join(passed_over)}", stacklevel=2)
             return probe.backend
         failures.append(f"{name}: {probe.problem}")
+        passed_over += failures[-1:] if probe.state in ("leaks", "untested") else []
     if unsafe:
         backend = make_backend("none")
         assert isinstance(backend, Backend)
@@ -84,23 +101,40 @@ def detect_backend(prefer: Name | None = None, unsafe: bool = False) -> Backend:
     )
 
 
-@functools.cache
 def probe_backend(name: Name) -> Probe:
-    """Attack one backend; the result is kept for this process. Takes about a second."""
+    """Attack one backend; what is found is kept for this process. Takes about a second of processor time."""
+    if name in _found:
+        return _found[name]
+    first, second = PROBE_LIMITS
+    probe = _probe(name, first)
+    if probe.state == "untested":
+        probe = _probe(name, second)
+    if probe.state != "untested":
+        _found[name] = probe
+    return probe
+
+
+_found: dict[Name, Probe] = {}
+
+
+def _probe(name: Name, limits: Limits) -> Probe:
     backend = make_backend(name)
     if isinstance(backend, str):
-        return Probe(name, problem=backend)
+        return Probe(name, "missing", problem=backend)
+    bare = replace(backend, view=False)
     with attack_facts() as facts:
         honest, *outcomes = call_function(
             attack_source(),
             "attack",
             [[attack, facts] for attack in ("honest", *RETURNING)],
-            limits=PROBE_LIMITS,
-            backend=backend,
+            limits=limits,
+            backend=bare,
         )
         expected = [[1], 2.0, "b", {"a": 2}, {1, 2}, os.getpid()]
+        if honest.status == "timeout":
+            return Probe(name, "untested", problem=f"{UNTESTED} ({honest.detail})")
         if honest.status != "passed" or honest.value != expected:
-            return Probe(name, problem=honest.detail or "an honest program got a wrong result")
+            return Probe(name, "broken", problem=honest.detail or "an honest program got a wrong result")
         blocked = {
             attack: outcome.status != "passed" or outcome.value is None
             for attack, outcome in zip(RETURNING, outcomes, strict=True)
@@ -112,15 +146,18 @@ def probe_backend(name: Name) -> Probe:
         blocked["read_environment"] = ours.isdisjoint(seen)
     lost = [outcome.detail for outcome in outcomes if outcome.status in ("killed", "timeout", "output")]
     if lost:
-        return Probe(name, problem=f"the probe did not run to its end: {lost[0]}")
+        return Probe(name, "untested", problem=f"{UNTESTED} ({lost[0]})")
     for attack, status in (("loop", "timeout"), ("flood", "output")):
         (outcome,) = call_function(
-            attack_source(), "attack", [[attack, {}]], limits=PROBE_LIMITS, backend=backend, call_seconds=LOOP_SECONDS
+            attack_source(), "attack", [[attack, {}]], limits=limits, backend=bare, call_seconds=LOOP_SECONDS
         )
+        if outcome.status == "timeout" != status:
+            return Probe(name, "untested", problem=f"{UNTESTED} ({outcome.detail})")
         blocked[attack] = outcome.status == status
     failed = [attack for attack, held in blocked.items() if not held]
-    problem = f"it did not block {', '.join(failed)}" if failed else ""
-    return Probe(name, MappingProxyType(blocked), problem, None if failed else backend)
+    if failed:
+        return Probe(name, "leaks", MappingProxyType(blocked), f"it did not block {', '.join(failed)}")
+    return Probe(name, "holds", MappingProxyType(blocked), backend=backend)
 
 
 def attack_source() -> str:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import util
@@ -23,16 +24,18 @@ from typing import Any, Literal, Self
 from codeact.errors import CodeactError
 from codeact.sandbox.backends import Backend
 from codeact.sandbox.usage import Usage, group_usage
+from codeact.sandbox.values import MESSAGE_CHARACTERS
 
 Status = Literal["passed", "failed", "timeout", "memory", "output", "killed"]
 READ_BYTES = 1 << 18
 STDERR_BYTES = 1 << 16
 EXIT_GRACE_S = 1.0
-# An answer that comes within this time is not looked into further.
+# An answer that comes within this time is not looked into further, unless many of them add up.
 FREE_S = 0.1
+UNSEEN_S = 1.0
 TICK_S = 0.02
 IDLE_FACTOR = 10.0
-CHILD_MODULES = ("codeact.sandbox.values", "codeact.sandbox.child")
+CHILD_MODULES = ("codeact.sandbox.values", "codeact.sandbox.view", "codeact.sandbox.child")
 BOOTSTRAP = (
     "import marshal,sys,types\n"
     "for name,code in marshal.load(sys.stdin.buffer):\n"
@@ -50,17 +53,19 @@ class Limits:
 
     Attributes:
         cpu_seconds: processor time, the start of the interpreter included.
-        wall_seconds: from start to end; it bounds programs that wait, and those that a busy machine holds up.
+        wall_seconds: from start to end; what a busy machine may hold it up for.
+        idle_seconds: waiting in all, neither computing nor queued for a processor.
         memory_bytes: address space of the process.
-        answer_bytes: length of one answer.
+        answer_bytes: length of one answer, or of a program's output.
         output_bytes: length of everything that the process writes.
         open_files: file descriptors.
     """
 
     cpu_seconds: float = 60.0
     wall_seconds: float = 600.0
+    idle_seconds: float = 30.0
     memory_bytes: int = 4 << 30
-    answer_bytes: int = 64 << 20
+    answer_bytes: int = 32 << 20
     output_bytes: int = 1 << 30
     open_files: int = 64
 
@@ -89,8 +94,9 @@ class Process:
         self.limits = limits
         self.deadline = time.monotonic() + limits.wall_seconds
         self.lines: deque[bytes] = deque()
-        self.partial: list[bytes] = []
-        self.partial_bytes = self.output_bytes = 0
+        self.partial = bytearray()
+        self.output_bytes = 0
+        self.waited = self.looked = 0.0
         self.stderr = bytearray()
         command, descriptors = backend.command(INTERPRETER_FLAGS)
         command = _limited(command, limits, strict=backend.name != "none")
@@ -120,9 +126,12 @@ class Process:
         self.selector.register(self.child.stderr, selectors.EVENT_READ, "stderr")
         request |= {
             "parent": 0 if backend.name == "bubblewrap" else os.getpid(),
-            "readable": list(backend.readable) if backend.name == "landlock" else None,
-            "listable": list(backend.listable),
-            "paths": list(backend.package_paths),
+            "confine": backend.name == "landlock",
+            "view": backend.view,
+            "readable": list(backend.readable),
+            "links": list(backend.links),
+            "hidden": list(backend.hidden),
+            "packages": dict(backend.packages),
             "seccomp": backend.filter,
         }
         os.set_blocking(self.stdin.fileno(), False)
@@ -164,51 +173,61 @@ class Process:
                 a child that neither computes nor waits for a processor is given up after `IDLE_FACTOR` times as long.
 
         Raises:
-            Stop: none came within `seconds` or the wall-clock limit, it was too long, or the child ended.
+            Stop: none came within `seconds` or another of the limits, it was too long, or the child ended.
         """
-        began = time.monotonic()
-        pause = free = min(FREE_S, seconds)
-        first: Usage | None = None
-        while not self.lines:
-            now = time.monotonic()
-            if now >= self.deadline:
-                raise Stop("timeout", self._wall_detail())
-            if now >= began + pause:
-                usage = group_usage(self.child.pid)
-                first = usage if first is None else first
-                used = free + usage.used - first.used
-                left = seconds - used if usage.used else began + seconds - now
-                idle = now - began - used - (usage.queued - first.queued)
-                if left <= 0 or idle >= IDLE_FACTOR * seconds:
-                    raise Stop("timeout", f"no answer within {seconds:.3g} s")
-                pause = now - began + max(left, TICK_S)
-            if not self._receive(min(self.deadline, began + pause) - now):
-                raise self.ended()
-            if self.partial_bytes > self.limits.answer_bytes:
-                break
-        if not self.lines or len(self.lines[0]) > self.limits.answer_bytes:
-            raise Stop("output", f"one answer is longer than {self.limits.answer_bytes:,} bytes")
+        longest = self.limits.answer_bytes
+        if not self._wait(seconds, lambda: bool(self.lines) or len(self.partial) > longest):
+            raise self.ended()
+        if not self.lines or len(self.lines[0]) > longest:
+            raise Stop("output", f"one answer is longer than {longest:,} bytes")
         return self.lines.popleft()
 
     def read_all(self) -> bytes:
         """Everything that the child writes until it ends.
 
         Raises:
-            Stop: it wrote too much, or ran too long; `partial` holds what it wrote until then.
+            Stop: it wrote too much, or ran or waited too long; `written` holds what it wrote until then.
         """
-        while True:
-            left = self.deadline - time.monotonic()
-            if left <= 0:
-                raise Stop("timeout", self._wall_detail())
-            if not self._receive(left):
-                return self.written()
+        self._wait(math.inf, lambda: False)
+        return self.written()
 
     def written(self) -> bytes:
         """What the child wrote and nobody has read yet."""
-        return b"".join([*(line + b"\n" for line in self.lines), *self.partial])
+        return b"".join([*(line + b"\n" for line in self.lines), self.partial])
 
-    def _receive(self, seconds: float) -> bool:
-        """Wait for output and sort it into lines; False at the end of the output."""
+    def _wait(self, seconds: float, done: Callable[[], bool]) -> bool:
+        """Receive until `done`; False at the end of the output. `seconds` is as in `read_line`; infinite keeps the output in one piece."""
+        began = time.monotonic()
+        pause = free = min(FREE_S, seconds) if self.waited - self.looked < UNSEEN_S else 0.0
+        first: Usage | None = None
+        try:
+            while not done():
+                now = time.monotonic()
+                if now >= self.deadline:
+                    raise Stop("timeout", self._wall_detail())
+                if now >= began + pause:
+                    usage = group_usage(self.child.pid)
+                    first = usage if first is None else first
+                    used = free + usage.used - first.used
+                    left = seconds - used if usage.used else began + seconds - now
+                    if left <= 0 or now - began - used - (usage.queued - first.queued) >= IDLE_FACTOR * seconds:
+                        raise Stop("timeout", f"no answer within {seconds:.3g} s")
+                    total = self.waited + now - began
+                    idle_left = self.limits.idle_seconds - (total - usage.used - usage.queued if usage.used else 0)
+                    if idle_left <= 0:
+                        raise Stop(
+                            "timeout", f"it waited for {self.limits.idle_seconds:.3g} s in all without computing"
+                        )
+                    self.looked = total
+                    pause = now - began + max(min(left, idle_left), TICK_S)
+                if not self._receive(min(self.deadline, began + pause) - now, split=math.isfinite(seconds)):
+                    return False
+            return True
+        finally:
+            self.waited += time.monotonic() - began
+
+    def _receive(self, seconds: float, split: bool) -> bool:
+        """Wait for output and sort it into lines if they are to be split; False at the end of the output."""
         for key, _ in self.selector.select(seconds):
             data = os.read(key.fd, READ_BYTES)
             self.output_bytes += len(data)
@@ -221,14 +240,14 @@ class Process:
                 continue
             if not data:
                 return False
-            first, *rest = data.split(b"\n")
-            self.partial.append(first)
-            self.partial_bytes += len(first)
+            first, *rest = data.split(b"\n") if split else [data]
+            self.partial += first
+            if not split and len(self.partial) > self.limits.answer_bytes:
+                raise Stop("output", f"it wrote more than {self.limits.answer_bytes:,} bytes")
             if rest:
-                self.lines.append(b"".join(self.partial))
+                self.lines.append(bytes(self.partial))
                 self.lines.extend(rest[:-1])
-                self.partial = [rest[-1]]
-                self.partial_bytes = len(rest[-1])
+                self.partial = bytearray(rest[-1])
         return True
 
     def exit_code(self) -> int | None:
@@ -240,9 +259,9 @@ class Process:
         return 128 - code if code < 0 else code
 
     def last_words(self) -> str:
-        """The last line that the child wrote to its standard error."""
+        """The last line that the child wrote to its standard error, or its beginning."""
         self._drain_stderr()
-        return self.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        return one_line(self.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2])
 
     def ended(self) -> Stop:
         """Why a child that has closed its output ended, as far as its exit status and its last words tell."""
@@ -282,6 +301,12 @@ class Process:
         for stream in (self.child.stdin, self.child.stdout, self.child.stderr):
             if stream is not None:
                 stream.close()
+
+
+def one_line(text: str) -> str:
+    """The beginning of a text that a program under test made up: one line that a terminal and a UTF-8 file take."""
+    words = " ".join(text[: 4 * MESSAGE_CHARACTERS].split())[:MESSAGE_CHARACTERS]
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
 
 
 @functools.cache

@@ -2,14 +2,18 @@
 
 None, booleans, strings, lists, finite floats and small integers are plain JSON. Everything else is an object with one
 key, the tag: {"i": "-1f"} integer in hexadecimal, {"f": "nan"}, {"c": [re, im]}, {"t": [...]} tuple, {"s": [...]} set,
-{"d": [[key, value], ...]} dict, {"b": "00ff"} bytes, {"o": "re.Match"} a value of another type, which cannot cross.
+{"d": [[key, value], ...]} dict, {"b": "00ff"} bytes, {"q": ["1", "-3"]} fraction, {"m": "0.10"} decimal,
+{"o": "re.Match"} a value of another type, which cannot cross, {"y": ["collections.deque", [...]]} the same with its items
+where it has a length and {"g": ["builtins.map", [...]]} where it has none.
 """
 
 from __future__ import annotations
 
 import marshal
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 try:
@@ -21,18 +25,39 @@ PLAIN_INT = 1 << 53
 CHUNK = 1 << 16
 # Members of one set or dict that may share a hash: -1 and -2 do; many more is an attack on the decoder.
 MAX_HASH_SHARE = 8
+# An error message or a process's last words, which end up in results.
+MESSAGE_CHARACTERS = 300
+# Values in one answer, and those that hold others. The largest of the published task sets: a million (HumanEval+) and 59,050 (MBPP+).
+MAX_NODES, MAX_CONTAINERS = 4_000_000, 500_000
+# Items that go along with a value of another type; digits of each part of a fraction or a decimal; characters of a type's name.
+MAX_ITEMS, MAX_DIGITS, MAX_NAME = 100_000, 4_000, 200
 
 
 class Opaque:
-    """Stands for a value whose type cannot cross the border. It equals nothing but itself."""
+    """Stands for a value whose type cannot cross the border. It equals nothing but itself; its items can be looked at."""
 
-    __slots__ = ("type_name",)
-
-    def __init__(self, type_name: str) -> None:
+    def __init__(self, type_name: str, items: list[Any] | None = None) -> None:
         self.type_name = type_name
+        self.items = items
 
     def __repr__(self) -> str:
         return f"<{self.type_name} object>"
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.items is None:
+            raise TypeError(f"{self.type_name!r} object is not iterable")
+        return iter(self.items)
+
+
+class OpaqueSized(Opaque):
+    """One that has a length, and is false without items."""
+
+    def __len__(self) -> int:
+        return len(self.items or ())
+
+
+class TooLarge(ValueError):
+    """An answer holds more values than the parent is willing to build."""
 
 
 def encode(value: Any) -> str:
@@ -81,7 +106,15 @@ PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (frozenset, set),
     (complex, complex),
     (bytes, bytes),
-    (type({}.keys()), set),
+    (bytearray, bytes),
+)
+# The same for classes of modules that are not imported for it: a value of theirs exists only where they are. These are the ones whose
+# own `==` takes them for the built-in type.
+ALIKE: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("collections", "UserList", lambda value: list(value.data)),
+    ("collections", "UserString", lambda value: str(value.data)),
+    ("_collections_abc", "Mapping", lambda value: dict(value.items())),
+    ("_collections_abc", "Set", set),
 )
 
 
@@ -89,21 +122,80 @@ def _encode_other(value: Any, kind: type) -> str:
     for base, plain in PLAIN:
         if isinstance(value, base):
             return encode(plain(value))
+    if isinstance(value, memoryview) and value.format == "B" and value.ndim == 1:
+        return encode(value.tobytes())
+    if _is(value, "fractions", "Fraction") and -PLAIN_PART < value.numerator < PLAIN_PART > value.denominator:
+        return f'{{"q":["{value.numerator:x}","{value.denominator:x}"]}}'
+    if _is(value, "decimal", "Decimal") and len(value.as_tuple().digits) <= MAX_DIGITS:
+        return f'{{"m":"{value.__str__()}"}}'
     if kind.__module__ == "numpy" and hasattr(value, "item") and getattr(value, "shape", None) == ():
         return encode(value.item())
-    return f'{{"o":{_quote(f"{kind.__module__}.{kind.__qualname__}")}}}'
+    for module, name, plain in ALIKE:
+        if _is(value, module, name):
+            return encode(plain(value))
+    return _encode_opaque(value, kind)
+
+
+PLAIN_PART = 16**MAX_DIGITS
+
+
+def _is(value: Any, module: str, name: str) -> bool:
+    base = getattr(sys.modules.get(module), name, None)
+    return isinstance(base, type) and isinstance(value, base)
+
+
+def _encode_opaque(value: Any, kind: type) -> str:
+    """What cannot cross, with its items: to compare two answers as sets, it does not matter that one is a deque."""
+    name = str(_quote(f"{kind.__module__}.{kind.__qualname__}"[:MAX_NAME]))
+    if not hasattr(kind, "__iter__"):
+        return f'{{"o":{name}}}'
+    # numpy's arrays and the standard library's have it: plain numbers in place of their own
+    items = list(islice(value.tolist() if hasattr(kind, "tolist") else iter(value), MAX_ITEMS + 1))
+    if len(items) > MAX_ITEMS:
+        return f'{{"o":{name}}}'
+    tag = "y" if hasattr(kind, "__len__") else "g"
+    return f'{{"{tag}":[{name},{encode(items)}]}}'
 
 
 def decode(text: str | bytes) -> Any:
     """The value behind `text`, made of built-in types only.
 
     Raises:
-        ValueError: `text` is no tagged JSON, or was built to make the decoder slow.
+        ValueError: `text` is no tagged JSON, or was built to make the decoder slow; `TooLarge` where it holds too many values.
         RecursionError: it is nested too deeply.
     """
     import json
 
+    _check_size(text.encode("ascii") if isinstance(text, str) else text)
     return _untag(json.loads(text, parse_constant=_no_constant), hashable=False)
+
+
+def _check_size(text: bytes) -> None:
+    # Strings may hold commas and brackets too; only where there are many of them is it worth to leave the strings out.
+    if _size_fault(*_count(text)):
+        fault = _size_fault(*map(sum, zip(*map(_count, _outside_strings(text)), strict=True)))
+        if fault:
+            raise TooLarge(fault)
+
+
+def _count(text: bytes) -> tuple[int, int]:
+    return text.count(b"[") + text.count(b"{"), text.count(b",")
+
+
+def _size_fault(containers: int, commas: int) -> str:
+    if containers + commas > MAX_NODES:
+        return f"one answer holds more than {MAX_NODES:,} values"
+    return f"one answer holds more than {MAX_CONTAINERS:,} lists or other collections" if containers > MAX_CONTAINERS else ""
+
+
+def _outside_strings(text: bytes) -> Iterator[bytes]:
+    """What of a JSON text is not in a string, in pieces."""
+    text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    inside = 0
+    for start in range(0, len(text), CHUNK):
+        parts = text[start : start + CHUNK].split(b'"')
+        yield b"".join(parts[inside::2])
+        inside = (inside + len(parts) - 1) % 2
 
 
 def _no_constant(name: str) -> Any:
@@ -121,19 +213,19 @@ def _untag(node: Any, hashable: bool) -> Any:
     if len(node) != 1:
         raise ValueError("a tagged value has exactly one key")
     ((tag, body),) = node.items()
-    if tag in ("t", "s", "d", "c") and type(body) is not list:
+    if tag in ("t", "s", "d", "c", "q", "y", "g") and type(body) is not list:
         raise ValueError(f"the body of {tag!r} is not a list")
-    if tag in ("i", "f", "b", "o") and type(body) is not str:
+    if tag in ("i", "f", "b", "o", "m") and type(body) is not str:
         raise ValueError(f"the body of {tag!r} is not a string")
     if tag == "t":
         return tuple([_untag(item, hashable) for item in body])
     if tag == "s":
-        members = _check_hashes([_untag(item, True) for item in body])
+        members = check_hashes([_untag(item, True) for item in body])
         return frozenset(members) if hashable else set(members)
     if tag == "d" and not hashable:
         if any(type(pair) is not list or len(pair) != 2 for pair in body):
             raise ValueError("an entry of a dict is not a pair")
-        keys = _check_hashes([_untag(pair[0], True) for pair in body])
+        keys = check_hashes([_untag(pair[0], True) for pair in body])
         return dict(zip(keys, [_untag(pair[1], False) for pair in body], strict=True))
     if tag == "i":
         return int(body, 16)
@@ -146,11 +238,36 @@ def _untag(node: Any, hashable: bool) -> Any:
     if tag == "b":
         return bytes.fromhex(body)
     if tag == "o":
-        return Opaque(body)
+        return Opaque(body[:MAX_NAME])
+    if tag in ("y", "g") and len(body) == 2 and type(body[0]) is str and type(body[1]) is list:
+        kept = OpaqueSized if tag == "y" else Opaque
+        return kept(body[0][:MAX_NAME], _untag(body[1], False))
+    if tag == "m" and len(body) <= 2 * MAX_DIGITS:
+        return _decimal(body)
+    if tag == "q" and len(body) == 2 and all(type(part) is str and len(part) <= MAX_DIGITS + 1 for part in body):
+        return _fraction(int(body[0], 16), int(body[1], 16))
     raise ValueError(f"unknown tag {tag!r}")
 
 
-def _check_hashes(members: list[Any]) -> list[Any]:
+def _decimal(text: str) -> Any:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is no decimal") from None
+
+
+def _fraction(numerator: int, denominator: int) -> Any:
+    from fractions import Fraction
+
+    if denominator <= 0:
+        raise ValueError("a fraction has a positive denominator")
+    return Fraction(numerator, denominator)
+
+
+def check_hashes(members: list[Any]) -> list[Any]:
+    """`members`, unless a set or dict of them would be slow to build: ValueError."""
     if len(members) > MAX_HASH_SHARE:
         from collections import Counter
 
