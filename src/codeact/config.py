@@ -42,9 +42,15 @@ class HarvestConfig(_Section):
 
 
 class DataConfig(_Section):
-    source: str = Field("", description="a .jsonl/.json/.parquet file, a Hugging Face data set name, or `harvest`")
-    split: str = Field("train", description="split of a Hugging Face data set")
-    map: dict[str, str] = Field(default_factory=dict, description="field -> column, overriding the detected format")
+    source: str | tuple[str, ...] = Field(
+        "",
+        description="a .jsonl/.json/.csv/.tsv/.parquet/.arrow file, a folder or a pattern of such, several of these,"
+        " a Hugging Face data set name, or `harvest`",
+    )
+    split: str = Field("train", description="split of a data set, or of a folder whose files are named after splits")
+    map: dict[str, str] = Field(
+        default_factory=dict, description="field -> column, overriding the detected format; `-` for none"
+    )
     limit: int | None = Field(None, ge=1, description="use a seeded random sample of this many rows (all: null)")
     harvest: HarvestConfig = HarvestConfig()
 

@@ -1,10 +1,11 @@
-"""Reading and writing data: JSONL, JSON, Parquet and Hugging Face data sets in; atomic files out."""
+"""Reading and writing data: JSON, CSV, Parquet, Arrow and Hugging Face data sets in; atomic files out."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from codeact.errors import InputError, require
+from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
+from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
+from codeact.sources.text import decode, read_bytes
+from codeact.sources.writing import delimited_lines, packed
 
-READABLE = (".jsonl", ".json", ".parquet")
-WRITABLE = READABLE
+READABLE = KINDS
+WRITABLE = tuple(kind for kind in KINDS if kind not in DELIMITED)
 
 
 @dataclass(frozen=True)
@@ -25,83 +30,204 @@ class Source:
     Attributes:
         name: what the user gave, for messages.
         rows: one dictionary per row, fields untouched.
-        table: the Arrow table where the rows came from Parquet, else None; kept so that types survive a round trip.
+        table: the Arrow table where the rows came from one, else None; kept so that types survive a round trip.
+        delimited: whether the rows came as CSV or TSV: only those can be written as such without loss.
     """
 
     name: str
     rows: Sequence[Mapping[str, Any]]
     table: Any = None
+    delimited: bool = False
 
 
-def read_rows(source: str | Path, split: str = "train") -> Source:
-    """Read a .jsonl, .json or .parquet file, or the split of a Hugging Face data set.
+def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -> Source:
+    """Read data files, or the split of a Hugging Face data set.
 
-    A name is taken as a data set on the hub (or a data set folder) when it is no existing file and has no known suffix.
+    Args:
+        source: a .jsonl, .ndjson, .json, .csv, .tsv, .parquet or .arrow file (the text forms also packed: .gz, .zst, .bz2, .xz), a
+            folder of such files, a pattern with `*`, `-` for JSON lines on stdin, several of these, or a name on the hub.
+        split: of a data set, of a folder whose files are named after splits, and of a JSON object that holds several lists.
 
     Raises:
         InputError: missing or empty file, broken JSON (with its line), invalid UTF-8, rows that are not objects.
         MissingExtraError: a data set name without the `datasets` extra.
     """
-    path = Path(source)
-    check_source(source)
-    if path.is_dir() or not path.exists():
-        return _read_dataset(str(source), split)
-    if path.suffix == ".parquet":
-        return _read_parquet_source(path)
-    if path.suffix not in READABLE:
-        raise InputError(f"{source}: unknown file type {path.suffix!r}; the known ones are {', '.join(READABLE)}")
-    text = _read_utf8(path)
+    names = as_list(source)
+    check_source(names)
+    parts = [part for name in names for part in _read_name(name, split)]
+    if len(parts) == 1:
+        return parts[0]
+    tables = [part.table for part in parts]
+    same = all(table is not None and table.schema == tables[0].schema for table in tables)
+    rows = [row for part in parts for row in part.rows]
+    return Source(
+        _joint_name(names, len(parts), split),
+        rows,
+        _concat(tables) if same else None,
+        all(part.delimited for part in parts),
+    )
+
+
+def _concat(tables: list[Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.concat_tables(tables)
+
+
+def _read_name(name: str, split: str) -> list[Source]:
+    if name == STDIN:
+        rows = json_lines(decode(sys.stdin.buffer.read(), "stdin"), "stdin")
+        return [Source("stdin", _some(rows, "stdin"))]
+    files = files_of(name, split)
+    return [_read_dataset(name, split)] if files is None else [_read_file(path, split) for path in files]
+
+
+def _joint_name(names: list[str], count: int, split: str) -> str:
+    if len(names) == 1:
+        return f"{names[0]} ({count} files{split_note(names[0], split)})"
+    return " and ".join(names) if len(names) == 2 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _read_file(path: Path, split: str) -> Source:
+    kind = kind_of(path)
+    if kind in (".parquet", ".arrow"):
+        table = read_parquet(path) if kind == ".parquet" else read_arrow(path)
+        return Source(str(path), _some(table.to_pylist(), str(path)), table)
+    if kind not in KINDS:
+        raise InputError(
+            f"{path}: unknown file type {path.suffix!r}; the known ones are {', '.join(KINDS)}, and .gz or .zst of the first five"
+        )
+    text = decode(read_bytes(path), str(path))
     if not text.strip():
-        raise InputError(f"{source} is empty; give at least one instruction/response pair")
-    rows = _parse_jsonl(text, path) if path.suffix == ".jsonl" else _parse_json(text, path)
-    return Source(str(source), rows)
+        raise InputError(f"{path} is empty; give at least one instruction/response pair")
+    if kind in (".jsonl", ".ndjson"):
+        rows = json_lines(text, str(path))
+    elif kind == ".json":
+        rows = json_document(text, str(path), split)
+    else:
+        rows = delimited(text, str(path), "\t" if kind == ".tsv" else None)
+    return Source(str(path), _some(rows, str(path)), delimited=kind in DELIMITED)
 
 
-def check_source(source: str | Path) -> None:
-    """Refuse a name that can only be a missing file, without reading anything.
+def _some(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    if not rows:
+        raise InputError(f"{name} holds no rows; give at least one instruction/response pair")
+    return rows
+
+
+def check_source(source: str | Path | Sequence[str | Path]) -> None:
+    """Refuse names that can only be missing files, without reading anything.
 
     Raises:
         InputError: no such file, and no name of a data set.
     """
-    name = str(source)
-    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix != ""
-    if looks_like_path and not Path(name).exists():
-        raise InputError(
-            f"{name} does not exist; give a .jsonl, .json or .parquet file or a Hugging Face data set name"
-        )
+    for name in as_list(source):
+        looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).suffix != ""
+        if looks_like_path and files_of(name, "train") is None and not Path(name).exists():
+            raise InputError(
+                f"{name} does not exist; give a {', '.join(KINDS)} file, a folder of such, or a Hugging Face data set name"
+            )
+
+
+def is_delimited(source: str | Path | Sequence[str | Path], split: str = "train") -> bool:
+    """Whether all files of a source are CSV or TSV, by their names."""
+    files = source_files(source, split)
+    return bool(files) and all(kind_of(file) in DELIMITED for file in files or ())
+
+
+def source_files(source: str | Path | Sequence[str | Path], split: str = "train") -> list[Path] | None:
+    """The files that decide the rows of a source, in order; None where it is stdin or a data set of the hub.
+
+    Raises:
+        InputError: nothing fits a pattern, or a folder holds no data.
+    """
+    found: list[Path] = []
+    for name in as_list(source):
+        files = [Path(name)] if is_saved_dataset(Path(name)) else files_of(name, split)
+        if files is None:
+            return None
+        found += files
+    return found
 
 
 def write_rows(source: Source, indices: Sequence[int], target: str | Path) -> None:
-    """Write the chosen rows of `source`, untouched and in the order of the input, as .jsonl, .json or .parquet.
+    """Write the chosen rows of `source`, untouched and in the order of the input; `-` writes JSON lines to stdout.
 
     Raises:
-        InputError: the suffix of `target` is not one of these.
+        InputError: the suffix of `target` is none of `WRITABLE`, or the rows do not fit that form.
         InputError: the disk is full or the folder cannot be written; nothing half-written is left.
     """
     path = Path(target)
-    check_writable(path)
+    check_writable(path, source.delimited)
     kept = sorted(indices)
-    if path.suffix == ".parquet":
-        import pyarrow as pa
+    rows = [source.rows[i] for i in kept]
+    if str(target) == STDIN:
+        for row in rows:
+            sys.stdout.write(_line(row))
+        sys.stdout.flush()
+        return
+    kind = kind_of(path)
+    if kind in (".parquet", ".arrow"):
+        table = _table(rows, path) if source.table is None else source.table.take(kept)
+        (write_parquet if kind == ".parquet" else _write_arrow)(table, path)
+        return
+    with atomic(path) as handle:
+        for text in _texts(rows, kind, path):
+            handle.write(text)
 
-        table = source.table
-        write_parquet(
-            pa.Table.from_pylist([dict(source.rows[i]) for i in kept]) if table is None else table.take(kept), path
-        )
-    elif path.suffix == ".json":
-        write_text(path, json.dumps([source.rows[i] for i in kept], ensure_ascii=False, indent=1, default=str) + "\n")
+
+def _texts(rows: Sequence[Mapping[str, Any]], kind: str, path: Path) -> Iterator[bytes]:
+    """The bytes of a text form, packed where the name says so."""
+    if kind == ".json":
+        lines: Iterable[str] = [json.dumps(list(rows), ensure_ascii=False, indent=1, default=str) + "\n"]
+    elif kind in (".csv", ".tsv"):
+        lines = delimited_lines(rows, "," if kind == ".csv" else "\t", str(path))
     else:
-        write_jsonl(path, (source.rows[i] for i in kept))
+        lines = map(_line, rows)
+    return packed((line.encode("utf-8", "surrogatepass") for line in lines), path)
 
 
-def check_writable(path: Path) -> None:
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=str) + "\n"
+
+
+def _table(rows: Sequence[Mapping[str, Any]], path: Path) -> Any:
+    import pyarrow as pa
+
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    try:
+        return pa.table({name: [row.get(name) for row in rows] for name in columns})
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise InputError(
+            f"output {path}: these rows have no common types ({' '.join(str(error).split())[:120]}); write them as .jsonl"
+        ) from error
+
+
+def _write_arrow(table: Any, path: Path) -> None:
+    import pyarrow as pa
+
+    with atomic(path) as handle, pa.ipc.new_file(handle, table.schema) as out:
+        out.write_table(table)
+
+
+def check_writable(path: Path, delimited: bool = False) -> None:
     """Say before the long work, not after it, that an output cannot be written.
+
+    Args:
+        path: of the output; `-` is stdout.
+        delimited: whether the rows came as CSV or TSV, and may be written as such.
 
     Raises:
         InputError: unknown suffix, a folder in the way, or a folder that cannot be written.
     """
-    if path.suffix not in WRITABLE:
-        raise InputError(f"output {path}: unknown file type {path.suffix!r}; use one of {', '.join(WRITABLE)}")
+    if str(path) == STDIN:
+        return
+    known = KINDS if delimited else WRITABLE
+    if kind_of(path) not in known:
+        only = " (for rows that came as CSV)" if kind_of(path) in DELIMITED else ""
+        raise InputError(
+            f"output {path}: unknown file type {path.suffix!r}{only}; use one of {', '.join(known)}, or .jsonl.gz, .jsonl.zst"
+        )
     if path.is_dir():
         raise InputError(f"output {path} is a folder; name a file in it")
     make_folder(path.parent)
@@ -202,9 +328,7 @@ def read_json(path: str | Path) -> Any:
         InputError: no such file or broken JSON.
     """
     try:
-        return json.loads(_read_utf8(Path(path)))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
+        return json.loads(decode(read_bytes(Path(path)), str(path)))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: broken JSON: {error.msg}") from error
 
@@ -215,88 +339,14 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: no such file, broken JSON (with its line) or invalid UTF-8.
     """
-    file = Path(path)
-    if not file.exists():
-        raise InputError(f"{path} does not exist")
-    return _parse_jsonl(_read_utf8(file), file)
-
-
-def _read_utf8(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}: invalid UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start}); "
-            "convert the file, for example with: iconv -f latin1 -t utf-8"
-        ) from error
-
-
-def _parse_jsonl(text: str, path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = _json_fault(error)
-            raise InputError(f"{path}, line {number}: broken JSON: {reason}; mend or remove the line") from error
-        if not isinstance(row, dict):
-            raise InputError(
-                f"{path}, line {number}: a {type(row).__name__} where an object is expected; one JSON object per line"
-            )
-        rows.append(row)
-    return rows
-
-
-def _json_fault(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return error.msg
-    return "nested too deeply" if isinstance(error, RecursionError) else "a number with too many digits"
-
-
-def _parse_json(text: str, path: Path) -> list[dict[str, Any]]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        if not isinstance(error, json.JSONDecodeError):
-            raise InputError(f"{path}: broken JSON: {_json_fault(error)}") from error
-        if error.msg == "Extra data":
-            hint = "; the file looks like one object per line: name it .jsonl"
-        else:
-            hint = "; mend the file"
-        raise InputError(f"{path}, line {error.lineno}: broken JSON: {error.msg}{hint}") from error
-    if isinstance(value, dict) and len(value) == 1:
-        value = next(iter(value.values()))
-    if not isinstance(value, list):
-        raise InputError(f"{path}: a {type(value).__name__} at the top; a list of objects is expected")
-    for number, row in enumerate(value, 1):
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, row {number}: a {type(row).__name__} where an object is expected")
-    if not value:
-        raise InputError(f"{path} holds no rows; give at least one instruction/response pair")
-    return value
-
-
-def _read_parquet_source(path: Path) -> Source:
-    table = read_parquet(path)
-    if table.num_rows == 0:
-        raise InputError(f"{path} holds no rows; give at least one instruction/response pair")
-    return Source(str(path), table.to_pylist(), table)
+    return json_lines(decode(read_bytes(Path(path)), str(path)), str(path))
 
 
 def _read_dataset(name: str, split: str) -> Source:
     datasets = require("datasets", "datasets", f"reading the Hugging Face data set {name!r} (no such file here)")
     try:
         loaded = (
-            datasets.load_from_disk(name) if _is_saved_dataset(Path(name)) else datasets.load_dataset(name, split=split)
+            datasets.load_from_disk(name) if is_saved_dataset(Path(name)) else datasets.load_dataset(name, split=split)
         )
         if isinstance(loaded, dict):
             if split not in loaded:
@@ -312,7 +362,3 @@ def _read_dataset(name: str, split: str) -> Source:
         raise InputError(f"{name} holds no rows; give at least one instruction/response pair")
     table = loaded.with_format("arrow")[:]
     return Source(name, table.to_pylist(), table)
-
-
-def _is_saved_dataset(path: Path) -> bool:
-    return (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists()

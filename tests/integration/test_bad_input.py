@@ -23,6 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_
         "columns.jsonl": '{"x": 1}\n',
         "digits.jsonl": '{"instruction": ' + "9" * 5000 + ', "output": "b"}\n',
         "data.csv": "a,b\n1,2\n",
+        "data.xlsx": "a,b\n1,2\n",
         "file": "in the way",
         "arithmetic.jinja": "{{ messages + 3 }}",
         "broken.yaml": "model: [1\n",
@@ -98,7 +99,8 @@ def refused(message: str, *arguments: str) -> None:
         ("digits.jsonl", "line 1: broken JSON: a number with too many digits"),
         ("binary.jsonl", "invalid UTF-8"),
         ("broken.parquet", "broken.parquet"),
-        ("data.csv", "unknown file type"),
+        ("data.xlsx", "unknown file type"),
+        ("data.csv", "unknown columns 'a', 'b'"),
         ("empty folder", "empty folder"),
     ],
 )

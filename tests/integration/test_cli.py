@@ -129,7 +129,8 @@ BAD = {
     ),
     "unknown dtype": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--dtype", "int3"], "model.dtype"),
     "bad map": ("a.jsonl", b'{"instruction": "a", "output": "b"}\n', ["--map", "instruction=zzz"], "no column 'zzz'"),
-    "unknown suffix": ("a.csv", b"a,b\n1,2\n", [], "unknown file type"),
+    "unknown suffix": ("a.xlsx", b"a,b\n1,2\n", [], "unknown file type"),
+    "unknown columns of a table": ("a.csv", b"a,b\n1,2\n", [], "unknown columns 'a', 'b'"),
 }
 
 

@@ -21,6 +21,7 @@ LAYERS = {
         "config",
         "recipe_keys",
         "storage",
+        "sources",
         "prompts",
         "downloads",
         "models",

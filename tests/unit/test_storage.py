@@ -63,7 +63,8 @@ def test_a_byte_order_mark_and_a_wrapped_list_are_read(tmp_path: Path) -> None:
         ("a.json", b'[{"a": 1}, 3]', "row 2: a int"),
         ("a.json", b'{"a": 1, "b": 2}', "a dict at the top"),
         ("a.jsonl", b"[" * 100_000, "nested too deeply"),
-        ("a.csv", b"a,b\n", "unknown file type '.csv'"),
+        ("a.xlsx", b"a,b\n", "unknown file type '.xlsx'"),
+        ("a.csv", b"a,b\n", "no rows"),
         ("a.parquet", b"not parquet at all", "not a readable Parquet file"),
     ],
 )
@@ -107,7 +108,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing() -> None:
         storage.write_text(folder / "a.txt", "x")
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out"])
+@pytest.mark.parametrize("name", ["out.xlsx", "out"])
 def test_unknown_outputs_are_refused_first(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="unknown file type"):
         storage.check_writable(tmp_path / name)

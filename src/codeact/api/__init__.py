@@ -5,6 +5,7 @@ from __future__ import annotations
 from codeact.api.choosing import Selection, plan_select, select
 from codeact.api.machine import doctor
 from codeact.api.measuring import compare, compare_plan, differences, evaluate, result_lines
+from codeact.api.reading import records
 from codeact.api.running import (
     estimate_scores,
     explain,
@@ -21,5 +22,5 @@ from codeact.export import export
 
 __all__ = [
     "Selection", "compare", "compare_plan", "differences", "doctor", "estimate_scores", "evaluate", "explain", "export", "harvest", "merge", "padding", "plan",
-    "plan_select", "report", "result_lines", "run", "run_stages", "score_summary", "select", "stability", "summary_rows", "train",
+    "plan_select", "records", "report", "result_lines", "run", "run_stages", "score_summary", "select", "stability", "summary_rows", "train",
 ]  # fmt: skip

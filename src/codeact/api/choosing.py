@@ -16,6 +16,7 @@ from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.plan import tables_for
 from codeact.pipeline.run import Say
 from codeact.pipeline.store import Store, digest
+from codeact.sources.names import STDIN, as_list
 from codeact.storage import Source
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Selection:
 
 
 def select(
-    data: str | Path | Sequence[Mapping[str, Any]] | Any,
+    data: str | Path | Sequence[str | Path] | Sequence[Mapping[str, Any]] | Any,
     *,
     model: str = "",
     ratio: float = 0.4,
@@ -64,12 +65,13 @@ def select(
     """Choose the part of an instruction data set that `model` learns most from (CDAS, arXiv 2408.02193).
 
     Args:
-        data: a .jsonl, .json or .parquet file, a Hugging Face data set name, a list of dictionaries or a `datasets.Dataset`.
+        data: what `codeact.storage.read_rows` reads (files, folders, patterns, a Hugging Face data set name), a list of
+            dictionaries or a `datasets.Dataset`.
         model: the causal LM that is going to be trained: hub name, folder, GGUF file or `demo`.
         ratio: share of the pool to keep, in (0, 1].
         strategy: one of docs/strategies.md: cdas, random, complexity, diversity, longest, full, ...
         embedder: sentence-transformers name or folder (default: all-mpnet-base-v2, as in the paper), or `demo`.
-        output: also write the chosen rows here (.jsonl, .json, .parquet).
+        output: also write the chosen rows here; the suffix decides the form, `-` is JSON lines on stdout.
         run_dir: where every stage's table goes; by default beside `output`, else in the user's cache. A second call
             with the same directory redoes only what changed.
         limit: use a seeded random sample of this many records.
@@ -86,7 +88,7 @@ def select(
         seed=seed, settings=settings,
     )  # fmt: skip
     if target is not None:
-        storage.check_writable(target)
+        storage.check_writable(target, source is None and storage.is_delimited(recipe.data.source, recipe.data.split))
     inputs = Inputs(recipe, source, quiet)
     store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet)
     chosen = _selection(store, inputs.source)
@@ -131,23 +133,26 @@ def _select_recipe(
     return recipe, source, target
 
 
-def _source(data: Any) -> tuple[Source | None, str]:
+def _source(data: Any) -> tuple[Source | None, str | tuple[str, ...]]:
     if isinstance(data, str | Path):
         return None, str(data)
+    if isinstance(data, Sequence) and data and all(isinstance(name, str | Path) for name in data):
+        return None, str(data[0]) if len(data) == 1 else tuple(map(str, data))
     if hasattr(data, "with_format") and hasattr(data, "features"):
         table = data.with_format("arrow")[:]
         return Source("the data set", table.to_pylist(), table), "memory"
     if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
         return Source("the list", list(data)), "memory"
     raise InputError(
-        f"data is {type(data).__name__}; give a path, a data set name, a list of dictionaries or a datasets.Dataset"
+        f"data is {type(data).__name__}; give paths, a data set name, a list of dictionaries or a datasets.Dataset"
     )
 
 
-def _run_dir(target: Path | None, name: str, source: Source | None) -> Path:
-    if target is not None:
+def _run_dir(target: Path | None, name: str | tuple[str, ...], source: Source | None) -> Path:
+    if target is not None and str(target) != STDIN:
         return target.with_name(f"{target.stem}.codeact")
-    return cache_dir() / "runs" / digest([str(Path(name).resolve())] if source is None else list(source.rows))
+    names = [str(Path(one).resolve()) for one in as_list(name)]
+    return cache_dir() / "runs" / digest(names if source is None else list(source.rows))
 
 
 def _selection(store: Store, source: Source) -> Selection:
@@ -160,6 +165,7 @@ def _selection(store: Store, source: Source) -> Selection:
     summary = {
         **marker.get("summary", {}),
         "stages": {k: v for k, v in stages.items() if v},
+        "reading": stages["records"],
         "run_dir": str(store.root),
     }
     return Selection(indices, [source.rows[i] for i in indices], table, summary, store.root)

@@ -56,7 +56,8 @@ def run_stages(
         InputError: bad input or configuration.
     """
     if output is not None:
-        storage.check_writable(output)
+        rows = targets[-1] in ("curate", "refine")
+        storage.check_writable(output, rows and storage.is_delimited(recipe.data.source, recipe.data.split))
     inputs = Inputs(recipe, quiet=quiet)
     store = pipeline.run(recipe, targets, inputs, say=say, quiet=quiet)
     last = targets[-1]
@@ -67,7 +68,8 @@ def run_stages(
     if last == "refine":  # goes on where curate ended
         first = dict((store.marker("curate") or {}).get("summary", {}))
         summary = {**first, **summary, "dropped": {**first["dropped"], **summary["dropped"]}}
-    return {"stage": last, "run_dir": str(store.root), "output": str(output) if output else None, **summary}
+    read = dict((store.marker("records") or {}).get("summary", {}))
+    return {"stage": last, "run_dir": str(store.root), "output": str(output) if output else None, **summary, "reading": read}
 
 
 def estimate_scores(recipe: Recipe) -> dict[str, Any]:

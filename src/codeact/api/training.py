@@ -10,6 +10,7 @@ from codeact import config, storage
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.pipeline import tables
+from codeact.records import Reading, read_records
 from codeact.storage import Source
 
 
@@ -36,39 +37,38 @@ def harvest(
     return {"records": len(rows), "found": len(found.records), "skipped": dict(found.skipped), "output": str(output)}
 
 
-def padding(data: str, recipe: Recipe) -> dict[str, Any]:
+def padding(data: str | Sequence[str], recipe: Recipe) -> dict[str, Any]:
     """Padding rates of the usual ways of batching and of Dynamic Pack for a file and a model's tokenizer (pack.json's form)."""
     from codeact.pipeline import proof
-    from codeact.records import to_records
 
+    reading = _read(data, recipe)
+    records = tables.limited(reading.usable(), recipe.data.limit, recipe.seed)
+    return {**proof.padding(records, recipe), "reading": reading.summary()}
+
+
+def _read(data: str | Sequence[str], recipe: Recipe) -> Reading:
     source = storage.read_rows(data, recipe.data.split)
-    records, _ = to_records(source.rows, recipe.data.map, source.name)
-    return proof.padding(tables.limited(records, recipe.data.limit, recipe.seed), recipe)
+    return read_records(source.rows, recipe.data.map, source.name)
 
 
-def train(data: str, output: Path, recipe: Recipe, *, quiet: bool = True) -> dict[str, Any]:
+def train(data: str | Sequence[str], output: Path, recipe: Recipe, *, quiet: bool = True) -> dict[str, Any]:
     """Fine-tune on every usable record of a file and return the training summary.
 
     Raises:
         InputError: bad data or configuration.
     """
-    from codeact.records import to_records
     from codeact.train.sft import train as fit
 
     storage.make_folder(output)
-    source = storage.read_rows(data, recipe.data.split)
-    records, rejected = to_records(source.rows, recipe.data.map, source.name)
-    if not records:
-        raise InputError(
-            f"{source.name}: none of its {len(rejected)} rows is usable; the first: {rejected[0].reason}: {rejected[0].detail}"
-        )
-    records = tables.limited(records, recipe.data.limit, recipe.seed)
+    reading = _read(data, recipe)
+    records = tables.limited(reading.usable(), recipe.data.limit, recipe.seed)
     result = fit(
         records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=quiet
     )
     # by name: of several processes, only the first has written by now
     made = "model" if recipe.train.method == "full" or recipe.train.merge else "adapter"
-    return {**result, "rejected": len(rejected), "model": str(output / made)}
+    refused = {"rejected": len(reading.rejected), "reading": reading.summary()}
+    return {**result, **refused, "model": str(output / made)}
 
 
 def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto") -> dict[str, Any]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import typer
 
-from codeact.cli import choose, export, keys, prove, scoring, tools  # noqa: F401  (each registers its commands)
+from codeact.cli import choose, export, keys, prove, reading, scoring, tools  # noqa: F401  (each registers its commands)
 from codeact.cli.options import app, verbose_errors
 from codeact.errors import CodeactError
 
 PANELS = {
     "Whole runs": ("run", "demo", "select", "compare"),
     "Stages": ("curate", "embed", "cluster", "judge", "tags", "score", "sample", "pack", "train", "evaluate", "report"),
-    "Tools": ("harvest", "export", "merge", "explain", "stability", "recipes", "keys", "doctor"),
+    "Tools": ("records", "harvest", "export", "merge", "explain", "stability", "recipes", "keys", "doctor"),
 }
 
 

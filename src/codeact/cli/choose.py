@@ -19,8 +19,8 @@ from codeact.cli.options import (
     MaxLength,
     MaybeOutput,
     Model,
-    Output,
     Plan,
+    Rows,
     RunDir,
     Seed,
     Settings,
@@ -28,6 +28,7 @@ from codeact.cli.options import (
     Verbose,
     app,
     numbers,
+    one_or_many,
     planned,
     prepare,
     recipe_keys,
@@ -37,6 +38,7 @@ from codeact.cli.options import (
     shared_keys,
     stage_recipe,
 )
+from codeact.records import reading_lines
 
 
 @app.command()
@@ -75,7 +77,7 @@ def demo(
 @app.command()
 def select(
     data: Data,
-    output: Output,
+    output: Rows,
     model: Model = "",
     ratio: Annotated[float, typer.Option(help="share of the pool to keep")] = 0.4,
     strategy: Annotated[str, typer.Option(help=", ".join(config.STRATEGIES))] = "cdas",
@@ -116,7 +118,7 @@ def select(
         settings=extra, say=say, quiet=False,
     )  # fmt: skip
     summary = {**chosen.summary, "output": str(output)}
-    result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)))
+    result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)), output)
 
 
 def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]:
@@ -129,12 +131,14 @@ def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]
         lines.append(f"they hold {summary['token_share']:.0%} of the response tokens")
     if summary.get("ifd_length_spearman") is not None:
         lines.append(length_line(summary["ifd_length_spearman"], summary["ifd_length_interval"]))
-    return lines + [f"short in the selection: {warning}" for warning in summary.get("coverage_warnings") or ()]
+    lines += [f"short in the selection: {warning}" for warning in summary.get("coverage_warnings") or ()]
+    return [*lines, *reading_lines(summary["reading"])]
 
 
 def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
     """What curation dropped, reason by reason, as a table."""
     kept, dropped = int(summary["kept"]), dict(summary["dropped"])
+    dropped |= {f"refused: {reason}": n for reason, n in summary["reading"]["rejected"].items() if reason != "limit"}
     total = kept + sum(dropped.values())
     rows = [("kept", kept), *sorted(dropped.items(), key=lambda item: (-item[1], item[0]))]
     rows += [(f"verdict {name}", count) for name, count in sorted(summary.get("verdicts", {}).items())]
@@ -155,8 +159,8 @@ def _run_stage(
     embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
     summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, say=say, quiet=False)
     folder = Path(recipe.run_dir)
-    where = f"table: {output or folder / f'{name}.parquet'}"
-    result(summary, as_json, "\n".join([*_curated(summary, folder), where]) if name == "curate" else where)
+    lines = [*reading_lines(summary["reading"]), f"table: {output or folder / f'{name}.parquet'}"]
+    result(summary, as_json, "\n".join([*_curated(summary, folder), *lines] if name == "curate" else lines), output)
 
 
 def _stage_command(name: str, about: str) -> None:
@@ -167,7 +171,7 @@ def _stage_command(name: str, about: str) -> None:
         run_dir: RunDir = None, settings: Settings = NONE, as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         prepare(verbose)
-        keys = {"data.source": data, "data.limit": limit, "seed": seed, **shared_keys(mapping, settings)}
+        keys = {"data.source": one_or_many(data), "data.limit": limit, "seed": seed, **shared_keys(mapping, settings)}
         _run_stage(name, keys, output, run_dir, embedder, as_json)
 
     command.__doc__ = about

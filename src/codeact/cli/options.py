@@ -23,14 +23,21 @@ app = typer.Typer(
 )
 
 Data = Annotated[
-    str, typer.Argument(help=".jsonl, .json or .parquet file, or a Hugging Face data set name", show_default=False)
+    list[str],
+    typer.Argument(
+        help=".jsonl, .json, .csv, .tsv, .parquet or .arrow files (also .gz, .zst), folders of such, - for stdin, or a data set name",
+        show_default=False,
+    ),
 ]
 Model = Annotated[
     str, typer.Option("--model", help="hub name, local folder, GGUF file, or demo (SmolLM2-135M-Instruct)")
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="where the result is written", show_default=False)]
+Rows = Annotated[
+    Path, typer.Option("--output", "-o", help="where the rows are written; - for JSON lines on stdout", show_default=False)
+]
 MaybeOutput = Annotated[
-    Path | None, typer.Option("--output", "-o", help="where the table is written (.parquet, .jsonl, .json)")
+    Path | None, typer.Option("--output", "-o", help="where the table is written (.parquet, .jsonl, .json, .csv)")
 ]
 Embedder = Annotated[
     str | None,
@@ -43,7 +50,8 @@ Limit = Annotated[int | None, typer.Option(help="use a seeded random sample of t
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="show tracebacks and library warnings")]
 Mapping_ = Annotated[
-    list[str], typer.Option("--map", help="FIELD=COLUMN, for example instruction=question; may be repeated")
+    list[str],
+    typer.Option("--map", help="FIELD=COLUMN, for example instruction=question, or FIELD=- for none; may be repeated"),
 ]
 Settings = Annotated[
     list[str], typer.Option("--set", help="KEY=VALUE, any recipe key, for example cluster.k=20; may be repeated")
@@ -104,11 +112,16 @@ def show(run_dir: Path, as_json: bool) -> None:
     typer.echo(f"report: {page}{hint}")
 
 
+def one_or_many(data: Sequence[str]) -> str | list[str]:
+    """The names of the data as a recipe holds them."""
+    return data[0] if len(data) == 1 else list(data)
+
+
 def recipe_keys(
-    data: str, model: str, dtype: str, max_length: int, template: str, limit: int | None, seed: int
+    data: Sequence[str], model: str, dtype: str, max_length: int, template: str, limit: int | None, seed: int
 ) -> dict[str, Any]:
     return {
-        "data.source": data, "data.limit": limit, "seed": seed, "model.name": model, "model.dtype": dtype,
+        "data.source": one_or_many(data), "data.limit": limit, "seed": seed, "model.name": model, "model.dtype": dtype,
         "model.max_length": max_length, "model.template": template,
     }  # fmt: skip
 
@@ -140,7 +153,8 @@ def stage_recipe(
     """The recipe of a command that runs single stages; its tables go beside `output`, else under runs/."""
     if needs_model and not keys.get("model.name"):
         raise InputError(f"codeact {name} needs the model that will be trained; name it with --model")
-    folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output else Path("runs") / name)
+    beside = output is not None and str(output) != "-"
+    folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output and beside else Path("runs") / name)
     chosen = {} if embedder is None else {"embed.model": embedder}
     return load_recipe(extra={**keys, **chosen, "run_dir": str(folder)})
 
@@ -157,8 +171,17 @@ def say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def result(value: Any, as_json: bool, text: str) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)
+def result(value: Any, as_json: bool, text: str, output: Path | None = None) -> None:
+    """Print the result on stdout, or for people on stderr where stdout holds the rows.
+
+    Args:
+        value: printed with --json.
+        as_json: whether --json was given.
+        text: printed without it.
+        output: where the rows went; `-` is stdout.
+    """
+    shown = json.dumps(value, ensure_ascii=False, default=str) if as_json else text
+    typer.echo(shown, err=str(output) == "-")
 
 
 def prepare(verbose: bool) -> None:

@@ -33,6 +33,7 @@ from codeact.cli.options import (
     shared_keys,
     show,
 )
+from codeact.records import reading_lines
 
 
 @app.command()
@@ -47,7 +48,7 @@ def pack(
     extra = recipe_keys(data, model, "auto", max_length, template, limit, seed) | shared_keys(mapping, [])
     report = api.padding(data, config.load_recipe(extra={**extra, "train.batch_size": batch_size}))
     lines = [f"{name:<24} {method['padding_rate']:7.2%} padding" for name, method in report["methods"].items()]
-    result(report, as_json, "\n".join(lines))
+    result(report, as_json, "\n".join([*lines, *reading_lines(report["reading"])]))
 
 
 @app.command()
@@ -84,7 +85,8 @@ def train(
         else ""
     )
     losses = f"loss {summary['first_loss']:.4f} -> {summary['final_loss']:.4f}{watched}"
-    result(summary, as_json, f"{losses}; model: {summary['model']}")
+    lines = [*reading_lines(summary["reading"]), f"{losses}; model: {summary['model']}"]
+    result(summary, as_json, "\n".join(lines))
 
 
 @app.command()

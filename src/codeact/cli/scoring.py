@@ -31,6 +31,7 @@ from codeact.cli.options import (
     shared_keys,
     stage_recipe,
 )  # fmt: skip
+from codeact.records import reading_lines
 
 
 @app.command()
@@ -60,7 +61,7 @@ def score(
     summary = api.run_stages(recipe, ["score"], output, say=say, quiet=False)
     folder = Path(recipe.run_dir)
     found = {**summary, **api.score_summary(folder, recipe.sample.ratio, examples=3 if show else 0)}
-    result(found, as_json, "\n".join(_lines(found, str(output or folder / "score.parquet"))))
+    result(found, as_json, "\n".join(_lines(found, str(output or folder / "score.parquet"))), output)
 
 
 def _lines(found: dict[str, Any], table: str) -> list[str]:
@@ -82,4 +83,4 @@ def _lines(found: dict[str, Any], table: str) -> list[str]:
             f"{length_line(length['spearman'], length['interval'])}; the top {length['ratio']:.0%} by IFD hold"
             f" {length['token_share']:.0%} of the response tokens"
         )
-    return [*lines, f"table: {table}"]
+    return [*lines, *reading_lines(found["reading"]), f"table: {table}"]

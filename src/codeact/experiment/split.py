@@ -13,7 +13,7 @@ from codeact.experiment.grid import Comparison, source_recipe
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.store import digest, file_digest
-from codeact.records import Record, to_records
+from codeact.records import Record, reading_lines, to_records
 
 POOL_FILE, HELD_OUT_FILE = "pool.jsonl", "held_out.jsonl"
 
@@ -37,8 +37,8 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
     marker = root / "split.json"
     if marker.exists() and storage.read_json(marker) == json.loads(json.dumps(wanted, default=str)):
         return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
-    source = inputs.source
-    records, rejected = to_records(source.rows, recipe.data.map, source.name)
+    source, reading = inputs.source, inputs.reading
+    records = reading.usable()
     used = set().union(*(used_instructions(Path(earlier), recipe) for earlier in comparison.apart_from))
     texts = {r.id: _normal(r.instruction) for r in records}
     unused = sorted(set(texts.values()) - used)
@@ -59,7 +59,9 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
     storage.write_rows(plain, pool, root / POOL_FILE)
     storage.write_rows(plain, kept_out, root / HELD_OUT_FILE)
     storage.write_json(marker, json.loads(json.dumps(wanted, default=str)))
-    tell(f"pool: {len(pool)} rows ({len(rejected)} unusable), held out: {len(kept_out)}")
+    tell(f"pool: {len(pool)} rows ({len(reading.rejected)} unusable), held out: {len(kept_out)}")
+    for line in reading_lines(reading.summary()):
+        tell(line)
     return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
 
 

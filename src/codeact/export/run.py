@@ -18,6 +18,7 @@ from codeact.export.tools import ROWS, Facts
 from codeact.pipeline.selection import selected_records
 from codeact.pipeline.store import Store
 from codeact.records import Record
+from codeact.sources.names import as_list
 
 TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
     "trl": tools.trl,
@@ -133,13 +134,15 @@ def _warnings(to: str, facts: Facts, records: list[Record]) -> list[str]:
 
 def _card_facts(store: Store, recipe: Recipe, model: str, records: list[Record], rows: str) -> dict[str, Any]:
     summary = (store.marker("sample") or {}).get("summary", {})
-    source = Path(recipe.data.source)
+    names = as_list(recipe.data.source)
+    files = [Path(name) for name in names if Path(name).is_file()]
+    digests = ", ".join(_digest(file.read_bytes()) for file in files) if len(files) == len(names) else "unknown: not a file"
     share = summary.get("token_share")
     return {
         "records": len(records),
         "pool": summary.get("pool"),
-        "source": recipe.data.source,
-        "SHA-256 of the source": _digest(source.read_bytes()) if source.is_file() else "unknown: not a file",
+        "source": ", ".join(names),
+        "SHA-256 of the source": digests,
         "SHA-256 of train.jsonl": _digest(rows.encode()),
         "strategy": recipe.sample.strategy,
         "ratio": f"{recipe.sample.ratio} of the {recipe.sample.budget}",

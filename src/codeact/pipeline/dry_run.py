@@ -16,7 +16,7 @@ from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.plan import chosen
 from codeact.pipeline.store import Store
-from codeact.records import Record, to_records
+from codeact.records import Record, reading_lines
 from codeact.score import estimate as cost
 
 # Dense 16-bit peak in FLOP/s and memory in GB, from the makers' data sheets.
@@ -122,6 +122,7 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
     count = len(records)
     selected = count if recipe.sample.strategy == "full" else max(1, round(recipe.sample.ratio * count))
     notes = [
+        *reading_lines(inputs.reading.summary()),
         f"hours assume {UTILISATION:.0%} of the device's 16-bit peak; not measured on these devices",
         "curation may drop records; embedding, clustering and graders are not counted",
     ]
@@ -193,6 +194,7 @@ def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
         template=default_template(recipe.score.variant, tokenizer, recipe.model.template), variant=recipe.score.variant, max_length=recipe.model.max_length,
     )  # fmt: skip
     notes = [
+        *reading_lines(inputs.reading.summary()),
         f"hours take {UTILISATION:.0%} of the data sheet's peak, which has not been measured on these devices",
         "curation, the score cache and adaptive scoring make it less",
     ]
@@ -200,11 +202,7 @@ def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
 
 
 def _records(recipe: Recipe, inputs: Inputs) -> list[Record]:
-    source = inputs.source
-    records, _ = to_records(source.rows, recipe.data.map, source.name)
-    if not records:
-        raise InputError(f"{source.name}: none of its rows is usable")
-    return tables.limited(records, recipe.data.limit, recipe.seed)
+    return tables.limited(inputs.reading.usable(), recipe.data.limit, recipe.seed)
 
 
 def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[str]:

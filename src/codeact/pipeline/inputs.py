@@ -11,6 +11,8 @@ from codeact import __version__, models, storage
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.pipeline.store import digest, file_digest
+from codeact.records import Reading, read_records
+from codeact.sources.names import STDIN, as_list
 from codeact.storage import Source
 
 HARVEST = "harvest"
@@ -66,7 +68,8 @@ class Inputs:
             return {"rows": digest(list(self.given.rows))}
         if not data.source:
             raise InputError(
-                "no data is named; give a .jsonl, .json or .parquet file, a Hugging Face data set name, or `harvest`"
+                "no data is named; give a .jsonl, .json, .csv or .parquet file, a folder of such, a Hugging Face data set name,"
+                " or `harvest`"
             )
         if data.source == HARVEST:
             from codeact import harvest
@@ -75,8 +78,15 @@ class Inputs:
                 "harvest": data.harvest.model_dump(),
                 "trees": [harvest.tree_identity(root) for root in data.harvest.roots],
             }
-        path = Path(data.source)
-        return {"file": file_digest(path)} if path.exists() else {"dataset": data.source, "split": data.split}
+        files = storage.source_files(data.source, data.split)
+        if files is None:
+            names = as_list(data.source)
+            if STDIN in names:
+                return {"rows": digest(list(self.source.rows))}
+            return {"dataset": data.source, "split": data.split}
+        digests = [file_digest(path) for path in files]
+        found: dict[str, Any] = {"file": digests[0]} if len(digests) == 1 else {"files": digests}
+        return found if data.split == "train" else {**found, "split": data.split}
 
     def benchmark_digests(self) -> Mapping[str, str]:
         """Hash of each benchmark file that the recipe names.
@@ -123,6 +133,11 @@ class Inputs:
             )
             return Source("the harvest", harvest.to_rows(found.records))
         return storage.read_rows(data.source, data.split)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What became of the rows: records, refused rows, columns that were not read."""
+        return read_records(self.source.rows, self.recipe.data.map, self.source.name)
 
     @cached_property
     def _model(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
     return [
         # Rows of any known format become records; rows that cannot are kept in rejected.parquet with the reason.
         Stage("records", (), lambda: {"data": inputs.identity(), "limit": r.data.limit, "map": r.data.map, "seed": seed},
-              ("codeact.records", "codeact.harvest"), lambda s: selection.load_records(s, inputs, r, seed), ("rejected.parquet",)),
+              ("codeact.records", "codeact.sources", "codeact.harvest"), lambda s: selection.load_records(s, inputs, r, seed), ("rejected.parquet",)),
         # Broken, duplicate and benchmark-contaminated records leave the pool.
         Stage("curate", ("records",), lambda: {**curated_by, "files": inputs.benchmark_digests()},
               ("codeact.curate",), lambda s: selection.curate(s, r.curate, inputs.quiet)),

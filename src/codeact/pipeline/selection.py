@@ -22,20 +22,15 @@ from codeact.pipeline.shards import choose_backend, run_shards
 from codeact.pipeline.store import Store
 from codeact.progress import Progress
 from codeact.ranks import length_figures
-from codeact.records import Record, Rejected, to_records
+from codeact.records import Record, Rejected
 
 Summary = Mapping[str, Any]
 
 
 def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Summary:
     """Rows to records; unreadable rows and rows beyond `data.limit` go to rejected.parquet."""
-    source = inputs.source
-    records, rejected = to_records(source.rows, recipe.data.map, source.name)
-    if not records:
-        raise InputError(
-            f"{source.name}: none of its {len(rejected)} rows is usable; the first: {rejected[0].reason}: {rejected[0].detail}"
-        )
-    usable, records = records, tables.limited(records, recipe.data.limit, seed)
+    usable, rejected = inputs.reading.usable(), list(inputs.reading.rejected)
+    records = tables.limited(usable, recipe.data.limit, seed)
     kept = {record.id for record in records}
     rejected += [
         Rejected(r.id, int(r.meta["row"]), "limit", f"not in the sample of {recipe.data.limit}")
@@ -44,7 +39,8 @@ def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Sum
     ]
     storage.write_parquet(tables.rejected_table(rejected), store.path("rejected.parquet"))
     store.write_table("records", tables.records_table(records))
-    return {"rows": len(source.rows), "records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}
+    counts = {"records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}
+    return {**inputs.reading.summary(), **counts}
 
 
 def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:

@@ -13,7 +13,7 @@ from codeact.errors import InputError
 from codeact.pipeline import tables
 from codeact.pipeline.columns import vectors
 from codeact.pipeline.store import Store
-from codeact.records import to_records
+from codeact.records import read_records
 from codeact.sample import orders
 
 MOST_TARGETS = 512  # examples that take turns; of a longer file a seeded sample
@@ -31,11 +31,10 @@ def rank(store: Store, recipe: Recipe, refined: bool, seed: int) -> Mapping[str,
 
     sample, config = recipe.sample, recipe.embed
     try:
-        examples, _ = to_records(storage.read_rows(sample.target).rows, sample.target_map, sample.target)
+        reading = read_records(storage.read_rows(sample.target).rows, sample.target_map, sample.target)
+        examples = reading.usable()
     except InputError as error:
         raise InputError(f"sample.target: {error} (for this file: sample.target_map)") from error
-    if not examples:
-        raise InputError(f"sample.target: no row of {sample.target} is usable; name its columns with sample.target_map")
     texts = {r.instruction if config.text == "instruction" else f"{r.instruction}\n\n{r.response}" for r in examples}
     asked = sorted(tables.seeded_subset(sorted(texts), MOST_TARGETS, seed))
     embedder = load_embedder(config.model, recipe.model.device)
@@ -59,4 +58,5 @@ def rank(store: Store, recipe: Recipe, refined: bool, seed: int) -> Mapping[str,
             }
         ),
     )
-    return {"examples": len(asked), "nearest": float(nearest.max()), "mean": float(nearest.mean())}
+    refused = {"refused": len(reading.rejected)} if reading.rejected else {}
+    return {"examples": len(asked), **refused, "nearest": float(nearest.max()), "mean": float(nearest.mean())}

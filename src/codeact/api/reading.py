@@ -1,0 +1,94 @@
+"""`records`: what was read from data files, as canonical turns, and what was not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codeact import storage
+from codeact.records import Reading, Record, read_records, reading_lines
+
+CUT = 400  # characters of a turn that are shown
+
+
+def records(
+    data: str | Sequence[str], *, mapping: Mapping[str, str] | None = None, split: str = "train", show: int = 3
+) -> dict[str, Any]:
+    """Read data files and say what became of every row; nothing is written and no model is loaded.
+
+    Args:
+        data: what `codeact.storage.read_rows` reads.
+        mapping: field -> column, as `--map`.
+        split: of a data set.
+        show: the first so many records are given in full, and the first rejected row of every reason.
+
+    Returns:
+        `source, rows, records, rejected, first_rejected, not_read, forms, refused` (the first rejected row of each reason),
+        `shown` (`id, row, messages, tools`) and `lines` for people.
+
+    Raises:
+        InputError: the data cannot be read, or its columns are unknown.
+    """
+    source = storage.read_rows(data, split)
+    reading = read_records(source.rows, mapping, source.name)
+    firsts = {r.reason: {"row": r.row + 1, "id": r.id, "detail": r.detail} for r in reversed(reading.rejected)}
+    shown = [_plain(record) for record in reading.records[:show]]
+    found = {
+        "source": source.name, **reading.summary(), "forms": dict(reading.forms), "refused": firsts, "shown": shown,
+    }  # fmt: skip
+    return {**found, "lines": _lines(reading, found)}
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    """A record as JSON: fields of a turn that are empty are left out, calls and tools are objects."""
+    turns = []
+    for m in record.messages:
+        turn: dict[str, Any] = {"role": m.role, "content": m.content}
+        turn |= {key: getattr(m, key) for key in ("reasoning", "name", "tool_call_id") if getattr(m, key)}
+        if m.tool_calls:
+            turn["tool_calls"] = json.loads(m.tool_calls)
+        if not m.learn:
+            turn["learn"] = False
+        turns.append(turn)
+    tools = json.loads(record.tools) if record.tools else []
+    return {"id": record.id, "row": record.meta["row"] + 1, "messages": turns, "tools": tools}
+
+
+def _lines(reading: Reading, found: Mapping[str, Any]) -> list[str]:
+    forms = ", ".join(f"{name} {count:,}" for name, count in reading.forms.items())
+    lines = [
+        f"{reading.where}: {found['rows']:,} rows, {found['records']:,} records" + (f" ({forms})" if forms else "")
+    ]
+    for reason, first in found["refused"].items():
+        lines.append(
+            f"refused: {reason} {found['rejected'][reason]:,}; the first: row {first['row']}: {first['detail']}"
+        )
+    lines += reading_lines({**found, "rejected": {}})
+    for one in found["shown"]:
+        lines.append(f"\n[row {one['row']}] {one['id']}")
+        if one["tools"]:
+            names = [str(tool.get("function", tool).get("name", "?")) for tool in one["tools"]]
+            lines.append(f"  tools: {', '.join(names)}")
+        for turn in one["messages"]:
+            lines += _turn_lines(turn)
+    return lines
+
+
+def _turn_lines(turn: Mapping[str, Any]) -> list[str]:
+    who = turn["role"] + (f" {turn['name']}" if turn.get("name") else "")
+    note = "" if turn.get("learn", True) else " (not learnt)"
+    lines = []
+    if turn.get("reasoning"):
+        lines.append(f"  {who}{note}, thinking: {_cut(turn['reasoning'])}")
+    if turn["content"] or not (turn.get("reasoning") or turn.get("tool_calls")):
+        lines.append(f"  {who}{note}: {_cut(turn['content'])}")
+    for call in turn.get("tool_calls", ()):
+        function = call["function"]
+        lines.append(f"  {who}{note} calls {function['name']}({json.dumps(function['arguments'], ensure_ascii=False)})")
+    return lines
+
+
+def _cut(text: str) -> str:
+    shown = text if len(text) <= CUT else f"{text[:CUT]} ... ({len(text):,} characters)"
+    return shown.replace("\n", "\n    ")

@@ -1,0 +1,12 @@
+"""One canonical form for every instruction data format: rows of a file in, `Record(id, messages, meta, tools)` out."""
+
+from __future__ import annotations
+
+from codeact.records.columns import MAP_KEYS, Format, detect_format
+from codeact.records.read import Reading, counted, read_records, reading_lines, to_records
+from codeact.records.types import Message, Record, Rejected, Role, content_hash
+
+__all__ = [
+    "MAP_KEYS", "Format", "Message", "Reading", "Record", "Rejected", "Role", "content_hash", "counted", "detect_format", "read_records",
+    "reading_lines", "to_records",
+]  # fmt: skip

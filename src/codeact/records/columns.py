@@ -1,0 +1,185 @@
+"""Which column of a data set holds what: known names, and those that the user gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from codeact.errors import InputError
+
+MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "contents")
+INSTRUCTION = ("instruction", "problem", "prompt", "question", "query", "input")
+RESPONSE = ("output", "response", "completion", "solution", "answer", "answers", "responses")
+CHOSEN = ("chosen", "chosen_messages", "chosen_response", "chosen_conversations", "preferred_output")
+REJECTED = ("rejected", "rejected_messages", "rejected_response", "rejected_conversations", "non_preferred_output")
+INSTANCES = "instances"
+OPTIONAL: Mapping[str, tuple[str, ...]] = {
+    "input": ("input",),
+    "context": ("context",),
+    "system": ("system", "system_prompt", "system_message", "systemprompt", "systeminstruction", "system_instruction"),
+    "history": ("history",),
+    "tools": ("tools", "functions", "available_tools", "tool_schemas"),
+    "reasoning": ("reasoning_content", "reasoning", "thinking", "complex_cot"),
+    "label": ("label", "kto_tag"),
+    "id": ("id",),
+}
+MEDIA_COLUMNS = ("image", "images", "video", "videos", "audio", "audios", "image_path", "image_url", "image_file")
+MAP_KEYS = ("messages", "instruction", "response", "chosen", "weight", *OPTIONAL)
+NONE = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Where a data set keeps its conversation.
+
+    Attributes:
+        name: of the form, for people.
+        kind: "turns" (a column of messages), "pair" (a question and its answer) or "instances" (self-instruct's seed tasks).
+        columns: field -> column; the fields are `MAP_KEYS`.
+    """
+
+    name: str
+    kind: Literal["pair", "turns", "instances"]
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def column(self, name: str) -> str:
+        """The column of a field; "" where there is none."""
+        return self.columns.get(name, "")
+
+
+def detect_format(columns: Iterable[str], mapping: Mapping[str, str] | None = None, where: str = "the data") -> Format:
+    """Recognise the format from the column names, upper and lower case alike.
+
+    Args:
+        columns: names of the data's columns.
+        mapping: field -> column, overriding what is detected; `-` for "none".
+        where: the file's name for error messages.
+
+    Raises:
+        InputError: no known format fits, or the mapping names a column or field that does not exist.
+    """
+    names = list(dict.fromkeys(columns))
+    check_mapping(mapping or {}, names, where)
+    found = find_format(names, mapping)
+    if found is None:
+        raise unknown(names, mapping, where)
+    return found
+
+
+def check_mapping(mapping: Mapping[str, str], columns: Sequence[str], where: str) -> None:
+    """Refuse a mapping that names what does not exist.
+
+    Raises:
+        InputError: an unknown field, an unknown column, or fields that exclude each other.
+    """
+    for key, column in mapping.items():
+        if key not in MAP_KEYS:
+            raise InputError(f"--map {key}={column}: unknown field {key!r}; the fields are {', '.join(MAP_KEYS)}")
+        if column not in columns and column != NONE and key != "weight":
+            raise InputError(
+                f"--map {key}={column}: {where} has no column {column!r}; its columns are {listed(columns)}"
+            )
+    pair = [key for key in ("instruction", "input", "context", "response") if mapping.get(key, NONE) != NONE]
+    if mapping.get("messages", NONE) != NONE and pair:
+        raise InputError(
+            f"--map messages and --map {pair[0]} exclude each other: a row is a list of turns or a pair of texts"
+        )
+
+
+def find_format(columns: Iterable[str], mapping: Mapping[str, str] | None = None) -> Format | None:
+    """As `detect_format`; None where nothing fits."""
+    names = list(dict.fromkeys(columns))
+    lower = {str(name).strip().lower(): name for name in reversed(names)}
+    mapping = mapping or {}
+
+    def pick(field_: str, aliases: Sequence[str]) -> str:
+        given = mapping.get(field_)
+        if given is not None:
+            return given if given in names else ""
+        return next((lower[alias] for alias in aliases if alias in lower), "")
+
+    base = _base(lower, mapping, pick)
+    if base is None:
+        return None
+    name, kind, fields = base
+    for key, aliases in OPTIONAL.items():
+        column = pick(key, aliases)
+        if (
+            column
+            and column not in fields.values()
+            and not (kind == "turns" and key in ("input", "context") and key not in mapping)
+        ):
+            fields[key] = column
+    weight = mapping.get("weight", "")
+    if weight in names:
+        fields["weight"] = weight
+    return Format("mapped" if mapping.keys() & fields.keys() - {"id"} else name, kind, fields)
+
+
+def _base(lower: Mapping[str, str], mapping: Mapping[str, str], pick: Any) -> tuple[str, Any, dict[str, str]] | None:
+    """Name, kind and the columns of question and answer."""
+    pair_given = any(mapping.get(key, NONE) != NONE for key in ("instruction", "response"))
+    chosen = pick("chosen", CHOSEN)
+    with_chosen = {"chosen": chosen} if chosen else {}
+    messages = "" if pair_given else pick("messages", MESSAGES)
+    if messages:
+        name = "messages" if messages == "messages" else "sharegpt"
+        return ("preference" if chosen else name), "turns", {"messages": messages, **with_chosen}
+    instruction, response = pick("instruction", ()), pick("response", ())
+    pairs = (
+        (instruction or lower[asked], response or lower[answered])
+        for asked in (["instruction"] if instruction else INSTRUCTION)
+        for answered in (["response"] if response else RESPONSE)
+        if (instruction or asked in lower) and (response or answered in lower) and asked != answered
+    ) if "instruction" not in mapping or instruction else iter(())  # fmt: skip
+    if chosen and not pair_given:
+        asked = next((lower[name] for name in INSTRUCTION if name in lower), "")
+        if asked:
+            return "preference", "pair", {"instruction": asked, "chosen": chosen}
+        return "preference", "turns", {"messages": chosen}
+    found = next(((asked, answered) for asked, answered in pairs if asked != answered), None)
+    if found is not None:
+        asked, answered = found
+        alpaca = (asked.lower(), answered.lower()) == ("instruction", "output") and "input" in lower
+        return (
+            ("alpaca" if alpaca else f"{asked}/{answered}".lower()),
+            "pair",
+            {"instruction": asked, "response": answered, **with_chosen},
+        )
+    if "instruction" in lower and INSTANCES in lower and not pair_given:
+        return "self-instruct", "instances", {"instruction": lower["instruction"], "response": lower[INSTANCES]}
+    return None
+
+
+def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: str) -> InputError:
+    """The error of columns that fit nothing, with the mend."""
+    mapping = mapping or {}
+    if "instruction" in mapping or "response" in mapping:
+        missing = "response" if "instruction" in mapping else "instruction"
+        return InputError(
+            f"{where}: --map names no column for {missing!r}; add --map {missing}=COLUMN (columns: {listed(columns)})"
+        )
+    if any(len(str(name)) > 60 for name in columns):
+        return InputError(
+            f"{where}: its first line looks like data; add a line with the columns' names, for example: instruction,output"
+        )
+    alone = [str(name) for name in columns]
+    if alone == ["text"] or (len(alone) <= 3 and "text" in alone):
+        return InputError(
+            f"{where}: one column 'text' (columns: {listed(columns)}); nothing says which part is asked and which is answered:"
+            " split it into instruction and output"
+        )
+    rejected = next((name for name in columns if str(name).lower() in REJECTED), None)
+    hint = f" ({rejected!r} alone is no answer to learn)" if rejected else ""
+    return InputError(
+        f"{where}: unknown columns {listed(columns)}{hint}; known forms are Alpaca, instruction/output, instruction/response, "
+        "problem/solution, question/answer, prompt/completion, prompt/chosen, ShareGPT conversations and messages; "
+        "name the columns with --map instruction=COLUMN --map response=COLUMN, or --map messages=COLUMN"
+    )
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Some names for a message."""
+    shown = ", ".join(repr(str(name)[:40]) for name in names[:12])
+    return f"{shown}, ..." if len(names) > 12 else shown or "none"

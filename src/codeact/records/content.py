@@ -1,0 +1,144 @@
+"""What one turn holds: plain text, or parts of text, reasoning, tool calls and their results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from codeact.records.tools import as_json, calls_from
+from codeact.records.types import Message, Unreadable
+
+TEXT = ("text", "input_text", "output_text", "markdown")
+REASONING = ("reasoning", "thinking", "reasoning_text", "thought", "think")
+CALLS = ("tool_call", "tool_use", "function_call", "tool_calls")
+RESULTS = ("tool_result", "tool_response", "function_response", "function_call_output")
+REFUSAL = "refusal"
+MEDIA = ("image", "video", "audio", "file", "document", "speech", "media")  # as parts: `image_url`, `input_audio`, ...
+MEDIA_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".wav", ".mp3", ".flac",
+    ".ogg", ".m4a",
+)  # fmt: skip
+
+
+@dataclass
+class Said:
+    """What the content of a turn holds; `results` are turns of their own, said by tools."""
+
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    results: list[Message] = field(default_factory=list)
+
+
+def is_missing(value: Any) -> bool:
+    """None, or NaN: an empty cell of pandas."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def is_blank(value: Any) -> bool:
+    """Missing, blank text, an empty list or an empty object."""
+    if isinstance(value, str):
+        return not value.strip()
+    return is_missing(value) or (isinstance(value, list | tuple | Mapping) and not value)
+
+
+def read_content(value: Any, where: str) -> Said:
+    """Read the content of a turn: text, a part, or a list of parts (OpenAI, Anthropic, Gemini, LLaMA-Factory's `value`).
+
+    Raises:
+        Unreadable: reason `media` for images, audio and video; `invalid` for what is neither text nor a known part.
+    """
+    said = Said()
+    if isinstance(value, Mapping) and "type" not in value and isinstance(value.get("parts"), list | tuple):
+        value = value["parts"]
+    for part in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(part, Mapping):
+            _read_part(part, said, where)
+        elif isinstance(part, str):
+            said.text.append(part)
+        elif not is_blank(part):
+            raise Unreadable("invalid", f"{where} holds {type(part).__name__}, not text")
+    return said
+
+
+def joined(texts: list[str]) -> str:
+    """Parts of one turn as one text, a line each."""
+    return "\n".join(text for text in texts if text)
+
+
+def _read_part(part: Mapping[str, Any], said: Said, where: str) -> None:
+    kind = part.get("type", part.get("content_type"))
+    if kind is None:
+        kind = _kind_of(part)
+    if not isinstance(kind, str):
+        raise Unreadable(
+            "invalid", f"{where} has an object without a known type (its keys: {', '.join(map(str, part))})"
+        )
+    lower = kind.lower()
+    if lower in TEXT or lower == REFUSAL:
+        said.text.append(_text(part, (REFUSAL, "text", "value", "content", "parts"), where))
+    elif lower in REASONING:
+        said.reasoning.append(_text(part, (*REASONING, "text", "value", "content"), where))
+    elif lower in CALLS:
+        held = next((part[k] for k in (*CALLS, "functionCall", "toolUse", "value") if not is_blank(part.get(k))), part)
+        said.calls += calls_from(held, where)
+    elif lower in RESULTS:
+        said.results.append(_result(part, where))
+    elif any(word in lower for word in MEDIA):
+        raise Unreadable("media", f"{where} holds a part of type {kind!r}; only text is learnt here")
+    else:
+        raise Unreadable("invalid", f"{where} holds a part of the unknown type {kind!r}")
+
+
+def _kind_of(part: Mapping[str, Any]) -> str | None:
+    """Of a part that has no `type`, as Gemini and Bedrock write them: `{"text": ...}`, `{"functionCall": ...}`."""
+    names = {
+        "text": "text", "functionCall": "function_call", "toolUse": "tool_use", "functionResponse": "function_response",
+        "toolResult": "tool_result", "inlineData": "image", "fileData": "file", "image": "image", "video": "video", "audio": "audio",
+        "image_url": "image",
+    }  # fmt: skip
+    return next(
+        (kind for key, kind in names.items() if not is_blank(part.get(key))), "text" if "text" in part else None
+    )
+
+
+def _text(part: Mapping[str, Any], keys: tuple[str, ...], where: str) -> str:
+    value = next((part[key] for key in keys if not is_blank(part.get(key))), "")
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return joined(list(value))
+    if not isinstance(value, str):
+        raise Unreadable("invalid", f"{where} holds {type(value).__name__}, not text")
+    return value
+
+
+def result_text(value: Any, where: str) -> str:
+    """What a tool answered: text, parts of text, or any object, which becomes JSON text."""
+    if isinstance(value, list | tuple) and value and all(_is_part(one) for one in value):
+        return joined(read_content(value, where).text)
+    return "" if is_blank(value) else value if isinstance(value, str) else as_json(value)
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, Mapping) and isinstance(value.get("type"), str))
+
+
+def _result(part: Mapping[str, Any], where: str) -> Message:
+    held = next((part[k] for k in ("functionResponse", "toolResult") if isinstance(part.get(k), Mapping)), part)
+    value = next((held[k] for k in ("content", "output", "response", "value", "text") if not is_blank(held.get(k))), "")
+    name, call = (
+        held.get("name"),
+        next((held[k] for k in ("tool_use_id", "tool_call_id", "call_id", "toolUseId") if held.get(k)), ""),
+    )
+    return Message("tool", result_text(value, where), name=str(name or ""), tool_call_id=str(call))
+
+
+def holds_media(value: Any, texts: str) -> bool:
+    """Whether a column called image, video or audio holds some: files, bytes, addresses, or a place marked in the text."""
+    if is_blank(value) or isinstance(value, bool | int | float):
+        return False
+    if not isinstance(value, str):
+        return not isinstance(value, list | tuple) or not all(is_blank(one) for one in value)
+    name = value.lower().partition("?")[0]
+    return name.endswith(MEDIA_SUFFIXES) or name.startswith("data:") or any(f"<{m}>" in texts for m in MEDIA)

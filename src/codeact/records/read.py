@@ -1,0 +1,238 @@
+"""Rows of any known format to records, and what was not read on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from codeact.errors import InputError
+from codeact.records.columns import INSTANCES, MEDIA_COLUMNS, MESSAGES, REJECTED, Format, detect_format, find_format
+from codeact.records.content import is_blank, is_missing
+from codeact.records.rows import read_row
+from codeact.records.types import Message, Record, Rejected, Unreadable, content_hash, digest
+
+# columns whose text describes a row and says nothing to the model
+DESCRIBING = (
+    "id", "source", "src", "category", "dataset", "dataset_name", "url", "urls", "link", "lang", "language", "languages", "license", "split",
+    "model", "created", "created_at", "timestamp", "date", "hash", "tags", "topic", "domain", "type", "task", "task_type", "name", "title",
+    "idx", "index", "prompt_id", "conversation_id", "meta", "metadata", "author", "subset", "version", "difficulty", "quality",
+)  # fmt: skip
+LONG = 24  # characters of a value that is text and no label
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What became of the rows of a source.
+
+    Attributes:
+        where: the source's name.
+        records: the usable rows, in order.
+        rejected: the others, with the reason, in order.
+        forms: name of the form -> rows that had it.
+        not_read: what holds text and was not read -> rows (or turns) that have it.
+    """
+
+    where: str
+    records: list[Record]
+    rejected: list[Rejected]
+    forms: Mapping[str, int] = field(default_factory=dict)
+    not_read: Mapping[str, int] = field(default_factory=dict)
+
+    def usable(self) -> list[Record]:
+        """The records.
+
+        Raises:
+            InputError: there are none.
+        """
+        if self.records:
+            return self.records
+        first = self.rejected[0]
+        raise InputError(
+            f"{self.where}: none of its {len(self.rejected)} rows is usable ({counted(self.rejected)});"
+            f" the first: row {first.row + 1}: {first.reason}: {first.detail}"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """`rows, records, rejected` (reason -> rows), `first_rejected` and `not_read`, for tables and --json."""
+        first = self.rejected[0] if self.rejected else None
+        return {
+            "rows": len(self.records) + len(self.rejected), "records": len(self.records),
+            "rejected": dict(Counter(r.reason for r in self.rejected)),
+            "first_rejected": f"row {first.row + 1}: {first.reason}: {first.detail}" if first else None,
+            "not_read": dict(self.not_read),
+        }  # fmt: skip
+
+
+def counted(rejected: Sequence[Rejected]) -> str:
+    """Reasons with their numbers, the most frequent first."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in Counter(r.reason for r in rejected).most_common())
+
+
+def reading_lines(summary: Mapping[str, Any]) -> list[str]:
+    """For people: how many rows were refused, with the first cause, and what was not read; nothing where all is well.
+
+    Args:
+        summary: of `Reading.summary`.
+    """
+    refused = {reason: count for reason, count in summary.get("rejected", {}).items() if reason != "limit"}
+    lines = []
+    if refused:
+        reasons = ", ".join(
+            f"{reason} {count:,}" for reason, count in sorted(refused.items(), key=lambda item: -item[1])
+        )
+        lines.append(
+            f"{sum(refused.values()):,} of {summary['rows']:,} rows were refused ({reasons}); the first: {summary['first_rejected']}"
+        )
+    if summary.get("not_read"):
+        names = ", ".join(f"{name} ({count:,})" for name, count in list(summary["not_read"].items())[:8])
+        lines.append(f"holds text and was not read: {names}; if it matters, name it with --map FIELD=COLUMN")
+    return lines
+
+
+def read_records(
+    rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None = None, where: str = "the data"
+) -> Reading:
+    """Bring rows of any known format to records; a row that cannot be read becomes a `Rejected`.
+
+    All rows settle the format: each is read by the columns that it fills, so that files of mixed shape are read whole.
+
+    Args:
+        rows: dictionaries as read from the file; they are not changed.
+        mapping: field -> column, overriding what is detected.
+        where: the file's name for error messages.
+
+    Raises:
+        InputError: no rows, unknown columns, or two rows share an explicit id.
+    """
+    if not rows:
+        raise InputError(f"{where} holds no rows; give at least one instruction/response pair")
+    mapping = dict(mapping or {})
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    whole = detect_format(columns, mapping, where)
+    weight_key = _weight_key(mapping, columns, whole)
+    forms: dict[tuple[str, ...], Format] = {}
+    used: Counter[str] = Counter()
+    unread: Counter[str] = Counter()
+    records: list[Record] = []
+    rejected: list[Rejected] = []
+    ids = _Ids(where)
+    for index, row in enumerate(rows):
+        filled = tuple(key for key, value in row.items() if not is_missing(value))
+        if filled not in forms:
+            forms[filled] = _form(filled, whole, mapping)
+        form = forms[filled]
+        try:
+            messages, tools = read_row(row, form, unread, weight_key)
+        except Unreadable as problem:
+            rejected.append(Rejected(ids.of(row, whole, None, "", index), index, problem.reason, problem.detail))
+            continue
+        taken = set(form.columns.values())
+        for name in _untold(row, taken, messages, tools):
+            unread[f"column {name!r}"] += 1
+        used[form.name] += 1
+        meta = {key: value for key, value in row.items() if key not in taken}
+        meta["row"] = index
+        records.append(Record(ids.of(row, whole, messages, tools, index), messages, MappingProxyType(meta), tools))
+    if weight_key and weight_key not in columns and not _seen(rows, whole, weight_key):
+        raise InputError(f"--map weight={weight_key}: {where} has no column and no turn with that key")
+    order = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
+    return Reading(where, records, rejected, dict(used), dict(order))
+
+
+def to_records(
+    rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None = None, where: str = "the data"
+) -> tuple[list[Record], list[Rejected]]:
+    """The records and the rejected rows of `read_records`.
+
+    Raises:
+        InputError: as there.
+    """
+    found = read_records(rows, mapping, where)
+    return found.records, found.rejected
+
+
+def _form(filled: tuple[str, ...], whole: Format, mapping: Mapping[str, str]) -> Format:
+    """The form of a row: that of the whole file where the row fills its main columns, else that of the columns it fills."""
+    main = [whole.columns[key] for key in ("messages", "instruction", "response", "chosen") if key in whole.columns]
+    if all(column in filled for column in main):
+        return whole
+    own = find_format(filled, {key: column for key, column in mapping.items() if column == "-" or column in filled})
+    if own is None or mapping.keys() & {"messages", "instruction", "response", "chosen"}:
+        return whole
+    chosen = whole.column("chosen")  # its absence in a row of preference data is a fault of that row
+    return replace(own, columns={"chosen": chosen, **own.columns}) if chosen else own
+
+
+def _weight_key(mapping: Mapping[str, str], columns: Sequence[str], form: Format) -> str:
+    """A mapped weight that is a key of the turns and no column."""
+    key = mapping.get("weight", "")
+    return "" if key == "-" or key in columns else key
+
+
+def _seen(rows: Sequence[Mapping[str, Any]], form: Format, key: str) -> bool:
+    column = form.column("messages") or form.column("instruction")
+    return any(repr(key) in repr(row.get(column)) or f'"{key}"' in str(row.get(column)) for row in rows)
+
+
+class _Ids:
+    """Unique ids: the row's own, else a hash of what it says."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.first: dict[str, int] = {}
+        self.copies: Counter[str] = Counter()
+
+    def of(
+        self, row: Mapping[str, Any], form: Format, messages: Sequence[Message] | None, tools: str, index: int
+    ) -> str:
+        """The id of a row; `messages` is None where it could not be read."""
+        explicit = row.get(form.column("id")) if form.column("id") else None
+        if not is_blank(explicit):
+            identity = str(explicit)
+            if identity in self.first:
+                raise InputError(
+                    f"{self.where}: rows {self.first[identity] + 1} and {index + 1} share the id {identity!r}; "
+                    "make ids unique, or have them made from the content with --map id=-"
+                )
+        else:
+            base = content_hash(messages, tools) if messages is not None else digest(repr(sorted(row.items(), key=str)))
+            self.copies[base] += 1
+            identity = base if self.copies[base] == 1 else f"{base}-{self.copies[base]}"
+        self.first[identity] = index
+        return identity
+
+
+ALWAYS = (*MESSAGES, INSTANCES, "label", "kto_tag", "system", "context", "history", "tools", "input", "weight")
+
+
+def _untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message], tools: str) -> list[str]:
+    """Columns of a row that hold text, or lists and objects, of which nothing is in what was read."""
+    found = []
+    said = ""
+    for key, value in row.items():
+        name = str(key).strip().lower()
+        if key in taken or name in DESCRIBING or name in MEDIA_COLUMNS or name in REJECTED:
+            continue
+        if not _tells(value, name in ALWAYS):
+            continue
+        if isinstance(value, str):
+            said = said or "\n".join(t for m in messages for t in (m.content, m.reasoning, m.tool_calls)) + tools
+            if value.strip() in said:
+                continue
+        found.append(str(key))
+    return found
+
+
+def _tells(value: Any, by_name: bool) -> bool:
+    """Whether a value may mean something to the model: text longer than a label, a list or an object of such."""
+    if is_blank(value):
+        return False
+    if isinstance(value, str):
+        address = value.startswith(("http://", "https://")) and " " not in value
+        return by_name or (len(value) >= LONG and not address)
+    if isinstance(value, list | tuple):
+        return any(isinstance(one, str | Mapping | list) for one in value)
+    return isinstance(value, Mapping) or (by_name and isinstance(value, bool | int | float))

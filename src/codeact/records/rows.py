@@ -1,0 +1,249 @@
+"""One row to messages and tools, by the format of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from codeact.records.columns import MEDIA_COLUMNS, REJECTED, Format
+from codeact.records.content import holds_media, is_blank, joined, read_content
+from codeact.records.tools import parsed, tools_text
+from codeact.records.turns import Unread, read_turns, switch
+from codeact.records.types import Message, Unreadable
+
+Row = Mapping[str, Any]
+
+
+def read_row(row: Row, form: Format, unread: Unread, weight_key: str = "") -> tuple[tuple[Message, ...], str]:
+    """The messages and the tools of a row.
+
+    Args:
+        row: as it came from the file.
+        form: where its parts are.
+        unread: receives the names of turns' keys that hold something and are not read.
+        weight_key: a further key of turns that says whether they are learnt.
+
+    Raises:
+        Unreadable: the row cannot be used, and why.
+    """
+    _check_label(row, form)
+    messages = _turns(row, form, unread, weight_key) if form.kind == "turns" else _pair(row, form, unread, weight_key)
+    messages = _with_answer(messages, row, form, unread, weight_key)
+    messages = [*_history(row, form, unread), *messages]
+    messages = _with_system(messages, row, form)
+    messages = _with_reasoning(messages, row, form)
+    while messages and messages[-1].role != "assistant":
+        messages.pop()
+    messages = _weighted(messages, row, form)
+    tools = (
+        tools_text(row.get(form.column("tools")), _column(form, "tools"))
+        if form.column("tools")
+        else _inner_tools(row, form)
+    )
+    _check(messages, row)
+    return tuple(messages), tools
+
+
+def _column(form: Format, field: str) -> str:
+    return f"column {form.column(field)!r} (--map {field}=- leaves it out)"
+
+
+def _turns(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Message]:
+    return read_turns(row.get(form.column("messages")), form.column("messages"), unread, weight_key)
+
+
+def _is_conversation(value: Any) -> bool:
+    """A list whose elements say who speaks, an object with such a list, or one such turn: not the parts of one text."""
+    if isinstance(value, Mapping):
+        return isinstance(value.get("messages"), list) or isinstance(value.get("role", value.get("from")), str)
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(isinstance(t, Mapping) and ("role" in t or "from" in t) for t in value)
+    )
+
+
+def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Message]:
+    """The question's turns, and the answer's where the form has one (`chosen` is read apart)."""
+    column = form.column("instruction")
+    value, answer = row.get(column), row.get(form.column("response")) if form.column("response") else None
+    given = row.get(form.column("input")) if form.column("input") else None
+    if form.kind == "instances":
+        given, answer = _instance(answer)
+    if _is_conversation(value):
+        turns = read_turns(value, column, unread, weight_key)
+    else:
+        asked = _text(value, f"column {column!r}")
+        extra = "" if is_blank(given) else _text(given, f"column {form.column('input') or 'input'!r}")
+        turns = [Message("user", f"{asked}\n{extra}" if extra.strip() else asked)]
+    context = _context(row, form)
+    if context and not any(context in m.content for m in turns):
+        last = max((n for n, m in enumerate(turns) if m.role == "user"), default=-1)
+        if last >= 0:
+            turns[last] = replace(turns[last], content=f"{turns[last].content}\n\n{context}")
+    if not form.column("response") or (form.column("chosen") and not is_blank(row.get(form.column("chosen")))):
+        return turns
+    return [*turns, *_answer(answer, form.column("response"), unread, weight_key)]
+
+
+def _instance(value: Any) -> tuple[Any, Any]:
+    """Input and output of self-instruct's `instances`."""
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise Unreadable("invalid", "column 'instances' holds no list of {input, output}")
+    if len(value) > 1:
+        raise Unreadable("answers", f"column 'instances' holds {len(value)} examples; make a row of each")
+    return (value[0].get("input"), value[0].get("output")) if value else (None, None)
+
+
+def _text(value: Any, where: str) -> str:
+    if is_blank(value):
+        return value if isinstance(value, str) else ""
+    if isinstance(value, Mapping) and not {"text", "type", "parts"} & set(value):
+        raise Unreadable(
+            "invalid", f"{where} holds an object, not text (its keys: {', '.join(map(str, list(value)[:8]))})"
+        )
+    said = read_content(value, where)
+    if said.calls or said.results:
+        raise Unreadable("invalid", f"{where} holds tool calls, not text")
+    return joined([*said.reasoning, *said.text])
+
+
+def _context(row: Row, form: Format) -> str:
+    column = form.column("context")
+    value = row.get(column) if column else None
+    if is_blank(value):
+        return ""
+    if isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)):
+        return value if isinstance(value, str) else "\n\n".join(value)
+    raise Unreadable("invalid", f"{_column(form, 'context')} holds {type(value).__name__}, not text")
+
+
+def _answer(value: Any, column: str, unread: Unread, weight_key: str) -> list[Message]:
+    """The assistant's turns of an answer: text, one text in a list, parts, a turn, or a list of turns."""
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list) and "type" not in value:
+        value = value["text"]  # SQuAD: {"text": [...], "answer_start": [...]}
+    if _is_conversation(value):
+        return read_turns(value, column, unread, weight_key)
+    if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
+        different = list(dict.fromkeys(value))
+        if len(different) > 1:
+            raise Unreadable(
+                "answers",
+                f"column {column!r} holds {len(different)} different answers; keep one, or make a row of each",
+            )
+        value = different[0]
+    if is_blank(value):
+        raise Unreadable("empty", f"the response is empty (column {column!r})")
+    if isinstance(value, Mapping) and not {"text", "type", "parts"} & set(value):
+        raise Unreadable(
+            "invalid", f"column {column!r} holds an object, not text (its keys: {', '.join(map(str, list(value)[:8]))})"
+        )
+    return read_turns([{"role": "assistant", "content": value}], column, unread)
+
+
+def _with_answer(messages: list[Message], row: Row, form: Format, unread: Unread, weight_key: str) -> list[Message]:
+    """Preference data: the chosen answer after the turns that lead to it; the rejected one is never learnt."""
+    column = form.column("chosen")
+    if not column:
+        return messages
+    value = row.get(column)
+    if is_blank(value):
+        refused = next((key for key in row if str(key).lower() in REJECTED and not is_blank(row[key])), None)
+        if refused is None and messages and messages[-1].role == "assistant":
+            return messages
+        raise Unreadable("empty", f"column {column!r} is empty: there is no chosen answer to learn")
+    chosen = _answer(value, column, unread, weight_key)
+    if any(m.role == "user" for m in chosen):
+        return chosen  # the whole conversation, its prompt within
+    while messages and messages[-1].role == "assistant":
+        messages.pop()
+    return [*messages, *chosen]
+
+
+def _history(row: Row, form: Format, unread: Unread) -> list[Message]:
+    column = form.column("history")
+    value = row.get(column) if column else None
+    if isinstance(value, str) and value.strip():
+        try:
+            value = parsed(value)
+        except ValueError as error:
+            raise Unreadable("invalid", f"{_column(form, 'history')} is no list of turns") from error
+    return [] if is_blank(value) else read_turns(value, column, unread)
+
+
+def _with_system(messages: list[Message], row: Row, form: Format) -> list[Message]:
+    """The system column first; joined with the conversation's own system turn where that says something else."""
+    column = form.column("system")
+    text = "" if not column else _text(row.get(column), _column(form, "system"))
+    if not text.strip():
+        return messages
+    own = messages[0].content if messages and messages[0].role == "system" else None
+    if own is None:
+        return [Message("system", text), *messages]
+    return messages if text.strip() in own else [Message("system", f"{text}\n\n{own}".rstrip()), *messages[1:]]
+
+
+def _with_reasoning(messages: list[Message], row: Row, form: Format) -> list[Message]:
+    column = form.column("reasoning")
+    value = row.get(column) if column else None
+    if is_blank(value) or not messages:
+        return messages
+    text, last = _text(value, _column(form, "reasoning")), messages[-1]
+    if last.role != "assistant" or last.reasoning or text in last.content:
+        return messages
+    return [*messages[:-1], replace(last, reasoning=text)]
+
+
+def _weighted(messages: list[Message], row: Row, form: Format) -> list[Message]:
+    """A mapped weight column: one value for the row, or one per assistant turn."""
+    column = form.column("weight")
+    value = row.get(column) if column else None
+    if is_blank(value):
+        return messages
+    values = value if isinstance(value, list | tuple) else [value] * len(messages)
+    places = [n for n, m in enumerate(messages) if m.role == "assistant"]
+    if isinstance(value, list | tuple) and len(values) != len(places):
+        raise Unreadable("weight", f"column {column!r} holds {len(values)} weights for {len(places)} assistant turns")
+    for place, weight in zip(places, values, strict=False):
+        messages[place] = replace(messages[place], learn=messages[place].learn and switch(weight, f"column {column!r}"))
+    return messages
+
+
+def _check_label(row: Row, form: Format) -> None:
+    value = row.get(form.column("label")) if form.column("label") else None
+    if value is False or (isinstance(value, str) and value.strip().lower() == "false"):
+        raise Unreadable(
+            "label", f"column {form.column('label')!r} is false: a bad answer (--map label=- reads it all the same)"
+        )
+
+
+def _inner_tools(row: Row, form: Format) -> str:
+    """Tools beside the messages inside one column, as in OpenAI's preference files."""
+    value = row.get(form.column("instruction") or form.column("messages"))
+    return tools_text(value.get("tools"), "the prompt's tools") if isinstance(value, Mapping) else ""
+
+
+def _check(messages: list[Message], row: Row) -> None:
+    for message in messages:
+        if any(
+            "\ud800" <= c <= "\udfff" for text in (message.content, message.reasoning, message.tool_calls) for c in text
+        ):
+            raise Unreadable(
+                "invalid", f"the {message.role} text holds an unpaired surrogate, which is not valid Unicode"
+            )
+    if not messages:
+        raise Unreadable("empty", "there is no assistant turn")
+    if not any(m.role == "user" and m.content.strip() for m in messages):
+        raise Unreadable("empty", "the instruction is empty")
+    answers = [m for m in messages if m.role == "assistant"]
+    if not any(m.content.strip() or m.tool_calls for m in answers):
+        raise Unreadable("empty", "the response is empty")
+    if not any(m.learn and (m.content.strip() or m.tool_calls) for m in answers):
+        raise Unreadable("weight", "every answer has weight 0: nothing is to be learnt")
+    texts = "\n".join(m.content for m in messages) if any(str(key).lower() in MEDIA_COLUMNS for key in row) else ""
+    held = next(
+        (key for key, value in row.items() if str(key).lower() in MEDIA_COLUMNS and holds_media(value, texts)), None
+    )
+    if held is not None:
+        raise Unreadable("media", f"column {held!r} holds images, video or audio; only text is learnt here")

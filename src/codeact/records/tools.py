@@ -1,0 +1,115 @@
+"""Tools and their calls in every form that is in use, brought to the OpenAI form as JSON text."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from codeact.records.types import Unreadable
+
+CALL_NAMES = ("name", "tool", "tool_name", "function_name", "api_name")
+CALL_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
+
+
+def as_json(value: Any) -> str:
+    """JSON text as chat templates show it: one line, nothing escaped that need not be."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def parsed(text: str) -> Any:
+    """What a text of JSON holds, or of Python's own notation (`str()` of a list, as CSV exports have it).
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    except ValueError:
+        try:
+            return ast.literal_eval(text.strip())
+        except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+            raise ValueError("neither JSON nor a Python literal") from error
+
+
+def tools_text(value: Any, where: str) -> str:
+    """A list of tool schemas as JSON text, each wrapped as `{"type": "function", "function": {...}}`; "" where there are none.
+
+    Args:
+        value: a list of schemas or one schema, or JSON text of these; bare (`{"name": ..., "parameters": ...}`) or wrapped.
+        where: the column, for messages.
+
+    Raises:
+        Unreadable: it is none of these.
+    """
+    if isinstance(value, str):
+        if not value.strip():
+            return ""
+        try:
+            value = parsed(value)
+        except ValueError as error:
+            raise Unreadable(
+                "invalid", f"{where} is not JSON ({value.strip()[:40]!r}): give a list of tool schemas"
+            ) from error
+    if value is None or value == [] or value == {}:
+        return ""
+    found = [_tool(one, where) for one in (value if isinstance(value, list | tuple) else [value])]
+    return as_json(found)
+
+
+def _tool(value: Any, where: str) -> dict[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = parsed(value)
+        except ValueError as error:
+            raise Unreadable("invalid", f"{where} holds {value[:40]!r} where a tool's schema is expected") from error
+    if not isinstance(value, Mapping):
+        raise Unreadable("invalid", f"{where} holds {type(value).__name__} where a tool's schema is expected")
+    schema = {key: part for key, part in value.items() if part is not None}  # Parquet fills absent keys with null
+    if isinstance(schema.get("function"), Mapping):
+        return {"type": "function", **schema}
+    return {"type": "function", "function": schema}
+
+
+def calls_from(value: Any, where: str) -> list[dict[str, Any]]:
+    """Tool calls as `{"type": "function", "function": {"name", "arguments"}}`, with `id` where there is one.
+
+    Args:
+        value: one call or a list of calls, or JSON text of these; OpenAI's form, `{"name", "arguments"}` or Anthropic's `tool_use`.
+        where: the turn, for messages.
+
+    Raises:
+        Unreadable: it is none of these, or a call has no name.
+    """
+    if isinstance(value, str):
+        try:
+            value = parsed(value)
+        except ValueError as error:
+            raise Unreadable("invalid", f"{where}: the tool call {value.strip()[:60]!r} is not JSON") from error
+    return [_call(one, where) for one in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _call(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Unreadable("invalid", f"{where}: a tool call is {type(value).__name__}, not an object")
+    inner = value.get("function")
+    body = inner if isinstance(inner, Mapping) else value
+    name = (
+        inner if isinstance(inner, str) else next((body[k] for k in CALL_NAMES if isinstance(body.get(k), str)), None)
+    )
+    if not name:
+        raise Unreadable("invalid", f"{where}: a tool call has no name (its keys: {', '.join(map(str, body))})")
+    given: Any = next((body[k] for k in CALL_ARGUMENTS if body.get(k) is not None), {})
+    if isinstance(given, str):
+        try:
+            given = parsed(given) if given.strip() else {}
+        except ValueError as error:
+            raise Unreadable(
+                "invalid", f"{where}: the arguments of {name} are not JSON ({given.strip()[:40]!r})"
+            ) from error
+    call: dict[str, Any] = {"type": "function", "function": {"name": name, "arguments": given}}
+    identity = value.get("id")
+    return {"id": identity, **call} if isinstance(identity, str) and identity else call

@@ -1,0 +1,221 @@
+"""Conversations in every form that is in use, brought to messages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from codeact.records.content import Said, is_blank, joined, read_content, result_text
+from codeact.records.tools import as_json, calls_from, parsed
+from codeact.records.types import Message, Role, Unreadable
+
+ROLES: Mapping[str, Role] = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai", "bing", "bard"), "assistant"),
+    **dict.fromkeys(("function_call", "tool_call", "function-call", "tool-call", "tool_calls"), "assistant"),
+    **dict.fromkeys(("thinking", "reasoning", "thought"), "assistant"),
+    **dict.fromkeys(
+        ("tool", "function", "observation", "ipython", "tool_response", "function_response", "tool-response", "function-response", "tool_result"),
+        "tool",
+    ),
+}  # fmt: skip
+CALL_ROLES = ("function_call", "tool_call", "function-call", "tool-call", "tool_calls")
+THINKING_ROLES = ("thinking", "reasoning", "thought")
+ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
+CONTENT_KEYS = ("content", "value", "text", "parts", "message")
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+CALL_KEYS = ("tool_calls", "function_call")
+WEIGHT_KEYS = ("weight", "train", "loss_weight", "loss")
+NAME_KEYS, CALL_ID_KEYS = ("name", "tool_name"), ("tool_call_id", "call_id", "tool_use_id")
+# of a turn that holds a question and its answer; xtuner, Firefly and others
+ASKED = ("human", "user", "prompt", "question", "query", "instruction", "input")
+ANSWERED = ("assistant", "gpt", "bot", "model", "response", "answer", "output")
+# of a turn's keys, those that say nothing about what is said
+QUIET_KEYS = ("id", "turn", "index", "timestamp", "created", "lang", "language", "type", "refusal", "end_turn", "hash")
+
+Unread = Counter[str]
+
+
+def read_turns(value: Any, column: str, unread: Unread, weight_key: str = "") -> list[Message]:
+    """Bring a conversation to messages.
+
+    Args:
+        value: a list of turns (`role`/`content`, `from`/`value`, `human`/`assistant`, pairs of texts), one turn, an object of
+            lists (`{"role": [...], "content": [...]}`), or JSON text of these.
+        column: its name, for messages.
+        unread: receives the names of keys of turns that hold something and are not read.
+        weight_key: a further key of a turn that says whether it is learnt.
+
+    Raises:
+        Unreadable: it is none of these, or a turn cannot be understood.
+    """
+    turns = _listed(value, column)
+    messages: list[Message] = []
+    for number, turn in enumerate(turns, 1):
+        where = f"turn {number} of {column!r}"
+        if isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn):
+            messages += [Message("user", turn[0]), Message("assistant", turn[1])]
+        elif isinstance(turn, Mapping):
+            messages += _turn(turn, where, unread, weight_key)
+        else:
+            raise Unreadable("invalid", f"{where} is {type(turn).__name__}, not an object that says who speaks")
+    return _merged(messages)
+
+
+def _listed(value: Any, column: str) -> Iterable[Any]:
+    if isinstance(value, str) and value.strip():
+        if value.lstrip()[:1] not in ("[", "{"):
+            raise Unreadable(
+                "invalid",
+                f"column {column!r} holds text where a list of turns is expected; split a transcript into turns, or name the"
+                " question's column with --map instruction=COLUMN",
+            )
+        try:
+            value = parsed(value)
+        except ValueError as error:
+            raise Unreadable("invalid", f"column {column!r} holds text that is no JSON list of turns") from error
+    if isinstance(value, Mapping) and value:
+        inner = next(
+            (
+                value[key]
+                for key in ("messages", "conversations", "conversation", "turns")
+                if isinstance(value.get(key), list)
+            ),
+            None,
+        )
+        if inner is not None:
+            return list(inner)
+        columns = [key for key in (*ROLE_KEYS, *CONTENT_KEYS) if isinstance(value.get(key), list)]
+        if len(columns) < 2:
+            return [value]
+        longest = max(len(value[key]) for key in columns)  # a Hugging Face `Sequence` of objects is an object of lists
+        return [
+            {key: part[n] for key, part in value.items() if isinstance(part, list) and n < len(part)}
+            for n in range(longest)
+        ]
+    if is_blank(value):
+        raise Unreadable("empty", f"column {column!r} holds no turns")
+    if not isinstance(value, list | tuple):
+        raise Unreadable("invalid", f"column {column!r} holds {type(value).__name__} where a list of turns is expected")
+    return value
+
+
+def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) -> list[Message]:
+    role_key = next((key for key in ROLE_KEYS if isinstance(turn.get(key), str)), None)
+    if role_key is None:
+        return _asked_and_answered(turn, where, unread, weight_key)
+    name = str(turn[role_key]).strip().lower()
+    if name not in ROLES:
+        raise Unreadable(
+            "invalid", f"{where} has the unknown role {turn[role_key]!r}; rename it to system, user, assistant or tool"
+        )
+    role, content_key = ROLES[name], next((key for key in CONTENT_KEYS if key in turn and turn[key] is not None), None)
+    content = turn.get(content_key) if content_key else None
+    if name in CALL_ROLES:
+        said = Said(calls=calls_from(content, where)) if not is_blank(content) else Said()
+    elif role == "tool":
+        said = read_content("", where) if content_key is None else Said(text=[result_text(content, where)])
+    else:
+        said = read_content(content, where)
+    if name in THINKING_ROLES:
+        said = Said(reasoning=said.text)
+    reasoning_key = next((key for key in REASONING_KEYS if not is_blank(turn.get(key))), None)
+    if reasoning_key:
+        said.reasoning += read_content(turn[reasoning_key], where).text
+    for key in CALL_KEYS:
+        if not is_blank(turn.get(key)):
+            said.calls += calls_from(turn[key], where)
+    if content_key is None and not (said.reasoning or said.calls):
+        raise Unreadable("invalid", f"{where} has no text (its keys: {', '.join(map(str, turn))})")
+    if (said.calls or said.reasoning) and role != "assistant":
+        raise Unreadable("invalid", f"{where} is said by {turn[role_key]!r} and holds a tool call or reasoning")
+    read = {role_key, content_key, reasoning_key, *CALL_KEYS, *WEIGHT_KEYS, weight_key, *QUIET_KEYS}
+    answers = _first(turn, CALL_ID_KEYS) if role == "tool" else ""
+    tool = _first(turn, NAME_KEYS) if role == "tool" else ""
+    if role == "tool":
+        read |= {*NAME_KEYS, *CALL_ID_KEYS}
+    unread.update(f"turns' key {key!r}" for key, held in turn.items() if key not in read and _means(held))
+    learn = _learns(turn, where, weight_key) if role == "assistant" else True
+    own = Message(
+        role, joined(said.text), joined(said.reasoning), as_json(said.calls) if said.calls else "", tool, answers, learn
+    )
+    return [*said.results, own] if said.text or not said.results else list(said.results)
+
+
+def _means(value: Any) -> bool:
+    return not is_blank(value) and not isinstance(value, bool | int | float)
+
+
+def _first(turn: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    return next((str(turn[key]) for key in keys if not is_blank(turn.get(key))), "")
+
+
+def _asked_and_answered(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) -> list[Message]:
+    """A turn without a role whose keys are the roles: `{"human": ..., "assistant": ...}`, `{"system", "input", "output"}`."""
+    lower = {str(key).strip().lower(): key for key in turn}
+    found: list[Message] = []
+    read: set[Any] = {*WEIGHT_KEYS, *QUIET_KEYS, weight_key}
+    for role, names in (("system", ("system",)), ("user", ASKED), ("assistant", ANSWERED)):
+        for name in names:
+            if name in lower and not is_blank(turn[lower[name]]):
+                said = read_content(turn[lower[name]], where)
+                learn = _learns(turn, where, weight_key) if role == "assistant" else True
+                found.append(Message(role, joined(said.text), joined(said.reasoning), learn=learn))  # type: ignore[arg-type]
+                read.add(lower[name])
+                break
+    if not found:
+        raise Unreadable("invalid", f"{where} does not say who speaks (its keys: {', '.join(map(str, turn))})")
+    unread.update(f"turns' key {key!r}" for key, held in turn.items() if key not in read and _means(held))
+    return found
+
+
+def _learns(turn: Mapping[str, Any], where: str, weight_key: str) -> bool:
+    key = next((k for k in (weight_key, *WEIGHT_KEYS) if k and not is_blank(turn.get(k))), None)
+    return True if key is None else switch(turn[key], f"{where}: {key}")
+
+
+def switch(value: Any, where: str) -> bool:
+    """A weight as a yes or a no.
+
+    Raises:
+        Unreadable: it is neither 0 nor 1: a turn is learnt or not, there is nothing in between.
+    """
+    text = str(value).strip().lower()
+    if text in ("0", "0.0", "false", "no"):
+        return False
+    if text in ("1", "1.0", "true", "yes"):
+        return True
+    raise Unreadable("weight", f"{where} is {value!r}; only 0 and 1 (false and true) can be honoured")
+
+
+def _merged(messages: list[Message]) -> list[Message]:
+    """Join what one assistant turn says in pieces: its thinking, its text, its calls (ShareGPT writes them as turns of their own)."""
+    merged: list[Message] = []
+    for message in messages:
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and last.role == message.role == "assistant"
+            and last.learn == message.learn
+            and _goes_on(last, message)
+        ):
+            merged[-1] = replace(
+                message, content=last.content or message.content, reasoning=joined([last.reasoning, message.reasoning]),
+                tool_calls=_both(last.tool_calls, message.tool_calls),
+            )  # fmt: skip
+        else:
+            merged.append(message)
+    return merged
+
+
+def _goes_on(last: Message, message: Message) -> bool:
+    thought = bool(last.reasoning) and not last.content and not last.tool_calls
+    called = bool(message.tool_calls) and not message.content and not message.reasoning
+    return thought or called
+
+
+def _both(first: str, second: str) -> str:
+    return as_json([*parsed(first), *parsed(second)]) if first and second else first or second

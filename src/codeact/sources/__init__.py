@@ -1,0 +1,1 @@
+"""Data files to rows: names, bytes, text, tables."""

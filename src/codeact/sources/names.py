@@ -1,0 +1,102 @@
+"""What the user names as data: files, folders of shards, globs, stdin."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from codeact.errors import InputError
+from codeact.sources.text import COMPRESSED
+
+STDIN = "-"
+KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+TEXT_KINDS = KINDS[:5]
+DELIMITED = (".csv", ".tsv")
+SPLITS = ("train", "test", "validation", "valid", "dev", "val", "eval")
+ASIDE = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json", "package.json")
+
+
+def kind_of(path: Path) -> str:
+    """The form of a file by its name: one of `KINDS`, a packed one without its .gz, else its last suffix; lower case."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if len(suffixes) > 1 and suffixes[-1] in COMPRESSED and suffixes[-2] in TEXT_KINDS:
+        return suffixes[-2]
+    return suffixes[-1] if suffixes else ""
+
+
+def as_list(source: str | Path | Sequence[str | Path]) -> list[str]:
+    """One name or several as a list of names."""
+    return [str(source)] if isinstance(source, str | Path) else [str(name) for name in source]
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Whether a folder was written by `datasets.save_to_disk`."""
+    return (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists()
+
+
+def files_of(name: str, split: str) -> list[Path] | None:
+    """The files that a name stands for; None for stdin, a data set of the hub, or one that `save_to_disk` wrote.
+
+    Args:
+        name: a file, a folder of files, or a pattern with `*`, `?` or `[...]`.
+        split: of a folder whose files are named after splits (`train-00000-of-00002.parquet`), those of this one.
+
+    Raises:
+        InputError: nothing fits a pattern, or a folder holds no data.
+    """
+    path = Path(name)
+    if name == STDIN or is_saved_dataset(path):
+        return None
+    if path.is_dir():
+        return _shards(path, split)
+    if path.exists():
+        return [path]
+    if glob.has_magic(name):
+        found = sorted(Path(one) for one in glob.glob(name, recursive=True) if Path(one).is_file())  # noqa: PTH207 (absolute patterns)
+        if not found:
+            raise InputError(f"{name}: no file has such a name")
+        return found
+    return None
+
+
+def split_note(name: str, split: str) -> str:
+    """Of a folder whose files are named after splits: which one was taken, for messages."""
+    folder = Path(name)
+    taken = files_of(name, split) if folder.is_dir() else None
+    return f" of split {split!r}" if taken and any(_split(file, folder) for file in taken) else ""
+
+
+def _shards(folder: Path, split: str) -> list[Path]:
+    def hidden(file: Path) -> bool:
+        return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+
+    files = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and kind_of(file) in KINDS and file.name not in ASIDE and not hidden(file)
+    )
+    if not files:
+        raise InputError(
+            f"{folder} holds no data files; the known ones are {', '.join(KINDS)}, and .gz or .zst of the first five"
+        )
+    splits = {file: _split(file, folder) for file in files}
+    if not any(splits.values()):
+        return files
+    chosen = [file for file, name in splits.items() if name == split]
+    if not chosen:
+        named = sorted({name for name in splits.values() if name})
+        raise InputError(
+            f"{folder} has no split {split!r}; its splits are {', '.join(named)}: name one with data.split="
+        )
+    return chosen
+
+
+def _split(file: Path, folder: Path) -> str:
+    """The split that a file's name or its folders' names begin with, as on the hub; "" for none."""
+    for part in reversed(file.relative_to(folder).parts):
+        word = re.split(r"[-_.]", part.lower())[0]
+        if word in SPLITS:
+            return word
+    return ""

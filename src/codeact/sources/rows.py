@@ -1,0 +1,192 @@
+"""Text or tables to rows: JSON lines, JSON, CSV, TSV, Parquet and Arrow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import InputError
+
+Row = dict[str, Any]
+# one conversation as a whole document, and no list of rows
+TURNS = ("messages", "conversations", "conversation")
+
+
+def json_lines(text: str, name: str) -> list[Row]:
+    """One object per line; blank lines are skipped.
+
+    Raises:
+        InputError: broken JSON or a line that is no object, with the line.
+    """
+    rows: list[Row] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if number == 1 and line.lstrip()[:1] in ("[", "{") and _is_document(text):
+                raise InputError(
+                    f"{name} holds one JSON document and not one object per line: name it .json"
+                ) from error
+            raise InputError(
+                f"{name}, line {number}: broken JSON: {_fault(error, line)}; mend or remove the line"
+            ) from error
+        if (
+            isinstance(row, list)
+            and number == 1
+            and (not row or isinstance(row[0], dict))
+            and not text.partition("\n")[2].strip()
+        ):
+            raise InputError(f"{name}, line 1: a list, and not one JSON object per line: name it .json")
+        if not isinstance(row, dict):
+            raise InputError(
+                f"{name}, line {number}: a {type(row).__name__} where an object is expected; one JSON object per line"
+            )
+        rows.append(row)
+    return rows
+
+
+def _is_document(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), list | dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _fault(error: Exception, text: str) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        before = text[: error.pos].rstrip()
+        closing = text[error.pos : error.pos + 1] in ("]", "}")
+        if (before.endswith(",") and closing) or "trailing comma" in error.msg:
+            return "a comma before the closing bracket"
+        if text[error.pos : error.pos + 1] == "'":
+            return "single quotes, which are Python's and not JSON's"
+        return error.msg
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number with too many digits"
+
+
+def json_document(text: str, name: str, split: str = "train") -> list[Row]:
+    """The rows of a JSON document: a list of objects, an object that holds one, or one conversation.
+
+    Args:
+        text: the document.
+        name: of the file, for messages.
+        split: taken where an object holds several lists (`{"train": [...], "test": [...]}`).
+
+    Raises:
+        InputError: broken JSON (with its line), or no list of objects.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if not isinstance(error, json.JSONDecodeError):
+            raise InputError(f"{name}: broken JSON: {_fault(error, text)}") from error
+        hint = _lines_hint(text) if error.msg == "Extra data" else "; mend the file"
+        raise InputError(f"{name}, line {error.lineno}: broken JSON: {_fault(error, text)}{hint}") from error
+    rows = _list_of(value, name, split)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise InputError(f"{name}, row {number}: a {type(row).__name__} where an object is expected")
+    return rows
+
+
+def _lines_hint(text: str) -> str:
+    try:
+        json.loads(text.lstrip().partition("\n")[0])
+    except (ValueError, RecursionError):
+        return "; the file holds several documents: put them into one list"
+    return "; the file looks like one object per line: name it .jsonl"
+
+
+def _list_of(value: Any, name: str, split: str) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        raise InputError(f"{name}: a {type(value).__name__} at the top; a list of objects is expected")
+    if any(isinstance(value.get(key), list) for key in TURNS):
+        return [value]
+    lists = {
+        key: part
+        for key, part in value.items()
+        if isinstance(part, list) and all(isinstance(row, dict) for row in part)
+    }
+    if len(lists) == 1:
+        return next(iter(lists.values()))
+    if lists:
+        if split in lists:
+            return lists[split]
+        raise InputError(f"{name}: several lists ({', '.join(lists)}) and none is {split!r}: name one with data.split=")
+    if len(value) > 1 and all(isinstance(part, list) for part in value.values()):
+        raise InputError(
+            f"{name}: columns and not rows; write it with one object per row (pandas: to_json(orient='records'))"
+        )
+    if len(value) > 1 and all(isinstance(part, dict) for part in value.values()):
+        raise InputError(f"{name}: an object of objects and not a list of rows; put its values into a list")
+    raise InputError(f"{name}: a dict at the top; a list of objects is expected")
+
+
+def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
+    """Rows of CSV or TSV whose first line names the columns; every value stays text.
+
+    Args:
+        text: the file.
+        name: for messages.
+        delimiter: of the values; None: the one of `,` `;` tab `|` that divides the first line most often.
+
+    Raises:
+        InputError: no header, or a row with more or fewer values than columns, with its line.
+    """
+    csv.field_size_limit(sys.maxsize)
+    mark = delimiter or max(",;\t|", key=lambda one: len(next(csv.reader([text.partition("\n")[0]], delimiter=one))))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+    rows: list[Row] = []
+    header: list[str] | None = None
+    start = 1
+    try:
+        for values in reader:
+            if values and header is None:
+                header = _header(values, name)
+            elif values and header is not None:
+                if len(values) != len(header):
+                    raise InputError(
+                        f"{name}, line {start}: {len(values)} values for {len(header)} columns; quote values that hold {mark!r} or line ends"
+                    )
+                rows.append(dict(zip(header, values, strict=True)))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"{name}, line {start}: {error}; put values that hold quotes into quotes and double the inner ones"
+        ) from error
+    return rows
+
+
+def _header(values: list[str], name: str) -> list[str]:
+    twice = next((value for value in values if value and values.count(value) > 1), None)
+    if twice is not None:
+        raise InputError(f"{name}, line 1: two columns are called {twice!r}; rename one")
+    return [value or f"column {number}" for number, value in enumerate(values, 1)]
+
+
+def read_arrow(path: Path) -> Any:
+    """An Arrow IPC file, or the stream form in which the Hugging Face cache keeps data sets.
+
+    Raises:
+        InputError: it is neither.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_stream(source).read_all()
+    except (pa.ArrowInvalid, OSError):
+        pass
+    try:
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_file(source).read_all()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is not a readable Arrow file: {' '.join(str(error).split())[:200]}") from error

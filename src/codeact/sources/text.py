@@ -1,0 +1,154 @@
+"""Bytes of a data file to text: compression and encoding, with the mend where a file is neither UTF-8 nor readable."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+from codeact.errors import InputError
+
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
+MARKS = (
+    (b"\xff\xfe\x00\x00", "UTF-32"), (b"\x00\x00\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"),
+)  # fmt: skip
+# East Asian encodings: the name that `iconv` knows (the widest of the family), the one people say, and the share of common characters
+# that a text of it has at least; the strictest first, since the rows of frequent characters overlap
+CJK = {
+    "cp949": ("CP949", "EUC-KR", 0.95), "cp932": ("CP932", "Shift-JIS", 0.8), "euc_jp": ("EUC-JP", "EUC-JP", 0.8),
+    "gb18030": ("GB18030", "GBK", 0.7), "big5": ("BIG5", "Big5", 0.8),
+}  # fmt: skip
+KANA = 0.15  # share of kana in Japanese text, at least
+SAMPLE = 1 << 16
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked where its name ends in .gz, .zst, .bz2 or .xz.
+
+    Raises:
+        InputError: no such file, it cannot be read, or it is not packed as its name says.
+    """
+    import bz2
+    import gzip
+    import lzma
+
+    kind = path.suffix.lower()
+    try:
+        if kind == ".zst":
+            return _read_zst(path)
+        data = path.read_bytes()
+        unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}.get(kind)
+        return unpack(data) if unpack is not None else data
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} is not a whole {kind} file ({error}); fetch or pack it anew") from error
+    except OSError as error:
+        if kind in COMPRESSED and error.errno is None:
+            raise InputError(f"{path} is not a whole {kind} file ({error}); fetch or pack it anew") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _read_zst(path: Path) -> bytes:
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, "zstd") as unpacked:
+        data: bytes = unpacked.read()
+        return data
+
+
+def decode(data: bytes, name: str) -> str:
+    """UTF-8 text, with or without a byte order mark.
+
+    Args:
+        data: the content.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: another encoding, named with the command that converts it, or a broken byte, with its line.
+    """
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            raise InputError(f"{name}: invalid UTF-8: the file is {encoding}; {_iconv(encoding, name)}")
+    if b"\0" in data[:SAMPLE]:
+        encoding = _wide(data[:SAMPLE])
+        if encoding:
+            raise InputError(f"{name}: invalid UTF-8: the file is {encoding}; {_iconv(encoding, name)}")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        where = f"{name}, line {line}: invalid UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start})"
+        raise InputError(f"{where}; {_mend(data, error.start, name)}") from error
+
+
+def _wide(sample: bytes) -> str:
+    """UTF-16 without a mark: nearly every second byte of Latin text is 0."""
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    if max(even, odd) * 8 < len(sample):
+        return ""
+    return "UTF-16LE" if odd > even else "UTF-16BE"
+
+
+def _iconv(encoding: str, name: str) -> str:
+    return f"convert it: iconv -f {encoding} -t UTF-8 {name} > utf8-{Path(name).name}"
+
+
+def _mend(data: bytes, start: int, name: str) -> str:
+    from charset_normalizer import from_bytes
+
+    sample = data[max(0, start - 256) : start + SAMPLE]
+    if _mostly_utf8(data[: 1 << 22]):
+        return "the rest of the file is UTF-8: mend or remove that line"
+    lines = b"\n".join(line for line in sample.split(b"\n") if not line.isascii())[:SAMPLE]
+    found = _cjk(lines)
+    if found:
+        return f"it looks like {CJK[found][1]}: {_iconv(CJK[found][0], name)}"
+    best = from_bytes(lines).best()
+    encoding = best.encoding.upper() if best is not None else ""
+    if encoding in ("", "UTF_8"):
+        return f"find its encoding, then: iconv -f ENCODING -t UTF-8 {name} > utf8-{Path(name).name}"
+    return f"it looks like {encoding}: {_iconv(encoding, name)}"
+
+
+def _mostly_utf8(data: bytes) -> bool:
+    """Whether characters of several bytes are nearly all well formed, so that a few broken bytes are a fault of their own."""
+    text = data.decode("utf-8", "replace")
+    whole = sum(c > "\x7f" and c != "\ufffd" for c in text)
+    broken = text.count("\ufffd")
+    return broken * 4 < whole or (whole == 0 and broken == 1)
+
+
+def _cjk(data: bytes) -> str:
+    """The East Asian encoding under which nearly all characters are common ones; "" for none.
+
+    General detectors take a few lines of Shift-JIS for Korean and Big5 for GBK; the rows of each standard's frequent characters do not.
+    """
+    return next((encoding for encoding, (_, _, least) in CJK.items() if _common_share(data, encoding) >= least), "")
+
+
+def _common_share(data: bytes, encoding: str) -> float:
+    """Share of a text's letters beyond ASCII that its encoding's standard counts as frequent; 0 where it is no such text."""
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        if error.start < len(data) - 4:
+            return 0.0
+        text = data[: error.start].decode(encoding)  # the sample ends within a character
+    letters = [c for c in text if c > "\u024f" and not ("\u2000" <= c <= "\u303f" or "\uff00" <= c <= "\uff65")]
+    kana = sum("\u3041" <= c <= "\u30ff" for c in letters)
+    if not letters or (encoding in ("cp932", "euc_jp") and kana < KANA * len(letters)):
+        return 0.0
+    return sum("\u3041" <= c <= "\u30ff" or _frequent(c, encoding) for c in letters) / len(letters)
+
+
+def _frequent(letter: str, encoding: str) -> bool:
+    code = letter.encode(encoding)
+    if len(code) != 2:
+        return False
+    lead, trail = code
+    if encoding == "big5":
+        return 0xA4 <= lead <= 0xC6
+    if encoding == "cp932":
+        return 0x88 <= lead <= 0x98
+    last = {"cp949": 0xC8, "euc_jp": 0xCF, "gb18030": 0xD7}[encoding]
+    return 0xB0 <= lead <= last and trail >= 0xA1

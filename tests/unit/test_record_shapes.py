@@ -1,0 +1,306 @@
+"""Every shape that people's data has, read through the call behind `codeact records`: each part is read, or the row says why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codeact import api
+from codeact.errors import InputError
+
+Row = dict[str, Any]
+
+
+def read(tmp_path: Path, *rows: Row, **options: Any) -> dict[str, Any]:
+    """What `codeact records --json` prints for a file of these rows."""
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return api.records(str(path), show=len(rows), **options)
+
+
+def turns(found: dict[str, Any], place: int = 0) -> list[tuple[str, str]]:
+    """Who says what in a shown record; calls and thinking as `name(arguments)` and `<thinking>`."""
+    said = []
+    for m in found["shown"][place]["messages"]:
+        calls = "".join(
+            f"{c['function']['name']}({json.dumps(c['function']['arguments'])})" for c in m.get("tool_calls", ())
+        )
+        thought = f"<{m['reasoning']}>" if m.get("reasoning") else ""
+        said.append((m["role"] + ("" if m.get("learn", True) else " off"), thought + m["content"] + calls))
+    return said
+
+
+U, A = ("user", "Wie sortiert man?"), ("assistant", "Mit sorted().")
+S = ("system", "你是助手。")
+PLAIN = [{"role": "user", "content": U[1]}, {"role": "assistant", "content": A[1]}]
+SHARED = [{"from": "human", "value": U[1]}, {"from": "gpt", "value": A[1]}]
+
+SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
+    "system column beside messages": ({"system": S[1], "messages": PLAIN}, [S, U, A]),
+    "system column beside conversations": ({"system_prompt": S[1], "conversations": SHARED}, [S, U, A]),
+    "the same system twice": ({"system": S[1], "messages": [{"role": "system", "content": S[1]}, *PLAIN]}, [S, U, A]),
+    "two systems": (
+        {"system": "eins", "messages": [{"role": "system", "content": "zwei"}, *PLAIN]}, [("system", "eins\n\nzwei"), U, A],
+    ),
+    "system of parts": ({"system": [{"text": S[1]}], "messages": PLAIN}, [S, U, A]),
+    "Alpaca with system and history": (
+        {"instruction": U[1], "input": "3 1 2", "output": A[1], "system": S[1], "history": [["早", "早上好"]]},
+        [S, ("user", "早"), ("assistant", "早上好"), ("user", f"{U[1]}\n3 1 2"), A],
+    ),
+    "history as JSON text": (
+        {"instruction": U[1], "output": A[1], "history": '[["q", "a"]]'}, [("user", "q"), ("assistant", "a"), U, A],
+    ),
+    "Dolly's context": (
+        {"instruction": "Wann?", "context": "Seit dem Jahr 2000.", "response": "2000", "category": "closed_qa"},
+        [("user", "Wann?\n\nSeit dem Jahr 2000."), ("assistant", "2000")],
+    ),
+    "SQuAD": (
+        {"title": "t", "question": "Quand ?", "context": "En 1998.", "answers": {"text": ["1998", "1998"], "answer_start": [3, 3]}},
+        [("user", "Quand ?\n\nEn 1998."), ("assistant", "1998")],
+    ),
+    "schema as context": (
+        {"question": "How many?", "context": "CREATE TABLE t (a INT)", "answer": "SELECT COUNT(*) FROM t"},
+        [("user", "How many?\n\nCREATE TABLE t (a INT)"), ("assistant", "SELECT COUNT(*) FROM t")],
+    ),
+    "content parts": (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "value": "b"}]}, PLAIN[1]]},
+        [("user", "a\nb"), A],
+    ),
+    "reasoning and call parts": (
+        {"messages": [PLAIN[0], {"role": "assistant", "content": [
+            {"type": "reasoning", "value": "denken"}, {"type": "tool_call", "value": '{"name": "f", "arguments": {"x": 1}}'}]}]},
+        [U, ("assistant", '<denken>f({"x": 1})')],
+    ),
+    "reasoning_content": ({"messages": [PLAIN[0], {**PLAIN[1], "reasoning_content": "思考"}]}, [U, ("assistant", f"<思考>{A[1]}")]),
+    "reasoning column": ({"Question": U[1], "Complex_CoT": "推理", "Response": A[1]}, [U, ("assistant", f"<推理>{A[1]}")]),
+    "OpenAI tool calls": (
+        {"messages": [PLAIN[0], {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "7"}, PLAIN[1]]},
+        [U, ("assistant", 'f({"x": 1})'), ("tool", "7"), A],
+    ),
+    "OpenAI function_call": (
+        {"messages": [PLAIN[0], {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+                      {"role": "function", "name": "f", "content": "7"}, PLAIN[1]]},
+        [U, ("assistant", "f({})"), ("tool", "7"), A],
+    ),
+    "ShareGPT calls": (
+        {"conversations": [SHARED[0], {"from": "gpt", "value": "Moment."},
+                           {"from": "function_call", "value": "{'name': 'f', 'arguments': {'x': None}}"},
+                           {"from": "observation", "value": '{"y": 2}'}, SHARED[1]]},
+        [U, ("assistant", 'Moment.f({"x": null})'), ("tool", '{"y": 2}'), A],
+    ),
+    "Anthropic calls": (
+        {"messages": [PLAIN[0], {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}}]},
+                      {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "7"}]}]},
+                      PLAIN[1]]},
+        [U, ("assistant", 'f({"x": 1})'), ("tool", "7"), A],
+    ),
+    "an object as tool result": (
+        {"messages": [PLAIN[0], {"role": "assistant", "tool_calls": [{"name": "f", "arguments": {}}]}, {"role": "ipython", "content": {"y": 2}},
+                      PLAIN[1]]},
+        [U, ("assistant", "f({})"), ("tool", '{"y": 2}'), A],
+    ),
+    "developer": ({"messages": [{"role": "developer", "content": S[1]}, *PLAIN]}, [S, U, A]),
+    "weights": (
+        {"messages": [PLAIN[0], {**PLAIN[1], "weight": 0}, PLAIN[0], {**PLAIN[1], "train": True}]}, [U, ("assistant off", A[1]), U, A],
+    ),
+    "loss_weight": ({"messages": [{**PLAIN[0], "loss_weight": 0.0}, {**PLAIN[1], "loss_weight": 1.0}]}, [U, A]),
+    "human and assistant": ({"conversation": [{"human": U[1], "assistant": A[1]}]}, [U, A]),
+    "one key a turn": ({"conversations": [{"user": U[1]}, {"assistant": A[1]}]}, [U, A]),
+    "system, input, output": ({"conversation": [{"system": S[1], "input": U[1], "output": A[1]}]}, [S, U, A]),
+    "Gemini": (
+        {"systemInstruction": {"parts": [{"text": S[1]}]},
+         "contents": [{"role": "user", "parts": [{"text": U[1]}]}, {"role": "model", "parts": [{"text": A[1]}]}]},
+        [S, U, A],
+    ),
+    "an object of lists": ({"conversations": {"from": ["human", "gpt"], "value": [U[1], A[1]]}}, [U, A]),
+    "messages as JSON text": ({"messages": json.dumps(PLAIN)}, [U, A]),
+    "messages as Python text": ({"messages": str(PLAIN)}, [U, A]),
+    "prompt and completion of messages": ({"prompt": PLAIN[:1], "completion": PLAIN[1:]}, [U, A]),
+    "a system in the prompt's messages": ({"prompt": [{"role": "system", "content": S[1]}, PLAIN[0]], "completion": A[1]}, [S, U, A]),
+    "query/response": ({"query": U[1], "response": A[1]}, [U, A]),
+    "question/solution": ({"question": U[1], "solution": A[1], "answer": "42"}, [U, A]),
+    "question/answer": ({"Question": U[1], "Answer": A[1]}, [U, A]),
+    "input/output": ({"input": U[1], "output": A[1]}, [U, A]),
+    "problem/answer": ({"problem": U[1], "answer": A[1]}, [U, A]),
+    "one answer in a list": ({"question": U[1], "answers": [A[1]]}, [U, A]),
+    "self-instruct": ({"instruction": "i", "instances": [{"input": "x", "output": "y"}]}, [("user", "i\nx"), ("assistant", "y")]),
+    "prompt/chosen/rejected": ({"prompt": U[1], "chosen": A[1], "rejected": "Nein."}, [U, A]),
+    "chosen holds the conversation": (
+        {"prompt": U[1], "chosen": PLAIN, "rejected": [PLAIN[0], {"role": "assistant", "content": "Nein."}]}, [U, A],
+    ),
+    "chosen alone": ({"chosen": PLAIN, "rejected": PLAIN}, [U, A]),
+    "a chosen turn": (
+        {"conversations": [*SHARED, SHARED[0]], "chosen": {"from": "gpt", "value": "gut"}, "rejected": {"from": "gpt", "value": "x"}},
+        [U, A, U, ("assistant", "gut")],
+    ),
+    "OpenAI preference": (
+        {"input": {"messages": PLAIN[:1]}, "preferred_output": PLAIN[1:], "non_preferred_output": PLAIN[1:]}, [U, A],
+    ),
+    "KTO true": ({"prompt": U[1], "completion": A[1], "label": True}, [U, A]),
+    "an image column without an image": ({"messages": PLAIN, "images": None, "image": "python:3.11"}, [U, A]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_part_is_read(shape: str, tmp_path: Path) -> None:
+    row, expected = SHAPES[shape]
+    found = read(tmp_path, row)
+    assert turns(found) == expected
+    assert not found["rejected"]
+
+
+REFUSED: dict[str, tuple[Row, str, str]] = {
+    "KTO false": ({"messages": PLAIN, "label": False}, "label", "a bad answer"),
+    "no chosen answer": ({"conversations": [*SHARED, SHARED[0]], "chosen": None, "rejected": "x"}, "empty", "no chosen answer"),
+    "a half weight": ({"messages": [PLAIN[0], {**PLAIN[1], "weight": 0.5}]}, "weight", "only 0 and 1"),
+    "nothing to learn": ({"messages": [PLAIN[0], {**PLAIN[1], "train": False}]}, "weight", "nothing is to be learnt"),
+    "several answers": ({"question": "q", "answers": ["a", "b"]}, "answers", "2 different answers"),
+    "several examples": ({"instruction": "i", "instances": [{"output": "a"}, {"output": "b"}]}, "answers", "2 examples"),
+    "an image part": ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, PLAIN[1]]}, "media", "image_url"),
+    "an audio part": ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}, PLAIN[1]]}, "media", "input_audio"),
+    "an images column": ({"messages": PLAIN, "images": ["a.jpg"]}, "media", "'images'"),
+    "an image file": ({"instruction": "<image> x", "output": "y", "image": "a"}, "media", "'image'"),
+    "an unknown part": ({"messages": [{"role": "user", "content": [{"type": "wizardry", "x": 1}]}, PLAIN[1]]}, "invalid", "wizardry"),
+    "an unknown role": ({"messages": [{"role": "narrator", "content": "x"}, *PLAIN]}, "invalid", "narrator"),
+    "no text in a turn": ({"messages": [{"role": "user", "body": "x"}, PLAIN[1]]}, "invalid", "its keys: role, body"),
+    "a nested list": ({"messages": [[PLAIN]]}, "invalid", "turn 1"),
+    "numbers": ({"instruction": 3, "output": 4}, "invalid", "int"),
+    "a call that is no JSON": ({"conversations": [SHARED[0], {"from": "function_call", "value": "f(1)"}]}, "invalid", "not JSON"),
+    "tools that are no JSON": ({"conversations": SHARED, "tools": "a hammer"}, "invalid", "--map tools=-"),
+    "a context that is no text": ({"question": "q", "context": {"a": [1]}, "answer": "a"}, "invalid", "--map context=-"),
+    "a user who calls": ({"messages": [{**PLAIN[0], "tool_calls": [{"name": "f"}]}, PLAIN[1]]}, "invalid", "'user'"),
+    "a transcript": ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "x"}, "invalid", "split a transcript"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", REFUSED)
+def test_what_cannot_be_read_says_why(shape: str, tmp_path: Path) -> None:
+    row, reason, detail = REFUSED[shape]
+    found = read(tmp_path, {**dict.fromkeys(row), "messages": PLAIN}, row)
+    assert found["rejected"] == {reason: 1}
+    assert detail in found["refused"][reason]["detail"]
+    assert found["refused"][reason]["row"] == 2
+    assert f"refused: {reason} 1; the first: row 2: " in "\n".join(found["lines"])
+
+
+@pytest.mark.parametrize(
+    "value", ['[{"name": "f", "parameters": {}}]', [{"type": "function", "function": {"name": "f", "parameters": {}}}]]
+)
+@pytest.mark.parametrize("column", ["tools", "functions"])
+def test_tools_are_one_form(column: str, value: Any, tmp_path: Path) -> None:
+    found = read(tmp_path, {"messages": PLAIN, column: value})
+    assert found["shown"][0]["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+
+def test_all_rows_settle_the_format(tmp_path: Path) -> None:
+    """Neither the first row nor the first 1,000 decide: shapes may be mixed, and columns may come late."""
+    rows: list[Row] = [{"instruction": f"i{n}", "output": "o"} for n in range(1200)]
+    rows += [
+        {"prompt": "später", "completion": "c"},
+        {"messages": PLAIN},
+        {"instruction": "i", "output": "o", "system": S[1]},
+    ]
+    found = read(tmp_path, *rows)
+    assert found["records"] == 1203
+    assert found["forms"] == {"instruction/output": 1201, "prompt/completion": 1, "messages": 1}
+    assert turns(found, 1200) == [("user", "später"), ("assistant", "c")]
+    assert turns(found, 1202)[0] == S
+
+
+def test_plain_rows_among_preference_pairs(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        {"prompt": U[1], "chosen": A[1], "rejected": "x"},
+        {"prompt": U[1], "completion": A[1], "chosen": None, "rejected": None},
+        {"prompt": U[1], "completion": None, "chosen": "", "rejected": "x"},
+        {"messages": PLAIN, "chosen": None},
+        {"messages": [*PLAIN, PLAIN[0]], "rejected": [PLAIN[1]]},
+    ]
+    found = read(tmp_path, *rows)
+    assert [one["row"] for one in found["shown"]] == [1, 2, 4]
+    assert all(turns(found, n) == [U, A] for n in range(3))
+    assert found["rejected"] == {"empty": 2}
+
+
+def test_missing_values_are_no_text(tmp_path: Path) -> None:
+    nan = float("nan")
+    found = read(
+        tmp_path,
+        {"instruction": "a", "input": nan, "system": None, "output": "b", "history": [], "id": nan},
+        {"instruction": "a", "input": "", "output": nan},
+    )
+    assert turns(found) == [("user", "a"), ("assistant", "b")]
+    assert found["rejected"] == {"empty": 1}
+
+
+def test_colliding_keys_and_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
+    row = {
+        "messages": PLAIN, "conversations": [{"from": "human", "value": "etwas anderes"}], "instruction": U[1], "id": 1, "url": "https://x.y/z",
+        "comment": "a remark that is long enough to be more than a label", "category": "a label",
+    }  # fmt: skip
+    found = read(tmp_path, row)
+    assert turns(found) == [U, A]
+    assert found["not_read"] == {"column 'comment'": 1, "column 'conversations'": 1}
+    assert "holds text and was not read: column 'comment' (1), column 'conversations' (1)" in "\n".join(found["lines"])
+
+
+def test_keys_of_turns_that_are_not_read_are_named(tmp_path: Path) -> None:
+    found = read(tmp_path, {"messages": [PLAIN[0], {**PLAIN[1], "inner_voice": "hm, let me see"}]})
+    assert found["not_read"] == {"turns' key 'inner_voice'": 1}
+
+
+def test_every_field_can_be_named(tmp_path: Path) -> None:
+    row = {
+        "q": U[1],
+        "doc": "Text",
+        "a": A[1],
+        "persona": S[1],
+        "before": [["x", "y"]],
+        "api": '{"name": "f"}',
+        "w": 1,
+        "key": "k7",
+        "ok": True,
+    }
+    mapping = {
+        "instruction": "q", "context": "doc", "response": "a", "system": "persona", "history": "before", "tools": "api", "weight": "w", "id": "key",
+        "label": "ok",
+    }  # fmt: skip
+    found = read(tmp_path, row, mapping=mapping)
+    assert turns(found) == [S, ("user", "x"), ("assistant", "y"), ("user", f"{U[1]}\n\nText"), A]
+    assert found["shown"][0]["id"] == "k7"
+    assert found["shown"][0]["tools"][0]["function"]["name"] == "f"
+    assert turns(read(tmp_path, {"log": PLAIN}, mapping={"messages": "log"})) == [U, A]
+    assert turns(read(tmp_path, {"system": S[1], "messages": PLAIN}, mapping={"system": "-"})) == [U, A]
+    assert read(tmp_path, {"messages": PLAIN, "label": False}, mapping={"label": "-"})["records"] == 1
+    off = read(tmp_path, {"messages": [*PLAIN, PLAIN[0], {**PLAIN[1], "learnt": 0}]}, mapping={"weight": "learnt"})
+    assert turns(off)[3] == ("assistant off", A[1])
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"messages": "messages", "instruction": "q"}, "exclude each other"),
+        ({"weight": "nowhere"}, "no column and no turn"),
+        ({"persona": "q"}, "unknown field 'persona'"),
+    ],
+)
+def test_mappings_that_say_nothing_are_refused(mapping: dict[str, str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, {"messages": PLAIN, "q": "x"}, mapping=mapping)
+
+
+def test_ids_that_repeat_have_a_mend(tmp_path: Path) -> None:
+    rows = [{"id": 1, "messages": PLAIN}, {"id": 1, "messages": PLAIN}]
+    with pytest.raises(InputError, match="--map id=-"):
+        read(tmp_path, *rows)
+    assert read(tmp_path, *rows, mapping={"id": "-"})["records"] == 2
+
+
+def test_huge_things_are_read(tmp_path: Path) -> None:
+    found = read(tmp_path, {"id": 10**40, "messages": PLAIN * 5000, "size": 2**200})
+    assert len(found["shown"][0]["messages"]) == 10_000
+    assert found["shown"][0]["id"] == str(10**40)

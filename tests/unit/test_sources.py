@@ -1,0 +1,235 @@
+"""Every file that people's data comes in is read as it is, or named with the command that mends it."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from codeact import api, storage
+from codeact.errors import InputError
+
+ROWS = [
+    {"instruction": "写一个函数", "output": "def f():\n\treturn ','"},
+    {"instruction": 'say "hi"; twice', "output": "007"},
+]
+LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+CSV = 'instruction,output\n写一个函数,"def f():\n\treturn \',\'"\n"say ""hi""; twice",007\n'
+
+
+def zst(data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as out:
+        out.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def arrow(stream: bool) -> bytes:
+    sink = io.BytesIO()
+    table = pa.Table.from_pylist(ROWS)
+    with (pa.ipc.new_stream if stream else pa.ipc.new_file)(sink, table.schema) as out:
+        out.write_table(table)
+    return sink.getvalue()
+
+
+def parquet() -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(ROWS), sink)
+    return sink.getvalue()
+
+
+FILES = {
+    "a.jsonl": LINES.encode(),
+    "a.JSONL": b"\xef\xbb\xbf" + LINES.encode(),
+    "a.ndjson": LINES.replace("\n", "\r\n").encode(),
+    "a.jsonl.gz": gzip.compress(LINES.encode()),
+    "a.jsonl.zst": zst(LINES.encode()),
+    "a.jsonl.bz2": bz2.compress(LINES.encode()),
+    "a.json": json.dumps(ROWS).encode(),
+    "a.json.gz": gzip.compress(json.dumps(ROWS).encode()),
+    "train.json": json.dumps({"train": ROWS, "test": ROWS[:1]}).encode(),
+    "data.json": json.dumps({"version": "1.0", "data": ROWS}).encode(),
+    "a.csv": CSV.encode(),
+    "semicolons.CSV": b"\xef\xbb\xbf"
+    + CSV.replace("instruction,output", "instruction;output")
+    .replace('数,"', '数;"')
+    .replace('",007', '";007')
+    .encode(),
+    "a.tsv": CSV.replace("instruction,output", "instruction\toutput")
+    .replace('数,"', '数\t"')
+    .replace('",007', '"\t007')
+    .encode(),
+    "a.csv.gz": gzip.compress(CSV.encode()),
+    "a.arrow": arrow(stream=False),
+    "stream.arrow": arrow(stream=True),
+    "a.Parquet": parquet(),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_rows_are_as_they_were_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(FILES[name])
+    read = storage.read_rows(tmp_path / name)
+    assert list(read.rows) == ROWS
+    target = tmp_path / f"out{''.join(Path(name).suffixes)}"
+    storage.write_rows(read, [1], target)
+    assert list(storage.read_rows(target).rows) == ROWS[1:]
+
+
+def test_packed_output_is_the_same_each_time(tmp_path: Path) -> None:
+    for name in ("a.jsonl.gz", "b.jsonl.gz"):
+        storage.write_rows(storage.Source("rows", ROWS), [0, 1], tmp_path / name)
+    assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
+
+
+def test_one_conversation_is_one_row(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+    (tmp_path / "a.json").write_text(json.dumps({"conversations": turns}), encoding="utf-8")
+    assert api.records(str(tmp_path / "a.json"))["records"] == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "command"),
+    [
+        ("gbk", "请写一个函数，返回列表中最大的数字。", "GBK: convert it: iconv -f GB18030 -t UTF-8"),
+        ("gb18030", "用Python实现快速排序，并解释时间复杂度。", "GBK: convert it: iconv -f GB18030 -t UTF-8"),
+        (
+            "euc_jp",
+            "この関数の使い方を教えてください。例も示してください。",
+            "EUC-JP: convert it: iconv -f EUC-JP -t UTF-8",
+        ),
+        ("gbk", "算法", "GBK: convert it: iconv -f GB18030 -t UTF-8"),
+        ("utf-16", "abc", "UTF-16; convert it: iconv -f UTF-16 -t UTF-8"),
+        ("utf-16-le", "Write a function.", "UTF-16LE; convert it: iconv -f UTF-16LE -t UTF-8"),
+        ("shift_jis", "リストを並べ替える関数を書いてください。", "Shift-JIS: convert it: iconv -f CP932 -t UTF-8"),
+        ("euc_kr", "리스트를 정렬하는 함수를 작성하세요.", "EUC-KR: convert it: iconv -f CP949 -t UTF-8"),
+        ("big5", "請寫一個函式，將清單中的數字排序並輸出。", "Big5: convert it: iconv -f BIG5 -t UTF-8"),
+        ("cp1251", "Напишите функцию, которая сортирует список.", "CP1251: convert it: iconv -f CP1251 -t UTF-8"),
+    ],
+)
+def test_other_encodings_are_named_with_the_command_that_converts(
+    encoding: str, text: str, command: str, tmp_path: Path
+) -> None:
+    rows = [{"instruction": text, "output": f"{text} {n}"} for n in range(5)]
+    body = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "a.jsonl").write_bytes(body.encode(encoding))
+    with pytest.raises(InputError) as caught:
+        storage.read_rows(tmp_path / "a.jsonl")
+    assert command in str(caught.value)
+    name = str(caught.value).partition("iconv -f ")[2].split()[0]
+    # the named command does convert: Python knows these encodings by the same names
+    assert body in (tmp_path / "a.jsonl").read_bytes().decode(name).removeprefix("\ufeff")
+
+
+def test_a_broken_byte_in_utf8_is_no_other_encoding(tmp_path: Path) -> None:
+    data = LINES.encode() * 20 + b'{"instruction": "\xff", "output": "x"}\n'
+    (tmp_path / "a.jsonl").write_bytes(data)
+    with pytest.raises(InputError, match=r"line 41: invalid UTF-8.*the rest of the file is UTF-8"):
+        storage.read_rows(tmp_path / "a.jsonl")
+
+
+BAD = {
+    "list.jsonl": (json.dumps(ROWS), "name it .json"),
+    "pretty.jsonl": (json.dumps(ROWS, indent=1), "name it .json"),
+    "lines.json": (LINES, "name it .jsonl"),
+    "several.json": ('{\n"a": 1}\n{\n"a": 2}\n', "put them into one list"),
+    "comma.jsonl": ('{"a": 1,}\n', "line 1: broken JSON: a comma before the closing bracket"),
+    "comma.json": ('[{"a": 1},\n]', "a comma before the closing bracket"),
+    "quotes.jsonl": ("{'a': 1}\n", "single quotes"),
+    "columns.json": (json.dumps({"instruction": ["a"], "output": ["b"]}), "orient='records'"),
+    "splits.json": (json.dumps({"dev": ROWS, "test": ROWS}), "several lists (dev, test)"),
+    "ragged.csv": ("instruction,output\na,b\nc\n", "line 3: 1 values for 2 columns"),
+    "twice.csv": ("a,a\n1,2\n", "two columns are called 'a'"),
+    "inner.csv": ('instruction,output\n"a" b,c\n', "line 2"),
+    "text.jsonl": ('{"text": "alone"}\n', "nothing says which part is asked"),
+    "head.csv": (f"{'Wie viele Eier legen die Enten von Janet im Monat wenn eine Ente sechzehn Eier legt?'},18\nx,9\n", "first line looks like data"),
+    "torn.jsonl.gz": ("not packed", "not a whole .gz file"),
+    "torn.jsonl.zst": ("not packed", "not a whole .zst file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_read_is_one_line_with_the_mend(name: str, tmp_path: Path) -> None:
+    text, message = BAD[name]
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        api.records(str(tmp_path / name))
+    assert message in str(caught.value)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_patterns_and_several_files(tmp_path: Path) -> None:
+    shards = tmp_path / "shards"
+    for name in (
+        "train-00000-of-00002.jsonl",
+        "train-00001-of-00002.jsonl",
+        "test-00000-of-00001.jsonl",
+        ".hidden.jsonl",
+        "README.md",
+    ):
+        (shards / name).parent.mkdir(exist_ok=True)
+        (shards / name).write_text(LINES, encoding="utf-8")
+    assert len(storage.read_rows(shards).rows) == 4
+    assert "2 files of split 'train'" in storage.read_rows(shards).name
+    assert len(storage.read_rows(shards, "test").rows) == 2
+    with pytest.raises(InputError, match="no split 'dev'; its splits are test, train"):
+        storage.read_rows(shards, "dev")
+    assert len(storage.read_rows(str(shards / "*.jsonl")).rows) == 6
+    assert len(storage.read_rows([shards / "test-00000-of-00001.jsonl", str(shards)]).rows) == 6
+    with pytest.raises(InputError, match="no file has such a name"):
+        storage.read_rows(str(tmp_path / "*.csv"))
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(InputError, match="holds no data files"):
+        storage.read_rows(tmp_path / "bare")
+
+
+class Stdin:
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+
+def test_stdin_and_stdout(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(LINES.encode()))
+    monkeypatch.setenv("CODEACT_CACHE", str(tmp_path))
+    chosen = api.select("-", strategy="full", ratio=1.0, output="-", run_dir=tmp_path / "run")
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ROWS
+    assert chosen.indices == [0, 1]
+
+
+def test_select_of_csv_writes_the_rows_as_they_came(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV, encoding="utf-8")
+    api.select([tmp_path / "a.csv"], strategy="full", ratio=1.0, output=tmp_path / "b.csv")
+    assert (tmp_path / "b.csv").read_text(encoding="utf-8") == CSV
+    with pytest.raises(InputError, match=r"unknown file type '\.csv' \(for rows that came as CSV\)"):
+        api.select([*ROWS], strategy="full", ratio=1.0, output=tmp_path / "c.csv")
+
+
+def refusing(tmp_path: Path) -> str:
+    rows: list[dict[str, Any]] = [
+        *ROWS * 3,
+        {"instruction": "no answer", "output": ""},
+        {"instruction": "x", "output": ["a", "b"]},
+    ]
+    rows += [
+        {"instruction": f"i{n}", "output": f"print({n})", "remark": "said by nobody, and long enough to matter"}
+        for n in range(3)
+    ]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(tmp_path / "r.jsonl")
+
+
+def test_refused_rows_are_counted_with_the_first_cause(tmp_path: Path) -> None:
+    summary = api.select(refusing(tmp_path), strategy="random", output=tmp_path / "o.jsonl").summary
+    assert summary["reading"]["rows"] == 11
+    assert summary["reading"]["rejected"] == {"empty": 1, "answers": 1}
+    assert summary["reading"]["first_rejected"].startswith("row 7: empty: the response is empty")
+    assert summary["reading"]["not_read"] == {"column 'remark'": 3}
