@@ -127,6 +127,16 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
     "question/answer": ({"Question": U[1], "Answer": A[1]}, [U, A]),
     "input/output": ({"input": U[1], "output": A[1]}, [U, A]),
     "problem/answer": ({"problem": U[1], "answer": A[1]}, [U, A]),
+    "xLAM": (
+        {"query": U[1], "answers": '[{"name": "f", "arguments": {"x": 1}}]', "tools": '[{"name": "f", "parameters": {}}]'},
+        [U, ("assistant", 'f({"x": 1})')],
+    ),
+    "JSON that calls nothing": (
+        {"query": U[1], "answers": '[{"name": "g", "arguments": {}}]', "tools": '[{"name": "f"}]'},
+        [U, ("assistant", '[{"name": "g", "arguments": {}}]')],
+    ),
+    "Chinese names": ({"指令": U[1], "输入": "3 1 2", "输出": A[1]}, [("user", f"{U[1]}\n3 1 2"), A]),
+    "Chinese roles": ({"messages": [{"role": "用户", "content": U[1]}, {"role": "助手", "content": A[1]}]}, [U, A]),
     "one answer in a list": ({"question": U[1], "answers": [A[1]]}, [U, A]),
     "self-instruct": ({"instruction": "i", "instances": [{"input": "x", "output": "y"}]}, [("user", "i\nx"), ("assistant", "y")]),
     "prompt/chosen/rejected": ({"prompt": U[1], "chosen": A[1], "rejected": "Nein."}, [U, A]),
@@ -142,6 +152,8 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
         {"input": {"messages": PLAIN[:1]}, "preferred_output": PLAIN[1:], "non_preferred_output": PLAIN[1:]}, [U, A],
     ),
     "KTO true": ({"prompt": U[1], "completion": A[1], "label": True}, [U, A]),
+    "a question about HTML": ({"prompt": "Was ist <image> in SVG?", "completion": A[1]}, [("user", "Was ist <image> in SVG?"), A]),
+    "a silent turn": ({"messages": [PLAIN[0], {"role": "assistant", "content": ""}, *PLAIN]}, [U, ("assistant off", ""), U, A]),
     "an image column without an image": ({"messages": PLAIN, "images": None, "image": "python:3.11"}, [U, A]),
 }  # fmt: skip
 
@@ -165,6 +177,8 @@ REFUSED: dict[str, tuple[Row, str, str]] = {
     "an audio part": ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}, PLAIN[1]]}, "media", "input_audio"),
     "an images column": ({"messages": PLAIN, "images": ["a.jpg"]}, "media", "'images'"),
     "an image file": ({"instruction": "<image> x", "output": "y", "image": "a"}, "media", "'image'"),
+    "an image in the text": ({"query": "<img>https://x.y/z.jpeg</img> Was ist das?", "response": "y"}, "media", "the address of an image"),
+    "an image in any column": ({"messages": [{"role": "user", "content": "<image>?"}, PLAIN[1]], "picture": "z.png"}, "media", "'picture'"),
     "an unknown part": ({"messages": [{"role": "user", "content": [{"type": "wizardry", "x": 1}]}, PLAIN[1]]}, "invalid", "wizardry"),
     "an unknown role": ({"messages": [{"role": "narrator", "content": "x"}, *PLAIN]}, "invalid", "narrator"),
     "no text in a turn": ({"messages": [{"role": "user", "body": "x"}, PLAIN[1]]}, "invalid", "its keys: role, body"),
@@ -246,6 +260,20 @@ def test_colliding_keys_and_columns_that_are_not_read_are_named(tmp_path: Path) 
     assert turns(found) == [U, A]
     assert found["not_read"] == {"column 'comment'": 1, "column 'conversations'": 1}
     assert "holds text and was not read: column 'comment' (1), column 'conversations' (1)" in "\n".join(found["lines"])
+
+
+def test_the_conversation_as_a_template_shows_it_is_no_further_text(tmp_path: Path) -> None:
+    found = read(
+        tmp_path, {"instruction": U[1], "output": A[1], "text": f"### Instruction:\n{U[1]}\n\n### Response:\n{A[1]}"}
+    )
+    assert found["not_read"] == {}
+
+
+def test_marks_of_a_template_in_the_text_are_named(tmp_path: Path) -> None:
+    row = {"prompt": f"<|im_start|>user\n{U[1]}<|im_end|>", "completion": A[1]}
+    found = read(tmp_path, row, {"prompt": U[1], "completion": A[1]})
+    assert found["marks"] == {"<|im_start|>": 1, "<|im_end|>": 1}
+    assert "marks of a template: <|im_start|> (1), <|im_end|> (1)" in "\n".join(found["lines"])
 
 
 def test_keys_of_turns_that_are_not_read_are_named(tmp_path: Path) -> None:

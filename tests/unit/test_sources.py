@@ -139,6 +139,7 @@ def test_a_broken_byte_in_utf8_is_no_other_encoding(tmp_path: Path) -> None:
 BAD = {
     "list.jsonl": (json.dumps(ROWS), "name it .json"),
     "pretty.jsonl": (json.dumps(ROWS, indent=1), "name it .json"),
+    "turns.jsonl": ((json.dumps([{"role": "user", "content": "a"}]) + "\n") * 2, 'wrap each list of turns: {"messages": [...]}'),
     "lines.json": (LINES, "name it .jsonl"),
     "several.json": ('{\n"a": 1}\n{\n"a": 2}\n', "put them into one list"),
     "comma.jsonl": ('{"a": 1,}\n', "line 1: broken JSON: a comma before the closing bracket"),

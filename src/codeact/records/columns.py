@@ -9,13 +9,25 @@ from typing import Any, Literal
 from codeact.errors import InputError
 
 MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "contents")
-INSTRUCTION = ("instruction", "problem", "prompt", "question", "query", "input")
-RESPONSE = ("output", "response", "completion", "solution", "answer", "answers", "responses")
+INSTRUCTION = ("instruction", "problem", "prompt", "question", "query", "input", "指令", "问题", "提问")
+RESPONSE = (
+    "output",
+    "response",
+    "completion",
+    "solution",
+    "answer",
+    "answers",
+    "responses",
+    "输出",
+    "回答",
+    "答案",
+    "回复",
+)
 CHOSEN = ("chosen", "chosen_messages", "chosen_response", "chosen_conversations", "preferred_output")
 REJECTED = ("rejected", "rejected_messages", "rejected_response", "rejected_conversations", "non_preferred_output")
 INSTANCES = "instances"
 OPTIONAL: Mapping[str, tuple[str, ...]] = {
-    "input": ("input",),
+    "input": ("input", "输入"),
     "context": ("context",),
     "system": ("system", "system_prompt", "system_message", "systemprompt", "systeminstruction", "system_instruction"),
     "history": ("history",),

@@ -16,10 +16,6 @@ CALLS = ("tool_call", "tool_use", "function_call", "tool_calls")
 RESULTS = ("tool_result", "tool_response", "function_response", "function_call_output")
 REFUSAL = "refusal"
 MEDIA = ("image", "video", "audio", "file", "document", "speech", "media")  # as parts: `image_url`, `input_audio`, ...
-MEDIA_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".wav", ".mp3", ".flac",
-    ".ogg", ".m4a",
-)  # fmt: skip
 
 
 @dataclass
@@ -132,13 +128,3 @@ def _result(part: Mapping[str, Any], where: str) -> Message:
         next((held[k] for k in ("tool_use_id", "tool_call_id", "call_id", "toolUseId") if held.get(k)), ""),
     )
     return Message("tool", result_text(value, where), name=str(name or ""), tool_call_id=str(call))
-
-
-def holds_media(value: Any, texts: str) -> bool:
-    """Whether a column called image, video or audio holds some: files, bytes, addresses, or a place marked in the text."""
-    if is_blank(value) or isinstance(value, bool | int | float):
-        return False
-    if not isinstance(value, str):
-        return not isinstance(value, list | tuple) or not all(is_blank(one) for one in value)
-    name = value.lower().partition("?")[0]
-    return name.endswith(MEDIA_SUFFIXES) or name.startswith("data:") or any(f"<{m}>" in texts for m in MEDIA)

@@ -9,18 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 from codeact.errors import InputError
-from codeact.records.columns import INSTANCES, MEDIA_COLUMNS, MESSAGES, REJECTED, Format, detect_format, find_format
+from codeact.records.columns import Format, detect_format, find_format
 from codeact.records.content import is_blank, is_missing
 from codeact.records.rows import read_row
 from codeact.records.types import Message, Record, Rejected, Unreadable, content_hash, digest
-
-# columns whose text describes a row and says nothing to the model
-DESCRIBING = (
-    "id", "source", "src", "category", "dataset", "dataset_name", "url", "urls", "link", "lang", "language", "languages", "license", "split",
-    "model", "created", "created_at", "timestamp", "date", "hash", "tags", "topic", "domain", "type", "task", "task_type", "name", "title",
-    "idx", "index", "prompt_id", "conversation_id", "meta", "metadata", "author", "subset", "version", "difficulty", "quality",
-)  # fmt: skip
-LONG = 24  # characters of a value that is text and no label
+from codeact.records.unread import marks, untold
 
 
 @dataclass(frozen=True)
@@ -33,6 +26,7 @@ class Reading:
         rejected: the others, with the reason, in order.
         forms: name of the form -> rows that had it.
         not_read: what holds text and was not read -> rows (or turns) that have it.
+        marks: mark of a chat template in what was read -> rows that have it.
     """
 
     where: str
@@ -40,6 +34,7 @@ class Reading:
     rejected: list[Rejected]
     forms: Mapping[str, int] = field(default_factory=dict)
     not_read: Mapping[str, int] = field(default_factory=dict)
+    marks: Mapping[str, int] = field(default_factory=dict)
 
     def usable(self) -> list[Record]:
         """The records.
@@ -56,13 +51,13 @@ class Reading:
         )
 
     def summary(self) -> dict[str, Any]:
-        """`rows, records, rejected` (reason -> rows), `first_rejected` and `not_read`, for tables and --json."""
+        """`rows, records, rejected` (reason -> rows), `first_rejected`, `not_read` and `marks`, for tables and --json."""
         first = self.rejected[0] if self.rejected else None
         return {
             "rows": len(self.records) + len(self.rejected), "records": len(self.records),
             "rejected": dict(Counter(r.reason for r in self.rejected)),
             "first_rejected": f"row {first.row + 1}: {first.reason}: {first.detail}" if first else None,
-            "not_read": dict(self.not_read),
+            "not_read": dict(self.not_read), "marks": dict(self.marks),
         }  # fmt: skip
 
 
@@ -89,6 +84,11 @@ def reading_lines(summary: Mapping[str, Any]) -> list[str]:
     if summary.get("not_read"):
         names = ", ".join(f"{name} ({count:,})" for name, count in list(summary["not_read"].items())[:8])
         lines.append(f"holds text and was not read: {names}; if it matters, name it with --map FIELD=COLUMN")
+    if summary.get("marks"):
+        names = ", ".join(f"{mark} ({count:,})" for mark, count in summary["marks"].items())
+        lines.append(
+            f"the text holds marks of a template: {names}; where they are not meant, split it into turns or take them out"
+        )
     return lines
 
 
@@ -116,6 +116,7 @@ def read_records(
     forms: dict[tuple[str, ...], Format] = {}
     used: Counter[str] = Counter()
     unread: Counter[str] = Counter()
+    marked: Counter[str] = Counter()
     records: list[Record] = []
     rejected: list[Rejected] = []
     ids = _Ids(where)
@@ -130,8 +131,9 @@ def read_records(
             rejected.append(Rejected(ids.of(row, whole, None, "", index), index, problem.reason, problem.detail))
             continue
         taken = set(form.columns.values())
-        for name in _untold(row, taken, messages, tools):
+        for name in untold(row, taken, messages, tools):
             unread[f"column {name!r}"] += 1
+        marked.update(marks(messages))
         used[form.name] += 1
         meta = {key: value for key, value in row.items() if key not in taken}
         meta["row"] = index
@@ -139,7 +141,7 @@ def read_records(
     if weight_key and weight_key not in columns and not _seen(rows, whole, weight_key):
         raise InputError(f"--map weight={weight_key}: {where} has no column and no turn with that key")
     order = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
-    return Reading(where, records, rejected, dict(used), dict(order))
+    return Reading(where, records, rejected, dict(used), dict(order), dict(marked.most_common()))
 
 
 def to_records(
@@ -203,36 +205,3 @@ class _Ids:
             identity = base if self.copies[base] == 1 else f"{base}-{self.copies[base]}"
         self.first[identity] = index
         return identity
-
-
-ALWAYS = (*MESSAGES, INSTANCES, "label", "kto_tag", "system", "context", "history", "tools", "input", "weight")
-
-
-def _untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message], tools: str) -> list[str]:
-    """Columns of a row that hold text, or lists and objects, of which nothing is in what was read."""
-    found = []
-    said = ""
-    for key, value in row.items():
-        name = str(key).strip().lower()
-        if key in taken or name in DESCRIBING or name in MEDIA_COLUMNS or name in REJECTED:
-            continue
-        if not _tells(value, name in ALWAYS):
-            continue
-        if isinstance(value, str):
-            said = said or "\n".join(t for m in messages for t in (m.content, m.reasoning, m.tool_calls)) + tools
-            if value.strip() in said:
-                continue
-        found.append(str(key))
-    return found
-
-
-def _tells(value: Any, by_name: bool) -> bool:
-    """Whether a value may mean something to the model: text longer than a label, a list or an object of such."""
-    if is_blank(value):
-        return False
-    if isinstance(value, str):
-        address = value.startswith(("http://", "https://")) and " " not in value
-        return by_name or (len(value) >= LONG and not address)
-    if isinstance(value, list | tuple):
-        return any(isinstance(one, str | Mapping | list) for one in value)
-    return isinstance(value, Mapping) or (by_name and isinstance(value, bool | int | float))

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from codeact.records.columns import MEDIA_COLUMNS, REJECTED, Format
-from codeact.records.content import holds_media, is_blank, joined, read_content
-from codeact.records.tools import parsed, tools_text
+from codeact.records.columns import REJECTED, Format
+from codeact.records.content import is_blank, joined, read_content
+from codeact.records.media import find_media
+from codeact.records.tools import as_json, calls_from, parsed, tools_text
 from codeact.records.turns import Unread, read_turns, switch
 from codeact.records.types import Message, Unreadable
 
@@ -35,7 +36,7 @@ def read_row(row: Row, form: Format, unread: Unread, weight_key: str = "") -> tu
     messages = _with_reasoning(messages, row, form)
     while messages and messages[-1].role != "assistant":
         messages.pop()
-    messages = _weighted(messages, row, form)
+    messages = [replace(m, learn=False) if _is_silent(m) else m for m in _weighted(messages, row, form)]
     tools = (
         tools_text(row.get(form.column("tools")), _column(form, "tools"))
         if form.column("tools")
@@ -84,7 +85,22 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
             turns[last] = replace(turns[last], content=f"{turns[last].content}\n\n{context}")
     if not form.column("response") or (form.column("chosen") and not is_blank(row.get(form.column("chosen")))):
         return turns
-    return [*turns, *_answer(answer, form.column("response"), unread, weight_key)]
+    called = _called(answer, row, form)
+    return [*turns, *(called or _answer(answer, form.column("response"), unread, weight_key))]
+
+
+def _called(answer: Any, row: Row, form: Format) -> list[Message]:
+    """An answer that is a JSON list of calls of the row's own tools (xLAM, APIGen); none where it is anything else."""
+    if not isinstance(answer, str) or not form.column("tools") or answer.lstrip()[:1] not in ("[", "{"):
+        return []
+    try:
+        calls = calls_from(answer, "the answer")
+        tools = parsed(tools_text(row.get(form.column("tools")), _column(form, "tools")) or "[]")
+    except Unreadable:
+        return []
+    names = {tool["function"].get("name") for tool in tools}
+    known = bool(calls) and all(call["function"]["name"] in names for call in calls)
+    return [Message("assistant", "", tool_calls=as_json(calls))] if known else []
 
 
 def _instance(value: Any) -> tuple[Any, Any]:
@@ -130,7 +146,7 @@ def _answer(value: Any, column: str, unread: Unread, weight_key: str) -> list[Me
         if len(different) > 1:
             raise Unreadable(
                 "answers",
-                f"column {column!r} holds {len(different)} different answers; keep one, or make a row of each",
+                f"column {column!r} holds {len(different)} different answers; keep one, make a row of each, or write turns as messages",
             )
         value = different[0]
     if is_blank(value):
@@ -210,6 +226,11 @@ def _weighted(messages: list[Message], row: Row, form: Format) -> list[Message]:
     return messages
 
 
+def _is_silent(message: Message) -> bool:
+    """An assistant turn of nothing: to learn it would teach the model to say nothing."""
+    return message.role == "assistant" and not (message.content.strip() or message.tool_calls or message.reasoning)
+
+
 def _check_label(row: Row, form: Format) -> None:
     value = row.get(form.column("label")) if form.column("label") else None
     if value is False or (isinstance(value, str) and value.strip().lower() == "false"):
@@ -226,9 +247,7 @@ def _inner_tools(row: Row, form: Format) -> str:
 
 def _check(messages: list[Message], row: Row) -> None:
     for message in messages:
-        if any(
-            "\ud800" <= c <= "\udfff" for text in (message.content, message.reasoning, message.tool_calls) for c in text
-        ):
+        if any(map(_has_lone_surrogate, (message.content, message.reasoning, message.tool_calls))):
             raise Unreadable(
                 "invalid", f"the {message.role} text holds an unpaired surrogate, which is not valid Unicode"
             )
@@ -241,9 +260,14 @@ def _check(messages: list[Message], row: Row) -> None:
         raise Unreadable("empty", "the response is empty")
     if not any(m.learn and (m.content.strip() or m.tool_calls) for m in answers):
         raise Unreadable("weight", "every answer has weight 0: nothing is to be learnt")
-    texts = "\n".join(m.content for m in messages) if any(str(key).lower() in MEDIA_COLUMNS for key in row) else ""
-    held = next(
-        (key for key, value in row.items() if str(key).lower() in MEDIA_COLUMNS and holds_media(value, texts)), None
-    )
-    if held is not None:
-        raise Unreadable("media", f"column {held!r} holds images, video or audio; only text is learnt here")
+    held = find_media(row, "\n".join(m.content for m in messages))
+    if held:
+        raise Unreadable("media", f"{held}; only text is learnt here")
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

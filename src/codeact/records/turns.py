@@ -12,9 +12,9 @@ from codeact.records.tools import as_json, calls_from, parsed
 from codeact.records.types import Message, Role, Unreadable
 
 ROLES: Mapping[str, Role] = {
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai", "bing", "bard"), "assistant"),
+    **dict.fromkeys(("system", "developer", "系统"), "system"),
+    **dict.fromkeys(("user", "human", "prompter", "用户"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai", "bing", "bard", "助手"), "assistant"),
     **dict.fromkeys(("function_call", "tool_call", "function-call", "tool-call", "tool_calls"), "assistant"),
     **dict.fromkeys(("thinking", "reasoning", "thought"), "assistant"),
     **dict.fromkeys(

@@ -44,9 +44,13 @@ def json_lines(text: str, name: str) -> list[Row]:
         ):
             raise InputError(f"{name}, line 1: a list, and not one JSON object per line: name it .json")
         if not isinstance(row, dict):
-            raise InputError(
-                f"{name}, line {number}: a {type(row).__name__} where an object is expected; one JSON object per line"
+            turns = (
+                isinstance(row, list)
+                and bool(row)
+                and all(isinstance(one, dict) and {"role", "from"} & one.keys() for one in row)
             )
+            hint = 'wrap each list of turns: {"messages": [...]}' if turns else "one JSON object per line"
+            raise InputError(f"{name}, line {number}: a {type(row).__name__} where an object is expected; {hint}")
         rows.append(row)
     return rows
 

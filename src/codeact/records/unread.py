@@ -1,0 +1,59 @@
+"""What a row holds that was not read: columns that may mean something, and marks of a template in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codeact.records.columns import INSTANCES, MEDIA_COLUMNS, MESSAGES, REJECTED
+from codeact.records.content import is_blank
+from codeact.records.types import Message
+
+# columns whose text describes a row and says nothing to the model
+DESCRIBING = (
+    "id", "source", "src", "category", "dataset", "dataset_name", "url", "urls", "link", "lang", "language", "languages", "license", "split",
+    "model", "created", "created_at", "timestamp", "date", "hash", "tags", "topic", "domain", "type", "task", "task_type", "name", "title",
+    "idx", "index", "prompt_id", "conversation_id", "meta", "metadata", "author", "subset", "version", "difficulty", "quality",
+)  # fmt: skip
+LONG = 24  # characters of a value that is text and no label
+# of a text that was put through a template before: learnt as text, and the template comes on top
+MARKS = (
+    "<|im_start|>", "<|im_end|>", "<|endoftext|>", "[/INST]", "<|start_header_id|>", "<|eot_id|>", "<start_of_turn>", "<|assistant|>",
+    "<|user|>", "<extra_id_1>", "### Response:", "<｜Assistant｜>",
+)  # fmt: skip
+ALWAYS = (*MESSAGES, INSTANCES, "label", "kto_tag", "system", "context", "history", "tools", "input", "weight")
+
+
+def untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message], tools: str) -> list[str]:
+    """Columns of a row that hold text, or lists and objects, of which nothing is in what was read."""
+    found = []
+    said = ""
+    for key, value in row.items():
+        name = str(key).strip().lower()
+        if key in taken or name in DESCRIBING or name in MEDIA_COLUMNS or name in REJECTED:
+            continue
+        if not _tells(value, name in ALWAYS):
+            continue
+        if isinstance(value, str):
+            said = said or "\n".join(t for m in messages for t in (m.content, m.reasoning, m.tool_calls)) + tools
+            if value.strip() in said or all(m.content.strip() in value for m in messages):
+                continue  # said already, or the whole conversation as a template shows it
+        found.append(str(key))
+    return found
+
+
+def _tells(value: Any, by_name: bool) -> bool:
+    """Whether a value may mean something to the model: text longer than a label, a list or an object of such."""
+    if is_blank(value):
+        return False
+    if isinstance(value, str):
+        address = value.startswith(("http://", "https://")) and " " not in value
+        return by_name or (len(value) >= LONG and not address)
+    if isinstance(value, list | tuple):
+        return any(isinstance(one, str | Mapping | list) for one in value)
+    return isinstance(value, Mapping) or (by_name and isinstance(value, bool | int | float))
+
+
+def marks(messages: Sequence[Message]) -> list[str]:
+    """The marks of a chat template that stand in what was read."""
+    return [mark for mark in MARKS if any(mark in m.content for m in messages)]
