@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, field_serializer, field_validator
 
 from codeact import shipped
 from codeact.errors import InputError
+from codeact.redact import split_userinfo
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
@@ -25,6 +27,10 @@ Budget = Literal["records", "tokens"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy, scikit-learn and PyTorch all take
 
 Check = Literal["syntax", "grammars", "complete", "language", "names", "examples"]
+
+
+SECRET_KEYS = ("api_key", "apikey", "key", "authorization", "token", "access_token", "password", "secret", "headers", "extra_headers")
+MAY_HOLD_SECRETS = ("judge.endpoint", "judge.api_key_env", "judge.extra")  # their values are not shown in messages
 
 
 class _Section(BaseModel):
@@ -161,7 +167,8 @@ class JudgeConfig(_Section):
     """A language model that rates records (strategies alpagasus, deita) or tags them (instag)."""
 
     endpoint: str = Field(
-        "", description="OpenAI-compatible address, such as http://localhost:8000/v1; empty: a local model"
+        "",
+        repr=False, description="OpenAI-compatible address, such as http://localhost:8000/v1; empty: a local model"
     )
     model: str = Field("", description="its name at the endpoint; without an endpoint a hub name, folder or `demo`")
     rubrics: tuple[Literal["accuracy", "complexity", "quality"], ...] = Field(
@@ -193,6 +200,35 @@ class JudgeConfig(_Section):
         ge=0,
         description="records that a tag must share with one it never goes without, to become it (InsTag: 40); 0: off",
     )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _base_address(cls, value: str) -> str:
+        bare, _ = split_userinfo(value)
+        if "@" in bare or (value and "://" not in value):
+            raise ValueError("give http(s)://HOST/v1; what is special in a user:password@ before HOST is percent-encoded")
+        if "?" in bare or "#" in bare:
+            raise ValueError("give the base address without ? and #; a key belongs into the variable of judge.api_key_env")
+        return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+            raise ValueError("give the name of an environment variable, not the key itself")
+        return value
+
+    @field_validator("extra")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
+        found = [key for key in value if key.lower().replace("-", "_") in SECRET_KEYS]
+        if found:
+            raise ValueError(f"{found[0]} would be kept in recipe.yaml; a key belongs into the variable of judge.api_key_env")
+        return value
+
+    @field_serializer("endpoint")
+    def _without_password(self, value: str) -> str:
+        return split_userinfo(value)[0]
 
 
 class SampleConfig(_Section):
@@ -366,6 +402,8 @@ def _explain(item: Any) -> str:
             f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}"
         )
     message = item["msg"].removeprefix("Value error, ")
+    if key in MAY_HOLD_SECRETS:
+        return f"{key}: {message[0].lower()}{message[1:]}"
     return f"{key} = {item['input']!r}: {message[0].lower()}{message[1:]}"
 
 

@@ -54,7 +54,7 @@ class JudgeServer:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
 
     def act(self, handler: BaseHTTPRequestHandler, step: Any, body: dict[str, Any]) -> None:
-        """One answer: None is a good one; (status, headers); "reset"; "hang"; "drip"; or raw bytes with status 200."""
+        """One answer: None is a good one; (status, headers) or with a body; "reset"; "hang"; "drip"; or raw bytes with status 200."""
         if step == "reset":  # RST instead of an orderly end
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             handler.connection.close()
@@ -65,7 +65,8 @@ class JudgeServer:
             handler.close_connection = True
             return
         if isinstance(step, tuple):
-            self.send(handler, step[0], b'{"error": {"message": "scripted"}}', step[1])
+            body_of = step[2] if len(step) > 2 else b'{"error": {"message": "scripted"}}'
+            self.send(handler, step[0], body_of, step[1])
             return
         if isinstance(step, bytes):
             self.send(handler, 200, step, {})

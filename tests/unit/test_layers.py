@@ -18,6 +18,8 @@ LAYERS = {
         "progress",
         "records",
         "shipped",
+        "outputs",
+        "redact",
         "config",
         "recipe_keys",
         "storage",

@@ -11,6 +11,7 @@ from codeact import config, storage
 from codeact.config import Recipe
 from codeact.downloads import cache_dir
 from codeact.errors import InputError
+from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline import run as pipeline
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.plan import tables_for
@@ -61,6 +62,7 @@ def select(
     settings: Mapping[str, Any] | None = None,
     say: Say | None = None,
     quiet: bool = True,
+    force: bool = False,
 ) -> Selection:
     """Choose the part of an instruction data set that `model` learns most from (CDAS, arXiv 2408.02193).
 
@@ -79,6 +81,7 @@ def select(
         settings: further recipe keys, for example `{"model.max_length": 1024, "curate.dedup": False}`.
         say: receives one line per stage.
         quiet: no progress bars.
+        force: replace an `output` that another run wrote; never one of the inputs.
 
     Raises:
         InputError: bad data, an unknown key, a value out of range, or a model that does not exist.
@@ -87,13 +90,17 @@ def select(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
         seed=seed, settings=settings,
     )  # fmt: skip
+    inputs = Inputs(recipe, source, quiet)
+    writer = Run("select", inputs.name, inputs.paths(), force)
     if target is not None:
         storage.check_writable(target, source is None and storage.is_delimited(recipe.data.source, recipe.data.split))
-    inputs = Inputs(recipe, source, quiet)
-    store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet)
+        check_file(target, writer, Path(recipe.run_dir))
+    store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet, force=force)
     chosen = _selection(store, inputs.source)
     if target is not None:
+        check_file(target, writer, store.root)  # a file may have come meanwhile
         storage.write_rows(inputs.source, chosen.indices, target)
+        note_file(target, writer, store.root)
     return chosen
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact import storage
 from codeact.config import Recipe
 from codeact.errors import MissingExtraError
+from codeact.outputs import Run, claim_folder
 from codeact.pipeline.run import Say
+
+EVALUATED = ("results.json", "samples.jsonl", "bits.jsonl")
 
 
 def evaluate(
@@ -19,9 +21,21 @@ def evaluate(
     recipe: Recipe | None = None,
     samples: Path | None = None,
     data_dir: Path | None = None,
+    against: Path | None = None,
     quiet: bool = True,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Benchmark a model; `recipe.model` and `recipe.evaluate` hold the settings. Returns the content of results.json.
+
+    Args:
+        model: hub name, folder, LoRA adapter, GGUF file or `demo`.
+        output: the folder of the results.
+        recipe: the settings.
+        samples: grade these ready generations instead.
+        data_dir: folder of benchmark files.
+        against: folder of an earlier evaluation; the result also holds `against` and `differences`, see there.
+        quiet: no progress bars.
+        force: replace the results of another run in `output`.
 
     Raises:
         InputError: unknown tasks, no such model, or no sandbox that holds on this machine.
@@ -29,8 +43,12 @@ def evaluate(
     from codeact.evaluate.run import evaluate as measure
 
     whole = recipe or Recipe()
-    folder = storage.make_folder(Path(output))
-    return measure(
+    earlier = None if against is None else against.parent if against.name == "results.json" else against
+    if earlier is not None:
+        differences(earlier, earlier)  # a wrong folder is said before hours of generation, not after
+    read = (model, *(str(path) for path in (samples, data_dir, earlier) if path is not None), whole.model.template)
+    folder = claim_folder(Path(output), EVALUATED, Run("evaluate", model, read, force))
+    results = measure(
         model,
         folder,
         model=whole.model,
@@ -40,6 +58,9 @@ def evaluate(
         samples=samples,
         quiet=quiet,
     )
+    if earlier is not None:
+        results = {**results, "against": str(against), "differences": differences(earlier, folder)}
+    return results
 
 
 def differences(base: str | Path, tuned: str | Path) -> dict[str, Any]:
@@ -89,6 +110,7 @@ def compare(
     minutes: float | None = None,
     say: Say | None = None,
     quiet: bool = True,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Strategies x rates x seeds on one score cache (docs/compare.md): train and evaluate what is not done; write the page.
 
@@ -109,7 +131,7 @@ def compare(
     from codeact.report.compare import write_comparison
 
     comparison = experiment.load_comparison(Path(recipe), overrides)
-    summary = experiment.compare(comparison, minutes=minutes, say=say, quiet=quiet)
+    summary = experiment.compare(comparison, minutes=minutes, say=say, quiet=quiet, force=force)
     try:
         page = str(write_comparison(summary, Path(comparison.run_dir)))
     except MissingExtraError:

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from codeact import config, storage
 from codeact.config import Recipe
 from codeact.errors import InputError, MissingExtraError
+from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline import ledger as ledgers
 from codeact.pipeline import run as pipeline
 from codeact.pipeline.inputs import Inputs
@@ -34,35 +37,74 @@ def plan(recipe: Recipe | str | Path, overrides: Iterable[str] = ()) -> dict[str
 
 
 def run(
-    recipe: Recipe | str | Path, overrides: Iterable[str] = (), *, say: Say | None = None, quiet: bool = True
+    recipe: Recipe | str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    say: Say | None = None,
+    quiet: bool = True,
+    force: bool = False,
 ) -> Path:
     """Run a whole recipe, records to report, and return the path of report.html (report.json where plotly is missing).
+
+    Args:
+        recipe: a recipe, its file, or the name of a shipped one.
+        overrides: `key=value`.
+        say: receives one line per stage.
+        quiet: no progress bars.
+        force: take a `run_dir` over that holds files of the run's names which no run wrote.
 
     Raises:
         InputError: bad input or configuration.
         CodeactError: a stage failed; finished work is kept and the next run goes on from it.
     """
     whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
-    store = pipeline.run(whole, say=say, quiet=quiet)
+    if not isinstance(recipe, Recipe):
+        _keep_recipe(Path(recipe), Path(whole.run_dir))
+    store = pipeline.run(whole, say=say, quiet=quiet, force=force)
     return report(store.root)
 
 
+def _keep_recipe(file: Path, run_dir: Path) -> None:
+    """Refuse a recipe of the user's own hand that lies where the run writes its whole recipe.
+
+    Raises:
+        InputError: it does.
+    """
+    kept = run_dir / "recipe.yaml"
+    if not (file.is_file() and kept.is_file() and file.samefile(kept)):
+        return
+    if file.read_text(encoding="utf-8") != yaml.safe_dump(config.read_yaml(file), sort_keys=False):
+        raise InputError(f"recipe {file} lies in its own run_dir, where the run writes recipe.yaml; move it, or name another run_dir")
+
+
 def run_stages(
-    recipe: Recipe, targets: Sequence[str], output: Path | None, *, say: Say | None = None, quiet: bool = True
+    recipe: Recipe,
+    targets: Sequence[str],
+    output: Path | None,
+    *,
+    say: Say | None = None,
+    quiet: bool = True,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Run the stages that `targets` need, copy the last one's table to `output`, and return its marker's summary.
+
+    With `force` an `output` is replaced that another run wrote; never one of the inputs.
 
     Raises:
         InputError: bad input or configuration.
     """
+    inputs = Inputs(recipe, quiet=quiet)
+    writer = Run(targets[0], inputs.name, inputs.paths(), force)
     if output is not None:
         rows = targets[-1] in ("curate", "refine")
         storage.check_writable(output, rows and storage.is_delimited(recipe.data.source, recipe.data.split))
-    inputs = Inputs(recipe, quiet=quiet)
-    store = pipeline.run(recipe, targets, inputs, say=say, quiet=quiet)
+        check_file(output, writer, Path(recipe.run_dir))
+    store = pipeline.run(recipe, targets, inputs, say=say, quiet=quiet, force=force)
     last = targets[-1]
     if output is not None:
+        check_file(output, writer, store.root)  # a file may have come meanwhile
         _export(store, last, inputs, output)
+        note_file(output, writer, store.root)
     marker = store.marker(last) or {}
     summary = dict(marker.get("summary", {}))
     if last == "refine":  # goes on where curate ended

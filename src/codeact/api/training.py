@@ -9,13 +9,18 @@ from typing import Any, get_args
 from codeact import config, storage
 from codeact.config import Recipe
 from codeact.errors import InputError
+from codeact.outputs import Run, check_file, claim_folder
 from codeact.pipeline import tables
+from codeact.pipeline.inputs import Inputs
 from codeact.records import Reading, read_records
 from codeact.storage import Source
 
+TRAINED = ("model", "adapter", "checkpoints", "metrics.jsonl", "summary.json")
+
 
 def harvest(
-    roots: Sequence[str], output: Path, *, min_tokens: int, max_tokens: int, limit: int | None, seed: int, quiet: bool
+    roots: Sequence[str], output: Path, *, min_tokens: int, max_tokens: int, limit: int | None, seed: int, quiet: bool,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Write the documented functions of source trees as instruction records.
 
@@ -25,6 +30,7 @@ def harvest(
     from codeact import harvest as harvesting
 
     storage.check_writable(output)
+    check_file(output, Run("harvest", ", ".join(roots), tuple(roots), force))
     found = harvesting.harvest(roots, min_tokens=min_tokens, max_tokens=max_tokens, quiet=quiet)
     records = found.records
     if not records:
@@ -51,7 +57,9 @@ def _read(data: str | Sequence[str], recipe: Recipe) -> Reading:
     return read_records(source.rows, recipe.data.map, source.name)
 
 
-def train(data: str | Sequence[str], output: Path, recipe: Recipe, *, quiet: bool = True) -> dict[str, Any]:
+def train(
+    data: str | Sequence[str], output: Path, recipe: Recipe, *, quiet: bool = True, force: bool = False
+) -> dict[str, Any]:
     """Fine-tune on every usable record of a file and return the training summary.
 
     Raises:
@@ -59,7 +67,8 @@ def train(data: str | Sequence[str], output: Path, recipe: Recipe, *, quiet: boo
     """
     from codeact.train.sft import train as fit
 
-    storage.make_folder(output)
+    files = (data,) if isinstance(data, str) else tuple(data)
+    claim_folder(output, TRAINED, Run("train", ", ".join(files), (*files, *Inputs(recipe).paths()), force))
     reading = _read(data, recipe)
     records = tables.limited(reading.usable(), recipe.data.limit, recipe.seed)
     result = fit(
@@ -71,7 +80,7 @@ def train(data: str | Sequence[str], output: Path, recipe: Recipe, *, quiet: boo
     return {**result, **refused, "model": str(output / made)}
 
 
-def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto") -> dict[str, Any]:
+def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto", force: bool = False) -> dict[str, Any]:
     """Merge a LoRA adapter into its base model and write it as a `from_pretrained` folder with the tokenizer.
 
     Args:
@@ -91,10 +100,10 @@ def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto") -> di
     base = base_of(source)
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; give a folder for the merged model")
-    if target.is_dir() and any(target.iterdir()) and not (target / "config.json").is_file():
-        raise InputError(f"{target} holds other files; give a new or empty folder for the merged model")
-    storage.make_folder(target)
+    writer = Run("merge", str(source), (str(source), base), force)
+    claim_folder(target, (), writer)
     own = (source / "tokenizer.json").is_file()
     tokenizer = models.load_tokenizer(str(source) if own else base)
     written = merge_adapter(source, tokenizer, target, dtype)
+    claim_folder(target, (), writer, mine=True)  # the folder was replaced whole, and its note with it
     return {"adapter": str(source), "base": base, "model": str(target), "dtype": written}

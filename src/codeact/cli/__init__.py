@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+import traceback
 from typing import Any
 
 import typer
 
 from codeact.cli import choose, export, keys, prove, reading, scoring, tools  # noqa: F401  (each registers its commands)
-from codeact.cli.options import app, verbose_errors
+from codeact.cli.options import app, running, verbose_errors
 from codeact.errors import CodeactError
+from codeact.redact import redact
 
 PANELS = {
     "Whole runs": ("run", "demo", "select", "compare"),
@@ -33,28 +37,63 @@ def _arrange() -> None:
 _arrange()
 
 
+RESUMED = ("run", "demo", "select", "compare", "curate", "embed", "cluster", "judge", "tags", "score", "sample", "train", "evaluate")
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends as Ctrl-C does, so that files are closed and what is finished is kept."""
+
+
+def _terminate(*_: object) -> None:
+    stopped.append(signal.SIGTERM)
+    raise _Terminated
+
+
+stopped: list[int] = []
+
+
+def _interrupted() -> None:
+    """Say what is kept and how to go on, and end with the status of the signal."""
+    number = stopped[-1] if stopped else signal.SIGINT
+    kept = (
+        "finished work is kept: run the same command again to go on"
+        if running[0] in RESUMED
+        else "nothing is left half-written: run the same command again"
+    )
+    typer.echo(f"codeact: interrupted; {kept}", err=True)
+    sys.exit(128 + number)
+
+
+def _fail(error: Exception, text: str, status: int) -> None:
+    """One line and an exit status; with -v the traceback. Neither shows a secret."""
+    if verbose_errors[0]:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    typer.echo(redact(text), err=True)
+    sys.exit(status)
+
+
 def main() -> None:
     """Entry point: errors become one line and an exit status."""
+    stopped.clear()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     # Some releases of typer carry their own copy of click: take the base class from what typer exports.
     usage_error: Any = typer.BadParameter.__base__
     try:
         status = app(standalone_mode=False)
+        if status == 128 + signal.SIGINT:  # what typer makes of KeyboardInterrupt
+            _interrupted()
         sys.exit(status if isinstance(status, int) else 0)
     except typer.Exit as stop:
+        if stop.exit_code == 128 + signal.SIGINT:
+            _interrupted()
         sys.exit(stop.exit_code)
     except usage_error as error:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted; finished work is kept: run the same command again to go on", err=True)
-        sys.exit(130)
+        _interrupted()
     except CodeactError as error:
-        if verbose_errors[0]:
-            raise
-        typer.echo(f"codeact: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(error, f"codeact: {error}", error.exit_code)
     except OSError as error:
-        if verbose_errors[0]:
-            raise
-        typer.echo(f"codeact: {error.filename or 'system'}: {error.strerror or error}", err=True)
-        sys.exit(2)
+        _fail(error, f"codeact: {error.filename or 'system'}: {error.strerror or error}", 2)

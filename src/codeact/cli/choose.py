@@ -13,6 +13,7 @@ from codeact.cli.options import (
     Data,
     Dtype,
     Embedder,
+    Force,
     Json,
     Limit,
     Mapping_,
@@ -50,6 +51,7 @@ def run(
         list[str] | None, typer.Argument(help="key=value overrides, for example sample.ratio=0.3", show_default=False)
     ] = None,
     plan: Plan = False,
+    force: Force = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -60,18 +62,19 @@ def run(
 
         planned(api.plan(recipe, overrides or ()), as_json)
         return
-    run_recipe(config.load_recipe(recipe, overrides or ()), as_json)
+    run_recipe(str(recipe), overrides or (), as_json, force)
 
 
 @app.command()
 def demo(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides", show_default=False)] = None,
+    force: Force = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """The whole of codeact at small size: a 135M model on functions of Python's standard library, in minutes on two cores."""
     prepare(verbose)
-    run_recipe(config.load_recipe("demo", overrides or ()), as_json)
+    run_recipe("demo", overrides or (), as_json, force)
 
 
 @app.command()
@@ -91,6 +94,7 @@ def select(
     run_dir: RunDir = None,
     settings: Settings = NONE,
     plan: Plan = False,
+    force: Force = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -115,7 +119,7 @@ def select(
         return
     chosen = api.select(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit, seed=seed,
-        settings=extra, say=say, quiet=False,
+        settings=extra, say=say, quiet=False, force=force,
     )  # fmt: skip
     summary = {**chosen.summary, "output": str(output)}
     result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)), output)
@@ -151,13 +155,13 @@ def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
 
 
 def _run_stage(
-    name: str, keys: dict[str, Any], output: Path | None, run_dir: Path | None, embedder: str | None, as_json: bool
+    name: str, keys: dict[str, Any], output: Path | None, run_dir: Path | None, embedder: str | None, as_json: bool, force: bool
 ) -> None:
     from codeact import api
 
     recipe = stage_recipe(name, keys, output, run_dir, embedder, needs_model=name == "sample")
     embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
-    summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, say=say, quiet=False)
+    summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, say=say, quiet=False, force=force)
     folder = Path(recipe.run_dir)
     lines = [*reading_lines(summary["reading"]), f"table: {output or folder / f'{name}.parquet'}"]
     result(summary, as_json, "\n".join([*_curated(summary, folder), *lines] if name == "curate" else lines), output)
@@ -168,11 +172,11 @@ def _stage_command(name: str, about: str) -> None:
 
     def command(
         data: Data, output: MaybeOutput = None, embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0,
-        run_dir: RunDir = None, settings: Settings = NONE, as_json: Json = False, verbose: Verbose = False,
+        run_dir: RunDir = None, settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         prepare(verbose)
         keys = {"data.source": one_or_many(data), "data.limit": limit, "seed": seed, **shared_keys(mapping, settings)}
-        _run_stage(name, keys, output, run_dir, embedder, as_json)
+        _run_stage(name, keys, output, run_dir, embedder, as_json, force)
 
     command.__doc__ = about
     app.command(name)(command)
@@ -190,12 +194,12 @@ def sample(
     data: Data, output: MaybeOutput = None, model: Model = "",
     embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0, dtype: Dtype = "auto",
     max_length: MaxLength = 2048, template: Template = "auto", run_dir: RunDir = None, settings: Settings = NONE,
-    as_json: Json = False, verbose: Verbose = False,
+    force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Choose records of DATA (embed, cluster, score, sample) and write the selection table."""
     prepare(verbose)
     keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
-    _run_stage("sample", keys, output, run_dir, embedder, as_json)
+    _run_stage("sample", keys, output, run_dir, embedder, as_json, force)
 
 
 @app.command()

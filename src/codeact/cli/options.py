@@ -12,6 +12,7 @@ import typer
 from codeact import __version__
 from codeact.config import Recipe, load_recipe
 from codeact.errors import InputError
+from codeact.redact import redact
 
 app = typer.Typer(
     name="codeact",
@@ -63,8 +64,12 @@ Template = Annotated[str, typer.Option(help="auto, question (the paper's), alpac
 Plan = Annotated[
     bool, typer.Option("--plan", help="only print stages, tokens, FLOPs, hours and memory; nothing is written")
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="replace an output that another run wrote; an input is never replaced")
+]
 NONE: list[str] = []
 verbose_errors = [False]
+running = [""]  # the command, for what is said when it is interrupted
 
 
 def _version(value: bool) -> None:
@@ -75,11 +80,12 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    pass
+    running[0] = context.invoked_subcommand or ""
 
 
 def planned(found: dict[str, Any], as_json: bool) -> None:
@@ -87,11 +93,11 @@ def planned(found: dict[str, Any], as_json: bool) -> None:
     result(found, as_json, "\n".join(lines))
 
 
-def run_recipe(recipe: Recipe, as_json: bool) -> None:
+def run_recipe(recipe: str, overrides: Sequence[str], as_json: bool, force: bool) -> None:
     from codeact import api
 
-    api.run(recipe, say=say, quiet=False)
-    show(Path(recipe.run_dir), as_json)
+    page = api.run(recipe, overrides, say=say, quiet=False, force=force)
+    show(page.parent, as_json)
 
 
 def show(run_dir: Path, as_json: bool) -> None:
@@ -168,7 +174,7 @@ def numbers(option: str, text: str) -> list[int]:
 
 
 def say(line: str) -> None:
-    typer.echo(line, err=True)
+    typer.echo(redact(line), err=True)
 
 
 def result(value: Any, as_json: bool, text: str, output: Path | None = None) -> None:

@@ -13,6 +13,7 @@ from codeact.cli.options import (
     NONE,
     Data,
     Dtype,
+    Force,
     Json,
     Limit,
     Mapping_,
@@ -62,7 +63,7 @@ def train(
     report_to: Annotated[list[str], typer.Option(help="tensorboard, wandb or trackio, beside metrics.jsonl; may be repeated")] = NONE,
     merge: Annotated[bool, typer.Option(help="LoRA: also write the merged model")] = True,
     mapping: Mapping_ = NONE, limit: Limit = None, dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto",
-    seed: Seed = 0, settings: Settings = NONE, as_json: Json = False, verbose: Verbose = False,
+    seed: Seed = 0, settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Fine-tune MODEL on DATA with Dynamic Pack; run it again after a kill to go on."""
     from codeact import api
@@ -78,7 +79,7 @@ def train(
         "train.merge": merge,
     }
     extra = recipe_keys(data, model, dtype, max_length, template, limit, seed) | given | shared_keys(mapping, settings)
-    summary = api.train(data, output, config.load_recipe(extra=extra), quiet=False)
+    summary = api.train(data, output, config.load_recipe(extra=extra), quiet=False, force=force)
     watched = (
         f"; validation loss {summary['first_validation_loss']:.4f} -> {summary['final_validation_loss']:.4f}"
         if "final_validation_loss" in summary
@@ -93,13 +94,13 @@ def train(
 def merge(
     adapter: Annotated[Path, typer.Argument(help="folder of a LoRA adapter", show_default=False)],
     output: Output, dtype: Annotated[str, typer.Option(help="auto (the base model's), float32, bfloat16, float16")] = "auto",
-    as_json: Json = False, verbose: Verbose = False,
+    force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Merge the LoRA ADAPTER into its base model."""
     from codeact import api
 
     prepare(verbose)
-    made = api.merge(adapter, output, dtype=dtype)
+    made = api.merge(adapter, output, dtype=dtype, force=force)
     result(made, as_json, f"{made['base']} + {adapter} -> {output} ({made['dtype']})")
 
 
@@ -120,7 +121,7 @@ def evaluate(
     against: Annotated[Path | None, typer.Option(help="folder of an earlier evaluation: also show the paired differences to it")] = None,
     dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto", seed: Seed = 0,
     unsafe_no_sandbox: Annotated[bool, typer.Option("--unsafe-no-sandbox", help="run generated code without isolation (recorded in the results)")] = False,
-    settings: Settings = NONE, as_json: Json = False, verbose: Verbose = False,
+    settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Benchmark MODEL: pass@1 with intervals in a sandbox, and bits per byte of the reference solutions."""
     from codeact import api
@@ -134,11 +135,7 @@ def evaluate(
         "evaluate.unsafe_no_sandbox": unsafe_no_sandbox,
     }  # fmt: skip
     recipe = config.load_recipe(extra=extra | shared_keys([], settings))
-    if against is not None:
-        api.differences(against, against)  # a wrong folder is said before hours of generation, not after
-    results = api.evaluate(model, output, recipe=recipe, samples=samples, data_dir=data_dir, quiet=False)
-    if against is not None:
-        results = {**results, "against": str(against), "differences": api.differences(against, output)}
+    results = api.evaluate(model, output, recipe=recipe, samples=samples, data_dir=data_dir, against=against, quiet=False, force=force)
     result(results, as_json, "\n".join([*api.result_lines(results), f"results: {output / 'results.json'}"]))
 
 
@@ -148,13 +145,13 @@ def harvest(
     output: Output,
     min_tokens: Annotated[int, typer.Option(help="shortest response, Python lexical tokens")] = 20,
     max_tokens: Annotated[int, typer.Option(help="longest response, Python lexical tokens")] = 1500,
-    limit: Limit = None, seed: Seed = 0, as_json: Json = False, verbose: Verbose = False,
+    limit: Limit = None, seed: Seed = 0, force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Make instruction records from the documented functions of Python source trees."""
     from codeact import api
 
     prepare(verbose)
-    made = api.harvest(roots, output, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed, quiet=False)
+    made = api.harvest(roots, output, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed, quiet=False, force=force)
     result(made, as_json, f"{made['records']} records -> {output}")
 
 
@@ -175,7 +172,7 @@ def compare(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides, for example rates=[0.4]", show_default=False)] = None,
     minutes: Annotated[float | None, typer.Option(help="begin no further training after this time; run again to go on")] = None,
     plan: Plan = False,
-    as_json: Json = False, verbose: Verbose = False,
+    force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Train and evaluate strategies x rates x seeds, at equal records and at equal tokens; run it again to go on."""
     from codeact import api
@@ -184,7 +181,7 @@ def compare(
     if plan:
         planned(api.compare_plan(recipe, overrides or ()), as_json)
         return
-    summary = api.compare(recipe, overrides or (), minutes=minutes, say=say, quiet=False)
+    summary = api.compare(recipe, overrides or (), minutes=minutes, say=say, quiet=False, force=force)
     if as_json:
         typer.echo(json.dumps(summary, ensure_ascii=False))
         return

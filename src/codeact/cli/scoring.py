@@ -12,6 +12,7 @@ from codeact.cli.options import (
     Data,
     Dtype,
     Embedder,
+    Force,
     Json,
     Limit,
     Mapping_,
@@ -45,7 +46,7 @@ def score(
     show: Annotated[bool, typer.Option("--show", help="print the highest, the median and the lowest records")] = False,
     embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0, dtype: Dtype = "auto",
     max_length: MaxLength = 2048, template: Template = "auto", run_dir: RunDir = None, settings: Settings = NONE,
-    as_json: Json = False, verbose: Verbose = False,
+    force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Score every record of DATA with MODEL: IFD, negative log-likelihoods, status. Run it again to go on or to reuse."""
     from codeact import api
@@ -58,7 +59,7 @@ def score(
         forecast = api.estimate_scores(recipe)
         result(forecast, as_json, "\n".join(forecast["lines"]))
         return
-    summary = api.run_stages(recipe, ["score"], output, say=say, quiet=False)
+    summary = api.run_stages(recipe, ["score"], output, say=say, quiet=False, force=force)
     folder = Path(recipe.run_dir)
     found = {**summary, **api.score_summary(folder, recipe.sample.ratio, examples=3 if show else 0)}
     result(found, as_json, "\n".join(_lines(found, str(output or folder / "score.parquet"))), output)

@@ -30,6 +30,7 @@ from codeact.experiment.grid import (
 )
 from codeact.experiment.results import summarise
 from codeact.experiment.split import HELD_OUT_FILE, POOL_FILE, check_seeds, divide
+from codeact.outputs import Run, claim_folder
 from codeact.pipeline import run as pipeline
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
@@ -41,11 +42,17 @@ from codeact.records import Record
 __all__ = ["Cell", "Comparison", "cells", "compare", "gather", "load_comparison", "plan"]
 
 Say = Callable[[str], None]
+WRITTEN = ("pool.jsonl", "held_out.jsonl", "split.json", "compare.json", "compare.html", "base", "cells", "shared")
 CODE = ("codeact.sample", "codeact.train", "codeact.evaluate", "codeact.experiment")
 
 
 def compare(
-    comparison: Comparison, *, minutes: float | None = None, say: Say | None = None, quiet: bool = True
+    comparison: Comparison,
+    *,
+    minutes: float | None = None,
+    say: Say | None = None,
+    quiet: bool = True,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Run the cells that are not done, then write and return `compare.json`.
 
@@ -58,6 +65,7 @@ def compare(
         minutes: begin no further cell after this time (a slice of a longer job); None: no limit.
         say: receives one line per stage and cell.
         quiet: no progress bars.
+        force: take a `run_dir` over that holds files of these names which no comparison wrote.
 
     Raises:
         InputError: bad data or configuration.
@@ -67,7 +75,10 @@ def compare(
     started = time.monotonic()
     planned = cells(comparison)
     _check(comparison, planned)
-    root = storage.make_folder(Path(comparison.run_dir))
+    root = Path(comparison.run_dir)
+    read = (*Inputs(source_recipe(comparison)).paths(), *comparison.apart_from)
+    begun = (root / "split.json").is_file()
+    claim_folder(root, WRITTEN, Run("compare", "", read, force), begun)
 
     def out_of_time() -> bool:
         return minutes is not None and time.monotonic() - started > 60 * minutes

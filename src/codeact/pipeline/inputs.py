@@ -88,6 +88,22 @@ class Inputs:
         found: dict[str, Any] = {"file": digests[0]} if len(digests) == 1 else {"files": digests}
         return found if data.split == "train" else {**found, "split": data.split}
 
+    def paths(self) -> tuple[str, ...]:
+        """Every file and folder that the recipe reads, by its name; what is not on this machine (a hub name) among them."""
+        r = self.recipe
+        names = [r.model.name, r.model.template, r.embed.model, r.score.proxy, r.judge.model, r.sample.target]
+        names += r.curate.benchmark_files
+        if r.data.source == HARVEST:
+            names += r.data.harvest.roots
+        elif self.given is None and r.data.source:
+            names += [*as_list(r.data.source), *map(str, storage.source_files(r.data.source, r.data.split) or ())]
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    @property
+    def name(self) -> str:
+        """The data, by the name that the user gave."""
+        return ", ".join(as_list(self.recipe.data.source)) if self.given is None else self.given.name
+
     def benchmark_digests(self) -> Mapping[str, str]:
         """Hash of each benchmark file that the recipe names.
 

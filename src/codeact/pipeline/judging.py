@@ -17,6 +17,7 @@ from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.store import Store
 from codeact.progress import track
 from codeact.records import Record
+from codeact.redact import split_userinfo
 from codeact.score import endpoint, judge, tags
 
 Summary = Mapping[str, Any]
@@ -136,7 +137,7 @@ def _ask(
     failed = Counter(a.status for a in answers if a.text is None)
     if sum(failed.values()) > config.max_failures * len(answers):
         raise CodeactError(
-            f"{sum(failed.values())} of {len(answers)} requests to {config.endpoint} failed ({dict(failed)}); the other answers are"
+            f"{sum(failed.values())} of {len(answers)} requests to {split_userinfo(config.endpoint)[0]} failed ({dict(failed)}); the other answers are"
             " kept: run again to ask only for these, or allow them with judge.max_failures"
         )
     return answers, round(sum(a.usd for a in answers), 6)

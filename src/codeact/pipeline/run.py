@@ -11,9 +11,10 @@ import yaml
 
 from codeact import storage
 from codeact.config import Recipe
+from codeact.outputs import OUTPUTS, Run, claim_folder
 from codeact.pipeline.inputs import Inputs, versions
 from codeact.pipeline.ledger import write_dropped, write_ledger
-from codeact.pipeline.plan import chosen
+from codeact.pipeline.plan import chosen, plan
 from codeact.pipeline.store import Store, now
 
 Say = Callable[[str], None]
@@ -44,6 +45,7 @@ def run(
     say: Say | None = None,
     quiet: bool = True,
     lenders: Lenders = Lenders(),
+    force: bool = False,
 ) -> Store:
     """Run the stages that `targets` need (default: all) and return the run's store.
 
@@ -54,6 +56,7 @@ def run(
         say: receives one line per stage.
         quiet: no progress bars.
         lenders: other run directories to take finished stages from.
+        force: take a folder over that holds files of these names which no run wrote.
 
     Raises:
         InputError: bad input, configuration or output folder.
@@ -65,6 +68,8 @@ def run(
     tell = say or (lambda line: None)
     done: dict[str, str] = {}
     inputs.check({stage.name for stage in stages})
+    mine = store.path("markers").is_dir()
+    claim_folder(store.root, _names(recipe, inputs), Run("run", "", inputs.paths(), force), mine)
     with store.lock():
         storage.write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for stage in stages:
@@ -94,6 +99,14 @@ def run(
         if "curate" in done:
             write_dropped(store, inputs.source.rows)
     return store
+
+
+def _names(recipe: Recipe, inputs: Inputs) -> set[str]:
+    """Everything that a run writes directly in its directory."""
+    stages = plan(recipe, inputs)
+    files = {name.partition("/")[0] for stage in stages for name in (f"{stage.name}.parquet", *stage.outputs)}
+    return {*files, "recipe.yaml", "versions.json", "ledger.parquet", "dropped.jsonl", "report.json", "report.html", "markers",
+            "shards", OUTPUTS}  # fmt: skip
 
 
 def brief(summary: Any) -> str:

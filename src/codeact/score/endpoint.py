@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import hashlib
 import json
@@ -19,11 +20,13 @@ from typing import Any
 
 from codeact.errors import CodeactError, InputError, require
 from codeact.progress import SILENT, Progress
+from codeact.redact import HIDDEN, SHORTEST, redact, split_userinfo
 from codeact.storage import make_folder
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 REFUSED = {401: "the key is refused", 403: "access is refused", 404: "no such path or model", 405: "no such path"}
 LARGEST_ANSWER = 8 * 2**20
+LARGEST_EXCERPT = 2**16
 CHARACTERS_PER_TOKEN = 4  # for the estimate alone
 CONNECT_S = 10.0
 
@@ -33,7 +36,7 @@ class Settings:
     """How an endpoint is asked.
 
     Attributes:
-        url: base address, such as http://localhost:8000/v1.
+        url: base address, such as http://localhost:8000/v1; user:password@ in it is sent as basic authentication, and never shown.
         model: its name there.
         key: bearer token; empty: none is sent.
         concurrency: requests at the same time.
@@ -47,7 +50,7 @@ class Settings:
         extra: further keys of the request body.
     """
 
-    url: str
+    url: str = field(repr=False)
     model: str
     key: str = field(default="", repr=False)
     concurrency: int = 8
@@ -60,6 +63,24 @@ class Settings:
     price_in: float = 0.0
     price_out: float = 0.0
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The base address without user and password: what is shown, and what answers are kept under."""
+        return split_userinfo(self.url)[0].rstrip("/")
+
+    @property
+    def login(self) -> tuple[str, str] | None:
+        """User and password of the address."""
+        return split_userinfo(self.url)[1]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown: the key, the password, and both as they are sent."""
+        found = [self.key]
+        if self.login is not None:
+            found += [self.login[1], base64.b64encode(":".join(self.login).encode()).decode()]
+        return tuple(one for one in found if len(one) >= 4)
 
     def payload(self, prompt: str) -> dict[str, Any]:
         """The request body; greedy decoding."""
@@ -111,7 +132,12 @@ class Cache:
     """Answers on disk, keyed by the hash of address and request body: what was asked once is never paid for again."""
 
     def __init__(self, path: Path) -> None:
-        make_folder(path.parent)
+        # answers quote people's data: they are for this user alone
+        if not path.parent.exists():
+            make_folder(path.parent.parent)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)
         self._lock = threading.Lock()
         self._data = sqlite3.connect(path, check_same_thread=False, timeout=60.0)
         with self._lock, self._data:
@@ -140,7 +166,7 @@ class Cache:
 
 def estimate_cost(prompts: Sequence[str], settings: Settings, cache: Cache) -> Cost:
     """What asking will cost at most, before anything is sent; tokens are counted as a fourth of the characters."""
-    unknown = [p for p in dict.fromkeys(prompts) if cache.get(Cache.key(settings.url, settings.payload(p))) is None]
+    unknown = [p for p in dict.fromkeys(prompts) if cache.get(Cache.key(settings.address, settings.payload(p))) is None]
     asked = sum(_tokens(p) for p in unknown)
     answered = settings.max_tokens * len(unknown)
     return Cost(len(unknown), len(prompts) - len(unknown), asked, answered, settings.price(asked, answered))
@@ -169,14 +195,18 @@ def ask(prompts: Sequence[str], settings: Settings, cache_file: Path, progress: 
         limits = http.Limits(max_connections=settings.concurrency)
         headers = {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
         timeout = http.Timeout(settings.timeout, connect=min(CONNECT_S, settings.timeout))
-        with http.Client(limits=limits, headers=headers, timeout=timeout) as client:
+        login = None if settings.login is None else http.BasicAuth(*settings.login)
+        # a redirect is a failure, not followed: it could lead the key to another host
+        with http.Client(
+            limits=limits, headers=headers, auth=login, timeout=timeout, follow_redirects=False
+        ) as client:
             return _Asker(http, client, settings, cache, progress).run(prompts)
 
 
 class _Asker:
     def __init__(self, http: Any, client: Any, settings: Settings, cache: Cache, progress: Progress) -> None:
         self.http, self.client, self.settings, self.cache, self.progress = http, client, settings, cache, progress
-        self.url = settings.url.rstrip("/") + "/chat/completions"
+        self.url = settings.address + "/chat/completions"
         self.stop = threading.Event()
         self.money = threading.Lock()
         self.spent = self.reserved = 0.0
@@ -204,7 +234,7 @@ class _Asker:
     def _one(self, prompt: str) -> Answer:
         s = self.settings
         payload = s.payload(prompt)
-        key = Cache.key(s.url, payload)
+        key = Cache.key(s.address, payload)
         known = self.cache.get(key)
         if known is not None:
             return Answer(known, "ok", cached=True)
@@ -255,18 +285,27 @@ class _Asker:
         except self.http.TimeoutException:
             return None, 0.0, "timeout", 0.0
         except self.http.UnsupportedProtocol as error:
-            raise InputError(f"judge.endpoint {self.settings.url!r} is not an http(s) address: {error}") from error
+            raise InputError(
+                f"judge.endpoint {self.settings.address!r} is not an http(s) address: {redact(str(error), *self.settings.secrets)}"
+            ) from None
         except self.http.TransportError:
             return None, 0.0, "connection", 0.0
         except self.http.DecodingError:
             return None, 0.0, "malformed", 0.0
         if code in REFUSED:
             raise InputError(
-                f"judge.endpoint {self.url} answers {code}: {REFUSED[code]} (model {self.settings.model!r}); {_excerpt(body)}"
+                f"judge.endpoint {self.url} answers {code}: {REFUSED[code]} (model {self.settings.model!r}){self._said(code, body)}"
             )
         if code != 200:
             return None, 0.0, f"HTTP {code}", retry_after(after) if code in RETRIED else None
         return self._read(body, prompt)
+
+    def _said(self, code: int, body: bytearray) -> str:
+        """What a refusing server said, without the secrets that it may echo; of a refused key nothing, for it echoes parts of it."""
+        if code == 401:
+            return f"; it is read from the environment variable of judge.api_key_env ({'set' if self.settings.key else 'not set'})"
+        text = redact(bytes(body[:LARGEST_EXCERPT]).decode("utf-8", "replace"), *self.settings.secrets)
+        return f"; {' '.join(text.split())[:200]}"
 
     def _read(self, body: bytearray, prompt: str) -> tuple[str | None, float, str, float | None]:
         try:
@@ -276,6 +315,9 @@ class _Asker:
             return None, 0.0, "malformed", 0.0
         if not isinstance(text, str):
             return None, 0.0, "malformed", 0.0
+        for secret in self.settings.secrets:
+            if len(secret) >= SHORTEST:  # a server that echoes it must not bring it into the answers that are kept
+                text = text.replace(secret, HIDDEN)
         usage = value.get("usage") if isinstance(value.get("usage"), Mapping) else {}
         counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
         known = [c if isinstance(c, int) and not isinstance(c, bool) and c >= 0 else None for c in counts]
@@ -308,7 +350,3 @@ def api_key(variable: str) -> str:
 
 def _tokens(text: str) -> int:
     return -(-len(text) // CHARACTERS_PER_TOKEN) + 8
-
-
-def _excerpt(body: bytearray) -> str:
-    return " ".join(bytes(body[:200]).decode("utf-8", "replace").split())

@@ -1,0 +1,144 @@
+"""What a command may write over: nothing that it reads, and without --force nothing that the same run did not write.
+
+A run is a command and what it reads, whatever its settings: `select` of one file, `train` on one file from one model. For files the run
+directory remembers what was written (`outputs.json`, by digest, so that a file that was edited since counts as another's); folders carry
+a note of their own (`.codeact.json`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeact import storage
+from codeact.errors import InputError
+from codeact.sources.names import STDIN
+
+NOTE = ".codeact.json"
+OUTPUTS = "outputs.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who writes.
+
+    Attributes:
+        command: such as `select`.
+        of: the file, folder or name that it reads first.
+        reads: every path that it reads; names of the hub among them are harmless.
+        force: replace what another run wrote.
+    """
+
+    command: str
+    of: str
+    reads: tuple[str, ...] = ()
+    force: bool = False
+
+    @property
+    def key(self) -> dict[str, str]:
+        """What makes two calls the same run."""
+        path = Path(self.of)
+        return {"command": self.command, "of": str(path.resolve()) if path.exists() else self.of}
+
+    def __str__(self) -> str:
+        return f"{self.command} of {self.of}" if self.of else self.command
+
+
+def check_file(target: Path, run: Run, run_dir: Path | None = None) -> None:
+    """Say before the work that a file must not be written.
+
+    Args:
+        target: the output.
+        run: who writes it.
+        run_dir: where `note_file` noted what this run wrote before; None: the command keeps no notes.
+
+    Raises:
+        InputError: it is a file that the run reads, through links too; or it is there, and another's.
+    """
+    if str(target) == STDIN:  # as an output: stdout
+        return
+    _refuse_read(target, run.reads)
+    if not os.path.lexists(target) or run.force:
+        return
+    noted = _noted(run_dir).get(str(target.resolve()), {}) if run_dir is not None else {}
+    if noted.get("run") != run.key or not target.is_file() or noted.get("sha256") != _sha256(target):
+        raise InputError(
+            f"output {target} exists, and this run ({run}) did not write it as it is; name another, or replace it with --force"
+        )
+
+
+def note_file(target: Path, run: Run, run_dir: Path) -> None:
+    """Remember that this run wrote the file, as it is now."""
+    if str(target) == STDIN:
+        return
+    noted = {name: entry for name, entry in _noted(run_dir).items() if Path(name).exists()}
+    noted[str(target.resolve())] = {"run": run.key, "sha256": _sha256(target)}
+    storage.write_json(run_dir / OUTPUTS, noted)
+
+
+def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = False) -> Path:
+    """Create an output folder, and note whose it is before anything is written into it; other files in it are left alone.
+
+    Args:
+        folder: the output.
+        names: files and folders directly in it that the run writes; empty: the folder is replaced whole.
+        run: who writes it.
+        mine: known to be this run's by other signs.
+
+    Raises:
+        InputError: it is read by the run, or something that the run reads lies under a name that it writes; it holds such a name and
+            another's note or none; or it cannot be written.
+    """
+    _refuse_read(folder, run.reads)
+    for path in map(Path, run.reads):
+        inside = _inside(path, folder)
+        if inside is not None and (not names or inside in names):
+            raise InputError(f"output {folder}: the run would write over {path}, which it reads; name another folder")
+    note = folder / NOTE
+    own = mine or (note.is_file() and storage.read_json(note) == run.key)
+    if folder.is_dir() and not own and not run.force:
+        there = sorted(p.name for p in folder.iterdir() if p.name != NOTE and (not names or p.name in names))
+        if there:
+            raise InputError(
+                f"output {folder} holds other files, which this run ({run}) did not write: {', '.join(there[:3])}"
+                f"{', ...' if there[3:] else ''}; name another folder, or replace them with --force"
+            )
+    storage.make_folder(folder)
+    if not own or not note.is_file():
+        storage.write_json(note, run.key)
+    return folder
+
+
+def _refuse_read(target: Path, reads: Iterable[str]) -> None:
+    for name in reads:
+        path = Path(name).expanduser()
+        try:
+            same = path.exists() and target.exists() and path.samefile(target)
+        except OSError:  # a name that is too long to be a path
+            same = False
+        if same:
+            raise InputError(f"output {target} is the input {name}; an input is never written over: name another output")
+
+
+def _inside(path: Path, folder: Path) -> str | None:
+    """The name directly in `folder` under which `path` lies, links resolved; None where it lies elsewhere."""
+    try:
+        if not path.exists() or not folder.exists():
+            return None
+        return path.resolve().relative_to(folder.resolve()).parts[0]
+    except (ValueError, IndexError, OSError):
+        return None
+
+
+def _noted(run_dir: Path) -> dict[str, dict[str, object]]:
+    path = run_dir / OUTPUTS
+    found: dict[str, dict[str, object]] = storage.read_json(path) if path.is_file() else {}
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,214 @@
+"""What commands write over: never an input, and without --force nothing that the same run did not write."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import codeact_command as cli
+from tests.conftest import pool_rows
+
+MINE = "the work of another tool\n"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    file = tmp_path / "pool.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in pool_rows(16)), encoding="utf-8")
+    return file
+
+
+def alias(kind: str, file: Path) -> Path:
+    """Another name of the same file."""
+    if kind == "itself":
+        return file
+    if kind == "relative":
+        return Path(os.path.relpath(file)) if file.anchor else file
+    other = file.with_name(f"{kind}.jsonl")
+    if kind == "symbolic link":
+        other.symlink_to(file)
+    elif kind == "hard link":
+        other.hardlink_to(file)
+    elif kind == "through a linked folder":
+        link = file.parent.parent / f"{file.parent.name}-link"
+        link.symlink_to(file.parent)
+        return link / file.name
+    else:  # case-insensitive file systems give one file two spellings; elsewhere there is no such file
+        other = file.with_name(file.name.upper())
+        if not other.exists():
+            pytest.skip("file names keep their case here")
+    return other
+
+
+ALIASES = ["itself", "relative", "symbolic link", "hard link", "through a linked folder", "another case"]
+
+
+@pytest.mark.parametrize("kind", ALIASES)
+@pytest.mark.parametrize("force", [False, True])
+def test_an_input_is_never_written_over(kind: str, force: bool, data: Path) -> None:
+    before = data.read_bytes()
+    target = alias(kind, data)
+    done = cli("select", str(data), "--strategy", "random", "-o", str(target), *(["--force"] if force else []))
+    assert done.returncode == 2
+    assert "is the input" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert data.read_bytes() == before
+    assert not target.with_name(f"{target.stem}.codeact").exists()
+
+
+def test_no_input_of_any_command_is_written_over(data: Path, tmp_path: Path, tiny_model_dir: Path) -> None:
+    benchmark, target, template = (tmp_path / name for name in ("bench.jsonl", "target.jsonl", "template.json"))
+    for file in (benchmark, target):
+        shutil.copy(data, file)
+    template.write_text("{{ messages[0].content }}{{ messages[1].content }}", encoding="utf-8")
+    model = ["--model", str(tiny_model_dir)]
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_model_dir)}))
+    kept = {file: file.read_bytes() for file in (data, benchmark, target, template)}
+    calls: list[list[str | Path]] = [
+        ["curate", data, "-o", data],
+        ["curate", data, "-o", benchmark, "--set", f"curate.benchmark_files=[{benchmark}]"],
+        ["select", data, "-o", target, "--set", f"sample.target={target}", "--strategy", "random"],
+        ["score", data, *model, "-o", template, "--template", template],
+        ["embed", data, "-o", data, "--embedder", tmp_path],
+        ["sample", data, *model, "-o", data],
+        ["train", data, *model, "-o", tiny_model_dir],
+        ["evaluate", tiny_model_dir, "-o", tiny_model_dir],
+        ["merge", adapter, "-o", adapter],
+        ["merge", adapter, "-o", tiny_model_dir],
+        ["merge", adapter, "-o", tmp_path],
+    ]
+    for call in calls:
+        for force in ([], ["--force"]):
+            done = cli(*map(str, call), *force)
+            assert done.returncode == 2, call
+            assert "input" in done.stderr or "reads" in done.stderr, (call, done.stderr)
+    assert {file: file.read_bytes() for file in kept} == kept
+    assert (adapter / "adapter_config.json").exists()
+
+
+def test_the_run_directory_keeps_what_the_run_reads(data: Path, tmp_path: Path) -> None:
+    first = ["select", str(data), "--strategy", "random", "-o", str(tmp_path / "out.jsonl")]
+    assert cli(*first).returncode == 0
+    inside = tmp_path / "out.codeact" / "dropped.jsonl"
+    shutil.copy(data, inside)
+    done = cli("select", str(inside), "--strategy", "random", "--run-dir", str(tmp_path / "out.codeact"), "-o", str(tmp_path / "b.jsonl"))  # fmt: skip
+    assert (done.returncode, "which it reads" in done.stderr) == (2, True)
+    assert inside.read_bytes() == data.read_bytes()
+    pool = tmp_path / "grid" / "pool.jsonl"
+    pool.parent.mkdir()
+    shutil.copy(data, pool)
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        f"run_dir: {pool.parent}\nstrategies: [random]\nrecipe: {{model: {{name: m}}, data: {{source: {pool}}}}}\n",
+        encoding="utf-8",
+    )
+    done = cli("compare", str(grid), "--force")
+    assert done.returncode == 2
+    assert pool.read_bytes() == data.read_bytes()
+
+
+def test_a_recipe_of_the_users_hand_in_its_own_run_dir_is_kept(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    recipe = folder / "recipe.yaml"
+    text = f"# my notes\nrun_dir: {folder}\ndata: {{source: {data}}}\nsample: {{strategy: random}}\n"
+    recipe.write_text(text, encoding="utf-8")
+    for force in ([], ["--force"]):
+        done = cli("run", str(recipe), *force)
+        assert (done.returncode, "recipe.yaml" in done.stderr) == (2, True)
+        assert recipe.read_text(encoding="utf-8") == text
+    assert [path.name for path in folder.iterdir()] == ["recipe.yaml"]
+
+
+def test_a_file_of_another_is_replaced_only_with_force(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "selected.jsonl"
+    call = ["select", str(data), "--strategy", "random", "-o", str(out)]
+    out.write_text(MINE, encoding="utf-8")
+    done = cli(*call)
+    assert (done.returncode, "--force" in done.stderr, out.read_text(encoding="utf-8")) == (2, True, MINE)
+    assert cli(*call, "--force").returncode == 0
+    chosen = out.read_bytes()
+    assert cli(*call, "--ratio", "0.5").returncode == 0  # the same run: its own output
+    assert out.read_bytes() != chosen
+    out.write_text(out.read_text(encoding="utf-8") + MINE, encoding="utf-8")  # edited since
+    assert cli(*call).returncode == 2
+    assert cli(*call, "--force").returncode == 0
+    other = tmp_path / "other.jsonl"
+    shutil.copy(data, other)
+    assert cli("select", str(other), *call[2:]).returncode == 2  # of other data
+    assert cli("curate", str(data), "-o", str(out)).returncode == 2  # by another command
+    assert cli(*call).returncode == 0
+
+
+COMMANDS: dict[str, Callable[[Path, Path], list[str]]] = {
+    "curate": lambda data, model: ["curate", str(data)],
+    "score": lambda data, model: ["score", str(data), "--model", str(model), "--max-length", "64"],
+    "harvest": lambda data, model: ["harvest", str(Path(json.__file__).parent), "--limit", "3"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_with_a_file_asks(command: str, data: Path, tmp_path: Path, tiny_model_dir: Path) -> None:
+    out = tmp_path / "out.parquet"
+    call = [*COMMANDS[command](data, tiny_model_dir), "-o", str(out)]
+    out.write_text(MINE, encoding="utf-8")
+    done = cli(*call)
+    assert (done.returncode, "--force" in done.stderr, out.read_text(encoding="utf-8")) == (2, True, MINE)
+    done = cli(*call, "--force")
+    assert done.returncode == 0, done.stderr
+    # harvest has no run directory that could remember
+    assert cli(*call).returncode == (2 if command == "harvest" else 0)
+
+
+def test_folders_with_foreign_files(data: Path, tmp_path: Path, tiny_model_dir: Path) -> None:
+    out = tmp_path / "out"
+    for name in ("model", "summary.json", "results.json", "markers", "notes.md"):
+        (out / name).mkdir(parents=True) if "." not in name else (out / name).write_text(MINE, encoding="utf-8")
+    model = ["--model", str(tiny_model_dir)]
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_model_dir)}))
+    calls = (
+        ["train", str(data), *model, "-o", str(out)],
+        ["evaluate", str(tiny_model_dir), "-o", str(out)],
+        ["merge", str(adapter), "-o", str(out)],
+    )
+    for call in calls:
+        done = cli(*call)
+        assert (done.returncode, "--force" in done.stderr) == (2, True), done.stderr
+    assert {path.name for path in out.iterdir()} == {"model", "summary.json", "results.json", "markers", "notes.md"}
+    assert (out / "results.json").read_text(encoding="utf-8") == MINE
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for name in ("notes.md", "log.txt"):
+        (foreign / name).write_text(MINE, encoding="utf-8")
+    call = ["select", str(data), "--strategy", "random", "--run-dir", str(foreign), "-o", str(tmp_path / "a.jsonl")]
+    assert cli(*call).returncode == 0  # files that the run does not write are left alone
+    assert (foreign / "notes.md").read_text(encoding="utf-8") == MINE
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "records.parquet").write_text(MINE, encoding="utf-8")
+    done = cli("select", str(data), "--strategy", "random", "--run-dir", str(tmp_path / "taken"), "-o", str(tmp_path / "b.jsonl"))  # fmt: skip
+    assert (done.returncode, "records.parquet" in done.stderr) == (2, True)
+    assert (tmp_path / "taken" / "records.parquet").read_text(encoding="utf-8") == MINE
+
+
+def test_training_again_goes_on_and_other_data_asks(data: Path, tmp_path: Path, tiny_model_dir: Path) -> None:
+    out = tmp_path / "tuned"
+    usual = ["--model", str(tiny_model_dir), "-o", str(out), "--epochs", "1", "--max-length", "64", "--template", "question"]  # fmt: skip
+    assert cli("train", str(data), *usual).returncode == 0
+    assert cli("train", str(data), *usual).returncode == 0
+    other = tmp_path / "other.jsonl"
+    shutil.copy(data, other)
+    done = cli("train", str(other), *usual)
+    assert (done.returncode, "--force" in done.stderr) == (2, True)
+    done = cli("evaluate", str(out / "model"), "-o", str(out / "model"))
+    assert (done.returncode, "is the input" in done.stderr) == (2, True)
+    done = cli("train", str(data), "--model", str(out / "model"), "-o", str(out), "--force")
+    assert (done.returncode, "which it reads" in done.stderr) == (2, True)
