@@ -32,12 +32,22 @@ class Source:
         rows: one dictionary per row, fields untouched.
         table: the Arrow table where the rows came from one, else None; kept so that types survive a round trip.
         delimited: whether the rows came as CSV or TSV: only those can be written as such without loss.
+        parts: of several files, each one's name and number of rows.
     """
 
     name: str
     rows: Sequence[Mapping[str, Any]]
     table: Any = None
     delimited: bool = False
+    parts: tuple[tuple[str, int], ...] = ()
+
+    def place(self, row: int) -> str:
+        """Where a row stands, by its 0-based position: `row 3`, of several files with the file's name."""
+        for name, count in self.parts:
+            if row < count:
+                return f"{name}, row {row + 1}"
+            row -= count
+        return f"row {row + 1}"
 
 
 def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -> Source:
@@ -59,12 +69,12 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
         return parts[0]
     tables = [part.table for part in parts]
     same = all(table is not None and table.schema == tables[0].schema for table in tables)
-    rows = [row for part in parts for row in part.rows]
     return Source(
         _joint_name(names, len(parts), split),
-        rows,
+        [row for part in parts for row in part.rows],
         _concat(tables) if same else None,
         all(part.delimited for part in parts),
+        tuple((part.name, len(part.rows)) for part in parts),
     )
 
 

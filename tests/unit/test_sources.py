@@ -193,6 +193,18 @@ def test_folders_patterns_and_several_files(tmp_path: Path) -> None:
         storage.read_rows(tmp_path / "bare")
 
 
+def test_of_several_files_the_one_with_the_row_is_named(tmp_path: Path) -> None:
+    row = {"id": 1, "instruction": "a", "output": "b"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text(
+        json.dumps({**row, "id": 2}) + "\n" + json.dumps({**row, "id": 3, "output": ""}) + "\n", encoding="utf-8"
+    )
+    found = api.records([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")])
+    assert found["first_rejected"] == f"{tmp_path / 'b.jsonl'}, row 2: empty: the response is empty (column 'output')"
+    with pytest.raises(InputError, match=r"a\.jsonl, row 1 and .*a\.jsonl, row 1 share the id '1'.*--map id=-"):
+        api.records([str(tmp_path / "a.jsonl"), str(tmp_path / "a.jsonl")])
+
+
 class Stdin:
     def __init__(self, data: bytes) -> None:
         self.buffer = io.BytesIO(data)

@@ -31,8 +31,11 @@ def records(
         InputError: the data cannot be read, or its columns are unknown.
     """
     source = storage.read_rows(data, split)
-    reading = read_records(source.rows, mapping, source.name)
-    firsts = {r.reason: {"row": r.row + 1, "id": r.id, "detail": r.detail} for r in reversed(reading.rejected)}
+    reading = read_records(source.rows, mapping, source.name, source.place)
+    firsts = {
+        r.reason: {"row": r.row + 1, "id": r.id, "detail": r.detail, "place": source.place(r.row)}
+        for r in reversed(reading.rejected)
+    }
     shown = [_plain(record) for record in reading.records[:show]]
     found = {
         "source": source.name, **reading.summary(), "forms": dict(reading.forms), "refused": firsts, "shown": shown,
@@ -61,9 +64,7 @@ def _lines(reading: Reading, found: Mapping[str, Any]) -> list[str]:
         f"{reading.where}: {found['rows']:,} rows, {found['records']:,} records" + (f" ({forms})" if forms else "")
     ]
     for reason, first in found["refused"].items():
-        lines.append(
-            f"refused: {reason} {found['rejected'][reason]:,}; the first: row {first['row']}: {first['detail']}"
-        )
+        lines.append(f"refused: {reason} {found['rejected'][reason]:,}; the first: {first['place']}: {first['detail']}")
     lines += reading_lines({**found, "rejected": {}})
     for one in found["shown"]:
         lines.append(f"\n[row {one['row']}] {one['id']}")

@@ -54,7 +54,7 @@ def padding(data: str | Sequence[str], recipe: Recipe) -> dict[str, Any]:
 
 def _read(data: str | Sequence[str], recipe: Recipe) -> Reading:
     source = storage.read_rows(data, recipe.data.split)
-    return read_records(source.rows, recipe.data.map, source.name)
+    return read_records(source.rows, recipe.data.map, source.name, source.place)
 
 
 def train(

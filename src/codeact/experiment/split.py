@@ -37,7 +37,7 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
     marker = root / "split.json"
     if marker.exists() and storage.read_json(marker) == json.loads(json.dumps(wanted, default=str)):
         return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
-    source, reading = inputs.source, inputs.reading
+    source, reading = inputs.source, inputs.read()
     records = reading.usable()
     used = set().union(*(used_instructions(Path(earlier), recipe) for earlier in comparison.apart_from))
     texts = {r.id: _normal(r.instruction) for r in records}

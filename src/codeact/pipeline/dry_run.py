@@ -118,11 +118,11 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
         done[stage.name] = fingerprint = stage.fingerprint(stage.config(), done)
         states[stage.name] = "done before, kept" if store.is_done(stage.name, fingerprint) else "to do"
     todo = {name for name, state in states.items() if state == "to do"}
-    records = _records(recipe, inputs)
+    records, told = _records(recipe, inputs)
     count = len(records)
     selected = count if recipe.sample.strategy == "full" else max(1, round(recipe.sample.ratio * count))
     notes = [
-        *reading_lines(inputs.reading.summary()),
+        *told,
         f"hours assume {UTILISATION:.0%} of the device's 16-bit peak; not measured on these devices",
         "curation may drop records; embedding, clustering and graders are not counted",
     ]
@@ -189,20 +189,23 @@ def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     from codeact.score import default_template
 
     tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
+    records, told = _records(recipe, inputs)
     found = cost.estimate(
-        _records(recipe, inputs), _config(recipe), tokenizer,
+        records, _config(recipe), tokenizer,
         template=default_template(recipe.score.variant, tokenizer, recipe.model.template), variant=recipe.score.variant, max_length=recipe.model.max_length,
     )  # fmt: skip
     notes = [
-        *reading_lines(inputs.reading.summary()),
+        *told,
         f"hours take {UTILISATION:.0%} of the data sheet's peak, which has not been measured on these devices",
         "curation, the score cache and adaptive scoring make it less",
     ]
     return {**asdict(found), "notes": notes, "lines": [*found.lines(), *notes]}
 
 
-def _records(recipe: Recipe, inputs: Inputs) -> list[Record]:
-    return tables.limited(inputs.reading.usable(), recipe.data.limit, recipe.seed)
+def _records(recipe: Recipe, inputs: Inputs) -> tuple[list[Record], list[str]]:
+    """The records that would be used, and what is to be said of the reading."""
+    reading = inputs.read()
+    return tables.limited(reading.usable(), recipe.data.limit, recipe.seed), reading_lines(reading.summary())
 
 
 def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[str]:

@@ -114,7 +114,7 @@ class Inputs:
         for name in self.recipe.curate.benchmark_files:
             if not Path(name).exists():
                 raise InputError(
-                    f"curate.benchmark_files: {name} does not exist; give a .jsonl, .json or .parquet file of tasks"
+                    f"curate.benchmark_files: {name} does not exist; give a file of tasks, of any kind that data may have"
                 )
             found[name] = file_digest(Path(name))
         return found
@@ -129,7 +129,7 @@ class Inputs:
         if not sample.target:
             raise InputError("sample.target is not set; name a file of examples of what the model is for")
         if not Path(sample.target).is_file():
-            raise InputError(f"sample.target: {sample.target} does not exist; give a .jsonl, .json or .parquet file")
+            raise InputError(f"sample.target: {sample.target} does not exist; give a file of any kind that data may have")
         return {"target": file_digest(Path(sample.target)), "map": sample.target_map}
 
     @cached_property
@@ -150,10 +150,9 @@ class Inputs:
             return Source("the harvest", harvest.to_rows(found.records))
         return storage.read_rows(data.source, data.split)
 
-    @cached_property
-    def reading(self) -> Reading:
-        """What became of the rows: records, refused rows, columns that were not read."""
-        return read_records(self.source.rows, self.recipe.data.map, self.source.name)
+    def read(self) -> Reading:
+        """What becomes of the rows: records, refused rows, columns that are not read. Read anew each time: it is as large as the data."""
+        return read_records(self.source.rows, self.recipe.data.map, self.source.name, self.source.place)
 
     @cached_property
     def _model(self) -> dict[str, Any]:

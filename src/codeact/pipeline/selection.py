@@ -29,7 +29,8 @@ Summary = Mapping[str, Any]
 
 def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Summary:
     """Rows to records; unreadable rows and rows beyond `data.limit` go to rejected.parquet."""
-    usable, rejected = inputs.reading.usable(), list(inputs.reading.rejected)
+    reading = inputs.read()
+    usable, rejected = reading.usable(), list(reading.rejected)
     records = tables.limited(usable, recipe.data.limit, seed)
     kept = {record.id for record in records}
     rejected += [
@@ -40,7 +41,7 @@ def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Sum
     storage.write_parquet(tables.rejected_table(rejected), store.path("rejected.parquet"))
     store.write_table("records", tables.records_table(records))
     counts = {"records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}
-    return {**inputs.reading.summary(), **counts}
+    return {**reading.summary(), **counts}
 
 
 def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:

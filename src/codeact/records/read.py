@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,13 @@ from codeact.records.content import is_blank, is_missing
 from codeact.records.rows import read_row
 from codeact.records.types import Message, Record, Rejected, Unreadable, content_hash, digest
 from codeact.records.unread import marks, untold
+
+Place = Callable[[int], str]
+
+
+def row_number(row: int) -> str:
+    """`row 1` for the first."""
+    return f"row {row + 1}"
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class Reading:
         forms: name of the form -> rows that had it.
         not_read: what holds text and was not read -> rows (or turns) that have it.
         marks: mark of a chat template in what was read -> rows that have it.
+        place: says where a row stands, by its 0-based position.
     """
 
     where: str
@@ -35,6 +43,10 @@ class Reading:
     forms: Mapping[str, int] = field(default_factory=dict)
     not_read: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, int] = field(default_factory=dict)
+    place: Place = row_number
+
+    def _cause(self, rejected: Rejected) -> str:
+        return f"{self.place(rejected.row)}: {rejected.reason}: {rejected.detail}"
 
     def usable(self) -> list[Record]:
         """The records.
@@ -47,7 +59,7 @@ class Reading:
         first = self.rejected[0]
         raise InputError(
             f"{self.where}: none of its {len(self.rejected)} rows is usable ({counted(self.rejected)});"
-            f" the first: row {first.row + 1}: {first.reason}: {first.detail}"
+            f" the first: {self._cause(first)}"
         )
 
     def summary(self) -> dict[str, Any]:
@@ -56,7 +68,7 @@ class Reading:
         return {
             "rows": len(self.records) + len(self.rejected), "records": len(self.records),
             "rejected": dict(Counter(r.reason for r in self.rejected)),
-            "first_rejected": f"row {first.row + 1}: {first.reason}: {first.detail}" if first else None,
+            "first_rejected": self._cause(first) if first else None,
             "not_read": dict(self.not_read), "marks": dict(self.marks),
         }  # fmt: skip
 
@@ -93,7 +105,10 @@ def reading_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def read_records(
-    rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None = None, where: str = "the data"
+    rows: Sequence[Mapping[str, Any]],
+    mapping: Mapping[str, str] | None = None,
+    where: str = "the data",
+    place: Place = row_number,
 ) -> Reading:
     """Bring rows of any known format to records; a row that cannot be read becomes a `Rejected`.
 
@@ -103,6 +118,7 @@ def read_records(
         rows: dictionaries as read from the file; they are not changed.
         mapping: field -> column, overriding what is detected.
         where: the file's name for error messages.
+        place: says where a row stands, where the rows come from several files.
 
     Raises:
         InputError: no rows, unknown columns, or two rows share an explicit id.
@@ -119,7 +135,7 @@ def read_records(
     marked: Counter[str] = Counter()
     records: list[Record] = []
     rejected: list[Rejected] = []
-    ids = _Ids(where)
+    ids = _Ids(where, place)
     for index, row in enumerate(rows):
         filled = tuple(key for key, value in row.items() if not is_missing(value))
         if filled not in forms:
@@ -141,7 +157,7 @@ def read_records(
     if weight_key and weight_key not in columns and not _seen(rows, whole, weight_key):
         raise InputError(f"--map weight={weight_key}: {where} has no column and no turn with that key")
     order = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
-    return Reading(where, records, rejected, dict(used), dict(order), dict(marked.most_common()))
+    return Reading(where, records, rejected, dict(used), dict(order), dict(marked.most_common()), place)
 
 
 def to_records(
@@ -182,8 +198,8 @@ def _seen(rows: Sequence[Mapping[str, Any]], form: Format, key: str) -> bool:
 class _Ids:
     """Unique ids: the row's own, else a hash of what it says."""
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    def __init__(self, where: str, place: Place) -> None:
+        self.where, self.place = where, place
         self.first: dict[str, int] = {}
         self.copies: Counter[str] = Counter()
 
@@ -195,8 +211,10 @@ class _Ids:
         if not is_blank(explicit):
             identity = str(explicit)
             if identity in self.first:
+                first, second = self.place(self.first[identity]), self.place(index)
+                both = f"rows {first[4:]} and {second[4:]}" if first.startswith("row ") else f"{first} and {second}"
                 raise InputError(
-                    f"{self.where}: rows {self.first[identity] + 1} and {index + 1} share the id {identity!r}; "
+                    f"{self.where}: {both} share the id {identity!r}; "
                     "make ids unique, or have them made from the content with --map id=-"
                 )
         else:

@@ -167,7 +167,10 @@ def _asked_and_answered(turn: Mapping[str, Any], where: str, unread: Unread, wei
                 read.add(lower[name])
                 break
     if not found:
-        raise Unreadable("invalid", f"{where} does not say who speaks (its keys: {', '.join(map(str, turn))})")
+        raise Unreadable(
+            "invalid",
+            f"{where} does not say who speaks (its keys: {', '.join(map(str, turn))}); rename them to role and content",
+        )
     unread.update(f"turns' key {key!r}" for key, held in turn.items() if key not in read and _means(held))
     return found
 
