@@ -2,8 +2,9 @@
 
     python benchmarks/read_files.py FOLDER... [--out benchmarks/results/read_files.json] [--verdicts VERDICTS.json] [--show 2]
 
-A verdict is a person's, who has looked at the printed turns (--show) beside the file: `right`, `named loss` (something is not read, and
-the output says so), `refused` (with the mend) or `wrong`. Only names, counts and verdicts are written, no texts.
+A verdict is given by hand, from the printed turns (--show) beside the file: `right`, `named loss` (something is not read, and the output
+says so), `refused, with the mend`, `wrong`, ... Only names, counts and verdicts are written, no texts. An older checkout is measured with
+its own package: PYTHONPATH=OLD/src python benchmarks/read_files.py ... --checkout COMMIT.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ def read_file(path: Path) -> dict[str, Any]:
         rows = storage.read_rows(path).rows
         if read_records is not None:
             found = read_records(rows, None, path.name).summary()
-            return {key: found[key] for key in ("rows", "records", "rejected", "not_read")} | {"first": found["first_rejected"]}
+            return {key: found[key] for key in ("rows", "records", "rejected", "not_read", "marks")}
         records, rejected = to_records(rows, None, path.name)
     except InputError as error:
         return {"refused": str(error).replace(str(path), path.name)[:200]}
     reasons = sorted({r.reason for r in rejected})
     counts = {reason: sum(r.reason == reason for r in rejected) for reason in reasons}
-    return {"rows": len(rows), "records": len(records), "rejected": counts, "first": rejected[0].detail if rejected else None}
+    return {"rows": len(rows), "records": len(records), "rejected": counts}
 
 
 def main() -> None:
@@ -50,9 +51,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--verdicts", type=Path, help="JSON: file name -> verdict")
     parser.add_argument("--show", type=int, default=0)
+    parser.add_argument("--checkout", default="this one", help="of the package that reads, for the result")
     args = parser.parse_args()
     verdicts = storage.read_json(args.verdicts) if args.verdicts else {}
-    files = sorted(f for folder in args.folders for f in folder.rglob("*") if f.suffix.lower() in OPENERS)
+    files = sorted(
+        (f for folder in args.folders for f in folder.rglob("*") if f.suffix.lower() in OPENERS), key=lambda f: f.name
+    )
     table = {}
     for path in files:
         table[path.name] = {**read_file(path), "verdict": verdicts.get(path.name, "not judged")}
@@ -68,9 +72,8 @@ def main() -> None:
     if args.out:
         about = {
             "command": "python " + " ".join(["benchmarks/read_files.py", "FOLDER...", "--verdicts", "VERDICTS.json"]),
-            "python": sys.version.split()[0], "machine": platform.platform(), "date": datetime.now(UTC).date().isoformat(),
+            "checkout": args.checkout, "python": sys.version.split()[0], "machine": platform.platform(), "date": datetime.now(UTC).date().isoformat(),
         }  # fmt: skip
-        # texts of people's data stay out: of a refusal only what this project says is kept
         storage.write_json(args.out, {"about": about, "outcomes": outcomes, "files": table})
 
 
