@@ -173,7 +173,7 @@ def write_rows(source: Source, indices: Sequence[int], target: str | Path) -> No
     rows = [source.rows[i] for i in kept]
     if str(target) == STDIN:
         for row in rows:
-            sys.stdout.write(_line(row))
+            sys.stdout.write(_line(row).encode("utf-8", "backslashreplace").decode())
         sys.stdout.flush()
         return
     kind = kind_of(path)
@@ -187,14 +187,14 @@ def write_rows(source: Source, indices: Sequence[int], target: str | Path) -> No
 
 
 def _texts(rows: Sequence[Mapping[str, Any]], kind: str, path: Path) -> Iterator[bytes]:
-    """The bytes of a text form, packed where the name says so."""
+    """The bytes of a text form, packed where the name says so; half a surrogate pair stays its escape, in JSON the same text again."""
     if kind == ".json":
         lines: Iterable[str] = [json.dumps(list(rows), ensure_ascii=False, indent=1, default=str) + "\n"]
     elif kind in (".csv", ".tsv"):
         lines = delimited_lines(rows, "," if kind == ".csv" else "\t", str(path))
     else:
         lines = map(_line, rows)
-    return packed((line.encode("utf-8", "surrogatepass") for line in lines), path)
+    return packed((line.encode("utf-8", "backslashreplace") for line in lines), path)
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -54,6 +54,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
         "version": VERSION,
         "run": {"name": run_dir.resolve().name, "date": _date(stages)},
         "stages": stages,
+        "reading": (found["records"][1].get("summary") or None) if "records" in done else None,
         "funnel": None if fates is None else _funnel(paths, fates, frame),
         "drops": None if fates is None else _drops(fates),
         "ifd": None if frame is None else ifd_figures(frame),

@@ -7,11 +7,13 @@ from typing import Any
 from codeact.evaluate.compare import NO_DIFFERENCE
 from codeact.progress import format_seconds
 from codeact.ranks import length_line
+from codeact.records import reading_lines
 
 
 def summary_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """(label, value) pairs for the summary table that a terminal shows at the end of a run."""
     rows = [("run", f"{figures['run']['name']}, {figures['run']['date']}")]
+    rows += [("rows", line) for line in reading_lines(figures.get("reading") or {})]
     rows += [(step["name"], f"{step['records']:,}") for step in figures["funnel"] or ()]
     length, packing, training = figures["length"], figures["packing"], figures["training"]
     if length is not None:
