@@ -58,6 +58,11 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def warn(line: str) -> None:
+    """One line on stderr that a user should read; what is computed does not depend on it."""
+    print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def track(
     label: str, total: float, unit: str = "records", done: float = 0.0, quiet: bool = False

@@ -149,7 +149,9 @@ def formula(record: Record, model: Any, tokenizer: Any, max_length: int = 10**6)
     all_losses = losses(model, ids)
     given, alone = [], []
     for first, stop in wanted:
-        inside = [n for n, s in enumerate(starts) if first <= s < stop and ids[n] != tokenizer.bos_token_id]
+        # a token that straddles the end of the prompt is the answer's: generation has to write it
+        ends = [*starts[1:], starts[-1] + 1]
+        inside = [n for n, s in enumerate(starts) if ends[n] > first and s < stop and ids[n] != tokenizer.bos_token_id]
         given += [all_losses[n - 1] for n in inside]
         context = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         alone += list(losses(model, [context, *(ids[n] for n in inside)]))

@@ -84,8 +84,8 @@ def test_response_tokens_decode_to_the_response(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TOKENIZERS if kind.startswith("byte level")])
-def test_a_token_belongs_to_the_response_only_if_it_starts_in_it(kind: str, tmp_path: Path) -> None:
-    """The template's blank and the response's first word can merge to one token, which then starts in the prompt."""
+def test_a_blank_behind_the_prompt_belongs_to_the_answer(kind: str, tmp_path: Path) -> None:
+    """The template's blank and the answer's first word merge to one token, which generation has to write."""
     tokenizer = TOKENIZERS[kind]()
     (tmp_path / "t.jinja").write_text(
         "{% for m in messages %}{{ m.content }}{% if not loop.last %} {% endif %}{% endfor %}", encoding="utf-8"
@@ -93,7 +93,8 @@ def test_a_token_belongs_to_the_response_only_if_it_starts_in_it(kind: str, tmp_
     template = load_template(str(tmp_path / "t.jinja"), tokenizer)
     coded = encode((Message("user", "hello"), Message("assistant", "hello world")), template, tokenizer)
     (turn,) = coded.turns
-    assert turn.start == tokenizer.convert_ids_to_tokens(coded.input_ids).index("Ġhello") + 1
+    assert turn.start == tokenizer.convert_ids_to_tokens(coded.input_ids).index("Ġhello")
+    assert encode_text("hello", template, tokenizer) == coded.input_ids[: turn.start]
 
 
 @pytest.mark.parametrize("text", ["日本 naïve é", "a\tb\r\nc", "x" * 500])

@@ -49,11 +49,22 @@ class Prompt:
         ids: its tokens, special ones included; at least one.
         stops: generation ends before the first of these texts.
         seed: of this row's random numbers, where the temperature is above 0.
+        ends: tokens that end an answer, beside the tokenizer's special tokens and the model's own.
+        header: tokens that a template has the model write before its answer, and that are no part of it; none of them ends it.
+        lead: blanks, likewise.
     """
 
     ids: tuple[int, ...]
     stops: tuple[str, ...] = ()
     seed: int = 0
+    ends: frozenset[int] = frozenset()
+    header: tuple[int, ...] = ()
+    lead: str = ""
+
+    @property
+    def reading(self) -> tuple[Any, ...]:
+        """What an answer's text depends on beside the tokens, the stops and the seed; empty for plain prompts."""
+        return (sorted(self.ends), self.header, self.lead) if self.ends or self.header or self.lead else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +88,14 @@ def task_prompt(task: Task, prompting: Prompting, template: prompts.Template | N
     "base" is the task's source text, to be continued, without the blanks at its end: most tokenizers join a newline and
     the indentation after it, so a prompt that ends in a newline is one that the model has never seen, and it breaks off
     (SmolLM2-135M-Instruct wrote no code for 8 of 8 HumanEval prompts that ended in a newline). "instruct" asks for the
-    program in the template's user turn.
+    program in the template's user turn, with the tokens that stand before an answer in training.
     """
     if prompting == "instruct":
         assert template is not None
         message = Message("user", INSTRUCTION.format(prompt=task.prompt.strip("\n")))
-        text = prompts.prompt_text([message], template, tokenizer)
-        return Prompt(tuple(prompts.encode_text(text, template, tokenizer)), ANSWER_STOPS)
+        asked = prompts.ask([message], template, tokenizer)
+        stops = (*ANSWER_STOPS, *asked.stops)
+        return Prompt(asked.ids, stops, ends=asked.ends, header=asked.header, lead=asked.lead)
     stops = BODY_STOPS if f"def {task.entry_point}(" in task.prompt else PROGRAM_STOPS
     return Prompt(tuple(tokenizer(task.prompt.rstrip())["input_ids"]), stops)
 
@@ -131,7 +143,8 @@ def generate(
         yield blocked
     queue = sorted((i for i in range(len(requests)) if room[i] > 0), key=lambda i: (-len(requests[i].ids), i))
     size = batch_size if _has_plain_cache(model) else 1
-    ends = frozenset(tokenizer.all_special_ids) | _end_tokens(model)
+    shared = frozenset(tokenizer.all_special_ids) | _end_tokens(model)
+    ends = [end_tokens(shared, request) for request in requests]
     draws = [np.random.default_rng(request.seed) for request in requests]
     written: list[list[int]] = [[] for _ in requests]
 
@@ -141,7 +154,7 @@ def generate(
         finished: dict[int, Completion] = {}
         for row, token in zip(live.rows, live.tokens, strict=True):
             written[row].append(token)
-            completion = _finish(tokenizer, requests[row], written[row], ends, room[row])
+            completion = _finish(tokenizer, requests[row], written[row], ends[row], room[row])
             if completion is not None:
                 finished[row] = completion
         return _without(live, finished.keys()), list(finished.items())
@@ -267,6 +280,11 @@ def _joined(left: _Live | None, right: _Live | None) -> _Live | None:
     return _Live([*left.rows, *right.rows], left.cache, mask, [*left.tokens, *right.tokens])
 
 
+def end_tokens(special: Collection[int], request: Prompt) -> frozenset[int]:
+    """The tokens that end an answer to a prompt."""
+    return frozenset(special).difference(request.header) | request.ends
+
+
 def _end_tokens(model: Any) -> frozenset[int]:
     """End-of-sequence tokens that the model's generation configuration names beside the tokenizer's."""
     named = model.generation_config.eos_token_id
@@ -303,11 +321,23 @@ def _finish(tokenizer: Any, row: Prompt, written: list[int], ends: frozenset[int
 def cut(tokenizer: Any, row: Prompt, written: list[int], finish: Finish) -> Completion:
     """The completion of written tokens: their text up to the first stop; `finish` says why they end where no stop is in it."""
     # Some tokenizers drop the blank in front of the first token that they decode, so a few prompt tokens go before it.
+    written, length = _after_header(written, row.header, tokenizer), len(written)
     context = list(row.ids[-CONTEXT_TOKENS:])
     before, whole = _decode(tokenizer, context), _decode(tokenizer, context + written)
     text = whole[len(before) :] if whole.startswith(before) else _decode(tokenizer, written)
+    text = text.removeprefix(row.lead)
     found = [at for at in (text.find(stop) for stop in row.stops) if at >= 0]
-    return Completion(text[: min(found)], len(written), "stop") if found else Completion(text, len(written), finish)
+    return Completion(text[: min(found)], length, "stop") if found else Completion(text, length, finish)
+
+
+def _after_header(written: list[int], header: tuple[int, ...], tokenizer: Any) -> list[int]:
+    """The tokens behind the header; behind the last one where it holds special tokens: a model may write thoughts before it."""
+    size = len(header)
+    anywhere = not prompts.special_ids(tokenizer).isdisjoint(header)
+    for at in range(len(written) - size if anywhere else 0, -1, -1) if size else ():
+        if tuple(written[at : at + size]) == header:
+            return written[at + size :]
+    return written
 
 
 def _decode(tokenizer: Any, ids: list[int]) -> str:

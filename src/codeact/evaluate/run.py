@@ -232,7 +232,7 @@ def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], p
         for prompt in [task_prompt(task, config.prompting, template, tokenizer)]
         for number in range(config.samples_per_task)
     ]
-    keys = [journal.row_key("sample", *who, task.id, p.ids, p.stops, p.seed) for task, _, p in wanted]
+    keys = [journal.row_key("sample", *who, task.id, p.ids, p.stops, p.seed, *p.reading) for task, _, p in wanted]
     done: dict[str, Row] = journal.resume(path, keys)
     left = [i for i, key in enumerate(keys) if key not in done]
     if left:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from codeact import storage
 from codeact.errors import require
-from codeact.evaluate.generate import Completion, Prompt, cut, rooms, too_long
+from codeact.evaluate.generate import Completion, Prompt, cut, end_tokens, rooms, too_long
 from codeact.models import NO_CODE, adapter_base, resolve
 
 # Handed over at a time: enough to fill a GPU, few enough that a killed evaluation loses little.
@@ -89,12 +89,15 @@ def generate(
     if blocked := too_long(room):
         yield blocked
     queue = sorted((i for i in range(len(requests)) if room[i] > 0), key=lambda i: (-len(requests[i].ids), i))
-    ends = tokenizer.all_special_ids
+    special = tokenizer.all_special_ids
     for at in range(0, len(queue), CHUNK):
         chunk = queue[at : at + CHUNK]
         answers = engine.llm.generate(
             [{"prompt_token_ids": list(requests[i].ids)} for i in chunk],
-            [params(**sampling(requests[i], room[i], ends, temperature)) for i in chunk],
+            [
+                params(**sampling(requests[i], room[i], sorted(end_tokens(special, requests[i])), temperature))
+                for i in chunk
+            ],
             use_tqdm=False,
             lora_request=engine.adapter,
         )

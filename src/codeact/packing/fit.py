@@ -92,12 +92,16 @@ def fit_lengths(lengths: ArrayLike, capacity: int, policy: Overlong = "error") -
 
 
 def apply_overlong(
-    samples: Sequence[Mapping[str, Any]], capacity: int, policy: Overlong = "error", eos_token_id: int | None = None
+    samples: Sequence[Mapping[str, Any]],
+    capacity: int,
+    policy: Overlong = "error",
+    eos_token_id: int | Sequence[int] | None = None,
 ) -> Fitted:
     """Make every sample fit a row of `capacity` tokens.
 
-    `truncate` cuts the end off but keeps the end-of-sequence token, with its label, where the sample ends with one (and
-    the newline that a chat template may put after it): the model still learns to stop. `split` cuts into
+    `truncate` cuts the end off. Where the cut falls into an answer (tokens with labels; without labels, anywhere) that ends
+    with the end-of-sequence token (and the newline that a chat template may put after it), that end is kept with its label:
+    the model still learns to stop, and never in the middle of a question. `split` cuts into
     ceil(length / capacity) pieces of nearly equal size, each trained on as a sequence of its own. A truncated sample or a piece
     with no label left is left out, since it teaches nothing. `drop` leaves the sample out. Samples that fit pass as they are.
 
@@ -105,7 +109,7 @@ def apply_overlong(
         samples: mappings with `input_ids` and, optionally, `labels` (-100: not learnt), flat sequences of equal length.
         capacity: most tokens of a row.
         policy: `error`, `truncate`, `split` or `drop`.
-        eos_token_id: the token that `truncate` keeps; None keeps none.
+        eos_token_id: the token that `truncate` keeps, or the tokens, where several end an answer; None keeps none.
 
     Returns:
         `Fitted`: the samples (input_ids and labels of changed ones are int64 arrays), where each comes from, the counts.
@@ -116,6 +120,7 @@ def apply_overlong(
     _check(policy, capacity)
     kept: list[Mapping[str, Any]] = []
     source: list[int] = []
+    ending = np.atleast_1d(np.array([] if eos_token_id is None else eos_token_id, dtype=np.int64))
     overlong = truncated = split = made = dropped = unlabelled = lost = 0
     for index, sample in enumerate(samples):
         size = len(sample["input_ids"])
@@ -131,7 +136,7 @@ def apply_overlong(
             dropped += 1
         elif policy == "truncate":
             truncated += 1
-            pieces = [_pick(sample, _kept_tokens(sample["input_ids"], capacity, eos_token_id))]
+            pieces = [_pick(sample, _kept_tokens(sample, capacity, ending))]
         else:
             split += 1
             pieces = [_pick(sample, part) for part in np.array_split(np.arange(size), -(-size // capacity))]
@@ -160,13 +165,18 @@ def _check(policy: str, capacity: int) -> None:
         raise InputError(f"packing capacity is {capacity} tokens; it must be at least 1")
 
 
-def _kept_tokens(input_ids: Any, capacity: int, eos_token_id: int | None) -> IntArray:
-    ids = np.asarray(input_ids)
-    ends = np.flatnonzero(ids[-END_TOKENS:] == eos_token_id) if eos_token_id is not None else np.zeros(0, np.int64)
-    tail = END_TOKENS - int(ends[-1]) if len(ends) else 0
-    if tail >= capacity:
-        tail = 0
-    return np.concatenate([np.arange(capacity - tail), np.arange(len(ids) - tail, len(ids))])
+def _kept_tokens(sample: Mapping[str, Any], capacity: int, ending: IntArray) -> IntArray:
+    """The tokens that stay: the first ones, and the end of the answer in which the cut falls."""
+    ids = np.asarray(sample["input_ids"], dtype=np.int64)
+    first, last = 0, len(ids)
+    if "labels" in sample:
+        unlearnt = np.flatnonzero(np.asarray(sample["labels"]) == -100)
+        first = int(max(unlearnt[unlearnt < capacity], default=-1)) + 1
+        last = int(min(unlearnt[unlearnt >= capacity], default=len(ids)))
+    for place in range(last - len(ending), last - len(ending) - END_TOKENS, -1) if len(ending) else ():
+        if place >= capacity - (last - place) > first and (ids[place : place + len(ending)] == ending).all():
+            return np.concatenate([np.arange(capacity - (last - place)), np.arange(place, last)])
+    return np.arange(capacity)
 
 
 def _pick(sample: Mapping[str, Any], where: IntArray) -> dict[str, Any]:

@@ -40,6 +40,11 @@ def ledger(store: Store, done: set[str]) -> Any:
     sampled = (
         tables.by_id(store.table("sample"), ["selected", "reason", "detail", *FIGURES]) if "sample" in done else {}
     )
+    scores = store.table("score") if "score" in done and sampled else None
+    if scores is not None and "detail" in scores.column_names:
+        for identity, row in tables.by_id(scores, ["detail"]).items():
+            if sampled.get(identity, {}).get("reason") == "status:refused":
+                sampled[identity]["detail"] = row["detail"]
     rejected = store.table("rejected").to_pylist() if store.path("rejected.parquet").exists() else []
     rows: list[dict[str, Any]] = [{**row, "status": "dropped", "stage": "records"} for row in rejected]
     for record in store.table("records").select(["id", "row"]).to_pylist():

@@ -23,6 +23,7 @@ from codeact.downloads import cache_dir
 from codeact.pipeline import tables
 from codeact.pipeline.store import digest
 from codeact.progress import track
+from codeact.records import Message, Record
 
 KEY = "key"
 CHUNK_ROWS = 1024  # read as Python objects at a time
@@ -82,8 +83,11 @@ def open_cache(folder: Path, context: Mapping[str, Any]) -> ScoreCache:
 
 
 def record_key(record: Any) -> str:
-    """128 bits over roles and contents: what two data sets that share a record have in common."""
+    """128 bits over all that is said: what two data sets that share a record have in common."""
     text = "\0".join(f"{message.role}\1{message.content}" for message in record.messages)
+    plain = Record("", tuple(Message(message.role, message.content) for message in record.messages))
+    if (record.messages, record.tools) != (plain.messages, plain.tools):
+        text += f"\0{record.messages!r}\0{record.tools}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

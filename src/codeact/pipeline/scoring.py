@@ -68,6 +68,7 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
             backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage, quiet=inputs.quiet,
         )  # fmt: skip
         extra = {"cached": cached}
+    _check_any(table)
     store.write_table(stage, table)
     counts = table["response_tokens"].to_numpy()
     return {
@@ -76,6 +77,14 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
         "ifd_length_spearman": spearman(ranked_ifd(table), counts),
         **extra,
     }
+
+
+def _check_any(table: Any) -> None:
+    """Refused records are a status each; a template that refuses all of them is the wrong one."""
+    if table.num_rows and set(table["status"].to_pylist()) == {"refused"}:
+        raise InputError(
+            f"no record can be scored: all {table.num_rows} are refused; the first: {table['detail'][0].as_py()}"
+        )
 
 
 def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -> ScoreCache:

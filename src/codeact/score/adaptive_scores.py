@@ -174,4 +174,5 @@ def blank(prepared: Prepared, status: Status) -> Score:
         for turn in prepared.turns
     ]
     own = status if prepared.streams else prepared.status
-    return Score(prepared.id, None, None, None, prepared.response_tokens, prepared.prompt_tokens, own, tuple(turns))
+    lengths = prepared.response_tokens, prepared.prompt_tokens
+    return Score(prepared.id, None, None, None, *lengths, own, tuple(turns), detail=prepared.detail)

@@ -54,13 +54,15 @@ class Score:
         response_tokens: tokens scored, over all assistant turns; 0 where the status is empty or too_long.
         prompt_tokens: tokens of the conditional pass that are context only.
         status: ok, truncated (the end of the response did not fit), empty, too_long (no response token fits), nonfinite
-            (the model gave NaN or infinity), estimated (adaptive scoring stopped before its end; it has no figures).
+            (the model gave NaN or infinity), estimated (adaptive scoring stopped before its end; it has no figures), refused
+            (the template does not take the record); a turn that is not to be learnt has the status context.
         turns: one entry per assistant turn.
         prefix_log_ifd: nll_cond - nll_uncond over the first 1, 2, 4, 8, ... response tokens, as far as there are that
             many; empty in the paper's variant, whose passes do not score the same tokens.
         spike: how much the least expected operator or whole number of the code surprises the model, in nats, corrected for their
             number (`worst_spot`); None where there is none, or no score, and in the paper's variant.
         spike_at: where that is: "line 3: '>='".
+        detail: why the template refuses the record.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Score:
     prefix_log_ifd: tuple[float, ...] = ()
     spike: float | None = None
     spike_at: str = ""
+    detail: str = ""
 
 
 def score_ifd(
@@ -142,7 +145,7 @@ class Scorer:
         """One `Score` per record, in their order. `progress` advances by one per record, with tokens/s as its note.
 
         Raises:
-            InputError: a record that the template cannot render.
+            InputError: a template with a fault in it.
         """
         windows = [records[at : at + WINDOW_RECORDS] for at in range(0, len(records), WINDOW_RECORDS)]
         scores: list[Score] = []
@@ -162,7 +165,7 @@ class Scorer:
         """The token streams of each record.
 
         Raises:
-            InputError: a record that the template cannot render.
+            InputError: a template with a fault in it.
         """
         return [build_sequences(r, self.template, self.tokenizer, self.variant, self.max_length) for r in records]
 
@@ -200,15 +203,15 @@ def to_score(prepared: Prepared, losses: Sequence[Floats]) -> Score:
         prefix = _prefixes(cond - uncond) if prepared.same_tokens and figures is not _NONE else _EMPTY
         spike = worst_spot(prepared.spots, cond) if figures is not _NONE else spike
     lengths = prepared.response_tokens, prepared.prompt_tokens
-    return Score(prepared.id, *figures, *lengths, status, tuple(turns), prefix, *spike)
+    return Score(prepared.id, *figures, *lengths, status, tuple(turns), prefix, *spike, detail=prepared.detail)
 
 
 def to_table(scores: Sequence[Score]) -> Any:
     """Scores as an Arrow table, in their order.
 
     Columns: id string, ifd, nll_cond and nll_uncond float64 (null where there is no score), response_tokens and
-    prompt_tokens int32, status string, prefix_log_ifd list<float64>, spike float64, spike_at string, and turns, a list of the
-    same figures per turn.
+    prompt_tokens int32, status string, prefix_log_ifd list<float64>, spike float64, spike_at string, detail string, and
+    turns, a list of the same figures per turn.
     """
     import pyarrow as pa
 
@@ -227,6 +230,7 @@ def to_table(scores: Sequence[Score]) -> Any:
             ("prefix_log_ifd", pa.list_(pa.float64())),
             ("spike", pa.float64()),
             ("spike_at", pa.string()),
+            ("detail", pa.string()),
             ("turns", pa.list_(pa.struct(figures))),
         ]
     )

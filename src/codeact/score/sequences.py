@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from codeact.errors import InputError
-from codeact.prompts import Template, encode, encode_text, load_template, prompt_text
+from codeact.prompts import RefusedError, Template, encode, encode_text, load_template, prompt_text
 from codeact.ranks import MEASURED
 from codeact.records import Record
 from codeact.score.places import Spot, find_spots
 
 Variant = Literal["default", "paper"]
-Status = Literal["ok", "truncated", "empty", "too_long", "nonfinite", "estimated"]
+Status = Literal["ok", "truncated", "empty", "too_long", "nonfinite", "estimated", "context", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,10 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One assistant turn: its status before the model has run, tokens of context, and tokens to score."""
+    """One assistant turn: its status before the model has run, tokens of context, and tokens to score.
+
+    The status `context` is that of a turn which is not to be learnt, and so is not scored.
+    """
 
     status: Status
     prompt_tokens: int
@@ -54,7 +57,7 @@ class Prepared:
     """What is run through the model for one record.
 
     Attributes:
-        status: ok, truncated, empty or too_long; the last two have no streams.
+        status: ok, truncated, empty, too_long or refused; the last three have no streams.
         conditional: streams with the instruction; one per record, or in the paper's variant one per turn.
         unconditional: streams without it, one per turn that has tokens to score.
         prompt_tokens: conditional tokens that are not scored, up to the last scored one.
@@ -62,6 +65,7 @@ class Prepared:
         turns: one entry per assistant turn.
         same_tokens: both passes score the same tokens (the default variant).
         spots: scored tokens of operators and whole numbers, counted over all turns; none in the paper's variant.
+        detail: why the template refuses the record; "" for any other status.
     """
 
     id: str
@@ -73,6 +77,7 @@ class Prepared:
     turns: tuple[Turn, ...]
     same_tokens: bool
     spots: tuple[Spot, ...] = ()
+    detail: str = ""
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -116,7 +121,7 @@ def build_sequences(
 
     What does not fit into `max_length` tokens is cut from the end of the response (truncated); a prompt is never cut, and
     where it leaves no room for a response token the turn is too_long. Later turns of a conversation that was cut are
-    too_long.
+    too_long. A record that the template refuses, or would leave a part of out, is refused.
 
     Args:
         record: the conversation; assistant turns are scored, each after all that precedes it.
@@ -126,14 +131,17 @@ def build_sequences(
         max_length: most tokens of a stream.
 
     Raises:
-        InputError: unknown variant, `max_length` below 2, a template that rewrites responses, or (default variant) a
-            tokenizer without BOS and EOS.
+        InputError: unknown variant, `max_length` below 2, a template with a fault in it, or (default variant) a tokenizer
+            without BOS and EOS.
     """
     if max_length < 2:
         raise InputError(f"max_length is {max_length}; scoring needs at least 2 tokens")
     build: Callable[[Record, Template, Any, int], Prepared]
     build = _paper if check_variant(variant) == "paper" else _default
-    return build(record, template, tokenizer, max_length)
+    try:
+        return build(record, template, tokenizer, max_length)
+    except RefusedError as error:
+        return Prepared(record.id, "refused", (), (), 0, 0, (), same_tokens=variant == "default", detail=str(error))
 
 
 def context_token(tokenizer: Any) -> int:
@@ -151,7 +159,7 @@ def context_token(tokenizer: Any) -> int:
 
 
 def _default(record: Record, template: Template, tokenizer: Any, max_length: int) -> Prepared:
-    coded = encode(record.messages, template, tokenizer)
+    coded = encode(record.messages, template, tokenizer, tools=record.tools)
     first = context_token(tokenizer)
     # a template without any prompt: the first token still needs a context to be predicted from
     shift = 1 if coded.turns and coded.turns[0].start == 0 else 0
@@ -162,8 +170,8 @@ def _default(record: Record, template: Template, tokenizer: Any, max_length: int
     spots: list[Spot] = []
     for number, turn in enumerate(coded.turns):
         start, end = turn.start + shift, min(turn.end + shift, max_length)
-        if turn.start == turn.end:
-            turns.append(Turn("empty", start, 0))
+        if not turn.learn or turn.start == turn.end:
+            turns.append(Turn("empty" if turn.learn else "context", start, 0))
         elif end <= start:
             turns.append(Turn("too_long", start, 0))
         else:
@@ -196,7 +204,10 @@ def _paper(record: Record, template: Template, tokenizer: Any, max_length: int) 
     for position, message in enumerate(record.messages):
         if message.role != "assistant":
             continue
-        prompt = prompt_text(record.messages[:position], template, tokenizer)
+        if not message.learn:
+            turns.append(Turn("context", 0, 0))
+            continue
+        prompt = prompt_text(record.messages[:position], template, tokenizer, record.tools)
         boundary = len(encode_text(prompt, template, tokenizer))
         full, cut = _cut(encode_text(prompt + message.content, template, tokenizer), max_length)
         room = max_length - boundary + 1

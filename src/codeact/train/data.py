@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from codeact.errors import InputError
 from codeact.packing.fit import Overlong, apply_overlong
 from codeact.progress import track
-from codeact.prompts import Encoded, Template, encode
+from codeact.prompts import Encoded, RefusedError, Template, Turn, encode, special_ids
 from codeact.records import Record
 
 IGNORE = -100
@@ -36,12 +36,18 @@ class Tokenised:
         truncated: records that were cut.
         split: records that became several samples.
         dropped: records left out: too long under "drop", or with no answer left after the cut.
+        refused: id and reason of each record left out that the template does not take, or that has nothing to learn.
+        notes: what the template does otherwise in training than in generation, one line each.
+        stops: special tokens that end a last answer: those of end-of-turn markers, and EOS where it was added.
     """
 
     samples: list[Sample]
     truncated: int = 0
     split: int = 0
     dropped: int = 0
+    refused: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    stops: tuple[int, ...] = ()
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -60,8 +66,9 @@ def tokenise(
 ) -> Tokenised:
     """Tokenise conversations for training.
 
-    Learnt are every assistant turn's content and its end-of-turn marker (EOS where the template leaves the last turn
-    open); with `train_on_prompt` every token but the first. Nothing is kept after the last assistant turn's marker.
+    Learnt is every assistant turn from where the generation prompt ends, with its end-of-turn marker (EOS where the
+    template leaves the last turn open), but for turns that are context only; with `train_on_prompt` every token but the
+    first. Nothing is kept after the last learnt turn's marker. A record that the template does not take is left out.
 
     Args:
         records: the conversations.
@@ -69,49 +76,69 @@ def tokenise(
         tokenizer: a fast Hugging Face tokenizer.
         max_length: most tokens of a sample.
         train_on_prompt: also learn the instruction.
-        overlong: `truncate` cuts and keeps the end-of-turn marker; `split` makes consecutive samples, each starting afresh;
+        overlong: `truncate` cuts and keeps the marker of the answer that it cuts; `split` makes consecutive samples, each starting afresh;
             `drop` leaves the record out; `error` raises (see `packing.fit.apply_overlong`).
         quiet: no progress bar.
 
     Raises:
-        InputError: no records; a record without anything to learn; a record too long under `error`; none left.
+        InputError: no records; a record too long under `error`; none left.
     """
     if not records:
         raise InputError("there is nothing to train on: the data set is empty; give at least one record")
     if max_length < 2:
         raise InputError(f"model.max_length = {max_length}: a training sample needs at least 2 tokens")
     samples: list[Sample] = []
+    refused: list[tuple[str, str]] = []
+    notes: dict[str, None] = {}
+    stops: set[int] = set()
+    special = special_ids(tokenizer)
     truncated = split = dropped = 0
     with track("tokenise", len(records), quiet=quiet) as progress:
         for record in records:
-            sample, first = _labelled(
-                record.id, encode(record.messages, template, tokenizer, add_eos=True), train_on_prompt
-            )
             progress.advance()
-            size = len(sample["input_ids"])
-            if first == size:
-                raise InputError(f"record {record.id!r} has no assistant tokens to learn; remove it from the data")
+            try:
+                coded = encode(record.messages, template, tokenizer, add_eos=True, tools=record.tools)
+            except RefusedError as error:
+                refused.append((record.id, str(error)))
+                continue
+            turns = [turn for turn in coded.turns if turn.learn and turn.end > turn.start and turn.stop > 1]
+            if not turns:
+                refused.append((record.id, f"record {record.id!r} has no assistant tokens to learn"))
+                continue
+            notes |= dict.fromkeys(coded.notes)
+            marker = coded.input_ids[turns[-1].end : turns[-1].stop]
+            stops |= {next((i for i in marker if i in special), -1)}
+            size = turns[-1].stop
             if size <= max_length:
-                samples.append(sample)
+                samples.append(_sample(record.id, coded, turns, train_on_prompt))
                 continue
             if overlong == "error":
                 raise InputError(
                     f"record {record.id!r} has {size} tokens, more than model.max_length = {max_length}; "
                     "raise model.max_length, or set pack.overlong to truncate, split or drop"
                 )
-            # where the prompt alone fills the length, the cut would teach to stop in the middle of a question
-            keep = overlong != "truncate" or first < max_length - 1
-            pieces = _fit(sample, max_length, overlong) if keep else []
+            pieces = _fit(record.id, coded, turns, max_length, overlong, train_on_prompt)
             samples += pieces
             truncated += overlong == "truncate" and len(pieces) > 0
             split += overlong == "split" and len(pieces) > 0
             dropped += not pieces
     if not samples:
-        raise InputError(
-            f"there is nothing to train on: all {dropped} records are longer than model.max_length = {max_length} tokens "
-            f"(pack.overlong = {overlong}); raise model.max_length"
-        )
-    return Tokenised(samples, truncated, split, dropped)
+        raise InputError(_nothing_left(dropped, refused, max_length, overlong))
+    return Tokenised(
+        samples, truncated, split, dropped, tuple(refused), tuple(notes), tuple(sorted(stops - {-1}))
+    )  # fmt: skip
+
+
+def _nothing_left(dropped: int, refused: Sequence[tuple[str, str]], max_length: int, overlong: str) -> str:
+    long = (
+        f"all {dropped} records are longer than model.max_length = {max_length} tokens "
+        f"(pack.overlong = {overlong}); raise model.max_length"
+    )
+    if not refused:
+        return f"there is nothing to train on: {long}"
+    first, reason = refused[0]
+    others = f"; {long.removeprefix('all ')}" if dropped else ""
+    return f"there is nothing to train on: {len(refused)} records are refused; the first, {first!r}: {reason}{others}"
 
 
 def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
@@ -135,25 +162,41 @@ def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[R
     )
 
 
-def _labelled(identity: str, encoded: Encoded, train_on_prompt: bool) -> tuple[Sample, int]:
-    """The sample up to the last turn's marker, and the position of its first assistant token (its size: there is none)."""
-    ids = np.array(encoded.input_ids[: encoded.turns[-1].stop] if encoded.turns else [], dtype=np.int32)
-    answer = np.full_like(ids, IGNORE)
-    for turn in encoded.turns:
-        if turn.end > turn.start:
-            answer[turn.start : turn.stop] = ids[turn.start : turn.stop]
-    answer[:1] = IGNORE
-    learnt = np.flatnonzero(answer != IGNORE)
-    labels = ids.copy() if train_on_prompt else answer
+def _sample(identity: str, coded: Encoded, turns: Sequence[Turn], train_on_prompt: bool) -> Sample:
+    """The sample up to the last turn's marker."""
+    ids = np.array(coded.input_ids[: turns[-1].stop], dtype=np.int32)
+    labels = ids.copy() if train_on_prompt else _answers(ids, turns)
     labels[:1] = IGNORE
-    return {"id": identity, "input_ids": ids, "labels": labels}, int(learnt[0]) if len(learnt) else len(ids)
+    return {"id": identity, "input_ids": ids, "labels": labels}
 
 
-def _fit(sample: Sample, max_length: int, overlong: Overlong) -> list[Sample]:
-    marker = int(sample["input_ids"][-1])
+def _answers(ids: IntArray, turns: Sequence[Turn]) -> IntArray:
+    labels = np.full_like(ids, IGNORE)
+    for turn in turns:
+        labels[turn.start : turn.stop] = ids[turn.start : turn.stop]
+    return labels
+
+
+def _fit(
+    identity: str, coded: Encoded, turns: Sequence[Turn], max_length: int, overlong: Overlong, train_on_prompt: bool
+) -> list[Sample]:
+    """The samples that one too long becomes. A cut in a question leaves what was answered before; none: nothing."""
+    whole = _sample(identity, coded, turns, train_on_prompt)
+    ending: Sequence[int] = ()
+    if overlong == "truncate":
+        # where the prompt alone fills the length, nothing of an answer and its marker is left to learn
+        reached = [turn for turn in turns if turn.start < max_length - 1]
+        if not reached:
+            return []
+        whole["labels"] = _answers(whole["input_ids"], reached)
+        ending = coded.input_ids[reached[-1].end : reached[-1].stop]
     pieces: list[Sample] = []
-    for piece in apply_overlong([sample], max_length, overlong, marker).samples:
+    for piece in apply_overlong([whole], max_length, overlong, ending or None).samples:
         ids, labels = (np.asarray(piece[key], dtype=np.int32) for key in ("input_ids", "labels"))
+        if overlong == "truncate":
+            kept = int(np.flatnonzero(labels != IGNORE)[-1]) + 1
+            ids = ids[:kept]
+            labels = ids.copy() if train_on_prompt else labels[:kept]
         labels[0] = IGNORE
-        pieces.append({"id": sample["id"], "input_ids": ids, "labels": labels})
+        pieces.append({"id": identity, "input_ids": ids, "labels": labels})
     return pieces

@@ -16,6 +16,7 @@ from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import InputError, require
 from codeact.models import choose_device, choose_dtype, context_length, load_model, load_tokenizer, model_identity
 from codeact.packing.collate import DynamicPackCollator, PackedDataset, find_pad_token
+from codeact.progress import warn
 from codeact.prompts import load_template
 from codeact.records import Record
 from codeact.storage import make_folder, write_json
@@ -56,7 +57,7 @@ def train(
     Returns:
         The content of `summary.json`: steps, seconds, tokens (no padding), tokens_per_second, padding_rate, peak_memory_bytes,
         first_loss, final_loss, parameters, trainable_parameters, dtype, method, scope, records (those trained on), truncated,
-        split, dropped, chunked_loss and liger; with `train.validation` also validation_records, first_validation_loss (before
+        split, dropped, refused, warnings, chunked_loss and liger; with `train.validation` also validation_records, first_validation_loss (before
         the first step) and final_validation_loss.
 
     Raises:
@@ -80,6 +81,9 @@ def train(
     reading = (template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong, quiet)
     tokenised = tokenise(learnt, *reading)
     watched = tokenise(held, *reading) if held else None
+    warnings = data_warnings(tokenised)
+    for line in () if quiet else warnings:
+        warn(line)
     device = _own_device(choose_device(model.device))
     dtype = choose_dtype(model.dtype, device)
 
@@ -125,6 +129,8 @@ def train(
         "method": train.method,
         "scope": pack.scope,
         "records": len(learnt),
+        "refused": len(tokenised.refused),
+        "warnings": warnings,
         **({"validation_records": len(held)} if held else {}),
         "truncated": tokenised.truncated,
         "split": tokenised.split,
@@ -133,7 +139,7 @@ def train(
         "liger": liger,
     }
     if is_main_process():
-        save(network, tokenizer, out_dir, dtype, stop_tokens(tokenised, tokenizer), train.merge, fitted.state)
+        save(network, tokenizer, out_dir, dtype, tokenised.stops, train.merge, fitted.state)
         write_json(out_dir / "summary.json", summary)
         remove_checkpoints(out_dir)
     return summary
@@ -298,10 +304,14 @@ def tuned_model(out_dir: Path) -> Path:
     return whole if whole.is_dir() else out_dir / "adapter"
 
 
-def stop_tokens(tokenised: Tokenised, tokenizer: Any) -> list[int]:
-    """The tokens that end samples: the template's end-of-turn marker, and the tokenizer's EOS."""
-    ends = {int(sample["input_ids"][-1]) for sample in tokenised.samples}
-    return sorted(ends & {*tokenizer.all_special_ids})
+def data_warnings(tokenised: Tokenised) -> list[str]:
+    """What the user should know of the data: refused records with the first reasons, and how the template asks otherwise than it trains."""
+    refused = tokenised.refused
+    named = "; ".join(f"{identity}: {reason}" for identity, reason in refused[:3])
+    counted = (
+        f"{len(refused)} records are left out, refused by the template ({named}{'; ...' if len(refused) > 3 else ''})"
+    )
+    return [*([counted] if refused else []), *tokenised.notes]
 
 
 def _entries(parameter: Any) -> int:

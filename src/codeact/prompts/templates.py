@@ -1,0 +1,327 @@
+"""Prompt templates: which there are, and a conversation rendered by one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from codeact.errors import InputError
+from codeact.records import Message
+
+BUILT_IN = ("question", "alpaca")
+OPEN, CLOSE = "\ue000", "\ue001"
+PAIR = ("user", "assistant")
+THINKING_OFF = {"enable_thinking": False, "thinking": False}  # how Qwen, GLM, Nemotron and DeepSeek, Granite call it
+SHORT_ID = 9  # letters and digits of a call's id, as Mistral's templates demand
+
+
+class RefusedError(InputError):
+    """The template cannot render this one record, or would leave a part of it out."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt template in jinja, as the chat templates of tokenizers are.
+
+    Attributes:
+        name: "question" (the paper's), "alpaca", "chat" (the tokenizer's own) or a file's path.
+        source: the jinja text.
+        adds_special: the tokenizer adds its own BOS; chat templates write theirs.
+        tool_source: what renders conversations with tools instead, where the tokenizer has a template of its own for them.
+    """
+
+    name: str
+    source: str
+    adds_special: bool
+    tool_source: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that changes what the template renders; part of score fingerprints."""
+        tools = f"\n{self.tool_source}" if self.tool_source else ""
+        return hashlib.sha256(f"{self.adds_special}\n{self.source}{tools}".encode()).hexdigest()[:16]
+
+
+def load_template(name: str, tokenizer: Any) -> Template:
+    """Load "question", "alpaca", "chat", "auto" (chat where the tokenizer has one, else question) or a jinja file.
+
+    Raises:
+        InputError: unknown name, missing file, a jinja error, or "chat" on a tokenizer without a chat template.
+    """
+    chat = getattr(tokenizer, "chat_template", None)
+    if name == "auto":
+        name = "chat" if chat else "question"
+    if name == "chat":
+        if not chat:
+            raise InputError(
+                "template 'chat': this tokenizer has no chat template; use --template question, alpaca or a jinja file"
+            )
+        if isinstance(chat, str):
+            return Template("chat", chat, adds_special=False)
+        source = chat.get("default", next(iter(chat.values())))
+        return Template("chat", source, adds_special=False, tool_source=chat.get("tool_use", ""))
+    if name in BUILT_IN:
+        source = (resources.files("codeact") / "templates" / f"{name}.jinja").read_text(encoding="utf-8")
+        return Template(name, source, adds_special=True)
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"template {name!r} is neither one of auto, chat, {', '.join(BUILT_IN)} nor a jinja file")
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"template {name} cannot be read as UTF-8 text: {error}") from error
+    template = Template(name, source, adds_special=True)
+    skeleton(("user", "assistant"), template, tokenizer)
+    return template
+
+
+def prompt_text(messages: Sequence[Message], template: Template, tokenizer: Any, tools: str = "") -> str:
+    """The text that asks for the next assistant turn.
+
+    Raises:
+        RefusedError: the template does not take these messages.
+    """
+    return Conversation(messages, template, tokenizer, tools, generation=True).text
+
+
+def encode_text(text: str, template: Template, tokenizer: Any) -> list[int]:
+    """Token ids of a rendered text, with the tokenizer's BOS where the template does not write it."""
+    return list(tokenizer(text, add_special_tokens=adds_special(text, template, tokenizer))["input_ids"])
+
+
+def adds_special(text: str, template: Template, tokenizer: Any) -> bool:
+    """Whether the tokenizer is to add its special tokens to this text."""
+    bos = getattr(tokenizer, "bos_token", None)
+    return template.adds_special and not (bos and text.startswith(bos))
+
+
+_special: WeakKeyDictionary[Any, tuple[tuple[int, ...], frozenset[int]]] = WeakKeyDictionary()
+
+
+def special_ids(tokenizer: Any) -> frozenset[int]:
+    """Every special token: the named ones, and those that only the table of added tokens marks as special.
+
+    transformers 5 does not count the latter among `all_special_ids` (Gemma's `<end_of_turn>`, Phi's `<|end|>`).
+    """
+    stamp = (len(tokenizer), *tokenizer.all_special_ids)
+    known = _special.get(tokenizer)
+    if known is None or known[0] != stamp:  # the table is made anew at each look, of thousands of tokens
+        table = getattr(tokenizer, "added_tokens_decoder", {})
+        marked = (int(number) for number, token in table.items() if getattr(token, "special", False))
+        known = _special[tokenizer] = (stamp, frozenset((*tokenizer.all_special_ids, *marked)))
+    return known[1]
+
+
+class Conversation:
+    """One conversation as a template takes it, rendered whole; its beginnings are rendered from the same turns.
+
+    Attributes:
+        text: the whole of it.
+
+    Raises:
+        RefusedError: the template does not take it.
+    """
+
+    def __init__(
+        self, messages: Sequence[Message], template: Template, tokenizer: Any, tools: str = "", generation: bool = False
+    ) -> None:
+        self.messages, self.template, self.tokenizer = messages, template, tokenizer
+        self.tools = _tools(tools)
+        first: RefusedError | None = None
+        for turns in _ways(messages):
+            self.turns = turns
+            try:
+                self.text = self.beginning(len(turns), generation)
+            except RefusedError as error:
+                first = first or error
+                continue
+            if self._shows_calls(generation):
+                return
+            first = RefusedError(
+                f"template {template.name!r} leaves tool calls out; use --template question or a template with tools"
+            )
+        assert first is not None
+        raise first
+
+    def _shows_calls(self, generation: bool) -> bool:
+        silent = [{key: turn[key] for key in turn if key != "tool_calls"} for turn in self.turns]
+        if silent == self.turns:
+            return True
+        try:
+            return self._render(silent, generation) != self.text
+        except RefusedError:
+            return True  # a result without its call
+
+    def beginning(self, count: int, generation: bool, thinking: bool = True) -> str:
+        """The first `count` turns, with the prompt for the next assistant turn where `generation` asks for it.
+
+        Without `thinking` it is the prompt of a thinking model that is told not to think.
+        """
+        return self._render(self.turns[:count], generation, {} if thinking else THINKING_OFF)
+
+    def with_holes(self, count: int | None = None, generation: bool = False) -> str:
+        """The same with a numbered hole in the place of each content that is not blank; all turns without a `count`."""
+        plain = all(m.content.strip() and turn.keys() == {"role", "content"} for m, turn in self._pairs())
+        if plain and not self.tools and count is None and len(self.turns) <= 8:
+            return skeleton(tuple(m.role for m in self.messages), self.template, self.tokenizer)
+        holes = [
+            {**turn, "content": f"{OPEN}{n}{CLOSE}"} if m.content.strip() else turn
+            for n, (m, turn) in enumerate(self._pairs())
+        ]
+        return self._render(holes[:count], generation)
+
+    def _pairs(self) -> Iterator[tuple[Message, dict[str, Any]]]:
+        return zip(self.messages, self.turns, strict=True)
+
+    def _render(
+        self, turns: Sequence[dict[str, Any]], generation: bool, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> str:
+        return _apply(turns, self.template, self.tokenizer, generation, self.tools, options)
+
+
+_cache: dict[tuple[Any, ...], str] = {}
+
+
+def skeleton(roles: tuple[str, ...], template: Template, tokenizer: Any) -> str:
+    """A plain conversation of these roles with a numbered hole for each content."""
+    named = tuple(sorted((key, str(value)) for key, value in tokenizer.special_tokens_map.items()))
+    key = (template.identity, roles, named)
+    if key not in _cache:
+        if len(_cache) >= 512:
+            _cache.clear()
+        holes = [{"role": role, "content": f"{OPEN}{n}{CLOSE}"} for n, role in enumerate(roles)]
+        _cache[key] = _apply(holes, template, tokenizer, False, None, {})
+    return _cache[key]
+
+
+def piece(roles: tuple[str, ...], number: int | None, template: Template, tokenizer: Any) -> str:
+    """What the template writes between the content of turn `number` (None: the start) and the next one's, or the end."""
+    try:
+        found = skeleton(roles, template, tokenizer)
+    except RefusedError:
+        return ""
+    after = found if number is None else found.partition(f"{OPEN}{number}{CLOSE}")[2]
+    return after.partition(OPEN)[0]
+
+
+def _apply(
+    turns: Sequence[dict[str, Any]],
+    template: Template,
+    tokenizer: Any,
+    generation: bool,
+    tools: list[Any] | None,
+    options: Mapping[str, Any],
+) -> str:
+    import jinja2
+
+    source = template.tool_source if tools and template.tool_source else template.source
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                list(turns),
+                chat_template=source,
+                tools=tools,
+                tokenize=False,
+                add_generation_prompt=generation,
+                **options,
+            )
+        )
+    except jinja2.TemplateSyntaxError as error:
+        raise InputError(f"template {template.name!r}, line {error.lineno}: {' '.join(str(error).split())}") from error
+    except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        # what a template's own expressions raise comes through as it is
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RefusedError(f"template {template.name!r}: {reason}") from error
+
+
+def _ways(messages: Sequence[Message]) -> Iterator[list[dict[str, Any]]]:
+    """The turns as templates want them; with calls also: arguments as text, short ids, no content in place of an empty one."""
+    yield _turns(messages, as_text=False, short=False)
+    if any(m.tool_calls for m in messages):
+        for nothing, short, as_text in list(product((False, True), repeat=3))[1:]:
+            yield [
+                {**turn, "content": None} if nothing and "tool_calls" in turn and not turn["content"].strip() else turn
+                for turn in _turns(messages, as_text, short)
+            ]
+
+
+def _turns(messages: Sequence[Message], as_text: bool, short: bool) -> list[dict[str, Any]]:
+    turns: list[dict[str, Any]] = []
+    waiting: list[str] = []  # ids of calls that no result has answered yet
+    made = 0
+    for number, message in enumerate(messages, 1):
+        turn: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.reasoning:
+            turn |= {"reasoning_content": message.reasoning, "thinking": message.reasoning}
+        if message.name:
+            turn["name"] = message.name
+        if message.tool_calls:
+            calls = _calls(message.tool_calls, number, as_text)
+            for call in calls:
+                made += 1
+                if short:
+                    call["id"] = _short(call.get("id", ""), made)
+                waiting.append(call.get("id", ""))
+            turn["tool_calls"] = calls
+        if message.role == "tool":
+            answered = waiting.pop(0) if waiting else ""
+            given = _short(message.tool_call_id, made) if short and message.tool_call_id else message.tool_call_id
+            if identity := given or answered:
+                turn["tool_call_id"] = identity
+        turns.append(turn)
+    return turns
+
+
+def _short(identity: str, number: int) -> str:
+    if len(identity) == SHORT_ID and identity.isalnum():
+        return identity
+    return hashlib.sha256((identity or str(number)).encode("utf-8", "replace")).hexdigest()[:SHORT_ID]
+
+
+def _calls(text: str, number: int, as_text: bool) -> list[dict[str, Any]]:
+    """Calls in the form of transformers: arguments are objects, or JSON text where a template joins them to strings."""
+    found = _json(text, f"turn {number}: tool_calls")
+    calls: list[dict[str, Any]] = []
+    for call in found if isinstance(found, list) else [found]:
+        if not isinstance(call, dict):
+            raise RefusedError(f"turn {number}: a tool call is {type(call).__name__}, not an object")
+        inner = call.get("function")
+        function = (
+            dict(inner) if isinstance(inner, dict) else {k: v for k, v in call.items() if k not in ("id", "type")}
+        )
+        arguments = function.get("arguments", {})
+        if isinstance(arguments, str) and not as_text:
+            with contextlib.suppress(ValueError):  # kept as it is: a model's own broken JSON
+                arguments = json.loads(arguments)
+        elif as_text and not isinstance(arguments, str):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        identity = {"id": str(call["id"])} if call.get("id") else {}
+        calls.append({**identity, "type": "function", "function": {**function, "arguments": arguments}})
+    return calls
+
+
+def _tools(text: str) -> list[Any] | None:
+    """Schemas in the form of transformers, `{"type": "function", "function": ...}`; bare ones are wrapped."""
+    if not text:
+        return None
+    found = _json(text, "tools")
+    tools = found if isinstance(found, list) else [found]
+    bare = [isinstance(tool, dict) and "name" in tool and "function" not in tool for tool in tools]
+    wrapped = [{"type": "function", "function": t} if b else t for t, b in zip(tools, bare, strict=True)]
+    return wrapped or None
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(f"{where} cannot be read as JSON: {error}") from error
