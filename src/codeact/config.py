@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, field_serializer, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from codeact import shipped
-from codeact.errors import InputError
+from codeact.errors import InputError, did_you_mean
 from codeact.redact import split_userinfo
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -31,6 +40,9 @@ Check = Literal["syntax", "grammars", "complete", "language", "names", "examples
 
 SECRET_KEYS = ("api_key", "apikey", "key", "authorization", "token", "access_token", "password", "secret", "headers", "extra_headers")
 MAY_HOLD_SECRETS = ("judge.endpoint", "judge.api_key_env", "judge.extra")  # their values are not shown in messages
+
+
+DEMO = "demo"
 
 
 class _Section(BaseModel):
@@ -114,7 +126,7 @@ class CurateConfig(_Section):
 class EmbedConfig(_Section):
     model: str = Field(
         "sentence-transformers/all-mpnet-base-v2",
-        description="sentence-transformers name or folder; `demo` is all-MiniLM-L6-v2",
+        description="sentence-transformers name or folder; `demo` is all-MiniLM-L6-v2, and the default with model.name demo",
     )
     batch_size: int = Field(64, ge=1, description="texts in one pass of the embedder")
     text: Literal["instruction", "both"] = Field(
@@ -335,6 +347,17 @@ class ModelConfig(_Section):
 class Recipe(_Section):
     """A whole run. Each section is the configuration of one stage."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _demo_embedder(cls, tree: Any) -> Any:
+        """The demo model takes the demo embedder along: both come from the package index, and neither needs a hub."""
+        if not isinstance(tree, Mapping):
+            return tree
+        model, embed = tree.get("model"), tree.get("embed") or {}
+        if isinstance(model, Mapping) and model.get("name") == DEMO and isinstance(embed, Mapping) and "model" not in embed:
+            return {**tree, "embed": {**embed, "model": DEMO}}
+        return tree
+
     run_dir: str = Field("runs/default", description="where the tables, the model and the report go")
     seed: Seed = Field(0, description="of every random choice that has no seed of its own")
     backend: Literal["local", "ray"] = Field("local", description="where embedding and scoring run")
@@ -402,6 +425,8 @@ def _explain(item: Any) -> str:
             f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}"
         )
     message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "literal_error" and isinstance(item["input"], str):
+        message += did_you_mean(item["input"], re.findall(r"'([^']*)'", item["ctx"]["expected"]))
     if key in MAY_HOLD_SECRETS:
         return f"{key}: {message[0].lower()}{message[1:]}"
     return f"{key} = {item['input']!r}: {message[0].lower()}{message[1:]}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from collections.abc import Iterable
 from types import ModuleType
 
 
@@ -20,6 +22,13 @@ class InputError(CodeactError):
 
 class MissingExtraError(InputError):
     """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """`; did you mean 'question'?` for a misspelt name; empty where no valid one is near."""
+    options = {option.lower(): option for option in valid}
+    found = difflib.get_close_matches(name.lower(), list(options), n=1, cutoff=0.6)
+    return f"; did you mean {options[found[0]]!r}?" if found else ""
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
-from codeact.errors import InputError
+from codeact.errors import InputError, did_you_mean
 
 SUFFIX = ".yaml"
 
@@ -51,7 +50,6 @@ def find(given: str | Path) -> Path:
     known = names()
     if wanted in known and not path.is_absolute():
         return folder() / f"{wanted}{SUFFIX}"
-    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.6)
-    mend = f"did you mean {near[0]!r}?" if near else f"the shipped ones are {', '.join(known)}"
+    mend = did_you_mean(wanted, known).removeprefix("; ") or f"the shipped ones are {', '.join(known)}"
     what = "is a folder" if path.is_dir() else "does not exist"
     raise InputError(f"recipe {given} {what}; give a YAML file or a shipped recipe: {mend}")

@@ -10,7 +10,7 @@ from codeact import config, storage
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.outputs import Run, check_file, claim_folder
-from codeact.pipeline import tables
+from codeact.pipeline import ready, tables
 from codeact.pipeline.inputs import Inputs
 from codeact.records import Reading, read_records
 from codeact.storage import Source
@@ -47,6 +47,7 @@ def padding(data: str | Sequence[str], recipe: Recipe) -> dict[str, Any]:
     """Padding rates of the usual ways of batching and of Dynamic Pack for a file and a model's tokenizer (pack.json's form)."""
     from codeact.pipeline import proof
 
+    ready.check(recipe, {"pack"})
     reading = _read(data, recipe)
     records = tables.limited(reading.usable(), recipe.data.limit, recipe.seed)
     return {**proof.padding(records, recipe), "reading": reading.summary()}
@@ -67,6 +68,8 @@ def train(
     """
     from codeact.train.sft import train as fit
 
+    storage.check_source(data)
+    ready.check(recipe, {"train"})
     files = (data,) if isinstance(data, str) else tuple(data)
     claim_folder(output, TRAINED, Run("train", ", ".join(files), (*files, *Inputs(recipe).paths()), force))
     reading = _read(data, recipe)

@@ -42,7 +42,7 @@ MaybeOutput = Annotated[
 ]
 Embedder = Annotated[
     str | None,
-    typer.Option(help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2) [default: all-mpnet-base-v2]"),
+    typer.Option(help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2) [default: all-mpnet-base-v2; demo with --model demo]"),
 ]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16")]
 MaxLength = Annotated[int, typer.Option(help="tokens; longer responses are truncated with a status")]

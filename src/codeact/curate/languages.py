@@ -42,6 +42,7 @@ _GRAMMARS: Mapping[str, tuple[str, str]] = {
     "bash": ("tree_sitter_bash", "language"),
 }
 GRAMMAR_LANGUAGES = frozenset(_GRAMMARS)
+GRAMMAR_MODULES = tuple(sorted({module for module, _ in _GRAMMARS.values()}))
 
 # Fragments are common in answers: what a snippet may be put into before it counts as broken.
 _FRAMES: Mapping[str, tuple[tuple[str, str], ...]] = {

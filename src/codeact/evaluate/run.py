@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
-from codeact.errors import InputError, require
+from codeact.errors import InputError
 from codeact.evaluate import journal
 from codeact.evaluate.sets import load_sets, subset
+from codeact.evaluate.setup import check_setup
 from codeact.evaluate.statistics import mean_estimate, pass_at_k
 from codeact.evaluate.tasks import TaskSet
 from codeact.progress import track
@@ -107,13 +108,7 @@ def evaluate(
         MissingExtraError: the package that a task set or the generation backend needs is not installed.
         CodeactError: no sandbox holds on this machine (said before anything is generated), or a full disk.
     """
-    if config.samples_per_task > 1 and config.temperature == 0:
-        raise InputError(
-            f"evaluate.samples_per_task = {config.samples_per_task} at temperature 0 would draw the same answer each time; "
-            "set evaluate.temperature, for example to 0.8"
-        )
-    if config.backend == "vllm" and samples is None and config.generate_limit != 0:
-        require("vllm", "vllm", "evaluate.backend vllm")
+    check_setup(config, generates=samples is None and config.generate_limit != 0)
     started = time.perf_counter()
     sets = load_sets(config.tasks, data_dir, config.skip_tasks)
     backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.downloads import cache_dir
-from codeact.errors import CodeactError, InputError, require
+from codeact.errors import CodeactError, InputError, did_you_mean, require
 
 Arguments = tuple[Any, ...]
 DOWNLOAD_TIMEOUT_S = 60.0
@@ -152,7 +152,9 @@ def load_tasks(name: str, data_dir: Path | None = None) -> TaskSet:
     """
     bare, _, version = name.partition("@")
     if bare not in task_set_names():
-        raise InputError(f"unknown task set {bare!r}; the task sets are {', '.join(task_set_names())}")
+        raise InputError(
+            f"unknown task set {bare!r}{did_you_mean(bare, task_set_names())}; the task sets are {', '.join(task_set_names())}"
+        )
     if bare == "humaneval" and not version:
         return _human_eval()
     family = bare.removesuffix("+")

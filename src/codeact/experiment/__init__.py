@@ -31,8 +31,8 @@ from codeact.experiment.grid import (
 from codeact.experiment.results import summarise
 from codeact.experiment.split import HELD_OUT_FILE, POOL_FILE, check_seeds, divide
 from codeact.outputs import Run, claim_folder
+from codeact.pipeline import ready, tables
 from codeact.pipeline import run as pipeline
-from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.plan import ON_DEMAND, SHARED, tables_for
 from codeact.pipeline.store import Store, code_digest, digest, file_digest
@@ -42,6 +42,7 @@ from codeact.records import Record
 __all__ = ["Cell", "Comparison", "cells", "compare", "gather", "load_comparison", "plan"]
 
 Say = Callable[[str], None]
+CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
 WRITTEN = ("pool.jsonl", "held_out.jsonl", "split.json", "compare.json", "compare.html", "base", "cells", "shared")
 CODE = ("codeact.sample", "codeact.train", "codeact.evaluate", "codeact.experiment")
 
@@ -75,6 +76,8 @@ def compare(
     started = time.monotonic()
     planned = cells(comparison)
     _check(comparison, planned)
+    for cell in {cell.entrant: cell for cell in planned}.values():
+        ready.check(cell.recipe, {*CELL_STAGES, *tables_for(cell.recipe.sample)})
     root = Path(comparison.run_dir)
     read = (*Inputs(source_recipe(comparison)).paths(), *comparison.apart_from)
     begun = (root / "split.json").is_file()

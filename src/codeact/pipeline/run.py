@@ -12,6 +12,7 @@ import yaml
 from codeact import storage
 from codeact.config import Recipe
 from codeact.outputs import OUTPUTS, Run, claim_folder
+from codeact.pipeline import ready
 from codeact.pipeline.inputs import Inputs, versions
 from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
@@ -67,7 +68,9 @@ def run(
     stages = chosen(recipe, inputs, targets)
     tell = say or (lambda line: None)
     done: dict[str, str] = {}
-    inputs.check({stage.name for stage in stages})
+    names = {stage.name for stage in stages}
+    inputs.check(names)
+    ready.check(recipe, names, {name for name in names if store.marker(name) is not None})
     mine = store.path("markers").is_dir()
     claim_folder(store.root, _names(recipe, inputs), Run("run", "", inputs.paths(), force), mine)
     with store.lock():

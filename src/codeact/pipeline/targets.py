@@ -8,15 +8,29 @@ from typing import Any
 import numpy as np
 
 from codeact import storage
-from codeact.config import Recipe
+from codeact.config import Recipe, SampleConfig
 from codeact.errors import InputError
 from codeact.pipeline import tables
 from codeact.pipeline.columns import vectors
 from codeact.pipeline.store import Store
-from codeact.records import read_records
+from codeact.records import Reading, read_records
 from codeact.sample import orders
 
 MOST_TARGETS = 512  # examples that take turns; of a longer file a seeded sample
+
+
+def examples(sample: SampleConfig) -> Reading:
+    """The records of `sample.target`, of which there is at least one.
+
+    Raises:
+        InputError: the file cannot be read, or holds none.
+    """
+    try:
+        reading = read_records(storage.read_rows(sample.target).rows, sample.target_map, sample.target)
+        reading.usable()
+        return reading
+    except InputError as error:
+        raise InputError(f"sample.target: {error} (for this file: sample.target_map)") from error
 
 
 def rank(store: Store, recipe: Recipe, refined: bool, seed: int) -> Mapping[str, Any]:
@@ -29,13 +43,8 @@ def rank(store: Store, recipe: Recipe, refined: bool, seed: int) -> Mapping[str,
 
     from codeact.embed import embed_texts, load_embedder
 
-    sample, config = recipe.sample, recipe.embed
-    try:
-        reading = read_records(storage.read_rows(sample.target).rows, sample.target_map, sample.target)
-        examples = reading.usable()
-    except InputError as error:
-        raise InputError(f"sample.target: {error} (for this file: sample.target_map)") from error
-    texts = {r.instruction if config.text == "instruction" else f"{r.instruction}\n\n{r.response}" for r in examples}
+    config, reading = recipe.embed, examples(recipe.sample)
+    texts = {r.instruction if config.text == "instruction" else f"{r.instruction}\n\n{r.response}" for r in reading.usable()}
     asked = sorted(tables.seeded_subset(sorted(texts), MOST_TARGETS, seed))
     embedder = load_embedder(config.model, recipe.model.device)
     points = embed_texts(asked, model=embedder, batch_size=config.batch_size)

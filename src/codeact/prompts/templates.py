@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from codeact.errors import InputError
+from codeact.errors import InputError, did_you_mean
 from codeact.records import Message
 
 BUILT_IN = ("question", "alpaca")
@@ -74,7 +74,8 @@ def load_template(name: str, tokenizer: Any) -> Template:
         return Template(name, source, adds_special=True)
     path = Path(name)
     if not path.is_file():
-        raise InputError(f"template {name!r} is neither one of auto, chat, {', '.join(BUILT_IN)} nor a jinja file")
+        near = did_you_mean(name, ("auto", "chat", *BUILT_IN))
+        raise InputError(f"template {name!r} is neither one of auto, chat, {', '.join(BUILT_IN)} nor a jinja file{near}")
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

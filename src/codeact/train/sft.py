@@ -68,12 +68,7 @@ def train(
         CodeactError: the loss became infinite or not a number; the device's memory does not suffice; packed samples would
             see each other.
     """
-    require("accelerate", "train", "training")
-    if train.method != "full":
-        require("peft", "train", f"train.method={train.method}")
-    if train.method == "qlora":
-        require("bitsandbytes", "gpu", "train.method=qlora")
-    _check_launch(train.method)
+    check_setup(model, train)
     make_folder(out_dir)
     tokenizer = load_tokenizer(model.name, model.revision)
     template = load_template(model.template, tokenizer)
@@ -89,9 +84,7 @@ def train(
 
     from codeact.train.kernels import use_liger
     from codeact.train.losses import use_chunked_loss
-    from codeact.train.trainer import check_trackers, fit
-
-    check_trackers(train.report_to)
+    from codeact.train.trainer import fit
 
     network = prepare_model(model, train, packed=pack.scope != "none", seed=seed)
     _check_context(network, model)
@@ -145,6 +138,36 @@ def train(
     return summary
 
 
+def check_setup(model: ModelConfig, train: TrainConfig) -> None:
+    """Refuse what training would fail at, before anything is read or loaded.
+
+    Raises:
+        InputError: an unknown scheduler, a device or number type that cannot train, a launcher that the method cannot work under.
+        MissingExtraError: accelerate or, for LoRA, peft is not installed; bitsandbytes for QLoRA; a tracker asked for.
+    """
+    require("accelerate", "train", "training")
+    if train.method != "full":
+        require("peft", "train", f"train.method={train.method}")
+    if train.method == "qlora":
+        require("bitsandbytes", "gpu", "train.method=qlora")
+    _check_launch(train.method)
+    from codeact.train.trainer import check_scheduler, check_trackers
+
+    check_scheduler(train.scheduler)
+    check_trackers(train.report_to)
+    _check_float16(model)
+
+
+def _check_float16(model: ModelConfig) -> None:
+    import torch
+
+    device = choose_device(model.device)
+    if choose_dtype(model.dtype, device) == torch.float16 and device.type != "cuda":
+        raise InputError(
+            f"model.dtype = float16 trains on CUDA GPUs only, not on {device}; use auto, bfloat16 or float32"
+        )
+
+
 def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: int) -> Any:
     """Load the model for training: with LoRA layers (the base in 4 bits under QLoRA), or with float32 weights; gradient checkpointing as asked.
 
@@ -152,14 +175,10 @@ def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: in
         InputError: the model does not exist, float16 is asked for without a GPU, or LoRA on top of an adapter.
         MissingExtraError: QLoRA without bitsandbytes.
     """
-    import torch
 
     device = choose_device(model.device)
     dtype = choose_dtype(model.dtype, device)
-    if dtype == torch.float16 and device.type != "cuda":
-        raise InputError(
-            f"model.dtype = float16 trains on CUDA GPUs only, not on {device}; use auto, bfloat16 or float32"
-        )
+    _check_float16(model)
     # half-precision weights lose small updates; frozen ones get none
     weights = "float32" if train.method == "full" else str(dtype).removeprefix("torch.")
     network = load_model(

@@ -23,7 +23,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
 from codeact.config import TrainConfig
-from codeact.errors import CodeactError, InputError, require
+from codeact.errors import CodeactError, InputError, did_you_mean, require
 from codeact.packing.collate import split_rows
 from codeact.progress import Progress, track
 from codeact.storage import write_json, write_jsonl
@@ -301,6 +301,16 @@ def fit(
     return Fitted(logged_rows(trainer.state.log_history), state)
 
 
+def check_scheduler(name: str) -> None:
+    """See that a scheduler is one of `SCHEDULERS`.
+
+    Raises:
+        InputError: it is not; the nearest is named.
+    """
+    if name not in SCHEDULERS:
+        raise InputError(f"train.scheduler = {name!r} is unknown{did_you_mean(name, SCHEDULERS)}; use one of {', '.join(SCHEDULERS)}")
+
+
 def check_trackers(names: Sequence[str]) -> None:
     """See that the trackers asked for are installed.
 
@@ -341,8 +351,7 @@ def hushed() -> Iterator[None]:
 def _arguments(
     folder: Path, train: TrainConfig, items: int, batch_size: int, seed: int, dtype: torch.dtype, device: torch.device
 ) -> TrainingArguments:
-    if train.scheduler not in SCHEDULERS:
-        raise InputError(f"train.scheduler = {train.scheduler!r} is unknown; use one of {', '.join(SCHEDULERS)}")
+    check_scheduler(train.scheduler)
     if device.type == "cuda" and device.index not in (None, 0):
         raise InputError(
             f"device {str(device)!r}: training uses the first visible GPU; choose another with CUDA_VISIBLE_DEVICES={device.index}"

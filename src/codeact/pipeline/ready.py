@@ -1,0 +1,116 @@
+"""What a run needs from this machine, looked at before its first stage: extras, device, templates, keys, settings, a sandbox.
+
+A mistake that costs nothing to see must not be seen after hours of scoring or training.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from importlib.util import find_spec
+
+from codeact import models
+from codeact.config import JudgeConfig, Recipe
+from codeact.errors import InputError, MissingExtraError
+from codeact.pipeline.targets import examples
+
+DEFAULT_KEY = JudgeConfig.model_fields["api_key_env"].default
+LOADS_MODEL = {"embed", "score", "proxy", "judge", "train", "evaluate_base", "evaluate_tuned"}
+
+
+def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = ()) -> None:
+    """Refuse what would fail later.
+
+    Args:
+        recipe: the whole configuration.
+        stages: that are going to run, or to be looked at.
+        finished: of these, those that have a result already; for them no sandbox is probed.
+
+    Raises:
+        InputError: a setting, template, device or file that cannot be used.
+        MissingExtraError: an optional package is not installed.
+        CodeactError: no sandbox holds here.
+    """
+    names = set(stages)
+    if names & LOADS_MODEL:
+        models.choose_device(recipe.model.device)
+    if recipe.backend == "ray" and names & {"embed", "score", "proxy"}:
+        needs("ray", "ray", "backend=ray")
+    if "curate" in names:
+        _curation(recipe)
+    if "target" in names:
+        examples(recipe.sample)
+    if names & {"judge", "tags"}:
+        _judge(recipe)
+    if names & {"score", "pack", "train"}:
+        _template(recipe, names)
+    if "train" in names:
+        from codeact.train.sft import check_setup
+
+        check_setup(recipe.model, recipe.train)
+    if names & {"evaluate_base", "evaluate_tuned"}:
+        from codeact.evaluate.setup import check_setup as check_evaluation
+
+        generates = recipe.evaluate.generate_limit != 0
+        check_evaluation(recipe.evaluate, generates)
+        if generates and not {"evaluate_base", "evaluate_tuned"} & names <= set(finished):
+            from codeact.sandbox import detect_backend
+
+            detect_backend(unsafe=recipe.evaluate.unsafe_no_sandbox)
+        if recipe.evaluate.prompting == "instruct":
+            _template(recipe, {"train"})
+
+
+def needs(module: str, extra: str, purpose: str) -> None:
+    """See that an optional package is installed, without importing it.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    if find_spec(module) is None:
+        raise MissingExtraError(
+            f"{purpose} needs the package {module!r}, which is not installed; install it with: pip install 'codeact[{extra}]'"
+        )
+
+
+def _curation(recipe: Recipe) -> None:
+    from codeact.curate.languages import GRAMMAR_MODULES
+    from codeact.pipeline.benchmarks import benchmark_items
+
+    curate = recipe.curate
+    if curate.near is not None:
+        needs("datasketch", "curate", "curate.near")
+    if curate.verify and "names" in curate.checks:
+        needs("pyflakes", "curate", "curate.checks names")
+    if curate.verify and "grammars" in curate.checks:
+        for module in ("tree_sitter", *GRAMMAR_MODULES):
+            needs(module, "curate", "curate.checks grammars")
+    if curate.verify and "examples" in curate.checks:
+        from codeact.sandbox import detect_backend
+
+        detect_backend()
+    benchmark_items(curate)
+
+
+def _judge(recipe: Recipe) -> None:
+    judge = recipe.judge
+    if not judge.endpoint:
+        return
+    needs("httpx2", "judge", "judge.endpoint")
+    if judge.api_key_env not in ("", DEFAULT_KEY) and judge.api_key_env not in os.environ:
+        raise InputError(
+            "judge.api_key_env names an environment variable that is not set; export it with the key, or leave judge.api_key_env out"
+            " for a server that needs none"
+        )
+
+
+def _template(recipe: Recipe, names: Collection[str]) -> None:
+    """Load the tokenizer and the templates that scoring and training will use."""
+    from codeact import prompts
+    from codeact.score import default_template
+
+    tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
+    if "score" in names:
+        default_template(recipe.score.variant, tokenizer, recipe.model.template)
+    if {"pack", "train"} & set(names):
+        prompts.load_template(recipe.model.template, tokenizer)
