@@ -104,6 +104,13 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
                       PLAIN[1]]},
         [U, ("assistant", "f({})"), ("tool", '{"y": 2}'), A],
     ),
+    "ChatGLM calls": (
+        {"conversations": [PLAIN[0], {"role": "assistant", "content": "查一下。"},
+                           {"role": "tool", "name": "f", "parameters": {"x": 1}, "observation": {"y": 2}}, PLAIN[1]]},
+        [U, ("assistant", '查一下。f({"x": 1})'), ("tool", '{"y": 2}'), A],
+    ),
+    "a refusal": ({"messages": [PLAIN[0], {"role": "assistant", "content": None, "refusal": "No."}]}, [U, ("assistant", "No.")]),
+    "an empty history": ({"instruction": U[1], "output": A[1], "history": [["", ""]]}, [U, A]),
     "developer": ({"messages": [{"role": "developer", "content": S[1]}, *PLAIN]}, [S, U, A]),
     "weights": (
         {"messages": [PLAIN[0], {**PLAIN[1], "weight": 0}, PLAIN[0], {**PLAIN[1], "train": True}]}, [U, ("assistant off", A[1]), U, A],
@@ -313,6 +320,7 @@ def test_every_field_can_be_named(tmp_path: Path) -> None:
     [
         ({"messages": "messages", "instruction": "q"}, "exclude each other"),
         ({"weight": "nowhere"}, "no column and no turn"),
+        ({"context": "q"}, "have no place for it"),
         ({"persona": "q"}, "unknown field 'persona'"),
     ],
 )

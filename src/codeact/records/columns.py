@@ -76,6 +76,14 @@ def detect_format(columns: Iterable[str], mapping: Mapping[str, str] | None = No
     found = find_format(names, mapping)
     if found is None:
         raise unknown(names, mapping, where)
+    lost = next(
+        (key for key in ("input", "context") if found.kind == "turns" and (mapping or {}).get(key, NONE) != NONE), None
+    )
+    if lost is not None:
+        raise InputError(
+            f"--map {lost}={(mapping or {})[lost]}: the rows of {where} are lists of turns (column {found.column('messages')!r}), which have no"
+            f" place for it; leave it out, or name the columns of a pair with --map instruction=COLUMN --map response=COLUMN"
+        )
     return found
 
 

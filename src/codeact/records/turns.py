@@ -25,7 +25,7 @@ ROLES: Mapping[str, Role] = {
 CALL_ROLES = ("function_call", "tool_call", "function-call", "tool-call", "tool_calls")
 THINKING_ROLES = ("thinking", "reasoning", "thought")
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
-CONTENT_KEYS = ("content", "value", "text", "parts", "message")
+CONTENT_KEYS = ("content", "value", "text", "parts", "message", "refusal")
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 CALL_KEYS = ("tool_calls", "function_call")
 WEIGHT_KEYS = ("weight", "train", "loss_weight", "loss")
@@ -57,7 +57,8 @@ def read_turns(value: Any, column: str, unread: Unread, weight_key: str = "") ->
     for number, turn in enumerate(turns, 1):
         where = f"turn {number} of {column!r}"
         if isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn):
-            messages += [Message("user", turn[0]), Message("assistant", turn[1])]
+            if turn[0].strip() or turn[1].strip():
+                messages += [Message("user", turn[0]), Message("assistant", turn[1])]
         elif isinstance(turn, Mapping):
             messages += _turn(turn, where, unread, weight_key)
         else:
@@ -114,6 +115,8 @@ def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) 
         )
     role, content_key = ROLES[name], next((key for key in CONTENT_KEYS if key in turn and turn[key] is not None), None)
     content = turn.get(content_key) if content_key else None
+    if role == "tool" and content_key is None and "observation" in turn:
+        return _called_and_answered(turn, where)
     if name in CALL_ROLES:
         said = Said(calls=calls_from(content, where)) if not is_blank(content) else Said()
     elif role == "tool":
@@ -143,6 +146,13 @@ def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) 
         role, joined(said.text), joined(said.reasoning), as_json(said.calls) if said.calls else "", tool, answers, learn
     )
     return [*said.results, own] if said.text or not said.results else list(said.results)
+
+
+def _called_and_answered(turn: Mapping[str, Any], where: str) -> list[Message]:
+    """ChatGLM's turn of a tool, which holds the call and its result: `{"name", "parameters", "observation"}`."""
+    call = calls_from({"name": turn.get("name"), "arguments": turn.get("parameters")}, where)
+    result = Message("tool", result_text(turn["observation"], where), name=_first(turn, NAME_KEYS))
+    return [Message("assistant", "", tool_calls=as_json(call)), result]
 
 
 def _means(value: Any) -> bool:
