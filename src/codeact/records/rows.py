@@ -151,6 +151,8 @@ def _answer(value: Any, column: str, unread: Unread, weight_key: str) -> list[Me
         value = different[0]
     if is_blank(value):
         raise Unreadable("empty", f"the response is empty (column {column!r})")
+    if isinstance(value, str):
+        return [Message("assistant", value)]
     if isinstance(value, Mapping) and not {"text", "type", "parts"} & set(value):
         raise Unreadable(
             "invalid", f"column {column!r} holds an object, not text (its keys: {', '.join(map(str, list(value)[:8]))})"
