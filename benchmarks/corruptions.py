@@ -48,6 +48,8 @@ _DEFINED = re.compile(
     r"\b(?:def|function|func|fun|class|struct|int|float|double|let|var|const|auto|String|boolean|bool|char|for|void)\s+([A-Za-z_]\w{2,})\b"
     r"|(?<![.\w])([A-Za-z_]\w{2,})\s*(?:=(?!=)|\+=|-=)"
 )
+# Parameters of what is called, and attributes of tags: with another name the copy would be broken code.
+_FOREIGN = re.compile(r"[(,]\s*([A-Za-z_]\w*)\s*=(?!=)|\s([A-Za-z_]\w*)=[\"'{]")
 _COMMON = frozenset(keyword.kwlist) | frozenset(
     "self this main String System print Console Math Array List Object return static public private true false null None True False class "
     "int float double char bool boolean void string const let var def for while new std vector include using namespace import from type "
@@ -268,12 +270,13 @@ def renamed(record: Record, rng: random.Random) -> Record | None:
     """The same answer with other identifiers under an instruction in slightly other words."""
     text = record.response
     code = "\n".join(_OPAQUE.sub("", text[a:b]) for a, b in code_spans(text))
+    foreign = {n for pair in _FOREIGN.findall(text) for n in pair}
     names = list(
         dict.fromkeys(
             n
             for match in _DEFINED.finditer(code)
             for n in match.groups()
-            if n and n not in _COMMON and not n.startswith("__")
+            if n and n not in _COMMON and not n.startswith("__") and n not in foreign
         )
     )
     if len(names) < 3:

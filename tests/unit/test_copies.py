@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 
 import numpy as np
 import pytest
 
 from codeact.curate import BenchmarkItem
-from codeact.curate.canonical import canonical_tokens, nameless_tokens
-from codeact.curate.decontaminate import build_index, find_renamed_solution
-from codeact.curate.near import NAMELESS_TOKENS, find_near, find_renamed, find_same_meaning, neighbours
+from codeact.curate.canonical import canonical_code, canonical_tokens
+from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
+from codeact.curate.dedup import find_duplicates
+from codeact.curate.near import find_near, find_renamed, find_same_meaning, neighbours
 from codeact.records import Message, Record
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
@@ -40,32 +42,73 @@ def test_renamed_code_is_a_copy_and_other_code_is_not() -> None:
     assert find_renamed(pool[::-1]) == found
 
 
-PAGE = """<button onclick={show}()>Go</button>
-<script>
-function {show}() {{
-  const {title} = document.getElementById("t").value;
-  const entry = {{ {title}, done: false, at: 0 }};
-  entries.push(entry.{title});
-  window.{show}();
-}}
-</script>"""
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("def f(xs):\n    total = 0\n    for x in xs:\n        total += x\n    return total\nprint(f([1, 2]))",
+         "def f(xs):\n    total = 0\n    for x in xs:\n        total += x\n        return total\nprint(f([1, 2]))"),
+        ("def f(text):\n    words = text.split()\n    return [w.upper() for w in words if len(w) > 3]\nprint(f('ab cde'))",
+         "def f(text):\n    words = text.split()\n    return [w.lower() for w in words if len(w) > 3]\nprint(f('ab cde'))"),
+        ("def f(a, b):\n    c = a // b\n    return [c, a, b, max(a, b)]\n\nprint(f(7, 2), f(9, 4))",
+         "def f(a, b):\n    c = a // a\n    return [c, a, b, max(a, b)]\n\nprint(f(7, 2), f(9, 4))"),
+        ("def f(a):\n    for x in a:\n        print('it is', x, sep=', ')\n    return len(a) + 1\nf([1])",
+         "def f(a):\n    for x in a:\n        print('it was', x, sep=', ')\n    return len(a) + 1\nf([1])"),
+    ],
+    ids=["indentation of a return", "another method", "behind a floor division", "another text"],
+)  # fmt: skip
+def test_code_that_does_something_else_is_no_copy(one: str, other: str) -> None:
+    asked = "Write the function f for a list and print an example."
+    assert find_renamed([record("a", asked, fence(one), 0), record("b", asked, fence(other), 1)]) == {}
 
 
-def test_code_whose_own_names_cannot_be_told_is_a_copy_where_the_instructions_agree() -> None:
-    page, copy = PAGE.format(show="show", title="title"), PAGE.format(show="render", title="heading")
-    assert canonical_tokens(page) != canonical_tokens(copy)
-    assert nameless_tokens(page) == nameless_tokens(copy)
-    assert len(nameless_tokens(page)) >= NAMELESS_TOKENS
+def test_colours_and_links_are_no_remarks() -> None:
+    css = ".a { color: #fff; background: #000; margin: 0 auto; padding: 4px; }\n.b { color: #123; }"
+    asked = "Style the page with CSS."
+    pool = [record("a", asked, fence(css, "css"), 0), record("b", asked, fence(css.replace("#fff", "#eee"), "css"), 1)]
+    assert find_renamed(pool) == {}
+    page = "<?php\n$page = curl_init(http://a.example);\ncurl_setopt($page, 1, 2);\necho curl_exec($page); // done\n"
     pool = [
-        record("a", "Write a page with a button that adds an entry.", page, 0),
-        record("b", "Please write a page with a button that adds one entry.", copy, 1),
-        record("c", "Draw a red circle.", copy, 2),
-        record("d", "Write a page with a button that adds an entry.", page.replace("false", "true"), 3),
+        record("a", "Fetch it.", fence(page, "php"), 0),
+        record("b", "Fetch it.", fence(page.replace("a.", "b."), "php"), 1),
     ]
-    found = find_renamed(pool)
-    assert {identity: copy.original for identity, copy in found.items()} == {"b": "a"}
-    assert "all names" in found["b"].evidence
-    assert find_renamed(pool[::-1]) == found
+    assert find_renamed(pool) == {}
+    assert canonical_code(fence(page, "php")) == canonical_code(fence(page.replace("// done", "/* it is */"), "php"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("首先打开文件（例如 a.txt）；然后读取内容；最后关闭文件；注意处理异常；完成之后返回结果；不要忘记记录日志；祝你成功；再见；",
+         "首先安装软件（例如 a.txt）；然后启动服务；最后停止服务；注意备份数据；完成之后检查状态；不要忘记更新版本；祝你好运；谢谢；"),
+        ("Сначала откройте файл = раз; потом прочтите строки = два; затем закройте файл = три; и проверьте итог = четыре;",
+         "Сначала купите хлеб = раз; потом нарежьте сыр = два; затем сварите кофе = три; и накройте стол = четыре;"),
+        ("Erst öffnen; dann lesen; dann schließen; dann prüfen; dann melden; dann warten; dann enden; dann ruhen; gut;",
+         "Erst kaufen; dann kochen; dann essen; dann spülen; dann wischen; dann lüften; dann gehen; dann ruhen; gut;"),
+    ],
+    ids=["Chinese", "Russian", "German"],
+)  # fmt: skip
+def test_prose_in_any_language_is_no_renamed_code(one: str, other: str) -> None:
+    assert find_renamed([record("a", "怎么做", one, 0), record("b", "如何", other, 1)]) == {}
+    assert find_near([record("a", "怎么做", one, 0), record("b", "如何", other, 1)], 0.8) == {}
+
+
+def test_renamed_code_under_instructions_in_chinese() -> None:
+    pool = [
+        record("a", "请用Python编写一个函数，求列表中大于三的数字之和。", fence(LONG), 0),
+        record("b", "用Python编写函数，计算列表中大于三的数字之和。", fence(RENAMED), 1),
+        record("c", "请画一个红色的圆。", fence(RENAMED), 2),
+    ]
+    assert {identity: copy.original for identity, copy in find_renamed(pool).items()} == {"b": "a"}
+
+
+def test_one_mended_program_for_two_broken_ones_is_no_copy() -> None:
+    asked = "Find the syntax error in this Python code and mend it:\n"
+    broken = LONG.replace("values:", "values"), LONG.replace("[1, 5, 9]", "[1, 5, 9")
+    pool = [
+        record(name, asked + code, fence(LONG), row) for row, (name, code) in enumerate(zip("ab", broken, strict=True))
+    ]
+    assert find_renamed(pool) == {}
+    assert find_near(pool, 0.8) == {}
 
 
 def test_short_code_with_other_functions_is_no_copy() -> None:
@@ -116,15 +159,64 @@ def test_renamed_copies_with_soft_keywords_and_holes_in_strings(code: str, copy:
 
 
 def test_near_copies_name_one_that_stays_whatever_the_order() -> None:
-    text = " ".join(f"word{i}" for i in range(200))
+    text = " ".join(f"word{'abcdefghijklmnopqrst'[i // 10]}{'abcdefghij'[i % 10]}" for i in range(200))
     pool = [
         record("a", "Say it.", text + " end", 0),
-        record("b", "Say it.", text, 1),
+        record("b", "say it", text, 1),
         record("c", "Say it.", text[::-1], 2),
     ]
     found = find_near(pool, 0.8)
     assert {identity: copy.original for identity, copy in found.items()} == {"b": "a"}
     assert find_near(pool[::-1], 0.8) == found
+
+
+SCHEMA = "\n".join(f"CREATE TABLE t{n} (id INT, name TEXT, city TEXT, age INT, salary REAL);" for n in range(12))
+QUESTIONS = [
+    ("How many singers are older than 40?", "SELECT count(*) FROM t1 WHERE age > 40"),
+    ("How many singers are older than 50?", "SELECT count(*) FROM t1 WHERE age > 50"),
+    ("How many singers are younger than 40?", "SELECT count(*) FROM t1 WHERE age < 40"),
+    ("List the names of all singers by age.", "SELECT name FROM t1 ORDER BY age"),
+    ("List the cities of all singers by age.", "SELECT city FROM t1 ORDER BY age"),
+    ("列出所有歌手的姓名。", "SELECT name FROM t1"),
+    ("列出所有歌手的城市。", "SELECT city FROM t1"),
+]
+
+
+def test_questions_about_one_schema_are_no_near_copies() -> None:
+    pool = [record(f"q{n}", f"{SCHEMA}\n{asked}", sql, n) for n, (asked, sql) in enumerate(QUESTIONS)]
+    assert find_near(pool, 0.8) == {}
+    again = record("again", f"{SCHEMA}\nhow many singers are older than 40 ?", QUESTIONS[0][1], 9)
+    assert {k: v.original for k, v in find_near([*pool, again], 0.8).items()} == {"again": "q0"}
+
+
+def test_one_passage_and_a_short_answer_are_no_near_copies() -> None:
+    passage = " ".join(
+        f"The {w} of the old town was rebuilt after the great fire of that year."
+        for w in "gate wall mill inn bridge".split()
+    )
+    pool = [
+        record("a", f"{passage} Was the gate made of stone in those days, as the others were?", "Yes", 0),
+        record("b", f"{passage} Was the mill made of stone in those days, as the others were?", "Yes", 1),
+        record("c", f"{passage} Is it raining?", "Yes", 2),
+    ]
+    assert find_near(pool, 0.8) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "如果一个变量被标记为仅适用于此角色，则每个克隆体都有自己的变量值，与原始角色的值分开保存，互不影响。",
+        "この変数が現在のスプライトだけに適用される場合、それぞれのクローンは自分の値を持ち、元のスプライトの値とは別に保存されます。",
+    ],
+    ids=["Chinese", "Japanese"],
+)
+def test_near_copies_where_words_have_no_blanks(text: str) -> None:
+    pool = [
+        record("a", "会发生什么？", text, 0),
+        record("b", "会发生什么?", text.replace("，", ", ").replace("、", " "), 1),
+        record("c", "会发生什么？", text[::-1], 2),
+    ]
+    assert set(find_near(pool, 0.8)) in ({"a"}, {"b"})
 
 
 def test_same_meaning_agrees_with_all_pairs() -> None:
@@ -156,3 +248,23 @@ def test_a_renamed_solution_of_a_benchmark() -> None:
         find_renamed_solution(record("b", "Sum the values above three.", fence(RENAMED.replace("+=", "-="))), index)
         is None
     )
+
+
+UNITS = ("(", "'\\\n", "\\'", '"""', "/*", "<!--", "--", "`", "```\n", "{", "a b c. ", "=；")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_time_is_linear_in_the_length(unit: str) -> None:
+    """What grows with the square of the length would need hours."""
+    long = unit * (200_000 // len(unit))
+    pool = [record("a", "Do it in Python.", long, 0), record("b", "Do it in Java.", f"```php\n{long}\n```", 1)]
+    index = build_index(
+        [BenchmarkItem("b", "1", "Sum the odd numbers of a list and print them one by one to the user.", "return 1")]
+    )
+    started = time.process_time()
+    find_duplicates(pool)
+    find_renamed(pool)
+    find_near(pool, 0.8)
+    assert find_overlap(pool[0], index) is None
+    assert find_renamed_solution(pool[1], index) is None
+    assert time.process_time() - started < 60

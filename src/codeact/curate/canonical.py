@@ -1,4 +1,4 @@
-"""Code without its author's choices: the names that it defines numbered in order of appearance, comments and layout gone."""
+"""Code without its author's choices: the names that it defines numbered in order of appearance, remarks and layout gone."""
 
 from __future__ import annotations
 
@@ -7,16 +7,41 @@ import hashlib
 import keyword
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from codeact.curate.blocks import code_blocks, python_evidence
+from codeact.curate.blocks import code_blocks, python_evidence, strip_comments
+from codeact.curate.dedup import lines_of
+from codeact.curate.languages import LABELS, guess_language
+from codeact.curate.own_names import own_places, soft_keywords
 
+# Unterminated strings and remarks end with their line or the text, so that no character is scanned twice.
+_STRING = (
+    r"""(?:\b[rbfuRBFU]{1,2})?(?:"{3}(?:[^"\\]|\\.|"(?!""))*+(?:"{3})?|'{3}(?:[^'\\]|\\.|'(?!''))*+(?:'{3})?"""
+    r"""|"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?|`[^`]*+`?)"""
+)
 _TOKEN = re.compile(
-    r"(?P<skip>//[^\n]*|/\*.*?\*/|(?<![\w$&])\#(?!include|define)[^\n]*|--\s[^\n]*|<!--.*?-->|\s+)"
-    r"|(?P<text>(?:\b[rbfuRBFU]{1,2})?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')|`[^`]*`)"
-    r"|(?P<name>[A-Za-z_$][\w$]*)|(?P<number>\d[\w.]*)|(?P<sign>[^\w\s])",
+    rf"(?P<skip>\s+)|(?P<text>{_STRING})|(?P<name>(?:[^\W\d]|\$)[\w$]*)|(?P<number>\d[\w.]*)|(?P<sign>[^\w\s])",
     re.DOTALL,
 )
+_BLOCK_REMARK = r"/\*(?:[^*]|\*(?!/))*+(?:\*/)?"
+_REMARKS: Mapping[str, str] = {
+    "c-like": rf"(?<!:)//[^\n]*|{_BLOCK_REMARK}",
+    "php": rf"(?<!:)//[^\n]*|{_BLOCK_REMARK}|(?<!\S)\#(?!\[)[^\n]*",
+    "hash": r"(?<!\S)\#[^\n]*",
+    "dashes": rf"--[^\n]*|{_BLOCK_REMARK}",
+    "css": _BLOCK_REMARK,
+    "html": rf"<!--(?:[^-]|-(?!->))*+(?:-->)?|{_BLOCK_REMARK}",
+}
+_STYLES: Mapping[str, str] = {
+    **dict.fromkeys("c cpp csharp java javascript typescript go rust swift kotlin scala dart objective-c".split(), "c-like"),
+    **dict.fromkeys("ruby bash perl r".split(), "hash"),
+    **dict.fromkeys("sql lua haskell".split(), "dashes"),
+    "php": "php", "css": "css", "html": "html", "xml": "html",
+}  # fmt: skip
+_INDENTED = frozenset({"python", "haskell"})
+# Their names are not the author's choice: columns, tags, colours, commands, or the text of a page.
+_NAMELESS = frozenset({"sql", "html", "css", "xml", "json", "bash", "r", "matlab"})
+_DOLLARS = frozenset({"php", "perl"})
 _WORDS = frozenset(keyword.kwlist) | frozenset(
     "int float double char bool boolean void string String long short byte unsigned signed "
     "const let var function class interface struct enum public private "
@@ -27,89 +52,103 @@ _WORDS = frozenset(keyword.kwlist) | frozenset(
     "SELECT FROM WHERE GROUP BY ORDER HAVING INSERT INTO VALUES UPDATE SET DELETE CREATE TABLE JOIN INNER "
     "LEFT RIGHT ON AND OR NOT NULL AS DISTINCT LIMIT COUNT SUM AVG MIN MAX".split()
 )
-_NO_TYPES = frozenset(
-    {
-        "return",
-        "new",
-        "in",
-        "and",
-        "or",
-        "not",
-        "else",
-        "print",
-        "echo",
-        "await",
-        "yield",
-        "throw",
-        "is",
-        "if",
-        "elif",
-        "while",
-        "case",
-    }
-)
-# Words of one language that are names in another: `end` of Ruby, `match` of Python, `delete` of JavaScript.
-_SOFT = frozenset(
-    "end match delete module select process use mod of is then begin do proc rescue unless until yield lambda echo puts print string "
-    "foreach require include nil fn impl default final case interface package type super using namespace import export throws".split()
-)
 _HOLE = re.compile(r"\$?\{[^{}\n]*\}|\$\w+")
 _INSIDE = re.compile(r"(\.?)(\$?[A-Za-z_]\w*)")
-_TYPES = frozenset("int float double char bool boolean string String long short byte auto const let var val".split())
-_DEFINING = frozenset({"def", "function", "class", "func", "fn", "fun", "struct", "interface", "enum", "sub"})
 
 
-def code_of(response: str) -> str:
-    """The code of an answer: its fenced blocks in order, or all of it where it has no fence."""
-    blocks = code_blocks(response)
-    return "\n".join(block.code for block in blocks) if blocks else response
+def canonical_code(response: str) -> list[str]:
+    """The canonical tokens of an answer's code: of its fenced blocks in order, or of all of it where it has no fence and is code.
 
-
-def canonical_tokens(code: str) -> list[str]:
-    """The tokens of code in any language, own names replaced by `v0`, `v1`, ... in order of appearance.
-
-    A name is left as it is where it is a keyword, a method or attribute that the code does not define, or a function that
-    it calls and does not define: `max(x)` and `min(x)` stay apart.
+    Text of no known language counts as it is. Empty where there is no code: in prose no name can be replaced.
     """
-    raw: list[tuple[str, str]] = [
-        (match.lastgroup or "", match[0]) for match in _TOKEN.finditer(code) if match.lastgroup != "skip"
-    ]
-    words = _WORDS - _named(raw)
-    functions, attributes, free = _roles(raw, words)
+    blocks = [(LABELS.get(b.language) or guess_language(b.code), b.code) for b in code_blocks(response)]
+    if not blocks:
+        blocks = [(_language_of_bare(response), response)]
+    if not any(language for language, _ in blocks):
+        return []
+    bare = [(language, without_remarks(text, language)) for language, text in blocks]
+    code = "\n".join(text for language, text in bare if language and language not in _NAMELESS | _DOLLARS)
+    found = canonical_tokens(code, indented=any(language in _INDENTED for language, _ in bare)) if code else []
+    for language, text in bare:
+        if language in _DOLLARS:
+            found += ["", *canonical_tokens(text, dollars=True)]
+        elif language in _NAMELESS or not language:
+            found += ["", *(match[0] for match in _TOKEN.finditer(text) if match.lastgroup != "skip")]
+    return found
+
+
+def _language_of_bare(text: str) -> str:
+    """The language of an answer without fences; a single sign is enough where most lines are no prose."""
+    if python_evidence(text) == 2:
+        return "python"
+    lines = [prose for line, prose in lines_of(text) if line]
+    return guess_language(text, least=1 if 2 * sum(lines) <= len(lines) else 2)
+
+
+def without_remarks(code: str, language: str) -> str:
+    """Code without its comments, which are told by the language: `//` divides in Python, and `#fff` is a colour in CSS."""
+    if language == "python":
+        return strip_comments(code)
+    style = _STYLES.get(language)
+    if style is None:
+        return code
+    return re.sub(rf"({_STRING})|{_REMARKS[style]}", lambda found: found[1] or " ", code, flags=re.DOTALL)
+
+
+def canonical_tokens(code: str, indented: bool = False, dollars: bool = False) -> list[str]:
+    """The tokens of code in any language that declares its names, own ones replaced by `v0`, `v1`, ... in order of appearance.
+
+    Args:
+        code: without remarks.
+        indented: indentation counts, as in Python: tokens behind the others say where it changes.
+        dollars: only names with a dollar and functions are own: what stands between PHP may be a page's text.
+    """
+    whole = [(match.lastgroup or "", match[0]) for match in _TOKEN.finditer(code.strip("\n").rstrip())]
+    raw = [pair for pair in whole if pair[0] != "skip"]
+    own = own_places(raw, _WORDS - soft_keywords(raw))
+    if dollars:
+        defined = {raw[at + 1][1] for at in range(len(raw) - 1) if raw[at][1] in ("function", "sub")}
+        own = {at: name for at, name in own.items() if name.startswith("$") or name in defined}
     numbers: dict[str, str] = {}
     found = []
     for position, (kind, text) in enumerate(raw):
         if kind == "text":
             found.append(_HOLE.sub(lambda hole: _INSIDE.sub(lambda m: _number(m, numbers), hole[0]), _quoted(text)))
-        elif kind != "name" or text in words or not _own(raw, position, functions, attributes, free):
-            found.append(text)
         else:
-            behind_dot = _is_member(raw, position) and text not in functions
-            found.append(numbers.setdefault("." + text if behind_dot else text, f"v{len(numbers)}"))
-    return found
+            name = own.get(position)
+            found.append(text if name is None else numbers.setdefault(name, f"v{len(numbers)}"))
+    return [*found, "", *_layout(whole)] if indented else found
 
 
-def nameless_tokens(code: str) -> list[str]:
-    """The tokens of code in any language, every name but the keywords and every hole of a format string replaced by one sign.
-
-    Coarser than `canonical_tokens`: `max(x)` and `min(x)` are the same, but so are a property and its shorthand, or a function
-    that an attribute of HTML calls, where the names that the code itself defines cannot all be told.
-    """
-    found = []
-    for match in _TOKEN.finditer(code):
-        kind, text = match.lastgroup, match[0]
-        if kind == "text":
-            found.append(_HOLE.sub("{}", _quoted(text)))
-        elif kind == "name":
-            found.append(text if text in _WORDS else "v")
-        elif kind != "skip":
-            found.append(text)
+def _layout(raw: list[tuple[str, str]]) -> list[str]:
+    """For each statement that is deeper or shallower than the one before: its number and its level."""
+    levels, found = [0], list[str]()
+    depth, number = 0, 0
+    before = ""
+    for kind, text in raw:
+        if kind == "skip":
+            if "\n" in text and depth == 0 and before != "\\":
+                width = len(text.rpartition("\n")[2].expandtabs())
+                number += 1
+                old = len(levels)
+                while levels[-1] > width:
+                    levels.pop()
+                if width > levels[-1]:
+                    levels.append(width)
+                if len(levels) != old:
+                    found.append(f"{number}:{len(levels)}")
+        else:
+            depth = max(0, depth + (text in ("(", "[", "{")) - (text in (")", "]", "}")))
+            before = text
     return found
 
 
 def _quoted(text: str) -> str:
     """A string literal without its prefix, whatever its quotes are."""
-    return re.sub(r"^[a-zA-Z]{0,2}[\"'`]+|[\"'`]+$", '"', text)
+    bare = text.lstrip("rbfuRBFU")
+    marks = 3 if bare[:3] in ('"""', "'''") else 1
+    inside = bare[marks:].removesuffix(bare[:marks])
+    return f'"{inside}"'
 
 
 def _number(match: re.Match[str], numbers: dict[str, str]) -> str:
@@ -117,52 +156,6 @@ def _number(match: re.Match[str], numbers: dict[str, str]) -> str:
     dot, name = match[1], match[2]
     found = (numbers.get("." + name) if dot else None) or numbers.get(name) or numbers.get(name.lstrip("$"))
     return dot + (found or numbers.get("$" + name, name))
-
-
-def _named(raw: list[tuple[str, str]]) -> set[str]:
-    """Soft keywords that this code defines or sets."""
-    found = set()
-    for position, (kind, text) in enumerate(raw):
-        if kind != "name" or text not in _SOFT:
-            continue
-        before = raw[position - 1][1] if position else ""
-        after = [pair[1] for pair in raw[position + 1 : position + 3]]
-        sets = after[:1] == ["="] and after[1:] not in (["="], [">"])
-        looped = (before == "for" and after[:1] == ["in"]) or (before in "(," and after[:1] in ([","], [")"]))
-        if before in _DEFINING or before in _TYPES or sets or looped:
-            found.add(text)
-    return found
-
-
-def _roles(raw: list[tuple[str, str]], words: frozenset[str]) -> tuple[set[str], set[str], set[str]]:
-    """Names of functions and types that the code defines, attributes that it sets, names that stand free (not called, no dot)."""
-    functions, attributes, free = set(), set(), set()
-    for position, (kind, text) in enumerate(raw):
-        if kind != "name" or text in words:
-            continue
-        before = raw[position - 1] if position else ("", "")
-        after = [pair[1] for pair in raw[position + 1 : position + 3]]
-        typed = before[0] == "name" and before[1] not in _NO_TYPES and after[:1] == ["("]
-        if before[1] in _DEFINING or typed:
-            functions.add(text)
-        elif _is_member(raw, position):
-            if after[:1] == ["="] and after[1:] != ["="]:
-                attributes.add(text)
-        elif after[:1] != ["("]:
-            free.add(text)
-    return functions, attributes, free
-
-
-def _own(raw: list[tuple[str, str]], position: int, functions: set[str], attributes: set[str], free: set[str]) -> bool:
-    text = raw[position][1]
-    if text in functions:
-        return True
-    return text in (attributes if _is_member(raw, position) else free)
-
-
-def _is_member(raw: list[tuple[str, str]], position: int) -> bool:
-    """Whether a name stands behind a dot; PHP joins strings with one, and its names begin with a dollar."""
-    return position > 0 and raw[position - 1][1] == "." and not raw[position][1].startswith("$")
 
 
 def fingerprint(tokens: list[str]) -> bytes:

@@ -1,50 +1,127 @@
-"""Exact copies after normalisation: one record of each group stays, the others name it."""
+"""Exact copies: records that differ in nothing that can carry meaning. One of each group stays, the others name it."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
 
-from codeact.curate.blocks import without_comments
+from codeact.curate.blocks import code_blocks
+from codeact.curate.words import words
 from codeact.records import Record
 
-_AROUND_PUNCTUATION = re.compile(r" ?([^\w\s]) ?")
+# What says that a line may be code: its blanks and signs are then left as they are.
+_CODE_SIGN = re.compile(r"""[`{}\[\]<>=;_\\|&#$@^~*+%"]|//|--|::|\w\(|(?<!\w)'|'(?!\w)""")
+_SENTENCE_END = re.compile(r"[.!?:,…。！？：，；][)）」』”’]?$")
+_BLANKS = re.compile(r"[ \t]+")
+LEAST_WORDS = 4
+# Compatibility forms that say something else than their plain letters: 10² is not 102, ½ is not 1/2, ① is not 1.
+_OTHER_MEANING = ("<super>", "<sub>", "<fraction>", "<circle>")
 
 
 def find_duplicates(records: Iterable[Record]) -> dict[str, str]:
     """Map the id of every copy to the id of the record that represents its group.
 
-    Two records are copies when all their turns are equal without case, blanks and Python comments (`normalise`). The
-    longest response represents the group, then the lowest row, then the lowest id: the order of the input has no say.
+    Two records are copies when all their turns are equal after `normalise`, with the same roles, reasoning, tools, tool
+    calls and learnt turns. What differs between them carries no meaning, so the lowest row stays, then the lowest id: the order
+    of the input has no say.
     """
     best: dict[bytes, Record] = {}
     keys: dict[str, bytes] = {}
     for record in records:
         key = keys[record.id] = _key(record)
-        if key not in best or preference(record) < preference(best[key]):
+        if key not in best or place(record) < place(best[key]):
             best[key] = record
     return {identity: best[key].id for identity, key in keys.items() if best[key].id != identity}
 
 
-def normalise(text: str, code: bool = False) -> str:
-    """Lower case, canonical Unicode, blanks only between words; with `code`, Python comments taken out first."""
-    if code:
-        text = without_comments(text)
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    return _AROUND_PUNCTUATION.sub(r"\1", " ".join(text.casefold().split()))
+def normalise(text: str) -> str:
+    """A text without what cannot change its meaning.
+
+    Everywhere: line endings, blanks at the ends of lines, empty lines at both ends. In lines that are surely prose (outside fences,
+    without a sign of code): the Unicode form (NFKC, but for raised, lowered and circled figures and fractions), and in
+    sentences of four words and more runs of blanks. Case and indentation always count.
+    """
+    lines = lines_of(text)
+    if lines and (len(lines) == 1 or _is_sentence(lines[0][0])):
+        lines[0] = lines[0][0].lstrip(" \t"), lines[0][1]
+    return "\n".join(_prose(line) if prose else line for line, prose in lines)
+
+
+def lines_of(text: str) -> list[tuple[str, bool]]:
+    """The lines of a text without the blanks at their ends and without empty lines at both its ends; whether each is surely prose."""
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = [_without_end_blanks(line) for line in lines]
+    start = next((i for i, line in enumerate(lines) if line), len(lines))
+    end = next((i for i in range(len(lines), start, -1) if lines[i - 1]), start)
+    lines = lines[start:end]
+    fenced = set(_fenced_lines("\n".join(lines)))
+    return [(line, number not in fenced and _CODE_SIGN.search(line) is None) for number, line in enumerate(lines)]
+
+
+def _without_end_blanks(line: str) -> str:
+    bare = line.rstrip(" \t")
+    return line if bare.endswith("\\") else bare  # a blank behind a backslash breaks a continued line
+
+
+def _fenced_lines(text: str) -> Iterator[int]:
+    for block in code_blocks(text):
+        yield from range(block.line - 2, block.line + block.code.count("\n") + 1)
+
+
+def _prose(line: str) -> str:
+    if not line.isascii():
+        line = _folded(line)
+    return _BLANKS.sub(" ", line) if line[:1] not in (" ", "\t") and _is_sentence(line) else line
+
+
+def _is_sentence(line: str) -> bool:
+    return (
+        _SENTENCE_END.search(line) is not None and _CODE_SIGN.search(line) is None and len(words(line)) >= LEAST_WORDS
+    )
+
+
+def _folded(line: str) -> str:
+    """The line in NFKC. Signs are folded only in text of a script that has them full-width, or of four words: `print（x）` is broken code."""
+    signs = len(words(line)) >= LEAST_WORDS
+    return unicodedata.normalize("NFC", "".join(_plain_letter(letter, signs) for letter in line))
+
+
+@cache
+def _plain_letter(letter: str, signs: bool) -> str:
+    if unicodedata.decomposition(letter).startswith(_OTHER_MEANING):
+        return letter
+    return unicodedata.normalize("NFKC", letter) if signs or letter.isalnum() else letter
 
 
 def _key(record: Record) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
-    for message in record.messages:
-        text = normalise(message.content, code=message.role == "assistant")
-        digest.update(f"{message.role}\0{text}\0".encode("utf-8", "surrogatepass"))
+    calls: dict[str, int] = {}
+    for m in record.messages:
+        call = calls.setdefault(m.tool_call_id, len(calls)) if m.tool_call_id else -1  # ids are drawn at random
+        parts = (m.role, normalise(m.content), normalise(m.reasoning), _json(m.tool_calls), m.name, call, m.learn)
+        digest.update(json.dumps(parts).encode("ascii"))
+    digest.update(_json(record.tools).encode("utf-8", "surrogatepass"))
     return digest.digest()
 
 
-def preference(record: Record) -> tuple[int, float, str]:
+def _json(text: str) -> str:
+    """JSON text in one order of its keys, as it is where it is none."""
+    try:
+        return json.dumps(json.loads(text), sort_keys=True) if text else ""
+    except (ValueError, RecursionError):
+        return text
+
+
+def place(record: Record) -> tuple[float, str]:
+    """Where a record stands in its file."""
     row = record.meta.get("row")
-    return -len(record.response), float(row) if isinstance(row, int) else float("inf"), record.id
+    return float(row) if isinstance(row, int) else float("inf"), record.id
+
+
+def preference(record: Record) -> tuple[int, float, str]:
+    """Which of two records that are nearly equal represents both: the longer response, then the lower row, then the lower id."""
+    return -len(record.response), *place(record)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codeact.curate.blocks import code_blocks, python_evidence
-from codeact.curate.canonical import canonical_tokens, code_of, fingerprint, nameless_tokens
-from codeact.curate.dedup import preference
+from codeact.curate.canonical import canonical_code, canonical_tokens, fingerprint
+from codeact.curate.dedup import lines_of, place, preference
+from codeact.curate.languages import guess_language
+from codeact.curate.words import terms, words
 from codeact.errors import InputError, require
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
@@ -22,12 +25,15 @@ MIN_CODE_TOKENS = 20
 MIN_SHARED_WORDS = 0.25
 LONG_CODE_TOKENS = 30
 SHORT_SHARED_WORDS = 0.5
-NAMELESS_TOKENS = 40
+MIN_GIVEN_CODE = 20
+MIN_ANSWER_WORDS = 10
+MOST_COMPARED = 50
 SHINGLE = 5
 PERMUTATIONS = 128
 BLOCK = 2048
-_WORD = re.compile(r"\w+|[^\w\s]")
-_LETTERS = re.compile(r"[a-z]\w+")
+COMMON_SENTENCE = 50
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])")
+_NUMBER = re.compile(r"\d+")
 
 Floats = NDArray[np.float32]
 
@@ -41,65 +47,71 @@ class Copy:
 
 
 def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
-    """Records whose code differs in names, in comments and in layout only.
+    """Records whose code differs in the names that it defines, in remarks and in layout only (the indentation of Python counts).
 
-    Names that the code defines may differ in code of 20 tokens, and any name in code of 40. The instructions need a quarter of
-    their distinct words in common (half of them under 30 tokens): one answer to two questions is no copy. The longest
-    canonical code has no say (it is the same): the lowest row represents the group, then the lowest id.
+    At least 20 tokens of code. The instructions need a quarter of their distinct words in common (half of them under
+    30 tokens): one answer to two questions is no copy, nor
+    is one mended program for two broken ones: code that the user shows must agree too. Text of no known language is never a copy. The lowest row represents
+    the group, then the lowest id.
     """
     groups: dict[bytes, list[Record]] = {}
     found: dict[str, Copy] = {}
-    for record in sorted(records, key=lambda r: preference(r)[1:]):
-        if (
-            not code_blocks(record.response)
-            and not python_evidence(record.response)
-            and not re.search(r"[;{}=]", record.response)
-        ):
+    for record in sorted(records, key=place):
+        code = canonical_code(record.response)
+        if len(code) < MIN_CODE_TOKENS:
             continue
-        shapes = list(_shapes(code_of(record.response)))
-        copy = next((copy for shape in shapes if (copy := _copy(record, groups, *shape))), None)
-        if copy is not None:
-            found[record.id] = copy
-            continue
-        for key, _, _ in shapes:
-            groups.setdefault(key, []).append(record)
+        group = groups.setdefault(fingerprint([*code, _setting(record), *_given_code(record)]), [])
+        least = MIN_SHARED_WORDS if len(code) >= LONG_CODE_TOKENS else SHORT_SHARED_WORDS
+        original = next((r for r in group if shared_words(r.instruction, record.instruction) >= least), None)
+        if original is not None:
+            evidence = f"same code as {original.id} up to names, remarks and layout ({len(code)} tokens)"
+            found[record.id] = Copy(original.id, evidence)
+        elif len(group) < MOST_COMPARED:
+            group.append(record)
     return found
 
 
-def _shapes(code: str) -> Iterator[tuple[bytes, int, str]]:
-    """What copies of this code have in common: a key, its number of tokens, and what may differ. Code that is too short has none."""
-    own = canonical_tokens(code)
-    if len(own) >= MIN_CODE_TOKENS:
-        yield fingerprint(own), len(own), "names"
-    blind = nameless_tokens(code)
-    if len(blind) >= NAMELESS_TOKENS:
-        yield fingerprint(["", *blind]), len(blind), "all names"
+def _given_code(record: Record) -> list[str]:
+    """The tokens of the code that the user shows, if it is more than a call or a list: two programs to mend are two tasks."""
+    lines = [line for line, prose in lines_of(record.instruction) if not prose]
+    shown = canonical_tokens("\n".join(lines)) if lines else []
+    return shown if len(shown) >= MIN_GIVEN_CODE and guess_language("\n".join(lines), least=1) else []
 
 
-def _copy(
-    record: Record, groups: Mapping[bytes, Sequence[Record]], key: bytes, tokens: int, differ: str
-) -> Copy | None:
-    least = MIN_SHARED_WORDS if tokens >= LONG_CODE_TOKENS else SHORT_SHARED_WORDS
-    for original in groups.get(key, ()):
-        if shared_words(original.instruction, record.instruction) >= least:
-            return Copy(
-                original.id, f"same code as {original.id} up to {differ}, comments and layout ({tokens} tokens)"
-            )
-    return None
+def _setting(record: Record) -> str:
+    """What must be equal in any two copies: roles, tools, and what neither the user nor the assistant says."""
+    turns = [
+        (m.role, "" if m.role in ("user", "assistant") else m.content, m.tool_calls, m.learn) for m in record.messages
+    ]
+    return json.dumps([*turns, record.tools])
 
 
 def shared_words(left: str, right: str) -> float:
-    """Jaccard similarity of the sets of words of two or more letters."""
-    a, b = set(_LETTERS.findall(left.lower())), set(_LETTERS.findall(right.lower()))
+    """Jaccard similarity of the sets of words of two or more letters, or of pairs of letters where words have no blanks between them."""
+    a, b = terms(left), terms(right)
     return len(a & b) / len(a | b) if a | b else 1.0
 
 
-def find_near(records: Sequence[Record], threshold: float, progress: Progress = SILENT) -> dict[str, Copy]:
-    """Records whose runs of five tokens have a Jaccard similarity of at least `threshold` with a record that stays.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A text in comparable pieces: sentences of words, the lines that may be code as they are, and all numbers."""
 
-    MinHash (Broder 1997) with locality-sensitive hashing finds candidates, the exact similarity decides; runs of five tokens
-    and 0.8 are those of Lee et al. (arXiv 2107.06499). The longest response goes first, then the lowest row, so each copy
-    names a record that stays.
+    sentences: tuple[tuple[str, ...], ...]
+    code: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+
+def find_near(records: Sequence[Record], threshold: float, progress: Progress = SILENT) -> dict[str, Copy]:
+    """Records that repeat one that stays in slightly other words.
+
+    Candidates share runs of five words with a Jaccard similarity of at least `threshold`, found by MinHash (Broder 1997) with
+    locality-sensitive hashing; runs of five and 0.8 are those of Lee et al. (arXiv 2107.06499). Sentences that 50 records share, as a
+    schema or a standing request, do not count.
+
+    A long common text says little about two records, so instruction and response must each agree by itself: the lines
+    that may be code and all numbers are equal, and the sentences that the two do not have in common reach the threshold too. Where
+    other words are asked, the answer has ten words at least. Roles, tools and tool calls are equal. The longest response goes
+    first, then the lowest row, so each copy names a record that stays.
 
     Args:
         records: the pool.
@@ -116,29 +128,86 @@ def find_near(records: Sequence[Record], threshold: float, progress: Progress = 
     # more bands than the threshold alone asks for: a missed candidate is lost, a wrong one only costs a comparison
     index = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.2, 0.8))
     seed = datasketch.MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int)
-    kept: dict[str, NDArray[np.uint32]] = {}
+    common = _common_pieces(records)
+    kept: dict[str, tuple[Record, NDArray[np.uint32]]] = {}
     found: dict[str, Copy] = {}
     for record in sorted(records, key=preference):
         progress.advance()
-        shingles = _shingles(record)
+        shingles = _shingles(record, common)
         sketch: Any = seed.copy()
         sketch.update_batch(shingles.tolist())
-        similar = [(_jaccard(shingles, kept[key]), key) for key in index.query(sketch)]
-        best = min(((-value, key) for value, key in similar if value >= threshold), default=None)
+        similar = sorted((-_jaccard(shingles, kept[key][1]), key) for key in index.query(sketch))
+        likely = [(-value, key) for value, key in similar[:MOST_COMPARED] if -value >= threshold]
+        best = next(((value, key) for value, key in likely if _agree(record, kept[key][0], threshold)), None)
         if best is not None:
             found[record.id] = Copy(
-                best[1], f"near copy of {best[1]}: {-best[0]:.2f} of their runs of {SHINGLE} tokens are shared"
+                best[1], f"near copy of {best[1]}: {best[0]:.2f} of their runs of {SHINGLE} words are shared"
             )
             continue
-        kept[record.id] = shingles
+        kept[record.id] = record, shingles
         index.insert(record.id, sketch)
     return found
 
 
-def _shingles(record: Record) -> NDArray[np.uint32]:
-    """Sorted distinct 32-bit hashes of the runs of five tokens, without case."""
-    words = _WORD.findall("\n".join(message.content for message in record.messages).lower())
-    hashes = np.fromiter((zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words), np.uint64, len(words))
+def _common_pieces(records: Sequence[Record]) -> frozenset[tuple[str, ...]]:
+    counts = Counter(piece for record in records for piece in set(_pieces(record)))
+    return frozenset(piece for piece, count in counts.items() if count >= COMMON_SENTENCE)
+
+
+def _agree(left: Record, right: Record, threshold: float) -> bool:
+    (asked, answered), (other, reply) = _parts(left), _parts(right)
+    reworded = Counter(word for s in asked.sentences for word in s) != Counter(w for s in other.sentences for w in s)
+    return (
+        _setting(left) == _setting(right)
+        and not (reworded and len(words(left.response)) < MIN_ANSWER_WORDS)  # `yes` answers many questions
+        and all(
+            a.code == b.code and a.numbers == b.numbers and _same_sentences(a, b, threshold)
+            for a, b in ((asked, other), (answered, reply))
+        )
+    )
+
+
+def _same_sentences(left: _Part, right: _Part, threshold: float) -> bool:
+    """Whether the sentences that only one of two texts has say nearly the same."""
+    a, b = Counter(left.sentences), Counter(right.sentences)
+    only = [[word for s in c if c[s] > d[s] for word in s] for c, d in ((a, b), (b, a))]
+    return only[0] == only[1] or _jaccard(_runs(only[0]), _runs(only[1])) >= threshold
+
+
+def _parts(record: Record) -> tuple[_Part, _Part]:
+    """What is asked (all that is not the assistant's), and what is answered."""
+    asked = [m.content for m in record.messages if m.role != "assistant"]
+    answered = [text for m in record.messages if m.role == "assistant" for text in (m.reasoning, m.content)]
+    return _part("\n".join(asked)), _part("\n".join(answered))
+
+
+def _part(text: str) -> _Part:
+    sentences, code = [], []
+    numbers: list[str] = []
+    for line, prose in lines_of(text):
+        numbers += _NUMBER.findall(line)
+        if not prose:
+            code.append(line)
+            continue
+        sentences += [tuple(found) for sentence in _SENTENCE.split(line) if (found := words(sentence))]
+    return _Part(tuple(sentences), tuple(code), tuple(numbers))
+
+
+def _shingles(record: Record, common: frozenset[tuple[str, ...]]) -> NDArray[np.uint32]:
+    """The runs of a record's words, but for the sentences that many records share, where anything else is left."""
+    pieces = _pieces(record)
+    own = [word for piece in pieces if piece not in common for word in piece]
+    return _runs(own or [word for piece in pieces for word in piece])
+
+
+def _pieces(record: Record) -> list[tuple[str, ...]]:
+    """The words of each sentence and of each line of code."""
+    return [piece for p in _parts(record) for piece in (*p.sentences, *(tuple(words(line)) for line in p.code))]
+
+
+def _runs(text: Sequence[str]) -> NDArray[np.uint32]:
+    """Sorted distinct 32-bit hashes of the runs of five words."""
+    hashes = np.fromiter((zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in text), np.uint64, len(text))
     size = min(SHINGLE, len(hashes))
     if size == 0:
         return np.zeros(1, np.uint32)

@@ -1,0 +1,48 @@
+"""The words of a text in any script, for comparing texts: without case, in one Unicode form."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import pairwise
+
+# Scripts that put no blanks between words: Thai to Tibetan, Myanmar, Khmer, kana, Han. Each letter is a unit of its own.
+_UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+# Vowel signs and accents belong to their word, but `\w` leaves them out.
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_MARKS}])+")
+_LETTER = re.compile(rf"[{_UNSPACED}]")
+UNITS_OF_A_WORD = 2  # a Chinese or Japanese word is about two letters
+
+
+def plain(text: str) -> str:
+    """The text in compatibility form NFKC: full-width letters and composed accents are written in one way."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case; of a script without blanks, its letters.
+
+    >>> words("Sort the list: 用Python写Ａ")
+    ['sort', 'the', 'list', '用', 'python', '写', 'a']
+    """
+    return WORD.findall(plain(text).lower())
+
+
+def is_unspaced(word: str) -> bool:
+    """Whether a word is one letter of a script without blanks between words."""
+    return len(word) == 1 and _LETTER.match(word) is not None
+
+
+def terms(text: str) -> set[str]:
+    """What two texts can have in common: words of two or more letters, and pairs of adjacent letters where words have no blanks.
+
+    >>> sorted(terms("a list 排序列表"))
+    ['list', '列表', '序列', '排序']
+    """
+    found = words(text)
+    pairs = {a + b for a, b in pairwise(found) if is_unspaced(a) and is_unspaced(b)}
+    return {word for word in found if len(word) > 1} | pairs
