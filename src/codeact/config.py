@@ -35,6 +35,7 @@ Budget = Literal["records", "tokens"]
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy, scikit-learn and PyTorch all take
 
+Benchmark = Literal["humaneval", "mbpp", "mbpp-all", "humanevalpack", "cruxeval"]
 Check = Literal["syntax", "grammars", "complete", "language", "names", "examples"]
 
 
@@ -88,9 +89,10 @@ class CurateConfig(_Section):
         le=1,
         description="after embedding, drop records whose embedding has this cosine with one that stays",
     )
-    decontaminate: tuple[Literal["humaneval", "mbpp", "mbpp-all"], ...] = Field(
-        (),
-        description="benchmarks whose items are dropped from the pool; `mbpp`: the 378 tasks of MBPP+, `mbpp-all`: all splits",
+    decontaminate: Literal["auto"] | tuple[Benchmark, ...] = Field(
+        "auto",
+        description="benchmarks whose items are dropped from the pool; `auto`: each whose data is at hand; `mbpp`: the 378 tasks of "
+        "MBPP+, `mbpp-all`: all splits; `[]`: none",
     )
     benchmark_files: tuple[str, ...] = Field(
         (), description="further benchmarks: files whose rows hold `prompt` and, where there is one, `solution`"

@@ -55,11 +55,7 @@ def overlap(
         ("return the names of all articles that cost more than their average price", "ok", None),
         ("Task: count the vowels of each word, sorted by word! In Rust.", "ok", ("8", "exact prompt")),
         ("Count the vowels of each word, sorted by length.", "return 1", None),
-        (
-            "What is the median?",
-            "    ordered = sorted(prices.values())\n    middle = ordered[len(ordered) // 2]\n    dear = [name for name",
-            None,
-        ),
+        ("What is the median?", "\n".join(PRICES.solution.split("\n")[1:5]), None),
     ],
     ids=[
         "prompt",
@@ -70,7 +66,7 @@ def overlap(
         "12 words",
         "short prompt",
         "short prompt differs",
-        "a third of the solution",
+        "half of the solution",
     ],
 )
 def test_hits_and_misses(instruction: str, response: str, expected: tuple[str, str] | None) -> None:
@@ -132,7 +128,7 @@ def test_a_200000_character_response_takes_linear_time() -> None:
 POOL = [
     pair("Compute the dose.", "def dose(x):\n    retrun x +", "broken", 0),
     pair("Add them in Python.", "def add(a, b):\n    return a + b", "short", 1),
-    pair("Add them in Python.", "def add(a, b):\n    return a + b  # sum", "long", 2),
+    pair("Add them in Python.", "def add(a, b):  \n    return a + b\n", "long", 2),
     pair("Which are dear?", PRICES.solution, "leak", 3),
     pair("Which are dear?", PRICES.solution.replace("\n", "  # dear\n"), "leak twice", 4),
     pair("Say hello.", "Hello!", "plain", 5),
@@ -145,9 +141,9 @@ def test_policy_first_reason_wins_and_every_record_has_a_decision() -> None:
     decisions = curate(POOL, config, items, quiet=True)
     assert [(d.id, d.kept, d.reason, d.duplicate_of, d.benchmark_item) for d in decisions] == [
         ("broken", False, "syntax error", None, None),
-        ("short", False, "duplicate", "long", None),
-        ("long", True, "", None, None),
-        ("leak", False, "duplicate", "leak twice", None),
+        ("short", True, "", None, None),
+        ("long", False, "duplicate", "short", None),
+        ("leak", False, "benchmark overlap", None, "shop:7"),
         ("leak twice", False, "benchmark overlap", None, "shop:7"),
         ("plain", True, "", None, None),
     ]
@@ -211,6 +207,22 @@ def test_every_item_of_a_real_benchmark_is_found_when_it_leaks(path: Path, promp
     assert all(found)
     right = sum(overlap.item.id == item.id for overlap, item in zip(found, items, strict=True) if overlap is not None)
     assert right >= 0.99 * len(items)
+
+
+CHINESE = BenchmarkItem(
+    "shop-zh",
+    "9",
+    "给定一个仓库中所有商品的价格表，请返回价格高于价格中位数的所有商品的名称，并按价格从高到低排列。",
+    "return 1",
+)
+
+
+def test_a_benchmark_in_a_language_without_blanks_is_found() -> None:
+    assert overlap(f"请用Python完成：{CHINESE.text_prompt}", "ok", [CHINESE]) == ("9", "exact prompt")
+    full_width = "请返回价格高于价格中位数的所有商品的名称，并按价格从高到低排列"
+    assert overlap(f"任务：{full_width}！", "ok", [CHINESE]) == ("9", "13-gram")
+    assert overlap("请返回价格高于价格平均数的所有商品的编号，并按名称排列。", "ok", [CHINESE]) is None
+    assert overlap("编写一个函数，接受一个整数列表作为参数，并返回结果。", "ok", [CHINESE]) is None
 
 
 @needs_data

@@ -151,6 +151,12 @@ def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
         lines.append(
             f"{summary['near a benchmark']} kept records are near a benchmark's task: read {folder / 'review.jsonl'}"
         )
+    if summary.get("benchmarks"):
+        lines.append(
+            f"benchmarks looked for: {', '.join(f'{name} ({n:,})' for name, n in summary['benchmarks'].items())}"
+        )
+    if summary.get("contamination not checked"):
+        lines.append(f"contamination was not checked: {summary['contamination not checked']}")
     return [*lines, f"dropped records with the evidence: {folder / 'dropped.jsonl'}"]
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate
 
 from codeact.curate.blocks import strip_comments
 from codeact.curate.canonical import fingerprint, python_functions
+from codeact.curate.words import UNITS_OF_A_WORD, WORD, is_unspaced, plain, words
 from codeact.records import Record
 
 MIN_EXACT_WORDS = 8
 BOILERPLATE_ITEMS = 3
 MIN_TELLING_WORDS = 2
-MIN_SOLUTION_SHARE = 0.5
-LONG_CODE_TOKENS = 40
+LETTERS_THAT_TELL = 4
+MIN_SOLUTION_SHARE = 0.8
 SHORT_CODE_TOKENS = 8
-MIN_PROMPT_WORDS = 0.35
-_WORD = re.compile(r"\w+")
+# Tokens of a function below -> share of the prompt's words that the instruction must have.
+MIN_PROMPT_WORDS = ((24, 0.75), (40, 0.3), (float("inf"), 0.0))
 _IDIOM_WORDS = frozenset(word.lower() for word in keyword.kwlist) | {
     "range",
     "len",
@@ -81,7 +84,11 @@ def build_index(items: Iterable[BenchmarkItem], ngram: int = 13) -> Index:
         items: the tasks of one or more benchmarks.
         ngram: words in an n-gram.
     """
-    kept = tuple(items)
+    return _index(tuple(items), ngram)
+
+
+@lru_cache(maxsize=2)  # the benchmarks of one process are mostly the same
+def _index(kept: tuple[BenchmarkItem, ...], ngram: int) -> Index:
     found: dict[int, dict[_Words, dict[int, bool]]] = {ngram: {}}
     for position, item in enumerate(kept):
         for sequence, prompt in _sequences(item, ngram):
@@ -98,13 +105,13 @@ def find_overlap(record: Record, index: Index) -> Overlap | None:
     """The benchmark item that a record overlaps most, or None.
 
     One sequence of an item's prompt is a hit. Sequences of its solution alone are a hit when together they cover at least
-    half of its words: two programs may share a common idiom. The record is read with and without its `#` comments, which
+    0.8 of its words: two programs may share a common loop. The record is read with and without its `#` comments, which
     would otherwise hide a solution. Takes time linear in the record's length.
     """
-    text = "\n".join(message.content for message in record.messages)
+    text = plain("\n".join(message.content for message in record.messages))
     texts = [text, strip_comments(text)] if "#" in text else [text]
     found = [hit for variant in texts if (hit := _longest_overlap(variant, index)) is not None]
-    return max(found, key=lambda hit: len(_words(hit.text))) if found else None
+    return max(found, key=lambda hit: len(words(hit.text))) if found else None
 
 
 def _functions(items: Sequence[BenchmarkItem]) -> dict[bytes, tuple[int, ...]]:
@@ -125,10 +132,10 @@ def _functions(items: Sequence[BenchmarkItem]) -> dict[bytes, tuple[int, ...]]:
 def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
     """The benchmark item whose solution a record holds up to names, comments, docstrings and annotations, or None.
 
-    A function of 40 tokens is enough; one of 8 tokens needs 0.35 of the distinct words of the item's prompt in the record's
-    instruction as well, and between the two the share falls in proportion: `return sorted(x)` is everyone's.
+    A function of 40 tokens is enough. A shorter one needs distinct words of the item's prompt in the record's instruction as well: 0.3
+    of them from 24 tokens on, and 0.75 from 8 on, since short functions are everyone's: the mean of a list, removing duplicates.
     """
-    asked = {word for word in _words(record.instruction) if len(word) > 2}
+    asked = {word for word in words(record.instruction) if len(word) > 2}
     for name, tokens in python_functions(record.response):
         if len(tokens) < SHORT_CODE_TOKENS:
             continue
@@ -136,11 +143,11 @@ def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
             item = index.items[position]
             prompt = {
                 word
-                for word in _words(re.split(">>>", item.text_prompt)[0])
+                for word in words(re.split(">>>", item.text_prompt)[0])
                 if len(word) > 2 and word not in _IDIOM_WORDS
             }
             share = len(asked & prompt) / max(1, len(prompt))
-            if share >= MIN_PROMPT_WORDS * (LONG_CODE_TOKENS - len(tokens)) / (LONG_CODE_TOKENS - SHORT_CODE_TOKENS):
+            if share >= next(least for most, least in MIN_PROMPT_WORDS if len(tokens) < most):
                 return Overlap(
                     item, "renamed code", f"function {name} of {len(tokens)} tokens; {share:.2f} of the prompt's words"
                 )
@@ -148,11 +155,11 @@ def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
 
 
 def _longest_overlap(text: str, index: Index) -> Overlap | None:
-    words = _words(text)
+    said = words(text)
     spans: dict[int, list[tuple[int, int]]] = {}
     from_prompt: set[int] = set()
     for length, table in index.sequences.items():
-        for start, sequence in enumerate(zip(*(words[k:] for k in range(length)), strict=False)):
+        for start, sequence in enumerate(zip(*(said[k:] for k in range(length)), strict=False)):
             for position, prompt in table.get(sequence, ()):
                 spans.setdefault(position, []).append((start, start + length))
                 if prompt:
@@ -161,7 +168,7 @@ def _longest_overlap(text: str, index: Index) -> Overlap | None:
     for position, found in spans.items():
         stretches = _merge(found)
         covered = sum(end - start for start, end in stretches)
-        needed = MIN_SOLUTION_SHARE * len(_words(strip_comments(index.items[position].solution)))
+        needed = MIN_SOLUTION_SHARE * len(words(strip_comments(index.items[position].solution)))
         if position in from_prompt or covered >= needed:
             runs[position] = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
     if not runs:
@@ -169,32 +176,49 @@ def _longest_overlap(text: str, index: Index) -> Overlap | None:
     # The longest passage decides, then the item's place in the benchmark.
     position = min(runs, key=lambda at: (runs[at][0] - runs[at][1], at))
     item = index.items[position]
-    return Overlap(item, _method(item, words, index.ngram), _passage(text, *runs[position]))
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    return Overlap(item, _method(item, said, index.ngram), _passage(text, *runs[position]))
 
 
 def _sequences(item: BenchmarkItem, ngram: int) -> Iterator[tuple[_Words, bool]]:
-    """(sequence, whether most of it comes from the prompt)"""
-    prompt = tuple(_words(item.text_prompt))
+    """(sequence, whether most of it comes from the prompt)
+
+    Where words have no blanks between them, a sequence is twice as long: two letters make about a word.
+    """
+    prompt = tuple(words(item.text_prompt))
     for text in {item.solution, strip_comments(item.solution)}:
-        solution = tuple(_words(text))
+        solution = tuple(words(text))
         for part in (prompt, solution):
-            if MIN_EXACT_WORDS <= len(part) < ngram:
+            if _length(part) >= MIN_EXACT_WORDS and len(part) < _span(part, ngram):
                 yield part, part is prompt
         both = prompt + solution
-        for start in range(len(both) - ngram + 1):
-            yield both[start : start + ngram], 2 * start + ngram <= 2 * len(prompt)
+        letters = [0, *accumulate(map(is_unspaced, both))]
+        for span in {ngram, _span(prompt, ngram)}:
+            for start in range(len(both) - span + 1):
+                unspaced = 2 * (letters[start + span] - letters[start]) > span
+                if unspaced == (span > ngram):
+                    yield both[start : start + span], 2 * start + span <= 2 * len(prompt)
+
+
+def _length(sequence: _Words) -> float:
+    """Its number of words; of a script without blanks, two letters are one."""
+    letters = sum(map(is_unspaced, sequence))
+    return len(sequence) - letters + letters / UNITS_OF_A_WORD
+
+
+def _span(sequence: _Words, ngram: int) -> int:
+    """How many units make an n-gram of this text."""
+    return ngram * UNITS_OF_A_WORD if 2 * sum(map(is_unspaced, sequence)) > len(sequence) else ngram
 
 
 def _tells(sequence: _Words) -> bool:
     telling = {word for word in sequence if len(word) >= 3 and not word.isdecimal() and word not in _IDIOM_WORDS}
-    return len(telling) >= MIN_TELLING_WORDS
+    letters = {word for word in sequence if is_unspaced(word)}
+    return len(telling) + len(letters) / LETTERS_THAT_TELL >= MIN_TELLING_WORDS
 
 
-def _is_boilerplate(positions: Iterable[int], items: Sequence[BenchmarkItem]) -> bool:
+def _is_boilerplate(positions: Collection[int], items: Sequence[BenchmarkItem]) -> bool:
+    if len(positions) < BOILERPLATE_ITEMS:
+        return False
     return max(Counter(items[position].benchmark for position in positions).values()) >= BOILERPLATE_ITEMS
 
 
@@ -209,15 +233,15 @@ def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _method(item: BenchmarkItem, words: Sequence[str], ngram: int) -> str:
-    joined = f" {' '.join(words)} "
+def _method(item: BenchmarkItem, said: Sequence[str], ngram: int) -> str:
+    joined = f" {' '.join(said)} "
     for name, text in (("exact prompt", item.text_prompt), ("exact solution", item.solution)):
-        part = _words(text)
-        if len(part) >= MIN_EXACT_WORDS and f" {' '.join(part)} " in joined:
+        part = words(text)
+        if _length(tuple(part)) >= MIN_EXACT_WORDS and f" {' '.join(part)} " in joined:
             return name
     return f"{ngram}-gram"
 
 
 def _passage(text: str, start: int, end: int) -> str:
-    spans = [found.span() for position, found in enumerate(_WORD.finditer(text)) if start <= position < end]
+    spans = [found.span() for position, found in enumerate(WORD.finditer(text)) if start <= position < end]
     return " ".join(text[spans[0][0] : spans[-1][1]].split())

@@ -66,7 +66,8 @@ def curate(
     Args:
         records: the pool; ids are unique.
         config: which stages run, and the n-gram length.
-        benchmark_items: benchmark name -> its tasks, for every benchmark that `config.decontaminate` names.
+        benchmark_items: benchmark name -> its tasks, for every benchmark that `config.decontaminate` names; with `auto` all that are
+            given are looked for.
         quiet: show no progress.
 
     Raises:
@@ -75,8 +76,10 @@ def curate(
     dropped: dict[str, Decision] = {}
     if len({record.id for record in records}) != len(records):
         raise InputError("curate: two records share an id; make the ids unique")
-    for name in (*config.decontaminate, *config.benchmark_files):
-        if not (benchmark_items or {}).get(name):
+    given = benchmark_items or {}
+    names = tuple(given) if config.decontaminate == "auto" else (*config.decontaminate, *config.benchmark_files)
+    for name in names:
+        if not given.get(name):
             raise InputError(
                 f"curate.decontaminate: no tasks of the benchmark {name!r} were given; load them, or leave it out"
             )
@@ -110,9 +113,8 @@ def curate(
                         identity, False, "duplicate", copy.evidence, duplicate_of=copy.original
                     )
                 progress.advance(len(records))
-    names = (*config.decontaminate, *config.benchmark_files)
-    if names and benchmark_items is not None:
-        index = build_index([item for name in names for item in benchmark_items[name]], config.ngram)
+    if names:
+        index = build_index([item for name in names for item in given[name]], config.ngram)
         with track("decontaminate", len(records), quiet=quiet) as progress:
             for record in records:
                 overlap = (

@@ -34,7 +34,7 @@ def words(text: str) -> list[str]:
 
 def is_unspaced(word: str) -> bool:
     """Whether a word is one letter of a script without blanks between words."""
-    return len(word) == 1 and _LETTER.match(word) is not None
+    return len(word) == 1 and word > "\u0e00" and _LETTER.match(word) is not None
 
 
 def terms(text: str) -> set[str]:

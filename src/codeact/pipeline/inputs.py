@@ -10,6 +10,7 @@ from typing import Any
 from codeact import __version__, models, storage
 from codeact.config import Recipe
 from codeact.errors import InputError
+from codeact.pipeline import benchmarks
 from codeact.pipeline.store import digest, file_digest
 from codeact.records import Reading, read_records
 from codeact.sources.names import STDIN, as_list
@@ -105,7 +106,7 @@ class Inputs:
         return ", ".join(as_list(self.recipe.data.source)) if self.given is None else self.given.name
 
     def benchmark_digests(self) -> Mapping[str, str]:
-        """Hash of each benchmark file that the recipe names.
+        """Hash of each benchmark file that the recipe names, and of those at hand that are looked for.
 
         Raises:
             InputError: a file does not exist.
@@ -117,7 +118,10 @@ class Inputs:
                     f"curate.benchmark_files: {name} does not exist; give a file of tasks, of any kind that data may have"
                 )
             found[name] = file_digest(Path(name))
-        return found
+        looked_for = benchmarks.looked_for(self.recipe.curate)
+        return found | {
+            f"{name}: {path.name}": file_digest(path) for name, paths in looked_for.items() for path in paths
+        }
 
     def target(self) -> Mapping[str, Any]:
         """What decides the examples of strategy `targeted`.

