@@ -1,25 +1,46 @@
-"""Which training records hold a benchmark's tasks, method by method, with both texts side by side.
+"""Which training records hold a benchmark's tasks, method by method, and how many tasks are found when they leak unchanged.
 
-python benchmarks/contamination.py --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_2017.json
+    python benchmarks/contamination.py --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_2017.json
+
+The benchmarks are those that `curate.decontaminate: auto` finds. What is dropped of more data, with a verdict on each, is in
+`copy_drops.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import machine
 
+from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem
-from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
-from codeact.evaluate.tasks import load_tasks
-from codeact.records import to_records
+from codeact.curate.decontaminate import Index, build_index, find_overlap, find_renamed_solution
+from codeact.pipeline.benchmarks import benchmark_items
+from codeact.records import Message, Record, to_records
 from codeact.storage import read_rows
 
-SHOWN = 400
+NGRAMS = (13, 10)
+
+
+def leaks(items: Sequence[BenchmarkItem], index: Index) -> dict[str, int]:
+    """How many of a benchmark's items are found by what a record holds of them."""
+    shown = {
+        "prompt and solution": lambda item: (item.text_prompt, item.solution),
+        "prompt": lambda item: (item.text_prompt, "Yes."),
+        "solution": lambda item: ("Do it.", item.solution),
+    }
+    found = {name: sum(_found(*make(item), index) for item in items) for name, make in shown.items()}
+    return {"items": len(items), **found}
+
+
+def _found(asked: str, answer: str, index: Index) -> bool:
+    record = Record("leak", (Message("user", asked), Message("assistant", f"```python\n{answer}\n```")))
+    return (find_overlap(record, index) or find_renamed_solution(record, index)) is not None
 
 
 def main() -> None:
@@ -29,34 +50,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/contamination.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
-    items = [
-        BenchmarkItem(n, t.id, t.prompt, t.canonical_solution)
-        for n in ("humaneval", "mbpp")
-        for t in load_tasks(n).tasks
-    ]
-    thirteen, ten = build_index(items, 13), build_index(items, 10)
-    methods = {
-        "13 words": partial(find_overlap, index=thirteen),
-        "10 words": partial(find_overlap, index=ten),
-        "renamed code": partial(find_renamed_solution, index=thirteen),
-    }
-    result |= {"items": len(items), "counts": {}, "hits": []}
+    items = benchmark_items(CurateConfig())
+    indexes = {ngram: build_index([item for some in items.values() for item in some], ngram) for ngram in NGRAMS}
+    methods = {f"{ngram} words": partial(find_overlap, index=index) for ngram, index in indexes.items()}
+    methods["renamed code"] = partial(find_renamed_solution, index=indexes[NGRAMS[0]])
+    result |= {"items": {name: len(some) for name, some in items.items()}, "counts": {}}
+    result["leaks"] = {name: leaks(some, indexes[NGRAMS[0]]) for name, some in items.items() if name != "cruxeval"}
     for path in args.data:
         records, _ = to_records(read_rows(path).rows, where=path)
-        result["counts"][Path(path).stem] = counts = {"records": len(records)}
-        for name, find in methods.items():
-            hits = [(r, hit) for r in records if (hit := find(r)) is not None]
-            counts[name] = len(hits)
-            for record, hit in hits if name != "10 words" else ():
-                result["hits"].append(
-                    {
-                        "data": Path(path).stem, "row": record.meta["row"], "method": name, "item": hit.item.id, "evidence": hit.text[:SHOWN],
-                        "instruction": record.instruction[:SHOWN], "response": record.response[:SHOWN],
-                        "prompt": hit.item.text_prompt[:SHOWN], "solution": hit.item.solution[:SHOWN],
-                    }
-                )  # fmt: skip
+        counts = {name: sum(find(r) is not None for r in records) for name, find in methods.items()}
+        result["counts"][Path(path).stem] = {"records": len(records), **counts}
         print(f"{Path(path).stem:<28}" + "".join(f"{key}: {value:<8}" for key, value in counts.items()), flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    print(json.dumps(result["leaks"], indent=1))
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
