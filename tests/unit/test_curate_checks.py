@@ -10,10 +10,11 @@ import pytest
 
 from codeact.config import CurateConfig
 from codeact.curate import curate
-from codeact.curate.answers import check_grammars, check_language
+from codeact.curate.answers import check_grammars
+from codeact.curate.asked import asked_language, check_language
 from codeact.curate.complete import check_complete
 from codeact.curate.examples import check_examples
-from codeact.curate.languages import GRAMMAR_LANGUAGES, asked_language, fault, guess_language
+from codeact.curate.languages import GRAMMAR_LANGUAGES, fault, guess_language
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
 from codeact.errors import CodeactError
@@ -97,36 +98,48 @@ def test_a_language_without_a_grammar_is_judged_by_its_brackets() -> None:
 @pytest.mark.parametrize(
     ("response", "reason"),
     [
-        ("I'm sorry, but I cannot help with that.", "refusal"),
+        ("", "empty answer"),
+        ("\u200b", "empty answer"),
         ("<noinput>", "empty answer"),
         ("...", "empty answer"),
-        ("```java\nint x = 1;", "truncated fence"),
-        ("You can use a loop that runs over all of the", "cut off"),
-        ("This is one sentence of it.\nThis is a second one here.\nIn this code, we", "cut off"),
+        ("```python\ndef f(x):\n    return (x", "truncated fence"),
+        ("```java\nint f() {\n  return x", "truncated fence"),
+        ("It is a loop.\nThis is a second sentence of it.\nIt runs over all of the", "cut off"),
+        ("Das ist ein erster Satz.\nDas hier ist der zweite Satz.\nDie Schleife läuft über die", "cut off"),
+        ("Il y a une première phrase.\nEt voici la deuxième phrase.\nLa boucle passe par les", "cut off"),
+        ("你进入了一个黑暗而不祥的洞穴，只有你火炬微弱的光亮照亮着你的路。你听到微弱的脚步声。突然，", "cut off"),
         ("def f(xs):\n    for x in xs:\n        prin", "cut off"),
         ("<ul>\n  <li>One</li>\n  <li", "cut off"),
-        ("SELECT name\nFROM users\nWHERE ag", "cut off"),
-        ('#!/bin/bash\nif [ -e "$1" ]; then\n  echo yes', "cut off"),
-        ("#include <stdio.h>\nint f(int n) { return n; }\n\nint mai", "cut off"),
-        (fence("x = 1").replace("It is done.", "- It sets a name to one.\n- The name is then us"), "cut off"),
-        (fence("x = 1").replace("It is done.", "1. It sets a name to one.\n2."), "cut off"),
-        (fence("x = 1").replace("It is done.", "It sets a name. Then it is rea"), "cut off"),
-        (fence("x = 1").replace("It is done.", "Output"), "cut off"),
-        ("The prime numbers between 50 and 100 are:", "cut off"),
-        ("The entropy is then H = -(0.05 * log2(0.05) + 0.1", "cut off"),
-        ("words = ['a', 'b']\n\nfor word in wor", "cut off"),
-        ("number = 200\n\n# Convert the number\nhex_num", "cut off"),
-        ("def f(n):\n    return n + 1\n\n# Testing the fu", "cut off"),
-        ("def f(xs):\n    count = 0\n    for x in xs:\n        count += 1\n    return", "cut off"),
-        ("SELECT name\nFROM users\nWHERE hired >= '2018-", "cut off"),
         ("SELECT name\nFROM users\nWHERE name LIKE", "cut off"),
-        ('<a href="https://example.com" target="_blank" d', "cut off"),
-        ("It is not possible to give the output without the code. Please send it.", "refusal"),
+        ("SELECT name\nFROM users\nORDER BY", "cut off"),
+        ("words = ['a', 'b']\n\nfor word in words:\n    print(word)\n\nfor word in wor", "cut off"),
+        (fence("x = 1").replace("It is done.", "It sets a name, and then it is used. It is a name,"), "cut off"),
     ],
 )
-def test_what_is_no_whole_answer(response: str, reason: str) -> None:
+def test_what_is_no_whole_answer_fails(response: str, reason: str) -> None:
     verdict = check_complete(response)
     assert (verdict.status, verdict.reason) == ("failed", reason)
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        ("I'm sorry, but I cannot help with that.", "refusal"),
+        ("It is not possible to give the output without the code. Please send it.", "refusal"),
+        ("```java\nint x = 1;", "truncated fence"),
+        ('#!/bin/bash\nif [ -e "$1" ]; then\n  echo yes', "cut off"),
+        ("#include <stdio.h>\nint f(int n) {\n    if (n > 1) {\n        return n;\n    }", "cut off"),
+        (fence("x = 1").replace("It is done.", "It sets a name to one. The name is then us"), "cut off"),
+        (fence("x = 1").replace("It is done.", "Then it gives the output for these values:"), "cut off"),
+        ("def f(n):\n    return n + 1\n\n# Testing the fu", "cut off"),
+        ("number = 200\n\n# Convert the number\nhex_num", "cut off"),
+        ("SELECT name\nFROM users\nWHERE hired >= '2018-", "cut off"),
+        ("def f(xs):\n    count = 0\n    for x in xs:\n        count += 1", "cut off"),
+    ],
+)
+def test_weak_signs_of_an_end_in_the_middle_are_doubtful(response: str, reason: str) -> None:
+    verdict = check_complete(response)
+    assert (verdict.status, verdict.reason) == ("doubtful", reason)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +159,26 @@ def test_what_is_no_whole_answer(response: str, reason: str) -> None:
         "SELECT * FROM customer WHERE customer_id = 3 ORDER BY customer",
         "import pandas as pd\ndf = pd.DataFrame([1])\ndf",
         fence("x = 1").replace("It is done.", "Output:\nHello World! This Is A Test, 123"),
+        # public data of many kinds: tables, queries without a semicolon, Cypher, choices, hashtags, lists, smileys, letters
+        "| a | b |\n|---|---|\n| 1 | 2 |",
+        "这是比赛的日程。\n\n| 3 | 10 | 比赛8的胜者 对 比赛6的败者 | 晚上7点 |",
+        "SELECT a FROM t WHERE x = 1 AND t.departure BETWEEN 0 AND 1200",
+        "SELECT name FROM users WHERE active",
+        "MATCH (u:User)-[r:RATED]->(m:Movie)\nWHERE r.weight > 5\nRETURN u.name AS user, avgRating",
+        "The first is wrong. The second is wrong too. The answer is D",
+        "Zusammenarbeit kann zu Leistungen führen! #Erfolg #Teamarbeit",
+        "1. Chess\n2. Go\n3. Backgammon and Tric Trac",
+        "Das ist schön :)",
+        "Bonjour. Je vais bien. N'hésitez pas à me demander",
+        "Dear John,\n\nI'm sorry, but I cannot come to your party.\n\nBest regards,",
+        "I'm sorry, but I can't make it to the party tonight. I have to work.",
+        "Sub Test()\n  MsgBox 1\nEnd Sub",
+        "from trac.web.api import *",
+        "2638.",
+        "undefined",
+        "+",
+        "👍",
+        "Blaue Hortensie -- Blau",
     ],
 )
 def test_whole_answers_are_left_alone(response: str) -> None:
@@ -158,7 +191,7 @@ def test_whole_answers_are_left_alone(response: str) -> None:
 def test_long_input_made_to_be_slow_ends(part: str) -> None:
     text = part * (60_000 // len(part))
     for response in (text, f"SELECT a WHERE {text}x", fence("x = 1") + "\n" + text + "x"):
-        assert check_complete(response, text).status in ("passed", "failed")
+        assert check_complete(response, text).status in ("passed", "failed", "doubtful")
 
 
 def test_code_in_the_instruction_does_not_say_what_is_asked_for() -> None:
@@ -170,7 +203,7 @@ def test_code_in_the_instruction_does_not_say_what_is_asked_for() -> None:
 def test_a_bracket_in_a_regular_expression_is_no_fault() -> None:
     code = 'function tags(html) {\n  const found = html.match(/<\\w+[^>]*href="[^"]*"[^>]*>/g);\n  return found;\n}'
     assert check_grammars(code).status == "passed"
-    assert check_grammars(code.replace("return found;\n}", "return found;\n")).status == "failed"
+    assert check_grammars(code.replace("return found;\n}", "return found;\n")).status in ("failed", "doubtful")
 
 
 def test_the_language_that_is_asked_for() -> None:
@@ -264,7 +297,7 @@ def test_a_swapped_response_is_found() -> None:
 
 
 def test_failed_records_are_penalised_instead_of_dropped_where_asked() -> None:
-    pool = [record("good", "Write it.", fence("x = 1")), record("bad", "Write it.", fence("x = ("))]
+    pool = [record("good", "Write it.", fence("x = 1")), record("bad", "Write it.", fence("x = (1\ny = f(x)"))]
     kept = curate(pool, CurateConfig(failed="penalise"), quiet=True)
     assert [(d.kept, d.penalised, d.verdict) for d in kept] == [(True, False, "passed"), (True, True, "failed")]
     assert kept[1].detail.startswith("syntax error: line 4")

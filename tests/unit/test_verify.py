@@ -70,7 +70,6 @@ def test_complete_python_passes(response: str) -> None:
         (fence(BAD), "syntax error", "line 4: expected ':': 'def add(a, b)'"),
         (fence(BAD, ""), "syntax error", "line 4: expected ':': 'def add(a, b)'"),
         (fence(GOOD) + fence(BAD), "syntax error", "line 11: expected ':': 'def add(a, b)'"),
-        (fence(">>> add(1, 2\n3\n>>> add(1, 2)\n3"), "syntax error", "line 4: '(' was never closed: 'add(1, 2'"),
         (
             fence(f'{GOOD}\n\n\ndef f():\n    """\n    >>> f()\n    1\n    """\n    retrun 1'),
             "syntax error",
@@ -78,14 +77,7 @@ def test_complete_python_passes(response: str) -> None:
         ),
         (fence("x = 1\0"), "syntax error", None),
         (fence("if x:\nprint(x)"), "syntax error", None),
-        (fence('print "hello"'), "Python 2 syntax", None),
-        ("import sys\n\ndef main():\n    print 'hello', sys.argv\n", "Python 2 syntax", None),
-        (fence("try:\n    f()\nexcept ValueError, e:\n    raise"), "Python 2 syntax", None),
         (f"{BAD}\n```\nThis adds two numbers.", "syntax error", "line 1: expected ':': 'def add(a, b)'"),
-        (f"```python\n{GOOD}", "truncated fence", "line 1: the fence is never closed; it ends with 'return a + b'"),
-        ("```java\nint x = 1;", "truncated fence", None),
-        (f"```python\n{GOOD}\n```\nOutput:\n```\n3", "truncated fence", None),
-        (GOOD + "\n\nprint(add(1, 2)) // prints 3", "syntax error", None),
     ],
 )
 def test_broken_python_fails_with_its_evidence(response: str, reason: str, detail: str | None) -> None:
@@ -127,10 +119,95 @@ def test_what_cannot_be_told_is_unknown_never_failed(response: str) -> None:
     assert verify_response(response).status == "unknown"
 
 
-def test_python_2_is_unknown_where_it_was_asked_for() -> None:
+@pytest.mark.parametrize(
+    ("response", "reason", "detail"),
+    [
+        (fence(">>> add(1, 2\n3\n>>> add(1, 2)\n3"), "syntax error", "line 4: '(' was never closed: 'add(1, 2'"),
+        (fence('print "hello"'), "Python 2 syntax", None),
+        ("import sys\n\ndef main():\n    print 'hello', sys.argv\n", "Python 2 syntax", None),
+        (fence("try:\n    f()\nexcept ValueError, e:\n    raise"), "Python 2 syntax", None),
+        (f"```python\n{GOOD}", "truncated fence", "line 1: the fence is never closed; it ends with 'return a + b'"),
+        ("```java\nint x = 1;", "truncated fence", None),
+        (f"```python\n{GOOD}\n```\nOutput:\n```\n3", "truncated fence", None),
+        (GOOD + "\n\nprint(add(1, 2)) // prints 3", "syntax error", None),
+    ],
+)
+def test_weaker_evidence_is_doubtful(response: str, reason: str, detail: str | None) -> None:
+    verdict = verify_response(response)
+    assert (verdict.status, verdict.reason) == ("doubtful", reason)
+    assert detail is None or verdict.detail == detail
+
+
+COURSE = "def add(a, b):\n    return a + b\n\nprint(add(1, 2))"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        # prose of any script around code without a fence
+        f"这是一个函数：\n\n{COURSE}\n\n它把两个数相加。",
+        f"Natürlich, hier ist der Code:\n{COURSE}\nDas Programm gibt 3 aus.",
+        f"Конечно, вот код:\n{COURSE}\nПрограмма выводит 3.",
+        f"はい、コードは次のとおりです。\n{COURSE}\n3が表示されます。",
+        f"네, 코드는 다음과 같습니다:\n{COURSE}\n3이 출력됩니다.",
+        # what people put into Python fences
+        fence(f"{COURSE}\n# output\nI am enjoying this challenge.\n4 + 3 = 7"),
+        fence("asabeneh@Asabeneh:~$ python\nPython 3.9.6\n>>> 2 + 3"),
+        fence("(venv) user@host:~/x$ pip install flask"),
+        fence("if condition:\n    code goes here\nelse:\n    code goes here"),
+        fence("if x > 0:\n    esta parte do código é executada"),
+        fence("如果条件为真，则运行此部分代码"),
+        fence("function add(a: number, b: number): number {\n  return a + b;\n}"),
+        fence("local x = 1\nif x == 1 then\n  print(x)\nend"),
+        fence("elif x > 3:\n    print(x)"),
+        fence("except ValueError:\n    print(1)"),
+        fence("'a': 1,\n'b': [1, 2],"),
+        fence("name = 'a',\nage = 3,"),
+        fence("def gcd(x, y):"),
+        fence("@app.route('/')"),
+        fence("x = 1\n    y = f(x)\n    return y"),
+        fence("for i in range(start, end):\nfor i in range(start, end, step):"),
+        fence("<expr> if condition else <expr>"),
+        fence("f(param1, param2, param3,..)"),
+        fence("x = 'a\nprint(x)  # SyntaxError: unterminated string"),
+        fence("y = f(1)\n2x = y  # Fehler: kein Name"),
+    ],
+)
+def test_sound_records_of_public_data_never_fail(response: str) -> None:
+    assert verify_response(response).status not in ("failed", "doubtful")
+
+
+def test_a_line_that_the_instruction_quotes_is_no_fault_of_the_answer() -> None:
+    broken = "def add(a, b)\n    return a + b"
+    answer = f"{fence(broken)}\n\nThis lacks a colon:\n\n{fence(GOOD)}"
+    assert verify_response(answer, instruction=f"What is wrong?\n{broken}").status == "unknown"
+    assert verify_response(answer).status == "failed"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def two\\_sum(a, b):\n    return a + b",
+        "def f(a, b):\n    if a &lt; b:\n        return a",
+        "def f(x):\nreturn x + 1\n\nprint(f(1))",
+        "for i in range(3):\nif i > 1:\nprint(i)",
+        "def f(x):\n    y = [x, 1\n    return y",
+        "name = input('x)\nprint(name)",
+        "class A\n    def f(self):\n        return 1",
+        "def f(self):\n    a = 1\n   return a",
+    ],
+)
+def test_one_fault_in_a_program_fails(code: str) -> None:
+    assert verify_response(fence(code)).status == "failed"
+
+
+@pytest.mark.parametrize(
+    "asked", ["Print hello in Python 2.", "用Python2写一个程序", "Python 2.7で書いてください", "Напиши на python2"]
+)
+def test_python_2_is_unknown_where_it_was_asked_for(asked: str) -> None:
     code = fence('print "hello"')
-    assert verify_response(code, instruction="Print hello in Python 2.").status == "unknown"
-    assert verify_response(code, instruction="Print hello in Python.").status == "failed"
+    assert verify_response(code, instruction=asked).status == "unknown"
+    assert verify_response(code, instruction="Print hello in Python.").status == "doubtful"
 
 
 def test_weak_evidence_counts_where_python_was_asked_for() -> None:
@@ -155,8 +232,13 @@ def test_every_assistant_turn_is_checked() -> None:
     )
     assert verify_record(Record("a", turns)).status == "passed"
     assert (
-        verify_record(Record("a", (*turns, Message("user", "b"), Message("assistant", fence(BAD))))).status == "failed"
+        verify_record(
+            Record("a", (*turns, Message("user", "b"), Message("assistant", fence(BAD.replace("add", "sub")))))
+        ).status
+        == "failed"
     )
+    context = Message("assistant", fence(BAD.replace("add", "sub")), learn=False)  # never learnt, so never checked
+    assert verify_record(Record("a", (Message("user", "a"), context, *turns))).status == "passed"
 
 
 def test_blocks_of_a_text() -> None:
@@ -196,7 +278,7 @@ LONG = 200_000
 def test_200000_characters_do_not_hang(unit: str, start: str) -> None:
     """The parser's own quadratic statements, and any pattern of ours that is not linear, would take minutes to hours."""
     verdict = verify_response(start + unit * (LONG // len(unit)))
-    assert verdict.status in {"passed", "failed", "unknown"}
+    assert verdict.status in {"passed", "failed", "doubtful", "unknown"}
 
 
 @pytest.mark.parametrize(

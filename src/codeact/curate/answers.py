@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import replace
 
 from codeact.curate.blocks import Block, code_blocks, python_evidence
+from codeact.curate.brackets import Brackets, brackets, repairs
 from codeact.curate.languages import (
-    COMPATIBLE,
     GRAMMAR_LANGUAGES,
     LABELS,
-    TELLING,
-    Brackets,
-    asked_language,
-    brackets,
     fault,
     guess_language,
 )
 from codeact.curate.shell import bash_refuses
-from codeact.curate.verify import MAX_CODE_CHARS, NOTHING_TO_CHECK, PASSED, Verdict
+from codeact.curate.verify import NOTHING_TO_CHECK, PASSED, Verdict, combine
 
-# What makes a shell block no script: a prompt before a command, a placeholder.
+MAX_GRAMMAR_CHARS = 50_000  # tree-sitter takes more than linear time to recover from errors
+# What makes a shell block a script, and what makes it none: a prompt before a command, a placeholder.
 _SESSION = re.compile(r"^\s*[$>%] |<[A-Za-z][\w .-]*>", re.MULTILINE)
-PROGRAMMING = frozenset(
-    {
-        "python",
-        "java",
-        "javascript",
-        "typescript",
-        "c",
-        "cpp",
-        "csharp",
-        "go",
-        "rust",
-        "php",
-        "ruby",
-        "swift",
-        "kotlin",
-        "perl",
-        "r",
-        "scala",
-    }
+_SCRIPT = re.compile(
+    r"^#!|^\s*(?:if|for|while|until|case)\s.*(?:then|do|in)\s*$|^\s*(?:function\s+)?\w+\s*\(\)\s*\{|;\s*(?:then|do)\b",
+    re.MULTILINE,
 )
-"""Languages that "write it in X" can be wrong about; SQL, shell, HTML and CSS come along with others."""
-
 NO_BRACKET_RULE = frozenset(
     {
         "bash",
@@ -61,6 +42,8 @@ NO_BRACKET_RULE = frozenset(
         "matlab",
     }
 )
+_MARKS = re.compile(r"[:;=8][-^']?[()]|^\s*\(?\w+\)\s", re.MULTILINE)  # smileys, and the numbers of lists
+_LABELLED = frozenset(LABELS.values())
 _CODE_LINE = re.compile(
     r".*[;{}:)\],]\s*(?:(?://|#|--).*)?|\s*[\w.$\[\]'\"]+\s*[-+*/]?=\s*\S.*|\s*(?:return|import|from"
     r"|SELECT|FROM|WHERE|def|function|class|end|else|print|echo|puts|var|let|const)\b.*"
@@ -78,73 +61,93 @@ MIDDLE_WORDS = frozenset(
 def check_grammars(response: str) -> Verdict:
     """The syntax of the code that is not Python: by its grammar where there is one, and by its brackets in any language.
 
+    A block fails where its language's grammar refuses it, its brackets do not match, and putting in or taking out one of them
+    makes the grammar take it: so its label is right, and it has that one fault. Brackets alone are doubtful, and so is a fault in
+    one of several blocks of a language (parts shown one after the other). What a grammar alone refuses is unknown: it may be of
+    another language than its label says, output, a dialect, or a mark of the page that it comes from.
+
     Raises:
         MissingExtraError: a grammar is not installed.
     """
     blocks = code_blocks(response)
     if not blocks:
         return _check_bare(response)
-    seen = NOTHING_TO_CHECK
-    for block in blocks:
-        verdict = _check_block(block)
-        if verdict.status == "failed":
-            return verdict
-        if verdict.status == "passed":
-            seen = verdict
-    return seen
+    labels = Counter(LABELS.get(block.language, block.language) for block in blocks)
+    verdicts = [
+        _check_block(block, labels[LABELS.get(block.language, block.language)] > 1) for block in blocks if block.closed
+    ]
+    return combine(verdicts)
 
 
-def _check_block(block: Block) -> Verdict:
+def _check_block(block: Block, one_of_several: bool) -> Verdict:
     label = LABELS.get(block.language, block.language)
-    if label == "python" or not block.code.strip() or len(block.code) > MAX_CODE_CHARS:
+    if label == "python" or not block.code.strip() or len(block.code) > MAX_GRAMMAR_CHARS:
         return NOTHING_TO_CHECK
     if not label:
-        return _check_unlabelled(block.code, block.line)
-    if label in GRAMMAR_LANGUAGES:
-        found = fault(label, block.code)
-        if found is None:
-            return PASSED
-        line = _line(block.code, found.line)
-        sure = _is_sure(label, block)
-        if not sure or LEFT_OUT.search(line):
-            return Verdict("unknown", "left-out code" if sure else f"{label} that the grammar does not know", line)
-        return Verdict(
-            "failed", "syntax error", f"line {block.line + found.line - 1}: {label} {found.message}: {line!r}"
-        )
-    if label in NO_BRACKET_RULE:
+        verdict = _check_unlabelled(block.code, block.line)
+    elif label == "bash":
+        verdict = _check_script(block)
+    elif label in GRAMMAR_LANGUAGES:
+        verdict = _check_grammar(label, block.code, block.line)
+    elif label in _LABELLED - NO_BRACKET_RULE:
+        verdict = _bracket_verdict(brackets(block.code, label), block.code, block.line)
+    else:
         return NOTHING_TO_CHECK
-    return _bracket_verdict(brackets(block.code, label), block.code, block.line)
+    return replace(verdict, status="doubtful") if verdict.status == "failed" and one_of_several else verdict
 
 
-def _is_sure(label: str, block: Block) -> bool:
-    """The grammars of SQL and of the shell know neither every dialect nor every expansion: there a second reader must agree."""
-    if label == "sql":
-        return bool(brackets(block.code, label))
-    if label == "bash":
-        return block.language != "zsh" and not _SESSION.search(block.code) and bash_refuses(block.code)
-    return True
+def _check_grammar(language: str, code: str, first: int) -> Verdict:
+    found = fault(language, code)
+    if found is None:
+        return PASSED
+    wrong = brackets(code, language)
+    refused = Verdict("unknown", f"{language} that the grammar does not know", _line(code, found.line))
+    if not wrong:
+        return refused
+    verdict = _bracket_verdict(wrong, code, first)
+    if verdict.status == "unknown":
+        return verdict
+    if any(fault(language, repaired) is None for repaired in repairs(code, wrong)):
+        return replace(verdict, status="failed")
+    return verdict if guess_language(code) == language else refused
+
+
+def _check_script(block: Block) -> Verdict:
+    """Shell blocks are mostly sessions and output: a script fails where one word that closes a part of it mends it for bash itself."""
+    code = block.code
+    first = _line(code, 1)
+    if block.language == "zsh" or _SESSION.search(code) or not _SCRIPT.search(code):
+        return Verdict("unknown", "a shell session, perhaps", first) if fault("bash", code) else PASSED
+    if fault("bash", code) is None:
+        return PASSED
+    if not bash_refuses(code):
+        return Verdict("unknown", "bash that the grammar does not know", first)
+    for closer in ("fi", "done", "esac", "}"):
+        lines = code.rstrip().split("\n")
+        if any(not bash_refuses("\n".join([*lines[:at], closer, *lines[at:]])) for at in (len(lines), len(lines) - 1)):
+            return Verdict("failed", "syntax error", f"line {block.line}: bash: {closer!r} is missing: {first!r}")
+    return Verdict("unknown", "no script, perhaps", first)
 
 
 def _check_unlabelled(code: str, first: int) -> Verdict:
     if python_evidence(code) == 2 or not is_code(code):
         return NOTHING_TO_CHECK
     language = guess_language(code)
-    if language in NO_BRACKET_RULE or language == "python":
+    if not language or language in NO_BRACKET_RULE or language == "python":
         return NOTHING_TO_CHECK
-    found = brackets(code, language)
-    if not language:  # a `#` or a `//` may open a comment or not: both readings must agree
-        found = found if brackets(code, "python") else Brackets(0, False, 0, "")
-        return _bracket_verdict(found, code, first) if found else NOTHING_TO_CHECK
-    if found and language in GRAMMAR_LANGUAGES and fault(language, code) is None:
-        return PASSED  # a bracket of a regular expression, say
-    return _bracket_verdict(found, code, first)
+    if language in GRAMMAR_LANGUAGES:
+        return _check_grammar(language, code, first)
+    return _bracket_verdict(brackets(code, language), code, first)
 
 
 def _check_bare(text: str) -> Verdict:
     """An answer without a fence, where most of its lines are code and none is a sentence of its own."""
-    if len(text) > MAX_CODE_CHARS or python_evidence(text):
+    if len(text) > MAX_GRAMMAR_CHARS or python_evidence(text):
         return NOTHING_TO_CHECK
-    return _check_unlabelled(text, 1)
+    if guess_language(text) or not is_code(text) or not text.isascii() or _MARKS.search(text):
+        return _check_unlabelled(text, 1)
+    found = brackets(text, "")  # a `#` or a `//` may open a comment or not: both readings must agree
+    return _bracket_verdict(found, text, 1) if found and brackets(text, "python") else NOTHING_TO_CHECK
 
 
 def _bracket_verdict(found: Brackets, code: str, first: int) -> Verdict:
@@ -154,7 +157,7 @@ def _bracket_verdict(found: Brackets, code: str, first: int) -> Verdict:
     if LEFT_OUT.search(code):
         return Verdict("unknown", "left-out code", line)
     what = "without a partner" if found.stray else "never closed"
-    return Verdict("failed", "syntax error", f"line {first + found.line - 1}: {found.symbol!r} {what}: {line!r}")
+    return Verdict("doubtful", "syntax error", f"line {first + found.line - 1}: {found.symbol!r} {what}: {line!r}")
 
 
 def _line(code: str, number: int) -> str:
@@ -175,44 +178,6 @@ def is_sentence(line: str) -> bool:
     return (
         len(words) >= 5 and _SENTENCE.fullmatch(line.strip()) is not None and sum(w in MIDDLE_WORDS for w in words) >= 2
     )
-
-
-def check_language(response: str, instruction: str) -> Verdict:
-    """The code is in another language than the instruction asks for: it parses in the one and not in the other.
-
-    Raises:
-        MissingExtraError: a grammar is not installed.
-    """
-    asked = asked_language(instruction)
-    if asked not in PROGRAMMING & TELLING:
-        return NOTHING_TO_CHECK
-    blocks = [block for block in code_blocks(response) if block.code.strip()]
-    pieces = [(LABELS.get(b.language, b.language), b.code) for b in blocks] or [("", response)]
-    found: list[tuple[str, str, bool]] = []
-    for label, code in pieces:
-        language = label if label in PROGRAMMING else "" if label else guess_language(code, 1)
-        if label and label not in PROGRAMMING and label in COMPATIBLE.get(asked, ()):
-            return PASSED
-        if language:
-            found.append((language, code, bool(label)))
-    languages = {language for language, _, _ in found}
-    if not languages & PROGRAMMING or asked in languages or languages & COMPATIBLE.get(asked, frozenset()):
-        return PASSED if asked in languages else NOTHING_TO_CHECK
-    language, code, labelled = max(found, key=lambda piece: len(piece[1]))
-    if language not in PROGRAMMING or not _is_other(asked, language, code, labelled):
-        return NOTHING_TO_CHECK
-    first = next((line.strip() for line in code.split("\n") if line.strip()), "")
-    return Verdict("failed", "wrong language", f"asked for {asked}, answered in {language}: {clip(first)!r}")
-
-
-def _is_other(asked: str, language: str, code: str, labelled: bool) -> bool:
-    """Whether the asked language's parser refuses the code, and the other's takes it, or its label or its signs name it."""
-    parsed = {"python", *GRAMMAR_LANGUAGES}
-    if asked in parsed and fault(asked, code) is None:
-        return False
-    if language in parsed and fault(language, code) is not None:
-        return guess_language(code, 3) == language
-    return language in parsed or labelled or guess_language(code) == language
 
 
 def clip(text: str, limit: int = 120) -> str:

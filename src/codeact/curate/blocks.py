@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 PYTHON_NAMES = frozenset({"python", "py", "python3", "py3"})
 TRANSCRIPT_NAMES = frozenset({"pycon", "python-console", "doctest", "python-repl"})
@@ -14,7 +15,7 @@ _LONG_LINE = 500  # such a line is data or minified; the patterns below are not 
 _FENCE = re.compile(r"^([ \t>]*)(`{3,}|~{3,})([^`\n]*)$")
 _STRONG_LINE = re.compile(
     r"""\s*(?:
-      (?:async\s+)?def\s+\w+\s*\(.*
+      (?:async\s+)?def\s+\w+\s*(?:\(.*|[^(]*:\s*)
     | class\s+\w+\s*(?:\([^)]*\))?\s*:.*
     | (?:if|elif|while|for\s.+\sin|with|except|match|case)\b[^{;]*:\s*(?:\#.*)?
     | (?:else|try|finally|except)\s*:\s*(?:\#.*)?
@@ -64,10 +65,35 @@ def code_blocks(text: str) -> list[Block]:
     A closing fence indented four or more columns deeper than the opening one (in a docstring, say) closes the block only where no
     better one follows before the next labelled fence.
     """
-    return list(_blocks(text.split("\n")))
+    lines = text.split("\n")
+    return [
+        Block(span.language, _dedent(lines[span.start : span.end], span.indent), span.start + 1, span.closed)
+        for span in _spans(lines)
+    ]
 
 
-def _blocks(lines: list[str]) -> Iterator[Block]:
+def without_blocks(text: str) -> str:
+    """A text without its fenced code blocks and their fences: its prose."""
+    lines = text.split("\n")
+    kept: list[str] = []
+    at = 0
+    for span in _spans(lines):
+        kept += lines[at : span.start - 1]
+        at = span.end + span.closed
+    return "\n".join(kept + lines[at:])
+
+
+class _Span(NamedTuple):
+    """Lines `start` to `end` (not included) of a text, between fences."""
+
+    language: str
+    indent: str
+    start: int
+    end: int
+    closed: bool
+
+
+def _spans(lines: list[str]) -> Iterator[_Span]:
     indent, fence, language, start, deep = "", "", "", 0, 0
     for number, line in enumerate(lines):
         found = _FENCE.match(line) if "```" in line or "~~~" in line else None
@@ -76,18 +102,18 @@ def _blocks(lines: list[str]) -> Iterator[Block]:
         bare = not found[3].strip()
         if fence and bare and found[2][0] == fence[0] and len(found[2]) >= len(fence):
             if len(found[1]) < len(indent) + _MAX_EXTRA_INDENT:
-                yield Block(language, _dedent(lines[start:number], indent), start + 1, True)
+                yield _Span(language, indent, start, number, True)
                 fence, deep = "", 0
             else:
                 deep = deep or number
         elif not fence or (deep and not bare):
             if deep:
-                yield Block(language, _dedent(lines[start:deep], indent), start + 1, True)
+                yield _Span(language, indent, start, deep, True)
             indent, fence, info = found.groups()
             language = info.split()[0].strip("{}.:,").lower() if info.split() else ""
             start, deep = number + 1, 0
     if fence:
-        yield Block(language, _dedent(lines[start : deep or None], indent), start + 1, bool(deep))
+        yield _Span(language, indent, start, deep or len(lines), bool(deep))
 
 
 def _dedent(lines: list[str], indent: str) -> str:

@@ -6,71 +6,76 @@ import ast
 import re
 from collections.abc import Sequence
 
-from codeact.curate.answers import LEFT_OUT, MIDDLE_WORDS, NO_BRACKET_RULE, clip, is_code, is_sentence
-from codeact.curate.blocks import code_blocks, python_evidence
-from codeact.curate.endings import announces, unfinished, unfinished_code
-from codeact.curate.languages import brackets, guess_language
-from codeact.curate.verify import PASSED, Verdict
+from codeact.curate.answers import LEFT_OUT, NO_BRACKET_RULE, clip, is_code, is_sentence
+from codeact.curate.blocks import code_blocks, python_evidence, without_blocks
+from codeact.curate.brackets import brackets
+from codeact.curate.endings import Ending, code_ending, prose_ending
+from codeact.curate.languages import guess_language
+from codeact.curate.verify import PASSED, Verdict, open_fence
 
-_LAST_OPERATOR = re.compile(
-    r"(?:[,=+*/&|<([{\\]|(?<![-\w])-|\b(?:and|or|not|in|is|SELECT|FROM|WHERE|AND|OR|JOIN|ON|BY|SET|VALUES|INTO"
-    r"|new|def|function|class|import|return if|elif|const|let|var|public|private))$"
-)
-_FULL_STOP = re.compile(r".*[.!?:;)\]}>\"'`*_|\u2026\u3002\uff1a~/=-]|.*https?://\S+|.*\d[%)]?")
+MAX_CHARS = 200_000
 _BRACES = frozenset({"java", "javascript", "typescript", "c", "cpp", "csharp", "php", "rust", "go", "swift", "kotlin"})
-_LONE_WORDS = re.compile(r"\s*(?!return$|break$|continue$|end$|else$|End )[A-Za-z_][\w.]*(?: [A-Za-z_]\w*){0,3}")
-_HALF_CLAUSE = re.compile(r"\b(?:WHERE|AND|OR|ON|HAVING)\s+[\w.]+$|\bJOIN\s+\w+(?:\s+\w+)?$")
-_SELECT_LIST = re.compile(r"\s*SELECT\s+\w+(?:\.\w+)?\s*(?:,|\(.*\)\s+AS\b)", re.IGNORECASE)
-_FOR_WITHOUT_COLON = re.compile(r"\s*(?:for \w+ in [\w.(]+|def \w+(?:\([\w, ]*)?|while \w+)")
-_LAST_WORD = re.compile(r"\b(?:return|break|continue|end|else)$")
+_LAST_OPERATOR = re.compile(
+    r"(?:[,=+*/&|<([{\\]|(?<![-\w])-|\b(?:new|def|function|class|import|return if|elif|const|let|var|public|private))$"
+)
+_HALF_QUERY = re.compile(
+    r"(?:[,=<>(+*/]|\b(?:SELECT|FROM|WHERE|AND|OR|JOIN|ON|BY|SET|VALUES|INTO|LIKE|BETWEEN|HAVING|NOT|IN|UNION|MATCH|RETURN))$",
+    re.IGNORECASE,
+)
 _PAIRED_TAGS = ("html", "head", "body", "div", "ul", "ol", "table", "form", "script", "style", "svg", "select")
 _CODE_START = re.compile(
     r"(?:public|private|def|function|const|let|var|class|import|#include|using|package|func|fn|struct|static|int|void|async|<\?php|<!DOCTYPE|<\w+)\b.*[({=;:.<>]"
 )
 _QUERY_START = re.compile(
-    r"\s*(?:SELECT|FROM|WHERE|GROUP|ORDER|INSERT|UPDATE|DELETE|CREATE|JOIN|HAVING|LIMIT|ALTER|DROP)\b"
+    r"\s*(?:SELECT|FROM|WHERE|GROUP|ORDER|INSERT|UPDATE|DELETE|CREATE|JOIN|HAVING|LIMIT|ALTER|DROP|WITH|MATCH|OPTIONAL MATCH|MERGE|CALL|UNWIND|RETURN)\b"
 )
-_LIST_ITEM = re.compile(r"\s*(?:[-*+\u2022]|\d+[.)]|[A-Za-z][.)])\s+.*|\s*\|.*|\s*#+ .*|.*\t.*")
+_UNABLE = r"(?:can(?:not|'t|\u2019t)|am (?:unable|not able)|'m (?:unable|not able)|do(?:n't|n\u2019t| not) have (?:the (?:ability|capability)|access|enough))"
 _REFUSAL = re.compile(
-    r"\s*(?:I'm sorry,? but|I am sorry,? but|Sorry,? (?:but )?I(?:'m| am)? (?:can(?:not|'t)|unable|not able)|Unfortunately,? I (?:can(?:not|'t)|am)|"
-    r"As an AI(?: language)?(?: model)?,? (?:I |it)|I(?:'m| am) (?:unable|not able) to|I can(?:not|'t) (?:provide"
-    r"|help|assist|write|create|complete|generate|fulfill|execute|access|see|view|display|show|draw|"
-    r"directly|physically|do|answer|give|perform|produce|make|fulfil|render)|"
-    r"It is (?:not possible|impossible) to (?:provide|determine|answer|give|tell|execute|say|predict)\b[^.]*\bwithout|"
-    r"Please provide (?:me with )?(?:the|more|your|a)\b[^.]*\b(?:code|details|information|context|list|input|snippet)\b|"
-    r"I apologi[sz]e,? but|I do(?:n't| not) have (?:the (?:ability|capability)|access|enough))",
+    rf"\s*(?:(?:I'm|I am) sorry,? but (?:as an AI\b|I {_UNABLE})|Sorry,? (?:but )?I {_UNABLE}|Unfortunately,? I {_UNABLE}"
+    rf"|As an AI(?: language)?(?: model)?,? I {_UNABLE}|I apologi[sz]e,? but I {_UNABLE}|I {_UNABLE} (?:to )?(?:provide|help|assist|complete|fulfil|access|see|view)"
+    r"|It is (?:not possible|impossible) to (?:provide|determine|answer|give|tell)\b[^.]*\bwithout"
+    r"|Please provide (?:me with )?(?:the|more|your|a)\b[^.]*\b(?:code|details|information|context|list|input|snippet)\b)",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(r"\b(?:however|here is|here's|here are|instead|but I can|I can (?:help|offer|give|suggest|tell))\b", re.IGNORECASE)  # fmt: skip
+_ASKS_FOR_WORDS = re.compile(
+    r"\b(?:letter|message|e-?mails?|reply|response|excuse|apolog\w*|decline|refus\w*|dialog\w*|conversation|role|customer|sentence|translat\w*|rewrite|paraphrase)\b",
     re.IGNORECASE,
 )
 _BOILERPLATE = re.compile(
-    r"(?:<?no ?(?:input|output|code|response|answer)(?: (?:needed|required|provided))?>?|n/?a|none|null|todo|tbd|undefined|\.+|-+|"
-    r"(?:#|//)?\s*(?:your|insert|add|write) (?:\w+ )?(?:code|answer|solution)(?: \w+)? here|"
-    r"(?:#|//)\s*(?:todo|code goes here).*|pass|answer|output|response|here(?: is|'s) the (?:code|answer|solution)|see (?:above|below)|not applicable)[.:!]?",
+    r"<?no ?(?:input|output|code|response|answer)(?: (?:needed|required|provided))?>|no ?(?:input|output)|todo|tbd|[.\u2026]+|"
+    r"(?:#|//)?\s*(?:your|insert|add|write) (?:\w+ )?(?:code|answer|solution)(?: \w+)? here[.:!]?|(?:#|//)\s*(?:todo|code goes here).*",
     re.IGNORECASE,
 )
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 
 def check_complete(response: str, instruction: str = "") -> Verdict:
-    """Refusals, empty and stock answers, and answers that end in the middle of a line of code or of a sentence."""
-    text = response.strip()
-    if _REFUSAL.match(text) and (not code_blocks(text) or len(text) < 200):
-        return Verdict("failed", "refusal", clip(text))
-    if not re.search(r"\w", text) or _BOILERPLATE.fullmatch(text):
+    """Empty and stock answers, refusals, and answers that end in the middle of a line of code or of a sentence.
+
+    An answer fails where it is empty, or ends on a sign or word that nothing can end on: a comma, an article, an operator, an
+    open tag, half a name. Weaker signs (an open bracket, no stop where all other sentences have one, a refusal) are doubtful.
+    """
+    text = response.strip().strip(_INVISIBLE).strip()
+    if not text or _BOILERPLATE.fullmatch(text[:200]):
         return Verdict("failed", "empty answer", clip(text))
-    blocks = code_blocks(response)
+    if len(text) > MAX_CHARS:
+        return Verdict("unknown", f"an answer of more than {MAX_CHARS:,} characters")
+    blocks = code_blocks(text)
+    if _is_refusal(text, instruction, fenced=bool(blocks)):
+        return Verdict("doubtful", "refusal", clip(text))
     if blocks and not blocks[-1].closed and blocks[-1].code.strip():
-        last = blocks[-1].code.strip().rpartition("\n")[2]
-        return Verdict(
-            "failed",
-            "truncated fence",
-            f"line {blocks[-1].line - 1}: the fence is never closed; it ends with {clip(last)!r}",
-        )
+        return open_fence(text, instruction)
     if blocks:
-        lines = response.split("\n")
-        before = "\n".join(lines[: blocks[-1].line - 2])
-        after = "\n".join(lines[blocks[-1].line + blocks[-1].code.count("\n") + 1 :]).strip()
-        if re.fullmatch(r"[A-Za-z]+", after):
-            return _cut(after, "one word after the code")
-        return _prose_end(after, f"{before}\n", instruction, least=1) if after else PASSED
+        lines = text.split("\n")
+        after = "\n".join(
+            lines[blocks[-1].line + (blocks[-1].code.count("\n") + 1 if blocks[-1].code else 0) :]
+        ).strip()
+        return (
+            _verdict(after, prose_ending(after, without_blocks(text)[: -len(after)], instruction, after_code=True))
+            if after
+            else PASSED
+        )
     if (
         text.startswith("#!")
         or python_evidence(text) == 2
@@ -81,11 +86,27 @@ def check_complete(response: str, instruction: str = "") -> Verdict:
         return _code_end(text, instruction)
     code = _code_below(text)
     verdict = _code_end(code, instruction) if code else PASSED
-    return _prose_end(text, "", instruction, least=2) if verdict is PASSED else verdict
+    head, _, tail = text.rpartition("\n")
+    ending = (code_ending(text, "", instruction) if head and len(tail.split()) == 1 else None) or prose_ending(
+        tail, head, instruction
+    )
+    return _verdict(text, ending) if verdict is PASSED else verdict
 
 
-def _cut(tail: str, why: str = "") -> Verdict:
-    return Verdict("failed", "cut off", f"it ends with {clip(tail[-100:])!r}{why and ': ' + why}")
+def _is_refusal(text: str, instruction: str, fenced: bool) -> bool:
+    """Whether an answer says that it gives none. Others' words (an excuse asked for, a translation) are no refusal."""
+    if fenced or len(text) > 600 or not _REFUSAL.match(text):
+        return False
+    return not _GOES_ON.search(text) and not _ASKS_FOR_WORDS.search(instruction)
+
+
+def _verdict(text: str, ending: Ending | None) -> Verdict:
+    if ending is None:
+        return PASSED
+    tail = text.rstrip().rpartition("\n")[2]
+    return Verdict(
+        "failed" if ending.sure else "doubtful", "cut off", f"it ends with {clip(tail[-100:])!r}: {ending.why}"
+    )
 
 
 def _code_below(text: str) -> str:
@@ -99,83 +120,73 @@ def _code_below(text: str) -> str:
 def _code_end(text: str, instruction: str) -> Verdict:
     """Code without a fence that ends with an operator, a keyword that needs more, an open bracket or a lone word."""
     tail = text.split("\n")[-1].rstrip()
-    cut = _cut(tail)
     language = "python" if python_evidence(text) == 2 else "bash" if text.startswith("#!") else guess_language(text, 1)
-    bare = re.sub(r"\s+(?://|#|--)\s.*", "", tail) or tail
     if language == "bash":
-        return (
-            cut if _ends_inside_shell(text) or announces(tail, text[: -len(tail)].rstrip(" \t")[:-1], "#") else PASSED
-        )
-    if why := unfinished_code(text, language, instruction):
-        return _cut(tail, why)
-    if language in ("html", "xml"):
-        return cut if _ends_inside_markup(text) else PASSED
-    if text.startswith("<") and not text.startswith("<?") and _ends_inside_markup(text):
-        return cut
-    if language in _BRACES and re.match(
-        r"\s*(?://|/?\*|#)", tail
-    ):  # a comment: what it prints, or code that does not come
-        return PASSED
-    if language != "css" and _LAST_OPERATOR.search(bare) and not re.search(r"(?:\+\+|--|/>|\*/|=>)$", bare):
-        return cut
+        return _verdict(text, Ending("a part of the script is not closed", False) if _ends_inside_shell(text) else None)
     if language == "python":
-        return cut if _ends_with_lone_name(text) or _does_nothing(text) else PASSED
-    open_end = language in _BRACES and bare[-1].isalnum() and not _LAST_WORD.search(bare)
-    if open_end and (_LONE_WORDS.fullmatch(tail) or len(re.findall(r";[ \t}]*$", text, re.MULTILINE)) >= 2):
-        return cut
-    if _FOR_WITHOUT_COLON.fullmatch(tail) and language in ("", "python"):
-        return cut
-    if language == "sql" and (
-        _HALF_CLAUSE.search(text) or (_SELECT_LIST.match(text) and not re.search(r"\bFROM\b", text, re.IGNORECASE))
-    ):
-        return cut
-    if language not in NO_BRACKET_RULE and not LEFT_OUT.search(text):
-        found, other = brackets(text, language), brackets(text, "python")
-        if found.unclosed and not found.stray and (language or other.unclosed):
-            return cut
-    return PASSED
+        return _verdict(text, code_ending(text, language, instruction) or _python_end(text))
+    if (text.startswith("<") and not text.startswith("<?")) or language in ("html", "xml"):
+        return _verdict(text, _markup_end(text))
+    if language == "sql" or _QUERY_START.match(text):
+        return _verdict(text, _query_end(tail))
+    bare = re.sub(r"\s+(?://|#|--)\s.*", "", tail) or tail
+    if re.match(r"\s*(?://|/?\*|#)", tail):  # a comment: what it prints, or code that does not come
+        return PASSED
+    if language in _BRACES and _LAST_OPERATOR.search(bare) and not re.search(r"(?:\+\+|--|/>|\*/|=>)$", bare):
+        return _verdict(text, Ending("an operator", True))
+    if language in _BRACES and not LEFT_OUT.search(text) and language not in NO_BRACKET_RULE:
+        found = brackets(text, language)
+        if found.unclosed and not found.stray:
+            return _verdict(text, Ending("an open bracket", bare[-1:].isalnum()))
+    if not language and brackets(text, "").unclosed and brackets(text, "python").unclosed and not LEFT_OUT.search(text):
+        return _verdict(text, Ending("an open bracket", False))
+    return _verdict(text, code_ending(text, language, instruction))
 
 
-def _ends_inside_markup(text: str) -> bool:
-    if re.search(r"<[^<>]*$", text):
-        return True
-    return any(len(re.findall(rf"<{tag}\b", text)) > len(re.findall(rf"</{tag}\s*>", text)) for tag in _PAIRED_TAGS)
+def _query_end(tail: str) -> Ending | None:
+    line = tail[-500:]
+    if _HALF_QUERY.search(line) and not line.endswith("*"):
+        return Ending("half a clause", True)
+    odd = line.count("'") % 2 == 1 and len(tail) <= 500 and not re.search("[\u2018\u2019]|\\w'\\w", line)
+    return Ending("an open quote", False) if odd else None
+
+
+def _markup_end(text: str) -> Ending | None:
+    if re.search(r"</?[A-Za-z][^<>]*$", text[-500:]):
+        return Ending("an open tag", True)
+    if any(len(re.findall(rf"<{tag}\b", text)) > len(re.findall(rf"</{tag}\s*>", text)) for tag in _PAIRED_TAGS):
+        return Ending("an element that is not closed", False)
+    return None
 
 
 def _ends_inside_shell(text: str) -> bool:
     words = re.findall(
-        r"(?<![\w$-])(?:if|fi|do|done|case|esac)(?![\w-])", re.sub(r"#.*|\"(?:[^\"\\]|\\.)*\"|'[^']*'", "", text)
+        r"(?<![\w$-])(?:if|fi|do|done|case|esac)(?![\w-])",
+        re.sub(r"#.*|\"(?:[^\"\\]|\\.)*(?:\"|\Z)|'[^']*(?:'|\Z)", "", text),
     )
     pairs = (("if", "fi"), ("do", "done"), ("case", "esac"))
-    return (
-        any(words.count(a) > words.count(b) for a, b in pairs)
-        or text.rpartition("\n")[2].replace('\\"', "").count('"') % 2 == 1
-    )
+    return any(words.count(a) > words.count(b) for a, b in pairs)
 
 
-def _ends_with_lone_name(code: str) -> bool:
-    """Whether the last statement of Python code is a mere name in a block or below a definition (`    new_`), or a `return` without a value."""
+def _python_end(code: str) -> Ending | None:
+    """Python that parses and ends with half a name in a block, or with a function that does nothing."""
     try:
         body: Sequence[ast.stmt] = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+        return None
+    if body and _does_nothing(body[-1]):
+        return Ending("a function that gives nothing back", False)
     depth, statements = 0, len(body)
     while body:
         last = body[-1]
         inner = getattr(last, "orelse", None) or getattr(last, "finalbody", None) or getattr(last, "body", None)
         if not isinstance(inner, list) or not inner:
             value = last.value if isinstance(last, ast.Expr) else None
-            if isinstance(last, ast.Return) and last.value is None:
-                return code.rstrip().endswith("return")
-            lone = isinstance(value, ast.Name) or (isinstance(value, ast.Attribute | ast.Subscript) and depth > 0)
-            return lone and (depth > 0 or (statements > 1 and _is_new(value, code)))
+            if isinstance(value, ast.Name) and len(re.findall(rf"\b{re.escape(value.id)}\b", code)) == 1:
+                return Ending("half a name", depth > 0) if depth > 0 or statements > 1 else None
+            return None
         body, depth = inner, depth + 1
-    return False
-
-
-def _is_new(value: ast.expr | None, code: str) -> bool:
-    """A name that stands nowhere else in the code is half a word; one that does may show a value, as in a notebook."""
-    return isinstance(value, ast.Name) and len(re.findall(rf"\b{re.escape(value.id)}\b", code)) == 1
+    return None
 
 
 _EFFECTS = (
@@ -184,12 +195,8 @@ _EFFECTS = (
 )  # fmt: skip
 
 
-def _does_nothing(code: str) -> bool:
-    """Whether Python code ends with a function that computes but neither gives, stores nor prints anything."""
-    try:
-        last = ast.parse(code).body[-1]
-    except (SyntaxError, ValueError, RecursionError, MemoryError, IndexError):
-        return False
+def _does_nothing(last: ast.stmt) -> bool:
+    """Whether a statement is a function that computes but neither gives, stores nor prints anything."""
     if not isinstance(last, ast.FunctionDef) or not any(
         isinstance(node, ast.Assign | ast.AugAssign) for node in ast.walk(last)
     ):
@@ -199,25 +206,3 @@ def _does_nothing(code: str) -> bool:
         or (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store))
         for node in ast.walk(last)
     )  # fmt: skip
-
-
-def _prose_end(text: str, before: str, instruction: str, least: int) -> Verdict:
-    """A last line that ends within a sentence: no stop where the lines above end with one, or a joining word at its end.
-
-    `least` lines above, in `before` and in the text, of five words or more must show that this text ends its lines with stops.
-    """
-    head, _, tail = text.rpartition("\n")
-    above, tail = before + head, tail.rstrip()
-    words = tail.split()
-    cut = _cut(tail)
-    if not words or _QUERY_START.match(tail):
-        return PASSED
-    if why := unfinished(tail, above, instruction):
-        return _cut(tail, why)
-    if _FULL_STOP.fullmatch(tail) or _LIST_ITEM.fullmatch(tail):
-        return cut if len(words) >= 4 and words[-1].lower() in MIDDLE_WORDS else PASSED
-    stops = [line for line in above.split("\n") if len(line.split()) >= 5]
-    if len(stops) >= least and all(_FULL_STOP.fullmatch(line.rstrip()) for line in stops) and words[0][:1].isupper():
-        return cut
-    joins = sum(word.lower().strip(",") in MIDDLE_WORDS for word in words)
-    return cut if len(words) >= 5 and joins else PASSED

@@ -5,115 +5,158 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from typing import NamedTuple
 
 from codeact.curate.verify import MAX_CODE_CHARS, MAX_LINE_CHARS
 
 _LONG = 500  # characters of the last line that are looked at: some of the patterns below take quadratic time
-_STOP = re.compile(r".*(?:[.!?:;][\"'`)\]*_\u201d\u2019]*|[\u2026\u3002\uff01\uff1f\uff1a])\s*")
-_ITEM = re.compile(
-    r"\s*(?:(?P<bullet>[-*+\u2022])|(?P<number>\d+)[.)]|(?P<letter>[A-Za-z])[.)])(?:\s+(?P<text>\S.*)|\s*)"
-)
-_NEXT_SENTENCE = re.compile(r"[a-z\d`)\]]{2}[.!?] (?=[A-Z`])")
-_HALF_SUM = re.compile(r"(?:^|[\w)\]] )[-+*/=<>&|^\u00d7\u00f7]$")
+_LOOK = 20_000  # characters before it
+_STOPS = ".!?:;\u2026\u3002\uff01\uff1f\uff1a\uff1b~\u0964\u061f"
+_STOP = re.compile(rf"[{re.escape(_STOPS)}][\"'`)\]}}*_\u201d\u2019\u300d\u300f\uff09\u3011>]*$")
+_COMMA = re.compile(r"[,\uff0c\u3001\u060c]$")
+_SALUTATION = re.compile(r"\S+(?:\s+\S+){0,4}\s*[,\uff0c\u3001]")
+_NO_BLANKS = re.compile("[\u3040-\u9fff]")
+_ITEM = re.compile(r"\s*(?:[-*+\u2022\u00b7]|\d+[.)\u3001\uff0e]|\(?[A-Za-z][.)]|\(\d+\)|#+|>|\|)\s*")
+_NO_SENTENCE = re.compile(r"https?://\S+$|#[^\W\d]\w*\W*$|\|\s*$|[\])}>`*_\u201d\"'\u00bb\u300d)]$|[^\w\s]$|\d\W?$")
+_NEXT_SENTENCE = re.compile(r"[^\W\d_]{2}(?:[.!?] (?=[^\W\d_])|[\u3002\uff01\uff1f](?=\w))")
 _TOKEN = re.compile(r"[A-Za-z_]\w*")
-_LAST_TOKEN = re.compile(r"(?<![\w\\])[A-Za-z_]\w*$")
-_HALF_CLAUSE = re.compile(
-    r"\b(?:LIKE|IN|BETWEEN|NOT|AS|(?:WHERE|AND|OR)\s+\S+\s*[<>=]+|IS|HAVING|GROUP|ORDER|BY|LEFT|RIGHT|INNER)$",
-    re.IGNORECASE,
-)
-_HALF_WORD = re.compile(r"[<>=]\s*(?!NULL|TRUE|FALSE|CURRENT|NOW|SYSDATE)[A-Z]{2,}$|\bWHERE\b[^;]*\s[A-Z]$")
 _HALF_NAME = re.compile(r"\s*[A-Za-z]\w*_")
 _STATEMENT_START = re.compile(r"\s*(?:for|while|if|elif|def|class|with|import|from|return)\s")
 _RESULT = re.compile(r"(?<![A-Za-z_])\d|output|return|print|result|=|:\s*\S|[.)\]}:'\"]$", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"\b(?:do something|your code|code (?:to|that|here|goes)|rest of)\b", re.IGNORECASE)
-_INFLECTION = re.compile(r"(?:e?s|e?d|ing|e?rs?|ly|y|'s|n|al|ment|ation|able|ful|ness|\w?ing|\w?ed|\w?er)$")
+_PLACEHOLDER = re.compile(
+    r"\b(?:do something|your code|code (?:to|that|here|goes)|rest of|usage|example)\b", re.IGNORECASE
+)
+# Words that no sentence ends on, by language. A line must hold a second one, so that it is of that language.
+_NEVER_LAST = tuple(
+    frozenset(words.split())
+    for words in (
+        "a an the of and or with by from into than because if which whose while when although unless your our their its my as every each is are was were this these",
+        "le la les un une des du de et ou dans avec que qui au aux ce cette ces son sa ses leur leurs est sont donc plus",
+        "der die das dem den des eine einen einem eines und oder von für dass weil ist sind sein seine wird werden",
+        "el la los las un una unos unas de del y o que con en por al se su sus es son como",
+        "o os as um uma de do da dos das e ou que com em no na nos nas por ao se seu sua como",
+        "il lo i gli le un uno una di del della dei delle e o che con in per dal alla sono come",
+        "и в на с к по для из от что или но а о у не как при за",
+    )
+)
 
 
-def unfinished(tail: str, above: str, asked: str = "") -> str:
-    """Why the last line of a prose answer is no end, or "".
+class Ending(NamedTuple):
+    """Why a text is not at its end, and whether that is sure."""
+
+    why: str
+    sure: bool
+
+
+def prose_ending(tail: str, above: str, asked: str = "", after_code: bool = False) -> Ending | None:
+    """Why the last line of a prose answer is no end, or None.
 
     Args:
-        tail: the last line.
-        above: the lines before it.
+        tail: the answer's last line, or all of its text behind the last block of code.
+        above: what comes before it.
         asked: the instruction.
+        after_code: whether it explains a block of code; texts without code are less strict about their last stop.
     """
-    line = tail.rstrip()[-_LONG:]
+    head, _, last = tail.rstrip().rpartition("\n")
+    line, above = last.rstrip()[-_LONG:], f"{above}\n{head}"[-_LOOK:]
     words = line.split()
-    if not words:
-        return ""
-    if line.endswith((",", "\uff0c")):
-        return "a comma"
+    if not words or "|" in line:
+        return None
+    stops = _sentences(above) + len(_NEXT_SENTENCE.findall(line))
+    if _COMMA.search(line):
+        closing = _SALUTATION.fullmatch(line.strip()) and len(line) < (12 if _NO_BLANKS.search(line) else 60)
+        return None if closing or (not stops and len(line) < 30) else Ending("a comma", bool(stops))
     if re.fullmatch(r"\s*(?:\d+[.)]|[-+\u2022])", line):
-        return "an empty item"
-    if line.endswith(":") and not line.endswith("::"):
-        return "a colon"
-    if len(line) <= 2 and line.isalpha() and line.islower() and above.rstrip().endswith(":"):
-        return "one letter below a colon"
+        others = sum(_ITEM.match(other) is not None and len(other.split()) > 1 for other in above.split("\n"))
+        return Ending("an empty item", others >= 2) if others else None
+    if line.endswith((":", "\uff1a")) and not line.endswith("::"):
+        return Ending("a colon", False) if stops or len(words) >= 4 else None
     if _HALF_NAME.fullmatch(line):
-        return "half a name"
-    if len(words) >= 2 and _opens(line):
-        return "an open bracket or quote"
-    if _HALF_SUM.search(line) and not re.fullmatch(r"[\W_]+", line):
-        return "an operator"
-    if _STOP.fullmatch(line):
-        return ""
-    if len(words) >= 3 and _items_stop(line, above):
-        return "an item without the stop of the others"
-    shown = above.rstrip().endswith(":")  # a program's output ends as it likes
-    if _NEXT_SENTENCE.search(line) and not shown and not re.search(r"https?://\S+$|[]>)}`*_|]$", line):
-        return "a second sentence without a stop"
-    if begun := begun_word(line, f"{asked}\n{above}\n{line}"):
-        return f"the beginning of {begun!r}"
-    return ""
-
-
-def _opens(line: str) -> bool:
-    text = re.sub(r"`[^`]*`|[:;]-?\(", "", line)
-    depth = 0
-    for symbol in text:
-        depth = max(0, depth + (symbol in "([{") - (symbol in ")]}"))
-    quotes = text.count('"') % 2 == 1 or text.replace("```", "").count("`") % 2 == 1
-    return depth > 0 or quotes or text.endswith(" '")
+        return Ending("half a name", False)
+    if _STOP.search(line) or _NO_SENTENCE.search(line):
+        return None
+    listed = _ITEM.match(line) is not None
+    if stops >= 2 - listed and len(words) >= 4 and _never_last(words):
+        return Ending(f"{words[-1]!r} ends no sentence", True)
+    if len(words) >= 5 and _never_last(words):
+        return Ending(f"{words[-1]!r} ends no sentence", False)
+    if listed:
+        return Ending("an item without the stop of the others", False) if _items_stop(line, above) else None
+    if (
+        (head if after_code else above).rstrip().endswith((":", "\uff1a"))
+    ):  # a heading above it; a program's output ends as it likes
+        return None
+    if len(words) >= 4 and _opens(line):
+        return Ending("an open bracket", False)
+    if (
+        stops >= (1 if after_code else 5)
+        and len(words) >= 3
+        and _all_stop(above)
+        and (words[0][:1].isupper() or _NEXT_SENTENCE.search(line))
+    ):
+        return Ending("no stop where all other sentences have one", False)
+    begun = begun_word(line, f"{asked[-_LOOK:]}\n{above}\n{line}") if stops else ""
+    return Ending(f"the beginning of {begun!r}", False) if begun else None
 
 
 def _items_stop(line: str, above: str) -> bool:
-    """Whether a line is an item of a list whose items above, all of them, end with a stop."""
-    match = _ITEM.fullmatch(line)
-    if match is None:
-        return False
-    kind = next(name for name in ("bullet", "number", "letter") if match[name])
+    """Whether the items above of four words and more, two at least, all end with a stop."""
+    numbered = line.lstrip()[:1].isdigit()
     others = [
-        found["text"]
+        other.strip()
         for other in above.split("\n")
-        if (found := _ITEM.fullmatch(other.rstrip()))
-        and found[kind]
-        and found["text"]
-        and len(found["text"].split()) >= 4
+        if _ITEM.match(other)
+        and len(other.split()) >= 5
+        and (other.strip()[:1].isdigit() if numbered else other.strip()[:1] == line.strip()[:1])
     ]
-    return bool(others) and all(_STOP.fullmatch(text) for text in others)
+    return len(others) >= 2 and len(line.split()) >= 3 and all(_STOP.search(other[-20:]) for other in others)
+
+
+def _sentences(text: str) -> int:
+    """Lines of four words or more, or of 20 characters of a script without blanks, that end with a stop, and sentences within them."""
+    lines = [line.rstrip() for line in text.split("\n")]
+    return sum(
+        _STOP.search(line[-20:]) is not None for line in lines if len(line.split()) >= 4 or (len(line) >= 20 and not line.isascii())
+    ) + sum(len(_NEXT_SENTENCE.findall(line)) for line in lines)  # fmt: skip
+
+
+def _all_stop(text: str) -> bool:
+    lines = [line.rstrip() for line in text.split("\n") if len(line.split()) >= 6 and not _ITEM.match(line)]
+    return all(_STOP.search(line[-20:]) for line in lines)
+
+
+def _never_last(words: list[str]) -> bool:
+    last = words[-1].lower()
+    rest = [word.lower().strip(".,;:!?()\"'") for word in words[:-1]]
+    return any(last in never and any(word in never for word in rest) for never in _NEVER_LAST)
+
+
+def _opens(line: str) -> bool:
+    text = re.sub(r"`[^`]*`|[:;=8][-^']?[()\[\]]|^\s*\w\)", "", line)
+    depth = 0
+    for symbol in text:
+        depth = max(0, depth + (symbol in "([{\uff08") - (symbol in ")]}\uff09"))
+    return depth > 0
 
 
 def begun_word(line: str, text: str) -> str:
     """The longer word of a text that its last word, seen nowhere else, is the beginning of; "" where there is none.
 
-    Another form of the same word does not count, nor does a name that goes on with a digit, a capital or an underscore.
+    The last word must be of three to nine letters, and the other go on for three more: an ending makes another form of a word.
     """
-    match = _LAST_TOKEN.search(line)
-    if match is None:
+    last = line.split()[-1]
+    if not re.fullmatch(r"[a-z]{3,9}", last):
         return ""
-    last = str(match[0])
     tokens: list[str] = _TOKEN.findall(text)
-    if tokens.count(last) > 1 or last.lower() in {"a", "i"}:
+    if tokens.count(last) > 1:
         return ""
-    for token in dict.fromkeys(tokens):
-        rest = token[len(last) :]
-        if token.startswith(last) and rest and rest[0].islower() and not _INFLECTION.fullmatch(rest):
-            return token
-    return ""
+    return next(
+        (t for t in tokens if t.startswith(last) and t.islower() and t.isalpha() and len(t) >= len(last) + 4), ""
+    )
 
 
-def unfinished_code(text: str, language: str, asked: str = "") -> str:
-    """Why the last line of code without a fence is no end, or "".
+def code_ending(text: str, language: str, asked: str = "") -> Ending | None:
+    """Why the last line of code without a fence is no end, or None.
 
     Args:
         text: the code.
@@ -122,26 +165,16 @@ def unfinished_code(text: str, language: str, asked: str = "") -> str:
     """
     above, _, whole = text.rstrip().rpartition("\n")
     line = whole[-_LONG:]
-    if announces(line, above, "#" if language in ("", "python", "ruby", "bash") else "//"):
-        return "a comment that announces code"
     if language in ("", "python") and _has_statements(above):
         if _half_statement(text, line):
-            return "half a statement below code that parses"
+            return Ending("half a statement below code that parses", True)
         if _new_name(text):
-            return "a name that nothing else mentions"
-    if language == "sql" and (
-        _HALF_CLAUSE.search(line)
-        or _HALF_WORD.search(text.rstrip()[-_LONG:])
-        or (line.count("'") % 2 == 1 and not re.search("[\u2018\u2019]", line))
-    ):
-        return "an open quote or clause"
-    if text.lstrip().startswith("<") and language in ("html", "css", "xml", "") and re.search(r"<[^<>]*$", text):
-        return "an open tag"
-    if _HALF_NAME.fullmatch(line) or (language == "ruby" and re.search(r"\nend\n+[a-z]\w*\Z", text)):
-        return "half a name"
-    if begun := begun_word(line, f"{asked}\n{text}"):
-        return f"the beginning of {begun!r}"
-    return ""
+            return Ending("a name that nothing else mentions", False)
+    if announces(line, above, "#" if language in ("", "python", "ruby") else "//"):
+        return Ending("a comment that announces code", False)
+    if _HALF_NAME.fullmatch(line) and len(line) < 40:
+        return Ending("half a name", False)
+    return None
 
 
 def _tree(code: str) -> ast.Module | None:
@@ -164,7 +197,7 @@ def _has_statements(code: str) -> bool:
 
 
 def _half_statement(text: str, line: str) -> bool:
-    """Whether only the last line keeps a text from being Python, and does so at its own end or begins like a statement."""
+    """Whether only the last line keeps a text from being Python, and does so at its own end."""
     if "//" in line or "=>" in line or len(line) >= _LONG:
         return False
     try:
@@ -173,7 +206,11 @@ def _half_statement(text: str, line: str) -> bool:
             ast.parse(text)
     except SyntaxError as error:
         at_end = (error.lineno or 0) >= text.count("\n") + 1 and (error.offset or 0) > len(line)
-        return at_end or bool(_STATEMENT_START.match(line)) or "never closed" in error.msg
+        return (
+            (at_end and bool(re.search(r"[=(\[{,+*/.-]\s*$", line)))
+            or bool(_STATEMENT_START.match(line))
+            or "never closed" in error.msg
+        )
     except (ValueError, RecursionError, MemoryError):
         return False
     return False

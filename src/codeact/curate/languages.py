@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from codeact.curate.blocks import code_blocks
 from codeact.errors import require
 
 LABELS: Mapping[str, str] = {
@@ -67,6 +66,8 @@ _RELATED: Mapping[str, tuple[str, ...]] = {
     "cpp": ("c",),
     "typescript": ("javascript",),
 }
+
+_LOOK, _LOOK_LINE = 20_000, 300
 
 # Lines that few other languages have; each counts once, so that length does not decide.
 _SIGNS: Mapping[str, tuple[str, ...]] = {
@@ -131,43 +132,8 @@ _SIGNS: Mapping[str, tuple[str, ...]] = {
     "haskell": (r"^\w+ ::", r"\bwhere\s*$", r"^module \w+"),
     "vb": (r"^[ \t]*(?:Dim|Sub|End Sub|End If|Public Sub|Private Sub|MsgBox)\b",),
 }  # fmt: skip
-_ENGLISH_NAMES: Mapping[str, str] = {
-    "python": "python", "java": "java", "javascript": "javascript", "typescript": "typescript", "c++": "cpp", "c#": "csharp", "golang": "go", "rust": "rust",
-    "php": "php", "ruby": "ruby", "swift": "swift", "kotlin": "kotlin", "go": "go", "c": "c", "perl": "perl", "haskell": "haskell", "r": "r", "scala": "scala",
-    "node.js": "javascript", "nodejs": "javascript", "sql": "sql", "mysql": "sql", "bash": "bash", "html": "html", "css": "css", "matlab": "matlab",
-    "jquery": "javascript", "react": "javascript", "django": "python", "flask": "python", "shell": "bash", "excel": "vb", "vba": "vb", "visual basic": "vb",
-    "objective-c": "objective-c", "dart": "dart", "lua": "lua", "ajax": "javascript", "json": "json", "xml": "xml", "angular": "typescript", "vue": "javascript",
-    "laravel": "php", "rails": "ruby", "spring": "java", "pandas": "python", "numpy": "python", "regex": "regex", "assembly": "assembly", "fortran": "fortran",
-    "cobol": "cobol", "pascal": "pascal", "powershell": "powershell", "asp.net": "csharp", "unity": "csharp", "android": "java", "arduino": "c",
-}  # fmt: skip
-_NAMED = re.compile(
-    r"(?<![\w.+#-])(" + "|".join(sorted(map(re.escape, _ENGLISH_NAMES), key=len, reverse=True)) + r")(?![\w+#]|-[a-z])",
-    re.IGNORECASE,
-)
-_ONE_LETTER = re.compile(r"\b(?:in|using) (C|R)\b(?![+#])|\b(C|R) (?:program|function|code|language)\b")
-_ABOUT_TWO = re.compile(
-    r"\b(?:another|other|different|any) (?:programming )?languages?\b|\bequivalent\b"
-    r"|\b(?:convert|translate|rewrite|port) (?:\w+ ){0,4}(?:code|program|snippet|script|function)\b",
-    re.IGNORECASE,
-)
-_FRAMEWORKS = frozenset(
-    "node.js nodejs jquery react django flask ajax angular vue laravel rails spring pandas numpy asp.net unity android arduino excel vba".split()
-)
-_COMPANIONS = frozenset({"html", "css", "json", "xml", "sql", "regex", "bash", "vb"})
-
 TELLING = frozenset(_SIGNS)
 """Languages that `guess_language` can tell."""
-
-COMPATIBLE: Mapping[str, frozenset[str]] = {
-    "javascript": frozenset({"typescript", "html", "css", "json"}),
-    "typescript": frozenset({"javascript", "html", "css", "json"}),
-    "c": frozenset({"cpp"}),
-    "cpp": frozenset({"c"}),
-    "php": frozenset({"html", "sql", "javascript", "css"}),
-    "html": frozenset({"css", "javascript", "php"}),
-    "css": frozenset({"html", "javascript"}),
-}
-"""Languages that answer a request for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +145,11 @@ class Fault:
 
 
 def guess_language(code: str, least: int = 2) -> str:
-    """The language whose signs a piece of code shows most, at least `least` and more than any other's; else ""."""
+    """The language whose signs a piece of code shows most, at least `least` and more than any other's; else "".
+
+    Only the beginning of a long text is looked at, and of long lines (data, minified code) their beginnings.
+    """
+    code = "\n".join(line[:_LOOK_LINE] for line in code[:_LOOK].split("\n"))
     found = sorted(((_signs(language, code), language) for language in _SIGNS), reverse=True)
     (best, language), (second, other) = found[0], found[1]
     if best < least:
@@ -196,25 +166,6 @@ def _patterns() -> dict[str, tuple[re.Pattern[str], ...]]:
 
 def _signs(language: str, code: str) -> int:
     return sum(pattern.search(code) is not None for pattern in _patterns()[language])
-
-
-def asked_language(instruction: str) -> str:
-    """The one programming language that an instruction names, else "" (none, several, or a conversion between two).
-
-    A language beside its companions (JavaScript and HTML, Ruby and SQL) counts alone; a framework stands for its language.
-    The labels and the content of fenced code say nothing.
-    """
-    for block in code_blocks(instruction):
-        instruction = instruction.replace(block.code, "")
-    instruction = re.sub(r"^[ \t>]*(?:`{3,}|~{3,}).*$", "", instruction, flags=re.MULTILINE)
-    words = {match[1].lower() for match in _NAMED.finditer(instruction)} - {"c", "r", "go"}
-    names = {_ENGLISH_NAMES[word] for word in words - _FRAMEWORKS}
-    names |= {(match[1] or match[2]).lower() for match in _ONE_LETTER.finditer(instruction)}
-    if re.search(r"\b(?:in|using) Go\b|\bGo (?:program|function|code|routine)\b", instruction):
-        names.add("go")
-    names = names or {_ENGLISH_NAMES[word] for word in words}
-    names = names - _COMPANIONS or names
-    return names.pop() if len(names) == 1 and not _ABOUT_TWO.search(instruction) else ""
 
 
 @lru_cache(maxsize=16)
@@ -274,68 +225,3 @@ def _tree_fault(language: str, code: str) -> Fault | None:
             break
     what = f"missing {node.type!r}" if node.is_missing else "cannot be parsed"
     return Fault(int(node.start_point[0]) + 1, what)
-
-
-_COMMENTS: Mapping[str, str] = {
-    "python": "#",
-    "ruby": "#",
-    "bash": "#",
-    "perl": "#",
-    "r": "#",
-    "sql": "--",
-    "haskell": "--",
-    "lua": "--",
-    "vb": "'",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Brackets:
-    """A scan of the brackets outside strings and comments.
-
-    Attributes:
-        unclosed: brackets that were open where the scan ended.
-        stray: whether it ended at a closing bracket without its partner.
-        line: 1-based line of that bracket, else of the innermost open one; 0 where all is balanced.
-        symbol: that bracket.
-    """
-
-    unclosed: int
-    stray: bool
-    line: int
-    symbol: str
-
-    def __bool__(self) -> bool:
-        return self.line > 0
-
-
-def brackets(code: str, language: str) -> Brackets:
-    """Scan the brackets of code in any language; comments by the language's own sign, strings by their quotes.
-
-    Apostrophes count as quotes only where a second one follows on the line.
-    """
-    hash_comment = _COMMENTS.get(language)
-    pattern = _string_pattern(hash_comment)
-    text = pattern.sub(lambda m: "\n" * m[0].count("\n"), code)
-    stack: list[tuple[str, int]] = []
-    pairs = {")": "(", "]": "[", "}": "{"}
-    line = 1
-    for symbol in text:
-        if symbol == "\n":
-            line += 1
-        elif symbol in "([{":
-            stack.append((symbol, line))
-        elif symbol in pairs:
-            if not stack or stack[-1][0] != pairs[symbol]:
-                return Brackets(len(stack), True, line, symbol)
-            stack.pop()
-    if stack:
-        return Brackets(len(stack), False, stack[-1][1], stack[-1][0])
-    return Brackets(0, False, 0, "")
-
-
-@lru_cache(maxsize=8)
-def _string_pattern(comment: str | None) -> re.Pattern[str]:
-    strings = r"\"{3}.*?\"{3}|'{3}.*?'{3}|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
-    comments = re.escape(comment) + r"[^\n]*" if comment else r"//[^\n]*|/\*.*?(?:\*/|\Z)"
-    return re.compile(f"{strings}|{comments}|<!--.*?-->", re.DOTALL)

@@ -16,7 +16,11 @@ MIN_WORDS = 5
 RELATED = 0.2
 MIN_POOL = 50
 MOST_RIVALS = 1000
-_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+MIN_AGREEMENT = 0.35
+"""Median agreement below which the words of a pool tell nothing: in chat, and in translations, sound pairs share few."""
+_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[^\W\d_a-zA-Z]+")
+_NO_BLANKS = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_STEM = 5  # letters of a word of another script than the Latin one: what is left of its endings
 _SUFFIX = re.compile(r"(?:ing|ings|ers|er|ed|es|s|ion|ions|ation|e)$")
 _SYNONYMS = {"arr": "array", "lst": "list", "str": "string", "num": "number", "nums": "number", "char": "character", "func": "function", "len": "length",
              "avg": "average", "max": "maximum", "min": "minimum", "fact": "factorial", "fib": "fibonacci", "btn": "button", "img": "image", "dict": "dictionary",
@@ -38,10 +42,19 @@ class Agreement:
 
 
 def words(text: str) -> list[str]:
-    """Words and the parts of identifiers (`maxValue`, `max_value`), without case and common endings; short forms spelt out."""
+    """Words and the parts of identifiers (`maxValue`, `max_value`), without case and common endings; short forms spelt out.
+
+    Chinese, Japanese and Korean are taken two characters at a time, which stand for words where no blanks part them.
+    """
     found = []
     for part in _PART.findall(text):
+        if _NO_BLANKS.match(part):
+            found += [part[at : at + 2] for at in range(max(1, len(part) - 1))]
+            continue
         word = part.lower()
+        if not word.isascii():
+            found.append(word[:_STEM])
+            continue
         word = _SYNONYMS.get(word, word)
         found.append(_SUFFIX.sub("", word) if len(word) > 4 else word)
     return found
@@ -52,7 +65,7 @@ def find_mismatches(records: Sequence[Record], most: float, seed: int = 0) -> di
 
     Costs no model call. Instructions related to the record's own (cosine of 0.2) do not count as rivals, nor does one that
     fits less than 1.15 times as well; responses of fewer than 5 distinct words, and pools of fewer than 50 records, are not
-    judged. Of a large pool a seeded sample of 1,000 instructions stands for all.
+    judged, and neither is a pool whose median agreement is below 0.35. Of a large pool a seeded sample of 1,000 instructions stands for all.
 
     Args:
         records: the pool.
@@ -62,7 +75,10 @@ def find_mismatches(records: Sequence[Record], most: float, seed: int = 0) -> di
     if len(records) < MIN_POOL:
         return {}
     found = {}
-    for record, fit in zip(records, agreements(records, seed), strict=True):
+    fits = agreements(records, seed)
+    if np.median([fit.own for fit in fits]) < MIN_AGREEMENT:
+        return {}
+    for record, fit in zip(records, fits, strict=True):
         if fit.better > most and len(set(words(record.response))) >= MIN_WORDS:
             found[record.id] = (
                 f"the response fits {fit.better:.1%} of unrelated instructions better than its own (cosine {fit.own:.2f})"

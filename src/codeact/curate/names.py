@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 
-from codeact.curate.blocks import PYTHON_NAMES, code_blocks, python_evidence
+from codeact.curate.blocks import PYTHON_NAMES, code_blocks, python_evidence, without_blocks
 from codeact.curate.verify import NOTHING_TO_CHECK, PASSED, Verdict
 from codeact.errors import require
 
+MAX_CHARS = 100_000  # of a program that pyflakes looks at
+MAX_NAMES = 2_000
+
 # What notebooks and snippets take as given.
-_GIVEN = frozenset(
+_TYPES = frozenset(
+    "List Dict Set Tuple Optional Union Any Callable Iterable Iterator Generator Sequence Mapping Type TypeVar Deque DefaultDict Counter Literal "
+    "ListNode TreeNode Node deque defaultdict inf heappush heappop heapify bisect_left bisect_right lru_cache cache reduce partial chain product "
+    "permutations combinations accumulate pairwise gcd sqrt ceil floor".split()
+)
+_GIVEN = _TYPES | frozenset(
     "np pd plt sns tf torch nn F math os sys re json time random datetime collections itertools functools requests sklearn scipy string "
     "df data app db model session request spark cursor conn cv2 self cls logger display get_ipython nltk sp sm".split()
 )
@@ -59,8 +69,11 @@ def lost_names(code: str) -> tuple[list[Lost], bool]:
     """
     checker = require("pyflakes.checker", "curate", "looking for undefined names")
     messages = require("pyflakes.messages", "curate", "looking for undefined names")
+    if len(code) > MAX_CHARS:
+        return [], False
+    tree = ast.parse(code)
     try:
-        found = checker.Checker(ast.parse(code)).messages
+        found = checker.Checker(tree).messages
     except RecursionError:
         return [], False
     last = code.rstrip().count("\n") + 1
@@ -69,22 +82,16 @@ def lost_names(code: str) -> tuple[list[Lost], bool]:
         for m in found
         if isinstance(m, messages.UndefinedName)
     ]
-    unused = any(isinstance(m, messages.UnusedVariable) and _reaches(code, int(m.lineno), last) for m in found)
-    return lost, unused
-
-
-def _reaches(code: str, line: int, last: int) -> bool:
-    return line == last or any(
-        isinstance(node, ast.Assign) and node.lineno == line and node.end_lineno == last
-        for node in ast.walk(ast.parse(code))
-    )
+    ends = {last} | {n.lineno for n in ast.walk(tree) if isinstance(n, ast.Assign) and n.end_lineno == last}
+    return lost, any(isinstance(m, messages.UnusedVariable) and int(m.lineno) in ends for m in found)
 
 
 def check_names(response: str, instruction: str = "") -> Verdict:
     """Python whose functions use a name that neither the code, nor the instruction, nor the text around it mentions.
 
-    Only complete code is judged: what a snippet leaves to its reader (names of common modules, upper-case constants,
-    names that the instruction or the prose gives) is no fault, and neither is a name at the top level.
+    It fails where that name is another one of the code with a letter wrong (`totl` beside `total`), and is doubtful elsewhere: a
+    snippet leaves names to its reader. What it always may leave open (names of common modules and types, modules without their
+    import, upper-case constants, a lone word in place of a body) is no fault, and neither is a name at the top level.
 
     Raises:
         MissingExtraError: pyflakes is not installed.
@@ -98,18 +105,19 @@ def check_names(response: str, instruction: str = "") -> Verdict:
         tail = lines[code.rstrip().count("\n")]
         half = any(name.last and code.count(name.name) == 1 for name in lost)
         if (half or unused) and tail[:1].isspace() and not tail.lstrip().startswith(("return", "#")):
-            return Verdict("failed", "cut off", f"it ends with {tail.strip()[:100]!r}")
+            return Verdict("doubtful", "cut off", f"it ends with {tail.strip()[:100]!r}")
     known = _outside(response, instruction)
+    doubtful = None
     for name in lost:
-        if name.name in _GIVEN or name.name.isupper() or name.name in known or name.name.startswith("__"):
-            continue
         line = lines[name.line - 1]
-        if line[:1].isspace() and not re.search(rf"\b{re.escape(name.name)}\s*\(", line) and "global " not in code:
-            return Verdict(
-                "failed",
-                "undefined name",
-                f"line {name.line} of the code: {name.name!r} is defined nowhere: {line.strip()[:100]!r}",
-            )
+        if name.name in known or "global " in code or not _must_be_defined(name.name, line):
+            continue
+        detail = f"line {name.line} of the code: {name.name!r} is defined nowhere: {line.strip()[:100]!r}"
+        if _is_misspelt(name.name, code):
+            return Verdict("failed", "undefined name", detail)
+        doubtful = doubtful or Verdict("doubtful", "undefined name", detail)
+    if doubtful is not None:
+        return doubtful
     return (
         PASSED
         if not lost
@@ -117,9 +125,23 @@ def check_names(response: str, instruction: str = "") -> Verdict:
     )
 
 
+def _must_be_defined(name: str, line: str) -> bool:
+    """Whether a line of a function needs a name to be a value of the program's own: no module, type, constant or placeholder."""
+    if name in _GIVEN or not name.isascii() or name[:1].isupper() or name.startswith("__") or line.strip() == name:
+        return False
+    return line[:1].isspace() and re.search(rf"\b{re.escape(name)}\s*[.(]", line) is None
+
+
+def _is_misspelt(name: str, code: str) -> bool:
+    """Whether a name that stands once is another of the code with one letter lost, added or changed (a plural is another word)."""
+    counts = Counter(re.findall(r"[A-Za-z_]\w*", code))
+    if len(name) < 4 or counts[name] > 1:
+        return False
+    others = [other for other, count in counts.items() if count > 1 and abs(len(other) - len(name)) <= 1]
+    near = difflib.get_close_matches(name, others[:MAX_NAMES], 1, 0.85)
+    return bool(near) and near[0].rstrip("s") != name.rstrip("s") and not any(c.isdigit() for c in near[0] + name)
+
+
 def _outside(response: str, instruction: str) -> set[str]:
-    blocks = code_blocks(response)
-    prose = response
-    for block in blocks:
-        prose = prose.replace(block.code, " ")
-    return set(re.findall(r"[A-Za-z_]\w*", instruction + (" " + prose if blocks else "")))
+    prose = without_blocks(response) if code_blocks(response) else ""
+    return set(re.findall(r"[A-Za-z_]\w*", f"{instruction} {prose}"))

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from codeact.config import CurateConfig
-from codeact.curate.answers import check_grammars, check_language
+from codeact.curate.answers import check_grammars
+from codeact.curate.asked import check_language
 from codeact.curate.blocks import code_blocks
 from codeact.curate.complete import check_complete
 from codeact.curate.decontaminate import BenchmarkItem, build_index, find_overlap, find_renamed_solution
@@ -16,7 +17,7 @@ from codeact.curate.languages import LABELS, guess_language
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
 from codeact.curate.near import Copy, find_near, find_renamed
-from codeact.curate.verify import Verdict, combine, verify_record
+from codeact.curate.verify import Verdict, combine, exchanges, verify_record
 from codeact.errors import InputError
 from codeact.progress import track
 from codeact.records import Record
@@ -36,8 +37,8 @@ class Decision:
         detail: the evidence, in one line.
         duplicate_of: id of the record that represents its group, for a duplicate.
         benchmark_item: "benchmark:item id", for an overlap.
-        verdict: "passed", "failed" or "unknown", or "" where nothing was checked.
-        penalised: whether a check failed and the record stays all the same, to be ranked last.
+        verdict: "passed", "failed", "doubtful" or "unknown", or "" where nothing was checked.
+        penalised: whether a check failed or is in doubt and the record stays all the same, to be ranked last.
         language: of the response's code, "" where it cannot be told.
     """
 
@@ -97,9 +98,7 @@ def curate(
             for identity, evidence in find_mismatches(
                 [r for r in records if r.id not in dropped], config.mismatch
             ).items():
-                verdicts[identity] = Verdict("failed", "mismatch", evidence)
-                if config.failed == "drop":
-                    dropped[identity] = Decision(identity, False, "mismatch", evidence)
+                verdicts[identity] = Verdict("doubtful", "mismatch", evidence)
             progress.advance(len(records))
     for label, wanted, find in (
         ("dedup", config.dedup, lambda left: {c: Copy(o, f"same as {o}") for c, o in find_duplicates(left).items()}),
@@ -131,10 +130,10 @@ def curate(
 
 
 def check_record(record: Record, checks: Iterable[str], backend: Backend | None = None) -> Verdict:
-    """The verdict of the named checks together: one failure fails the record, one pass without a failure passes it.
+    """The verdict of the named checks together: the worst that is known (failed, doubtful), else passed where one passed.
 
     Args:
-        record: its assistant turns are checked, each against the instruction.
+        record: its assistant turns that are learnt are checked, each against the user's turn before it.
         checks: see `codeact.config.CurateConfig.checks`.
         backend: of the sandbox, for "examples".
 
@@ -144,21 +143,22 @@ def check_record(record: Record, checks: Iterable[str], backend: Backend | None 
     """
     chosen = set(checks)
     verdicts = [verify_record(record)] if "syntax" in chosen else []
-    for response in (message.content for message in record.messages if message.role == "assistant"):
+    for turn in exchanges(record):
         if "grammars" in chosen:
-            verdicts.append(check_grammars(response))
+            verdicts.append(check_grammars(turn.answer))
         if "complete" in chosen:
-            whole = check_complete(response, record.instruction)
-            verdicts += [whole] if whole.status == "failed" else []
+            whole = check_complete(turn.answer, turn.asked)
+            verdicts += [whole] if whole.status in ("failed", "doubtful") else []
         if "language" in chosen:
-            verdicts.append(check_language(response, record.instruction))
+            verdicts.append(check_language(turn.answer, turn.asked))
         if "names" in chosen:
-            verdicts.append(check_names(response, record.instruction))
+            verdicts.append(check_names(turn.answer, turn.so_far))
         if "examples" in chosen and backend is not None and not any(v.status == "failed" for v in verdicts):
-            verdicts.append(check_examples(response, backend))
-    failed = next((verdict for verdict in verdicts if verdict.status == "failed"), None)
-    passed = next((verdict for verdict in verdicts if verdict.status == "passed"), None)
-    return failed or passed or combine(verdicts)
+            verdicts.append(check_examples(turn.answer, backend))
+    for status in ("failed", "doubtful", "passed"):
+        if (found := next((verdict for verdict in verdicts if verdict.status == status), None)) is not None:
+            return found
+    return combine(verdicts)
 
 
 def language_of(response: str) -> str:
@@ -173,12 +173,16 @@ def language_of(response: str) -> str:
 
 def _left(records: Sequence[Record], dropped: Mapping[str, Decision], verdicts: Mapping[str, Verdict]) -> list[Record]:
     """What is still in the pool and failed no check: broken code never represents a group of duplicates."""
-    return [r for r in records if r.id not in dropped and not (r.id in verdicts and verdicts[r.id].status == "failed")]
+    return [r for r in records if r.id not in dropped and not (r.id in verdicts and _is_faulty(verdicts[r.id]))]
+
+
+def _is_faulty(verdict: Verdict) -> bool:
+    return verdict.status in ("failed", "doubtful")
 
 
 def _decision(record: Record, dropped: Decision | None, verdict: Verdict | None) -> Decision:
     decision = dropped or Decision(record.id, True)
-    failed = verdict is not None and verdict.status == "failed"
+    failed = verdict is not None and _is_faulty(verdict)
     if decision.kept and failed and verdict is not None:
         decision = replace(decision, detail=f"{verdict.reason}: {verdict.detail}"[:MAX_DETAIL_CHARS])
     return replace(

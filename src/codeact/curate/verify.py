@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import keyword
 import re
 import sys
 import warnings
@@ -11,9 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from codeact.curate.blocks import PYTHON_NAMES, TRANSCRIPT_NAMES, Block, code_blocks, python_evidence
+from codeact.curate.brackets import brackets
+from codeact.curate.faults import find, is_code_line
+from codeact.curate.languages import LABELS
 from codeact.records import Record
 
-Status = Literal["passed", "failed", "unknown"]
+Status = Literal["passed", "failed", "doubtful", "unknown"]
 
 # CPython's parser takes time quadratic in some single statements (`from a.a.a... import`), so their length has a limit.
 MAX_CODE_CHARS = 1_000_000
@@ -21,33 +23,29 @@ MAX_LINE_CHARS = 10_000
 _LANGUAGE_KEYS = ("language", "lang", "programming_language")
 _STARTS_WITH_PROMPT = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*>>>(?: |$)", re.MULTILINE)
 _SHELL_LINE = re.compile(
-    r"\s*(?:\$ |(?:sudo |python3? -m )?pip3? install\b|conda install\b|python3? [\w./-]+\.py\b|(?:cd|npm|git|mkdir|source|export) [\w./-])"
+    r"\s*(?:\([\w-]+\)\s*)?(?:[$%>#] |[\w.-]+@[\w.-]+:?\S*\s*[$#%>]|[A-Z]:\\\\?\S*>|(?:sudo |python3? -m )?pip3? install\b|conda install\b"
+    r"|python3? [\w./-]+\.py\b|(?:cd|npm|git|mkdir|source|export) [\w./-])"
 )
+_LONG_LINE, _TAIL = 2000, 300
+_PROSE_END = re.compile(r"(?:\S+\s+){3}.*[.!?:\u2026]\W*$|[\u3002\uff01\uff1f\uff1a]\W*$|\|")
 _MAGIC_LINE = re.compile(r"^([ \t]*)[!%]%?[a-z][^\n]*", re.MULTILINE)
 _PYTHON2_LINE = re.compile(
     r"""\s*(?:.*[:;]\s*)?(?:print\s+["'\w%-].*|print\s*>>.*|exec\s+["'\w].*|raise\s+\w+\s*,.*|except\s+[\w.]+\s*,\s*\w+\s*:.*)|.*\w\s*<>\s*\w.*"""
 )
 _NEWER_LINE = re.compile(r"\s*(?:type\s+\w+.*=.*|(?:async\s+)?def\s+\w+\[.*|class\s+\w+\[.*)")  # PEP 695, Python 3.12
 _NEWER_F_STRING = ("f-string: expecting '}'", "f-string expression part cannot include")  # PEP 701, Python 3.12
-_ASKS_PYTHON = re.compile(r"\bpython\b", re.IGNORECASE)
-_ASKS_PYTHON2 = re.compile(r"\bpython\s*2\b", re.IGNORECASE)
-_BULLET = re.compile(r"^\s*(?:[-*>#+]+\s+|\d+[.)]\s+)?")
-_HEADING = re.compile(r"[A-Z\d][\w -]{0,40}:")
-_PLAIN_WORD = re.compile(r"""["'`(\u201c\u2018*]*[A-Za-z][\w.]*(?:['\u2019-][A-Za-z]+)*["'`)\u201d\u2019*]*[.,;:!?]*""")
-_ENGLISH = re.compile(
-    r"(?:an?|the|this|that|these|those|its?|you|your|we|our|they|of|to|by|on|at|are|be|been|was|were|will|would|can|could|should"
-    r"|may|must|has|have|which|what|how|when|here|there|following|using|use|one|let|given|example|output)",
-    re.IGNORECASE,
-)
-_OUTPUT_FOLLOWS = re.compile(r"#*\s*(?:\w+ )?output:?\s*", re.IGNORECASE)
-_ONLY_FIGURES = re.compile(r"[\s\d.,:;\[\](){}+-]*\d[\s\d.,:;\[\](){}+-]*")
-_CODE_SIGN = re.compile(r"[()=\[\]{}\"'#@\\]|//|/\*")
-_LONG_LINE = 2000
+# ASCII boundaries: Chinese, Japanese and Korean write no blank beside a name.
+_ASKS_PYTHON = re.compile(r"(?<![A-Za-z0-9_])python(?![A-Za-z_])", re.IGNORECASE)
+_ASKS_PYTHON2 = re.compile(r"(?<![A-Za-z0-9_])(?:python|py)[\s_-]*2(?![0-9]|\.\d{2})(?:\.\d)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reason` and `detail` are empty unless the status is "failed" (why, and the evidence) or "unknown" (why)."""
+    """What a check says of an answer; `reason` and `detail` (the evidence) are empty where it passed.
+
+    "failed" is sure, and the record may be dropped for it. "doubtful" is evidence that is right less often than nine times in
+    ten: such a record is only ranked last. "unknown": nothing to check, or what was found proves nothing.
+    """
 
     status: Status
     reason: str = ""
@@ -58,17 +56,35 @@ PASSED = Verdict("passed")
 NOTHING_TO_CHECK = Verdict("unknown", "no Python code")
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An assistant turn, the user's turn that it answers, and all that the user said until then."""
+
+    answer: str
+    asked: str
+    so_far: str
+
+
+def exchanges(record: Record) -> list[Exchange]:
+    """The turns of a record that are learnt and say something, each with what was asked; a mere call of a tool says nothing."""
+    found: list[Exchange] = []
+    asked: list[str] = []
+    for message in record.messages:
+        if message.role == "user":
+            asked.append(message.content)
+        elif message.role == "assistant" and message.learn and (message.content.strip() or not message.tool_calls):
+            found.append(Exchange(message.content, asked[-1] if asked else "", "\n\n".join(asked)))
+    return found
+
+
 def verify_record(record: Record) -> Verdict:
     """The verdict on a record: that of its assistant turns together."""
     language = next(
         (str(record.meta[key]).lower() for key in _LANGUAGE_KEYS if isinstance(record.meta.get(key), str)), ""
     )
-    verdicts = [
-        verify_response(message.content, instruction=record.instruction, language=language)
-        for message in record.messages
-        if message.role == "assistant"
-    ]
-    return combine(verdicts)
+    return combine(
+        [verify_response(turn.answer, instruction=turn.so_far, language=language) for turn in exchanges(record)]
+    )
 
 
 def verify_response(response: str, *, instruction: str = "", language: str = "") -> Verdict:
@@ -76,33 +92,59 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
 
     With fences, every block labelled Python, and every unlabelled one that looks like it, must parse, and the last one
     must be closed. Without fences the whole answer is checked where it looks like Python. REPL transcripts are checked
-    input by input. What cannot be told for sure (prose or output among the code, a body left out, shell commands, another
-    language) is "unknown", never "failed".
+    input by input. A text fails only where one repair of one place makes the rest a program (`faults`); what cannot be told
+    for sure (prose, output or a shell among the code, a part of a program, another language) is "unknown".
 
     Args:
         response: the answer.
-        instruction: what was asked; Python 2 syntax fails unless it asks for Python 2.
+        instruction: what was asked; Python 2 is not held against an answer to a question for Python 2.
         language: the language of the answer where the data says so, else "".
     """
-    python2 = bool(_ASKS_PYTHON2.search(instruction))
+    context = _Context(response, instruction, bool(_ASKS_PYTHON2.search(instruction)))
     blocks = code_blocks(response)
     if not blocks or _is_stray_end(response, blocks):
         text = response if not blocks else "\n".join(response.split("\n")[: blocks[0].line - 2])
         evidence = max(python_evidence(text), int(language in PYTHON_NAMES))
-        verdict = _check(text, 1, python2, labelled=False) if evidence else NOTHING_TO_CHECK
-        if evidence == 1 and verdict.status == "failed" and not _ASKS_PYTHON.search(instruction):
+        verdict = _check(text, 1, context) if evidence else NOTHING_TO_CHECK
+        if evidence == 1 and verdict.status in ("failed", "doubtful") and not _ASKS_PYTHON.search(instruction):
             return Verdict("unknown", "perhaps no Python", verdict.detail)
         return verdict
     if len(blocks) > 1 and blocks[-1] == Block("", "", blocks[-1].line, False):
         blocks.pop()
     if not blocks[-1].closed:
-        last = blocks[-1].code.rstrip().rpartition("\n")[2]
-        return Verdict(
-            "failed",
-            "truncated fence",
-            f"line {blocks[-1].line - 1}: the fence is never closed; it ends with {_clip(last)!r}",
-        )
-    return combine([_check_block(block, python2) for block in blocks])
+        return combine([*(_check_block(block, context) for block in blocks[:-1]), _open_fence(blocks[-1], context)])
+    return combine([_check_block(block, context) for block in blocks])
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    answer: str
+    instruction: str
+    python2: bool
+
+
+def open_fence(response: str, instruction: str = "") -> Verdict:
+    """What the last fence of an answer, which nothing closes, says of it; `NOTHING_TO_CHECK` where all are closed."""
+    blocks = code_blocks(response)
+    if not blocks or blocks[-1].closed:
+        return NOTHING_TO_CHECK
+    return _open_fence(blocks[-1], _Context(response, instruction, bool(_ASKS_PYTHON2.search(instruction))))
+
+
+def _open_fence(block: Block, context: _Context) -> Verdict:
+    """A fence that nothing closes: sure where its code stops in the middle, unknown where prose follows it, else doubtful."""
+    code = block.code.rstrip()
+    language = LABELS.get(block.language, block.language)
+    last = code.rpartition("\n")[2][-_TAIL:]
+    detail = f"line {block.line - 1}: the fence is never closed; it ends with {_clip(last)!r}"
+    if not code.strip() or _PROSE_END.search(last):
+        return Verdict("unknown", "a fence that is never closed", detail)
+    if block.language in PYTHON_NAMES or (not language and python_evidence(code) == 2):
+        found = _check(code, block.line, context)
+        return Verdict("failed" if found.status == "failed" else "doubtful", "truncated fence", detail)
+    left = brackets(code, language)
+    sure = bool(language) and left.unclosed > 0 and not left.stray and last[-1:].isalnum()
+    return Verdict("failed" if sure else "doubtful", "truncated fence", detail)
 
 
 def _is_stray_end(response: str, blocks: list[Block]) -> bool:
@@ -110,29 +152,25 @@ def _is_stray_end(response: str, blocks: list[Block]) -> bool:
     block = blocks[0]
     if len(blocks) > 1 or block.closed or block.language:
         return False
-    before = "\n".join(response.split("\n")[: block.line - 2])
-    after = block.code.strip().partition("\n")[0]
-    return not after or _is_prose(after) or python_evidence(before) == 2
+    return not block.code.strip() or python_evidence("\n".join(response.split("\n")[: block.line - 2])) == 2
 
 
 def combine(verdicts: list[Verdict]) -> Verdict:
     """One failure fails the whole; it passes when a part passes and no part that was looked at is in doubt."""
     looked_at = [verdict for verdict in verdicts if verdict is not NOTHING_TO_CHECK]
-    order = {"failed": 0, "unknown": 1, "passed": 2}
+    order = {"failed": 0, "doubtful": 1, "unknown": 2, "passed": 3}
     return min(looked_at, key=lambda verdict: order[verdict.status], default=NOTHING_TO_CHECK)
 
 
-def _check_block(block: Block, python2: bool) -> Verdict:
-    if block.language in PYTHON_NAMES:
-        return _check(block.code, block.line, python2, labelled=True)
+def _check_block(block: Block, context: _Context) -> Verdict:
     if block.language in TRANSCRIPT_NAMES:
-        return _check_transcript(block.code, block.line, python2)
-    if block.language == "" and python_evidence(block.code) == 2:
-        return _check(block.code, block.line, python2, labelled=False)
+        return _check_transcript(block.code, block.line)
+    if block.language in PYTHON_NAMES or (block.language == "" and python_evidence(block.code) == 2):
+        return _check(block.code, block.line, context)
     return NOTHING_TO_CHECK
 
 
-def _check(code: str, first_line: int, python2: bool, labelled: bool) -> Verdict:
+def _check(code: str, first_line: int, context: _Context) -> Verdict:
     if not code.strip():
         return NOTHING_TO_CHECK
     if len(code) > MAX_CODE_CHARS:
@@ -145,10 +183,10 @@ def _check(code: str, first_line: int, python2: bool, labelled: bool) -> Verdict
     if isinstance(error, RecursionError | MemoryError):
         return Verdict("unknown", "nested too deeply for this Python's parser")
     if _STARTS_WITH_PROMPT.match(code):
-        return _check_transcript(code, first_line, python2)
+        return _check_transcript(code, first_line)
     if _MAGIC_LINE.search(code):
-        return _check(_MAGIC_LINE.sub(r"\1pass", code), first_line, python2, labelled)
-    return _judge(error, code, first_line, python2, labelled)
+        return _check(_MAGIC_LINE.sub(r"\1pass", code), first_line, context)
+    return _judge(error, code, first_line, context)
 
 
 def _syntax_error(code: str) -> SyntaxError | ValueError | RecursionError | MemoryError | None:
@@ -175,7 +213,7 @@ def _unindent(code: str) -> str:
     return "\n".join(line.removeprefix(indent) for line in lines)
 
 
-def _judge(error: SyntaxError | ValueError, code: str, first_line: int, python2: bool, labelled: bool) -> Verdict:
+def _judge(error: SyntaxError | ValueError, code: str, first_line: int, context: _Context) -> Verdict:
     lines = code.split("\n")
     number = error.lineno if isinstance(error, SyntaxError) and error.lineno else 1
     index = min(number, len(lines)) - 1
@@ -184,53 +222,16 @@ def _judge(error: SyntaxError | ValueError, code: str, first_line: int, python2:
     detail = f"line {first_line + index}: {message}: {_clip(line)!r}"
     if _SHELL_LINE.match(line):
         return Verdict("unknown", "shell commands", detail)
-    if "..." in line or "\u2026" in line or _body_is_a_comment(message, lines, index):
-        return Verdict("unknown", "left-out code", detail)
-    if not labelled and (_is_prose(line) or _only_text_follows(lines, index)):
-        return Verdict("unknown", "prose among the code", detail)
     if _PYTHON2_LINE.fullmatch(line):
-        return Verdict("unknown" if python2 else "failed", "Python 2 syntax", detail)
+        return Verdict("unknown" if context.python2 else "doubtful", "Python 2 syntax", detail)
     if sys.version_info < (3, 12) and (message.startswith(_NEWER_F_STRING) or _NEWER_LINE.fullmatch(line)):
         return Verdict("unknown", "perhaps the syntax of a newer Python", detail)
-    return Verdict("failed", "syntax error", detail)
+    status, why = find(_unindent(code), index, message, context.instruction, context.answer)
+    return Verdict(status, "syntax error" if status != "unknown" else why, detail)
 
 
-def _body_is_a_comment(message: str, lines: list[str], index: int) -> bool:
-    """`while condition:` above `# your code here` and nothing else: a sketch."""
-    if not message.startswith("expected an indented block"):
-        return False
-    above = next((line for line in reversed(lines[max(0, index - 20) : index]) if line.strip()), "")
-    deeper = len(above) - len(above.lstrip()) > len(lines[index]) - len(lines[index].lstrip())
-    return lines[index].lstrip().startswith("#") or (deeper and above.lstrip().startswith("#"))
-
-
-def _is_prose(line: str) -> bool:
-    """Whether a line that is no Python is a sentence or a heading, not broken code."""
-    text = _BULLET.sub("", line, count=1).strip()
-    words = text.split()
-    if _HEADING.fullmatch(text):
-        return True
-    if len(words) < 3 or words[0] in keyword.kwlist or not all(_PLAIN_WORD.fullmatch(word) for word in words[:2]):
-        return False
-    return any(_ENGLISH.fullmatch(word.strip("\"'`.,;:!?()")) for word in words)
-
-
-def _only_text_follows(lines: list[str], index: int) -> bool:
-    """Whether the answer is complete code, then text without a trace of code: what the program prints, or a remark."""
-    above = next((line for line in reversed(lines[:index]) if line.strip()), "")
-    if lines[index][:1].isspace() or not above:
-        return False
-    for line in lines[index:] if not _OUTPUT_FOLLOWS.fullmatch(above) else ():
-        first = line.split()[0] if line.strip() else ""
-        if first in keyword.kwlist or not (
-            _is_prose(line) or _ONLY_FIGURES.fullmatch(line) or not _CODE_SIGN.search(line)
-        ):
-            return False
-    return _syntax_error("\n".join(lines[:index])) is None
-
-
-def _check_transcript(code: str, first_line: int, python2: bool) -> Verdict:
-    """Check each `>>>` input of an interactive session; its output is left alone."""
+def _check_transcript(code: str, first_line: int) -> Verdict:
+    """Parse each `>>>` input of an interactive session; its output is left alone, and one that does not parse is doubtful."""
     if "SyntaxError" in code or "IndentationError" in code:
         return Verdict("unknown", "a transcript that shows a syntax error")
     inputs: list[tuple[int, list[str]]] = []
@@ -246,10 +247,15 @@ def _check_transcript(code: str, first_line: int, python2: bool) -> Verdict:
         error = _syntax_error(source) if source.strip() else None
         if isinstance(error, RecursionError | MemoryError):
             verdicts.append(Verdict("unknown", "nested too deeply for this Python's parser"))
+        elif error is None:
+            verdicts.append(PASSED)
         else:
-            verdicts.append(
-                PASSED if error is None else _judge(error, source, first_line + offset, python2, labelled=False)
-            )
+            number = (error.lineno or 1) if isinstance(error, SyntaxError) else 1
+            index = min(number, len(parts)) - 1
+            message = error.msg if isinstance(error, SyntaxError) else str(error)
+            detail = f"line {first_line + offset + index}: {message}: {_clip(parts[index])!r}"
+            code_line = is_code_line(parts[index], code) and not _MAGIC_LINE.match(parts[index])
+            verdicts.append(Verdict("doubtful" if code_line else "unknown", "syntax error", detail))
     return combine(verdicts)
 
 

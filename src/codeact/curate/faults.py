@@ -1,0 +1,239 @@
+"""Python that does not parse: an error for sure, perhaps one, or no Python at all?
+
+Sure is only a single fault: some repair of one place makes all the rest parse, the rest is a program, and the place itself is
+code (its names stand elsewhere in the program or belong to Python). Prose, output, shell, another language or a sketch in a
+Python block break the grammar in several places or in words that the program does not know, in whatever language they are
+written, so that no list of words of any language is needed.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import difflib
+import html
+import keyword
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Literal
+
+from codeact.curate.brackets import brackets, repairs
+
+Finding = tuple[Literal["failed", "doubtful", "unknown"], str]
+
+MAX_CHARS = 50_000  # every repair is one more parse
+_MAX_LINES = 24  # of a statement whose bracket is never closed
+_NAME = re.compile(r"[^\W\d]\w*")
+_TEXT = re.compile(r"\"(?:[^\"\\]|\\.)*(?:\"|$)|'(?:[^'\\]|\\.)*(?:'|$)|#.*")
+_SIGN = re.compile(r"[()\[\]{}=<>+*/%]|:\s*$")
+_ELLIPSIS = re.compile(r"\.\.|\u2026|<[^\W\d][\w .-]*>")
+_RESULT_ARROW = re.compile(r"=>|\u2192|(?<!\))\s->|//|/\*|\*/")
+_SHOWN = re.compile(r"\b(?:Syntax|Indentation|Tab)Error\b")
+_REMARK = re.compile(
+    r"#.*(?:error|invalid|wrong|illegal|not allowed|bad|\u274c|\u2717|\u9519|\u8aa4|erro|fehler|falsch|erreur|\u043e\u0448\u0438\u0431|\u30a8\u30e9\u30fc|\uc624\ub958)",
+    re.IGNORECASE,
+)
+_KNOWN = frozenset(dir(builtins)) | frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | {"self", "cls"}
+_HEADER = re.compile(
+    r"\s*(?:@|(?:async\s+)?(?:def|for|with)\b|class\b|if\b|elif\b|else\b|while\b|try\b|except\b|finally\b)"
+)
+_NEXT_PART = ("@", "def ", "class ", "async ", "else", "elif", "except", "finally", "if __name__")
+_ESCAPE = re.compile(r"\\([_*\[\]#<>])")
+_TYPOGRAPHY = str.maketrans(
+    "\u201c\u201d\u2018\u2019\uff08\uff09\uff0c\uff1a\uff1b\uff3b\uff3d\uff5b\uff5d", "\"\"''(),:;[]{}"
+)
+# What a part of a program may be put into: branches without their `if`, entries of a table, arguments, a lone signature.
+_FRAMES = (
+    ("if 1:\n    pass\n", ""), ("try:\n    pass\n", ""), ("{\n", "\n}"), ("f(\n", "\n)"), ("", "\n    pass"), ("", "\n        pass"), ("", "\ndef f(): pass"),
+    ("", "\n    def f(): pass"), ("try:\n    pass\nfinally:\n    pass\n", ""),
+)  # fmt: skip
+
+
+def parse(code: str) -> ast.Module | None:
+    """The tree of a text that this Python parses, else None."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def find(code: str, line: int, message: str, instruction: str, answer: str) -> Finding:
+    """What stops the parser at a 0-based line of the code: ("failed" | "doubtful" | "unknown", why).
+
+    Args:
+        code: Python that does not parse.
+        line: where the parser stopped.
+        message: what it said.
+        instruction: what was asked; a line that it quotes is no fault of the answer.
+        answer: all of the answer; one that speaks of syntax errors shows one.
+    """
+    lines = code.split("\n")
+    text = lines[line]
+    if len(code) > MAX_CHARS:
+        return "unknown", f"a fault in code of more than {MAX_CHARS:,} characters"
+    if _SHOWN.search(answer) or _SHOWN.search(instruction) or _REMARK.search(text):
+        return "unknown", "an error that is shown on purpose"
+    if len(text.strip()) >= 8 and text.strip() in instruction:
+        return "unknown", "a line of the instruction"
+    if _ELLIPSIS.search(_TEXT.sub("", text)) or _body_left_out(message, lines, line):
+        return "unknown", "left-out code"
+    if _is_fragment(code, lines):
+        return "unknown", "a part of a program"
+    for sign, other in _rewritten(code).items():
+        if other != code and _is_program(parse(other)):
+            return "failed", f"syntax error: {sign} in the code"
+    if not any(_is_program(parse(repaired)) for repaired in _repairs(lines, line, message)):
+        return "unknown", "not Python up to one fault"
+    lacks_colon = message.startswith("expected ':'") and text.isascii()  # all before it was read as a header
+    if not lacks_colon and not is_code_line(text, code):
+        return "unknown", "prose or output among the code"
+    if _RESULT_ARROW.search(_TEXT.sub("", text)) or message.startswith("cannot "):
+        return "doubtful", "syntax error"
+    return "failed", "syntax error"
+
+
+def _rewritten(code: str) -> dict[str, str]:
+    return {
+        "Markdown escapes": _ESCAPE.sub(r"\1", code),
+        "HTML entities": html.unescape(code),
+        "typographic signs": code.translate(_TYPOGRAPHY),
+        "NUL characters": code.replace("\0", ""),
+    }
+
+
+def is_code_line(line: str, code: str) -> bool:
+    """Whether a line is a program's: it has a sign of code, and most of its names stand elsewhere in it or are Python's own."""
+    bare = _TEXT.sub("", line)
+    words = _NAME.findall(bare)
+    around = {
+        name
+        for other in code.split("\n")
+        if other.strip() != line.strip()
+        for name in _NAME.findall(_TEXT.sub("", other))
+    }
+    known = [word for word in words if word in _KNOWN or word in around]
+    if words and words[0] not in known and difflib.get_close_matches(words[0], keyword.kwlist, 1, 0.75):
+        known.append(words[0])  # a keyword that lost a letter
+        words_known = len(known) == len(words)
+        return words_known or (bool(_SIGN.search(bare)) and 2 * len(known) >= len(words))
+    if not words or not known:
+        return False
+    if not _SIGN.search(bare):
+        return len(known) == len(words) and (words[0] in keyword.kwlist or len(words) == 1)
+    return 2 * len(known) >= len(words)
+
+
+def _is_program(tree: ast.Module | None) -> bool:
+    """Whether a tree holds more than words: a definition, an import, a call, an assignment, a branch."""
+    if tree is None:
+        return False
+    return any(
+        isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Call | ast.Assign | ast.AugAssign | ast.For | ast.Return)
+        for node in ast.walk(tree)
+    )  # fmt: skip
+
+
+def _body_left_out(message: str, lines: list[str], at: int) -> bool:
+    """A header above nothing, a comment or the next header: a sketch of a program."""
+    if not message.startswith("expected an indented block"):
+        return False
+    above = next((n for n in reversed(range(max(0, at - 20), at)) if lines[n].strip()), None)
+    if not lines[at].strip() or lines[at].lstrip().startswith("#") or above is None:
+        return True
+    comment = lines[above].lstrip().startswith("#")
+    if comment and _indent(lines[above]) > _indent(lines[at]):
+        return True
+    if _indent(lines[at]) < _indent(lines[above]) or lines[at].lstrip().startswith(_NEXT_PART):
+        return True
+    rest = [line for line in lines[at:] if line.strip()]
+    return all(_HEADER.match(line) for line in rest)
+
+
+def _is_fragment(code: str, lines: list[str]) -> bool:
+    """Code that parses within a frame, or once its first line is indented as the others are (its blanks were stripped)."""
+    if any(parse(before + code + after) is not None for before, after in _FRAMES):
+        return True
+    rest = [line for line in lines[1:] if line.strip()]
+    depth = min((_indent(line) for line in rest), default=0)
+    if depth and lines[0].strip() and not lines[0][:1].isspace() and not _HEADER.match(lines[0]):
+        shifted = "\n".join(line[depth:] for line in lines[1:])
+        return parse(f"{lines[0]}\n{shifted}") is not None
+    return False
+
+
+def _repairs(lines: list[str], at: int, message: str) -> Iterator[str]:
+    text = lines[at]
+    body = text.rstrip()
+    indent = text[: _indent(text)]
+    below = next((line for line in lines[at + 1 :] if line.strip()), "")
+
+    def put(*replaced: str, until: int = at) -> str:
+        return "\n".join([*lines[:at], *replaced, *lines[until + 1 :]])
+
+    if _indent(below) > len(indent):
+        yield put(f"{indent}if 1:")
+    yield put(f"{indent}pass")
+    yield put(f"{body}:")
+    if any(word in message for word in ("closed", "unmatched", "does not match", "comma", "invalid syntax")):
+        code = "\n".join(lines)
+        yield from repairs(code, brackets(code, "python"))
+    if "indent" in message:
+        yield from _indented(lines, at)
+    if "string literal" in message:  # to the end, where an answer stops inside a text
+        yield "\n".join([*lines[:at], f"{indent}pass"])
+    if any(
+        word in message
+        for word in ("never closed", "unmatched", "does not match", "invalid syntax", "comma", "expected")
+    ):
+        most = 1 if message.startswith("invalid syntax") else _MAX_LINES
+        for until in range(at, min(at + most, len(lines))):
+            after = next((line for line in lines[until + 1 :] if line.strip()), "")
+            yield put(f"{indent}if 1:" if _indent(after) > len(indent) else f"{indent}pass", until=until)
+        if "never closed" in message:
+            yield "\n".join([*lines[:at], f"{indent}pass"])
+        before = next((n for n in reversed(range(at)) if lines[n].strip()), None)
+        if before is not None:  # a bracket that the line above lost, or has too many
+            above = lines[before][: _indent(lines[before])]
+            yield "\n".join(
+                [*lines[:before], f"{above}if 1:" if _indent(text) > len(above) else f"{above}pass", *lines[at:]]
+            )
+            yield "\n".join([*lines[:before], f"{above}pass", f"{indent}if 1:" if _indent(below) > len(indent) else f"{indent}pass", *lines[at + 1 :]])  # fmt: skip
+
+
+def _indented(lines: list[str], at: int) -> Iterator[str]:
+    """Other indentations of the line, of its block, and of all that follows; lost ones are put back one by one."""
+    above = next((line for line in reversed(lines[:at]) if line.strip()), "")
+    wanted = {_indent(line) for line in lines[max(0, at - 40) : at] if line.strip()} | {_indent(above) + 4}
+    depth = _indent(lines[at])
+    end = next((n for n in range(at + 1, len(lines)) if lines[n].strip() and _indent(lines[n]) < depth), len(lines))
+    for width in sorted(wanted - {depth}, reverse=True)[:6]:
+        moved = [" " * width + lines[at].lstrip()]
+        yield "\n".join([*lines[:at], *moved, *lines[at + 1 :]])
+        block = [
+            " " * max(0, _indent(line) + width - depth) + line.lstrip() if line.strip() else ""
+            for line in lines[at:end]
+        ]
+        yield "\n".join([*lines[:at], *block, *lines[end:]])
+    current = list(lines)
+    for _ in range(8):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ast.parse("\n".join(current))
+        except IndentationError as error:
+            number = (error.lineno or 0) - 1
+            if not error.msg.startswith("expected an indented block") or not 0 <= number < len(current):
+                return
+            current[number:] = [f"    {line}" if line.strip() else line for line in current[number:]]
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return
+        else:
+            yield "\n".join(current)
+            return
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))
