@@ -16,6 +16,7 @@ import pytest
 
 from codeact import api, storage
 from codeact.errors import InputError
+from tests.conftest import codeact_command
 
 ROWS = [
     {"instruction": "写一个函数", "output": "def f():\n\treturn ','"},
@@ -224,6 +225,15 @@ def test_select_of_csv_writes_the_rows_as_they_came(tmp_path: Path) -> None:
     assert (tmp_path / "b.csv").read_text(encoding="utf-8") == CSV
     with pytest.raises(InputError, match=r"unknown file type '\.csv' \(for rows that came as CSV\)"):
         api.select([*ROWS], strategy="full", ratio=1.0, output=tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("name", ["clean.parquet", "clean.arrow", "clean.jsonl.zst"])
+def test_curate_writes_rows_in_every_form(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(parquet())
+    done = codeact_command("curate", str(tmp_path / "a.parquet"), "-o", str(tmp_path / name))
+    assert done.returncode == 0, done.stderr
+    assert f"rows: {tmp_path / name}" in done.stdout
+    assert list(storage.read_rows(tmp_path / name).rows) == ROWS
 
 
 def refusing(tmp_path: Path) -> str:

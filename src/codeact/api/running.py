@@ -205,7 +205,7 @@ def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:
 
 
 def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:
-    if stage in ("curate", "refine") and output.suffix != ".parquet":
+    if stage in ("curate", "refine"):
         table = store.table(stage)
         kept = set(table.filter(table["kept"])["id"].to_pylist())
         rows = store.table("records").select(["id", "row"]).to_pylist()

@@ -169,7 +169,8 @@ def _run_stage(
     embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
     summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, say=say, quiet=False, force=force)
     folder = Path(recipe.run_dir)
-    lines = [*reading_lines(summary["reading"]), f"table: {output or folder / f'{name}.parquet'}"]
+    written = "rows" if name == "curate" and output else "table"
+    lines = [*reading_lines(summary["reading"]), f"{written}: {output or folder / f'{name}.parquet'}"]
     result(summary, as_json, "\n".join([*_curated(summary, folder), *lines] if name == "curate" else lines), output)
 
 
