@@ -52,6 +52,7 @@ def restore(file: Path, run_dir: Path) -> int:
         path = (run_dir if name == "base" else run_dir / "cells") / name / "result.json"
         if path.exists():
             continue
+        result.pop("check", None)  # of the file as it was written
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         written += 1

@@ -142,7 +142,7 @@ def files_digest(files: list[Path]) -> str:
     for file in files:
         with file.open("rb") as handle:
             if len(files) > 1:
-                total.update(f"{file.name}:{file.stat().st_size}\n".encode())
+                total.update(f"{file.name}:{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
             while block := handle.read(1 << 20):
                 total.update(block)
     return total.hexdigest()

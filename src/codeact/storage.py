@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import sys
@@ -264,15 +265,17 @@ def make_folder(path: Path) -> Path:
 def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary neighbour of `path` and rename it over `path` when the block ends well; else remove it.
 
+    Half a surrogate pair, which UTF-8 cannot hold, becomes its escape (`\\ud83d`): in JSON the same text again.
+
     Raises:
         InputError: the disk is full or the file cannot be written.
     """
     path = Path(path)
-    encoding = None if "b" in mode else "utf-8"
+    encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open(mode, encoding=encoding) as handle:
+        with temporary.open(mode, encoding=encoding, errors=errors) as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
@@ -299,6 +302,27 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
+def write_checked(path: str | Path, value: Mapping[str, Any]) -> None:
+    """`write_json` of an object with one more key, `check`: a digest of the rest, for `read_checked`."""
+    write_json(path, {**value, "check": _check(json.loads(json.dumps(dict(value))))})
+
+
+def read_checked(path: str | Path) -> dict[str, Any] | None:
+    """What `write_checked` wrote; None where it is not there or was damaged since. An object without `check` passes."""
+    try:
+        found = read_json(path)
+    except (InputError, OSError):
+        return None
+    if not isinstance(found, dict) or found.get("check") not in (None, _check(found)):
+        return None
+    return found
+
+
+def _check(value: Mapping[str, Any]) -> str:
+    text = json.dumps({key: part for key, part in value.items() if key != "check"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object per line, atomically. Values that JSON lacks (dates) become text."""
     with atomic(path, "w") as handle:
@@ -306,29 +330,45 @@ def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
             handle.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
 
 
+def utf8(text: str) -> str:
+    """A text that UTF-8, and so Parquet and a terminal, can hold: half a surrogate pair becomes its escape, `\\ud83d`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_parquet(table: Any, path: str | Path) -> None:
-    """Write an Arrow table atomically (zstd)."""
+    """Write an Arrow table atomically (zstd, every page with its checksum)."""
+    with atomic(path) as handle:
+        handle.write(parquet_bytes(table))
+
+
+def parquet_bytes(table: Any) -> Any:
+    """An Arrow table as a Parquet file in memory, a buffer (zstd, every page with its checksum)."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with atomic(path) as handle:
-        pq.write_table(table, handle, compression="zstd")
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue()
 
 
 def read_parquet(path: str | Path) -> Any:
-    """Read a Parquet file as an Arrow table.
+    """Read a Parquet file as an Arrow table; the pages' checksums, where there are some, are verified.
 
     Raises:
-        InputError: no such file, or it is not Parquet.
+        InputError: no such file, it is not Parquet, or it is damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path)
+        return pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a readable Parquet file: {' '.join(str(error).split())[:200]}") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} is not a readable Parquet file, or damaged: {reason}; put the file back, or remove it and make it anew"
+        ) from error
 
 
 def read_json(path: str | Path) -> Any:

@@ -24,6 +24,7 @@ LAYERS = {
         "recipe_keys",
         "storage",
         "sources",
+        "locks",
         "prompts",
         "downloads",
         "models",

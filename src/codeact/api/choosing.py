@@ -11,6 +11,7 @@ from codeact import config, storage
 from codeact.config import Recipe
 from codeact.downloads import cache_dir
 from codeact.errors import InputError
+from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline import run as pipeline
 from codeact.pipeline.inputs import Inputs
@@ -48,6 +49,7 @@ class Selection:
         return len(self.rows)
 
 
+@one_writer("output")
 def select(
     data: str | Path | Sequence[str | Path] | Sequence[Mapping[str, Any]] | Any,
     *,

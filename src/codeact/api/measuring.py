@@ -8,12 +8,14 @@ from typing import Any
 
 from codeact.config import Recipe
 from codeact.errors import MissingExtraError
+from codeact.locks import one_writer
 from codeact.outputs import Run, claim_folder
 from codeact.pipeline.run import Say
 
 EVALUATED = ("results.json", "samples.jsonl", "bits.jsonl")
 
 
+@one_writer("output")
 def evaluate(
     model: str,
     output: str | Path,

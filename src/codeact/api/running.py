@@ -11,6 +11,7 @@ import yaml
 from codeact import config, storage
 from codeact.config import Recipe
 from codeact.errors import InputError, MissingExtraError
+from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline import ledger as ledgers
 from codeact.pipeline import run as pipeline
@@ -77,6 +78,7 @@ def _keep_recipe(file: Path, run_dir: Path) -> None:
         raise InputError(f"recipe {file} lies in its own run_dir, where the run writes recipe.yaml; move it, or name another run_dir")
 
 
+@one_writer("output")
 def run_stages(
     recipe: Recipe,
     targets: Sequence[str],

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from codeact import config, storage
 from codeact.config import Recipe
 from codeact.errors import InputError
+from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, claim_folder
 from codeact.pipeline import ready, tables
 from codeact.pipeline.inputs import Inputs
@@ -18,6 +19,7 @@ from codeact.storage import Source
 TRAINED = ("model", "adapter", "checkpoints", "metrics.jsonl", "summary.json")
 
 
+@one_writer("output")
 def harvest(
     roots: Sequence[str], output: Path, *, min_tokens: int, max_tokens: int, limit: int | None, seed: int, quiet: bool,
     force: bool = False,
@@ -83,6 +85,7 @@ def train(
     return {**result, **refused, "model": str(output / made)}
 
 
+@one_writer("output")
 def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto", force: bool = False) -> dict[str, Any]:
     """Merge a LoRA adapter into its base model and write it as a `from_pretrained` folder with the tokenizer.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import threading
@@ -77,6 +78,9 @@ def main() -> None:
     stopped.clear()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # half a surrogate pair, in an id or a tag, is shown as its escape
+            stream.reconfigure(errors="backslashreplace")
     # Some releases of typer carry their own copy of click: take the base class from what typer exports.
     usage_error: Any = typer.BadParameter.__base__
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from codeact import storage
 from codeact.errors import CodeactError
 
 Row = dict[str, Any]
+LATER = frozenset({"check", "task_set", "solution", "status", "plus_status", "detail"})  # what is not the answer itself
 
 
 def row_key(*parts: Any) -> str:
@@ -23,7 +24,8 @@ def row_key(*parts: Any) -> str:
 def resume(path: Path, keys: Iterable[str]) -> dict[str, Row]:
     """Rows of `path` whose key is wanted, by key; the file keeps those alone.
 
-    A last line that was cut off, and anything else that is no row, is dropped: that task is done again.
+    A last line that was cut off, a row whose `check` is not that of its content, and anything else that is no row, is
+    dropped: that task is done again.
 
     Raises:
         CodeactError: the file cannot be written.
@@ -37,18 +39,20 @@ def resume(path: Path, keys: Iterable[str]) -> dict[str, Row]:
     # not splitlines(): an answer may hold U+2028; and what follows the last newline was cut off
     for line in text.split("\n")[:-1]:
         row = _parse(line)
-        if isinstance(row, dict) and row.get("key") in wanted:
+        if isinstance(row, dict) and row.get("key") in wanted and row.get("check") == _check(row):
             found[row["key"]] = row
     storage.write_jsonl(path, found.values())
     return found
 
 
-def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add finished rows; they are on the disk when this returns.
+def append(path: Path, rows: Sequence[Row]) -> None:
+    """Add finished rows, each with the `check` of its content; they are on the disk when this returns.
 
     Raises:
         CodeactError: the disk is full or the file cannot be written.
     """
+    for row in rows:
+        row["check"] = _check(row)
     text = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
     try:
         with path.open("a", encoding="ascii") as handle:
@@ -59,6 +63,11 @@ def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         raise CodeactError(
             f"{path} cannot be written: {error.strerror or error}; free some space and start again: finished tasks are kept"
         ) from error
+
+
+def _check(row: Row) -> str:
+    """16 hex digits over the answer, and not over what grading adds to it."""
+    return row_key(sorted((name, value) for name, value in row.items() if name not in LATER))[:16]
 
 
 def _parse(line: str) -> Any:

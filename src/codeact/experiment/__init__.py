@@ -90,7 +90,7 @@ def compare(
         held_out = divide(comparison, root, tell)
     facts = _facts(root)
     left = [cell for cell in planned if _result(cell, facts) is None]
-    if left or not (root / "base" / "result.json").exists():
+    if left or storage.read_checked(root / "base" / "result.json") is None:
         jobs: dict[Path, Callable[[], Any]] = {
             Path(recipe.run_dir): partial(pipeline.run, recipe, ("cluster", "score"), say=say, quiet=quiet)
             for recipe in shared_recipes(comparison)
@@ -134,11 +134,12 @@ def gather(comparison: Comparison) -> dict[str, Any]:
     """
     root, planned = Path(comparison.run_dir), cells(comparison)
     base = root / "base" / "result.json"
-    if not base.exists():
+    measured = storage.read_checked(base)
+    if measured is None:
         raise InputError(f"{root} holds no comparison that has begun ({base}); run `codeact compare` first")
     facts = _facts(root)
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
-    return summarise(comparison, done, len(planned), storage.read_json(base))
+    return summarise(comparison, done, len(planned), measured)
 
 
 def plan(comparison: Comparison) -> GridForecast:
@@ -208,11 +209,8 @@ def _key(recipe: Recipe, facts: Mapping[str, Any]) -> str:
 
 
 def _result(cell: Cell, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    path = Path(cell.recipe.run_dir) / "result.json"
-    if not path.exists():
-        return None
-    found: dict[str, Any] = storage.read_json(path)
-    return found if found["key"] == _key(cell.recipe, facts) else None
+    found = storage.read_checked(Path(cell.recipe.run_dir) / "result.json")
+    return found if found is not None and found.get("key") == _key(cell.recipe, facts) else None
 
 
 def _base(
@@ -221,14 +219,14 @@ def _base(
     """The model before any training, measured as the cells are."""
     own = recipe.model_copy(update={"run_dir": str(root / "base")})
     path, key = root / "base" / "result.json", _key(own, facts)
-    if path.exists() and storage.read_json(path)["key"] == key:
+    if (storage.read_checked(path) or {}).get("key") == key:
         return
     tell("base: the model before training")
     store = pipeline.run(own, ("evaluate_base",), quiet=quiet, lenders=_lenders(root))
     values = _task_values(store.path("evaluate/base"))
     if held_out:
         values[HELD_OUT] = held_out_losses(own.model.name, held_out, own, quiet)
-    storage.write_json(path, {"key": key, "values": values})
+    storage.write_checked(path, {"key": key, "values": values})
 
 
 def _run_cell(
@@ -261,7 +259,7 @@ def _run_cell(
         "seconds": round(time.monotonic() - started, 1),
         "values": values,
     }  # fmt: skip
-    storage.write_json(store.path("result.json"), result)
+    storage.write_checked(store.path("result.json"), result)
     for name in ("train/model", "train/adapter"):
         shutil.rmtree(store.path(name), ignore_errors=True)
     _free_memory()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from codeact import storage
 from codeact.config import Recipe, read_yaml
@@ -35,7 +36,7 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
             [file_digest(path) for path in _used_files(Path(earlier))] for earlier in comparison.apart_from
         ]
     marker = root / "split.json"
-    if marker.exists() and storage.read_json(marker) == json.loads(json.dumps(wanted, default=str)):
+    if _is_divided(marker, json.loads(json.dumps(wanted, default=str))):
         return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
     source, reading = inputs.source, inputs.read()
     records = reading.usable()
@@ -58,11 +59,21 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
     plain = storage.Source(source.name, source.rows)
     storage.write_rows(plain, pool, root / POOL_FILE)
     storage.write_rows(plain, kept_out, root / HELD_OUT_FILE)
-    storage.write_json(marker, json.loads(json.dumps(wanted, default=str)))
+    files = {name: file_digest(root / name) for name in (POOL_FILE, HELD_OUT_FILE)}
+    storage.write_checked(marker, {**json.loads(json.dumps(wanted, default=str)), "files": files})
     tell(f"pool: {len(pool)} rows ({len(reading.rejected)} unusable), held out: {len(kept_out)}")
     for line in reading_lines(reading.summary()):
         tell(line)
     return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
+
+
+def _is_divided(marker: Path, wanted: dict[str, Any]) -> bool:
+    """Whether the two files were made of exactly this, and are whole."""
+    found = storage.read_checked(marker) or {}
+    files = found.pop("files", {})
+    found.pop("check", None)
+    paths = {marker.with_name(name): known for name, known in files.items()}
+    return found == wanted and all(path.exists() and file_digest(path) == known for path, known in paths.items())
 
 
 def check_seeds(comparison: Comparison) -> None:

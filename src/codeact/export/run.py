@@ -15,6 +15,7 @@ from codeact.export import tools
 from codeact.export.card import data_card
 from codeact.export.rows import message_rows
 from codeact.export.tools import ROWS, Facts
+from codeact.locks import one_writer
 from codeact.pipeline.selection import selected_records
 from codeact.pipeline.store import Store
 from codeact.records import Record
@@ -30,6 +31,7 @@ TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
 LEARN_KEY = {"axolotl": "train"}  # the field by which the tool leaves a turn unlearnt; the others have none
 
 
+@one_writer("output")
 def export(
     run_dir: str | Path, to: str, output: str | Path, *, model: str = "", force: bool = False
 ) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def _card_facts(store: Store, recipe: Recipe, model: str, records: list[Record],
         "pool": summary.get("pool"),
         "source": ", ".join(names),
         "SHA-256 of the source": digests,
-        "SHA-256 of train.jsonl": _digest(rows.encode()),
+        "SHA-256 of train.jsonl": _digest(rows.encode("utf-8", "backslashreplace")),
         "strategy": recipe.sample.strategy,
         "ratio": f"{recipe.sample.ratio} of the {recipe.sample.budget}",
         "share of the response tokens": "not counted" if share is None else f"{share:.3f}",

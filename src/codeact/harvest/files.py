@@ -176,7 +176,7 @@ def tree_identity(root: str | Path) -> str:
     """
     total = hashlib.sha256(sys.version.encode())
     for file in find_files(root, Counter(), []):
-        total.update(f"{file.root}\0{file.relative}\0{file.licence}\0".encode())
+        total.update(f"{file.root}\0{file.relative}\0{file.licence}\0".encode("utf-8", "surrogateescape"))
         try:
             content = file.path.read_bytes() if file.path.is_file() else b""
         except OSError:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from codeact import storage
 from codeact.config import JudgeConfig, Recipe
 from codeact.errors import CodeactError
 from codeact.pipeline import tables
@@ -50,7 +51,7 @@ def rate(store: Store, recipe: Recipe, inputs: Inputs, pool: Any) -> Summary:
         found, spent = _ratings(records, rubric, recipe, inputs)
         columns[rubric.name] = pa.array([r.value for r in found], pa.float64())
         columns[f"{rubric.name}_status"] = pa.array([r.status for r in found], pa.string())
-        columns[f"{rubric.name}_detail"] = pa.array([r.detail for r in found], pa.string())
+        columns[f"{rubric.name}_detail"] = tables.texts([r.detail for r in found])
         values = [r.value for r in found if r.value is not None]
         summary[rubric.name] = {
             "status": dict(Counter(r.status for r in found)),
@@ -79,9 +80,9 @@ def tag(store: Store, recipe: Recipe, inputs: Inputs, pool: Any) -> Summary:
         pa.table(
             {
                 "id": pool["id"],
-                "tags": pa.array(names, pa.list_(pa.string())),
+                "tags": pa.array([[storage.utf8(tag) for tag in some] for some in names], pa.list_(pa.string())),
                 "status": pa.array([f.status for f in found], pa.string()),
-                "detail": pa.array([f.detail for f in found], pa.string()),
+                "detail": tables.texts([f.detail for f in found]),
             }
         ),
     )

@@ -78,13 +78,16 @@ def run(
         for stage in stages:
             config = stage.config()
             done[stage.name] = fingerprint = stage.fingerprint(config, done)
-            if store.is_done(stage.name, fingerprint):
+            made_from = {name: store.made(name) for name in stage.needs}
+            if store.is_done(stage.name, fingerprint, made_from):
                 tell(f"{stage.name}: done before, kept")
                 continue
             files = (f"{stage.name}.parquet", *stage.outputs)
+            if fault := store.fault(stage.name):
+                tell(f"{stage.name}: {fault}; done again")
             lender = lenders.find(stage.name, fingerprint, store)
             if lender is not None:
-                store.borrow(stage.name, lender, files)
+                store.borrow(stage.name, lender, files, made_from)
                 tell(f"{stage.name}: shared from {lender.root.name}")
                 continue
             started = now()
@@ -92,9 +95,10 @@ def run(
             summary = stage.work(store)
             marker: dict[str, Any] = {
                 "stage": stage.name, "fingerprint": fingerprint, "config": config,
-                "inputs": {name: done[name] for name in stage.needs}, "seconds": round(now() - started, 2), "summary": summary,
+                "inputs": {name: done[name] for name in stage.needs}, "made_from": made_from,
+                "seconds": round(now() - started, 2), "summary": summary,
             }  # fmt: skip
-            store.finish(stage.name, marker)
+            store.finish(stage.name, marker, files)
             tell(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
         device = inputs.model()["device"] if "score" in done or "train" in done else None
         storage.write_json(store.path("versions.json"), versions(device))

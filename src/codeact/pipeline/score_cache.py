@@ -1,7 +1,7 @@
 """Scores that outlive a run: one row per record content, kept apart by everything else that decides a score.
 
     <folder>/<context>/context.json           what the rows below were made with
-    <folder>/<context>/<number>-<hash>.parquet   finished shards, written atomically and never changed
+    <folder>/<context>/<number>-<keys>-<content>.parquet   finished shards, written atomically and never changed
 
 `context` is a digest of the model's identity, dtype, template, maximum length, variant and the scoring code, so a changed
 model never reuses a score; `key` is a digest of a record's messages. Another ratio, another strategy or more records cost
@@ -21,6 +21,7 @@ from codeact import storage
 from codeact.backends.local import Backend, MakeWorker
 from codeact.downloads import cache_dir
 from codeact.pipeline import tables
+from codeact.pipeline.shards import read_sealed, write_sealed
 from codeact.pipeline.store import digest
 from codeact.progress import track
 from codeact.records import Message, Record
@@ -46,8 +47,10 @@ class ScoreCache:
 
         wanted = pa.array(sorted(set(keys)), pa.string())
         found = []
-        for file in sorted(self.folder.glob("*.parquet")):
-            table = storage.read_parquet(file)
+        for file in sorted(self.folder.glob("*-*-*.parquet")):
+            table = read_sealed(self.folder, file.stem.rpartition("-")[0])
+            if table is None:
+                continue  # damaged: its records are scored again
             table = table.filter(pc.is_in(table[KEY], value_set=wanted))
             if table.num_rows:
                 found.append(table)
@@ -63,10 +66,8 @@ class ScoreCache:
 
         name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
         number = len(list(self.folder.glob("*.parquet")))
-        storage.write_parquet(
-            table.drop_columns("id").append_column(KEY, pa.array(keys, pa.string())),
-            self.folder / f"{number:06d}-{name}.parquet",
-        )
+        kept = table.drop_columns("id").append_column(KEY, pa.array(keys, pa.string()))
+        write_sealed(kept, self.folder, f"{number:06d}-{name}")
 
 
 def shared_folder() -> Path:

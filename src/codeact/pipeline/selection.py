@@ -60,8 +60,13 @@ def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:
         )
     names = ("id", "kept", "reason", "detail", "duplicate_of", "benchmark_item", "verdict", "penalised", "language")
     types = {"kept": pa.bool_(), "penalised": pa.bool_()}
+
+    def column(name: str) -> list[Any]:
+        return [getattr(decision, name) for decision in decisions]
+
     store.write_table(
-        "curate", pa.table({n: pa.array([getattr(d, n) for d in decisions], types.get(n, pa.string())) for n in names})
+        "curate",
+        pa.table({n: pa.array(column(n), types[n]) if n in types else tables.texts(column(n)) for n in names}),
     )
     return {
         "kept": sum(d.kept for d in decisions),

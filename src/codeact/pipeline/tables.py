@@ -9,23 +9,28 @@ from dataclasses import asdict
 from typing import Any
 
 from codeact.records import Message, Record, Rejected
+from codeact.storage import utf8
 
 
 def records_table(records: Sequence[Record]) -> Any:
     """`id, row, messages, tools, meta` (meta as JSON text)."""
     import pyarrow as pa
 
-    texts = ("role", "content", "reasoning", "tool_calls", "name", "tool_call_id")
-    message = pa.struct([*((name, pa.string()) for name in texts), ("learn", pa.bool_())])
+    fields = ("role", "content", "reasoning", "tool_calls", "name", "tool_call_id")
+    message = pa.struct([*((name, pa.string()) for name in fields), ("learn", pa.bool_())])
     return pa.table(
         {
-            "id": pa.array([r.id for r in records], pa.string()),
+            "id": texts([r.id for r in records]),
             "row": pa.array([int(r.meta["row"]) for r in records], pa.int64()),
-            "messages": pa.array([[asdict(m) for m in r.messages] for r in records], pa.list_(message)),
-            "tools": pa.array([r.tools for r in records], pa.string()),
+            "messages": pa.array([[_plain(m) for m in r.messages] for r in records], pa.list_(message)),
+            "tools": texts([r.tools for r in records]),
             "meta": pa.array([json.dumps(dict(r.meta), default=str) for r in records], pa.string()),
         }
     )
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    return {name: utf8(value) if isinstance(value, str) else value for name, value in asdict(message).items()}
 
 
 def records_from(table: Any) -> list[Record]:
@@ -42,12 +47,19 @@ def rejected_table(rejected: Sequence[Rejected]) -> Any:
 
     return pa.table(
         {
-            "id": pa.array([r.id for r in rejected], pa.string()),
+            "id": texts([r.id for r in rejected]),
             "row": pa.array([r.row for r in rejected], pa.int64()),
-            "reason": pa.array([r.reason for r in rejected], pa.string()),
-            "detail": pa.array([r.detail for r in rejected], pa.string()),
+            "reason": texts([r.reason for r in rejected]),
+            "detail": texts([r.detail for r in rejected]),
         }
     )
+
+
+def texts(values: Sequence[str | None]) -> Any:
+    """A column of text; half surrogate pairs, which Arrow cannot hold, become their escapes (`storage.utf8`)."""
+    import pyarrow as pa
+
+    return pa.array([value if value is None else utf8(value) for value in values], pa.string())
 
 
 def keep(table: Any, ids: Iterable[str]) -> Any:
@@ -66,7 +78,7 @@ def by_id(table: Any, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def seeded_subset(ids: Sequence[str], limit: int, seed: int) -> set[str]:
     """`limit` ids drawn at random under a seed; the draw does not depend on the order of the ids."""
-    return set(sorted(ids, key=lambda i: hashlib.sha256(f"{seed}:{i}".encode()).digest())[:limit])
+    return set(sorted(ids, key=lambda i: hashlib.sha256(f"{seed}:{i}".encode("utf-8", "surrogatepass")).digest())[:limit])
 
 
 def limited(records: Sequence[Record], limit: int | None, seed: int) -> list[Record]:

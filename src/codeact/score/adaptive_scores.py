@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -141,11 +144,11 @@ class Journaled:
         path = self.folder / f"{self.calls:06d}.npz"
         self.calls += 1
         if path.exists():
-            with np.load(path) as kept:
-                if np.array_equal(kept["records"], records) and np.array_equal(kept["upto"], upto):
-                    self.measure.skip(records, upto, int(kept["tokens"]))
-                    ends = np.cumsum(kept["counts"])[:-1]
-                    return list(zip(np.split(kept["cond"], ends), np.split(kept["uncond"], ends), strict=True))
+            kept = _load(path)
+            if kept and np.array_equal(kept["records"], records) and np.array_equal(kept["upto"], upto):
+                self.measure.skip(records, upto, int(kept["tokens"]))
+                ends = np.cumsum(kept["counts"])[:-1]
+                return list(zip(np.split(kept["cond"], ends), np.split(kept["uncond"], ends), strict=True))
             for stale in self.folder.glob("*.npz"):
                 if stale >= path:
                     stale.unlink()
@@ -163,6 +166,16 @@ class Journaled:
     def forget(self, records: Ints) -> None:
         """See `codeact.score.adaptive.Measure`."""
         self.measure.forget(records)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The arrays of a file whose checksums hold (those of the zip archive that it is); none where they do not."""
+    try:
+        with np.load(path) as kept:
+            found: dict[str, Any] = {name: kept[name] for name in ("records", "upto", "tokens", "counts", "cond", "uncond")}
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error):
+        return {}
+    return found
 
 
 def blank(prepared: Prepared, status: Status) -> Score:

@@ -14,6 +14,7 @@ import numpy as np
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import InputError, require
+from codeact.locks import one_writer
 from codeact.models import choose_device, choose_dtype, context_length, load_model, load_tokenizer, model_identity
 from codeact.packing.collate import DynamicPackCollator, PackedDataset, find_pad_token
 from codeact.progress import warn
@@ -26,6 +27,7 @@ from codeact.train.merge import merge_adapter, replace_folder, save_model
 from codeact.train.metrics import summarise
 
 
+@one_writer("out_dir")
 def train(
     records: Sequence[Record],
     out_dir: Path,
@@ -121,10 +123,10 @@ def train(
         "dtype": str(dtype).removeprefix("torch."),
         "method": train.method,
         "scope": pack.scope,
-        "records": len(learnt),
+        "records": len(learnt) - tokenised.dropped - len(tokenised.refused),
         "refused": len(tokenised.refused),
         "warnings": warnings,
-        **({"validation_records": len(held)} if held else {}),
+        **({"validation_records": len(held) - watched.dropped - len(watched.refused)} if watched else {}),
         "truncated": tokenised.truncated,
         "split": tokenised.split,
         "dropped": tokenised.dropped,
@@ -405,7 +407,7 @@ def _fingerprint(samples: Sequence[Sample], model: ModelConfig, train: TrainConf
     """SHA-256 over everything that a checkpoint depends on."""
     total = hashlib.sha256()
     settings = [
-        model.model_dump(),
+        model.model_dump(exclude={"dtype", "device"}),  # what `auto` means is the machine's: see `last_checkpoint`
         train.model_dump(exclude=TrainConfig.WITHOUT_EFFECT | {"merge"}),
         pack.model_dump(exclude=PackConfig.WITHOUT_EFFECT),
         seed,

@@ -26,8 +26,8 @@ from codeact.config import TrainConfig
 from codeact.errors import CodeactError, InputError, did_you_mean, require
 from codeact.packing.collate import split_rows
 from codeact.progress import Progress, track
-from codeact.storage import write_json, write_jsonl
-from codeact.train.checkpoints import COMPLETE, checkpoint_path, last_checkpoint, remove_checkpoints
+from codeact.storage import write_jsonl
+from codeact.train.checkpoints import checkpoint_path, complete, last_checkpoint, remove_checkpoints
 from codeact.train.metrics import Meter, logged_rows, peak_memory_bytes, reset_peak_memory, step_metrics
 
 SCHEDULERS = (
@@ -143,6 +143,7 @@ class Recorder(TrainerCallback):
         self,
         folder: Path,
         fingerprint: str,
+        machine: Mapping[str, Any],
         save_steps: int,
         save_minutes: float,
         eval_steps: int,
@@ -150,7 +151,8 @@ class Recorder(TrainerCallback):
         progress: Progress,
         shown: int,
     ) -> None:
-        self.folder, self.fingerprint, self.save_steps, self.eval_steps = folder, fingerprint, save_steps, eval_steps
+        self.folder, self.fingerprint, self.machine = folder, fingerprint, machine
+        self.save_steps, self.eval_steps = save_steps, eval_steps
         self.save_minutes, self.saved, self.saved_step = save_minutes, time.monotonic(), 0
         self.meter, self.progress, self.shown = meter, progress, shown
 
@@ -211,7 +213,7 @@ class Recorder(TrainerCallback):
             torch.distributed.barrier()  # the other processes have written their parts
         if state.is_world_process_zero:
             made = checkpoint_path(self.folder, state.global_step)
-            write_json(made / COMPLETE, {"fingerprint": self.fingerprint, "step": state.global_step})
+            complete(made, self.fingerprint, state.global_step, self.machine)
             remove_checkpoints(self.folder, keep=made)
         self.saved, self.saved_step = time.monotonic(), state.global_step
 
@@ -256,12 +258,18 @@ def fit(
         What was logged, and the weights where the model holds only a part of them.
 
     Raises:
-        InputError: unknown scheduler, or a second GPU is asked for.
+        InputError: unknown scheduler, a second GPU is asked for, or the checkpoint was written by another number of processes,
+            in another dtype or on another kind of device.
         CodeactError: the loss became infinite or not a number, or the device's memory does not suffice.
     """
     args = _arguments(folder, train, len(dataset), batch_size, seed, dtype, device)
+    machine = {
+        "processes": args.world_size,
+        "dtype": str(dtype).removeprefix("torch."),
+        "device": device.type,
+    }
     with args.main_process_first(desc="choosing the checkpoint"):
-        start = last_checkpoint(folder, fingerprint)
+        start = last_checkpoint(folder, fingerprint, machine)
         if args.process_index == 0:
             remove_checkpoints(folder, keep=start)
     done = int(start.name.rpartition("-")[2]) if start else 0
@@ -274,7 +282,7 @@ def fit(
     try:
         with hushed(), track("train", steps, "steps", done, quiet) as progress:
             recorder = Recorder(
-                folder, fingerprint, train.save_steps, train.save_minutes, eval_steps, meter, progress, done
+                folder, fingerprint, machine, train.save_steps, train.save_minutes, eval_steps, meter, progress, done
             )
             trainer = MeteredTrainer(
                 model=model,

@@ -1,0 +1,118 @@
+"""Locks that the operating system takes back from a process that ends, however it ends: one writer for each output."""
+
+from __future__ import annotations
+
+import fcntl
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import IO, ParamSpec, TypeVar
+
+from codeact.errors import InputError
+from codeact.sources.names import STDIN
+from codeact.storage import make_folder
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@contextmanager
+def only_writer(output: Path | None) -> Iterator[None]:
+    """Keep every other codeact process out of this output file or folder until the block ends; None: nothing to keep.
+
+    The lock is a hidden file beside the output, removed at the end. Of the processes of one distributed run, only the first
+    takes it.
+
+    Raises:
+        InputError: another process is writing there, or the place cannot be written.
+    """
+    if output is None or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    with _beside(output):
+        yield
+
+
+def one_writer(parameter: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Let a function run only while no other codeact process writes to the path that this parameter names (None: nothing)."""
+
+    def wrap(function: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def alone(*args: P.args, **kwargs: P.kwargs) -> T:
+            output = signature.bind(*args, **kwargs).arguments.get(parameter)
+            with only_writer(None if output is None or str(output) == STDIN else Path(output)):
+                return function(*args, **kwargs)
+
+        return alone
+
+    return wrap
+
+
+@contextmanager
+def _beside(output: Path) -> Iterator[None]:
+    target = Path(os.path.realpath(output))  # two names of one file are one output
+    path = target.with_name(f".{target.name}.lock")
+    make_folder(path.parent)
+    while True:
+        with path.open("w") as handle:
+            if not take(handle, wait=False):
+                raise InputError(
+                    f"output {output}: another codeact process is writing it; wait for it or choose another output"
+                )
+            if not _same_file(handle, path):  # whoever held it has removed it meanwhile
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Take the lock of this file if no other process has it; says whether it was taken.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    make_folder(path.parent)
+    with path.open("w") as handle:
+        yield take(handle, wait=False)
+
+
+@contextmanager
+def wait_lock(path: Path, waits: Callable[[], None]) -> Iterator[None]:
+    """Take the lock of this file, after calling `waits` once if another process has it, for as long as that takes.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    make_folder(path.parent)
+    with path.open("w") as handle:
+        if not take(handle, wait=False):
+            waits()
+            take(handle, wait=True)
+        yield
+
+
+def take(handle: IO[str], wait: bool) -> bool:
+    """Lock an open file; says whether it was taken."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _same_file(handle: IO[str], path: Path) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(handle.fileno())
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
