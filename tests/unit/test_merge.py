@@ -101,5 +101,5 @@ def test_a_wrong_merge_is_not_written(
     (tmp_path / "merged").mkdir()
     with pytest.raises(CodeactError, match="computes other logits"):
         api.merge(made, tmp_path / "merged")
-    assert not list(tmp_path.glob("merged/*"))
-    assert not list(tmp_path.glob(".merged*"))
+    assert not list(tmp_path.rglob("*merged*/*.safetensors"))
+    assert not (tmp_path / "merged" / "config.json").exists()
