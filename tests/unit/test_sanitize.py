@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codeact.evaluate.sanitize import sanitize, split_fences, statements
+from codeact.evaluate.answer_text import final_answer, markdown_parts
+from codeact.evaluate.program import statements
+from codeact.evaluate.sanitize import sanitize
 
 PROMPT = '''from typing import List
 import math
@@ -136,11 +138,29 @@ def test_reference_solutions_come_through_whole() -> None:
             assert callable(program[task.entry_point])
 
 
-def test_fences() -> None:
-    assert split_fences("a\n```python\nb\n```\nc\n````\n```\nd\n```\n````\n~~~\ne") == (
-        ["b\n", "```\nd\n```\n", "e\n"],
-        "a\nb\nc\n```\nd\n```\ne",
-    )
+def test_parts_of_a_text_in_order() -> None:
+    text = "a\n```python\nb\n```\nc\n````\n```\nd\n```\n````\n~~~\ne"
+    assert [(part.text, part.fenced) for part in markdown_parts(text)] == [
+        ("a", False), ("b\n", True), ("c", False), ("d\n", True), ("e\n", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>a</think>b", "b"),
+        ("a</think>b", "b"),
+        ("a<thinking>b</thinking>c<think>d</think>e", "ace"),
+        ("a<think>b", "a"),
+        ("<think>a<think>b</think>c</think>d", "d"),
+        ("s.split('</think>')[1] # \"<think>\", `<think>`", "s.split('</think>')[1] # \"<think>\", `<think>`"),
+        ("a<|im_end|>\n<|im_start|>user\nb", "a"),
+        ("<|im_start|>assistant\na\n<|im_end|>", "assistant\na\n"),
+        ("print('<|im_end|>')", "print('<|im_end|>')"),
+    ],
+)
+def test_what_is_left_without_thinking_and_markers(text: str, answer: str) -> None:
+    assert final_answer(text) == answer
 
 
 pieces = st.sampled_from(
@@ -158,8 +178,8 @@ def test_no_mixture_of_code_and_prose_raises(text: str, prompt: str) -> None:
     program = sanitize(text, "f", prompt)
     assert isinstance(program, str)
     # sanitising again changes nothing that matters: what was kept is kept
-    defined = any("f" in s.defines for s in statements(program))
-    assert defined == any("f" in s.defines for s in statements(sanitize(program, "f")))
+    defined = any("f" in s.names.binds for s in statements(program))
+    assert defined == any("f" in s.names.binds for s in statements(sanitize(program, "f")))
 
 
 @settings(max_examples=100, deadline=2000)
@@ -197,6 +217,35 @@ def test_hostile_lengths_do_not_hang() -> None:
             assert isinstance(sanitize(text, "f", prompt), str)
             assert isinstance(sanitize("```python\n" + text, "f", prompt), str)
     assert time.process_time() - started < 120
+
+
+MEGABYTE = [
+    "`", "```python\n", "```\n", "```python\n'''\n```\n", '"""\n', "(", '"', "'", "\\", "\\\n", "# x\n", "def f():\n", "def f(x):\n    return x\n",
+    "<think>", "</think>", "x<|im_end|>", "é", "\u00a0", "\u200b", "\ud800f", "> ", "1. ", "<pre>", "&lt;", "`f` ", "x = 1\n", "x=", "a = b(c)\n", "P.append(f)\n",
+    "".join(" " * i + "if x:\n" for i in range(100)), "for example:\n    f = 1\n", "prose, it's f\n    return f\n", "```python\n    return f\n```\n",
+]  # fmt: skip
+ONE_LINE = ["from a.", "import a . ", 'x = f"{a}', "f = (1,", "x = b'a' b'a' "]
+
+
+def test_a_megabyte_of_anything_is_read_in_bounded_time_and_memory() -> None:
+    """`from a.a.a...` took hours, many braces in an f-string minutes; a megabyte of statements, a gigabyte."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    texts = [unit * (1_000_000 // len(unit)) for unit in MEGABYTE]
+    texts += [start + start.split(maxsplit=1)[-1] * (1_000_000 // len(start)) for start in ONE_LINE]
+    for text in texts:
+        started = time.process_time()
+        assert isinstance(sanitize(text, "f", "def f(x):\n    '''doc'''\n"), str)
+        assert time.process_time() - started < 30, text[:20]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # KiB
+
+
+def test_what_is_dropped_of_a_very_long_answer_is_its_middle() -> None:
+    code = "```python\ndef f(x):\n    return x + 1\n```\n"
+    noise = "lorem ipsum\n" * 100_000
+    for text in (code + noise, noise + code, f"<think>{noise}</think>{code}"):
+        assert execute(sanitize(text, "f"))["f"](41) == 42
 
 
 def test_work_grows_linearly() -> None:

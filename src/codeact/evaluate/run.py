@@ -248,7 +248,9 @@ def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], p
     rows: dict[str, list[Row]] = {name: [] for name in chosen}
     owner = {task.id: name for name, tasks in chosen.items() for task in tasks}
     for (task, _, _), key in zip(wanted, keys, strict=True):
-        program = sanitize(done[key]["completion"], task.entry_point, task.prompt.rstrip())
+        # what the completion continues: a base prompt ends where its last blank was left out
+        prompt = task.prompt.rstrip() if config.prompting == "base" else task.prompt
+        program = sanitize(done[key]["completion"], task.entry_point, prompt)
         rows[owner[task.id]].append({**done[key], "solution": program})
     return rows
 
