@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import sys
 import tempfile
@@ -321,6 +322,19 @@ def read_checked(path: str | Path) -> dict[str, Any] | None:
 def _check(value: Mapping[str, Any]) -> str:
     text = json.dumps({key: part for key, part in value.items() if key != "check"}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plain(value: Any) -> Any:
+    """Plain JSON values: numpy becomes Python, NaN and infinities become None, what JSON lacks (paths, dates) becomes text."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -76,11 +76,19 @@ def _fail(error: Exception, text: str, status: int) -> None:
 def main() -> None:
     """Entry point: errors become one line and an exit status."""
     stopped.clear()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # half a surrogate pair, in an id or a tag, is shown as its escape
             stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is not threading.main_thread():
+        _main()
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        _main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _main() -> None:
     # Some releases of typer carry their own copy of click: take the base class from what typer exports.
     usage_error: Any = typer.BadParameter.__base__
     try:

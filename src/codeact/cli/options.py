@@ -13,6 +13,7 @@ from codeact import __version__
 from codeact.config import Recipe, load_recipe
 from codeact.errors import InputError
 from codeact.redact import redact
+from codeact.storage import plain
 
 app = typer.Typer(
     name="codeact",
@@ -186,7 +187,7 @@ def result(value: Any, as_json: bool, text: str, output: Path | None = None) -> 
         text: printed without it.
         output: where the rows went; `-` is stdout.
     """
-    shown = json.dumps(value, ensure_ascii=False, default=str) if as_json else text
+    shown = json.dumps(plain(value), ensure_ascii=False) if as_json else text
     typer.echo(shown, err=str(output) == "-")
 
 

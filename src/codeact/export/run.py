@@ -16,6 +16,7 @@ from codeact.export.card import data_card
 from codeact.export.rows import message_rows
 from codeact.export.tools import ROWS, Facts
 from codeact.locks import one_writer
+from codeact.pipeline.ledger import finished, ledger
 from codeact.pipeline.selection import selected_records
 from codeact.pipeline.store import Store
 from codeact.records import Record
@@ -75,7 +76,7 @@ def export(
         json.dumps(row, ensure_ascii=False) + "\n" for row in message_rows(records, LEARN_KEY.get(to, ""))
     )
     warnings = _warnings(to, facts, records)
-    card = data_card(to, recipe, _card_facts(store, recipe, name, records, rows), _ledger(store), warnings)
+    card = data_card(to, recipe, _card_facts(store, recipe, name, records, rows), _ledger(store, recipe), warnings)
     files = {ROWS: rows, **TOOLS[to](facts), "README.md": card}
     folder = storage.make_folder(Path(output))
     there = [file for file in files if (folder / file).exists()]
@@ -155,11 +156,10 @@ def _card_facts(store: Store, recipe: Recipe, model: str, records: list[Record],
     }
 
 
-def _ledger(store: Store) -> list[dict[str, Any]]:
-    if not store.path("ledger.parquet").exists():
-        return []
-    rows: list[dict[str, Any]] = store.table("ledger").select(["status", "stage", "reason"]).to_pylist()
-    return rows
+def _ledger(store: Store, recipe: Recipe) -> list[dict[str, Any]]:
+    """From the tables: where a later run was stopped, the file is older than they are."""
+    table = ledger(store, finished(store, recipe))
+    return [] if table is None else list(table.select(["status", "stage", "reason"]).to_pylist())
 
 
 def _digest(data: bytes) -> str:

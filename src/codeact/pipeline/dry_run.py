@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from codeact import models
-from codeact.config import Recipe, TrainConfig
+from codeact.config import EvaluateConfig, Recipe, TrainConfig
 from codeact.errors import InputError
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
@@ -30,7 +30,6 @@ UTILISATION = cost.UTILISATION
 # (Korthikanti et al., arXiv 2205.05198, equation 2); with checkpointing only the layer's input in float32.
 KEPT, KEPT_CHECKPOINTED = 34, 4
 LOGIT_CHUNK = 3 * 2**25 * 4  # logits, their gradient and one copy of `packing.forward.LOGITS_PER_CHUNK` in float32
-FAMILIES = {"humaneval": 164, "mbpp": 378}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +148,7 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
     notes += _judge_notes(recipe, records, todo)
     generated = 0
     if todo & {"evaluate_base", "evaluate_tuned"}:
-        families = {task.partition("@")[0].removesuffix("+") for task in recipe.evaluate.tasks}
-        limit = recipe.evaluate.generate_limit
-        tasks = sum(FAMILIES.get(f, 0) if limit is None else min(limit, FAMILIES.get(f, 0)) for f in families)
-        generated = tasks * recipe.evaluate.max_new_tokens
+        generated = _generated(recipe.evaluate)
     need = sum(memory.values())
     devices = {
         name: {
@@ -175,6 +171,17 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
         devices,
         tuple(notes),
     )
+
+
+def _generated(config: EvaluateConfig) -> int:
+    """Tokens that one evaluation generates at most: of the very tasks that it takes."""
+    from codeact.evaluate.sets import load_sets, subset
+
+    if config.generate_limit == 0:
+        return 0
+    sets = load_sets(config.tasks, None, config.skip_tasks)
+    tasks = sum(len(subset(one.tasks, config.generate_limit, config.skip_tasks)) for one in sets)
+    return tasks * config.samples_per_task * config.max_new_tokens
 
 
 def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def stability(
         "pool": len(ids),
         "selected": int(by_model["run"].sum()),
         "repeats": jaccard(by_model["run"], np.array(_selected(store, ids), np.bool_)),
-        "chance": chance_overlap(config.ratio),
+        "chance": chance_overlap(float(by_model["run"].mean())),
         "seeds": _overlaps(by_seed),
         "ks": _overlaps(by_k),
         "models": _overlaps(by_model),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
     if figures["clusters"] is not None:
         figures["clusters"]["shared_out"] = "cluster" in NEEDS[recipe.sample.strategy]
     figures["headline"] = _headline(figures)
-    clean: dict[str, Any] = _clean(figures)
+    clean: dict[str, Any] = storage.plain(figures)
     return clean
 
 
@@ -155,16 +154,3 @@ def _headline(figures: dict[str, Any]) -> dict[str, Any]:
     evaluation = figures["evaluation"]
     results = [f"{metric['title']}: {metric_text(metric)}" for metric in (evaluation or {"metrics": ()})["metrics"]]
     return {"selection": selection, "results": results}
-
-
-def _clean(value: Any) -> Any:
-    """Plain JSON values: numpy becomes Python, NaN and infinities become None, dates become text."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(key): _clean(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
