@@ -51,5 +51,5 @@ def find(given: str | Path) -> Path:
     if wanted in known and not path.is_absolute():
         return folder() / f"{wanted}{SUFFIX}"
     mend = did_you_mean(wanted, known).removeprefix("; ") or f"the shipped ones are {', '.join(known)}"
-    what = "is a folder" if path.is_dir() else "does not exist"
+    what = "cannot be read: it is a folder" if path.is_dir() else "does not exist"
     raise InputError(f"recipe {given} {what}; give a YAML file or a shipped recipe: {mend}")
