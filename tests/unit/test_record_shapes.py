@@ -276,6 +276,19 @@ def test_the_conversation_as_a_template_shows_it_is_no_further_text(tmp_path: Pa
     assert found["not_read"] == {}
 
 
+def test_a_column_of_reasoning_that_may_be_a_judges_is_named(tmp_path: Path) -> None:
+    row = {"question": U[1], "answer": A[1], "reasoning": "The answer is clear and correct.", "score": 5}
+    assert read(tmp_path, row)["not_read"] == {"column 'reasoning'": 1}
+    assert turns(read(tmp_path, row, mapping={"reasoning": "reasoning"})) == [
+        U,
+        ("assistant", f"<The answer is clear and correct.>{A[1]}"),
+    ]
+
+
+def test_a_prompt_that_is_a_transcript_is_named(tmp_path: Path) -> None:
+    assert read(tmp_path, {"prompt": f"Human: {U[1]} Assistant: ", "chosen": A[1]})["marks"] == {"Assistant:": 1}
+
+
 def test_marks_of_a_template_in_the_text_are_named(tmp_path: Path) -> None:
     row = {"prompt": f"<|im_start|>user\n{U[1]}<|im_end|>", "completion": A[1]}
     found = read(tmp_path, row, {"prompt": U[1], "completion": A[1]})

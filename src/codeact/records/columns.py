@@ -32,7 +32,7 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "system": ("system", "system_prompt", "system_message", "systemprompt", "systeminstruction", "system_instruction"),
     "history": ("history",),
     "tools": ("tools", "functions", "available_tools", "tool_schemas"),
-    "reasoning": ("reasoning_content", "reasoning", "thinking", "complex_cot"),
+    "reasoning": ("reasoning_content", "thinking", "complex_cot"),  # `reasoning` is as often a judge's
     "label": ("label", "kto_tag"),
     "id": ("id",),
 }
@@ -186,9 +186,10 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
         )
     alone = [str(name) for name in columns]
     if alone == ["text"] or (len(alone) <= 3 and "text" in alone):
+        named = ", or name them with --map instruction=text --map response=COLUMN" if len(alone) > 1 else ""
         return InputError(
             f"{where}: one column 'text' (columns: {listed(columns)}); nothing says which part is asked and which is answered:"
-            " split it into instruction and output"
+            f" split it into instruction and output{named}"
         )
     rejected = next((name for name in columns if str(name).lower() in REJECTED), None)
     hint = f" ({rejected!r} alone is no answer to learn)" if rejected else ""

@@ -21,7 +21,19 @@ MARKS = (
     "<|im_start|>", "<|im_end|>", "<|endoftext|>", "[/INST]", "<|start_header_id|>", "<|eot_id|>", "<start_of_turn>", "<|assistant|>",
     "<|user|>", "<extra_id_1>", "### Response:", "<｜Assistant｜>",
 )  # fmt: skip
-ALWAYS = (*MESSAGES, INSTANCES, "label", "kto_tag", "system", "context", "history", "tools", "input", "weight")
+ALWAYS = (
+    *MESSAGES,
+    INSTANCES,
+    "label",
+    "kto_tag",
+    "system",
+    "context",
+    "history",
+    "tools",
+    "input",
+    "weight",
+    "reasoning",
+)
 
 
 def untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message], tools: str) -> list[str]:
@@ -56,4 +68,6 @@ def _tells(value: Any, by_name: bool) -> bool:
 
 def marks(messages: Sequence[Message]) -> list[str]:
     """The marks of a chat template that stand in what was read."""
-    return [mark for mark in MARKS if any(mark in m.content for m in messages)]
+    found = [mark for mark in MARKS if any(mark in m.content for m in messages)]
+    asked = (m.content.rstrip().lower() for m in messages if m.role == "user")
+    return [*found, "Assistant:"] if any(text.endswith(("assistant:", "assistant：")) for text in asked) else found
