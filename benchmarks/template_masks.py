@@ -51,7 +51,9 @@ def byte_level(specials: list[str]) -> Any:
 def specials_of(source: str) -> list[str]:
     """What looks like a special token in a template's text."""
     bars = "|\uff5c"
-    found = re.findall(rf"<[{bars}][^<>\s{{}}]+?>|<[^<>\s{{}}/]+?[{bars}]>|<(?:start|end)_of_turn>|\[\|[^\[\]]+\|\]|\[/?INST\]", source)
+    found = re.findall(
+        rf"<[{bars}][^<>\s{{}}]+?>|<[^<>\s{{}}/]+?[{bars}]>|<(?:start|end)_of_turn>|\[\|[^\[\]]+\|\]|\[/?INST\]", source
+    )
     return sorted(set(found))
 
 
@@ -113,6 +115,14 @@ def mask(talk: tuple[Message, ...], source: str, tokenizer: Any, ids: list[int])
     return kept[::-1]
 
 
+def total(results: dict[str, dict[str, int]]) -> Counter[str]:
+    """Sums over the templates, without the reasons of refusals."""
+    found: Counter[str] = Counter(templates=len(results))
+    for counts in results.values():
+        found.update({name: count for name, count in counts.items() if ":" not in name})
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("folder", type=Path)
@@ -133,8 +143,9 @@ def main() -> None:
         results[file.stem] = dict(found)
         print(file.stem, dict(found), flush=True)
     if options.output:
-        text = json.dumps({**provenance(), "templates": results}, indent=1, ensure_ascii=False)
-        options.output.write_text(text + "\n", encoding="utf-8")
+        head = json.dumps({**provenance(), "total": dict(total(results))}, indent=1, ensure_ascii=False)
+        lines = ",\n".join(f"  {json.dumps(n)}: {json.dumps(r, ensure_ascii=False)}" for n, r in results.items())
+        options.output.write_text(f'{head[:-2]},\n "templates": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Prompt:
         seed: of this row's random numbers, where the temperature is above 0.
         ends: tokens that end an answer, beside the tokenizer's special tokens and the model's own.
         header: tokens that a template has the model write before its answer, and that are no part of it; none of them ends it.
-        lead: blanks, likewise.
+        lead: the same as text, and blanks.
     """
 
     ids: tuple[int, ...]
@@ -321,11 +321,12 @@ def _finish(tokenizer: Any, row: Prompt, written: list[int], ends: frozenset[int
 def cut(tokenizer: Any, row: Prompt, written: list[int], finish: Finish) -> Completion:
     """The completion of written tokens: their text up to the first stop; `finish` says why they end where no stop is in it."""
     # Some tokenizers drop the blank in front of the first token that they decode, so a few prompt tokens go before it.
-    written, length = _after_header(written, row.header, tokenizer), len(written)
+    said, length = _after_header(written, row.header, tokenizer), len(written)
+    lead, written = row.lead if said is written else "", said
     context = list(row.ids[-CONTEXT_TOKENS:])
     before, whole = _decode(tokenizer, context), _decode(tokenizer, context + written)
     text = whole[len(before) :] if whole.startswith(before) else _decode(tokenizer, written)
-    text = text.removeprefix(row.lead)
+    text = text.removeprefix(lead)
     found = [at for at in (text.find(stop) for stop in row.stops) if at >= 0]
     return Completion(text[: min(found)], length, "stop") if found else Completion(text, length, finish)
 

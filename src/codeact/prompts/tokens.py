@@ -70,8 +70,9 @@ class Asked:
 
     Attributes:
         ids: the tokens that stand before an answer in training; at least one.
-        lead: blanks that come before the answer's own text.
-        header: tokens that the model writes before the answer's own text (an empty think block, a channel).
+        lead: what the model writes before the answer's own text (a blank, an empty think block, a channel), without special
+            tokens.
+        header: the same as tokens; none where it is blank.
         ends: special tokens that end a turn.
         stops: texts that end a turn where no special token does.
         notes: as in `Encoded`.
@@ -152,10 +153,8 @@ def ask(messages: Sequence[Message], template: Template, tokenizer: Any, tools: 
     own = sum(start < 0 for start in starts)
     written = trained.input_ids[turn.start : turn.start + own]
     header = tuple(written) if tokenizer.decode(written).strip() else ()
-    lead = ""
-    if own and not header:
-        lead = tokenizer.decode(trained.input_ids[: turn.end])[len(tokenizer.decode(ids)) :]
-        lead = lead[: len(lead) - len(lead.lstrip())]
+    before, whole = (tokenizer.decode(part, skip_special_tokens=True) for part in (ids, trained.input_ids[: turn.end]))
+    lead = whole[len(before) :].partition(PROBE)[0] if own and whole.startswith(before) else ""
     marker = trained.input_ids[turn.end : turn.stop]
     ends = frozenset(next(([i] for i in marker if i in special), []))
     stop = "" if ends or not marker else tokenizer.decode(marker)

@@ -63,6 +63,7 @@ def tokenise(
     train_on_prompt: bool = False,
     overlong: Overlong = "truncate",
     quiet: bool = True,
+    required: bool = True,
 ) -> Tokenised:
     """Tokenise conversations for training.
 
@@ -79,9 +80,10 @@ def tokenise(
         overlong: `truncate` cuts and keeps the marker of the answer that it cuts; `split` makes consecutive samples, each starting afresh;
             `drop` leaves the record out; `error` raises (see `packing.fit.apply_overlong`).
         quiet: no progress bar.
+        required: False where it is no fault that no sample is left (records held out for validation).
 
     Raises:
-        InputError: no records; a record too long under `error`; none left.
+        InputError: no records; a record too long under `error`; none left, where they are `required`.
     """
     if not records:
         raise InputError("there is nothing to train on: the data set is empty; give at least one record")
@@ -122,7 +124,7 @@ def tokenise(
             truncated += overlong == "truncate" and len(pieces) > 0
             split += overlong == "split" and len(pieces) > 0
             dropped += not pieces
-    if not samples:
+    if required and not samples:
         raise InputError(_nothing_left(dropped, refused, max_length, overlong))
     return Tokenised(
         samples, truncated, split, dropped, tuple(refused), tuple(notes), tuple(sorted(stops - {-1}))

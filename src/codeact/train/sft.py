@@ -77,7 +77,7 @@ def train(
     learnt, held = hold_out(records, train.validation, seed)
     reading = (template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong, quiet)
     tokenised = tokenise(learnt, *reading)
-    watched = tokenise(held, *reading) if held else None
+    watched = tokenise(held, *reading, required=False) if held else None
     warnings = data_warnings(tokenised)
     for line in () if quiet else warnings:
         warn(line)
