@@ -243,6 +243,43 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     assert found.skipped["linked folder"] == 1
 
 
+def test_a_file_link_is_followed_inside_the_tree_only(tmp_path: Path) -> None:
+    tree, outside = tmp_path / "tree", tmp_path / "outside"
+    write(tree, {"pkg/a.py": GOOD, "store/b.txt": GOOD.replace("total = 0", "total = 1", 1)})
+    write(
+        outside,
+        {
+            "secret.py": GOOD.replace("total = 0", "total = 2", 1),
+            "tree/x.py": GOOD.replace("total = 0", "total = 3", 1),
+        },
+    )
+    (tree / "out.py").symlink_to(outside / "secret.py")
+    (tree / "up.py").symlink_to("../outside/secret.py")
+    (tree / "pkg" / "hop.py").symlink_to(tree / "out.py")
+    (tree / "same_name.py").symlink_to(outside / "tree" / "x.py")
+    (tree / "gone.py").symlink_to(outside / "gone.py")
+    (tree / "inside.py").symlink_to("store/b.txt")
+    (tree / "twin.py").symlink_to("pkg/a.py")
+    (tree / "round.py").symlink_to("round.py")
+    found = take(tree)
+    assert sorted(record.meta["file"] for record in found.records) == ["inside.py", "pkg/a.py"]
+    assert found.skipped["link out of the tree"] == 5
+    assert found.skipped["unreadable file"] == 1
+    assert sum("a link to a file outside of tree" in problem for problem in found.problems) == 5
+    assert str(tmp_path) not in "".join(found.problems)
+    linked = tmp_path / "link"
+    linked.symlink_to(tree, target_is_directory=True)
+    assert len(take(linked).records) == 2
+
+
+def test_a_tree_of_nothing_but_links_out_says_so(tmp_path: Path) -> None:
+    write(tmp_path / "real", {"a.py": GOOD})
+    (tmp_path / "farm").mkdir()
+    (tmp_path / "farm" / "a.py").symlink_to(tmp_path / "real" / "a.py")
+    with pytest.raises(InputError, match="links out of it do not count"):
+        take(tmp_path / "farm")
+
+
 def test_a_long_elif_chain_does_not_stop_the_harvest(tmp_path: Path) -> None:
     chain = "if x:\n    pass\n" + "elif x:\n    pass\n" * 3000
     write(tmp_path, {"a.py": chain, "b.py": GOOD})

@@ -71,10 +71,12 @@ def find_files(root: str | Path, skipped: Counter[str], problems: list[str]) -> 
         return [SourceFile(base, base.parent.name, base.name, _licence_near(base.resolve().parent))]
     if not base.is_dir():
         raise InputError(f"harvest: {root} is no folder and no .py file; give a source folder, or {STDLIB!r}")
-    label = STDLIB if stdlib else base.resolve().name
+    inside = base.resolve()
+    label = STDLIB if stdlib else inside.name
     licences = {str(base): "PSF-2.0" if stdlib else _licence_near(base.resolve())}
     files: list[SourceFile] = []
-    # Linked folders are not entered: a loop of links would never end, and what they lead to has a place of its own.
+    # Linked folders are not entered: a loop of links would never end, and what they lead to has a place of its own. A linked file is
+    # read where it lies in the tree too; the rest of the machine was not asked for.
     for folder, subfolders, names in os.walk(base, onerror=lambda error: _report(error, base, skipped, problems)):
         here = Path(folder)
         subfolders[:] = sorted(name for name in subfolders if _enters(here / name, skipped))
@@ -84,6 +86,11 @@ def find_files(root: str | Path, skipped: Counter[str], problems: list[str]) -> 
             if name.endswith(".py"):
                 relative = (here / name).relative_to(base).as_posix()
                 reason = _unwanted(name)
+                if not reason and not stdlib and _leads_out(here / name, inside):
+                    reason = "link out of the tree"
+                    problems.append(
+                        f"{label}/{relative!a}: a link to a file outside of {label}; give its folder as a root to harvest it"
+                    )
                 if not _is_unicode(relative):
                     reason = "undecodable file"
                     problems.append(f"{label}/{relative!a}: the file name is not valid UTF-8")
@@ -105,6 +112,16 @@ def _enters(folder: Path, skipped: Counter[str]) -> bool:
         or name.endswith(".egg-info")
         or (folder / "pyvenv.cfg").exists()
     )
+
+
+def _leads_out(path: Path, inside: Path) -> bool:
+    """Whether a link, through however many others, leads to something outside of the tree; a loop of links leads nowhere."""
+    return path.is_symlink() and not real_path(path).is_relative_to(inside)
+
+
+def real_path(path: Path) -> Path:
+    """The path without links; one in a loop of links as far as it goes, where `Path.resolve` of some Pythons raises."""
+    return Path(os.path.realpath(path))
 
 
 def _unwanted(name: str) -> str:
@@ -133,7 +150,8 @@ def _licence_in(folder: Path, names: Iterable[str]) -> str:
         path = folder / name
         if _LICENCE_FILE.fullmatch(name) and not name.endswith(".py") and path.is_file():
             try:
-                text = " ".join(path.read_text(encoding="utf-8", errors="replace")[:20_000].split()).casefold()
+                with path.open(encoding="utf-8", errors="replace") as stream:
+                    text = " ".join(stream.read(20_000).split()).casefold()
             except OSError:
                 continue
             found = next((spdx for phrase, spdx in _LICENCE_PHRASES if phrase.casefold() in text), "")

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from codeact.errors import InputError
-from codeact.harvest.files import STDLIB, SourceFile, find_files, find_spdx, is_generated
+from codeact.harvest.files import STDLIB, SourceFile, find_files, find_spdx, is_generated, real_path
 from codeact.harvest.functions import documentation, functions, instruction_for, response_for
 from codeact.progress import track
 from codeact.records import Message, Record, content_hash
@@ -69,10 +69,10 @@ def harvest(
         found = find_files(root, skipped, problems)
         if not found:
             raise InputError(
-                f"harvest: {root} holds no Python file to harvest (hidden, test, vendored and generated files do not count)"
+                f"harvest: {root} holds no Python file to harvest (hidden, test, vendored and generated files and links out of it do not count)"
             )
         for file in found:
-            files.setdefault(file.path.resolve(), file)
+            files.setdefault(real_path(file.path), file)
     records: list[Record] = []
     seen: set[tuple[str, ...]] = set()
     with track("harvest", len(files), "files", quiet=quiet) as progress, warnings.catch_warnings():
