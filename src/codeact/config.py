@@ -36,6 +36,7 @@ Budget = Literal["records", "tokens"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy, scikit-learn and PyTorch all take
 
 Benchmark = Literal["humaneval", "mbpp", "mbpp-all", "humanevalpack", "cruxeval"]
+SecretKind = Literal["keys", "passwords", "emails"]
 Check = Literal["syntax", "grammars", "complete", "language", "names", "examples"]
 
 

@@ -1,0 +1,306 @@
+"""Secrets and personal data in a text: keys and tokens, passwords written into code, e-mail addresses.
+
+The rules for keys and for names that hold a password are those of detect-secrets (https://github.com/Yelp/detect-secrets),
+without its entropy rules, which take hashes and identifiers for secrets, and without its checks over the network. What is
+found is then asked whether it is a placeholder. Nothing here returns, prints or keeps what was found: only its kind and place.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codeact.config import SecretKind
+from codeact.records import Record
+
+PIECE_CHARACTERS, OVERLAP = 1_500, 500
+MIN_PASSWORD, MIN_KEY, MIN_KEY_LETTERS, NAME_CHARACTERS = 6, 16, 10, 60
+# Kinds of which detect-secrets has no rule that fits: done here, or no secret.
+_OTHER_RULES = ("Basic Auth Credentials", "JSON Web Token", "Private Key", "Public IP (ipv4)")
+_FURTHER_KEYS = {
+    "Google API Key": r"AIza[0-9A-Za-z_-]{35}",
+    "Hugging Face Token": r"hf_[A-Za-z]{34}",
+    "Anthropic Token": r"sk-ant-[A-Za-z0-9_-]{32,128}",
+    "GitHub Token": r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}",
+    "Alibaba Cloud Key": r"LTAI[A-Za-z0-9]{12,20}",
+    "Tencent Cloud Key": r"AKID[A-Za-z0-9]{32}",
+}
+_TOKEN = re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{2,}\.[\w-]{8,}")
+_PRIVATE_KEY = re.compile(r"(?:BEGIN (?:[A-Z0-9]{1,10} ){0,2}PRIVATE KEY(?: BLOCK)?-{4,5}|PuTTY-User-Key-File-\d)")
+_KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}")
+_URL_PASSWORD = re.compile(r"://[^\s:/@'\"<>]{0,64}:([^\s/@'\"<>]{3,128})@([\w.-]{1,128})")
+_EMAIL = re.compile(
+    r"(?<![\w.+%/@-])([a-z0-9][\w.+%-]{0,63})@((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,18})(?![\w@-])(?!\.\w)", re.IGNORECASE
+)
+_PASSWORD_NAME = re.compile(
+    r"pass(?:word|wd|phrase|wort)?|pwd|contrase|密码|密碼|口令|пароль|パスワード|비밀번호|senha|mot_?de_?passe|\bmdp\b|kennwort",
+    re.IGNORECASE,
+)
+_NO_PASSWORD_NAME = re.compile(
+    r"hash|digest|encrypt|\benc_|cipher|salt|checksum|md5|sha\d|regex|pattern|prompt|label|placeholder|message|error|field|url|path|policy",
+    re.IGNORECASE,
+)
+# Names that detect-secrets does not know, and values without quotes as shells and settings files have them.
+_FURTHER_WORDS = r"(?:passphrase|passwort|kennwort|senha|mot_?de_?passe|пароль|密码|密碼|口令|密钥|密鑰|パスワード|비밀번호|token)"
+_FURTHER_NAMES = re.compile(
+    rf"{_FURTHER_WORDS}"
+    r"\w{0,20}[\]'\"]{0,2}\s{0,3}(?:=>|:=|={1,3}|:|：|是|为)\s{0,3}['\"`“]([^\s'\"`“”]{6,128})['\"`”]",
+    re.IGNORECASE,
+)
+_UNQUOTED = re.compile(
+    r"\s{0,16}(?:export |ENV |set |- )?"
+    r"(?:[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|PWD|SECRET|API_?KEY|TOKEN)[A-Z0-9_]{0,20}=|[a-z_.-]{0,40}(?:password|passwd|secret|api[_-]?key)\s?[:=]\s{0,3})"
+    r"([^\s'\"`,;(){}\[\]$<>%]{6,128})\s*$"
+)
+# Parts of values that people make up for an example, and of names of settings.
+_FILLER = re.compile(
+    "|".join(sorted((
+        "example sample dummy fake test testing placeholder changeme change your yours my mine some super secure strong very new old the this is here not real "
+        "password passwd passwort passphrase pass pwd secret secrets key keys token tokens api auth oauth access private public client service account "
+        "admin administrator user username name root guest login email mail mysql postgres postgresql mongo mongodb redis rabbit rabbitmq db database sql server "
+        "host localhost demo foo bar baz qux abc xyz hello world default letmein welcome qwerty asdf asd zxc temp tmp todo insert replace enter value string "
+        "alice bob carol charlie dave eve john jane doe jdoe joe sha md5 aes rsa hmac pbkdf bcrypt hash base utf ascii random generated long id uuid env var"
+    ).split(), key=len, reverse=True)), re.IGNORECASE,
+)  # fmt: skip
+_ELLIPSIS = re.compile(r"\.\.\.|…|\*{3}|<|>|\{|\}|\$\(|%[sd(]|x{4}|X{4}|\\[unx]|_{3}")
+_EXAMPLE_DOMAIN = re.compile(
+    r"(?:.*\.)?(?:example\d?|test|invalid|localhost|local|internal)(?:\.\w+){0,2}"
+    r"|(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|business|school|university|"
+    r"store|shop|place|provider|service|acme|foo|bar|baz|xyz|abc|malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.\w+){1,2}"
+    r"|.*\.(?:windows|azure)\.net",
+    re.IGNORECASE,
+)
+_ROLE = re.compile(
+    r"(?:(?:my|your|the|some|his|her)[._-]?)?(?:e?mail|address|name|user(?:name)?|admin|root|info|contact|support|help|sales|marketing|office|team|hr|jobs|press|news(?:letter)?|billing|"
+    r"no-?reply|do-?not-?reply|postmaster|webmaster|hostmaster|abuse|security|sender|from|to|recipient|receiver|boss|me|you|someone|somebody|anyone|person|container|customer|client|"
+    r"test(?:er|ing)?|demo|example|sample|dummy|fake|foo|bar|baz|abc|xyz|git|hg|svn|ssh|ftp|alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane|doe|jdoe|"
+    r"(?:john|jane|joe|jon)[._-]?(?:q[._-]?)?(?:doe|smith|public)|max[._-]?mustermann|erika[._-]?mustermann|jean[._-]?dupont|zhang[._-]?san|li[._-]?si|wang[._-]?wu|hong[._-]?gil[._-]?dong|"
+    r"(?:taro|hanako)[._-]?yamada|yamada[._-]?(?:taro|hanako)|ivan[._-]?ivanov)[._+-]?\d{0,4}(?:[._+-]\w+)?",
+    re.IGNORECASE,
+)  # fmt: skip
+_FREE_MAIL = re.compile(
+    r"(?:gmail|googlemail|yahoo|hotmail|outlook|live|aol|icloud|gmx|web|163|126|qq|sina|naver|mail|yandex|proton(?:mail)?)\.\w+(?:\.\w+)?",
+    re.IGNORECASE,
+)
+_PERSONAL_LETTERS = 6
+_WORD = re.compile(r"\w[\w.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What kind of secret stands where, never what it is.
+
+    Attributes:
+        reason: "secret: AWS Access Key", "secret: password", "personal data: e-mail address", ...
+        detail: the part of the record and the line in it.
+    """
+
+    reason: str
+    detail: str
+
+
+def find_confidential(record: Record, kinds: Sequence[SecretKind]) -> Finding | None:
+    """The first secret in what a record says, its system text, reasoning, tools and calls included.
+
+    Args:
+        kinds: "keys" (keys and tokens of services, private keys), "passwords" (in code, settings and URLs), "emails".
+    """
+    if not kinds:
+        return None
+    parts = [(f"{m.role} turn", text) for m in record.messages for text in (m.content, m.reasoning, m.tool_calls)]
+    for where, text in [*parts, ("tools", record.tools)]:
+        for reason, position in _search(text, kinds):
+            return Finding(reason, f"{where}, line {text.count(chr(10), 0, position) + 1}")
+    return None
+
+
+def _search(text: str, kinds: Sequence[SecretKind]) -> Iterator[tuple[str, int]]:
+    """(reason, position) of what is found; linear in the text, since every rule sees a bounded piece of it at a time."""
+    if "keys" in kinds:
+        yield from _private_keys(text)
+    for start, piece in _pieces(text):
+        for kind in kinds:
+            for reason, position in _RULES[kind](piece):
+                yield reason, start + position
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Parts of the text that end at a line's end where one is near, else overlap."""
+    start = 0
+    while start < len(text):
+        end = (
+            text.rfind("\n", start + OVERLAP, start + PIECE_CHARACTERS) + 1
+            if len(text) - start > PIECE_CHARACTERS
+            else len(text)
+        )
+        cut = end <= 0
+        yield start, text[start : start + PIECE_CHARACTERS if cut else end]
+        start = start + PIECE_CHARACTERS - OVERLAP if cut else end
+
+
+def _keys(piece: str) -> Iterator[tuple[str, int]]:
+    for label, pattern, is_valid in _key_rules():
+        for match in pattern.finditer(piece):
+            value = max(
+                (group for group in match.groups() if group and len(group) >= MIN_KEY), key=len, default=match[0]
+            )
+            alone = not _joined(piece, match.start(), -1) and not _joined(piece, match.end(), 0)
+            if alone and is_valid(value) and not _is_made_up(value, 8):
+                yield f"secret: {label}", match.start()
+
+
+def _private_keys(text: str) -> Iterator[tuple[str, int]]:
+    """Headers that a key's body follows, whatever joins its lines: code that reads keys names the header alone."""
+    for match in _PRIVATE_KEY.finditer(text):
+        body = _KEY_BODY.search(re.sub(r"\\[nr]|['\"+,#]|\s*\n\s*", "", text[match.end() : match.end() + 800]))
+        if body and len(set(body[0])) > 20 and all(re.search(part, body[0]) for part in ("[a-z]", "[A-Z]", r"\d")):
+            yield "secret: Private Key", match.start()
+
+
+@functools.cache
+def _key_rules() -> list[tuple[str, re.Pattern[str], Callable[[str], bool]]]:
+    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+    from detect_secrets.plugins.base import RegexBasedDetector
+
+    rules: list[tuple[str, re.Pattern[str], Callable[[str], bool]]] = []
+    plugins: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    for label, plugin in plugins.items():
+        if issubclass(plugin, RegexBasedDetector) and label not in _OTHER_RULES:
+            rules += [(label, pattern, bool) for pattern in plugin().denylist]
+    rules += [(label, re.compile(pattern), bool) for label, pattern in _FURTHER_KEYS.items()]
+    return [*rules, ("JSON Web Token", _TOKEN, _is_live_token)]
+
+
+def _is_live_token(value: str) -> bool:
+    """Whether a text is a JSON Web Token, and not the one that its documentation shows."""
+    import base64
+
+    from detect_secrets.plugins.jwt import JwtTokenDetector
+
+    if not JwtTokenDetector.is_formally_valid(value):
+        return False
+    payload = value.split(".")[1]
+    claims = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+    return not re.search(rb"John Doe|1234567890|example", claims)
+
+
+def _joined(piece: str, position: int, before: int) -> bool:
+    """Whether a letter or digit stands right before or at the position: the match is part of something longer."""
+    at = position + before
+    return 0 <= at < len(piece) and piece[at].isascii() and piece[at].isalnum()
+
+
+def _passwords(piece: str) -> Iterator[tuple[str, int]]:
+    for match in _URL_PASSWORD.finditer(piece):
+        if not _EXAMPLE_DOMAIN.fullmatch(match[2]) and _is_chosen(match[1]):
+            yield "secret: password in a URL", match.start()
+    name, values = _names()
+    start = 0
+    for line in piece.split("\n"):
+        for value in values(line) if name.search(line) else ():
+            before = " ".join(_WORD.findall(line[: line.find(value)][-NAME_CHARACTERS:])[-2:])
+            if _NO_PASSWORD_NAME.search(before) or _is_reference(value):
+                continue
+            if _PASSWORD_NAME.search(before) and _is_chosen(value):
+                yield "secret: password", start
+            elif not _PASSWORD_NAME.search(before) and _is_key(value):
+                yield "secret: key", start
+        start += len(line) + 1
+
+
+@functools.cache
+def _names() -> tuple[re.Pattern[str], Callable[[str], list[str]]]:
+    """(what a name that holds a secret looks like, the values that a line gives such names)"""
+    from detect_secrets.plugins.keyword import DENYLIST_REGEX, KeywordDetector
+
+    detector = KeywordDetector()
+
+    def values(line: str) -> list[str]:
+        found = [*detector.analyze_string(line), *(match[1] for match in _FURTHER_NAMES.finditer(line))]
+        plain = _UNQUOTED.match(line)
+        return found + ([plain[1]] if plain and (re.search(r"[^\w.]", plain[1]) or _has_three_kinds(plain[1])) else [])
+
+    return re.compile(f"{DENYLIST_REGEX}|{_FURTHER_WORDS}", re.IGNORECASE), values
+
+
+def _is_reference(value: str) -> bool:
+    """detect-secrets' own filters: a sequence, a UUID, a template, a variable, a mask."""
+    from detect_secrets.filters import heuristic
+
+    filters: tuple[Callable[[str], bool], ...] = (
+        heuristic.is_sequential_string, heuristic.is_potential_uuid, heuristic.is_templated_secret,
+        heuristic.is_prefixed_with_dollar_sign, heuristic.is_not_alphanumeric_string,
+    )  # fmt: skip
+    return any(rule(value) for rule in filters)
+
+
+def _has_three_kinds(value: str) -> bool:
+    return all(re.search(part, value) for part in ("[a-z]", "[A-Z]", r"\d"))
+
+
+def _is_chosen(value: str) -> bool:
+    """Whether a value looks chosen as a password: no blank, letters together with digits or signs, and no placeholder."""
+    if len(value) < MIN_PASSWORD or re.search(r"\s", value):
+        return False
+    mixed = re.search(r"[^\W\d_]", value) and re.search(r"\d|[^\w./:-]", value)
+    return bool(mixed) and not _is_made_up(value, 4)
+
+
+def _is_key(value: str) -> bool:
+    """Whether a value looks drawn by a machine: long, of many letters, digits all over it."""
+    drawn = len(value) >= MIN_KEY and len(set(value)) >= MIN_KEY_LETTERS and len(re.findall(r"\d+", value)) > 2
+    return drawn and not re.search(r"\s", value) and not _is_made_up(value, 8)
+
+
+def _is_made_up(value: str, left: int) -> bool:
+    """Whether fewer than `left` letters and digits are left without the words of examples, sequences, repetitions and a number at the end."""
+    if _ELLIPSIS.search(value) or "EXAMPLE" in value.upper():
+        return True
+    plain = value.translate(str.maketrans("@0$", "aos"))
+    rest = _FILLER.sub(" ", re.sub(r"(.)\1{2,}", " ", _without_sequences(plain)))
+    return len(re.sub(r"[\W_]|\d+[\W_]*$", "", rest)) < left
+
+
+def _without_sequences(text: str) -> str:
+    """The text without runs of three and more that count up or down: abc, 4321."""
+    kept: list[str] = []
+    start = 0
+    while start < len(text):
+        end = start + 1
+        step = ord(text[end]) - ord(text[start]) if end < len(text) else 0
+        while abs(step) == 1 and end < len(text) and ord(text[end]) - ord(text[end - 1]) == step:
+            end += 1
+        kept.append(text[start] if end - start < 3 else " ")
+        start = end if end - start >= 3 else start + 1
+    return "".join(kept)
+
+
+def _emails(piece: str) -> Iterator[tuple[str, int]]:
+    for match in _EMAIL.finditer(piece):
+        local, domain = match[1], match[2]
+        if (
+            domain.rpartition(".")[2].lower() not in _TOP_LEVEL
+            or _EXAMPLE_DOMAIN.fullmatch(domain)
+            or _ROLE.fullmatch(local)
+        ):
+            continue
+        if _FREE_MAIL.fullmatch(domain) and len(re.sub(r"\W", "", local)) < _PERSONAL_LETTERS:
+            continue
+        in_url = re.search(r"://\S*$", piece[max(0, match.start() - 100) : match.start()])
+        if not in_url and local.lower() != domain.partition(".")[0].lower() and not _is_made_up(local, 3):
+            yield "personal data: e-mail address", match.start()
+
+
+# Attributes of code look like domains (`x@weights.data`): only what is in wide use counts.
+_TOP_LEVEL = frozenset(
+    "com org net edu gov mil int info biz io ai dev app me co tv cc xyz tech cloud online eu uk de fr it es pt nl be ch at se no dk fi pl cz sk hu ro bg gr ru ua by kz "
+    "tr il ir in pk bd lk cn tw hk jp kr sg my th vn id ph au nz ca us mx br ar cl pe ve za ng ke eg ma ie is lt lv ee hr rs si ge am az uz sa ae".split()
+)
+_RULES: dict[SecretKind, Callable[[str], Iterator[tuple[str, int]]]] = {
+    "keys": _keys,
+    "passwords": _passwords,
+    "emails": _emails,
+}
