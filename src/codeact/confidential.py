@@ -43,11 +43,15 @@ _NO_PASSWORD_NAME = re.compile(
     r"hash|digest|encrypt|\benc_|cipher|salt|checksum|md5|sha\d|regex|pattern|prompt|label|placeholder|message|error|field|url|path|policy",
     re.IGNORECASE,
 )
+# All that a tool answers that was asked to make one up.
+_LONE_PASSWORD = re.compile(r'\s*\{\s*"\w{0,20}password\w{0,20}"\s*:\s*"[^"]*"\s*\}\s*', re.IGNORECASE)
 # Names that detect-secrets does not know, and values without quotes as shells and settings files have them.
-_FURTHER_WORDS = r"(?:passphrase|passwort|kennwort|senha|mot_?de_?passe|пароль|密码|密碼|口令|密钥|密鑰|パスワード|비밀번호|token)"
+_FURTHER_WORDS = (
+    r"(?:passphrase|passwort|kennwort|senha|mot_?de_?passe|пароль|密码|密碼|口令|密钥|密鑰|パスワード|비밀번호|token)"
+)
 _FURTHER_NAMES = re.compile(
     rf"{_FURTHER_WORDS}"
-    r"\w{0,20}[\]'\"]{0,2}\s{0,3}(?:=>|:=|={1,3}|:|：|是|为)\s{0,3}['\"`“]([^\s'\"`“”]{6,128})['\"`”]",
+    r"\w{0,20}[\]'\"]{0,2}\s{0,3}(?:=>|:=|={1,3}|:|：)\s{0,3}['\"`“]([^\s'\"`“”]{6,128})['\"`”]",
     re.IGNORECASE,
 )
 _UNQUOTED = re.compile(
@@ -68,16 +72,21 @@ _FILLER = re.compile(
 _ELLIPSIS = re.compile(r"\.\.\.|…|\*{3}|<|>|\{|\}|\$\(|%[sd(]|x{4}|X{4}|\\[unx]|_{3}")
 _EXAMPLE_DOMAIN = re.compile(
     r"(?:.*\.)?(?:example\d?|test|invalid|localhost|local|internal)(?:\.\w+){0,2}"
-    r"|(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|business|school|university|"
+    r"|(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|"
+    r"business|school|university|"
     r"store|shop|place|provider|service|acme|foo|bar|baz|xyz|abc|malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.\w+){1,2}"
     r"|.*\.(?:windows|azure)\.net",
     re.IGNORECASE,
 )
 _ROLE = re.compile(
-    r"(?:(?:my|your|the|some|his|her)[._-]?)?(?:e?mail|address|name|user(?:name)?|admin|root|info|contact|support|help|sales|marketing|office|team|hr|jobs|press|news(?:letter)?|billing|"
-    r"no-?reply|do-?not-?reply|postmaster|webmaster|hostmaster|abuse|security|sender|from|to|recipient|receiver|boss|me|you|someone|somebody|anyone|person|container|customer|client|"
-    r"test(?:er|ing)?|demo|example|sample|dummy|fake|foo|bar|baz|abc|xyz|git|hg|svn|ssh|ftp|alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane|doe|jdoe|"
-    r"(?:john|jane|joe|jon)[._-]?(?:q[._-]?)?(?:doe|smith|public)|max[._-]?mustermann|erika[._-]?mustermann|jean[._-]?dupont|zhang[._-]?san|li[._-]?si|wang[._-]?wu|hong[._-]?gil[._-]?dong|"
+    r"(?:(?:my|your|the|some|his|her)[._-]?)?(?:e?mail|address|name|user(?:name)?|admin|root|info|contact|support|help|sales|marketing|office|team|hr|jobs|press|"
+    r"news(?:letter)?|billing|alerts?|notifications?|updates?|services?|feedback|enquir(?:y|ies)|inquir(?:y|ies)|hello|hi|"
+    r"no-?reply|do-?not-?reply|postmaster|webmaster|hostmaster|abuse|security|sender|from|to|recipient|receiver|boss|me|you|someone|somebody|anyone|person|container|"
+    r"customer|client|"
+    r"test(?:er|ing)?|demo|example|beispiel|exemple|ejemplo|esempio|exemplo|przyklad|primer|sample|dummy|fake|foo|bar|baz|abc|xyz|"
+    r"git|hg|svn|ssh|ftp|alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane|doe|jdoe|"
+    r"(?:john|jane|joe|jon)[._-]?(?:q[._-]?)?(?:doe|smith|public)|max[._-]?mustermann|erika[._-]?mustermann|jean[._-]?dupont|"
+    r"zhang[._-]?san|li[._-]?si|wang[._-]?wu|hong[._-]?gil[._-]?dong|"
     r"(?:taro|hanako)[._-]?yamada|yamada[._-]?(?:taro|hanako)|ivan[._-]?ivanov)[._+-]?\d{0,4}(?:[._+-]\w+)?",
     re.IGNORECASE,
 )  # fmt: skip
@@ -87,6 +96,9 @@ _FREE_MAIL = re.compile(
 )
 _PERSONAL_LETTERS = 6
 _WORD = re.compile(r"\w[\w.-]*")
+
+
+SECRET, PERSONAL = "secret: ", "personal data: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,11 @@ class Finding:
 
     reason: str
     detail: str
+
+
+def is_confidential(reason: str) -> bool:
+    """Whether a reason of the ledger is one of those that `find_confidential` gives."""
+    return reason.startswith((SECRET, PERSONAL))
 
 
 def find_confidential(record: Record, kinds: Sequence[SecretKind]) -> Finding | None:
@@ -149,7 +166,7 @@ def _keys(piece: str) -> Iterator[tuple[str, int]]:
             )
             alone = not _joined(piece, match.start(), -1) and not _joined(piece, match.end(), 0)
             if alone and is_valid(value) and not _is_made_up(value, 8):
-                yield f"secret: {label}", match.start()
+                yield f"{SECRET}{label}", match.start()
 
 
 def _private_keys(text: str) -> Iterator[tuple[str, int]]:
@@ -157,7 +174,7 @@ def _private_keys(text: str) -> Iterator[tuple[str, int]]:
     for match in _PRIVATE_KEY.finditer(text):
         body = _KEY_BODY.search(re.sub(r"\\[nr]|['\"+,#]|\s*\n\s*", "", text[match.end() : match.end() + 800]))
         if body and len(set(body[0])) > 20 and all(re.search(part, body[0]) for part in ("[a-z]", "[A-Z]", r"\d")):
-            yield "secret: Private Key", match.start()
+            yield f"{SECRET}Private Key", match.start()
 
 
 @functools.cache
@@ -196,7 +213,9 @@ def _joined(piece: str, position: int, before: int) -> bool:
 def _passwords(piece: str) -> Iterator[tuple[str, int]]:
     for match in _URL_PASSWORD.finditer(piece):
         if not _EXAMPLE_DOMAIN.fullmatch(match[2]) and _is_chosen(match[1]):
-            yield "secret: password in a URL", match.start()
+            yield f"{SECRET}password in a URL", match.start()
+    if _LONE_PASSWORD.fullmatch(piece):
+        return
     name, values = _names()
     start = 0
     for line in piece.split("\n"):
@@ -205,9 +224,9 @@ def _passwords(piece: str) -> Iterator[tuple[str, int]]:
             if _NO_PASSWORD_NAME.search(before) or _is_reference(value):
                 continue
             if _PASSWORD_NAME.search(before) and _is_chosen(value):
-                yield "secret: password", start
+                yield f"{SECRET}password", start
             elif not _PASSWORD_NAME.search(before) and _is_key(value):
-                yield "secret: key", start
+                yield f"{SECRET}key", start
         start += len(line) + 1
 
 
@@ -279,7 +298,7 @@ def _without_sequences(text: str) -> str:
 
 
 def _emails(piece: str) -> Iterator[tuple[str, int]]:
-    for match in _EMAIL.finditer(piece):
+    for match in _EMAIL.finditer(piece) if "@" in piece else ():
         local, domain = match[1], match[2]
         if (
             domain.rpartition(".")[2].lower() not in _TOP_LEVEL
@@ -290,8 +309,8 @@ def _emails(piece: str) -> Iterator[tuple[str, int]]:
         if _FREE_MAIL.fullmatch(domain) and len(re.sub(r"\W", "", local)) < _PERSONAL_LETTERS:
             continue
         in_url = re.search(r"://\S*$", piece[max(0, match.start() - 100) : match.start()])
-        if not in_url and local.lower() != domain.partition(".")[0].lower() and not _is_made_up(local, 3):
-            yield "personal data: e-mail address", match.start()
+        if not in_url and re.search("[a-z]", local, re.IGNORECASE) and local.lower() != domain.partition(".")[0].lower() and not _is_made_up(local, 3):
+            yield f"{PERSONAL}e-mail address", match.start()
 
 
 # Attributes of code look like domains (`x@weights.data`): only what is in wide use counts.

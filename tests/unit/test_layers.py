@@ -21,6 +21,7 @@ LAYERS = {
         "outputs",
         "redact",
         "config",
+        "confidential",
         "recipe_keys",
         "storage",
         "sources",

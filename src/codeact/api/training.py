@@ -23,8 +23,9 @@ TRAINED = ("model", "adapter", "checkpoints", "metrics.jsonl", "summary.json")
 def harvest(
     roots: Sequence[str], output: Path, *, min_tokens: int, max_tokens: int, limit: int | None, seed: int, quiet: bool,
     force: bool = False,
+    keep_secrets: bool = False,
 ) -> dict[str, Any]:
-    """Write the documented functions of source trees as instruction records.
+    """Write the documented functions of source trees as instruction records; `keep_secrets` looks for none.
 
     Raises:
         InputError: a root does not exist, or nothing in it is usable.
@@ -33,7 +34,8 @@ def harvest(
 
     storage.check_writable(output)
     check_file(output, Run("harvest", ", ".join(roots), tuple(roots), force))
-    found = harvesting.harvest(roots, min_tokens=min_tokens, max_tokens=max_tokens, quiet=quiet)
+    secrets = () if keep_secrets else config.SECRET_KINDS
+    found = harvesting.harvest(roots, min_tokens=min_tokens, max_tokens=max_tokens, secrets=secrets, quiet=quiet)
     records = found.records
     if not records:
         raise InputError(
@@ -42,7 +44,7 @@ def harvest(
     records = tables.limited(records, limit, seed)
     rows = harvesting.to_rows(records)
     storage.write_rows(Source("the harvest", rows), range(len(rows)), output)
-    return {"records": len(rows), "found": len(found.records), "skipped": dict(found.skipped), "output": str(output)}
+    return {"records": len(rows), "found": len(found.records), "skipped": dict(found.skipped), "problems": list(found.problems), "output": str(output)}
 
 
 def padding(data: str | Sequence[str], recipe: Recipe) -> dict[str, Any]:

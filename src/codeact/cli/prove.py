@@ -145,14 +145,18 @@ def harvest(
     output: Output,
     min_tokens: Annotated[int, typer.Option(help="shortest response, Python lexical tokens")] = 20,
     max_tokens: Annotated[int, typer.Option(help="longest response, Python lexical tokens")] = 1500,
+    keep_secrets: Annotated[bool, typer.Option("--keep-secrets", help="also functions that hold keys, passwords or e-mail addresses")] = False,
     limit: Limit = None, seed: Seed = 0, force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Make instruction records from the documented functions of Python source trees."""
     from codeact import api
 
     prepare(verbose)
-    made = api.harvest(roots, output, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed, quiet=False, force=force)
-    result(made, as_json, f"{made['records']} records -> {output}")
+    made = api.harvest(
+        roots, output, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed, quiet=False,
+        force=force, keep_secrets=keep_secrets,
+    )  # fmt: skip
+    result(made, as_json, "\n".join([f"{made['records']} records -> {output}", *made["problems"]]))
 
 
 @app.command()

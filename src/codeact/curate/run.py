@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from codeact.confidential import find_confidential
 from codeact.config import CurateConfig
 from codeact.curate.answers import check_grammars
 from codeact.curate.asked import check_language
@@ -85,10 +86,20 @@ def curate(
                 f"curate.decontaminate: no tasks of the benchmark {name!r} were given; load them, or leave it out"
             )
     verdicts: dict[str, Verdict] = {}
+    if config.secrets:
+        with track("secrets", len(records), quiet=quiet) as progress:
+            for record in records:
+                finding = find_confidential(record, config.secrets)
+                if finding is not None:
+                    dropped[record.id] = Decision(record.id, False, finding.reason, finding.detail)
+                progress.advance()
     if config.verify:
         backend = detect_backend() if "examples" in config.checks else None
         with track("verify", len(records), quiet=quiet) as progress:
             for record in records:
+                if record.id in dropped:
+                    progress.advance()
+                    continue
                 verdict = verdicts[record.id] = check_record(record, config.checks, backend)
                 if verdict.status == "failed" and config.failed == "drop":
                     dropped[record.id] = Decision(record.id, False, verdict.reason, verdict.detail)

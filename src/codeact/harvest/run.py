@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from codeact.confidential import find_confidential
+from codeact.config import SECRET_KINDS, SecretKind
 from codeact.errors import InputError
 from codeact.harvest.files import STDLIB, SourceFile, find_files, find_spdx, is_generated, real_path
 from codeact.harvest.functions import documentation, functions, instruction_for, response_for
@@ -28,7 +30,7 @@ class Harvest:
     Attributes:
         records: one per documented function, ordered by root, path and line.
         skipped: reason -> number of files or functions left out.
-        problems: one line for each file that could not be used: its path and why.
+        problems: one line for each file that could not be used, and for each function that holds a secret: its path and why.
     """
 
     records: list[Record]
@@ -37,7 +39,12 @@ class Harvest:
 
 
 def harvest(
-    roots: Sequence[str | Path], *, min_tokens: int = 20, max_tokens: int = 1500, quiet: bool = False
+    roots: Sequence[str | Path],
+    *,
+    min_tokens: int = 20,
+    max_tokens: int = 1500,
+    secrets: Sequence[SecretKind] = SECRET_KINDS,
+    quiet: bool = False,
 ) -> Harvest:
     """Turn every documented function and method under `roots` into a record.
 
@@ -49,6 +56,7 @@ def harvest(
         roots: folders or single .py files; `"stdlib"` is the running Python's own standard library.
         min_tokens: shortest response kept, in lexical tokens.
         max_tokens: longest response kept, in lexical tokens.
+        secrets: kinds of secrets and personal data; a function that holds one is left out, and neither kept nor shown.
         quiet: show no progress.
 
     Raises:
@@ -83,9 +91,15 @@ def harvest(
                     skipped["duplicate"] += 1
                     continue
                 seen.add(key)
-                records.append(
-                    Record(content_hash(messages), messages, MappingProxyType({**meta, "row": len(records)}))
-                )
+                record = Record(content_hash(messages), messages, MappingProxyType({**meta, "row": len(records)}))
+                finding = find_confidential(record, secrets)
+                if finding is None:
+                    records.append(record)
+                else:
+                    skipped[finding.reason] += 1
+                    problems.append(
+                        f"{file.root}/{file.relative}: {meta['name']} (line {meta['line']}) is left out: {finding.reason}"
+                    )
             progress.advance()
     return Harvest(records, skipped, tuple(problems))
 

@@ -149,6 +149,7 @@ class Inputs:
                 data.harvest.roots,
                 min_tokens=data.harvest.min_tokens,
                 max_tokens=data.harvest.max_tokens,
+                secrets=data.harvest.secrets,
                 quiet=self.quiet,
             )
             return Source("the harvest", harvest.to_rows(found.records))

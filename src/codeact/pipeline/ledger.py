@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeact import storage
+from codeact.confidential import is_confidential
 from codeact.config import Recipe
 from codeact.pipeline import tables
 from codeact.pipeline.inputs import Inputs
@@ -66,12 +67,15 @@ def write_ledger(store: Store, recipe: Recipe) -> None:
 
 
 def write_dropped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write dropped.jsonl: every row that left before the sampling, with the stage, the reason, the evidence, and the row as it came."""
+    """Write dropped.jsonl: every row that left before the sampling, with the stage, the reason, the evidence, and the row as it came.
+
+    A row that holds a secret is not written again: its number says where it is.
+    """
     ledger = store.table("ledger").to_pylist()
     lines = [
         json.dumps(
             {key: row[key] for key in ("id", "row", "stage", "reason", "detail", *EVIDENCE)}
-            | {"record": dict(rows[row["row"]])},
+            | {"record": None if is_confidential(row["reason"]) else dict(rows[row["row"]])},
             ensure_ascii=False,
             default=str,
         )

@@ -53,11 +53,12 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
     sample_seed, cluster_seed, train_seed = (proof.own_seed(s.seed, r) for s in (r.sample, r.cluster, r.train))
     refined = ("refine",) if selection.refines(r.curate) else ()
     trained_by = r.train.model_dump(exclude=r.train.WITHOUT_EFFECT)
-    curated_by = r.curate.model_dump(exclude={"semantic", "neighbours"})
+    curated_by = r.curate.model_dump(exclude={"semantic", "neighbours", "secrets"})
     return [
         # Rows of any known format become records; rows that cannot are kept in rejected.parquet with the reason.
-        Stage("records", (), lambda: {"data": inputs.identity(), "limit": r.data.limit, "map": r.data.map, "seed": seed},
-              ("codeact.records", "codeact.sources", "codeact.harvest"), lambda s: selection.load_records(s, inputs, r, seed), ("rejected.parquet",)),
+        Stage("records", (), lambda: {"data": inputs.identity(), "limit": r.data.limit, "map": r.data.map, "seed": seed, "secrets": r.curate.secrets},
+              ("codeact.confidential", "codeact.records", "codeact.sources", "codeact.harvest"),
+              lambda s: selection.load_records(s, inputs, r, seed), ("rejected.parquet",)),
         # Broken, duplicate and benchmark-contaminated records leave the pool.
         Stage("curate", ("records",), lambda: {**curated_by, "files": inputs.benchmark_digests()},
               ("codeact.curate",), lambda s: selection.curate(s, r.curate, inputs.quiet)),

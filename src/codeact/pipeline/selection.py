@@ -11,6 +11,7 @@ import numpy as np
 
 from codeact import storage
 from codeact.backends.local import Worker
+from codeact.confidential import find_confidential
 from codeact.config import ClusterConfig, CurateConfig, Recipe, SampleConfig
 from codeact.errors import InputError
 from codeact.pipeline import tables
@@ -28,11 +29,19 @@ Summary = Mapping[str, Any]
 
 
 def load_records(store: Store, inputs: Inputs, recipe: Recipe, seed: int) -> Summary:
-    """Rows to records; unreadable rows and rows beyond `data.limit` go to rejected.parquet."""
+    """Rows to records; unreadable rows, rows beyond `data.limit` and those that `curate.secrets` bars go to rejected.parquet.
+
+    A secret is barred here, at the door, and not by `curate`: so no table of the run ever holds it.
+    """
     reading = inputs.read()
     usable, rejected = reading.usable(), list(reading.rejected)
     records = tables.limited(usable, recipe.data.limit, seed)
     kept = {record.id for record in records}
+    found = {record.id: find_confidential(record, recipe.curate.secrets) for record in records}
+    rejected += [Rejected(r.id, int(r.meta["row"]), f.reason, f.detail) for r in records if (f := found[r.id]) is not None]
+    records = [record for record in records if found[record.id] is None]
+    if not records:
+        raise InputError(f"curate.secrets: all {len(found)} records hold one; the first: {rejected[-len(found)].reason}")
     rejected += [
         Rejected(r.id, int(r.meta["row"]), "limit", f"not in the sample of {recipe.data.limit}")
         for r in usable
@@ -52,6 +61,7 @@ def curate(store: Store, config: CurateConfig, quiet: bool) -> Summary:
 
     records = tables.records_from(store.table("records"))
     items = benchmark_items(config)
+    config = config.model_copy(update={"secrets": ()})  # barred before
     decisions = decide(records, config, items, quiet=quiet)
     if not any(d.kept for d in decisions):
         reasons = Counter(d.reason for d in decisions)

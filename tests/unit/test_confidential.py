@@ -1,0 +1,226 @@
+"""Secrets and personal data: found in every form, placeholders left alone, and never written anywhere by a run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import string
+import time
+from pathlib import Path
+
+import pytest
+
+from codeact.confidential import Finding, find_confidential
+from codeact.config import SECRET_KINDS, CurateConfig, SecretKind
+from codeact.curate import curate
+from codeact.harvest import harvest
+from codeact.records import Message, Record
+from tests.conftest import codeact_command as cli
+
+DRAW = random.Random(5)
+WORD = string.ascii_letters + string.digits
+
+
+def drawn(length: int, letters: str = WORD) -> str:
+    """Made here, so that no scanner takes this file for a leak."""
+    return "".join(DRAW.choice(letters) for _ in range(length))
+
+
+def token(claims: dict[str, str]) -> str:
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "HS256"}, claims)
+    ]
+    return ".".join([*parts, drawn(43)])
+
+
+AWS = "AKIA" + drawn(16, string.ascii_uppercase + string.digits)
+BODY = "\n".join(drawn(64, WORD + "+/") for _ in range(4))
+KEY = "-----BEGIN {}PRIVATE KEY-----"
+SECRETS = {
+    "secret: AWS Access Key": [f"key = '{AWS}'", f"AWS_SECRET_ACCESS_KEY = '{drawn(40)}'"],
+    "secret: GitHub Token": [f"t = 'ghp_{drawn(36)}'"],
+    "secret: Slack Token": [f"x = 'xoxb-{drawn(11, string.digits)}-{drawn(12, string.digits)}-{drawn(24)}'"],
+    "secret: Stripe Access Key": [f"stripe.api_key = 'sk_live_{drawn(24)}'"],
+    "secret: OpenAI Token": [f"Bearer sk-{drawn(20)}T3BlbkFJ{drawn(20)}"],
+    "secret: Google API Key": [f"AIza{drawn(35)}"],
+    "secret: Hugging Face Token": [f"login('hf_{drawn(34, string.ascii_letters)}')"],
+    "secret: Alibaba Cloud Key": [f"id: LTAI{drawn(16)}"],
+    "secret: JSON Web Token": [f"headers = {{'auth': '{token({'sub': 'u-48213', 'name': 'Wei'})}'}}"],
+    "secret: Private Key": [
+        f"K = '''{KEY.format('RSA ')}\n{BODY}\n'''", "k = \"" + KEY.format("") + "\\n" + BODY.replace("\n", "\\n") + '"',
+        "k = ('" + KEY.format("EC ") + "\\n'\n     '" + BODY[:64] + "\\n'", KEY.format("OPENSSH ") + "\n" + BODY,
+    ],
+    "secret: password": [
+        "password = 'hunter2'", 'PASSWORD = "Sup3rS3cret!"', "connect(user='svc', password='9f$2k!81')", "{'passwd': 'kT7#mm2Q'}",
+        "export DB_PASSWORD=kT7#mm2Qz", "password: kT7#mm2Qz", "密码 = 'kT7#mm2Q'", "$config['password'] = 'zX81-lmQ';",
+        "String password = \"gR8!tPq2\";", "if pwd == 'gR8!tPq2':", "пароль: \"gR8!tPq2\"",
+    ],
+    "secret: key": [f"api_key = '{drawn(32)}'", f'secret: "{drawn(40, "0123456789abcdef")}"', f"access_token = '{drawn(40)}'"],
+    "secret: password in a URL": ["u = 'postgres://svc:kT7mm2Q9@db.acme-corp.de:5432/x'", "mysql://root:S3cr3t!pw@10.0.0.5/db"],
+    "personal data: e-mail address": [
+        "# by Wei Zhang <wei.zhang@siemens.com>", "mailto:k.mueller@bayer.de", "联系 zhangwei1988@qq.com。", "anna.kowalska88@gmail.com",
+        'login("marta.lopez@outlook.com", pw)', "write to dscherer@cmu.edu.",
+    ],
+}  # fmt: skip
+PLACEHOLDERS = [
+    *("password = 'xxx'", "password = 'password'", "password='your_password'", "PASSWORD = '********'", "password = ''", "password = 'P@ssw0rd1'"),
+    *("password = 'changeme'", "password = 'mypassword123'", "password='123456'", "password = 'abc123'", "password = 'admin123'", "pwd = 'alice123'"),
+    *("password = os.environ['PASSWORD']", "password = getpass.getpass('Password: ')", "password = input('Enter your password: ')"),
+    *("password='{password}'", 'password="$DB_PASSWORD"', 'password = "<your password>"', "password = self.cleaned_data['password1']"),
+    *("password=password2", "password_hash = '5f4dcc3b5aa765d61d8327deb882cf99'", '密码的示例是 "pa5sW0rd"'),
+    *("AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'", "AKIAXXXXXXXXXXXXXXXX", "AKIA1234567890ABCDEF"),
+    *("api_key = 'YOUR_API_KEY'", "api_key='sk-...'", "token = 'hf_" + "x" * 34 + "'", "token = '[CLS]'", "eos_token = '<|im_end|>'"),
+    f"if '{KEY.format('RSA ')}' in text:\n    return load_the_private_key_from(text, password=None)",
+    f"'{KEY.format('')}\\nMIIEv...\\n'",
+    token({"sub": "1234567890", "name": "John Doe"}),
+    *("postgres://user:password@localhost/db", "http://user:kT7mm2Q9@example.com", "postgresql://{user}:{password}@{host}/db", "redis://:p@ssw0rd@localhost"),
+    *("user@example.com", "x@mail.example.org", "john.doe@gmail.com", "test@test.com", "foo@bar.com", "you@yourdomain.com", "zhangsan@qq.com", "bob@gmail.com"),
+    *("a@b.com", "x@weights.data", "self.w@x.T", "git@github.com:a/b.git", "me@my.org", "info@acme.com", "@app.route('/x')", "<1424.208.1638@la.host.com>"),
+    *("key = 'abcdefghijklmnopqrstuvwxyz0123456789'", "api_key = '550e8400-e29b-41d4-a716-446655440000'", "secret_id = 'azure-service-principal-certificate'"),
+    *("sha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'", "'AC" + "a" * 32 + "'", "import secrets\nsecrets.token_hex(16)"),
+]  # fmt: skip
+
+
+def record(text: str, number: int = 0) -> Record:
+    return Record(f"r{number}", (Message("user", "What now?"), Message("assistant", f"def f():\n    {text}\n")))
+
+
+@pytest.mark.parametrize(("reason", "text"), [(reason, text) for reason, texts in SECRETS.items() for text in texts])
+def test_every_kind_is_found_with_its_place_and_without_itself(reason: str, text: str) -> None:
+    assert find_confidential(record(text), SECRET_KINDS) == Finding(reason, "assistant turn, line 2")
+
+
+@pytest.mark.parametrize("text", PLACEHOLDERS)
+def test_placeholders_are_no_secrets(text: str) -> None:
+    assert find_confidential(record(text), SECRET_KINDS) is None
+    assert find_confidential(Record("x", (Message("user", "q"), Message("assistant", text))), SECRET_KINDS) is None
+
+
+def test_a_password_that_a_tool_made_up_is_no_secret() -> None:
+    made = Message("tool", '{"password": "aB3#fG7!kL9@"}')
+    given = Message("tool", '{"host": "db1", "password": "aB3#fG7!kL9@"}')
+    asked = (Message("user", "Make me a password."), Message("assistant", "Here:"))
+    assert find_confidential(Record("x", (*asked, made)), SECRET_KINDS) is None
+    assert find_confidential(Record("x", (*asked, given)), SECRET_KINDS) == Finding(
+        "secret: password", "tool turn, line 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "where"),
+    [
+        (Message("system", f"Use {AWS}."), "system turn, line 1"),
+        (Message("assistant", "", reasoning=f"\n{AWS}"), "assistant turn, line 2"),
+        (
+            Message("assistant", "", tool_calls=json.dumps([{"function": {"arguments": {"key": AWS}}}])),
+            "assistant turn, line 1",
+        ),
+    ],
+)
+def test_all_that_is_said_is_looked_at(message: Message, where: str) -> None:
+    whole = Record("x", (Message("user", "q"), message, Message("assistant", "a")))
+    assert find_confidential(whole, ["keys"]) == Finding("secret: AWS Access Key", where)
+    assert find_confidential(whole, ["passwords", "emails"]) is None
+    assert find_confidential(whole, []) is None
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "eyJ", "://a:", "password=", "password = 'a", "a@", "a.", "BEGIN PRIVATE KEY-----\n", "'", "\n", "ACa1", "aws key ", "x@y.com,"]
+)  # fmt: skip
+def test_a_megabyte_of_anything_takes_linear_time(unit: str) -> None:
+    seconds = []
+    for size in (20_000, 80_000):
+        began = time.process_time()
+        find_confidential(record(unit * (size // len(unit))), SECRET_KINDS)
+        seconds.append(time.process_time() - began)
+    assert seconds[1] < 10 * seconds[0] + 0.5
+
+
+def test_a_secret_across_a_cut_is_found() -> None:
+    for before in range(0, 3000, 250):
+        assert find_confidential(record("x " * (before // 2) + f"'{AWS}'"), ["keys"])
+        assert find_confidential(record("word\n" * (before // 5) + KEY.format("") + "\n" + BODY), ["keys"])
+
+
+def test_curate_drops_with_a_reason_that_names_the_kind() -> None:
+    pool = [record(f"return {n} + {n}") if n % 3 else record(f"key = '{AWS}'", n) for n in (1, 3, 6)]
+    kinds: tuple[SecretKind, ...] = ("keys",)
+    decisions = curate(pool, CurateConfig(secrets=kinds, dedup=False), quiet=True)
+    assert [(d.kept, d.reason) for d in decisions] == [
+        (True, ""),
+        (False, "secret: AWS Access Key"),
+        (False, "secret: AWS Access Key"),
+    ]
+    assert AWS not in repr(decisions)
+    assert all(d.kept for d in curate(pool, CurateConfig(dedup=False), quiet=True))
+
+
+FUNCTION = '''
+def fetch_{0}(path, retries=3):
+    """Fetch an object of the bucket by its path."""
+    client = connect({1!r})
+    for attempt in range(retries + {0}):
+        found = client.get(path, attempt)
+        if found is not None:
+            return found
+    return None
+'''
+
+
+def test_harvest_leaves_them_out_by_default_and_says_where(tmp_path: Path) -> None:
+    lines = [AWS, "no secret", "password = 'hunter2'", "AKIAIOSFODNN7EXAMPLE", "by k.mueller@bayer.de"]
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a.py").write_text("".join(FUNCTION.format(n, line) for n, line in enumerate(lines)), encoding="utf-8")
+    found = harvest([tree], quiet=True)
+    assert [r.meta["name"] for r in found.records] == ["fetch_1", "fetch_3"]
+    assert found.skipped["secret: AWS Access Key"] == found.skipped["personal data: e-mail address"] == 1
+    assert "tree/a.py: fetch_0 (line 2) is left out: secret: AWS Access Key" in found.problems
+    assert len(harvest([tree], secrets=(), quiet=True).records) == 5
+    told = cli("harvest", str(tree), "-o", str(tmp_path / "pool.jsonl"))
+    assert told.returncode == 0, told.stderr
+    assert "2 records" in told.stdout
+    assert "fetch_0 (line 2) is left out: secret: AWS Access Key" in told.stdout
+    written = (tmp_path / "pool.jsonl").read_text(encoding="utf-8")
+    assert all(secret not in told.stdout + told.stderr + written for secret in (AWS, "hunter2", "k.mueller"))
+    assert cli("harvest", str(tree), "-o", str(tmp_path / "all.jsonl"), "--keep-secrets").returncode == 0
+    assert AWS in (tmp_path / "all.jsonl").read_text(encoding="utf-8")
+
+
+def test_nothing_of_a_run_holds_the_secret(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": f"Write the function number {n}.", "output": f"def f{n}():\n    return {n}\n"} for n in range(8)
+    ]
+    rows[3]["output"] = f"def f3():\n    return '{AWS}'\n"
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run = tmp_path / "run"
+    told = cli(
+        "curate",
+        str(data),
+        "-o",
+        str(tmp_path / "clean.jsonl"),
+        "--run-dir",
+        str(run),
+        "--set",
+        "curate.secrets=[keys]",
+    )
+    assert told.returncode == 0, told.stderr
+    clean = (tmp_path / "clean.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in clean] == rows[:3] + rows[4:]
+    (dropped,) = [json.loads(line) for line in (run / "dropped.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (dropped["row"], dropped["reason"], dropped["detail"]) == (
+        3,
+        "secret: AWS Access Key",
+        "assistant turn, line 2",
+    )
+    assert dropped["record"] is None
+    explained = cli("explain", str(run), dropped["id"])
+    for file in [path for path in run.rglob("*") if path.is_file()]:
+        assert AWS.encode() not in file.read_bytes(), file
+    assert AWS not in told.stdout + told.stderr + explained.stdout + explained.stderr
+    import pyarrow.parquet as pq
+
+    for table in run.rglob("*.parquet"):
+        assert AWS not in str(pq.read_table(table).to_pylist()), table
