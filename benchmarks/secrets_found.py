@@ -23,14 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from detect_secrets.plugins.keyword import KeywordDetector
+from machine import provenance
 
 from codeact import confidential
 from codeact.config import SECRET_KINDS
 from codeact.harvest import harvest
 from codeact.records import Message, Record, read_records
 from codeact.storage import read_rows
-
-from machine import provenance
 
 MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b", re.IGNORECASE)
 WORD = string.ascii_letters + string.digits
@@ -133,7 +132,8 @@ def main() -> None:
     sources["stdlib"] = look("stdlib", [(f"{r.meta['file']}:{r.meta['line']}", r) for r in pool], verdicts)
     for package in options.packages:
         spec = importlib.util.find_spec(package)
-        assert spec is not None and spec.submodule_search_locations
+        assert spec is not None
+        assert spec.submodule_search_locations
         records = harvest([spec.submodule_search_locations[0]], secrets=(), quiet=True).records
         sources[package] = look(package, [(f"{r.meta['file']}:{r.meta['line']}", r) for r in records], verdicts)
     for file in options.data:
