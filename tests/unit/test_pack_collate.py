@@ -263,3 +263,47 @@ def test_each_epoch_is_planned_anew():
     assert not np.array_equal(first, data.rows.samples)
     data.set_epoch(0)
     assert np.array_equal(first, data.rows.samples)
+
+
+PADDED = {"input_ids": [0, 0, 0, 5, 6, 7], "attention_mask": [0, 0, 0, 1, 1, 1], "labels": [-100, -100, -100, -100, 6, 7]}
+RIGHT = {"input_ids": [8, 9, 0, 0], "attention_mask": [1, 1, 0, 0], "position_ids": [0, 1, 1, 1]}
+
+
+class TestMasks:
+    """What a tokenizer or TRL puts beside the tokens is honoured or refused, never dropped."""
+
+    @pytest.mark.parametrize("ways", ["collator", "rows", "epoch", "overlong"])
+    def test_padding_is_cut_off(self, ways: str) -> None:
+        bare = [{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}, {"input_ids": [8, 9]}]
+        found, expected = (
+            {
+                "collator": lambda s: DynamicPackCollator(capacity=8, pad_token_id=0)(s),
+                "rows": lambda s: collate_rows(s, [np.array([0, 1])], pad_token_id=0),
+                "epoch": lambda s: PackedDataset(s, 8, pad_token_id=0).collate([PackedDataset(s, 8, pad_token_id=0)[0]]),
+                "overlong": lambda s: DynamicPackCollator(capacity=3, pad_token_id=0, overlong="error")(s),
+            }[ways](samples)
+            for samples in ([PADDED, RIGHT], bare)
+        )
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(torch.as_tensor(found[key]), torch.as_tensor(expected[key])) for key in found)
+
+    def test_masks_of_what_is_learnt(self) -> None:
+        sample = {"input_ids": [1, 2, 3, 4], "completion_mask": [0, 0, 1, 1], "assistant_masks": [0, 1, 1, 0]}
+        batch = collate_rows([sample], [np.array([0])], pad_token_id=0)
+        assert batch["labels"].tolist() == [[-100, -100, 3, -100]]
+        batch = collate_rows([{**sample, "labels": [1, 2, -100, 4]}], [np.array([0])], pad_token_id=0)
+        assert batch["labels"].tolist() == [[-100, 2, -100, 4]]
+
+    @pytest.mark.parametrize(
+        ("extra", "said"),
+        [
+            ({"attention_mask": [1, 0, 1, 1]}, "hides tokens in its middle"),
+            ({"attention_mask": [0, 0, 0, 0]}, "nothing but padding"),
+            ({"attention_mask": [1, 1]}, "4 input_ids but 2 entries of attention_mask"),
+            ({"position_ids": [0, 1, 0, 1]}, "packed already"),
+            ({"completion_mask": [1]}, "entries of completion_mask"),
+        ],
+    )
+    def test_what_cannot_be_honoured(self, extra: dict[str, list[int]], said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            DynamicPackCollator(capacity=8, pad_token_id=0)([{"input_ids": [1, 2, 3, 4], **extra}])

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
-from codeact.packing.fit import FitCounts, Overlong, apply_overlong
+from codeact.packing.fit import FitCounts, Overlong, apply_overlong, plain_sample
 from codeact.packing.plan import Order, plan_batch, plan_epoch
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def collate_rows(
 
     Args:
         samples: mappings with `input_ids` and, optionally, `labels` (-100: not learnt; absent: every token is learnt);
-            flat lists, arrays or tensors of equal length.
+            flat lists, arrays or tensors of equal length; masks as in `fit.plain_sample`.
         rows: indices into `samples`, one array per row.
         pad_token_id: fills the rows that are shorter than the longest.
         device: where the tensors go (default: CPU).
@@ -183,7 +183,9 @@ class PackedDataset:
         self.pad_token_id = find_pad_token(tokenizer, pad_token_id)
         self.seed = seed
         self.rows_multiple_of = rows_multiple_of
-        self.lengths = np.array([len(sample["input_ids"]) for sample in samples], dtype=np.int64)
+        self.lengths = np.array(
+            [len(plain_sample(sample, n)["input_ids"]) for n, sample in enumerate(samples)], dtype=np.int64
+        )
         self.rows = plan_epoch(self.lengths, capacity, seed, rows_multiple_of)
 
     def __len__(self) -> int:
@@ -282,6 +284,7 @@ def _is_padding(batch: Batch, row: int, size: int) -> bool:
 
 
 def _tokens(sample: Mapping[str, Any], index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    sample = plain_sample(sample, index)
     ids = np.asarray(sample["input_ids"], dtype=np.int64)
     labels = np.asarray(sample["labels"], dtype=np.int64) if "labels" in sample else ids
     if len(ids) == 0:

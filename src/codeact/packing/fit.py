@@ -16,6 +16,7 @@ IntArray = NDArray[np.int64]
 
 # A chat template may put a newline after the end-of-turn token, so the end of a sample is its last two tokens.
 END_TOKENS = 2
+LEARNT_MASKS = ("completion_mask", "assistant_masks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,8 @@ def apply_overlong(
     source: list[int] = []
     ending = np.atleast_1d(np.array([] if eos_token_id is None else eos_token_id, dtype=np.int64))
     overlong = truncated = split = made = dropped = unlabelled = lost = 0
-    for index, sample in enumerate(samples):
+    for index, one in enumerate(samples):
+        sample = plain_sample(one, index)
         size = len(sample["input_ids"])
         if size <= capacity:
             kept.append(sample)
@@ -148,6 +150,42 @@ def apply_overlong(
         source += [index] * len(useful)
     counts = FitCounts(len(samples), overlong, truncated, split, made, dropped, unlabelled, lost)
     return Fitted(kept, np.array(source, dtype=np.int64), counts)
+
+
+def plain_sample(sample: Mapping[str, Any], index: int) -> Mapping[str, Any]:
+    """A sample as `input_ids` and `labels` alone: padding that its `attention_mask` names is cut off, and without `labels`
+    only what TRL's `completion_mask` and `assistant_masks` name is learnt.
+
+    Raises:
+        InputError: a mask of another length or that hides tokens in the middle, nothing but padding, or `position_ids` that
+            restart: several samples in one.
+    """
+    marks = [key for key in ("attention_mask", "position_ids", *LEARNT_MASKS) if sample.get(key) is not None]
+    if not marks:
+        return sample
+    ids = np.asarray(sample["input_ids"], dtype=np.int64)
+    given = {key: np.asarray(sample[key], dtype=np.int64) for key in marks}
+    wrong = next((key for key, values in given.items() if values.shape != ids.shape), None)
+    if wrong is not None:
+        raise InputError(f"sample {index} has {ids.size} input_ids but {given[wrong].size} entries of {wrong}")
+    found = {"input_ids": ids}
+    if sample.get("labels") is not None:
+        found["labels"] = np.asarray(sample["labels"], dtype=np.int64)
+    elif learnt := [given[key] for key in marks if key in LEARNT_MASKS]:
+        found["labels"] = np.where(np.all(learnt, axis=0), ids, -100)
+    if "attention_mask" in given:
+        seen = np.flatnonzero(given["attention_mask"])
+        if len(seen) == 0:
+            raise InputError(f"sample {index} is nothing but padding by its attention_mask; leave it out")
+        if seen[-1] - seen[0] + 1 != len(seen):
+            raise InputError(
+                f"sample {index} has an attention_mask that hides tokens in its middle, which packing cannot; split the sample"
+            )
+        found = {key: values[seen[0] : seen[-1] + 1] for key, values in found.items()}
+        given = {key: values[seen[0] : seen[-1] + 1] for key, values in given.items()}
+    if "position_ids" in given and (np.diff(given["position_ids"]) != 1).any():
+        raise InputError(f"sample {index} has position_ids that restart: it is packed already; give the samples one by one")
+    return found
 
 
 def overlong_message(index: int, size: int, capacity: int) -> str:

@@ -58,7 +58,7 @@ def train(
 
     Returns:
         The content of `summary.json`: steps, seconds, tokens (no padding), tokens_per_second, padding_rate, peak_memory_bytes,
-        first_loss, final_loss, parameters, trainable_parameters, dtype, method, scope, records (those trained on), truncated,
+        first_loss, final_loss, parameters, trainable_parameters, dtype, method, scope, warmup_steps, records (those trained on), truncated,
         split, dropped, refused, warnings, chunked_loss and liger; with `train.validation` also validation_records, first_validation_loss (before
         the first step) and final_validation_loss.
 
@@ -78,7 +78,7 @@ def train(
     reading = (template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong, quiet)
     tokenised = tokenise(learnt, *reading)
     watched = tokenise(held, *reading, required=False) if held else None
-    warnings = data_warnings(tokenised)
+    warnings = [*data_warnings(tokenised), *ignored(train)]
     for line in () if quiet else warnings:
         warn(line)
     device = _own_device(choose_device(model.device))
@@ -123,6 +123,7 @@ def train(
         "dtype": str(dtype).removeprefix("torch."),
         "method": train.method,
         "scope": pack.scope,
+        "warmup_steps": fitted.warmup_steps,
         "records": len(learnt) - tokenised.dropped - len(tokenised.refused),
         "refused": len(tokenised.refused),
         "warnings": warnings,
@@ -333,6 +334,18 @@ def data_warnings(tokenised: Tokenised) -> list[str]:
         f"{len(refused)} records are left out, refused by the template ({named}{'; ...' if len(refused) > 3 else ''})"
     )
     return [*([counted] if refused else []), *tokenised.notes]
+
+
+def ignored(train: TrainConfig) -> list[str]:
+    """Settings that were made and mean nothing beside the others."""
+    plain = TrainConfig()
+    changed = [name for name in ("lora_r", "lora_alpha", "lora_dropout", "merge") if getattr(train, name) != getattr(plain, name)]
+    found = []
+    if train.method == "full" and changed:
+        found.append(f"train.{', train.'.join(changed)} means nothing under train.method=full")
+    if train.eval_steps and not train.validation:
+        found.append("train.eval_steps means nothing without train.validation")
+    return found
 
 
 def _entries(parameter: Any) -> int:

@@ -68,10 +68,12 @@ class Fitted:
 
     Attributes:
         rows: the lines of metrics.jsonl, those before a resumed checkpoint included.
+        warmup_steps: those that the run had.
         state: the weights on the CPU where the processes hold only parts of them (FSDP; empty but on the first), else None.
     """
 
     rows: list[dict[str, Any]]
+    warmup_steps: int
     state: dict[str, Any] | None
 
 
@@ -262,7 +264,7 @@ def fit(
             in another dtype or on another kind of device.
         CodeactError: the loss became infinite or not a number, or the device's memory does not suffice.
     """
-    args = _arguments(folder, train, len(dataset), batch_size, seed, dtype, device)
+    args = _arguments(folder, train, batch_size, seed, dtype, device)
     machine = {
         "processes": args.world_size,
         "dtype": str(dtype).removeprefix("torch."),
@@ -275,6 +277,7 @@ def fit(
     done = int(start.name.rpartition("-")[2]) if start else 0
     per_epoch = math.ceil(math.ceil(len(dataset) / (batch_size * args.world_size)) / train.grad_accum)
     steps = math.ceil(train.epochs * per_epoch)
+    args.logging_steps, args.warmup_steps = math.ceil(steps / MAX_LOGGED_STEPS), warmup(train.warmup_steps, steps)
     eval_steps = (train.eval_steps or math.ceil(steps / VALIDATIONS)) if validation else 0
     args.eval_on_start = bool(validation) and start is None
     meter = Meter()
@@ -306,7 +309,7 @@ def fit(
             " raise train.grad_accum to keep the step); lower model.max_length, set train.gradient_checkpointing=true, or use"
             " train.method=lora"
         ) from error
-    return Fitted(logged_rows(trainer.state.log_history), state)
+    return Fitted(logged_rows(trainer.state.log_history), int(args.warmup_steps), state)
 
 
 def check_scheduler(name: str) -> None:
@@ -317,6 +320,14 @@ def check_scheduler(name: str) -> None:
     """
     if name not in SCHEDULERS:
         raise InputError(f"train.scheduler = {name!r} is unknown{did_you_mean(name, SCHEDULERS)}; use one of {', '.join(SCHEDULERS)}")
+
+
+def warmup(asked: int, steps: int) -> int:
+    """Warm-up steps of a run of `steps`: as many as asked for, or a tenth of the run where it would end before they do.
+
+    The learning rate is reached at the step after them, so a run of no more steps than that would never train with it.
+    """
+    return asked if asked < steps else steps // 10
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -357,20 +368,18 @@ def hushed() -> Iterator[None]:
 
 
 def _arguments(
-    folder: Path, train: TrainConfig, items: int, batch_size: int, seed: int, dtype: torch.dtype, device: torch.device
+    folder: Path, train: TrainConfig, batch_size: int, seed: int, dtype: torch.dtype, device: torch.device
 ) -> TrainingArguments:
     check_scheduler(train.scheduler)
     if device.type == "cuda" and device.index not in (None, 0):
         raise InputError(
             f"device {str(device)!r}: training uses the first visible GPU; choose another with CUDA_VISIBLE_DEVICES={device.index}"
         )
-    steps = math.ceil(train.epochs * math.ceil(math.ceil(items / batch_size) / train.grad_accum))
     args = TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         per_device_train_batch_size=batch_size,
         gradient_accumulation_steps=train.grad_accum,
         learning_rate=train.learning_rate,
-        warmup_steps=train.warmup_steps,
         weight_decay=train.weight_decay,
         lr_scheduler_type=train.scheduler,
         max_grad_norm=train.max_grad_norm,
@@ -384,7 +393,6 @@ def _arguments(
         remove_unused_columns=False,
         save_strategy="no",
         logging_strategy="steps",
-        logging_steps=math.ceil(steps / MAX_LOGGED_STEPS),
         logging_nan_inf_filter=False,
         per_device_eval_batch_size=train.batch_size,
         report_to=list(train.report_to),
