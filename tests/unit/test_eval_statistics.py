@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from codeact.errors import InputError
-from codeact.evaluate.statistics import mean_estimate, paired_difference, pass_at_k
+from codeact.evaluate.statistics import mean_estimate, paired_difference, pass_at_k, rate_estimate
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,24 @@ def test_bad_input_is_refused() -> None:
         mean_estimate([])
     with pytest.raises(InputError, match="same tasks"):
         paired_difference([1.0], [1.0, 0.0])
+
+
+@pytest.mark.parametrize(("passed", "tasks"), [(0, 164), (164, 164), (0, 10), (72, 164), (1, 1)])
+def test_interval_of_a_pass_rate_is_wilsons(passed: int, tasks: int) -> None:
+    """Against its definition: the rates p whose score test does not reject (Wilson 1927)."""
+    low, high = rate_estimate([1.0] * passed + [0.0] * (tasks - passed)).interval
+    rate = passed / tasks
+    for bound in (low, high):
+        if 0 < bound < 1:
+            assert abs(rate - bound) / (bound * (1 - bound) / tasks) ** 0.5 == pytest.approx(1.959964, abs=1e-5)
+    assert low <= rate <= high
+    assert high - low > 0.02
+
+
+def test_interval_of_equal_shares_is_no_point() -> None:
+    shares = rate_estimate([0.5] * 20)
+    assert shares.interval == pytest.approx(rate_estimate([1.0] * 10 + [0.0] * 10).interval)
+    mixed = [0.1, 0.5, 0.9, 1.0] * 5
+    assert rate_estimate(mixed) == mean_estimate(mixed)
+    with pytest.raises(InputError, match="at least one task"):
+        rate_estimate([])

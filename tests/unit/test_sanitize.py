@@ -220,11 +220,10 @@ def test_hostile_lengths_do_not_hang() -> None:
 
 
 MEGABYTE = [
-    "`", "```python\n", "```\n", "```python\n'''\n```\n", '"""\n', "(", '"', "'", "\\", "\\\n", "# x\n", "def f():\n", "def f(x):\n    return x\n",
-    "<think>", "</think>", "x<|im_end|>", "é", "\u00a0", "\u200b", "\ud800f", "> ", "1. ", "<pre>", "&lt;", "`f` ", "x = 1\n", "x=", "a = b(c)\n", "P.append(f)\n",
-    "".join(" " * i + "if x:\n" for i in range(100)), "for example:\n    f = 1\n", "prose, it's f\n    return f\n", "```python\n    return f\n```\n",
+    "`", "```python\n\'\'\'\n```\n", "(", '"', "\\\n", "def f():\n", "<think>", "x<|im_end|>", "\u00a0", "\ud800f", "> ", "1. ", "&lt;",
+    "prose, it's f\n    return f\n", "".join(" " * i + "if x:\n" for i in range(100)),
 ]  # fmt: skip
-ONE_LINE = ["from a.", "import a . ", 'x = f"{a}', "f = (1,", "x = b'a' b'a' "]
+ONE_LINE = ["from a.", "import a . ", 'x = f"{a}', "f = (1,"]
 
 
 def test_a_megabyte_of_anything_is_read_in_bounded_time_and_memory() -> None:

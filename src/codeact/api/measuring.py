@@ -17,11 +17,12 @@ EVALUATED = ("results.json", "samples.jsonl", "bits.jsonl")
 
 @one_writer("output")
 def evaluate(
-    model: str,
+    model: str | None,
     output: str | Path,
     *,
     recipe: Recipe | None = None,
     samples: Path | None = None,
+    sanitized: bool = False,
     data_dir: Path | None = None,
     against: Path | None = None,
     quiet: bool = True,
@@ -30,10 +31,11 @@ def evaluate(
     """Benchmark a model; `recipe.model` and `recipe.evaluate` hold the settings. Returns the content of results.json.
 
     Args:
-        model: hub name, folder, LoRA adapter, GGUF file or `demo`.
+        model: hub name, folder, LoRA adapter, GGUF file or `demo`; None with `samples`.
         output: the folder of the results.
         recipe: the settings.
         samples: grade these ready generations instead.
+        sanitized: take `samples` as chat answers, and run the program in each.
         data_dir: folder of benchmark files.
         against: folder of an earlier evaluation; the result also holds `against` and `differences`, see there.
         quiet: no progress bars.
@@ -48,8 +50,10 @@ def evaluate(
     earlier = None if against is None else against.parent if against.name == "results.json" else against
     if earlier is not None:
         differences(earlier, earlier)  # a wrong folder is said before hours of generation, not after
-    read = (model, *(str(path) for path in (samples, data_dir, earlier) if path is not None), whole.model.template)
-    folder = claim_folder(Path(output), EVALUATED, Run("evaluate", model, read, force))
+    given = tuple(str(path) for path in (model, samples, data_dir, earlier) if path is not None)
+    folder = claim_folder(
+        Path(output), EVALUATED, Run("evaluate", model or str(samples), (*given, whole.model.template), force)
+    )
     results = measure(
         model,
         folder,
@@ -58,6 +62,7 @@ def evaluate(
         seed=whole.seed,
         data_dir=data_dir,
         samples=samples,
+        sanitized=sanitized,
         quiet=quiet,
     )
     if earlier is not None:

@@ -106,11 +106,12 @@ def merge(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="hub name, folder, LoRA adapter, GGUF file, or demo", show_default=False)],
     output: Output,
+    model: Annotated[str | None, typer.Argument(help="hub name, folder, LoRA adapter, GGUF file, or demo; not needed with --samples", show_default=False)] = None,
     tasks: Annotated[str, typer.Option(help="comma-separated, for example humaneval+,mbpp+")] = "humaneval",
     data_dir: Annotated[Path | None, typer.Option("--data", envvar="CODEACT_DATA", help="folder of benchmark files")] = None,
     samples: Annotated[Path | None, typer.Option(help="grade these ready generations (JSONL) instead of generating")] = None,
+    sanitize: Annotated[bool, typer.Option("--sanitize", help="the samples are chat answers: run the program in each")] = False,
     prompting: Annotated[str, typer.Option(help="base or instruct")] = "base",
     limit: Annotated[int | None, typer.Option(help="generate for this many tasks, evenly spaced")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="longest generation")] = 512,
@@ -128,14 +129,15 @@ def evaluate(
 
     prepare(verbose)
     extra = {
-        "model.name": model, "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
+        **({} if model is None else {"model.name": model}),
+        "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
         "evaluate.temperature": temperature, "evaluate.samples_per_task": samples_per_task, "evaluate.backend": backend,
         "evaluate.tasks": [t.strip() for t in tasks.split(",") if t.strip()], "evaluate.prompting": prompting,
         "evaluate.generate_limit": limit, "evaluate.max_new_tokens": max_new_tokens, "evaluate.batch_size": batch_size,
         "evaluate.unsafe_no_sandbox": unsafe_no_sandbox,
     }  # fmt: skip
     recipe = config.load_recipe(extra=extra | shared_keys([], settings))
-    results = api.evaluate(model, output, recipe=recipe, samples=samples, data_dir=data_dir, against=against, quiet=False, force=force)
+    results = api.evaluate(model, output, recipe=recipe, samples=samples, sanitized=sanitize, data_dir=data_dir, against=against, quiet=False, force=force)
     result(results, as_json, "\n".join([*api.result_lines(results), f"results: {output / 'results.json'}"]))
 
 

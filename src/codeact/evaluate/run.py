@@ -13,9 +13,10 @@ from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
 from codeact.evaluate import journal
+from codeact.evaluate.samples import partial, read_samples
 from codeact.evaluate.sets import load_sets, subset
 from codeact.evaluate.setup import check_setup
-from codeact.evaluate.statistics import mean_estimate, pass_at_k
+from codeact.evaluate.statistics import mean_estimate, pass_at_k, rate_estimate
 from codeact.evaluate.tasks import TaskSet
 from codeact.progress import track
 
@@ -74,7 +75,7 @@ class Setup:
 
 
 def evaluate(
-    model_name: str | Path,
+    model_name: str | Path | None,
     out_dir: Path,
     *,
     model: ModelConfig,
@@ -82,6 +83,7 @@ def evaluate(
     seed: int,
     data_dir: Path | None = None,
     samples: Path | None = None,
+    sanitized: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Benchmark a model and write results.json, samples.jsonl and bits.jsonl into `out_dir`.
@@ -90,7 +92,7 @@ def evaluate(
     the same model made of the same prompt under the same settings, and no others.
 
     Args:
-        model_name: hub name, local folder, LoRA adapter, GGUF file or `demo`.
+        model_name: hub name, local folder, LoRA adapter, GGUF file or `demo`; with `samples`, whose they are, or None.
         out_dir: created where it does not exist.
         model: revision, dtype, device and template; its `name` is not read.
         config: task sets, limits, prompting, temperature, generation backend.
@@ -98,23 +100,31 @@ def evaluate(
         data_dir: folder of benchmark files; default: `CODEACT_DATA`, the cache, a download.
         samples: grade these ready generations (JSONL of task_id and completion or solution, as EvalPlus writes them)
             and load no model.
+        sanitized: take `samples` as chat answers, and run the program that `sanitize` finds in each.
         quiet: no progress on stderr.
 
     Returns:
-        The content of results.json; pass@k are fractions from 0 to 1, or None where nothing was generated.
+        The content of results.json; pass@k are fractions from 0 to 1, or None where nothing was generated. `warnings` are
+        lines for people: what the figures are not.
 
     Raises:
-        InputError: unknown tasks, no such model, unreadable samples, several greedy samples.
+        InputError: unknown tasks, no such model, neither a model nor samples, unreadable samples, several greedy samples.
         MissingExtraError: the package that a task set or the generation backend needs is not installed.
         CodeactError: no sandbox holds on this machine (said before anything is generated), or a full disk.
     """
+    if samples is None and (sanitized or model_name is None):
+        wanted = (
+            "--sanitize is for --samples FILE" if sanitized else "no MODEL is given, and no --samples FILE to grade"
+        )
+        raise InputError(f"{wanted}; generated answers are always sanitized")
     check_setup(config, generates=samples is None and config.generate_limit != 0)
     started = time.perf_counter()
     sets = load_sets(config.tasks, data_dir, config.skip_tasks)
     backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None
     storage.make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
-    setup = Setup(str(model_name), model, config, seed, quiet)
+    whose = str(model_name if model_name is not None else samples)
+    setup = Setup(whose, model, config, seed, quiet)
     facts = {"dtype": NOT_USED, "template": None, "model_identity": None} if samples is not None else _facts(setup)
     bits: dict[str, Row] = {}
     if config.bits_per_byte and samples is None:
@@ -122,18 +132,19 @@ def evaluate(
     else:
         (out_dir / "bits.jsonl").unlink(missing_ok=True)
     scored = time.perf_counter()
+    warnings: list[str] = []
     if samples is not None:
-        rows = _read_samples(samples, sets)
+        rows, warnings = read_samples(samples, sets, sanitized)
     else:
         rows = _generate(setup, sets, facts, out_dir / "samples.jsonl")
     generated = time.perf_counter()
     verdicts = _grade(rows, sets, backend, quiet) if backend is not None else {}
     results: dict[str, Any] = {
-        "model": str(model_name),
+        "model": whose,
         "model_identity": facts["model_identity"],
         "sandbox": backend.name if backend is not None else NOT_USED,
         "python": platform.python_version(),
-        "prompting": "samples" if samples is not None else config.prompting,
+        "prompting": ("sanitized samples" if sanitized else "samples") if samples is not None else config.prompting,
         "template": facts["template"],
         "dtype": facts["dtype"],
         "max_new_tokens": config.max_new_tokens,
@@ -148,6 +159,8 @@ def evaluate(
     }
     for task_set in sets:
         results |= _figures(task_set, rows[task_set.name], verdicts.get(task_set.name), bits, seed)
+    warnings += filter(None, (partial(s, {row["task_id"] for row in rows[s.name]}) for s in sets))
+    results["warnings"] = warnings
     _write_samples(out_dir / "samples.jsonl", sets, rows, verdicts)
     storage.write_json(out_dir / "results.json", results)
     return results
@@ -274,43 +287,6 @@ def _completions(setup: Setup, requests: Sequence[Prompt], dtype: str) -> Iterat
     return generate.generate(setup.load(), setup.tokenizer(), requests, batch_size=config.batch_size, **options)
 
 
-def _read_samples(path: Path, sets: Sequence[TaskSet]) -> dict[str, list[Row]]:
-    tasks = {task.id: (task_set.name, task) for task_set in sets for task in task_set.tasks}
-    rows: dict[str, list[Row]] = {task_set.name: [] for task_set in sets}
-    counts: dict[str, int] = {}
-    for number, sample in enumerate(storage.read_jsonl(path), 1):
-        identity = sample.get("task_id")
-        if identity not in tasks:
-            named = ", ".join(f"{s.name} {s.version}" for s in sets)
-            raise InputError(
-                f"{path}, sample {number}: task_id {identity!r} is not in {named}; name its task set with --tasks"
-            )
-        name, task = tasks[identity]
-        completion, solution = sample.get("completion"), sample.get("solution")
-        if not isinstance(solution, str) and not isinstance(completion, str):
-            raise InputError(f"{path}, sample {number} ({identity}): neither a text `completion` nor a text `solution`")
-        program = solution if isinstance(solution, str) else task.prompt + str(completion)
-        counts[identity] = counts.get(identity, -1) + 1
-        rows[name].append(
-            {
-                "task_id": identity,
-                "sample": counts[identity],
-                "completion": _utf8(completion),
-                "solution": _utf8(program),
-            }
-        )
-    if not counts:
-        raise InputError(
-            f"{path} holds no samples; give one JSON object with task_id and completion or solution per line"
-        )
-    return rows
-
-
-def _utf8(text: Any) -> str | None:
-    """A text without half surrogate pairs, which JSON can hold, UTF-8 and source code cannot; None for anything else."""
-    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else None
-
-
 def _grade(
     rows: Mapping[str, Sequence[Row]], sets: Sequence[TaskSet], backend: Backend, quiet: bool
 ) -> dict[str, list[Verdict]]:
@@ -343,7 +319,13 @@ def _figures(
         for row, verdict in zip(rows, verdicts or [], strict=verdicts is not None):
             status = verdict.plus_status if name.endswith("+") else verdict.base_status
             outcomes.setdefault(row["task_id"], []).append(status == PASSED)
-        figures[name] = {**shared, **_pass_figures(outcomes, seed)}
+        missing = [task.id for task in task_set.tasks if task.id not in outcomes] if outcomes else []
+        figures[name] = {
+            **shared,
+            **_pass_figures(outcomes, seed),
+            "tasks_in_set": len(task_set.tasks),
+            "missing": missing,
+        }
     return figures
 
 
@@ -352,7 +334,7 @@ def _pass_figures(outcomes: Mapping[str, Sequence[bool]], seed: int) -> dict[str
     figures["passed"] = sum(any(passed) for passed in outcomes.values())
     fewest = min((len(passed) for passed in outcomes.values()), default=0)
     for k in (k for k in KS if k <= fewest):
-        estimate = mean_estimate([pass_at_k(len(p), sum(p), k) for p in outcomes.values()], seed)
+        estimate = rate_estimate([pass_at_k(len(p), sum(p), k) for p in outcomes.values()], seed)
         figures[f"pass@{k}"] = estimate.value
         figures["interval" if k == 1 else f"pass@{k}_interval"] = list(estimate.interval)
     return figures

@@ -11,6 +11,7 @@ from codeact.evaluate.run import KS
 def result_lines(results: Mapping[str, Any]) -> list[str]:
     """One line per task set with pass@k and bits per byte; one per paired difference where `results` holds differences."""
     lines = [_task_set(name, v) for name, v in results.items() if isinstance(v, Mapping) and "pass@1" in v]
+    lines += [f"warning: {line}" for line in results.get("warnings", [])]
     if results["sandbox"] == "none":
         lines.append("the generated code ran without a sandbox (--unsafe-no-sandbox)")
     for name, metrics in results.get("differences", {}).items():
@@ -31,7 +32,10 @@ def _task_set(name: str, figures: Mapping[str, Any]) -> str:
             low, high = figures["interval" if k == 1 else f"pass@{k}_interval"]
             parts.append(f"pass@{k} {figures[f'pass@{k}']:.1%} [{low:.1%}, {high:.1%}]")
     if parts:
-        parts.append(f"{figures['tasks']} tasks")
+        whole = figures.get("tasks_in_set", figures["tasks"])
+        parts.append(
+            f"{figures['tasks']} tasks" if figures["tasks"] == whole else f"{figures['tasks']} of {whole} tasks"
+        )
     if figures["bits_per_byte"] is not None:
         parts.append(f"bits per byte {figures['bits_per_byte']:.4f}")
     return f"{name} {figures['version']}: " + ", ".join(parts)

