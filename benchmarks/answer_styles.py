@@ -39,6 +39,7 @@ def main() -> None:
         theirs = require("evalplus.sanitize", "parity", "a comparison with EvalPlus' sanitiser").sanitize
         alone = graded(answers, backend, lambda text, task: str(theirs(text, task.entry_point)))
         behind = graded(answers, backend, lambda text, task: str(theirs(task.prompt + "\n" + text, task.entry_point)))
+        found["evalplus, answer alone"] = misjudged(answers, alone)
         pairs = zip(answers, alone, behind, strict=True)
         found["evalplus"] = misjudged(answers, [a or b if row["right"] else a and b for row, a, b in pairs])
     right = [answer for answer in answers if answer["right"]]
