@@ -312,7 +312,7 @@ def test_compare_pairs_the_tasks(models: list[Path], tmp_path: Path, sandbox: Ba
         bits["bits_per_byte"]["tuned"] - bits["bits_per_byte"]["base"]
     )
     assert bits["bits_per_byte"]["tasks"] == 164
-    with pytest.raises(InputError, match="prompting"):
+    with pytest.raises(InputError, match="cannot be compared: sandbox is"):
         compare(tmp_path / "a", tmp_path / "c")
 
 

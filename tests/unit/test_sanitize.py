@@ -223,7 +223,14 @@ MEGABYTE = [
     "`", "```python\n\'\'\'\n```\n", "(", '"', "\\\n", "def f():\n", "<think>", "x<|im_end|>", "\u00a0", "\ud800f", "> ", "1. ", "&lt;",
     "prose, it's f\n    return f\n", "".join(" " * i + "if x:\n" for i in range(100)),
 ]  # fmt: skip
-ONE_LINE = ["from a.", "import a . ", 'x = f"{a}', "f = (1,"]
+ONE_LINE = [
+    ("from ", "a."),
+    ("import ", "a . "),
+    ('x = f"', "{a}"),
+    ("f = (", "1,"),
+    ("f = ", "b'a' "),
+    ("def f(x): return '", "A"),
+]
 
 
 def test_a_megabyte_of_anything_is_read_in_bounded_time_and_memory() -> None:
@@ -232,7 +239,7 @@ def test_a_megabyte_of_anything_is_read_in_bounded_time_and_memory() -> None:
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     texts = [unit * (1_000_000 // len(unit)) for unit in MEGABYTE]
-    texts += [start + start.split(maxsplit=1)[-1] * (1_000_000 // len(start)) for start in ONE_LINE]
+    texts += [start + unit * (1_000_000 // len(unit)) for start, unit in ONE_LINE]
     for text in texts:
         started = time.process_time()
         assert isinstance(sanitize(text, "f", "def f(x):\n    '''doc'''\n"), str)

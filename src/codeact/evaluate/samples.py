@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[
     return rows, warnings
 
 
-def partial(task_set: TaskSet, done: Mapping[str, Any] | Sequence[str]) -> str:
+def partial(task_set: TaskSet, done: Collection[str]) -> str:
     """What a figure of some of a task set's tasks is not; "" where all are there or none."""
     missing = [task.id for task in task_set.tasks if task.id not in done]
     if not missing or len(missing) == len(task_set.tasks):
