@@ -30,11 +30,12 @@ THINKING = re.compile(
 FINAL_CHANNEL = re.compile(r"<\|channel\|>final[^<\n]{0,80}<\|message\|>")
 FINAL_TEXT = "assistantfinal"
 MARKER = r"<[|｜][^<>|｜\s]{1,40}[|｜]>"
-# A marker at the end of a line: `<|im_end|>`, `<|eot_id|>`, `<｜end▁of▁sentence｜>`, `</s>`. What follows is another turn.
+# What ends a turn: `<|im_end|>`, `<|eot_id|>`, `<｜end▁of▁sentence｜>`; what follows is another's. `</s>` does so at the end of a line.
 END = re.compile(
-    rf"(?:<[|｜](?=[^<>|｜\s]{{0,40}}(?:end|eo[mst]|return))[^<>|｜\s]{{1,40}}[|｜]>|</s>|<eos>|<end_of_turn>)(?=[ \t]*(?:$|{MARKER}))",
-    re.MULTILINE | re.IGNORECASE,
+    r"(?P<turn><[|｜](?=[^<>|｜\s]{0,40}(?:end|eo[mst]|return))[^<>|｜\s]{1,40}[|｜]>)|</s>|<eos>|<end_of_turn>",
+    re.IGNORECASE,
 )
+REST = re.compile(rf"[ \t]*(?:$|{MARKER})", re.MULTILINE)
 LEADING = re.compile(rf"(?:\s|{MARKER}|<s>|<bos>)*+")
 START = re.compile(rf"^[ \t]*(?:(?:{MARKER}|<s>|<bos>|<start_of_turn>)[ \t]*)+", re.MULTILINE)
 WRAPPER = re.compile(
@@ -114,11 +115,21 @@ def final_answer(text: str) -> str:
         text = text.rpartition(FINAL_TEXT)[2]
     text = _without_thinking(text)
     begin = LEADING.match(text)
-    end = END.search(text, begin.end() if begin else 0)
-    text = text[: end.start()] if end else text
+    for end in END.finditer(text, begin.end() if begin else 0):
+        if not _in_string(text, end):
+            text = text[: end.start()]
+            break
     if len(text) > MAX_CHARACTERS:
         text = text[: MAX_CHARACTERS // 2] + "\n" + text[-MAX_CHARACTERS // 2 :]
     return WRAPPER.sub("", START.sub("", text))
+
+
+def _in_string(text: str, end: re.Match[str]) -> bool:
+    """Whether a program may speak of the marker: it ends no line, and a quote is open before it."""
+    if REST.match(text, end.end()):
+        return False
+    before = text[max(0, end.start() - 1000) : end.start()].rpartition("\n")[2]
+    return end["turn"] is None or before.count("'") % 2 == 1 or before.count('"') % 2 == 1
 
 
 def _without_thinking(text: str) -> str:
@@ -236,7 +247,7 @@ def _closes(line: str, mark: str) -> tuple[str, list[str]]:
     if fence:
         return ("fence" if fence[1].startswith(mark) else ""), []
     bare = line.rstrip(" \t.")
-    if mark[0] == "`" and bare.endswith(mark) and bare.count("`") == len(mark):
+    if mark[0] == "`" and bare.endswith(mark) and bare.count("`") == len(mark) and "#" not in bare:
         return "fence", [bare.removesuffix(mark)]
     opened = OPENING.fullmatch(line) if mark[0] == "`" else None
     if opened and opened[2].startswith(mark) and opened[3].strip().lower() in LABELS:

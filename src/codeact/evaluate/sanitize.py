@@ -77,7 +77,7 @@ def _readings(text: str, parts: Sequence[Code], entry_point: str) -> Iterator[Se
     yield parts
     yield [Code(part) for part in answer_text.html_parts(text)]
     if any(code.fenced for code in parts):
-        yield [Code(Part("".join(code.text for code in parts), False))]
+        yield [Code(Part("\n".join(code.text for code in parts), False))]
     yield [Code(part) for part in answer_text.inline_parts(text, entry_point)]
 
 
@@ -134,7 +134,7 @@ def _bodies(parts: Sequence[Code], text: str) -> Iterator[str]:
                 yield body
 
     yield from giving([code.text for code in parts if code.fenced])
-    yield "".join(code.text for code in parts) if parts else text
+    yield "\n".join(code.text for code in parts) if parts else text
     yield from giving([run for code in parts if not code.fenced for run in below_prose(code.text)])
 
 
