@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,13 @@ def _reason(decision: Decision) -> str:
     return f"last: {decision.detail.partition(':')[0]}" if decision.penalised else decision.reason
 
 
+def _pair(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row; one of HumanEvalPack as an instruction and its solution."""
+    if "declaration" not in row:
+        return row
+    return {"instruction": row["instruction"], "output": row["declaration"] + row["canonical_solution"]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
@@ -104,12 +111,16 @@ def main() -> None:
         "--losses", type=Path, action="append", default=[], help="folders of token losses measured before"
     )
     parser.add_argument("--no-model", action="store_true")
+    parser.add_argument(
+        "--no-benchmarks", action="store_true", help="nothing is looked for: the pool is made of a benchmark itself"
+    )
     parser.add_argument("--kinds", nargs="*", default=list(corruptions.KINDS))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poison.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     args.cache.mkdir(parents=True, exist_ok=True)
-    records, _ = to_records(read_rows(args.data).rows, where=args.data)
+    settings = VERIFIED.model_copy(update={"decontaminate": ()} if args.no_benchmarks else {})
+    records, _ = to_records([_pair(row) for row in read_rows(args.data).rows], where=args.data)
     pool = records[args.first : args.first + args.pool]
     count = round(args.share * len(pool))
     tasks = {name: load_tasks(name).tasks for name in VERIFIED.decontaminate}
@@ -121,6 +132,7 @@ def main() -> None:
     labels = cluster(clean_vectors, 10, 0, ids=[r.id for r in pool]).labels.tolist()
     leaks = [(t.prompt, t.canonical_solution) for t in tasks["humaneval"]]
     changed = {kind: corruptions.corrupt(kind, pool, labels, leaks, count, args.seed) for kind in args.kinds}
+    changed = {kind: places for kind, places in changed.items() if places}
     ifd: dict[str, float] = {}
     if not args.no_model:
         wanted = [record for some in changed.values() for record in some.values()] + pool
@@ -128,7 +140,7 @@ def main() -> None:
         ifd = {identity: float(np.exp(item.log_ifd)) for identity, item in losses.items()}
         gains = {identity: float((item.uncond - item.cond).sum()) for identity, item in losses.items()}
         spikes = loss_cache.spikes(wanted, losses, args.model, args.max_length)
-    clean = curate(pool, VERIFIED, items, quiet=True)
+    clean = curate(pool, settings, items, quiet=True)
     result["pool"] = {
         "file": Path(args.data).name,
         "first": args.first,
@@ -173,7 +185,7 @@ def main() -> None:
             for i, r in enumerate(pool)
         ]
         unique = [Record(f"{i:06d}", r.messages, r.meta) for i, r in enumerate(mixed)]
-        decisions = curate(unique, VERIFIED, items, quiet=True)
+        decisions = curate(unique, settings, items, quiet=True)
         row: dict[str, Any] = {
             "corrupted": len(places),
             "dropped": float(np.mean([not decisions[i].kept for i in places])),

@@ -150,16 +150,3 @@ def python_evidence(text: str) -> int:
 def strip_comments(code: str) -> str:
     """Python code without its `#` comments; strings are left alone."""
     return _STRING_OR_COMMENT.sub(lambda found: found[1] or "", code)
-
-
-def without_comments(text: str) -> str:
-    """A text without the comments of its Python code: of the labelled fences, or of all of it where it has no fence and is Python."""
-    blocks = code_blocks(text)
-    if not blocks:
-        return strip_comments(text) if python_evidence(text) == 2 else text
-    lines = text.split("\n")
-    for block in reversed(blocks):
-        if block.language in PYTHON_NAMES:
-            first = block.line - 1
-            lines[first : first + block.code.count("\n") + 1] = strip_comments(block.code).split("\n")
-    return "\n".join(lines)

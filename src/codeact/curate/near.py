@@ -75,7 +75,7 @@ def _given_code(record: Record) -> list[str]:
     """The tokens of the code that the user shows, if it is more than a call or a list: two programs to mend are two tasks."""
     lines = [line for line, prose in lines_of(record.instruction) if not prose]
     shown = canonical_tokens("\n".join(lines), indented=True) if lines else []
-    return shown if len(shown) >= MIN_GIVEN_CODE and guess_language("\n".join(lines), least=1) else []
+    return shown if len(shown) >= MIN_GIVEN_CODE and guess_language("\n".join(lines)) else []
 
 
 def _setting(record: Record) -> str:
