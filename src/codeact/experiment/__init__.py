@@ -80,7 +80,7 @@ def compare(
         ready.check(cell.recipe, {*CELL_STAGES, *tables_for(cell.recipe.sample)})
     root = Path(comparison.run_dir)
     read = (*Inputs(source_recipe(comparison)).paths(), *comparison.apart_from)
-    begun = (root / "split.json").is_file()
+    begun = any((root / name).is_file() for name in ("split.json", "base/result.json"))  # cells restored from a file have no split
     claim_folder(root, WRITTEN, Run("compare", "", read, force), begun)
 
     def out_of_time() -> bool:
