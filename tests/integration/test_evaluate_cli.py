@@ -207,7 +207,7 @@ def test_a_task_set_is_one_entry_in_tasks(
 def test_a_missing_vllm_is_said_before_anything_is_done(tmp_path: Path, sandbox: Backend) -> None:
     with pytest.raises(MissingExtraError, match=r"evaluate\.backend vllm needs .* pip install 'codeact\[vllm\]'"):
         api.evaluate("/nowhere", tmp_path / "out", recipe=recipe(backend="vllm"))
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_eval_extra_is_one_clear_line(tmp_path: Path) -> None:

@@ -45,11 +45,13 @@ def evaluate(
         InputError: unknown tasks, no such model, or no sandbox that holds on this machine.
     """
     from codeact.evaluate.run import evaluate as measure
+    from codeact.evaluate.setup import check_setup
 
     whole = recipe or Recipe()
     earlier = None if against is None else against.parent if against.name == "results.json" else against
     if earlier is not None:
         differences(earlier, earlier)  # a wrong folder is said before hours of generation, not after
+    check_setup(whole.evaluate, generates=samples is None and whole.evaluate.generate_limit != 0)
     given = tuple(str(path) for path in (model, samples, data_dir, earlier) if path is not None)
     folder = claim_folder(
         Path(output), EVALUATED, Run("evaluate", model or str(samples), (*given, whole.model.template), force)
