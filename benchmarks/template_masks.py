@@ -7,7 +7,7 @@ such that begin with a blank, an indentation or a line break, under a byte-level
 template's own special tokens, or under `--tokenizer`. Told per template:
 
     masks       of templates with {% generation %} tags: conversations whose learnt tokens are those of transformers'
-                `return_assistant_tokens_mask`, blanks after the end-of-turn marker aside
+                `return_assistant_tokens_mask`, blanks at an answer's end aside
     contexts    conversations whose answers all begin where the rendered generation prompt ends
     asked       conversations whose last answer stands after exactly the tokens that `evaluate` would ask with
     ends        conversations whose last answer ends in a special token
@@ -79,7 +79,6 @@ def check(source: str, tokenizer: Any) -> Counter[str]:
             found["refused"] += 1
             found[f"refused: {str(error)[:110]}"] += 1
             continue
-        learnt = [i for turn in coded.turns for i in range(turn.start, turn.stop)]
         last = coded.turns[-1]
         answered = [n for n, m in enumerate(talk) if m.role == "assistant"]
         text = tokenizer.decode(coded.input_ids)
@@ -95,23 +94,26 @@ def check(source: str, tokenizer: Any) -> Counter[str]:
         found["with notes"] += bool(coded.notes)
         if re.search(r"\{%-?\s*generation", source):
             found["masked"] += 1
-            found["masks"] += learnt == mask(talk, source, tokenizer, coded.input_ids)
+            learnt = [i for turn in coded.turns for i in range(turn.start, turn.stop)]
+            found["masks"] += unblanked(learnt, coded.input_ids, tokenizer) == mask(talk, source, tokenizer)
     return found
 
 
-def mask(talk: tuple[Message, ...], source: str, tokenizer: Any, ids: list[int]) -> list[int]:
-    """Tokens that transformers takes for the assistant's, without blanks after an answer's last special token."""
+def mask(talk: tuple[Message, ...], source: str, tokenizer: Any) -> list[int]:
+    """Tokens that transformers takes for the assistant's, without blanks at an answer's end."""
     turns = [{"role": m.role, "content": m.content} for m in talk]
     made = tokenizer.apply_chat_template(
         turns, chat_template=source, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
-    chosen = [i for i, on in enumerate(made["assistant_masks"]) if on]
+    return unblanked([i for i, on in enumerate(made["assistant_masks"]) if on], made["input_ids"], tokenizer)
+
+
+def unblanked(chosen: list[int], ids: list[int], tokenizer: Any) -> list[int]:
+    """The chosen tokens without the blank ones at the end of each run."""
     kept: list[int] = []
     for i in reversed(chosen):
-        blank = not tokenizer.decode([made["input_ids"][i]]).strip()
-        if blank and i + 1 not in kept and made["input_ids"][i - 1] in special_ids(tokenizer):
-            continue
-        kept.append(i)
+        if i + 1 in kept or tokenizer.decode([ids[i]]).strip():
+            kept.append(i)
     return kept[::-1]
 
 
