@@ -43,6 +43,8 @@ NO_BRACKET_RULE = frozenset(
     }
 )
 _MARKS = re.compile(r"[:;=8][-^']?[()]|^\s*\(?\w+\)\s", re.MULTILINE)  # smileys, and the numbers of lists
+MAX_BLOCKS = 100  # of an answer
+_LONG, _MOST_LINES = 300, 5_000
 _LABELLED = frozenset(LABELS.values())
 _CODE_LINE = re.compile(
     r".*[;{}:)\],]\s*(?:(?://|#|--).*)?|\s*[\w.$\[\]'\"]+\s*[-+*/]?=\s*\S.*|\s*(?:return|import|from"
@@ -74,7 +76,9 @@ def check_grammars(response: str) -> Verdict:
         return _check_bare(response)
     labels = Counter(LABELS.get(block.language, block.language) for block in blocks)
     verdicts = [
-        _check_block(block, labels[LABELS.get(block.language, block.language)] > 1) for block in blocks if block.closed
+        _check_block(block, labels[LABELS.get(block.language, block.language)] > 1)
+        for block in blocks[:MAX_BLOCKS]
+        if block.closed
     ]
     return combine(verdicts)
 
@@ -166,7 +170,8 @@ def _line(code: str, number: int) -> str:
 
 
 def is_code(text: str) -> bool:
-    lines = [line for line in text.split("\n") if line.strip()]
+    """Whether most lines of a text are code; of long lines only the beginning is looked at, of long texts the first lines."""
+    lines = [line[:_LONG] for line in text.split("\n") if line.strip()][:_MOST_LINES]
     if not lines or not re.search(r"[=;{}()<>]", text):
         return False
     code = sum(_CODE_LINE.fullmatch(line) is not None and not is_sentence(line) for line in lines)
@@ -174,6 +179,7 @@ def is_code(text: str) -> bool:
 
 
 def is_sentence(line: str) -> bool:
+    line = line[:_LONG]
     words = _WORDS.findall(line)
     return (
         len(words) >= 5 and _SENTENCE.fullmatch(line.strip()) is not None and sum(w in MIDDLE_WORDS for w in words) >= 2

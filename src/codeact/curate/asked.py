@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from codeact.curate.answers import clip
+from codeact.curate.answers import MAX_GRAMMAR_CHARS, clip
 from codeact.curate.blocks import code_blocks, without_blocks
 from codeact.curate.languages import GRAMMAR_LANGUAGES, LABELS, TELLING, fault, guess_language
 from codeact.curate.verify import NOTHING_TO_CHECK, PASSED, Verdict
@@ -110,6 +110,10 @@ def check_language(response: str, instruction: str) -> Verdict:
     if asked not in PROGRAMMING & TELLING:
         return NOTHING_TO_CHECK
     blocks = [block for block in code_blocks(response) if block.code.strip()]
+    if sum(len(block.code) for block in blocks) > MAX_GRAMMAR_CHARS or (
+        not blocks and len(response) > MAX_GRAMMAR_CHARS
+    ):
+        return NOTHING_TO_CHECK
     pieces = [(LABELS.get(b.language, b.language), b.code) for b in blocks] or [("", response)]
     found: list[tuple[str, str, bool]] = []
     for label, code in pieces:

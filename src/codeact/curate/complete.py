@@ -13,7 +13,6 @@ from codeact.curate.endings import Ending, code_ending, prose_ending
 from codeact.curate.languages import guess_language
 from codeact.curate.verify import PASSED, Verdict, open_fence
 
-MAX_CHARS = 200_000
 _BRACES = frozenset({"java", "javascript", "typescript", "c", "cpp", "csharp", "php", "rust", "go", "swift", "kotlin"})
 _LAST_OPERATOR = re.compile(
     r"(?:[,=+*/&|<([{\\]|(?<![-\w])-|\b(?:new|def|function|class|import|return if|elif|const|let|var|public|private))$"
@@ -59,8 +58,6 @@ def check_complete(response: str, instruction: str = "") -> Verdict:
     text = response.strip().strip(_INVISIBLE).strip()
     if not text or _BOILERPLATE.fullmatch(text[:200]):
         return Verdict("failed", "empty answer", clip(text))
-    if len(text) > MAX_CHARS:
-        return Verdict("unknown", f"an answer of more than {MAX_CHARS:,} characters")
     blocks = code_blocks(text)
     if _is_refusal(text, instruction, fenced=bool(blocks)):
         return Verdict("doubtful", "refusal", clip(text))

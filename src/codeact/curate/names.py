@@ -7,6 +7,7 @@ import difflib
 import re
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from codeact.curate.blocks import PYTHON_NAMES, code_blocks, python_evidence, without_blocks
@@ -14,7 +15,7 @@ from codeact.curate.verify import NOTHING_TO_CHECK, PASSED, Verdict
 from codeact.errors import require
 
 MAX_CHARS = 100_000  # of a program that pyflakes looks at
-MAX_NAMES = 2_000
+MAX_NAMES, MAX_LOST = 2_000, 50
 
 # What notebooks and snippets take as given.
 _TYPES = frozenset(
@@ -103,17 +104,18 @@ def check_names(response: str, instruction: str = "") -> Verdict:
     lines = code.split("\n")
     if not code_blocks(response):
         tail = lines[code.rstrip().count("\n")]
-        half = any(name.last and code.count(name.name) == 1 for name in lost)
+        half = any(name.last and code.count(name.name) == 1 for name in lost[-MAX_LOST:])
         if (half or unused) and tail[:1].isspace() and not tail.lstrip().startswith(("return", "#")):
             return Verdict("doubtful", "cut off", f"it ends with {tail.strip()[:100]!r}")
     known = _outside(response, instruction)
+    counts = Counter(re.findall(r"[A-Za-z_]\w*", code))
     doubtful = None
-    for name in lost:
+    for name in lost[:MAX_LOST]:
         line = lines[name.line - 1]
         if name.name in known or "global " in code or not _must_be_defined(name.name, line):
             continue
         detail = f"line {name.line} of the code: {name.name!r} is defined nowhere: {line.strip()[:100]!r}"
-        if _is_misspelt(name.name, code):
+        if _is_misspelt(name.name, counts):
             return Verdict("failed", "undefined name", detail)
         doubtful = doubtful or Verdict("doubtful", "undefined name", detail)
     if doubtful is not None:
@@ -132,9 +134,8 @@ def _must_be_defined(name: str, line: str) -> bool:
     return line[:1].isspace() and re.search(rf"\b{re.escape(name)}\s*[.(]", line) is None
 
 
-def _is_misspelt(name: str, code: str) -> bool:
+def _is_misspelt(name: str, counts: Mapping[str, int]) -> bool:
     """Whether a name that stands once is another of the code with one letter lost, added or changed (a plural is another word)."""
-    counts = Counter(re.findall(r"[A-Za-z_]\w*", code))
     if len(name) < 4 or counts[name] > 1:
         return False
     others = [other for other, count in counts.items() if count > 1 and abs(len(other) - len(name)) <= 1]

@@ -25,6 +25,8 @@ from codeact.records import Record
 from codeact.sandbox import Backend, detect_backend
 
 MAX_DETAIL_CHARS = 500
+MAX_ANSWER_CHARS = 200_000
+"""Longer answers are kept unchecked but for their Python's syntax."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,9 @@ def check_record(record: Record, checks: Iterable[str], backend: Backend | None 
     chosen = set(checks)
     verdicts = [verify_record(record)] if "syntax" in chosen else []
     for turn in exchanges(record):
+        if len(turn.answer) > MAX_ANSWER_CHARS:
+            verdicts.append(Verdict("unknown", f"an answer of more than {MAX_ANSWER_CHARS:,} characters"))
+            continue
         if "grammars" in chosen:
             verdicts.append(check_grammars(turn.answer))
         if "complete" in chosen:
