@@ -82,7 +82,7 @@ def wrong_rows(leaked: str, solution: str) -> list[tuple[str, dict[str, str]]]:
         "wrong output": ("Write the square of three in Python.", fence("def squared(n):\n    return n * n\n\nprint(squared(3))  # Output: 12")),
         "examples raise": (
             "Show the last of the bakery's orders in Python.",
-            fence("def last_order(orders):\n    return orders[len(orders)]\n\nprint(last_order([1, 2]))"),
+            fence("def last_order(orders):\n    return orders[0]\n\nassert last_order([1, 2]) == 2"),
         ),
     }  # fmt: skip
     rows = [(reason, {"instruction": q, "output": a}) for reason, (q, a) in asked.items()]

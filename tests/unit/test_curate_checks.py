@@ -251,7 +251,7 @@ def backend():  # type: ignore[no-untyped-def]
         ("def f(n):\n    return n\n\nassert f(1) == 1", "passed", ""),
         ('def f(n):\n    """\n    >>> f(2)\n    4\n    """\n    return n + 2', "passed", ""),
         ('def f(n):\n    """\n    >>> f(2)\n    5\n    """\n    return n + 2', "failed", "examples raise"),
-        ("def f(xs):\n    return xs[len(xs)]\n\nprint(f([1, 2]))", "failed", "examples raise"),
+        ("def f(xs):\n    return xs[len(xs)]\n\nprint(f([1, 2]))", "doubtful", "examples raise"),
         ("def f(n):\n    return n\n\nprint(f(1))", "unknown", "ran without a stated result"),
         ("name = input()\nprint(name)", "unknown", "no Python code"),
         (
@@ -311,7 +311,7 @@ def test_the_command_keeps_what_it_drops(tmp_path: Path) -> None:
     from codeact.cli import app
 
     rows = [{"instruction": f"Say {i}.", "output": f"It is {i}.", "tag": i} for i in range(5)]
-    rows.append({"instruction": "Say 0.", "output": "it is 0.", "tag": 9})
+    rows.append({"instruction": "Say 0.", "output": "It is 0.", "tag": 9})
     data = tmp_path / "data.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     result = CliRunner().invoke(app, ["curate", str(data), "-o", str(tmp_path / "clean.jsonl")])

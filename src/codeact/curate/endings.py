@@ -30,13 +30,13 @@ _PLACEHOLDER = re.compile(
 _NEVER_LAST = tuple(
     frozenset(words.split())
     for words in (
-        "a an the of and or with by from into than because if which whose while when although unless your our their its my as every each is are was were this these",
-        "le la les un une des du de et ou dans avec que qui au aux ce cette ces son sa ses leur leurs est sont donc plus",
-        "der die das dem den des eine einen einem eines und oder von für dass weil ist sind sein seine wird werden",
-        "el la los las un una unos unas de del y o que con en por al se su sus es son como",
-        "o os as um uma de do da dos das e ou que com em no na nos nas por ao se seu sua como",
-        "il lo i gli le un uno una di del della dei delle e o che con in per dal alla sono come",
-        "и в на с к по для из от что или но а о у не как при за",
+        "a an the of and or than because if which whose while when although unless your our their as every",
+        "le la les un une des du de et ou dans avec que qui aux ce cette ces ses leurs",
+        "der die das dem den des eine einen einem eines und oder von für dass weil",
+        "el la los las un una unos unas de del y o que con en por al su sus",
+        "o os as um uma de do da dos das e ou que com em no na nos nas por ao seu sua",
+        "il lo i gli le un uno una di del della dei delle e o che con in per dal alla",
+        "и в на с к по для из от что или но а о у не как при",
     )
 )
 
