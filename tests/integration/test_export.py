@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from codeact import api
+from codeact.config import load_recipe
 from codeact.export.rows import message_rows
 from codeact.models import load_tokenizer
 from codeact.pipeline.selection import selected_records
@@ -38,12 +39,13 @@ def chat_model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-@pytest.fixture
-def run_dir(pool_file: Path, chat_model: Path) -> Path:
+@pytest.fixture(params=["chat"])
+def run_dir(pool_file: Path, chat_model: Path, request: pytest.FixtureRequest) -> Path:
     out = pool_file.with_name("chosen.jsonl")
     done = codeact_command(
-        "select", str(pool_file), "--model", str(chat_model), "--strategy", "random", "--ratio", "0.25", "-o", str(out)
-    )
+        "select", str(pool_file), "--model", str(chat_model), "--strategy", "random", "--ratio", "0.25", "-o", str(out),
+        "--set", f"model.template={request.param}",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return out.with_name("chosen.codeact")
 
@@ -56,6 +58,7 @@ def exported(run_dir: Path, tool: str) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("run_dir", ["chat", "question", "alpaca"], indirect=True)
 def test_trl_reads_it_with_its_own_parser_and_trains_on_the_same_tokens(
     run_dir: Path, chat_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +79,8 @@ def test_trl_reads_it_with_its_own_parser_and_trains_on_the_same_tokens(
     rows = get_dataset(mixture)["train"]
     trainer = SFTTrainer(str(chat_model), arguments, train_dataset=rows)
     tokenizer = load_tokenizer(str(chat_model))
-    ours = tokenise(selected_records(Store(run_dir)), load_template("chat", tokenizer), tokenizer, 2048).samples
+    template = load_recipe(run_dir / "recipe.yaml").model.template
+    ours = tokenise(selected_records(Store(run_dir)), load_template(template, tokenizer), tokenizer, 2048).samples
     theirs = trainer.train_dataset
     assert [s["input_ids"].tolist() for s in ours] == [list(row["input_ids"]) for row in theirs]
     assert [s["labels"].tolist() for s in ours] == [list(row["labels"]) for row in theirs]

@@ -58,7 +58,7 @@ def export(
     if store.marker("sample") is None:
         raise InputError(f"{run_dir} holds no finished selection; give the folder that `codeact select` or `run` printed")
     recipe = load_recipe(store.path("recipe.yaml"))
-    name = model or recipe.model.name
+    name = _from_anywhere(model or recipe.model.name)
     if not name and to != "datasets":
         raise InputError(f"the run in {run_dir} names no model; say which one will be trained with --model")
     records = selected_records(store)
@@ -85,6 +85,11 @@ def export(
     for file, text in files.items():
         storage.write_text(folder / file, text)
     return {"records": len(records), "files": sorted(files), "warnings": warnings, "output": str(folder)}
+
+
+def _from_anywhere(name: str) -> str:
+    """A folder's whole path, for the tool runs inside the export; hub names as they are."""
+    return str(Path(name).resolve()) if name and Path(name).exists() else name
 
 
 def _template(name: str, recipe: Recipe) -> tuple[str, str]:
