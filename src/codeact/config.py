@@ -123,7 +123,7 @@ class CurateConfig(_Section):
         None,
         ge=0,
         lt=1,
-        description="a response fails that fits more than this share of unrelated instructions better than its own",
+        description="ranks last a response that fits more than this share of unrelated instructions better than its own",
     )
     secrets: tuple[SecretKind, ...] = Field(
         (), description="drop records that hold `keys` (keys and tokens of services, private keys), `passwords` or `emails`"
