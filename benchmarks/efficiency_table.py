@@ -1,7 +1,7 @@
 """The efficiency table as Markdown, from the result file of benchmarks/efficiency.py.
 
     python benchmarks/efficiency_table.py
-    python benchmarks/efficiency_table.py --write README.md
+    python benchmarks/efficiency_table.py --write docs/training.md
 
 The second writes it between the lines <!-- efficiency --> and <!-- /efficiency --> of the file.
 """

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from codeact.api import Selection, evaluate, run, select
+    from codeact.api import Selection, evaluate, run, select, tokenise
+    from codeact.models import load_model, load_tokenizer
     from codeact.packing.collate import DynamicPackCollator
     from codeact.packing.plan import plan_batch, plan_epoch
     from codeact.records import Message, Record
@@ -19,6 +20,9 @@ _HOME = {
     "evaluate": "codeact.api",
     "run": "codeact.api",
     "select": "codeact.api",
+    "tokenise": "codeact.api",
+    "load_model": "codeact.models",
+    "load_tokenizer": "codeact.models",
     "DynamicPackCollator": "codeact.packing.collate",
     "plan_batch": "codeact.packing.plan",
     "plan_epoch": "codeact.packing.plan",
@@ -28,7 +32,8 @@ _HOME = {
 }
 
 __all__ = [
-    "DynamicPackCollator", "Message", "Record", "Selection", "__version__", "evaluate", "plan_batch", "plan_epoch", "run", "score_ifd", "select",
+    "DynamicPackCollator", "Message", "Record", "Selection", "__version__", "evaluate", "load_model", "load_tokenizer",
+    "plan_batch", "plan_epoch", "run", "score_ifd", "select", "tokenise",
 ]  # fmt: skip
 
 

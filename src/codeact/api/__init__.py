@@ -17,10 +17,10 @@ from codeact.api.running import (
     stability,
     summary_rows,
 )
-from codeact.api.training import harvest, merge, padding, train
+from codeact.api.training import harvest, merge, padding, tokenise, train
 from codeact.export import export
 
 __all__ = [
     "Selection", "compare", "compare_plan", "differences", "doctor", "estimate_scores", "evaluate", "explain", "export", "harvest", "merge", "padding", "plan",
-    "plan_select", "records", "report", "result_lines", "run", "run_stages", "score_summary", "select", "stability", "summary_rows", "train",
+    "plan_select", "records", "report", "result_lines", "run", "run_stages", "score_summary", "select", "stability", "summary_rows", "tokenise", "train",
 ]  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from codeact import config, storage
 from codeact.config import Recipe
@@ -15,6 +15,10 @@ from codeact.pipeline import ready, tables
 from codeact.pipeline.inputs import Inputs
 from codeact.records import Reading, read_records
 from codeact.storage import Source
+
+if TYPE_CHECKING:
+    from codeact.packing.fit import Overlong
+    from codeact.train.data import Sample
 
 TRAINED = ("model", "adapter", "checkpoints", "metrics.jsonl", "summary.json")
 
@@ -60,6 +64,41 @@ def padding(data: str | Sequence[str], recipe: Recipe) -> dict[str, Any]:
 def _read(data: str | Sequence[str], recipe: Recipe) -> Reading:
     source = storage.read_rows(data, recipe.data.split)
     return read_records(source.rows, recipe.data.map, source.name, source.place)
+
+
+def tokenise(
+    rows: Sequence[Mapping[str, Any]],
+    tokenizer: Any,
+    *,
+    template: str = "auto",
+    max_length: int = 2048,
+    mapping: Mapping[str, str] | None = None,
+    overlong: Overlong = "truncate",
+) -> list[Sample]:
+    """Rows of any known form as training samples, for a Trainer of your own with `DynamicPackCollator`.
+
+    Learnt is every answer from where the generation prompt ends, with its end-of-turn marker. Rows that cannot be read or
+    that the template refuses are left out; `codeact records` and `codeact train` say which and why.
+
+    Args:
+        rows: dictionaries, as read from a file or a data set.
+        tokenizer: a fast Hugging Face tokenizer.
+        template: auto, chat, question, alpaca or a jinja file.
+        max_length: most tokens of a sample.
+        mapping: field -> column, as `--map`.
+        overlong: what becomes of longer records: truncate, split, drop or error.
+
+    Returns:
+        `id`, and `input_ids` and `labels` as int32 [n] each; labels are -100 where nothing is learnt.
+
+    Raises:
+        InputError: no usable row, an unknown template, or a record too long under `error`.
+    """
+    from codeact.prompts import load_template
+    from codeact.train.data import tokenise as samples
+
+    records = read_records(list(rows), dict(mapping or {}), "the rows").usable()
+    return samples(records, load_template(template, tokenizer), tokenizer, max_length, overlong=overlong).samples
 
 
 def train(
