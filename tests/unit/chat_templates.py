@@ -15,7 +15,7 @@ SPECIAL = ("<|go|>", "<|say|>", "<|EOT|>", "<|over|>")
 WORDS = [
     "Is 7 prime? Yes, it is. Add a and b. And 9? return a + b\n",
     "\n    return a + b\n<think>\n\n</think>\n\nQuestion: Answer: [Q] [/Q] user assistant final### END",
-    "日本は7です。 é",
+    "日本は7です。 é The",
 ] * 9
 
 _EACH = "{% for m in messages %}{% if m.role == 'assistant' %}ANSWER{% else %}ASK{% endif %}{% endfor %}PROMPT"

@@ -100,7 +100,7 @@ def test_base_inputs_have_the_types_of_the_published_assertions(release: Release
 
 
 def test_wrong_names_are_one_clear_line() -> None:
-    with pytest.raises(InputError, match=r"unknown task set 'humanevl'; the task sets are humaneval, "):
+    with pytest.raises(InputError, match=r"unknown task set 'humanevl'; did you mean 'humaneval'\?; the task sets are humaneval, "):
         load_tasks("humanevl")
     with pytest.raises(InputError, match=r"mbpp\+ has no version 'v9'; the versions are v0\.2\.0, v0\.1\.0"):
         load_tasks("mbpp+@v9")

@@ -154,7 +154,8 @@ def ask(messages: Sequence[Message], template: Template, tokenizer: Any, tools: 
     written = trained.input_ids[turn.start : turn.start + own]
     header = tuple(written) if tokenizer.decode(written).strip() else ()
     before, whole = (tokenizer.decode(part, skip_special_tokens=True) for part in (ids, trained.input_ids[: turn.end]))
-    lead = whole[len(before) :].partition(PROBE)[0] if own and whole.startswith(before) else ""
+    lead, found, _ = whole[len(before) :].partition(PROBE) if own and whole.startswith(before) else ("", "", "")
+    lead = lead if found else ""
     marker = trained.input_ids[turn.end : turn.stop]
     ends = frozenset(next(([i] for i in marker if i in special), []))
     stop = "" if ends or not marker else tokenizer.decode(marker)
