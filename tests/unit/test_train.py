@@ -353,7 +353,7 @@ class TestTrain:
                 {"model": {"max_length": 10**6}},
                 r"max_length = 1000000 is beyond the context of .*, which is \d+ tokens; set",
             ),
-            ({"scheduler": "cosin"}, "train.scheduler = 'cosin' is unknown; did you mean 'cosine'\?; use one of cosine"),
+            ({"scheduler": "cosin"}, r"train.scheduler = 'cosin' is unknown; did you mean 'cosine'\?; use one of cosine"),
             ({"model": {"dtype": "float16", "device": "cpu"}}, "float16 trains on CUDA GPUs only"),
             ({"model": {"max_length": 16}, "pack": {"overlong": "error"}}, "more than model.max_length = 16"),
             ({"model": {"name": "./nowhere"}}, "no such folder"),
