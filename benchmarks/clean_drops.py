@@ -3,9 +3,11 @@
     python benchmarks/clean_drops.py --files FOLDER --data ../shared/data --verdicts benchmarks/results/clean_drops.json
 
 Runs every check of `recipes/verified.yaml` on the sources of `clean_sources.py` (SOURCES: where each is from, its language and
-licence). Each record that leaves was read once, in full, by a person's eyes or a session's; the verdict stays in --verdicts and is
-kept there from run to run by record and rule: "right" (it is wrong as it stands, for the reason given), "wrong" (it is sound),
-or "" (not read yet). No text of the data is kept. `--before` writes the counts of an older revision's checks beside them.
+licence). Each record that leaves or is ranked last was read once in full, instruction and answers, by a person or a session; the
+verdict stays in --verdicts, and is kept there from run to run by record and rule, with a few words of why: "right" (it is wrong as
+it stands, for the reason given), "wrong" (it is sound, or faulty for another reason), or "" (not read yet). No text of the data is
+kept. A second sample, of rows that the first one leaves out, is looked at for what would leave only: "mended" in
+the result lists what it dropped wrongly when it was first looked at, which was mended then. `--before` writes the counts of an older revision's checks beside them.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ import machine
 from codeact.config import CurateConfig
 from codeact.curate import curate
 from codeact.curate.run import check_record
+from codeact.records import Record
 from codeact.sandbox import detect_backend
 
 CHECKS = ("syntax", "grammars", "complete", "language", "names", "examples")
@@ -36,47 +40,64 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="counts of an older revision, as this script prints them")
     args = parser.parse_args()
     old: dict[str, Any] = json.loads(args.verdicts.read_text(encoding="utf-8")) if args.verdicts.exists() else {}
-    known = {(row["id"], row["check"], row["rule"]): row["verdict"] for row in old.get("records", [])}
+    known = {(row["id"], row["check"], row["rule"]): row for row in old.get("records", [])}
     backend = detect_backend()
-    rows: list[dict[str, str]] = []
+
+    def judge(records: Sequence[Record], wanted: tuple[str, ...]) -> list[tuple[str, str, str, str]]:
+        return [
+            (record.id, check, verdict.reason, verdict.status)
+            for record in records
+            for check in CHECKS
+            if (verdict := check_record(record, (check,), backend)).status in wanted
+        ]
+
+    rows: list[dict[str, Any]] = []
     sources: dict[str, dict[str, Any]] = {}
     for source in clean_sources.SOURCES:
         records = clean_sources.load(source, args.files, args.data)
         if not records:
             print(f"{source.name}: not there, left out")
             continue
-        found = [
-            (record.id, check, verdict.reason, verdict.status)
-            for record in records
-            for check in CHECKS
-            if (verdict := check_record(record, (check,), backend)).status in ("failed", "doubtful")
-        ]
+        more = clean_sources.load(source, args.files, args.data, second=True)
+        found = judge(records, ("failed", "doubtful"))
         found += [(d.id, "mismatch", "mismatch", "doubtful") for d in curate(records, ALONE, quiet=True) if d.penalised]
-        for identity, check, rule, status in found:
+        others = judge(more, ("failed",))
+        for sample, (identity, check, rule, status) in [*((1, row) for row in found), *((2, row) for row in others)]:
             rows.append({
+                "sample": sample,
                 "id": identity, "source": source.name, "language": source.language, "check": check, "rule": rule, "status": status,
-                "verdict": known.get((identity, check, rule), ""),
+                **{key: known.get((identity, check, rule), {}).get(key, "") for key in ("verdict", "why")},
             })  # fmt: skip
         sources[source.name] = {
             "path": source.path,
             "language": source.language,
             "licence": source.licence,
             "records": len(records),
+            "second": len(more),
         }
         print(
-            f"{source.name:<16}{len(records):>6}", dict(Counter(f"{c}: {r} ({s})" for _, c, r, s in found)), flush=True
+            f"{source.name:<16}{len(records):>6}",
+            len(more),
+            dict(Counter(f"{c}: {r} ({s})" for _, c, r, s in [*found, *others])),
+            flush=True,
         )
-    result = machine.provenance() | {"sources": sources, "rules": rules(rows), "records": rows}
+    result = machine.provenance() | {
+        "sources": sources,
+        "rules": rules([row for row in rows if row["sample"] == 1]),
+        "second": rules([row for row in rows if row["sample"] == 2]),
+        "mended": old.get("mended", []),
+        "records": rows,
+    }
     if args.before:
         result["before"] = json.loads(args.before.read_text(encoding="utf-8"))
     elif "before" in old:
         result["before"] = old["before"]
     args.verdicts.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for rule, counts in result["rules"].items():
+    for rule, counts in [*result["rules"].items(), *result["second"].items()]:
         print(f"{rule:<40}{counts}")
 
 
-def rules(rows: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
+def rules(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Per check, rule and status: records, those read, those right, the share of right ones among those read, and the sources."""
     found: dict[str, dict[str, Any]] = {}
     for name in sorted({f"{row['check']}: {row['rule']} ({row['status']})" for row in rows}):

@@ -19,6 +19,7 @@ from codeact.records import Message, Record
 
 SEED = 0
 MOST = 400
+MOST_SECOND = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ SOURCES = (
     Source("seed_ru", "ru", "IlyaGusev/rulm/self_instruct/data/ru_alpaca_seed_tasks.jsonl", "Apache-2.0"),
     Source("logickor_1", "ko", "instructkr/LogicKor/evaluated/Qwen/Qwen2-57B-A14B-Instruct/default.jsonl", "Apache-2.0"),
     Source("logickor_2", "ko", "instructkr/LogicKor/evaluated/allganize/Llama-3-Alpha-Ko-8B-Instruct/default.jsonl", "Apache-2.0"),
+    Source("turkish_code", "tr", "alztrk/turkish-code-instructions/output/dataset.jsonl", "MIT", most=1000),
     Source("vicuna_ja", "ja", "ku-nlp/ja-vicuna-qa-benchmark/data/jp_bench", "Apache-2.0", "vicuna"),
     *(
         Source(f"javascript_{code}", code, f"javascript-tutorial/{code}.javascript.info", "CC BY-NC-SA 4.0", "tutorial")
@@ -77,8 +79,11 @@ SOURCES = (
 Turns = list[tuple[str, str]]
 
 
-def load(source: Source, files: Path, data: Path) -> list[Record]:
-    """The records of a source, named `SOURCE:ROW`; empty where its file is not there."""
+def load(source: Source, files: Path, data: Path, second: bool = False) -> list[Record]:
+    """The records of a source, named `SOURCE:ROW`; empty where its file is not there.
+
+    `second`: of those that the sample leaves out, another one, of up to MOST_SECOND.
+    """
     path = data / source.path.removeprefix("data:") if source.path.startswith("data:") else files / source.path
     if not path.exists():
         return []
@@ -89,9 +94,17 @@ def load(source: Source, files: Path, data: Path) -> list[Record]:
         if any(role == "assistant" and text.strip() for role, text in turns)
         and any(role == "user" and text.strip() for role, text in turns)
     ]
-    if len(found) > source.most:
-        found = sorted(random.Random(SEED).sample(found, source.most), key=lambda record: record.meta["row"])
-    return found
+    first = _sample(found, source.most, SEED)
+    if not second:
+        return first
+    taken = {record.id for record in first}
+    return _sample([record for record in found if record.id not in taken], MOST_SECOND, SEED + 1)
+
+
+def _sample(records: list[Record], most: int, seed: int) -> list[Record]:
+    if len(records) <= most:
+        return records
+    return sorted(random.Random(seed).sample(records, most), key=lambda record: record.meta["row"])
 
 
 def _rows(path: Path) -> Sequence[Mapping[str, Any]]:

@@ -17,6 +17,7 @@ from codeact.curate.examples import check_examples
 from codeact.curate.languages import GRAMMAR_LANGUAGES, fault, guess_language
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
+from codeact.curate.run import check_record
 from codeact.errors import CodeactError
 from codeact.records import Message, Record
 from codeact.sample import select
@@ -179,6 +180,7 @@ def test_weak_signs_of_an_end_in_the_middle_are_doubtful(response: str, reason: 
         "+",
         "👍",
         "Blaue Hortensie -- Blau",
+        "." * 25,  # five boxes of a text that was to be blacked out
     ],
 )
 def test_whole_answers_are_left_alone(response: str) -> None:
@@ -198,6 +200,12 @@ def test_code_in_the_instruction_does_not_say_what_is_asked_for() -> None:
     asked = "Write this in Java.\n```python\nprint(1)\n```"
     assert asked_language(asked) == "java"
     assert check_language(fence("def f(n):\n    return n"), asked).reason == "wrong language"
+
+
+def test_a_syntax_error_that_is_shown_on_purpose_is_no_fault() -> None:
+    broken = fence("const a = { b: 1;", "javascript")
+    assert check_grammars(broken).status == "failed"
+    assert check_grammars(f"SyntaxError: Unexpected end of input\n\n{broken}").status == "unknown"
 
 
 def test_a_bracket_in_a_regular_expression_is_no_fault() -> None:
@@ -221,6 +229,77 @@ def test_code_in_another_language_than_asked_for() -> None:
     assert check_language(python, "Write a Python function that adds two numbers.").status == "passed"
     assert check_language(fence(SOUND["c"], "c"), "Add two numbers in C++.").status != "failed"
     assert check_language(fence("SELECT 1", "sql"), "Query a table from Java.").status != "failed"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "I have a React.js app that connects to a backend written with actix-web in Rust. How can it change the URL at run time?",
+        "Add an example for an embedded R function call.",
+        "Fix the Python binding.",
+        "Our service is implemented in Python. Show how a browser calls it.",
+    ],
+)
+def test_a_language_that_is_only_told_of_is_not_asked_for(asked: str) -> None:
+    script = fence("const add = (a, b) => {\n  return a + b;\n};\nconsole.log(add(1, 2));", "javascript")
+    assert check_language(script, asked).status != "failed"
+
+
+LIFETIMES = "fn longest<'a>(x: &'a str, y: &'a str) -> &'a str {\n    if x.len() > y.len() { x } else { y }\n}"
+
+
+@pytest.mark.parametrize(
+    "answer", [fence(LIFETIMES, "rust"), fence(LIFETIMES), LIFETIMES, f"#![deny(warnings)]\n\n{LIFETIMES}"]
+)
+def test_a_lifetime_of_rust_is_no_open_quote(answer: str) -> None:
+    verdict = check_record(
+        record("a", "Write it in Rust.", answer), ("syntax", "grammars", "complete", "language", "names")
+    )
+    assert verdict.status not in ("failed", "doubtful")
+    broken = record("a", "Write it in Rust.", fence(LIFETIMES.removesuffix("}"), "rust"))
+    assert check_record(broken, ("grammars",)).status == "failed"
+
+
+def conversation(*turns: str) -> Record:
+    roles = ("user", "assistant")
+    return Record("a", tuple(Message(roles[n % 2], text) for n, text in enumerate(turns)))
+
+
+JAVA = fence("public class A {\n  int f(int x) { return x; }\n}", "java")
+PYTHON = fence("def f(x):\n    return x")
+
+
+def test_each_answer_is_judged_by_the_turn_before_it() -> None:
+    asked = conversation("Write a function in Java.", JAVA, "Now the same function in Python.", PYTHON)
+    assert check_record(asked, ("language",)).status == "passed"
+    crossed = conversation("Write a function in Java.", PYTHON, "Now the same function in Python.", JAVA)
+    assert check_record(crossed, ("language",)).status == "failed"
+    # a letter that refuses is what the last turn asked for, whatever the first one was about
+    excuse = "I'm sorry, but I cannot attend the meeting tomorrow, because I am ill."
+    letters = conversation("What is 2 + 2?", "It is 4.", "Write an excuse letter to my manager.", excuse)
+    assert check_record(letters, ("complete",)).status not in ("failed", "doubtful")
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        "This is the first step.\nThis is the second one.\nThen open the door of the",
+        "",
+        "当然！UFO，或称未被识别飞行物，",
+    ],
+)
+def test_a_turn_that_ends_early_is_sure_only_where_the_conversation_ends(early: str) -> None:
+    assert (
+        check_record(conversation("How?", early, "Go on.", "The house is open now."), ("complete",)).status
+        == "doubtful"
+    )
+    assert check_record(conversation("How?", "So.", "And then?", early), ("complete",)).status == "failed"
+    kept = curate(
+        [conversation("How?", early, "Go on.", "The house is open now.")],
+        CurateConfig(checks=("complete",)),
+        quiet=True,
+    )
+    assert (kept[0].kept, kept[0].penalised) == (True, True)
 
 
 def test_undefined_names() -> None:
@@ -259,6 +338,16 @@ def backend():  # type: ignore[no-untyped-def]
             "unknown",
             "an error that is meant to be shown",
         ),
+        ("print(3.14159 * 5 * 5)  # Outputs 78.5", "passed", ""),
+        ("print(3.14159 * 5 * 5)  # Outputs 5", "failed", "wrong output"),
+        (
+            "t = (1, 2)\nprint(t)\nt[0] = 3  # TypeError: no item assignment",
+            "unknown",
+            "an error that is meant to be shown",
+        ),
+        ("# RecursionError\ndef f():\n    return f()\n\nf()", "unknown", "an error that is meant to be shown"),
+        ("def f():\n    return f()\n\nf()", "failed", "examples raise"),
+        ("t = (1, 2)\nprint(t)\nt[0] = 3  # IndexError: never", "doubtful", "examples raise"),
         ("# An incorrect version of the code\nprint([1][2])", "unknown", "an error that is meant to be shown"),
         ("def f(n):\n    return n\n\nprint(f(1))  # prints the number", "unknown", "ran without a stated result"),
     ],

@@ -171,6 +171,7 @@ COURSE = "def add(a, b):\n    return a + b\n\nprint(add(1, 2))"
         fence("f(param1, param2, param3,..)"),
         fence("x = 'a\nprint(x)  # SyntaxError: unterminated string"),
         fence("y = f(1)\n2x = y  # Fehler: kein Name"),
+        fence("print 'Hallo Welt'  # SyntaxError: Missing parentheses\nprint('Hallo Welt')"),
     ],
 )
 def test_sound_records_of_public_data_never_fail(response: str) -> None:
@@ -239,6 +240,13 @@ def test_every_assistant_turn_is_checked() -> None:
     )
     context = Message("assistant", fence(BAD.replace("add", "sub")), learn=False)  # never learnt, so never checked
     assert verify_record(Record("a", (Message("user", "a"), context, *turns))).status == "passed"
+
+
+def test_a_fence_left_open_where_the_conversation_goes_on_is_only_doubtful() -> None:
+    cut = Message("assistant", "```python\ndef add(a, b):\n    return (a")
+    turns = (Message("user", "Add two numbers."), cut, Message("user", "Go on."), Message("assistant", fence(GOOD)))
+    assert verify_record(Record("a", turns)).status == "doubtful"
+    assert verify_record(Record("a", turns[:2])).status == "failed"
 
 
 def test_blocks_of_a_text() -> None:

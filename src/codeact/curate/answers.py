@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from codeact.curate.blocks import Block, code_blocks, python_evidence
 from codeact.curate.brackets import Brackets, brackets, repairs
+from codeact.curate.faults import SHOWN
 from codeact.curate.languages import (
     GRAMMAR_LANGUAGES,
     LABELS,
@@ -74,6 +75,8 @@ def check_grammars(response: str) -> Verdict:
     blocks = code_blocks(response)
     if not blocks:
         return _check_bare(response)
+    if SHOWN.search(response):
+        return Verdict("unknown", "an error that is shown on purpose")
     labels = Counter(LABELS.get(block.language, block.language) for block in blocks)
     verdicts = [
         _check_block(block, labels[LABELS.get(block.language, block.language)] > 1)

@@ -45,18 +45,23 @@ _NAMED = re.compile(
     + r")(?![A-Za-z0-9_+#]|-[a-z]|\.[a-z])",
     re.IGNORECASE,
 )
-# What makes a name a request, not a mention: before it, and behind it.
+# What makes a name a request, not a mention: before it, and behind it. "A backend written in X" tells what is there already.
 _REQUEST_BEFORE = re.compile(
-    r"(?:\b(?:in|using|with|en|em|con|com|mit|avec|на(?: языке)?)\s+|(?:用|使用|基于)\s*|\b(?:an?|the)\s+)[`*\"']*$",
+    r"(?:\b(?:in|using|with|en|em|con|com|mit|avec|на(?: языке)?)\s+|(?:用|使用|基于)\s*)[`*\"']*$",
     re.IGNORECASE,
 )
+_DESCRIBES = re.compile(r"(?<!be )\b(?:written|implemented|built|coded|developed)\b[^.!?\n]{0,30}$", re.IGNORECASE)
 _REQUEST_BEHIND = re.compile(
-    r"[`*\"']*\s*(?:\d[\d.]*\s*)?(?:(?:\w+ ){0,2}(?:program|function|code|script|class|method|snippet|command|app|application)s?\b"
+    r"[`*\"']*\s*(?:\d[\d.]*\s*)?(?:(?:\w+ ){0,2}(?:program|function|code|script|class|method|snippet|command|app|application)s?\b(?! calls?\b)"
     r"|-?(?:Programm|Funktion|Code|Skript|Klasse|Methode)|代码|代碼|程序|程式|函数|函數|脚本|编写|写|實現|实现"
     r"|で|の?(?:コード|関数|プログラム)|으?로|\s*(?:코드|함수|프로그램))",
     re.IGNORECASE,
 )
 _ONE_LETTER = re.compile(r"\b(?:in|using) (C|R)\b(?![+#])|\b(C|R) (?:program|function|code|language)\b")
+_ONE_LETTER_REQUEST = re.compile(
+    r"\b(?:in|using) (C|R)\b(?![+#])|\b(?i:an?|some|write|create|give|provide|develop|generate)(?: [a-z]+)? (C|R) (?:program|function|code)\b(?! calls?\b)"
+)
+_SCRIPT_LIBRARY = re.compile(r"\w\.js\b", re.IGNORECASE)  # React.js, Three.js
 _ABOUT_TWO = re.compile(
     r"\b(?:another|other|different|any) (?:programming )?languages?\b|\bequivalent\b"
     r"|\b(?:convert|translate|rewrite|port) (?:\w+ ){0,4}(?:code|program|snippet|script|function)\b"
@@ -91,10 +96,18 @@ def requests_language(instruction: str, language: str) -> bool:
     text = without_blocks(instruction)[:_LOOK]
     return any(
         _ENGLISH_NAMES[match[1].lower()] == language
-        and match[1].lower() not in _FRAMEWORKS
-        and (_REQUEST_BEFORE.search(text[max(0, match.start() - 40) : match.start()]) or _REQUEST_BEHIND.match(text[match.end() : match.end() + 60]))
+        and match[1].lower() not in _FRAMEWORKS | {"c", "r"}
+        and (_REQUEST_BEFORE.search(before := text[max(0, match.start() - 60) : match.start()]) or _REQUEST_BEHIND.match(text[match.end() : match.end() + 60]))
+        and not _DESCRIBES.search(before)
         for match in _NAMED.finditer(text)
-    ) or any((match[1] or match[2]).lower() == language for match in _ONE_LETTER.finditer(text))  # fmt: skip
+    ) or any((match[1] or match[2]).lower() == language for match in _ONE_LETTER_REQUEST.finditer(text))  # fmt: skip
+
+
+def mentioned_languages(instruction: str) -> set[str]:
+    """All languages that an instruction names, by their own names or those of frameworks."""
+    text = without_blocks(instruction)[:_LOOK]
+    named = {_ENGLISH_NAMES[word] for word in {m[1].lower() for m in _NAMED.finditer(text)} - {"c", "r", "go"}}
+    return named | ({"javascript"} if _SCRIPT_LIBRARY.search(text) else set())
 
 
 def check_language(response: str, instruction: str) -> Verdict:
@@ -131,6 +144,7 @@ def check_language(response: str, instruction: str) -> Verdict:
     first = next((line.strip() for line in code.split("\n") if line.strip()), "")
     given = {LABELS.get(b.language, b.language) or guess_language(b.code) for b in code_blocks(instruction)}
     given.add(guess_language(without_blocks(instruction)))  # code to be used, or to be turned into another language
+    given |= mentioned_languages(instruction)
     sure = requests_language(instruction, asked) and len(languages) == 1 and language not in given
     return Verdict(
         "failed" if sure else "doubtful",

@@ -17,6 +17,7 @@ _BRACES = frozenset({"java", "javascript", "typescript", "c", "cpp", "csharp", "
 _LAST_OPERATOR = re.compile(
     r"(?:[,=+*/&|<([{\\]|(?<![-\w])-|\b(?:new|def|function|class|import|return if|elif|const|let|var|public|private))$"
 )
+_SHEBANG = re.compile(r"#!\s*/")  # Rust's attributes begin with `#![`
 _HALF_QUERY = re.compile(
     r"(?:[,=<>(+*/]|\b(?:SELECT|FROM|WHERE|AND|OR|JOIN|ON|BY|SET|VALUES|INTO|LIKE|BETWEEN|HAVING|NOT|IN|UNION|MATCH|RETURN))$",
     re.IGNORECASE,
@@ -42,7 +43,7 @@ _ASKS_FOR_WORDS = re.compile(
     re.IGNORECASE,
 )
 _BOILERPLATE = re.compile(
-    r"<?no ?(?:input|output|code|response|answer)(?: (?:needed|required|provided))?>|no ?(?:input|output)|todo|tbd|[.\u2026]+|"
+    r"<?no ?(?:input|output|code|response|answer)(?: (?:needed|required|provided))?>|no ?(?:input|output)|todo|tbd|[.\u2026]{1,6}|"
     r"(?:#|//)?\s*(?:your|insert|add|write) (?:\w+ )?(?:code|answer|solution)(?: \w+)? here[.:!]?|(?:#|//)\s*(?:todo|code goes here).*",
     re.IGNORECASE,
 )
@@ -74,7 +75,7 @@ def check_complete(response: str, instruction: str = "") -> Verdict:
             else PASSED
         )
     if (
-        text.startswith("#!")
+        _SHEBANG.match(text)
         or python_evidence(text) == 2
         or is_code(text)
         or _CODE_START.match(text)
@@ -117,7 +118,7 @@ def _code_below(text: str) -> str:
 def _code_end(text: str, instruction: str) -> Verdict:
     """Code without a fence that ends with an operator, a keyword that needs more, an open bracket or a lone word."""
     tail = text.split("\n")[-1].rstrip()
-    language = "python" if python_evidence(text) == 2 else "bash" if text.startswith("#!") else guess_language(text, 1)
+    language = "python" if python_evidence(text) == 2 else "bash" if _SHEBANG.match(text) else guess_language(text, 1)
     if language == "bash":
         return _verdict(text, Ending("a part of the script is not closed", False) if _ends_inside_shell(text) else None)
     if language == "python":

@@ -99,7 +99,9 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
             "failed", "does not end", f"its examples ran for more than {limits.cpu_seconds:g} s of processor time"
         )
     if outcome.status == "failed":
-        if _SHOWS_WRONG_CODE.search(response) or _is_guard(outcome.detail, tree):
+        kind = outcome.detail.partition(":")[0].strip()
+        announced = kind.isidentifier() and re.search(rf"\b{kind}\b", response)
+        if announced or _SHOWS_WRONG_CODE.search(response) or _is_guard(outcome.detail, tree):
             return Verdict("unknown", "an error that is meant to be shown", outcome.detail[:200])
         return _raised(outcome.detail, code, parts=len(code_blocks(response)))
     if outcome.status != "passed":

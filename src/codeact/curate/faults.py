@@ -29,7 +29,7 @@ _TEXT = re.compile(r"\"(?:[^\"\\]|\\.)*(?:\"|$)|'(?:[^'\\]|\\.)*(?:'|$)|#.*")
 _SIGN = re.compile(r"[()\[\]{}=<>+*/%]|:\s*$")
 _ELLIPSIS = re.compile(r"\.\.|\u2026|<[^\W\d][\w .-]*>")
 _RESULT_ARROW = re.compile(r"=>|\u2192|(?<!\))\s->|//|/\*|\*/")
-_SHOWN = re.compile(r"\b(?:Syntax|Indentation|Tab)Error\b")
+SHOWN = re.compile(r"\b(?:Syntax|Indentation|Tab|Parse)Error\b|\b[Pp]arse error\b")  # an answer that speaks of them shows one
 _REMARK = re.compile(
     r"#.*(?:error|invalid|wrong|illegal|not allowed|bad|\u274c|\u2717|\u9519|\u8aa4|erro|fehler|falsch|erreur|\u043e\u0448\u0438\u0431|\u30a8\u30e9\u30fc|\uc624\ub958)",
     re.IGNORECASE,
@@ -74,10 +74,8 @@ def find(code: str, line: int, message: str, instruction: str, answer: str) -> F
     text = lines[line]
     if len(code) > MAX_CHARS:
         return "unknown", f"a fault in code of more than {MAX_CHARS:,} characters"
-    if _SHOWN.search(answer) or _SHOWN.search(instruction) or _REMARK.search(text):
-        return "unknown", "an error that is shown on purpose"
-    if len(text.strip()) >= 8 and text.strip() in instruction:
-        return "unknown", "a line of the instruction"
+    if why := meant(text, instruction, answer):
+        return "unknown", why
     if _ELLIPSIS.search(_TEXT.sub("", text)) or _body_left_out(message, lines, line):
         return "unknown", "left-out code"
     if _is_fragment(code, lines):
@@ -102,6 +100,13 @@ def _rewritten(code: str) -> dict[str, str]:
         "typographic signs": code.translate(_TYPOGRAPHY),
         "NUL characters": code.replace("\0", ""),
     }
+
+
+def meant(line: str, instruction: str, answer: str) -> str:
+    """Why a line that does not parse is no fault of the answer: "" where nothing excuses it."""
+    if SHOWN.search(answer) or SHOWN.search(instruction) or _REMARK.search(line):
+        return "an error that is shown on purpose"
+    return "a line of the instruction" if len(line.strip()) >= 8 and line.strip() in instruction else ""
 
 
 def is_code_line(line: str, code: str) -> bool:

@@ -18,7 +18,7 @@ from codeact.curate.languages import LABELS, guess_language
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
 from codeact.curate.near import Copy, find_near, find_renamed
-from codeact.curate.verify import Verdict, combine, exchanges, verify_record
+from codeact.curate.verify import Verdict, combine, eased, exchanges, verify_record
 from codeact.errors import InputError
 from codeact.progress import track
 from codeact.records import Record
@@ -156,14 +156,15 @@ def check_record(record: Record, checks: Iterable[str], backend: Backend | None 
     """
     chosen = set(checks)
     verdicts = [verify_record(record)] if "syntax" in chosen else []
-    for turn in exchanges(record):
+    turns = exchanges(record)
+    for turn in turns:
         if len(turn.answer) > MAX_ANSWER_CHARS:
             verdicts.append(Verdict("unknown", f"an answer of more than {MAX_ANSWER_CHARS:,} characters"))
             continue
         if "grammars" in chosen:
             verdicts.append(check_grammars(turn.answer))
         if "complete" in chosen:
-            whole = check_complete(turn.answer, turn.asked)
+            whole = eased(check_complete(turn.answer, turn.asked), turn is turns[-1])
             verdicts += [whole] if whole.status in ("failed", "doubtful") else []
         if "language" in chosen:
             verdicts.append(check_language(turn.answer, turn.asked))

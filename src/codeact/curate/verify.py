@@ -6,12 +6,12 @@ import ast
 import re
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from codeact.curate.blocks import PYTHON_NAMES, TRANSCRIPT_NAMES, Block, code_blocks, python_evidence
 from codeact.curate.brackets import brackets
-from codeact.curate.faults import find, is_code_line
+from codeact.curate.faults import find, is_code_line, meant
 from codeact.curate.languages import LABELS
 from codeact.records import Record
 
@@ -82,9 +82,19 @@ def verify_record(record: Record) -> Verdict:
     language = next(
         (str(record.meta[key]).lower() for key in _LANGUAGE_KEYS if isinstance(record.meta.get(key), str)), ""
     )
+    turns = exchanges(record)
     return combine(
-        [verify_response(turn.answer, instruction=turn.so_far, language=language) for turn in exchanges(record)]
+        [
+            eased(verify_response(turn.answer, instruction=turn.so_far, language=language), turn is turns[-1])
+            for turn in turns
+        ]
     )
+
+
+def eased(verdict: Verdict, is_last: bool) -> Verdict:
+    """A turn cut off or empty in the middle of a conversation, which goes on from it ("continue"), is doubtful: the others are sound."""
+    ends_early = verdict.status == "failed" and verdict.reason in ("cut off", "truncated fence", "empty answer")
+    return replace(verdict, status="doubtful") if ends_early and not is_last else verdict
 
 
 def verify_response(response: str, *, instruction: str = "", language: str = "") -> Verdict:
@@ -223,7 +233,8 @@ def _judge(error: SyntaxError | ValueError, code: str, first_line: int, context:
     if _SHELL_LINE.match(line):
         return Verdict("unknown", "shell commands", detail)
     if _PYTHON2_LINE.fullmatch(line):
-        return Verdict("unknown" if context.python2 else "doubtful", "Python 2 syntax", detail)
+        excused = context.python2 or meant(line, context.instruction, context.answer)
+        return Verdict("unknown" if excused else "doubtful", "Python 2 syntax", detail)
     if sys.version_info < (3, 12) and (message.startswith(_NEWER_F_STRING) or _NEWER_LINE.fullmatch(line)):
         return Verdict("unknown", "perhaps the syntax of a newer Python", detail)
     status, why = find(_unindent(code), index, message, context.instruction, context.answer)
