@@ -345,6 +345,11 @@ def backend():  # type: ignore[no-untyped-def]
             "unknown",
             "an error that is meant to be shown",
         ),
+        (
+            "# maximum recursion depth exceeded\ndef f():\n    return f()\n\nf()",
+            "unknown",
+            "an error that is meant to be shown",
+        ),
         ("# RecursionError\ndef f():\n    return f()\n\nf()", "unknown", "an error that is meant to be shown"),
         ("def f():\n    return f()\n\nf()", "failed", "examples raise"),
         ("t = (1, 2)\nprint(t)\nt[0] = 3  # IndexError: never", "doubtful", "examples raise"),

@@ -99,9 +99,7 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
             "failed", "does not end", f"its examples ran for more than {limits.cpu_seconds:g} s of processor time"
         )
     if outcome.status == "failed":
-        kind = outcome.detail.partition(":")[0].strip()
-        announced = kind.isidentifier() and re.search(rf"\b{kind}\b", response)
-        if announced or _SHOWS_WRONG_CODE.search(response) or _is_guard(outcome.detail, tree):
+        if _is_announced(outcome.detail, response) or _SHOWS_WRONG_CODE.search(response) or _is_guard(outcome.detail, tree):
             return Verdict("unknown", "an error that is meant to be shown", outcome.detail[:200])
         return _raised(outcome.detail, code, parts=len(code_blocks(response)))
     if outcome.status != "passed":
@@ -268,6 +266,13 @@ def _stated_block(response: str, stdout: str) -> tuple[bool, str] | None:
                 return same, f"stated output {_clip(stated)!r}, printed {_clip(clean)!r}"
             return None
     return None
+
+
+def _is_announced(detail: str, response: str) -> bool:
+    """Whether an answer speaks of the error that it ends with, by its name or its message: a lesson on errors shows them."""
+    kind, _, message = (part.strip() for part in detail.partition(":"))
+    named = kind.isidentifier() and re.search(rf"\b{kind}\b", response) is not None
+    return named or (len(message) >= 12 and message in response)
 
 
 def _is_guard(detail: str, tree: ast.Module) -> bool:
