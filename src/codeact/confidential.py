@@ -19,8 +19,13 @@ from codeact.records import Record
 PIECE_CHARACTERS, OVERLAP = 1_500, 500
 MIN_PASSWORD, MIN_KEY, MIN_KEY_LETTERS, NAME_CHARACTERS = 6, 16, 10, 60
 # Kinds of which detect-secrets has no rule that fits: done here, or no secret.
-_OTHER_RULES = ("Basic Auth Credentials", "JSON Web Token", "Private Key", "Public IP (ipv4)")
+_OTHER_RULES = (
+    "Basic Auth Credentials", "JSON Web Token", "Private Key", "Public IP (ipv4)",
+    "NPM tokens", "OpenAI Token",  # quadratic
+)  # fmt: skip
 _FURTHER_KEYS = {
+    "NPM tokens": r"(?<=/):_authToken=\s{0,8}(npm_\S{1,200}|[A-Fa-f0-9-]{36})",
+    "OpenAI Token": r"sk-[A-Za-z0-9_-]{20,200}T3BlbkFJ[A-Za-z0-9]{20}",
     "Google API Key": r"AIza[0-9A-Za-z_-]{35}",
     "Hugging Face Token": r"hf_[A-Za-z]{34}",
     "Anthropic Token": r"sk-ant-[A-Za-z0-9_-]{32,128}",

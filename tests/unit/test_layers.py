@@ -22,6 +22,7 @@ LAYERS = {
         "redact",
         "config",
         "confidential",
+        "parsing",
         "recipe_keys",
         "storage",
         "sources",

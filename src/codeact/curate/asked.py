@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from codeact.curate.answers import MAX_GRAMMAR_CHARS, clip
 from codeact.curate.blocks import code_blocks, without_blocks
-from codeact.curate.languages import GRAMMAR_LANGUAGES, LABELS, TELLING, fault, guess_language
+from codeact.curate.languages import GRAMMAR_LANGUAGES, LABELS, MOST_GUESSED, TELLING, fault, guess_language
 from codeact.curate.verify import NOTHING_TO_CHECK, PASSED, Verdict
 
 _LOOK = 20_000  # characters of an instruction
@@ -127,7 +127,7 @@ def check_language(response: str, instruction: str) -> Verdict:
         not blocks and len(response) > MAX_GRAMMAR_CHARS
     ):
         return NOTHING_TO_CHECK
-    pieces = [(LABELS.get(b.language, b.language), b.code) for b in blocks] or [("", response)]
+    pieces = [(LABELS.get(b.language, b.language), b.code) for b in blocks[:MOST_GUESSED]] or [("", response)]
     found: list[tuple[str, str, bool]] = []
     for label, code in pieces:
         language = label if label in PROGRAMMING else "" if label else guess_language(code, 1)
@@ -142,7 +142,7 @@ def check_language(response: str, instruction: str) -> Verdict:
     if language not in PROGRAMMING or not _is_other(asked, language, code, labelled):
         return NOTHING_TO_CHECK
     first = next((line.strip() for line in code.split("\n") if line.strip()), "")
-    given = {LABELS.get(b.language, b.language) or guess_language(b.code) for b in code_blocks(instruction)}
+    given = {LABELS.get(b.language, b.language) or guess_language(b.code) for b in code_blocks(instruction)[:MOST_GUESSED]}
     given.add(guess_language(without_blocks(instruction)))  # code to be used, or to be turned into another language
     given |= mentioned_languages(instruction)
     sure = requests_language(instruction, asked) and len(languages) == 1 and language not in given

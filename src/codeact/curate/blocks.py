@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 PYTHON_NAMES = frozenset({"python", "py", "python3", "py3"})
@@ -65,11 +66,17 @@ def code_blocks(text: str) -> list[Block]:
     A closing fence indented four or more columns deeper than the opening one (in a docstring, say) closes the block only where no
     better one follows before the next labelled fence.
     """
+    return list(_blocks(text))
+
+
+@lru_cache(maxsize=2)
+def _blocks(text: str) -> tuple[Block, ...]:
+    """Every check asks for the blocks of the same answer and instruction."""
     lines = text.split("\n")
-    return [
+    return tuple(
         Block(span.language, _dedent(lines[span.start : span.end], span.indent), span.start + 1, span.closed)
         for span in _spans(lines)
-    ]
+    )
 
 
 def without_blocks(text: str) -> str:

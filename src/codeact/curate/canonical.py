@@ -6,13 +6,13 @@ import ast
 import hashlib
 import keyword
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 
 from codeact.curate.blocks import code_blocks, python_evidence, strip_comments
 from codeact.curate.dedup import lines_of
-from codeact.curate.languages import LABELS, guess_language
+from codeact.curate.languages import LABELS, MOST_GUESSED, guess_language
 from codeact.curate.own_names import own_places, soft_keywords
+from codeact.parsing import parse
 
 # Unterminated strings and remarks end with their line or the text, so that no character is scanned twice.
 _STRING = (
@@ -61,7 +61,10 @@ def canonical_code(response: str) -> list[str]:
 
     Text of no known language counts as it is. Empty where there is no code: in prose no name can be replaced.
     """
-    blocks = [(LABELS.get(b.language) or guess_language(b.code), b.code) for b in code_blocks(response)]
+    blocks = [
+        (LABELS.get(b.language) or (guess_language(b.code) if at < MOST_GUESSED else ""), b.code)
+        for at, b in enumerate(code_blocks(response))
+    ]
     if not blocks:
         blocks = [(_language_of_bare(response), response)]
     if not any(language for language, _ in blocks):
@@ -170,11 +173,8 @@ def python_functions(text: str, nested: bool = True) -> Iterator[tuple[str, list
     """
     blocks = [block.code for block in code_blocks(text)] or ([text] if python_evidence(text) == 2 else [])
     for code in blocks:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = parse(code)
+        if tree is None:
             continue
         for node in ast.walk(tree) if nested else tree.body:
             if isinstance(node, ast.FunctionDef):

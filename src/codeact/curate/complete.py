@@ -12,6 +12,7 @@ from codeact.curate.brackets import brackets
 from codeact.curate.endings import Ending, code_ending, prose_ending
 from codeact.curate.languages import guess_language
 from codeact.curate.verify import PASSED, Verdict, open_fence
+from codeact.parsing import parse
 
 _BRACES = frozenset({"java", "javascript", "typescript", "c", "cpp", "csharp", "php", "rust", "go", "swift", "kotlin"})
 _LAST_OPERATOR = re.compile(
@@ -168,10 +169,8 @@ def _ends_inside_shell(text: str) -> bool:
 
 def _python_end(code: str) -> Ending | None:
     """Python that parses and ends with half a name in a block, or with a function that does nothing."""
-    try:
-        body: Sequence[ast.stmt] = ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    tree = parse(code)
+    body: Sequence[ast.stmt] = tree.body if tree is not None else ()
     if body and _does_nothing(body[-1]):
         return Ending("a function that gives nothing back", False)
     depth, statements = 0, len(body)

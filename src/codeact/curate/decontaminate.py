@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from codeact.curate.blocks import strip_comments
 from codeact.curate.canonical import fingerprint, python_functions
@@ -159,7 +159,7 @@ def _longest_overlap(text: str, index: Index) -> Overlap | None:
     spans: dict[int, list[tuple[int, int]]] = {}
     from_prompt: set[int] = set()
     for length, table in index.sequences.items():
-        for start, sequence in enumerate(zip(*(said[k:] for k in range(length)), strict=False)):
+        for start, sequence in enumerate(zip(*(islice(said, k, None) for k in range(length)), strict=False)):
             for position, prompt in table.get(sequence, ()):
                 spans.setdefault(position, []).append((start, start + length))
                 if prompt:

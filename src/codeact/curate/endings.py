@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from typing import NamedTuple
 
-from codeact.curate.verify import MAX_CODE_CHARS, MAX_LINE_CHARS
+from codeact.parsing import parse, parse_or_error
 
 _LONG = 500  # characters of the last line that are looked at: some of the patterns below take quadratic time
 _LOOK = 20_000  # characters before it
@@ -177,20 +176,9 @@ def code_ending(text: str, language: str, asked: str = "") -> Ending | None:
     return None
 
 
-def _tree(code: str) -> ast.Module | None:
-    if len(code) > MAX_CODE_CHARS or max(map(len, code.split("\n"))) > MAX_LINE_CHARS:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
 def _has_statements(code: str) -> bool:
     """Whether a text is Python and more than words: an assignment, a definition, an import, a loop or a call."""
-    tree = _tree(code)
+    tree = parse(code)
     return tree is not None and any(
         not isinstance(node, ast.Expr | ast.AnnAssign) or isinstance(node.value, ast.Call) for node in tree.body
     )
@@ -200,20 +188,15 @@ def _half_statement(text: str, line: str) -> bool:
     """Whether only the last line keeps a text from being Python, and does so at its own end."""
     if "//" in line or "=>" in line or len(line) >= _LONG:
         return False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except SyntaxError as error:
-        at_end = (error.lineno or 0) >= text.count("\n") + 1 and (error.offset or 0) > len(line)
-        return (
-            (at_end and bool(re.search(r"[=(\[{,+*/.-]\s*$", line)))
-            or bool(_STATEMENT_START.match(line))
-            or "never closed" in error.msg
-        )
-    except (ValueError, RecursionError, MemoryError):
+    error = parse_or_error(text)
+    if not isinstance(error, SyntaxError):
         return False
-    return False
+    at_end = (error.lineno or 0) >= text.count("\n") + 1 and (error.offset or 0) > len(line)
+    return (
+        (at_end and bool(re.search(r"[=(\[{,+*/.-]\s*$", line)))
+        or bool(_STATEMENT_START.match(line))
+        or "never closed" in error.msg
+    )
 
 
 def announces(line: str, above: str, sign: str) -> bool:
@@ -226,7 +209,7 @@ def announces(line: str, above: str, sign: str) -> bool:
 
 def _new_name(code: str) -> bool:
     """Whether Python ends with a name at its top level that stands nowhere else in it: half a word. Others may show a value."""
-    tree = _tree(code)
+    tree = parse(code)
     last = tree.body[-1] if tree is not None and len(tree.body) > 1 else None
     value = last.value if isinstance(last, ast.Expr) else None
     name = value.attr if isinstance(value, ast.Attribute) else value.id if isinstance(value, ast.Name) else ""

@@ -14,11 +14,11 @@ import difflib
 import html
 import keyword
 import re
-import warnings
 from collections.abc import Iterator
 from typing import Literal
 
 from codeact.curate.brackets import brackets, repairs
+from codeact.parsing import parse, parse_or_error
 
 Finding = tuple[Literal["failed", "doubtful", "unknown"], str]
 
@@ -48,16 +48,6 @@ _FRAMES = (
     ("if 1:\n    pass\n", ""), ("try:\n    pass\n", ""), ("{\n", "\n}"), ("f(\n", "\n)"), ("", "\n    pass"), ("", "\n        pass"), ("", "\ndef f(): pass"),
     ("", "\n    def f(): pass"), ("try:\n    pass\nfinally:\n    pass\n", ""),
 )  # fmt: skip
-
-
-def parse(code: str) -> ast.Module | None:
-    """The tree of a text that this Python parses, else None."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def find(code: str, line: int, message: str, instruction: str, answer: str) -> Finding:
@@ -224,20 +214,14 @@ def _indented(lines: list[str], at: int) -> Iterator[str]:
         yield "\n".join([*lines[:at], *block, *lines[end:]])
     current = list(lines)
     for _ in range(8):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                ast.parse("\n".join(current))
-        except IndentationError as error:
-            number = (error.lineno or 0) - 1
-            if not error.msg.startswith("expected an indented block") or not 0 <= number < len(current):
-                return
-            current[number:] = [f"    {line}" if line.strip() else line for line in current[number:]]
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return
-        else:
+        found = parse_or_error("\n".join(current))
+        if isinstance(found, ast.Module):
             yield "\n".join(current)
             return
+        number = (found.lineno or 0) - 1 if isinstance(found, IndentationError) else -1
+        if not str(found).startswith("expected an indented block") or not 0 <= number < len(current):
+            return
+        current[number:] = [f"    {line}" if line.strip() else line for line in current[number:]]
 
 
 def _indent(line: str) -> int:

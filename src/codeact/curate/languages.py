@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from codeact.errors import require
+from codeact.parsing import parse_or_error
 
 LABELS: Mapping[str, str] = {
     "python": "python", "py": "python", "python3": "python", "py3": "python", "java": "java", "javascript": "javascript", "js": "javascript",
@@ -68,6 +69,8 @@ _RELATED: Mapping[str, tuple[str, ...]] = {
 }
 
 _LOOK, _LOOK_LINE = 20_000, 300
+MOST_GUESSED = 1_000
+"""Blocks of one answer whose language is guessed where their fences do not say it."""
 
 # Lines that few other languages have; each counts once, so that length does not decide.
 _SIGNS: Mapping[str, tuple[str, ...]] = {
@@ -149,6 +152,8 @@ def guess_language(code: str, least: int = 2) -> str:
 
     Only the beginning of a long text is looked at, and of long lines (data, minified code) their beginnings.
     """
+    if len(code) < 2:
+        return ""
     code = "\n".join(line[:_LOOK_LINE] for line in code[:_LOOK].split("\n"))
     found = sorted(((_signs(language, code), language) for language in _SIGNS), reverse=True)
     (best, language), (second, other) = found[0], found[1]
@@ -200,15 +205,12 @@ def fault(language: str, code: str) -> Fault | None:
 
 
 def _python_fault(code: str) -> Fault | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(code)
-    except SyntaxError as error:
-        return Fault(error.lineno or 1, error.msg)
-    except (ValueError, RecursionError, MemoryError) as error:
-        return Fault(1, str(error) or type(error).__name__)
-    return None
+    found = parse_or_error(code)
+    if isinstance(found, ast.Module):
+        return None
+    if isinstance(found, SyntaxError):
+        return Fault(found.lineno or 1, found.msg)
+    return Fault(1, str(found) or type(found).__name__)
 
 
 def _tree_fault(language: str, code: str) -> Fault | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from codeact.curate.blocks import PYTHON_NAMES, code_blocks, python_evidence, without_blocks
 from codeact.curate.verify import NOTHING_TO_CHECK, PASSED, Verdict
 from codeact.errors import require
+from codeact.parsing import parse
 
 MAX_CHARS = 100_000  # of a program that pyflakes looks at
 MAX_NAMES, MAX_LOST = 2_000, 50
@@ -50,13 +50,7 @@ def python_program(response: str) -> str | None:
     code = "\n\n".join(parts)
     if not code.strip() or ">>>" in code.partition("\n")[0]:
         return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return code
+    return code if parse(code) is not None else None
 
 
 def lost_names(code: str) -> tuple[list[Lost], bool]:

@@ -14,7 +14,7 @@ from codeact.curate.complete import check_complete
 from codeact.curate.decontaminate import BenchmarkItem, build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
 from codeact.curate.examples import check_examples
-from codeact.curate.languages import LABELS, guess_language
+from codeact.curate.languages import LABELS, MOST_GUESSED, guess_language
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
 from codeact.curate.near import Copy, find_near, find_renamed
@@ -181,8 +181,9 @@ def check_record(record: Record, checks: Iterable[str], backend: Backend | None 
 def language_of(response: str) -> str:
     """The language of most of an answer's code, from the labels of its fences or the signs of the code; "" where it cannot be told."""
     sizes: dict[str, int] = {}
-    for block in code_blocks(response):
-        language = LABELS.get(block.language, block.language) or guess_language(block.code)
+    for at, block in enumerate(code_blocks(response)):
+        guessed = guess_language(block.code) if not block.language and at < MOST_GUESSED else ""
+        language = LABELS.get(block.language, block.language) or guessed
         sizes[language] = sizes.get(language, 0) + len(block.code)
     sizes.pop("", None)
     return max(sizes, key=lambda name: (sizes[name], name)) if sizes else guess_language(response)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import sys
-import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,12 +12,12 @@ from codeact.curate.blocks import PYTHON_NAMES, TRANSCRIPT_NAMES, Block, code_bl
 from codeact.curate.brackets import brackets
 from codeact.curate.faults import find, is_code_line, meant
 from codeact.curate.languages import LABELS
+from codeact.parsing import NeverParsed, parse, parse_or_error, too_costly
 from codeact.records import Record
 
 Status = Literal["passed", "failed", "doubtful", "unknown"]
 
-# CPython's parser takes time quadratic in some single statements (`from a.a.a... import`), so their length has a limit.
-MAX_CODE_CHARS = 1_000_000
+# CPython's parser takes time quadratic in some single statements, so their length has a limit.
 MAX_LINE_CHARS = 10_000
 _LANGUAGE_KEYS = ("language", "lang", "programming_language")
 _STARTS_WITH_PROMPT = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*>>>(?: |$)", re.MULTILINE)
@@ -183,8 +182,9 @@ def _check_block(block: Block, context: _Context) -> Verdict:
 def _check(code: str, first_line: int, context: _Context) -> Verdict:
     if not code.strip():
         return NOTHING_TO_CHECK
-    if len(code) > MAX_CODE_CHARS:
-        return Verdict("unknown", f"code of more than {MAX_CODE_CHARS:,} characters")
+    why = too_costly(code)
+    if why:
+        return Verdict("unknown", why)
     if max(map(len, code.replace("\\\n", "").split("\n"))) > MAX_LINE_CHARS:
         return Verdict("unknown", f"a line of more than {MAX_LINE_CHARS:,} characters")
     error = _syntax_error(code)
@@ -199,20 +199,11 @@ def _check(code: str, first_line: int, context: _Context) -> Verdict:
     return _judge(error, code, first_line, context)
 
 
-def _syntax_error(code: str) -> SyntaxError | ValueError | RecursionError | MemoryError | None:
+def _syntax_error(code: str) -> NeverParsed | None:
     """What stops this Python's parser, also after removing an indentation that all lines share."""
-    first: SyntaxError | ValueError | RecursionError | MemoryError | None = None
-    for text in (code, _unindent(code)):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            first = first or error
-            if not isinstance(error, IndentationError):
-                break
-        else:
-            return None
+    first = parse_or_error(code)
+    if isinstance(first, ast.Module) or (isinstance(first, IndentationError) and parse(_unindent(code)) is not None):
+        return None
     return first
 
 
@@ -223,7 +214,7 @@ def _unindent(code: str) -> str:
     return "\n".join(line.removeprefix(indent) for line in lines)
 
 
-def _judge(error: SyntaxError | ValueError, code: str, first_line: int, context: _Context) -> Verdict:
+def _judge(error: SyntaxError | ValueError | OverflowError, code: str, first_line: int, context: _Context) -> Verdict:
     lines = code.split("\n")
     number = error.lineno if isinstance(error, SyntaxError) and error.lineno else 1
     index = min(number, len(lines)) - 1

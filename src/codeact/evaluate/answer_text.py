@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codeact.evaluate.parsing import open_string, parse
+from codeact.parsing import open_string, parse
 
 # Read are at most this many characters of what remains without the thinking: the first half and the last.
 MAX_CHARACTERS = 200_000

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from codeact.evaluate.answer_text import repaired
 from codeact.evaluate.names import DYNAMIC, Names, names_of
-from codeact.evaluate.parsing import open_string, parse, parse_or_fault
+from codeact.parsing import open_string, parse, parse_or_fault
 
 CONTINUES = re.compile(r"(?:else|elif|except|finally)\b|[)\]}]")
 COMPOUND = re.compile(r"@|(?:def|class|async|if|try|for|while|with)\b")

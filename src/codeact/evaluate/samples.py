@@ -9,9 +9,9 @@ from typing import Any
 
 from codeact import storage
 from codeact.errors import InputError
-from codeact.evaluate.parsing import parse
 from codeact.evaluate.sanitize import sanitize
 from codeact.evaluate.tasks import RELEASES, Task, TaskSet
+from codeact.parsing import parse
 
 Row = dict[str, Any]
 SHOWN = 3

@@ -12,8 +12,8 @@ from functools import cached_property
 
 from codeact.evaluate import answer_text
 from codeact.evaluate.answer_text import Part
-from codeact.evaluate.parsing import parse
 from codeact.evaluate.program import Quality, Statement, below_prose, moved_left, needed, quality_of, statements
+from codeact.parsing import parse
 
 GIVES = re.compile(r"\b(?:return|yield)\b")
 BODIES = 4  # so many bodies without a head are tried, the last first

@@ -61,7 +61,7 @@ def documentation(node: _Function) -> tuple[str, str]:
     doc = (ast.get_docstring(node) or "").strip()
     if not doc:
         return "no docstring", ""
-    prose = re.sub(r"^\s*(?:>>>|\.\.\.).*$", "", doc, flags=re.MULTILINE)
+    prose = re.sub(r"^[^\S\n]*(?:>>>|\.\.\.).*$", "", doc, flags=re.MULTILINE)
     if len(_WORD.findall(prose)) < MIN_DOC_WORDS or _EMPTY_DOC.fullmatch(doc):
         return "thin docstring", ""
     if any("\ud800" <= character <= "\udfff" for character in doc):

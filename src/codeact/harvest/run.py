@@ -17,10 +17,11 @@ from codeact.config import SECRET_KINDS, SecretKind
 from codeact.errors import InputError
 from codeact.harvest.files import STDLIB, SourceFile, find_files, find_spdx, is_generated, real_path
 from codeact.harvest.functions import documentation, functions, instruction_for, response_for
+from codeact.parsing import too_costly
 from codeact.progress import track
 from codeact.records import Message, Record, content_hash
 
-MAX_FILE_BYTES = 4_000_000
+MAX_FILE_BYTES = 500_000  # CPython takes up to a kilobyte of memory for each character
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,10 @@ def _harvest_file(
         if is_generated(lines):
             skipped["generated file"] += 1
             return
-        found, inner = functions(ast.parse("\n".join(lines)))
+        source = "\n".join(lines)
+        if why := too_costly(source, MAX_FILE_BYTES):
+            raise ValueError(why)
+        found, inner = functions(ast.parse(source))
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         # What `tokenize.open` refuses is a SyntaxError too: an unknown encoding, or bytes that are not of the one declared.
         reason = (

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from codeact.records.types import Unreadable
+
+MOST_LITERAL = 1_000_000  # characters of Python's notation: its parser takes some 300 bytes for each
+# A string that is not closed ends with the text, so that no character is read twice.
+_TEXT = re.compile(
+    r"""((?<!\w)[a-zA-Z]{0,2})(?:'(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+"?)""",
+    re.DOTALL,
+)
 
 CALL_NAMES = ("name", "tool", "tool_name", "function_name", "api_name")
 CALL_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
@@ -29,10 +37,18 @@ def parsed(text: str) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except ValueError:
+        if len(text) > MOST_LITERAL or not _may_be_literal(text):
+            raise ValueError("neither JSON nor a Python literal of bounded size") from None
         try:
             return ast.literal_eval(text.strip())
         except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
             raise ValueError("neither JSON nor a Python literal") from error
+
+
+def _may_be_literal(text: str) -> bool:
+    """Whether text has neither f-strings nor dotted names, which are no literals and take CPython's parser quadratic time."""
+    bare = _TEXT.sub(lambda found: "." if "f" in found[1].lower() else "0", text)
+    return re.search(r"(?:^|[^\d\s])\.", bare) is None
 
 
 def tools_text(value: Any, where: str) -> str:

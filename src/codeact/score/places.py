@@ -80,11 +80,12 @@ def find_spots(text: str, starts: Sequence[int], scored: int, before: int = 0) -
         One per place that scored tokens spell from its first character to its last.
     """
     found = []
+    line, counted = 1, 0
     for place in find_places(text):
+        line, counted = line + text.count("\n", counted, place.start), place.start
         first, last = bisect_right(starts, place.start) - 1, bisect_left(starts, place.end)
         if first < 0 or last > scored:
             continue
-        line = text.count("\n", 0, place.start) + 1
         what = text[place.start : place.end]
         found.append(Spot(before + first, before + last, place.kind, what, line))
     return found

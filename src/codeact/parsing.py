@@ -13,6 +13,7 @@ DOTTED = re.compile(r"(?<![\w.])(?:\w*+\.){256}")
 JOINED = re.compile(r"[ \t\f]+|\\\n")
 F_STRING = re.compile(r"(?<!\w)(?:[fF][rR]?|[rR][fF])['\"]")
 BRACES_TIMES_LENGTH = 100_000_000
+NeverParsed = SyntaxError | ValueError | RecursionError | MemoryError | OverflowError
 NEVER_PARSED = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 
 # Strings of one line, or a comment: what may hide a triple quote. The closing quote is optional so that every character
@@ -28,24 +29,34 @@ def parse(source: str) -> ast.Module | None:
 
 def parse_or_fault(source: str) -> ast.Module | int:
     """The syntax tree; else the line of the error, 0 where there is nothing to be saved before it."""
-    if not _bounded(source):
-        return 0
+    found = parse_or_error(source)
+    if isinstance(found, ast.Module):
+        return found
+    return found.lineno or 1 if isinstance(found, SyntaxError) else 0
+
+
+def parse_or_error(source: str) -> ast.Module | NeverParsed:
+    """The syntax tree; else what stopped the parser, a MemoryError for what is not given to it (`too_costly`)."""
+    why = too_costly(source)
+    if why:
+        return MemoryError(why)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return ast.parse(source)
-        except SyntaxError as error:
-            return error.lineno or 1
-        except NEVER_PARSED:
-            return 0
+        except NEVER_PARSED as error:
+            return error
 
 
-def _bounded(source: str) -> bool:
-    if len(source) > LONGEST:
-        return False
+def too_costly(source: str, longest: int = LONGEST) -> str:
+    """Why a source is not given to the parser, which would take gigabytes or minutes; "" where it is."""
+    if len(source) > longest:
+        return f"code of more than {longest:,} characters"
     if source.count(".") >= 256 and DOTTED.search(JOINED.sub("", source)):
-        return False
-    return source.count("{") * len(source) < BRACES_TIMES_LENGTH or not F_STRING.search(source)
+        return "a name of more than 256 parts"
+    if source.count("{") * len(source) >= BRACES_TIMES_LENGTH and F_STRING.search(source):
+        return "long strings with many fields"
+    return ""
 
 
 def open_string(line: str, string: str) -> str:
