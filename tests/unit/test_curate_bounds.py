@@ -137,7 +137,13 @@ def test_all_checks_end_on_anything(name: str) -> None:
         curate_both(repeat(unit, 60_000, start, end))
 
 
-@pytest.mark.parametrize("name", ["bare fences", "fences of Python", "slashes"])
+DOZEN = (
+    "bare fences", "fences of Python", "slashes", "backticks", "an open text", "calls", "open brackets", "functions", "blanks",
+    "one Chinese character", "raised figures", "digits",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOZEN)
 def test_a_megabyte_ends(name: str) -> None:
     unit, start, end = GENERATORS[name]
     with bounded(SECONDS[1_000_000]):
