@@ -32,6 +32,13 @@ CHECKS = ("syntax", "grammars", "complete", "language", "names", "examples")
 ALONE = CurateConfig(verify=False, dedup=False, mismatch=0.02)
 
 
+def one_record_a_line(result: dict[str, Any]) -> str:
+    """The result as JSON, its list of records a line each."""
+    lines = ",\n".join("  " + json.dumps(record, ensure_ascii=False) for record in result["records"])
+    whole = json.dumps({**result, "records": []}, indent=1, ensure_ascii=False)
+    return whole.replace('"records": []', f'"records": [\n{lines}\n ]', 1) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=Path, required=True)
@@ -92,7 +99,7 @@ def main() -> None:
         result["before"] = json.loads(args.before.read_text(encoding="utf-8"))
     elif "before" in old:
         result["before"] = old["before"]
-    args.verdicts.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    args.verdicts.write_text(one_record_a_line(result), encoding="utf-8")
     for rule, counts in [*result["rules"].items(), *result["second"].items()]:
         print(f"{rule:<40}{counts}")
 
