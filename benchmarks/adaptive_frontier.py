@@ -22,12 +22,12 @@ from machine import provenance
 
 from codeact.cluster import cluster
 from codeact.embed import embed_texts
-from codeact.models import load_tokenizer
+from codeact.lm.models import load_tokenizer
 from codeact.records import Record, to_records
 from codeact.sample import seeded_hash, select
 from codeact.score import build_sequences, default_template
-from codeact.score.adaptive import Facts, Outcome, Pool, decide
-from codeact.score.cheap import describe
+from codeact.score.adaptive.decide import Facts, Outcome, Pool, decide
+from codeact.score.adaptive.features import describe
 from codeact.storage import read_rows, write_json
 
 RESULTS = Path(__file__).parent / "results"

@@ -19,9 +19,9 @@ from typing import Any
 from machine import provenance
 
 from codeact.errors import require
-from codeact.evaluate.grade import grade
-from codeact.evaluate.sanitize import sanitize
-from codeact.evaluate.tasks import Task, load_tasks
+from codeact.evaluation.grade import grade
+from codeact.evaluation.sanitize import sanitize
+from codeact.evaluation.tasks import Task, load_tasks
 from codeact.sandbox import Backend, detect_backend
 
 ANSWERS = Path(__file__).parents[1] / "tests" / "data" / "answers.jsonl"

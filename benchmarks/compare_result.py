@@ -24,8 +24,9 @@ from compare_cells import save
 from compare_plots import by_direction, spelt
 from marks import write_between
 
-from codeact.experiment import gather, load_comparison
-from codeact.report.words import number
+from codeact.comparison.grid import load_comparison
+from codeact.comparison.run import gather
+from codeact.reporting.wording import number
 
 RESULTS = Path(__file__).parent / "results"
 BUDGETS = ("tokens", "records")

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from machine import provenance
 
-from codeact.models import load_model, load_tokenizer
+from codeact.lm.forward import hidden_states
+from codeact.lm.models import load_model, load_tokenizer
 from codeact.packing.collate import collate_rows
-from codeact.packing.forward import hidden_states
 from codeact.packing.plan import plan_epoch
 from codeact.records import to_records
 from codeact.score import Scorer

@@ -20,7 +20,7 @@ import machine
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import Index, build_index, find_overlap, find_renamed_solution
-from codeact.pipeline.benchmarks import benchmark_items
+from codeact.evaluation.benchmarks import benchmark_items
 from codeact.records import Message, Record, to_records
 from codeact.storage import read_rows
 

@@ -18,11 +18,11 @@ import machine
 import numpy as np
 
 from codeact.cluster import cluster
-from codeact.coverage import coverage, length_bands
 from codeact.curate.run import language_of
 from codeact.embed import embed_texts
 from codeact.records import to_records
 from codeact.sample import select
+from codeact.sample.coverage import coverage, length_bands
 from codeact.storage import read_rows
 
 

@@ -27,7 +27,7 @@ from codeact.curate.dedup import find_duplicates
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.near import find_near, find_renamed, find_same_meaning
 from codeact.curate.run import check_record
-from codeact.evaluate.tasks import load_tasks
+from codeact.evaluation.tasks import load_tasks
 from codeact.records import Message, Record, to_records
 from codeact.sandbox import detect_backend
 from codeact.storage import read_rows

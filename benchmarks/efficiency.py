@@ -94,8 +94,8 @@ def part(records: list[Any], ratio: float, selected: Path | None, seed: int) -> 
 
 
 def tokenised(records: list[Any], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
-    from codeact.prompts import load_template
-    from codeact.train.data import tokenise
+    from codeact.lm.prompts import load_template
+    from codeact.training.data import tokenise
 
     return [dict(s) for s in tokenise(records, load_template("question", tokenizer), tokenizer, max_length).samples]
 
@@ -122,8 +122,8 @@ def build(options: argparse.Namespace, packed: bool, hyper: Any, device: Any, dt
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from codeact.config import ModelConfig
-    from codeact.packing.attention import register
-    from codeact.train.sft import adapt_model, prepare_model
+    from codeact.lm.attention import register
+    from codeact.training.sft import adapt_model, prepare_model
 
     if not options.config:
         config = ModelConfig(
@@ -144,12 +144,12 @@ def build(options: argparse.Namespace, packed: bool, hyper: Any, device: Any, dt
 def measure(way: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train one epoch one way, and say what it cost."""
     from codeact.config import PackConfig, TrainConfig
-    from codeact.models import choose_device, choose_dtype, load_tokenizer
+    from codeact.lm.models import choose_device, choose_dtype, load_tokenizer
     from codeact.packing.collate import DynamicPackCollator
-    from codeact.train.losses import use_chunked_loss
-    from codeact.train.metrics import summarise
-    from codeact.train.sft import PaddingCollator, parameter_counts
-    from codeact.train.trainer import fit
+    from codeact.training.losses import use_chunked_loss
+    from codeact.training.metrics import summarise
+    from codeact.training.sft import PaddingCollator, parameter_counts
+    from codeact.training.trainer import fit
 
     packed, length = WAYS[way] == OURS, options.max_length
     hyper = TrainConfig(
@@ -309,7 +309,7 @@ def parse() -> argparse.Namespace:
 
 
 def save_lengths(options: argparse.Namespace) -> None:
-    from codeact.models import load_tokenizer
+    from codeact.lm.models import load_tokenizer
 
     samples = tokenised(read_records(options.data, sys.maxsize, 0), load_tokenizer(options.model), 1_000_000)
     counts = [[int((s["labels"] == -100).sum()), len(s["input_ids"])] for s in samples]

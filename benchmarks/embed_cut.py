@@ -10,7 +10,7 @@ from pathlib import Path
 
 from machine import provenance
 
-from codeact.models import load_tokenizer, resolve_embedder
+from codeact.lm.models import load_tokenizer, resolve_embedder
 from codeact.records import to_records
 from codeact.storage import read_json, read_rows, write_json
 

@@ -2,7 +2,7 @@
 
     one by one    transformers' `generate`, one prompt at a time, as evaluation scripts commonly do
     padded batch  transformers' `generate` on one left-padded batch
-    codeact       codeact.evaluate.generate: batched, finished rows leave and the next prompt takes their place
+    codeact       codeact.evaluation.generate: batched, finished rows leave and the next prompt takes their place
 
     python benchmarks/eval_speed.py --model demo --tasks 64 --batch-size 32 --max-new-tokens 128
 
@@ -70,10 +70,10 @@ def main() -> None:
 
     import torch
 
-    from codeact import models
-    from codeact.evaluate.generate import Completion, Prompt, generate, task_prompt
-    from codeact.evaluate.sets import subset
-    from codeact.evaluate.tasks import load_tasks
+    from codeact.evaluation.generate import Completion, Prompt, generate, task_prompt
+    from codeact.evaluation.sets import subset
+    from codeact.evaluation.tasks import load_tasks
+    from codeact.lm import models
 
     told = provenance()
     if options.threads:

@@ -22,11 +22,11 @@ from typing import Any
 import machine
 
 from codeact.config import load_recipe
-from codeact.models import load_tokenizer
-from codeact.pipeline.selection import selected_records
-from codeact.pipeline.store import Store
-from codeact.prompts import load_template
-from codeact.train.data import tokenise
+from codeact.lm.models import load_tokenizer
+from codeact.lm.prompts import load_template
+from codeact.rundir.store import Store
+from codeact.stages.pool import selected_records
+from codeact.training.data import tokenise
 
 LLAMA_FACTORY = """
 import importlib.machinery, json, os, sys, types, yaml

@@ -19,8 +19,8 @@ from typing import Any
 from machine import provenance
 
 from codeact.errors import InputError
-from codeact.evaluate.grade import grade
-from codeact.evaluate.tasks import load_tasks
+from codeact.evaluation.grade import grade
+from codeact.evaluation.tasks import load_tasks
 from codeact.progress import track
 from codeact.sandbox import Backend, probe_backend
 from codeact.sandbox.probe import SAFE

@@ -24,9 +24,9 @@ from typing import Any
 from machine import provenance
 
 from codeact.errors import InputError, require
-from codeact.evaluate.grade import Verdict, grade
-from codeact.evaluate.oracle import AS_SETS
-from codeact.evaluate.tasks import Task, TaskSet, load_tasks
+from codeact.evaluation.grade import Verdict, grade
+from codeact.evaluation.oracle import AS_SETS
+from codeact.evaluation.tasks import Task, TaskSet, load_tasks
 from codeact.progress import track
 from codeact.sandbox import Backend, detect_backend
 

@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from machine import provenance
 
-from codeact.models import choose_device, choose_dtype, load_model, load_tokenizer
+from codeact.lm.models import choose_device, choose_dtype, load_model, load_tokenizer
 from codeact.progress import track
 from codeact.records import Record, to_records
 from codeact.score import Scorer, Status, build_sequences
-from codeact.score.estimate import forward_flops, measure_peak, model_cost
+from codeact.score.cost import forward_flops, measure_peak, model_cost
 from codeact.storage import read_rows, write_json
 
 RESULTS = Path(__file__).parent / "results"

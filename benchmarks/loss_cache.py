@@ -13,13 +13,13 @@ from zipfile import BadZipFile
 import numpy as np
 from token_losses import Losses, write_part
 
-from codeact.models import load_model, load_tokenizer
+from codeact.lm.models import load_model, load_tokenizer
+from codeact.lm.prompts import load_template
 from codeact.progress import track
-from codeact.prompts import load_template
 from codeact.records import Record
 from codeact.score import Scorer
-from codeact.score.places import Spot, worst_spot
 from codeact.score.sequences import build_sequences
+from codeact.score.surprise import Spot, worst_spot
 
 CHUNK = 8
 

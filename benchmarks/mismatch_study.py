@@ -33,12 +33,11 @@ from token_losses import Losses
 
 from codeact.cluster import cluster
 from codeact.curate.mismatch import agreements, words
-from codeact.models import load_model, load_tokenizer
+from codeact.lm.models import load_model, load_tokenizer
+from codeact.lm.streams import Span, Stream, stream_losses
 from codeact.progress import track
 from codeact.records import Message, Record, to_records
 from codeact.score import Scorer
-from codeact.score.passes import stream_losses
-from codeact.score.sequences import Span, Stream
 from codeact.storage import read_rows
 
 KINDS = ("swapped", "swapped in cluster")

@@ -20,7 +20,7 @@ from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.near import neighbours
 from codeact.embed import embed_texts
-from codeact.evaluate.tasks import load_tasks
+from codeact.evaluation.tasks import load_tasks
 from codeact.records import to_records
 from codeact.storage import read_rows
 

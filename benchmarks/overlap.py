@@ -15,12 +15,12 @@ from pathlib import Path
 import machine
 import numpy as np
 
-from codeact.pipeline.columns import read_columns
 from codeact.pipeline.stability import chance_overlap, jaccard
-from codeact.pipeline.store import Store
-from codeact.ranks import spearman
+from codeact.rundir.store import Store
 from codeact.sample import select
-from codeact.sample.rules import NEEDS
+from codeact.sample.strategies import NEEDS
+from codeact.stages.columns import read_columns
+from codeact.statistics import spearman
 
 RESULTS = Path(__file__).parent / "results"
 STRATEGIES = (

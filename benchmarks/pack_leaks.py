@@ -23,8 +23,8 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from codeact.errors import InputError
-from codeact.packing.attention import register
-from codeact.packing.guard import LeakError, check_isolation
+from codeact.lm.attention import register
+from codeact.lm.isolation import LeakError, check_isolation
 from codeact.storage import write_json
 
 RESULTS = Path(__file__).parent / "results"

@@ -29,7 +29,7 @@ from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, Decision, curate
 from codeact.curate.run import check_record
 from codeact.embed import embed_texts
-from codeact.evaluate.tasks import load_tasks
+from codeact.evaluation.tasks import load_tasks
 from codeact.records import Record, to_records
 from codeact.sample import select
 from codeact.sandbox import detect_backend

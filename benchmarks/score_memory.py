@@ -105,7 +105,7 @@ def make_scorer(records: list[Record]) -> Scorer:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from codeact.packing.attention import register
+    from codeact.lm.attention import register
 
     tokenizer = make_tokenizer(records)
     torch.manual_seed(0)
@@ -127,9 +127,9 @@ def by_scorer(records: list[Record], sampler: Sampler) -> int:
 
 def by_stage(records: list[Record], sampler: Sampler) -> int:
     """Score them as the pipeline's stage does, in shards that go to the disk; how many have a score."""
-    from codeact.backends.local import Worker, run_local
-    from codeact.pipeline.score_cache import ScoreCache, run_cached
-    from codeact.pipeline.tables import records_from, records_table
+    from codeact.rundir.local import Worker, run_local
+    from codeact.rundir.score_cache import ScoreCache, run_cached
+    from codeact.rundir.tables import records_from, records_table
 
     scorer = make_scorer(records)
     # every record gets a text of its own: the stage scores equal ones once

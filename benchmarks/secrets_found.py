@@ -27,7 +27,7 @@ from machine import provenance
 
 from codeact import confidential
 from codeact.config import SECRET_KINDS
-from codeact.harvest import harvest
+from codeact.harvesting import harvest
 from codeact.records import Message, Record, read_records
 from codeact.storage import read_rows
 

@@ -19,7 +19,7 @@ import machine
 from codeact import api
 from codeact.config import load_recipe
 from codeact.pipeline.stability import stability
-from codeact.pipeline.store import Store
+from codeact.rundir.store import Store
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -32,7 +32,7 @@ from codeact.progress import track
 from codeact.records import Record, to_records
 from codeact.sample import select
 from codeact.sandbox import detect_backend
-from codeact.score.places import Spot, worst_spot
+from codeact.score.surprise import Spot, worst_spot
 from codeact.storage import read_rows
 
 KINDS = ("operators", "constants")

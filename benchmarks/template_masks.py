@@ -28,7 +28,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from codeact.errors import InputError
-from codeact.prompts import RefusedError, Template, ask, encode, prompt_text, special_ids
+from codeact.lm.prompts import RefusedError, Template, ask, encode, prompt_text, special_ids
 from codeact.records import Message
 
 ANSWERS = ("Yes, it is.", "Yes", "    return a + b", "\n    return a + b\n", "```python\nx = 1\n```", "日本は7です。")

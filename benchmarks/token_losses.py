@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from codeact.models import load_model, load_tokenizer
+from codeact.lm.models import load_model, load_tokenizer
+from codeact.lm.streams import stream_losses
 from codeact.progress import track
 from codeact.records import Record, to_records
 from codeact.score import Scorer
-from codeact.score.passes import stream_losses
 from codeact.storage import read_rows
 
 SHARD = 64

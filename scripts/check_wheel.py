@@ -18,7 +18,8 @@ OPTIONAL = {"codeact.__main__"}
 
 def main(installed: Path) -> None:
     import codeact
-    from codeact import api, config, experiment, shipped
+    from codeact import api, config, shipped
+    from codeact.comparison.grid import load_comparison
 
     assert installed in Path(codeact.__file__).resolve().parents, f"codeact comes from {codeact.__file__}"
     assert installed in shipped.folder().resolve().parents, f"recipes come from {shipped.folder()}"
@@ -29,7 +30,7 @@ def main(installed: Path) -> None:
     names = shipped.names()
     for name in names:
         if name.startswith("compare"):
-            experiment.load_comparison(Path(name), ["apart_from=[]"])  # those earlier runs are not here
+            load_comparison(Path(name), ["apart_from=[]"])  # those earlier runs are not here
         elif not name.startswith("accelerate/"):
             config.load_recipe(name)
     with tempfile.TemporaryDirectory() as work:

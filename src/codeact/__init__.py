@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from codeact.api import Selection, evaluate, run, select, tokenise
-    from codeact.models import load_model, load_tokenizer
+    from codeact.lm.models import load_model, load_tokenizer
     from codeact.packing.collate import DynamicPackCollator
     from codeact.packing.plan import plan_batch, plan_epoch
     from codeact.records import Message, Record
@@ -21,8 +21,8 @@ _HOME = {
     "run": "codeact.api",
     "select": "codeact.api",
     "tokenise": "codeact.api",
-    "load_model": "codeact.models",
-    "load_tokenizer": "codeact.models",
+    "load_model": "codeact.lm.models",
+    "load_tokenizer": "codeact.lm.models",
     "DynamicPackCollator": "codeact.packing.collate",
     "plan_batch": "codeact.packing.plan",
     "plan_epoch": "codeact.packing.plan",

@@ -384,6 +384,11 @@ class Recipe(_Section):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
+    def seed_of(self, section: Literal["cluster", "sample", "train"]) -> int:
+        """A stage's own seed, or the recipe's."""
+        own: int | None = getattr(self, section).seed
+        return self.seed if own is None else own
+
 
 def load_recipe(
     path: str | Path | None = None, overrides: Iterable[str] = (), extra: Mapping[str, Any] | None = None

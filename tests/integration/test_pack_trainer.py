@@ -8,9 +8,9 @@ import torch
 import transformers as hf
 from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
+from codeact.lm.attention import register
+from codeact.lm.isolation import check_isolation
 from codeact.packing import DynamicPackCollator, PackedDataset
-from codeact.packing.attention import register
-from codeact.packing.guard import check_isolation
 
 PAD, VOCAB = 0, 97
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact.config import Recipe, load_recipe
-from codeact.pipeline import run as pipeline
+from codeact.pipeline.run import run_pipeline
 from tests.conftest import codeact_command as codeact
 from tests.conftest import pool_rows
 
@@ -127,7 +127,7 @@ def test_explain_says_why(finished: Path) -> None:
 
 def redone(recipe: Recipe, run_dir: Path) -> set[str]:
     lines: list[str] = []
-    pipeline.run(recipe, ("pack",), say=lines.append, quiet=True)
+    run_pipeline(recipe, ("pack",), say=lines.append, quiet=True)
     return {line.partition(":")[0] for line in lines if "done before" not in line}
 
 
@@ -186,8 +186,8 @@ def test_killed_again_and_again_and_resumed_is_the_same(finished: Path, recipe_f
 
 def test_two_processes_do_not_share_a_run_directory(recipe_file: Path, tmp_path: Path) -> None:
     from codeact.errors import InputError
-    from codeact.pipeline.store import Store
+    from codeact.rundir.store import Store
 
     recipe = load_recipe(recipe_file, [f"run_dir={tmp_path}"])
     with Store(tmp_path).lock(), pytest.raises(InputError, match="another codeact process"):
-        pipeline.run(recipe, ("records",), quiet=True)
+        run_pipeline(recipe, ("records",), quiet=True)

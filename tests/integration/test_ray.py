@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact.config import load_recipe
-from codeact.pipeline import run as pipeline
-from codeact.pipeline.selection import vectors
+from codeact.pipeline.run import run_pipeline
+from codeact.stages.columns import vectors
 
 ray = pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -33,7 +33,7 @@ def test_ray_is_local(
                 "model.dtype": "float32", "model.max_length": 256, "embed.model": str(tiny_embedder_dir), "score.shard_size": 16, "score.cache": False, "cluster.k": 3,
             }
         )  # fmt: skip
-        store = pipeline.run(recipe, ("sample",), quiet=True)
+        store = run_pipeline(recipe, ("sample",), quiet=True)
         tables[backend] = {name: pq.read_table(store.path(f"{name}.parquet")) for name in ("embed", "score", "sample")}
     local, spread = tables["local"], tables["ray"]
     for name in local:

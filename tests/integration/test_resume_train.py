@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.records import Message, Record
-from codeact.train import trainer
-from codeact.train.sft import train
+from codeact.training import trainer
+from codeact.training.sft import fine_tune
 
 SCRIPT = """
 import sys
@@ -42,7 +42,7 @@ def fit(
         save_minutes=save_minutes,
     )  # fmt: skip
     model = ModelConfig(name=str(folder), max_length=64, template="question", device="cpu", dtype="float32")
-    return train(pool, out, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0, quiet=True)
+    return fine_tune(pool, out, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0, quiet=True)
 
 
 def rows_of(out: Path, key: str = "loss") -> dict[int, dict[str, float]]:

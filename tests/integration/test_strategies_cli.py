@@ -227,14 +227,14 @@ def test_the_plan_counts_and_writes_nothing(folder: Path, tiny_model_dir: Path, 
 
 
 def _parameters(folder: Path) -> int:
-    from codeact import models
+    from codeact.lm import models
 
     return sum(p.numel() for p in models.load_model(str(folder), dtype="float32").parameters())
 
 
 def _lora_parameters(folder: Path) -> int:
     from codeact.config import ModelConfig, TrainConfig
-    from codeact.train.sft import parameter_counts, prepare_model
+    from codeact.training.sft import parameter_counts, prepare_model
 
     network = prepare_model(
         ModelConfig(name=str(folder), dtype="float32"), TrainConfig(method="lora"), packed=True, seed=0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from codeact import api, storage
-from codeact.evaluate.tasks import load_tasks
-from codeact.pipeline.store import Store
+from codeact.evaluation.tasks import load_tasks
+from codeact.rundir.store import Store
 from tests.conftest import codeact_command as codeact
 from tests.conftest import pool_rows
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from codeact.models import load_model
-from codeact.prompts import load_template
+from codeact.lm.models import load_model
+from codeact.lm.prompts import load_template
 from codeact.records import to_records
 from codeact.storage import read_rows
-from codeact.train.data import hold_out, tokenise
+from codeact.training.data import hold_out, tokenise
 from tests.conftest import codeact_command as cli
 from tests.conftest import pool_rows
 

@@ -11,7 +11,7 @@ import pytest
 
 from codeact.config import load_recipe
 from codeact.errors import CodeactError
-from codeact.pipeline import run as pipeline
+from codeact.pipeline.run import run_pipeline
 from codeact.sandbox import detect_backend
 from tests.conftest import codeact_command as codeact
 
@@ -171,7 +171,7 @@ def finished(files: dict[str, Any], tiny_model_dir: Path, tiny_embedder_dir: Pat
             "sample.min_gain=0",  # an instruction saves nothing on an answer of a random model
         ],
     )  # fmt: skip
-    return pipeline.run(recipe, ["sample"]).root
+    return run_pipeline(recipe, ["sample"]).root
 
 
 def test_each_wrong_record_leaves_with_its_reason_and_evidence(files: dict[str, Any], finished: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import transformers as hf
 
-from codeact.packing.attention import register
+from codeact.lm.attention import register
 
 VOCAB, PAD = 97, 0
 COMMON = {

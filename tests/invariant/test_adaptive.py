@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from codeact.errors import InputError
-from codeact.models import load_model, load_tokenizer
-from codeact.prompts import load_template
+from codeact.lm.models import load_model, load_tokenizer
+from codeact.lm.prompts import load_template
 from codeact.records import Message, Record
 from codeact.sample import cdas, id_ranks
 from codeact.score import Scorer
-from codeact.score.adaptive import Facts, Pool, decide
-from codeact.score.adaptive_scores import AdaptiveScores, score_adaptive
+from codeact.score.adaptive.decide import Facts, Pool, decide
+from codeact.score.adaptive.run import AdaptiveScores, score_adaptive
 
 WORDS = [
     "add",
@@ -116,10 +116,10 @@ class Stopped(RuntimeError):
 def test_an_interrupted_run_goes_on_from_what_it_had(
     scorer: Scorer, below_one: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from codeact.score import continued
+    from codeact.score.adaptive.decide import resume
 
     whole = run(below_one, scorer, 0.95)
-    calls, real = [0], continued.Continued._run
+    calls, real = [0], resume.Continued._run
 
     def breaks(self: Any, jobs: Any) -> Any:
         calls[0] += 1
@@ -127,7 +127,7 @@ def test_an_interrupted_run_goes_on_from_what_it_had(
             raise Stopped
         return real(self, jobs)
 
-    monkeypatch.setattr(continued.Continued, "_run", breaks)
+    monkeypatch.setattr(resume.Continued, "_run", breaks)
     with pytest.raises(Stopped):
         run(below_one, scorer, 0.95, tmp_path)
     kept = len(list(tmp_path.glob("*.npz")))

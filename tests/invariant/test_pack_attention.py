@@ -13,9 +13,9 @@ from transformers.masking_utils import (
 )
 
 from codeact.errors import CodeactError
+from codeact.lm.attention import DeferredMask, attend, register
+from codeact.lm.forward import head_logits, hidden_states, token_losses
 from codeact.packing import DynamicPackCollator, collate_rows
-from codeact.packing.attention import DeferredMask, attend, register
-from codeact.packing.forward import head_logits, hidden_states, token_losses
 
 
 def written_out(query, key, value, sizes, scale, causal=True, window=None, softcap=None):

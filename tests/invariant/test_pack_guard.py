@@ -11,10 +11,10 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import flash_attention_mask
 
 from codeact.errors import InputError
-from codeact.models import load_model
+from codeact.lm.attention import attend, register
+from codeact.lm.isolation import LeakError, check_isolation, probe_batch
+from codeact.lm.models import load_model
 from codeact.packing import DynamicPackCollator
-from codeact.packing.attention import attend, register
-from codeact.packing.guard import LeakError, check_isolation, probe_batch
 
 
 @pytest.mark.parametrize("family", FAMILIES)

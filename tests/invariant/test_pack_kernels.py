@@ -13,9 +13,10 @@ import torch
 import transformers.modeling_flash_attention_utils as flash_utils
 from packing_models import PAD, build, random_samples
 
-from codeact.packing import DynamicPackCollator, kernels
-from codeact.packing.attention import attend
-from codeact.packing.guard import LeakError, check_isolation, probe_batch
+from codeact.lm import kernels
+from codeact.lm.attention import attend
+from codeact.lm.isolation import LeakError, check_isolation, probe_batch
+from codeact.packing import DynamicPackCollator
 
 OPTIONS = [
     {},

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from codeact import ranks, sample
+from codeact import sample, statistics
 from codeact.config import Strategy
 from codeact.errors import InputError
 
@@ -263,7 +263,7 @@ def test_bad_input_is_one_clear_line(change: dict[str, Any], message: str) -> No
 def test_spearman_is_scipys(pairs: list[tuple[float, int]]) -> None:
     a, b = [x for x, _ in pairs], [float(y) for _, y in pairs]
     both = [(x, y) for x, y in zip(a, b, strict=True) if not math.isnan(x)]
-    found = ranks.spearman(a, b)
+    found = statistics.spearman(a, b)
     if len({x for x, _ in both}) < 2 or len({y for _, y in both}) < 2:
         assert found is None
     else:
@@ -271,9 +271,9 @@ def test_spearman_is_scipys(pairs: list[tuple[float, int]]) -> None:
 
 
 def test_figures_say_none_where_there_is_nothing() -> None:
-    assert ranks.spearman([], []) is None
-    assert ranks.token_share([True, False], [0, 0]) is None
-    assert ranks.token_share([True, False, True], [10, 60, 30]) == pytest.approx(0.4)
-    for function in (ranks.spearman, ranks.token_share):
+    assert statistics.spearman([], []) is None
+    assert statistics.token_share([True, False], [0, 0]) is None
+    assert statistics.token_share([True, False, True], [10, 60, 30]) == pytest.approx(0.4)
+    for function in (statistics.spearman, statistics.token_share):
         with pytest.raises(InputError, match="equal lengths"):
             function([1, 0], [1])

@@ -8,9 +8,9 @@ import pytest
 import torch
 import transformers
 
-from codeact.packing.attention import register
-from codeact.packing.forward import hidden_states
-from codeact.packing.segments import continue_row, past_bytes
+from codeact.lm.attention import register
+from codeact.lm.forward import hidden_states
+from codeact.lm.segments import continue_row, past_bytes
 
 SMALL = {
     "vocab_size": 97,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from codeact.packing.attention import register
-from codeact.prompts import Template, load_template
+from codeact.lm.attention import register
+from codeact.lm.prompts import Template, load_template
 from codeact.records import Message, Record, to_records
 from codeact.score import score_ifd
 
@@ -293,7 +293,7 @@ def real_records(count: int) -> list[Record]:
 def real_models() -> tuple[Any, Any, Any]:
     """The 135M demo model: its tokenizer, with our packed attention, with PyTorch's SDPA."""
     from codeact.downloads import cache_dir
-    from codeact.models import load_model, load_tokenizer
+    from codeact.lm.models import load_model, load_tokenizer
 
     if not (cache_dir() / "smollm2-135m-instruct" / "complete").exists():
         pytest.skip("the demo model is not in the cache: run `codeact demo` once")

@@ -14,11 +14,11 @@ import torch
 from transformers import AutoModelForCausalLM, get_cosine_schedule_with_warmup
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
-from codeact.models import load_tokenizer
-from codeact.prompts import load_template
+from codeact.lm.models import load_tokenizer
+from codeact.lm.prompts import load_template
 from codeact.records import Message, Record
-from codeact.train.data import tokenise
-from codeact.train.sft import prepare_model, train
+from codeact.training.data import tokenise
+from codeact.training.sft import fine_tune, prepare_model
 
 ROOT = Path(__file__).parents[2]
 STEPS, RATE, CLIP = 3, 1e-3, 0.5
@@ -107,7 +107,7 @@ def test_parameters_after_three_steps(
     scope, batch_size, grad_accum, rows_per_pass = WAYS[way]
     model, hyper = settings(tiny_model_dir, method, batch_size, grad_accum, on_prompt)
     pack = PackConfig(scope=scope, rows_per_pass=rows_per_pass)
-    summary = train(POOL, tmp_path, model=model, train=hyper, pack=pack, seed=0, quiet=True)
+    summary = fine_tune(POOL, tmp_path, model=model, train=hyper, pack=pack, seed=0, quiet=True)
     assert summary["steps"] == STEPS
     assert summary["chunked_loss"]
     tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "model").state_dict()
@@ -178,7 +178,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_train_parity as parity
-from codeact.train.trainer import MeteredTrainer
+from codeact.training.trainer import MeteredTrainer
 model, hyper = parity.settings(Path({folder!r}), "full", 6, 1, False)
 counts = []
 inner = MeteredTrainer.training_step

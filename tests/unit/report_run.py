@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from codeact.report import gather
+from codeact.reporting import gather
 
 HOSTILE = (
     "</script><img src=x onerror=alert(1)><!-- <a href='http://evil.example/'>x</a>\u2028\u2029&lt;b&gt; "

@@ -10,11 +10,11 @@ import pytest
 from chat_templates import TEMPLATES, TOKENIZERS, byte_level, metaspace
 
 from codeact.errors import InputError
+from codeact.lm.prompts import RefusedError, Template, ask, encode, encode_text, load_template, prompt_text, special_ids
 from codeact.packing import apply_overlong
-from codeact.prompts import RefusedError, Template, ask, encode, encode_text, load_template, prompt_text, special_ids
 from codeact.records import Message, Record
 from codeact.score import build_sequences
-from codeact.train.data import IGNORE, tokenise
+from codeact.training.data import IGNORE, tokenise
 
 U, A = "user", "assistant"
 CHATML = (
@@ -112,7 +112,7 @@ def test_blanks_around_an_answer_are_learnt_as_the_template_keeps_them(answer: s
 
 
 def test_every_special_token_of_a_folder_is_known(tmp_path: Path) -> None:
-    from codeact.models import load_tokenizer
+    from codeact.lm.models import load_tokenizer
 
     made = byte_level()
     made.chat_template = CHATML

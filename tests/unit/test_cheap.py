@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeact.score.cheap import describe, overlap, zlib_gain
+from codeact.score.adaptive.features import describe, overlap, zlib_gain
 
 TOKENS = st.lists(st.integers(0, 8), max_size=25)
 

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from codeact.comparison.grid import cells, load_comparison, shared_dir, shared_recipes
+from codeact.comparison.results import crossed_interval, summarise
 from codeact.config import load_recipe
 from codeact.errors import InputError
-from codeact.experiment import cells, load_comparison
-from codeact.experiment.grid import shared_dir, shared_recipes
-from codeact.experiment.results import crossed_interval, summarise
-from codeact.report.compare import tables, write_comparison
+from codeact.reporting.compare import tables, write_comparison
 
 GRID = """
 run_dir: {folder}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from codeact.comparison.grid import Comparison, shared_recipes
+from codeact.comparison.split import check_seeds, divide
 from codeact.errors import InputError
-from codeact.experiment.grid import Comparison, shared_recipes
-from codeact.experiment.split import check_seeds, divide
-from codeact.pipeline import run as pipeline
+from codeact.pipeline.run import run_pipeline
 
 
 def rows(name: str, count: int = 240) -> list[dict[str, str]]:
@@ -32,7 +32,7 @@ def drawn(one: Comparison) -> list[dict[str, str]]:
     root.mkdir()
     divide(one, root, lambda line: None)
     for recipe in shared_recipes(one.model_copy(update={"apart_from": ()})):
-        pipeline.run(recipe, ("records",))
+        run_pipeline(recipe, ("records",))
     return [json.loads(line) for line in (root / "held_out.jsonl").read_text(encoding="utf-8").splitlines()]
 
 

@@ -14,7 +14,7 @@ import pytest
 from codeact.confidential import Finding, find_confidential
 from codeact.config import SECRET_KINDS, CurateConfig, SecretKind
 from codeact.curate import curate
-from codeact.harvest import harvest
+from codeact.harvesting import harvest
 from codeact.records import Message, Record
 from tests.conftest import codeact_command as cli
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from codeact.coverage import coverage, distance, length_bands
 from codeact.sample import select
+from codeact.sample.coverage import coverage, distance, length_bands
 
 
 def test_the_floor_moves_the_lowest_records_only() -> None:

@@ -19,11 +19,11 @@ from codeact.curate import BenchmarkItem, curate
 from codeact.curate.complete import check_complete
 from codeact.curate.names import check_names
 from codeact.curate.verify import verify_response
-from codeact.harvest import harvest
+from codeact.harvesting import harvest
 from codeact.records import Message, Record
 from codeact.records.turns import read_turns
 from codeact.records.types import Unreadable
-from codeact.score.places import find_spots
+from codeact.score.surprise import find_spots
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
 

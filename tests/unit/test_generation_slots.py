@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from codeact.evaluate import generate as generation
-from codeact.evaluate.cache import LEAST_ROOM, hold, join, leave, order_after
-from codeact.evaluate.generate import Completion, Prompt, generate
-from codeact.evaluate.vllm_engine import completion, sampling
+from codeact.evaluation import generate as generation
+from codeact.evaluation.generate import Completion, Prompt, generate
+from codeact.evaluation.slots import LEAST_ROOM, hold, join, leave, order_after
+from codeact.evaluation.vllm_engine import completion, sampling
 
 WORDS = 97
 

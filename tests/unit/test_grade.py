@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from codeact.errors import InputError
-from codeact.evaluate.grade import grade
-from codeact.evaluate.oracle import is_right
-from codeact.evaluate.tasks import Task, TaskSet, load_tasks
+from codeact.evaluation.grade import grade
+from codeact.evaluation.oracle import is_right
+from codeact.evaluation.tasks import Task, TaskSet, load_tasks
 from codeact.sandbox import Backend, Limits, Opaque
 
 DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[2] / "../shared/data"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from codeact.errors import InputError
-from codeact.harvest import Harvest, count_tokens, harvest, to_rows, tree_identity
+from codeact.harvesting import Harvest, count_tokens, harvest, to_rows, tree_identity
 from codeact.records import content_hash, to_records
 
 BODY = (

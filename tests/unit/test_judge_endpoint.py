@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from codeact.errors import CodeactError, InputError
-from codeact.score.endpoint import Cache, Settings, ask, estimate_cost, retry_after
+from codeact.judge.endpoint import Cache, Settings, ask, estimate_cost, retry_after
 from tests.unit.judge_server import JudgeServer, judge_server
 
 

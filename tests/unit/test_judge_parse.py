@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codeact.errors import InputError
+from codeact.judge.ratings import RUBRICS, local_ratings, parse_rating, render, rubric
+from codeact.judge.tags import frequent, merge_associated, merge_like, normalise, parse_tags
 from codeact.records import Message, Record
-from codeact.score.judge import RUBRICS, local_ratings, parse_rating, render, rubric
-from codeact.score.tags import frequent, merge_associated, merge_like, normalise, parse_tags
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_no_rule_is_left_and_no_record_loses_all_its_tags(tags: list[list[str]],
 def test_the_local_judge_is_the_expectation_over_the_models_own_digits(tiny_model_dir: Path) -> None:
     import torch
 
-    from codeact import models, prompts
+    from codeact.lm import models, prompts
 
     tokenizer = models.load_tokenizer(str(tiny_model_dir))
     model = models.load_model(str(tiny_model_dir), dtype="float32")

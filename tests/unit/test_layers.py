@@ -27,17 +27,18 @@ LAYERS = {
         "storage",
         "sources",
         "locks",
-        "prompts",
         "downloads",
-        "models",
-        "ranks",
+        "statistics",
         "sandbox",
         "packing",
+        "lm",
     ),
-    1: ("harvest", "curate", "embed", "cluster", "score", "sample", "coverage"),
-    2: ("train", "evaluate"),
-    3: ("backends", "pipeline"),
-    4: ("experiment", "export", "report", "api", "cli", "__init__", "__main__"),
+    1: ("harvesting", "curate", "embed", "cluster", "score", "judge", "sample"),
+    2: ("training", "evaluation"),
+    3: ("rundir",),
+    4: ("stages",),
+    5: ("pipeline",),
+    6: ("comparison", "exporting", "reporting", "api", "cli", "__init__", "__main__"),
 }
 LAYER = {part: level for level, parts in LAYERS.items() for part in parts}
 NO_TORCH = (
@@ -47,9 +48,9 @@ NO_TORCH = (
     "sample/__init__.py",
     "sample/orders.py",
     "sample/quotas.py",
-    "sample/rules.py",
+    "sample/strategies.py",
+    "sample/coverage.py",
     "cluster.py",
-    "coverage.py",
 )
 
 
@@ -117,18 +118,3 @@ def test_heavy_libraries_are_imported_late(statement: str) -> None:
     code = f"{statement}\nimport sys\nprint([m for m in {heavy!r}.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_a_scores_fingerprint_covers_the_code_that_makes_it_and_not_the_judges() -> None:
-    """Else kept scores would outlive a change of their code, or be lost by a change of something else."""
-    from codeact.pipeline.scoring import CODE
-
-    reached, open_ = set[str](), ["codeact.score.ifd", "codeact.score.adaptive_scores"]
-    while open_:
-        name = open_.pop()
-        file = ROOT.joinpath(*name.split(".")[1:]).with_suffix(".py")
-        if name.startswith("codeact.score.") and name not in reached and file.exists():
-            reached.add(name)
-            open_ += [part for module in imported(file) for part in (module, module.rpartition(".")[0])]
-    assert reached <= set(CODE)
-    assert not {f"codeact.score.{name}" for name in ("judge", "tags", "endpoint", "estimate")} & set(CODE)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from codeact.evaluate.likelihood import Likelihood, bits_per_byte, solution_stream
-from codeact.evaluate.tasks import Task
-from codeact.packing.attention import register
+from codeact.evaluation.likelihood import Likelihood, bits_per_byte, solution_stream
+from codeact.evaluation.tasks import Task
+from codeact.lm.attention import register
 
 TASKS = [
     Task("T/0", "def add(a, b):\n", "add", "    return a + b\n"),

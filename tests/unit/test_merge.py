@@ -9,9 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from codeact import api, models
+from codeact import api
 from codeact.errors import CodeactError, InputError
-from codeact.train import merge
+from codeact.lm import models
+from codeact.training import merge
 
 peft = pytest.importorskip("peft", reason="peft is not installed")
 ADAPTERS: dict[str, dict[str, Any]] = {

@@ -10,8 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from codeact import downloads, models
+from codeact import downloads
 from codeact.errors import CodeactError, InputError
+from codeact.lm import models
 
 
 def write_gguf(folder: Path, target: Path) -> None:
@@ -164,8 +165,8 @@ def test_qlora_learns_in_every_layer_after_a_pass_in_eval_mode(tmp_path: Path, m
     """As training begins: the check for leaks first. On CPUs with AVX512-BF16 bitsandbytes repacks weights in such a pass, to a
     layout without gradients; here every CPU is taken for one."""
     from codeact.config import ModelConfig, TrainConfig
-    from codeact.packing.guard import check_isolation
-    from codeact.train.sft import prepare_model
+    from codeact.lm.isolation import check_isolation
+    from codeact.training.sft import prepare_model
 
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
     monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
@@ -225,7 +226,7 @@ def test_a_repository_with_code_of_its_own_is_refused_without_a_question(
     import shutil
 
     from codeact.embed import load_embedder
-    from codeact.train.merge import base_dtype
+    from codeact.training.merge import base_dtype
 
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on the terminal"))
     folder = tmp_path / "own"

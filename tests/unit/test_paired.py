@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from codeact.errors import InputError
-from codeact.evaluate.compare import compare
-from codeact.ranks import length_figures, relation, spearman, spearman_interval
-from codeact.report.results import evaluation_figures
+from codeact.evaluation.compare import compare_results
+from codeact.reporting.results import evaluation_figures
+from codeact.statistics import length_figures, relation, spearman, spearman_interval
 
 
 def evaluation(folder: Path, passed: list[list[bool]], plus: list[list[bool]], **settings: Any) -> Path:
@@ -47,7 +47,7 @@ def test_the_report_and_the_command_say_the_same_of_plus_sets(
     before = [[n >= 20 - lost] for n in range(20)]
     evaluation(tmp_path / "base", before, before)
     evaluation(tmp_path / "tuned", none if lost else some, none if lost else some)
-    found, told = compare(tmp_path / "base", tmp_path / "tuned"), report_of(tmp_path)
+    found, told = compare_results(tmp_path / "base", tmp_path / "tuned"), report_of(tmp_path)
     for name in ("humaneval", "humaneval+"):
         pair = found[name]["pass@1"]
         assert (pair["gained"], pair["lost"], pair["verdict"]) == (gained, lost, verdict)
@@ -61,7 +61,7 @@ def test_several_samples_of_a_task_count_as_their_share(tmp_path: Path) -> None:
     better = [[value or n % 2 == 0 for n, value in enumerate(row)] for row in outcomes]
     evaluation(tmp_path / "base", outcomes, outcomes)
     evaluation(tmp_path / "tuned", better, better)
-    pair = compare(tmp_path / "base", tmp_path / "tuned")["humaneval"]["pass@1"]
+    pair = compare_results(tmp_path / "base", tmp_path / "tuned")["humaneval"]["pass@1"]
     assert pair["difference"] == pytest.approx(np.mean(better) - np.mean(outcomes))
     assert report_of(tmp_path)["humaneval"]["difference"]["value"] == pair["difference"]
     assert (pair["verdict"], "gained" in pair) == ("better", False)
@@ -72,7 +72,7 @@ def test_results_that_were_not_made_alike_are_not_compared(tmp_path: Path, setti
     evaluation(tmp_path / "base", [[False]] * 20, [[False]] * 20)
     evaluation(tmp_path / "tuned", [[True]] * 20, [[True]] * 20, **{setting: "another"})
     with pytest.raises(InputError, match=f"{setting} is .* and 'another'"):
-        compare(tmp_path / "base", tmp_path / "tuned")
+        compare_results(tmp_path / "base", tmp_path / "tuned")
     assert {metric["verdict"] for metric in report_of(tmp_path).values()} == {"no clear difference"}
 
 

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from codeact.errors import InputError
-from codeact.prompts import encode, encode_text, load_template, prompt_text, render
+from codeact.lm.prompts import encode, encode_text, load_template, prompt_text, render
 from codeact.records import Message
 
 TEXTS = [

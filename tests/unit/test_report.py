@@ -15,10 +15,10 @@ import pytest
 from report_run import metrics, plain_run, rows, write_evaluation
 
 from codeact.errors import InputError
-from codeact.evaluate.compare import mcnemar, pass_interval
-from codeact.ranks import spearman
-from codeact.report import gather, summary_rows
-from codeact.report.selection import histogram_edges
+from codeact.evaluation.compare import mcnemar, pass_interval
+from codeact.reporting import gather, summary_rows
+from codeact.reporting.selection import histogram_edges
+from codeact.statistics import spearman
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ import pytest
 from report_run import DAY, HOSTILE, STAGES, make_run, metrics, plain_run
 
 from codeact.errors import MissingExtraError
-from codeact.report import gather, summary_rows, write_report
-from codeact.report.html import safe_json
+from codeact.reporting import gather, summary_rows, write_report
+from codeact.reporting.html import safe_json
 
 
 @pytest.fixture(scope="module")

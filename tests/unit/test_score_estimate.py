@@ -11,10 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from codeact.errors import InputError
-from codeact.models import load_model, load_tokenizer
+from codeact.lm.models import load_model, load_tokenizer
 from codeact.records import Message, Record
 from codeact.score import Scorer, build_sequences, default_template
-from codeact.score.estimate import SAMPLE, estimate, forward_flops, measure_peak, model_cost
+from codeact.score.cost import SAMPLE, estimate, forward_flops, measure_peak, model_cost
 
 
 def records(count: int) -> list[Record]:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from codeact.errors import CodeactError
-from codeact.models import load_model, load_tokenizer
-from codeact.packing.guard import LeakError
+from codeact.lm.isolation import LeakError
+from codeact.lm.models import load_model, load_tokenizer
 from codeact.records import Message, Record
 from codeact.score import Scorer, score_ifd, to_table
 from codeact.score.ifd import WINDOW_RECORDS

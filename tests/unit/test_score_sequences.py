@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from codeact.errors import InputError
-from codeact.models import load_tokenizer
-from codeact.prompts import Template, load_template
+from codeact.lm.models import load_tokenizer
+from codeact.lm.prompts import Template, load_template
 from codeact.records import Message, Record
 from codeact.score import Prepared, build_sequences, default_template
 

@@ -9,13 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from codeact.errors import InputError
-from codeact.score.stats import (
-    length_band_rank,
-    length_residual,
-    length_summary,
-    position_matched_rank,
-    spearman,
-)
+from codeact.score.length import length_band_rank, length_residual, length_summary, position_matched_rank, spearman
 
 
 def pool(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

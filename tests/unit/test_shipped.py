@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codeact import config, experiment, shipped
+from codeact import config, shipped
+from codeact.comparison.grid import load_comparison
 from codeact.errors import InputError
 from tests.conftest import codeact_command as cli
 
@@ -20,7 +21,7 @@ def test_every_shipped_recipe_is_valid_from_another_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if name.startswith("compare"):
-        experiment.load_comparison(Path(name), ["apart_from=[]"])
+        load_comparison(Path(name), ["apart_from=[]"])
     elif not name.startswith("accelerate/"):
         assert config.load_recipe(name).run_dir.startswith("runs/")
     assert shipped.about(name)

@@ -12,12 +12,12 @@ import torch
 
 from codeact.config import load_recipe
 from codeact.errors import InputError
-from codeact.models import load_model, load_tokenizer
-from codeact.pipeline import scoring
+from codeact.lm.models import load_model, load_tokenizer
 from codeact.records import Message, Record
 from codeact.sample import select
 from codeact.score import score_ifd, to_table
-from codeact.score.places import find_places
+from codeact.score.surprise import find_places
+from codeact.stages import score
 
 FENCED = 'Add 1 or 2 items:\n\n```js\n// 3 of 4\nif (a[0] !== "5 < 6" && n <= 10) {\n  i++; s += x - 1; y = `7`;\n}\n```\nThat is 8 + 9.'
 PLAIN = (
@@ -89,7 +89,7 @@ def test_the_spike_is_the_largest_loss_of_a_place_less_the_logarithm_of_their_nu
     assert texts(CODE) == WANTED
     one = record(0, CODE)
     other = record(1, "rows = [1, 2, 3]\n" * 9)
-    from codeact.prompts import load_template, render
+    from codeact.lm.prompts import load_template, render
 
     template = load_template("question", tokenizer)
     score = score_ifd([other, one, other], model, tokenizer, template=template)[1]
@@ -177,7 +177,7 @@ def test_suspects_that_cannot_be_are_refused(settings: dict[str, Any], needle: s
 @pytest.mark.parametrize("key", ["suspects=0.1", "min_gain=9"])
 def test_recipes_that_suspects_and_gain_do_not_go_with_are_refused(key: str, override: str) -> None:
     with pytest.raises(InputError, match=key.partition("=")[0]):
-        scoring.check(load_recipe(None, [f"sample.{key}", override]))
+        score.check(load_recipe(None, [f"sample.{key}", override]))
 
 
 def test_records_of_too_little_gain_are_no_candidates() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from codeact.errors import CodeactError, InputError
-from codeact.evaluate.tasks import RELEASES, Release, Task, load_tasks, read_release
+from codeact.evaluation.tasks import RELEASES, Release, Task, load_tasks, read_release
 
 DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[2] / "../shared/data"))
 needs_data = pytest.mark.skipif(

@@ -29,13 +29,13 @@ from transformers import (
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import CodeactError, InputError
-from codeact.prompts import Template, load_template
+from codeact.lm.prompts import Template, load_template
 from codeact.records import Message, Record
-from codeact.train import losses
-from codeact.train.data import tokenise
-from codeact.train.losses import use_chunked_loss
-from codeact.train.metrics import pack_report, peak_memory_bytes, reset_peak_memory, summarise
-from codeact.train.sft import train
+from codeact.training import losses
+from codeact.training.data import tokenise
+from codeact.training.losses import use_chunked_loss
+from codeact.training.metrics import pack_report, peak_memory_bytes, reset_peak_memory, summarise
+from codeact.training.sft import fine_tune
 
 CHAT = (
     "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -272,7 +272,7 @@ def run(folder: Path, out: Path, records: list[Record] = POOL, **changes: Any) -
     )
     pack = changes.pop("pack", {})
     settings = {"epochs": 2, "batch_size": 4, "learning_rate": 3e-3, "warmup_steps": 0} | changes
-    return train(
+    return fine_tune(
         records,
         out,
         model=ModelConfig(**model),
@@ -325,7 +325,7 @@ class TestTrain:
     ) -> None:
         first = run(tiny_model_dir, tmp_path / "a")["final_loss"]
         assert run(tiny_model_dir, tmp_path / "b")["final_loss"] == first
-        other = train(
+        other = fine_tune(
             POOL, tmp_path / "c", model=ModelConfig(name=str(tiny_model_dir), max_length=128, template="question", dtype="float32"),
             train=TrainConfig(epochs=2, batch_size=4, learning_rate=3e-3, warmup_steps=0), pack=PackConfig(), seed=1, quiet=True,
         )  # fmt: skip
@@ -394,7 +394,7 @@ class TestTrain:
                 module, query, key, value, None, is_causal=True, scaling=kwargs.get("scaling")
             )
 
-        monkeypatch.setattr("codeact.packing.attention.attend", leaky)
+        monkeypatch.setattr("codeact.lm.attention.attend", leaky)
         with pytest.raises(CodeactError, match="packed samples see each other"):
             run(tiny_model_dir, tmp_path)
         assert not (tmp_path / "metrics.jsonl").exists()

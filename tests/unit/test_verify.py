@@ -15,7 +15,7 @@ import pytest
 
 from codeact.curate.blocks import Block, code_blocks, python_evidence
 from codeact.curate.verify import verify_record, verify_response
-from codeact.harvest import harvest
+from codeact.harvesting import harvest
 from codeact.records import Message, Record, to_records
 
 DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -18,7 +18,7 @@ from codeact.api.running import (
     summary_rows,
 )
 from codeact.api.training import harvest, merge, padding, tokenise, train
-from codeact.export import export
+from codeact.exporting import export
 
 __all__ = [
     "Selection", "compare", "compare_plan", "differences", "doctor", "estimate_scores", "evaluate", "explain", "export", "harvest", "merge", "padding", "plan",

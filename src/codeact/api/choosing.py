@@ -13,12 +13,11 @@ from codeact.downloads import cache_dir
 from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
-from codeact.pipeline import run as pipeline
-from codeact.pipeline.inputs import Inputs
-from codeact.pipeline.plan import tables_for
-from codeact.pipeline.run import Say
-from codeact.pipeline.store import Store, digest
+from codeact.pipeline.run import Say, run_pipeline
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.store import Store, digest
 from codeact.sources.names import STDIN, as_list
+from codeact.stages.sample import tables_for
 from codeact.storage import Source
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def select(
     if target is not None:
         storage.check_writable(target, source is None and storage.is_delimited(recipe.data.source, recipe.data.split))
         check_file(target, writer, Path(recipe.run_dir))
-    store = pipeline.run(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet, force=force)
+    store = run_pipeline(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet, force=force)
     chosen = _selection(store, inputs.source)
     if target is not None:
         check_file(target, writer, store.root)  # a file may have come meanwhile
@@ -112,7 +111,7 @@ def plan_select(data: Any, **arguments: Any) -> dict[str, Any]:
     Raises:
         InputError: as `select`.
     """
-    from codeact.pipeline.dry_run import forecast
+    from codeact.pipeline.forecast import forecast
 
     recipe, source, _ = _select_recipe(data, **arguments)
     found = forecast(recipe, SELECTION_STAGES, Inputs(recipe, source))

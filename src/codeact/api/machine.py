@@ -7,12 +7,12 @@ from typing import Any
 
 from codeact.downloads import cache_dir
 from codeact.errors import CodeactError
-from codeact.pipeline.inputs import versions
+from codeact.rundir.inputs import versions
 
 
 def doctor() -> dict[str, Any]:
     """What this machine offers: versions, device, dtype, sandbox, installed extras."""
-    from codeact import models
+    from codeact.lm import models
     from codeact.sandbox.probe import SAFE, detect_backend, probe_backend
 
     device = models.choose_device("auto")

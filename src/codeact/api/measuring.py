@@ -44,8 +44,8 @@ def evaluate(
     Raises:
         InputError: unknown tasks, no such model, or no sandbox that holds on this machine.
     """
-    from codeact.evaluate.run import evaluate as measure
-    from codeact.evaluate.setup import check_setup
+    from codeact.evaluation.run import evaluate_model
+    from codeact.evaluation.setup import check_setup
 
     whole = recipe or Recipe()
     earlier = None if against is None else against.parent if against.name == "results.json" else against
@@ -56,7 +56,7 @@ def evaluate(
     folder = claim_folder(
         Path(output), EVALUATED, Run("evaluate", model or str(samples), (*given, whole.model.template), force)
     )
-    results = measure(
+    results = evaluate_model(
         model,
         folder,
         model=whole.model,
@@ -84,15 +84,15 @@ def differences(base: str | Path, tuned: str | Path) -> dict[str, Any]:
     Raises:
         InputError: no finished evaluation there, or the two were not made alike.
     """
-    from codeact.evaluate.compare import compare as pair
+    from codeact.evaluation.compare import compare_results
 
     first, second = (path.parent if path.name == "results.json" else path for path in (Path(base), Path(tuned)))
-    return pair(first, second)
+    return compare_results(first, second)
 
 
 def result_lines(results: Mapping[str, Any]) -> list[str]:
     """The figures of results.json, and its differences where there are some, as lines for a terminal."""
-    from codeact.evaluate.summary import result_lines as lines
+    from codeact.evaluation.summary import result_lines as lines
 
     return lines(results)
 
@@ -101,14 +101,15 @@ def compare_plan(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str,
     """What `compare` would still do and cost: trainings, tokens, FLOPs, hours and memory; nothing is written.
 
     Returns:
-        The fields of `codeact.experiment.forecast.GridForecast`, and `lines` for people.
+        The fields of `codeact.comparison.forecast.GridForecast`, and `lines` for people.
 
     Raises:
         InputError: bad input or configuration.
     """
-    from codeact import experiment
+    from codeact.comparison.grid import load_comparison
+    from codeact.comparison.run import plan_comparison
 
-    found = experiment.plan(experiment.load_comparison(Path(recipe), overrides))
+    found = plan_comparison(load_comparison(Path(recipe), overrides))
     return {**found.summary(), "lines": found.lines()}
 
 
@@ -136,11 +137,12 @@ def compare(
         InputError: bad input or configuration.
         CodeactError: a stage failed; finished cells are kept.
     """
-    from codeact import experiment
-    from codeact.report.compare import write_comparison
+    from codeact.comparison.grid import load_comparison
+    from codeact.comparison.run import run_comparison
+    from codeact.reporting.compare import write_comparison
 
-    comparison = experiment.load_comparison(Path(recipe), overrides)
-    summary = experiment.compare(comparison, minutes=minutes, say=say, quiet=quiet, force=force)
+    comparison = load_comparison(Path(recipe), overrides)
+    summary = run_comparison(comparison, minutes=minutes, say=say, quiet=quiet, force=force)
     try:
         page = str(write_comparison(summary, Path(comparison.run_dir)))
     except MissingExtraError:

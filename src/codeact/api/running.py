@@ -14,10 +14,9 @@ from codeact.errors import InputError, MissingExtraError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline import ledger as ledgers
-from codeact.pipeline import run as pipeline
-from codeact.pipeline.inputs import Inputs
-from codeact.pipeline.run import Say
-from codeact.pipeline.store import Store
+from codeact.pipeline.run import Say, run_pipeline
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.store import Store
 from codeact.storage import Source
 
 
@@ -25,12 +24,12 @@ def plan(recipe: Recipe | str | Path, overrides: Iterable[str] = ()) -> dict[str
     """What `run` would do and cost: stages, tokens, FLOPs, hours and memory on an A100 and an H100; nothing is written.
 
     Returns:
-        The fields of `codeact.pipeline.dry_run.Forecast`, and `lines` for people.
+        The fields of `codeact.pipeline.forecast.Forecast`, and `lines` for people.
 
     Raises:
         InputError: bad input or configuration.
     """
-    from codeact.pipeline.dry_run import forecast
+    from codeact.pipeline.forecast import forecast
 
     whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
     found = forecast(whole)
@@ -61,7 +60,7 @@ def run(
     whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
     if not isinstance(recipe, Recipe):
         _keep_recipe(Path(recipe), Path(whole.run_dir))
-    store = pipeline.run(whole, say=say, quiet=quiet, force=force)
+    store = run_pipeline(whole, say=say, quiet=quiet, force=force)
     return report(store.root)
 
 
@@ -101,7 +100,7 @@ def run_stages(
         rows = targets[-1] in ("curate", "refine")
         storage.check_writable(output, rows and storage.is_delimited(recipe.data.source, recipe.data.split))
         check_file(output, writer, Path(recipe.run_dir))
-    store = pipeline.run(recipe, targets, inputs, say=say, quiet=quiet, force=force)
+    store = run_pipeline(recipe, targets, inputs, say=say, quiet=quiet, force=force)
     last = targets[-1]
     if output is not None:
         check_file(output, writer, store.root)  # a file may have come meanwhile
@@ -117,19 +116,19 @@ def run_stages(
 
 
 def estimate_scores(recipe: Recipe) -> dict[str, Any]:
-    """What scoring the recipe's data will take; see `codeact.pipeline.dry_run.estimate_scores`.
+    """What scoring the recipe's data will take; see `codeact.pipeline.forecast.estimate_scores`.
 
     Raises:
         InputError: no usable data, or no such model.
     """
-    from codeact.pipeline.dry_run import estimate_scores as estimate
+    from codeact.pipeline.forecast import estimate_scores as estimate
 
     return estimate(recipe, Inputs(recipe, quiet=True))
 
 
 def score_summary(run_dir: str | Path, ratio: float = 0.4, examples: int = 0) -> dict[str, Any]:
-    """How a run's scores follow response length, and a few records; see `codeact.pipeline.score_summary.score_summary`."""
-    from codeact.pipeline.score_summary import score_summary as summarise
+    """How a run's scores follow response length, and a few records; see `codeact.reporting.scores.score_summary`."""
+    from codeact.reporting.scores import score_summary as summarise
 
     return summarise(Store(Path(run_dir)), ratio, examples)
 
@@ -140,7 +139,7 @@ def report(run_dir: str | Path) -> Path:
     Raises:
         InputError: the folder is no run directory.
     """
-    from codeact.report import write_report
+    from codeact.reporting import write_report
 
     root = Path(run_dir)
     if not (root / "markers").is_dir():
@@ -155,7 +154,7 @@ def report(run_dir: str | Path) -> Path:
 
 def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:
     """The report's main figures as (name, value) lines for a terminal."""
-    from codeact.report import summary_rows as rows
+    from codeact.reporting import summary_rows as rows
 
     return rows(storage.read_json(Path(run_dir) / "report.json"))
 

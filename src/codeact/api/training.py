@@ -11,14 +11,15 @@ from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, claim_folder
-from codeact.pipeline import ready, tables
-from codeact.pipeline.inputs import Inputs
+from codeact.pipeline import ready
 from codeact.records import Reading, read_records
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
 from codeact.storage import Source
 
 if TYPE_CHECKING:
-    from codeact.packing.fit import Overlong
-    from codeact.train.data import Sample
+    from codeact.packing.overlong import Overlong
+    from codeact.training.data import Sample
 
 TRAINED = ("model", "adapter", "checkpoints", "metrics.jsonl", "summary.json")
 
@@ -34,7 +35,7 @@ def harvest(
     Raises:
         InputError: a root does not exist, or nothing in it is usable.
     """
-    from codeact import harvest as harvesting
+    from codeact import harvesting
 
     storage.check_writable(output)
     check_file(output, Run("harvest", ", ".join(roots), tuple(roots), force))
@@ -53,12 +54,12 @@ def harvest(
 
 def padding(data: str | Sequence[str], recipe: Recipe) -> dict[str, Any]:
     """Padding rates of the usual ways of batching and of Dynamic Pack for a file and a model's tokenizer (pack.json's form)."""
-    from codeact.pipeline import proof
+    from codeact.stages import pack
 
     ready.check(recipe, {"pack"})
     reading = _read(data, recipe)
     records = tables.limited(reading.usable(), recipe.data.limit, recipe.seed)
-    return {**proof.padding(records, recipe), "reading": reading.summary()}
+    return {**pack.padding(records, recipe), "reading": reading.summary()}
 
 
 def _read(data: str | Sequence[str], recipe: Recipe) -> Reading:
@@ -94,8 +95,8 @@ def tokenise(
     Raises:
         InputError: no usable row, an unknown template, or a record too long under `error`.
     """
-    from codeact.prompts import load_template
-    from codeact.train.data import tokenise as samples
+    from codeact.lm.prompts import load_template
+    from codeact.training.data import tokenise as samples
 
     records = read_records(list(rows), dict(mapping or {}), "the rows").usable()
     return samples(records, load_template(template, tokenizer), tokenizer, max_length, overlong=overlong).samples
@@ -109,7 +110,7 @@ def train(
     Raises:
         InputError: bad data or configuration.
     """
-    from codeact.train.sft import train as fit
+    from codeact.training.sft import fine_tune
 
     storage.check_source(data)
     ready.check(recipe, {"train"})
@@ -117,7 +118,7 @@ def train(
     claim_folder(output, TRAINED, Run("train", ", ".join(files), (*files, *Inputs(recipe).paths()), force))
     reading = _read(data, recipe)
     records = tables.limited(reading.usable(), recipe.data.limit, recipe.seed)
-    result = fit(
+    result = fine_tune(
         records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=quiet
     )
     # by name: of several processes, only the first has written by now
@@ -138,8 +139,8 @@ def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto", force
     Raises:
         InputError: no adapter there, its base model cannot be loaded, an unknown dtype, or the output cannot be written.
     """
-    from codeact import models
-    from codeact.train.merge import base_of, merge_adapter
+    from codeact.lm import models
+    from codeact.training.merge import base_of, merge_adapter
 
     if dtype not in get_args(config.Dtype):
         raise InputError(f"dtype {dtype!r} is unknown; use {', '.join(get_args(config.Dtype))}")

@@ -194,7 +194,7 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
-    from codeact.report.compare import tables
+    from codeact.reporting.compare import tables
 
     console = Console()
     console.print(f"{summary['cells']['done']} of {summary['cells']['planned']} trainings are done")

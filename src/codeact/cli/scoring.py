@@ -66,7 +66,7 @@ def score(
 
 
 def _lines(found: dict[str, Any], table: str) -> list[str]:
-    from codeact.ranks import length_line
+    from codeact.statistics import length_line
 
     lines = []
     for name, rows in found.get("examples", {}).items():

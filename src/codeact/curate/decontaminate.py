@@ -12,7 +12,7 @@ from itertools import accumulate, islice
 
 from codeact.curate.blocks import strip_comments
 from codeact.curate.canonical import fingerprint, python_functions
-from codeact.curate.words import UNITS_OF_A_WORD, WORD, is_unspaced, plain, words
+from codeact.curate.tokens import UNITS_OF_A_WORD, WORD, is_unspaced, plain, words
 from codeact.records import Record
 
 MIN_EXACT_WORDS = 8

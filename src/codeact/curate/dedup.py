@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 from codeact.curate.blocks import code_blocks
-from codeact.curate.words import words
+from codeact.curate.tokens import words
 from codeact.records import Record
 
 # What says that a line may be code: its blanks and signs are then left as they are.

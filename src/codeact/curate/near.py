@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from codeact.curate.canonical import canonical_code, canonical_tokens, fingerprint
 from codeact.curate.dedup import lines_of, place, preference
 from codeact.curate.languages import guess_language
-from codeact.curate.words import terms, words
+from codeact.curate.tokens import terms, words
 from codeact.errors import InputError, require
 from codeact.progress import SILENT, Progress
 from codeact.records import Record

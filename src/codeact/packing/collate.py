@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
-from codeact.packing.fit import FitCounts, Overlong, apply_overlong, plain_sample
+from codeact.packing.overlong import FitCounts, Overlong, apply_overlong, plain_sample
 from codeact.packing.plan import Order, plan_batch, plan_epoch
 
 if TYPE_CHECKING:

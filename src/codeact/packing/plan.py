@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from codeact.errors import InputError
-from codeact.packing.fit import overlong_message
+from codeact.packing.overlong import overlong_message
 
 IntArray = NDArray[np.int64]
 Order = Literal["balanced", "paper"]

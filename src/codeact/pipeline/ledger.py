@@ -9,11 +9,11 @@ from typing import Any
 from codeact import storage
 from codeact.confidential import is_confidential
 from codeact.config import Recipe
-from codeact.pipeline import tables
-from codeact.pipeline.inputs import Inputs
 from codeact.pipeline.plan import plan
-from codeact.pipeline.stage import states
-from codeact.pipeline.store import Store
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.stage import states
+from codeact.rundir.store import Store
 
 BEFORE_SAMPLING = ("records", "curate", "refine")
 FIGURES = ("cluster", "rank", "ifd", "cutoff")

@@ -9,10 +9,10 @@ import os
 from collections.abc import Collection
 from importlib.util import find_spec
 
-from codeact import models
 from codeact.config import JudgeConfig, Recipe
 from codeact.errors import InputError, MissingExtraError
-from codeact.pipeline.targets import examples
+from codeact.lm import models
+from codeact.stages.target import examples
 
 DEFAULT_KEY = JudgeConfig.model_fields["api_key_env"].default
 LOADS_MODEL = {"embed", "score", "proxy", "judge", "train", "evaluate_base", "evaluate_tuned"}
@@ -45,11 +45,11 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
     if names & {"score", "pack", "train"}:
         _template(recipe, names)
     if "train" in names:
-        from codeact.train.sft import check_setup
+        from codeact.training.sft import check_setup
 
         check_setup(recipe.model, recipe.train)
     if names & {"evaluate_base", "evaluate_tuned"}:
-        from codeact.evaluate.setup import check_setup as check_evaluation
+        from codeact.evaluation.setup import check_setup as check_evaluation
 
         generates = recipe.evaluate.generate_limit != 0
         check_evaluation(recipe.evaluate, generates)
@@ -75,7 +75,7 @@ def needs(module: str, extra: str, purpose: str) -> None:
 
 def _curation(recipe: Recipe) -> None:
     from codeact.curate.languages import GRAMMAR_MODULES
-    from codeact.pipeline.benchmarks import benchmark_items
+    from codeact.evaluation.benchmarks import benchmark_items
 
     curate = recipe.curate
     if curate.near is not None:
@@ -106,7 +106,7 @@ def _judge(recipe: Recipe) -> None:
 
 def _template(recipe: Recipe, names: Collection[str]) -> None:
     """Load the tokenizer and the templates that scoring and training will use."""
-    from codeact import prompts
+    from codeact.lm import prompts
     from codeact.score import default_template
 
     tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)

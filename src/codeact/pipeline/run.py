@@ -13,10 +13,10 @@ from codeact import storage
 from codeact.config import Recipe
 from codeact.outputs import OUTPUTS, Run, claim_folder
 from codeact.pipeline import ready
-from codeact.pipeline.inputs import Inputs, versions
 from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
-from codeact.pipeline.store import Store, now
+from codeact.rundir.inputs import Inputs, versions
+from codeact.rundir.store import Store, now
 
 Say = Callable[[str], None]
 
@@ -38,7 +38,7 @@ class Lenders:
         return (store for store in self.stores if store.root.resolve() != borrower.root.resolve())
 
 
-def run(
+def run_pipeline(
     recipe: Recipe,
     targets: Iterable[str] | None = None,
     inputs: Inputs | None = None,

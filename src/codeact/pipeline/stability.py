@@ -14,11 +14,11 @@ from codeact import storage
 from codeact.cluster import cluster
 from codeact.config import Recipe, validate
 from codeact.errors import InputError
-from codeact.pipeline import selection, tables
-from codeact.pipeline.choose import choose
-from codeact.pipeline.columns import read_columns
-from codeact.pipeline.plan import tables_for
-from codeact.pipeline.store import Store
+from codeact.rundir import tables
+from codeact.rundir.store import Store
+from codeact.stages.columns import read_columns
+from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.sample import choose, tables_for
 
 Bools = NDArray[np.bool_]
 
@@ -70,14 +70,13 @@ def stability(
     own = {"strategy": strategy or recipe.sample.strategy, "ratio": ratio or recipe.sample.ratio}
     config = validate({"sample": {**recipe.sample.model_dump(), **own}}).sample
     read = tables_for(config)
-    refined = selection.refines(recipe.curate)
     clustered = "cluster" in read
     for name in (*read, *(("embed",) if clustered else ())):
         if not store.path(f"{name}.parquet").exists():
             raise InputError(f"{run_dir} has no table {name}.parquet, which strategy {config.strategy!r} needs")
-    ids: list[str] = selection.pool(store, refined)["id"].to_pylist()
+    ids: list[str] = read_pool(store, pool_stages(recipe.curate))["id"].to_pylist()
     points = read_columns(store, ("embed",), ids, ())["embedding"] if clustered else None
-    cluster_seed, draw_seed = (recipe.seed if one is None else one for one in (recipe.cluster.seed, recipe.sample.seed))
+    cluster_seed, draw_seed = recipe.seed_of("cluster"), recipe.seed_of("sample")
     k = recipe.cluster.k
     count = len(store.table("cluster")["cluster"].unique()) if clustered and k == "auto" else k
 

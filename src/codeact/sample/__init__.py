@@ -14,22 +14,11 @@ from numpy.typing import NDArray
 
 from codeact.config import Budget, Strategy, nearest
 from codeact.errors import InputError
-from codeact.ranks import RANKED
 from codeact.sample import orders
-from codeact.sample.columns import (
-    Bools,
-    Column,
-    Floats,
-    Ints,
-    highest,
-    id_ranks,
-    integers,
-    numbers,
-    seeded_hash,
-    values,
-)
 from codeact.sample.quotas import allot, budget, cdas, cdas_paper, place_in, raise_to_floor
-from codeact.sample.rules import IFD_LIMIT, NEEDS, NOT_TAKEN, RANKINGS, reasons
+from codeact.sample.strategies import IFD_LIMIT, NEEDS, NOT_TAKEN, RANKINGS, reasons
+from codeact.sample.values import Bools, Column, Floats, Ints, highest, id_ranks, integers, numbers, seeded_hash, values
+from codeact.statistics import RANKED
 
 __all__ = [
     "NEEDS",

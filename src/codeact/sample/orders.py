@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
-from codeact.sample.columns import Bools, Ints
+from codeact.sample.values import Bools, Ints
 
 Vectors = NDArray[np.float32]
 

@@ -7,15 +7,13 @@ and the length-controlled alternatives), `estimate` (tokens, FLOPs and hours bef
 from __future__ import annotations
 
 from codeact.score.ifd import Score, Scorer, TurnScore, score_ifd, to_table
-from codeact.score.sequences import Prepared, Span, Status, Stream, Turn, build_sequences, default_template
+from codeact.score.sequences import Prepared, Status, Turn, build_sequences, default_template
 
 __all__ = [
     "Prepared",
     "Score",
     "Scorer",
-    "Span",
     "Status",
-    "Stream",
     "Turn",
     "TurnScore",
     "build_sequences",

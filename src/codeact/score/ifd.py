@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codeact.models import context_length
+from codeact.lm.models import context_length
+from codeact.lm.prompts import Template
+from codeact.lm.streams import Floats, Stream, check_model, choose_batch_tokens, stream_losses
 from codeact.progress import SILENT, Progress
-from codeact.prompts import Template
 from codeact.records import Record
-from codeact.score.passes import Floats, check_model, choose_batch_tokens, stream_losses
-from codeact.score.places import worst_spot
-from codeact.score.sequences import Prepared, Status, Stream, build_sequences, check_variant, default_template
+from codeact.score.sequences import Prepared, Status, build_sequences, check_variant, default_template
+from codeact.score.surprise import worst_spot
 
 WINDOW_RECORDS = 512  # prepared and planned together: memory does not grow with the number of records
 
@@ -106,7 +106,7 @@ class Scorer:
 
     Args:
         model: a causal LM of transformers (a PEFT wrapper is fine) whose attention keeps packed samples apart;
-            `codeact.models.load_model` gives one.
+            `codeact.lm.models.load_model` gives one.
         tokenizer: its fast tokenizer.
         template: how records become text; default: `default_template(variant, tokenizer)`.
         variant: "default", or "paper" for the reference implementation's definition.

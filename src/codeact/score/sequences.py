@@ -14,30 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from codeact.errors import InputError
-from codeact.prompts import RefusedError, Template, encode, encode_text, load_template, prompt_text
-from codeact.ranks import MEASURED
+from codeact.lm.prompts import RefusedError, Template, encode, encode_text, load_template, prompt_text
+from codeact.lm.streams import Span, Stream
 from codeact.records import Record
-from codeact.score.places import Spot, find_spots
+from codeact.score.surprise import Spot, find_spots
+from codeact.statistics import MEASURED
 
 Variant = Literal["default", "paper"]
 Status = Literal["ok", "truncated", "empty", "too_long", "nonfinite", "estimated", "context", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Tokens `[start, end)` of a stream are scored, and belong to assistant turn number `turn`. start >= 1."""
-
-    turn: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """One sequence for the model. Its last token is always a scored one."""
-
-    ids: list[int]
-    spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,159 @@
+"""What a comparison would do and cost, before anything is written and without the model's weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codeact.comparison.grid import Cell, Comparison, cells, shared_recipes, source_recipe
+from codeact.pipeline.forecast import DEVICES, UTILISATION, Forecast, forecast
+from codeact.score.cost import duration
+
+
+@dataclass(frozen=True, slots=True)
+class GridForecast:
+    """What `forecast_grid` found.
+
+    Attributes:
+        planned: trainings.
+        done: of these.
+        pools: different pools of records.
+        records: of one pool.
+        score_tokens: model tokens of scoring all pools, those done before included.
+        train_tokens: of the trainings that are left, without padding.
+        train_flops: of these.
+        longest_flops: of the longest training left.
+        generated_tokens: at most, by the evaluations that are left.
+        memory: bytes of the training that needs most, by part.
+        devices: device -> {"score_hours", "train_hours", "longest_hours", "fits"}.
+        seconds_left: on this machine, one process, by what the trainings done took; None before the first.
+        notes: what the figures leave out.
+    """
+
+    planned: int
+    done: int
+    pools: int
+    records: int
+    score_tokens: int
+    train_tokens: int
+    train_flops: float
+    longest_flops: float
+    generated_tokens: int
+    memory: Mapping[str, float]
+    devices: Mapping[str, Mapping[str, Any]]
+    seconds_left: float | None
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """For people."""
+        pools = (
+            f"{self.pools} pools of {self.records:,} records"
+            if self.pools > 1
+            else f"a pool of {self.records:,} records"
+        )
+        found = [
+            f"trainings       {self.planned}, {self.done} of them done; {pools}",
+            f"score           {self.score_tokens:,} tokens, once",
+            f"train           {self.train_tokens:,} tokens, {self.train_flops:.3g} FLOPs left",
+            f"memory          {sum(self.memory.values()) / 1e9:.1f} GB for a training",
+        ]
+        if self.generated_tokens:
+            found.append(f"evaluate        at most {self.generated_tokens:,} generated tokens left")
+        for name, device in self.devices.items():
+            fits = "" if device["fits"] else "; a training does not fit on one"
+            found.append(
+                f"{name:<15} score {duration(device['score_hours'])}, train {duration(device['train_hours'])}, the longest"
+                f" {duration(device['longest_hours'])}{fits}"
+            )
+        if self.seconds_left is not None:
+            found.append(
+                f"this machine    {duration(self.seconds_left / 3600)} left for one process, by the trainings done"
+            )
+        return [*found, *(f"note: {note}" for note in self.notes)]
+
+    def summary(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any]]) -> GridForecast:
+    """Trainings, tokens, FLOPs, hours and memory of what `compare` would still do.
+
+    A training at rate r costs r times that of the whole pool with the same settings: strategies that take long answers cost
+    more at equal records.
+
+    Args:
+        comparison: see `grid.Comparison`.
+        results: cell name -> result of the cells that are done.
+
+    Raises:
+        InputError: bad data or configuration, or a model whose configuration cannot be read.
+    """
+    planned = cells(comparison)
+    source = source_recipe(comparison)
+    whole = {_settings(cell): cell for cell in planned}
+    costs = {key: _whole(cell, comparison, source.data) for key, cell in whole.items()}
+    left = [cell for cell in planned if cell.name not in results]
+    flops = [cell.rate * costs[_settings(cell)].train_flops for cell in left]
+    tokens = [cell.rate * costs[_settings(cell)].train_tokens for cell in left]
+    any_cost = next(iter(costs.values()))
+    pools = len(shared_recipes(comparison))
+    memory = max((cost.memory for cost in costs.values()), key=lambda parts: sum(parts.values()))
+    need = sum(memory.values())
+    devices = {
+        name: {
+            "score_hours": pools * any_cost.score_flops / (UTILISATION * peak) / 3600,
+            "train_hours": sum(flops) / (UTILISATION * peak) / 3600,
+            "longest_hours": max(flops, default=0.0) / (UTILISATION * peak) / 3600,
+            "fits": need <= size * 1e9,
+        }
+        for name, (peak, size) in DEVICES.items()
+    }
+    notes = (
+        f"hours assume {UTILISATION:.0%} of the device's 16-bit peak; not measured on these devices",
+        "selected records are taken to be of average length; curation, embedding and evaluation are not counted in the hours",
+    )
+    return GridForecast(
+        planned=len(planned),
+        done=len(planned) - len(left),
+        pools=pools,
+        records=any_cost.records,
+        score_tokens=pools * any_cost.score_tokens,
+        train_tokens=round(sum(tokens)),
+        train_flops=sum(flops),
+        longest_flops=max(flops, default=0.0),
+        generated_tokens=any_cost.generated_tokens * len(left),
+        memory=memory,
+        devices=devices,
+        seconds_left=_seconds_left(tokens, list(results.values())),
+        notes=notes,
+    )
+
+
+def _settings(cell: Cell) -> str:
+    """What decides the cost of a training, but for its share of the pool."""
+    deciding = {"method", "epochs", "batch_size", "grad_accum", "gradient_checkpointing", "lora_r"}
+    parts = cell.recipe.model_dump(mode="json", include={"model": True, "pack": True, "train": deciding})
+    return json.dumps(parts, sort_keys=True)
+
+
+def _whole(cell: Cell, comparison: Comparison, data: Any) -> Forecast:
+    """The forecast of scoring, and of training on the whole pool with this cell's settings."""
+    sample = cell.recipe.sample.model_copy(update={"strategy": "cdas", "ratio": 1.0, "suspects": 0.0, "min_gain": 0.0})
+    nowhere = str(Path(comparison.run_dir) / "cells" / ".plan")
+    recipe = cell.recipe.model_copy(update={"data": data, "sample": sample, "run_dir": nowhere})
+    return forecast(recipe, ("score", "evaluate_tuned"))
+
+
+def _seconds_left(tokens: Sequence[float], done: Sequence[Mapping[str, Any]]) -> float | None:
+    if not done:
+        return None
+    trained = sum(result["training"]["seconds"] for result in done)
+    rate = trained / max(1, sum(result["training"]["tokens"] for result in done))
+    beside = float(np.mean([result["seconds"] - result["training"]["seconds"] for result in done]))
+    return float(rate * sum(tokens) + beside * len(tokens))

@@ -1,0 +1,256 @@
+"""What a comparison is: strategies x rates x budgets x seeds, as one recipe per cell."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from codeact import config, storage
+from codeact.config import Budget, Recipe
+from codeact.errors import InputError
+
+WHOLE = "full"
+HELD_OUT = "held-out loss"
+
+
+class Entrant(BaseModel):
+    """A strategy under a name, with further recipe keys: `{name: verified-cdas, strategy: cdas, set: {curate.verify: true}}`.
+
+    Its own `rates` and `budgets` take the place of the comparison's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    strategy: config.Strategy
+    set: dict[str, Any] = Field(default_factory=dict)
+    rates: tuple[float, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+
+    @field_validator("rates")
+    @classmethod
+    def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return _check_shares(value)
+
+
+class Comparison(BaseModel):
+    """The file that `codeact compare` reads.
+
+    Attributes:
+        run_dir: where everything goes; each cell has a run directory of its own in it.
+        recipe: what all cells share, as in the recipe of a run.
+        strategies: names of strategies, or entrants.
+        rates: shares of the pool; `full` is trained once per seed whatever they are.
+        budgets: what a rate is a share of; "tokens" gives every strategy the same number of response tokens.
+        seeds: of the selection, the clusters, LoRA's first weights and the order of training.
+        pool_per_seed: each seed draws its own `recipe.data.limit` records, so that intervals say what other records might give.
+        held_out: records kept out of every pool, for the held-out loss.
+        against: the entrant that the others are compared with; of several, such as different random draws, the mean.
+        apart_from: run directories of earlier comparisons. The instructions that they chose from or kept out, and the tasks that
+            they measured, are left out of this one, which can then confirm what was found there.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_dir: str = "runs/compare"
+    recipe: dict[str, Any]
+    strategies: tuple[Entrant, ...] = Field(min_length=1)
+    rates: tuple[float, ...] = (0.4,)
+    budgets: tuple[Budget, ...] = ("records", "tokens")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    pool_per_seed: bool = False
+    held_out: int = Field(200, ge=0)
+    against: tuple[str, ...] = Field(("random",), min_length=1)
+    apart_from: tuple[str, ...] = ()
+
+    @field_validator("strategies", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [{"name": v, "strategy": v} if isinstance(v, str) else v for v in value]
+        return value
+
+    @field_validator("apart_from", "against", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("rates")
+    @classmethod
+    def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value:
+            raise ValueError("name at least one rate")
+        return _check_shares(value)
+
+    @model_validator(mode="after")
+    def _drawn(self) -> Comparison:
+        if self.pool_per_seed and not (self.recipe.get("data") or {}).get("limit"):
+            raise ValueError("pool_per_seed draws recipe.data.limit records for each seed; set recipe.data.limit")
+        return self
+
+
+def _check_shares(value: tuple[float, ...]) -> tuple[float, ...]:
+    if not all(0 < rate <= 1 for rate in value):
+        raise ValueError("rates are shares above 0 and at most 1")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training: its entrant, its rate and budget, and its seed."""
+
+    entrant: str
+    rate: float
+    budget: str
+    seed: int
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """Also its folder."""
+        return f"{self.group}-seed{self.seed}"
+
+    @property
+    def group(self) -> str:
+        """The cells that differ in their seed alone."""
+        return f"{self.entrant}-{self.rate:g}-{self.budget}"
+
+
+def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
+    """Read a comparison from YAML; `key=value` overrides apply to its own keys, `recipe.train.epochs=1` to the recipe's.
+
+    Raises:
+        InputError: no such file, broken YAML, an unknown key, a value out of range, or two entrants of one name.
+    """
+    tree = config.read_yaml(path)
+    config.apply_overrides(tree, overrides, "rates=[0.4]")
+    if tree and "strategies" not in tree and not {*tree} - {*Recipe.model_fields}:
+        raise InputError(f"{path} is the recipe of one run, not a comparison of strategies; use: codeact run {path}")
+    try:
+        found = Comparison.model_validate(tree)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: {where}: {message[0].lower()}{message[1:]}") from error
+    names = [entrant.name for entrant in found.strategies]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: strategies: the name {twice!r} occurs twice")
+    unknown = next((name for name in found.against if name not in names), None)
+    if unknown is not None:
+        raise InputError(f"{path}: against = {unknown!r} is none of the strategies {', '.join(names)}")
+    cells(found)
+    return found
+
+
+def cells(comparison: Comparison) -> list[Cell]:
+    """Every training, seed by seed, so that an interrupted grid has whole comparisons of its first seeds.
+
+    Raises:
+        InputError: a recipe key is unknown or out of range.
+    """
+    found = []
+    rates = dict.fromkeys([*comparison.rates, *(rate for entrant in comparison.strategies for rate in entrant.rates)])
+    budgets = dict.fromkeys(
+        [*comparison.budgets, *(one for entrant in comparison.strategies for one in entrant.budgets)]
+    )
+    for seed, budget, rate in itertools.product(comparison.seeds, budgets, rates):
+        for entrant in comparison.strategies:
+            if entrant.strategy == WHOLE:
+                if (budget, rate) == (comparison.budgets[0], comparison.rates[0]):
+                    found.append(_cell(comparison, entrant, 1.0, "records", seed))
+                continue
+            if rate not in (entrant.rates or comparison.rates) or budget not in (entrant.budgets or comparison.budgets):
+                continue
+            if entrant.strategy == "cdas-paper" and budget == "tokens":
+                continue  # counts records, as its authors do
+            found.append(_cell(comparison, entrant, rate, budget, seed))
+    return found
+
+
+def shared_dir(comparison: Comparison, seed: int) -> Path:
+    """Run directory of the records and scores that the cells of this seed choose from."""
+    return Path(comparison.run_dir) / (f"shared-seed{seed}" if comparison.pool_per_seed else "shared")
+
+
+def shared_recipes(comparison: Comparison) -> list[Recipe]:
+    """One recipe for each pool: records, embeddings, clusters and scores.
+
+    Raises:
+        InputError: as `base_recipe`.
+    """
+    pools = {shared_dir(comparison, seed): _pool_seed(comparison, seed) for seed in comparison.seeds}
+    return [base_recipe(comparison, {"run_dir": str(folder), **changes}) for folder, changes in pools.items()]
+
+
+def _pool_seed(comparison: Comparison, seed: int) -> dict[str, Any]:
+    return {"seed": seed} if comparison.pool_per_seed else {}
+
+
+def base_recipe(comparison: Comparison, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe that the cells share, with these dotted keys changed.
+
+    Raises:
+        InputError: a key is unknown or a value out of range.
+    """
+    tree = copy.deepcopy(comparison.recipe)
+    root = Path(comparison.run_dir)
+    fixed: dict[str, Any] = {"run_dir": str(root / "shared"), "data.source": str(root / "pool.jsonl")}
+    if comparison.apart_from:
+        asked = source_recipe(comparison).evaluate
+        fixed["evaluate.skip_tasks"] = sorted({*asked.skip_tasks, *measured_tasks(comparison.apart_from, asked.tasks)})
+    for key, value in {**fixed, **(changes or {})}.items():
+        config.set_key(tree, key, value)
+    return config.validate(tree, "the comparison's recipe")
+
+
+@lru_cache(maxsize=4)
+def measured_tasks(earlier: tuple[str, ...], task_sets: tuple[str, ...]) -> frozenset[str]:
+    """Ids of those tasks of these sets that the comparisons in these run directories measure.
+
+    Raises:
+        InputError: a comparison has measured nothing yet, or an unknown task set.
+    """
+    from codeact.evaluation.sets import load_sets
+
+    found: set[str] = set()
+    for folder in earlier:
+        path = Path(folder) / "base" / "result.json"
+        if not path.exists():
+            raise InputError(f"apart_from: {folder} holds no measured comparison ({path}); run that comparison first")
+        values: Mapping[str, Mapping[str, float]] = storage.read_json(path)["values"]
+        found |= {task for metric, of_tasks in values.items() if metric != HELD_OUT for task in of_tasks}
+    return frozenset(found & {task.id for one in load_sets(task_sets, None) for task in one.tasks})
+
+
+def source_recipe(comparison: Comparison) -> Recipe:
+    """The recipe as it was given, with the data that are going to be divided."""
+    return config.validate(comparison.recipe, "the comparison's recipe")
+
+
+def _cell(comparison: Comparison, entrant: Entrant, rate: float, budget: Budget, seed: int) -> Cell:
+    bare = Cell(entrant.name, rate, budget, seed, Recipe())
+    folder = re.sub(r"[^\w.+-]", "_", bare.name)
+    changes = {
+        "run_dir": str(Path(comparison.run_dir) / "cells" / folder), "evaluate.enabled": True,
+        "sample.strategy": entrant.strategy, "sample.ratio": rate, "sample.budget": budget, "sample.seed": seed,
+        "cluster.seed": seed, "train.seed": seed, **_pool_seed(comparison, seed), **entrant.set,
+    }  # fmt: skip
+    return Cell(entrant.name, rate, budget, seed, base_recipe(comparison, changes))
+
+
+def groups(all_cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Cells by everything but their seed, in their order."""
+    found: dict[str, list[Cell]] = {}
+    for cell in all_cells:
+        found.setdefault(cell.group, []).append(cell)
+    return found

@@ -1,0 +1,174 @@
+"""What the cells of a comparison say together: means and differences over seeds and items, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.comparison.grid import WHOLE, Cell, Comparison
+
+Floats = NDArray[np.float64]
+Done = Sequence[tuple[Cell, Mapping[str, Any]]]
+
+CONFIDENCE = 0.95
+
+
+def crossed_interval(values: Floats) -> tuple[float, float]:
+    """95 % interval of the mean of a seeds x items table, over other seeds *and* other items.
+
+    Seeds and items are crossed random effects. The variance of the mean is (S + I - E) / (seeds * items), of the mean squares of
+    seeds, items and the rest in the two-way analysis of variance, at least S's or I's alone; the interval is Student's with
+    Satterthwaite's degrees of freedom (Biometrics Bulletin 1946). So three seeds that differ much give a wide interval,
+    where a bootstrap of three, which cannot leave their range, is far too sure. With one seed the items alone vary.
+
+    Args:
+        values: float64 [seeds, items].
+    """
+    from scipy.stats import t
+
+    seeds, items = values.shape
+    mean = float(values.mean())
+    by_seed, by_item = values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)
+    free = (seeds - 1, items - 1, (seeds - 1) * (items - 1))
+    sums = (
+        items * float(((by_seed - mean) ** 2).sum()),
+        seeds * float(((by_item - mean) ** 2).sum()),
+        float(((values - by_seed - by_item + mean) ** 2).sum()),
+    )
+    of_seeds, of_items, rest = (total / max(1, df) for total, df in zip(sums, free, strict=True))
+    square, larger = of_seeds + of_items - rest, max(of_seeds, of_items)
+    if larger == 0.0:
+        return mean, mean
+    parts = ((of_seeds, free[0]), (of_items, free[1]), (rest, free[2]))
+    if square >= larger:
+        degrees = square**2 / sum(part**2 / df for part, df in parts if df)
+    else:
+        square, degrees = max(parts[:2])
+    half = float(t.ppf((1 + CONFIDENCE) / 2, max(1.0, degrees))) * float(np.sqrt(square / values.size))
+    return mean - half, mean + half
+
+
+def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of compare.json.
+
+    `rows` has one entry per entrant, rate and budget: `records`, `response_tokens`, `training_steps` and `training_seconds` (means over seeds), `seeds`, and per
+    metric `value`, `interval`, `minus_base` and `minus_against` ({"difference", "interval"}, paired by item, and by seed too
+    against the entrants of `comparison.against`, of which each item's mean is taken; an entrant of these is compared with the
+    others of them; None where there is nothing to pair). `uneven` names the rates and budgets at which the strategies did not
+    get the same, see `uneven_budgets`.
+    """
+    by_group: dict[str, list[tuple[Cell, Mapping[str, Any]]]] = {}
+    for cell, result in done:
+        by_group.setdefault(cell.group, []).append((cell, result))
+    metrics = list(dict.fromkeys(metric for _, result in done for metric in result["values"])) or list(base["values"])
+    rows = []
+    for members in by_group.values():
+        first = members[0][0]
+        names = [name for name in comparison.against if name != first.entrant]
+        rivals = [found for name in names if (found := by_group.get(f"{name}-{first.rate:g}-{first.budget}"))]
+        rows.append(
+            {
+                "entrant": first.entrant,
+                "strategy": first.recipe.sample.strategy,
+                "rate": first.rate,
+                "budget": first.budget,
+                "seeds": [cell.seed for cell, _ in members],
+                "records": float(np.mean([result["records"] for _, result in members])),
+                "response_tokens": float(np.mean([result["response_tokens"] for _, result in members])),
+                "training_steps": float(np.mean([result["training"]["steps"] for _, result in members])),
+                "training_seconds": float(np.mean([result["training"]["seconds"] for _, result in members])),
+                "metrics": {metric: _figures(metric, members, rivals, base) for metric in metrics},
+            }
+        )
+    return {
+        "cells": {"planned": planned, "done": len(done)},
+        "code_versions": len({result["code"] for _, result in done}),
+        "against": comparison.against[0] + (f" (mean of {len(comparison.against)})" if comparison.against[1:] else ""),
+        "lower_is_better": {metric: not metric.endswith("pass@1") for metric in metrics},
+        "base": {metric: _mean(base["values"].get(metric)) for metric in metrics},
+        "rows": rows,
+        "uneven": uneven_budgets(rows),
+    }
+
+
+def uneven_budgets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rates and budgets at which strategies were trained on different amounts of what the budget counts.
+
+    A strategy can run out of candidates (a threshold, a check), or choose from a smaller pool: its difference from the others is
+    one of size too. Records count as equal within one record or 1 %, response tokens, which whole records cannot meet exactly,
+    within 2 %.
+
+    Returns:
+        `budget`, `rate`, `smallest` and `largest` ({"entrant", "size"}), and `line` for people.
+    """
+    found = []
+    sized = [row for row in rows if row["strategy"] != WHOLE]
+    for budget, rate in dict.fromkeys((row["budget"], row["rate"]) for row in sized):
+        column = "records" if budget == "records" else "response_tokens"
+        same = [row for row in sized if (row["budget"], row["rate"]) == (budget, rate)]
+        least, most = (pick(same, key=lambda row: float(row[column])) for pick in (min, max))
+        apart = most[column] - least[column]
+        if apart <= (max(1.0, 0.01 * most[column]) if budget == "records" else 0.02 * most[column]):
+            continue
+        small, large = ({"entrant": row["entrant"], "size": row[column]} for row in (least, most))
+        what = "records" if budget == "records" else "response tokens"
+        line = (
+            f"{rate:.0%} of the {what} is not equal here: {small['size']:,.0f} ({small['entrant']}) to {large['size']:,.0f}"
+            f" ({large['entrant']}); a difference between them is one of size too"
+        )
+        found.append({"budget": budget, "rate": rate, "smallest": small, "largest": large, "line": line})
+    return found
+
+
+def _figures(metric: str, members: Done, rivals: Sequence[Done], base: Mapping[str, Any]) -> dict[str, Any] | None:
+    own = {cell.seed: result["values"].get(metric) for cell, result in members}
+    values = _table(list(own.values()))
+    if values is None:
+        return None
+    figures: dict[str, Any] = {"value": float(values.mean()), "interval": list(crossed_interval(values))}
+    before = base["values"].get(metric)
+    figures["minus_base"] = _difference([(found, before) for found in own.values()])
+    theirs: dict[int, list[Mapping[str, float]]] = {}
+    for cell, result in (one for rival in rivals for one in rival):
+        if result["values"].get(metric) is not None:
+            theirs.setdefault(cell.seed, []).append(result["values"][metric])
+    figures["minus_against"] = _difference([(own[seed], _average(theirs[seed])) for seed in own if seed in theirs])
+    return figures
+
+
+def _average(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each item that all have."""
+    shared = set(found[0]).intersection(*found[1:])
+    return {item: float(np.mean([one[item] for one in found])) for item in shared}
+
+
+def _difference(
+    pairs: Sequence[tuple[Mapping[str, float] | None, Mapping[str, float] | None]],
+) -> dict[str, Any] | None:
+    """Mean of first - second over the items that all have, with its interval."""
+    sides = [_table([pair[side] for pair in pairs], pairs) for side in (0, 1)]
+    if sides[0] is None or sides[1] is None:
+        return None
+    change = sides[0] - sides[1]
+    return {"difference": float(change.mean()), "interval": list(crossed_interval(change)), "seeds": len(change)}
+
+
+def _table(
+    found: Sequence[Mapping[str, float] | None], among: Sequence[Sequence[Mapping[str, float] | None]] | None = None
+) -> Floats | None:
+    """float64 [seeds, items] over the items that all of them (and all of `among`) have; None where there are none."""
+    everyone = [one for pair in among for one in pair] if among is not None else list(found)
+    if not found or any(one is None for one in everyone):
+        return None
+    known = [one for one in everyone if one is not None]
+    items = sorted(set(known[0]).intersection(*known[1:]))
+    if not items:
+        return None
+    return np.array([[one[item] for item in items] for one in found if one is not None], np.float64)
+
+
+def _mean(values: Mapping[str, float] | None) -> float | None:
+    return float(np.mean(list(values.values()))) if values else None

@@ -1,0 +1,292 @@
+"""`codeact compare`: trains and evaluates every cell of a grid on one score cache, and says what differs and how surely."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codeact import storage
+from codeact.comparison.forecast import GridForecast, forecast_grid
+from codeact.comparison.grid import (
+    HELD_OUT,
+    Cell,
+    Comparison,
+    base_recipe,
+    cells,
+    shared_dir,
+    shared_recipes,
+    source_recipe,
+)
+from codeact.comparison.results import summarise
+from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, check_seeds, divide
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.evaluation.compare import per_task
+from codeact.outputs import Run, claim_folder
+from codeact.pipeline import ready
+from codeact.pipeline.plan import ON_DEMAND, SHARED
+from codeact.pipeline.run import Lenders, run_pipeline
+from codeact.progress import track
+from codeact.records import Record
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.store import Store, digest, file_digest
+from codeact.stages import evaluate, sample, train
+from codeact.stages.sample import tables_for
+
+Say = Callable[[str], None]
+CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
+WRITTEN = ("pool.jsonl", "held_out.jsonl", "split.json", "compare.json", "compare.html", "base", "cells", "shared")
+VERSION = 1
+
+
+def run_comparison(
+    comparison: Comparison,
+    *,
+    minutes: float | None = None,
+    say: Say | None = None,
+    quiet: bool = True,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Run the cells that are not done, then write and return `compare.json`.
+
+    A cell ends with `result.json` in its run directory; the trained model is removed then. Stages before training are shared
+    among the cells wherever their fingerprints agree. Killed, the same call goes on inside the cell it was in. Several
+    processes may make the same call at once: each takes pools to score, then cells, that no other is in.
+
+    Args:
+        comparison: see `grid.Comparison`.
+        minutes: begin no further cell after this time (a slice of a longer job); None: no limit.
+        say: receives one line per stage and cell.
+        quiet: no progress bars.
+        force: take a `run_dir` over that holds files of these names which no comparison wrote.
+
+    Raises:
+        InputError: bad data or configuration.
+        CodeactError: a stage failed; finished cells are kept.
+    """
+    tell = say or (lambda line: None)
+    started = time.monotonic()
+    planned = cells(comparison)
+    _check(comparison, planned)
+    for cell in {cell.entrant: cell for cell in planned}.values():
+        ready.check(cell.recipe, {*CELL_STAGES, *tables_for(cell.recipe.sample)})
+    root = Path(comparison.run_dir)
+    read = (*Inputs(source_recipe(comparison)).paths(), *comparison.apart_from)
+    begun = any((root / name).is_file() for name in ("split.json", "base/result.json"))  # cells restored from a file have no split
+    claim_folder(root, WRITTEN, Run("compare", "", read, force), begun)
+
+    def out_of_time() -> bool:
+        return minutes is not None and time.monotonic() - started > 60 * minutes
+
+    with Store(root).wait_lock(".ready", partial(tell, "another process is dividing the records; waiting for it")):
+        held_out = divide(comparison, root, tell)
+    facts = _facts(root)
+    left = [cell for cell in planned if _result(cell, facts) is None]
+    if left or storage.read_checked(root / "base" / "result.json") is None:
+        jobs: dict[Path, Callable[[], Any]] = {
+            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", "score"), say=say, quiet=quiet)
+            for recipe in shared_recipes(comparison)
+        }
+        jobs[root / "base"] = partial(_base, root, base_recipe(comparison), held_out, facts, tell, quiet)
+        _make_ready(jobs, tell)
+    for number, cell in enumerate(left, 1):
+        if out_of_time():
+            tell(f"{len(left) - number + 1} cells left; run the same command again to go on")
+            break
+        with Store(Path(cell.recipe.run_dir)).try_lock(".cell") as mine:
+            if not mine:
+                tell(f"{cell.name}: another process is in it")
+            elif _result(cell, facts) is None:  # else another process has done it meanwhile
+                tell(f"cell {len(planned) - len(left) + number} of {len(planned)}: {cell.name}")
+                _run_cell(root, cell, shared_dir(comparison, cell.seed), held_out, facts, say, quiet)
+    summary = gather(comparison)
+    storage.write_json(root / "compare.json", summary)
+    return summary
+
+
+def _make_ready(jobs: Mapping[Path, Callable[[], Any]], tell: Say) -> None:
+    """Do what no other process is doing, then wait for the rest; a job that is done, or that a killed process left, is called again."""
+    elsewhere = []
+    for folder, job in jobs.items():
+        with Store(folder).try_lock(".ready") as mine:
+            if mine:
+                job()
+            else:
+                elsewhere.append(folder)
+    for folder in elsewhere:
+        with Store(folder).wait_lock(".ready", partial(tell, f"another process is in {folder}; waiting for it")):
+            jobs[folder]()
+
+
+def gather(comparison: Comparison) -> dict[str, Any]:
+    """The content of `compare.json` from the cells that are done; nothing is run or written.
+
+    Raises:
+        InputError: the comparison has not begun in its run directory.
+    """
+    root, planned = Path(comparison.run_dir), cells(comparison)
+    base = root / "base" / "result.json"
+    measured = storage.read_checked(base)
+    if measured is None:
+        raise InputError(f"{root} holds no comparison that has begun ({base}); run `codeact compare` first")
+    facts = _facts(root)
+    done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
+    return summarise(comparison, done, len(planned), measured)
+
+
+def plan_comparison(comparison: Comparison) -> GridForecast:
+    """What `compare` would still do and cost; nothing is run or written.
+
+    Raises:
+        InputError: as `compare`.
+    """
+    planned = cells(comparison)
+    _check(comparison, planned)
+    root = Path(comparison.run_dir)
+    facts = _facts(root) if (root / POOL_FILE).exists() else None
+    done = {cell.name: found for cell in planned if facts and (found := _result(cell, facts)) is not None}
+    return forecast_grid(comparison, done)
+
+
+def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe, quiet: bool = True) -> dict[str, float]:
+    """Record id -> mean negative log-likelihood of its response given its instruction, in nats per token.
+
+    The conditional pass of `codeact.score` alone; responses are cut at `model.max_length`. Records without a scorable token
+    are left out.
+    """
+    from codeact.lm import models, prompts
+    from codeact.lm.streams import check_model, choose_batch_tokens, stream_losses
+    from codeact.score.sequences import build_sequences
+
+    tokenizer = models.load_tokenizer(model)
+    network = models.load_model(model, dtype=recipe.model.dtype, device=recipe.model.device)
+    template = prompts.load_template(recipe.model.template, tokenizer)
+    check_model(network)
+    ready = [build_sequences(r, template, tokenizer, "default", recipe.model.max_length) for r in records]
+    ready = [item for item in ready if item.conditional]
+    streams = [item.conditional[0] for item in ready]
+    with track("held-out loss", len(streams), "records", quiet=quiet) as progress:
+        losses = stream_losses(
+            network, streams, choose_batch_tokens(network), lambda rows, _: progress.advance(len(rows))
+        )
+    return {item.id: float(np.mean(values)) for item, values in zip(ready, losses, strict=True)}
+
+
+def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:
+    """Refuse missing data, models, judges and task sets before hours of scoring."""
+    check_seeds(comparison)
+    source = source_recipe(comparison)
+    Inputs(source).check({"embed", "score", "train", "evaluate_base"})
+    for cell in {cell.entrant: cell for cell in planned}.values():
+        on_demand = {*tables_for(cell.recipe.sample)} & {*ON_DEMAND}
+        if on_demand:
+            Inputs(cell.recipe.model_copy(update={"data": source.data})).check(on_demand)
+
+
+def _facts(root: Path) -> dict[str, Any]:
+    """What every cell's result depends on beside its recipe."""
+    held_out = root / HELD_OUT_FILE
+    return {
+        "pool": file_digest(root / POOL_FILE),
+        "held_out": file_digest(held_out) if held_out.exists() else None,
+    }
+
+
+def _key(recipe: Recipe, facts: Mapping[str, Any]) -> str:
+    """Hash of a cell's settings and data; neither where it lies nor settings that later versions add matter."""
+    tree = recipe.model_dump(
+        mode="json", exclude={"run_dir": True, "data": {"source"}, "workers": True}, exclude_defaults=True
+    )
+    return digest([tree, facts])
+
+
+def _result(cell: Cell, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    found = storage.read_checked(Path(cell.recipe.run_dir) / "result.json")
+    return found if found is not None and found.get("key") == _key(cell.recipe, facts) else None
+
+
+def _base(
+    root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping[str, Any], tell: Say, quiet: bool
+) -> None:
+    """The model before any training, measured as the cells are."""
+    own = recipe.model_copy(update={"run_dir": str(root / "base")})
+    path, key = root / "base" / "result.json", _key(own, facts)
+    if (storage.read_checked(path) or {}).get("key") == key:
+        return
+    tell("base: the model before training")
+    store = run_pipeline(own, ("evaluate_base",), quiet=quiet, lenders=_lenders(root))
+    values = _task_values(store.path("evaluate/base"))
+    if held_out:
+        values[HELD_OUT] = held_out_losses(own.model.name, held_out, own, quiet)
+    storage.write_checked(path, {"key": key, "values": values})
+
+
+def _run_cell(
+    root: Path,
+    cell: Cell,
+    shared: Path,
+    held_out: Sequence[Record],
+    facts: Mapping[str, Any],
+    say: Say | None,
+    quiet: bool,
+) -> None:
+    started = time.monotonic()
+    store = run_pipeline(cell.recipe, ("evaluate_tuned",), say=say, quiet=quiet, lenders=_lenders(root))
+    values = _task_values(store.path("evaluate/tuned"))
+    if held_out:
+        values[HELD_OUT] = held_out_losses(str(store.path("train/model")), held_out, cell.recipe, quiet)
+    trained = storage.read_json(store.path("train/summary.json"))
+    sampled = store.table("sample")
+    chosen = sampled.filter(sampled["selected"])["id"].to_pylist()
+    lengths = tables.by_id(Store(shared).table("score"), ["response_tokens"])
+    result = {
+        "key": _key(cell.recipe, facts),
+        "cell": {"entrant": cell.entrant, "strategy": cell.recipe.sample.strategy, "rate": cell.rate,
+                 "budget": cell.budget, "seed": cell.seed},
+        "versions": {"sample": sample.VERSION, "train": train.VERSION, "evaluate": evaluate.VERSION, "compare": VERSION},
+        "records": len(chosen),
+        "pool": sampled.num_rows,
+        "response_tokens": sum(lengths[i]["response_tokens"] for i in chosen if i in lengths),
+        "training": {k: trained[k] for k in ("steps", "seconds", "tokens", "first_loss", "final_loss")},
+        "seconds": round(time.monotonic() - started, 1),
+        "values": values,
+    }  # fmt: skip
+    storage.write_checked(store.path("result.json"), result)
+    for name in ("train/model", "train/adapter"):
+        shutil.rmtree(store.path(name), ignore_errors=True)
+    _free_memory()
+
+
+def _free_memory() -> None:
+    """Give the memory of the cell's models back before the next cell loads its own."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _task_values(folder: Path) -> dict[str, dict[str, float]]:
+    """Metric -> task id -> value, for every task set and metric that was measured."""
+    results = storage.read_json(folder / "results.json")
+    found = {}
+    for name, value in results.items():
+        if isinstance(value, dict) and "version" in value:
+            for metric in ("bits_per_byte", "pass@1"):
+                if value.get(metric) is not None and not (metric == "bits_per_byte" and name.endswith("+")):
+                    found[f"{name} {metric}"] = per_task(folder, name, metric)
+    return found
+
+
+def _lenders(root: Path) -> Lenders:
+    """Run directories of this comparison whose finished stages may be shared."""
+    folders = [*sorted(root.glob("shared*")), root / "base", *sorted((root / "cells").glob("*"))]
+    return Lenders(tuple(Store(folder) for folder in folders), SHARED)

@@ -1,0 +1,127 @@
+"""Which records a comparison may choose from, which it keeps out, and which an earlier one has used up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.comparison.grid import Comparison, source_recipe
+from codeact.config import Recipe, read_yaml
+from codeact.errors import InputError
+from codeact.records import Record, reading_lines, to_records
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.store import digest, file_digest
+
+POOL_FILE, HELD_OUT_FILE = "pool.jsonl", "held_out.jsonl"
+
+
+def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> list[Record]:
+    """Write pool.jsonl and held_out.jsonl once; no instruction is in both, nor in a comparison of `apart_from`.
+
+    Returns:
+        The held-out records.
+
+    Raises:
+        InputError: bad data, too few instructions, or a comparison of `apart_from` that has not begun.
+    """
+    recipe = source_recipe(comparison)
+    inputs = Inputs(recipe)
+    wanted = {"data": inputs.identity(), "map": recipe.data.map, "held_out": comparison.held_out, "seed": recipe.seed}
+    if comparison.apart_from:
+        wanted["apart_from"] = [
+            [file_digest(path) for path in _used_files(Path(earlier))] for earlier in comparison.apart_from
+        ]
+    marker = root / "split.json"
+    if _is_divided(marker, json.loads(json.dumps(wanted, default=str))):
+        return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
+    source, reading = inputs.source, inputs.read()
+    records = reading.usable()
+    used = set().union(*(used_instructions(Path(earlier), recipe) for earlier in comparison.apart_from))
+    texts = {r.id: _normal(r.instruction) for r in records}
+    unused = sorted(set(texts.values()) - used)
+    if comparison.held_out >= len(unused):
+        apart = f" that {', '.join(comparison.apart_from)} did not use" if comparison.apart_from else ""
+        raise InputError(
+            f"held_out = {comparison.held_out}, but {source.name} has {len(unused)} distinct instructions{apart}; lower it"
+        )
+    # a draw is by a hash of the seed: without the earlier ones in it, it would go on where theirs ended
+    salt = digest(wanted["apart_from"]) if comparison.apart_from else ""
+    order = {digest([salt, text]): text for text in unused} if salt else {text: text for text in unused}
+    chosen = {order[key] for key in tables.seeded_subset(list(order), comparison.held_out, recipe.seed)}
+    first = {texts[r.id]: r for r in reversed(records)}
+    kept_out = [int(first[text].meta["row"]) for text in chosen]
+    outside = {int(r.meta["row"]) for r in records if texts[r.id] in chosen or texts[r.id] in used}
+    pool = [row for row in range(len(source.rows)) if row not in outside]
+    plain = storage.Source(source.name, source.rows)
+    storage.write_rows(plain, pool, root / POOL_FILE)
+    storage.write_rows(plain, kept_out, root / HELD_OUT_FILE)
+    files = {name: file_digest(root / name) for name in (POOL_FILE, HELD_OUT_FILE)}
+    storage.write_checked(marker, {**json.loads(json.dumps(wanted, default=str)), "files": files})
+    tell(f"pool: {len(pool)} rows ({len(reading.rejected)} unusable), held out: {len(kept_out)}")
+    for line in reading_lines(reading.summary()):
+        tell(line)
+    return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
+
+
+def _is_divided(marker: Path, wanted: dict[str, Any]) -> bool:
+    """Whether the two files were made of exactly this, and are whole."""
+    found = storage.read_checked(marker) or {}
+    files = found.pop("files", {})
+    found.pop("check", None)
+    paths = {marker.with_name(name): known for name, known in files.items()}
+    return found == wanted and all(path.exists() and file_digest(path) == known for path, known in paths.items())
+
+
+def check_seeds(comparison: Comparison) -> None:
+    """What a seeded draw left is no random sample for a second draw under the same seed.
+
+    Raises:
+        InputError: a comparison of `apart_from` has drawn its pool under a seed that this one uses too.
+    """
+    recipe = source_recipe(comparison)
+    own = {*comparison.seeds} if comparison.pool_per_seed else {recipe.seed}
+    for earlier in comparison.apart_from:
+        for path in sorted(Path(earlier).glob("shared*/recipe.yaml")):
+            theirs = read_yaml(path)
+            seed = theirs.get("seed", 0)
+            if recipe.data.limit and theirs.get("data", {}).get("limit") and seed in own:
+                raise InputError(
+                    f"apart_from: {earlier} drew its records under seed {seed}, so what it left is no random sample under that seed;"
+                    f" use other {'seeds' if comparison.pool_per_seed else 'values of recipe.seed'}"
+                )
+
+
+def used_instructions(earlier: Path, recipe: Recipe) -> set[str]:
+    """Normalised instructions that the comparison in this run directory chose from or kept out.
+
+    Raises:
+        InputError: no comparison has got as far as its records there.
+    """
+    used: set[str] = set()
+    for path in _used_files(earlier):
+        whole = path.suffix == ".parquet"
+        records = tables.records_from(storage.read_parquet(path)) if whole else _read_records(path, recipe)
+        used |= {_normal(record.instruction) for record in records}
+    return used
+
+
+def _used_files(earlier: Path) -> list[Path]:
+    found, held_out = sorted(earlier.glob("shared*/records.parquet")), earlier / HELD_OUT_FILE
+    if not found:
+        raise InputError(
+            f"apart_from: {earlier} holds no comparison's records (shared/records.parquet); run that comparison first"
+        )
+    return [*found, held_out] if held_out.exists() else found
+
+
+def _normal(instruction: str) -> str:
+    return " ".join(instruction.lower().split())
+
+
+def _read_records(path: Path, recipe: Recipe) -> list[Record]:
+    records, _ = to_records(storage.read_rows(path).rows, recipe.data.map, str(path))
+    return records

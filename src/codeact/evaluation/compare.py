@@ -1,0 +1,160 @@
+"""Two evaluations side by side: the one paired comparison that `evaluate --against` and the report both tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.errors import InputError
+from codeact.evaluation.statistics import CONFIDENCE, RESAMPLES, paired_difference
+from codeact.statistics import NORMAL_QUANTILE
+
+METRICS = ("bits_per_byte", "pass@1")
+SAME = (
+    "sandbox", "prompting", "template", "dtype", "backend", "max_new_tokens", "temperature", "samples_per_task",
+)  # fmt: skip
+PASSED = "passed"
+FEWEST_TASKS = 10
+NO_DIFFERENCE = "no clear difference"
+
+
+def compare_results(base_dir: Path, tuned_dir: Path) -> dict[str, Any]:
+    """Paired differences (tuned - base) of two evaluations over the tasks that both did, with 95 % intervals and verdicts.
+
+    Returns:
+        {task set: {metric: `paired` of it, or None without per-task files of these results}} for bits_per_byte (lower is better)
+        and pass@1.
+
+    Raises:
+        InputError: a folder holds no finished evaluation; the task sets' versions or the settings differ.
+    """
+    base, tuned = (_results(Path(folder)) for folder in (base_dir, tuned_dir))
+    names = [name for name in task_sets(base) if name in task_sets(tuned)]
+    if not names:
+        raise InputError(f"{base_dir} and {tuned_dir} have no task set in common")
+    found = mismatches(base, tuned)
+    if found:
+        what, first, second = found[0]
+        raise InputError(
+            f"{base_dir} and {tuned_dir} cannot be compared: {what} is {first!r} and {second!r}; evaluate both alike"
+        )
+    return {
+        name: {
+            metric: paired(Path(base_dir), Path(tuned_dir), name, metric)
+            for metric in METRICS
+            if base[name].get(metric) is not None and tuned[name].get(metric) is not None
+        }
+        for name in names
+    }
+
+
+def task_sets(results: Mapping[str, Any]) -> list[str]:
+    """Names of the task sets that the content of a results.json holds."""
+    return [name for name, value in results.items() if isinstance(value, dict) and "version" in value]
+
+
+def mismatches(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Why two results may not be compared: (what, base, tuned) of every setting and version that differs."""
+    shared = [name for name in task_sets(base) if name in task_sets(tuned)]
+    pairs = [(key, base.get(key), tuned.get(key)) for key in SAME]
+    pairs += [(f"{name} version", base[name]["version"], tuned[name]["version"]) for name in shared]
+    return [(what, first, second) for what, first, second in pairs if first != second]
+
+
+def paired(base_dir: Path, tuned_dir: Path, name: str, metric: str) -> dict[str, Any] | None:
+    """The paired difference of one metric of one task set, over the tasks that both did.
+
+    Tasks that pass or fail: (gained - lost) / tasks with the adjusted Wald interval for pairs and McNemar's exact test. Bits per
+    byte, and shares of several samples: the mean with a paired bootstrap over tasks; below ten tasks it has no interval.
+
+    Returns:
+        `base`, `tuned` (means over these tasks), `difference`, `interval`, `tasks`, `method`, `verdict`, and for tasks that pass or
+        fail `gained`, `lost` and `p_value`; None without per-task files, or where they are not those of the results beside them.
+    """
+    sides = [per_task(folder, name, metric) for folder in (base_dir, tuned_dir)]
+    for folder, values in zip((base_dir, tuned_dir), sides, strict=True):
+        told = storage.read_json(folder / "results.json")[name][metric]
+        if not values or not math.isclose(sum(values.values()) / len(values), told, rel_tol=1e-6, abs_tol=1e-9):
+            return None
+    common = sorted(sides[0].keys() & sides[1].keys())
+    if not common:
+        return None
+    before, after = ([side[task] for task in common] for side in sides)
+    change = [b - a for a, b in zip(before, after, strict=True)]
+    found: dict[str, Any] = {
+        "base": math.fsum(before) / len(common),
+        "tuned": math.fsum(after) / len(common),
+        "difference": math.fsum(change) / len(common),
+        "tasks": len(common),
+    }
+    if metric == "pass@1" and {*before, *after} <= {0.0, 1.0}:
+        gained, lost = sum(value > 0 for value in change), sum(value < 0 for value in change)
+        found |= {
+            "interval": pass_interval(gained, lost, len(common)),
+            "gained": gained,
+            "lost": lost,
+            "p_value": mcnemar(gained, lost),
+            "method": "adjusted Wald interval for pairs (Bonett and Price 2012) and McNemar's exact test",
+        }
+    else:
+        estimate = paired_difference(before, after)
+        found |= {
+            # The percentile interval of a few tasks is too narrow to support a claim.
+            "interval": list(estimate.interval) if len(common) >= FEWEST_TASKS else None,
+            "method": f"mean over tasks, paired bootstrap over tasks ({RESAMPLES:,} resamples, seed 0)",
+        }
+    return {**found, "verdict": verdict(metric, found["interval"], found.get("p_value", 0.0))}
+
+
+def verdict(metric: str, interval: list[float] | None, p_value: float = 0.0) -> str:
+    """`better` or `worse` only where the interval of the difference excludes zero and the test, where there is one, rejects at 5 %."""
+    if interval is None or interval[0] <= 0 <= interval[1] or p_value >= 1 - CONFIDENCE:
+        return NO_DIFFERENCE
+    return "better" if (interval[0] > 0) == (metric == "pass@1") else "worse"
+
+
+def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
+    """Task id -> bits per byte, or the share of a task's samples that passed, of a finished evaluation; empty without the file."""
+    path = Path(folder) / ("bits.jsonl" if metric == "bits_per_byte" else "samples.jsonl")
+    if not path.exists():
+        return {}
+    rows = [row for row in storage.read_jsonl(path) if _task_set(row) == name.removesuffix("+")]
+    if metric == "bits_per_byte":
+        return {row["task_id"]: float(row[metric]) for row in rows if row.get(metric) is not None}
+    column = "plus_status" if name.endswith("+") else "status"
+    outcomes: dict[str, list[bool]] = {}
+    for row in rows:
+        outcomes.setdefault(row["task_id"], []).append(row.get(column) == PASSED)
+    return {task: sum(passed) / len(passed) for task, passed in outcomes.items()}
+
+
+def _task_set(row: Mapping[str, Any]) -> str:
+    return str(row.get("task_set", str(row["task_id"]).partition("/")[0].lower()))
+
+
+def _results(folder: Path) -> dict[str, Any]:
+    if not (folder / "results.json").is_file():
+        raise InputError(f"{folder} holds no results.json; give the output folder of a finished codeact evaluate")
+    found: dict[str, Any] = storage.read_json(folder / "results.json")
+    return found
+
+
+def pass_interval(gained: int, lost: int, tasks: int) -> list[float]:
+    """95 % interval of a paired difference of pass rates, (gained - lost) / tasks.
+
+    The adjusted Wald interval of Bonett and Price (2012, doi:10.3102/1076998611411915), which adds one task gained and
+    one lost; it has a width even when no task changed.
+    """
+    up, down, size = (gained + 1) / (tasks + 2), (lost + 1) / (tasks + 2), tasks + 2
+    half = NORMAL_QUANTILE * math.sqrt((up + down - (up - down) ** 2) / size)
+    return [max(-1.0, up - down - half), min(1.0, up - down + half)]
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Two-sided p-value of McNemar's exact test (1947): were as many tasks gained as lost?"""
+    changed = gained + lost
+    tail = sum(math.comb(changed, count) for count in range(max(gained, lost), changed + 1))
+    return min(1.0, 2 * tail / int(2**changed))

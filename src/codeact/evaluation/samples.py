@@ -1,0 +1,127 @@
+"""Ready generations (`--samples`): read, told apart, and warned about where their figure would mislead."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.errors import InputError
+from codeact.evaluation.sanitize import sanitize
+from codeact.evaluation.tasks import RELEASES, Task, TaskSet
+from codeact.parsing import parse
+
+Row = dict[str, Any]
+SHOWN = 3
+# Warned is where sanitising would mend so many of the programs.
+MENDED_SHARE = 0.05
+
+
+def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[dict[str, list[Row]], list[str]]:
+    """The samples of a file by task set, with the programs to run, and what a reader of the figures has to know.
+
+    A `solution` is a whole program, as EvalPlus writes them; a `completion` continues the task's prompt, as HumanEval's
+    own files do. A blank `solution` gives way to the `completion`.
+
+    Args:
+        path: JSONL with `task_id` and `completion` or `solution`, also compressed.
+        sets: the task sets that the samples may belong to.
+        sanitized: take the samples as chat answers, and run the program in them.
+
+    Raises:
+        InputError: unreadable, empty, a task that is not in `sets`, or a row without text.
+    """
+    tasks = {task.id: (task_set.name, task) for task_set in sets for task in task_set.tasks}
+    rows: dict[str, list[Row]] = {task_set.name: [] for task_set in sets}
+    counts: Counter[str] = Counter()
+    broken = mended = 0
+    for number, sample in enumerate(storage.read_jsonl(path), 1):
+        identity = sample.get("task_id")
+        if not isinstance(identity, str) or identity not in tasks:
+            raise InputError(f"{path}, sample {number}: {_unknown(identity, sets)}")
+        name, task = tasks[identity]
+        completion, solution = (_text(sample.get(field)) for field in ("completion", "solution"))
+        if completion is None and solution is None:
+            fields = ", ".join(field for field in sample if field != "task_id") or "nothing else"
+            raise InputError(
+                f"{path}, sample {number} ({identity}): neither a text `completion` nor a text `solution`; it holds {fields}: "
+                "name a whole program `solution`, a continuation of the prompt `completion`"
+            )
+        program = solution if solution and solution.strip() else task.prompt + (completion or "")
+        if sanitized:
+            program = _program(task, completion, solution)
+        elif parse(program) is None:
+            broken += 1
+            mended += parse(_program(task, completion, solution)) is not None
+        rows[name].append(
+            {"task_id": identity, "sample": counts[identity], "completion": completion, "solution": program}
+        )
+        counts[identity] += 1
+    if not counts:
+        raise InputError(
+            f"{path} holds no samples; give one JSON object with task_id and completion or solution per line"
+        )
+    warnings = [*_unread(path, broken, mended, counts.total()), *_uneven(path, counts)]
+    return rows, warnings
+
+
+def partial(task_set: TaskSet, done: Collection[str]) -> str:
+    """What a figure of some of a task set's tasks is not; "" where all are there or none."""
+    missing = [task.id for task in task_set.tasks if task.id not in done]
+    if not missing or len(missing) == len(task_set.tasks):
+        return ""
+    count = len(task_set.tasks) - len(missing)
+    return (
+        f"{task_set.name}: {count} of {len(task_set.tasks)} tasks ({_some(missing)} missing); "
+        "the figure is of these tasks, not the benchmark's"
+    )
+
+
+def _program(task: Task, completion: str | None, solution: str | None) -> str:
+    answer = solution if solution and solution.strip() else completion or ""
+    return sanitize(answer, task.entry_point, task.prompt)
+
+
+def _text(value: Any) -> str | None:
+    """A text without half surrogate pairs, which JSON can hold, UTF-8 and source code cannot; None for anything else."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
+def _unknown(identity: Any, sets: Sequence[TaskSet]) -> str:
+    named = ", ".join(f"{s.name} {s.version}" for s in sets)
+    if not isinstance(identity, str):
+        return f"task_id {identity!r} is no task of {named}; an id is a text such as {sets[0].tasks[0].id!r}"
+    family = identity.partition("/")[0].lower()
+    known = [release for release in RELEASES if release.family == family]
+    if known and family not in {s.base_name for s in sets}:
+        return f"task_id {identity!r} is not in {named}; name its task set, for example with --tasks {family}+"
+    here = {s.version for s in sets}
+    others = ", ".join(f"{family}+@{release.version}" for release in known if release.version not in here)
+    mend = f"another version may have it: --tasks {others}" if others else "name its task set with --tasks"
+    return f"task_id {identity!r} is not in {named}; {mend}"
+
+
+def _unread(path: Path, broken: int, mended: int, count: int) -> list[str]:
+    if 2 * broken < count and mended < max(1, MENDED_SHARE * count):
+        return []
+    offer = f"; --sanitize, which reads chat answers, finds a program in {mended} of them" if mended else ""
+    return [f"{path}: {broken} of {count} programs do not parse as Python{offer}"]
+
+
+def _uneven(path: Path, counts: Counter[str]) -> list[str]:
+    fewest, most = min(counts.values()), max(counts.values())
+    if fewest == most:
+        return []
+    usual = Counter(counts.values()).most_common(1)[0][0]
+    odd = [f"{task} ({count})" for task, count in counts.items() if count != usual]
+    return [
+        f"{path}: {fewest} to {most} samples per task, {usual} of most but not of {_some(odd)}; "
+        f"every task weighs the same, and pass@k is given for k up to {fewest}"
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,48 @@
+"""Which task sets an evaluation takes, and which of their tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from codeact.errors import InputError
+from codeact.evaluation.tasks import Task, TaskSet, load_tasks
+
+
+def load_sets(names: Iterable[str], data_dir: Path | None, skip: Iterable[str] = ()) -> list[TaskSet]:
+    """The task sets asked for, one per family: a `+` set holds its base set too.
+
+    Raises:
+        InputError: no names, an unknown one, two versions of one family, or `skip` names a task that none of them has.
+    """
+    asked = list(dict.fromkeys(names))
+    if not asked:
+        raise InputError("no task set is named; give for example --tasks humaneval+")
+    families: dict[str, TaskSet] = {}
+    for name in sorted(asked, key=lambda name: "+" not in name):
+        task_set = load_tasks(name, data_dir)
+        earlier = families.setdefault(task_set.base_name, task_set)
+        if "@" in name and earlier.version != task_set.version:
+            raise InputError(
+                f"{name} and {earlier.name} {earlier.version} cannot be in one evaluation; use one version, or two output folders"
+            )
+    sets = [families[base] for base in dict.fromkeys(name.partition("@")[0].removesuffix("+") for name in asked)]
+    unknown = set(skip) - {task.id for one in sets for task in one.tasks}
+    if unknown:
+        raise InputError(f"evaluate.skip_tasks: {min(unknown)!r} is no task of {', '.join(asked)}")
+    return sets
+
+
+def subset(tasks: Sequence[Task], limit: int | None, skip: Iterable[str] = ()) -> list[Task]:
+    """`limit` tasks, evenly spaced by number, the first always among them; all where there are no more.
+
+    Raises:
+        InputError: `skip`, ids of tasks to leave out, leaves none.
+    """
+    left_out = set(skip)
+    usable = [task for task in tasks if task.id not in left_out]
+    if not usable:
+        raise InputError(f"evaluate.skip_tasks leaves none of {tasks[0].id} to {tasks[-1].id}; name fewer")
+    if limit is None or limit >= len(usable):
+        return usable
+    return [usable[i * len(usable) // limit] for i in range(limit)]

@@ -1,0 +1,41 @@
+"""The figures of an evaluation as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from codeact.evaluation.run import KS
+
+
+def result_lines(results: Mapping[str, Any]) -> list[str]:
+    """One line per task set with pass@k and bits per byte; one per paired difference where `results` holds differences."""
+    lines = [_task_set(name, v) for name, v in results.items() if isinstance(v, Mapping) and "pass@1" in v]
+    lines += [f"warning: {line}" for line in results.get("warnings", [])]
+    if results["sandbox"] == "none":
+        lines.append("the generated code ran without a sandbox (--unsafe-no-sandbox)")
+    for name, metrics in results.get("differences", {}).items():
+        for metric, pair in metrics.items():
+            if pair is None:
+                lines.append(f"{name}: {metric} cannot be paired by task with {results['against']}")
+                continue
+            between = "" if pair["interval"] is None else " [{:+.4f}, {:+.4f}]".format(*pair["interval"])
+            change = f"{pair['difference']:+.4f}{between} on {pair['tasks']} tasks"
+            lines.append(f"{name}: {metric} {change}, against {results['against']}: {pair['verdict']}")
+    return lines
+
+
+def _task_set(name: str, figures: Mapping[str, Any]) -> str:
+    parts = []
+    for k in KS:
+        if figures.get(f"pass@{k}") is not None:
+            low, high = figures["interval" if k == 1 else f"pass@{k}_interval"]
+            parts.append(f"pass@{k} {figures[f'pass@{k}']:.1%} [{low:.1%}, {high:.1%}]")
+    if parts:
+        whole = figures.get("tasks_in_set", figures["tasks"])
+        parts.append(
+            f"{figures['tasks']} tasks" if figures["tasks"] == whole else f"{figures['tasks']} of {whole} tasks"
+        )
+    if figures["bits_per_byte"] is not None:
+        parts.append(f"bits per byte {figures['bits_per_byte']:.4f}")
+    return f"{name} {figures['version']}: " + ", ".join(parts)

@@ -1,0 +1,171 @@
+"""Write a run's selection for another training tool."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from codeact import __version__, storage
+from codeact.config import Recipe, load_recipe
+from codeact.errors import InputError
+from codeact.exporting import tools
+from codeact.exporting.card import data_card
+from codeact.exporting.rows import message_rows
+from codeact.exporting.tools import ROWS, Facts
+from codeact.locks import one_writer
+from codeact.pipeline.ledger import finished, ledger
+from codeact.records import Record
+from codeact.rundir.store import Store
+from codeact.sources.names import as_list
+from codeact.stages.pool import selected_records
+
+TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
+    "trl": tools.trl,
+    "axolotl": tools.axolotl,
+    "llama-factory": tools.llama_factory,
+    "torchtune": tools.torchtune,
+    "datasets": tools.datasets,
+}
+LEARN_KEY = {"axolotl": "train"}  # the field by which the tool leaves a turn unlearnt; the others have none
+
+
+@one_writer("output")
+def export(
+    run_dir: str | Path, to: str, output: str | Path, *, model: str = "", force: bool = False
+) -> dict[str, Any]:
+    """Write the chosen records of a run, the tool's configuration and a data card into a folder.
+
+    Args:
+        run_dir: of `select` or `run`.
+        to: trl, axolotl, llama-factory, torchtune or datasets.
+        output: the folder; made if needed.
+        model: the model to train, where it is not the one that the run names.
+        force: replace files of these names that are there already.
+
+    Returns:
+        `records, files, warnings, output`.
+
+    Raises:
+        InputError: no finished selection, an unknown tool, no model named, a folder that holds files of these names, or a
+            record that the tool cannot train on as it is.
+    """
+    if to not in TOOLS:
+        raise InputError(f"--to {to!r} is unknown; the tools are {', '.join(TOOLS)}")
+    store = Store(Path(run_dir))
+    if store.marker("sample") is None:
+        raise InputError(f"{run_dir} holds no finished selection; give the folder that `codeact select` or `run` printed")
+    recipe = load_recipe(store.path("recipe.yaml"))
+    name = _from_anywhere(model or recipe.model.name)
+    if not name and to != "datasets":
+        raise InputError(f"the run in {run_dir} names no model; say which one will be trained with --model")
+    records = selected_records(store)
+    source, template_name = ("", "") if to in ("datasets", "torchtune") else _template(name, recipe)
+    facts = Facts(
+        recipe=recipe,
+        model=name,
+        rows_per_step=_rows_per_step(store, recipe),
+        template=source,
+        template_name=template_name,
+        tools=any(record.tools for record in records),
+        marked=any(not m.learn for record in records for m in record.messages),
+    )
+    rows = "".join(
+        json.dumps(row, ensure_ascii=False) + "\n" for row in message_rows(records, LEARN_KEY.get(to, ""))
+    )
+    warnings = _warnings(to, facts, records)
+    card = data_card(to, recipe, _card_facts(store, recipe, name, records, rows), _ledger(store, recipe), warnings)
+    files = {ROWS: rows, **TOOLS[to](facts), "README.md": card}
+    folder = storage.make_folder(Path(output))
+    there = [file for file in files if (folder / file).exists()]
+    if there and not force:
+        raise InputError(f"{folder} holds {', '.join(there)} already; name another folder, or replace them with --force")
+    for file, text in files.items():
+        storage.write_text(folder / file, text)
+    return {"records": len(records), "files": sorted(files), "warnings": warnings, "output": str(folder)}
+
+
+def _from_anywhere(name: str) -> str:
+    """A folder's whole path, for the tool runs inside the export; hub names as they are."""
+    return str(Path(name).resolve()) if name and Path(name).exists() else name
+
+
+def _template(name: str, recipe: Recipe) -> tuple[str, str]:
+    """The jinja text that is not the tokenizer's own ("" where it is), and the template's name."""
+    from codeact.lm import models, prompts
+
+    tokenizer = models.load_tokenizer(name, recipe.model.revision)
+    template = prompts.load_template(recipe.model.template, tokenizer)
+    if template.name == "chat":
+        return "", "chat"
+    ids = tokenizer("a")["input_ids"]
+    bos = "{{ bos_token }}" if template.adds_special and ids[0] == tokenizer.bos_token_id else ""
+    return bos + template.source, template.name
+
+
+def _rows_per_step(store: Store, recipe: Recipe) -> int:
+    """How many full rows hold the records of one optimizer step; without token counts, as many as records."""
+    records = recipe.train.batch_size * recipe.train.grad_accum
+    if store.marker("score") is None or recipe.pack.scope == "none":
+        return records
+    scores = store.table("score")
+    chosen = set(store.table("sample").filter(store.table("sample")["selected"])["id"].to_pylist())
+    sizes = [
+        prompt + response
+        for identity, prompt, response in zip(
+            scores["id"].to_pylist(), scores["prompt_tokens"].to_pylist(), scores["response_tokens"].to_pylist(), strict=True
+        )
+        if identity in chosen and prompt is not None
+    ]
+    if not sizes:
+        return records
+    tokens = records * float(sum(sizes)) / len(sizes)
+    return max(1, round(tokens / recipe.model.max_length))
+
+
+def _warnings(to: str, facts: Facts, records: list[Record]) -> list[str]:
+    found = []
+    if facts.marked and to not in LEARN_KEY and to != "datasets":
+        count = sum(any(not m.learn for m in record.messages) for record in records)
+        found.append(f"{count} records have turns that are context only; {to} has no word for that and learns them too.")
+    if to == "llama-factory" and facts.template_name not in ("", "chat", "alpaca"):
+        found.append(
+            f"LLaMA-Factory has no template like {facts.template_name!r}, under which the records were chosen; "
+            "without `template` in sft.yaml it reads the tokenizer's own."
+        )
+    if to == "torchtune":
+        found.append("torchtune takes its prompt template from the model's tokenizer class, not from the records' template.")
+    return found
+
+
+def _card_facts(store: Store, recipe: Recipe, model: str, records: list[Record], rows: str) -> dict[str, Any]:
+    summary = (store.marker("sample") or {}).get("summary", {})
+    names = as_list(recipe.data.source)
+    files = [Path(name) for name in names if Path(name).is_file()]
+    digests = ", ".join(_digest(file.read_bytes()) for file in files) if len(files) == len(names) else "unknown: not a file"
+    share = summary.get("token_share")
+    return {
+        "records": len(records),
+        "pool": summary.get("pool"),
+        "source": ", ".join(names),
+        "SHA-256 of the source": digests,
+        "SHA-256 of train.jsonl": _digest(rows.encode("utf-8", "backslashreplace")),
+        "strategy": recipe.sample.strategy,
+        "ratio": f"{recipe.sample.ratio} of the {recipe.sample.budget}",
+        "share of the response tokens": "not counted" if share is None else f"{share:.3f}",
+        "scored by": model or "no model",
+        "embedded by": recipe.embed.model if store.marker("embed") else "not embedded",
+        "codeact": __version__,
+    }
+
+
+def _ledger(store: Store, recipe: Recipe) -> list[dict[str, Any]]:
+    """From the tables: where a later run was stopped, the file is older than they are."""
+    table = ledger(store, finished(store, recipe))
+    return [] if table is None else list(table.select(["status", "stage", "reason"]).to_pylist())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,1 @@
+"""What another language model says of the records: ratings and tags, from an endpoint or a local model."""

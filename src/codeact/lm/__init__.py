@@ -1,0 +1,1 @@
+"""Language models: loading (`models`), templates (`prompts`), packed attention and its proof, and forward passes."""

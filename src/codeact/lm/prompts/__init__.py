@@ -1,0 +1,32 @@
+"""Records to text to tokens: prompt templates, which tokens are the answer, what generation is given and where it ends."""
+
+from codeact.lm.prompts.answers import Answer, Rendered, locate, render
+from codeact.lm.prompts.templates import (
+    BUILT_IN,
+    RefusedError,
+    Template,
+    encode_text,
+    load_template,
+    prompt_text,
+    special_ids,
+)
+from codeact.lm.prompts.tokens import Asked, Encoded, Turn, ask, encode
+
+__all__ = [
+    "BUILT_IN",
+    "Answer",
+    "Asked",
+    "Encoded",
+    "RefusedError",
+    "Rendered",
+    "Template",
+    "Turn",
+    "ask",
+    "encode",
+    "encode_text",
+    "load_template",
+    "locate",
+    "prompt_text",
+    "render",
+    "special_ids",
+]

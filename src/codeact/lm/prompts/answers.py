@@ -1,0 +1,318 @@
+"""Where each answer stands in a rendered conversation, as characters.
+
+An answer begins where the generation prompt for the turns before it ends, so that a model is trained, scored and asked in
+the same context: a blank, a line break or a header that the template writes after that prompt belongs to the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codeact.lm.prompts.templates import CLOSE, OPEN, PAIR, Conversation, RefusedError, Template, piece, special_ids
+from codeact.records import Message
+
+_HOLE = re.compile(f"{OPEN}(\\d+){CLOSE}")
+_SHOWN = 60  # characters of a template's text that a note quotes
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One assistant turn, as characters of the text: begin <= end.
+
+    Attributes:
+        begin: where the generation prompt ends.
+        content: where what the turn says stands; `begin` may lie before it (a blank, a header) or in it.
+        end: where the turn's own text ends and its end-of-turn marker follows.
+        limit: no further than here goes a marker of several tokens.
+        learn: False for a turn that is context only.
+    """
+
+    begin: int
+    content: Span
+    end: int
+    limit: int
+    learn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A conversation's text, the answers in it, and what the template does otherwise in training than in generation."""
+
+    text: str
+    answers: tuple[Answer, ...]
+    notes: tuple[str, ...]
+
+
+def render(
+    messages: Sequence[Message], template: Template, tokenizer: Any, tools: str = ""
+) -> tuple[str, list[tuple[int, int]]]:
+    """The conversation's text and the character span of each assistant turn's content.
+
+    Raises:
+        RefusedError: as `locate`.
+    """
+    found = locate(messages, template, tokenizer, tools)
+    return found.text, [answer.content for answer in found.answers]
+
+
+def locate(messages: Sequence[Message], template: Template, tokenizer: Any, tools: str = "") -> Rendered:
+    """Render a conversation and find its answers.
+
+    It is also rendered with holes for the contents, so the places are exact even where an answer occurs in its prompt too.
+
+    Raises:
+        RefusedError: the template does not take the conversation, or leaves a part of it out.
+    """
+    talk = Conversation(messages, template, tokenizer, tools)
+    try:
+        holes = talk.with_holes()
+    except RefusedError:
+        holes = ""  # wording that depends on the contents
+    notes: list[str] = []
+    spans = _spans(talk.text, holes, messages)
+    holes = _agree(talk, holes, spans, notes)
+    spans = _spans(talk.text, holes, messages)
+    _check_complete(talk, spans, holes)
+    leads: dict[str, int] = {}
+    answers: list[Answer] = []
+    for number, message in enumerate(messages):
+        if message.role != "assistant":
+            continue
+        span, floor = spans.get(number), _end_before(spans, number, answers)
+        if span is None and not (message.learn and _says(message)):
+            answers.append(Answer(floor, (floor, floor), floor, floor, message.learn))
+            continue
+        gap = talk.text[floor : span[0]] if span else None
+        if gap is not None and gap in leads:
+            assert span is not None
+            begin = span[0] - leads[gap]
+        else:
+            begin = _begin(talk, number, floor, span, notes)
+            if gap is not None and span is not None:
+                leads[gap] = span[0] - begin
+        limit = len(talk.text)
+        if span is None or message.tool_calls:
+            end, limit = _turn_end(talk, number, begin, spans)
+            if span is None:
+                _check_same(talk, number, talk.text[begin:end])
+                span = (begin, end)
+        else:
+            end = span[1]
+        answers.append(Answer(min(begin, end), span, end, limit, message.learn))
+    notes += _uneven(talk.text, answers)
+    return Rendered(talk.text, tuple(answers), tuple(dict.fromkeys(notes)))
+
+
+def _agree(talk: Conversation, holes: str, spans: Mapping[int, Span], notes: list[str]) -> str:
+    """Make the text begin with the generation prompt for its last answer, where the template's own rendering does not.
+
+    A model that thinks unless it is told not to is asked so; else the last answer is put behind the generation prompt.
+    Returns the text with holes, changed in step.
+    """
+    last = max((n for n, m in enumerate(talk.messages) if m.role == "assistant"), default=0)
+    try:
+        asked = talk.beginning(last, generation=True) if last else ""
+    except RefusedError:
+        return holes
+    if talk.text.startswith(asked):
+        return holes
+    name = talk.template.name
+    if talk.text.startswith(talk.beginning(last, generation=True, thinking=False)):
+        notes.append(
+            f"template {name!r}: answers without thoughts stand behind the prompt of a model that is told not to think "
+            "(enable_thinking=False); evaluate asks so, and so must others"
+        )
+        return holes
+    hole = holes.find(f"{OPEN}{last}{CLOSE}")
+    if hole < 0 or last not in spans:
+        return holes
+    try:
+        before = talk.with_holes(last, generation=True)
+    except RefusedError:
+        return holes
+    trained = talk.text[: spans[last][0]]
+    talk.text = asked + talk.text[spans[last][0] :]
+    notes.append(f"template {name!r}: {_difference(asked, trained)}; answers are learnt behind the generation prompt")
+    return before + holes[hole:]
+
+
+def _says(message: Message) -> bool:
+    return bool(message.content.strip() or message.tool_calls or message.reasoning.strip())
+
+
+def _spans(text: str, holes: str, messages: Sequence[Message]) -> dict[int, Span]:
+    """Message number -> where its content stands, as far as it can be told."""
+    aligned = _align(text, holes, messages) if holes else None
+    return _search(text, messages) if aligned is None else aligned
+
+
+def _align(text: str, holes: str, messages: Sequence[Message]) -> dict[int, Span] | None:
+    """Fill the holes one after the other; None where the template rewrites a content or words itself by it."""
+    parts = _HOLE.split(holes)
+    if not text.startswith(parts[0]):
+        return None
+    at = len(parts[0])
+    spans: dict[int, Span] = {}
+    for name, after in zip(parts[1::2], parts[2::2], strict=True):
+        number = int(name)
+        content = next((c for c in _forms(messages[number]) if text.startswith(c + after, at)), None)
+        if content is None:
+            return None
+        spans.setdefault(number, (at, at + len(content)))
+        at += len(content) + len(after)
+    return spans if at == len(text) else None
+
+
+def _forms(message: Message) -> Sequence[str]:
+    """What templates make of a content: stripped at one end or both; without the thoughts of an earlier answer."""
+    content = message.content
+    cut = [content, content.lstrip("\n"), content.rstrip("\n"), content.strip("\n")]
+    cut += [content.lstrip(), content.rstrip(), content.strip()]
+    if message.role == "assistant" and "</think>" in content:
+        said = content.rpartition("</think>")[2]
+        cut += [said, said.lstrip("\n"), said.strip()]
+    return tuple(dict.fromkeys(cut))
+
+
+def _search(text: str, messages: Sequence[Message]) -> dict[int, Span]:
+    """Find the contents one after the other, each with as much of the blanks around it as the template kept."""
+    spans: dict[int, Span] = {}
+    position = 0
+    for number, message in enumerate(messages):
+        core = message.content.strip()
+        at = text.find(core, position) if core else -1
+        if at < 0:
+            continue
+        lead = message.content[: len(message.content) - len(message.content.lstrip())]
+        tail = message.content[len(message.content.rstrip()) :]
+        before = text[max(position, at - len(lead)) : at]
+        first = at - _shared(before[::-1], lead[::-1])
+        position = at + len(core)
+        position += _shared(text[position : position + len(tail)], tail)
+        spans[number] = (first, position)
+    return spans
+
+
+def _check_complete(talk: Conversation, spans: Mapping[int, Span], holes: str) -> None:
+    """Refuse what the template leaves out: a turn's text, a tool."""
+    shown = {int(name) for name in _HOLE.findall(holes)}
+    name = talk.template.name
+    for number, message in enumerate(talk.messages):
+        told = number in spans or number in shown or not message.content.strip()
+        if not told and message.role in ("system", "tool"):
+            raise RefusedError(f"template {name!r} leaves the {message.role}'s turn {number + 1} out; {_mend(message)}")
+        if not told and message.role == "assistant" and message.learn and holes:
+            raise RefusedError(f"template {name!r} {_REWRITES.format(number + 1, message.content[:40])}")
+    for tool in talk.tools or ():
+        called = tool.get("function", tool).get("name", "") if isinstance(tool, dict) else ""
+        if isinstance(called, str) and called not in talk.text:
+            raise RefusedError(
+                f"template {name!r} does not show the tool {called!r}; use --template question or a template with tools"
+            )
+
+
+_REWRITES = "drops or rewrites the assistant's turn {} ({!r}...); use --template question or your own jinja file"
+
+
+def _mend(message: Message) -> str:
+    if message.role == "system":
+        return "put its text into the first user turn, or use --template question"
+    return "use --template question or your own jinja file"
+
+
+def _check_same(talk: Conversation, number: int, found: str) -> None:
+    """A turn whose content was not found as it is: nothing but blanks may differ."""
+    wanted, there = ("".join(text.split()) for text in (talk.messages[number].content, found))
+    if wanted not in there:
+        content = talk.messages[number].content
+        raise RefusedError(f"template {talk.template.name!r} {_REWRITES.format(number + 1, content[:40])}")
+
+
+def _shared(left: str, right: str) -> int:
+    """Characters that both begin with."""
+    if left.startswith(right) or right.startswith(left):
+        return min(len(left), len(right))
+    return next(n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
+
+
+def _end_before(spans: Mapping[int, Span], number: int, answers: Sequence[Answer]) -> int:
+    """Where the turn before ends: no answer begins earlier."""
+    before = spans.get(number - 1)
+    return max(before[1] if before else 0, answers[-1].end if answers else 0)
+
+
+def _begin(talk: Conversation, number: int, floor: int, span: Span | None, notes: list[str]) -> int:
+    """Where the generation prompt for the turns before `number` ends in the text."""
+    text, last = talk.text, span[1] if span else len(talk.text)
+    asked = ""
+    for thinking in (True, False):
+        try:
+            asked = talk.beginning(number, generation=True, thinking=thinking)
+        except RefusedError:
+            break  # a conversation that the assistant opens
+        if asked and text.startswith(asked) and floor <= len(asked) <= last:
+            # a template without generation prompts: what it writes before each answer is context, and `ask` writes it too
+            unprompted = span is not None and text[len(asked) : span[0]].strip() and _never_prompts(talk, number, asked)
+            return span[0] if span is not None and unprompted else len(asked)
+    if asked and talk.messages[number].learn:
+        differs = _difference(asked, text[: span[0]] if span else text)
+        notes.append(f"template {talk.template.name!r}: {differs}; an earlier answer is learnt so")
+    # tools or a system text may stand elsewhere in a shorter conversation: what follows the last turn decides
+    core = talk.messages[number - 1].content.strip() if number else ""
+    tail = asked[asked.rfind(core) + len(core) :] if core and core in asked else ""
+    if tail and text.startswith(tail, floor) and floor + len(tail) <= last:
+        return floor + len(tail)
+    return span[0] if span is not None else max(floor, _shared(asked, text))
+
+
+def _never_prompts(talk: Conversation, number: int, asked: str) -> bool:
+    """Whether the template has no generation prompts; one that writes them always does so after the last answer too."""
+    if asked != talk.beginning(number, generation=False):
+        return False
+    last, earlier = (piece(roles * n, 1, talk.template, talk.tokenizer) for roles, n in ((PAIR, 1), (PAIR, 2)))
+    return not earlier or earlier.startswith(last.rstrip())
+
+
+def _difference(asked: str, trained: str) -> str:
+    same = _shared(asked, trained)
+    before = asked[max(0, same - 20) : same]
+    here, there = (text[same : same + _SHOWN] for text in (asked, trained))
+    return f"the generation prompt has {here!r} after {before!r}, the template's rendering of an answer {there!r}"
+
+
+def _turn_end(talk: Conversation, number: int, begin: int, spans: Mapping[int, Span]) -> tuple[int, int]:
+    """Where a turn's text ends whose calls, or rewritten content, follow no hole; and where its end-of-turn marker ends at last."""
+    text, limit = talk.text, len(talk.text)
+    specials = talk.tokenizer.convert_ids_to_tokens(sorted(special_ids(talk.tokenizer)))
+    if number + 1 < len(talk.messages):
+        until = talk.beginning(number + 1, generation=False)
+        limit = _shared(text, until)
+        following = spans.get(number + 1)
+        if limit <= begin:
+            limit = following[0] if following else len(text)
+        elif limit < len(until):  # the template writes the next header always: back to where a turn starts
+            before = piece(PAIR, None, talk.template, talk.tokenizer)
+            opening = sorted(
+                (before.find(s), s) for s in specials if s and s in before and s != talk.tokenizer.bos_token
+            )
+            at = text.rfind(opening[0][1], begin, limit + len(opening[0][1])) if opening else -1
+            limit = at if at > begin else limit
+    said = text[begin:limit].rstrip()
+    while (mark := next((s for s in specials if s and said.endswith(s)), None)) is not None:
+        said = said[: -len(mark)].rstrip()
+    return begin + len(said), limit
+
+
+def _uneven(text: str, answers: Sequence[Answer]) -> list[str]:
+    """A note where some answers of one conversation get a header that others lack."""
+    heads = dict.fromkeys(text[a.begin : a.content[0]] for a in answers if a.learn and a.begin < a.content[1])
+    if len({head.strip() for head in heads}) < 2:
+        return []
+    shown = " and ".join(repr(head[-_SHOWN:]) for head in heads)
+    return [
+        f"the template begins the answers of one conversation differently ({shown}), and each is learnt as it stands"
+    ]

@@ -1,0 +1,197 @@
+"""Token streams through the model: packed rows in, the loss of every scored token out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.errors import CodeactError
+from codeact.lm.forward import head_logits, hidden_states
+from codeact.lm.isolation import check_isolation, probe_batch
+from codeact.packing.collate import collate_rows
+from codeact.packing.plan import plan_epoch
+
+if TYPE_CHECKING:
+    import torch
+
+CPU_ROW_TOKENS = 1024
+CPU_LOGITS = 6_000_000  # 24 MB of float32: stays in the last-level cache and in the heap
+DEVICE_LOGITS = 2**25
+DEVICE_ROW_TOKENS = (4096, 65_536)
+
+Floats = NDArray[np.float64]
+
+_checked: WeakSet[Any] = WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Tokens `[start, end)` of a stream are scored, and belong to assistant turn number `turn`. start >= 1."""
+
+    turn: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One sequence for the model. Its last token is always a scored one."""
+
+    ids: list[int]
+    spans: tuple[Span, ...]
+
+
+def choose_batch_tokens(model: Any) -> int:
+    """Tokens of one forward pass: on CPU what measures fastest, on an accelerator what half of the free memory holds.
+
+    On CUDA the estimate is the widest point of a decoder layer, 8 hidden + 4 intermediate vectors a token.
+    """
+    import torch
+
+    device = model.device
+    if device.type == "cpu":
+        return CPU_ROW_TOKENS
+    least, most = DEVICE_ROW_TOKENS
+    if device.type != "cuda":
+        return least
+    config = model.config.get_text_config()
+    hidden = int(config.hidden_size)
+    inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    per_token = (8 * hidden + 4 * int(inner)) * int(model.dtype.itemsize)
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(least, min(most, int(free) // 2 // per_token))
+
+
+def check_model(model: Any) -> None:
+    """Check once per model that packing isolates its samples and that its head can be run in chunks.
+
+    The second takes no knowledge of the architecture: a small packed row is scored, and compared with the model's own
+    logits of each sequence alone.
+
+    Raises:
+        LeakError: packed samples see each other.
+        CodeactError: the scores differ.
+    """
+    import torch
+
+    if model in _checked:
+        return
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    check_isolation(model, {**probe_batch(vocabulary), "use_cache": False})
+    rng = np.random.default_rng(0)
+    streams = [Stream(rng.integers(0, vocabulary, n).tolist(), (Span(0, n // 2, n),)) for n in (13, 8)]
+    training = model.training
+    model.eval()
+    gap = 0.0
+    for stream, losses in zip(streams, stream_losses(model, streams, 64), strict=True):
+        (span,) = stream.spans
+        ids = torch.tensor([stream.ids], device=model.device)
+        with torch.inference_mode():
+            logits = model(input_ids=ids, use_cache=False).logits[0, span.start - 1 : span.end - 1].float()
+        own = -logits.log_softmax(-1).gather(1, ids[0, span.start : span.end, None])[:, 0]
+        gap = max(gap, float(np.abs(own.double().cpu().numpy() - losses).max() / max(1.0, float(own.abs().max()))))
+    model.train(training)
+    tolerance = 1e-4 if model.dtype == torch.float32 else 5e-2
+    if not gap <= tolerance:
+        raise CodeactError(
+            f"{type(model).__name__} does more to its logits than its output head does: packed scores differ from its own by"
+            f" {gap:.2g} (allowed: {tolerance:g}); this model cannot be scored"
+        )
+    _checked.add(model)
+
+
+def stream_losses(
+    model: Any,
+    streams: Sequence[Stream],
+    batch_tokens: int,
+    finished: Callable[[NDArray[np.int64], int], None] | None = None,
+) -> list[Floats]:
+    """Negative log-likelihood of every scored token, in nats.
+
+    Rows of at most `batch_tokens` (or one stream, where that is longer) are planned by best-fit decreasing; each is one
+    forward pass without padding. Hidden states of the positions that predict a scored token go through the output head
+    in chunks. On an accelerator nothing waits for the device before the last row.
+
+    Args:
+        model: a causal LM in eval mode.
+        streams: token sequences with their spans.
+        batch_tokens: tokens of a row.
+        finished: called after each row with the indices of its streams and its tokens.
+
+    Returns:
+        One float64 array per stream: its scored tokens, span after span.
+    """
+    import torch
+
+    if not streams:
+        return []
+    # the last token of a stream is predicted, and predicts nothing
+    samples = [{"input_ids": np.asarray(stream.ids[:-1], np.int64)} for stream in streams]
+    lengths = np.array([len(sample["input_ids"]) for sample in samples], np.int64)
+    rows = plan_epoch(lengths, max(batch_tokens, int(lengths.max())))
+    counts = np.array([sum(span.end - span.start for span in stream.spans) for stream in streams])
+    with torch.inference_mode():
+        # one buffer, not a tensor per row: small tensors kept between large ones that are freed keep the heap from shrinking
+        flat = torch.empty(int(counts.sum()), dtype=torch.float32, device=model.device)
+        place = 0
+        for row in rows:
+            batch = {k: _move(v, model.device) for k, v in collate_rows(samples, [row], pad_token_id=0).items()}
+            places, targets = _scored([streams[i] for i in row])
+            hidden = hidden_states(model, batch)[0].index_select(0, _move(torch.from_numpy(places), model.device))
+            _losses(model, hidden, _move(torch.from_numpy(targets), model.device), flat[place : place + len(targets)])
+            place += len(targets)
+            if finished is not None:
+                finished(row, int(lengths[row].sum()))
+        values = flat.cpu().numpy().astype(np.float64)
+    pieces = np.split(values, np.cumsum(counts[rows.samples])[:-1])
+    return [pieces[place] for place in np.argsort(rows.samples)]
+
+
+def token_losses_at(model: Any, hidden: Any, places: NDArray[np.int64], targets: Sequence[int]) -> Floats:
+    """Negative log-likelihood of `targets` as predicted at `places` of the hidden states [T, hidden]: float64, nats."""
+    import torch
+
+    states = hidden.index_select(0, _move(torch.from_numpy(places), hidden.device))
+    wanted = _move(torch.tensor(targets, dtype=torch.int64), hidden.device)
+    found = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+    _losses(model, states, wanted, found)
+    return np.asarray(found.cpu().numpy(), np.float64)
+
+
+def _scored(streams: Sequence[Stream]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions in the row that predict a scored token, and those tokens."""
+    places: list[NDArray[np.int64]] = []
+    targets: list[int] = []
+    offset = 0
+    for stream in streams:
+        for span in stream.spans:
+            places.append(np.arange(offset + span.start - 1, offset + span.end - 1))
+            targets += stream.ids[span.start : span.end]
+        offset += len(stream.ids) - 1
+    return np.concatenate(places), np.array(targets, np.int64)
+
+
+def _losses(model: Any, hidden: torch.Tensor, targets: torch.Tensor, out: torch.Tensor) -> None:
+    """-log softmax(logits)[target] into `out`, float32 [S], a chunk of positions at a time. hidden: [S, hidden]; targets: [S]."""
+    import torch
+
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    chunk = max(1, (CPU_LOGITS if hidden.device.type == "cpu" else DEVICE_LOGITS) // vocabulary)
+    parts = (torch.split(tensor, chunk) for tensor in (hidden, targets, out))
+    for some, wanted, target in zip(*parts, strict=True):
+        # the fused log_softmax kernel, not logsumexp: on CPU that one costs as much as the matrix product
+        logs = head_logits(model, some).log_softmax(-1, dtype=torch.float32)
+        torch.neg(logs.gather(1, wanted.unsqueeze(1)).squeeze(1), out=target)
+
+
+def _move(value: Any, device: torch.device) -> Any:
+    import torch
+
+    if not isinstance(value, torch.Tensor) or device.type == "cpu":
+        return value
+    return value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value.to(device)

@@ -1,0 +1,156 @@
+"""Gathers every figure of a run directory into one JSON-serialisable dictionary: the content of `report.json`."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codeact import config, storage
+from codeact.errors import InputError
+from codeact.pipeline.ledger import BEFORE_SAMPLING, ledger
+from codeact.pipeline.plan import ON_DEMAND, plan
+from codeact.reporting.results import evaluation_figures
+from codeact.reporting.selection import Frame, cluster_figures, ifd_figures, read_frame
+from codeact.reporting.wording import metric_text, percent
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.stage import states
+from codeact.rundir.store import Store
+from codeact.sample.strategies import IFD_LIMIT, NEEDS
+from codeact.statistics import ESTIMATED, length_figures
+
+_MARKER_KEYS = ("seconds", "finished_at", "fingerprint")
+CURVE_POINTS = 2_000
+VERSION = 1
+
+
+def gather(run_dir: Path) -> dict[str, Any]:
+    """Every figure of the run, as plain JSON values (a failed or missing figure is None, never NaN).
+
+    Only finished stages count. Any other has one of these statuses in `stages`, and its sections are None: `not run`,
+    `unfinished` (no completion marker), `outdated` (made from an earlier result of a stage that it reads).
+
+    Raises:
+        InputError: `run_dir` is no run directory, or one of its files cannot be read.
+    """
+    run_dir = Path(run_dir)
+    if not (run_dir / "recipe.yaml").is_file():
+        raise InputError(f"{run_dir} is no run directory: it holds no recipe.yaml; give the run_dir of a recipe")
+    recipe, store = config.load_recipe(run_dir / "recipe.yaml"), Store(run_dir)
+    planned = plan(recipe, Inputs(recipe, quiet=True))
+    found = states(store, planned)
+    stages = [{"stage": n, "status": status} | {k: marker.get(k) for k in _MARKER_KEYS} for n, (status, marker) in found.items()
+              if status != "not run" or n not in ON_DEMAND]  # fmt: skip
+    done = {name for name, (status, _) in found.items() if status == "done"}
+    paths = {stage.name: run_dir / stage.main_file if stage.name in done else None for stage in planned}
+    frame = read_frame(paths["sample"], paths["cluster"], paths["score"])
+    fates = ledger(store, done)
+    sides = [side for side in ("base", "tuned") if f"evaluate_{side}" in done]
+    figures: dict[str, Any] = {
+        "version": VERSION,
+        "run": {"name": run_dir.resolve().name, "date": _date(stages)},
+        "stages": stages,
+        "reading": (found["records"][1].get("summary") or None) if "records" in done else None,
+        "funnel": None if fates is None else _funnel(paths, fates, frame),
+        "drops": None if fates is None else _drops(fates),
+        "ifd": None if frame is None else ifd_figures(frame),
+        "clusters": None if frame is None or "cluster" not in done else cluster_figures(frame, paths["records"]),
+        "length": None
+        if frame is None or not {"score", "sample"} <= done
+        else length_figures(frame.ifd, frame.tokens, frame.selected),
+        "coverage": _coverage(run_dir / "coverage.json") if "sample" in done else None,
+        "packing": storage.read_json(run_dir / "pack.json") if "pack" in done else None,
+        "training": _training(run_dir / "train") if "train" in done else None,
+        "evaluation": evaluation_figures(run_dir / "evaluate", sides) if sides else None,
+        "settings": {
+            "recipe": flatten(config.read_yaml(run_dir / "recipe.yaml")),
+            "versions": _versions(run_dir / "versions.json"),
+        },
+    }
+    if figures["ifd"] is not None:
+        figures["ifd"]["estimated"] = _estimated(paths["score"])
+    if figures["clusters"] is not None:
+        figures["clusters"]["shared_out"] = "cluster" in NEEDS[recipe.sample.strategy]
+    figures["headline"] = _headline(figures)
+    clean: dict[str, Any] = storage.plain(figures)
+    return clean
+
+
+def _date(stages: list[dict[str, Any]]) -> str:
+    """Day on which the last stage finished; today when none did."""
+    finished = max((stage["finished_at"] for stage in stages if stage["finished_at"]), default=None)
+    return datetime.date.today().isoformat() if finished is None else str(finished)[:10]
+
+
+def _funnel(paths: dict[str, Path | None], fates: Any, frame: Frame | None) -> list[dict[str, Any]]:
+    """Records left after each stage; `share` is the fraction of the records that could be read."""
+    rows = [row for row in fates.select(["status", "stage"]).to_pylist() if row["stage"] != "records"]
+    steps: list[tuple[str, int]] = [("records", len(rows))]
+    if paths["curate"] is not None:
+        steps.append(("curated", sum(row["status"] == "kept" or row["stage"] == "sample" for row in rows)))
+    if paths["score"] is not None and frame is not None:
+        steps += [("scored", int(np.isfinite(frame.ifd).sum())), ("IFD < 1", int((frame.ifd < IFD_LIMIT).sum()))]
+    if paths["sample"] is not None:
+        steps.append(("selected", sum(row["status"] == "kept" for row in rows)))
+    return [{"name": name, "records": count, "share": count / len(rows) if rows else None} for name, count in steps]
+
+
+def _estimated(score: Path | None) -> int:
+    """Records whose IFD is an estimate of adaptive scoring."""
+    return 0 if score is None else storage.read_parquet(score)["status"].to_pylist().count(ESTIMATED)
+
+
+def _drops(fates: Any) -> list[dict[str, Any]]:
+    """Dropped rows by stage and reason, as in the ledger: stages in the order of the data's way, the most frequent reason first."""
+    order = (*BEFORE_SAMPLING, "sample")
+    counts = Counter(
+        (row["stage"], row["reason"] or "")
+        for row in fates.select(["status", "stage", "reason"]).to_pylist()
+        if row["status"] == "dropped"
+    )
+    ranked = sorted(counts.items(), key=lambda item: (order.index(item[0][0]), -item[1], item[0][1]))
+    return [{"stage": stage, "reason": reason, "records": count} for (stage, reason), count in ranked]
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    metrics = folder / "metrics.jsonl"
+    rows = [row for row in (storage.read_jsonl(metrics) if metrics.is_file() else []) if row.get("loss") is not None]
+    kept = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), CURVE_POINTS)).round().astype(int))
+    curve = {key: [rows[i].get(key) for i in kept] for key in ("step", "epoch", "loss", "learning_rate")}
+    return {"summary": storage.read_json(folder / "summary.json"), "logged": len(rows), "curve": curve}
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key: `{"sample": {"ratio": 0.4}}` -> `{"sample.ratio": 0.4}`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return flat
+
+
+def _versions(path: Path) -> dict[str, Any]:
+    return flatten(storage.read_json(path)) if path.is_file() else {}
+
+
+def _coverage(path: Path) -> dict[str, Any] | None:
+    """Distances and warnings of the selection, and the distances of its peers; None for a run made before coverage was."""
+    if not path.exists():
+        return None
+    found = storage.read_json(path)
+    distances = {name: peer.get("distance") for name, peer in found.items()}
+    return {"distance": distances, "warnings": found["selection"]["warnings"]}
+
+
+def _headline(figures: dict[str, Any]) -> dict[str, Any]:
+    steps = {step["name"]: step["records"] for step in figures["funnel"] or ()}
+    selection = None
+    if "selected" in steps:
+        pool = steps.get("curated", steps["records"])
+        share = f" ({percent(steps['selected'] / pool)})" if pool else ""
+        selection = f"Selected {steps['selected']:,} of {pool:,} records{share}."
+    evaluation = figures["evaluation"]
+    results = [f"{metric['title']}: {metric_text(metric)}" for metric in (evaluation or {"metrics": ()})["metrics"]]
+    return {"selection": selection, "results": results}

@@ -1,0 +1,77 @@
+"""Figures of the evaluation: base and tuned model, their intervals, and the paired difference over the same tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.evaluation.compare import METRICS, NO_DIFFERENCE, mismatches, paired, task_sets, verdict
+from codeact.evaluation.statistics import CONFIDENCE
+
+_TITLES = {"humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp": "MBPP", "mbpp+": "MBPP+"}
+
+
+def evaluation_figures(folder: Path, sides: Sequence[str]) -> dict[str, Any]:
+    """One entry per task set and metric of the models in `sides` ("base", "tuned"): values, intervals, verdict.
+
+    Differences and verdicts are those of `evaluate.compare.paired`. Without per-task files a verdict needs two intervals that do
+    not overlap; where the two models were not measured alike it is `no clear difference`.
+    """
+    models = {side: storage.read_json(folder / side / "results.json") for side in sides}
+    unlike = mismatches(models["base"], models["tuned"]) if len(models) == 2 else []
+    names = list(dict.fromkeys(name for result in models.values() for name in task_sets(result)))
+    metrics = [
+        _metric(folder, models, name, metric, bool(unlike))
+        for name in names
+        for metric in METRICS
+        if any(result.get(name, {}).get(metric) is not None for result in models.values())
+    ]
+    shown = ("model", "sandbox", "prompting", "dtype", "seconds")
+    return {
+        "models": {side: {key: result.get(key) for key in shown} for side, result in models.items()},
+        "confidence": CONFIDENCE,
+        "metrics": metrics,
+        "mismatches": [f"{what}: {a} for the base model, {b} for the tuned model" for what, a, b in unlike],
+    }
+
+
+def _metric(folder: Path, models: dict[str, Any], name: str, metric: str, mismatched: bool) -> dict[str, Any]:
+    bits = metric == "bits_per_byte"
+    interval_key, tasks_key = ("bits_per_byte_interval", "bits_per_byte_tasks") if bits else ("interval", "tasks")
+    sides = {
+        side: {
+            "value": result[name][metric],
+            "interval": result[name].get(interval_key),
+            "tasks": result[name].get(tasks_key),
+        }
+        for side, result in models.items()
+        if result.get(name, {}).get(metric) is not None
+    }
+    figures: dict[str, Any] = {
+        "set": name,
+        "metric": metric,
+        "title": f"{_TITLES.get(name, name)} {'bits per byte' if bits else 'pass@1'}",
+        "better": "lower" if bits else "higher",
+        "base": sides.get("base"),
+        "tuned": sides.get("tuned"),
+        "difference": None,
+        "verdict": None,
+    }
+    if len(sides) == 2:
+        found = paired(folder / "base", folder / "tuned", name, metric)
+        if found is not None:
+            own = ("interval", "tasks", "method", "gained", "lost", "p_value")
+            figures["difference"] = {"value": found["difference"], **{k: found[k] for k in own if k in found}}
+            figures["verdict"] = found["verdict"]
+        else:
+            figures["verdict"] = verdict(metric, _apart(sides["base"]["interval"], sides["tuned"]["interval"]))
+        if mismatched:
+            figures["verdict"] = NO_DIFFERENCE
+    return figures
+
+
+def _apart(base: list[float] | None, tuned: list[float] | None) -> list[float] | None:
+    """How far two intervals are apart at least and at most; it excludes zero where they do not overlap."""
+    return None if base is None or tuned is None else [tuned[0] - base[1], tuned[1] - base[0]]

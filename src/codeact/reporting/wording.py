@@ -1,0 +1,122 @@
+"""Figures in words: numbers with units, evaluation results with their verdicts, the summary table of a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codeact.evaluation.compare import NO_DIFFERENCE
+from codeact.progress import format_seconds
+from codeact.records import reading_lines
+from codeact.statistics import length_line
+
+
+def summary_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """(label, value) pairs for the summary table that a terminal shows at the end of a run."""
+    rows = [("run", f"{figures['run']['name']}, {figures['run']['date']}")]
+    rows += [("rows", line) for line in reading_lines(figures.get("reading") or {})]
+    rows += [(step["name"], f"{step['records']:,}") for step in figures["funnel"] or ()]
+    length, packing, training = figures["length"], figures["packing"], figures["training"]
+    if length is not None:
+        label, _, said = length_line(length["spearman"], length["interval"]).partition(": ")
+        rows.append((label, said))
+    if length is not None and length["token_share"] is not None:
+        rows.append(("share of response tokens selected", percent(length["token_share"])))
+    rows += _coverage_rows(figures.get("coverage"))
+    if packing is not None:
+        rows += [(f"padding, {name}", percent(method["padding_rate"])) for name, method in packing["methods"].items()]
+    if training is not None:
+        summary = training["summary"]
+        speed = f"{number(summary['tokens_per_second'], 0)} tokens/s"
+        rows.append(("training", f"{summary['steps']:,} steps in {number(summary['seconds'], 0)} s, {speed}"))
+        rows.append(("training loss", f"{number(summary['first_loss'], 3)} → {number(summary['final_loss'], 3)}"))
+    if figures["evaluation"] is not None:
+        rows += [(metric["title"], metric_text(metric)) for metric in figures["evaluation"]["metrics"]]
+    rows += [(f"stage {stage['stage']}", stage["status"]) for stage in figures["stages"] if stage["status"] != "done"]
+    return rows
+
+
+def _coverage_rows(coverage: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if coverage is None:
+        return []
+    rows = [
+        (f"distance to the nearest selected, {name}", f"mean {number(gap['mean'])}, p95 {number(gap['p95'])}")
+        for name, gap in coverage["distance"].items()
+        if gap is not None
+    ]
+    return rows + [("short in the selection", warning) for warning in coverage["warnings"]]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`1234.5678` -> `1,234.568`; a missing figure is `n/a`, and the minus is a real one."""
+    if value is None:
+        return "n/a"
+    text = f"{value:,.{digits}f}"
+    return (text.removeprefix("-") if float(text.replace(",", "")) == 0 else text).replace("-", "\N{MINUS SIGN}")
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as `40.0 %`."""
+    return "n/a" if value is None else f"{number(100 * value, digits)} %"
+
+
+def metric_value(metric: dict[str, Any], value: float | None) -> str:
+    """One value of an evaluation metric: bits per byte with 4 digits, pass rates in percent."""
+    return number(value, 4) if metric["metric"] == "bits_per_byte" else percent(value)
+
+
+def metric_interval(metric: dict[str, Any], interval: list[float] | None) -> str:
+    """`[0.9120, 0.9480]`, or `[8.3, 18.9] %` for pass rates; empty without an interval."""
+    if interval is None:
+        return ""
+    if metric["metric"] == "bits_per_byte":
+        return f"[{number(interval[0], 4)}, {number(interval[1], 4)}]"
+    return f"[{number(100 * interval[0], 1)}, {number(100 * interval[1], 1)}] %"
+
+
+def metric_text(metric: dict[str, Any]) -> str:
+    """`0.9312 [0.9120, 0.9480] → 0.8821 [...]: better, −0.0491 [...]`; without a verdict for one model alone."""
+    sides = [metric[side] for side in ("base", "tuned") if metric[side] is not None]
+    shown = " → ".join(
+        f"{metric_value(metric, side['value'])} {metric_interval(metric, side['interval'])}".strip() for side in sides
+    )
+    if metric["verdict"] is None:
+        return f"{shown} ({'base' if metric['base'] is not None else 'tuned'} model only)"
+    difference = metric["difference"]
+    if metric["verdict"] == NO_DIFFERENCE or difference is None:
+        return f"{shown}: {metric['verdict']}"
+    return f"{shown}: {metric['verdict']}, {metric_change(metric, difference)}"
+
+
+def metric_change(metric: dict[str, Any], difference: dict[str, Any]) -> str:
+    """`−0.0491 [−0.0580, −0.0402]`, or `+2.4 points [0.6, 4.2]` for pass rates: tuned minus base."""
+    value, interval = difference["value"], difference["interval"]
+    sign = "+" if value > 0 else ""
+    if metric["metric"] == "bits_per_byte":
+        return f"{sign}{metric_value(metric, value)} {metric_interval(metric, interval)}".strip()
+    return f"{sign}{number(100 * value, 1)} points {metric_interval(metric, interval).removesuffix(' %')}"
+
+
+def duration(seconds: float | None) -> str:
+    """`0.42` -> `0.4 s`, `75` -> `1:15`; empty when it is not known."""
+    if seconds is None:
+        return ""
+    return f"{seconds:.1f} s" if seconds < 60 else format_seconds(seconds)
+
+
+def training_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """(label, value) pairs of RUN/train/summary.json; figures that the machine cannot measure are left out."""
+    memory = summary.get("peak_memory_bytes")
+    parameters = f"{number(summary.get('trainable_parameters'), 0)} of {number(summary.get('parameters'), 0)}"
+    rows = [
+        ("Method", f"{summary.get('method')}, {summary.get('dtype')}"),
+        ("Trainable parameters", parameters),
+        ("Optimizer steps", number(summary.get("steps"), 0)),
+        ("Tokens", number(summary.get("tokens"), 0)),
+        ("Tokens a second", number(summary.get("tokens_per_second"), 0)),
+        ("Padding", percent(summary.get("padding_rate"))),
+        ("Time", duration(summary.get("seconds"))),
+    ]
+    first, last = summary.get("first_validation_loss"), summary.get("final_validation_loss")
+    if last is not None:
+        rows.append(("Validation loss", f"{number(first, 4)} -> {number(last, 4)}"))
+    return rows + ([("Peak memory", f"{number(memory / 1e9, 2)} GB")] if memory else [])

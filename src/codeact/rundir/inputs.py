@@ -1,0 +1,228 @@
+"""What a run starts from: the data and the model, read late and only once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from codeact import __version__, storage
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.evaluation import benchmarks
+from codeact.lm import models
+from codeact.records import Reading, read_records
+from codeact.rundir.store import digest, file_digest
+from codeact.sources.names import STDIN, as_list
+from codeact.storage import Source
+
+HARVEST = "harvest"
+
+
+class Inputs:
+    """The data source and the model of a recipe.
+
+    Args:
+        recipe: names both.
+        source: rows already in memory (the Python interface); else `recipe.data.source` is read.
+        quiet: no progress bars.
+    """
+
+    def __init__(self, recipe: Recipe, source: Source | None = None, quiet: bool = False) -> None:
+        self.recipe, self.given, self.quiet = recipe, source, quiet
+
+    def check(self, stages: set[str]) -> None:
+        """Refuse missing data and missing models before a run directory is made and long before their stage.
+
+        Raises:
+            InputError: the data, the model, the embedder, the judge, the target or a task set does not exist.
+        """
+        if self.given is None and self.recipe.data.source != HARVEST:
+            storage.check_source(self.recipe.data.source)
+        self.identity()
+        if stages & {"score", "pack", "train", "evaluate_base"}:
+            models.resolve(self.recipe.model.name, self.recipe.model.revision)
+        if "proxy" in stages:
+            models.resolve(self.recipe.score.proxy)
+        if "target" in stages:
+            self.target()
+        judge = self.recipe.judge
+        if stages & {"judge", "tags"} and not judge.model:
+            raise InputError(
+                "judge.model is not set; name the model of judge.endpoint, or without an endpoint a local one (hub name, folder, demo)"
+            )
+        if "tags" in stages and not judge.endpoint:
+            raise InputError("tags are generated text and need judge.endpoint (an OpenAI-compatible address)")
+        if "judge" in stages and not judge.endpoint:
+            models.resolve(judge.model)
+        if "embed" in stages:
+            models.resolve_embedder(self.recipe.embed.model)
+        if stages & {"evaluate_base", "evaluate_tuned"}:
+            from codeact.evaluation.sets import load_sets
+
+            load_sets(self.recipe.evaluate.tasks, None, self.recipe.evaluate.skip_tasks)
+
+    def identity(self) -> Mapping[str, Any]:
+        """What decides the rows, without keeping them: a hash of the file, of the rows in memory, or of the harvested trees."""
+        data = self.recipe.data
+        if self.given is not None:
+            return {"rows": digest(list(self.given.rows))}
+        if not data.source:
+            raise InputError(
+                "no data is named; give a .jsonl, .json, .csv or .parquet file, a folder of such, a Hugging Face data set name,"
+                " or `harvest`"
+            )
+        if data.source == HARVEST:
+            from codeact import harvesting
+
+            return {
+                "harvest": data.harvest.model_dump(),
+                "trees": [harvesting.tree_identity(root) for root in data.harvest.roots],
+            }
+        files = storage.source_files(data.source, data.split)
+        if files is None:
+            names = as_list(data.source)
+            if STDIN in names:
+                return {"rows": digest(list(self.source.rows))}
+            return {"dataset": data.source, "split": data.split}
+        digests = [file_digest(path) for path in files]
+        found: dict[str, Any] = {"file": digests[0]} if len(digests) == 1 else {"files": digests}
+        return found if data.split == "train" else {**found, "split": data.split}
+
+    def paths(self) -> tuple[str, ...]:
+        """Every file and folder that the recipe reads, by its name; what is not on this machine (a hub name) among them."""
+        r = self.recipe
+        names = [r.model.name, r.model.template, r.embed.model, r.score.proxy, r.judge.model, r.sample.target]
+        names += r.curate.benchmark_files
+        if r.data.source == HARVEST:
+            names += r.data.harvest.roots
+        elif self.given is None and r.data.source:
+            names += [*as_list(r.data.source), *map(str, storage.source_files(r.data.source, r.data.split) or ())]
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    @property
+    def name(self) -> str:
+        """The data, by the name that the user gave."""
+        return ", ".join(as_list(self.recipe.data.source)) if self.given is None else self.given.name
+
+    def benchmark_digests(self) -> Mapping[str, str]:
+        """Hash of each benchmark file that the recipe names, and of those at hand that are looked for.
+
+        Raises:
+            InputError: a file does not exist.
+        """
+        found = {}
+        for name in self.recipe.curate.benchmark_files:
+            if not Path(name).exists():
+                raise InputError(
+                    f"curate.benchmark_files: {name} does not exist; give a file of tasks, of any kind that data may have"
+                )
+            found[name] = file_digest(Path(name))
+        looked_for = benchmarks.looked_for(self.recipe.curate)
+        return found | {
+            f"{name}: {path.name}": file_digest(path) for name, paths in looked_for.items() for path in paths
+        }
+
+    def target(self) -> Mapping[str, Any]:
+        """What decides the examples of strategy `targeted`.
+
+        Raises:
+            InputError: no file is named, or it does not exist.
+        """
+        sample = self.recipe.sample
+        if not sample.target:
+            raise InputError("sample.target is not set; name a file of examples of what the model is for")
+        if not Path(sample.target).is_file():
+            raise InputError(f"sample.target: {sample.target} does not exist; give a file of any kind that data may have")
+        return {"target": file_digest(Path(sample.target)), "map": sample.target_map}
+
+    @cached_property
+    def source(self) -> Source:
+        """The rows."""
+        data = self.recipe.data
+        if self.given is not None:
+            return self.given
+        if data.source == HARVEST:
+            from codeact import harvesting
+
+            found = harvesting.harvest(
+                data.harvest.roots,
+                min_tokens=data.harvest.min_tokens,
+                max_tokens=data.harvest.max_tokens,
+                secrets=data.harvest.secrets,
+                quiet=self.quiet,
+            )
+            return Source("the harvest", harvesting.to_rows(found.records))
+        return storage.read_rows(data.source, data.split)
+
+    def read(self) -> Reading:
+        """What becomes of the rows: records, refused rows, columns that are not read. Read anew each time: it is as large as the data."""
+        return read_records(self.source.rows, self.recipe.data.map, self.source.name, self.source.place)
+
+    @cached_property
+    def _model(self) -> dict[str, Any]:
+        return self.facts(self.recipe.model.name, self.recipe.model.revision)
+
+    @cached_property
+    def _proxy(self) -> dict[str, Any]:
+        return self.facts(self.recipe.score.proxy, None)
+
+    def facts(self, name: str, revision: str | None = None) -> dict[str, Any]:
+        """What decides the numbers of the model `name` under this recipe's settings."""
+        m = self.recipe.model
+        device = models.choose_device(m.device)
+        dtype = str(models.choose_dtype(m.dtype, device)).removeprefix("torch.")
+        template = file_digest(Path(m.template)) if Path(m.template).is_file() else m.template
+        identity = models.model_identity(name, revision)
+        return {
+            "identity": identity,
+            "dtype": dtype,
+            "device": device.type,
+            "max_length": m.max_length,
+            "template": template,
+        }
+
+    def model(self) -> Mapping[str, Any]:
+        """What decides the model's numbers: weights and tokenizer, dtype, device type, context and template."""
+        return self._model
+
+    def proxy(self) -> Mapping[str, Any]:
+        """The same of the proxy model that scores for Superfiltering."""
+        return self._proxy
+
+
+def versions(device: str | None = None) -> dict[str, Any]:
+    """The versions of everything that matters to the figures, and the machine."""
+    import os
+    import platform
+    from importlib import metadata
+
+    found: dict[str, Any] = {"codeact": __version__, "python": platform.python_version()}
+    for package in (
+        "torch",
+        "transformers",
+        "accelerate",
+        "peft",
+        "sentence-transformers",
+        "scikit-learn",
+        "numpy",
+        "pyarrow",
+        "plotly",
+    ):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return {**found, "platform": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count(), "device": device}
+
+
+def _cpu_name() -> str:
+    import platform
+
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

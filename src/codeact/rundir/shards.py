@@ -1,0 +1,72 @@
+"""Long stages in shards: each finished shard is on disk, so a killed run redoes at most one."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.config import Recipe
+from codeact.progress import track
+from codeact.rundir.local import Backend, MakeWorker, run_local
+from codeact.rundir.store import Store
+
+
+def choose_backend(recipe: Recipe) -> Backend:
+    """The backend that the recipe names."""
+    if recipe.backend == "ray":
+        from codeact.rundir.ray_data import RayBackend
+
+        return RayBackend(recipe.workers)
+    return run_local
+
+
+def run_shards(
+    store: Store,
+    stage: str,
+    table: Any,
+    make_worker: MakeWorker,
+    *,
+    backend: Backend,
+    shard_size: int,
+    label: str,
+    quiet: bool,
+) -> Any:
+    """Apply a worker to `table` in shards of `shard_size` rows and return the results in the table's order.
+
+    Shards that an interrupted run finished are read, not computed again (`Store.begin` removed those of another
+    configuration). A shard's name ends in the digest of its content: one that was damaged is computed again.
+    """
+    import pyarrow as pa
+
+    folder = store.path(f"shards/{stage}")
+    shards = {n: table.slice(n * shard_size, shard_size) for n in range(-(-table.num_rows // shard_size))}
+    finished = {n: found for n in shards if (found := read_sealed(folder, f"{n:06d}")) is not None}
+    missing = {n: shard for n, shard in shards.items() if n not in finished}
+    done = sum(result.num_rows for result in finished.values())
+    with track(label, table.num_rows, "records", done=done, quiet=quiet) as progress:
+        for number, result in backend(make_worker, missing, progress):
+            write_sealed(result, folder, f"{number:06d}")
+            finished[number] = result
+    return pa.concat_tables([finished[n] for n in shards])
+
+
+def write_sealed(table: Any, folder: Path, name: str) -> None:
+    """Write `<name>-<digest of the content>.parquet`, atomically."""
+    content = storage.parquet_bytes(table)
+    with storage.atomic(folder / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet") as handle:
+        handle.write(content)
+
+
+def read_sealed(folder: Path, name: str) -> Any | None:
+    """The table that `write_sealed` wrote under this name; None where there is none, or none that is whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in sorted(folder.glob(f"{name}-*.parquet")):
+        content = path.read_bytes()
+        if path.stem == f"{name}-{hashlib.sha256(content).hexdigest()[:16]}":
+            return pq.read_table(pa.BufferReader(content))
+        path.unlink(missing_ok=True)
+    return None

@@ -1,0 +1,82 @@
+"""What a stage is, and the rule that decides whether it has to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codeact.rundir.store import Store, digest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline.
+
+    Attributes:
+        name: also the name of its table, `<name>.parquet`, where it writes one.
+        needs: stages whose results it reads.
+        config: everything else that decides its result; called when the stage's turn comes, for it may fetch a model.
+        version: of the code that does the work; raised with every change that changes results.
+        work: does the work and returns a few figures for the marker.
+        outputs: what it writes besides its table; removed before it runs anew.
+        result: the file that says what it found, where that is not its table.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    config: Callable[[], Mapping[str, Any]]
+    version: int
+    work: Callable[[Store], Mapping[str, Any]]
+    outputs: tuple[str, ...] = ()
+    result: str = ""
+
+    @property
+    def main_file(self) -> str:
+        """The file that is there when the stage is done."""
+        return self.result or f"{self.name}.parquet"
+
+    def fingerprint(self, config: Mapping[str, Any], done: Mapping[str, str]) -> str:
+        """Hash of the configuration, the fingerprints of the stages it needs, and the version of the code."""
+        return digest(
+            {
+                "stage": self.name,
+                "config": config,
+                "inputs": {n: done[n] for n in self.needs},
+                "version": self.version,
+            }
+        )
+
+
+def states(store: Store, stages: Sequence[Stage]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Status and marker of every stage of a run directory, without looking at the data or the model.
+
+    Returns:
+        name -> (status, marker): `done`; or, with an empty marker, `not run`, `unfinished` (no completion marker) or `outdated`
+        (made from an earlier result of a stage that it reads).
+    """
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for stage in stages:
+        present = store.path(stage.main_file).is_file()
+        marker = store.marker(stage.name)
+        if marker is None or not present:
+            begun = present or marker is not None or (store.path("markers") / f"{stage.name}.started").exists()
+            found[stage.name] = ("unfinished" if begun else "not run", {})
+        elif all(found.get(n, ("", {}))[1].get("fingerprint") == told for n, told in marker["inputs"].items()):
+            found[stage.name] = ("done", marker)
+        else:
+            found[stage.name] = ("outdated", {})
+    return found
+
+
+def needed_for(stages: Sequence[Stage], targets: Iterable[str]) -> list[Stage]:
+    """The stages that the targets need, directly or not, in the order of the plan."""
+    by_name = {stage.name: stage for stage in stages}
+    wanted: set[str] = set()
+    open_ = list(targets)
+    while open_:
+        name = open_.pop()
+        if name not in wanted:
+            wanted.add(name)
+            open_ += by_name[name].needs
+    return [stage for stage in stages if stage.name in wanted]

@@ -1,0 +1,225 @@
+"""One run directory: a table per stage, a marker that says the stage is complete, and what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from codeact import locks, storage
+from codeact.errors import InputError
+
+AGAIN = "start the same command again: the stage is done anew"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Paths and markers of one run directory."""
+
+    root: Path
+
+    def path(self, name: str) -> Path:
+        """A file or folder of the run."""
+        return self.root / name
+
+    def table(self, stage: str) -> Any:
+        """The Parquet table that a stage wrote.
+
+        Raises:
+            InputError: it is not there, or not what a finished stage wrote.
+        """
+        name = f"{stage}.parquet"
+        marker = self.marker(stage)
+        if marker is not None and name in (outputs := marker.get("outputs", {})) and self._fault(name, outputs[name]):
+            raise InputError(f"{self.path(name)} {self._fault(name, outputs[name])}; {AGAIN}")
+        return storage.read_parquet(self.path(name))
+
+    def write_table(self, stage: str, table: Any) -> None:
+        """Write a stage's table atomically; the stage counts as done only when its marker is written."""
+        storage.write_parquet(table, self.path(f"{stage}.parquet"))
+
+    def marker(self, stage: str) -> dict[str, Any] | None:
+        """The completion marker of a stage, or None when it is not complete or its marker is damaged."""
+        try:
+            content = storage.read_json(self._marker_path(stage))
+        except InputError:
+            return None
+        return content if isinstance(content, dict) and "fingerprint" in content else None
+
+    def is_done(self, stage: str, fingerprint: str, made_from: Mapping[str, str] | None = None) -> bool:
+        """Whether the stage was made from exactly this configuration, these inputs and this code, and its files are whole.
+
+        `made_from`: what `made` says of the stages that it reads; None: not asked.
+        """
+        marker = self.marker(stage)
+        if marker is None or marker["fingerprint"] != fingerprint or self.fault(stage) is not None:
+            return False
+        return made_from is None or marker.get("made_from") == made_from
+
+    def made(self, stage: str) -> str:
+        """Digest of everything that a finished stage wrote: what those that read it are made from."""
+        marker = self.marker(stage)
+        return digest(marker.get("outputs")) if marker is not None else ""
+
+    def fault(self, stage: str) -> str | None:
+        """What is wrong with the files of a finished stage, its marker included; None: nothing, or it was never finished."""
+        marker = self.marker(stage)
+        if marker is None:
+            return f"markers/{stage}.json is damaged" if self._marker_path(stage).exists() else None
+        outputs = marker.get("outputs")
+        if outputs is None:
+            return f"markers/{stage}.json does not say what the stage wrote"
+        faults = (f"{name} {fault}" for name, facts in outputs.items() if (fault := self._fault(name, facts)))
+        return next(faults, None)
+
+    def _fault(self, name: str, facts: Mapping[str, Any]) -> str | None:
+        path = self.path(name)
+        if not path.is_file():
+            return "is missing"
+        if path.stat().st_size != facts["bytes"] or kept_digest(path) != facts["sha256"]:
+            return "is damaged or was changed: it is not what the stage wrote"
+        return None
+
+    def begin(self, stage: str, fingerprint: str, outputs: Sequence[str]) -> None:
+        """Start or continue a stage: what an earlier attempt with another fingerprint left is removed."""
+        started = self.path("markers") / f"{stage}.started"
+        same = started.exists() and started.read_text(encoding="utf-8") == fingerprint
+        self._marker_path(stage).unlink(missing_ok=True)
+        if not same:
+            for name in (*outputs, f"shards/{stage}"):
+                remove(self.path(name))
+            storage.write_text(started, fingerprint)
+
+    def finish(self, stage: str, marker: Mapping[str, Any], outputs: Sequence[str]) -> None:
+        """Write the completion marker, with size and SHA-256 of every file of `outputs`: the last thing that a stage does."""
+        files = {str(file.relative_to(self.root)): _facts(file) for name in outputs for file in _files(self.path(name))}
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        storage.write_json(self._marker_path(stage), {**marker, "outputs": files, "finished_at": finished})
+        (self.path("markers") / f"{stage}.started").unlink(missing_ok=True)
+        remove(self.path(f"shards/{stage}"))
+
+    def borrow(self, stage: str, lender: Store, outputs: Sequence[str], made_from: Mapping[str, str]) -> None:
+        """Take over a finished stage of another run directory: its files as hard links (copies across file systems), its marker last.
+
+        Files are replaced and never written in place, so a link cannot change under the lender.
+        """
+        self._marker_path(stage).unlink(missing_ok=True)
+        for name in outputs:
+            source, target = lender.path(name), self.path(name)
+            remove(target)
+            if source.is_dir():
+                shutil.copytree(source, target, copy_function=_link)
+            elif source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(source, target)
+        storage.write_json(self._marker_path(stage), {**(lender.marker(stage) or {}), "made_from": dict(made_from), "shared_from": lender.root.name})
+        (self.path("markers") / f"{stage}.started").unlink(missing_ok=True)
+        remove(self.path(f"shards/{stage}"))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second process out of the same run directory.
+
+        Raises:
+            InputError: another process is working in it, or it cannot be written.
+        """
+        with self.try_lock(".lock") as mine:
+            if not mine:
+                raise InputError(
+                    f"run directory {self.root}: another codeact process is working in it; wait for it or choose another run_dir"
+                )
+            yield
+
+    @contextmanager
+    def try_lock(self, name: str) -> Iterator[bool]:
+        """Take the lock of this name, in this run directory, if no other process has it; says whether it was taken.
+
+        The operating system takes it back from a process that ends, however it ends.
+
+        Raises:
+            InputError: the run directory cannot be written.
+        """
+        with locks.try_lock(self.root / name) as mine:
+            yield mine
+
+    @contextmanager
+    def wait_lock(self, name: str, waits: Callable[[], None]) -> Iterator[None]:
+        """Take the lock of this name, after calling `waits` once if another process has it, for as long as that takes.
+
+        Raises:
+            InputError: the run directory cannot be written.
+        """
+        with locks.wait_lock(self.root / name, waits):
+            yield
+
+    def _marker_path(self, stage: str) -> Path:
+        return self.path("markers") / f"{stage}.json"
+
+
+def _link(source: str | Path, target: str | Path) -> str:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+    return str(target)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def digest(value: Any) -> str:
+    """16 hex digits of SHA-256 over the canonical JSON of `value`."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, or of the names, sizes and contents of a folder's files."""
+    total = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        total.update(f"{file.relative_to(path)}:{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()[:32]
+
+
+def kept_digest(path: Path) -> str:
+    """SHA-256 of a file's content; read once by this process while size, time and place of the file stay the same."""
+    there = path.stat()
+    return _content_digest(path, there.st_ino, there.st_size, there.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _content_digest(path: Path, *_: int) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": kept_digest(path)}
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or the files of a folder that are no locks and no half-written neighbours; none where nothing is there."""
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    return [path] if path.is_file() else []
+
+
+def now() -> float:
+    """Seconds of a clock that only goes forward."""
+    return time.monotonic()

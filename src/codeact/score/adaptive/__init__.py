@@ -1,0 +1,1 @@
+"""Adaptive scoring: full scores where they decide who is selected, predictions elsewhere."""

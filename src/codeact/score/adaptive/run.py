@@ -1,0 +1,191 @@
+"""Adaptive scoring of records with a model: full scores where they matter, predictions where they decide nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from codeact.errors import InputError
+from codeact.progress import SILENT, Progress
+from codeact.records import Record
+from codeact.score.adaptive.decide import Facts, Pool, decide
+from codeact.score.adaptive.features import describe
+from codeact.score.adaptive.predict import Bools, Floats, Ints
+from codeact.score.adaptive.resume import Continued
+from codeact.score.ifd import Score, Scorer, TurnScore, to_score
+from codeact.score.sequences import Prepared, Status
+
+
+@dataclass(frozen=True)
+class AdaptiveScores:
+    """One entry per record, in their order.
+
+    Attributes:
+        scores: full scores; a record that was not scored in full has no figures and the status `estimated`.
+        log_ifd: float64 [N], measured or predicted; NaN where there is neither.
+        doubt: float64 [N], probability that a prediction is on the wrong side of its cut; 0 where it is measured.
+        tokens: model tokens computed, those of an earlier, interrupted run too.
+        tokens_in_full: model tokens of scoring every record in full.
+        expected_agreement: Jaccard index of the selection with that of full scoring, as the doubts have it.
+    """
+
+    scores: list[Score]
+    log_ifd: Floats
+    doubt: Floats
+    tokens: int
+    tokens_in_full: int
+    expected_agreement: float
+
+
+def score_adaptive(
+    records: Sequence[Record],
+    scorer: Scorer,
+    selected: Callable[[Floats], Bools],
+    group: Ints,
+    *,
+    agreement: float = 0.9,
+    seed: int = 0,
+    given: Floats | None = None,
+    journal: Path | None = None,
+    progress: Progress = SILENT,
+) -> AdaptiveScores:
+    """Score records as far as a selection needs it; see `codeact.score.adaptive.decide`.
+
+    Conversations of several assistant turns are scored in full.
+
+    Args:
+        records: the pool.
+        scorer: with the default variant, whose passes score the same tokens.
+        selected: log IFD of all records (NaN: none) -> bool [N], whom the selection takes.
+        group: int64 [N], clusters, numbered from 0; zeros where the selection has none.
+        agreement: expected Jaccard index with the selection of full scoring at which to stop; 0.5 to 0.999.
+        seed: of the order of the records, whose start is scored in full first.
+        given: log IFD of records that have a full score already, NaN for the others.
+        journal: folder for what has been measured; a run that was interrupted goes on from it.
+        progress: advances by one per record in all.
+
+    Raises:
+        InputError: the paper's variant, or `agreement` out of range.
+        CodeactError: the model cannot go on from kept keys and values.
+    """
+    if scorer.variant != "default":
+        raise InputError(
+            "adaptive scoring needs score.variant=default: the paper's two passes do not score the same tokens"
+        )
+    if not 0.5 <= agreement <= 0.999:
+        raise InputError(f"score.agreement = {agreement}: must be from 0.5 to 0.999")
+    prepared = scorer.prepare(records)
+    have = np.full(len(records), np.nan) if given is None else given.astype(np.float64).copy()
+    scores = [blank(item, "estimated") for item in prepared]
+    turns = [n for n, item in enumerate(prepared) if len(item.streams) > 2 and np.isnan(have[n])]
+    for place, score in zip(turns, scorer.score([records[n] for n in turns]), strict=True):
+        scores[place] = score
+        have[place] = np.log(score.ifd) if score.ifd else np.nan
+    full = sum(len(stream.ids) - 1 for item in prepared for stream in item.streams)
+    spent = sum(len(stream.ids) - 1 for n in turns for stream in prepared[n].streams)
+    part = np.array([n for n, item in enumerate(prepared) if len(item.streams) == 2 and np.isnan(have[n])], np.int64)
+    progress.advance(len(records) - len(part))
+    if not len(part):
+        return AdaptiveScores(scores, have, np.zeros(len(records)), spent, full, 1.0)
+    measure = Continued(scorer.model, [prepared[n] for n in part], scorer.batch_tokens)
+    doubt = np.zeros(len(records))
+
+    found = decide(
+        _facts([records[n] for n in part], [prepared[n] for n in part], seed),
+        measure if journal is None else Journaled(measure, journal),
+        Pool(selected, group, have, part),
+        agreement=agreement,
+        progress=progress,
+    )
+    have[part], doubt[part] = found.log_ifd, found.doubt
+    for place, record in enumerate(part.tolist()):
+        if found.exact[place]:
+            losses = [found.evidence.cond[place], found.evidence.uncond[place]]
+            scores[record] = to_score(prepared[record], losses)
+    return AdaptiveScores(scores, have, doubt, spent + measure.tokens, full, found.expected_agreement)
+
+
+def _facts(records: Sequence[Record], prepared: Sequence[Prepared], seed: int) -> Facts:
+    tokens = []
+    for item in prepared:
+        stream, start = item.conditional[0], item.conditional[0].spans[0].start
+        tokens.append((stream.ids[:start], stream.ids[start:]))
+    keys = [hashlib.sha256(f"{seed}:{record.id}".encode("utf-8", "surrogatepass")).digest() for record in records]
+    return Facts(
+        features=describe([(record.instruction, record.response) for record in records], tokens),
+        prompt_tokens=np.array([item.prompt_tokens for item in prepared], np.int64),
+        response_tokens=np.array([item.response_tokens for item in prepared], np.int64),
+        order=np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64),
+    )
+
+
+class Journaled:
+    """`Measure` that keeps its answers on disk, and gives those of an interrupted run again instead of asking the model.
+
+    Args:
+        measure: runs the model.
+        folder: one file per call; what does not fit the calls of this run is dropped.
+    """
+
+    def __init__(self, measure: Continued, folder: Path) -> None:
+        self.measure, self.folder, self.calls = measure, folder, 0
+        self.window = measure.window
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, records: Ints, upto: Ints) -> list[tuple[Floats, Floats]]:
+        """See `codeact.score.adaptive.decide.Measure`."""
+        path = self.folder / f"{self.calls:06d}.npz"
+        self.calls += 1
+        if path.exists():
+            kept = _load(path)
+            if kept and np.array_equal(kept["records"], records) and np.array_equal(kept["upto"], upto):
+                self.measure.skip(records, upto, int(kept["tokens"]))
+                ends = np.cumsum(kept["counts"])[:-1]
+                return list(zip(np.split(kept["cond"], ends), np.split(kept["uncond"], ends), strict=True))
+            for stale in self.folder.glob("*.npz"):
+                if stale >= path:
+                    stale.unlink()
+        before = self.measure.tokens
+        found = self.measure(records, upto)
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as handle:
+            np.savez(
+                handle, records=records, upto=upto, counts=[len(cond) for cond, _ in found], tokens=self.measure.tokens - before,
+                cond=np.concatenate([cond for cond, _ in found]), uncond=np.concatenate([uncond for _, uncond in found]),
+            )  # fmt: skip
+        temporary.replace(path)
+        return found
+
+    def forget(self, records: Ints) -> None:
+        """See `codeact.score.adaptive.decide.Measure`."""
+        self.measure.forget(records)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The arrays of a file whose checksums hold (those of the zip archive that it is); none where they do not."""
+    try:
+        with np.load(path) as kept:
+            found: dict[str, Any] = {name: kept[name] for name in ("records", "upto", "tokens", "counts", "cond", "uncond")}
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error):
+        return {}
+    return found
+
+
+def blank(prepared: Prepared, status: Status) -> Score:
+    """The score of a record that the model has not run on: no figures; `status` where it has tokens to score."""
+    turns = [
+        TurnScore(
+            None, None, None, turn.response_tokens, turn.prompt_tokens, status if turn.response_tokens else turn.status
+        )
+        for turn in prepared.turns
+    ]
+    own = status if prepared.streams else prepared.status
+    lengths = prepared.response_tokens, prepared.prompt_tokens
+    return Score(prepared.id, None, None, None, *lengths, own, tuple(turns), detail=prepared.detail)

@@ -1,0 +1,195 @@
+"""What scoring will cost, before any weights are loaded: tokens, FLOPs, and hours on named hardware."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from codeact.errors import InputError
+from codeact.lm.models import context_length
+from codeact.lm.prompts import Template
+from codeact.records import Record
+from codeact.score.sequences import build_sequences, default_template
+
+SAMPLE = 2000
+
+# Dense matrix-multiply peak in FLOP/s (16-bit with 32-bit accumulation, without sparsity), from the makers' data sheets.
+HARDWARE: Mapping[str, float] = {
+    "T4 (fp16)": 65e12,
+    "L4 (bf16)": 121e12,
+    "RTX 4090 (bf16)": 165.2e12,
+    "A100 SXM (bf16)": 312e12,
+    "H100 SXM (bf16)": 989.4e12,
+}
+# Share of that peak that scoring is taken to reach. An assumption for these devices: it was measured on CPU only.
+UTILISATION = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """What one token costs.
+
+    Attributes:
+        body_parameters: weights that every token is multiplied with: all but the embeddings and the output head, experts in
+            proportion to those that a token visits.
+        head_parameters: weights of the output head, which only scored positions go through.
+        attention_width: heads times head size, summed over the layers.
+    """
+
+    body_parameters: int
+    head_parameters: int
+    attention_width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What `estimate` found.
+
+    Attributes:
+        records: how many are scored.
+        sampled: how many of them were tokenised; the totals are scaled up from these.
+        tokens: model tokens of both passes.
+        scored_tokens: positions that go through the output head, both passes.
+        flops: floating-point operations.
+        hours: by hardware.
+    """
+
+    records: int
+    sampled: int
+    tokens: int
+    scored_tokens: int
+    flops: float
+    hours: Mapping[str, float]
+
+    def lines(self) -> list[str]:
+        """A few lines for people."""
+        counted = "" if self.sampled == self.records else f" (from a sample of {self.sampled:,})"
+        return [
+            f"{self.records:,} records, {self.tokens:,} model tokens in two passes{counted}, {self.scored_tokens:,} of them scored; {self.flops:.3g} FLOPs",
+            *(f"{name:<28} {duration(hours)}" for name, hours in self.hours.items()),
+        ]
+
+
+def estimate(
+    records: Sequence[Record],
+    config: Any,
+    tokenizer: Any,
+    *,
+    template: Template | None = None,
+    variant: str = "default",
+    max_length: int = 2048,
+    hardware: Mapping[str, float] | None = None,
+) -> Estimate:
+    """Tokens, FLOPs and hours of `score_ifd` with the same arguments.
+
+    FLOPs are 2 per weight and token (Kaplan et al., arXiv 2001.08361) plus causal attention: 4 * width for each pair of a
+    token and one it sees.
+
+    Args:
+        records: what would be scored; of more than 2,000, that many are tokenised, evenly spaced.
+        config: the model's configuration (`transformers.AutoConfig`); no weights are needed.
+        tokenizer: the model's.
+        template, variant, max_length: as `score_ifd`.
+        hardware: name -> sustained FLOP/s; default: 45 % of the peak of `HARDWARE`.
+
+    Raises:
+        InputError: no records; or as `build_sequences`.
+    """
+    if not records:
+        raise InputError("nothing to estimate: there are no records")
+    template = template or default_template(variant, tokenizer)
+    limit = min(max_length, context_length(config.get_text_config()) or max_length)
+    picked = np.unique(np.linspace(0, len(records) - 1, min(SAMPLE, len(records))).round().astype(int))
+    lengths: list[int] = []
+    scored = 0
+    for index in picked:
+        for stream in build_sequences(records[index], template, tokenizer, variant, limit).streams:
+            lengths.append(len(stream.ids) - 1)
+            scored += sum(span.end - span.start for span in stream.spans)
+    scale = len(records) / len(picked)
+    flops = scale * forward_flops(model_cost(config), lengths, scored)
+    speeds = hardware or {f"{name} at {UTILISATION:.0%}": UTILISATION * peak for name, peak in HARDWARE.items()}
+    return Estimate(
+        len(records),
+        len(picked),
+        round(scale * sum(lengths)),
+        round(scale * scored),
+        flops,
+        {name: flops / speed / 3600 for name, speed in speeds.items()},
+    )
+
+
+def forward_flops(cost: ModelCost, lengths: Sequence[int], scored: int) -> float:
+    """FLOPs of one forward pass over sequences of these lengths, with the output head at `scored` positions."""
+    sizes = np.asarray(lengths, np.float64)
+    pairs = float((sizes * (sizes + 1) / 2).sum())
+    return (
+        2.0 * cost.body_parameters * float(sizes.sum())
+        + 2.0 * cost.head_parameters * scored
+        + 4.0 * cost.attention_width * pairs
+    )
+
+
+def model_cost(config: Any) -> ModelCost:
+    """Count a model's weights from its configuration alone, on PyTorch's meta device.
+
+    Raises:
+        InputError: the configuration is not one of a causal LM.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    build: Any = AutoModelForCausalLM.from_config
+    try:
+        with torch.device("meta"):
+            model = build(config)
+    except ValueError as error:
+        raise InputError(
+            f"{type(config).__name__} is not the configuration of a causal LM: {' '.join(str(error).split())[:120]}"
+        ) from error
+    text = config.get_text_config()
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    head = model.get_output_embeddings().weight
+    experts = getattr(text, "num_local_experts", None) or getattr(text, "num_experts", None)
+    visited = (getattr(text, "num_experts_per_tok", None) or experts or 1) / (experts or 1)
+    body = sum(
+        weight.numel() * (visited if ".experts." in name else 1.0)
+        for name, weight in model.named_parameters()
+        if id(weight) not in tables and weight is not head
+    )
+    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return ModelCost(round(body), head.numel(), int(size * text.num_attention_heads * text.num_hidden_layers))
+
+
+def measure_peak(device: Any = "cpu", dtype: Any = None, seconds: float = 1.0) -> float:
+    """Best FLOP/s of a square matrix product on this machine, within about `seconds` (2048 wide on CPU, 8192 elsewhere)."""
+    import torch
+
+    place = torch.device(device)
+    size = 2048 if place.type == "cpu" else 8192
+    left, right = (torch.randn(size, size, device=place).to(dtype or torch.float32) for _ in range(2))
+
+    def wait() -> None:
+        if place.type != "cpu":
+            getattr(torch, place.type).synchronize()
+
+    best, started = float("inf"), time.perf_counter()
+    while best == float("inf") or time.perf_counter() - started < seconds:
+        wait()
+        begin = time.perf_counter()
+        left @ right
+        wait()
+        best = min(best, time.perf_counter() - begin)
+    return 2.0 * size**3 / best
+
+
+def duration(hours: float) -> str:
+    """`0.004` -> `14.4 s`, `2.5` -> `2.5 h`."""
+    seconds = hours * 3600
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if hours < 1 else f"{hours:.1f} h"

@@ -1,0 +1,175 @@
+"""How far scores follow response length, and alternatives that do not. Definitions: docs/scoring.md.
+
+All functions take one entry per record; NaN marks a record without a score, and stays NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from codeact import statistics
+from codeact.errors import InputError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class LengthSummary:
+    """What every score summary says about length.
+
+    Attributes:
+        scored: records with a score.
+        spearman: rank correlation of the score with the response length; NaN where either is constant.
+        ratio: share of the scored records that is selected.
+        token_share: share of their response tokens that the selection holds.
+        longest_overlap: Jaccard index of the selection and as many of the longest responses.
+        chance_overlap: the same for a random selection of this size, in expectation: ratio / (2 - ratio).
+    """
+
+    scored: int
+    spearman: float
+    ratio: float
+    token_share: float
+    longest_overlap: float
+    chance_overlap: float
+
+    def line(self) -> str:
+        """One line for people."""
+        return (
+            f"score against response length: Spearman {self.spearman:.2f}; the selected {self.ratio:.0%} of {self.scored:,} scored"
+            f" records hold {self.token_share:.0%} of the response tokens and overlap the longest {self.ratio:.0%} at Jaccard"
+            f" {self.longest_overlap:.2f} (chance {self.chance_overlap:.2f})"
+        )
+
+
+def length_summary(
+    score: ArrayLike, response_tokens: ArrayLike, selected: ArrayLike | None = None, ratio: float = 0.4
+) -> LengthSummary:
+    """Compare scores, and a selection, with response length.
+
+    Args:
+        score: float [N], NaN where there is none.
+        response_tokens: int [N].
+        selected: bool [N]; default: the `ratio` of the records with the highest score.
+        ratio: used without `selected`.
+
+    Raises:
+        InputError: arrays of different lengths, or no record has a score.
+    """
+    values, tokens = _pair(score, response_tokens)
+    known = np.isfinite(values)
+    if not known.any():
+        raise InputError("no record has a score, so nothing can be said about length")
+    if selected is None:
+        wanted = max(1, round(ratio * int(known.sum())))
+        chosen = _top(np.where(known, values, -np.inf), wanted)
+    else:
+        chosen = np.asarray(selected, bool) & known
+    longest = _top(np.where(known, tokens, -1), int(chosen.sum()))
+    share = float(chosen.sum() / known.sum())
+    return LengthSummary(
+        int(known.sum()),
+        spearman(values[known], tokens[known]),
+        share,
+        float(tokens[chosen].sum() / max(1, tokens[known].sum())),
+        float((chosen & longest).sum() / max(1, (chosen | longest).sum())),
+        share / (2.0 - share),
+    )
+
+
+def spearman(first: ArrayLike, second: ArrayLike) -> float:
+    """Spearman's rank correlation, ties by average rank; NaN where either is constant."""
+    found = statistics.spearman(first, second)
+    return float("nan") if found is None else found
+
+
+def length_residual(ifd: ArrayLike, response_tokens: ArrayLike) -> Floats:
+    """log IFD minus what an isotonic (monotone, here least-squares) fit on log length expects of it, fitted in this pool.
+
+    The fit rises or falls as the rank correlation in the pool does. exp(residual) is how many times higher the IFD is than that of responses of
+    this length; 0 is average. Rank by it, highest first.
+
+    Returns:
+        float64 [N].
+
+    Raises:
+        InputError: arrays of different lengths, or an IFD that is not above 0.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    values, tokens = _pair(ifd, response_tokens)
+    known = np.isfinite(values)
+    if (values[known] <= 0).any():
+        raise InputError("an IFD is a ratio of perplexities, above 0; mark failed records with NaN")
+    result = np.full(len(values), np.nan)
+    if known.any():
+        logs, lengths = np.log(values[known]), np.log(np.maximum(1, tokens[known]))
+        rising = spearman(lengths, logs) >= 0
+        result[known] = logs - IsotonicRegression(increasing=rising).fit_transform(lengths, logs)
+    return result
+
+
+def length_band_rank(score: ArrayLike, response_tokens: ArrayLike, bands: int = 10) -> Floats:
+    """Mid-rank of each score among records of similar length, from 0 to 1; the highest score of a band is nearest 1.
+
+    Bands hold equal numbers of records, shortest first; records of equal length may be divided among two bands, by
+    their position. The top m % by this rank are the top m % of every band, up to rounding.
+
+    Returns:
+        float64 [N].
+
+    Raises:
+        InputError: arrays of different lengths, or `bands` below 1.
+    """
+    values, tokens = _pair(score, response_tokens)
+    if bands < 1:
+        raise InputError(f"bands is {bands}; at least one length band is needed")
+    known = np.flatnonzero(np.isfinite(values))
+    ordered = known[np.argsort(tokens[known], kind="stable")]
+    result = np.full(len(values), np.nan)
+    for band in np.array_split(ordered, bands):
+        result[band] = _shares(values[band])
+    return result
+
+
+def position_matched_rank(prefix_log_ifd: Sequence[Sequence[float] | None]) -> Floats:
+    """Mid-rank of each record's IFD over positions that all compared records have, from 0 to 1.
+
+    Records are compared in bands by length: [1, 2), [2, 4), [4, 8), ... response tokens, and in the band from K on by the
+    IFD of their first K tokens only. No position of a longer response then has an advantage.
+
+    Args:
+        prefix_log_ifd: log IFD over the first 1, 2, 4, ... tokens (`Score.prefix_log_ifd`); None or empty: no score.
+
+    Returns:
+        float64 [N].
+    """
+    depth = np.array([len(part) if part is not None else 0 for part in prefix_log_ifd], np.int64)
+    last = np.array([part[-1] if part else np.nan for part in prefix_log_ifd], np.float64)
+    result = np.full(len(depth), np.nan)
+    for level in np.unique(depth[depth > 0]):
+        band = np.flatnonzero(depth == level)
+        result[band] = _shares(last[band])
+    return result
+
+
+def _pair(score: ArrayLike, response_tokens: ArrayLike) -> tuple[Floats, Ints]:
+    values, tokens = np.asarray(score, np.float64), np.asarray(response_tokens, np.int64)
+    if values.shape != tokens.shape or values.ndim != 1:
+        raise InputError(f"scores have shape {values.shape} and lengths {tokens.shape}; give one of each per record")
+    return values, tokens
+
+
+def _shares(values: Floats) -> Floats:
+    return (statistics.mean_ranks(values) - 0.5) / max(1, len(values))
+
+
+def _top(values: Floats | Ints, count: int) -> NDArray[np.bool_]:
+    chosen = np.zeros(len(values), bool)
+    chosen[np.argsort(-values, kind="stable")[:count]] = True
+    return chosen

@@ -1,0 +1,55 @@
+"""Stage `embed`: one L2-normalised vector for the instruction of every record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from codeact.config import Recipe
+from codeact.progress import Progress
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.local import Worker
+from codeact.rundir.shards import choose_backend, run_shards
+from codeact.rundir.stage import Stage
+from codeact.rundir.store import Store
+from codeact.stages.pool import read_pool
+
+VERSION = 1
+SHARD_RECORDS = 1024
+
+
+def stage(recipe: Recipe, inputs: Inputs) -> Stage:
+    """Writes `embed`: id, embedding."""
+    config = recipe.embed.model_dump(exclude={"batch_size"})
+    return Stage("embed", ("curate",), lambda: config, VERSION, lambda store: embed(store, recipe, inputs))
+
+
+def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
+    """One L2-normalised vector per record of the pool."""
+    config = recipe.embed
+    make = partial(_embed_worker, config.model, config.batch_size, config.text, recipe.model.device)
+    table = run_shards(
+        store, "embed", read_pool(store), make,
+        backend=choose_backend(recipe), shard_size=SHARD_RECORDS, label="embed", quiet=inputs.quiet,
+    )  # fmt: skip
+    store.write_table("embed", table)
+    return {"vectors": table.num_rows, "dimensions": table["embedding"].type.list_size}
+
+
+def _embed_worker(model: str, batch_size: int, text: str, device: str) -> Worker:
+    import pyarrow as pa
+
+    from codeact.embed import embed_texts, load_embedder
+
+    embedder = load_embedder(model, device)
+
+    def work(shard: Any, progress: Progress) -> Any:
+        records = tables.records_from(shard)
+        texts = [r.instruction if text == "instruction" else f"{r.instruction}\n\n{r.response}" for r in records]
+        vectors = embed_texts(texts, model=embedder, batch_size=batch_size, progress=progress)
+        flat = pa.array(vectors.reshape(-1), pa.float32())
+        return pa.table({"id": shard["id"], "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
+
+    return work

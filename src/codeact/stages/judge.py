@@ -1,0 +1,138 @@
+"""Stage `judge`: what a language model says of every record by a rubric, where the strategy asks for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codeact.config import JudgeConfig, Recipe
+from codeact.errors import CodeactError
+from codeact.judge import endpoint, ratings
+from codeact.progress import track
+from codeact.records import Record
+from codeact.redact import split_userinfo
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.stage import Stage
+from codeact.rundir.store import Store
+from codeact.stages.pool import pool_stages, read_pool
+
+VERSION = 1
+RUBRICS_OF: Mapping[str, tuple[str, ...]] = {"deita": ("complexity", "quality")}
+DEFAULT_RUBRICS = ("accuracy",)
+NO_EFFECT = {"api_key_env", "concurrency", "timeout", "attempts", "backoff", "budget", "price_in", "price_out"}
+
+
+def stage(recipe: Recipe, inputs: Inputs) -> Stage:
+    """Writes `judge`: id and, for each rubric, its rating, status and detail."""
+
+    def config() -> Mapping[str, Any]:
+        return {**identity(recipe, inputs), "rubrics": rubrics(recipe)}
+
+    return Stage("judge", pool_stages(recipe.curate), config, VERSION, lambda store: rate(store, recipe, inputs))
+
+
+def rubrics(recipe: Recipe) -> tuple[str, ...]:
+    """What the judge is asked: the recipe's rubrics, else those of its strategy."""
+    return recipe.judge.rubrics or RUBRICS_OF.get(recipe.sample.strategy, DEFAULT_RUBRICS)
+
+
+def identity(recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
+    """What decides the answers."""
+    config = recipe.judge
+    local = {"local": inputs.facts(config.model)} if not config.endpoint else {}
+    return {**config.model_dump(mode="json", exclude=NO_EFFECT), **local}
+
+
+def rate(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
+    """Ratings of every record of the pool by every rubric: columns `<name>` and `<name>_status`."""
+    import pyarrow as pa
+
+    pool = read_pool(store, pool_stages(recipe.curate))
+    records = tables.records_from(pool)
+    columns: dict[str, Any] = {"id": pool["id"]}
+    summary: dict[str, Any] = {}
+    for name in rubrics(recipe):
+        rubric = ratings.rubric(name)
+        found, spent = _ratings(records, rubric, recipe, inputs)
+        columns[rubric.name] = pa.array([r.value for r in found], pa.float64())
+        columns[f"{rubric.name}_status"] = pa.array([r.status for r in found], pa.string())
+        columns[f"{rubric.name}_detail"] = tables.texts([r.detail for r in found])
+        values = [r.value for r in found if r.value is not None]
+        summary[rubric.name] = {
+            "status": dict(Counter(r.status for r in found)),
+            "mean": float(np.mean(values)) if values else None,
+            "usd": spent,
+        }
+    store.write_table("judge", pa.table(columns))
+    return summary
+
+
+
+
+
+def settings(config: JudgeConfig, max_tokens: int) -> endpoint.Settings:
+    """The recipe's section as the endpoint's settings."""
+    return endpoint.Settings(
+        config.endpoint, config.model, endpoint.api_key(config.api_key_env), concurrency=config.concurrency,
+        timeout=config.timeout, attempts=config.attempts, backoff=config.backoff, max_tokens=max_tokens, budget=config.budget,
+        price_in=config.price_in, price_out=config.price_out, extra=config.extra,
+    )  # fmt: skip
+
+
+def cache_file() -> Path:
+    """Where answers are kept, for all runs of this user."""
+    from codeact.downloads import cache_dir
+
+    return cache_dir() / "judge" / "answers.sqlite"
+
+
+def _ratings(
+    records: Sequence[Record], rubric: ratings.Rubric, recipe: Recipe, inputs: Inputs
+) -> tuple[list[ratings.Rating], float]:
+    config = recipe.judge
+    prompts = ratings.render(rubric.template, records)
+    if config.endpoint:
+        answers, spent = ask_endpoint(prompts, config, inputs, f"judge: {rubric.name}", config.max_tokens)
+        parse = partial(ratings.parse_rating, low=rubric.low, high=rubric.high)
+        return [
+            parse(a.text) if a.text is not None else ratings.Rating(None, "no_answer", a.status) for a in answers
+        ], spent
+    from codeact.lm import models
+    from codeact.lm.prompts import load_template
+
+    tokenizer = models.load_tokenizer(config.model)
+    model = models.load_model(config.model, dtype=recipe.model.dtype, device=recipe.model.device, attention="any")
+    with track(f"judge: {rubric.name}", len(prompts), "records", quiet=inputs.quiet) as progress:
+        found = ratings.local_ratings(
+            prompts, model, tokenizer, load_template("auto", tokenizer), low=rubric.low, high=rubric.high,
+            min_mass=config.min_mass, advance=progress.advance,
+        )  # fmt: skip
+    return found, 0.0
+
+
+def ask_endpoint(
+    prompts: list[str], config: JudgeConfig, inputs: Inputs, label: str, max_tokens: int
+) -> tuple[list[endpoint.Answer], float]:
+    """Answers of the recipe's endpoint in the order of the prompts, and what they cost in dollars.
+
+    Raises:
+        CodeactError: more requests failed than `judge.max_failures` allows; the other answers are kept.
+    """
+    with track(label, len(prompts), "records", quiet=inputs.quiet) as progress:
+        answers = endpoint.ask(prompts, settings(config, max_tokens), cache_file(), progress)
+    failed = Counter(a.status for a in answers if a.text is None)
+    if sum(failed.values()) > config.max_failures * len(answers):
+        raise CodeactError(
+            f"{sum(failed.values())} of {len(answers)} requests to {split_userinfo(config.endpoint)[0]} failed ({dict(failed)}); the other answers are"
+            " kept: run again to ask only for these, or allow them with ratings.max_failures"
+        )
+    return answers, round(sum(a.usd for a in answers), 6)
+
+
+

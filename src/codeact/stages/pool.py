@@ -1,0 +1,35 @@
+"""The pool that a selection is made from, and the records chosen from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codeact.config import CurateConfig
+from codeact.records import Record
+from codeact.rundir import tables
+from codeact.rundir.store import Store
+
+
+def refines(config: CurateConfig) -> bool:
+    """Whether anything is decided by embeddings: the stage `refine` runs."""
+    return config.semantic is not None or config.neighbours is not None
+
+
+def pool_stages(config: CurateConfig) -> tuple[str, ...]:
+    """The stages that decide who is in the pool."""
+    return ("curate", "refine") if refines(config) else ("curate",)
+
+
+def read_pool(store: Store, stages: tuple[str, ...] = ("curate",)) -> Any:
+    """The records that these stages, of `pool_stages`, kept: the rows of the table `records`, in its order."""
+    table = store.table("records")
+    for stage in stages:
+        kept = store.table(stage)
+        table = tables.keep(table, kept.filter(kept["kept"])["id"].to_pylist())
+    return table
+
+
+def selected_records(store: Store) -> list[Record]:
+    """The chosen records, in the order of the input."""
+    table = store.table("sample")
+    return tables.records_from(tables.keep(store.table("records"), table.filter(table["selected"])["id"].to_pylist()))

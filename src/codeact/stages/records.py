@@ -1,0 +1,54 @@
+"""Stage `records`: rows of any known format become records; rows that cannot are kept in rejected.parquet with the reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from codeact import storage
+from codeact.confidential import find_confidential
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.records import Rejected
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.stage import Stage
+from codeact.rundir.store import Store
+
+VERSION = 1
+
+
+def stage(recipe: Recipe, inputs: Inputs) -> Stage:
+    """Writes `records` and rejected.parquet."""
+    data = recipe.data
+
+    def config() -> Mapping[str, Any]:
+        return {"data": inputs.identity(), "limit": data.limit, "map": data.map, "seed": recipe.seed, "secrets": recipe.curate.secrets}
+
+    return Stage("records", (), config, VERSION, lambda store: load_records(store, recipe, inputs), ("rejected.parquet",))
+
+
+def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
+    """Rows to records; unreadable rows, rows beyond `data.limit` and those that `curate.secrets` bars go to rejected.parquet.
+
+    A secret is barred here, at the door, and not by `curate`: so no table of the run ever holds it.
+    """
+    reading = inputs.read()
+    usable, rejected = reading.usable(), list(reading.rejected)
+    records = tables.limited(usable, recipe.data.limit, recipe.seed)
+    kept = {record.id for record in records}
+    found = {record.id: find_confidential(record, recipe.curate.secrets) for record in records}
+    rejected += [Rejected(r.id, int(r.meta["row"]), f.reason, f.detail) for r in records if (f := found[r.id]) is not None]
+    records = [record for record in records if found[record.id] is None]
+    if not records:
+        raise InputError(f"curate.secrets: all {len(found)} records hold one; the first: {rejected[-len(found)].reason}")
+    rejected += [
+        Rejected(r.id, int(r.meta["row"]), "limit", f"not in the sample of {recipe.data.limit}")
+        for r in usable
+        if r.id not in kept
+    ]
+    storage.write_parquet(tables.rejected_table(rejected), store.path("rejected.parquet"))
+    store.write_table("records", tables.records_table(records))
+    counts = {"records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}
+    return {**reading.summary(), **counts}

@@ -1,0 +1,222 @@
+"""Stage `score`: the model itself says how much the instruction helps with the response (IFD), of every record of the pool.
+
+From the score cache, in full, or as far as the selection needs it. Stage `proxy` is the same by a small model (Superfiltering).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from codeact.config import ModelConfig, Recipe, ScoreConfig
+from codeact.errors import InputError
+from codeact.progress import Progress, track
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.local import Worker
+from codeact.rundir.score_cache import KEY, ScoreCache, open_cache, record_key, run_cached, shared_folder
+from codeact.rundir.shards import choose_backend
+from codeact.rundir.stage import Stage
+from codeact.rundir.store import Store
+from codeact.sample import cdas, id_ranks
+from codeact.sample.strategies import IFD_LIMIT
+from codeact.score.sequences import template_name
+from codeact.stages.pool import pool_stages, read_pool
+from codeact.statistics import MEASURED, ranked_ifd, spearman
+
+VERSION = 1
+ADAPTIVE_STRATEGIES = ("cdas", "complexity")
+
+
+def stage(recipe: Recipe, inputs: Inputs) -> Stage:
+    """Writes `score`."""
+    needed = (*pool_stages(recipe.curate), *needs(recipe))
+    return Stage(
+        "score", needed, lambda: {"model": inputs.model(), **settings(recipe)}, VERSION, lambda store: score(store, recipe, inputs)
+    )
+
+
+def stage_proxy(recipe: Recipe, inputs: Inputs) -> Stage:
+    """Writes `proxy`, a score table by the model `score.proxy`."""
+    proxy = with_proxy(recipe)
+    return Stage(
+        "proxy", pool_stages(recipe.curate), lambda: {"model": inputs.proxy(), **settings(proxy)}, VERSION,
+        lambda store: score(store, proxy, inputs, "proxy"),
+    )  # fmt: skip
+
+
+def needs(recipe: Recipe) -> tuple[str, ...]:
+    """What scoring reads beside the pool: the clusters, where it looks for their cuts."""
+    return ("cluster",) if recipe.score.adaptive and recipe.sample.strategy == "cdas" else ()
+
+
+def settings(recipe: Recipe) -> Mapping[str, Any]:
+    """What decides the scores, beside the model."""
+    plain = recipe.score.model_dump(include={"variant", "shard_size"}) | _template(recipe)
+    if not recipe.score.adaptive:
+        return plain
+    chosen = {"strategy": recipe.sample.strategy, "ratio": recipe.sample.ratio, "seed": recipe.seed}
+    return {**plain, "adaptive": recipe.score.agreement, **chosen}
+
+
+def _template(recipe: Recipe) -> dict[str, str]:
+    """The template that scoring takes, where that is not the one that the recipe names: what the paper's variant makes of `auto`."""
+    name = template_name(recipe.score.variant, recipe.model.template)
+    return {} if name == recipe.model.template else {"template": name}
+
+
+def with_proxy(recipe: Recipe) -> Recipe:
+    """The recipe with the proxy model in place of the model: what scores for Superfiltering (arXiv 2402.00530)."""
+    proxy = recipe.model.model_copy(update={"name": recipe.score.proxy, "revision": None})
+    full = recipe.score.model_copy(update={"adaptive": False})
+    return recipe.model_copy(update={"model": proxy, "score": full})
+
+
+def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") -> Mapping[str, Any]:
+    """IFD of every record of the pool, by the model that is going to be trained; what the score cache holds is not computed."""
+    model = inputs.proxy() if stage == "proxy" else inputs.model()
+    cache = _cache(store, recipe, model, stage)
+    if recipe.score.adaptive:
+        table, extra = _adaptive(store, recipe, cache, inputs.quiet)
+    else:
+        table, cached = run_cached(
+            cache, read_pool(store, pool_stages(recipe.curate)), partial(_worker, recipe.model.model_dump(), recipe.score.model_dump()),
+            backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage, quiet=inputs.quiet,
+        )  # fmt: skip
+        extra = {"cached": cached}
+    _check_any(table)
+    store.write_table(stage, table)
+    counts = table["response_tokens"].to_numpy()
+    return {
+        "status": dict(Counter(table["status"].to_pylist())),
+        "tokens": int(np.sum(counts)),
+        "ifd_length_spearman": spearman(ranked_ifd(table), counts),
+        **extra,
+    }
+
+
+def _check_any(table: Any) -> None:
+    """Refused records are a status each; a template that refuses all of them is the wrong one."""
+    if table.num_rows and set(table["status"].to_pylist()) == {"refused"}:
+        raise InputError(
+            f"no record can be scored: all {table.num_rows} are refused; the first: {table['detail'][0].as_py()}"
+        )
+
+
+def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -> ScoreCache:
+    """The scores of this model and these settings: the user's, or with `score.cache` off some that end with the stage."""
+    context = {
+        **{key: value for key, value in model.items() if key != "device"},
+        **_template(recipe),
+        "variant": recipe.score.variant,
+        "version": VERSION,
+    }
+    return open_cache(shared_folder() if recipe.score.cache else store.path(f"shards/{stage}"), context)
+
+
+def _worker(model: dict[str, Any], score_config: dict[str, Any]) -> Worker:
+    from codeact.score import to_table
+
+    scorer = _scorer(ModelConfig(**model), ScoreConfig(**score_config))
+
+    def work(shard: Any, progress: Progress) -> Any:
+        return to_table(scorer.score(tables.records_from(shard), progress))
+
+    return work
+
+
+def _scorer(m: ModelConfig, s: ScoreConfig) -> Any:
+    from codeact.lm import models
+    from codeact.score import Scorer, default_template
+
+    tokenizer = models.load_tokenizer(m.name, m.revision)
+    lm = models.load_model(m.name, revision=m.revision, dtype=m.dtype, device=m.device)
+    template = default_template(s.variant, tokenizer, m.template)
+    return Scorer(
+        lm, tokenizer, template=template, variant=s.variant, max_length=m.max_length, batch_tokens=s.batch_tokens
+    )
+
+
+def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> tuple[Any, dict[str, Any]]:
+    """The score table with two more columns: `ifd_estimate` (also of records that were not scored in full) and `doubt`."""
+    import pyarrow as pa
+
+    from codeact.score import to_table
+    from codeact.score.adaptive.run import score_adaptive
+
+    table = read_pool(store, pool_stages(recipe.curate))
+    ids, records = table["id"].to_pylist(), tables.records_from(table)
+    group = np.zeros(len(ids), np.int64)
+    if recipe.sample.strategy == "cdas":
+        labels = tables.by_id(store.table("cluster"), ["cluster"])
+        group = np.unique([labels[i]["cluster"] for i in ids], return_inverse=True)[1].astype(np.int64)
+    tie = id_ranks(ids)
+
+    def selected(log_ifd: Any) -> Any:
+        ifd = np.exp(log_ifd)
+        return cdas(ifd, np.isfinite(ifd) & (ifd < IFD_LIMIT), group, tie, recipe.sample.ratio)
+
+    keys = [record_key(record) for record in records]
+    known = cache.find(keys)
+    rows = {row[KEY]: row for row in known.to_pylist()} if known is not None else {}
+    ranked = {key: row["ifd"] for key, row in rows.items() if row["status"] in MEASURED and row["ifd"]}
+    given = np.log(np.array([ranked.get(key, np.nan) for key in keys], np.float64))
+    with track("score", len(ids), "records", quiet=quiet) as progress:
+        found = score_adaptive(
+            records, _scorer(recipe.model, recipe.score), selected, group,
+            agreement=recipe.score.agreement, seed=recipe.seed, given=given, journal=store.path("shards/score/journal"),
+            progress=progress,
+        )  # fmt: skip
+    fresh = [n for n, item in enumerate(found.scores) if item.status != "estimated" and keys[n] not in ranked]
+    if fresh:
+        cache.add([keys[n] for n in fresh], to_table([found.scores[n] for n in fresh]))
+    scores = to_table(found.scores).to_pylist()
+    scores = [{**rows[key], "id": row["id"]} if key in ranked else row for key, row in zip(keys, scores, strict=True)]
+    schema = to_table([]).schema
+    result = pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in scores], schema=schema)
+    estimate = np.exp(found.log_ifd)
+    result = result.append_column("ifd_estimate", pa.array(estimate, pa.float64(), mask=np.isnan(estimate)))
+    result = result.append_column("doubt", pa.array(found.doubt, pa.float64()))
+    return result, {
+        "cached": len(ranked),
+        "model_tokens": found.tokens,
+        "share_of_full_scoring": found.tokens / found.tokens_in_full if found.tokens_in_full else 0.0,
+        "expected_agreement": found.expected_agreement,
+    }
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse adaptive scoring, `sample.suspects` and `sample.min_gain` where they cannot serve, before anything runs.
+
+    Raises:
+        InputError: one of these two with the paper's variant; adaptive scoring with another strategy or budget, the paper's variant, or the Ray backend.
+    """
+    asked = [name for name in ("suspects", "min_gain") if getattr(recipe.sample, name)]
+    if asked and recipe.score.variant != "default":
+        raise InputError(
+            f"sample.{asked[0]} needs both losses of the same tokens, as score.variant=default has them; use that variant, or"
+            f" sample.{asked[0]}=0"
+        )
+    if not recipe.score.adaptive:
+        return
+    strategy = recipe.sample.strategy
+    if strategy not in ADAPTIVE_STRATEGIES or recipe.sample.budget != "records":
+        raise InputError(
+            f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} with a budget of records;"
+            f" strategy {strategy!r} with a budget of {recipe.sample.budget} needs every score: leave score.adaptive off"
+        )
+    if recipe.sample.floor or asked or recipe.curate.failed == "penalise":
+        raise InputError(
+            "adaptive scoring looks for the cuts of IFD alone; sample.floor, suspects, min_gain and curate.failed=penalise move records across"
+            " them: leave score.adaptive off, or these"
+        )
+    if recipe.score.variant != "default":
+        raise InputError(
+            "adaptive scoring needs score.variant=default: the paper's two passes do not score the same tokens"
+        )
+    if recipe.backend != "local":
+        raise InputError("adaptive scoring decides from what it has just measured, in one process: use backend=local")

@@ -1,0 +1,69 @@
+"""Stage `tags`: what every instruction is about, in a language model's words, where the strategy asks for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codeact import storage
+from codeact.config import Recipe
+from codeact.judge import ratings, tags
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.stage import Stage
+from codeact.rundir.store import Store
+from codeact.stages.judge import ask_endpoint, identity
+from codeact.stages.pool import pool_stages, read_pool
+
+VERSION = 1
+
+
+def stage(recipe: Recipe, inputs: Inputs) -> Stage:
+    """Writes `tags`: id, tags, status, detail."""
+
+    def config() -> Mapping[str, Any]:
+        return {**identity(recipe, inputs), "embedder": recipe.embed.model}
+
+    return Stage("tags", pool_stages(recipe.curate), config, VERSION, lambda store: tag(store, recipe, inputs))
+
+
+def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
+    """Normalised tags of every record's instruction: `id, tags, status, detail`."""
+    import pyarrow as pa
+
+    config = recipe.judge
+    pool = read_pool(store, pool_stages(recipe.curate))
+    prompts = ratings.render("judge_tags", tables.records_from(pool))
+    answers, spent = ask_endpoint(prompts, config, inputs, "tags", config.tag_tokens)
+    found = [tags.parse_tags(a.text) if a.text is not None else tags.Tagged((), "no_answer", a.status) for a in answers]
+    names = tags.frequent([f.tags for f in found], config.min_tag_count)
+    if config.merge_tags:
+        names = _merged(names, recipe)
+    if config.associate_tags:
+        names = tags.merge_associated(names, config.associate_tags)
+    store.write_table(
+        "tags",
+        pa.table(
+            {
+                "id": pool["id"],
+                "tags": pa.array([[storage.utf8(tag) for tag in some] for some in names], pa.list_(pa.string())),
+                "status": pa.array([f.status for f in found], pa.string()),
+                "detail": tables.texts([f.detail for f in found]),
+            }
+        ),
+    )
+    distinct = len({name for some in names for name in some})
+    return {"status": dict(Counter(f.status for f in found)), "distinct": distinct, "usd": spent}
+
+
+def _merged(names: Sequence[Sequence[str]], recipe: Recipe) -> list[tuple[str, ...]]:
+    from codeact.embed import embed_texts, load_embedder
+
+    counts = Counter(name for some in names for name in set(some))
+    if not counts:
+        return [tuple(some) for some in names]
+    embedder = load_embedder(recipe.embed.model, recipe.model.device)
+    vectors = embed_texts(sorted(counts), model=embedder, batch_size=recipe.embed.batch_size)
+    leader = tags.merge_like(counts, vectors)
+    return [tuple(dict.fromkeys(leader[name] for name in some)) for some in names]

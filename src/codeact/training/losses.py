@@ -1,0 +1,155 @@
+"""Cross entropy without the [T, V] logits: the head runs over the learnt positions only, a chunk at a time.
+
+This module imports torch at the top; import it inside functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codeact.lm.forward import LOGITS_PER_CHUNK, head_logits
+
+IGNORE = -100
+PROBE_TOKENS = 16
+
+
+def chunked_cross_entropy(
+    hidden: Tensor,
+    targets: Tensor,
+    head: Callable[[Tensor], Tensor],
+    weights: list[torch.nn.Parameter],
+    chunk: int,
+) -> Tensor:
+    """Sum over positions of -log softmax(head(hidden))[target], in nats; at most `chunk` rows of logits exist at a time.
+
+    Args:
+        hidden: float [N, D], the head's input at the learnt positions.
+        targets: int64 [N], the tokens to predict.
+        head: hidden states to logits, [n, D] -> [n, V].
+        weights: the parameters that `head` uses; those that require a gradient get one.
+        chunk: positions per chunk.
+
+    Returns:
+        float32 scalar. Its backward pass can run once.
+    """
+    if torch.is_grad_enabled():
+        total: Tensor = _ChunkedCrossEntropy.apply(hidden, targets, head, chunk, *weights)  # type: ignore[no-untyped-call]
+        return total
+    starts = range(0, len(targets), chunk)
+    return torch.stack([_summed(head(hidden[s : s + chunk]), targets[s : s + chunk]) for s in starts]).sum()
+
+
+def use_chunked_loss(model: Any) -> bool:
+    """Make a causal language model (PEFT-wrapped or not) compute its training loss in chunks, in place.
+
+    The model's `forward` is replaced for calls with `labels`, so that wrappers around it (DDP, autocast, PEFT) work as
+    before; other calls go to the model's own. Such an output holds the loss and no logits. The loss is the token mean, or
+    the sum divided by `num_items_in_batch` where that is given.
+
+    Not every model's logits are what `packing.forward.head_logits` makes of its hidden states, and some add an auxiliary
+    loss. Logits and loss of both ways are compared on a short random input first; where they differ, the model keeps its
+    own loss.
+
+    Returns:
+        Whether the model computes its loss in chunks now.
+    """
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    body, output = causal.get_decoder(), causal.get_output_embeddings()
+    if body is causal or output is None:
+        return False
+    own = causal.forward
+
+    def head(hidden: Tensor) -> Tensor:
+        return head_logits(causal, hidden)
+
+    def forward(
+        input_ids: Tensor | None = None, labels: Tensor | None = None, num_items_in_batch: Any = None, **inputs: Any
+    ) -> Any:
+        if labels is None:
+            return own(input_ids=input_ids, **inputs)
+        from transformers.modeling_outputs import CausalLMOutputWithPast
+
+        states = body(input_ids=input_ids, **inputs)[0]
+        targets = labels[:, 1:]
+        learnt = targets != IGNORE
+        hidden, targets = states[:, :-1][learnt], targets[learnt]
+        if len(targets) == 0:
+            return CausalLMOutputWithPast(loss=states.sum() * 0.0)
+        chunk = max(16, LOGITS_PER_CHUNK // causal.config.get_text_config().vocab_size)
+        total = chunked_cross_entropy(hidden, targets, head, list(output.parameters()), chunk)
+        return CausalLMOutputWithPast(loss=total / (len(targets) if num_items_in_batch is None else num_items_in_batch))
+
+    if not _agrees(causal, body, head, own, forward):
+        return False
+    causal.forward = forward
+    return True
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Each chunk's gradients are made in the forward pass, so that no logits outlive their chunk and none are made twice.
+
+    The gradient of a sum is linear in the incoming gradient, so the backward pass only scales what was stored. The idea
+    is Liger Kernel's (arXiv 2410.10989, fused linear cross entropy), here for any head module.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Any, chunk: int, *weights: Tensor) -> Tensor:
+        wanted = [w for w in weights if w.requires_grad]
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        hidden_grad = torch.empty_like(hidden)
+        sums: list[Tensor] = []
+        for start in range(0, len(targets), chunk):
+            part = hidden[start : start + chunk].detach().requires_grad_()
+            with torch.enable_grad():
+                loss = _summed(head(part), targets[start : start + chunk])
+                gradients = torch.autograd.grad(loss, [part, *wanted], materialize_grads=True)
+            total += loss.detach()
+            hidden_grad[start : start + chunk] = gradients[0]
+            if not sums:
+                # summed in float32: in bfloat16 the sum over many chunks would lose the small ones
+                sums = [gradient.float() for gradient in gradients[1:]]
+            else:
+                for so_far, gradient in zip(sums, gradients[1:], strict=True):
+                    so_far += gradient
+            del gradients, loss
+        ctx.hidden_grad = hidden_grad
+        stored = iter(sums)
+        ctx.weight_grads = [next(stored).to(w.dtype) if w.requires_grad else None for w in weights]
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        hidden = ctx.hidden_grad.mul_(scale.to(ctx.hidden_grad.dtype))
+        weights = [None if g is None else g.mul_(scale.to(g.dtype)) for g in ctx.weight_grads]
+        ctx.hidden_grad = ctx.weight_grads = None
+        return (hidden, None, None, None, *weights)
+
+
+def _summed(logits: Tensor, targets: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+
+
+def _agrees(causal: Any, body: Any, head: Callable[[Tensor], Tensor], own: Any, ours: Any) -> bool:
+    """Whether both ways give the same logits and the same loss (an auxiliary loss would show there)."""
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = causal.config.get_text_config().vocab_size
+    ids = torch.randint(vocabulary, (1, PROBE_TOKENS), generator=generator).to(causal.device)
+    training = causal.training
+    causal.eval()
+    try:
+        with torch.no_grad():
+            expected = own(input_ids=ids, labels=ids, use_cache=False)
+            logits = head(body(input_ids=ids, use_cache=False)[0])
+            if logits.shape != expected.logits.shape:
+                return False
+            error = (logits.float() - expected.logits.float()).abs().max() / expected.logits.float().abs().max()
+            loss = ours(input_ids=ids, labels=ids, use_cache=False).loss
+    finally:
+        causal.train(training)
+    return bool(error < 1e-4) and bool(
+        (loss.float() - expected.loss.float()).abs() < 1e-3 * expected.loss.float().abs()
+    )

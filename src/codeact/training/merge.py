@@ -1,0 +1,250 @@
+"""LoRA adapters merged into their base model, on demand or at the end of a training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeact.errors import CodeactError, InputError
+from codeact.lm.models import NO_CODE, UNREADABLE, load_model, no_model
+
+if TYPE_CHECKING:
+    import torch
+
+PROBE_TOKENS = 24
+# Largest difference of logits, relative to the largest: equal up to summation order; and in half precision, where W + B A is
+# rounded once and W x + B (A x) twice.
+EXACT, ROUNDED = 1e-4, 5e-2
+
+
+def merge_adapter(adapter: Path, tokenizer: Any, out_dir: Path, dtype: str = "auto", stops: Sequence[int] = ()) -> str:
+    """Write the model that a LoRA adapter and its base make together: W + B A * alpha / r (LoRA, arXiv 2106.09685).
+
+    The base is loaded anew, unquantised and on the CPU, so the adapter of a base in 4 bits (QLoRA) is merged without the
+    rounding of those 4 bits. Where the adapter changes an output head that shares its weights with the input embeddings, or
+    those, each gets weights of its own, unless they end up equal.
+
+    The logits of base and adapter, of the merged model, and of what was written, are compared before anything is put in place.
+
+    Args:
+        adapter: a folder written by PEFT's `save_pretrained`; its configuration names the base model.
+        tokenizer: saved beside the model.
+        out_dir: the model's folder; replaced whole.
+        dtype: of the merged weights: float32, bfloat16, float16, or auto for the base model's own.
+        stops: as `save_model`.
+
+    Returns:
+        The dtype that was written.
+
+    Raises:
+        InputError: the folder holds no LoRA adapter, its base model cannot be loaded, it lacks embeddings of its tokenizer's
+            new tokens, or the output cannot be written.
+        CodeactError: the merged model, or what was written of it, computes something else than base and adapter do.
+        MissingExtraError: peft is not installed.
+    """
+    base = base_of(adapter)
+    kind = base_dtype(base) if dtype == "auto" else dtype
+    model = load_model(str(adapter), dtype=kind, device="cpu", attention=None)
+    if not hasattr(model, "merge_and_unload"):
+        raise InputError(f"{adapter} holds no adapter that can be merged into its base's weights (a prompt, for example)")
+    _check_new_tokens(model, adapter, base)
+    apart = _logits(model)
+    shared = _untie(model)
+    model = model.merge_and_unload()
+    if shared:
+        _tie_again(model)
+    merged = _logits(model)
+    _compare(f"{adapter} merged into {base}", merged, apart, EXACT if kind == "float32" else ROUNDED)
+
+    def check(folder: Path) -> None:
+        written = load_model(str(folder), dtype=kind, device="cpu", attention=None)
+        _compare(f"what was written of {adapter} merged into {base}", _logits(written), merged, EXACT)
+
+    save_model(model, tokenizer, out_dir, kind, stops, check=check)
+    return kind
+
+
+def _logits(model: Any) -> torch.Tensor:
+    """Logits of tokens from the whole vocabulary, its ends included: float32 [1, T, V]."""
+    import torch
+
+    rows = model.get_input_embeddings().weight.shape[0]
+    ids = torch.linspace(0, rows - 1, PROBE_TOKENS).round().long()
+    order = torch.randperm(PROBE_TOKENS, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found: torch.Tensor = model(input_ids=ids[order].unsqueeze(0), use_cache=False).logits.float()
+    return found
+
+
+def _compare(what: str, found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
+    same = found.shape == expected.shape
+    gap = float((found - expected).abs().max() / expected.abs().max()) if same else float("inf")
+    if not gap <= tolerance:
+        raise CodeactError(
+            f"{what} computes other logits than base and adapter do (by {gap:.2g} of the largest, allowed {tolerance:g}), so"
+            " nothing was written; load the adapter with PEFT instead of merging it, and report this"
+        )
+
+
+def _check_new_tokens(model: Any, adapter: Path, base: str) -> None:
+    """Refuse rows of the embeddings that neither base nor adapter has: PEFT would fill them with random numbers."""
+    from transformers import AutoConfig
+
+    known = AutoConfig.from_pretrained(base, **NO_CODE).get_text_config().vocab_size
+    causal = model.get_base_model()
+    embeddings = causal.get_input_embeddings()
+    name = next(name for name, module in causal.named_modules() if module is embeddings)
+    if embeddings.weight.shape[0] > known and not any(f"{name}." in key for key in _keys(adapter)):
+        raise InputError(
+            f"{adapter}: its tokenizer has tokens beyond the {known} of {base}, and it holds no embeddings of them; save it"
+            " anew with save_embedding_layers=True"
+        )
+
+
+def _keys(adapter: Path) -> list[str]:
+    """Names of the tensors in an adapter's file."""
+    from peft.utils.save_and_load import load_peft_weights
+
+    return list(load_peft_weights(str(adapter), device="cpu"))
+
+
+def _untie(model: Any) -> bool:
+    """Give the head weights of its own where it shares the embeddings' and an adapter touches one of the two."""
+    import torch
+
+    causal = model.get_base_model()
+    embeddings, head = causal.get_input_embeddings(), causal.get_output_embeddings()
+    if embeddings is None or head is None:
+        return False
+    shared = {id(parameter) for parameter in embeddings.parameters()}
+    plain = (torch.nn.Linear, torch.nn.Embedding)
+    touched = type(embeddings) not in plain or type(head) not in plain
+    found = [
+        (module, name)
+        for module in head.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if id(parameter) in shared
+    ]
+    if not touched:
+        return False
+    for module, name in found:
+        setattr(module, name, torch.nn.Parameter(getattr(module, name).detach().clone(), requires_grad=False))
+    return bool(causal.config.get_text_config().tie_word_embeddings)
+
+
+def _tie_again(model: Any) -> None:
+    """Share one matrix where embeddings and head ended up with equal ones; else the configuration says that they are two."""
+    import torch
+
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    equal = torch.equal(embeddings.weight, head.weight)
+    if equal:
+        head.weight = embeddings.weight
+    for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
+        config.tie_word_embeddings = equal
+
+
+def base_of(adapter: Path) -> str:
+    """The name or folder of the model that an adapter belongs to.
+
+    Raises:
+        InputError: the folder holds no LoRA adapter.
+    """
+    try:
+        content = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{adapter} holds no readable adapter_config.json; give the adapter/ folder that a LoRA training wrote"
+        ) from error
+    base = content.get("base_model_name_or_path") if isinstance(content, dict) else None
+    if not base:
+        raise InputError(f"{adapter}/adapter_config.json names no base model; set base_model_name_or_path there")
+    return str(base)
+
+
+def base_dtype(base: str) -> str:
+    """The dtype that a model's weights are stored in, as its configuration says; float32 where it says nothing.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    from transformers import AutoConfig
+
+    try:
+        dtype = getattr(AutoConfig.from_pretrained(base, **NO_CODE), "dtype", None)
+    except UNREADABLE as error:
+        raise InputError(f"the adapter's base {no_model(base, error)}; put it back in its place") from error
+    return str(dtype).removeprefix("torch.") if dtype is not None else "float32"
+
+
+def save_model(
+    network: Any,
+    tokenizer: Any,
+    out_dir: Path,
+    dtype: str,
+    stops: Sequence[int] = (),
+    state: dict[str, Any] | None = None,
+    check: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a `from_pretrained` folder with the tokenizer, in `dtype`.
+
+    Args:
+        network: the model; its own weights are converted in place.
+        tokenizer: saved beside it.
+        out_dir: replaced whole, once everything is written.
+        dtype: float32, bfloat16 or float16.
+        stops: tokens that end a learnt turn; they join the generation settings' EOS tokens, so that generation ends where
+            the model has learnt to end.
+        state: the weights, where the network itself holds only a part of them (FSDP).
+        check: raises where the folder, written but not yet in its place, is not what it should be.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    import torch
+
+    from codeact.training.trainer import hushed
+
+    known = network.generation_config.eos_token_id
+    known = known if isinstance(known, list) else [] if known is None else [known]
+    ends = sorted({*known, *stops})
+    network.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0] if ends else None
+    network.config.use_cache = True
+    kind = getattr(torch, dtype)
+    if state is None:
+        network = network.to(kind)
+    else:
+        network.config.dtype = kind
+        state = {name: part.to(kind) if part.is_floating_point() else part for name, part in state.items()}
+
+    def write(folder: Path) -> None:
+        network.save_pretrained(folder, state_dict=state)
+        tokenizer.save_pretrained(folder)
+        if check is not None:
+            check(folder)
+
+    with hushed():
+        replace_folder(out_dir, write)
+
+
+def replace_folder(folder: Path, write: Callable[[Path], Any]) -> None:
+    """Write a folder beside its place and move it there when it is whole.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    fresh = folder.with_name(f".{folder.name}.tmp")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        write(fresh)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written: {error.strerror or error}; free some space or choose another output"
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)

@@ -1,0 +1,406 @@
+"""The training loop: transformers' Trainer with exact metrics, atomic checkpoints and our progress bar.
+
+This module imports torch and transformers at the top; import it inside functions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
+from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging
+
+from codeact.config import TrainConfig
+from codeact.errors import CodeactError, InputError, did_you_mean, require
+from codeact.packing.collate import split_rows
+from codeact.progress import Progress, track
+from codeact.storage import write_jsonl
+from codeact.training.checkpoints import checkpoint_path, complete, last_checkpoint, remove_checkpoints
+from codeact.training.metrics import Meter, logged_rows, peak_memory_bytes, reset_peak_memory, step_metrics
+
+SCHEDULERS = (
+    "cosine",
+    "linear",
+    "constant",
+    "constant_with_warmup",
+    "cosine_with_restarts",
+    "inverse_sqrt",
+    "polynomial",
+)
+MAX_LOGGED_STEPS = 2000
+VALIDATIONS = 10
+Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class CountedCollator:
+    """A collator that cuts packed batches into passes and counts their samples' tokens (padding left out), for the metrics.
+
+    `rows_per_pass` is the most rows of a pass; 0: all. The batch gets the keys `passes` and `tokens`; the Trainer reads
+    the number of learnt tokens from the rest.
+    """
+
+    collate: Collate
+    rows_per_pass: int = 0
+
+    def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        batch = self.collate(items)
+        packed = "cu_seq_lens_q" in batch
+        passes = split_rows(batch, self.rows_per_pass) if packed else [batch]
+        return {**batch, "passes": passes, "tokens": sum(len(item["input_ids"]) for item in items)}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` leaves beside the trained model.
+
+    Attributes:
+        rows: the lines of metrics.jsonl, those before a resumed checkpoint included.
+        warmup_steps: those that the run had.
+        state: the weights on the CPU where the processes hold only parts of them (FSDP; empty but on the first), else None.
+    """
+
+    rows: list[dict[str, Any]]
+    warmup_steps: int
+    state: dict[str, Any] | None
+
+
+class MeteredTrainer(Trainer):
+    """Transformers' Trainer, with passes over parts of a batch, more metrics and an exact validation loss.
+
+    Tokens, padding, speed and memory are in every log entry, and so in the state that checkpoints keep.
+    """
+
+    meter: Meter
+    held_out: Sequence[Mapping[str, Any]] = ()
+    collate: Collate
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        passes = inputs["passes"]
+        self.meter.add(inputs["tokens"], sum(part["input_ids"].numel() for part in passes))
+        losses = []
+        for number, part in enumerate(passes, start=1):
+            # processes have different numbers of passes, so gradients are exchanged once, in the last
+            alone = self.args.world_size > 1 and number < len(passes)
+            with self.accelerator.no_sync(model) if alone else nullcontext():
+                losses.append(super().training_step(model, part, num_items_in_batch))
+        return torch.stack(losses).sum()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            tokens, slots, seconds = self.meter.read()
+            if self.args.world_size > 1:
+                counts = torch.tensor([tokens, slots], device=self.args.device)
+                tokens, slots = self.accelerator.reduce(counts, "sum").tolist()
+            logs |= step_metrics(tokens, slots, seconds, peak_memory_bytes(self.args.device))
+        super().log(logs, start_time)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Mean loss over the learnt tokens of the held-out samples, in nats; transformers' own would weigh by batches."""
+        self.meter.pause()
+        model, size = self.model_wrapped, self.args.per_device_eval_batch_size
+        model.eval()
+        total = counted = 0.0
+        starts = range(0, len(self.held_out), size)
+        with torch.no_grad():
+            for turn in range(math.ceil(len(starts) / self.args.world_size)):
+                number = turn * self.args.world_size + self.args.process_index
+                # every process takes part in every forward pass (FSDP); one that has run out repeats the first batch for nothing
+                start = starts[number] if number < len(starts) else 0
+                batch: Any = self._prepare_inputs(self.collate(self.held_out[start : start + size]))
+                learnt = int((batch["labels"][:, 1:] != -100).sum())
+                loss = float(model(**batch).loss)
+                if number < len(starts) and learnt:
+                    total, counted = total + loss * learnt, counted + learnt
+        if self.args.world_size > 1:
+            sums = torch.tensor([total, counted], dtype=torch.float64, device=self.args.device)
+            total, counted = self.accelerator.reduce(sums, "sum").tolist()
+        metrics = {"eval_loss": total / counted}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        model.train()
+        return metrics
+
+
+class Recorder(TrainerCallback):
+    """Writes metrics.jsonl, keeps the last complete checkpoint, moves the progress bar, stops on a loss that is no number.
+
+    `eval_steps` is the number of steps between validation losses; 0: none. Without `save_steps`, a checkpoint is written at
+    the end of each epoch and once `save_minutes` have passed since the last; 0: at the end of each epoch alone.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        machine: Mapping[str, Any],
+        save_steps: int,
+        save_minutes: float,
+        eval_steps: int,
+        meter: Meter,
+        progress: Progress,
+        shown: int,
+    ) -> None:
+        self.folder, self.fingerprint, self.machine = folder, fingerprint, machine
+        self.save_steps, self.eval_steps = save_steps, eval_steps
+        self.save_minutes, self.saved, self.saved_step = save_minutes, time.monotonic(), 0
+        self.meter, self.progress, self.shown = meter, progress, shown
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            write_jsonl(self.folder / "metrics.jsonl", logged_rows(state.log_history))
+        self.saved = time.monotonic()
+        self.meter.restart()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.meter.go()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        last = state.global_step >= state.max_steps
+        control.should_log |= last
+        control.should_evaluate |= self.eval_steps > 0 and (last or state.global_step % self.eval_steps == 0)
+        if not last:
+            control.should_save |= state.global_step % self.save_steps == 0 if self.save_steps else self._overdue(args)
+        if control.should_save:
+            self.meter.pause()
+
+    def _overdue(self, args: Any) -> bool:
+        """Whether `save_minutes` have passed since the last checkpoint, by the first process's clock: all must save together."""
+        if self.save_minutes == 0:
+            return False
+        overdue = time.monotonic() - self.saved >= 60 * self.save_minutes
+        if args.world_size > 1:
+            flag = torch.tensor(int(overdue), device=args.device)
+            torch.distributed.broadcast(flag, src=0)
+            overdue = bool(flag)
+        return overdue
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # not twice at a step: what is complete must not be written over
+        control.should_save |= self.save_steps == 0 and state.global_step not in (state.max_steps, self.saved_step)
+        if control.should_save:
+            self.meter.pause()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        loss = logs.get("loss", logs.get("eval_loss"))
+        if loss is None:
+            return
+        if not math.isfinite(loss):
+            raise CodeactError(
+                f"the {'training' if 'loss' in logs else 'validation'} loss became {loss} at step {state.global_step}; lower"
+                f" train.learning_rate, now {args.learning_rate:g}, or raise train.warmup_steps, now {args.warmup_steps:g}"
+            )
+        if state.is_world_process_zero:
+            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(logged_rows(state.log_history[-1:])[0]) + "\n")
+        self.progress.advance(
+            state.global_step - self.shown, f"{'loss' if 'loss' in logs else 'validation loss'} {loss:.3f}"
+        )
+        self.shown = state.global_step
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.world_size > 1:
+            torch.distributed.barrier()  # the other processes have written their parts
+        if state.is_world_process_zero:
+            made = checkpoint_path(self.folder, state.global_step)
+            complete(made, self.fingerprint, state.global_step, self.machine)
+            remove_checkpoints(self.folder, keep=made)
+        self.saved, self.saved_step = time.monotonic(), state.global_step
+
+
+def fit(
+    model: Any,
+    dataset: Any,
+    collate: Collate,
+    folder: Path,
+    *,
+    train: TrainConfig,
+    batch_size: int,
+    seed: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    fingerprint: str = "",
+    validation: Sequence[Mapping[str, Any]] = (),
+    validation_collate: Collate | None = None,
+    rows_per_pass: int = 0,
+    quiet: bool = False,
+) -> Fitted:
+    """Train `model` in place, going on from the last complete checkpoint in `folder` that has this `fingerprint`.
+
+    Args:
+        model: a causal language model, perhaps PEFT-wrapped, whose loss divides by `num_items_in_batch`.
+        dataset: map-style data set of samples or packed rows.
+        collate: items to the model's inputs with `labels`.
+        folder: gets `metrics.jsonl` and `checkpoints/`, which holds at most one complete checkpoint and stays.
+        train: the hyperparameters; `batch_size` there is not read.
+        batch_size: items of `dataset` per batch and device.
+        seed: of the order of the items and of dropout.
+        dtype: bfloat16 and float16 compute under autocast.
+        device: where to train.
+        fingerprint: what the run depends on; a checkpoint with another one is removed.
+        validation: held-out samples; their loss is measured before the first step, every `train.eval_steps` steps and at the end.
+        validation_collate: samples to a batch; default: `collate`.
+        rows_per_pass: rows of a packed batch in a forward and backward pass; 0: all, as always under FSDP and DeepSpeed,
+            which exchange something in every pass.
+        quiet: no progress bar.
+
+    Returns:
+        What was logged, and the weights where the model holds only a part of them.
+
+    Raises:
+        InputError: unknown scheduler, a second GPU is asked for, or the checkpoint was written by another number of processes,
+            in another dtype or on another kind of device.
+        CodeactError: the loss became infinite or not a number, or the device's memory does not suffice.
+    """
+    args = _arguments(folder, train, batch_size, seed, dtype, device)
+    machine = {
+        "processes": args.world_size,
+        "dtype": str(dtype).removeprefix("torch."),
+        "device": device.type,
+    }
+    with args.main_process_first(desc="choosing the checkpoint"):
+        start = last_checkpoint(folder, fingerprint, machine)
+        if args.process_index == 0:
+            remove_checkpoints(folder, keep=start)
+    done = int(start.name.rpartition("-")[2]) if start else 0
+    per_epoch = math.ceil(math.ceil(len(dataset) / (batch_size * args.world_size)) / train.grad_accum)
+    steps = math.ceil(train.epochs * per_epoch)
+    args.logging_steps, args.warmup_steps = math.ceil(steps / MAX_LOGGED_STEPS), warmup(train.warmup_steps, steps)
+    eval_steps = (train.eval_steps or math.ceil(steps / VALIDATIONS)) if validation else 0
+    args.eval_on_start = bool(validation) and start is None
+    meter = Meter()
+    quiet = quiet or args.process_index > 0
+    try:
+        with hushed(), track("train", steps, "steps", done, quiet) as progress:
+            recorder = Recorder(
+                folder, fingerprint, machine, train.save_steps, train.save_minutes, eval_steps, meter, progress, done
+            )
+            trainer = MeteredTrainer(
+                model=model,
+                args=args,
+                train_dataset=dataset,
+                data_collator=CountedCollator(collate),
+                callbacks=[recorder],
+            )
+            trainer.meter, trainer.held_out, trainer.collate = meter, validation, validation_collate or collate
+            if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+                trainer.data_collator = CountedCollator(collate, rows_per_pass)
+            trainer.remove_callback(PrinterCallback)
+            _place_tensorboard(trainer, folder)
+            reset_peak_memory(args.device)
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+            # every process takes part in gathering the parts
+            state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
+    except torch.OutOfMemoryError as error:
+        raise CodeactError(
+            f"out of memory on {args.device}: lower pack.rows_per_pass to 1 if packed, else train.batch_size (now {train.batch_size};"
+            " raise train.grad_accum to keep the step); lower model.max_length, set train.gradient_checkpointing=true, or use"
+            " train.method=lora"
+        ) from error
+    return Fitted(logged_rows(trainer.state.log_history), int(args.warmup_steps), state)
+
+
+def check_scheduler(name: str) -> None:
+    """See that a scheduler is one of `SCHEDULERS`.
+
+    Raises:
+        InputError: it is not; the nearest is named.
+    """
+    if name not in SCHEDULERS:
+        raise InputError(f"train.scheduler = {name!r} is unknown{did_you_mean(name, SCHEDULERS)}; use one of {', '.join(SCHEDULERS)}")
+
+
+def warmup(asked: int, steps: int) -> int:
+    """Warm-up steps of a run of `steps`: as many as asked for, or a tenth of the run where it would end before they do.
+
+    The learning rate is reached at the step after them, so a run of no more steps than that would never train with it.
+    """
+    return asked if asked < steps else steps // 10
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """See that the trackers asked for are installed.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    for name in names:
+        if name != "tensorboard":
+            require(name, "trackers", f"train.report_to={name}")
+        elif find_spec("tensorboard") is None:
+            require("tensorboardX", "trackers", "train.report_to=tensorboard")
+
+
+def _place_tensorboard(trainer: Trainer, folder: Path) -> None:
+    """TensorBoard's files beside metrics.jsonl: its default place is among the checkpoints, which do not stay."""
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = str(folder / "tensorboard")
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Hush the libraries' own bars, notes and warnings about their future; errors still come as exceptions."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|accelerate")
+            warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _arguments(
+    folder: Path, train: TrainConfig, batch_size: int, seed: int, dtype: torch.dtype, device: torch.device
+) -> TrainingArguments:
+    check_scheduler(train.scheduler)
+    if device.type == "cuda" and device.index not in (None, 0):
+        raise InputError(
+            f"device {str(device)!r}: training uses the first visible GPU; choose another with CUDA_VISIBLE_DEVICES={device.index}"
+        )
+    args = TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=train.grad_accum,
+        learning_rate=train.learning_rate,
+        weight_decay=train.weight_decay,
+        lr_scheduler_type=train.scheduler,
+        max_grad_norm=train.max_grad_norm,
+        num_train_epochs=train.epochs,
+        seed=seed,
+        data_seed=seed,
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16,
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type == "cuda",
+        remove_unused_columns=False,
+        save_strategy="no",
+        logging_strategy="steps",
+        logging_nan_inf_filter=False,
+        per_device_eval_batch_size=train.batch_size,
+        report_to=list(train.report_to),
+        run_name=folder.resolve().name,
+        disable_tqdm=True,
+        log_level="error",
+    )
+    # several visible GPUs without torchrun would mean DataParallel, which cuts packed batches apart
+    if args.device.type == "cuda":
+        args._n_gpu = 1
+    return args
