@@ -1,7 +1,7 @@
 """Right answers that are lost and wrong ones that pass, by sanitiser. Writes benchmarks/results/answer_styles.json.
 
-    python benchmarks/answer_styles.py               our sanitiser on tests/data/answers.jsonl
-    python benchmarks/answer_styles.py --evalplus    also EvalPlus 0.3.1's (pip install 'codeact[parity]', see docs/evaluation.md)
+    python -m benchmarks.answer_styles               our sanitiser on tests/data/answers.jsonl
+    python -m benchmarks.answer_styles --evalplus    also EvalPlus 0.3.1's (pip install 'codeact[parity]', see docs/evaluation.md)
 
 Every program runs against the task's own tests in the sandbox. EvalPlus' sanitiser is given each answer twice, alone and
 behind the prompt as its own tool does with completions; a right answer counts as lost where both fail, a wrong one as passed
@@ -16,8 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from machine import provenance
-
+from benchmarks.machine import provenance
 from codeact.errors import require
 from codeact.evaluation.grade import grade
 from codeact.evaluation.sanitize import sanitize

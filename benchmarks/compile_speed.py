@@ -1,6 +1,6 @@
 """Does torch.compile pay within one scoring run? The same packed rows, without it and with it, in one process.
 
-    python benchmarks/compile_speed.py --model demo --rows 8 --batch-tokens 1024
+    python -m benchmarks.compile_speed --model demo --rows 8 --batch-tokens 1024
 
 Each decoder layer is compiled on its own with dynamic shapes (layers share their code, so that one is compiled and all are
 served; the whole model would take longer). Rows of packed records go through the decoder four times: without compilation,
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import provenance
 
+from benchmarks.machine import provenance
 from codeact.lm.forward import hidden_states
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.packing.collate import collate_rows

@@ -1,6 +1,6 @@
 """Processor time of each stage of curation, on real records and on more of them drawn with replacement.
 
-    python benchmarks/curate_speed.py --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_new_4535.json --resampled 100000
+    python -m benchmarks.curate_speed --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_new_4535.json --resampled 100000
 
 A resampled record gets a number appended to its instruction, so that it is no exact copy. Records per second are of processor
 time (of this process, and for the examples of the sandboxed ones too), which other work on the machine hardly changes; the
@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
 
+from benchmarks import machine
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates

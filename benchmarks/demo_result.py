@@ -1,6 +1,6 @@
 """Keep the figures of a finished run as a small result file.
 
-    make demo && .venv/bin/python benchmarks/demo_result.py runs/demo --command "make demo"
+    make demo && .venv/bin/python -m benchmarks.demo_result runs/demo --command "make demo"
 
 Reads RUN/report.json and writes benchmarks/results/<run name>.json: everything but the points of the scatter plot. Start it on the
 machine of the run, with the run's packages: both are written down.
@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from machine import provenance
+from benchmarks.machine import provenance
 
 KEPT = ("stages", "funnel", "length", "packing", "training", "evaluation", "settings", "headline")
 

@@ -1,6 +1,6 @@
 """How fast finished outputs are verified: SHA-256 of a file that the system holds in memory, by CPU time.
 
-    python benchmarks/digest_speed.py
+    python -m benchmarks.digest_speed
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import provenance
-
+from benchmarks.machine import provenance
 from codeact.storage import write_json
 
 RESULTS = Path(__file__).parent / "results"

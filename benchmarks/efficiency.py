@@ -1,7 +1,7 @@
 """Time, memory and padding of one epoch under five ways of batching, on the same records and model, in one run.
 
-    python benchmarks/efficiency.py
-    python benchmarks/efficiency.py --config benchmarks/configs/deepseek-coder-1.3b.json --max-length 2048 --batch-size 16
+    python -m benchmarks.efficiency
+    python -m benchmarks.efficiency --config benchmarks/configs/deepseek-coder-1.3b.json --max-length 2048 --batch-size 16
         --lengths benchmarks/configs/evol_instruct_lengths.json --records 960 --gradient-checkpointing --output efficiency_1.3b.json
 
 The ways, in the paper's order (CodeACT, arXiv 2408.02193):
@@ -35,8 +35,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
+
+from benchmarks import machine
 
 PAD_TO_MAX, DYNAMIC, REFERENCE, OURS = "pad to max", "dynamic padding", "reference Dynamic Pack", "Dynamic Pack"
 WAYS = {"max": PAD_TO_MAX, "dynamic": DYNAMIC, "reference": REFERENCE, "ours": OURS, "part": OURS}
@@ -194,7 +195,7 @@ def run_apart(way: str, arguments: list[str]) -> dict[str, Any]:
     """`measure` in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
-        command = [sys.executable, __file__, *arguments, "--way", way, "--result", str(result)]
+        command = [sys.executable, "-m", "benchmarks.efficiency", *arguments, "--way", way, "--result", str(result)]
         subprocess.run(command, check=True)
         return dict(json.loads(result.read_text(encoding="utf-8")))
 

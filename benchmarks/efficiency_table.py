@@ -1,7 +1,7 @@
 """The efficiency table as Markdown, from the result file of benchmarks/efficiency.py.
 
-    python benchmarks/efficiency_table.py
-    python benchmarks/efficiency_table.py --write docs/training.md
+    python -m benchmarks.efficiency_table
+    python -m benchmarks.efficiency_table --write docs/training.md
 
 The second writes it between the lines <!-- efficiency --> and <!-- /efficiency --> of the file.
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from marks import write_between
+from benchmarks.marks import write_between
 
 
 def markdown(document: Mapping[str, Any]) -> str:

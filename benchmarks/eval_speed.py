@@ -4,7 +4,7 @@
     padded batch  transformers' `generate` on one left-padded batch
     codeact       codeact.evaluation.generate: batched, finished rows leave and the next prompt takes their place
 
-    python benchmarks/eval_speed.py --model demo --tasks 64 --batch-size 32 --max-new-tokens 128
+    python -m benchmarks.eval_speed --model demo --tasks 64 --batch-size 32 --max-new-tokens 128
 
 All ways use the same weights, dtype, prompts and end tokens, and no stop texts, so that all write the same tokens; the
 share of prompts with identical token counts and text is reported. transformers' ways run with its "sdpa" attention, ours
@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from machine import provenance
+from benchmarks.machine import provenance
 
 
 def transformers_way(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:

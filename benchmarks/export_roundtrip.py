@@ -2,7 +2,7 @@
 
     codeact select pool.jsonl --model MODEL --strategy random -o chosen.jsonl
     codeact export chosen.codeact --to llama-factory -o for-llama-factory
-    python benchmarks/export_roundtrip.py chosen.codeact llama-factory=for-llama-factory=/path/to/their/python ...
+    python -m benchmarks.export_roundtrip chosen.codeact llama-factory=for-llama-factory=/path/to/their/python ...
 
 Each tool needs an environment of its own, since their versions of transformers differ from ours; no training is run.
 Counted apart: `newline`, the same tokens, and the tool also learns the newline that the template writes behind an end-of-turn
@@ -19,8 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import machine
-
+from benchmarks import machine
 from codeact.config import load_recipe
 from codeact.lm.models import load_tokenizer
 from codeact.lm.prompts import load_template

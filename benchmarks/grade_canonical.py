@@ -1,7 +1,7 @@
 """Grades the canonical solutions of every task set: all must pass. Writes benchmarks/results/grade_canonical_SANDBOX.json.
 
-    python benchmarks/grade_canonical.py                        in every sandbox that holds on this machine
-    python benchmarks/grade_canonical.py --sandboxes landlock --sets humaneval humaneval+
+    python -m benchmarks.grade_canonical                        in every sandbox that holds on this machine
+    python -m benchmarks.grade_canonical --sandboxes landlock --sets humaneval humaneval+
 
 The EvalPlus files are read from $CODEACT_DATA (default ../shared/data), else from the cache, else downloaded. The seconds
 of the first sandbox contain the making of the canonical answers, where they are not in the cache yet.
@@ -16,8 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import provenance
-
+from benchmarks.machine import provenance
 from codeact.errors import InputError
 from codeact.evaluation.grade import grade
 from codeact.evaluation.tasks import load_tasks

@@ -1,12 +1,12 @@
 """Compares our verdicts with other people's on the same solutions. Writes benchmarks/results/grade_parity*.json.
 
-    python benchmarks/grade_parity.py               with the published verdicts on Qwen2.5-Coder-1.5B's generations
-    python benchmarks/grade_parity.py --evalplus    also with EvalPlus 0.3.1, run here on the same solutions, timed
+    python -m benchmarks.grade_parity               with the published verdicts on Qwen2.5-Coder-1.5B's generations
+    python -m benchmarks.grade_parity --evalplus    also with EvalPlus 0.3.1, run here on the same solutions, timed
                                                     (pip install 'codeact[parity]'; it has no sandbox, see docs/sandbox.md)
 
 Who executes HumanEval+ faster, both timed three times in turn:
 
-    python benchmarks/grade_parity.py --evalplus --benchmarks humaneval --repeats 3
+    python -m benchmarks.grade_parity --evalplus --benchmarks humaneval --repeats 3
 
 The generations and published verdicts are read from $CODEACT_DATA/qwen2.5-coder-1.5b (default ../shared/data).
 """
@@ -21,8 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from machine import provenance
-
+from benchmarks.machine import provenance
 from codeact.errors import InputError, require
 from codeact.evaluation.grade import Verdict, grade
 from codeact.evaluation.oracle import AS_SETS

@@ -1,6 +1,6 @@
 """IFD scoring speed: this scorer against the reference algorithm, on the same records in the same run.
 
-    python benchmarks/ifd_speed.py --records 60 --data ../shared/data/evol_instruct_code_1966.json --model demo
+    python -m benchmarks.ifd_speed --records 60 --data ../shared/data/evol_instruct_code_1966.json --model demo
 
 The reference algorithm is restated here: one record at a time, two passes with batch 1, logits at every position, the
 model's own loss, PyTorch's SDPA. Both sides score the paper's variant, so the values are compared too. They take turns, a
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import provenance
 
+from benchmarks.machine import provenance
 from codeact.lm.models import choose_device, choose_dtype, load_model, load_tokenizer
 from codeact.progress import track
 from codeact.records import Record, to_records

@@ -16,9 +16,9 @@ PACKAGES = ("codeact", "torch", "transformers", "accelerate", "peft", "trl", "nu
 
 def provenance() -> dict[str, Any]:
     """`command` (as typed, folders of the arguments left out), `date` (UTC), `machine`, `versions`."""
-    words = [f"benchmarks/{Path(sys.argv[0]).name}", *(_bare(word) for word in sys.argv[1:])]
+    words = ["python", *_script(), *(_bare(word) for word in sys.argv[1:])]
     return {
-        "command": shlex.join(["python", *words]),
+        "command": shlex.join(words),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": {
             "processor": processor(),
@@ -60,6 +60,12 @@ def installed(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _script() -> list[str]:
+    """As `python` was told: `-m` and the module's name, or the file's."""
+    spec = sys.modules["__main__"].__spec__
+    return ["-m", spec.name] if spec else [Path(sys.argv[0]).name]
 
 
 def _bare(word: str) -> str:

@@ -1,6 +1,6 @@
 """The guard on every causal architecture of transformers that a tiny random model can be made of.
 
-    python benchmarks/pack_leaks.py
+    python -m benchmarks.pack_leaks
 
 For each: the largest change at an untouched sample, in float32 and under bfloat16 autocast, and the guard's verdict. Weights
 are initialised as the architecture does it, so that small ones are small.
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import provenance
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from benchmarks.machine import provenance
 from codeact.errors import InputError
 from codeact.lm.attention import register
 from codeact.lm.isolation import LeakError, check_isolation

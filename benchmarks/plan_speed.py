@@ -1,7 +1,7 @@
 """Padding and planning time of Dynamic Pack against TRL's packing, first-fit and next-fit, on the same lengths in one run.
 
-    python benchmarks/plan_speed.py --tokenizer HuggingFaceTB/SmolLM2-135M-Instruct
-    python benchmarks/plan_speed.py --lengths lengths.json --samples 1000000
+    python -m benchmarks.plan_speed --tokenizer HuggingFaceTB/SmolLM2-135M-Instruct
+    python -m benchmarks.plan_speed --lengths lengths.json --samples 1000000
 
 Lengths come from --lengths (a JSON list of integers, or text with one integer a line), or are those of the instruction data in
 CODEACT_DATA: counted by --tokenizer (a name, a folder or a .gguf file) or, without one, estimated as one token for every 3.5
@@ -21,9 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
 
+from benchmarks import machine
 from codeact.packing import padding_rate, plan_batch, plan_epoch
 
 DATA_FILES = ("code_alpaca_new_4535.json", "evol_instruct_code_1966.json")

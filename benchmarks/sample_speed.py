@@ -1,6 +1,6 @@
 """Time of CDAS on a synthetic pool, against the authors' algorithm, and what each of the two keeps.
 
-    python benchmarks/sample_speed.py --records 1000000
+    python -m benchmarks.sample_speed --records 1000000
 
 The pool: IFD log-normal around 0.7, 10 clusters of unequal size, about one record in seventeen not eligible (IFD >= 1). The
 authors' algorithm (CDAS/select_data.py of github.com/Kyle-Lyu/CodeACT) is restated here with pandas, which it uses: drop, sort, and
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from machine import provenance
 from numpy.typing import NDArray
 
+from benchmarks.machine import provenance
 from codeact.sample import select
 from codeact.storage import write_json
 

@@ -1,7 +1,7 @@
 """Memory of scoring as the number of records grows: what is held after every 500 records, and the slope through it.
 
-    python benchmarks/score_memory.py scorer
-    python benchmarks/score_memory.py stage
+    python -m benchmarks.score_memory scorer
+    python -m benchmarks.score_memory stage
 
 Real records, cut short and repeated with other ids, go through a random two-layer model with a tokenizer of 2,000 entries made
 here (the logits are made in chunks of one size, whatever the vocabulary), by `Scorer` alone or in the shards of the pipeline's
@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import provenance
 
+from benchmarks.machine import provenance
 from codeact.records import Message, Record, to_records
 from codeact.score import Scorer, to_table
 from codeact.storage import read_rows, write_json

@@ -1,6 +1,6 @@
 """Streaming plans against the window's size, and how evenly steps of packed rows load their ranks.
 
-    python benchmarks/stream_balance.py
+    python -m benchmarks.stream_balance
 
 Part 1 packs 1,000,000 lengths (those of Evol-Instruct in configs/, drawn with replacement) as a stream, window by window,
 beside `plan_epoch` of all of them. Part 2 is a simulation: it counts FLOPs, no model is run. Lengths of reasoning traces are
@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
 
+from benchmarks import machine
 from codeact.packing import (
     PackedStream,
     balance_ratio,

@@ -1,6 +1,6 @@
 """Which tokens are learnt under published chat templates, beside transformers' own masks and generation prompts.
 
-    python benchmarks/template_masks.py FOLDER [--tokenizer FOLDER] [--output FILE]
+    python -m benchmarks.template_masks FOLDER [--tokenizer FOLDER] [--output FILE]
 
 FOLDER holds templates as files `*.jinja` (none is shipped here). Each is given conversations of one and two answers, plain ones and
 such that begin with a blank, an indentation or a line break, under a byte-level tokenizer made on the spot, which knows the
@@ -23,10 +23,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from machine import provenance
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from benchmarks.machine import provenance
 from codeact.errors import InputError
 from codeact.lm.prompts import RefusedError, Template, ask, encode, prompt_text, special_ids
 from codeact.records import Message

@@ -17,6 +17,7 @@ from codeact import storage
 from tests.conftest import codeact_command as codeact
 from tests.conftest import pool_rows
 
+ROOT = Path(__file__).parents[2]
 CELLS = 6
 
 
@@ -176,11 +177,11 @@ def test_what_a_late_stage_would_miss_is_said_before_anything_is_made(grid: Path
 
 
 def test_committed_values_stand_for_the_trainings(grid: Path) -> None:
-    """What benchmarks/compare_cells.py kept of a comparison is all that another one needs to go on where it ended."""
-    script = [sys.executable, str(Path(__file__).parents[2] / "benchmarks" / "compare_cells.py")]
+    """What experiments/compare_cells.py kept of a comparison is all that another one needs to go on where it ended."""
+    script = [sys.executable, "-m", "experiments.compare_cells"]
     file, root = grid.parent / "cells.json", grid.parent / "restored"
-    subprocess.run([*script, "save", str(grid.parent / "runs"), str(file)], check=True)
-    subprocess.run([*script, "restore", str(file), str(root)], check=True)
+    subprocess.run([*script, "save", str(grid.parent / "runs"), str(file)], cwd=ROOT, check=True)
+    subprocess.run([*script, "restore", str(file), str(root)], cwd=ROOT, check=True)
     done = codeact("compare", str(grid), f"run_dir={root}", "--minutes", "0", "--json")
     assert done.returncode == 0, done.stderr
     before, after = json.loads((grid.parent / "runs" / "compare.json").read_text()), json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""benchmarks/compare_pooled.py: several comparisons together, against scipy's one-sample t-test on differences made by hand."""
+"""experiments/compare_pooled.py: several comparisons together, against scipy's one-sample t-test on differences made by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "compare_pooled.py"
+ROOT = Path(__file__).parents[2]
 
 
 def write_cells(
@@ -35,8 +35,9 @@ def test_the_unit_is_the_pool(tmp_path: Path) -> None:
     everyone = ("random", "random-2", "cdas", "longest")
     one = write_cells(tmp_path / "one_cells.json", (1, 2, 3), 20, everyone)
     two = write_cells(tmp_path / "two_cells.json", (4, 5), 30, (*everyone, "alone"))
-    command = [sys.executable, str(SCRIPT), "one_cells.json", "two_cells.json", "--output", "out.json"]
-    subprocess.run([*command, "--versus", "longest:cdas"], cwd=tmp_path, check=True, capture_output=True)
+    files = [str(tmp_path / name) for name in ("one_cells.json", "two_cells.json", "out.json")]
+    command = [sys.executable, "-m", "experiments.compare_pooled", *files[:2], "--output", files[2]]
+    subprocess.run([*command, "--versus", "longest:cdas"], cwd=ROOT, check=True, capture_output=True)
     document = json.loads((tmp_path / "out.json").read_text())
     found = {row["entrant"]: row["metrics"]["held-out loss"] for row in document["rows"]}
     assert set(found) == set(everyone)  # `alone` was in one comparison only

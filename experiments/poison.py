@@ -1,6 +1,6 @@
 """Hard, or wrong? Real records are corrupted, and plain and verified CDAS choose 40 % of the pool.
 
-    python benchmarks/poison.py --data ../shared/data/evol_instruct_code_1966.json --model demo --cache runs/poison --losses runs/token_losses
+    python -m experiments.poison --data ../shared/data/evol_instruct_code_1966.json --model demo --cache runs/poison --losses runs/token_losses
 
 For each kind of corruption one pool: --pool records of the file from row --first on, a tenth of them replaced. Prints, per kind, how many of the
 corrupted records curation drops and ranks last, and the fraction selected (0.40 = blind) by plain CDAS, after curation, with the gain that
@@ -19,11 +19,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import corruptions
-import loss_cache
-import machine
 import numpy as np
 
+from benchmarks import machine
 from codeact.cluster import cluster
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, Decision, curate
@@ -34,6 +32,7 @@ from codeact.records import Record, to_records
 from codeact.sample import select
 from codeact.sandbox import detect_backend
 from codeact.storage import read_rows
+from experiments import corruptions, loss_cache
 
 RATIO = 0.4
 TARGETS = {
@@ -115,7 +114,7 @@ def main() -> None:
         "--no-benchmarks", action="store_true", help="nothing is looked for: the pool is made of a benchmark itself"
     )
     parser.add_argument("--kinds", nargs="*", default=list(corruptions.KINDS))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/poison.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/poison.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     args.cache.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """How stable a selection is: overlap (Jaccard) across seeds, numbers of clusters and scoring models, beside that of chance.
 
-    python benchmarks/stability.py --data ../shared/data/evol_instruct_code_1966.json
-    python benchmarks/stability.py --data pool.jsonl --proxy tiny=some/other-model --output benchmarks/results/stability.json
+    python -m experiments.stability --data ../shared/data/evol_instruct_code_1966.json
+    python -m experiments.stability --data pool.jsonl --proxy tiny=some/other-model --output experiments/results/stability.json
 
 Selects once with --model (or reuses --run-dir of an earlier `codeact select`), scores again with every --proxy, and repeats
 clustering and selection. The peer in the same run is the random selection: its overlap is ratio / (2 - ratio) by chance. Beside the
@@ -14,8 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-import machine
-
+from benchmarks import machine
 from codeact import api
 from codeact.config import load_recipe
 from codeact.pipeline.stability import stability

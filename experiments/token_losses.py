@@ -1,6 +1,6 @@
 """Every response token's loss, with and without the instruction, for all records of a file: what the scoring studies replay.
 
-    python benchmarks/token_losses.py --data ../shared/data/evol_instruct_code_1966.json --model demo --out runs/token_losses
+    python -m experiments.token_losses --data ../shared/data/evol_instruct_code_1966.json --model demo --out runs/token_losses
 
 One .npz of 64 records a time (run it again after a kill to go on): ids, prompt and response tokens, and the two losses of
 every response token in the record's order, concatenated. `load` reads the folder back.

@@ -1,7 +1,7 @@
 """Every value that a comparison measured, in one file, and the run directory made again from it.
 
-    python benchmarks/compare_cells.py save runs/compare_figures benchmarks/results/compare_figures_cells.json
-    python benchmarks/compare_cells.py restore benchmarks/results/compare_figures_cells.json runs/compare_figures
+    python -m experiments.compare_cells save runs/compare_figures experiments/results/compare_figures_cells.json
+    python -m experiments.compare_cells restore experiments/results/compare_figures_cells.json runs/compare_figures
 
 After `restore`, `codeact compare` with the same recipe and data trains only what the file lacks (more seeds, rates, strategies).
 Values are kept to six decimals.

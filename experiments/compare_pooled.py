@@ -1,7 +1,7 @@
 """Several comparisons together, the pool of records as the unit: does a strategy differ from a random choice in *other* pools?
 
-    cd benchmarks/results && python ../compare_pooled.py compare_figures_first_cells.json compare_confirm_cells.json compare_figures_cells.json \
-        compare_residual_cells.json --output compare_pooled.json --write ../../docs/experiments.md
+    cells=$(printf "experiments/results/compare_%s_cells.json " figures_first confirm figures residual)
+    python -m experiments.compare_pooled $cells --output experiments/results/compare_pooled.json --write docs/experiments.md
 
 Reads what `compare_cells.py save` wrote. For every entrant that two of the files or more have at --rate: each pool's difference (mean over tasks
 or held-out records) to the mean of the random draws of the same pool, a draw being compared with the other draws; the mean of the
@@ -17,13 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
-from compare_cells import load
-from compare_plots import spelt
-from compare_result import BUDGETS, with_interval
-from marks import write_between
 from scipy.stats import t
+
+from benchmarks import machine
+from benchmarks.marks import write_between
+from experiments.compare_cells import load
+from experiments.compare_plots import spelt
+from experiments.compare_result import BUDGETS, with_interval
 
 Pool = tuple[str, int]  # comparison, seed
 Values = Mapping[str, Mapping[str, float]]  # metric -> item -> value

@@ -1,6 +1,6 @@
 """Does this response belong to this instruction? What a model's losses and embeddings know beyond shared words.
 
-    python benchmarks/mismatch_study.py --data ../shared/data/evol_instruct_code_1966.json --cache runs/poison --losses runs/token_losses
+    python -m experiments.mismatch_study --data ../shared/data/evol_instruct_code_1966.json --cache runs/poison --losses runs/token_losses
 
 The pool of `poison.py`, its responses swapped in two ways. For each record, from the losses that scoring has measured: IFD over
 the whole response and over its beginning, and the gain (the nats that the instruction saves on the whole response). With
@@ -22,15 +22,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import corruptions
-import loss_cache
-import machine
 import numpy as np
-from poison import embedded
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import roc_auc_score
-from token_losses import Losses
 
+from benchmarks import machine
 from codeact.cluster import cluster
 from codeact.curate.mismatch import agreements, words
 from codeact.lm.models import load_model, load_tokenizer
@@ -39,6 +35,9 @@ from codeact.progress import track
 from codeact.records import Message, Record, to_records
 from codeact.score import Scorer
 from codeact.storage import read_rows
+from experiments import corruptions, loss_cache
+from experiments.poison import embedded
+from experiments.token_losses import Losses
 
 KINDS = ("swapped", "swapped in cluster")
 LOST, MOST_SHARED = 0.03, 0.02
@@ -131,7 +130,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=Path("runs/poison"))
     parser.add_argument("--losses", type=Path, action="append", default=[])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/mismatch_study.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/mismatch_study.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     records, _ = to_records(read_rows(args.data).rows, where=args.data)

@@ -1,6 +1,6 @@
 """Wrong operators and constants: what the token losses of scoring know of them, at no further model cost.
 
-    python benchmarks/suspects.py --data ../shared/data/evol_instruct_code_1966.json --cache runs/poison --losses runs/token_losses
+    python -m experiments.suspects --data ../shared/data/evol_instruct_code_1966.json --cache runs/poison --losses runs/token_losses
 
 First on purpose: the pool and the corruptions of `poison.py` (operators, constants). For each statistic of the losses at operators and
 whole numbers, the area under the ROC curve against all clean records of the pool, and what plain CDAS selects at 40 % if the most
@@ -18,14 +18,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import corruptions
-import loss_cache
-import machine
 import numpy as np
-from poison import embedded
 from sklearn.metrics import roc_auc_score
-from token_losses import Losses
 
+from benchmarks import machine
 from codeact.cluster import cluster
 from codeact.curate.run import check_record
 from codeact.progress import track
@@ -34,6 +30,9 @@ from codeact.sample import select
 from codeact.sandbox import detect_backend
 from codeact.score.surprise import Spot, worst_spot
 from codeact.storage import read_rows
+from experiments import corruptions, loss_cache
+from experiments.poison import embedded
+from experiments.token_losses import Losses
 
 KINDS = ("operators", "constants")
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
@@ -136,7 +135,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/poison"))
     parser.add_argument("--losses", type=Path, action="append", default=[])
     parser.add_argument("--verdicts", type=Path, default=Path("runs/verdicts.json"))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/suspects.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/suspects.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     records, _ = to_records(read_rows(args.data).rows, where=args.data)

@@ -1,10 +1,10 @@
 """How data files of the world are read: for each, the rows that became records, those refused, and what was not read.
 
-    python benchmarks/read_files.py FOLDER... [--out benchmarks/results/read_files.json] [--verdicts VERDICTS.json] [--show 2]
+    python -m experiments.read_files FOLDER... [--out experiments/results/read_files.json] [--verdicts VERDICTS.json] [--show 2]
 
 A verdict is given by hand, from the printed turns (--show) beside the file: `right`, `named loss` (something is not read, and the output
 says so), `refused, with the mend`, `wrong`, ... Only names, counts and verdicts are written, no texts. An older checkout is measured with
-its own package: PYTHONPATH=OLD/src python benchmarks/read_files.py ... --checkout COMMIT.
+its own package: PYTHONPATH=OLD/src python -m experiments.read_files ... --checkout COMMIT.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
     print(json.dumps(outcomes))
     if args.out:
         about = {
-            "command": "python " + " ".join(["benchmarks/read_files.py", "FOLDER...", "--verdicts", "VERDICTS.json"]),
+            "command": "python -m " + " ".join(["experiments.read_files", "FOLDER...", "--verdicts", "VERDICTS.json"]),
             "checkout": args.checkout, "python": sys.version.split()[0], "machine": platform.platform(), "date": datetime.now(UTC).date().isoformat(),
         }  # fmt: skip
         storage.write_json(args.out, {"about": about, "outcomes": outcomes, "files": table})

@@ -1,8 +1,8 @@
 """Which strategies choose the same records, and how much text: overlap (Jaccard) of every two, and the token share of each.
 
-    python benchmarks/overlap.py --run-dir runs/stability/run
+    python -m experiments.overlap --run-dir runs/stability/run
 
-Reads a run directory with the tables of records, embed, cluster and score (`codeact select` or benchmarks/stability.py leaves one) and
+Reads a run directory with the tables of records, embed, cluster and score (`codeact select` or experiments/stability.py leaves one) and
 repeats the selection under each strategy at an equal number of records; no model is called. Chance is the overlap of two random selections.
 """
 
@@ -12,9 +12,9 @@ import argparse
 import json
 from pathlib import Path
 
-import machine
 import numpy as np
 
+from benchmarks import machine
 from codeact.pipeline.stability import chance_overlap, jaccard
 from codeact.rundir.store import Store
 from codeact.sample import select

@@ -1,6 +1,6 @@
 """What the check for secrets finds: in public data and in installed packages, each finding read by hand; and planted ones.
 
-    python benchmarks/secrets_found.py --packages huggingface_hub pandas --data FILE ... -o benchmarks/results/secrets_found.json
+    python -m experiments.secrets_found --packages huggingface_hub pandas --data FILE ... -o experiments/results/secrets_found.json
 
 `stdlib` and the packages are harvested; the data are instruction files of any known form. A finding is named by its source and
 place, never by what it is. Its verdict comes from secrets_read.json beside the result, which a person wrote: "right" (a secret, or
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from detect_secrets.plugins.keyword import KeywordDetector
-from machine import provenance
 
+from benchmarks.machine import provenance
 from codeact import confidential
 from codeact.config import SECRET_KINDS
 from codeact.harvesting import harvest

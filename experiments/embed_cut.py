@@ -1,6 +1,6 @@
 """How many instructions are longer than an embedder reads: they are cut there, and what follows does not count.
 
-python benchmarks/embed_cut.py --embedder demo --data FILE...
+python -m experiments.embed_cut --embedder demo --data FILE...
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from machine import provenance
-
+from benchmarks.machine import provenance
 from codeact.lm.models import load_tokenizer, resolve_embedder
 from codeact.records import to_records
 from codeact.storage import read_json, read_rows, write_json

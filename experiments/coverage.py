@@ -1,6 +1,6 @@
 """What a chosen 40 % has not seen: CDAS against complexity only and random, on scores measured before.
 
-    python benchmarks/coverage.py --data ../shared/data/evol_instruct_code_1966.json --losses runs/token_losses --cache runs/coverage
+    python -m experiments.coverage --data ../shared/data/evol_instruct_code_1966.json --losses runs/token_losses --cache runs/coverage
 
 Needs the token losses of `token_losses.py`; records without one take no part. Prints the distance of every unselected record
 to its nearest selected one (1 - cosine of the instruction's embedding; mean and 95th percentile) and the groups that are short.
@@ -13,10 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import loss_cache
-import machine
 import numpy as np
 
+from benchmarks import machine
 from codeact.cluster import cluster
 from codeact.curate.run import language_of
 from codeact.embed import embed_texts
@@ -24,6 +23,7 @@ from codeact.records import to_records
 from codeact.sample import select
 from codeact.sample.coverage import coverage, length_bands
 from codeact.storage import read_rows
+from experiments import loss_cache
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=0.4)
     parser.add_argument("--seeds", type=int, default=10, help="random selections that the random figure is the mean of")
     parser.add_argument("--cache", type=Path, default=Path("runs/coverage"))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/coverage.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/coverage.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     losses = loss_cache.read([args.losses])

@@ -1,6 +1,6 @@
 """Examples for strategy `targeted`: problems of MBPP's training split (601 to 974) that no evaluation here measures.
 
-    python benchmarks/mbpp_examples.py --out runs/mbpp_examples.jsonl
+    python -m experiments.mbpp_examples --out runs/mbpp_examples.jsonl
 
 Reads mbpp_974.jsonl.gz of CODEACT_DATA (google-research-datasets/mbpp); the problems that MBPP+ took from that split are left out.
 """

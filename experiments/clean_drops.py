@@ -1,6 +1,6 @@
 """Which records of public data do the checks drop or rank last, and are they right?
 
-    python benchmarks/clean_drops.py --files FOLDER --data ../shared/data --verdicts benchmarks/results/clean_drops.json
+    python -m experiments.clean_drops --files FOLDER --data ../shared/data --verdicts experiments/results/clean_drops.json
 
 Runs every check of `recipes/verified.yaml` on the sources of `clean_sources.py` (SOURCES: where each is from, its language and
 licence). Each record that leaves or is ranked last was read once in full, instruction and answers, by a person or a session; the
@@ -19,14 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import clean_sources
-import machine
-
+from benchmarks import machine
 from codeact.config import CurateConfig
 from codeact.curate import curate
 from codeact.curate.run import check_record
 from codeact.records import Record
 from codeact.sandbox import detect_backend
+from experiments import clean_sources
 
 CHECKS = ("syntax", "grammars", "complete", "language", "names", "examples")
 ALONE = CurateConfig(verify=False, dedup=False, mismatch=0.02)
@@ -43,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--verdicts", type=Path, default=Path("benchmarks/results/clean_drops.json"))
+    parser.add_argument("--verdicts", type=Path, default=Path("experiments/results/clean_drops.json"))
     parser.add_argument("--before", type=Path, help="counts of an older revision, as this script prints them")
     args = parser.parse_args()
     old: dict[str, Any] = json.loads(args.verdicts.read_text(encoding="utf-8")) if args.verdicts.exists() else {}

@@ -11,7 +11,6 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from token_losses import Losses, write_part
 
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.prompts import load_template
@@ -20,6 +19,7 @@ from codeact.records import Record
 from codeact.score import Scorer
 from codeact.score.sequences import build_sequences
 from codeact.score.surprise import Spot, worst_spot
+from experiments.token_losses import Losses, write_part
 
 CHUNK = 8
 

@@ -1,7 +1,7 @@
 """A finished `codeact compare` as a result file, figures and the tables of docs/experiments.md.
 
     codeact compare recipes/compare_small.yaml recipe.data.source=evol_instruct_code_1966.json
-    python benchmarks/compare_result.py recipes/compare_small.yaml --write docs/experiments.md
+    python -m experiments.compare_result recipes/compare_small.yaml --write docs/experiments.md
 
 Takes what is finished in the comparison's run directory: its summary with where and how it was made goes to --output, the differences
 to figures of the same name, and the tables between the lines <!-- NAME --> and <!-- /NAME --> of --write, NAME being the recipe's.
@@ -17,16 +17,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import compare_plots as plots
-import machine
 import yaml
-from compare_cells import save
-from compare_plots import by_direction, spelt
-from marks import write_between
 
+from benchmarks import machine
+from benchmarks.marks import write_between
 from codeact.comparison.grid import load_comparison
 from codeact.comparison.run import gather
 from codeact.reporting.wording import number
+from experiments import compare_plots as plots
+from experiments.compare_cells import save
+from experiments.compare_plots import by_direction, spelt
 
 RESULTS = Path(__file__).parent / "results"
 BUDGETS = ("tokens", "records")
@@ -86,12 +86,12 @@ def markdown(document: Mapping[str, Any], name: str) -> str:
     place, better = document["machine"], ", but for pass@1" if len(by_direction(summary)) > 1 else " everywhere"
     lines += [
         f"Before training: {before}. Lower is better{better}. {summary['cells']['done']} trainings, {place['processor']},"
-        f" {document['date']}; versions and every interval in `benchmarks/results/{name}.json`, every value in `{name}_cells.json`.",
+        f" {document['date']}; versions and every interval in `experiments/results/{name}.json`, every value in `{name}_cells.json`.",
         "",
-        f"![differences to {summary['against']}](../benchmarks/results/{name}.svg)",
+        f"![differences to {summary['against']}](../experiments/results/{name}.svg)",
     ]
     if several:
-        lines += ["", f"![differences to the model before training, by rate](../benchmarks/results/{name}_rates.svg)"]
+        lines += ["", f"![differences to the model before training, by rate](../experiments/results/{name}_rates.svg)"]
     return "\n".join(lines)
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("overrides", nargs="*", help="key=value, as given to codeact compare")
-    parser.add_argument("--output", type=Path, help="default: benchmarks/results/<recipe>.json")
+    parser.add_argument("--output", type=Path, help="default: experiments/results/<recipe>.json")
     parser.add_argument("--write", type=Path, help="Markdown file that holds the marks")
     parser.add_argument("--versus", action="append", default=[], metavar="RIVAL:NAME,...", help="further differences")
     options = parser.parse_args()

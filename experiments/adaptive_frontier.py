@@ -1,7 +1,7 @@
 """How many model tokens does it take to know whom CDAS selects? Adaptive scoring against full scoring on real records.
 
-    python benchmarks/token_losses.py --data ../shared/data/evol_instruct_code_1966.json --model demo --out runs/token_losses
-    python benchmarks/adaptive_frontier.py --losses runs/token_losses --data ../shared/data/evol_instruct_code_1966.json
+    python -m experiments.token_losses --data ../shared/data/evol_instruct_code_1966.json --model demo --out runs/token_losses
+    python -m experiments.adaptive_frontier --losses runs/token_losses --data ../shared/data/evol_instruct_code_1966.json
 
 Replays the token losses of a full scoring run: `codeact.score.adaptive.decide` asks for losses as it would ask the model,
 and gets those already computed, so that every setting is tried on the same numbers. Model tokens are counted as the real
@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import token_losses
-from machine import provenance
 
+from benchmarks.machine import provenance
 from codeact.cluster import cluster
 from codeact.embed import embed_texts
 from codeact.lm.models import load_tokenizer
@@ -29,6 +28,7 @@ from codeact.score import build_sequences, default_template
 from codeact.score.adaptive.decide import Facts, Outcome, Pool, decide
 from codeact.score.adaptive.features import describe
 from codeact.storage import read_rows, write_json
+from experiments import token_losses
 
 RESULTS = Path(__file__).parent / "results"
 RATIOS = (0.1, 0.2, 0.4, 0.6)

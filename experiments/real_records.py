@@ -1,6 +1,6 @@
 """The 8,518 real instruction records of CODEACT_DATA as one file: Evol-Instruct for code, CodeAlpaca, and its newer version.
 
-    python benchmarks/real_records.py --out runs/real_records.jsonl
+    python -m experiments.real_records --out runs/real_records.jsonl
 
 Every row has instruction, output, and the source file's name; an input is joined to its instruction as `codeact` reads it.
 Rows without an answer are left out.

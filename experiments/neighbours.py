@@ -1,6 +1,6 @@
 """Records that are near a benchmark's task by meaning, both texts side by side: what `curate.neighbours` flags for review.
 
-    python benchmarks/neighbours.py --data ../shared/data/evol_instruct_code_1966.json --threshold 0.75
+    python -m experiments.neighbours --data ../shared/data/evol_instruct_code_1966.json --threshold 0.75
 
 Flags each record whose instruction has this cosine with the prompt of a task, and says which of them a method that drops
 (shared words, renamed code) finds too. Writes all that is flagged, highest cosine first, for reading.
@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
 
+from benchmarks import machine
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.near import neighbours
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--embedder", default="demo")
     parser.add_argument("--threshold", type=float, default=0.75)
     parser.add_argument("--cache", type=Path, default=Path("runs/coverage"), help="as of coverage.py")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/neighbours.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/neighbours.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     records, _ = to_records(read_rows(args.data).rows, where=args.data)

@@ -1,6 +1,6 @@
 """Which training records hold a benchmark's tasks, method by method, and how many tasks are found when they leak unchanged.
 
-    python benchmarks/contamination.py --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_2017.json
+    python -m experiments.contamination --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_2017.json
 
 The benchmarks are those that `curate.decontaminate: auto` finds. What is dropped of more data, with a verdict on each, is in
 `copy_drops.py`.
@@ -15,8 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import machine
-
+from benchmarks import machine
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import Index, build_index, find_overlap, find_renamed_solution
@@ -47,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ("evol_instruct_code_1966", "code_alpaca_2017", "code_alpaca_new_4535")
     parser.add_argument("--data", nargs="+", default=[f"../shared/data/{name}.json" for name in names])
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/contamination.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/contamination.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     items = benchmark_items(CurateConfig())
