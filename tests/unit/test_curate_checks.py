@@ -402,7 +402,7 @@ def test_failed_records_are_penalised_instead_of_dropped_where_asked() -> None:
 def test_the_command_keeps_what_it_drops(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from codeact.cli import app
+    from codeact.cli.app import app
 
     rows = [{"instruction": f"Say {i}.", "output": f"It is {i}.", "tag": i} for i in range(5)]
     rows.append({"instruction": "Say 0.", "output": "It is 0.", "tag": 9})

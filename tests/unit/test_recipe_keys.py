@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from codeact.cli import app
+from codeact.cli.app import app
 from codeact.config import Recipe, known_keys, load_recipe
 from codeact.errors import InputError
 from codeact.recipe_keys import json_schema, markdown, recipe_keys, sections

@@ -1,29 +1,20 @@
-"""The application, the options that commands share, and how commands read and print."""
+"""The options that commands share, and how commands read and print."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from codeact import __version__
 from codeact.config import Recipe, load_recipe
 from codeact.errors import InputError
 from codeact.redact import redact
 from codeact.storage import plain
 
-app = typer.Typer(
-    name="codeact",
-    help="Choose the part of an instruction data set that a code LLM learns most from, train on it without padding, prove the gain.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
+Command = Callable[..., None]
 Data = Annotated[
     list[str],
     typer.Argument(
@@ -36,14 +27,17 @@ Model = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="where the result is written", show_default=False)]
 Rows = Annotated[
-    Path, typer.Option("--output", "-o", help="where the rows are written; - for JSON lines on stdout", show_default=False)
+    Path,
+    typer.Option("--output", "-o", help="where the rows are written; - for JSON lines on stdout", show_default=False),
 ]
 MaybeOutput = Annotated[
     Path | None, typer.Option("--output", "-o", help="where the table is written (.parquet, .jsonl, .json, .csv)")
 ]
 Embedder = Annotated[
     str | None,
-    typer.Option(help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2) [default: all-mpnet-base-v2; demo with --model demo]"),
+    typer.Option(
+        help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2) [default: all-mpnet-base-v2; demo with --model demo]"
+    ),
 ]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16")]
 MaxLength = Annotated[int, typer.Option(help="tokens; longer responses are truncated with a status")]
@@ -70,23 +64,6 @@ Force = Annotated[
 ]
 NONE: list[str] = []
 verbose_errors = [False]
-running = [""]  # the command, for what is said when it is interrupted
-
-
-def _version(value: bool) -> None:
-    if value:
-        typer.echo(f"codeact {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
-    ] = False,
-) -> None:
-    running[0] = context.invoked_subcommand or ""
 
 
 def planned(found: dict[str, Any], as_json: bool) -> None:

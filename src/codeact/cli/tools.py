@@ -1,22 +1,176 @@
-"""Commands that help with the others: recipes."""
+"""Commands of the panel "Tools": what helps before a run and after it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from codeact import shipped
-from codeact.cli.options import Json, Verbose, app, prepare, result
+from codeact.cli.options import (
+    NONE,
+    Data,
+    Force,
+    Json,
+    Limit,
+    Mapping_,
+    Output,
+    Seed,
+    Verbose,
+    numbers,
+    one_or_many,
+    prepare,
+    result,
+    shared_keys,
+)
+from codeact.errors import InputError
 
 
-@app.command()
+def records(
+    data: Data,
+    show: Annotated[int, typer.Option(help="print so many records in full", min=0)] = 3,
+    split: Annotated[str, typer.Option(help="of a data set")] = "train",
+    mapping: Mapping_ = NONE, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Show how the rows of DATA are read, as turns, which are refused and why, and which columns are not read.
+
+    Example: codeact records data.jsonl --show 3
+    """
+    from codeact import api
+
+    prepare(verbose)
+    columns = shared_keys(mapping, NONE).get("data.map", {})
+    found = api.records(one_or_many(data), mapping=columns, split=split, show=show)
+    lines = found.pop("lines")
+    result(found, as_json, "\n".join(lines))
+    if not found["records"]:
+        raise InputError(
+            f"{found['source']}: none of its {found['rows']} rows is usable; the first: {found['first_rejected']}"
+        )
+
+
+def harvest(
+    roots: Annotated[list[str], typer.Argument(help="source folders; stdlib is Python's own library", show_default=False)],
+    output: Output,
+    min_tokens: Annotated[int, typer.Option(help="shortest response, Python lexical tokens")] = 20,
+    max_tokens: Annotated[int, typer.Option(help="longest response, Python lexical tokens")] = 1500,
+    keep_secrets: Annotated[bool, typer.Option("--keep-secrets", help="also functions that hold keys, passwords or e-mail addresses")] = False,
+    limit: Limit = None, seed: Seed = 0, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Make instruction records from the documented functions of Python source trees.
+
+    Example: codeact harvest stdlib src --limit 500 -o harvest.jsonl
+    """
+    from codeact import api
+
+    prepare(verbose)
+    made = api.harvest(
+        roots, output, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed, quiet=False,
+        force=force, keep_secrets=keep_secrets,
+    )  # fmt: skip
+    result(made, as_json, "\n".join([f"{made['records']} records -> {output}", *made["problems"]]))
+
+
+def export(
+    run_dir: Annotated[Path, typer.Argument(help="run directory of `select` or `run`", show_default=False)],
+    to: Annotated[str, typer.Option(help="trl, axolotl, llama-factory, torchtune or datasets")],
+    output: Output,
+    model: Annotated[str, typer.Option(help="the model to train, where the run names none or another")] = "",
+    force: Annotated[bool, typer.Option("--force", help="replace files of these names in the folder")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write a run's chosen records, the tool's configuration and a data card.
+
+    Example: codeact export selected.codeact --to trl -o sft
+    """
+    from codeact import api
+
+    prepare(verbose)
+    made = api.export(run_dir, to, output, model=model, force=force)
+    lines = [f"{made['records']} records -> {made['output']}: {', '.join(made['files'])}"]
+    result(made, as_json, "\n".join([*lines, *(f"mind: {warning}" for warning in made["warnings"])]))
+
+
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="folder of a LoRA adapter", show_default=False)],
+    output: Output, dtype: Annotated[str, typer.Option(help="auto (the base model's), float32, bfloat16, float16")] = "auto",
+    force: Force = False, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Merge the LoRA ADAPTER into its base model.
+
+    Example: codeact merge tuned/adapter -o merged
+    """
+    from codeact import api
+
+    prepare(verbose)
+    made = api.merge(adapter, output, dtype=dtype, force=force)
+    result(made, as_json, f"{made['base']} + {adapter} -> {output} ({made['dtype']})")
+
+
+def explain(
+    run_dir: Annotated[Path, typer.Argument(help="run directory", show_default=False)],
+    record_id: Annotated[str, typer.Argument(help="id of a record (see ledger.parquet)", show_default=False)],
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say why a record was kept or dropped.
+
+    Example: codeact explain selected.codeact 17
+    """
+    from codeact import api
+
+    prepare(verbose)
+    found = api.explain(run_dir, record_id)
+    record = found.get("record") or {}
+    lines = [
+        f"{key:<15} {value}"
+        for key, value in found.items()
+        if key not in ("record", "score") and value not in (None, "")
+    ]
+    lines += [
+        f"{key:<15} {value}" for key, value in (found.get("score") or {}).items() if key not in ("id", "turns", "ifd")
+    ]
+    lines += [f"\n[{m['role']}]\n{m['content']}" for m in record.get("messages", [])]
+    result(found, as_json, "\n".join(lines))
+
+
+def stability(
+    run_dir: Annotated[Path, typer.Argument(help="run directory of select, sample or run", show_default=False)],
+    seeds: Annotated[str, typer.Option(help="of K-means and of the draw, comma-separated")] = "0,1,2,3,4",
+    ks: Annotated[str, typer.Option(help="numbers of clusters, comma-separated")] = "5,10,20,40",
+    scores: Annotated[list[str], typer.Option(help="NAME=score.parquet of the same records by another model; may be repeated")] = NONE,
+    strategy: Annotated[str | None, typer.Option(help="instead of the run's own")] = None,
+    ratio: Annotated[float | None, typer.Option(help="instead of the run's own")] = None,
+    as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Say how much of a selection is chance: its overlap with those of other seeds, numbers of clusters and scoring models.
+
+    Example: codeact stability selected.codeact --ks 5,10,20
+    """
+    from codeact import api
+
+    prepare(verbose)
+    others = dict(pair.partition("=")[::2] for pair in scores)
+    if not all(name and path for name, path in others.items()):
+        raise InputError("--scores is of the form NAME=FILE, for example gpt2=gpt2/score.parquet")
+    found = api.stability(
+        run_dir, seeds=numbers("--seeds", seeds), ks=numbers("--ks", ks), scores=others, strategy=strategy, ratio=ratio
+    )
+    result(found, as_json, "\n".join(found["lines"]))
+
+
 def recipes(
     name: Annotated[str, typer.Argument(help="print this one, to change it: codeact recipes demo > my.yaml", show_default=False)] = "",
     path: Annotated[bool, typer.Option("--path", help="print where NAME lies instead of its text")] = False,
     as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
-    """List the recipes that come with codeact, for run, compare and accelerate launch; or print one."""
+    """List the recipes that come with codeact, for run, compare and accelerate launch; or print one.
+
+    Example: codeact recipes demo > my.yaml
+    """
     prepare(verbose)
     if name:
         file = shipped.find(name)
@@ -27,3 +181,43 @@ def recipes(
     known = {one: shipped.about(one) for one in shipped.names()}
     lines = [f"{one:<28} {line}" for one, line in known.items()]
     result({"folder": str(shipped.folder()), "recipes": known}, as_json, "\n".join(lines))
+
+
+def keys(
+    part: Annotated[str, typer.Argument(help="a section or a key; all where none is named", show_default=False)] = "",
+    schema: Annotated[bool, typer.Option("--schema", help="print the JSON schema for editors")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print docs/recipe.md")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show every recipe key, or those of PART: what it takes, its default, what it does.
+
+    Example: codeact keys sample
+    """
+    from codeact import recipe_keys
+
+    if schema or markdown:
+        typer.echo(recipe_keys.json_schema() if schema else recipe_keys.markdown(), nl=False)
+        return
+    found = recipe_keys.recipe_keys(part)
+    lines = [f"{key.name} = {key.default}\n    {key.type}\n    {key.description}" for key in found]
+    result([asdict(key) for key in found], as_json, "\n".join(lines))
+
+
+def doctor(as_json: Json = False, verbose: Verbose = False) -> None:
+    """Show versions, device, sandbox and installed extras of this machine.
+
+    Example: codeact doctor --json
+    """
+    from codeact import api
+
+    prepare(verbose)
+    found = api.doctor()
+    lines = [f"{key:<22} {value}" for key, value in found.items() if key not in ("extras", "sandboxes")]
+    for name, probe in found["sandboxes"].items():
+        told = f"holds: {len(probe['blocked'])} attacks blocked ({', '.join(probe['blocked'])})"
+        lines.append(f"sandbox {name:<14} {told if probe['holds'] else 'not used: ' + probe['problem']}")
+    lines += [
+        f"extra {name:<16} {'installed' if there else f'missing: pip install codeact[{name}]'}"
+        for name, there in found["extras"].items()
+    ]
+    result(found, as_json, "\n".join(lines))

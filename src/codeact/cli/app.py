@@ -1,0 +1,145 @@
+"""The `codeact` command. Exit status: 0 done, 1 failed, 2 bad usage or bad input, 130 interrupted."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import signal
+import sys
+import threading
+import traceback
+from typing import Annotated, Any
+
+import typer
+
+from codeact import __version__
+from codeact.cli import stages, tools, whole_runs
+from codeact.cli.options import verbose_errors
+from codeact.errors import CodeactError
+from codeact.redact import redact
+
+PANELS = {
+    "Whole runs": (whole_runs.run, whole_runs.demo, whole_runs.select, whole_runs.compare),
+    "Stages": (
+        stages.curate, stages.embed, stages.cluster, stages.judge, stages.tags, stages.score, stages.sample, stages.pack, stages.train,
+        stages.evaluate, stages.report,
+    ),
+    "Tools": (
+        tools.records, tools.harvest, tools.export, tools.merge, tools.explain, tools.stability, tools.recipes, tools.keys, tools.doctor,
+    ),
+}  # fmt: skip
+RESUMED = (
+    "run",
+    "demo",
+    "select",
+    "compare",
+    "curate",
+    "embed",
+    "cluster",
+    "judge",
+    "tags",
+    "score",
+    "sample",
+    "train",
+    "evaluate",
+)
+
+app = typer.Typer(
+    name="codeact",
+    help="Choose the part of an instruction data set that a code LLM learns most from, train on it without padding, prove the gain.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for panel, commands in PANELS.items():
+    for command in commands:  # its help ends with the example that ends its docstring
+        about, _, example = inspect.cleandoc(str(command.__doc__)).partition("\n\nExample: ")
+        app.command(help=about, epilog=f"Example: {example}", rich_help_panel=panel)(command)
+
+running = [""]  # the command, for what is said when it is interrupted
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"codeact {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    running[0] = context.invoked_subcommand or ""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends as Ctrl-C does, so that files are closed and what is finished is kept."""
+
+
+def _terminate(*_: object) -> None:
+    stopped.append(signal.SIGTERM)
+    raise _Terminated
+
+
+stopped: list[int] = []
+
+
+def _interrupted() -> None:
+    """Say what is kept and how to go on, and end with the status of the signal."""
+    number = stopped[-1] if stopped else signal.SIGINT
+    kept = (
+        "finished work is kept: run the same command again to go on"
+        if running[0] in RESUMED
+        else "nothing is left half-written: run the same command again"
+    )
+    typer.echo(f"codeact: interrupted; {kept}", err=True)
+    sys.exit(128 + number)
+
+
+def _fail(error: Exception, text: str, status: int) -> None:
+    """One line and an exit status; with -v the traceback. Neither shows a secret."""
+    if verbose_errors[0]:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    typer.echo(redact(text), err=True)
+    sys.exit(status)
+
+
+def main() -> None:
+    """Entry point: errors become one line and an exit status."""
+    stopped.clear()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # half a surrogate pair, in an id or a tag, is shown as its escape
+            stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is not threading.main_thread():
+        _main()
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        _main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _main() -> None:
+    # Some releases of typer carry their own copy of click: take the base class from what typer exports.
+    usage_error: Any = typer.BadParameter.__base__
+    try:
+        status = app(standalone_mode=False)
+        if status == 128 + signal.SIGINT:  # what typer makes of KeyboardInterrupt
+            _interrupted()
+        sys.exit(status if isinstance(status, int) else 0)
+    except typer.Exit as stop:
+        if stop.exit_code == 128 + signal.SIGINT:
+            _interrupted()
+        sys.exit(stop.exit_code)
+    except usage_error as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        _interrupted()
+    except CodeactError as error:
+        _fail(error, f"codeact: {error}", error.exit_code)
+    except OSError as error:
+        _fail(error, f"codeact: {error.filename or 'system'}: {error.strerror or error}", 2)

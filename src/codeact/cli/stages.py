@@ -1,0 +1,311 @@
+"""Commands of the panel "Stages": one per stage, in the order of the data's way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codeact import config
+from codeact.cli.options import (
+    NONE,
+    Command,
+    Data,
+    Dtype,
+    Embedder,
+    Force,
+    Json,
+    Limit,
+    Mapping_,
+    MaxLength,
+    MaybeOutput,
+    Model,
+    Output,
+    RunDir,
+    Seed,
+    Settings,
+    Template,
+    Verbose,
+    one_or_many,
+    prepare,
+    recipe_keys,
+    result,
+    say,
+    shared_keys,
+    show,
+    stage_recipe,
+)
+from codeact.records import reading_lines
+
+
+def _run_stage(
+    name: str,
+    keys: dict[str, Any],
+    output: Path | None,
+    run_dir: Path | None,
+    embedder: str | None,
+    as_json: bool,
+    force: bool,
+) -> None:
+    from codeact import api
+
+    recipe = stage_recipe(name, keys, output, run_dir, embedder, needs_model=name == "sample")
+    embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
+    summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, say=say, quiet=False, force=force)
+    folder = Path(recipe.run_dir)
+    written = "rows" if name == "curate" and output else "table"
+    lines = [*reading_lines(summary["reading"]), f"{written}: {output or folder / f'{name}.parquet'}"]
+    result(summary, as_json, "\n".join([*_curated(summary, folder), *lines] if name == "curate" else lines), output)
+
+
+def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
+    """What curation dropped, reason by reason, as a table."""
+    kept, dropped = int(summary["kept"]), dict(summary["dropped"])
+    dropped |= {f"refused: {reason}": n for reason, n in summary["reading"]["rejected"].items() if reason != "limit"}
+    total = kept + sum(dropped.values())
+    rows = [("kept", kept), *sorted(dropped.items(), key=lambda item: (-item[1], item[0]))]
+    rows += [(f"verdict {name}", count) for name, count in sorted(summary.get("verdicts", {}).items())]
+    lines = [f"{name:<22}{count:>10,}{count / total:>8.1%}" for name, count in rows]
+    if summary.get("near a benchmark"):
+        lines.append(
+            f"{summary['near a benchmark']} kept records are near a benchmark's task: read {folder / 'review.jsonl'}"
+        )
+    if summary.get("benchmarks"):
+        lines.append(
+            f"benchmarks looked for: {', '.join(f'{name} ({n:,})' for name, n in summary['benchmarks'].items())}"
+        )
+    if summary.get("contamination not checked"):
+        lines.append(f"contamination was not checked: {summary['contamination not checked']}")
+    return [*lines, f"dropped records with the evidence: {folder / 'dropped.jsonl'}"]
+
+
+def _stage_command(name: str, about: str, example: str) -> Command:
+    """A stage that does not read the model that will be trained."""
+
+    def command(
+        data: Data, output: MaybeOutput = None, embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0,
+        run_dir: RunDir = None, settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    ) -> None:  # fmt: skip
+        prepare(verbose)
+        keys = {"data.source": one_or_many(data), "data.limit": limit, "seed": seed, **shared_keys(mapping, settings)}
+        _run_stage(name, keys, output, run_dir, embedder, as_json, force)
+
+    command.__name__ = name
+    command.__doc__ = f"{about}\n\nExample: codeact {name} {example}"
+    return command
+
+
+curate = _stage_command(
+    "curate",
+    "Drop broken, duplicate and benchmark-contaminated records of DATA; write the rest untouched.",
+    "data.jsonl -o clean.jsonl",
+)
+embed = _stage_command(
+    "embed",
+    "Embed the instructions of DATA.",
+    "data.jsonl -o vectors.parquet",
+)
+cluster = _stage_command(
+    "cluster",
+    "Embed and cluster the instructions of DATA.",
+    "data.jsonl --set cluster.k=20 -o clusters.parquet",
+)
+judge = _stage_command(
+    "judge",
+    "Let a language model rate every record of DATA (recipe section judge, with --set).",
+    "data.jsonl --set judge.endpoint=http://localhost:8000/v1 -o ratings.parquet",
+)
+tags = _stage_command(
+    "tags",
+    "Let a language model tag every instruction of DATA (recipe section judge, with --set).",
+    "data.jsonl --set judge.endpoint=http://localhost:8000/v1 -o tags.parquet",
+)
+
+
+def score(
+    data: Data, output: MaybeOutput = None, model: Model = "",
+    variant: Annotated[str, typer.Option(help="default, or paper: the reference implementation's definition")] = "default",
+    adaptive: Annotated[bool, typer.Option("--adaptive", help="score in full only where it can change who is selected")] = False,
+    agreement: Annotated[float, typer.Option(help="with --adaptive: expected Jaccard index with the selection of full scoring")] = 0.9,
+    ratio: Annotated[float, typer.Option(help="share of the pool that will be kept: what --adaptive decides, and the summary shows")] = 0.4,
+    estimate: Annotated[bool, typer.Option("--estimate", help="only print tokens, FLOPs and hours; no weights are loaded")] = False,
+    show: Annotated[bool, typer.Option("--show", help="print the highest, the median and the lowest records")] = False,
+    embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0, dtype: Dtype = "auto",
+    max_length: MaxLength = 2048, template: Template = "auto", run_dir: RunDir = None, settings: Settings = NONE,
+    force: Force = False, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Score every record of DATA with MODEL: IFD, negative log-likelihoods, status. Run it again to go on or to reuse.
+
+    Example: codeact score data.jsonl --model demo --estimate
+    """
+    from codeact import api
+
+    prepare(verbose)
+    given = {"score.variant": variant, "score.adaptive": adaptive, "score.agreement": agreement, "sample.ratio": ratio}
+    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | given | shared_keys(mapping, settings)
+    recipe = stage_recipe("score", keys, output, run_dir, embedder, needs_model=True)
+    if estimate:
+        forecast = api.estimate_scores(recipe)
+        result(forecast, as_json, "\n".join(forecast["lines"]))
+        return
+    summary = api.run_stages(recipe, ["score"], output, say=say, quiet=False, force=force)
+    folder = Path(recipe.run_dir)
+    found = {**summary, **api.score_summary(folder, recipe.sample.ratio, examples=3 if show else 0)}
+    result(found, as_json, "\n".join(_scored(found, str(output or folder / "score.parquet"))), output)
+
+
+def _scored(found: dict[str, Any], table: str) -> list[str]:
+    from codeact.statistics import length_line
+
+    lines = []
+    for name, rows in found.get("examples", {}).items():
+        for row in rows:
+            lines += [f"[{name}] {row['id']}  IFD {row['ifd']:.3f}  {row['response_tokens']} response tokens"]
+            lines += [f"    instruction: {row['instruction']}", f"    response:    {row['response']}"]
+    if found.get("share_of_full_scoring") is not None:
+        lines.append(
+            f"adaptive: {found['share_of_full_scoring']:.1%} of the model tokens of full scoring,"
+            f" expected agreement of the selection {found['expected_agreement']:.3f}"
+        )
+    length = found["length"]
+    if length is not None:
+        lines.append(
+            f"{length_line(length['spearman'], length['interval'])}; the top {length['ratio']:.0%} by IFD hold"
+            f" {length['token_share']:.0%} of the response tokens"
+        )
+    return [*lines, *reading_lines(found["reading"]), f"table: {table}"]
+
+
+def sample(
+    data: Data, output: MaybeOutput = None, model: Model = "",
+    embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0, dtype: Dtype = "auto",
+    max_length: MaxLength = 2048, template: Template = "auto", run_dir: RunDir = None, settings: Settings = NONE,
+    force: Force = False, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Choose records of DATA (embed, cluster, score, sample) and write the selection table.
+
+    Example: codeact sample data.jsonl --model demo --set sample.ratio=0.2 -o chosen.parquet
+    """
+    prepare(verbose)
+    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
+    _run_stage("sample", keys, output, run_dir, embedder, as_json, force)
+
+
+def pack(
+    data: Data, model: Model, mapping: Mapping_ = NONE, limit: Limit = None, max_length: MaxLength = 2048, template: Template = "auto",
+    batch_size: Annotated[int, typer.Option(help="records per batch")] = 16, seed: Seed = 0, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Show how much of each batch of DATA would be padding: pad to max, dynamic padding, Dynamic Pack.
+
+    Example: codeact pack data.jsonl --model demo --batch-size 8
+    """
+    from codeact import api
+
+    prepare(verbose)
+    extra = recipe_keys(data, model, "auto", max_length, template, limit, seed) | shared_keys(mapping, [])
+    report = api.padding(data, config.load_recipe(extra={**extra, "train.batch_size": batch_size}))
+    lines = [f"{name:<24} {method['padding_rate']:7.2%} padding" for name, method in report["methods"].items()]
+    result(report, as_json, "\n".join([*lines, *reading_lines(report["reading"])]))
+
+
+def train(
+    data: Data, model: Model, output: Output,
+    method: Annotated[str, typer.Option(help="full, lora or qlora")] = "full",
+    epochs: Annotated[float, typer.Option(help="passes over the data")] = 3,
+    learning_rate: Annotated[float, typer.Option(help="peak learning rate")] = 5e-5,
+    batch_size: Annotated[int, typer.Option(help="records per batch")] = 16,
+    validation: Annotated[float, typer.Option(help="share of the records held out for a validation loss")] = 0.0,
+    report_to: Annotated[list[str], typer.Option(help="tensorboard, wandb or trackio, beside metrics.jsonl; may be repeated")] = NONE,
+    merge: Annotated[bool, typer.Option(help="LoRA: also write the merged model")] = True,
+    mapping: Mapping_ = NONE, limit: Limit = None, dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto",
+    seed: Seed = 0, settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Fine-tune MODEL on DATA with Dynamic Pack; run it again after a kill to go on.
+
+    Example: codeact train selected.jsonl --model demo --method lora -o tuned
+    """
+    from codeact import api
+
+    prepare(verbose)
+    given = {
+        "train.method": method,
+        "train.epochs": epochs,
+        "train.learning_rate": learning_rate,
+        "train.batch_size": batch_size,
+        "train.validation": validation,
+        "train.report_to": report_to,
+        "train.merge": merge,
+    }
+    extra = recipe_keys(data, model, dtype, max_length, template, limit, seed) | given | shared_keys(mapping, settings)
+    summary = api.train(data, output, config.load_recipe(extra=extra), quiet=False, force=force)
+    watched = (
+        f"; validation loss {summary['first_validation_loss']:.4f} -> {summary['final_validation_loss']:.4f}"
+        if "final_validation_loss" in summary
+        else ""
+    )
+    losses = f"loss {summary['first_loss']:.4f} -> {summary['final_loss']:.4f}{watched}"
+    lines = [*reading_lines(summary["reading"]), f"{losses}; model: {summary['model']}"]
+    result(summary, as_json, "\n".join(lines))
+
+
+def evaluate(
+    output: Output,
+    model: Annotated[str | None, typer.Argument(help="hub name, folder, LoRA adapter, GGUF file, or demo; not needed with --samples", show_default=False)] = None,
+    tasks: Annotated[str, typer.Option(help="comma-separated, for example humaneval+,mbpp+")] = "humaneval",
+    data_dir: Annotated[Path | None, typer.Option("--data", envvar="CODEACT_DATA", help="folder of benchmark files")] = None,
+    samples: Annotated[Path | None, typer.Option(help="grade these ready generations (JSONL) instead of generating")] = None,
+    sanitize: Annotated[bool, typer.Option("--sanitize", help="the samples are chat answers: run the program in each")] = False,
+    prompting: Annotated[str, typer.Option(help="base or instruct")] = "base",
+    limit: Annotated[int | None, typer.Option(help="generate for this many tasks, evenly spaced")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="longest generation")] = 512,
+    batch_size: Annotated[int, typer.Option(help="prompts per batch")] = 32,
+    temperature: Annotated[float, typer.Option(help="0: the most likely token; above: sampling, for pass@k")] = 0.0,
+    samples_per_task: Annotated[int, typer.Option(help="generations per task, for pass@k; needs a temperature")] = 1,
+    backend: Annotated[str, typer.Option(help="transformers, or vllm (an extra, for GPUs)")] = "transformers",
+    against: Annotated[Path | None, typer.Option(help="folder of an earlier evaluation: also show the paired differences to it")] = None,
+    dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto", seed: Seed = 0,
+    unsafe_no_sandbox: Annotated[bool, typer.Option("--unsafe-no-sandbox", help="run generated code without isolation (recorded in the results)")] = False,
+    settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Benchmark MODEL: pass@1 with intervals in a sandbox, and bits per byte of the reference solutions.
+
+    Example: codeact evaluate tuned/model --tasks humaneval+ --data benchmarks -o results
+    """
+    from codeact import api
+
+    prepare(verbose)
+    extra = {
+        **({} if model is None else {"model.name": model}),
+        "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
+        "evaluate.temperature": temperature, "evaluate.samples_per_task": samples_per_task, "evaluate.backend": backend,
+        "evaluate.tasks": [t.strip() for t in tasks.split(",") if t.strip()], "evaluate.prompting": prompting,
+        "evaluate.generate_limit": limit, "evaluate.max_new_tokens": max_new_tokens, "evaluate.batch_size": batch_size,
+        "evaluate.unsafe_no_sandbox": unsafe_no_sandbox,
+    }  # fmt: skip
+    recipe = config.load_recipe(extra=extra | shared_keys([], settings))
+    results = api.evaluate(
+        model,
+        output,
+        recipe=recipe,
+        samples=samples,
+        sanitized=sanitize,
+        data_dir=data_dir,
+        against=against,
+        quiet=False,
+        force=force,
+    )
+    result(results, as_json, "\n".join([*api.result_lines(results), f"results: {output / 'results.json'}"]))
+
+
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="run directory", show_default=False)],
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write report.html and report.json of a run again and print the main figures.
+
+    Example: codeact report runs/demo
+    """
+    prepare(verbose)
+    show(run_dir, as_json)

@@ -1,0 +1,178 @@
+"""Commands of the panel "Whole runs": run, demo, select, compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codeact import config
+from codeact.cli.options import (
+    NONE,
+    Data,
+    Dtype,
+    Embedder,
+    Force,
+    Json,
+    Limit,
+    Mapping_,
+    MaxLength,
+    Model,
+    Plan,
+    Rows,
+    RunDir,
+    Seed,
+    Settings,
+    Template,
+    Verbose,
+    planned,
+    prepare,
+    result,
+    run_recipe,
+    say,
+    shared_keys,
+)
+from codeact.records import reading_lines
+
+
+def run(
+    recipe: Annotated[
+        Path, typer.Argument(help="YAML recipe, or the name of a shipped one (codeact recipes)", show_default=False)
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value overrides, for example sample.ratio=0.3", show_default=False)
+    ] = None,
+    plan: Plan = False,
+    force: Force = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run a whole recipe: records, selection, training, evaluation, report. Run it again to go on or to redo what changed.
+
+    Example: codeact run demo sample.ratio=0.3
+    """
+    prepare(verbose)
+    if plan:
+        from codeact import api
+
+        planned(api.plan(recipe, overrides or ()), as_json)
+        return
+    run_recipe(str(recipe), overrides or (), as_json, force)
+
+
+def demo(
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides", show_default=False)] = None,
+    force: Force = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """The whole of codeact at small size: a 135M model on functions of Python's standard library, in minutes on two cores.
+
+    Example: codeact demo run_dir=runs/mine
+    """
+    prepare(verbose)
+    run_recipe("demo", overrides or (), as_json, force)
+
+
+def select(
+    data: Data,
+    output: Rows,
+    model: Model = "",
+    ratio: Annotated[float, typer.Option(help="share of the pool to keep")] = 0.4,
+    strategy: Annotated[str, typer.Option(help=", ".join(config.STRATEGIES))] = "cdas",
+    embedder: Embedder = None,
+    mapping: Mapping_ = NONE,
+    limit: Limit = None,
+    dtype: Dtype = "auto",
+    max_length: MaxLength = 2048,
+    template: Template = "auto",
+    seed: Seed = 0,
+    run_dir: RunDir = None,
+    settings: Settings = NONE,
+    plan: Plan = False,
+    force: Force = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the rows of DATA that MODEL learns most from, untouched and in their order.
+
+    Example: codeact select data.jsonl --model demo --ratio 0.4 -o selected.jsonl
+    """
+    from codeact import api
+
+    prepare(verbose)
+    extra = {
+        "model.dtype": dtype,
+        "model.max_length": max_length,
+        "model.template": template,
+        **shared_keys(mapping, settings),
+    }
+    if plan:
+        planned(
+            api.plan_select(
+                data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
+                seed=seed, settings=extra,
+            ),
+            as_json,
+        )  # fmt: skip
+        return
+    chosen = api.select(
+        data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit, seed=seed,
+        settings=extra, say=say, quiet=False, force=force,
+    )  # fmt: skip
+    summary = {**chosen.summary, "output": str(output)}
+    result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)), output)
+
+
+def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]:
+    from codeact.statistics import length_line
+
+    lines = [
+        f"{summary['selected']} of {summary['pool']} records -> {output}  (every decision: {run_dir / 'ledger.parquet'})"
+    ]
+    if summary.get("token_share") is not None:
+        lines.append(f"they hold {summary['token_share']:.0%} of the response tokens")
+    if summary.get("ifd_length_spearman") is not None:
+        lines.append(length_line(summary["ifd_length_spearman"], summary["ifd_length_interval"]))
+    lines += [f"short in the selection: {warning}" for warning in summary.get("coverage_warnings") or ()]
+    return [*lines, *reading_lines(summary["reading"])]
+
+
+def compare(
+    recipe: Annotated[Path, typer.Argument(help="YAML file, or the name of a shipped one such as compare", show_default=False)],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides, for example rates=[0.4]", show_default=False)] = None,
+    minutes: Annotated[float | None, typer.Option(help="begin no further training after this time; run again to go on")] = None,
+    plan: Plan = False,
+    force: Force = False, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Train and evaluate strategies x rates x seeds, at equal records and at equal tokens; run it again to go on.
+
+    Example: codeact compare compare --plan
+    """
+    from codeact import api
+
+    prepare(verbose)
+    if plan:
+        planned(api.compare_plan(recipe, overrides or ()), as_json)
+        return
+    summary = api.compare(recipe, overrides or (), minutes=minutes, say=say, quiet=False, force=force)
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from codeact.reporting.compare import tables
+
+    console = Console()
+    console.print(f"{summary['cells']['done']} of {summary['cells']['planned']} trainings are done")
+    for title, header, rows in tables(summary):
+        table = Table(*header, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for uneven in summary["uneven"]:
+        typer.echo(f"warning: {uneven['line']}")
+    typer.echo(f"page: {summary['page']}" if summary["page"] else "for compare.html: pip install 'codeact[report]'")
