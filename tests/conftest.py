@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import io
 import json
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import pytest
+
+from tests.helpers.pool import NOUNS, VERBS, pool_rows
+from tests.helpers.sandboxes import SANDBOXES, held_sandbox, sandbox_missing
 
 if TYPE_CHECKING:
     from codeact.sandbox import Backend
@@ -27,47 +22,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only wait for each other
 _scores = tempfile.TemporaryDirectory(prefix="codeact-scores-")
 os.environ["CODEACT_SCORES"] = _scores.name  # no test finds scores that an earlier run of the tests left
-
-VERBS = ("add", "sort", "reverse", "count", "merge", "filter", "parse", "join")
-NOUNS = ("numbers", "words", "rows", "files", "users", "prices")
-
-
-@dataclass
-class Finished:
-    """What a command printed and its exit status."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def codeact_command(*arguments: str) -> Finished:
-    """Run the `codeact` command in this process, through the entry point that the console script calls."""
-    from codeact.cli import main
-
-    out, err = io.StringIO(), io.StringIO()
-    status = 0
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        mock.patch.object(sys, "argv", ["codeact", *arguments]),
-    ):
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-    return Finished(status, out.getvalue(), err.getvalue())
-
-
-def pool_rows(count: int) -> list[dict[str, str]]:
-    """Instruction/output rows with code of very different lengths; every response parses."""
-    rows = []
-    for n in range(count):
-        verb, noun = VERBS[n % len(VERBS)], NOUNS[n // len(VERBS) % len(NOUNS)]
-        body = "".join(f"    step_{k} = [{verb}_{k}(x) for x in {noun}]\n" for k in range(1 + n * 7 % 11))
-        text = f"def {verb}_{noun}_{n}({noun}):\n{body}    return {noun}\n"
-        rows.append({"instruction": f"Write a Python function that can {verb} {noun}, version {n}.", "output": text})
-    return rows
 
 
 @pytest.fixture(scope="session")
@@ -128,39 +82,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CODEACT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-SANDBOXES = ("bubblewrap", "landlock")
-
-
-def sandbox_missing(name: str) -> str:
-    """Why this machine cannot have that sandbox, "" where it can: asked of the machine, not of the code that is tested."""
-    if name == "bubblewrap":
-        program = shutil.which("bwrap")
-        if program is None:
-            return "bwrap is not installed"
-        started = subprocess.run(
-            [program, "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, text=True
-        )
-        return started.stderr.strip()[:200] if started.returncode else ""
-    if sys.platform != "linux":
-        return f"{sys.platform} has no Landlock"
-    create_ruleset, want_version = 444, 1
-    version = ctypes.CDLL(None).syscall(create_ruleset, None, ctypes.c_size_t(0), want_version)
-    return "" if version >= 1 else "this kernel has no Landlock"
-
-
-def held_sandbox(name: str) -> Backend:
-    """The sandbox; the test fails where the machine can have it and it does not hold, for whatever reason."""
-    from codeact.sandbox import probe_backend
-
-    missing = sandbox_missing(name)
-    if missing:
-        pytest.skip(f"{name} was not tested: {missing}")
-    probe = probe_backend(name)  # type: ignore[arg-type]
-    if probe.backend is None:
-        pytest.fail(f"{name} is installed and does not hold ({probe.state}): {probe.problem}")
-    return probe.backend
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

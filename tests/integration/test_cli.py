@@ -10,8 +10,8 @@ import pytest
 
 import codeact
 from codeact.errors import InputError
-from tests.conftest import codeact_command as cli
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as cli
+from tests.helpers.pool import pool_rows
 
 
 @pytest.fixture

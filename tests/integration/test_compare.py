@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from codeact import storage
-from tests.conftest import codeact_command as codeact
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as codeact
+from tests.helpers.pool import pool_rows
 
 ROOT = Path(__file__).parents[2]
 CELLS = 6

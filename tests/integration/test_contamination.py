@@ -12,7 +12,7 @@ import codeact
 from codeact.evaluation import benchmarks
 from codeact.evaluation.tasks import load_tasks
 from codeact.storage import read_rows
-from tests.conftest import codeact_command
+from tests.helpers.command import codeact_command
 
 PRIME = """def is_prime(n):
     if n < 2:

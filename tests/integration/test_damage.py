@@ -19,8 +19,8 @@ from codeact.pipeline.run import Lenders, run_pipeline
 from codeact.rundir.shards import read_sealed
 from codeact.rundir.store import Store
 from codeact.training.checkpoints import complete, last_checkpoint
-from tests.conftest import codeact_command as codeact
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as codeact
+from tests.helpers.pool import pool_rows
 
 
 def settings(folder: Path, model: Path, embedder: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from codeact.records import Message, Record
 from codeact.rundir.store import Store
 from codeact.stages.pool import selected_records
 from codeact.training.data import tokenise
-from tests.conftest import codeact_command
+from tests.helpers.command import codeact_command
 
 CHAT = (
     "{% for message in messages %}{{ '<|' + message.role + '|>' }}"

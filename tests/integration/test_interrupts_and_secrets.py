@@ -17,9 +17,9 @@ import pytest
 
 from codeact import config
 from codeact.redact import redact, split_userinfo
-from tests.conftest import codeact_command as cli
-from tests.conftest import pool_rows
-from tests.unit.judge_server import JudgeServer, judge_server
+from tests.helpers.command import codeact_command as cli
+from tests.helpers.judge_server import JudgeServer, judge_server
+from tests.helpers.pool import pool_rows
 
 KEY = "not-a-real-key-7f3a9c"
 PASSWORD = "p@ss/word-51x"  # percent-encoded in an address

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import codeact_command
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
@@ -19,9 +18,10 @@ from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.prompts import load_template
 from codeact.records import Message, Record
 from codeact.training.sft import fine_tune
+from tests.helpers.command import codeact_command
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from chat_templates import TEMPLATES, TOKENIZERS
+from tests.helpers.chat_templates import TEMPLATES, TOKENIZERS
 
 TASKS = [
     Task(f"T/{n}", f'def {name}(a, b):\n    """{name}"""\n', name, "")

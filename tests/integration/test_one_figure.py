@@ -13,8 +13,8 @@ import pytest
 
 from codeact.reporting.wording import percent
 from codeact.statistics import length_line
-from tests.conftest import codeact_command as cli
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as cli
+from tests.helpers.pool import pool_rows
 
 
 @pytest.fixture(scope="module")

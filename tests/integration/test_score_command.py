@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import codeact_command, pool_rows
+
+from tests.helpers.command import codeact_command
+from tests.helpers.pool import pool_rows
 
 
 @pytest.fixture

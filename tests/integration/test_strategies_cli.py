@@ -13,9 +13,10 @@ import pytest
 
 from codeact import api, config
 from codeact.errors import InputError
-from tests.conftest import Finished, pool_rows
-from tests.conftest import codeact_command as codeact
-from tests.unit.judge_server import judge_server
+from tests.helpers.command import Finished
+from tests.helpers.command import codeact_command as codeact
+from tests.helpers.judge_server import judge_server
+from tests.helpers.pool import pool_rows
 
 Select = Callable[..., Finished]
 

@@ -10,8 +10,8 @@ import pytest
 from codeact import api, storage
 from codeact.evaluation.tasks import load_tasks
 from codeact.rundir.store import Store
-from tests.conftest import codeact_command as codeact
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as codeact
+from tests.helpers.pool import pool_rows
 
 HALF = "\ud83d"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from codeact import select
-from tests.conftest import pool_rows
+from tests.helpers.pool import pool_rows
 
 
 def test_suspects_and_gain_reach_the_selection_and_the_ledger(

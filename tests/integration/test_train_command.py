@@ -18,8 +18,8 @@ from codeact.lm.prompts import load_template
 from codeact.records import to_records
 from codeact.storage import read_rows
 from codeact.training.data import hold_out, tokenise
-from tests.conftest import codeact_command as cli
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as cli
+from tests.helpers.pool import pool_rows
 
 USUAL = ("--max-length", "256", "--template", "question", "--dtype", "float32", "--batch-size", "4", "--json")
 

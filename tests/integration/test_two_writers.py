@@ -15,8 +15,8 @@ import pytest
 
 from codeact import locks
 from codeact.errors import InputError
-from tests.conftest import codeact_command as codeact
-from tests.conftest import pool_rows
+from tests.helpers.command import codeact_command as codeact
+from tests.helpers.pool import pool_rows
 
 HOLD = "import sys; from pathlib import Path; from codeact.locks import only_writer\nwith only_writer(Path(sys.argv[1])): print(flush=True); input()"
 REFUSED = "another codeact process is writing it; wait for it or choose another output"

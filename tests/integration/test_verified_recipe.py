@@ -13,7 +13,7 @@ from codeact.config import load_recipe
 from codeact.errors import CodeactError
 from codeact.pipeline.run import run_pipeline
 from codeact.sandbox import detect_backend
-from tests.conftest import codeact_command as codeact
+from tests.helpers.command import codeact_command as codeact
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
 pytest.importorskip("datasketch", reason="needs the extra `curate`")

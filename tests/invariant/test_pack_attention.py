@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers as hf
-from packing_models import COMMON, FAMILIES, PAD, build, pad, random_samples, reference_attention
 from transformers.masking_utils import (
     create_causal_mask,
     create_chunked_causal_mask,
@@ -16,6 +15,7 @@ from codeact.errors import CodeactError
 from codeact.lm.attention import DeferredMask, attend, register
 from codeact.lm.forward import head_logits, hidden_states, token_losses
 from codeact.packing import DynamicPackCollator, collate_rows
+from tests.helpers.packing_models import COMMON, FAMILIES, PAD, build, pad, random_samples, reference_attention
 
 
 def written_out(query, key, value, sizes, scale, causal=True, window=None, softcap=None):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from packing_models import FAMILIES, PAD, build, learnt_tokens, pad, random_samples, reference_attention
 
 from codeact.packing import DynamicPackCollator
+from tests.helpers.packing_models import FAMILIES, PAD, build, learnt_tokens, pad, random_samples, reference_attention
 
 CAPACITY = 40
 

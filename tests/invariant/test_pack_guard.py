@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers as hf
-from packing_models import FAMILIES, PAD, build, random_samples, reference_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import flash_attention_mask
@@ -15,6 +14,7 @@ from codeact.lm.attention import attend, register
 from codeact.lm.isolation import LeakError, check_isolation, probe_batch
 from codeact.lm.models import load_model
 from codeact.packing import DynamicPackCollator
+from tests.helpers.packing_models import FAMILIES, PAD, build, random_samples, reference_attention
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -11,12 +11,12 @@ from itertools import pairwise
 import pytest
 import torch
 import transformers.modeling_flash_attention_utils as flash_utils
-from packing_models import PAD, build, random_samples
 
 from codeact.lm import kernels
 from codeact.lm.attention import attend
 from codeact.lm.isolation import LeakError, check_isolation, probe_batch
 from codeact.packing import DynamicPackCollator
+from tests.helpers.packing_models import PAD, build, random_samples
 
 OPTIONS = [
     {},

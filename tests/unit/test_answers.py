@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_templates import TEMPLATES, TOKENIZERS, byte_level, metaspace
 
 from codeact.errors import InputError
 from codeact.lm.prompts import RefusedError, Template, ask, encode, encode_text, load_template, prompt_text, special_ids
@@ -15,6 +14,7 @@ from codeact.packing import apply_overlong
 from codeact.records import Message, Record
 from codeact.score import build_sequences
 from codeact.training.data import IGNORE, tokenise
+from tests.helpers.chat_templates import TEMPLATES, TOKENIZERS, byte_level, metaspace
 
 U, A = "user", "assistant"
 CHATML = (

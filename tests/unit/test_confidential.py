@@ -16,7 +16,7 @@ from codeact.config import SECRET_KINDS, CurateConfig, SecretKind
 from codeact.curate import curate
 from codeact.harvesting import harvest
 from codeact.records import Message, Record
-from tests.conftest import codeact_command as cli
+from tests.helpers.command import codeact_command as cli
 
 DRAW = random.Random(5)
 WORD = string.ascii_letters + string.digits

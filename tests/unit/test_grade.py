@@ -15,6 +15,7 @@ from codeact.evaluation.grade import grade
 from codeact.evaluation.oracle import is_right
 from codeact.evaluation.tasks import Task, TaskSet, load_tasks
 from codeact.sandbox import Backend, Limits, Opaque
+from tests.helpers.made_tasks import made_up
 
 DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[2] / "../shared/data"))
 needs_data = pytest.mark.skipif(
@@ -54,19 +55,6 @@ def test_canonical_solutions_pass(name: str, numbers: tuple[int, ...], sandbox: 
     assert [(v.task_id, v.base_status, v.plus_status, v.detail) for v in verdicts] == [
         (task.id, "passed", "passed" if task_set.plus else None, "") for task in task_set.tasks
     ]
-
-
-def made_up(**changes: object) -> TaskSet:
-    """Base inputs 1 to 3 and plus inputs 4 and 5 of x -> [739391 + x]."""
-    fields = {
-        "id": "Made/1",
-        "prompt": "def f(x):\n",
-        "entry_point": "f",
-        "canonical_solution": "    return [739391 + x]\n",
-        "base_inputs": ((1,), (2,), (3,)),
-        "plus_inputs": ((4,), (5,)),
-    }
-    return TaskSet("made+", "1", (Task(**{**fields, **changes}),), "0" * 64)  # type: ignore[arg-type]
 
 
 RIGHT = "def f(x):\n return [739391 + x]\n"

@@ -14,7 +14,7 @@ import pytest
 
 from codeact.errors import CodeactError, InputError
 from codeact.judge.endpoint import Cache, Settings, ask, estimate_cost, retry_after
-from tests.unit.judge_server import JudgeServer, judge_server
+from tests.helpers.judge_server import JudgeServer, judge_server
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from report_run import metrics, plain_run, rows, write_evaluation
 
 from codeact.errors import InputError
 from codeact.evaluation.compare import mcnemar, pass_interval
 from codeact.reporting import gather, summary_rows
 from codeact.reporting.selection import histogram_edges
 from codeact.statistics import spearman
+from tests.helpers.report_run import metrics, plain_run, rows, write_evaluation
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from report_run import DAY, HOSTILE, STAGES, make_run, metrics, plain_run
 
 from codeact.errors import MissingExtraError
 from codeact.reporting import gather, summary_rows, write_report
 from codeact.reporting.html import safe_json
+from tests.helpers.report_run import DAY, HOSTILE, STAGES, make_run, metrics, plain_run
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 from codeact.sandbox import Backend, Limits, call_function, detect_backend, run_check
 from codeact.sandbox.probe import RETURNING, attack_facts, attack_source
 from codeact.sandbox.seccomp import ALLOWED, AUDIT_ARCH, CONDITIONAL, EXECVE, build_filter
-from tests.conftest import SANDBOXES, held_sandbox
+from tests.helpers.sandboxes import SANDBOXES, held_sandbox
 
 LIMITS = Limits(output_bytes=1 << 20)
 

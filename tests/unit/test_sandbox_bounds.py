@@ -11,7 +11,7 @@ from codeact.curate.examples import check_examples
 from codeact.evaluation.grade import grade
 from codeact.sandbox import Backend, Limits, call_function, run_check, run_program
 from codeact.sandbox.values import MAX_CONTAINERS, TooLarge, decode
-from tests.unit.test_grade import made_up
+from tests.helpers.made_tasks import made_up
 
 # Writes `line` to the channel in place of an answer.
 WRITE = """

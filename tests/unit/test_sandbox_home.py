@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SANDBOXES, held_sandbox
+from tests.helpers.sandboxes import SANDBOXES, held_sandbox
 
 SCRIPT = """
 import json, sys

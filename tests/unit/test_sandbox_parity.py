@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from codeact.sandbox import Backend, call_function, run_program
-from tests.conftest import SANDBOXES, held_sandbox
-from tests.unit.sandbox_programs import BODIES, source
+from tests.helpers.sandbox_programs import BODIES, source
+from tests.helpers.sandboxes import SANDBOXES, held_sandbox
 
 
 @pytest.fixture(scope="module")

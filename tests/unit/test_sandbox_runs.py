@@ -23,7 +23,7 @@ from codeact.sandbox import (
 )
 from codeact.sandbox import probe as probing
 from codeact.sandbox.probe import Probe
-from tests.conftest import held_sandbox
+from tests.helpers.sandboxes import held_sandbox
 
 LIMITS = Limits()
 

@@ -10,7 +10,7 @@ import pytest
 from codeact.evaluation.grade import grade
 from codeact.evaluation.oracle import is_right
 from codeact.sandbox import Backend, call_function, run_check
-from tests.unit.test_grade import made_up
+from tests.helpers.made_tasks import made_up
 
 IMPORTS = """
 import array, collections, dataclasses, datetime, decimal, enum, fractions, itertools, string, types

@@ -10,7 +10,7 @@ import pytest
 from codeact import config, shipped
 from codeact.comparison.grid import load_comparison
 from codeact.errors import InputError
-from tests.conftest import codeact_command as cli
+from tests.helpers.command import codeact_command as cli
 
 ROOT = Path(__file__).parents[2]
 

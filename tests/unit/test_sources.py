@@ -16,7 +16,7 @@ import pytest
 
 from codeact import api, storage
 from codeact.errors import InputError
-from tests.conftest import codeact_command
+from tests.helpers.command import codeact_command
 
 ROWS = [
     {"instruction": "写一个函数", "output": "def f():\n\treturn ','"},
