@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.errors import require
 from codeact.evaluation.grade import grade
@@ -49,7 +50,7 @@ def main() -> None:
         "styles of right answers": len({answer["style"] for answer in right}),
         **found,
     }
-    RESULT.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    result_files.write(RESULT, report)
     print(json.dumps(report, indent=1, ensure_ascii=False))
 
 

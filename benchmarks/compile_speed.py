@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.lm.forward import hidden_states
 from codeact.lm.models import load_model, load_tokenizer
@@ -26,7 +27,7 @@ from codeact.packing.collate import collate_rows
 from codeact.packing.plan import plan_epoch
 from codeact.records import to_records
 from codeact.score import Scorer
-from codeact.storage import read_rows, write_json
+from codeact.storage import read_rows
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -102,7 +103,7 @@ def main() -> None:
             f"{name:<16} {figures['cpu_seconds']:>8.1f} CPU s  {figures['tokens_per_cpu_second']:>8.1f} tokens per CPU s"
         )
     print({key: value for key, value in result.items() if key != "passes"})
-    write_json(args.output, {**told, "threads": torch.get_num_threads(), **result})
+    result_files.write(args.output, {**told, "threads": torch.get_num_threads(), **result})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ process after the stage, which never falls.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
@@ -135,7 +134,7 @@ def main() -> None:
                 flush=True,
             )
             result["runs"][label] = rows
-            args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            result_files.write(args.out, result)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 
 KEPT = ("stages", "funnel", "length", "packing", "training", "evaluation", "settings", "headline")
@@ -27,7 +28,7 @@ def main() -> None:
     out = options.out or Path(__file__).parent / "results" / f"{figures['run']['name']}.json"
     about = {**provenance(), "command": options.command, "date": figures["run"]["date"]}
     kept = {**about, **{key: figures[key] for key in KEPT}}
-    out.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    result_files.write(out, kept)
     seconds = sum(stage["seconds"] or 0 for stage in figures["stages"])
     print(f"{out}: {len(kept)} sections, {seconds:.0f} s in the stages")
 

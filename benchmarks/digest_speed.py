@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
-from codeact.storage import write_json
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,7 +32,7 @@ def main() -> None:
             with file.open("rb") as handle:
                 hashlib.file_digest(handle, "sha256")
             speeds.append(args.megabytes / 1000 / (time.process_time() - started))
-    write_json(args.output, {**told, "gigabytes_per_cpu_second": {"median": sorted(speeds)[2], "all": speeds}})
+    result_files.write(args.output, {**told, "gigabytes_per_cpu_second": {"median": sorted(speeds)[2], "all": speeds}})
     print(f"{sorted(speeds)[2]:.2f} GB a CPU second")
 
 

@@ -37,7 +37,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 
 PAD_TO_MAX, DYNAMIC, REFERENCE, OURS = "pad to max", "dynamic padding", "reference Dynamic Pack", "Dynamic Pack"
 WAYS = {"max": PAD_TO_MAX, "dynamic": DYNAMIC, "reference": REFERENCE, "ours": OURS, "part": OURS}
@@ -260,7 +260,7 @@ def earlier(path: Path, settings: Mapping[str, Any], ways: Sequence[str]) -> dic
     """Results of other ways in the output file, where they were made with the same settings."""
     if len(ways) == len(WAYS) or not path.exists():
         return {}
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = result_files.read(path)
     if document.get("settings") != settings or document.get("machine", {}).get("gpu") != machine.gpu():
         return {}
     return dict(document["results"])
@@ -347,11 +347,7 @@ def main() -> None:
         results[way] = run_apart(way, sys.argv[1:])
         results = {w: results[w] for w in WAYS if w in results}
         found = compare(results)
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(
-            json.dumps({**document, "settings": settings, "results": results, **found}, indent=1) + "\n",
-            encoding="utf-8",
-        )
+        result_files.write(options.output, {**document, "settings": settings, "results": results, **found})
     print(show(results, found))
     print(f"written to {options.output}")
 

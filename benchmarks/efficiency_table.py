@@ -9,11 +9,11 @@ The second writes it between the lines <!-- efficiency --> and <!-- /efficiency 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import result_files
 from benchmarks.marks import write_between
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("result", type=Path, nargs="?", default=Path(__file__).parent / "results" / "efficiency.json")
     parser.add_argument("--write", type=Path, help="put the table into this file")
     options = parser.parse_args()
-    table = markdown(json.loads(options.result.read_text(encoding="utf-8")))
+    table = markdown(result_files.read(options.result))
     if options.write is None:
         print(table)
         return

@@ -17,12 +17,12 @@ seconds are what a user waits; processor seconds say what the work was when othe
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 
 
@@ -129,7 +129,7 @@ def main() -> None:
         "identical_to_one_by_one": sum(same) / len(same),
     }  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    result_files.write(options.output, result)
     print(
         f"x {result['speedup_over_one_by_one']:.1f} against one by one, x {result['speedup_over_padded_batch']:.1f} against a padded batch"
     )

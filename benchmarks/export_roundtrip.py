@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.config import load_recipe
 from codeact.lm.models import load_tokenizer
 from codeact.lm.prompts import load_template
@@ -106,7 +106,7 @@ def main() -> None:
         }  # fmt: skip
         print(tool, found[tool])
     result = {**machine.provenance(), "tools": found}
-    options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(options.output, result)
 
 
 if __name__ == "__main__":

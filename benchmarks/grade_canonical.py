@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.errors import InputError
 from codeact.evaluation.grade import grade
@@ -47,7 +48,7 @@ def main() -> None:
         passed = all(row["base_passed"] == row["tasks"] == (row["plus_passed"] or row["tasks"]) for row in rows)
         result = told | {"sandbox": backend.name, "all_passed": passed, "sets": rows}
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"grade_canonical_{backend.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        result_files.write(RESULTS / f"grade_canonical_{backend.name}.json", result)
 
 
 def graded(name: str, backend: Backend) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.errors import InputError, require
 from codeact.evaluation.grade import Verdict, grade
@@ -184,7 +185,7 @@ def evalplus_check(job: tuple[str, Task, str], truth: tuple[Any, Any]) -> tuple[
 
 
 def write(name: str, report: dict[str, Any]) -> None:
-    (RESULTS / name).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    result_files.write(RESULTS / name, report)
     print(json.dumps(report, indent=1, ensure_ascii=False))
 
 

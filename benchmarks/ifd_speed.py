@@ -19,13 +19,14 @@ from typing import Any
 
 import torch
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.lm.models import choose_device, choose_dtype, load_model, load_tokenizer
 from codeact.progress import track
 from codeact.records import Record, to_records
 from codeact.score import Scorer, Status, build_sequences
 from codeact.score.cost import forward_flops, measure_peak, model_cost
-from codeact.storage import read_rows, write_json
+from codeact.storage import read_rows
 
 RESULTS = Path(__file__).parent / "results"
 SHOWN = (
@@ -146,7 +147,7 @@ def main() -> None:
     told = provenance()
     found = told | measure(spread(records, args.records), args.model, args.dtype, args.group, args.max_length)
     found["data"] = Path(args.data).name
-    write_json(args.output, found)
+    result_files.write(args.output, found)
     print(json.dumps(found["status"]), f"{found['tokens']:,} tokens, {found['dtype']} on {found['device']}")
     for key, label in SHOWN:
         print(f"{label:<38} {found[key]:.3g}")

@@ -21,11 +21,11 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.errors import InputError
 from codeact.lm.attention import register
 from codeact.lm.isolation import LeakError, check_isolation
-from codeact.storage import write_json
 
 RESULTS = Path(__file__).parent / "results"
 LARGEST = 20_000_000  # parameters: what stays larger than this is left out
@@ -106,14 +106,14 @@ def measure() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=RESULTS / "pack_leaks.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "pack_leaks.json.xz")
     args = parser.parse_args()
     told = provenance()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     found = measure()
     counts = dict(Counter(row["verdict"] for row in found.values()))
-    write_json(args.output, {**told, "verdicts": counts, "architectures": found})
+    result_files.write(args.output, {**told, "verdicts": counts, "architectures": found})
     print(counts)
 
 

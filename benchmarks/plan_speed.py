@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.packing import padding_rate, plan_batch, plan_epoch
 
 DATA_FILES = ("code_alpaca_new_4535.json", "evol_instruct_code_1966.json")
@@ -216,7 +216,7 @@ def main() -> None:
             show(f"batches of {options.batch_size}, {count:,} samples, rows padded to their batch's longest", table)
             figures["batch"][str(count)] = table
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    result_files.write(options.out, figures)
     print(f"written to {options.out}")
 
 

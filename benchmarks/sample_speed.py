@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.sample import select
-from codeact.storage import write_json
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -64,7 +64,7 @@ def main() -> None:
     print(
         f"cdas takes {ours / theirs:.1f} times the CPU seconds of the authors' algorithm, for a table with ranks, cutoffs and reasons"
     )
-    write_json(
+    result_files.write(
         args.output,
         {
             **told,

@@ -29,10 +29,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.records import Message, Record, to_records
 from codeact.score import Scorer, to_table
-from codeact.storage import read_rows, write_json
+from codeact.storage import read_rows
 
 RESULTS = Path(__file__).parent / "results"
 MARKS = (1_000, 5_000, 10_000)
@@ -199,7 +200,7 @@ def main() -> None:
         print(f"{what:<9} {growth['per_record']:>10,.1f} +- {growth['standard_error']:,.1f} a record")
     for mark, after in found["after"].items():
         print(f"after {int(mark):>6,} records: peak {after['peak_above_start'] / 2**20:,.0f} MiB above the start")
-    write_json(
+    result_files.write(
         args.output or RESULTS / f"score_memory_{args.way}.json", {**told, "characters": args.characters, **found}
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.packing import (
     PackedStream,
     balance_ratio,
@@ -90,7 +90,7 @@ def main() -> None:
             "rows": [balance(c, m) for m in ("deepseek-coder-1.3b", "deepseek-coder-6.7b") for c in (2048, 16384, 32768)],
         },
     }  # fmt: skip
-    options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(options.output, result)
     for row in (*result["streaming"]["rows"], *result["balance"]["rows"]):
         print(row)
 

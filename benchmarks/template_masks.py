@@ -17,7 +17,6 @@ template's own special tokens, or under `--tokenizer`. Told per template:
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.errors import InputError
 from codeact.lm.prompts import RefusedError, Template, ask, encode, prompt_text, special_ids
@@ -145,9 +145,7 @@ def main() -> None:
         results[file.stem] = dict(found)
         print(file.stem, dict(found), flush=True)
     if options.output:
-        head = json.dumps({**provenance(), "total": dict(total(results))}, indent=1, ensure_ascii=False)
-        lines = ",\n".join(f"  {json.dumps(n)}: {json.dumps(r, ensure_ascii=False)}" for n, r in results.items())
-        options.output.write_text(f'{head[:-2]},\n "templates": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
+        result_files.write(options.output, {**provenance(), "total": dict(total(results)), "templates": results})
 
 
 if __name__ == "__main__":

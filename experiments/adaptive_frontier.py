@@ -6,7 +6,7 @@
 Replays the token losses of a full scoring run: `codeact.score.adaptive.decide` asks for losses as it would ask the model,
 and gets those already computed, so that every setting is tried on the same numbers. Model tokens are counted as the real
 run spends them. Compared: Jaccard of the records selected with full scoring and with adaptive scoring (CDAS, K-means of the
-demo embedder), beside cheaper guides without refinement. Writes a result file and a plot.
+demo embedder), beside cheaper guides without refinement. `experiments.figures` draws it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.cluster import cluster
 from codeact.embed import embed_texts
@@ -27,7 +28,7 @@ from codeact.sample import seeded_hash, select
 from codeact.score import build_sequences, default_template
 from codeact.score.adaptive.decide import Facts, Outcome, Pool, decide
 from codeact.score.adaptive.features import describe
-from codeact.storage import read_rows, write_json
+from codeact.storage import read_rows
 from experiments import token_losses
 
 RESULTS = Path(__file__).parent / "results"
@@ -127,38 +128,6 @@ def guides(
     return table
 
 
-def plot(result: dict[str, Any], path: Path) -> None:
-    """Tokens against Jaccard, one line per ratio."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.5))
-    for ratio, rows in result["frontier"].items():
-        points = [(100 * row["token_share"]["mean"], row["jaccard"]["mean"]) for row in rows.values()]
-        axes.plot(*zip(*points, strict=True), marker="o", label=f"adaptive, m = {100 * float(ratio):g} %")
-    for name, row in result["guides"].items():
-        axes.scatter(100 * row["token_share"], row["jaccard"]["0.4"], marker="x", color="grey")
-        axes.annotate(
-            name + ", m = 40 %",
-            (100 * row["token_share"], row["jaccard"]["0.4"]),
-            fontsize=7,
-            xytext=(4, 3),
-            textcoords="offset points",
-        )
-    axes.set(
-        xlabel="model tokens computed, % of full scoring",
-        ylabel="Jaccard with the selection of full scoring",
-        xlim=(0, 100),
-        ylim=(0, 1.02),
-    )
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-    figure.tight_layout()
-    figure.savefig(path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", type=Path, default=Path("runs/token_losses"))
@@ -167,7 +136,7 @@ def main() -> None:
     parser.add_argument("--embedder", default="demo")
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5, help="random orders, and so pilots")
-    parser.add_argument("--output", type=Path, default=RESULTS / "adaptive_frontier.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "adaptive_frontier.json.xz")
     args = parser.parse_args()
     told = provenance()
     losses = token_losses.load(args.losses)
@@ -213,8 +182,7 @@ def main() -> None:
         print(
             f"{name:<28} Spearman {row['spearman']:.2f}, tokens {row['token_share']:.0%}, Jaccard at 40 % {row['jaccard']['0.4']:.2f}"
         )
-    write_json(args.output, result)
-    plot(result, args.output.with_suffix(".svg"))
+    result_files.write(args.output, result)
 
 
 if __name__ == "__main__":

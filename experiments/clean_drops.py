@@ -1,6 +1,6 @@
 """Which records of public data do the checks drop or rank last, and are they right?
 
-    python -m experiments.clean_drops --files FOLDER --data ../shared/data --verdicts experiments/results/clean_drops.json
+    python -m experiments.clean_drops --files FOLDER --data ../shared/data --verdicts experiments/results/clean_drops.json.xz
 
 Runs every check of `recipes/verified.yaml` on the sources of `clean_sources.py` (SOURCES: where each is from, its language and
 licence). Each record that leaves or is ranked last was read once in full, instruction and answers, by a person or a session; the
@@ -13,13 +13,12 @@ the result lists what it dropped wrongly when it was first looked at, which was 
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.config import CurateConfig
 from codeact.curate import curate
 from codeact.curate.run import check_record
@@ -31,21 +30,14 @@ CHECKS = ("syntax", "grammars", "complete", "language", "names", "examples")
 ALONE = CurateConfig(verify=False, dedup=False, mismatch=0.02)
 
 
-def one_record_a_line(result: dict[str, Any]) -> str:
-    """The result as JSON, its list of records a line each."""
-    lines = ",\n".join("  " + json.dumps(record, ensure_ascii=False) for record in result["records"])
-    whole = json.dumps({**result, "records": []}, indent=1, ensure_ascii=False)
-    return whole.replace('"records": []', f'"records": [\n{lines}\n ]', 1) + "\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--verdicts", type=Path, default=Path("experiments/results/clean_drops.json"))
+    parser.add_argument("--verdicts", type=Path, default=Path("experiments/results/clean_drops.json.xz"))
     parser.add_argument("--before", type=Path, help="counts of an older revision, as this script prints them")
     args = parser.parse_args()
-    old: dict[str, Any] = json.loads(args.verdicts.read_text(encoding="utf-8")) if args.verdicts.exists() else {}
+    old: dict[str, Any] = result_files.read(args.verdicts) if args.verdicts.exists() else {}
     known = {(row["id"], row["check"], row["rule"]): row for row in old.get("records", [])}
     backend = detect_backend()
 
@@ -95,10 +87,10 @@ def main() -> None:
         "records": rows,
     }
     if args.before:
-        result["before"] = json.loads(args.before.read_text(encoding="utf-8"))
+        result["before"] = result_files.read(args.before)
     elif "before" in old:
         result["before"] = old["before"]
-    args.verdicts.write_text(one_record_a_line(result), encoding="utf-8")
+    result_files.write(args.verdicts, result)
     for rule, counts in [*result["rules"].items(), *result["second"].items()]:
         print(f"{rule:<40}{counts}")
 

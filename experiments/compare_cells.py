@@ -1,7 +1,7 @@
 """Every value that a comparison measured, in one file, and the run directory made again from it.
 
-    python -m experiments.compare_cells save runs/compare_figures experiments/results/compare_figures_cells.json
-    python -m experiments.compare_cells restore experiments/results/compare_figures_cells.json runs/compare_figures
+    python -m experiments.compare_cells save runs/compare_figures experiments/results/compare_figures_cells.json.xz
+    python -m experiments.compare_cells restore experiments/results/compare_figures_cells.json.xz runs/compare_figures
 
 After `restore`, `codeact compare` with the same recipe and data trains only what the file lacks (more seeds, rates, strategies).
 Values are kept to six decimals.
@@ -13,6 +13,8 @@ import argparse
 import json
 from pathlib import Path
 from typing import Any
+
+from benchmarks import result_files
 
 
 def save(run_dir: Path, file: Path) -> None:
@@ -27,13 +29,12 @@ def save(run_dir: Path, file: Path) -> None:
             metric: [round(values[name], 6) if name in values else None for name in items[metric]]
             for metric, values in result["values"].items()
         }
-    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(result)}" for name, result in found.items())
-    file.write_text(f'{{"items": {json.dumps(items)},\n"results": {{\n{lines}\n}}}}\n', encoding="utf-8")
+    result_files.write(file, {"items": items, "results": found})
 
 
 def load(file: Path) -> dict[str, dict[str, Any]]:
     """`base` and the cells by name: their results as they were, `values` metric -> item -> value."""
-    kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    kept: dict[str, Any] = result_files.read(file)
     found: dict[str, dict[str, Any]] = kept["results"]
     for result in found.values():
         result["values"] = {

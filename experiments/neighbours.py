@@ -9,13 +9,12 @@ Flags each record whose instruction has this cosine with the prompt of a task, a
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.near import neighbours
@@ -43,7 +42,7 @@ def main() -> None:
     parser.add_argument("--embedder", default="demo")
     parser.add_argument("--threshold", type=float, default=0.75)
     parser.add_argument("--cache", type=Path, default=Path("runs/coverage"), help="as of coverage.py")
-    parser.add_argument("--out", type=Path, default=Path("experiments/results/neighbours.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/neighbours.json.xz"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     records, _ = to_records(read_rows(args.data).rows, where=args.data)
@@ -72,7 +71,7 @@ def main() -> None:
         )  # fmt: skip
     print(f"{len(records)} records, {len(items)} tasks; flagged at a cosine of: {result['flagged']}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(args.out, result)
 
 
 if __name__ == "__main__":

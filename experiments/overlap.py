@@ -9,12 +9,11 @@ repeats the selection under each strategy at an equal number of records; no mode
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.pipeline.stability import chance_overlap, jaccard
 from codeact.rundir.store import Store
 from codeact.sample import select
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument("--run-dir", type=Path, default=Path("runs/stability/run"))
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.1, 0.2, 0.4])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=RESULTS / "overlap.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "overlap.json.xz")
     args = parser.parse_args()
     store = Store(args.run_dir)
     ids = store.table("sample")["id"].to_pylist()
@@ -59,7 +58,7 @@ def main() -> None:
         "ifd_length_spearman": spearman(np.array(own["ifd"], np.float64), tokens),
         "ratios": found,
     }
-    args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(args.output, result)
     print(f"Spearman of IFD and response length: {result['ifd_length_spearman']:.3f}, {len(ids)} records")
     for ratio, one in found.items():
         print(f"ratio {ratio}, chance {one['chance']:.3f}")

@@ -1,6 +1,6 @@
 """How data files of the world are read: for each, the rows that became records, those refused, and what was not read.
 
-    python -m experiments.read_files FOLDER... [--out experiments/results/read_files.json] [--verdicts VERDICTS.json] [--show 2]
+    python -m experiments.read_files FOLDER... [--out experiments/results/read_files.json.xz] [--verdicts VERDICTS.json] [--show 2]
 
 A verdict is given by hand, from the printed turns (--show) beside the file: `right`, `named loss` (something is not read, and the output
 says so), `refused, with the mend`, `wrong`, ... Only names, counts and verdicts are written, no texts. An older checkout is measured with
@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks import result_files
 from codeact import storage
 from codeact.errors import InputError
 from codeact.records import to_records
@@ -74,7 +75,7 @@ def main() -> None:
             "command": "python -m " + " ".join(["experiments.read_files", "FOLDER...", "--verdicts", "VERDICTS.json"]),
             "checkout": args.checkout, "python": sys.version.split()[0], "machine": platform.platform(), "date": datetime.now(UTC).date().isoformat(),
         }  # fmt: skip
-        storage.write_json(args.out, {"about": about, "outcomes": outcomes, "files": table})
+        result_files.write(args.out, {"about": about, "outcomes": outcomes, "files": table})
 
 
 if __name__ == "__main__":

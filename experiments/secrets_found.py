@@ -24,6 +24,7 @@ from typing import Any
 
 from detect_secrets.plugins.keyword import KeywordDetector
 
+from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact import confidential
 from codeact.config import SECRET_KINDS
@@ -126,7 +127,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
     read = options.output.with_name("secrets_read.json")
-    verdicts = json.loads(read.read_text(encoding="utf-8")) if read.exists() else {}
+    verdicts = result_files.read(read) if read.exists() else {}
     sources: dict[str, Any] = {}
     pool = harvest(["stdlib"], secrets=(), quiet=True).records
     sources["stdlib"] = look("stdlib", [(f"{r.meta['file']}:{r.meta['line']}", r) for r in pool], verdicts)
@@ -142,7 +143,7 @@ def main() -> None:
         sources[file.name] = look(file.name, [(r.id, r) for r in usable], verdicts)
     total = {key: sum(found[key] for found in sources.values()) for key in ("records", "raw", "found", "right")}
     result = {**provenance(), "total": total, "planted": measure_plants(pool, options.rounds), "sources": sources}
-    options.output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    result_files.write(options.output, result)
     print(json.dumps({"total": total, "planted": result["planted"]}, indent=1))
 
 

@@ -14,7 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact import api
 from codeact.config import load_recipe
 from codeact.pipeline.stability import stability
@@ -67,7 +67,7 @@ def main() -> None:
         "auto_k": (Store(selection.run_dir).marker("cluster") or {}).get("summary", {}).get("auto"),
     }
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    result_files.write(given.output, result)
     print(json.dumps(result["ratio_to_chance"], indent=2))
 
 

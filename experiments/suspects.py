@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.cluster import cluster
 from codeact.curate.run import check_record
 from codeact.progress import track
@@ -195,7 +195,7 @@ def main() -> None:
         natural["flagged"][f"{share:g}"] = {"examples_hold": hold, "examples_fail": fail}
     result["by_nature"] = natural
     print(json.dumps(natural, indent=1))
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(args.out, result)
 
 
 def selection(

@@ -1,11 +1,23 @@
-"""The figures of a comparison: differences to one strategy (Figure 2 of the paper) and the effect of the rate (Figure 3)."""
+"""Figures of the studies, drawn from their result files when wanted; two of them are kept in docs/images.
+
+    python -m experiments.figures compare_figures compare_rates                  into runs/figures, as SVG
+    python -m experiments.figures compare_figures adaptive_frontier --format png --folder docs/images
+
+Of a comparison: differences to one strategy (Figure 2 of the paper) and, with several rates, the effect of the rate (NAME_rates,
+Figure 3). Needs matplotlib: pip install 'codeact[bench]'.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from benchmarks import result_files
+
+RESULTS = Path(__file__).parent / "results"
 
 COLOURS = ("#5f6b7a", "#0b6e4f", "#b3261e", "#1f4e9c", "#9a6700", "#7b3fa0", "#00838f", "#111111")
 
@@ -62,7 +74,7 @@ def differences(summary: Mapping[str, Any], path: Path) -> None:
         axis.grid(axis="x", color="#dddddd")
         plain(axis)
     figure.axes[0].invert_yaxis()
-    figure.savefig(path, metadata={"Date": None}, facecolor="white")
+    save(figure, path)
 
 
 def rates(summary: Mapping[str, Any], path: Path) -> None:
@@ -96,7 +108,34 @@ def rates(summary: Mapping[str, Any], path: Path) -> None:
             axis.grid(color="#eeeeee")
             plain(axis)
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=len(shown), frameon=False)
-    figure.savefig(path, metadata={"Date": None}, facecolor="white")
+    save(figure, path)
+
+
+def frontier(result: Mapping[str, Any], path: Path) -> None:
+    """Adaptive scoring: model tokens against Jaccard, one line per ratio."""
+    pyplot = drawing()
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    for ratio, rows in result["frontier"].items():
+        points = [(100 * row["token_share"]["mean"], row["jaccard"]["mean"]) for row in rows.values()]
+        axes.plot(*zip(*points, strict=True), marker="o", label=f"adaptive, m = {100 * float(ratio):g} %")
+    for name, row in result["guides"].items():
+        axes.scatter(100 * row["token_share"], row["jaccard"]["0.4"], marker="x", color="grey")
+        axes.annotate(
+            name + ", m = 40 %",
+            (100 * row["token_share"], row["jaccard"]["0.4"]),
+            fontsize=7,
+            xytext=(4, 3),
+            textcoords="offset points",
+        )
+    axes.set(
+        xlabel="model tokens computed, % of full scoring",
+        ylabel="Jaccard with the selection of full scoring",
+        xlim=(0, 100),
+        ylim=(0, 1.02),
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    save(figure, path)
 
 
 def plain(axis: Any) -> None:
@@ -109,8 +148,46 @@ def drawing() -> Any:
     """Pyplot, set up so that the same figures give the same file."""
     import matplotlib
 
-    matplotlib.use("svg")
+    matplotlib.use("agg")
     from matplotlib import pyplot
 
-    pyplot.rcParams |= {"svg.hashsalt": "codeact", "font.size": 9}
+    pyplot.rcParams |= {"svg.hashsalt": "codeact", "svg.fonttype": "none", "font.size": 9}
     return pyplot
+
+
+def save(figure: Any, path: Path) -> None:
+    """SVG, or PNG of 32 colours: a fifth of the size, and nothing to see of it in lines and text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, facecolor="white", dpi=80)
+    if path.suffix == ".png":
+        from PIL import Image
+
+        with Image.open(path) as image:
+            few = image.convert("RGB").quantize(32)
+        few.save(path, optimize=True)
+    print(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", help="of result files: compare_..., adaptive_frontier")
+    parser.add_argument("--folder", type=Path, default=Path("runs/figures"))
+    parser.add_argument("--format", choices=("svg", "png"), default="svg")
+    options = parser.parse_args()
+    for name in options.names:
+        source = RESULTS / f"{name}.json.xz"
+        if not source.exists():
+            parser.error(f"{source} does not exist")
+        document, path = result_files.read(source), options.folder / f"{name}.{options.format}"
+        if "summary" in document:
+            differences(document["summary"], path)
+            if several_rates(document["summary"]):
+                rates(document["summary"], path.with_stem(f"{name}_rates"))
+        elif "frontier" in document:
+            frontier(document, path)
+        else:
+            parser.error(f"{source} holds nothing that is drawn")
+
+
+if __name__ == "__main__":
+    main()
