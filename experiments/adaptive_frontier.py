@@ -28,6 +28,7 @@ from codeact.sample import seeded_hash, select
 from codeact.score import build_sequences, default_template
 from codeact.score.adaptive.decide import Facts, Outcome, Pool, decide
 from codeact.score.adaptive.features import describe
+from codeact.statistics import jaccard, spearman
 from codeact.storage import read_rows
 from experiments import token_losses
 
@@ -88,10 +89,6 @@ def chosen(ids: list[str], log_ifd: np.ndarray, labels: np.ndarray, ratio: float
     return select(ids, strategy="cdas", ratio=ratio, ifd=np.exp(log_ifd), cluster=labels).selected
 
 
-def jaccard(first: np.ndarray, second: np.ndarray) -> float:
-    return float((first & second).sum() / (first | second).sum())
-
-
 def adaptive(
     ids: list[str], losses: list[token_losses.Losses], facts: Facts, labels: np.ndarray, ratio: float, agreement: float
 ) -> tuple[Outcome, Replay]:
@@ -118,7 +115,7 @@ def guides(
         # only the order counts, and no value may look like an IFD of 1 or more
         ranked = ranked - max(float(ranked.max()), 0.0) - 1e-9
         table[name] = {
-            "spearman": float(np.corrcoef(np.argsort(np.argsort(value)), np.argsort(np.argsort(truth)))[0, 1]),
+            "spearman": spearman(value, truth),
             "token_share": spent / whole,
             "jaccard": {
                 f"{ratio:g}": jaccard(chosen(ids, ranked, labels, ratio), chosen(ids, truth, labels, ratio))

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
 
 from benchmarks import machine, result_files
 from benchmarks.marks import write_between
+from codeact.statistics import crossed_interval, paired_values
 from experiments.compare_cells import load
 from experiments.compare_result import BUDGETS, with_interval
 from experiments.figures import spelt
@@ -41,14 +41,14 @@ def read(file: Path, rate: float) -> dict[tuple[str, str], dict[Pool, Values]]:
 
 def difference(own: Mapping[str, float], theirs: Sequence[Mapping[str, float]]) -> float:
     """Mean over the items that all have of own minus the mean of theirs."""
-    items = sorted(set(own).intersection(*theirs))
-    return float(np.mean([own[item] - np.mean([one[item] for one in theirs]) for item in items]))
+    values = paired_values([own, *theirs])
+    return float("nan") if values is None else float((values[0] - values[1:].mean(axis=0)).mean())
 
 
 def pooled(found: Sequence[float]) -> dict[str, Any]:
-    mean, half = float(np.mean(found)), float(t.ppf(0.975, len(found) - 1) * np.std(found, ddof=1) / len(found) ** 0.5)
-    below = sum(one < 0 for one in found)
-    return {"difference": mean, "interval": [mean - half, mean + half], "pools": len(found), "below": below}
+    values = np.array(found)
+    interval = list(crossed_interval(values[None, :]))  # one row: Student's
+    return {"difference": float(values.mean()), "interval": interval, "pools": len(found), "below": int((values < 0).sum())}
 
 
 def rows(

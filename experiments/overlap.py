@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine, result_files
-from codeact.pipeline.stability import chance_overlap, jaccard
 from codeact.rundir.store import Store
 from codeact.sample import select
 from codeact.sample.strategies import NEEDS
 from codeact.stages.columns import read_columns
-from codeact.statistics import spearman
+from codeact.statistics import chance_overlap, jaccard, spearman
 
 RESULTS = Path(__file__).parent / "results"
 STRATEGIES = (

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact.reporting.wording import percent
-from codeact.statistics import length_line
+from codeact.score.length import length_line
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.pool import pool_rows
 

@@ -11,10 +11,11 @@ import pytest
 from scipy import stats
 
 from codeact.comparison.grid import cells, load_comparison, shared_dir, shared_recipes
-from codeact.comparison.results import crossed_interval, summarise
+from codeact.comparison.results import summarise
 from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.reporting.compare import tables, write_comparison
+from codeact.statistics import crossed_interval
 
 GRID = """
 run_dir: {folder}

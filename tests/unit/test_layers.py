@@ -29,6 +29,8 @@ LAYERS = {
         "locks",
         "downloads",
         "statistics",
+        "statuses",
+        "types",
         "sandbox",
         "packing",
         "lm",

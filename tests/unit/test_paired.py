@@ -12,7 +12,8 @@ import pytest
 from codeact.errors import InputError
 from codeact.evaluation.compare import compare_results
 from codeact.reporting.results import evaluation_figures
-from codeact.statistics import length_figures, relation, spearman, spearman_interval
+from codeact.score.length import length_figures, relation
+from codeact.statistics import spearman, spearman_interval
 
 
 def evaluation(folder: Path, passed: list[list[bool]], plus: list[list[bool]], **settings: Any) -> Path:

@@ -156,7 +156,7 @@ def score(
 
 
 def _scored(found: dict[str, Any], table: str) -> list[str]:
-    from codeact.statistics import length_line
+    from codeact.score.length import length_line
 
     lines = []
     for name, rows in found.get("examples", {}).items():

@@ -127,7 +127,7 @@ def select(
 
 
 def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]:
-    from codeact.statistics import length_line
+    from codeact.score.length import length_line
 
     lines = [
         f"{summary['selected']} of {summary['pool']} records -> {output}  (every decision: {run_dir / 'ledger.parquet'})"

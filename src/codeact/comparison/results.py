@@ -6,49 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codeact.comparison.grid import WHOLE, Cell, Comparison
+from codeact.statistics import crossed_interval, paired_values
 
-Floats = NDArray[np.float64]
 Done = Sequence[tuple[Cell, Mapping[str, Any]]]
-
-CONFIDENCE = 0.95
-
-
-def crossed_interval(values: Floats) -> tuple[float, float]:
-    """95 % interval of the mean of a seeds x items table, over other seeds *and* other items.
-
-    Seeds and items are crossed random effects. The variance of the mean is (S + I - E) / (seeds * items), of the mean squares of
-    seeds, items and the rest in the two-way analysis of variance, at least S's or I's alone; the interval is Student's with
-    Satterthwaite's degrees of freedom (Biometrics Bulletin 1946). So three seeds that differ much give a wide interval,
-    where a bootstrap of three, which cannot leave their range, is far too sure. With one seed the items alone vary.
-
-    Args:
-        values: float64 [seeds, items].
-    """
-    from scipy.stats import t
-
-    seeds, items = values.shape
-    mean = float(values.mean())
-    by_seed, by_item = values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)
-    free = (seeds - 1, items - 1, (seeds - 1) * (items - 1))
-    sums = (
-        items * float(((by_seed - mean) ** 2).sum()),
-        seeds * float(((by_item - mean) ** 2).sum()),
-        float(((values - by_seed - by_item + mean) ** 2).sum()),
-    )
-    of_seeds, of_items, rest = (total / max(1, df) for total, df in zip(sums, free, strict=True))
-    square, larger = of_seeds + of_items - rest, max(of_seeds, of_items)
-    if larger == 0.0:
-        return mean, mean
-    parts = ((of_seeds, free[0]), (of_items, free[1]), (rest, free[2]))
-    if square >= larger:
-        degrees = square**2 / sum(part**2 / df for part, df in parts if df)
-    else:
-        square, degrees = max(parts[:2])
-    half = float(t.ppf((1 + CONFIDENCE) / 2, max(1.0, degrees))) * float(np.sqrt(square / values.size))
-    return mean - half, mean + half
 
 
 def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +87,7 @@ def uneven_budgets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _figures(metric: str, members: Done, rivals: Sequence[Done], base: Mapping[str, Any]) -> dict[str, Any] | None:
     own = {cell.seed: result["values"].get(metric) for cell, result in members}
-    values = _table(list(own.values()))
+    values = paired_values(list(own.values()))
     if values is None:
         return None
     figures: dict[str, Any] = {"value": float(values.mean()), "interval": list(crossed_interval(values))}
@@ -149,25 +111,11 @@ def _difference(
     pairs: Sequence[tuple[Mapping[str, float] | None, Mapping[str, float] | None]],
 ) -> dict[str, Any] | None:
     """Mean of first - second over the items that all have, with its interval."""
-    sides = [_table([pair[side] for pair in pairs], pairs) for side in (0, 1)]
-    if sides[0] is None or sides[1] is None:
+    values = paired_values([side for pair in pairs for side in pair])
+    if values is None:
         return None
-    change = sides[0] - sides[1]
+    change = values[0::2] - values[1::2]
     return {"difference": float(change.mean()), "interval": list(crossed_interval(change)), "seeds": len(change)}
-
-
-def _table(
-    found: Sequence[Mapping[str, float] | None], among: Sequence[Sequence[Mapping[str, float] | None]] | None = None
-) -> Floats | None:
-    """float64 [seeds, items] over the items that all of them (and all of `among`) have; None where there are none."""
-    everyone = [one for pair in among for one in pair] if among is not None else list(found)
-    if not found or any(one is None for one in everyone):
-        return None
-    known = [one for one in everyone if one is not None]
-    items = sorted(set(known[0]).intersection(*known[1:]))
-    if not items:
-        return None
-    return np.array([[one[item] for item in items] for one in found if one is not None], np.float64)
 
 
 def _mean(values: Mapping[str, float] | None) -> float | None:

@@ -9,8 +9,7 @@ from typing import Any
 
 from codeact import storage
 from codeact.errors import InputError
-from codeact.evaluation.statistics import CONFIDENCE, RESAMPLES, paired_difference
-from codeact.statistics import NORMAL_QUANTILE
+from codeact.statistics import CONFIDENCE, RESAMPLES, mcnemar, paired_difference, paired_values, pass_interval
 
 METRICS = ("bits_per_byte", "pass@1")
 SAME = (
@@ -79,21 +78,21 @@ def paired(base_dir: Path, tuned_dir: Path, name: str, metric: str) -> dict[str,
         told = storage.read_json(folder / "results.json")[name][metric]
         if not values or not math.isclose(sum(values.values()) / len(values), told, rel_tol=1e-6, abs_tol=1e-9):
             return None
-    common = sorted(sides[0].keys() & sides[1].keys())
-    if not common:
+    common = paired_values(sides)
+    if common is None:
         return None
-    before, after = ([side[task] for task in common] for side in sides)
-    change = [b - a for a, b in zip(before, after, strict=True)]
+    before, after = common.tolist()
+    change, tasks = (common[1] - common[0]).tolist(), len(before)
     found: dict[str, Any] = {
-        "base": math.fsum(before) / len(common),
-        "tuned": math.fsum(after) / len(common),
-        "difference": math.fsum(change) / len(common),
-        "tasks": len(common),
+        "base": math.fsum(before) / tasks,
+        "tuned": math.fsum(after) / tasks,
+        "difference": math.fsum(change) / tasks,
+        "tasks": tasks,
     }
     if metric == "pass@1" and {*before, *after} <= {0.0, 1.0}:
         gained, lost = sum(value > 0 for value in change), sum(value < 0 for value in change)
         found |= {
-            "interval": pass_interval(gained, lost, len(common)),
+            "interval": pass_interval(gained, lost, tasks),
             "gained": gained,
             "lost": lost,
             "p_value": mcnemar(gained, lost),
@@ -103,7 +102,7 @@ def paired(base_dir: Path, tuned_dir: Path, name: str, metric: str) -> dict[str,
         estimate = paired_difference(before, after)
         found |= {
             # The percentile interval of a few tasks is too narrow to support a claim.
-            "interval": list(estimate.interval) if len(common) >= FEWEST_TASKS else None,
+            "interval": list(estimate.interval) if tasks >= FEWEST_TASKS else None,
             "method": f"mean over tasks, paired bootstrap over tasks ({RESAMPLES:,} resamples, seed 0)",
         }
     return {**found, "verdict": verdict(metric, found["interval"], found.get("p_value", 0.0))}
@@ -140,21 +139,3 @@ def _results(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} holds no results.json; give the output folder of a finished codeact evaluate")
     found: dict[str, Any] = storage.read_json(folder / "results.json")
     return found
-
-
-def pass_interval(gained: int, lost: int, tasks: int) -> list[float]:
-    """95 % interval of a paired difference of pass rates, (gained - lost) / tasks.
-
-    The adjusted Wald interval of Bonett and Price (2012, doi:10.3102/1076998611411915), which adds one task gained and
-    one lost; it has a width even when no task changed.
-    """
-    up, down, size = (gained + 1) / (tasks + 2), (lost + 1) / (tasks + 2), tasks + 2
-    half = NORMAL_QUANTILE * math.sqrt((up + down - (up - down) ** 2) / size)
-    return [max(-1.0, up - down - half), min(1.0, up - down + half)]
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p-value of McNemar's exact test (1947): were as many tasks gained as lost?"""
-    changed = gained + lost
-    tail = sum(math.comb(changed, count) for count in range(max(gained, lost), changed + 1))
-    return min(1.0, 2 * tail / int(2**changed))

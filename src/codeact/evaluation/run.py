@@ -16,9 +16,9 @@ from codeact.evaluation import journal
 from codeact.evaluation.samples import partial, read_samples
 from codeact.evaluation.sets import load_sets, subset
 from codeact.evaluation.setup import check_setup
-from codeact.evaluation.statistics import mean_estimate, pass_at_k, rate_estimate
 from codeact.evaluation.tasks import TaskSet
 from codeact.progress import track
+from codeact.statistics import mean_estimate, pass_at_k, rate_estimate
 
 if TYPE_CHECKING:
     from codeact.evaluation.generate import Completion, Prompt

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codeact import storage
 from codeact.cluster import cluster
@@ -19,19 +18,8 @@ from codeact.rundir.store import Store
 from codeact.stages.columns import read_columns
 from codeact.stages.pool import pool_stages, read_pool
 from codeact.stages.sample import choose, tables_for
-
-Bools = NDArray[np.bool_]
-
-
-def jaccard(one: Bools, two: Bools) -> float:
-    """Size of the intersection over size of the union; 1 for two empty selections."""
-    union = int((one | two).sum())
-    return int((one & two).sum()) / union if union else 1.0
-
-
-def chance_overlap(ratio: float) -> float:
-    """Jaccard index of two independent random selections of this share, for a large pool: ratio / (2 - ratio)."""
-    return ratio / (2.0 - ratio)
+from codeact.statistics import chance_overlap, jaccard
+from codeact.types import Bools
 
 
 def stability(

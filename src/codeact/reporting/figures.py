@@ -20,7 +20,8 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import states
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT, NEEDS
-from codeact.statistics import ESTIMATED, length_figures
+from codeact.score.length import length_figures
+from codeact.statuses import ESTIMATED
 
 _MARKER_KEYS = ("seconds", "finished_at", "fingerprint")
 CURVE_POINTS = 2_000

@@ -23,7 +23,7 @@ from codeact.reporting.wording import (
     percent,
     training_rows,
 )
-from codeact.statistics import relation
+from codeact.score.length import relation
 
 FOLDER = Path(__file__).parent
 

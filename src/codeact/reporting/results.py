@@ -8,7 +8,7 @@ from typing import Any
 
 from codeact import storage
 from codeact.evaluation.compare import METRICS, NO_DIFFERENCE, mismatches, paired, task_sets, verdict
-from codeact.evaluation.statistics import CONFIDENCE
+from codeact.statistics import CONFIDENCE
 
 _TITLES = {"humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp": "MBPP", "mbpp+": "MBPP+"}
 

@@ -11,7 +11,8 @@ from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.score.length import length_summary
-from codeact.statistics import ranked_ifd, spearman_interval
+from codeact.statistics import spearman_interval
+from codeact.statuses import ranked_ifd
 
 SHOWN_CHARACTERS = 200
 
@@ -34,9 +35,8 @@ def score_summary(store: Store, ratio: float, examples: int = 0) -> dict[str, An
     found: dict[str, Any] = {"length": None}
     if len(known):
         length = asdict(length_summary(ifd, tokens, ratio=ratio))
-        rho = length["spearman"] if np.isfinite(length["spearman"]) else None
-        interval = None if rho is None else spearman_interval(rho, len(known))
-        found["length"] = {**length, "spearman": rho, "interval": interval}
+        rho = length["spearman"]
+        found["length"] = {**length, "interval": None if rho is None else spearman_interval(rho, len(known))}
     if not examples:
         return found
     # only what was measured is shown as an example

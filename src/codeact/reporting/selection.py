@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from codeact import storage
 from codeact.records import Message, Record
-from codeact.statistics import ranked_ifd
+from codeact.statuses import ranked_ifd
 
 SCATTER_POINTS = 5_000
 SCATTER_SEED = 0

@@ -7,7 +7,7 @@ from typing import Any
 from codeact.evaluation.compare import NO_DIFFERENCE
 from codeact.progress import format_seconds
 from codeact.records import reading_lines
-from codeact.statistics import length_line
+from codeact.score.length import length_line
 
 
 def summary_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codeact.sample.values import Bools, Floats
-from codeact.statistics import RANKED
+from codeact.statuses import RANKED
 
 IFD_LIMIT = 1.0
 

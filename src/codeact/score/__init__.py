@@ -7,7 +7,8 @@ and the length-controlled alternatives), `estimate` (tokens, FLOPs and hours bef
 from __future__ import annotations
 
 from codeact.score.ifd import Score, Scorer, TurnScore, score_ifd, to_table
-from codeact.score.sequences import Prepared, Status, Turn, build_sequences, default_template
+from codeact.score.sequences import Prepared, Turn, build_sequences, default_template
+from codeact.statuses import Status
 
 __all__ = [
     "Prepared",

@@ -24,8 +24,9 @@ from codeact.lm.prompts import Template
 from codeact.lm.streams import Floats, Stream, check_model, choose_batch_tokens, stream_losses
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
-from codeact.score.sequences import Prepared, Status, build_sequences, check_variant, default_template
+from codeact.score.sequences import Prepared, build_sequences, check_variant, default_template
 from codeact.score.surprise import worst_spot
+from codeact.statuses import Status
 
 WINDOW_RECORDS = 512  # prepared and planned together: memory does not grow with the number of records
 

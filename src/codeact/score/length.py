@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from codeact import statistics
 from codeact.errors import InputError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from codeact.statistics import chance_overlap, jaccard, mid_ranks, spearman, spearman_interval, token_share, top
+from codeact.types import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class LengthSummary:
 
     Attributes:
         scored: records with a score.
-        spearman: rank correlation of the score with the response length; NaN where either is constant.
+        spearman: rank correlation of the score with the response length; None where either is constant.
         ratio: share of the scored records that is selected.
         token_share: share of their response tokens that the selection holds.
         longest_overlap: Jaccard index of the selection and as many of the longest responses.
@@ -32,19 +31,11 @@ class LengthSummary:
     """
 
     scored: int
-    spearman: float
+    spearman: float | None
     ratio: float
     token_share: float
     longest_overlap: float
     chance_overlap: float
-
-    def line(self) -> str:
-        """One line for people."""
-        return (
-            f"score against response length: Spearman {self.spearman:.2f}; the selected {self.ratio:.0%} of {self.scored:,} scored"
-            f" records hold {self.token_share:.0%} of the response tokens and overlap the longest {self.ratio:.0%} at Jaccard"
-            f" {self.longest_overlap:.2f} (chance {self.chance_overlap:.2f})"
-        )
 
 
 def length_summary(
@@ -67,25 +58,77 @@ def length_summary(
         raise InputError("no record has a score, so nothing can be said about length")
     if selected is None:
         wanted = max(1, round(ratio * int(known.sum())))
-        chosen = _top(np.where(known, values, -np.inf), wanted)
+        chosen = top(np.where(known, values, -np.inf), wanted)
     else:
         chosen = np.asarray(selected, bool) & known
-    longest = _top(np.where(known, tokens, -1), int(chosen.sum()))
+    longest = top(np.where(known, tokens, -1), int(chosen.sum()))
     share = float(chosen.sum() / known.sum())
     return LengthSummary(
         int(known.sum()),
         spearman(values[known], tokens[known]),
         share,
-        float(tokens[chosen].sum() / max(1, tokens[known].sum())),
-        float((chosen & longest).sum() / max(1, (chosen | longest).sum())),
-        share / (2.0 - share),
+        token_share(chosen[known], tokens[known]) or 0.0,
+        jaccard(chosen, longest) if chosen.any() else 0.0,
+        chance_overlap(share),
     )
 
 
-def spearman(first: ArrayLike, second: ArrayLike) -> float:
-    """Spearman's rank correlation, ties by average rank; NaN where either is constant."""
-    found = statistics.spearman(first, second)
-    return float("nan") if found is None else found
+def length_figures(ifd: ArrayLike, response_tokens: ArrayLike, selected: ArrayLike) -> dict[str, Any] | None:
+    """How IFD follows response length, and what a selection holds of both, over the records that are ranked.
+
+    Args:
+        ifd: float [N], NaN where a record is not ranked.
+        response_tokens: int [N], negative where unknown.
+        selected: bool [N].
+
+    Returns:
+        `records` (ranked), `spearman` and its 95 % `interval`, `selected`, `record_share`, `response_tokens`, `selected_tokens`,
+        `token_share`, `median_tokens_selected`, `median_tokens_not_selected`; None where no record is ranked.
+    """
+    values, tokens = np.asarray(ifd, np.float64), np.asarray(response_tokens, np.int64)
+    chosen = np.asarray(selected, np.bool_)
+    known = np.isfinite(values) & (tokens >= 0)
+    if not known.any():
+        return None
+    values, tokens, chosen = values[known], tokens[known], chosen[known]
+    found = spearman(values, tokens)
+    return {
+        "records": len(values),
+        "spearman": found,
+        "interval": None if found is None else spearman_interval(found, len(values)),
+        "selected": int(chosen.sum()),
+        "record_share": float(chosen.mean()),
+        "response_tokens": int(tokens.sum()),
+        "selected_tokens": int(tokens[chosen].sum()),
+        "token_share": token_share(chosen, tokens),
+        "median_tokens_selected": float(np.median(tokens[chosen])) if chosen.any() else None,
+        "median_tokens_not_selected": float(np.median(tokens[~chosen])) if not chosen.all() else None,
+    }
+
+
+def relation(rho: float | None, interval: list[float] | None) -> str:
+    """What a rank correlation of IFD and response length says, in words: no more than its size, sign and interval bear.
+
+    Sizes are on Cohen's scale (1988): below 0.1 negligible, 0.3 weak, 0.5 moderate, above strong.
+    """
+    if rho is None:
+        return "not defined for these records"
+    if interval is None:
+        return "too few records to say whether they are related"
+    if interval[0] <= 0.0 <= interval[1]:
+        return "no clear relation"
+    size = abs(rho)
+    if size < 0.1:
+        return "hardly any relation"
+    name = "weak" if size < 0.3 else "moderate" if size < 0.5 else "strong"
+    return f"{name}: longer responses tend to have a {'higher' if rho > 0 else 'lower'} IFD"
+
+
+def length_line(rho: float | None, interval: list[float] | None) -> str:
+    """One line for a terminal: the correlation, its interval and `relation`."""
+    value = "" if rho is None else f"Spearman {rho:.2f}"
+    between = "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
+    return f"IFD against response length: {value}{between}{'; ' if value else ''}{relation(rho, interval)}"
 
 
 def length_residual(ifd: ArrayLike, response_tokens: ArrayLike) -> Floats:
@@ -109,7 +152,8 @@ def length_residual(ifd: ArrayLike, response_tokens: ArrayLike) -> Floats:
     result = np.full(len(values), np.nan)
     if known.any():
         logs, lengths = np.log(values[known]), np.log(np.maximum(1, tokens[known]))
-        rising = spearman(lengths, logs) >= 0
+        found = spearman(lengths, logs)
+        rising = found is not None and found >= 0
         result[known] = logs - IsotonicRegression(increasing=rising).fit_transform(lengths, logs)
     return result
 
@@ -133,7 +177,7 @@ def length_band_rank(score: ArrayLike, response_tokens: ArrayLike, bands: int = 
     ordered = known[np.argsort(tokens[known], kind="stable")]
     result = np.full(len(values), np.nan)
     for band in np.array_split(ordered, bands):
-        result[band] = _shares(values[band])
+        result[band] = mid_ranks(values[band])
     return result
 
 
@@ -154,7 +198,7 @@ def position_matched_rank(prefix_log_ifd: Sequence[Sequence[float] | None]) -> F
     result = np.full(len(depth), np.nan)
     for level in np.unique(depth[depth > 0]):
         band = np.flatnonzero(depth == level)
-        result[band] = _shares(last[band])
+        result[band] = mid_ranks(last[band])
     return result
 
 
@@ -163,13 +207,3 @@ def _pair(score: ArrayLike, response_tokens: ArrayLike) -> tuple[Floats, Ints]:
     if values.shape != tokens.shape or values.ndim != 1:
         raise InputError(f"scores have shape {values.shape} and lengths {tokens.shape}; give one of each per record")
     return values, tokens
-
-
-def _shares(values: Floats) -> Floats:
-    return (statistics.mean_ranks(values) - 0.5) / max(1, len(values))
-
-
-def _top(values: Floats | Ints, count: int) -> NDArray[np.bool_]:
-    chosen = np.zeros(len(values), bool)
-    chosen[np.argsort(-values, kind="stable")[:count]] = True
-    return chosen

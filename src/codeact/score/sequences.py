@@ -18,10 +18,9 @@ from codeact.lm.prompts import RefusedError, Template, encode, encode_text, load
 from codeact.lm.streams import Span, Stream
 from codeact.records import Record
 from codeact.score.surprise import Spot, find_spots
-from codeact.statistics import MEASURED
+from codeact.statuses import MEASURED, Status
 
 Variant = Literal["default", "paper"]
-Status = Literal["ok", "truncated", "empty", "too_long", "nonfinite", "estimated", "context", "refused"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT
 from codeact.score import length
-from codeact.statistics import ranked_ifd
+from codeact.statuses import ranked_ifd
 
 Floats = NDArray[np.float64]
 

@@ -17,9 +17,9 @@ from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample import NEEDS, Selection, select
 from codeact.sample.coverage import WARN_BELOW, coverage, length_bands
+from codeact.score.length import length_figures
 from codeact.stages.columns import read_columns, vectors
 from codeact.stages.pool import pool_stages, read_pool
-from codeact.statistics import length_figures
 
 VERSION = 1
 TABLE_OF = {

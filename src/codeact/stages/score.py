@@ -26,7 +26,8 @@ from codeact.sample import cdas, id_ranks
 from codeact.sample.strategies import IFD_LIMIT
 from codeact.score.sequences import template_name
 from codeact.stages.pool import pool_stages, read_pool
-from codeact.statistics import MEASURED, ranked_ifd, spearman
+from codeact.statistics import spearman
+from codeact.statuses import ESTIMATED, MEASURED, ranked_ifd
 
 VERSION = 1
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
@@ -171,7 +172,7 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> t
             agreement=recipe.score.agreement, seed=recipe.seed, given=given, journal=store.path("shards/score/journal"),
             progress=progress,
         )  # fmt: skip
-    fresh = [n for n, item in enumerate(found.scores) if item.status != "estimated" and keys[n] not in ranked]
+    fresh = [n for n, item in enumerate(found.scores) if item.status != ESTIMATED and keys[n] not in ranked]
     if fresh:
         cache.add([keys[n] for n in fresh], to_table([found.scores[n] for n in fresh]))
     scores = to_table(found.scores).to_pylist()

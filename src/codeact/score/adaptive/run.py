@@ -20,7 +20,8 @@ from codeact.score.adaptive.features import describe
 from codeact.score.adaptive.predict import Bools, Floats, Ints
 from codeact.score.adaptive.resume import Continued
 from codeact.score.ifd import Score, Scorer, TurnScore, to_score
-from codeact.score.sequences import Prepared, Status
+from codeact.score.sequences import Prepared
+from codeact.statuses import ESTIMATED, Status
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def score_adaptive(
         raise InputError(f"score.agreement = {agreement}: must be from 0.5 to 0.999")
     prepared = scorer.prepare(records)
     have = np.full(len(records), np.nan) if given is None else given.astype(np.float64).copy()
-    scores = [blank(item, "estimated") for item in prepared]
+    scores = [blank(item, ESTIMATED) for item in prepared]
     turns = [n for n, item in enumerate(prepared) if len(item.streams) > 2 and np.isnan(have[n])]
     for place, score in zip(turns, scorer.score([records[n] for n in turns]), strict=True):
         scores[place] = score

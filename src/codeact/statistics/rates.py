@@ -1,4 +1,4 @@
-"""pass@k and what its figures are worth: intervals and paired differences."""
+"""pass@k, and means over tasks with their intervals."""
 
 from __future__ import annotations
 
@@ -89,24 +89,6 @@ def rate_estimate(values: Sequence[float], seed: int = 0) -> Estimate:
         for side, count in enumerate((math.floor(passes + 1e-9), math.ceil(passes - 1e-9)))
     )
     return Estimate(estimate.value, (float(low), float(high)), estimate.tasks)
-
-
-def paired_difference(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Estimate:
-    """Mean of `second - first` over the tasks that both models did, with its 95 % interval.
-
-    Tasks are resampled in pairs, so the difficulty of a task, which both models share, cancels out.
-
-    Args:
-        first, second: per-task values in the same order.
-
-    Raises:
-        InputError: the lengths differ, or there are no values.
-    """
-    if len(first) != len(second):
-        raise InputError(
-            f"a paired difference needs the same tasks for both models, but there are {len(first)} and {len(second)}"
-        )
-    return mean_estimate(np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64), seed)
 
 
 def _interval(data: np.ndarray, seed: int) -> tuple[float, float]:

@@ -1,0 +1,34 @@
+"""The one home of statistics: every figure with an interval, a test or a rank in it is made here.
+
+`correlation` (ranks and their correlation), `rates` (pass@k, means over tasks and their intervals), `paired` (two sides on the same
+tasks, over seeds too), `overlap` (two selections of one pool). scipy where it has the thing.
+"""
+
+from __future__ import annotations
+
+from codeact.statistics.correlation import NORMAL_QUANTILE, mid_ranks, spearman, spearman_interval
+from codeact.statistics.overlap import chance_overlap, jaccard, token_share, top
+from codeact.statistics.paired import crossed_interval, mcnemar, paired_difference, paired_values, pass_interval
+from codeact.statistics.rates import CONFIDENCE, RESAMPLES, Estimate, mean_estimate, pass_at_k, rate_estimate
+
+__all__ = [
+    "CONFIDENCE",
+    "NORMAL_QUANTILE",
+    "RESAMPLES",
+    "Estimate",
+    "chance_overlap",
+    "crossed_interval",
+    "jaccard",
+    "mcnemar",
+    "mean_estimate",
+    "mid_ranks",
+    "paired_difference",
+    "paired_values",
+    "pass_at_k",
+    "pass_interval",
+    "rate_estimate",
+    "spearman",
+    "spearman_interval",
+    "token_share",
+    "top",
+]
