@@ -6,6 +6,8 @@ Each decoder layer is compiled on its own with dynamic shapes (layers share thei
 served; the whole model would take longer). Rows of packed records go through the decoder four times: without compilation,
 compiled for the first time, compiled again, and without once more, which shows how steady the machine was. CPU seconds
 decide: on a shared machine the clock does not.
+
+Result: benchmarks/results/compile_speed.json
 """
 
 from __future__ import annotations

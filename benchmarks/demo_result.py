@@ -4,6 +4,8 @@
 
 Reads RUN/report.json and writes benchmarks/results/<run name>.json: everything but the points of the scatter plot. Start it on the
 machine of the run, with the run's packages: both are written down.
+
+Result: benchmarks/results/demo.json
 """
 
 from __future__ import annotations

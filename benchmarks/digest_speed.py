@@ -1,6 +1,8 @@
 """How fast finished outputs are verified: SHA-256 of a file that the system holds in memory, by CPU time.
 
     python -m benchmarks.digest_speed
+
+Result: benchmarks/results/digest_speed.json
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ and takes the others from the output file, if it was made with the same settings
 With --config the model has random weights of that configuration and no hub is asked for anything: --lengths is a JSON list
 of [prompt tokens, all tokens] for each record, and the tokens are random (--save-lengths writes that list from --data). On a
 CUDA device, peak memory is what PyTorch allocated; on a CPU, the resident set of the process, interpreter and libraries included.
+
+Result: benchmarks/results/efficiency.json
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ with "codeact", as `codeact evaluate` does. One by one runs on every --every-th 
 does a second measurement of it at the end: the two tell whether the machine was quiet (--once leaves it out). Wall-clock
 seconds are what a user waits; processor seconds say what the work was when other programs were running too (use
 --threads 1 then: waiting threads of a pool count as work).
+
+Result: benchmarks/results/eval_speed.json
 """
 
 from __future__ import annotations

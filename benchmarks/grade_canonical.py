@@ -1,10 +1,12 @@
-"""Grades the canonical solutions of every task set: all must pass. Writes benchmarks/results/grade_canonical_SANDBOX.json.
+"""Grades the canonical solutions of every task set: all must pass.
 
     python -m benchmarks.grade_canonical                        in every sandbox that holds on this machine
     python -m benchmarks.grade_canonical --sandboxes landlock --sets humaneval humaneval+
 
 The EvalPlus files are read from $CODEACT_DATA (default ../shared/data), else from the cache, else downloaded. The seconds
 of the first sandbox contain the making of the canonical answers, where they are not in the cache yet.
+
+Result: benchmarks/results/grade_canonical_*.json
 """
 
 from __future__ import annotations

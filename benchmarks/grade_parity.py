@@ -1,4 +1,4 @@
-"""Compares our verdicts with other people's on the same solutions. Writes benchmarks/results/grade_parity*.json.
+"""Compares our verdicts with other people's on the same solutions.
 
     python -m benchmarks.grade_parity               with the published verdicts on Qwen2.5-Coder-1.5B's generations
     python -m benchmarks.grade_parity --evalplus    also with EvalPlus 0.3.1, run here on the same solutions, timed
@@ -9,6 +9,8 @@ Who executes HumanEval+ faster, both timed three times in turn:
     python -m benchmarks.grade_parity --evalplus --benchmarks humaneval --repeats 3
 
 The generations and published verdicts are read from $CODEACT_DATA/qwen2.5-coder-1.5b (default ../shared/data).
+
+Result: benchmarks/results/grade_parity_*.json
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ Lengths come from --lengths (a JSON list of integers, or text with one integer a
 CODEACT_DATA: counted by --tokenizer (a name, a folder or a .gguf file) or, without one, estimated as one token for every 3.5
 characters. They are resampled, with replacement, to each --samples. TRL is timed where it is installed; its
 function also copies the tokens, so it is given one-byte tokens: nearly all of its time is planning.
+
+Result: benchmarks/results/plan_speed.json
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 The pool: IFD log-normal around 0.7, 10 clusters of unequal size, about one record in seventeen not eligible (IFD >= 1). The
 authors' algorithm (CDAS/select_data.py of github.com/Kyle-Lyu/CodeACT) is restated here with pandas, which it uses: drop, sort, and
 take int(left * ratio) of every cluster.
+
+Result: benchmarks/results/sample_speed.json
 """
 
 from __future__ import annotations

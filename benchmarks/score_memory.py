@@ -13,6 +13,8 @@ stage `score`. After every 500 records three figures are read:
 
 A leak raises all three record by record; pages that the heap keeps raise `resident` alone, and not steadily. The slope is
 that of least squares over the samples after the first 1,000 records, with its standard error.
+
+Result: benchmarks/results/score_memory_*.json
 """
 
 from __future__ import annotations

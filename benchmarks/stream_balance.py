@@ -5,6 +5,8 @@
 Part 1 packs 1,000,000 lengths (those of Evol-Instruct in configs/, drawn with replacement) as a stream, window by window,
 beside `plan_epoch` of all of them. Part 2 is a simulation: it counts FLOPs, no model is run. Lengths of reasoning traces are
 drawn from a log-normal distribution (median 2,000 tokens, sigma 1.2, cut at the row), so they are an assumption and no data.
+
+Result: benchmarks/results/stream_balance.json
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ template's own special tokens, or under `--tokenizer`. Told per template:
     asked       conversations whose last answer stands after exactly the tokens that `evaluate` would ask with
     ends        conversations whose last answer ends in a special token
     refused     conversations that the template itself refuses
+
+Result: benchmarks/results/template_masks*.json.xz
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ Replays the token losses of a full scoring run: `codeact.score.adaptive.decide` 
 and gets those already computed, so that every setting is tried on the same numbers. Model tokens are counted as the real
 run spends them. Compared: Jaccard of the records selected with full scoring and with adaptive scoring (CDAS, K-means of the
 demo embedder), beside cheaper guides without refinement. `experiments.figures` draws it.
+
+Result: experiments/results/adaptive_frontier.json.xz
 """
 
 from __future__ import annotations

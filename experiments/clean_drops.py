@@ -8,6 +8,8 @@ verdict stays in --verdicts, and is kept there from run to run by record and rul
 it stands, for the reason given), "wrong" (it is sound, or faulty for another reason), or "" (not read yet). No text of the data is
 kept. A second sample, of rows that the first one leaves out, is looked at for what would leave only: "mended" in
 the result lists what it dropped wrongly when it was first looked at, which was mended then. `--before` writes the counts of an older revision's checks beside them.
+
+Result: experiments/results/clean_drops*.json*
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 
 After `restore`, `codeact compare` with the same recipe and data trains only what the file lacks (more seeds, rates, strategies).
 Values are kept to six decimals.
+
+Result: experiments/results/compare_*_cells.json.xz
 """
 
 from __future__ import annotations

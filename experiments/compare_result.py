@@ -7,6 +7,8 @@ Takes what is finished in the comparison's run directory: its summary with where
 --output, the tables between the lines <!-- NAME --> and <!-- /NAME --> of --write, NAME being the recipe's.
 --versus longest:cdas,bands adds how these differ from that one; may be repeated. Every single value goes to NAME_cells.json.xz, from which
 `compare_cells.py` makes the run directory again; `figures.py` draws the differences.
+
+Result: experiments/results/compare_confirm.json.xz, ..._figures, ..._figures_first, ..._rates, ..._residual, ..._small
 """
 
 from __future__ import annotations

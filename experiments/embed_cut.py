@@ -1,6 +1,8 @@
 """How many instructions are longer than an embedder reads: they are cut there, and what follows does not count.
 
 python -m experiments.embed_cut --embedder demo --data FILE...
+
+Result: experiments/results/embed_cut.json
 """
 
 from __future__ import annotations

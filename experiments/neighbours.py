@@ -4,6 +4,8 @@
 
 Flags each record whose instruction has this cosine with the prompt of a task, and says which of them a method that drops
 (shared words, renamed code) finds too. Writes all that is flagged, highest cosine first, for reading.
+
+Result: experiments/results/neighbours*.json*
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 
 Reads a run directory with the tables of records, embed, cluster and score (`codeact select` or experiments/stability.py leaves one) and
 repeats the selection under each strategy at an equal number of records; no model is called. Chance is the overlap of two random selections.
+
+Result: experiments/results/overlap.json.xz
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
 A verdict is given by hand, from the printed turns (--show) beside the file: `right`, `named loss` (something is not read, and the output
 says so), `refused, with the mend`, `wrong`, ... Only names, counts and verdicts are written, no texts. An older checkout is measured with
 its own package: PYTHONPATH=OLD/src python -m experiments.read_files ... --checkout COMMIT.
+
+Result: experiments/results/read_files*.json.xz
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
 place, never by what it is. Its verdict comes from secrets_read.json beside the result, which a person wrote: "right" (a secret, or
 the address of a person or an institution) or "wrong", and why. Beside each source stands how many records hold a hit of the
 library's own rules without the question whether it is a placeholder.
+
+Result: experiments/results/secrets_*.json
 """
 
 from __future__ import annotations

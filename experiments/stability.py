@@ -6,6 +6,8 @@
 Selects once with --model (or reuses --run-dir of an earlier `codeact select`), scores again with every --proxy, and repeats
 clustering and selection. The peer in the same run is the random selection: its overlap is ratio / (2 - ratio) by chance. Beside the
 strategy itself `complexity` (no clusters) is repeated, which no seed and no k can change: its row is a check.
+
+Result: experiments/results/stability*.json
 """
 
 from __future__ import annotations

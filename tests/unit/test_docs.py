@@ -12,7 +12,7 @@ from codeact.config import STRATEGIES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-TEXTS = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+TEXTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("*/README.md")), *sorted(DOCS.rglob("*.md"))]
 PAGES = sorted((DOCS / "strategies").glob("*.md"))
 SHARED = {"ppl-low": "perplexity", "ppl-high": "perplexity"}
 
