@@ -11,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from codeact.types import Floats, Ints, Vectors
 
 RESTARTS = 10
 MINIBATCH_ABOVE = 100_000
@@ -35,13 +32,13 @@ class Clustering:
     """
 
     labels: NDArray[np.int32]
-    centroids: Floats
-    distance: Floats
+    centroids: Vectors
+    distance: NDArray[np.float32]
     note: str
 
 
 def cluster(
-    embeddings: Floats, k: int, seed: int, *, ids: Sequence[str], minibatch_above: int = MINIBATCH_ABOVE
+    embeddings: Vectors, k: int, seed: int, *, ids: Sequence[str], minibatch_above: int = MINIBATCH_ABOVE
 ) -> Clustering:
     """K-means (k-means++, 10 restarts) as in CodeACT (arXiv 2408.02193; k = 10).
 
@@ -105,7 +102,7 @@ class ChosenK:
 
 
 def choose_k(
-    embeddings: Floats,
+    embeddings: Vectors,
     seed: int,
     *,
     ids: Sequence[str],
@@ -156,7 +153,7 @@ def choose_k(
     return ChosenK(usable[best], tuple(usable), tuple(stability), tuple(silhouette))
 
 
-def project_2d(embeddings: Floats, *, ids: Sequence[str]) -> Floats:
+def project_2d(embeddings: Vectors, *, ids: Sequence[str]) -> Vectors:
     """The first two principal components, for a picture: float32 [N, 2] in the order of the input.
 
     Exact (eigenvectors of the float64 covariance), so there is no seed; of each component the loading of largest size
@@ -182,7 +179,7 @@ def project_2d(embeddings: Floats, *, ids: Sequence[str]) -> Floats:
     return flat
 
 
-def _sorted_points(embeddings: Floats, ids: Sequence[str]) -> tuple[Floats, Ints]:
+def _sorted_points(embeddings: Vectors, ids: Sequence[str]) -> tuple[Vectors, Ints]:
     if embeddings.ndim != 2 or len(embeddings) != len(ids):
         raise InputError(f"embeddings of shape {list(embeddings.shape)} for {len(ids)} ids; one row per id is needed")
     if not len(ids):
@@ -200,7 +197,7 @@ def _sorted_points(embeddings: Floats, ids: Sequence[str]) -> tuple[Floats, Ints
     return points, index
 
 
-def _count_distinct(points: Floats, enough: int) -> int:
+def _count_distinct(points: Vectors, enough: int) -> int:
     seen: set[bytes] = set()
     for row in points:
         seen.add(row.tobytes())
@@ -209,7 +206,7 @@ def _count_distinct(points: Floats, enough: int) -> int:
     return len(seen)
 
 
-def _fit(points: Floats, k: int, seed: int, minibatch: bool) -> Ints:
+def _fit(points: Vectors, k: int, seed: int, minibatch: bool) -> Ints:
     import warnings
 
     from sklearn.cluster import KMeans, MiniBatchKMeans
@@ -234,11 +231,11 @@ def _canonical(labels: Ints) -> Ints:
     return rank[inverse]
 
 
-def _means(points: Floats, labels: Ints, k: int) -> Doubles:
+def _means(points: Vectors, labels: Ints, k: int) -> Floats:
     return np.stack([points[labels == c].mean(axis=0, dtype=np.float64) for c in range(k)])
 
 
-def _distances(points: Floats, centroids: Doubles, labels: Ints) -> Doubles:
+def _distances(points: Vectors, centroids: Floats, labels: Ints) -> Floats:
     found = np.empty(len(points))
     for start in range(0, len(points), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codeact.downloads import quiet_loading
 from codeact.errors import CodeactError, InputError
 from codeact.lm.models import NO_CODE, UNREADABLE, check_hub, choose_device, hub_name, resolve_embedder
 from codeact.progress import SILENT, Progress
+from codeact.types import Vectors
 
 
 def load_embedder(name: str, device: str = "auto") -> Any:
@@ -50,7 +50,7 @@ def load_embedder(name: str, device: str = "auto") -> Any:
 
 def embed_texts(
     texts: Sequence[str], *, model: str | Any, batch_size: int = 64, device: str = "auto", progress: Progress = SILENT
-) -> NDArray[np.float32]:
+) -> Vectors:
     """Embed texts; row i belongs to texts[i].
 
     A text longer than the model's `max_seq_length` tokens is cut there: its tail does not count. An empty text is
@@ -77,7 +77,7 @@ def embed_texts(
         return np.zeros((0, _dimension(embedder)), dtype=np.float32)
     # Longest first: texts of like length share a batch (little padding), and lack of memory shows at once.
     order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
-    found: NDArray[np.float32] | None = None
+    found: Vectors | None = None
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         block = embedder.encode([texts[i] for i in chosen], batch_size=batch_size, show_progress_bar=False)
@@ -89,13 +89,13 @@ def embed_texts(
     return found
 
 
-def _unit_rows(block: NDArray[np.float32], rows: Sequence[int]) -> NDArray[np.float32]:
+def _unit_rows(block: Vectors, rows: Sequence[int]) -> Vectors:
     length = np.linalg.norm(block.astype(np.float64), axis=1)
     bad = np.flatnonzero(~np.isfinite(length) | (length == 0))
     if bad.size:
         what = f"the embedder gave no usable vector for text {rows[bad[0]]} (NaN, infinite or all zero)"
         raise CodeactError(f"{what}; choose another embed.model")
-    unit: NDArray[np.float32] = (block / length[:, None]).astype(np.float32)
+    unit: Vectors = (block / length[:, None]).astype(np.float32)
     return unit
 
 

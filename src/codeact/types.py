@@ -8,4 +8,4 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Vectors = NDArray[np.float32]
+Vectors = NDArray[np.float32]  # embeddings: one row each

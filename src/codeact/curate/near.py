@@ -20,6 +20,7 @@ from codeact.curate.tokens import terms, words
 from codeact.errors import InputError, require
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
+from codeact.types import Vectors
 
 MIN_CODE_TOKENS = 20
 MIN_SHARED_WORDS = 0.25
@@ -35,7 +36,6 @@ COMMON_SENTENCE = 50
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])")
 _NUMBER = re.compile(r"\d+")
 
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ def _jaccard(left: NDArray[np.uint32], right: NDArray[np.uint32]) -> float:
     return shared / (len(left) + len(right) - shared)
 
 
-def find_same_meaning(ids: Sequence[str], vectors: Floats, order: Sequence[int], threshold: float) -> dict[str, Copy]:
+def find_same_meaning(ids: Sequence[str], vectors: Vectors, order: Sequence[int], threshold: float) -> dict[str, Copy]:
     """Records whose embedding has a cosine of at least `threshold` with one that stays (SemDeDup, arXiv 2303.09540).
 
     Exact and in blocks: memory grows with the records, not with their pairs.
@@ -262,7 +262,7 @@ def find_same_meaning(ids: Sequence[str], vectors: Floats, order: Sequence[int],
     return found
 
 
-def neighbours(vectors: Floats, targets: Floats, threshold: float) -> Mapping[int, tuple[int, float]]:
+def neighbours(vectors: Vectors, targets: Vectors, threshold: float) -> Mapping[int, tuple[int, float]]:
     """Row of `vectors` -> (row of `targets`, cosine) of its nearest target, where the cosine is at least `threshold`."""
     found: dict[int, tuple[int, float]] = {}
     for start in range(0, len(vectors), BLOCK):

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from codeact.types import Vectors
 
 Status = Literal["ok", "empty", "unparsed", "no_answer"]
 MOST_WORDS = 6
@@ -74,7 +73,7 @@ def frequent(tags: Sequence[Sequence[str]], min_count: int) -> list[tuple[str, .
 
 
 def merge_like(
-    counts: Mapping[str, int], vectors: NDArray[np.float32], distance: float = MERGE_DISTANCE
+    counts: Mapping[str, int], vectors: Vectors, distance: float = MERGE_DISTANCE
 ) -> dict[str, str]:
     """Tag -> the commonest tag of its group (of equals the first by name): DBSCAN on cosine distance, as in the paper.
 

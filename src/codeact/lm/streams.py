@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codeact.errors import CodeactError
 from codeact.lm.forward import head_logits, hidden_states
 from codeact.lm.isolation import check_isolation, probe_batch
 from codeact.packing.collate import collate_rows
 from codeact.packing.plan import plan_epoch
+from codeact.types import Floats, Ints
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,6 @@ CPU_LOGITS = 6_000_000  # 24 MB of float32: stays in the last-level cache and in
 DEVICE_LOGITS = 2**25
 DEVICE_ROW_TOKENS = (4096, 65_536)
 
-Floats = NDArray[np.float64]
 
 _checked: WeakSet[Any] = WeakSet()
 
@@ -109,7 +108,7 @@ def stream_losses(
     model: Any,
     streams: Sequence[Stream],
     batch_tokens: int,
-    finished: Callable[[NDArray[np.int64], int], None] | None = None,
+    finished: Callable[[Ints, int], None] | None = None,
 ) -> list[Floats]:
     """Negative log-likelihood of every scored token, in nats.
 
@@ -152,7 +151,7 @@ def stream_losses(
     return [pieces[place] for place in np.argsort(rows.samples)]
 
 
-def token_losses_at(model: Any, hidden: Any, places: NDArray[np.int64], targets: Sequence[int]) -> Floats:
+def token_losses_at(model: Any, hidden: Any, places: Ints, targets: Sequence[int]) -> Floats:
     """Negative log-likelihood of `targets` as predicted at `places` of the hidden states [T, hidden]: float64, nats."""
     import torch
 
@@ -163,9 +162,9 @@ def token_losses_at(model: Any, hidden: Any, places: NDArray[np.int64], targets:
     return np.asarray(found.cpu().numpy(), np.float64)
 
 
-def _scored(streams: Sequence[Stream]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _scored(streams: Sequence[Stream]) -> tuple[Ints, Ints]:
     """Positions in the row that predict a scored token, and those tokens."""
-    places: list[NDArray[np.int64]] = []
+    places: list[Ints] = []
     targets: list[int] = []
     offset = 0
     for stream in streams:

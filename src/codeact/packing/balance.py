@@ -10,13 +10,11 @@ import heapq
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from codeact.errors import InputError
 from codeact.packing.plan import Rows
-
-Floats = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from codeact.types import Floats, Ints
 
 
 def crossover_tokens(body_parameters: float, hidden_size: int, layers: int) -> float:
@@ -33,7 +31,7 @@ def crossover_tokens(body_parameters: float, hidden_size: int, layers: int) -> f
     return body_parameters / (hidden_size * layers)
 
 
-def row_costs(rows: Sequence[IntArray], lengths: ArrayLike, crossover: float) -> Floats:
+def row_costs(rows: Sequence[Ints], lengths: ArrayLike, crossover: float) -> Floats:
     """Compute of each row, float64 [R], in tokens of the linear part: sum over its samples of n + n^2 / crossover.
 
     Args:
@@ -72,7 +70,7 @@ def balance_ratio(costs: ArrayLike, ranks: int, rows_per_rank: int = 1) -> Float
     return np.asarray(loads.mean(axis=1) / loads.max(axis=1), dtype=np.float64)
 
 
-def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: int = 0, window: int = 32) -> IntArray:
+def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: int = 0, window: int = 32) -> Ints:
     """An order of the rows in which the ranks of each step have nearly equal compute.
 
     The rows are shuffled; within each window of `window` steps they are sorted by cost and cut into steps of similar rows,
@@ -99,7 +97,7 @@ def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: in
     _steps(given, ranks, rows_per_rank)
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(given))
-    ordered: list[IntArray] = []
+    ordered: list[Ints] = []
     for start in range(0, len(given), window * size):
         part = shuffled[start : start + window * size]
         part = part[np.argsort(-given[part], kind="stable")]
@@ -108,7 +106,7 @@ def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: in
     return np.concatenate(ordered) if ordered else np.zeros(0, np.int64)
 
 
-def _deal(rows: IntArray, costs: Floats, ranks: int, each: int) -> IntArray:
+def _deal(rows: Ints, costs: Floats, ranks: int, each: int) -> Ints:
     heap = [(0.0, rank) for rank in range(ranks)]
     dealt: list[list[int]] = [[] for _ in range(ranks)]
     for row in rows.tolist():  # costliest first

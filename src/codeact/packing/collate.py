@@ -19,11 +19,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codeact.errors import InputError
 from codeact.packing.overlong import FitCounts, Overlong, apply_overlong, plain_sample
 from codeact.packing.plan import Order, plan_batch, plan_epoch
+from codeact.types import Ints
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ Batch = dict[str, Any]
 
 def collate_rows(
     samples: Sequence[Mapping[str, Any]],
-    rows: Sequence[NDArray[np.int64]],
+    rows: Sequence[Ints],
     *,
     pad_token_id: int,
     device: torch.device | str | None = None,
@@ -191,7 +191,7 @@ class PackedDataset:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> dict[str, NDArray[np.int64]]:
+    def __getitem__(self, index: int) -> dict[str, Ints]:
         row = self.rows[index]
         parts = [_tokens(self.samples[int(i)], int(i)) for i in row]
         labels = [np.concatenate([[IGNORE], targets[1:]]) for _, targets in parts]
@@ -283,7 +283,7 @@ def _is_padding(batch: Batch, row: int, size: int) -> bool:
     return bool((ids == ids[0]).all()) and bool((labels == IGNORE).all())
 
 
-def _tokens(sample: Mapping[str, Any], index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _tokens(sample: Mapping[str, Any], index: int) -> tuple[Ints, Ints]:
     sample = plain_sample(sample, index)
     ids = np.asarray(sample["input_ids"], dtype=np.int64)
     labels = np.asarray(sample["labels"], dtype=np.int64) if "labels" in sample else ids

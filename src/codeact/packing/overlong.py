@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from codeact.errors import InputError
+from codeact.types import Ints
 
 Overlong = Literal["error", "truncate", "split", "drop"]
-IntArray = NDArray[np.int64]
 
 # A chat template may put a newline after the end-of-turn token, so the end of a sample is its last two tokens.
 END_TOKENS = 2
@@ -49,11 +49,11 @@ class Fitted:
     """Samples that fit. `source[i]` (int64) is the index, among the samples given, that `samples[i]` comes from."""
 
     samples: list[Mapping[str, Any]]
-    source: IntArray
+    source: Ints
     counts: FitCounts
 
 
-def fit_lengths(lengths: ArrayLike, capacity: int, policy: Overlong = "error") -> tuple[IntArray, IntArray, FitCounts]:
+def fit_lengths(lengths: ArrayLike, capacity: int, policy: Overlong = "error") -> tuple[Ints, Ints, FitCounts]:
     """Lengths after an over-long policy, without the tokens (for planning and for reports).
 
     `split` cuts into ceil(length / capacity) pieces of nearly equal size. `unlabelled` stays 0: it needs the labels.
@@ -203,7 +203,7 @@ def _check(policy: str, capacity: int) -> None:
         raise InputError(f"packing capacity is {capacity} tokens; it must be at least 1")
 
 
-def _kept_tokens(sample: Mapping[str, Any], capacity: int, ending: IntArray) -> IntArray:
+def _kept_tokens(sample: Mapping[str, Any], capacity: int, ending: Ints) -> Ints:
     """The tokens that stay: the first ones, and the end of the answer in which the cut falls."""
     ids = np.asarray(sample["input_ids"], dtype=np.int64)
     first, last = 0, len(ids)
@@ -217,7 +217,7 @@ def _kept_tokens(sample: Mapping[str, Any], capacity: int, ending: IntArray) -> 
     return np.arange(capacity)
 
 
-def _pick(sample: Mapping[str, Any], where: IntArray) -> dict[str, Any]:
+def _pick(sample: Mapping[str, Any], where: Ints) -> dict[str, Any]:
     return {key: np.asarray(sample[key], dtype=np.int64)[where] for key in ("input_ids", "labels") if key in sample}
 
 

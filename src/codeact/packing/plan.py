@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from codeact.errors import InputError
 from codeact.packing.overlong import overlong_message
+from codeact.types import Ints
 
-IntArray = NDArray[np.int64]
 Order = Literal["balanced", "paper"]
 
 
-class Rows(Sequence[IntArray]):
+class Rows(Sequence[Ints]):
     """Rows backed by two arrays, so that millions of them cost no Python objects.
 
     Attributes:
@@ -29,7 +29,7 @@ class Rows(Sequence[IntArray]):
         starts: int64 [R + 1], where each row begins in `samples`; the last entry is N.
     """
 
-    def __init__(self, samples: IntArray, starts: IntArray) -> None:
+    def __init__(self, samples: Ints, starts: Ints) -> None:
         self.samples = samples
         self.starts = starts
 
@@ -37,10 +37,10 @@ class Rows(Sequence[IntArray]):
         return len(self.starts) - 1
 
     @overload
-    def __getitem__(self, index: int) -> IntArray: ...
+    def __getitem__(self, index: int) -> Ints: ...
     @overload
-    def __getitem__(self, index: slice) -> list[IntArray]: ...
-    def __getitem__(self, index: int | slice) -> IntArray | list[IntArray]:
+    def __getitem__(self, index: slice) -> list[Ints]: ...
+    def __getitem__(self, index: int | slice) -> Ints | list[Ints]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         row = index + len(self) if index < 0 else index
@@ -48,16 +48,16 @@ class Rows(Sequence[IntArray]):
             raise IndexError(f"row {index} of {len(self)}")
         return self.samples[self.starts[row] : self.starts[row + 1]]
 
-    def __iter__(self) -> Iterator[IntArray]:
+    def __iter__(self) -> Iterator[Ints]:
         return (self[i] for i in range(len(self)))
 
-    def totals(self, lengths: ArrayLike) -> IntArray:
+    def totals(self, lengths: ArrayLike) -> Ints:
         """Tokens in each row: int64 [R]."""
         ordered = np.asarray(lengths, dtype=np.int64)[self.samples]
         return np.add.reduceat(ordered, self.starts[:-1]) if len(self) else np.zeros(0, np.int64)
 
 
-def plan_batch(lengths: ArrayLike, capacity: int, order: Order = "balanced") -> list[IntArray]:
+def plan_batch(lengths: ArrayLike, capacity: int, order: Order = "balanced") -> list[Ints]:
     """Pack one batch of samples into rows of at most `capacity` tokens.
 
     `balanced` deals the samples, longest first, each to the least full of ceil(sum / capacity) rows (longest processing
@@ -138,7 +138,7 @@ def pack_tightly(lengths: ArrayLike, capacity: int) -> Rows:
     return _best_fit_decreasing(_checked(lengths, capacity), capacity, None)
 
 
-def padding_rate(rows: Sequence[IntArray], lengths: ArrayLike, width: int | None = None) -> float:
+def padding_rate(rows: Sequence[Ints], lengths: ArrayLike, width: int | None = None) -> float:
     """Share of padding among all tokens of `rows`, each padded to `width` (by default: to the longest of them).
 
     Returns:
@@ -188,7 +188,7 @@ def compare_layouts(lengths: ArrayLike, capacity: int, batch_size: int, seed: in
     def layout(rows: int, row_tokens: int) -> Layout:
         return {"padding_rate": 1.0 - tokens / row_tokens, "rows": rows, "row_tokens": row_tokens}
 
-    def packed(plans: list[tuple[list[IntArray], IntArray]]) -> Layout:
+    def packed(plans: list[tuple[list[Ints], Ints]]) -> Layout:
         return layout(sum(len(rows) for rows, _ in plans), sum(_held(rows, batch) for rows, batch in plans))
 
     return {
@@ -200,7 +200,7 @@ def compare_layouts(lengths: ArrayLike, capacity: int, batch_size: int, seed: in
     }
 
 
-def _checked(lengths: ArrayLike, capacity: int) -> IntArray:
+def _checked(lengths: ArrayLike, capacity: int) -> Ints:
     if capacity < 1:
         raise InputError(f"packing capacity is {capacity} tokens; it must be at least 1")
     given = np.asarray(lengths)
@@ -216,11 +216,11 @@ def _checked(lengths: ArrayLike, capacity: int) -> IntArray:
     return sizes
 
 
-def _held(rows: Sequence[IntArray], sizes: IntArray) -> int:
+def _held(rows: Sequence[Ints], sizes: Ints) -> int:
     return len(rows) * max(int(sizes[row].sum()) for row in rows)
 
 
-def _arrays(rows: list[list[int]]) -> list[IntArray]:
+def _arrays(rows: list[list[int]]) -> list[Ints]:
     return [np.array(row, dtype=np.int64) for row in rows]
 
 
@@ -291,7 +291,7 @@ def _next_fit_ascending(values: list[int], capacity: int) -> list[list[int]]:
     return rows
 
 
-def _best_fit_decreasing(sizes: IntArray, capacity: int, rng: np.random.Generator | None) -> Rows:
+def _best_fit_decreasing(sizes: Ints, capacity: int, rng: np.random.Generator | None) -> Rows:
     """Best-fit decreasing. With `rng`, equal lengths are shuffled among themselves and so are the rows."""
     # 16-bit keys make numpy's stable argsort a radix sort
     keys = (capacity - sizes).astype(np.uint16 if capacity <= 0xFFFF else np.int64)
@@ -315,7 +315,7 @@ def _best_fit_decreasing(sizes: IntArray, capacity: int, rng: np.random.Generato
 
 
 def _assign(
-    counts: IntArray, capacity: int, total: int
+    counts: Ints, capacity: int, total: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Row and place within the row of every item, items taken longest first; and the number of items of each row."""
     row_of = np.empty(total, np.int32)
@@ -364,7 +364,7 @@ def _assign(
     return row_of, place, filled[:rows]
 
 
-def _take(stacks: list[list[NDArray[np.int32]]], free: IntArray, room: int, count: int) -> NDArray[np.int32]:
+def _take(stacks: list[list[NDArray[np.int32]]], free: Ints, room: int, count: int) -> NDArray[np.int32]:
     """Remove and return `count` of the rows that have `room` tokens left."""
     free[room] -= count
     stack, taken = stacks[room], []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from codeact import storage
 from codeact.records import Message, Record
 from codeact.statuses import ranked_ifd
+from codeact.types import Bools, Floats, Ints
 
 SCATTER_POINTS = 5_000
 SCATTER_SEED = 0
@@ -22,9 +23,6 @@ EXAMPLE_CHARS = 1_200
 _BIN_WIDTHS = (0.005, 0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.5)
 _MOST_BINS = 60
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

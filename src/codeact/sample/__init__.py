@@ -17,8 +17,9 @@ from codeact.errors import InputError
 from codeact.sample import orders
 from codeact.sample.quotas import allot, budget, cdas, cdas_paper, place_in, raise_to_floor
 from codeact.sample.strategies import IFD_LIMIT, NEEDS, NOT_TAKEN, RANKINGS, reasons
-from codeact.sample.values import Bools, Column, Floats, Ints, highest, id_ranks, integers, numbers, seeded_hash, values
+from codeact.sample.values import Column, highest, id_ranks, integers, numbers, seeded_hash, values
 from codeact.statuses import RANKED
+from codeact.types import Bools, Floats, Ints
 
 __all__ = [
     "NEEDS",

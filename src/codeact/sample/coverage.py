@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from codeact.types import Bools, Vectors
 
 BLOCK = 2048
 LENGTH_EDGES = (0, 50, 100, 200, 400, 800)
@@ -16,9 +17,9 @@ MIN_GROUP = 10
 
 
 def coverage(
-    selected: NDArray[np.bool_],
+    selected: Bools,
     groups: Mapping[str, Sequence[Any]],
-    vectors: NDArray[np.float32] | None = None,
+    vectors: Vectors | None = None,
     warn_below: float = WARN_BELOW,
 ) -> dict[str, Any]:
     """Shares of every group in the pool and in the selection, groups that are short, and the distance to the selection.
@@ -62,7 +63,7 @@ def coverage(
     return found
 
 
-def distance(vectors: NDArray[np.float32], selected: NDArray[np.bool_]) -> dict[str, float] | None:
+def distance(vectors: Vectors, selected: Bools) -> dict[str, float] | None:
     """1 - cosine of every unselected record to its nearest selected one: mean and 95th percentile; None where either side is empty."""
     inside, outside = vectors[selected], vectors[~selected]
     if not len(inside) or not len(outside):

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
-from codeact.sample.values import Bools, Ints
-
-Vectors = NDArray[np.float32]
+from codeact.types import Bools, Ints, Vectors
 
 MOST_SIMILAR = 0.9
 ROUNDING = 1e-6  # of a cosine of float32 vectors: 0.9 itself comes out as 0.90000004

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
-from codeact.sample.values import Bools, Floats, Ints
+from codeact.types import Bools, Floats, Ints
 
 
 def budget(ratio: float, count: int) -> int:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codeact.sample.values import Bools, Floats
 from codeact.statuses import RANKED
+from codeact.types import Bools, Floats
 
 IFD_LIMIT = 1.0
 

@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
+from codeact.types import Bools, Floats, Ints
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Column = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 
 
@@ -87,7 +85,7 @@ def integers(name: str, column: Column, ids: Sequence[str]) -> Ints:
     return found.astype(np.int64)
 
 
-def highest(column: Floats, tie: Ints, count: int) -> NDArray[np.bool_]:
+def highest(column: Floats, tie: Ints, count: int) -> Bools:
     """The `count` highest values, fewer where fewer are not NaN; equal ones go to the smaller `tie`: bool [N]."""
     order = np.lexsort((tie, -np.nan_to_num(column, nan=-np.inf)))[:count]
     chosen = np.zeros(len(column), np.bool_)

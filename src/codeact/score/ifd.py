@@ -17,16 +17,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codeact.lm.models import context_length
 from codeact.lm.prompts import Template
-from codeact.lm.streams import Floats, Stream, check_model, choose_batch_tokens, stream_losses
+from codeact.lm.streams import Stream, check_model, choose_batch_tokens, stream_losses
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
 from codeact.score.sequences import Prepared, build_sequences, check_variant, default_template
 from codeact.score.surprise import worst_spot
 from codeact.statuses import Status
+from codeact.types import Floats, Ints
 
 WINDOW_RECORDS = 512  # prepared and planned together: memory does not grow with the number of records
 
@@ -176,7 +176,7 @@ class Scorer:
         left = [len(item.streams) for item in window]
         report(left.count(0), 0)
 
-        def finished(row: NDArray[np.int64], tokens: int) -> None:
+        def finished(row: Ints, tokens: int) -> None:
             for record in owner[row]:
                 left[record] -= 1
             report(sum(left[record] == 0 for record in set(owner[row].tolist())), tokens)

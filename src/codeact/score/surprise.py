@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from codeact.types import Floats
 
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})([^`\n]*)")
 _CODE_LINE = re.compile(r"[;{}=()\[\]<>]|^\s*(?:return|else|end|do|if|while|and|or)\b", re.IGNORECASE)
@@ -91,7 +92,7 @@ def find_spots(text: str, starts: Sequence[int], scored: int, before: int = 0) -
     return found
 
 
-def worst_spot(spots: Sequence[Spot], losses: NDArray[np.float64]) -> tuple[float | None, str]:
+def worst_spot(spots: Sequence[Spot], losses: Floats) -> tuple[float | None, str]:
     """The largest loss of a place less the logarithm of how many of its kind there are, and where that is.
 
     The loss is -log p(its tokens | instruction, response so far). Where the tail of the losses falls as exp(-x), the largest of n exceeds

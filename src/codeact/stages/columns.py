@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT
 from codeact.score import length
 from codeact.statuses import ranked_ifd
-
-Floats = NDArray[np.float64]
+from codeact.types import Floats
 
 
 def read_columns(

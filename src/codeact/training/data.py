@@ -14,6 +14,7 @@ from codeact.lm.prompts import Encoded, RefusedError, Template, Turn, encode, sp
 from codeact.packing.overlong import Overlong, apply_overlong
 from codeact.progress import track
 from codeact.records import Record
+from codeact.types import Ints
 
 IGNORE = -100
 IntArray = NDArray[np.int32]
@@ -50,7 +51,7 @@ class Tokenised:
     stops: tuple[int, ...] = ()
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Ints:
         """Tokens of each sample."""
         return np.array([len(sample["input_ids"]) for sample in self.samples], dtype=np.int64)
 

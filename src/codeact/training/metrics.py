@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from codeact.packing.plan import compare_layouts
+from codeact.types import Ints
 
 FIELDS = (
     "step",
@@ -127,7 +125,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def pack_report(
-    lengths: Sequence[int] | NDArray[np.int64],
+    lengths: Sequence[int] | Ints,
     capacity: int,
     batch_size: int,
     seed: int = 0,

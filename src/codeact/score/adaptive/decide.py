@@ -16,7 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from codeact.progress import SILENT, Progress
-from codeact.score.adaptive.predict import LEVELS, Bools, Evidence, Floats, Ints, Predictor
+from codeact.score.adaptive.predict import LEVELS, Evidence, Predictor
+from codeact.types import Bools, Floats, Ints
 
 PILOT_SHARE, PILOT_LEAST = 0.06, 64
 WORTH_IT = 0.05  # a record in less doubt stops between two levels

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from codeact.types import Floats
+
 Tokens = Sequence[int]
 
 

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from codeact.types import Bools, Floats, Ints
 
 LEVELS = (32, 128, 512)  # response tokens after which a record may stop
 LEAST = 25  # records that a fit needs

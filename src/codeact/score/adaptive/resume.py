@@ -12,8 +12,8 @@ from codeact.errors import CodeactError
 from codeact.lm.segments import Past, continue_row, past_bytes
 from codeact.lm.streams import choose_batch_tokens, token_losses_at
 from codeact.packing.plan import plan_epoch
-from codeact.score.adaptive.predict import Floats, Ints
 from codeact.score.sequences import Prepared
+from codeact.types import Floats, Ints
 
 WINDOW = (8, 64)
 CPU_MEMORY = 2**30

@@ -17,11 +17,11 @@ from codeact.progress import SILENT, Progress
 from codeact.records import Record
 from codeact.score.adaptive.decide import Facts, Pool, decide
 from codeact.score.adaptive.features import describe
-from codeact.score.adaptive.predict import Bools, Floats, Ints
 from codeact.score.adaptive.resume import Continued
 from codeact.score.ifd import Score, Scorer, TurnScore, to_score
 from codeact.score.sequences import Prepared
 from codeact.statuses import ESTIMATED, Status
+from codeact.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True)
