@@ -12,9 +12,12 @@ from transformers.masking_utils import (
 )
 
 from codeact.errors import CodeactError
+from codeact.lm import forward
 from codeact.lm.attention import DeferredMask, attend, register
-from codeact.lm.forward import head_logits, hidden_states, token_losses
+from codeact.lm.forward import chunk_positions, head_gap, head_logits, hidden_states, losses_of_logits, write_losses
+from codeact.lm.streams import check_model
 from codeact.packing import DynamicPackCollator, collate_rows
+from codeact.training.losses import use_chunked_loss
 from tests.helpers.packing_models import COMMON, FAMILIES, PAD, build, pad, random_samples, reference_attention
 
 
@@ -193,7 +196,7 @@ def test_bfloat16_autocast_runs_packed():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_token_losses_are_the_models_loss_and_gradient(family):
+def test_hidden_states_through_the_head_give_the_models_loss_and_gradient(family):
     samples = random_samples(6, 30, seed=8, prompt=True)
     batch = DynamicPackCollator(capacity=40, pad_token_id=PAD)(samples)
     model = build(family)
@@ -201,16 +204,30 @@ def test_token_losses_are_the_models_loss_and_gradient(family):
     loss.backward()
     expected = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
     model.zero_grad()
-    losses = token_losses(model, batch, chunk=7)
-    assert losses.shape == batch["labels"].shape
-    assert not losses[batch["labels"] == -100].any()
-    mean = losses.sum() / (batch["labels"] != -100).sum()
+    targets = batch["labels"][:, 1:]
+    hidden = hidden_states(model, batch)[:, :-1][targets != -100]
+    total = losses_of_logits(head_logits(model, hidden), targets[targets != -100], "sum")
+    mean = total / (targets != -100).sum()
     assert float(mean.detach()) == pytest.approx(float(loss.detach()), rel=1e-5)
     mean.backward()
     got = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
     assert float((got - expected).norm() / expected.norm()) <= 1e-5
-    with torch.no_grad():
-        torch.testing.assert_close(token_losses(model, batch), losses.detach(), rtol=1e-5, atol=1e-5)
+    found = torch.empty(len(hidden))
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forward, "CPU_LOGITS", 17 * model.config.vocab_size)
+        write_losses(model, hidden, targets[targets != -100], found)
+        logits = model(**batch).logits[:, :-1][targets != -100]
+        wanted = torch.nn.functional.cross_entropy(logits, targets[targets != -100], reduction="none")
+    assert len(hidden) > 2 * 17
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_head_of_known_models_gives_their_own_logits(family, packed):
+    model = build(family)
+    assert head_gap(model, packed) <= (1e-5 if packed else 0.0)
+    assert model.training
 
 
 @pytest.mark.parametrize(
@@ -223,16 +240,51 @@ def test_head_logits_know_the_models_scaling(config):
     batch = DynamicPackCollator(capacity=40, pad_token_id=PAD)(random_samples(4, 20, seed=8))
     with torch.no_grad():
         torch.testing.assert_close(head_logits(model, hidden_states(model, batch)), model(**batch).logits)
-        assert float(token_losses(model, batch).sum()) > 0
+    assert head_gap(model) == 0
 
 
-def test_token_losses_refuse_a_head_they_do_not_know():
+@pytest.mark.parametrize(
+    "own",
+    [
+        lambda logits: 2 * logits,
+        lambda logits: logits[..., :-1],
+        lambda logits: logits.index_fill(-1, torch.tensor([7]), float("-inf")),
+        lambda logits: logits.index_fill(-1, torch.tensor([7]), float("nan")),
+        lambda logits: logits.index_add(-1, torch.tensor([7]), torch.ones(*logits.shape[:-1], 1)),
+    ],
+    ids=["scaled", "shorter", "masked entry", "not a number", "biased entry"],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_a_model_does_to_its_logits_is_seen(own, packed):
     model = build("llama")
 
-    def double(module, arguments, output):
-        output.logits = 2 * output.logits
+    def change(module, arguments, output):
+        output.logits = own(output.logits)
         return output
 
-    model.register_forward_hook(double)
-    with pytest.raises(CodeactError, match="use the model's own loss"):
-        token_losses(model, DynamicPackCollator(capacity=40, pad_token_id=PAD)(random_samples(3, 12)))
+    model.register_forward_hook(change)
+    assert head_gap(model, packed) > 5e-2
+    with pytest.raises(CodeactError, match=r"cannot be scored|not finite"):
+        check_model(model)
+    assert not use_chunked_loss(model)
+
+
+def test_a_constant_on_all_logits_changes_no_loss_and_is_let_pass():
+    model = build("llama")
+
+    def change(module, arguments, output):
+        output.logits = output.logits + 3.0
+        return output
+
+    model.register_forward_hook(change)
+    assert head_gap(model) <= 1e-6
+    check_model(model)
+    assert use_chunked_loss(model)
+
+
+def test_one_rule_says_how_many_logits_exist():
+    model = build("llama")
+    cpu, device = torch.device("cpu"), torch.device("meta")
+    assert chunk_positions(model, cpu) == forward.CPU_LOGITS // model.config.vocab_size
+    assert chunk_positions(model, cpu, learning=True) == forward.LOGITS_PER_CHUNK // model.config.vocab_size
+    assert chunk_positions(model, device) == chunk_positions(model, device, learning=True)

@@ -11,9 +11,10 @@ import pytest
 from codeact.errors import InputError
 from codeact.lm.prompts import RefusedError, Template, ask, encode, encode_text, load_template, prompt_text, special_ids
 from codeact.packing import apply_overlong
+from codeact.packing.overlong import IGNORE
 from codeact.records import Message, Record
 from codeact.score import build_sequences
-from codeact.training.data import IGNORE, tokenise
+from codeact.training.data import tokenise
 from tests.helpers.chat_templates import TEMPLATES, TOKENIZERS, byte_level, metaspace
 
 U, A = "user", "assistant"

@@ -31,7 +31,6 @@ from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import CodeactError, InputError
 from codeact.lm.prompts import Template, load_template
 from codeact.records import Message, Record
-from codeact.training import losses
 from codeact.training.data import tokenise
 from codeact.training.losses import use_chunked_loss
 from codeact.training.metrics import pack_report, peak_memory_bytes, reset_peak_memory, summarise
@@ -184,7 +183,7 @@ class TestChunkedLoss:
         if items:
             batch["num_items_in_batch"] = items
         expected, wanted = gradients(model, batch)
-        monkeypatch.setattr(losses, "LOGITS_PER_CHUNK", 17 * 97)
+        monkeypatch.setattr("codeact.lm.forward.LOGITS_PER_CHUNK", 17 * 97)
         assert use_chunked_loss(model)
         seen: list[int] = []
         model.get_output_embeddings().register_forward_hook(lambda _m, _i, out: seen.append(out.shape[0]))

@@ -1,23 +1,26 @@
-"""Packed rows through a causal LM without its logits: hidden states, and the loss of each token in bounded memory.
+"""A causal LM without its [tokens, vocabulary] logits: hidden states, then the output head on chosen positions, in chunks.
 
-`[tokens, vocabulary]` float32 logits are the largest tensor of a forward pass (2048 tokens x 49k entries = 400 MB); here
-the output head runs on chosen positions only, a chunk at a time.
+Float32 logits are the largest tensor of a forward pass (2048 tokens x 49k entries = 400 MB). Everything that needs losses
+goes through here: scoring and bits per byte (`codeact.lm.streams`), adaptive scoring (`codeact.score.adaptive`), ratings by
+a model (`codeact.judge.ratings`) and the training loss (`codeact.training.losses`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Literal
 
-from codeact.errors import CodeactError
+import numpy as np
+
+from codeact.packing.collate import collate_rows
 
 if TYPE_CHECKING:
     import torch
 
 LOGITS_PER_CHUNK = 2**25  # 128 MiB of float32
-
-_checked_heads: WeakSet[torch.nn.Module] = WeakSet()
+CPU_LOGITS = 6_000_000  # 24 MB of float32: stays in the last-level cache and in the heap
+LEAST_POSITIONS = 16
+PROBE_TOKENS = (13, 8)
 
 
 def hidden_states(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
@@ -25,10 +28,10 @@ def hidden_states(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
 
     Args:
         model: a causal LM of transformers, perhaps wrapped by PEFT; gradients flow unless switched off.
-        batch: model inputs; `labels` are ignored, no KV cache is made.
+        batch: model inputs; `labels` are ignored, no KV cache is made unless it asks for one.
     """
     inputs = {key: value for key, value in batch.items() if key != "labels"}
-    hidden: torch.Tensor = model.get_decoder()(**inputs, use_cache=False).last_hidden_state
+    hidden: torch.Tensor = model.get_decoder()(**{"use_cache": False, **inputs})[0]
     return hidden
 
 
@@ -36,7 +39,7 @@ def head_logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
     """Logits [..., vocabulary] of hidden states [..., hidden], with the scaling or soft-capping that the model adds.
 
     Knows the three that transformers' models have: `final_logit_softcapping` (Gemma), `logit_scale` (Cohere) and
-    `logits_scaling` (Granite). `token_losses` checks each model against its own forward pass once.
+    `logits_scaling` (Granite). `head_gap` measures whether a model adds something else.
     """
     import torch
 
@@ -50,70 +53,88 @@ def head_logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
     return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
-def token_losses(model: Any, batch: Mapping[str, Any], chunk: int | None = None) -> torch.Tensor:
-    """Negative log-likelihood of every labelled token, in nats: float32 [B, T], aligned with `labels`, 0 where it is -100.
+def chunk_positions(model: Any, device: torch.device, learning: bool = False) -> int:
+    """Positions whose logits exist at a time: on a CPU, unless `learning`, what stays in its cache; else 128 MiB of float32."""
+    logits = CPU_LOGITS if device.type == "cpu" and not learning else LOGITS_PER_CHUNK
+    return max(LEAST_POSITIONS, logits // int(model.config.get_text_config().vocab_size))
 
-    Entry [b, t] is -log p(labels[b, t] | the tokens before it in its sample). The logits are made for labelled positions
-    only, `chunk` positions at a time; with gradients on, each chunk is computed again in the backward pass, so that the
-    memory stays bounded there too. The mean over labelled tokens is the model's own loss.
+
+def losses_of_logits(
+    logits: torch.Tensor, targets: torch.Tensor, reduction: Literal["none", "sum"] = "none"
+) -> torch.Tensor:
+    """-log softmax(logits)[target], float32, in nats: of logits [N, V] and targets int64 [N] each [N], or their sum."""
+    import torch
+
+    # the fused log_softmax kernel, not logsumexp: on CPU that one costs as much as the matrix product
+    return torch.nn.functional.nll_loss(logits.log_softmax(-1, dtype=torch.float32), targets, reduction=reduction)
+
+
+def write_losses(model: Any, hidden: torch.Tensor, targets: torch.Tensor, out: torch.Tensor) -> None:
+    """Negative log-likelihood of each target into `out`, float32 [N], a chunk of positions at a time; without gradients.
 
     Args:
-        model: as `hidden_states`.
-        batch: model inputs with `labels`, -100 at the first token of every sample.
-        chunk: positions per pass of the output head; default: as many as make 128 MiB of float32 logits.
-
-    Raises:
-        CodeactError: the model's logits are not its output embeddings of its last hidden states (checked once a model).
+        model: as `head_logits`; under `torch.inference_mode` or `no_grad`.
+        hidden: [N, hidden], the head's input at the positions that predict the targets.
+        targets: int64 [N].
+        out: float32 [N]; a part of a larger buffer, so that no small tensor stays between the large ones that are freed.
     """
     import torch
 
-    _check_head(model)
-    labels: torch.Tensor = batch["labels"]
-    hidden = hidden_states(model, batch)
-    wanted = labels[:, 1:] != -100
-    states, targets = hidden[:, :-1][wanted.to(hidden.device)], labels[:, 1:][wanted].to(hidden.device)
-    size = chunk or max(1, LOGITS_PER_CHUNK // model.get_output_embeddings().weight.shape[0])
-    parts = [
-        _chunk_losses(model, some, right)
-        for some, right in zip(torch.split(states, size), torch.split(targets, size), strict=True)
-        if len(right)
-    ]
-    losses = torch.zeros(labels.shape, dtype=torch.float32, device=hidden.device)
-    if parts:
-        losses[:, 1:][wanted.to(hidden.device)] = torch.cat(parts)
-    return losses
+    parts = (torch.split(tensor, chunk_positions(model, hidden.device)) for tensor in (hidden, targets, out))
+    for some, wanted, found in zip(*parts, strict=True):
+        found.copy_(losses_of_logits(head_logits(model, some), wanted))
 
 
-def _chunk_losses(model: Any, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    import torch
-    from torch.utils.checkpoint import checkpoint
+def head_gap(model: Any, packed: bool = False) -> float:
+    """How far `head_logits` of `hidden_states` is from the model's own logits: what callers check before they trust it.
 
-    def losses(some: torch.Tensor) -> torch.Tensor:
-        logits = head_logits(model, some).float()
-        return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    Compared are the log-probabilities of the whole vocabulary at every position of two short random sequences; a constant
+    that a model adds to all logits of a position changes no loss and does not count. 0 where the model does nothing of its own.
 
-    if not torch.is_grad_enabled():
-        return losses(states)
-    result: torch.Tensor = checkpoint(losses, states, use_reentrant=False)
-    return result
+    Args:
+        model: a causal LM; it is put in eval mode for two or four passes, and back.
+        packed: compare hidden states of both sequences in one packed row with the model's own of each alone.
 
-
-def _check_head(model: Any) -> None:
-    if model in _checked_heads:
-        return
+    Returns:
+        The largest difference, relative to the largest log-probability (at least 1); infinite where it is no number or the
+        vocabularies differ.
+    """
     import torch
 
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(0, model.config.get_text_config().vocab_size, size) for size in PROBE_TOKENS]
+    alone = [{"input_ids": torch.from_numpy(ids).unsqueeze(0).to(model.device)} for ids in sequences]
     training = model.training
     model.eval()
-    with torch.no_grad():
-        ids = torch.arange(4, device=model.device).unsqueeze(0) % model.config.get_text_config().vocab_size
-        own = model(input_ids=ids, use_cache=False).logits.float()
-        ours = head_logits(model, hidden_states(model, {"input_ids": ids})).float()
-    model.train(training)
-    gap, scale = float((own - ours).abs().max()), float(own.abs().max())
-    if not gap <= 1e-3 * max(scale, 1e-6):
-        raise CodeactError(
-            f"{type(model).__name__} does more to its logits than its output head does (difference {gap:.3g} of {scale:.3g});"
-            " token losses in chunks would be wrong for it: use the model's own loss"
-        )
-    _checked_heads.add(model)
+    try:
+        with torch.no_grad():
+            own = [model(**inputs, use_cache=False).logits[0] for inputs in alone]
+            if packed:
+                row = collate_rows(
+                    [{"input_ids": ids} for ids in sequences], [np.arange(len(sequences))], pad_token_id=0
+                )
+                row = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in row.items()}
+                hidden = list(torch.split(hidden_states(model, row)[0], list(PROBE_TOKENS)))
+            else:
+                hidden = [hidden_states(model, inputs)[0] for inputs in alone]
+            ours = [head_logits(model, states) for states in hidden]
+            return max(map(_gap, own, ours))
+    finally:
+        model.train(training)
+
+
+def allowed_gap(model: Any) -> float:
+    """Relative difference that rounding makes between two ways to compute the same of a model: by its dtype."""
+    import torch
+
+    return 1e-4 if model.dtype == torch.float32 else 5e-2
+
+
+def _gap(own: torch.Tensor, ours: torch.Tensor) -> float:
+    import torch
+
+    if own.shape != ours.shape:
+        return float("inf")
+    expected, found = (logits.log_softmax(-1, dtype=torch.float32) for logits in (own, ours))
+    gap = float((expected - found).abs().max()) / max(1.0, float(expected.abs().max()))
+    return gap if gap == gap else float("inf")

@@ -1,4 +1,7 @@
-"""Token streams through the model: packed rows in, the loss of every scored token out."""
+"""Token streams through the model: packed rows in, the loss of every scored token out.
+
+Used by scoring (`codeact.score`), bits per byte (`codeact.evaluation.likelihood`) and the held-out loss of comparisons.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from weakref import WeakSet
 import numpy as np
 
 from codeact.errors import CodeactError
-from codeact.lm.forward import head_logits, hidden_states
+from codeact.lm.forward import allowed_gap, head_gap, hidden_states, write_losses
 from codeact.lm.isolation import check_isolation, probe_batch
 from codeact.packing.collate import collate_rows
 from codeact.packing.plan import plan_epoch
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     import torch
 
 CPU_ROW_TOKENS = 1024
-CPU_LOGITS = 6_000_000  # 24 MB of float32: stays in the last-level cache and in the heap
-DEVICE_LOGITS = 2**25
 DEVICE_ROW_TOKENS = (4096, 65_536)
 
 
@@ -69,37 +70,18 @@ def choose_batch_tokens(model: Any) -> int:
 def check_model(model: Any) -> None:
     """Check once per model that packing isolates its samples and that its head can be run in chunks.
 
-    The second takes no knowledge of the architecture: a small packed row is scored, and compared with the model's own
-    logits of each sequence alone.
-
     Raises:
         LeakError: packed samples see each other.
-        CodeactError: the scores differ.
+        CodeactError: the logits differ.
     """
-    import torch
-
     if model in _checked:
         return
-    vocabulary = model.get_output_embeddings().weight.shape[0]
-    check_isolation(model, {**probe_batch(vocabulary), "use_cache": False})
-    rng = np.random.default_rng(0)
-    streams = [Stream(rng.integers(0, vocabulary, n).tolist(), (Span(0, n // 2, n),)) for n in (13, 8)]
-    training = model.training
-    model.eval()
-    gap = 0.0
-    for stream, losses in zip(streams, stream_losses(model, streams, 64), strict=True):
-        (span,) = stream.spans
-        ids = torch.tensor([stream.ids], device=model.device)
-        with torch.inference_mode():
-            logits = model(input_ids=ids, use_cache=False).logits[0, span.start - 1 : span.end - 1].float()
-        own = -logits.log_softmax(-1).gather(1, ids[0, span.start : span.end, None])[:, 0]
-        gap = max(gap, float(np.abs(own.double().cpu().numpy() - losses).max() / max(1.0, float(own.abs().max()))))
-    model.train(training)
-    tolerance = 1e-4 if model.dtype == torch.float32 else 5e-2
-    if not gap <= tolerance:
+    check_isolation(model, {**probe_batch(model.config.get_text_config().vocab_size), "use_cache": False})
+    gap, allowed = head_gap(model, packed=True), allowed_gap(model)
+    if not gap <= allowed:
         raise CodeactError(
-            f"{type(model).__name__} does more to its logits than its output head does: packed scores differ from its own by"
-            f" {gap:.2g} (allowed: {tolerance:g}); this model cannot be scored"
+            f"{type(model).__name__} does more to its logits than its output head does: packed log-probabilities differ from its"
+            f" own by {gap:.2g} of the largest (allowed: {allowed:g}); this model cannot be scored"
         )
     _checked.add(model)
 
@@ -142,7 +124,9 @@ def stream_losses(
             batch = {k: _move(v, model.device) for k, v in collate_rows(samples, [row], pad_token_id=0).items()}
             places, targets = _scored([streams[i] for i in row])
             hidden = hidden_states(model, batch)[0].index_select(0, _move(torch.from_numpy(places), model.device))
-            _losses(model, hidden, _move(torch.from_numpy(targets), model.device), flat[place : place + len(targets)])
+            write_losses(
+                model, hidden, _move(torch.from_numpy(targets), model.device), flat[place : place + len(targets)]
+            )
             place += len(targets)
             if finished is not None:
                 finished(row, int(lengths[row].sum()))
@@ -158,7 +142,7 @@ def token_losses_at(model: Any, hidden: Any, places: Ints, targets: Sequence[int
     states = hidden.index_select(0, _move(torch.from_numpy(places), hidden.device))
     wanted = _move(torch.tensor(targets, dtype=torch.int64), hidden.device)
     found = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
-    _losses(model, states, wanted, found)
+    write_losses(model, states, wanted, found)
     return np.asarray(found.cpu().numpy(), np.float64)
 
 
@@ -173,19 +157,6 @@ def _scored(streams: Sequence[Stream]) -> tuple[Ints, Ints]:
             targets += stream.ids[span.start : span.end]
         offset += len(stream.ids) - 1
     return np.concatenate(places), np.array(targets, np.int64)
-
-
-def _losses(model: Any, hidden: torch.Tensor, targets: torch.Tensor, out: torch.Tensor) -> None:
-    """-log softmax(logits)[target] into `out`, float32 [S], a chunk of positions at a time. hidden: [S, hidden]; targets: [S]."""
-    import torch
-
-    vocabulary = model.get_output_embeddings().weight.shape[0]
-    chunk = max(1, (CPU_LOGITS if hidden.device.type == "cpu" else DEVICE_LOGITS) // vocabulary)
-    parts = (torch.split(tensor, chunk) for tensor in (hidden, targets, out))
-    for some, wanted, target in zip(*parts, strict=True):
-        # the fused log_softmax kernel, not logsumexp: on CPU that one costs as much as the matrix product
-        logs = head_logits(model, some).log_softmax(-1, dtype=torch.float32)
-        torch.neg(logs.gather(1, wanted.unsqueeze(1)).squeeze(1), out=target)
 
 
 def _move(value: Any, device: torch.device) -> Any:

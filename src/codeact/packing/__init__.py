@@ -1,8 +1,8 @@
 """Dynamic Pack: several samples in one row instead of padding, each seeing only itself.
 
 `plan` (lengths -> rows), `stream` (the same for samples that come one after the other), `balance` (rows -> steps and ranks
-of equal compute), `fit` (samples longer than a row), `collate` (rows -> tensors), `attention` (isolation on every backend),
-`forward` (hidden states and token losses of packed rows), `guard` (refuses to train on a leak).
+of equal compute), `overlong` (samples longer than a row), `collate` (rows -> tensors). How a model runs packed rows, and
+what refuses to train on a leak, is in `codeact.lm`.
 """
 
 from __future__ import annotations

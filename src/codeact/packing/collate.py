@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeact.errors import InputError
-from codeact.packing.overlong import FitCounts, Overlong, apply_overlong, plain_sample
+from codeact.packing.overlong import IGNORE, FitCounts, Overlong, apply_overlong, plain_sample
 from codeact.packing.plan import Order, plan_batch, plan_epoch
 from codeact.types import Ints
 
 if TYPE_CHECKING:
     import torch
 
-IGNORE = -100  # the label that transformers' losses skip
 Batch = dict[str, Any]
 
 

@@ -14,6 +14,8 @@ from codeact.types import Ints
 
 Overlong = Literal["error", "truncate", "split", "drop"]
 
+IGNORE = -100  # the label that transformers' losses skip: a token that is not learnt
+
 # A chat template may put a newline after the end-of-turn token, so the end of a sample is its last two tokens.
 END_TOKENS = 2
 LEARNT_MASKS = ("completion_mask", "assistant_masks")
@@ -172,7 +174,7 @@ def plain_sample(sample: Mapping[str, Any], index: int) -> Mapping[str, Any]:
     if sample.get("labels") is not None:
         found["labels"] = np.asarray(sample["labels"], dtype=np.int64)
     elif learnt := [given[key] for key in marks if key in LEARNT_MASKS]:
-        found["labels"] = np.where(np.all(learnt, axis=0), ids, -100)
+        found["labels"] = np.where(np.all(learnt, axis=0), ids, IGNORE)
     if "attention_mask" in given:
         seen = np.flatnonzero(given["attention_mask"])
         if len(seen) == 0:
@@ -208,7 +210,7 @@ def _kept_tokens(sample: Mapping[str, Any], capacity: int, ending: Ints) -> Ints
     ids = np.asarray(sample["input_ids"], dtype=np.int64)
     first, last = 0, len(ids)
     if "labels" in sample:
-        unlearnt = np.flatnonzero(np.asarray(sample["labels"]) == -100)
+        unlearnt = np.flatnonzero(np.asarray(sample["labels"]) == IGNORE)
         first = int(max(unlearnt[unlearnt < capacity], default=-1)) + 1
         last = int(min(unlearnt[unlearnt >= capacity], default=len(ids)))
     for place in range(last - len(ending), last - len(ending) - END_TOKENS, -1) if len(ending) else ():
@@ -224,4 +226,4 @@ def _pick(sample: Mapping[str, Any], where: Ints) -> dict[str, Any]:
 def _learns(piece: Mapping[str, Any]) -> bool:
     """Whether a label is left, not counting the first token, which has no context to be predicted from."""
     labels = piece.get("labels")
-    return len(piece["input_ids"]) > 1 if labels is None else bool((labels[1:] != -100).any())
+    return len(piece["input_ids"]) > 1 if labels is None else bool((labels[1:] != IGNORE).any())

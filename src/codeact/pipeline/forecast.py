@@ -12,6 +12,7 @@ import numpy as np
 from codeact.config import EvaluateConfig, Recipe, TrainConfig
 from codeact.errors import InputError
 from codeact.lm import models
+from codeact.lm.forward import LOGITS_PER_CHUNK
 from codeact.pipeline.plan import chosen
 from codeact.records import Record, reading_lines
 from codeact.rundir import tables
@@ -29,7 +30,7 @@ UTILISATION = cost.UTILISATION
 # Bytes of activations a token and layer keeps for the backward pass, per hidden unit, without attention scores
 # (Korthikanti et al., arXiv 2205.05198, equation 2); with checkpointing only the layer's input in float32.
 KEPT, KEPT_CHECKPOINTED = 34, 4
-LOGIT_CHUNK = 3 * 2**25 * 4  # logits, their gradient and one copy of `packing.forward.LOGITS_PER_CHUNK` in float32
+LOGIT_CHUNK = 3 * LOGITS_PER_CHUNK * 4  # bytes: logits, their gradient and one copy of them in float32
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from codeact.errors import InputError
 from codeact.lm.prompts import Encoded, RefusedError, Template, Turn, encode, special_ids
-from codeact.packing.overlong import Overlong, apply_overlong
+from codeact.packing.overlong import IGNORE, Overlong, apply_overlong
 from codeact.progress import track
 from codeact.records import Record
 from codeact.types import Ints
 
-IGNORE = -100
 IntArray = NDArray[np.int32]
 
 

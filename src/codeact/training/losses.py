@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codeact.lm.forward import LOGITS_PER_CHUNK, head_logits
+from codeact.lm.forward import chunk_positions, head_gap, head_logits, hidden_states, losses_of_logits
+from codeact.packing.overlong import IGNORE
 
-IGNORE = -100
+LARGEST_GAP = 1e-4  # of log-probabilities: both ways compute the same, in any dtype
 PROBE_TOKENS = 16
 
 
@@ -40,7 +41,9 @@ def chunked_cross_entropy(
         total: Tensor = _ChunkedCrossEntropy.apply(hidden, targets, head, chunk, *weights)  # type: ignore[no-untyped-call]
         return total
     starts = range(0, len(targets), chunk)
-    return torch.stack([_summed(head(hidden[s : s + chunk]), targets[s : s + chunk]) for s in starts]).sum()
+    return torch.stack(
+        [losses_of_logits(head(hidden[s : s + chunk]), targets[s : s + chunk], "sum") for s in starts]
+    ).sum()
 
 
 def use_chunked_loss(model: Any) -> bool:
@@ -50,18 +53,16 @@ def use_chunked_loss(model: Any) -> bool:
     before; other calls go to the model's own. Such an output holds the loss and no logits. The loss is the token mean, or
     the sum divided by `num_items_in_batch` where that is given.
 
-    Not every model's logits are what `packing.forward.head_logits` makes of its hidden states, and some add an auxiliary
-    loss. Logits and loss of both ways are compared on a short random input first; where they differ, the model keeps its
-    own loss.
+    Not every model's logits are what `head_logits` makes of its hidden states, and some add an auxiliary loss. Both are
+    measured on short random inputs first; where they differ, the model keeps its own loss.
 
     Returns:
         Whether the model computes its loss in chunks now.
     """
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    body, output = causal.get_decoder(), causal.get_output_embeddings()
-    if body is causal or output is None:
+    output, own = causal.get_output_embeddings(), causal.forward
+    if causal.get_decoder() is causal or output is None or not head_gap(causal) <= LARGEST_GAP:
         return False
-    own = causal.forward
 
     def head(hidden: Tensor) -> Tensor:
         return head_logits(causal, hidden)
@@ -73,17 +74,17 @@ def use_chunked_loss(model: Any) -> bool:
             return own(input_ids=input_ids, **inputs)
         from transformers.modeling_outputs import CausalLMOutputWithPast
 
-        states = body(input_ids=input_ids, **inputs)[0]
+        states = hidden_states(causal, {"input_ids": input_ids, **inputs})
         targets = labels[:, 1:]
         learnt = targets != IGNORE
         hidden, targets = states[:, :-1][learnt], targets[learnt]
         if len(targets) == 0:
             return CausalLMOutputWithPast(loss=states.sum() * 0.0)
-        chunk = max(16, LOGITS_PER_CHUNK // causal.config.get_text_config().vocab_size)
+        chunk = chunk_positions(causal, hidden.device, learning=True)
         total = chunked_cross_entropy(hidden, targets, head, list(output.parameters()), chunk)
         return CausalLMOutputWithPast(loss=total / (len(targets) if num_items_in_batch is None else num_items_in_batch))
 
-    if not _agrees(causal, body, head, own, forward):
+    if not _same_loss(causal, own, forward):
         return False
     causal.forward = forward
     return True
@@ -105,7 +106,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         for start in range(0, len(targets), chunk):
             part = hidden[start : start + chunk].detach().requires_grad_()
             with torch.enable_grad():
-                loss = _summed(head(part), targets[start : start + chunk])
+                loss = losses_of_logits(head(part), targets[start : start + chunk], "sum")
                 gradients = torch.autograd.grad(loss, [part, *wanted], materialize_grads=True)
             total += loss.detach()
             hidden_grad[start : start + chunk] = gradients[0]
@@ -129,12 +130,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (hidden, None, None, None, *weights)
 
 
-def _summed(logits: Tensor, targets: Tensor) -> Tensor:
-    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
-
-
-def _agrees(causal: Any, body: Any, head: Callable[[Tensor], Tensor], own: Any, ours: Any) -> bool:
-    """Whether both ways give the same logits and the same loss (an auxiliary loss would show there)."""
+def _same_loss(causal: Any, own: Any, ours: Any) -> bool:
+    """Whether both ways give the same loss: an auxiliary loss shows here."""
     generator = torch.Generator().manual_seed(0)
     vocabulary = causal.config.get_text_config().vocab_size
     ids = torch.randint(vocabulary, (1, PROBE_TOKENS), generator=generator).to(causal.device)
@@ -142,14 +139,7 @@ def _agrees(causal: Any, body: Any, head: Callable[[Tensor], Tensor], own: Any, 
     causal.eval()
     try:
         with torch.no_grad():
-            expected = own(input_ids=ids, labels=ids, use_cache=False)
-            logits = head(body(input_ids=ids, use_cache=False)[0])
-            if logits.shape != expected.logits.shape:
-                return False
-            error = (logits.float() - expected.logits.float()).abs().max() / expected.logits.float().abs().max()
-            loss = ours(input_ids=ids, labels=ids, use_cache=False).loss
+            expected, found = (float(way(input_ids=ids, labels=ids, use_cache=False).loss) for way in (own, ours))
     finally:
         causal.train(training)
-    return bool(error < 1e-4) and bool(
-        (loss.float() - expected.loss.float()).abs() < 1e-3 * expected.loss.float().abs()
-    )
+    return abs(found - expected) < 1e-3 * abs(expected)

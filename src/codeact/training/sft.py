@@ -18,11 +18,12 @@ from codeact.lm.models import choose_device, choose_dtype, context_length, load_
 from codeact.lm.prompts import load_template
 from codeact.locks import one_writer
 from codeact.packing.collate import DynamicPackCollator, PackedDataset, find_pad_token
+from codeact.packing.overlong import IGNORE
 from codeact.progress import warn
 from codeact.records import Record
 from codeact.storage import make_folder, write_json
 from codeact.training.checkpoints import remove_checkpoints
-from codeact.training.data import IGNORE, Sample, Tokenised, hold_out, tokenise
+from codeact.training.data import Sample, Tokenised, hold_out, tokenise
 from codeact.training.merge import merge_adapter, replace_folder, save_model
 from codeact.training.metrics import summarise
 
@@ -339,7 +340,11 @@ def data_warnings(tokenised: Tokenised) -> list[str]:
 def ignored(train: TrainConfig) -> list[str]:
     """Settings that were made and mean nothing beside the others."""
     plain = TrainConfig()
-    changed = [name for name in ("lora_r", "lora_alpha", "lora_dropout", "merge") if getattr(train, name) != getattr(plain, name)]
+    changed = [
+        name
+        for name in ("lora_r", "lora_alpha", "lora_dropout", "merge")
+        if getattr(train, name) != getattr(plain, name)
+    ]
     found = []
     if train.method == "full" and changed:
         found.append(f"train.{', train.'.join(changed)} means nothing under train.method=full")

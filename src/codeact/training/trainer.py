@@ -25,6 +25,7 @@ from transformers.utils import logging
 from codeact.config import TrainConfig
 from codeact.errors import CodeactError, InputError, did_you_mean, require
 from codeact.packing.collate import split_rows
+from codeact.packing.overlong import IGNORE
 from codeact.progress import Progress, track
 from codeact.storage import write_jsonl
 from codeact.training.checkpoints import checkpoint_path, complete, last_checkpoint, remove_checkpoints
@@ -120,7 +121,7 @@ class MeteredTrainer(Trainer):
                 # every process takes part in every forward pass (FSDP); one that has run out repeats the first batch for nothing
                 start = starts[number] if number < len(starts) else 0
                 batch: Any = self._prepare_inputs(self.collate(self.held_out[start : start + size]))
-                learnt = int((batch["labels"][:, 1:] != -100).sum())
+                learnt = int((batch["labels"][:, 1:] != IGNORE).sum())
                 loss = float(model(**batch).loss)
                 if number < len(starts) and learnt:
                     total, counted = total + loss * learnt, counted + learnt
@@ -319,7 +320,9 @@ def check_scheduler(name: str) -> None:
         InputError: it is not; the nearest is named.
     """
     if name not in SCHEDULERS:
-        raise InputError(f"train.scheduler = {name!r} is unknown{did_you_mean(name, SCHEDULERS)}; use one of {', '.join(SCHEDULERS)}")
+        raise InputError(
+            f"train.scheduler = {name!r} is unknown{did_you_mean(name, SCHEDULERS)}; use one of {', '.join(SCHEDULERS)}"
+        )
 
 
 def warmup(asked: int, steps: int) -> int:

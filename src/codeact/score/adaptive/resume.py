@@ -125,7 +125,7 @@ def check_going_on(model: Any) -> None:
     """
     import torch
 
-    from codeact.lm.forward import hidden_states
+    from codeact.lm.forward import allowed_gap, hidden_states
 
     vocabulary = model.get_output_embeddings().weight.shape[0]
     samples = [np.random.default_rng(seed).integers(0, vocabulary, size).tolist() for seed, size in ((0, 12), (1, 7))]
@@ -141,7 +141,7 @@ def check_going_on(model: Any) -> None:
         for sample, part in zip(samples, parts, strict=True):
             whole = hidden_states(model, {"input_ids": torch.tensor([sample], device=model.device)})[0].float()
             gap = max(gap, float((torch.cat(part).float() - whole).abs().max() / whole.abs().max()))
-    allowed = 1e-4 if model.dtype == torch.float32 else 5e-2
+    allowed = allowed_gap(model)
     if not gap <= allowed:
         raise CodeactError(
             f"{type(model).__name__} does not go on from kept keys and values as if it had run whole (difference {gap:.2g},"
