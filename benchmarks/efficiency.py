@@ -147,7 +147,8 @@ def build(options: argparse.Namespace, packed: bool, hyper: Any, device: Any, dt
 def measure(way: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train one epoch one way, and say what it cost."""
     from codeact.config import PackConfig, TrainConfig
-    from codeact.lm.models import choose_device, choose_dtype, load_tokenizer
+    from codeact.lm.devices import choose_device, choose_dtype
+    from codeact.lm.models import load_tokenizer
     from codeact.packing.collate import DynamicPackCollator
     from codeact.training.losses import use_chunked_loss
     from codeact.training.metrics import summarise

@@ -23,7 +23,8 @@ import torch
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
-from codeact.lm.models import choose_device, choose_dtype, load_model, load_tokenizer
+from codeact.lm.devices import choose_device, choose_dtype
+from codeact.lm.models import load_model, load_tokenizer
 from codeact.progress import track
 from codeact.records import Record, to_records
 from codeact.score import Scorer, Status, build_sequences

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
-from codeact.lm.models import load_tokenizer, resolve_embedder
+from codeact.lm.identity import resolve_embedder
+from codeact.lm.models import load_tokenizer
 from codeact.records import to_records
 from codeact.storage import read_json, read_rows
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from codeact.downloads import quiet_loading
 from codeact.errors import CodeactError, InputError
-from codeact.lm.models import NO_CODE, UNREADABLE, check_hub, choose_device, hub_name, resolve_embedder
+from codeact.lm.devices import choose_device
+from codeact.lm.identity import NO_CODE, UNREADABLE, check_hub, hub_name, resolve_embedder
 from codeact.progress import SILENT, Progress
 from codeact.types import Vectors
 

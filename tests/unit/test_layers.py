@@ -104,6 +104,11 @@ def test_pure_modules_never_import_torch(name: str) -> None:
     assert not [n for n in imported(ROOT / name) if n.split(".")[0] in ("torch", "transformers")]
 
 
+def test_packing_never_runs_a_model() -> None:
+    users = [n for f in FILES if part_of(f) == "packing" for n in imported(f) if n.startswith(("codeact.lm", "transformers"))]
+    assert not users
+
+
 def test_only_one_module_imports_ray() -> None:
     text = [
         f for f in FILES if '"ray"' in f.read_text(encoding="utf-8") and "require(" in f.read_text(encoding="utf-8")

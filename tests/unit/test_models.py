@@ -13,6 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from codeact import downloads
 from codeact.errors import CodeactError, InputError
 from codeact.lm import models
+from codeact.lm.devices import choose_device, choose_dtype
+from codeact.lm.identity import model_identity
 
 
 def write_gguf(folder: Path, target: Path) -> None:
@@ -101,12 +103,12 @@ def test_a_loaded_model_is_ready(tiny_model_dir: Path) -> None:
 
 
 def test_identity_follows_the_weights(tiny_model_dir: Path, tmp_path: Path) -> None:
-    first = models.model_identity(str(tiny_model_dir))
-    assert first == models.model_identity(str(tiny_model_dir))
+    first = model_identity(str(tiny_model_dir))
+    assert first == model_identity(str(tiny_model_dir))
     torch.manual_seed(1)
     config = LlamaConfig.from_pretrained(tiny_model_dir)
     LlamaForCausalLM(config).save_pretrained(tmp_path)
-    assert models.model_identity(str(tmp_path)) != first
+    assert model_identity(str(tmp_path)) != first
 
 
 @pytest.mark.parametrize("name", ["", "./nowhere", "/no/such/model", "a/b/c", "missing.gguf", "nobody-has/this-model"])
@@ -127,13 +129,13 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nonsense", "cuda:99"])
 def test_devices_that_are_not_there(name: str) -> None:
     with pytest.raises(InputError, match="device"):
-        models.choose_device(name)
+        choose_device(name)
 
 
 def test_auto_on_a_cpu_is_bfloat16_where_the_processor_multiplies_it() -> None:
     units = torch.cpu.get_capabilities()  # asks the processor itself, not the system
     expected = torch.bfloat16 if units.get("avx512_bf16") or units.get("amx_bf16") else torch.float32
-    assert models.choose_dtype("auto", torch.device("cpu")) == expected
+    assert choose_dtype("auto", torch.device("cpu")) == expected
 
 
 def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

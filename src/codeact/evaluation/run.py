@@ -174,15 +174,17 @@ def _sandbox(config: EvaluateConfig) -> Backend:
 
 def _facts(setup: Setup) -> dict[str, Any]:
     """What the answers depend on beside the task: said in the results, and part of every key."""
-    from codeact.lm import models, prompts
+    from codeact.lm import prompts
+    from codeact.lm.devices import choose_device, choose_dtype
+    from codeact.lm.identity import model_identity
 
-    device = models.choose_device(setup.model.device)
+    device = choose_device(setup.model.device)
     template = (
         prompts.load_template(setup.model.template, setup.tokenizer()) if setup.config.prompting == "instruct" else None
     )
     return {
-        "model_identity": models.model_identity(setup.name, setup.model.revision),
-        "dtype": str(models.choose_dtype(setup.model.dtype, device)).removeprefix("torch."),
+        "model_identity": model_identity(setup.name, setup.model.revision),
+        "dtype": str(choose_dtype(setup.model.dtype, device)).removeprefix("torch."),
         "device": device.type,
         "template": template.name if template else None,
         "prompt_template": template,

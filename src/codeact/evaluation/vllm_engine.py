@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from codeact import storage
 from codeact.errors import require
 from codeact.evaluation.generate import Completion, Prompt, cut, end_tokens, rooms, too_long
-from codeact.lm.models import NO_CODE, adapter_base, resolve
+from codeact.lm.identity import NO_CODE, adapter_base, resolve
 
 # Handed over at a time: enough to fill a GPU, few enough that a killed evaluation loses little.
 CHUNK = 256

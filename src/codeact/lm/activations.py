@@ -3,7 +3,7 @@
 Logits alone hide leaks: beside a large residual stream the little that a freshly made state-space layer carries over is
 rounded away. The module that mixes the tokens shows it undiminished.
 
-This module imports torch at the top; import it inside functions.
+Used by `codeact.lm.isolation`. Imports torch at the top; import it inside functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The guard: run before training, it refuses a model and a batch whose packed samples see each other, and says why."""
+"""The guard: it refuses a model and a batch whose packed samples see each other, and says why.
+
+Run before training (`codeact.training.sft`) and, by `codeact.lm.streams.check_model`, before scoring, rating and bits per byte.
+"""
 
 from __future__ import annotations
 

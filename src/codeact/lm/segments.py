@@ -1,4 +1,7 @@
-"""Packed samples that stop and go on later: the keys and values of each sample are kept, so that only new tokens cost."""
+"""Packed samples that stop and go on later: the keys and values of each sample are kept, so that only new tokens cost.
+
+Used by adaptive scoring (`codeact.score.adaptive.resume`).
+"""
 
 from __future__ import annotations
 

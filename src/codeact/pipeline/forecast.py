@@ -13,6 +13,7 @@ from codeact.config import EvaluateConfig, Recipe, TrainConfig
 from codeact.errors import InputError
 from codeact.lm import models
 from codeact.lm.forward import LOGITS_PER_CHUNK
+from codeact.lm.identity import NO_CODE, UNREADABLE, no_model, resolve
 from codeact.pipeline.plan import chosen
 from codeact.records import Record, reading_lines
 from codeact.rundir import tables
@@ -316,8 +317,8 @@ def _parameters(config: Any, rank: int) -> tuple[int, int]:
 def _config(recipe: Recipe) -> Any:
     from transformers import AutoConfig
 
-    where = models.resolve(recipe.model.name, recipe.model.revision)
+    where = resolve(recipe.model.name, recipe.model.revision)
     try:
-        return AutoConfig.from_pretrained(where, revision=recipe.model.revision, **models.NO_CODE)
-    except models.UNREADABLE as error:
-        raise InputError(models.no_model(recipe.model.name, error)) from error
+        return AutoConfig.from_pretrained(where, revision=recipe.model.revision, **NO_CODE)
+    except UNREADABLE as error:
+        raise InputError(no_model(recipe.model.name, error)) from error

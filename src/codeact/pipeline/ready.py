@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from codeact.config import JudgeConfig, Recipe
 from codeact.errors import InputError, MissingExtraError
 from codeact.lm import models
+from codeact.lm.devices import choose_device
 from codeact.stages.target import examples
 
 DEFAULT_KEY = JudgeConfig.model_fields["api_key_env"].default
@@ -33,7 +34,7 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
     """
     names = set(stages)
     if names & LOADS_MODEL:
-        models.choose_device(recipe.model.device)
+        choose_device(recipe.model.device)
     if recipe.backend == "ray" and names & {"embed", "score", "proxy"}:
         needs("ray", "ray", "backend=ray")
     if "curate" in names:

@@ -11,7 +11,8 @@ from codeact import __version__, storage
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.evaluation import benchmarks
-from codeact.lm import models
+from codeact.lm.devices import choose_device, choose_dtype
+from codeact.lm.identity import model_identity, resolve, resolve_embedder
 from codeact.records import Reading, read_records
 from codeact.rundir.store import digest, file_digest
 from codeact.sources.names import STDIN, as_list
@@ -42,9 +43,9 @@ class Inputs:
             storage.check_source(self.recipe.data.source)
         self.identity()
         if stages & {"score", "pack", "train", "evaluate_base"}:
-            models.resolve(self.recipe.model.name, self.recipe.model.revision)
+            resolve(self.recipe.model.name, self.recipe.model.revision)
         if "proxy" in stages:
-            models.resolve(self.recipe.score.proxy)
+            resolve(self.recipe.score.proxy)
         if "target" in stages:
             self.target()
         judge = self.recipe.judge
@@ -55,9 +56,9 @@ class Inputs:
         if "tags" in stages and not judge.endpoint:
             raise InputError("tags are generated text and need judge.endpoint (an OpenAI-compatible address)")
         if "judge" in stages and not judge.endpoint:
-            models.resolve(judge.model)
+            resolve(judge.model)
         if "embed" in stages:
-            models.resolve_embedder(self.recipe.embed.model)
+            resolve_embedder(self.recipe.embed.model)
         if stages & {"evaluate_base", "evaluate_tuned"}:
             from codeact.evaluation.sets import load_sets
 
@@ -171,10 +172,10 @@ class Inputs:
     def facts(self, name: str, revision: str | None = None) -> dict[str, Any]:
         """What decides the numbers of the model `name` under this recipe's settings."""
         m = self.recipe.model
-        device = models.choose_device(m.device)
-        dtype = str(models.choose_dtype(m.dtype, device)).removeprefix("torch.")
+        device = choose_device(m.device)
+        dtype = str(choose_dtype(m.dtype, device)).removeprefix("torch.")
         template = file_digest(Path(m.template)) if Path(m.template).is_file() else m.template
-        identity = models.model_identity(name, revision)
+        identity = model_identity(name, revision)
         return {
             "identity": identity,
             "dtype": dtype,

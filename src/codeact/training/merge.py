@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import CodeactError, InputError
-from codeact.lm.models import NO_CODE, UNREADABLE, load_model, no_model
+from codeact.lm.identity import NO_CODE, UNREADABLE, no_model
+from codeact.lm.models import load_model
 
 if TYPE_CHECKING:
     import torch

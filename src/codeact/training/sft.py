@@ -14,7 +14,9 @@ import numpy as np
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import InputError, require
-from codeact.lm.models import choose_device, choose_dtype, context_length, load_model, load_tokenizer, model_identity
+from codeact.lm.devices import choose_device, choose_dtype
+from codeact.lm.identity import model_identity
+from codeact.lm.models import context_length, load_model, load_tokenizer
 from codeact.lm.prompts import load_template
 from codeact.locks import one_writer
 from codeact.packing.collate import DynamicPackCollator, PackedDataset, find_pad_token

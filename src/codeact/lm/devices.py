@@ -1,0 +1,52 @@
+"""Where a model runs and in which dtype: `auto` made definite, before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import InputError
+
+
+def choose_device(name: str = "auto") -> Any:
+    """`auto`: CUDA, else Apple's MPS, else CPU.
+
+    Raises:
+        InputError: the device named is not there.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device {name!r} is not a device; use auto, cpu, cuda, cuda:0 or mps") from error
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise InputError(
+            f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices that PyTorch can use"
+        )
+    return device
+
+
+def choose_dtype(name: str, device: Any) -> Any:
+    """`auto`: bfloat16 on CUDA devices that have it (else float16), on CPUs that multiply it in hardware bfloat16, else float32."""
+    import torch
+
+    if name != "auto":
+        return getattr(torch, name)
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if device.type == "cpu" and cpu_prefers_bfloat16() else torch.float32
+
+
+def cpu_prefers_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX), as Linux says; without, it is slower by 2 to 300 times.
+
+    Not a timing: the dtype is part of the fingerprint of scores, which must not change because the machine is busy.
+    """
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return False
+    return not words.isdisjoint({"avx512_bf16", "amx_bf16"})

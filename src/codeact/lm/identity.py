@@ -1,0 +1,173 @@
+"""What the name of a model stands for: a hub repository, a folder, a GGUF file, the demo models; and its identity.
+
+Used by loading (`codeact.lm.models`), by checks before any work (`codeact.rundir.inputs`, `codeact.pipeline`), by fingerprints
+of scores and evaluations, and by other engines that load models themselves (embedders, vLLM, merging).
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+from codeact.downloads import converted, demo_embedder, demo_model, files_digest, quiet_loading
+from codeact.errors import InputError
+
+DEMO = "demo"
+# Without it, transformers asks on the terminal whether it may run a repository's own code.
+NO_CODE: dict[str, Any] = {"trust_remote_code": False}
+# What a folder's files can be wrong with. A pickle checkpoint is read without its code (torch's weights_only): one that
+# holds anything but tensors raises UnpicklingError, an empty one EOFError.
+UNREADABLE = (OSError, ValueError, RuntimeError, ImportError, EOFError, pickle.UnpicklingError)
+IDENTITY_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".txt", ".gguf")
+
+
+def resolve(name: str, revision: str | None = None) -> str:
+    """The folder or hub name that a `--model` value stands for; a GGUF file is converted once into the cache.
+
+    Raises:
+        InputError: the name is empty, or looks like a path that does not exist.
+    """
+    if not name:
+        raise InputError("no model is named; give --model a hub name, a local folder, a GGUF file or `demo`")
+    if name == DEMO:
+        return str(demo_model())
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise InputError(f"model {name}: no such GGUF file")
+        return str(converted(path))
+    if path.is_dir():
+        if not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
+            raise InputError(f"model {name}: the folder holds no config.json; give a folder written by save_pretrained")
+        return str(path)
+    if path.is_file():
+        raise InputError(f"model {name}: a file, but no .gguf; give a hub name, a local folder, a GGUF file or `demo`")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise InputError(f"model {name}: no such folder; give a hub name, a local folder, a GGUF file or `demo`")
+    check_hub(name, revision)
+    return name
+
+
+def resolve_embedder(name: str) -> str:
+    """The folder or hub name that an `embed.model` value stands for.
+
+    Raises:
+        InputError: no such folder, or the hub does not serve it.
+    """
+    if name == DEMO:
+        return str(demo_embedder())
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        if not (path / "modules.json").is_file() and not (path / "config.json").is_file():
+            raise InputError(
+                f"embedder {name}: the folder holds neither modules.json nor config.json; give a sentence-transformers folder"
+            )
+        return str(path)
+    if not name or name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists():
+        raise InputError(
+            f"embedder {name!r}: no such folder; give a sentence-transformers name, a local folder or `demo`"
+        )
+    check_hub(hub_name(name), what="embedder")
+    return name
+
+
+def hub_name(embedder: str) -> str:
+    """The repository of an embedder's name: short names live under sentence-transformers."""
+    return embedder if "/" in embedder else f"sentence-transformers/{embedder}"
+
+
+def check_hub(name: str, revision: str | None = None, what: str = "model") -> None:
+    """Ask the hub once, without retries, whether a repository is there; a cached one is not asked for.
+
+    Raises:
+        InputError: there is no such repository, or the hub cannot be reached and nothing is cached.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
+            return
+        if constants.HF_HUB_OFFLINE:
+            raise InputError(
+                f"{what} {name!r}: not in the local cache, and HF_HUB_OFFLINE is set; unset it or give a local folder"
+            )
+        get_hf_file_metadata(
+            hf_hub_url(name, "config.json", revision=revision, endpoint=constants.ENDPOINT), timeout=10
+        )
+    except _hub_errors() as error:
+        raise InputError(
+            f"{what} {name!r}: no such folder here, nothing cached, and {constants.ENDPOINT} does not serve it or cannot be reached "
+            f"({' '.join(str(error).split())[:120]}); check the name and the network, or give a local folder or `demo`"
+        ) from error
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """What a refused or failed request raises; connection failures are those of the HTTP library under huggingface_hub."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    libraries = (sys.modules[name] for name in ("httpx2", "httpx") if name in sys.modules)
+    return (OSError, HfHubHTTPError, HFValidationError, *(library.TransportError for library in libraries))
+
+
+def adapter_base(where: str | Path) -> tuple[str, str | None] | None:
+    """Name and revision of the model that a LoRA adapter's folder was trained on; None for anything else.
+
+    Raises:
+        InputError: the adapter names no base model.
+    """
+    file = Path(where, "adapter_config.json")
+    if not file.is_file():
+        return None
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON: {error}; save the adapter anew with save_pretrained") from error
+    name = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{file} names no base_model_name_or_path; save the adapter anew with save_pretrained")
+    return name, settings.get("revision")
+
+
+def model_identity(name: str, revision: str | None = None) -> str:
+    """What makes scores comparable: a SHA-256 over a folder's weights, configuration and tokenizer, or a hub commit.
+
+    A LoRA adapter's names its base model's too.
+
+    Raises:
+        InputError: the model does not exist.
+    """
+    where = Path(resolve(name, revision))
+    if where.is_dir():
+        files = sorted(f for f in where.iterdir() if f.is_file() and f.suffix in IDENTITY_SUFFIXES)
+        identity = "sha256:" + files_digest(files)[:32]
+        base = adapter_base(where)
+        # the base model's weights lie elsewhere, and may be changed there
+        return f"{identity} on {model_identity(*base)}" if base else identity
+    from transformers import AutoConfig
+
+    with quiet_loading():
+        try:
+            config = AutoConfig.from_pretrained(str(where), revision=revision, **NO_CODE)
+        except UNREADABLE as error:
+            raise InputError(no_model(name, error)) from error
+    commit = getattr(config, "_commit_hash", None)
+    return f"hub:{name}@{commit or revision or 'main'}"
+
+
+def no_model(name: str, error: Exception) -> str:
+    """Why a model cannot be loaded, on one line, with the mend."""
+    reason = " ".join(str(error).split())
+    if "trust_remote_code" in reason:
+        return (
+            f"model {name!r} cannot be loaded: it needs code from its own repository (trust_remote_code), which codeact never"
+            " runs; give a model of an architecture that transformers has"
+        )
+    if isinstance(error, pickle.UnpicklingError | EOFError):
+        return (
+            f"model {name!r} cannot be loaded: its checkpoint is a pickle (.bin) that is damaged or holds more than tensors,"
+            " and codeact runs no code from it; save the model as safetensors with save_pretrained"
+        )
+    return f"model {name!r} cannot be loaded: {reason[:160]}; give a hub name, a local folder, a GGUF file or `demo`"
