@@ -17,6 +17,7 @@ import pytest
 
 from codeact.config import load_recipe
 from codeact.pipeline.run import run_pipeline
+from codeact.stages.score import VERSION
 from tests.helpers.pool import pool_rows
 
 
@@ -76,6 +77,19 @@ def test_what_decides_a_score_keeps_scores_apart(folder: Path, tiny_model_dir: P
         summary, found = score(folder, f"run{number}", data, model, **settings)
         assert summary["cached"] == 0, settings
         assert {key: row["ifd"] for key, row in found.items()} != {key: row["ifd"] for key, row in first.items()}
+
+
+def test_a_raised_version_of_scoring_scores_again(
+    folder: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write(folder / "data.jsonl", pool_rows(8))
+    first, before = score(folder, "a", data, tiny_model_dir)
+    monkeypatch.setattr("codeact.stages.score.VERSION", VERSION + 1)
+    raised, after = score(folder, "a", data, tiny_model_dir)  # the stage of the same run is not kept either
+    monkeypatch.setattr("codeact.stages.score.VERSION", VERSION)
+    again, _ = score(folder, "b", data, tiny_model_dir)
+    assert (first["cached"], raised["cached"], again["cached"]) == (0, 0, 8)
+    assert after == before
 
 
 def test_records_of_equal_content_share_a_score(folder: Path, tiny_model_dir: Path) -> None:
