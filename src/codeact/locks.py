@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from codeact.errors import InputError
+from codeact.files import make_folder
 from codeact.sources.names import STDIN
-from codeact.storage import make_folder
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -7,7 +7,6 @@ a note of their own (`.codeact.json`).
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from codeact import storage
 from codeact.errors import InputError
+from codeact.files import make_folder, sha256
 from codeact.sources.names import STDIN
 
 NOTE = ".codeact.json"
@@ -64,7 +64,7 @@ def check_file(target: Path, run: Run, run_dir: Path | None = None) -> None:
     if not os.path.lexists(target) or run.force:
         return
     noted = _noted(run_dir).get(str(target.resolve()), {}) if run_dir is not None else {}
-    if noted.get("run") != run.key or not target.is_file() or noted.get("sha256") != _sha256(target):
+    if noted.get("run") != run.key or not target.is_file() or noted.get("sha256") != sha256(target):
         raise InputError(
             f"output {target} exists, and this run ({run}) did not write it as it is; name another, or replace it with --force"
         )
@@ -75,7 +75,7 @@ def note_file(target: Path, run: Run, run_dir: Path) -> None:
     if str(target) == STDIN:
         return
     noted = {name: entry for name, entry in _noted(run_dir).items() if Path(name).exists()}
-    noted[str(target.resolve())] = {"run": run.key, "sha256": _sha256(target)}
+    noted[str(target.resolve())] = {"run": run.key, "sha256": sha256(target)}
     storage.write_json(run_dir / OUTPUTS, noted)
 
 
@@ -106,7 +106,7 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
                 f"output {folder} holds other files, which this run ({run}) did not write: {', '.join(there[:3])}"
                 f"{', ...' if there[3:] else ''}; name another folder, or replace them with --force"
             )
-    storage.make_folder(folder)
+    make_folder(folder)
     if not own or not note.is_file():
         storage.write_json(note, run.key)
     return folder
@@ -138,7 +138,3 @@ def _noted(run_dir: Path) -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = storage.read_json(path) if path.is_file() else {}
     return found
 
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,21 +1,18 @@
-"""Reading and writing data: JSON, CSV, Parquet, Arrow and Hugging Face data sets in; atomic files out."""
+"""Reading and writing data: JSON, CSV, Parquet, Arrow and Hugging Face data sets in; the same forms out, whole or not at all."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
-import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from codeact.errors import InputError, require
+from codeact.files import atomic, make_folder, write_bytes, write_text
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
 from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
 from codeact.sources.text import decode, read_bytes
@@ -245,59 +242,6 @@ def check_writable(path: Path, delimited: bool = False) -> None:
     make_folder(path.parent)
 
 
-def make_folder(path: Path) -> Path:
-    """Create a folder and prove that a file can be written in it.
-
-    Raises:
-        InputError: it cannot be created or written.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"output folder {path} cannot be written: {error.strerror}; choose another with -o or run_dir="
-        ) from error
-    return path
-
-
-@contextmanager
-def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary neighbour of `path` and rename it over `path` when the block ends well; else remove it.
-
-    Half a surrogate pair, which UTF-8 cannot hold, becomes its escape (`\\ud83d`): in JSON the same text again.
-
-    Raises:
-        InputError: the disk is full or the file cannot be written.
-    """
-    path = Path(path)
-    encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open(mode, encoding=encoding, errors=errors) as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        mend = (
-            "free some space and start again: finished work is kept"
-            if error.errno == errno.ENOSPC
-            else "choose another output"
-        )
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; {mend}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    with atomic(path, "w") as handle:
-        handle.write(text)
-
-
 def write_json(path: str | Path, value: Any) -> None:
     """Write one JSON document atomically. NaN and infinities are refused: a failed figure is null."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
@@ -351,8 +295,7 @@ def utf8(text: str) -> str:
 
 def write_parquet(table: Any, path: str | Path) -> None:
     """Write an Arrow table atomically (zstd, every page with its checksum)."""
-    with atomic(path) as handle:
-        handle.write(parquet_bytes(table))
+    write_bytes(path, parquet_bytes(table))
 
 
 def parquet_bytes(table: Any) -> Any:

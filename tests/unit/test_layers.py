@@ -24,6 +24,7 @@ LAYERS = {
         "confidential",
         "parsing",
         "recipe_keys",
+        "files",
         "storage",
         "sources",
         "locks",

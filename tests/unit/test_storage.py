@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from codeact import storage
+from codeact import files, storage
 from codeact.errors import InputError
 
 ROWS = [
@@ -105,7 +107,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing() -> None:
         handle.write(b"x" * 10_000_000)
     folder = Path("/proc/codeact-cannot-be-made")
     with pytest.raises(InputError, match="cannot be written"):
-        storage.write_text(folder / "a.txt", "x")
+        files.write_text(folder / "a.txt", "x")
 
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out"])
@@ -131,3 +133,44 @@ def test_a_hugging_face_data_set_is_read(tmp_path: Path) -> None:
         storage.read_rows(tmp_path / "splits", "validation")
     with pytest.raises(InputError, match="cannot be loaded"):
         storage.read_rows("nobody-has/this-data-set")
+
+
+def half(folder: Path) -> None:
+    (folder / "b.txt").write_text("half")
+    raise ValueError("half")
+
+
+def test_a_folder_is_replaced_whole_or_left_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (tmp_path / ".model.tmp").mkdir()
+    (tmp_path / ".model.tmp" / "left.bin").write_text("of a killed process")
+    with files.atomic_folder(folder) as fresh:
+        (fresh / "a.txt").write_text("first")
+        assert not folder.exists()
+    assert [p.name for p in folder.iterdir()] == ["a.txt"]
+    with pytest.raises(ValueError, match="half"), files.atomic_folder(folder) as fresh:
+        half(fresh)
+    assert [p.name for p in folder.iterdir()] == ["a.txt"]
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    with files.atomic_folder(link) as fresh:
+        (fresh / "c.txt").write_text("second")
+    assert link.is_symlink()
+    assert [p.name for p in folder.iterdir()] == ["c.txt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "model"]
+
+
+def test_a_full_disk_is_one_line_and_other_errors_pass(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"model cannot be written: .*: finished work is kept"), files.atomic_folder(tmp_path / "model"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match=r"no file named config\.json"), files.atomic_folder(tmp_path / "model"):
+        raise OSError("no file named config.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_one_module_writes_beside_and_renames() -> None:
+    """Whole files and folders come from `codeact.files`: no other module renames a temporary one into its place."""
+    source = Path(files.__file__).parent
+    renames = re.compile(r"os\.replace\(|os\.rename\(|\.rename\(|\.replace\([a-z_]+\)|mkstemp|NamedTemporaryFile|with_suffix\(\"\.tmp\"\)")
+    found = [str(p.relative_to(source)) for p in sorted(source.rglob("*.py")) if renames.search(p.read_text(encoding="utf-8"))]
+    assert found == ["files.py"]

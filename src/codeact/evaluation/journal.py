@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from codeact import storage
-from codeact.errors import CodeactError
+from codeact import files, storage
 
 Row = dict[str, Any]
 LATER = frozenset({"check", "task_set", "solution", "status", "plus_status", "detail"})  # what is not the answer itself
@@ -28,7 +26,7 @@ def resume(path: Path, keys: Iterable[str]) -> dict[str, Row]:
     dropped: that task is done again.
 
     Raises:
-        CodeactError: the file cannot be written.
+        InputError: the file cannot be written.
     """
     wanted = set(keys)
     found: dict[str, Row] = {}
@@ -49,20 +47,12 @@ def append(path: Path, rows: Sequence[Row]) -> None:
     """Add finished rows, each with the `check` of its content; they are on the disk when this returns.
 
     Raises:
-        CodeactError: the disk is full or the file cannot be written.
+        InputError: the disk is full or the file cannot be written.
     """
     for row in rows:
         row["check"] = _check(row)
     text = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
-    try:
-        with path.open("a", encoding="ascii") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-    except OSError as error:
-        raise CodeactError(
-            f"{path} cannot be written: {error.strerror or error}; free some space and start again: finished tasks are kept"
-        ) from error
+    files.append(path, text.encode("ascii"))
 
 
 def _check(row: Row) -> str:

@@ -17,6 +17,7 @@ from codeact.evaluation.samples import partial, read_samples
 from codeact.evaluation.sets import load_sets, subset
 from codeact.evaluation.setup import check_setup
 from codeact.evaluation.tasks import TaskSet
+from codeact.files import make_folder
 from codeact.progress import track
 from codeact.statistics import mean_estimate, pass_at_k, rate_estimate
 
@@ -121,7 +122,7 @@ def evaluate_model(
     started = time.perf_counter()
     sets = load_sets(config.tasks, data_dir, config.skip_tasks)
     backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None
-    storage.make_folder(out_dir)
+    make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
     whose = str(model_name if model_name is not None else samples)
     setup = Setup(whose, model, config, seed, quiet)

@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import json
 import os
-import tempfile
 import urllib.error
 import urllib.request
 import zlib
@@ -23,6 +22,7 @@ from typing import Any
 
 from codeact.downloads import cache_dir
 from codeact.errors import CodeactError, InputError, did_you_mean, require
+from codeact.files import write_bytes
 
 Arguments = tuple[Any, ...]
 DOWNLOAD_TIMEOUT_S = 60.0
@@ -217,10 +217,7 @@ def _download(release: Release, target: Path) -> bytes:
             f"download it by hand, name it {target.name} and point --data or CODEACT_DATA to its folder"
         ) from error
     _check_hash(text, release, release.url)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
-        part.write(packed)
-    Path(part.name).replace(target)
+    write_bytes(target, packed)
     return text
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import platform
-import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,6 +15,7 @@ from typing import Any
 from codeact.downloads import cache_dir
 from codeact.errors import CodeactError
 from codeact.evaluation.tasks import Arguments, Task, TaskSet
+from codeact.files import write_bytes
 from codeact.progress import track
 from codeact.sandbox import Backend, Calls, Limits, Stop, call_function
 
@@ -143,8 +142,4 @@ def _floats(values: Sequence[Any]) -> tuple[float, ...]:
 def _write_cache(file: Path, truths: dict[str, Truth]) -> None:
     stored = {identity: [list(truth.answers), list(truth.seconds)] for identity, truth in sorted(truths.items())}
     data = gzip.compress(json.dumps(stored, separators=(",", ":")).encode("ascii"), compresslevel=1, mtime=0)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(dir=file.parent, prefix=file.name)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-    Path(part).replace(file)
+    write_bytes(file, data)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact import __version__, storage
+from codeact import __version__
 from codeact.config import Recipe, load_recipe
 from codeact.errors import InputError
 from codeact.exporting import tools
 from codeact.exporting.card import data_card
 from codeact.exporting.rows import message_rows
 from codeact.exporting.tools import ROWS, Facts
+from codeact.files import make_folder, write_text
 from codeact.locks import one_writer
 from codeact.pipeline.ledger import finished, ledger
 from codeact.records import Record
@@ -78,12 +79,12 @@ def export(
     warnings = _warnings(to, facts, records)
     card = data_card(to, recipe, _card_facts(store, recipe, name, records, rows), _ledger(store, recipe), warnings)
     files = {ROWS: rows, **TOOLS[to](facts), "README.md": card}
-    folder = storage.make_folder(Path(output))
+    folder = make_folder(Path(output))
     there = [file for file in files if (folder / file).exists()]
     if there and not force:
         raise InputError(f"{folder} holds {', '.join(there)} already; name another folder, or replace them with --force")
     for file, text in files.items():
-        storage.write_text(folder / file, text)
+        write_text(folder / file, text)
     return {"records": len(records), "files": sorted(files), "warnings": warnings, "output": str(folder)}
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import CodeactError, InputError, require
+from codeact.files import make_folder
 from codeact.progress import SILENT, Progress
 from codeact.redact import HIDDEN, SHORTEST, redact, split_userinfo
-from codeact.storage import make_folder
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 REFUSED = {401: "the key is refused", 403: "access is refused", 404: "no such path or model", 405: "no such path"}

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codeact import storage
 from codeact.confidential import is_confidential
 from codeact.config import Recipe
+from codeact.files import write_text
 from codeact.pipeline.plan import plan
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
@@ -82,7 +82,7 @@ def write_dropped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in ledger
         if row["status"] == "dropped" and row["stage"] in BEFORE_SAMPLING and row["reason"] != "limit"
     ]
-    storage.write_text(store.path("dropped.jsonl"), "".join(line + "\n" for line in lines))
+    write_text(store.path("dropped.jsonl"), "".join(line + "\n" for line in lines))
 
 
 def _fate(curated: tuple[str, dict[str, Any]] | None, sampled: dict[str, Any] | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import yaml
 
 from codeact import storage
 from codeact.config import Recipe
+from codeact.files import write_text
 from codeact.outputs import OUTPUTS, Run, claim_folder
 from codeact.pipeline import ready
 from codeact.pipeline.ledger import write_dropped, write_ledger
@@ -74,7 +75,7 @@ def run_pipeline(
     mine = store.path("markers").is_dir()
     claim_folder(store.root, _names(recipe, inputs), Run("run", "", inputs.paths(), force), mine)
     with store.lock():
-        storage.write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for stage in stages:
             config = stage.config()
             done[stage.name] = fingerprint = stage.fingerprint(config, done)

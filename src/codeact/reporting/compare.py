@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact import storage
 from codeact.errors import require
+from codeact.files import write_text
 from codeact.reporting.charts import PALETTE, plotly_script
 from codeact.reporting.html import safe_json
 from codeact.reporting.wording import number, percent
@@ -42,7 +42,7 @@ def write_comparison(summary: Mapping[str, Any], root: Path) -> Path:
         script_sources=" ".join(f"'sha256-{_sha256(text)}'" for text in (plotly, script)),
     )  # fmt: skip
     path = root / "compare.html"
-    storage.write_text(path, page)
+    write_text(path, page)
     return path
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from codeact import storage
 from codeact.evaluation.compare import NO_DIFFERENCE
+from codeact.files import write_text
 from codeact.reporting.charts import charts, plotly_script
 from codeact.reporting.figures import gather
 from codeact.reporting.wording import (
@@ -40,7 +41,7 @@ def write_report(run_dir: Path) -> Path:
     figures = gather(run_dir)
     storage.write_json(run_dir / "report.json", figures)
     page = run_dir / "report.html"
-    storage.write_text(page, render(figures))
+    write_text(page, render(figures))
     return page
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from codeact import storage
 from codeact.config import Recipe
+from codeact.files import write_bytes
 from codeact.progress import track
 from codeact.rundir.local import Backend, MakeWorker, run_local
 from codeact.rundir.store import Store
@@ -55,8 +56,7 @@ def run_shards(
 def write_sealed(table: Any, folder: Path, name: str) -> None:
     """Write `<name>-<digest of the content>.parquet`, atomically."""
     content = storage.parquet_bytes(table)
-    with storage.atomic(folder / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet") as handle:
-        handle.write(content)
+    write_bytes(folder / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet", content)
 
 
 def read_sealed(folder: Path, name: str) -> Any | None:

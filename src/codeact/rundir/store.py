@@ -17,6 +17,7 @@ from typing import Any
 
 from codeact import locks, storage
 from codeact.errors import InputError
+from codeact.files import remove, sha256, write_text
 
 AGAIN = "start the same command again: the stage is done anew"
 
@@ -97,13 +98,13 @@ class Store:
         if not same:
             for name in (*outputs, f"shards/{stage}"):
                 remove(self.path(name))
-            storage.write_text(started, fingerprint)
+            write_text(started, fingerprint)
 
     def finish(self, stage: str, marker: Mapping[str, Any], outputs: Sequence[str]) -> None:
         """Write the completion marker, with size and SHA-256 of every file of `outputs`: the last thing that a stage does."""
-        files = {str(file.relative_to(self.root)): _facts(file) for name in outputs for file in _files(self.path(name))}
+        written = {str(file.relative_to(self.root)): _facts(file) for name in outputs for file in _files(self.path(name))}
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        storage.write_json(self._marker_path(stage), {**marker, "outputs": files, "finished_at": finished})
+        storage.write_json(self._marker_path(stage), {**marker, "outputs": written, "finished_at": finished})
         (self.path("markers") / f"{stage}.started").unlink(missing_ok=True)
         remove(self.path(f"shards/{stage}"))
 
@@ -173,14 +174,6 @@ def _link(source: str | Path, target: str | Path) -> str:
     return str(target)
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def digest(value: Any) -> str:
     """16 hex digits of SHA-256 over the canonical JSON of `value`."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -205,8 +198,7 @@ def kept_digest(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def _content_digest(path: Path, *_: int) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _facts(path: Path) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError
+from codeact.files import sha256
 from codeact.storage import read_json, write_json
 
 COMPLETE = "complete.json"
@@ -21,7 +21,7 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 def complete(checkpoint: Path, fingerprint: str, step: int, machine: Mapping[str, Any]) -> None:
     """Mark a checkpoint as written to its end, with the SHA-256 of its files (about a second for each gigabyte)."""
-    files = {str(path.relative_to(checkpoint)): _digest(path) for path in _files(checkpoint)}
+    files = {str(path.relative_to(checkpoint)): sha256(path) for path in _files(checkpoint)}
     content = {"fingerprint": fingerprint, "step": step, "machine": dict(machine), "files": files}
     write_json(checkpoint / COMPLETE, content)
 
@@ -58,16 +58,11 @@ def last_checkpoint(folder: Path, fingerprint: str, machine: Mapping[str, Any]) 
 
 
 def _is_whole(checkpoint: Path, files: Mapping[str, str]) -> bool:
-    return all((checkpoint / name).is_file() and _digest(checkpoint / name) == known for name, known in files.items())
+    return all((checkpoint / name).is_file() and sha256(checkpoint / name) == known for name, known in files.items())
 
 
 def _files(checkpoint: Path) -> list[Path]:
     return sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != COMPLETE)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def remove_checkpoints(folder: Path, keep: Path | None = None) -> None:

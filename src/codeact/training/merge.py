@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import CodeactError, InputError
+from codeact.files import atomic_folder
 from codeact.lm.identity import NO_CODE, UNREADABLE, no_model
 from codeact.lm.models import load_model
 
@@ -221,31 +221,8 @@ def save_model(
         network.config.dtype = kind
         state = {name: part.to(kind) if part.is_floating_point() else part for name, part in state.items()}
 
-    def write(folder: Path) -> None:
+    with hushed(), atomic_folder(out_dir) as folder:
         network.save_pretrained(folder, state_dict=state)
         tokenizer.save_pretrained(folder)
         if check is not None:
             check(folder)
-
-    with hushed():
-        replace_folder(out_dir, write)
-
-
-def replace_folder(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Write a folder beside its place and move it there when it is whole.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    fresh = folder.with_name(f".{folder.name}.tmp")
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        write(fresh)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be written: {error.strerror or error}; free some space or choose another output"
-        ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import InputError, require
+from codeact.files import atomic_folder, make_folder, remove
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import model_identity
 from codeact.lm.models import context_length, load_model, load_tokenizer
@@ -23,10 +24,10 @@ from codeact.packing.collate import DynamicPackCollator, PackedDataset, find_pad
 from codeact.packing.overlong import IGNORE
 from codeact.progress import warn
 from codeact.records import Record
-from codeact.storage import make_folder, write_json
+from codeact.storage import write_json
 from codeact.training.checkpoints import remove_checkpoints
 from codeact.training.data import Sample, Tokenised, hold_out, tokenise
-from codeact.training.merge import merge_adapter, replace_folder, save_model
+from codeact.training.merge import merge_adapter, save_model
 from codeact.training.metrics import summarise
 
 
@@ -313,12 +314,10 @@ def save(
         save_model(network, tokenizer, out_dir / "model", kind, stops, state)
         return
 
-    def write(folder: Path) -> None:
+    with atomic_folder(out_dir / "adapter") as folder:
         network.save_pretrained(folder, state_dict=state)
         tokenizer.save_pretrained(folder)
-
-    replace_folder(out_dir / "adapter", write)
-    shutil.rmtree(out_dir / "model", ignore_errors=True)
+    remove(out_dir / "model")
     if merge:
         merge_adapter(out_dir / "adapter", tokenizer, out_dir / "model", kind, stops)
 

@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from codeact.errors import InputError
+from codeact.files import atomic
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
 from codeact.score.adaptive.decide import Facts, Pool, decide
@@ -155,13 +156,11 @@ class Journaled:
                     stale.unlink()
         before = self.measure.tokens
         found = self.measure(records, upto)
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as handle:
+        with atomic(path) as handle:
             np.savez(
                 handle, records=records, upto=upto, counts=[len(cond) for cond, _ in found], tokens=self.measure.tokens - before,
                 cond=np.concatenate([cond for cond, _ in found]), uncond=np.concatenate([uncond for _, uncond in found]),
             )  # fmt: skip
-        temporary.replace(path)
         return found
 
     def forget(self, records: Ints) -> None:

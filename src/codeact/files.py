@@ -1,0 +1,132 @@
+"""Files and folders that are there whole or not at all: what is written goes beside its place first, and moves there when it is complete."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from codeact.errors import InputError
+
+
+@contextmanager
+def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary neighbour of `path` and rename it over `path` when the block ends well; else remove it.
+
+    Half a surrogate pair, which UTF-8 cannot hold, becomes its escape (`\\ud83d`): in JSON the same text again.
+
+    Raises:
+        InputError: the disk is full or the file cannot be written.
+    """
+    path = Path(path)
+    encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open(mode, encoding=encoding, errors=errors) as handle:
+                yield handle
+                _to_disk(handle)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path` and put it in the place of `path` when the block ends well; else remove it.
+
+    What a killed process left there is removed by the next. The caller holds whatever keeps a second writer out.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    path = Path(os.path.realpath(path))  # a link to a folder on another disk stays one
+    fresh = path.with_name(f".{path.name}.tmp")
+    try:
+        with _told(path):
+            remove(fresh)
+            fresh.mkdir(parents=True)
+            yield fresh
+            remove(path)
+            fresh.rename(path)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Add to a file; the bytes are on the disk when this returns. A kill may leave a part of them: readers drop a line that is cut off.
+
+    Raises:
+        InputError: the disk is full or the file cannot be written.
+    """
+    with _told(path), path.open("ab") as handle:
+        handle.write(data)
+        _to_disk(handle)
+
+
+def write_bytes(path: str | Path, data: Any) -> None:
+    """Write bytes (or a buffer) atomically."""
+    with atomic(path) as handle:
+        handle.write(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic(path, "w") as handle:
+        handle.write(text)
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and prove that a file can be written in it.
+
+    Raises:
+        InputError: it cannot be created or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"output folder {path} cannot be written: {error.strerror}; choose another with -o or run_dir="
+        ) from error
+    return path
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hex digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the operating system refuses, as one line about `path`; errors that only look like its own pass (no number)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        mend = "free some space and start again: finished work is kept" if full else "choose another output"
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; {mend}") from error
+
+
+def _to_disk(handle: IO[Any]) -> None:
+    handle.flush()
+    os.fsync(handle.fileno())
