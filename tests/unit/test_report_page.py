@@ -18,7 +18,7 @@ import pytest
 
 from codeact.errors import MissingExtraError
 from codeact.reporting import gather, summary_rows, write_report
-from codeact.reporting.html import safe_json
+from codeact.reporting.page import safe_json
 from tests.helpers.report_run import DAY, HOSTILE, STAGES, make_run, metrics, plain_run
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +9,10 @@ from typing import Any
 
 from codeact.errors import require
 from codeact.files import write_text
-from codeact.reporting.charts import PALETTE, plotly_script
-from codeact.reporting.html import safe_json
+from codeact.reporting.charts import PALETTE
+from codeact.reporting.page import render_page
 from codeact.reporting.wording import number, percent
 
-FOLDER = Path(__file__).parent
 HEIGHT = 420
 DASHES = ("solid", "dot", "dash", "dashdot")
 
@@ -26,20 +23,12 @@ def write_comparison(summary: Mapping[str, Any], root: Path) -> Path:
     Raises:
         MissingExtraError: plotly is not installed.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
-    environment.filters |= {"number": number, "percent": percent}
-    environment.globals |= {"interval": interval, "difference": difference, "budget_title": budget_title}
     drawn = figures(summary)
-    plotly, script = plotly_script(), (FOLDER / "page.js").read_text(encoding="utf-8").strip()
-    page = environment.get_template("compare.html.jinja").render(
-        name=root.name, summary=summary, charts={name: safe_json(chart) for name, chart in drawn.items()},
-        names={name: f"c{place}" for place, name in enumerate(drawn)}, height=HEIGHT, budgets=("records", "tokens"),
-        style=(FOLDER / "page.css").read_text(encoding="utf-8"), plotly=plotly, script=script,
-        script_sources=" ".join(f"'sha256-{_sha256(text)}'" for text in (plotly, script)),
+    ids = {name: f"c{n}" for n, name in enumerate(drawn)}
+    tools = {tool.__name__: tool for tool in (number, percent, interval, difference, budget_title)}
+    page = render_page(
+        "compare.html.jinja", {ids[name]: chart for name, chart in drawn.items()}, tools,
+        name=root.name, summary=summary, ids=ids, height=HEIGHT, budgets=("records", "tokens"),
     )  # fmt: skip
     path = root / "compare.html"
     write_text(path, page)
@@ -163,7 +152,3 @@ def _figure(
     if before is not None:
         drawn.add_hline(y=before, line={"color": "var(--alarm)", "dash": "dash", "width": 1.5})
     return drawn
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()).decode("ascii")

@@ -1,10 +1,8 @@
-"""Renders the figures of a run as one self-contained page that asks the network for nothing."""
+"""Writes the report of a run: its figures, `report.json`, and the page that shows them, `report.html`."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +11,9 @@ from typing import Any
 from codeact import storage
 from codeact.evaluation.compare import NO_DIFFERENCE
 from codeact.files import write_text
-from codeact.reporting.charts import charts, plotly_script
+from codeact.reporting.charts import charts
 from codeact.reporting.figures import gather
+from codeact.reporting.page import render_page
 from codeact.reporting.wording import (
     duration,
     metric_change,
@@ -25,8 +24,6 @@ from codeact.reporting.wording import (
     training_rows,
 )
 from codeact.score.length import relation
-
-FOLDER = Path(__file__).parent
 
 
 def write_report(run_dir: Path) -> Path:
@@ -48,46 +45,21 @@ def write_report(run_dir: Path) -> Path:
 def render(figures: dict[str, Any]) -> str:
     """The page for the figures that `gather` returned.
 
-    A content security policy allows no connection at all and no script but the two inlined ones, so that text from
-    records cannot run or load anything even if an escape were missed.
-
     Raises:
         MissingExtraError: plotly is not installed.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "percent": _unbroken(percent), "setting": setting, "duration": duration}
-    for function in (metric_value, metric_interval, metric_change):
-        environment.globals[function.__name__] = _unbroken(function)
-    environment.globals |= {"relation": relation, "training_rows": training_rows}
+    unbroken = {tool.__name__: _unbroken(tool) for tool in (percent, metric_value, metric_interval, metric_change)}
+    tools = {"number": number, "setting": setting, "duration": duration, "relation": relation, "training_rows": training_rows}
     drawn = charts(figures)
-    plotly, script = plotly_script(), (FOLDER / "page.js").read_text(encoding="utf-8").strip()
-    return environment.get_template("page.html.jinja").render(
+    return render_page(
+        "report.html.jinja",
+        drawn,
+        {**tools, **unbroken},
         figures=figures,
-        charts={name: safe_json(chart) for name, chart in drawn.items()},
         heights={name: chart["layout"]["height"] for name, chart in drawn.items()},
-        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
-        plotly=plotly,
-        script=script,
-        script_sources=" ".join(f"'sha256-{_sha256(text)}'" for text in (plotly, script)),
         status={stage["stage"]: stage["status"] for stage in figures["stages"]},
         no_difference=NO_DIFFERENCE,
     )
-
-
-def safe_json(value: Any) -> str:
-    """JSON that cannot end or open an element or a comment, nor break a script line, inside a script element."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def setting(value: Any) -> str:
@@ -101,7 +73,3 @@ def _unbroken(function: Callable[..., str]) -> Callable[..., str]:
         return function(*arguments).replace(" %", "\N{NO-BREAK SPACE}%")
 
     return wrapped
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()).decode("ascii")

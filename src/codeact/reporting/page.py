@@ -1,0 +1,58 @@
+"""One self-contained page from a template: it asks the network for nothing, and no text in it can run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from codeact.reporting.charts import plotly_script
+
+FOLDER = Path(__file__).parent
+
+
+def render_page(template: str, charts: Mapping[str, Any], tools: Mapping[str, Callable[..., Any]], **values: Any) -> str:
+    """The page that a template of this folder makes, in the frame that all pages share (`frame.html.jinja`).
+
+    A content security policy allows no connection at all and no script but the two inlined ones, so that text from
+    records cannot run or load anything even if an escape were missed.
+
+    Args:
+        template: fills the blocks `title` and `body` of the frame.
+        charts: Plotly figures by the name of the element that they are drawn in (`data-chart`).
+        tools: functions that the template calls, as filters and by name.
+        values: what else the template reads.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )  # fmt: skip
+    environment.filters |= tools
+    environment.globals |= tools
+    scripts = {"plotly": plotly_script(), "script": (FOLDER / "page.js").read_text(encoding="utf-8").strip()}
+    return environment.get_template(template).render(
+        charts={name: safe_json(chart) for name, chart in charts.items()},
+        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        script_sources=" ".join(f"'sha256-{_sha256(text)}'" for text in scripts.values()),
+        **scripts,
+        **values,
+    )
+
+
+def safe_json(value: Any) -> str:
+    """JSON that cannot end or open an element or a comment, nor break a script line, inside a script element."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()).decode("ascii")
