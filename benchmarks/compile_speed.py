@@ -27,9 +27,8 @@ from codeact.lm.forward import hidden_states
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.packing.collate import collate_rows
 from codeact.packing.plan import plan_epoch
-from codeact.records import to_records
+from codeact.records import read_data
 from codeact.score import Scorer
-from codeact.storage import read_rows
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -70,7 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     told = provenance()
     model, tokenizer = load_model(args.model, dtype="float32"), load_tokenizer(args.model)
-    records, _ = to_records(read_rows(args.data).rows[: args.records], where=args.data)
+    records = read_data(args.data).records[: args.records]
     scorer = Scorer(model, tokenizer, max_length=args.max_length, batch_tokens=args.batch_tokens)
     rows = packed_rows(scorer, records, args.rows)
     layers = model.get_decoder().layers

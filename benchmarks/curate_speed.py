@@ -27,9 +27,8 @@ from codeact.curate.mismatch import find_mismatches
 from codeact.curate.near import find_near, find_renamed, find_same_meaning
 from codeact.curate.run import check_record
 from codeact.evaluation.tasks import load_tasks
-from codeact.records import Message, Record, to_records
+from codeact.records import Message, Record, read_data
 from codeact.sandbox import detect_backend
-from codeact.storage import read_rows
 
 MOST_EXAMPLES = 2000
 
@@ -104,7 +103,7 @@ def main() -> None:
     parser.add_argument("--stages", nargs="*", default=None, help="only those whose name starts with one of these")
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
-    records = [r for name in args.data for r in to_records(read_rows(name).rows, where=name)[0]]
+    records = [r for name in args.data for r in read_data(name).records]
     records = list({r.id: r for r in records}.values())[: args.limit]
     result["runs"] = {}
     args.out.parent.mkdir(parents=True, exist_ok=True)

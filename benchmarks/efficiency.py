@@ -68,10 +68,9 @@ class ReferenceCollator:
 
 def read_records(path: Path, limit: int, seed: int) -> list[Any]:
     """A seeded random sample of the records of a file."""
-    from codeact.records import to_records
-    from codeact.storage import read_rows
+    from codeact.records import read_data
 
-    records, _ = to_records(read_rows(path).rows, None, str(path))
+    records = read_data(path).records
     order = np.random.default_rng(seed).permutation(len(records))[:limit]
     return [records[i] for i in sorted(order.tolist())]
 
@@ -82,12 +81,11 @@ def random_part(count: int, ratio: float, seed: int) -> list[int]:
 
 def part(records: list[Any], ratio: float, selected: Path | None, seed: int) -> list[Any]:
     """The records of `selected` that are in the sample, else a random `ratio` of it."""
-    from codeact.records import content_hash, to_records
-    from codeact.storage import read_rows
+    from codeact.records import content_hash, read_data
 
     if selected is None:
         return [records[i] for i in random_part(len(records), ratio, seed)]
-    chosen = {content_hash(r.messages) for r in to_records(read_rows(selected).rows, None, str(selected))[0]}
+    chosen = {content_hash(r.messages) for r in read_data(selected).records}
     kept = [r for r in records if content_hash(r.messages) in chosen]
     if not kept:
         raise SystemExit(

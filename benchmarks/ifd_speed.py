@@ -26,10 +26,9 @@ from benchmarks.machine import provenance
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.progress import track
-from codeact.records import Record, to_records
+from codeact.records import Record, read_data
 from codeact.score import Scorer, Status, build_sequences
 from codeact.score.cost import forward_flops, measure_peak, model_cost
-from codeact.storage import read_rows
 
 RESULTS = Path(__file__).parent / "results"
 SHOWN = (
@@ -146,7 +145,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=2048)
     parser.add_argument("--output", type=Path, default=RESULTS / "ifd_speed.json")
     args = parser.parse_args()
-    records, _ = to_records(read_rows(args.data).rows, where=args.data)
+    records = read_data(args.data).records
     told = provenance()
     found = told | measure(spread(records, args.records), args.model, args.dtype, args.group, args.max_length)
     found["data"] = Path(args.data).name

@@ -33,9 +33,8 @@ import numpy as np
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
-from codeact.records import Message, Record, to_records
+from codeact.records import Message, Record, read_data
 from codeact.score import Scorer, to_table
-from codeact.storage import read_rows
 
 RESULTS = Path(__file__).parent / "results"
 MARKS = (1_000, 5_000, 10_000)
@@ -82,7 +81,7 @@ class Sampler:
 
 def short_records(data: str, count: int, characters: int) -> list[Record]:
     """`count` records of the file, each message cut; from the start again where there are not so many."""
-    real, _ = to_records(read_rows(data).rows, where=data)
+    real = read_data(data).records
     cut = [tuple(Message(m.role, m.content[:characters]) for m in record.messages) for record in real]
     return [replace(real[n % len(real)], id=str(n), messages=cut[n % len(real)]) for n in range(count)]
 

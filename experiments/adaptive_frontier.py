@@ -25,13 +25,12 @@ from benchmarks.machine import provenance
 from codeact.cluster import cluster
 from codeact.embed import embed_texts
 from codeact.lm.models import load_tokenizer
-from codeact.records import Record, to_records
+from codeact.records import Record, read_data
 from codeact.sample import seeded_hash, select
 from codeact.score import build_sequences, default_template
 from codeact.score.adaptive.decide import Facts, Outcome, Pool, decide
 from codeact.score.adaptive.features import describe
 from codeact.statistics import jaccard, spearman
-from codeact.storage import read_rows
 from experiments import token_losses
 
 RESULTS = Path(__file__).parent / "results"
@@ -139,7 +138,7 @@ def main() -> None:
     args = parser.parse_args()
     told = provenance()
     losses = token_losses.load(args.losses)
-    records = {record.id: record for record in to_records(read_rows(args.data).rows, where=args.data)[0]}
+    records = {record.id: record for record in read_data(args.data).records}
     ids = [item.id for item in losses]
     kept = args.losses / f"vectors-{len(ids)}.npy"
     if not kept.exists():

@@ -20,8 +20,7 @@ from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import Index, build_index, find_overlap, find_renamed_solution
 from codeact.evaluation.benchmarks import benchmark_items
-from codeact.records import Message, Record, to_records
-from codeact.storage import read_rows
+from codeact.records import Message, Record, read_data
 
 NGRAMS = (13, 10)
 
@@ -56,7 +55,7 @@ def main() -> None:
     result |= {"items": {name: len(some) for name, some in items.items()}, "counts": {}}
     result["leaks"] = {name: leaks(some, indexes[NGRAMS[0]]) for name, some in items.items() if name != "cruxeval"}
     for path in args.data:
-        records, _ = to_records(read_rows(path).rows, where=path)
+        records = read_data(path).records
         counts = {name: sum(find(r) is not None for r in records) for name, find in methods.items()}
         result["counts"][Path(path).stem] = {"records": len(records), **counts}
         print(f"{Path(path).stem:<28}" + "".join(f"{key}: {value:<8}" for key, value in counts.items()), flush=True)

@@ -26,7 +26,7 @@ from codeact.curate.decontaminate import build_index, find_overlap, find_renamed
 from codeact.curate.dedup import find_duplicates
 from codeact.curate.near import find_near, find_renamed
 from codeact.evaluation.benchmarks import benchmark_items
-from codeact.records import Record, to_records
+from codeact.records import Record, read_records
 from codeact.storage import read_rows
 
 OUT = Path("experiments/results/copy_drops.json.xz")
@@ -138,7 +138,8 @@ def main() -> None:
         if not path.exists():
             print(f"{name}: {path} is not there, left out")
             continue
-        records, refused = to_records(rows_of(path), where=name)
+        reading = read_records(rows_of(path), where=name)
+        records, refused = reading.records, reading.rejected
         pools[pool] += [
             replace(r, id=f"{name}:{r.meta['row']}", meta={"row": n + len(pools[pool])}) for n, r in enumerate(records)
         ]

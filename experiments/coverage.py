@@ -18,10 +18,9 @@ from benchmarks import machine, result_files
 from codeact.cluster import cluster
 from codeact.curate.run import language_of
 from codeact.embed import embed_texts
-from codeact.records import to_records
+from codeact.records import read_data
 from codeact.sample import select
 from codeact.sample.coverage import coverage, length_bands
-from codeact.storage import read_rows
 from experiments import loss_cache
 
 
@@ -37,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     losses = loss_cache.read([args.losses])
-    records = [r for r in to_records(read_rows(args.data).rows, where=args.data)[0] if r.id in losses]
+    records = [r for r in read_data(args.data).records if r.id in losses]
     args.cache.mkdir(parents=True, exist_ok=True)
     saved = args.cache / f"{Path(args.data).stem}-{len(records)}.npy"
     if not saved.exists():

@@ -14,8 +14,8 @@ from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.lm.identity import resolve_embedder
 from codeact.lm.models import load_tokenizer
-from codeact.records import to_records
-from codeact.storage import read_json, read_rows
+from codeact.records import read_data
+from codeact.storage import read_json
 
 RESULTS = Path(__file__).parent / "results"
 DATA = [
@@ -35,7 +35,7 @@ def main() -> None:
     tokenizer = load_tokenizer(str(folder))
     found = {}
     for file in args.data:
-        records, _ = to_records(read_rows(file).rows, where=file)
+        records = read_data(file).records
         texts = [next(m.content for m in record.messages if m.role == "user") for record in records]
         lengths = [len(ids) for ids in tokenizer(texts, truncation=False)["input_ids"]]
         cut = sum(length > longest for length in lengths)

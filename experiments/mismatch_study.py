@@ -32,9 +32,8 @@ from codeact.curate.mismatch import agreements, words
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.streams import Span, Stream, stream_losses
 from codeact.progress import track
-from codeact.records import Message, Record, to_records
+from codeact.records import Message, Record, read_data
 from codeact.score import Scorer
-from codeact.storage import read_rows
 from experiments import corruptions, loss_cache
 from experiments.poison import embedded
 from experiments.token_losses import Losses
@@ -133,7 +132,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/results/mismatch_study.json.xz"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
-    records, _ = to_records(read_rows(args.data).rows, where=args.data)
+    records = read_data(args.data).records
     pool = records[: args.pool]
     count = round(args.share * len(pool))
     vectors = embedded([r.instruction for r in pool], args.cache / "embeddings.npz")

@@ -22,8 +22,7 @@ from codeact.curate.decontaminate import build_index, find_overlap, find_renamed
 from codeact.curate.near import neighbours
 from codeact.embed import embed_texts
 from codeact.evaluation.tasks import load_tasks
-from codeact.records import to_records
-from codeact.storage import read_rows
+from codeact.records import read_data
 
 SHOWN = 600
 THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9)
@@ -47,7 +46,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/results/neighbours.json.xz"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
-    records, _ = to_records(read_rows(args.data).rows, where=args.data)
+    records = read_data(args.data).records
     items = [
         BenchmarkItem(n, t.id, t.prompt, t.canonical_solution)
         for n in ("humaneval", "mbpp")

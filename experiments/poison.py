@@ -28,7 +28,7 @@ from codeact.curate import BenchmarkItem, Decision, curate
 from codeact.curate.run import check_record
 from codeact.embed import embed_texts
 from codeact.evaluation.tasks import load_tasks
-from codeact.records import Record, to_records
+from codeact.records import Record, read_records
 from codeact.sample import select
 from codeact.sandbox import detect_backend
 from codeact.storage import read_rows
@@ -119,7 +119,7 @@ def main() -> None:
     result: dict[str, Any] = machine.provenance()
     args.cache.mkdir(parents=True, exist_ok=True)
     settings = VERIFIED.model_copy(update={"decontaminate": ()} if args.no_benchmarks else {})
-    records, _ = to_records([_pair(row) for row in read_rows(args.data).rows], where=args.data)
+    records = read_records([_pair(row) for row in read_rows(args.data).rows], where=args.data).records
     pool = records[args.first : args.first + args.pool]
     count = round(args.share * len(pool))
     tasks = {name: load_tasks(name).tasks for name in VERIFIED.decontaminate}

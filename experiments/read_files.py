@@ -22,11 +22,12 @@ from typing import Any
 from benchmarks import result_files
 from codeact import storage
 from codeact.errors import InputError
-from codeact.records import to_records
 
 try:
     from codeact.records import read_records
 except ImportError:  # a checkout from before `Reading`
+    from codeact.records import to_records
+
     read_records = None  # type: ignore[assignment]
 
 OPENERS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".gz", ".zst")

@@ -12,8 +12,8 @@ import argparse
 import os
 from pathlib import Path
 
-from codeact.records import to_records
-from codeact.storage import read_rows, write_jsonl
+from codeact.records import read_data
+from codeact.storage import write_jsonl
 
 FILES = ("evol_instruct_code_1966.json", "code_alpaca_2017.json", "code_alpaca_new_4535.json")
 
@@ -25,7 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for name in FILES:
-        records, _ = to_records(read_rows(options.data / name).rows, where=name)
+        records = read_data(options.data / name).records
         rows += [
             {"instruction": r.instruction, "output": r.messages[-1].content, "source": name.removesuffix(".json")}
             for r in records

@@ -25,11 +25,10 @@ from benchmarks import machine, result_files
 from codeact.cluster import cluster
 from codeact.curate.run import check_record
 from codeact.progress import track
-from codeact.records import Record, to_records
+from codeact.records import Record, read_data
 from codeact.sample import select
 from codeact.sandbox import detect_backend
 from codeact.score.surprise import Spot, worst_spot
-from codeact.storage import read_rows
 from experiments import corruptions, loss_cache
 from experiments.poison import embedded
 from experiments.token_losses import Losses
@@ -138,7 +137,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/results/suspects.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
-    records, _ = to_records(read_rows(args.data).rows, where=args.data)
+    records = read_data(args.data).records
     pool = records[: args.pool]
     vectors = embedded([r.instruction for r in pool], args.cache / "embeddings.npz")
     labels = cluster(vectors, 10, 0, ids=[r.id for r in pool]).labels

@@ -18,9 +18,8 @@ import numpy as np
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.streams import stream_losses
 from codeact.progress import track
-from codeact.records import Record, to_records
+from codeact.records import Record, read_data
 from codeact.score import Scorer
-from codeact.storage import read_rows
 
 SHARD = 64
 
@@ -103,7 +102,7 @@ def main() -> None:
         "--last-first", action="store_true", help="from the end: for a second process on the same folder"
     )
     args = parser.parse_args()
-    records, _ = to_records(read_rows(args.data).rows, where=args.data)
+    records = read_data(args.data).records
     measure(records, args.model, args.dtype, args.max_length, args.out, args.last_first)
     found = load(args.out)
     tokens = sum(item.prompt_tokens + 2 * len(item.cond) for item in found)

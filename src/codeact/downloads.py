@@ -141,7 +141,7 @@ def files_digest(paths: list[Path]) -> str:
 def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """A folder of the cache, made where it is not there; of several processes one makes it while the others wait."""
     if not (folder / COMPLETE).exists():
-        with wait_lock(folder.with_name(f".{folder.name}.lock"), lambda: None):
+        with wait_lock(cache_dir() / f".{folder.name}.lock", lambda: None):
             if not (folder / COMPLETE).exists():
                 with files.atomic_folder(folder) as fresh:
                     make(fresh)

@@ -15,7 +15,7 @@ from codeact import storage
 from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.evaluation import journal
-from codeact.pipeline.run import Lenders, run_pipeline
+from codeact.pipeline.run import run_pipeline
 from codeact.rundir.shards import read_sealed
 from codeact.rundir.store import Store
 from codeact.training.checkpoints import complete, last_checkpoint
@@ -145,7 +145,7 @@ def test_lenders_with_damaged_files_lend_nothing(
     recipe = load_recipe(extra=settings(tmp_path / "own", tiny_model_dir, tiny_embedder_dir))
     said: list[str] = []
     (tmp_path / "whole/run").rename(tmp_path / "whole/other")
-    lenders = Lenders((Store(tmp_path / "lender/run"), Store(tmp_path / "whole/other")), ("curate", "score"))
+    lenders = (Store(tmp_path / "lender/run"), Store(tmp_path / "whole/other"))
     run_pipeline(recipe, ("score",), say=said.append, quiet=True, lenders=lenders)
     assert "curate: shared from run" in said
     assert "score: shared from other" in said

@@ -15,8 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from codeact.lm.models import load_model
 from codeact.lm.prompts import load_template
-from codeact.records import to_records
-from codeact.storage import read_rows
+from codeact.records import read_data, read_records
 from codeact.training.data import hold_out, tokenise
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.pool import pool_rows
@@ -59,7 +58,7 @@ def test_validation_loss_is_the_token_mean_of_the_held_out_records(
     out = tmp_path / "out"
     summary = command(pool, tiny_model_dir, out, *options, "--learning-rate", "0.003", "--report-to", "tensorboard")
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
-    learnt, held = hold_out(to_records(read_rows(pool).rows)[0], 0.25, 0)
+    learnt, held = hold_out(read_data(pool).records, 0.25, 0)
     assert (len(learnt), len(held)) == (summary["records"], summary["validation_records"]) == (18, 6)
     samples = tokenise(held, load_template("question", tokenizer), tokenizer, 256).samples
     assert summary["first_validation_loss"] == pytest.approx(mean_loss(tiny_model_dir, samples), rel=1e-5)
@@ -94,7 +93,7 @@ def scalars(folder: Path) -> dict[str, dict[int, float]]:
 
 
 def test_holding_out_is_seeded_and_loses_nothing() -> None:
-    records = to_records(pool_rows(20))[0]
+    records = read_records(pool_rows(20)).records
     learnt, held = hold_out(records, 0.1, 3)
     assert len(held) == 2
     assert sorted([*learnt, *held], key=records.index) == records

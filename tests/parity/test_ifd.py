@@ -14,7 +14,7 @@ import torch
 
 from codeact.lm.attention import register
 from codeact.lm.prompts import Template, load_template
-from codeact.records import Message, Record, to_records
+from codeact.records import Message, Record, read_data
 from codeact.score import score_ifd
 
 TOLERANCE = 1e-4
@@ -279,13 +279,12 @@ def test_any_batch_and_any_order_give_the_same_scores(variant: str, bos: bool, t
 
 def real_records(count: int) -> list[Record]:
     """The shortest conversations of the Evol-Instruct file, so that this stays quick on a slow core."""
-    from codeact.storage import read_rows
 
     default = Path(__file__).parents[2] / ".." / "shared" / "data"
     file = Path(os.environ.get("CODEACT_DATA", default)) / "evol_instruct_code_1966.json"
     if not file.is_file():
         pytest.skip(f"{file} is absent: set CODEACT_DATA to a folder with the Evol-Instruct sample")
-    records, _ = to_records(read_rows(file).rows)
+    records = read_data(file).records
     return sorted(records, key=lambda r: len(r.instruction) + 2 * len(r.response))[:count]
 
 

@@ -13,7 +13,7 @@ from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate
 from codeact.curate.decontaminate import build_index, find_overlap
 from codeact.errors import InputError
-from codeact.records import Message, Record, to_records
+from codeact.records import Message, Record, read_records
 
 DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 HUMANEVAL, MBPP = DATA / "HumanEvalPlus-v0.1.10.jsonl.gz", DATA / "mbpp_974.jsonl.gz"
@@ -229,4 +229,4 @@ def test_a_benchmark_in_a_language_without_blanks_is_found() -> None:
 def test_real_instruction_data_has_few_hits() -> None:
     index = build_index(load(HUMANEVAL, "prompt", "canonical_solution") + load(MBPP, "text", "code"))
     rows = json.loads((DATA / "evol_instruct_code_1966.json").read_text(encoding="utf-8"))
-    assert [o for record in to_records(rows)[0] if (o := find_overlap(record, index))] == []
+    assert [o for record in read_records(rows).records if (o := find_overlap(record, index))] == []

@@ -14,7 +14,7 @@ import pytest
 
 from codeact.errors import InputError
 from codeact.harvesting import Harvest, count_tokens, harvest, to_rows, tree_identity
-from codeact.records import content_hash, to_records
+from codeact.records import content_hash, read_records
 
 BODY = (
     "    total = 0\n    for value in values:\n        total += value * value\n    return total / max(1, len(values))\n"
@@ -78,7 +78,8 @@ def test_ids_hash_the_content_and_are_unique(json_package: tuple[Path, Harvest])
 def test_rows_written_as_jsonl_read_back_as_the_same_records(json_package: tuple[Path, Harvest]) -> None:
     records = json_package[1].records
     rows = [json.loads(json.dumps(row)) for row in to_rows(records)]
-    assert to_records(rows) == (records, [])
+    reading = read_records(rows)
+    assert (reading.records, reading.rejected) == (records, [])
 
 
 def test_the_standard_library_is_a_root() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codeact.errors import InputError
-from codeact.records import Message, content_hash, detect_format, to_records
+from codeact.records import Message, content_hash, detect_format, read_records
 
 PAIR = (Message("user", "Add two numbers."), Message("assistant", "def add(a, b): return a + b"))
 
@@ -28,7 +28,8 @@ SHAPES = {
 def test_every_format_gives_the_same_record(name: str) -> None:
     row = SHAPES[name]
     assert detect_format(row).name == name
-    records, rejected = to_records([row])
+    reading = read_records([row])
+    records, rejected = reading.records, reading.rejected
     assert rejected == []
     assert records[0].messages == PAIR
     assert records[0].id == content_hash(PAIR)
@@ -37,26 +38,26 @@ def test_every_format_gives_the_same_record(name: str) -> None:
 
 
 def test_alpaca_input_joins_the_instruction() -> None:
-    records, _ = to_records([{"instruction": "Sort it.", "input": "3 1 2", "output": "1 2 3"}])
+    records = read_records([{"instruction": "Sort it.", "input": "3 1 2", "output": "1 2 3"}]).records
     assert records[0].instruction == "Sort it.\n3 1 2"
 
 
 def test_several_turns_and_a_trailing_user_turn() -> None:
     turns = [("system", "s"), ("human", "q1"), ("gpt", "a1"), ("human", "q2"), ("gpt", "a2"), ("human", "dangling")]
-    records, _ = to_records([{"conversations": [{"from": f, "value": v} for f, v in turns]}])
+    records = read_records([{"conversations": [{"from": f, "value": v} for f, v in turns]}]).records
     assert [m.content for m in records[0].messages] == ["s", "q1", "a1", "q2", "a2"]
     assert records[0].instruction == "q1\n\nq2"
     assert records[0].response == "a1\n\na2"
 
 
 def test_other_fields_stay_in_meta() -> None:
-    records, _ = to_records([{"problem": "p", "solution": "s", "lang": "rust", "seed": 7}])
+    records = read_records([{"problem": "p", "solution": "s", "lang": "rust", "seed": 7}]).records
     assert dict(records[0].meta) == {"lang": "rust", "seed": 7, "row": 0}
 
 
 def test_mapping_overrides_detection() -> None:
     row = {"q": "question", "a": "answer", "instruction": "no", "output": "no"}
-    records, _ = to_records([row], {"instruction": "q", "response": "a"})
+    records = read_records([row], {"instruction": "q", "response": "a"}).records
     assert records[0].instruction == "question"
     assert records[0].response == "answer"
 
@@ -73,7 +74,8 @@ def test_mapping_overrides_detection() -> None:
     ],
 )
 def test_a_bad_row_is_rejected_with_its_number_and_reason(row: dict[str, object], reason: str) -> None:
-    records, rejected = to_records([{"instruction": "good", "output": "fine"}, row])
+    reading = read_records([{"instruction": "good", "output": "fine"}, row])
+    records, rejected = reading.records, reading.rejected
     assert [r.meta["row"] for r in records] == [0]
     assert [(r.row, r.reason) for r in rejected] == [(1, reason)]
 
@@ -82,34 +84,34 @@ def test_a_bad_row_is_rejected_with_its_number_and_reason(row: dict[str, object]
     "turns", [[], "text", [{"role": "wizard", "content": "x"}], [{"role": "user", "content": "x"}], [3], None]
 )
 def test_bad_conversations_are_rejected(turns: object) -> None:
-    _, rejected = to_records([{"messages": turns}])
+    rejected = read_records([{"messages": turns}]).rejected
     assert len(rejected) == 1
 
 
 def test_ids_do_not_depend_on_the_order_and_stay_unique() -> None:
     rows = [{"instruction": f"i{n % 3}", "output": "o"} for n in range(6)]
-    forward = {r.id for r in to_records(rows)[0]}
+    forward = {r.id for r in read_records(rows).records}
     assert len(forward) == 6
-    assert forward == {r.id for r in to_records(rows[::-1])[0]}
+    assert forward == {r.id for r in read_records(rows[::-1]).records}
 
 
 def test_duplicate_ids_name_both_rows() -> None:
     rows = [{"id": "a", "instruction": "x", "output": "y"}, {"id": "a", "instruction": "z", "output": "w"}]
     with pytest.raises(InputError, match=r"rows 1 and 2 share the id 'a'"):
-        to_records(rows)
+        read_records(rows)
 
 
 def test_unknown_columns_name_the_mend() -> None:
     with pytest.raises(InputError, match=r"unknown columns 'foo', 'bar'.*--map"):
-        to_records([{"foo": "x", "bar": "y"}], where="data.jsonl")
+        read_records([{"foo": "x", "bar": "y"}], where="data.jsonl")
 
 
 @pytest.mark.parametrize("mapping", [{"nonsense": "a"}, {"instruction": "missing"}, {"instruction": "a"}])
 def test_a_bad_mapping_is_refused(mapping: dict[str, str]) -> None:
     with pytest.raises(InputError, match="--map"):
-        to_records([{"a": "x", "b": "y"}], mapping)
+        read_records([{"a": "x", "b": "y"}], mapping)
 
 
 def test_no_rows() -> None:
     with pytest.raises(InputError, match="no rows"):
-        to_records([])
+        read_records([])

@@ -16,7 +16,7 @@ import pytest
 from codeact.curate.blocks import Block, code_blocks, python_evidence
 from codeact.curate.verify import verify_record, verify_response
 from codeact.harvesting import harvest
-from codeact.records import Message, Record, to_records
+from codeact.records import Message, Record, read_records
 
 DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 EVOL, ALPACA = DATA / "evol_instruct_code_1966.json", DATA / "code_alpaca_2017.json"
@@ -338,7 +338,7 @@ def test_real_functions_pass_and_fail_when_broken() -> None:
     ("path", "most", "least_passed"), [(EVOL, 0.005, 0.40), (ALPACA, 0.02, 0.30)], ids=["evol", "alpaca"]
 )
 def test_few_real_records_fail(path: Path, most: float, least_passed: float) -> None:
-    records = to_records(json.loads(path.read_text(encoding="utf-8")))[0]
+    records = read_records(json.loads(path.read_text(encoding="utf-8"))).records
     seen = Counter(verify_record(record).status for record in records)
     assert seen["failed"] <= most * len(records)
     assert seen["passed"] >= least_passed * len(records)

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codeact import storage
-from codeact.records import Reading, Record, read_records, reading_lines
+from codeact.records import Reading, Record, read_data, reading_lines
 
 CUT = 400  # characters of a turn that are shown
 
@@ -25,22 +24,21 @@ def records(
 
     Returns:
         `source, rows, records, rejected, first_rejected, not_read, forms, refused` (the first rejected row of each reason),
-        `shown` (`id, row, messages, tools`) and `lines` for people.
+        `shown` (`id, row, messages, tools`), and for people `lines` and `problem` (what is wrong where no row is usable, else "").
 
     Raises:
         InputError: the data cannot be read, or its columns are unknown.
     """
-    source = storage.read_rows(data, split)
-    reading = read_records(source.rows, mapping, source.name, source.place)
+    reading = read_data(data, mapping, split)
     firsts = {
-        r.reason: {"row": r.row + 1, "id": r.id, "detail": r.detail, "place": source.place(r.row)}
+        r.reason: {"row": r.row + 1, "id": r.id, "detail": r.detail, "place": reading.place(r.row)}
         for r in reversed(reading.rejected)
     }
     shown = [_plain(record) for record in reading.records[:show]]
     found = {
-        "source": source.name, **reading.summary(), "forms": dict(reading.forms), "refused": firsts, "shown": shown,
+        "source": reading.where, **reading.summary(), "forms": dict(reading.forms), "refused": firsts, "shown": shown,
     }  # fmt: skip
-    return {**found, "lines": _lines(reading, found)}
+    return {**found, "lines": _lines(reading, found), "problem": reading.problem}
 
 
 def _plain(record: Record) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, claim_folder
 from codeact.pipeline import ready
-from codeact.records import Reading, read_records
+from codeact.records import read_records
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.storage import Source
@@ -57,14 +57,13 @@ def padding(data: str | Sequence[str], recipe: Recipe) -> dict[str, Any]:
     from codeact.stages import pack
 
     ready.check(recipe, {"pack"})
-    reading = _read(data, recipe)
-    records = tables.limited(reading.usable(), recipe.data.limit, recipe.seed)
+    records, reading = _inputs(data, recipe).records()
     return {**pack.padding(records, recipe), "reading": reading.summary()}
 
 
-def _read(data: str | Sequence[str], recipe: Recipe) -> Reading:
-    source = storage.read_rows(data, recipe.data.split)
-    return read_records(source.rows, recipe.data.map, source.name, source.place)
+def _inputs(data: str | Sequence[str], recipe: Recipe) -> Inputs:
+    source = data if isinstance(data, str) else tuple(data)
+    return Inputs(recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": source})}))
 
 
 def tokenise(
@@ -114,10 +113,9 @@ def train(
 
     storage.check_source(data)
     ready.check(recipe, {"train"})
-    files = (data,) if isinstance(data, str) else tuple(data)
-    claim_folder(output, TRAINED, Run("train", ", ".join(files), (*files, *Inputs(recipe).paths()), force))
-    reading = _read(data, recipe)
-    records = tables.limited(reading.usable(), recipe.data.limit, recipe.seed)
+    inputs = _inputs(data, recipe)
+    claim_folder(output, TRAINED, Run("train", inputs.name, inputs.paths(), force))
+    records, reading = inputs.records()
     result = fine_tune(
         records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=quiet
     )

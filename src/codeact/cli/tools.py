@@ -43,12 +43,10 @@ def records(
     prepare(verbose)
     columns = shared_keys(mapping, NONE).get("data.map", {})
     found = api.records(one_or_many(data), mapping=columns, split=split, show=show)
-    lines = found.pop("lines")
+    lines, problem = found.pop("lines"), found.pop("problem")
     result(found, as_json, "\n".join(lines))
-    if not found["records"]:
-        raise InputError(
-            f"{found['source']}: none of its {found['rows']} rows is usable; the first: {found['first_rejected']}"
-        )
+    if problem:
+        raise InputError(problem)
 
 
 def harvest(

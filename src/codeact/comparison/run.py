@@ -31,8 +31,8 @@ from codeact.errors import InputError
 from codeact.evaluation.compare import per_task
 from codeact.outputs import Run, claim_folder
 from codeact.pipeline import ready
-from codeact.pipeline.plan import ON_DEMAND, SHARED
-from codeact.pipeline.run import Lenders, run_pipeline
+from codeact.pipeline.plan import plan
+from codeact.pipeline.run import run_pipeline
 from codeact.progress import track
 from codeact.records import Record
 from codeact.rundir import tables
@@ -184,11 +184,12 @@ def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:
     """Refuse missing data, models, judges and task sets before hours of scoring."""
     check_seeds(comparison)
     source = source_recipe(comparison)
-    Inputs(source).check({"embed", "score", "train", "evaluate_base"})
+    Inputs(source).check({*CELL_STAGES})
     for cell in {cell.entrant: cell for cell in planned}.values():
-        on_demand = {*tables_for(cell.recipe.sample)} & {*ON_DEMAND}
+        inputs = Inputs(cell.recipe.model_copy(update={"data": source.data}))
+        on_demand = {stage.name for stage in plan(cell.recipe, inputs) if stage.on_demand} & {*tables_for(cell.recipe.sample)}
         if on_demand:
-            Inputs(cell.recipe.model_copy(update={"data": source.data})).check(on_demand)
+            inputs.check(on_demand)
 
 
 def _facts(root: Path) -> dict[str, Any]:
@@ -286,7 +287,7 @@ def _task_values(folder: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def _lenders(root: Path) -> Lenders:
+def _lenders(root: Path) -> list[Store]:
     """Run directories of this comparison whose finished stages may be shared."""
     folders = [*sorted(root.glob("shared*")), root / "base", *sorted((root / "cells").glob("*"))]
-    return Lenders(tuple(Store(folder) for folder in folders), SHARED)
+    return [Store(folder) for folder in folders]

@@ -11,7 +11,7 @@ from codeact import storage
 from codeact.comparison.grid import Comparison, source_recipe
 from codeact.config import Recipe, read_yaml
 from codeact.errors import InputError
-from codeact.records import Record, reading_lines, to_records
+from codeact.records import Record, read_data, reading_lines
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import digest, file_digest
@@ -123,5 +123,4 @@ def _normal(instruction: str) -> str:
 
 
 def _read_records(path: Path, recipe: Recipe) -> list[Record]:
-    records, _ = to_records(storage.read_rows(path).rows, recipe.data.map, str(path))
-    return records
+    return read_data(path, recipe.data.map).records

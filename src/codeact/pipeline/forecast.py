@@ -16,10 +16,11 @@ from codeact.lm.forward import LOGITS_PER_CHUNK
 from codeact.lm.identity import NO_CODE, UNREADABLE, no_model, resolve
 from codeact.pipeline.plan import chosen
 from codeact.records import Record, reading_lines
-from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.stage import turn
 from codeact.rundir.store import Store
 from codeact.score import cost
+from codeact.stages.evaluate import EVALUATIONS
 
 # Dense 16-bit peak in FLOP/s and memory in GB, from the makers' data sheets.
 DEVICES: Mapping[str, tuple[float, float]] = {
@@ -116,14 +117,15 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
     done: dict[str, str] = {}
     states: dict[str, str] = {}
     for stage in stages:
-        done[stage.name] = fingerprint = stage.fingerprint(stage.config(), done)
-        states[stage.name] = "done before, kept" if store.is_done(stage.name, fingerprint) else "to do"
+        here = turn(stage, store, done)
+        done[stage.name] = here.fingerprint
+        states[stage.name] = "done before, kept" if here.kept else "to do"
     todo = {name for name, state in states.items() if state == "to do"}
-    records, told = _records(recipe, inputs)
+    records, reading = inputs.records()
     count = len(records)
     selected = count if recipe.sample.strategy == "full" else max(1, round(recipe.sample.ratio * count))
     notes = [
-        *told,
+        *reading_lines(reading.summary()),
         f"hours assume {UTILISATION:.0%} of the device's 16-bit peak; not measured on these devices",
         "curation may drop records; embedding, clustering and graders are not counted",
     ]
@@ -149,7 +151,7 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
             )
     notes += _judge_notes(recipe, records, todo)
     generated = 0
-    if todo & {"evaluate_base", "evaluate_tuned"}:
+    if todo & {*EVALUATIONS}:
         generated = _generated(recipe.evaluate)
     need = sum(memory.values())
     devices = {
@@ -198,23 +200,17 @@ def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     from codeact.score import default_template
 
     tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
-    records, told = _records(recipe, inputs)
+    records, reading = inputs.records()
     found = cost.estimate(
         records, _config(recipe), tokenizer,
         template=default_template(recipe.score.variant, tokenizer, recipe.model.template), variant=recipe.score.variant, max_length=recipe.model.max_length,
     )  # fmt: skip
     notes = [
-        *told,
+        *reading_lines(reading.summary()),
         f"hours take {UTILISATION:.0%} of the data sheet's peak, which has not been measured on these devices",
         "curation, the score cache and adaptive scoring make it less",
     ]
     return {**asdict(found), "notes": notes, "lines": [*found.lines(), *notes]}
-
-
-def _records(recipe: Recipe, inputs: Inputs) -> tuple[list[Record], list[str]]:
-    """The records that would be used, and what is to be said of the reading."""
-    reading = inputs.read()
-    return tables.limited(reading.usable(), recipe.data.limit, recipe.seed), reading_lines(reading.summary())
 
 
 def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[str]:

@@ -25,10 +25,8 @@ from codeact.stages import (
     target,
     train,
 )
+from codeact.stages.evaluate import EVALUATIONS
 from codeact.stages.pool import refines
-
-SHARED = ("records", "curate", "embed", "cluster", "score", "proxy", "judge", "tags", "target", "evaluate_base")
-ON_DEMAND = ("proxy", "judge", "tags", "target")  # run only where the strategy reads their table
 
 
 def chosen(recipe: Recipe, inputs: Inputs, targets: Iterable[str] | None = None) -> list[Stage]:
@@ -38,8 +36,9 @@ def chosen(recipe: Recipe, inputs: Inputs, targets: Iterable[str] | None = None)
         InputError: settings that do not go together.
     """
     stages = plan(recipe, inputs)
-    skipped = {*ON_DEMAND, *(() if recipe.evaluate.enabled else ("evaluate_base", "evaluate_tuned"))}
-    return needed_for(stages, set(targets) if targets is not None else {s.name for s in stages} - skipped)
+    if targets is None:
+        targets = {s.name for s in stages if not s.on_demand} - (set() if recipe.evaluate.enabled else {*EVALUATIONS})
+    return needed_for(stages, targets)
 
 
 def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:

@@ -13,10 +13,12 @@ from codeact.config import JudgeConfig, Recipe
 from codeact.errors import InputError, MissingExtraError
 from codeact.lm import models
 from codeact.lm.devices import choose_device
+from codeact.pipeline.plan import plan
+from codeact.rundir.inputs import Inputs
+from codeact.stages.evaluate import EVALUATIONS
 from codeact.stages.target import examples
 
 DEFAULT_KEY = JudgeConfig.model_fields["api_key_env"].default
-LOADS_MODEL = {"embed", "score", "proxy", "judge", "train", "evaluate_base", "evaluate_tuned"}
 
 
 def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = ()) -> None:
@@ -33,9 +35,10 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
         CodeactError: no sandbox holds here.
     """
     names = set(stages)
-    if names & LOADS_MODEL:
+    planned = [stage for stage in plan(recipe, Inputs(recipe)) if stage.name in names]
+    if any(stage.loads_model for stage in planned):
         choose_device(recipe.model.device)
-    if recipe.backend == "ray" and names & {"embed", "score", "proxy"}:
+    if recipe.backend == "ray" and any(stage.in_shards for stage in planned):
         needs("ray", "ray", "backend=ray")
     if "curate" in names:
         _curation(recipe)
@@ -49,12 +52,12 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
         from codeact.training.sft import check_setup
 
         check_setup(recipe.model, recipe.train)
-    if names & {"evaluate_base", "evaluate_tuned"}:
+    if names & {*EVALUATIONS}:
         from codeact.evaluation.setup import check_setup as check_evaluation
 
         generates = recipe.evaluate.generate_limit != 0
         check_evaluation(recipe.evaluate, generates)
-        if generates and not {"evaluate_base", "evaluate_tuned"} & names <= set(finished):
+        if generates and not names & {*EVALUATIONS} <= set(finished):
             from codeact.sandbox import detect_backend
 
             detect_backend(unsafe=recipe.evaluate.unsafe_no_sandbox)

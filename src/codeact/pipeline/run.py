@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,10 @@ from codeact.pipeline import ready
 from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
 from codeact.rundir.inputs import Inputs, versions
+from codeact.rundir.stage import Stage, turn
 from codeact.rundir.store import Store, now
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Lenders:
-    """Run directories whose finished stages, among those named, are taken over instead of being done again."""
-
-    stores: tuple[Store, ...] = ()
-    stages: tuple[str, ...] = ()
-
-    def find(self, stage: str, fingerprint: str, borrower: Store) -> Store | None:
-        """The first that has done this stage with this fingerprint."""
-        if stage not in self.stages:
-            return None
-        return next((store for store in self._others(borrower) if store.is_done(stage, fingerprint)), None)
-
-    def _others(self, borrower: Store) -> Iterator[Store]:
-        return (store for store in self.stores if store.root.resolve() != borrower.root.resolve())
 
 
 def run_pipeline(
@@ -46,7 +29,7 @@ def run_pipeline(
     *,
     say: Say | None = None,
     quiet: bool = True,
-    lenders: Lenders = Lenders(),
+    lenders: Sequence[Store] = (),
     force: bool = False,
 ) -> Store:
     """Run the stages that `targets` need (default: all) and return the run's store.
@@ -57,7 +40,7 @@ def run_pipeline(
         inputs: the data and the model, where the caller has opened them already.
         say: receives one line per stage.
         quiet: no progress bars.
-        lenders: other run directories to take finished stages from.
+        lenders: other run directories; a stage that is `shared` and that one of them has finished alike is taken over from it.
         force: take a folder over that holds files of these names which no run wrote.
 
     Raises:
@@ -77,29 +60,27 @@ def run_pipeline(
     with store.lock():
         write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for stage in stages:
-            config = stage.config()
-            done[stage.name] = fingerprint = stage.fingerprint(config, done)
-            made_from = {name: store.made(name) for name in stage.needs}
-            if store.is_done(stage.name, fingerprint, made_from):
+            here = turn(stage, store, done)
+            done[stage.name] = here.fingerprint
+            if here.kept:
                 tell(f"{stage.name}: done before, kept")
                 continue
-            files = (f"{stage.name}.parquet", *stage.outputs)
             if fault := store.fault(stage.name):
                 tell(f"{stage.name}: {fault}; done again")
-            lender = lenders.find(stage.name, fingerprint, store)
+            lender = _lender(stage, here.fingerprint, store, lenders)
             if lender is not None:
-                store.borrow(stage.name, lender, files, made_from)
+                store.borrow(stage.name, lender, stage.files, here.made_from)
                 tell(f"{stage.name}: shared from {lender.root.name}")
                 continue
             started = now()
-            store.begin(stage.name, fingerprint, files)
+            store.begin(stage.name, here.fingerprint, stage.files)
             summary = stage.work(store)
             marker: dict[str, Any] = {
-                "stage": stage.name, "fingerprint": fingerprint, "config": config,
-                "inputs": {name: done[name] for name in stage.needs}, "made_from": made_from,
+                "stage": stage.name, "fingerprint": here.fingerprint, "config": here.config,
+                "inputs": {name: done[name] for name in stage.needs}, "made_from": dict(here.made_from),
                 "seconds": round(now() - started, 2), "summary": summary,
             }  # fmt: skip
-            store.finish(stage.name, marker, files)
+            store.finish(stage.name, marker, stage.files)
             tell(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
         device = inputs.model()["device"] if "score" in done or "train" in done else None
         storage.write_json(store.path("versions.json"), versions(device))
@@ -109,10 +90,16 @@ def run_pipeline(
     return store
 
 
+def _lender(stage: Stage, fingerprint: str, borrower: Store, lenders: Sequence[Store]) -> Store | None:
+    """The first other run directory that has done this stage with this fingerprint."""
+    others = (store for store in lenders if stage.shared and store.root.resolve() != borrower.root.resolve())
+    return next((store for store in others if store.is_done(stage.name, fingerprint)), None)
+
+
 def _names(recipe: Recipe, inputs: Inputs) -> set[str]:
     """Everything that a run writes directly in its directory."""
     stages = plan(recipe, inputs)
-    files = {name.partition("/")[0] for stage in stages for name in (f"{stage.name}.parquet", *stage.outputs)}
+    files = {name.partition("/")[0] for stage in stages for name in stage.files}
     return {*files, "recipe.yaml", "versions.json", "ledger.parquet", "dropped.jsonl", "report.json", "report.html", "markers",
             "shards", OUTPUTS}  # fmt: skip
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from codeact.records.columns import MAP_KEYS, Format, detect_format
-from codeact.records.read import Reading, counted, read_records, reading_lines, to_records
+from codeact.records.read import Reading, counted, read_data, read_records, read_source, reading_lines
 from codeact.records.types import Message, Record, Rejected, Role, content_hash
 
 __all__ = [
-    "MAP_KEYS", "Format", "Message", "Reading", "Record", "Rejected", "Role", "content_hash", "counted", "detect_format", "read_records",
-    "reading_lines", "to_records",
+    "MAP_KEYS", "Format", "Message", "Reading", "Record", "Rejected", "Role", "content_hash", "counted", "detect_format", "read_data",
+    "read_records", "read_source", "reading_lines",
 ]  # fmt: skip

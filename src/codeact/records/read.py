@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +15,7 @@ from codeact.records.content import is_blank, is_missing
 from codeact.records.rows import read_row
 from codeact.records.types import Message, Record, Rejected, Unreadable, content_hash, digest
 from codeact.records.unread import marks, untold
+from codeact.storage import Source, read_rows
 
 Place = Callable[[int], str]
 
@@ -54,10 +56,17 @@ class Reading:
         Raises:
             InputError: there are none.
         """
+        if not self.records:
+            raise InputError(self.problem)
+        return self.records
+
+    @property
+    def problem(self) -> str:
+        """What is wrong where no row is usable; "" where one is."""
         if self.records:
-            return self.records
+            return ""
         first = self.rejected[0]
-        raise InputError(
+        return (
             f"{self.where}: none of its {len(self.rejected)} rows is usable ({counted(self.rejected)});"
             f" the first: {self._cause(first)}"
         )
@@ -160,16 +169,20 @@ def read_records(
     return Reading(where, records, rejected, dict(used), dict(order), dict(marked.most_common()), place)
 
 
-def to_records(
-    rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None = None, where: str = "the data"
-) -> tuple[list[Record], list[Rejected]]:
-    """The records and the rejected rows of `read_records`.
+def read_data(
+    data: str | Path | Sequence[str | Path], mapping: Mapping[str, str] | None = None, split: str = "train"
+) -> Reading:
+    """`read_records` of data files, or of a split of a data set: what `codeact.storage.read_rows` reads.
 
     Raises:
-        InputError: as there.
+        InputError: as these two.
     """
-    found = read_records(rows, mapping, where)
-    return found.records, found.rejected
+    return read_source(read_rows(data, split), mapping)
+
+
+def read_source(source: Source, mapping: Mapping[str, str] | None = None) -> Reading:
+    """`read_records` of rows that were read, with their own names for where they stand."""
+    return read_records(source.rows, mapping, source.name, source.place)
 
 
 def _form(filled: tuple[str, ...], whole: Format, mapping: Mapping[str, str]) -> Format:

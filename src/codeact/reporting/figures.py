@@ -12,7 +12,7 @@ import numpy as np
 from codeact import config, storage
 from codeact.errors import InputError
 from codeact.pipeline.ledger import BEFORE_SAMPLING, ledger
-from codeact.pipeline.plan import ON_DEMAND, plan
+from codeact.pipeline.plan import plan
 from codeact.reporting.results import evaluation_figures
 from codeact.reporting.selection import Frame, cluster_figures, ifd_figures, read_frame
 from codeact.reporting.wording import metric_text, percent
@@ -43,8 +43,8 @@ def gather(run_dir: Path) -> dict[str, Any]:
     recipe, store = config.load_recipe(run_dir / "recipe.yaml"), Store(run_dir)
     planned = plan(recipe, Inputs(recipe, quiet=True))
     found = states(store, planned)
-    stages = [{"stage": n, "status": status} | {k: marker.get(k) for k in _MARKER_KEYS} for n, (status, marker) in found.items()
-              if status != "not run" or n not in ON_DEMAND]  # fmt: skip
+    told = [stage.name for stage in planned if found[stage.name][0] != "not run" or not stage.on_demand]
+    stages = [{"stage": n, "status": found[n][0]} | {k: found[n][1].get(k) for k in _MARKER_KEYS} for n in told]
     done = {name for name, (status, _) in found.items() if status == "done"}
     paths = {stage.name: run_dir / stage.main_file if stage.name in done else None for stage in planned}
     frame = read_frame(paths["sample"], paths["cluster"], paths["score"])

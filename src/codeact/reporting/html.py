@@ -49,12 +49,14 @@ def render(figures: dict[str, Any]) -> str:
         MissingExtraError: plotly is not installed.
     """
     unbroken = {tool.__name__: _unbroken(tool) for tool in (percent, metric_value, metric_interval, metric_change)}
-    tools = {"number": number, "setting": setting, "duration": duration, "relation": relation, "training_rows": training_rows}
+    tools: dict[str, Callable[..., Any]] = {
+        "number": number, "setting": setting, "duration": duration, "relation": relation, "training_rows": training_rows, **unbroken,
+    }  # fmt: skip
     drawn = charts(figures)
     return render_page(
         "report.html.jinja",
         drawn,
-        {**tools, **unbroken},
+        tools,
         figures=figures,
         heights={name: chart["layout"]["height"] for name, chart in drawn.items()},
         status={stage["stage"]: stage["status"] for stage in figures["stages"]},

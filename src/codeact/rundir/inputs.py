@@ -13,7 +13,8 @@ from codeact.errors import InputError
 from codeact.evaluation import benchmarks
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import model_identity, resolve, resolve_embedder
-from codeact.records import Reading, read_records
+from codeact.records import Reading, Record, read_source
+from codeact.rundir import tables
 from codeact.rundir.store import digest, file_digest
 from codeact.sources.names import STDIN, as_list
 from codeact.storage import Source
@@ -159,7 +160,16 @@ class Inputs:
 
     def read(self) -> Reading:
         """What becomes of the rows: records, refused rows, columns that are not read. Read anew each time: it is as large as the data."""
-        return read_records(self.source.rows, self.recipe.data.map, self.source.name, self.source.place)
+        return read_source(self.source, self.recipe.data.map)
+
+    def records(self) -> tuple[list[Record], Reading]:
+        """The records that a run of this recipe uses, the seeded sample of `data.limit` or all of them; and the whole reading.
+
+        Raises:
+            InputError: no row is usable.
+        """
+        reading = self.read()
+        return tables.limited(reading.usable(), self.recipe.data.limit, self.recipe.seed), reading
 
     @cached_property
     def _model(self) -> dict[str, Any]:

@@ -21,6 +21,10 @@ class Stage:
         work: does the work and returns a few figures for the marker.
         outputs: what it writes besides its table; removed before it runs anew.
         result: the file that says what it found, where that is not its table.
+        on_demand: runs only where another stage reads its table.
+        shared: another run directory's result of the same fingerprint may be taken over (the cells of a comparison do).
+        loads_model: needs the device that the recipe names.
+        in_shards: its records go through workers, by `backend`.
     """
 
     name: str
@@ -30,6 +34,15 @@ class Stage:
     work: Callable[[Store], Mapping[str, Any]]
     outputs: tuple[str, ...] = ()
     result: str = ""
+    on_demand: bool = False
+    shared: bool = False
+    loads_model: bool = False
+    in_shards: bool = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Everything that it writes in the run directory."""
+        return (f"{self.name}.parquet", *self.outputs)
 
     @property
     def main_file(self) -> str:
@@ -46,6 +59,37 @@ class Stage:
                 "version": self.version,
             }
         )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What decides whether a stage runs when its turn comes.
+
+    Attributes:
+        config: what the stage's `config` returned.
+        fingerprint: of the stage, from it and from the fingerprints of the stages that it reads.
+        made_from: what it reads -> digest of what that stage wrote.
+        kept: a result of exactly these is there, and whole: there is nothing to do.
+    """
+
+    config: Mapping[str, Any]
+    fingerprint: str
+    made_from: Mapping[str, str]
+    kept: bool
+
+
+def turn(stage: Stage, store: Store, done: Mapping[str, str]) -> Turn:
+    """Look whether a stage has to run.
+
+    Args:
+        stage: whose turn it is.
+        store: the run directory.
+        done: fingerprints of the stages before it.
+    """
+    config = stage.config()
+    fingerprint = stage.fingerprint(config, done)
+    made_from = {name: store.made(name) for name in stage.needs}
+    return Turn(config, fingerprint, made_from, store.is_done(stage.name, fingerprint, made_from))
 
 
 def states(store: Store, stages: Sequence[Stage]) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -21,7 +21,7 @@ def stage(recipe: Recipe) -> Stage:
     """Writes `cluster`: id, cluster, x, y, distance."""
     refined = ("refine",) if refines(recipe.curate) else ()
     config = {**recipe.cluster.model_dump(), "seed": recipe.seed_of("cluster")}
-    return Stage("cluster", ("embed", *refined), lambda: config, VERSION, lambda store: group(store, recipe))
+    return Stage("cluster", ("embed", *refined), lambda: config, VERSION, lambda store: group(store, recipe), shared=True)
 
 
 def group(store: Store, recipe: Recipe) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     settings = recipe.curate.model_dump(exclude=ELSEWHERE)
     return Stage(
         "curate", ("records",), lambda: {**settings, "files": inputs.benchmark_digests()}, VERSION,
-        lambda store: decide(store, recipe.curate, inputs.quiet),
+        lambda store: decide(store, recipe.curate, inputs.quiet), shared=True,
     )  # fmt: skip
 
 

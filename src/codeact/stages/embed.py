@@ -23,7 +23,10 @@ SHARD_RECORDS = 1024
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes `embed`: id, embedding."""
     config = recipe.embed.model_dump(exclude={"batch_size"})
-    return Stage("embed", ("curate",), lambda: config, VERSION, lambda store: embed(store, recipe, inputs))
+    return Stage(
+        "embed", ("curate",), lambda: config, VERSION, lambda store: embed(store, recipe, inputs),
+        shared=True, loads_model=True, in_shards=True,
+    )  # fmt: skip
 
 
 def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:

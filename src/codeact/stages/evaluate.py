@@ -11,6 +11,7 @@ from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 
 VERSION = 1
+EVALUATIONS = ("evaluate_base", "evaluate_tuned")
 
 
 def stage_base(recipe: Recipe, inputs: Inputs) -> Stage:
@@ -19,6 +20,7 @@ def stage_base(recipe: Recipe, inputs: Inputs) -> Stage:
     return Stage(
         "evaluate_base", (), lambda: {"model": inputs.model(), **settings}, VERSION,
         lambda store: evaluate(store, recipe, inputs, tuned=False), ("evaluate/base",), "evaluate/base/results.json",
+        shared=True, loads_model=True,
     )  # fmt: skip
 
 
@@ -28,6 +30,7 @@ def stage_tuned(recipe: Recipe, inputs: Inputs) -> Stage:
     return Stage(
         "evaluate_tuned", ("train",), lambda: settings, VERSION,
         lambda store: evaluate(store, recipe, inputs, tuned=True), ("evaluate/tuned",), "evaluate/tuned/results.json",
+        loads_model=True,
     )  # fmt: skip
 
 

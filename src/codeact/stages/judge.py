@@ -34,7 +34,10 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     def config() -> Mapping[str, Any]:
         return {**identity(recipe, inputs), "rubrics": rubrics(recipe)}
 
-    return Stage("judge", pool_stages(recipe.curate), config, VERSION, lambda store: rate(store, recipe, inputs))
+    return Stage(
+        "judge", pool_stages(recipe.curate), config, VERSION, lambda store: rate(store, recipe, inputs),
+        on_demand=True, shared=True, loads_model=True,
+    )  # fmt: skip
 
 
 def rubrics(recipe: Recipe) -> tuple[str, ...]:

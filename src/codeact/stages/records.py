@@ -26,7 +26,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     def config() -> Mapping[str, Any]:
         return {"data": inputs.identity(), "limit": data.limit, "map": data.map, "seed": recipe.seed, "secrets": recipe.curate.secrets}
 
-    return Stage("records", (), config, VERSION, lambda store: load_records(store, recipe, inputs), ("rejected.parquet",))
+    return Stage("records", (), config, VERSION, lambda store: load_records(store, recipe, inputs), ("rejected.parquet",), shared=True)
 
 
 def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
@@ -34,9 +34,8 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
 
     A secret is barred here, at the door, and not by `curate`: so no table of the run ever holds it.
     """
-    reading = inputs.read()
-    usable, rejected = reading.usable(), list(reading.rejected)
-    records = tables.limited(usable, recipe.data.limit, recipe.seed)
+    records, reading = inputs.records()
+    rejected = list(reading.rejected)
     kept = {record.id for record in records}
     found = {record.id: find_confidential(record, recipe.curate.secrets) for record in records}
     rejected += [Rejected(r.id, int(r.meta["row"]), f.reason, f.detail) for r in records if (f := found[r.id]) is not None]
@@ -45,7 +44,7 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
         raise InputError(f"curate.secrets: all {len(found)} records hold one; the first: {rejected[-len(found)].reason}")
     rejected += [
         Rejected(r.id, int(r.meta["row"]), "limit", f"not in the sample of {recipe.data.limit}")
-        for r in usable
+        for r in reading.records
         if r.id not in kept
     ]
     storage.write_parquet(tables.rejected_table(rejected), store.path("rejected.parquet"))

@@ -37,8 +37,9 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes `score`."""
     needed = (*pool_stages(recipe.curate), *needs(recipe))
     return Stage(
-        "score", needed, lambda: {"model": inputs.model(), **settings(recipe)}, VERSION, lambda store: score(store, recipe, inputs)
-    )
+        "score", needed, lambda: {"model": inputs.model(), **settings(recipe)}, VERSION, lambda store: score(store, recipe, inputs),
+        shared=True, loads_model=True, in_shards=True,
+    )  # fmt: skip
 
 
 def stage_proxy(recipe: Recipe, inputs: Inputs) -> Stage:
@@ -46,7 +47,7 @@ def stage_proxy(recipe: Recipe, inputs: Inputs) -> Stage:
     proxy = with_proxy(recipe)
     return Stage(
         "proxy", pool_stages(recipe.curate), lambda: {"model": inputs.proxy(), **settings(proxy)}, VERSION,
-        lambda store: score(store, proxy, inputs, "proxy"),
+        lambda store: score(store, proxy, inputs, "proxy"), on_demand=True, shared=True, loads_model=True, in_shards=True,
     )  # fmt: skip
 
 

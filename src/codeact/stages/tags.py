@@ -25,7 +25,9 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     def config() -> Mapping[str, Any]:
         return {**identity(recipe, inputs), "embedder": recipe.embed.model}
 
-    return Stage("tags", pool_stages(recipe.curate), config, VERSION, lambda store: tag(store, recipe, inputs))
+    return Stage(
+        "tags", pool_stages(recipe.curate), config, VERSION, lambda store: tag(store, recipe, inputs), on_demand=True, shared=True
+    )
 
 
 def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from codeact import storage
 from codeact.config import Recipe, SampleConfig
 from codeact.errors import InputError
-from codeact.records import Reading, read_records
+from codeact.records import Reading, read_data
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
@@ -30,7 +29,9 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     def config() -> Mapping[str, Any]:
         return {**inputs.target(), "text": recipe.embed.text, "seed": recipe.seed}
 
-    return Stage("target", ("embed", *refined), config, VERSION, lambda store: rank(store, recipe))
+    return Stage(
+        "target", ("embed", *refined), config, VERSION, lambda store: rank(store, recipe), on_demand=True, shared=True
+    )
 
 
 def examples(sample: SampleConfig) -> Reading:
@@ -40,7 +41,7 @@ def examples(sample: SampleConfig) -> Reading:
         InputError: the file cannot be read, or holds none.
     """
     try:
-        reading = read_records(storage.read_rows(sample.target).rows, sample.target_map, sample.target)
+        reading = read_data(sample.target, sample.target_map)
         reading.usable()
         return reading
     except InputError as error:

@@ -22,7 +22,10 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     def config() -> Mapping[str, Any]:
         return {"model": inputs.model(), **settings, "pack": packing, "seed": recipe.seed_of("train")}
 
-    return Stage("train", ("sample",), config, VERSION, lambda store: train(store, recipe, inputs), ("train",), "train/summary.json")
+    return Stage(
+        "train", ("sample",), config, VERSION, lambda store: train(store, recipe, inputs), ("train",), "train/summary.json",
+        loads_model=True,
+    )  # fmt: skip
 
 
 def train(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
