@@ -96,9 +96,9 @@ def part(records: list[Any], ratio: float, selected: Path | None, seed: int) -> 
 
 def tokenised(records: list[Any], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
     from codeact.lm.prompts import load_template
-    from codeact.training.data import tokenise
+    from codeact.training.data import tokenise_records
 
-    return [dict(s) for s in tokenise(records, load_template("question", tokenizer), tokenizer, max_length).samples]
+    return [dict(s) for s in tokenise_records(records, load_template("question", tokenizer), tokenizer, max_length).samples]
 
 
 def random_samples(

@@ -27,7 +27,7 @@ from codeact.lm.models import load_tokenizer
 from codeact.lm.prompts import load_template
 from codeact.rundir.store import Store
 from codeact.stages.pool import selected_records
-from codeact.training.data import tokenise
+from codeact.training.data import tokenise_records
 
 LLAMA_FACTORY = """
 import importlib.machinery, json, os, sys, types, yaml
@@ -88,7 +88,7 @@ def main() -> None:
     recipe = load_recipe(options.run_dir / "recipe.yaml")
     tokenizer = load_tokenizer(recipe.model.name)
     template = load_template(recipe.model.template, tokenizer)
-    ours = tokenise(selected_records(Store(options.run_dir)), template, tokenizer, recipe.model.max_length).samples
+    ours = tokenise_records(selected_records(Store(options.run_dir)), template, tokenizer, recipe.model.max_length).samples
     found = {}
     for word in options.tools:
         tool, folder, python = word.split("=", 2)

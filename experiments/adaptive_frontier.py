@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
-from codeact.cluster import cluster
+from codeact.cluster import cluster_embeddings
 from codeact.embed import embed_texts
 from codeact.lm.models import load_tokenizer
 from codeact.records import Record, read_data
@@ -143,7 +143,7 @@ def main() -> None:
     kept = args.losses / f"vectors-{len(ids)}.npy"
     if not kept.exists():
         np.save(kept, embed_texts([records[i].instruction for i in ids], model=args.embedder))
-    labels = cluster(np.load(kept), args.k, 0, ids=ids).labels.astype(np.int64)
+    labels = cluster_embeddings(np.load(kept), args.k, 0, ids=ids).labels.astype(np.int64)
     truth = np.array([item.log_ifd for item in losses])
     facts = facts_of(losses, records, args.model, 0)
     result: dict[str, Any] = {

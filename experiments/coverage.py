@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
-from codeact.cluster import cluster
+from codeact.cluster import cluster_embeddings
 from codeact.curate.run import language_of
 from codeact.embed import embed_texts
 from codeact.records import read_data
@@ -43,7 +43,7 @@ def main() -> None:
         np.save(saved, embed_texts([r.instruction for r in records], model=args.embedder))
     vectors = np.load(saved)
     ids = [r.id for r in records]
-    labels = cluster(vectors, 10, 0, ids=ids).labels
+    labels = cluster_embeddings(vectors, 10, 0, ids=ids).labels
     ifd = [float(np.exp(losses[i].log_ifd)) for i in ids]
     languages = [language_of(r.response) for r in records]
     groups = {

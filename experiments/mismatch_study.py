@@ -27,7 +27,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import machine, result_files
-from codeact.cluster import cluster
+from codeact.cluster import cluster_embeddings
 from codeact.curate.mismatch import agreements, words
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.streams import Span, Stream, stream_losses
@@ -136,7 +136,7 @@ def main() -> None:
     pool = records[: args.pool]
     count = round(args.share * len(pool))
     vectors = embedded([r.instruction for r in pool], args.cache / "embeddings.npz")
-    labels = cluster(vectors, 10, 0, ids=[r.id for r in pool]).labels.tolist()
+    labels = cluster_embeddings(vectors, 10, 0, ids=[r.id for r in pool]).labels.tolist()
     changed = {kind: corruptions.corrupt(kind, pool, labels, [], count, args.seed) for kind in KINDS}
     drawn = set(random.Random(args.seed).sample(range(len(pool)), args.clean))
     cases = [("clean", i, r) for i, r in enumerate(pool)]

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from codeact.cluster import cluster
+from codeact.cluster import cluster_embeddings
 from codeact.config import CurateConfig
-from codeact.curate import BenchmarkItem, Decision, curate
+from codeact.curate import BenchmarkItem, Decision, curate_records
 from codeact.curate.run import check_record
 from codeact.embed import embed_texts
 from codeact.evaluation.tasks import load_tasks
@@ -69,7 +69,7 @@ def chosen(
     alone, those in doubt last; with spikes the suspects last, with gains those of too little gain not at all."""
     places = [i for i in range(len(pool)) if decisions is None or decisions[i].kept]
     ids = [f"{i:06d}" for i in places]
-    labels = cluster(vectors[places], 10, 0, ids=ids).labels
+    labels = cluster_embeddings(vectors[places], 10, 0, ids=ids).labels
     found = select(
         ids,
         ratio=RATIO,
@@ -128,7 +128,7 @@ def main() -> None:
     }
     store = args.cache / "embeddings.npz"
     clean_vectors = embedded([r.instruction for r in pool], store)
-    labels = cluster(clean_vectors, 10, 0, ids=[r.id for r in pool]).labels.tolist()
+    labels = cluster_embeddings(clean_vectors, 10, 0, ids=[r.id for r in pool]).labels.tolist()
     leaks = [(t.prompt, t.canonical_solution) for t in tasks["humaneval"]]
     changed = {kind: corruptions.corrupt(kind, pool, labels, leaks, count, args.seed) for kind in args.kinds}
     changed = {kind: places for kind, places in changed.items() if places}
@@ -139,7 +139,7 @@ def main() -> None:
         ifd = {identity: float(np.exp(item.log_ifd)) for identity, item in losses.items()}
         gains = {identity: float((item.uncond - item.cond).sum()) for identity, item in losses.items()}
         spikes = loss_cache.spikes(wanted, losses, args.model, args.max_length)
-    clean = curate(pool, settings, items, quiet=True)
+    clean = curate_records(pool, settings, items, quiet=True)
     result["pool"] = {
         "file": Path(args.data).name,
         "first": args.first,
@@ -184,7 +184,7 @@ def main() -> None:
             for i, r in enumerate(pool)
         ]
         unique = [Record(f"{i:06d}", r.messages, r.meta) for i, r in enumerate(mixed)]
-        decisions = curate(unique, settings, items, quiet=True)
+        decisions = curate_records(unique, settings, items, quiet=True)
         row: dict[str, Any] = {
             "corrupted": len(places),
             "dropped": float(np.mean([not decisions[i].kept for i in places])),

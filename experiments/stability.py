@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks import machine, result_files
 from codeact import api
 from codeact.config import load_recipe
-from codeact.pipeline.stability import stability
+from codeact.pipeline.stability import measure_stability
 from codeact.rundir.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -55,7 +55,7 @@ def main() -> None:
         api.run_stages(load_recipe(extra={**keys, **extra}), ["score"], None, quiet=False)
         scores[name] = folder / "score.parquet"
     found = {
-        strategy: stability(selection.run_dir, seeds=given.seeds, ks=given.ks, scores=scores, strategy=strategy)
+        strategy: measure_stability(selection.run_dir, seeds=given.seeds, ks=given.ks, scores=scores, strategy=strategy)
         for strategy in ("cdas", "complexity", "diversity", "random")
     }
     result = {

@@ -22,7 +22,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import machine, result_files
-from codeact.cluster import cluster
+from codeact.cluster import cluster_embeddings
 from codeact.curate.run import check_record
 from codeact.progress import track
 from codeact.records import Record, read_data
@@ -140,9 +140,9 @@ def main() -> None:
     records = read_data(args.data).records
     pool = records[: args.pool]
     vectors = embedded([r.instruction for r in pool], args.cache / "embeddings.npz")
-    labels = cluster(vectors, 10, 0, ids=[r.id for r in pool]).labels
+    labels = cluster_embeddings(vectors, 10, 0, ids=[r.id for r in pool]).labels
     # `poison.py` clusters a corrupted pool under other ids than the clean one, which decides its restarts
-    places = cluster(vectors, 10, 0, ids=[f"{i:06d}" for i in range(len(pool))]).labels
+    places = cluster_embeddings(vectors, 10, 0, ids=[f"{i:06d}" for i in range(len(pool))]).labels
     count = round(args.share * len(pool))
     changed = {kind: corruptions.corrupt(kind, pool, labels.tolist(), [], count, args.seed) for kind in KINDS}
     wanted = [*pool, *(r for some in changed.values() for r in some.values())]

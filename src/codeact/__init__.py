@@ -8,33 +8,117 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from codeact.api import Selection, evaluate, run, select, tokenise
+    from codeact.api import (
+        Selection,
+        compare,
+        differences,
+        evaluate,
+        explain,
+        export,
+        harvest,
+        merge,
+        padding,
+        plan,
+        preview,
+        report,
+        run,
+        select,
+        stability,
+        tokenise,
+        train,
+    )
+    from codeact.cluster import cluster_embeddings, project_2d
+    from codeact.config import CurateConfig, Recipe, load_recipe
+    from codeact.curate import BenchmarkItem, curate_records
+    from codeact.embed import embed_texts, load_embedder
+    from codeact.errors import CodeactError, InputError
+    from codeact.lm.isolation import check_isolation
     from codeact.lm.models import load_model, load_tokenizer
-    from codeact.packing.collate import DynamicPackCollator
-    from codeact.packing.plan import plan_batch, plan_epoch
-    from codeact.records import Message, Record
+    from codeact.packing import (
+        DynamicPackCollator,
+        PackedDataset,
+        PackedStream,
+        apply_overlong,
+        balance_ratio,
+        balance_steps,
+        collate_rows,
+        crossover_tokens,
+        padding_rate,
+        plan_batch,
+        plan_epoch,
+        row_costs,
+    )
+    from codeact.records import Message, Record, read_data, read_records
     from codeact.score import score_ifd
 
-_HOME = {
-    "Selection": "codeact.api",
-    "evaluate": "codeact.api",
-    "run": "codeact.api",
-    "select": "codeact.api",
-    "tokenise": "codeact.api",
-    "load_model": "codeact.lm.models",
-    "load_tokenizer": "codeact.lm.models",
-    "DynamicPackCollator": "codeact.packing.collate",
-    "plan_batch": "codeact.packing.plan",
-    "plan_epoch": "codeact.packing.plan",
-    "Message": "codeact.records",
-    "Record": "codeact.records",
-    "score_ifd": "codeact.score",
-}
-
 __all__ = [
-    "DynamicPackCollator", "Message", "Record", "Selection", "__version__", "evaluate", "load_model", "load_tokenizer",
-    "plan_batch", "plan_epoch", "run", "score_ifd", "select", "tokenise",
+    "BenchmarkItem",
+    "CodeactError",
+    "CurateConfig",
+    "DynamicPackCollator",
+    "InputError",
+    "Message",
+    "PackedDataset",
+    "PackedStream",
+    "Recipe",
+    "Record",
+    "Selection",
+    "__version__",
+    "apply_overlong",
+    "balance_ratio",
+    "balance_steps",
+    "check_isolation",
+    "cluster_embeddings",
+    "collate_rows",
+    "compare",
+    "crossover_tokens",
+    "curate_records",
+    "differences",
+    "embed_texts",
+    "evaluate",
+    "explain",
+    "export",
+    "harvest",
+    "load_embedder",
+    "load_model",
+    "load_recipe",
+    "load_tokenizer",
+    "merge",
+    "padding",
+    "padding_rate",
+    "plan",
+    "plan_batch",
+    "plan_epoch",
+    "preview",
+    "project_2d",
+    "read_data",
+    "read_records",
+    "report",
+    "row_costs",
+    "run",
+    "score_ifd",
+    "select",
+    "stability",
+    "tokenise",
+    "train",
 ]  # fmt: skip
+
+_PUBLIC = {
+    "codeact.api": ("Selection", "compare", "differences", "evaluate", "explain", "export", "harvest", "merge",
+        "padding", "plan", "preview", "report", "run", "select", "stability", "tokenise", "train"),
+    "codeact.cluster": ("cluster_embeddings", "project_2d"),
+    "codeact.config": ("CurateConfig", "Recipe", "load_recipe"),
+    "codeact.curate": ("BenchmarkItem", "curate_records"),
+    "codeact.embed": ("embed_texts", "load_embedder"),
+    "codeact.errors": ("CodeactError", "InputError"),
+    "codeact.lm.isolation": ("check_isolation",),
+    "codeact.lm.models": ("load_model", "load_tokenizer"),
+    "codeact.packing": ("DynamicPackCollator", "PackedDataset", "PackedStream", "apply_overlong", "balance_ratio",
+        "balance_steps", "collate_rows", "crossover_tokens", "padding_rate", "plan_batch", "plan_epoch", "row_costs"),
+    "codeact.records": ("Message", "Record", "read_data", "read_records"),
+    "codeact.score": ("score_ifd",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

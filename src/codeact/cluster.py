@@ -37,7 +37,7 @@ class Clustering:
     note: str
 
 
-def cluster(
+def cluster_embeddings(
     embeddings: Vectors, k: int, seed: int, *, ids: Sequence[str], minibatch_above: int = MINIBATCH_ABOVE
 ) -> Clustering:
     """K-means (k-means++, 10 restarts) as in CodeACT (arXiv 2408.02193; k = 10).

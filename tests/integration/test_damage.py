@@ -135,7 +135,7 @@ def test_pages_carry_checksums(made: Path, tmp_path: Path) -> None:
     assert named > len(pages) / 2
 
 
-def test_lenders_with_damaged_files_lend_nothing(
+def test_shared_runs_with_damaged_files_share_nothing(
     made: Path, tmp_path: Path, tiny_model_dir: Path, tiny_embedder_dir: Path
 ) -> None:
     for name in ("lender", "whole", "own"):
@@ -145,8 +145,8 @@ def test_lenders_with_damaged_files_lend_nothing(
     recipe = load_recipe(extra=settings(tmp_path / "own", tiny_model_dir, tiny_embedder_dir))
     said: list[str] = []
     (tmp_path / "whole/run").rename(tmp_path / "whole/other")
-    lenders = (Store(tmp_path / "lender/run"), Store(tmp_path / "whole/other"))
-    run_pipeline(recipe, ("score",), say=said.append, quiet=True, lenders=lenders)
+    shared_runs = (Store(tmp_path / "lender/run"), Store(tmp_path / "whole/other"))
+    run_pipeline(recipe, ("score",), say=said.append, quiet=True, shared_runs=shared_runs)
     assert "curate: shared from run" in said
     assert "score: shared from other" in said
     flip(tmp_path / "own/run/score.parquet")  # a hard link: the lender's is flipped too

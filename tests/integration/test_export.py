@@ -19,7 +19,7 @@ from codeact.lm.prompts import load_template
 from codeact.records import Message, Record
 from codeact.rundir.store import Store
 from codeact.stages.pool import selected_records
-from codeact.training.data import tokenise
+from codeact.training.data import tokenise_records
 from tests.helpers.command import codeact_command
 
 CHAT = (
@@ -80,7 +80,9 @@ def test_trl_reads_it_with_its_own_parser_and_trains_on_the_same_tokens(
     trainer = SFTTrainer(str(chat_model), arguments, train_dataset=rows)
     tokenizer = load_tokenizer(str(chat_model))
     template = load_recipe(run_dir / "recipe.yaml").model.template
-    ours = tokenise(selected_records(Store(run_dir)), load_template(template, tokenizer), tokenizer, 2048).samples
+    ours = tokenise_records(
+        selected_records(Store(run_dir)), load_template(template, tokenizer), tokenizer, 2048
+    ).samples
     theirs = trainer.train_dataset
     assert [s["input_ids"].tolist() for s in ours] == [list(row["input_ids"]) for row in theirs]
     assert [s["labels"].tolist() for s in ours] == [list(row["labels"]) for row in theirs]

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from codeact.lm.models import load_model
 from codeact.lm.prompts import load_template
 from codeact.records import read_data, read_records
-from codeact.training.data import hold_out, tokenise
+from codeact.training.data import hold_out, tokenise_records
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.pool import pool_rows
 
@@ -60,7 +60,7 @@ def test_validation_loss_is_the_token_mean_of_the_held_out_records(
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
     learnt, held = hold_out(read_data(pool).records, 0.25, 0)
     assert (len(learnt), len(held)) == (summary["records"], summary["validation_records"]) == (18, 6)
-    samples = tokenise(held, load_template("question", tokenizer), tokenizer, 256).samples
+    samples = tokenise_records(held, load_template("question", tokenizer), tokenizer, 256).samples
     assert summary["first_validation_loss"] == pytest.approx(mean_loss(tiny_model_dir, samples), rel=1e-5)
     assert summary["final_validation_loss"] == pytest.approx(mean_loss(out / "model", samples), rel=1e-5)
     assert summary["final_validation_loss"] < summary["first_validation_loss"]

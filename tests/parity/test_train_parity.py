@@ -17,7 +17,7 @@ from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.lm.models import load_tokenizer
 from codeact.lm.prompts import load_template
 from codeact.records import Message, Record
-from codeact.training.data import tokenise
+from codeact.training.data import tokenise_records
 from codeact.training.sft import fine_tune, prepare_model
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def plain_loop(folder: Path, method: str, on_prompt: bool) -> dict[str, torch.Te
     config, hyper = settings(folder, method, 1, 1, on_prompt)
     model = prepare_model(config, hyper, packed=False, seed=0)
     tokenizer = load_tokenizer(str(folder))
-    samples = tokenise(POOL, load_template("question", tokenizer), tokenizer, 128, on_prompt).samples
+    samples = tokenise_records(POOL, load_template("question", tokenizer), tokenizer, 128, on_prompt).samples
     learnt = sum(int((sample["labels"] != -100).sum()) for sample in samples)
     trained = [p for p in model.parameters() if p.requires_grad]
     norms = [p for n, p in model.named_parameters() if p.requires_grad and "norm" in n]

@@ -14,7 +14,7 @@ from codeact.packing import apply_overlong
 from codeact.packing.overlong import IGNORE
 from codeact.records import Message, Record
 from codeact.score import build_sequences
-from codeact.training.data import tokenise
+from codeact.training.data import tokenise_records
 from tests.helpers.chat_templates import TEMPLATES, TOKENIZERS, byte_level, metaspace
 
 U, A = "user", "assistant"
@@ -36,7 +36,7 @@ def talk(*texts: str) -> tuple[Message, ...]:
 def learnt(messages: tuple[Message, ...], template: Template, tokenizer: Any, **options: Any) -> list[str]:
     """The text of each run of learnt tokens."""
     record = Record("r", messages, tools=options.pop("tools", ""))
-    (sample,) = tokenise([record], template, tokenizer, 4096, **options).samples
+    (sample,) = tokenise_records([record], template, tokenizer, 4096, **options).samples
     runs: list[list[int]] = [[]]
     for label in sample["labels"].tolist():
         if label != IGNORE:
@@ -63,7 +63,7 @@ TALKS = {
 @pytest.mark.parametrize("what", TALKS)
 def test_learnt_is_what_transformers_masks_behind_the_generation_prompt(name: str, what: str, tokenizer: Any) -> None:
     messages, template = TALKS[what], chat(TEMPLATES[name])
-    (sample,) = tokenise([Record("r", messages)], template, tokenizer, 4096).samples
+    (sample,) = tokenise_records([Record("r", messages)], template, tokenizer, 4096).samples
     turns = [{"role": m.role, "content": m.content} for m in messages]
     made = tokenizer.apply_chat_template(
         turns, chat_template=template.source, return_dict=True, return_assistant_tokens_mask=True
@@ -123,7 +123,7 @@ def test_every_special_token_of_a_folder_is_known(tmp_path: Path) -> None:
     marker = loaded.convert_tokens_to_ids("<|EOT|>")
     assert marker not in loaded.all_special_ids
     assert marker in special_ids(loaded)
-    found = tokenise([Record("r", TALKS["two answers"])], load_template("chat", loaded), loaded, 512)
+    found = tokenise_records([Record("r", TALKS["two answers"])], load_template("chat", loaded), loaded, 512)
     assert found.stops == (marker,)
     assert found.samples[0]["input_ids"][-1] == marker
     assert learnt(TALKS["two answers"], load_template("chat", loaded), loaded) == [
@@ -136,7 +136,7 @@ def test_where_training_and_generation_differ_one_note_says_so() -> None:
     tokenizer = byte_level()
     forced = CHATML.replace("'<|go|>assistant\\n' }}{% endif", "'<|go|>assistant\\n<think>\\n' }}{% endif")
     template = chat(forced)
-    found = tokenise([Record(f"{n}", TALKS["one answer"]) for n in range(3)], template, tokenizer, 512)
+    found = tokenise_records([Record(f"{n}", TALKS["one answer"]) for n in range(3)], template, tokenizer, 512)
     (note,) = found.notes
     assert "<think>" in note
     asked = ask(TALKS["one answer"][:1], template, tokenizer)
@@ -152,7 +152,7 @@ def test_where_training_and_generation_differ_one_note_says_so() -> None:
     asked = ask(TALKS["one answer"][:1], chat(switched), tokenizer)
     assert tokenizer.decode(asked.ids).endswith("assistant\n<think></think>")
     assert "enable_thinking=False" in asked.notes[0]
-    assert not tokenise([Record("r", TALKS["one answer"])], chat(CHATML), tokenizer, 512).notes
+    assert not tokenise_records([Record("r", TALKS["one answer"])], chat(CHATML), tokenizer, 512).notes
 
 
 def test_what_a_template_refuses_or_leaves_out_is_the_status_of_that_record() -> None:
@@ -162,7 +162,7 @@ def test_what_a_template_refuses_or_leaves_out_is_the_status_of_that_record() ->
         template = chat(source)
         bad = Record("bad", (Message("system", "Be brief."), *TALKS["one answer"]))
         good = Record("good", TALKS["one answer"])
-        found = tokenise([bad, good], template, tokenizer, 512)
+        found = tokenise_records([bad, good], template, tokenizer, 512)
         assert [s["id"] for s in found.samples] == ["good"]
         assert found.refused[0][0] == "bad"
         assert reason in found.refused[0][1]
@@ -170,7 +170,7 @@ def test_what_a_template_refuses_or_leaves_out_is_the_status_of_that_record() ->
         assert (scored.status, scored.streams) == ("refused", ())
         assert reason in scored.detail
         with pytest.raises(InputError, match=rf"1 records are refused; the first, 'bad': .*{reason}"):
-            tokenise([bad], template, tokenizer, 512)
+            tokenise_records([bad], template, tokenizer, 512)
         with pytest.raises(RefusedError, match=reason):
             encode(bad.messages, template, tokenizer)
 
@@ -186,7 +186,7 @@ def test_turns_that_are_context_are_neither_learnt_nor_scored(tokenizer: Any) ->
     paper = build_sequences(Record("r", messages), load_template("question", tokenizer), tokenizer, "paper")
     assert [t.status for t in paper.turns] == ["context", "ok"]
     late = (*talk("Sure?", "Yes, it is."), Message(U, "Bye"), Message(A, "Bye", learn=False))
-    (sample,) = tokenise([Record("r", late)], chat(CHATML), tokenizer, 512).samples
+    (sample,) = tokenise_records([Record("r", late)], chat(CHATML), tokenizer, 512).samples
     assert tokenizer.decode(sample["input_ids"]).endswith("Yes, it is.<|EOT|>")
 
 
@@ -253,9 +253,11 @@ def test_truncation_never_leaves_a_learnt_end_inside_a_question() -> None:
     first, second = whole.turns
     for length in range(first.stop, second.start + 2):
         for prompts in (False, True):
-            (sample,) = tokenise([Record("r", TALKS["two answers"])], chat(CHATML), tokenizer, length, prompts).samples
+            (sample,) = tokenise_records(
+                [Record("r", TALKS["two answers"])], chat(CHATML), tokenizer, length, prompts
+            ).samples
             assert sample["input_ids"].tolist() == whole.input_ids[: first.stop]
-    (sample,) = tokenise([Record("r", TALKS["two answers"])], chat(CHATML), tokenizer, second.start + 2).samples
+    (sample,) = tokenise_records([Record("r", TALKS["two answers"])], chat(CHATML), tokenizer, second.start + 2).samples
     marker = whole.input_ids[second.end : second.stop]
     assert sample["input_ids"].tolist() == [*whole.input_ids[: second.start + 1], *marker]
 
@@ -264,7 +266,7 @@ def test_an_answer_of_one_token_does_not_stop_a_run() -> None:
     tokenizer = metaspace()
     template = chat(TEMPLATES["blank before the content"])
     records = [Record(f"{n}", talk("Is 7 prime?", word)) for n, word in enumerate(("Yes", "7", "日", "a"))]
-    found = tokenise(records, template, tokenizer, 512)
+    found = tokenise_records(records, template, tokenizer, 512)
     assert (len(found.samples), found.refused) == (4, ())
     assert all(build_sequences(r, template, tokenizer).status == "ok" for r in records)
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from codeact.cluster import choose_k, cluster, project_2d
+from codeact.cluster import choose_k, cluster_embeddings, project_2d
 from codeact.errors import InputError
 
 
@@ -26,7 +26,7 @@ def blobs(
 @pytest.mark.parametrize("minibatch_above", [10**6, 10])
 def test_finds_the_groups_largest_first(minibatch_above: int) -> None:
     points, ids, truth = blobs((30, 80, 50))
-    found = cluster(points, 3, 0, ids=ids, minibatch_above=minibatch_above)
+    found = cluster_embeddings(points, 3, 0, ids=ids, minibatch_above=minibatch_above)
     assert found.labels.tolist() == [{1: 0, 2: 1, 0: 2}[group] for group in truth]
     assert found.labels.dtype == np.int32
     assert found.note == ""
@@ -38,8 +38,8 @@ def test_finds_the_groups_largest_first(minibatch_above: int) -> None:
 
 def test_equal_sizes_are_numbered_by_the_smallest_id() -> None:
     points = np.array([[0, 1], [1, 0], [0, 1], [1, 0]], np.float32)
-    assert cluster(points, 2, 0, ids=["b", "a", "c", "d"]).labels.tolist() == [1, 0, 1, 0]
-    assert cluster(points, 2, 0, ids=["a", "b", "c", "d"]).labels.tolist() == [0, 1, 0, 1]
+    assert cluster_embeddings(points, 2, 0, ids=["b", "a", "c", "d"]).labels.tolist() == [1, 0, 1, 0]
+    assert cluster_embeddings(points, 2, 0, ids=["a", "b", "c", "d"]).labels.tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("minibatch_above", [10**6, 10])
@@ -47,19 +47,19 @@ def test_order_of_the_input_changes_nothing(minibatch_above: int) -> None:
     # No structure: the labels depend on every detail of the run.
     points = np.random.default_rng(3).normal(size=(300, 8)).astype(np.float32)
     ids = [f"r{n}" for n in range(300)]
-    one = cluster(points, 7, 1, ids=ids, minibatch_above=minibatch_above)
+    one = cluster_embeddings(points, 7, 1, ids=ids, minibatch_above=minibatch_above)
     mix = np.random.default_rng(4).permutation(300)
-    two = cluster(points[mix], 7, 1, ids=[ids[i] for i in mix], minibatch_above=minibatch_above)
+    two = cluster_embeddings(points[mix], 7, 1, ids=[ids[i] for i in mix], minibatch_above=minibatch_above)
     np.testing.assert_array_equal(one.labels[mix], two.labels)
     np.testing.assert_array_equal(one.distance[mix], two.distance)
     np.testing.assert_array_equal(one.centroids, two.centroids)
-    other = cluster(points, 7, 2, ids=ids, minibatch_above=minibatch_above)
+    other = cluster_embeddings(points, 7, 2, ids=ids, minibatch_above=minibatch_above)
     assert (other.labels != one.labels).any()
 
 
 def test_fewer_distinct_points_than_clusters() -> None:
     points = np.array([[1, 0], [0, 1], [1, -0.0], [0, 1], [0.0, 1]], np.float32)
-    found = cluster(points, 10, 0, ids=list("abcde"))
+    found = cluster_embeddings(points, 10, 0, ids=list("abcde"))
     assert found.labels.tolist() == [1, 0, 1, 0, 0]
     assert found.centroids.shape == (2, 2)
     assert found.distance.max() == 0
@@ -67,11 +67,11 @@ def test_fewer_distinct_points_than_clusters() -> None:
 
 
 def test_one_record_and_one_cluster() -> None:
-    found = cluster(np.ones((1, 4), np.float32), 3, 0, ids=["only"])
+    found = cluster_embeddings(np.ones((1, 4), np.float32), 3, 0, ids=["only"])
     assert found.labels.tolist() == [0]
     assert "k reduced from 3 to 1" in found.note
     points, ids, _ = blobs((5, 5))
-    assert set(cluster(points, 1, 0, ids=ids).labels.tolist()) == {0}
+    assert set(cluster_embeddings(points, 1, 0, ids=ids).labels.tolist()) == {0}
 
 
 def test_projection_is_the_pca_of_scikit_learn() -> None:
@@ -107,19 +107,19 @@ def test_projection_of_very_small_pools(shape: tuple[int, int]) -> None:
 def test_bad_input_is_one_clear_line() -> None:
     points = np.eye(3, dtype=np.float32)
     with pytest.raises(InputError, match=r"cluster.k = 0"):
-        cluster(points, 0, 0, ids=list("abc"))
+        cluster_embeddings(points, 0, 0, ids=list("abc"))
     with pytest.raises(InputError, match=r"shape \[3, 3\] for 2 ids"):
-        cluster(points, 2, 0, ids=list("ab"))
+        cluster_embeddings(points, 2, 0, ids=list("ab"))
     with pytest.raises(InputError, match=r"shape \[3\]"):
         project_2d(points[0], ids=list("abc"))
     with pytest.raises(InputError, match="'a' occurs twice"):
-        cluster(points, 2, 0, ids=list("aba"))
+        cluster_embeddings(points, 2, 0, ids=list("aba"))
     with pytest.raises(InputError, match="no records"):
-        cluster(points[:0], 2, 0, ids=[])
+        cluster_embeddings(points[:0], 2, 0, ids=[])
     broken = points.copy()
     broken[1, 1] = np.nan
     with pytest.raises(InputError, match="record 'x' is not finite"):
-        cluster(broken, 2, 0, ids=["a", "x", "c"])
+        cluster_embeddings(broken, 2, 0, ids=["a", "x", "c"])
 
 
 def test_auto_finds_the_number_of_groups() -> None:

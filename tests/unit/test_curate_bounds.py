@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from codeact.config import CurateConfig
-from codeact.curate import BenchmarkItem, curate
+from codeact.curate import BenchmarkItem, curate_records
 from codeact.curate.complete import check_complete
 from codeact.curate.names import check_names
 from codeact.curate.verify import verify_response
-from codeact.harvesting import harvest
+from codeact.harvesting import harvest_functions
 from codeact.records import Message, Record
 from codeact.records.turns import read_turns
 from codeact.records.types import Unreadable
@@ -64,7 +64,7 @@ def bounded(seconds: float) -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def _loaded() -> None:
     """Load libraries and grammars before anything is measured."""
-    curate(POOL, CHECKS, {"own": [ITEM]}, quiet=True)
+    curate_records(POOL, CHECKS, {"own": [ITEM]}, quiet=True)
 
 
 def curate_both(text: str) -> None:
@@ -76,7 +76,7 @@ def curate_both(text: str) -> None:
         ),
         *POOL,
     ]
-    assert len(curate(pool, CHECKS, {"own": [ITEM]}, quiet=True)) == len(pool)
+    assert len(curate_records(pool, CHECKS, {"own": [ITEM]}, quiet=True)) == len(pool)
 
 
 STEPS = "".join("  " * depth + "if a:\n" for depth in range(380))
@@ -209,6 +209,6 @@ def test_a_source_file_is_harvested_in_linear_time(tmp_path: Path) -> None:
     (tmp_path / "names.py").write_text("import " + "a." * 200_000 + "a\n")
     (tmp_path / "many.py").write_text("a;" * 1_000_000)
     with bounded(15):
-        found = harvest([tmp_path], min_tokens=1, quiet=True)
+        found = harvest_functions([tmp_path], min_tokens=1, quiet=True)
     assert [record.meta["file"] for record in found.records] == ["lines.py"]
     assert found.skipped == {"file does not parse": 1, "unreadable file": 1}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codeact.config import CurateConfig
-from codeact.curate import curate
+from codeact.curate import curate_records
 from codeact.curate.answers import check_grammars
 from codeact.curate.asked import asked_language, check_language
 from codeact.curate.complete import check_complete
@@ -294,7 +294,7 @@ def test_a_turn_that_ends_early_is_sure_only_where_the_conversation_ends(early: 
         == "doubtful"
     )
     assert check_record(conversation("How?", "So.", "And then?", early), ("complete",)).status == "failed"
-    kept = curate(
+    kept = curate_records(
         [conversation("How?", early, "Go on.", "The house is open now.")],
         CurateConfig(checks=("complete",)),
         quiet=True,
@@ -392,7 +392,7 @@ def test_a_swapped_response_is_found() -> None:
 
 def test_failed_records_are_penalised_instead_of_dropped_where_asked() -> None:
     pool = [record("good", "Write it.", fence("x = 1")), record("bad", "Write it.", fence("x = (1\ny = f(x)"))]
-    kept = curate(pool, CurateConfig(failed="penalise"), quiet=True)
+    kept = curate_records(pool, CurateConfig(failed="penalise"), quiet=True)
     assert [(d.kept, d.penalised, d.verdict) for d in kept] == [(True, False, "passed"), (True, True, "failed")]
     assert kept[1].detail.startswith("syntax error: line 4")
     chosen = select(["a", "b", "c"], ratio=0.67, ifd=[0.9, 0.5, 0.4], cluster=[0, 0, 0], penalised=[True, False, False])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from codeact.errors import InputError
-from codeact.harvesting import Harvest, count_tokens, harvest, to_rows, tree_identity
+from codeact.harvesting import Harvest, count_tokens, harvest_functions, to_rows, tree_identity
 from codeact.records import content_hash, read_records
 
 BODY = (
@@ -30,7 +30,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 
 def take(root: Path, **options: int) -> Harvest:
-    return harvest([root], quiet=True, **options)
+    return harvest_functions([root], quiet=True, **options)
 
 
 def names(found: Harvest) -> list[str]:
@@ -43,7 +43,7 @@ def json_package() -> tuple[Path, Harvest]:
     roots = [
         folder / part for part in ("json", "collections", "email", "logging", "argparse.py", "heapq.py", "turtle.py")
     ]
-    return folder, harvest(roots, quiet=True)
+    return folder, harvest_functions(roots, quiet=True)
 
 
 def test_a_response_is_the_function_without_its_docstring(json_package: tuple[Path, Harvest]) -> None:
@@ -83,7 +83,7 @@ def test_rows_written_as_jsonl_read_back_as_the_same_records(json_package: tuple
 
 
 def test_the_standard_library_is_a_root() -> None:
-    found = harvest(["stdlib"], quiet=True)
+    found = harvest_functions(["stdlib"], quiet=True)
     files = {record.meta["file"] for record in found.records}
     assert len(found.records) > 2000
     assert "heapq.py" in files
@@ -291,7 +291,7 @@ def test_a_long_elif_chain_does_not_stop_the_harvest(tmp_path: Path) -> None:
 
 def test_overlapping_roots_give_each_function_once(tmp_path: Path) -> None:
     write(tmp_path, {"pkg/a.py": GOOD})
-    found = harvest([tmp_path, tmp_path / "pkg", tmp_path / "pkg" / "a.py"], quiet=True)
+    found = harvest_functions([tmp_path, tmp_path / "pkg", tmp_path / "pkg" / "a.py"], quiet=True)
     assert names(found) == ["mean_square"]
     assert found.skipped["duplicate"] == 0
 
@@ -362,7 +362,7 @@ def test_bad_input_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=message) as caught:
-        harvest(roots, quiet=True, **options)
+        harvest_functions(roots, quiet=True, **options)
     assert "\n" not in str(caught.value)
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from codeact.cli import stages, tools, whole_runs
 from codeact.cli.app import PANELS, app
-from tests.conftest import codeact_command
+from tests.helpers.command import codeact_command
 
 GROUP: Any = typer.main.get_command(app)
 HOME = {"Whole runs": whole_runs, "Stages": stages, "Tools": tools}

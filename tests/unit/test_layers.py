@@ -126,3 +126,13 @@ def test_heavy_libraries_are_imported_late(statement: str) -> None:
     code = f"{statement}\nimport sys\nprint([m for m in {heavy!r}.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_nothing_of_ours_is_imported_under_another_name(file: Path) -> None:
+    """Two things that need an alias beside each other have the wrong names."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            module = getattr(node, "module", None)
+            ours = [a for a in node.names if (module or a.name).split(".")[0] == "codeact"]
+            assert not [f"{a.name} as {a.asname}" for a in ours if a.asname not in (None, a.name)]

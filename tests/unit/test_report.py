@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact.errors import InputError
-from codeact.reporting import gather, summary_rows
+from codeact.reporting import gather, main_figures
 from codeact.reporting.selection import histogram_edges
 from codeact.statistics import spearman
 from tests.helpers.report_run import metrics, plain_run, rows, write_evaluation
@@ -212,7 +212,7 @@ def test_bad_run_directories(run: Path, tmp_path: Path) -> None:
 
 
 def test_summary_rows(figures: dict[str, Any]) -> None:
-    summary = dict(summary_rows(figures))
+    summary = dict(main_figures(figures))
     assert summary["records"] == "240"
     assert summary["padding, Dynamic Pack"] == "1.4 %"
     assert summary["training"] == "60 steps in 184 s, 912 tokens/s"

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact.errors import MissingExtraError
-from codeact.reporting import gather, summary_rows, write_report
+from codeact.reporting import gather, main_figures, write_report
 from codeact.reporting.page import safe_json
 from tests.helpers.report_run import DAY, HOSTILE, STAGES, make_run, metrics, plain_run
 
@@ -173,7 +173,7 @@ def test_partial_run(tmp_path: Path, until: str) -> None:
         assert (f"the stage {stage} was not run" in " ".join(page.text.split())) is (stage not in done)
     assert ("the stage evaluate_tuned was not run" in page.text) is (until == "evaluate_base")
     assert (figures["headline"]["selection"] is not None) is ("sample" in done)
-    assert not any("better" in value for _, value in summary_rows(figures))
+    assert not any("better" in value for _, value in main_figures(figures))
 
 
 def test_a_stage_without_its_marker_or_with_older_inputs_is_left_out(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import CodeactError, InputError
 from codeact.lm.prompts import Template, load_template
 from codeact.records import Message, Record
-from codeact.training.data import tokenise
+from codeact.training.data import tokenise_records
 from codeact.training.losses import use_chunked_loss
 from codeact.training.metrics import pack_report, peak_memory_bytes, reset_peak_memory, summarise
 from codeact.training.sft import fine_tune
@@ -74,7 +74,7 @@ def learnt(sample: Any, tokenizer: Any) -> str:
 class TestTokenise:
     def test_learns_answers_and_their_ends_of_all_turns(self, tokenizer: Any, template: Template) -> None:
         turns = record("Add a and b.", "return a + b", "And now c?", "return a + b + c")
-        (sample,) = tokenise([turns], template, tokenizer, 512).samples
+        (sample,) = tokenise_records([turns], template, tokenizer, 512).samples
         assert learnt(sample, tokenizer) == "return a + b<|end|>return a + b + c<|end|>"
         kept = sample["labels"] != -100
         assert (sample["labels"][kept] == sample["input_ids"][kept]).all()
@@ -82,13 +82,13 @@ class TestTokenise:
         assert sample["id"] == "r"
 
     def test_learns_everything_but_the_first_token_with_the_prompt(self, tokenizer: Any, template: Template) -> None:
-        (sample,) = tokenise([record("Add.", "a + b")], template, tokenizer, 512, train_on_prompt=True).samples
+        (sample,) = tokenise_records([record("Add.", "a + b")], template, tokenizer, 512, train_on_prompt=True).samples
         assert sample["labels"][0] == -100
         assert (sample["labels"][1:] == sample["input_ids"][1:]).all()
 
     def test_truncation_keeps_the_end_marker(self, tokenizer: Any, template: Template) -> None:
-        whole = tokenise([record("Add.", "abc " * 50)], template, tokenizer, 512).samples[0]
-        made = tokenise([record("Add.", "abc " * 50), record("Add.", "a")], template, tokenizer, 40)
+        whole = tokenise_records([record("Add.", "abc " * 50)], template, tokenizer, 512).samples[0]
+        made = tokenise_records([record("Add.", "abc " * 50), record("Add.", "a")], template, tokenizer, 40)
         cut = made.samples[0]
         assert (made.truncated, made.dropped, made.split) == (1, 0, 0)
         assert len(cut["input_ids"]) == 40
@@ -96,12 +96,12 @@ class TestTokenise:
         assert cut["input_ids"][-1] == cut["labels"][-1] == tokenizer.eos_token_id
 
     def test_a_prompt_that_fills_the_length_is_dropped_and_counted(self, tokenizer: Any, template: Template) -> None:
-        made = tokenise([record("abc " * 50, "a"), record("Add.", "a")], template, tokenizer, 40)
+        made = tokenise_records([record("abc " * 50, "a"), record("Add.", "a")], template, tokenizer, 40)
         assert (made.truncated, made.dropped, len(made.samples)) == (0, 1, 1)
 
     def test_split_loses_no_token(self, tokenizer: Any, template: Template) -> None:
-        whole = tokenise([record("Add.", "abc " * 50)], template, tokenizer, 512).samples[0]
-        made = tokenise([record("Add.", "abc " * 50)], template, tokenizer, 40, overlong="split")
+        whole = tokenise_records([record("Add.", "abc " * 50)], template, tokenizer, 512).samples[0]
+        made = tokenise_records([record("Add.", "abc " * 50)], template, tokenizer, 40, overlong="split")
         assert made.split == 1
         assert (np.concatenate([s["input_ids"] for s in made.samples]) == whole["input_ids"]).all()
         assert all(len(s["input_ids"]) <= 40 and s["labels"][0] == -100 and s["id"] == "r" for s in made.samples)
@@ -113,24 +113,24 @@ class TestTokenise:
 
     def test_drop_and_error(self, tokenizer: Any, template: Template) -> None:
         data = [record("Add.", "abc " * 50, identity="long"), record("Add.", "a")]
-        made = tokenise(data, template, tokenizer, 40, overlong="drop")
+        made = tokenise_records(data, template, tokenizer, 40, overlong="drop")
         assert (made.dropped, [s["id"] for s in made.samples]) == (1, ["r"])
         with pytest.raises(InputError, match=r"'long' has \d+ tokens, more than model.max_length = 40"):
-            tokenise(data, template, tokenizer, 40, overlong="error")
+            tokenise_records(data, template, tokenizer, 40, overlong="error")
         with pytest.raises(InputError, match="all 1 records are longer"):
-            tokenise(data[:1], template, tokenizer, 40, overlong="drop")
+            tokenise_records(data[:1], template, tokenizer, 40, overlong="drop")
 
     def test_refuses_nothing_to_learn(self, tokenizer: Any, template: Template) -> None:
         with pytest.raises(InputError, match="the data set is empty"):
-            tokenise([], template, tokenizer, 40)
+            tokenise_records([], template, tokenizer, 40)
         with pytest.raises(InputError, match="record 'r' has no assistant tokens"):
-            tokenise([record("Add.", "")], template, tokenizer, 40)
+            tokenise_records([record("Add.", "")], template, tokenizer, 40)
 
     def test_refuses_a_tokenizer_that_cannot_end(self, tokenizer: Any) -> None:
         endless = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
         open_ended = Template("open", "{% for m in messages %}{{ m.content }}\n{% endfor %}", adds_special=True)
         with pytest.raises(InputError, match="no EOS token"):
-            tokenise([record("Add.", "a")], open_ended, endless, 40)
+            tokenise_records([record("Add.", "a")], open_ended, endless, 40)
 
 
 SIZES: dict[str, Any] = {
@@ -294,7 +294,7 @@ class TestTrain:
         assert json.loads((tmp_path / "summary.json").read_text()) == summary
         assert summary["final_loss"] < summary["first_loss"]
         tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
-        lengths = tokenise(POOL, load_template("question", tokenizer), tokenizer, 128).lengths
+        lengths = tokenise_records(POOL, load_template("question", tokenizer), tokenizer, 128).lengths
         assert summary["tokens"] == 2 * lengths.sum() == sum(row["tokens"] for row in rows)
         base = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
         tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "model")

@@ -15,7 +15,7 @@ import pytest
 
 from codeact.curate.blocks import Block, code_blocks, python_evidence
 from codeact.curate.verify import verify_record, verify_response
-from codeact.harvesting import harvest
+from codeact.harvesting import harvest_functions
 from codeact.records import Message, Record, read_records
 
 DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -320,7 +320,7 @@ def is_python(code: str) -> bool:
 
 def test_real_functions_pass_and_fail_when_broken() -> None:
     folder = Path(sysconfig.get_path("stdlib"))
-    records = harvest([folder / "json", folder / "email", folder / "tarfile.py"], quiet=True).records
+    records = harvest_functions([folder / "json", folder / "email", folder / "tarfile.py"], quiet=True).records
     rng = random.Random(0)
     broken = 0
     for record in records:

@@ -1,26 +1,19 @@
-"""The Python interface; the command line calls nothing else."""
+"""The Python interface, one file a subject; the command line calls nothing else. What is stable: docs/api.md."""
 
 from __future__ import annotations
 
-from codeact.api.choosing import Selection, plan_select, select
+from codeact.api.comparison import compare, compare_plan
+from codeact.api.data import harvest, preview
+from codeact.api.evaluation import differences, evaluate
 from codeact.api.machine import doctor
-from codeact.api.measuring import compare, compare_plan, differences, evaluate, result_lines
-from codeact.api.reading import records
-from codeact.api.running import (
-    estimate_scores,
-    explain,
-    plan,
-    report,
-    run,
-    run_stages,
-    score_summary,
-    stability,
-    summary_rows,
-)
-from codeact.api.training import harvest, merge, padding, tokenise, train
+from codeact.api.run_directory import explain, report, score_summary, stability, summary_rows
+from codeact.api.runs import estimate_scores, plan, run, run_stages
+from codeact.api.selection import Selection, plan_select, select
+from codeact.api.training import merge, padding, tokenise, train
+from codeact.evaluation.summary import result_lines
 from codeact.exporting import export
 
 __all__ = [
     "Selection", "compare", "compare_plan", "differences", "doctor", "estimate_scores", "evaluate", "explain", "export", "harvest", "merge", "padding", "plan",
-    "plan_select", "records", "report", "result_lines", "run", "run_stages", "score_summary", "select", "stability", "summary_rows", "tokenise", "train",
+    "plan_select", "preview", "report", "result_lines", "run", "run_stages", "score_summary", "select", "stability", "summary_rows", "tokenise", "train",
 ]  # fmt: skip

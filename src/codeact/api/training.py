@@ -1,4 +1,4 @@
-"""Making records and training on them: harvest, padding, train, merge."""
+"""Training on records: `padding`, `tokenise`, `train`, `merge`."""
 
 from __future__ import annotations
 
@@ -10,46 +10,16 @@ from codeact import config, storage
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.locks import one_writer
-from codeact.outputs import Run, check_file, claim_folder
+from codeact.outputs import Run, claim_folder
 from codeact.pipeline import ready
 from codeact.records import read_records
-from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.storage import Source
 
 if TYPE_CHECKING:
     from codeact.packing.overlong import Overlong
     from codeact.training.data import Sample
 
 TRAINED = ("model", "adapter", "checkpoints", "metrics.jsonl", "summary.json")
-
-
-@one_writer("output")
-def harvest(
-    roots: Sequence[str], output: Path, *, min_tokens: int, max_tokens: int, limit: int | None, seed: int, quiet: bool,
-    force: bool = False,
-    keep_secrets: bool = False,
-) -> dict[str, Any]:
-    """Write the documented functions of source trees as instruction records; `keep_secrets` looks for none.
-
-    Raises:
-        InputError: a root does not exist, or nothing in it is usable.
-    """
-    from codeact import harvesting
-
-    storage.check_writable(output)
-    check_file(output, Run("harvest", ", ".join(roots), tuple(roots), force))
-    secrets = () if keep_secrets else config.SECRET_KINDS
-    found = harvesting.harvest(roots, min_tokens=min_tokens, max_tokens=max_tokens, secrets=secrets, quiet=quiet)
-    records = found.records
-    if not records:
-        raise InputError(
-            f"no documented function of {min_tokens} to {max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
-        )
-    records = tables.limited(records, limit, seed)
-    rows = harvesting.to_rows(records)
-    storage.write_rows(Source("the harvest", rows), range(len(rows)), output)
-    return {"records": len(rows), "found": len(found.records), "skipped": dict(found.skipped), "problems": list(found.problems), "output": str(output)}
 
 
 def padding(data: str | Sequence[str], recipe: Recipe) -> dict[str, Any]:
@@ -95,10 +65,12 @@ def tokenise(
         InputError: no usable row, an unknown template, or a record too long under `error`.
     """
     from codeact.lm.prompts import load_template
-    from codeact.training.data import tokenise as samples
+    from codeact.training.data import tokenise_records
 
     records = read_records(list(rows), dict(mapping or {}), "the rows").usable()
-    return samples(records, load_template(template, tokenizer), tokenizer, max_length, overlong=overlong).samples
+    return tokenise_records(
+        records, load_template(template, tokenizer), tokenizer, max_length, overlong=overlong
+    ).samples
 
 
 def train(

@@ -42,7 +42,7 @@ def records(
 
     prepare(verbose)
     columns = shared_keys(mapping, NONE).get("data.map", {})
-    found = api.records(one_or_many(data), mapping=columns, split=split, show=show)
+    found = api.preview(one_or_many(data), mapping=columns, split=split, show=show)
     lines, problem = found.pop("lines"), found.pop("problem")
     result(found, as_json, "\n".join(lines))
     if problem:

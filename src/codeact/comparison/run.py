@@ -223,7 +223,7 @@ def _base(
     if (storage.read_checked(path) or {}).get("key") == key:
         return
     tell("base: the model before training")
-    store = run_pipeline(own, ("evaluate_base",), quiet=quiet, lenders=_lenders(root))
+    store = run_pipeline(own, ("evaluate_base",), quiet=quiet, shared_runs=_shared_runs(root))
     values = _task_values(store.path("evaluate/base"))
     if held_out:
         values[HELD_OUT] = held_out_losses(own.model.name, held_out, own, quiet)
@@ -240,7 +240,7 @@ def _run_cell(
     quiet: bool,
 ) -> None:
     started = time.monotonic()
-    store = run_pipeline(cell.recipe, ("evaluate_tuned",), say=say, quiet=quiet, lenders=_lenders(root))
+    store = run_pipeline(cell.recipe, ("evaluate_tuned",), say=say, quiet=quiet, shared_runs=_shared_runs(root))
     values = _task_values(store.path("evaluate/tuned"))
     if held_out:
         values[HELD_OUT] = held_out_losses(str(store.path("train/model")), held_out, cell.recipe, quiet)
@@ -287,7 +287,7 @@ def _task_values(folder: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def _lenders(root: Path) -> list[Store]:
+def _shared_runs(root: Path) -> list[Store]:
     """Run directories of this comparison whose finished stages may be shared."""
     folders = [*sorted(root.glob("shared*")), root / "base", *sorted((root / "cells").glob("*"))]
     return [Store(folder) for folder in folders]

@@ -56,7 +56,7 @@ class Decision:
     language: str = ""
 
 
-def curate(
+def curate_records(
     records: Sequence[Record],
     config: CurateConfig,
     benchmark_items: Mapping[str, Sequence[BenchmarkItem]] | None = None,

@@ -15,7 +15,7 @@ from codeact.errors import InputError
 from codeact.evaluation import journal
 from codeact.evaluation.samples import partial, read_samples
 from codeact.evaluation.sets import load_sets, subset
-from codeact.evaluation.setup import check_setup
+from codeact.evaluation.settings import check_evaluation
 from codeact.evaluation.tasks import TaskSet
 from codeact.files import make_folder
 from codeact.progress import track
@@ -118,7 +118,7 @@ def evaluate_model(
             "--sanitize is for --samples FILE" if sanitized else "no MODEL is given, and no --samples FILE to grade"
         )
         raise InputError(f"{wanted}; generated answers are always sanitized")
-    check_setup(config, generates=samples is None and config.generate_limit != 0)
+    check_evaluation(config, generates=samples is None and config.generate_limit != 0)
     started = time.perf_counter()
     sets = load_sets(config.tasks, data_dir, config.skip_tasks)
     backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None

@@ -17,7 +17,7 @@ from codeact.exporting.rows import message_rows
 from codeact.exporting.tools import ROWS, Facts
 from codeact.files import make_folder, write_text
 from codeact.locks import one_writer
-from codeact.pipeline.ledger import finished, ledger
+from codeact.pipeline.ledger import finished, ledger_table
 from codeact.records import Record
 from codeact.rundir.store import Store
 from codeact.sources.names import as_list
@@ -164,7 +164,7 @@ def _card_facts(store: Store, recipe: Recipe, model: str, records: list[Record],
 
 def _ledger(store: Store, recipe: Recipe) -> list[dict[str, Any]]:
     """From the tables: where a later run was stopped, the file is older than they are."""
-    table = ledger(store, finished(store, recipe))
+    table = ledger_table(store, finished(store, recipe))
     return [] if table is None else list(table.select(["status", "stage", "reason"]).to_pylist())
 
 

@@ -39,7 +39,7 @@ class Harvest:
     problems: tuple[str, ...]
 
 
-def harvest(
+def harvest_functions(
     roots: Sequence[str | Path],
     *,
     min_tokens: int = 20,

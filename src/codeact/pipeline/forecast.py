@@ -188,7 +188,7 @@ def _generated(config: EvaluateConfig) -> int:
     return tasks * config.samples_per_task * config.max_new_tokens
 
 
-def estimate_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
+def forecast_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     """Tokens, FLOPs and hours of scoring the recipe's data in full, from the model's configuration and tokenizer alone.
 
     Returns:

@@ -26,7 +26,7 @@ def finished(store: Store, recipe: Recipe) -> set[str]:
     return {name for name, (status, _) in found.items() if status == "done"}
 
 
-def ledger(store: Store, done: set[str]) -> Any:
+def ledger_table(store: Store, done: set[str]) -> Any:
     """The ledger as an Arrow table, from the tables of the stages that are done; None before there are records."""
     import pyarrow as pa
 
@@ -61,7 +61,7 @@ def ledger(store: Store, done: set[str]) -> Any:
 
 def write_ledger(store: Store, recipe: Recipe) -> None:
     """Write ledger.parquet from the tables of the stages that are done."""
-    table = ledger(store, finished(store, recipe))
+    table = ledger_table(store, finished(store, recipe))
     if table is not None:
         store.write_table("ledger", table)
 

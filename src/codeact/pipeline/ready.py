@@ -49,11 +49,11 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
     if names & {"score", "pack", "train"}:
         _template(recipe, names)
     if "train" in names:
-        from codeact.training.sft import check_setup
+        from codeact.training.sft import check_training
 
-        check_setup(recipe.model, recipe.train)
+        check_training(recipe.model, recipe.train)
     if names & {*EVALUATIONS}:
-        from codeact.evaluation.setup import check_setup as check_evaluation
+        from codeact.evaluation.settings import check_evaluation
 
         generates = recipe.evaluate.generate_limit != 0
         check_evaluation(recipe.evaluate, generates)

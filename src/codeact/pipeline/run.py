@@ -29,7 +29,7 @@ def run_pipeline(
     *,
     say: Say | None = None,
     quiet: bool = True,
-    lenders: Sequence[Store] = (),
+    shared_runs: Sequence[Store] = (),
     force: bool = False,
 ) -> Store:
     """Run the stages that `targets` need (default: all) and return the run's store.
@@ -40,7 +40,7 @@ def run_pipeline(
         inputs: the data and the model, where the caller has opened them already.
         say: receives one line per stage.
         quiet: no progress bars.
-        lenders: other run directories; a stage that is `shared` and that one of them has finished alike is taken over from it.
+        shared_runs: other run directories; a stage that is `shared` and that one of them has finished alike is taken over from it.
         force: take a folder over that holds files of these names which no run wrote.
 
     Raises:
@@ -67,10 +67,10 @@ def run_pipeline(
                 continue
             if fault := store.fault(stage.name):
                 tell(f"{stage.name}: {fault}; done again")
-            lender = _lender(stage, here.fingerprint, store, lenders)
-            if lender is not None:
-                store.borrow(stage.name, lender, stage.files, here.made_from)
-                tell(f"{stage.name}: shared from {lender.root.name}")
+            other = _shared_run(stage, here.fingerprint, store, shared_runs)
+            if other is not None:
+                store.take_stage(stage.name, other, stage.files, here.made_from)
+                tell(f"{stage.name}: shared from {other.root.name}")
                 continue
             started = now()
             store.begin(stage.name, here.fingerprint, stage.files)
@@ -90,9 +90,9 @@ def run_pipeline(
     return store
 
 
-def _lender(stage: Stage, fingerprint: str, borrower: Store, lenders: Sequence[Store]) -> Store | None:
+def _shared_run(stage: Stage, fingerprint: str, asking: Store, shared_runs: Sequence[Store]) -> Store | None:
     """The first other run directory that has done this stage with this fingerprint."""
-    others = (store for store in lenders if stage.shared and store.root.resolve() != borrower.root.resolve())
+    others = (store for store in shared_runs if stage.shared and store.root.resolve() != asking.root.resolve())
     return next((store for store in others if store.is_done(stage.name, fingerprint)), None)
 
 

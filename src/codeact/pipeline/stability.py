@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from codeact import storage
-from codeact.cluster import cluster
+from codeact.cluster import cluster_embeddings
 from codeact.config import Recipe, validate
 from codeact.errors import InputError
 from codeact.rundir import tables
@@ -22,7 +22,7 @@ from codeact.statistics import chance_overlap, jaccard
 from codeact.types import Bools
 
 
-def stability(
+def measure_stability(
     run_dir: str | Path,
     *,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
@@ -69,7 +69,7 @@ def stability(
     count = len(store.table("cluster")["cluster"].unique()) if clustered and k == "auto" else k
 
     def pick(number: Any, grouped_by: int, drawn_by: int, scores: Any = None) -> Bools:
-        labels = cluster(points, int(number), grouped_by, ids=ids).labels if points is not None else None
+        labels = cluster_embeddings(points, int(number), grouped_by, ids=ids).labels if points is not None else None
         return choose(store, ids, config, drawn_by, read, labels=labels, scores=scores).found.selected
 
     others = {name: _scores(Path(path), ids) for name, path in (scores or {}).items()}
@@ -89,7 +89,7 @@ def stability(
     }
 
 
-def lines(found: Mapping[str, Any]) -> list[str]:
+def stability_lines(found: Mapping[str, Any]) -> list[str]:
     """What `stability` found, for people."""
     told = [
         f"strategy {found['strategy']}: {found['selected']:,} of {found['pool']:,} records; overlap (Jaccard) of its selections,"

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from codeact.reporting.figures import gather
 from codeact.reporting.html import write_report
-from codeact.reporting.wording import summary_rows
+from codeact.reporting.wording import main_figures
 
-__all__ = ["gather", "summary_rows", "write_report"]
+__all__ = ["gather", "main_figures", "write_report"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from codeact import config, storage
 from codeact.errors import InputError
-from codeact.pipeline.ledger import BEFORE_SAMPLING, ledger
+from codeact.pipeline.ledger import BEFORE_SAMPLING, ledger_table
 from codeact.pipeline.plan import plan
 from codeact.reporting.results import evaluation_figures
 from codeact.reporting.selection import Frame, cluster_figures, ifd_figures, read_frame
@@ -48,7 +48,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
     done = {name for name, (status, _) in found.items() if status == "done"}
     paths = {stage.name: run_dir / stage.main_file if stage.name in done else None for stage in planned}
     frame = read_frame(paths["sample"], paths["cluster"], paths["score"])
-    fates = ledger(store, done)
+    fates = ledger_table(store, done)
     sides = [side for side in ("base", "tuned") if f"evaluate_{side}" in done]
     figures: dict[str, Any] = {
         "version": VERSION,

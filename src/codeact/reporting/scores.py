@@ -17,7 +17,7 @@ from codeact.statuses import ranked_ifd
 SHOWN_CHARACTERS = 200
 
 
-def score_summary(store: Store, ratio: float, examples: int = 0) -> dict[str, Any]:
+def summarise_scores(store: Store, ratio: float, examples: int = 0) -> dict[str, Any]:
     """How the scores follow length, and the highest, the median and the lowest records.
 
     Args:

@@ -10,7 +10,7 @@ from codeact.records import reading_lines
 from codeact.score.length import length_line
 
 
-def summary_rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
+def main_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """(label, value) pairs for the summary table that a terminal shows at the end of a run."""
     rows = [("run", f"{figures['run']['name']}, {figures['run']['date']}")]
     rows += [("rows", line) for line in reading_lines(figures.get("reading") or {})]

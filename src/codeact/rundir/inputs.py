@@ -148,7 +148,7 @@ class Inputs:
         if data.source == HARVEST:
             from codeact import harvesting
 
-            found = harvesting.harvest(
+            found = harvesting.harvest_functions(
                 data.harvest.roots,
                 min_tokens=data.harvest.min_tokens,
                 max_tokens=data.harvest.max_tokens,

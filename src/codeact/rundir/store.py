@@ -108,21 +108,24 @@ class Store:
         (self.path("markers") / f"{stage}.started").unlink(missing_ok=True)
         remove(self.path(f"shards/{stage}"))
 
-    def borrow(self, stage: str, lender: Store, outputs: Sequence[str], made_from: Mapping[str, str]) -> None:
+    def take_stage(self, stage: str, other: Store, outputs: Sequence[str], made_from: Mapping[str, str]) -> None:
         """Take over a finished stage of another run directory: its files as hard links (copies across file systems), its marker last.
 
-        Files are replaced and never written in place, so a link cannot change under the lender.
+        Files are replaced and never written in place, so a link cannot change under the other run.
         """
         self._marker_path(stage).unlink(missing_ok=True)
         for name in outputs:
-            source, target = lender.path(name), self.path(name)
+            source, target = other.path(name), self.path(name)
             remove(target)
             if source.is_dir():
                 shutil.copytree(source, target, copy_function=_link)
             elif source.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(source, target)
-        storage.write_json(self._marker_path(stage), {**(lender.marker(stage) or {}), "made_from": dict(made_from), "shared_from": lender.root.name})
+        storage.write_json(
+            self._marker_path(stage),
+            {**(other.marker(stage) or {}), "made_from": dict(made_from), "shared_from": other.root.name},
+        )
         (self.path("markers") / f"{stage}.started").unlink(missing_ok=True)
         remove(self.path(f"shards/{stage}"))
 

@@ -28,7 +28,7 @@ def group(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """Cluster the pool's embeddings."""
     import pyarrow as pa
 
-    from codeact.cluster import choose_k, cluster, project_2d
+    from codeact.cluster import choose_k, cluster_embeddings, project_2d
 
     config, seed = recipe.cluster, recipe.seed_of("cluster")
     table = store.table("embed")
@@ -37,7 +37,7 @@ def group(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     ids, points = table["id"].to_pylist(), vectors(table)
     chosen = choose_k(points, seed, ids=ids) if config.k == "auto" else None
     k = chosen.k if chosen is not None else int(config.k)
-    found = cluster(points, k, seed, ids=ids)
+    found = cluster_embeddings(points, k, seed, ids=ids)
     view = project_2d(points, ids=ids)
     store.write_table(
         "cluster",

@@ -31,12 +31,12 @@ def decide(store: Store, config: CurateConfig, quiet: bool) -> Mapping[str, Any]
     """Decide which records stay in the pool."""
     import pyarrow as pa
 
-    from codeact.curate import curate
+    from codeact.curate import curate_records
 
     records = tables.records_from(store.table("records"))
     items = benchmark_items(config)
     config = config.model_copy(update={"secrets": ()})  # barred before
-    decisions = curate(records, config, items, quiet=quiet)
+    decisions = curate_records(records, config, items, quiet=quiet)
     if not any(d.kept for d in decisions):
         reasons = Counter(d.reason for d in decisions)
         raise InputError(

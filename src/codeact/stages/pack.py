@@ -35,12 +35,12 @@ def pack(store: Store, recipe: Recipe) -> Mapping[str, Any]:
 def padding(records: Sequence[Record], recipe: Recipe) -> dict[str, Any]:
     """The content of pack.json for these records and the recipe's model, template and batch size."""
     from codeact.lm import models, prompts
-    from codeact.training.data import tokenise
+    from codeact.training.data import tokenise_records
     from codeact.training.metrics import pack_report
 
     m = recipe.model
     tokenizer = models.load_tokenizer(m.name, m.revision)
     template = prompts.load_template(m.template, tokenizer)
-    found = tokenise(records, template, tokenizer, m.max_length, overlong=recipe.pack.overlong)
+    found = tokenise_records(records, template, tokenizer, m.max_length, overlong=recipe.pack.overlong)
     lengths = [len(s["input_ids"]) for s in found.samples]
     return pack_report(lengths, m.max_length, recipe.train.batch_size, recipe.seed, found.truncated, found.dropped)

@@ -55,7 +55,7 @@ class Tokenised:
         return np.array([len(sample["input_ids"]) for sample in self.samples], dtype=np.int64)
 
 
-def tokenise(
+def tokenise_records(
     records: Sequence[Record],
     template: Template,
     tokenizer: Any,

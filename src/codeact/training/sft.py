@@ -26,7 +26,7 @@ from codeact.progress import warn
 from codeact.records import Record
 from codeact.storage import write_json
 from codeact.training.checkpoints import remove_checkpoints
-from codeact.training.data import Sample, Tokenised, hold_out, tokenise
+from codeact.training.data import Sample, Tokenised, hold_out, tokenise_records
 from codeact.training.merge import merge_adapter, save_model
 from codeact.training.metrics import summarise
 
@@ -74,14 +74,14 @@ def fine_tune(
         CodeactError: the loss became infinite or not a number; the device's memory does not suffice; packed samples would
             see each other.
     """
-    check_setup(model, train)
+    check_training(model, train)
     make_folder(out_dir)
     tokenizer = load_tokenizer(model.name, model.revision)
     template = load_template(model.template, tokenizer)
     learnt, held = hold_out(records, train.validation, seed)
     reading = (template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong, quiet)
-    tokenised = tokenise(learnt, *reading)
-    watched = tokenise(held, *reading, required=False) if held else None
+    tokenised = tokenise_records(learnt, *reading)
+    watched = tokenise_records(held, *reading, required=False) if held else None
     warnings = [*data_warnings(tokenised), *ignored(train)]
     for line in () if quiet else warnings:
         warn(line)
@@ -145,7 +145,7 @@ def fine_tune(
     return summary
 
 
-def check_setup(model: ModelConfig, train: TrainConfig) -> None:
+def check_training(model: ModelConfig, train: TrainConfig) -> None:
     """Refuse what training would fail at, before anything is read or loaded.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Recipes and their run directories: plan, run, single stages, the report, and what a run knows."""
+"""Recipes made to run: `plan`, `run`, and single stages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 
 from codeact import config, storage
+from codeact.api.run_directory import report
 from codeact.config import Recipe
-from codeact.errors import InputError, MissingExtraError
+from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
-from codeact.pipeline import ledger as ledgers
 from codeact.pipeline.run import Say, run_pipeline
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
@@ -74,7 +74,9 @@ def _keep_recipe(file: Path, run_dir: Path) -> None:
     if not (file.is_file() and kept.is_file() and file.samefile(kept)):
         return
     if file.read_text(encoding="utf-8") != yaml.safe_dump(config.read_yaml(file), sort_keys=False):
-        raise InputError(f"recipe {file} lies in its own run_dir, where the run writes recipe.yaml; move it, or name another run_dir")
+        raise InputError(
+            f"recipe {file} lies in its own run_dir, where the run writes recipe.yaml; move it, or name another run_dir"
+        )
 
 
 @one_writer("output")
@@ -112,97 +114,24 @@ def run_stages(
         first = dict((store.marker("curate") or {}).get("summary", {}))
         summary = {**first, **summary, "dropped": {**first["dropped"], **summary["dropped"]}}
     read = dict((store.marker("records") or {}).get("summary", {}))
-    return {"stage": last, "run_dir": str(store.root), "output": str(output) if output else None, **summary, "reading": read}
+    return {
+        "stage": last,
+        "run_dir": str(store.root),
+        "output": str(output) if output else None,
+        **summary,
+        "reading": read,
+    }
 
 
 def estimate_scores(recipe: Recipe) -> dict[str, Any]:
-    """What scoring the recipe's data will take; see `codeact.pipeline.forecast.estimate_scores`.
+    """What scoring the recipe's data will take; see `codeact.pipeline.forecast.forecast_scores`.
 
     Raises:
         InputError: no usable data, or no such model.
     """
-    from codeact.pipeline.forecast import estimate_scores as estimate
+    from codeact.pipeline.forecast import forecast_scores
 
-    return estimate(recipe, Inputs(recipe, quiet=True))
-
-
-def score_summary(run_dir: str | Path, ratio: float = 0.4, examples: int = 0) -> dict[str, Any]:
-    """How a run's scores follow response length, and a few records; see `codeact.reporting.scores.score_summary`."""
-    from codeact.reporting.scores import score_summary as summarise
-
-    return summarise(Store(Path(run_dir)), ratio, examples)
-
-
-def report(run_dir: str | Path) -> Path:
-    """Write report.json and report.html from the tables of a run and return the page's path (report.json without plotly).
-
-    Raises:
-        InputError: the folder is no run directory.
-    """
-    from codeact.reporting import write_report
-
-    root = Path(run_dir)
-    if not (root / "markers").is_dir():
-        raise InputError(
-            f"{root} is not a run directory (it has no markers/); give the folder that `codeact run` or `select` printed"
-        )
-    try:
-        return write_report(root)
-    except MissingExtraError:
-        return root / "report.json"  # written by then; the page alone needs plotly
-
-
-def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:
-    """The report's main figures as (name, value) lines for a terminal."""
-    from codeact.reporting import summary_rows as rows
-
-    return rows(storage.read_json(Path(run_dir) / "report.json"))
-
-
-def explain(run_dir: str | Path, record_id: str) -> dict[str, Any]:
-    """Everything a run knows about one record: its ledger row, score and text.
-
-    Raises:
-        InputError: no ledger there, or no such id (the nearest ones are named).
-    """
-    import difflib
-
-    root = Path(run_dir)
-    if not (root / "ledger.parquet").exists() or not (root / "recipe.yaml").exists():
-        raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
-    store = Store(root)
-    done = ledgers.finished(store, config.load_recipe(root / "recipe.yaml"))
-    table = ledgers.ledger(store, done)  # the file may be older than the tables, where a later run was stopped
-    rows = {row["id"]: row for row in table.to_pylist()} if table is not None else {}
-    if record_id not in rows:
-        near = difflib.get_close_matches(record_id, list(rows), n=3, cutoff=0.3) or list(rows)[:3]
-        raise InputError(f"{root}: no record has the id {record_id!r}; near ones: {', '.join(near)}")
-    found: dict[str, Any] = dict(rows[record_id])
-    for stage, key in (("score", "score"), ("records", "record")):
-        if stage in done:
-            match = [r for r in store.table(stage).to_pylist() if r["id"] == record_id]
-            found[key] = match[0] if match else None
-    return found
-
-
-def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:
-    """Overlap (Jaccard) of a run's selection with those of other seeds, numbers of clusters and scoring models.
-
-    Args:
-        run_dir: of `select` or `run`.
-        choices: seeds, ks, scores, strategy, ratio: see `codeact.pipeline.stability.stability`.
-
-    Returns:
-        What that function returns, and `lines` for people.
-
-    Raises:
-        InputError: no selection there, or a score table that lacks a record.
-    """
-    from codeact.pipeline.stability import lines
-    from codeact.pipeline.stability import stability as measure
-
-    found = measure(run_dir, **choices)
-    return {**found, "lines": lines(found)}
+    return forecast_scores(recipe, Inputs(recipe, quiet=True))
 
 
 def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:

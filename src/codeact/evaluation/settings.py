@@ -6,7 +6,7 @@ from codeact.config import EvaluateConfig
 from codeact.errors import InputError, require
 
 
-def check_setup(config: EvaluateConfig, generates: bool) -> None:
+def check_evaluation(config: EvaluateConfig, generates: bool) -> None:
     """Refuse settings that do not go together, and a generation backend that is not installed.
 
     Args:

@@ -1,17 +1,24 @@
-"""`records`: what was read from data files, as canonical turns, and what was not."""
+"""Data before a run: how its rows are read (`preview`), and records made of source code (`harvest`)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from codeact import config, storage
+from codeact.errors import InputError
+from codeact.locks import one_writer
+from codeact.outputs import Run, check_file
 from codeact.records import Reading, Record, read_data, reading_lines
+from codeact.rundir import tables
+from codeact.storage import Source
 
 CUT = 400  # characters of a turn that are shown
 
 
-def records(
+def preview(
     data: str | Sequence[str], *, mapping: Mapping[str, str] | None = None, split: str = "train", show: int = 3
 ) -> dict[str, Any]:
     """Read data files and say what became of every row; nothing is written and no model is loaded.
@@ -39,6 +46,49 @@ def records(
         "source": reading.where, **reading.summary(), "forms": dict(reading.forms), "refused": firsts, "shown": shown,
     }  # fmt: skip
     return {**found, "lines": _lines(reading, found), "problem": reading.problem}
+
+
+@one_writer("output")
+def harvest(
+    roots: Sequence[str],
+    output: Path,
+    *,
+    min_tokens: int,
+    max_tokens: int,
+    limit: int | None,
+    seed: int,
+    quiet: bool,
+    force: bool = False,
+    keep_secrets: bool = False,
+) -> dict[str, Any]:
+    """Write the documented functions of source trees as instruction records; `keep_secrets` looks for none.
+
+    Raises:
+        InputError: a root does not exist, or nothing in it is usable.
+    """
+    from codeact import harvesting
+
+    storage.check_writable(output)
+    check_file(output, Run("harvest", ", ".join(roots), tuple(roots), force))
+    secrets = () if keep_secrets else config.SECRET_KINDS
+    found = harvesting.harvest_functions(
+        roots, min_tokens=min_tokens, max_tokens=max_tokens, secrets=secrets, quiet=quiet
+    )
+    records = found.records
+    if not records:
+        raise InputError(
+            f"no documented function of {min_tokens} to {max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
+        )
+    records = tables.limited(records, limit, seed)
+    rows = harvesting.to_rows(records)
+    storage.write_rows(Source("the harvest", rows), range(len(rows)), output)
+    return {
+        "records": len(rows),
+        "found": len(found.records),
+        "skipped": dict(found.skipped),
+        "problems": list(found.problems),
+        "output": str(output),
+    }
 
 
 def _plain(record: Record) -> dict[str, Any]:

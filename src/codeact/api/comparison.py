@@ -1,0 +1,63 @@
+"""`compare`: whole strategies on one score cache, and what the grid would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import MissingExtraError
+from codeact.pipeline.run import Say
+
+
+def compare_plan(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """What `compare` would still do and cost: trainings, tokens, FLOPs, hours and memory; nothing is written.
+
+    Returns:
+        The fields of `codeact.comparison.forecast.GridForecast`, and `lines` for people.
+
+    Raises:
+        InputError: bad input or configuration.
+    """
+    from codeact.comparison.grid import load_comparison
+    from codeact.comparison.run import plan_comparison
+
+    found = plan_comparison(load_comparison(Path(recipe), overrides))
+    return {**found.summary(), "lines": found.lines()}
+
+
+def compare(
+    recipe: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    minutes: float | None = None,
+    say: Say | None = None,
+    quiet: bool = True,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Strategies x rates x seeds on one score cache (docs/compare.md): train and evaluate what is not done; write the page.
+
+    Args:
+        recipe: a YAML file such as recipes/compare.yaml.
+        overrides: `key=value`, for example `rates=[0.2,0.4]` or `recipe.train.epochs=1`.
+        minutes: begin no further training after this time; the next call goes on.
+        say, quiet: as `run`.
+
+    Returns:
+        The content of compare.json, with `page` (the path of compare.html; None without plotly).
+
+    Raises:
+        InputError: bad input or configuration.
+        CodeactError: a stage failed; finished cells are kept.
+    """
+    from codeact.comparison.grid import load_comparison
+    from codeact.comparison.run import run_comparison
+    from codeact.reporting.compare import write_comparison
+
+    comparison = load_comparison(Path(recipe), overrides)
+    summary = run_comparison(comparison, minutes=minutes, say=say, quiet=quiet, force=force)
+    try:
+        page = str(write_comparison(summary, Path(comparison.run_dir)))
+    except MissingExtraError:
+        page = None
+    return {**summary, "page": page}
