@@ -13,6 +13,7 @@ import pytest
 
 from tests.helpers.pool import NOUNS, VERBS, pool_rows
 from tests.helpers.sandboxes import SANDBOXES, held_sandbox, sandbox_missing
+from tests.helpers.tiny_models import byte_level, ended
 
 if TYPE_CHECKING:
     from codeact.sandbox import Backend
@@ -28,18 +29,10 @@ os.environ["CODEACT_SCORES"] = _scores.name  # no test finds scores that an earl
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random 2-layer Llama with its byte-level BPE tokenizer, as `save_pretrained` writes them."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
     texts = [f"Question:\n{r['instruction']}\n\nAnswer:\n{r['output']}" for r in pool_rows(64)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
-    raw.train_from_iterator(texts, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<|end|>")
+    tokenizer = ended(byte_level(texts, 600, ["<|end|>"]), "<|end|>")
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,

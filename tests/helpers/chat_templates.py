@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from tests.helpers import tiny_models
 
 SPECIAL = ("<|go|>", "<|say|>", "<|EOT|>", "<|over|>")
 WORDS = [
@@ -79,12 +81,7 @@ TEMPLATES = {
 
 def byte_level() -> Any:
     """BPE over bytes; the special tokens are marked in the table of added tokens only."""
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    named = ["<unk>", "<s>", "</s>", *SPECIAL]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    raw.train_from_iterator(WORDS, trainers.BpeTrainer(vocab_size=400, special_tokens=named, initial_alphabet=alphabet))
+    raw = tiny_models.byte_level(WORDS, 400, ["<unk>", "<s>", "</s>", *SPECIAL])
     return _fast(raw)
 
 

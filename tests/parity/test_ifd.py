@@ -16,6 +16,7 @@ from codeact.lm.attention import register
 from codeact.lm.prompts import Template, load_template
 from codeact.records import Message, Record, read_data
 from codeact.score import score_ifd
+from tests.helpers.tiny_models import byte_level
 
 TOLERANCE = 1e-4
 END, BOS = "<|end|>", "<s>"
@@ -49,20 +50,13 @@ CONVERSATION = Record(
 @pytest.fixture(scope="module")
 def tokenizers() -> dict[bool, Any]:
     """Byte-level BPE, without and with a BOS that the tokenizer adds itself."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
     made = {}
     for bos in (False, True):
-        raw = Tokenizer(models.BPE())
-        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        raw.decoder = decoders.ByteLevel()
-        specials = [END, BOS] if bos else [END]
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(
-            vocab_size=480, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
-        )
-        raw.train_from_iterator([f"Question:\n{q}\n\nAnswer:\n{a}\n\n    return" for q, a in PAIRS] * 2, trainer)
+        texts = [f"Question:\n{q}\n\nAnswer:\n{a}\n\n    return" for q, a in PAIRS] * 2
+        raw = byte_level(texts, 480, [END, BOS] if bos else [END])
         if bos:
             raw.post_processor = processors.TemplateProcessing(
                 single=f"{BOS} $A", special_tokens=[(BOS, raw.token_to_id(BOS))]

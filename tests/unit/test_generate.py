@@ -20,6 +20,7 @@ from codeact.evaluation.generate import (
 )
 from codeact.evaluation.tasks import Task
 from codeact.lm import prompts
+from tests.helpers.tiny_models import byte_level, ended, greedy_alone
 
 TEXT = [
     "def add(a, b):\n    return a + b\n\n\nclass Box:\n    pass\n",
@@ -30,17 +31,7 @@ TEXT = [
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator(
-        TEXT, trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, special_tokens=["<end>"])
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>", pad_token="<end>")
+    return ended(byte_level(TEXT, 320, ["<end>"]))
 
 
 def make_model(kind: str, vocabulary: int) -> Any:
@@ -101,12 +92,7 @@ def run(model: Any, tokenizer: Any, requests: list[Prompt], **options: Any) -> l
 
 def reference(model: Any, tokenizer: Any, prompt: Prompt, new_tokens: int) -> list[int]:
     """Transformers' greedy search on this prompt alone."""
-    ids = torch.tensor([prompt.ids])
-    out = model.generate(
-        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=new_tokens, use_cache=True,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    return list(out[0, ids.shape[1] :].tolist())
+    return greedy_alone(model, prompt.ids, new_tokens, tokenizer.eos_token_id)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
@@ -192,13 +178,12 @@ def test_a_prompt_without_room_is_a_status(llama: Any, tokenizer: Any) -> None:
 def test_completion_keeps_the_blank_that_some_tokenizers_drop(llama: Any) -> None:
     """Llama-style decoders strip the blank of the first token decoded: an indented body would lose its indentation."""
     from tokenizers import Tokenizer, decoders, models, normalizers
-    from transformers import PreTrainedTokenizerFast
 
     words = ["<end>", "▁def", ":", "▁return", "▁a"]
     core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<end>"))
     core.normalizer = normalizers.Replace(" ", "▁")
     core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
-    small = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>", pad_token="<end>")
+    small = ended(core)
     (completion,) = run(make_model("llama", len(words)), small, [Prompt((1, 2))], batch_size=1, max_new_tokens=3)
     first = small.decode([1, 2])
     assert first == "def:"

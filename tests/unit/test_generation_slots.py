@@ -12,6 +12,7 @@ from codeact.evaluation import generate as generation
 from codeact.evaluation.generate import Completion, Prompt, generate
 from codeact.evaluation.slots import LEAST_ROOM, hold, join, leave, order_after
 from codeact.evaluation.vllm_engine import completion, sampling
+from tests.helpers.tiny_models import ended, greedy_alone
 
 WORDS = 97
 
@@ -19,13 +20,12 @@ WORDS = 97
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     words = ["<end>", *(f"w{i} " for i in range(1, WORDS))]
     core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<end>"))
     core.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     core.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>", pad_token="<end>")
+    return ended(core)
 
 
 @pytest.fixture(scope="module", params=["llama", "window"])
@@ -58,11 +58,7 @@ def run(model: Any, tokenizer: Any, requests: list[Prompt], new: int, batch_size
 
 def alone(model: Any, prompt: Prompt, new: int) -> list[int]:
     """Transformers' greedy search on this prompt alone."""
-    ids = torch.tensor([prompt.ids])
-    out = model.generate(
-        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=new, eos_token_id=0, pad_token_id=0
-    )
-    return list(out[0, ids.shape[1] :].tolist())
+    return greedy_alone(model, prompt.ids, new, 0)
 
 
 def test_rows_that_end_at_different_times_write_what_they_write_alone(model: Any, tokenizer: Any) -> None:

@@ -11,6 +11,7 @@ import torch
 from codeact.evaluation.likelihood import Likelihood, bits_per_byte, solution_stream
 from codeact.evaluation.tasks import Task
 from codeact.lm.attention import register
+from tests.helpers.tiny_models import byte_level
 
 TASKS = [
     Task("T/0", "def add(a, b):\n", "add", "    return a + b\n"),
@@ -27,16 +28,11 @@ TASKS = [
 
 
 def make_tokenizer(trim: bool, bos: bool = False) -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
+    core = byte_level([t.reference for t in TASKS] * 30, 330, ["<s>", "</s>"])
     core.post_processor = processors.ByteLevel(trim_offsets=trim)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet, special_tokens=["<s>", "</s>"])
-    core.train_from_iterator([t.reference for t in TASKS] * 30, trainer)
     if bos:
         core.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from codeact.errors import InputError
 from codeact.lm.prompts import encode, encode_text, load_template, prompt_text, render
 from codeact.records import Message
+from tests.helpers import tiny_models
 
 TEXTS = [
     "Question:\nWrite a function.\n\nAnswer:\ndef add(a, b):\n    return a + b\n",
@@ -22,16 +23,7 @@ REWRITING = CHATML.replace("m.content", "m.content | upper")
 
 
 def byte_level(trim: bool, bos: bool) -> PreTrainedTokenizerFast:
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    special = ["<s>", "<|im_end|>", "<|im_start|>"]
-    raw.train_from_iterator(
-        TEXTS,
-        trainers.BpeTrainer(
-            vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-        ),
-    )
+    raw = tiny_models.byte_level(TEXTS, 400, ["<s>", "<|im_end|>", "<|im_start|>"])
     raw.post_processor = (
         processors.TemplateProcessing("<s> $A", None, [("<s>", 0)]) if bos else processors.ByteLevel(trim_offsets=trim)
     )

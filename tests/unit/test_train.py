@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -35,6 +34,7 @@ from codeact.training.data import tokenise_records
 from codeact.training.losses import use_chunked_loss
 from codeact.training.metrics import pack_report, peak_memory_bytes, reset_peak_memory, summarise
 from codeact.training.sft import fine_tune
+from tests.helpers.tiny_models import byte_level
 
 CHAT = (
     "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -49,12 +49,8 @@ def record(*texts: str, identity: str = "r") -> Record:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    options = {"vocab_size": 320, "special_tokens": ["<|pad|>", "<|end|>", "<|start|>"], "initial_alphabet": alphabet}
-    raw.train_from_iterator(["Question:\nAdd a and b.\n\nAnswer:\nreturn a + b\n"] * 9, trainers.BpeTrainer(**options))
+    texts = ["Question:\nAdd a and b.\n\nAnswer:\nreturn a + b\n"] * 9
+    raw = byte_level(texts, 320, ["<|pad|>", "<|end|>", "<|start|>"])
     made = PreTrainedTokenizerFast(
         tokenizer_object=raw, eos_token="<|end|>", pad_token="<|pad|>", extra_special_tokens=["<|start|>"]
     )
