@@ -23,10 +23,11 @@ import numpy as np
 from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.cluster import cluster_embeddings
+from codeact.draws import seeded_hash
 from codeact.embed import embed_texts
 from codeact.lm.models import load_tokenizer
 from codeact.records import Record, read_data
-from codeact.sample import seeded_hash, select
+from codeact.sample import select
 from codeact.score import build_sequences, default_template
 from codeact.score.adaptive.decide import Facts, Outcome, Pool, decide
 from codeact.score.adaptive.features import describe

@@ -28,6 +28,7 @@ LAYERS = {
         "storage",
         "sources",
         "locks",
+        "draws",
         "downloads",
         "statistics",
         "statuses",

@@ -15,6 +15,7 @@ from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline.run import Say, run_pipeline
+from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
 from codeact.storage import Source
@@ -137,7 +138,7 @@ def estimate_scores(recipe: Recipe) -> dict[str, Any]:
 def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:
     if stage in ("curate", "refine"):
         table = store.table(stage)
-        kept = set(table.filter(table["kept"])["id"].to_pylist())
+        kept = set(tables.ids_where(table, "kept"))
         rows = store.table("records").select(["id", "row"]).to_pylist()
         storage.write_rows(inputs.source, [r["row"] for r in rows if r["id"] in kept], output)
         return

@@ -14,6 +14,7 @@ from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline.run import Say, run_pipeline
+from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
 from codeact.sources.names import STDIN, as_list
@@ -165,7 +166,7 @@ def _run_dir(target: Path | None, name: str | tuple[str, ...], source: Source | 
 
 def _selection(store: Store, source: Source) -> Selection:
     table = store.table("sample")
-    chosen = set(table.filter(table["selected"])["id"].to_pylist())
+    chosen = set(tables.ids_where(table, "selected"))
     records = store.table("records").select(["id", "row"]).to_pylist()
     indices = sorted(r["row"] for r in records if r["id"] in chosen)
     marker = store.marker("sample") or {}

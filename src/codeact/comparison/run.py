@@ -246,7 +246,7 @@ def _run_cell(
         values[HELD_OUT] = held_out_losses(str(store.path("train/model")), held_out, cell.recipe, quiet)
     trained = storage.read_json(store.path("train/summary.json"))
     sampled = store.table("sample")
-    chosen = sampled.filter(sampled["selected"])["id"].to_pylist()
+    chosen = tables.ids_where(sampled, "selected")
     lengths = tables.by_id(Store(shared).table("score"), ["response_tokens"])
     result = {
         "key": _key(cell.recipe, facts),

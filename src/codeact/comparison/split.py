@@ -10,6 +10,7 @@ from typing import Any
 from codeact import storage
 from codeact.comparison.grid import Comparison, source_recipe
 from codeact.config import Recipe, read_yaml
+from codeact.draws import seeded_subset
 from codeact.errors import InputError
 from codeact.records import Record, read_data, reading_lines
 from codeact.rundir import tables
@@ -51,7 +52,7 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
     # a draw is by a hash of the seed: without the earlier ones in it, it would go on where theirs ended
     salt = digest(wanted["apart_from"]) if comparison.apart_from else ""
     order = {digest([salt, text]): text for text in unused} if salt else {text: text for text in unused}
-    chosen = {order[key] for key in tables.seeded_subset(list(order), comparison.held_out, recipe.seed)}
+    chosen = {order[key] for key in seeded_subset(list(order), comparison.held_out, recipe.seed)}
     first = {texts[r.id]: r for r in reversed(records)}
     kept_out = [int(first[text].meta["row"]) for text in chosen]
     outside = {int(r.meta["row"]) for r in records if texts[r.id] in chosen or texts[r.id] in used}

@@ -19,6 +19,7 @@ from codeact.files import make_folder, write_text
 from codeact.locks import one_writer
 from codeact.pipeline.ledger import finished, ledger_table
 from codeact.records import Record
+from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sources.names import as_list
 from codeact.stages.pool import selected_records
@@ -112,7 +113,7 @@ def _rows_per_step(store: Store, recipe: Recipe) -> int:
     if store.marker("score") is None or recipe.pack.scope == "none":
         return records
     scores = store.table("score")
-    chosen = set(store.table("sample").filter(store.table("sample")["selected"])["id"].to_pylist())
+    chosen = set(tables.ids_where(store.table("sample"), "selected"))
     sizes = [
         prompt + response
         for identity, prompt, response in zip(

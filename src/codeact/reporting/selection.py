@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from codeact import storage
 from codeact.records import Message, Record
+from codeact.rundir.tables import in_order
 from codeact.statuses import ranked_ifd
 from codeact.types import Bools, Floats, Ints
 
@@ -83,10 +84,7 @@ def read_frame(sample: Path | None, cluster: Path | None, score: Path | None) ->
 
 def aligned(table: Any, name: str, ids: Any) -> Any:
     """Column `name` of `table` in the order of `ids`, as an Arrow array; null where the table lacks the id."""
-    import pyarrow.compute as pc
-
-    rows = pc.index_in(ids, value_set=table.column("id").combine_chunks())
-    return table.column(name).combine_chunks().take(rows)
+    return in_order(table.select(["id", name]), ids, lenient=True)[name].combine_chunks()
 
 
 def _floats(table: Any, name: str, ids: Any) -> Floats:

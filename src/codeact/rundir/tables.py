@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from codeact.draws import seeded_subset
+from codeact.errors import InputError
 from codeact.records import Message, Record, Rejected
 from codeact.storage import utf8
 
@@ -62,6 +63,34 @@ def texts(values: Sequence[str | None]) -> Any:
     return pa.array([value if value is None else utf8(value) for value in values], pa.string())
 
 
+def ids_where(table: Any, flag: str) -> list[str]:
+    """The ids of the rows in which the column `flag` is true, in the table's own order."""
+    found: list[str] = table.filter(table[flag])["id"].to_pylist()
+    return found
+
+
+def in_order(table: Any, ids: Any, *, lenient: bool = False) -> Any:
+    """The rows of these ids, in their order.
+
+    Args:
+        table: with a column `id`.
+        ids: a sequence or an Arrow array.
+        lenient: an id that the table lacks gets a row of nulls.
+
+    Raises:
+        InputError: the table lacks an id.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = ids if isinstance(ids, pa.Array) else pa.array(ids, pa.string())
+    rows = pc.index_in(ids, value_set=table["id"].combine_chunks())
+    if rows.null_count and not lenient:
+        lacking = ids.filter(pc.is_null(rows))[0].as_py()
+        raise InputError(f"a table of the run has no row of record {lacking!r}; run the stage again on the same records")
+    return table.take(rows)
+
+
 def keep(table: Any, ids: Iterable[str]) -> Any:
     """The rows whose id is among `ids`, in the table's own order."""
     import pyarrow as pa
@@ -74,11 +103,6 @@ def by_id(table: Any, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
     """id -> the named columns of its row."""
     rows: list[Mapping[str, Any]] = table.select(["id", *columns]).to_pylist()
     return {row["id"]: {c: row[c] for c in columns} for row in rows}
-
-
-def seeded_subset(ids: Sequence[str], limit: int, seed: int) -> set[str]:
-    """`limit` ids drawn at random under a seed; the draw does not depend on the order of the ids."""
-    return set(sorted(ids, key=lambda i: hashlib.sha256(f"{seed}:{i}".encode("utf-8", "surrogatepass")).digest())[:limit])
 
 
 def limited(records: Sequence[Record], limit: int | None, seed: int) -> list[Record]:

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.config import Budget, Strategy, nearest
+from codeact.draws import seeded_hash
 from codeact.errors import InputError
 from codeact.sample import orders
 from codeact.sample.quotas import allot, budget, cdas, cdas_paper, place_in, raise_to_floor
 from codeact.sample.strategies import IFD_LIMIT, NEEDS, NOT_TAKEN, RANKINGS, reasons
-from codeact.sample.values import Column, highest, id_ranks, integers, numbers, seeded_hash, values
+from codeact.sample.values import Column, highest, id_ranks, integers, numbers, values
 from codeact.statuses import RANKED
 from codeact.types import Bools, Floats, Ints
 
@@ -30,7 +31,6 @@ __all__ = [
     "cdas",
     "cdas_paper",
     "id_ranks",
-    "seeded_hash",
     "select",
 ]
 

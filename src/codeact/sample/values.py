@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -32,17 +31,6 @@ def id_ranks(ids: Sequence[str]) -> Ints:
     ranks = np.empty(len(ids), np.int64)
     ranks[order] = np.arange(len(ids))
     return ranks
-
-
-def seeded_hash(ids: Sequence[str], seed: int) -> NDArray[np.uint64]:
-    """64 bits of BLAKE2b over seed and id: a random order of the records that no change of order or pool disturbs."""
-    prefix = hashlib.blake2b(f"{seed}:".encode(), digest_size=8)
-    digests = bytearray()
-    for identity in ids:
-        state = prefix.copy()
-        state.update(identity.encode("utf-8", "surrogatepass"))
-        digests += state.digest()
-    return np.frombuffer(bytes(digests), dtype="<u8").astype(np.uint64)
 
 
 def values(name: str, column: Column, ids: Sequence[str]) -> Sequence[Any] | NDArray[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT
+from codeact.sample.values import id_ranks
 from codeact.score import length
 from codeact.statuses import ranked_ifd
 from codeact.types import Floats
@@ -24,22 +25,19 @@ def read_columns(
     """
     found: dict[str, Any] = {}
     if "cluster" in stages:
-        found["cluster"] = _column(store.table("cluster"), "cluster", ids)
+        found["cluster"] = tables.in_order(store.table("cluster"), ids)["cluster"].to_pylist()
     if "embed" in stages:
-        table = store.table("embed")
-        place = {identity: row for row, identity in enumerate(table["id"].to_pylist())}
-        found["embedding"] = vectors(table)[[place[i] for i in ids]]
+        found["embedding"] = vectors(tables.in_order(store.table("embed"), ids))
     if "proxy" in stages:
-        proxy = store.table("proxy")
-        found["proxy_ifd"] = _ranked(proxy, ids)
+        found["proxy_ifd"] = ranked_ifd(tables.in_order(store.table("proxy"), ids))
     if "judge" in stages:
-        judged = store.table("judge")
+        judged = tables.in_order(store.table("judge"), ids)
         names = set(judged.column_names) & {"rating", "complexity", "quality"}
-        found |= {name: _floats(judged, name, ids) for name in sorted(names)}
+        found |= {name: _floats(judged, name) for name in sorted(names)}
     if "tags" in stages:
-        found["tags"] = _column(store.table("tags"), "tags", ids)
+        found["tags"] = tables.in_order(store.table("tags"), ids)["tags"].to_pylist()
     if "target" in stages:
-        found["target_rank"] = _floats(store.table("target"), "target_rank", ids)
+        found["target_rank"] = _floats(tables.in_order(store.table("target"), ids), "target_rank")
     if "score" in stages:
         found |= _score_columns(store.table("score") if scores is None else scores, ids, wanted)
     return found
@@ -54,14 +52,12 @@ def vectors(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
 def _score_columns(table: Any, ids: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
     """The score table's own columns, and those made of them. Ranks are computed in the order of the ids, over the records
     that may be chosen, so that neither the file's order nor a record with IFD >= 1 moves them."""
-    names = ("nll_cond", "nll_uncond", "response_tokens", "status", "prefix_log_ifd")
-    rows = tables.by_id(table, names)
-    ifd = _ranked(table, ids)
-    cond, uncond = (np.array([rows[i][n] for i in ids], np.float64) for n in names[:2])
-    tokens = np.array([rows[i]["response_tokens"] for i in ids], np.int64)
-    status = [rows[i]["status"] for i in ids]
+    table = tables.in_order(table, ids)
+    ifd, cond, uncond = ranked_ifd(table), _floats(table, "nll_cond"), _floats(table, "nll_uncond")
+    tokens = np.array(table["response_tokens"].to_pylist(), np.int64)
+    status = table["status"].to_pylist()
     usable = ifd < IFD_LIMIT
-    back = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+    back = np.argsort(id_ranks(ids))
 
     def placed(values: Floats) -> Floats:
         result = np.empty(len(ids))
@@ -75,27 +71,17 @@ def _score_columns(table: Any, ids: Sequence[str], wanted: Sequence[str]) -> dic
     if "gain" in wanted:
         found["gain"] = (uncond - cond) * tokens
     if "spike" in wanted:
-        found |= {"spike": _floats(table, "spike", ids), "spike_at": _column(table, "spike_at", ids)}
+        found |= {"spike": _floats(table, "spike"), "spike_at": table["spike_at"].to_pylist()}
     if "length_residual" in wanted:
         found["length_residual"] = placed(length.length_residual(known, tokens[back]))
     if "length_band" in wanted:
         found["length_band"] = placed(length.length_band_rank(known, tokens[back]))
     if "position_matched" in wanted:
-        prefixes = [rows[ids[n]]["prefix_log_ifd"] if usable[n] else None for n in back]
+        known_prefixes = table["prefix_log_ifd"].to_pylist()
+        prefixes = [known_prefixes[n] if usable[n] else None for n in back]
         found["position_matched"] = placed(length.position_matched_rank(prefixes))
     return found
 
 
-def _ranked(table: Any, ids: Sequence[str]) -> Floats:
-    """`ranked_ifd` in the order of the ids."""
-    found = dict(zip(table["id"].to_pylist(), ranked_ifd(table).tolist(), strict=True))
-    return np.array([found[i] for i in ids], np.float64)
-
-
-def _column(table: Any, name: str, ids: Sequence[str]) -> list[Any]:
-    rows = tables.by_id(table, [name])
-    return [rows[i][name] for i in ids]
-
-
-def _floats(table: Any, name: str, ids: Sequence[str]) -> Floats:
-    return np.array(_column(table, name, ids), np.float64)
+def _floats(table: Any, name: str) -> Floats:
+    return np.array(table[name].to_pylist(), np.float64)

@@ -24,12 +24,10 @@ def read_pool(store: Store, stages: tuple[str, ...] = ("curate",)) -> Any:
     """The records that these stages, of `pool_stages`, kept: the rows of the table `records`, in its order."""
     table = store.table("records")
     for stage in stages:
-        kept = store.table(stage)
-        table = tables.keep(table, kept.filter(kept["kept"])["id"].to_pylist())
+        table = tables.keep(table, tables.ids_where(store.table(stage), "kept"))
     return table
 
 
 def selected_records(store: Store) -> list[Record]:
     """The chosen records, in the order of the input."""
-    table = store.table("sample")
-    return tables.records_from(tables.keep(store.table("records"), table.filter(table["selected"])["id"].to_pylist()))
+    return tables.records_from(tables.keep(store.table("records"), tables.ids_where(store.table("sample"), "selected")))

@@ -117,8 +117,7 @@ def _cover(
         groups["length"] = length_bands(tokens)
     points = None
     if store.marker("embed") is not None and "cluster" in groups:
-        rows = {identity: row for row, identity in enumerate(store.table("embed")["id"].to_pylist())}
-        points = vectors(store.table("embed"))[[rows[i] for i in ids]]
+        points = vectors(tables.in_order(store.table("embed"), ids))
     cover = {"selection": coverage(found.selected, groups, points, max(WARN_BELOW, config.floor))}
     peers = {"random": {}, "complexity": {"ifd": found.ifd}} if np.isfinite(found.ifd).any() else {"random": {}}
     for name, columns in peers.items():

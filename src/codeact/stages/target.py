@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from codeact.config import Recipe, SampleConfig
+from codeact.draws import seeded_subset
 from codeact.errors import InputError
 from codeact.records import Reading, read_data
 from codeact.rundir import tables
@@ -60,13 +61,12 @@ def rank(store: Store, recipe: Recipe) -> Mapping[str, Any]:
 
     config, reading = recipe.embed, examples(recipe.sample)
     texts = {r.instruction if config.text == "instruction" else f"{r.instruction}\n\n{r.response}" for r in reading.usable()}
-    asked = sorted(tables.seeded_subset(sorted(texts), MOST_TARGETS, recipe.seed))
+    asked = sorted(seeded_subset(sorted(texts), MOST_TARGETS, recipe.seed))
     embedder = load_embedder(config.model, recipe.model.device)
     points = embed_texts(asked, model=embedder, batch_size=config.batch_size)
     embedded = store.table("embed")
     if refines(recipe.curate):
-        kept = store.table("refine")
-        embedded = tables.keep(embedded, kept.filter(kept["kept"])["id"].to_pylist())
+        embedded = tables.keep(embedded, tables.ids_where(store.table("refine"), "kept"))
     embedded = embedded.sort_by("id")
     pool = vectors(embedded)
     places = np.empty(len(pool), np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from codeact.draws import seeded_order
 from codeact.errors import InputError
 from codeact.files import atomic
 from codeact.progress import SILENT, Progress
@@ -119,12 +119,11 @@ def _facts(records: Sequence[Record], prepared: Sequence[Prepared], seed: int) -
     for item in prepared:
         stream, start = item.conditional[0], item.conditional[0].spans[0].start
         tokens.append((stream.ids[:start], stream.ids[start:]))
-    keys = [hashlib.sha256(f"{seed}:{record.id}".encode("utf-8", "surrogatepass")).digest() for record in records]
     return Facts(
         features=describe([(record.instruction, record.response) for record in records], tokens),
         prompt_tokens=np.array([item.prompt_tokens for item in prepared], np.int64),
         response_tokens=np.array([item.response_tokens for item in prepared], np.int64),
-        order=np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64),
+        order=seeded_order([record.id for record in records], seed),
     )
 
 
