@@ -24,6 +24,7 @@ from benchmarks import machine, result_files
 from benchmarks.marks import write_between
 from codeact.comparison.grid import load_comparison
 from codeact.comparison.run import gather
+from codeact.reporting.compare import difference
 from codeact.reporting.wording import number
 from experiments import figures
 from experiments.compare_cells import save
@@ -38,7 +39,7 @@ def with_interval(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return ""
     low, high = found["interval"]
-    text = f"{number(found['difference'], 4)} [{number(low, 4)}, {number(high, 4)}]"
+    text = difference(found)
     return f"**{text}**" if not low <= 0 <= high else text
 
 

@@ -113,8 +113,7 @@ def _overlaps(found: Mapping[str, Bools]) -> dict[str, Any] | None:
 
 
 def _selected(store: Store, ids: Sequence[str]) -> list[bool]:
-    rows = tables.by_id(store.table("sample"), ["selected"])
-    return [identity in rows and bool(rows[identity]["selected"]) for identity in ids]
+    return [bool(taken) for taken in tables.in_order(store.table("sample"), ids, lenient=True)["selected"].to_pylist()]
 
 
 def _scores(path: Path, ids: Sequence[str]) -> Any:

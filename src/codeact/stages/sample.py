@@ -169,8 +169,8 @@ def choose(
     Raises:
         InputError: settings that do not go together.
     """
-    curated = tables.by_id(store.table("curate"), ["penalised", "language"])
-    languages = [curated[i]["language"] for i in ids]
+    curated = tables.in_order(store.table("curate"), ids)
+    languages = curated["language"].to_pylist()
     wanted = [*NEEDS[config.strategy]]
     wanted += [name for name, on in (("spike", config.suspects), ("gain", config.min_gain)) if on]
     columns = read_columns(store, needs, ids, wanted, scores)
@@ -186,7 +186,7 @@ def choose(
         ids, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.budget,
         ifd=columns.pop("ifd", None), status=columns.pop("status", None), cluster=columns.pop("cluster", None),
         response_tokens=counts, gain=columns.pop("gain", None), columns=columns,
-        penalised=[bool(curated[i]["penalised"]) for i in ids], language=languages, floor=config.floor,
+        penalised=[bool(value) for value in curated["penalised"].to_pylist()], language=languages, floor=config.floor,
         spike=spikes, suspects=config.suspects, min_gain=config.min_gain,
         bands=length_bands(counts) if counts is not None and config.floor_lengths else None,
     )  # fmt: skip

@@ -154,8 +154,8 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> t
     ids, records = table["id"].to_pylist(), tables.records_from(table)
     group = np.zeros(len(ids), np.int64)
     if recipe.sample.strategy == "cdas":
-        labels = tables.by_id(store.table("cluster"), ["cluster"])
-        group = np.unique([labels[i]["cluster"] for i in ids], return_inverse=True)[1].astype(np.int64)
+        labels = tables.in_order(store.table("cluster"), ids)["cluster"].to_numpy()
+        group = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     tie = id_ranks(ids)
 
     def selected(log_ifd: Any) -> Any:
