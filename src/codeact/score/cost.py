@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.lm.models import context_length
 from codeact.lm.prompts import Template
@@ -80,8 +81,8 @@ def estimate(
     tokenizer: Any,
     *,
     template: Template | None = None,
-    variant: str = "default",
-    max_length: int = 2048,
+    variant: str = DEFAULTS.score.variant,
+    max_length: int = DEFAULTS.model.max_length,
     hardware: Mapping[str, float] | None = None,
 ) -> Estimate:
     """Tokens, FLOPs and hours of `score_ifd` with the same arguments.
