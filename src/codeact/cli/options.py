@@ -21,8 +21,8 @@ def key_option(key: str, about: str, *names: str) -> Any:
     """An option that stands for a recipe key: it has no default of its own (None: not given), its help shows the recipe's."""
     value = default_of(key)
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
-    told = "" if value is None or value is False or value in ("", ()) else f" [default: {shown.lower() if value is True else shown}]"
-    return typer.Option(*names, help=about + told, show_default=False)
+    untold = value is None or value is False or value in ("", ())
+    return typer.Option(*names, help=about, show_default=False if untold else shown.lower() if value is True else shown)
 
 
 Data = Annotated[
@@ -46,7 +46,8 @@ MaybeOutput = Annotated[
 Embedder = Annotated[
     str | None,
     typer.Option(
-        help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2) [default: all-mpnet-base-v2; demo with --model demo]"
+        help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2)",
+        show_default="all-mpnet-base-v2; demo with --model demo",
     ),
 ]
 Dtype = Annotated[str | None, key_option("model.dtype", "auto, float32, bfloat16, float16")]
