@@ -152,7 +152,7 @@ def score(
         return
     summary = api.run_stages(recipe, ["score"], output, say=say, quiet=False, force=force)
     folder = Path(recipe.run_dir)
-    found = {**summary, **api.score_summary(folder, recipe.sample.ratio, examples=3 if show else 0)}
+    found = {**summary, **api.score_summary(folder, examples=3 if show else 0)}
     result(found, as_json, "\n".join(_scored(found, str(output or folder / "score.parquet"))), output)
 
 
