@@ -40,10 +40,10 @@ def tokenise(
     rows: Sequence[Mapping[str, Any]],
     tokenizer: Any,
     *,
-    template: str = config.DEFAULTS.model.template,
-    max_length: int = config.DEFAULTS.model.max_length,
+    template: str = "auto",
+    max_length: int = 2048,
     mapping: Mapping[str, str] | None = None,
-    overlong: Overlong = config.DEFAULTS.pack.overlong,
+    overlong: Overlong = "truncate",
 ) -> list[Sample]:
     """Rows of any known form as training samples, for a Trainer of your own with `DynamicPackCollator`.
 

@@ -9,7 +9,6 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.lm.prompts import Encoded, RefusedError, Template, Turn, encode, special_ids
 from codeact.packing.overlong import IGNORE, Overlong, apply_overlong
@@ -61,8 +60,8 @@ def tokenise_records(
     template: Template,
     tokenizer: Any,
     max_length: int,
-    train_on_prompt: bool = DEFAULTS.train.train_on_prompt,
-    overlong: Overlong = DEFAULTS.pack.overlong,
+    train_on_prompt: bool = False,
+    overlong: Overlong = "truncate",
     quiet: bool = True,
     required: bool = True,
 ) -> Tokenised:
