@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
 import os
@@ -128,14 +127,7 @@ def converted(gguf: Path) -> Path:
 
 def files_digest(paths: list[Path]) -> str:
     """SHA-256 over the content of one file, or over names, sizes and contents of several."""
-    total = hashlib.sha256()
-    for file in paths:
-        with file.open("rb") as handle:
-            if len(paths) > 1:
-                total.update(f"{file.name}:{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
-            while block := handle.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
+    return files.sha256(paths[0]) if len(paths) == 1 else files.sha256_of((path.name, path) for path in paths)
 
 
 def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:

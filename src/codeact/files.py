@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -112,6 +112,21 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's content, 64 hex digits."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_of(named: Iterable[tuple[str, Path]]) -> str:
+    """SHA-256 over the names, sizes and contents of files, 64 hex digits.
+
+    Args:
+        named: (name that counts, file), in order.
+    """
+    total = hashlib.sha256()
+    for name, path in named:
+        total.update(f"{name}:{path.stat().st_size}\n".encode("utf-8", "surrogateescape"))
+        with path.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
 
 
 @contextmanager

@@ -169,8 +169,8 @@ def test_a_full_disk_is_one_line_and_other_errors_pass(tmp_path: Path) -> None:
 
 
 def test_only_one_module_writes_beside_and_renames() -> None:
-    """Whole files and folders come from `codeact.files`: no other module renames a temporary one into its place."""
+    """No other module renames a temporary file or folder into its place, or adds to a file."""
     source = Path(files.__file__).parent
-    renames = re.compile(r"os\.replace\(|os\.rename\(|\.rename\(|\.replace\([a-z_]+\)|mkstemp|NamedTemporaryFile|with_suffix\(\"\.tmp\"\)")
+    renames = re.compile(r"\.open\(\"a|os\.replace\(|os\.rename\(|\.rename\(|\.replace\([a-z_]+\)|mkstemp|NamedTemporaryFile|with_suffix\(\"\.tmp\"\)")
     found = [str(p.relative_to(source)) for p in sorted(source.rglob("*.py")) if renames.search(p.read_text(encoding="utf-8"))]
     assert found == ["files.py"]

@@ -17,7 +17,7 @@ from typing import Any
 
 from codeact import locks, storage
 from codeact.errors import InputError
-from codeact.files import remove, sha256, write_text
+from codeact.files import remove, sha256, sha256_of, write_text
 
 AGAIN = "start the same command again: the stage is done anew"
 
@@ -184,13 +184,8 @@ def digest(value: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, or of the names, sizes and contents of a folder's files."""
-    total = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        total.update(f"{file.relative_to(path)}:{file.stat().st_size}\n".encode("utf-8", "surrogateescape"))
-        with file.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()[:32]
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return sha256_of((str(file.relative_to(path)), file) for file in files)[:32]
 
 
 def kept_digest(path: Path) -> str:

@@ -24,6 +24,7 @@ from transformers.utils import logging
 
 from codeact.config import TrainConfig
 from codeact.errors import CodeactError, InputError, did_you_mean, require
+from codeact.files import append
 from codeact.packing.collate import split_rows
 from codeact.packing.overlong import IGNORE
 from codeact.progress import Progress, track
@@ -204,8 +205,7 @@ class Recorder(TrainerCallback):
                 f" train.learning_rate, now {args.learning_rate:g}, or raise train.warmup_steps, now {args.warmup_steps:g}"
             )
         if state.is_world_process_zero:
-            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(logged_rows(state.log_history[-1:])[0]) + "\n")
+            append(self.folder / "metrics.jsonl", (json.dumps(logged_rows(state.log_history[-1:])[0]) + "\n").encode())
         self.progress.advance(
             state.global_step - self.shown, f"{'loss' if 'loss' in logs else 'validation loss'} {loss:.3f}"
         )
