@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types wheel clean
+.PHONY: demo test quick lint types wheel clean
 
 demo: .venv/.demo-ready
 	$(PY) -m codeact demo
@@ -11,6 +11,15 @@ demo: .venv/.demo-ready
 test: .venv/.dev-ready
 	@sh scripts/sandbox_ready.sh
 	$(PY) -m pytest -n auto --dist loadfile
+
+# every part once, in under a minute on two cores; QUICK holds a file or two of each
+QUICK := tests/golden $(addprefix tests/integration/test_,cli.py bad_input.py) $(addprefix tests/invariant/test_,sample.py strategies.py segments.py) \
+  $(addprefix tests/unit/test_,$(addsuffix .py,cluster config copies curate_checks decontaminate dedup docs dry_run embed judge_endpoint judge_parse \
+  layers likelihood merge pack_balance pack_collate pack_plan paired prompts recipe_keys record_shapes records report score_ifd score_sequences \
+  score_stats sources spikes statistics storage tasks train verify))
+
+quick: .venv/.dev-ready
+	$(PY) -m pytest -n auto --dist loadfile -m "not slow" $(QUICK)
 
 lint: .venv/.dev-ready
 	$(PY) -m ruff check .

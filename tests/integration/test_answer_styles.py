@@ -47,6 +47,7 @@ def written(model: Path, out: Path, patch: pytest.MonkeyPatch, texts: dict[str, 
     return [row for row in storage.read_jsonl(out / "samples.jsonl") if row["sample"] < len(texts[row["task_id"]])]
 
 
+@pytest.mark.slow
 def test_right_answers_pass_and_wrong_ones_fail_in_every_style(
     tiny_model_dir: Path, tmp_path: Path, sandbox: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,9 +15,11 @@ import pytest
 from codeact import storage
 from tests.helpers.command import codeact_command as codeact
 from tests.helpers.pool import pool_rows
+from tests.helpers.processes import Started
 
 ROOT = Path(__file__).parents[2]
 CELLS = 6
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ recipe:
   embed: {{model: {tiny_embedder_dir}}}
   cluster: {{k: 3}}
   train: {{epochs: 1, batch_size: 4, learning_rate: 1.0e-3, warmup_steps: 0}}
-  evaluate: {{tasks: [humaneval], generate_limit: 0}}
+  evaluate: {{tasks: [humaneval], generate_limit: 0, bits_limit: 30}}
 """,
         encoding="utf-8",
     )
@@ -52,8 +53,7 @@ def results(grid: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_killed_and_resumed(grid: Path) -> None:
-    command = [sys.executable, "-m", "codeact", "compare", str(grid)]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    running = Started("-m", "codeact", "compare", str(grid))
     deadline = time.monotonic() + 600
     while len(results(grid)) < 2 and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -87,8 +87,7 @@ def test_killed_and_resumed(grid: Path) -> None:
 def test_the_parts_are_shared_and_apart(grid: Path) -> None:
     """After the run above: one scoring, no held-out instruction in any pool, no model left behind."""
     root = grid.parent / "runs"
-    if not (root / "compare.json").exists():
-        pytest.skip("the comparison above did not finish")
+    assert (root / "compare.json").exists(), "the comparison above did not finish"
     markers = [json.loads(p.read_text()) for p in root.glob("cells/*/markers/score.json")]
     assert len(markers) == CELLS
     assert {m["shared_from"] for m in markers} == {"shared"} or all("shared_from" in m for m in markers)
@@ -100,11 +99,8 @@ def test_the_parts_are_shared_and_apart(grid: Path) -> None:
 
 def test_two_processes_share_the_trainings(grid: Path) -> None:
     root = grid.parent / "both"
-    command = [sys.executable, "-m", "codeact", "compare", str(grid), f"run_dir={root}"]
-    shown = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": os.environ}
-    first = subprocess.Popen(command, **shown)  # type: ignore[call-overload]
-    second = subprocess.Popen(command, **shown)  # type: ignore[call-overload]
-    told = [process.communicate(timeout=900) for process in (first, second)]
+    first, second = (Started("-m", "codeact", "compare", str(grid), f"run_dir={root}") for _ in range(2))
+    told = [process.communicate() for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], told
     begun = [[line.rpartition(": ")[2] for line in err.splitlines() if line.startswith("cell ")] for _, err in told]
     assert all(begun)
@@ -124,10 +120,8 @@ def test_two_processes_share_the_pools(grid: Path) -> None:
         "budgets=[records]",
         "recipe.data.limit=12",
     )
-    command = [sys.executable, "-m", "codeact", "compare", str(grid), *changes]
-    shown = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": os.environ}
-    running = [subprocess.Popen(command, **shown) for _ in range(2)]  # type: ignore[call-overload]
-    told = [process.communicate(timeout=900)[1] for process in running]
+    running = [Started("-m", "codeact", "compare", str(grid), *changes) for _ in range(2)]
+    told = [process.communicate()[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], told
     made = [line for err in told for line in err.splitlines() if line.startswith("score: status")]
     assert len(made) == 3  # each pool once, by either
@@ -208,7 +202,7 @@ def test_a_stricter_pool_is_not_scored_again(grid: Path) -> None:
 def test_a_pool_for_each_seed(grid: Path) -> None:
     """Every seed draws its own records; what all seeds are measured on stays the same, and a later comparison keeps off all pools."""
     root = grid.parent / "pools"
-    small = ("strategies=[random,longest]", "recipe.data.limit=12", "recipe.evaluate.bits_limit=30", "--json")
+    small = ("strategies=[random,longest]", "recipe.data.limit=12", "--json")
     done = codeact("compare", str(grid), f"run_dir={root}", "pool_per_seed=true", *small)
     assert done.returncode == 0, done.stderr
 
@@ -230,7 +224,7 @@ def test_a_pool_for_each_seed(grid: Path) -> None:
     rows = {row["entrant"]: row for row in json.loads(done.stdout)["rows"]}
     assert rows["longest"]["metrics"]["held-out loss"]["minus_against"]["seeds"] == 2
 
-    later = ("strategies=[random]", "seeds=[0]", "held_out=4", "recipe.evaluate.bits_limit=30")
+    later = ("strategies=[random]", "seeds=[0]", "held_out=4")
     apart = codeact("compare", str(grid), f"run_dir={grid.parent / 'off'}", f"apart_from={root}", *later)
     assert apart.returncode == 0, apart.stderr
     assert not ids(grid.parent / "off" / "shared" / "records.parquet") & (pools[0] | pools[1])
@@ -239,7 +233,7 @@ def test_a_pool_for_each_seed(grid: Path) -> None:
 def test_a_comparison_apart_from_an_earlier_one_shares_nothing_with_it(grid: Path) -> None:
     """It draws records and tasks from what the earlier one left, and measures what it says."""
     earlier, root = grid.parent / "earlier", grid.parent / "later"
-    small = ("strategies=[random]", "seeds=[0]", "recipe.evaluate.bits_limit=30", "--json")
+    small = ("strategies=[random]", "seeds=[0]", "--json")
     first = codeact("compare", str(grid), f"run_dir={earlier}", "recipe.data.limit=12", *small)
     assert first.returncode == 0, first.stderr
     refused = codeact("compare", str(grid), f"run_dir={root}", f"apart_from={root}/nothing", *small)

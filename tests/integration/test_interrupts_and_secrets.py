@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from codeact.redact import redact, split_userinfo
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.judge_server import JudgeServer, judge_server
 from tests.helpers.pool import pool_rows
+from tests.helpers.processes import Started
 
 KEY = "not-a-real-key-7f3a9c"
 PASSWORD = "p@ss/word-51x"  # percent-encoded in an address
@@ -40,18 +39,15 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[JudgeSer
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_says_that_work_is_kept_and_how_to_go_on(
     number: int, status: int, data: Path, tmp_path: Path, server: JudgeServer
 ) -> None:
     server.pause = 0.7
-    call = [sys.executable, "-m", "codeact", "judge", str(data), "-o", str(tmp_path / "judged.jsonl")]
+    call = ["judge", str(data), "-o", str(tmp_path / "judged.jsonl")]
     call += ["--set", f"judge.endpoint={server.url}", "--set", "judge.model=m", "--set", "judge.concurrency=1"]
-    # a shell's background job ignores Ctrl-C, and hands that down
-    process = subprocess.Popen(
-        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    process = Started("-m", "codeact", *call)
     for _ in range(600):
         if len(server.payloads) >= 2:
             break
@@ -63,7 +59,7 @@ def test_an_interrupt_says_that_work_is_kept_and_how_to_go_on(
     assert last == "codeact: interrupted; finished work is kept: run the same command again to go on"
     assert "Traceback" not in err
     server.pause, before = 0.0, len(server.payloads)
-    assert cli(*call[3:]).returncode == 0
+    assert cli(*call).returncode == 0
     assert len(server.payloads) - before < 6  # what was answered is not asked again
 
 

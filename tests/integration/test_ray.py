@@ -22,6 +22,7 @@ def cluster() -> object:
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_ray_is_local(
     cluster: object, pool_file: Path, tmp_path: Path, tiny_model_dir: Path, tiny_embedder_dir: Path
 ) -> None:

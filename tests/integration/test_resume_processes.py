@@ -18,6 +18,7 @@ from tests.helpers.pool import pool_rows
 PAIR = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codeact"]
 
 
+@pytest.mark.slow
 def test_another_number_of_processes(tiny_model_dir: Path, tmp_path: Path) -> None:
     data = tmp_path / "pool.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in pool_rows(24)), encoding="utf-8")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.records import Message, Record
 from codeact.training import trainer
 from codeact.training.sft import fine_tune
+from tests.helpers.processes import Started
 
 SCRIPT = """
 import sys
@@ -70,9 +68,7 @@ def killed(folder: Path, out: Path, scope: str, method: str, step: int, save_min
             save_minutes=save_minutes,
         )
     )
-    process = subprocess.Popen(
-        [sys.executable, str(script)], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    )
+    process = Started(str(script))
     metrics = out / "metrics.jsonl"
     try:
         while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < step):
@@ -88,6 +84,7 @@ def same(first: Path, second: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scope", "method"), [("batch", "lora"), ("epoch", "full")])
 def test_a_killed_training_ends_as_one_that_was_not(
     tiny_model_dir: Path, tmp_path: Path, scope: str, method: str
@@ -126,6 +123,7 @@ def test_a_killed_training_ends_as_one_that_was_not(
         assert max(rates) == pytest.approx(1e-3)
 
 
+@pytest.mark.slow
 def test_a_long_epoch_is_saved_by_the_clock(
     tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

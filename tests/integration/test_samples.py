@@ -56,7 +56,6 @@ def test_a_part_of_the_tasks_is_not_called_the_benchmark(tmp_path: Path) -> None
     assert figures["missing"] == [task.id for task in TASKS[10:]]
     (line,) = result["warnings"]
     assert line.startswith("humaneval: 10 of 164 tasks (HumanEval/10, HumanEval/11, HumanEval/12 and 151 more missing)")
-    assert graded(tmp_path, EMPTY)["warnings"] == []
 
 
 def test_a_blank_solution_gives_way_to_the_completion(tmp_path: Path) -> None:
@@ -74,8 +73,10 @@ def test_a_byte_order_mark_and_compression_change_nothing(name: str, tmp_path: P
     assert graded(tmp_path, rows, name)["humaneval"]["passed"] == 2
 
 
+@pytest.mark.slow
 def test_tasks_with_more_samples_than_others_are_named(tmp_path: Path) -> None:
-    assert "1 to 2 samples per task, 1 of most but not of HumanEval/3 (2); " in told(tmp_path, [*EMPTY, EMPTY[3]])
+    (line,) = told(tmp_path, [*EMPTY, EMPTY[3]]).splitlines()  # and not that these were a part of the tasks
+    assert "1 to 2 samples per task, 1 of most but not of HumanEval/3 (2); " in line
     assert told(tmp_path, [*EMPTY, *EMPTY]) == ""
 
 

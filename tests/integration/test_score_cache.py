@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from codeact.config import load_recipe
 from codeact.pipeline.run import run_pipeline
 from codeact.stages.score import VERSION
 from tests.helpers.pool import pool_rows
+from tests.helpers.processes import Started
 
 
 @pytest.fixture
@@ -102,6 +101,7 @@ def test_records_of_equal_content_share_a_score(folder: Path, tiny_model_dir: Pa
     assert len({row["ifd"] for row in found.values()}) == 4
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_in_another_run_directory(folder: Path, tiny_model_dir: Path) -> None:
     data = write(folder / "data.jsonl", pool_rows(48))
     settings = [
@@ -117,8 +117,7 @@ def test_a_killed_run_goes_on_in_another_run_directory(folder: Path, tiny_model_
         "import sys; from codeact.pipeline.run import run_pipeline; from codeact.config import load_recipe;"
         "run_pipeline(load_recipe(sys.argv[1], sys.argv[2:]), ('score',), quiet=True)"
     )
-    command = [sys.executable, "-c", program, str(recipe), *settings, f"run_dir={folder / 'killed'}"]
-    with subprocess.Popen(command, start_new_session=True) as process:
+    with Started("-c", program, str(recipe), *settings, f"run_dir={folder / 'killed'}") as process:
         deadline = time.monotonic() + 120
         while len(list((folder / "scores").glob("*/*.parquet"))) < 3:
             assert process.poll() is None

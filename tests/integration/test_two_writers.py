@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from codeact import locks
 from codeact.errors import InputError
 from tests.helpers.command import codeact_command as codeact
 from tests.helpers.pool import pool_rows
+from tests.helpers.processes import Started
 
 HOLD = "import sys; from pathlib import Path; from codeact.locks import only_writer\nwith only_writer(Path(sys.argv[1])): print(flush=True); input()"
 REFUSED = "another codeact process is writing it; wait for it or choose another output"
@@ -71,10 +71,11 @@ def test_an_output_that_another_process_writes(pool: Path, tiny_model_dir: Path,
     assert left <= {f".{Path(words[-1]).name}.lock", "out", "out.codeact"}, left
 
 
+@pytest.mark.slow
 def test_two_trainings_into_one_folder(pool: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
     options = ["--max-length", "256", "--template", "question", "--dtype", "float32", "--epochs", "300", "--batch-size", "2"]
     command = ["train", str(pool), "--model", str(tiny_model_dir), "-o", str(tmp_path / "out"), *options]
-    with subprocess.Popen([sys.executable, "-m", "codeact", *command], stderr=subprocess.DEVNULL, env=os.environ) as first:
+    with Started("-m", "codeact", *command) as first:
         try:
             while not (tmp_path / "out" / "metrics.jsonl").exists():
                 assert first.poll() is None

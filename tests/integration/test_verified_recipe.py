@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact.config import load_recipe
-from codeact.errors import CodeactError
 from codeact.pipeline.run import run_pipeline
-from codeact.sandbox import detect_backend
+from codeact.sandbox import Backend
 from tests.helpers.command import codeact_command as codeact
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
@@ -155,11 +154,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def finished(files: dict[str, Any], tiny_model_dir: Path, tiny_embedder_dir: Path) -> Path:
-    try:
-        detect_backend()
-    except CodeactError as error:
-        pytest.skip(f"no sandbox: {error}")
+def finished(files: dict[str, Any], tiny_model_dir: Path, tiny_embedder_dir: Path, sandbox: Backend) -> Path:
     folder = files["folder"]
     recipe = load_recipe(
         RECIPE,

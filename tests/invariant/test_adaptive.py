@@ -208,6 +208,7 @@ class Replay:
         return None
 
 
+@pytest.mark.slow
 def test_the_expected_agreement_is_about_the_real_one() -> None:
     """500 records whose gain falls along the response, from a different level each; two orders, two targets."""
     rng = np.random.default_rng(3)

@@ -294,7 +294,8 @@ def real_models() -> tuple[Any, Any, Any]:
     return load_tokenizer("demo"), packed, plain
 
 
-@pytest.mark.parametrize(("variant", "count"), [("default", 32), ("paper", 8)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("variant", "count"), [("default", 16), ("paper", 6)])
 def test_real_model_on_real_records(variant: str, count: int, real_models: tuple[Any, Any, Any]) -> None:
     tokenizer, packed, plain = real_models
     records = real_records(count)

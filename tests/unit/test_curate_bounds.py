@@ -143,6 +143,7 @@ DOZEN = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOZEN)
 def test_a_megabyte_ends(name: str) -> None:
     unit, start, end = GENERATORS[name]

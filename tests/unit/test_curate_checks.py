@@ -18,10 +18,9 @@ from codeact.curate.languages import GRAMMAR_LANGUAGES, fault, guess_language
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
 from codeact.curate.run import check_record
-from codeact.errors import CodeactError
 from codeact.records import Message, Record
 from codeact.sample import select
-from codeact.sandbox import detect_backend
+from codeact.sandbox import Backend
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
 
@@ -312,14 +311,6 @@ def test_undefined_names() -> None:
     assert check_names(fence("def f(xs):\n    return sum(xs)")).status == "passed"
 
 
-@pytest.fixture(scope="module")
-def backend():  # type: ignore[no-untyped-def]
-    try:
-        return detect_backend()
-    except CodeactError as error:
-        pytest.skip(f"no sandbox here: {error}")
-
-
 @pytest.mark.parametrize(
     ("code", "status", "reason"),
     [
@@ -357,8 +348,8 @@ def backend():  # type: ignore[no-untyped-def]
         ("def f(n):\n    return n\n\nprint(f(1))  # prints the number", "unknown", "ran without a stated result"),
     ],
 )
-def test_examples_are_run(backend, code: str, status: str, reason: str) -> None:  # type: ignore[no-untyped-def]
-    verdict = check_examples(fence(code), backend)
+def test_examples_are_run(sandbox: Backend, code: str, status: str, reason: str) -> None:
+    verdict = check_examples(fence(code), sandbox)
     assert (verdict.status, verdict.reason) == (status, reason)
 
 

@@ -82,6 +82,7 @@ def test_rows_written_as_jsonl_read_back_as_the_same_records(json_package: tuple
     assert (reading.records, reading.rejected) == (records, [])
 
 
+@pytest.mark.slow
 def test_the_standard_library_is_a_root() -> None:
     found = harvest_functions(["stdlib"], quiet=True)
     files = {record.meta["file"] for record in found.records}

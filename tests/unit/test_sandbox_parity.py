@@ -29,6 +29,7 @@ def outcomes(backends: list[Backend]) -> dict[str, list[tuple[str, str, str]]]:
         return dict(zip(BODIES, pool.map(run, BODIES), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BODIES)
 def test_every_sandbox_reaches_the_same_outcome(name: str, outcomes: dict[str, list[tuple[str, str, str]]]) -> None:
     first, *others = outcomes[name]

@@ -209,6 +209,7 @@ LONG = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_hostile_lengths_do_not_hang() -> None:
     """Quadratic work on these would take minutes."""
     started = time.process_time()
@@ -233,6 +234,7 @@ ONE_LINE = [
 ]
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_anything_is_read_in_bounded_time_and_memory() -> None:
     """`from a.a.a...` took hours, many braces in an f-string minutes; a megabyte of statements, a gigabyte."""
     import resource

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from codeact import config, shipped
 from codeact.comparison.grid import load_comparison
@@ -25,6 +29,24 @@ def test_every_shipped_recipe_is_valid_from_another_folder(
     elif not name.startswith("accelerate/"):
         assert config.load_recipe(name).run_dir.startswith("runs/")
     assert shipped.about(name)
+
+
+def wanted(extra: str, extras: dict[str, list[str]]) -> Iterator[Requirement]:
+    """The packages of an extra, those of the extras that it takes in among them, as far as this machine needs them."""
+    for requirement in map(Requirement, extras[extra]):
+        if requirement.name == "codeact":
+            for inner in requirement.extras:
+                yield from wanted(inner, extras)
+        elif requirement.marker is None or requirement.marker.evaluate():
+            yield requirement
+
+
+def test_whoever_runs_the_tests_has_all_that_they_need() -> None:
+    """A test whose package is missing is skipped; this one then fails, so that no run of the tests is a part of them unsaid."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    there = {re.sub(r"[-_.]+", "-", found.name.lower()) for found in metadata.distributions()}
+    missing = sorted(package.name for package in wanted("dev", extras) if package.name.lower() not in there)
+    assert not missing, "pip install -e '.[dev]'"
 
 
 @pytest.mark.parametrize("given", ["demo", "demo.yaml", "recipes/demo.yaml", "./recipes/demo.yaml"])

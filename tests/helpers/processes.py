@@ -1,0 +1,148 @@
+"""Processes of their own that start at once: forks of one that has the libraries loaded and has done nothing with them.
+
+A new Python needs five seconds of processor time to load PyTorch and transformers before `codeact` begins. Tests that kill a run, or
+let two of them meet, need processes, not that.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+LOADED = ("torch", "transformers", "sentence_transformers", "peft", "accelerate", "pyarrow.parquet", "codeact.pipeline.run", "codeact.training.trainer",
+          "codeact.cli")  # fmt: skip
+
+
+class Started:
+    """A Python that runs `words` as its command line (`-m MODULE ...`, `-c CODE ...` or `SCRIPT ...`), like `subprocess.Popen`.
+
+    Attributes:
+        pid: of the process.
+        returncode: None while it runs; minus the number of the signal that ended it.
+    """
+
+    def __init__(self, *words: str, env: dict[str, str] | None = None) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="codeact-process-")
+        self.files = [Path(self.folder.name) / name for name in ("stdout", "stderr")]
+        told = {"words": words, "env": {**os.environ, **(env or {})}, "files": [str(file) for file in self.files]}
+        self.pid: int = _ask(told)
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit status, once it has ended."""
+        if self.returncode is None:
+            self.returncode = _ask({"ended": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float = 900) -> int:
+        """Wait for its end."""
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            assert time.monotonic() < deadline, f"process {self.pid} does not end"
+            time.sleep(0.01)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float = 900) -> tuple[str, str]:
+        """Wait for its end; what it wrote to stdout and stderr."""
+        self.wait(timeout)
+        out, err = (file.read_text(encoding="utf-8") for file in self.files)
+        return out, err
+
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            self.kill()
+        self.wait()
+
+
+def _ask(told: dict[str, Any]) -> Any:
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(told) + "\n")
+    server.stdin.flush()
+    return json.loads(server.stdout.readline())
+
+
+@lru_cache(maxsize=1)
+def _server() -> subprocess.Popen[str]:
+    """One for each process of the tests, ended with it."""
+    server = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(server.kill)
+    return server
+
+
+def _serve() -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no answer
+    sys.path[0] = str(Path(__file__).parents[2])
+    for name in LOADED:
+        __import__(name)
+    for line in sys.stdin:
+        told = json.loads(line)
+        if "ended" in told:
+            pid, status = os.waitpid(told["ended"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _run(**told)
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _run(words: list[str], env: dict[str, str], files: list[str]) -> None:
+    """The life of a fork."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(env)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, file in enumerate(files, 1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", buffering=1, closefd=False) for number in (1, 2))
+    status: Any = 0
+    try:
+        if words[0] == "-m":
+            sys.argv = words[1:]
+            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        elif words[0] == "-c":
+            sys.argv = ["-c", *words[2:]]
+            exec(words[1], {"__name__": "__main__"})
+        else:
+            sys.argv = words
+            runpy.run_path(words[0], run_name="__main__")
+    except SystemExit as stop:
+        status = stop.code
+    except BaseException:  # noqa: BLE001 - shown as an interpreter would, then the process ends
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
+
+
+if __name__ == "__main__":
+    _serve()
