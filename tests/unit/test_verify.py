@@ -196,6 +196,7 @@ def test_a_line_that_the_instruction_quotes_is_no_fault_of_the_answer() -> None:
         "name = input('x)\nprint(name)",
         "class A\n    def f(self):\n        return 1",
         "def f(self):\n    a = 1\n   return a",
+        "def show(numbers):\n    print(numbers)\n\nnumbers = [1, 2]\nshownumbers)",
     ],
 )
 def test_one_fault_in_a_program_fails(code: str) -> None:

@@ -109,7 +109,7 @@ def is_code_line(line: str, code: str) -> bool:
         if other.strip() != line.strip()
         for name in _NAME.findall(_TEXT.sub("", other))
     }
-    known = [word for word in words if word in _KNOWN or word in around]
+    known = [word for word in words if word in _KNOWN or word in around or _joined(word, around)]
     if words and words[0] not in known and difflib.get_close_matches(words[0], keyword.kwlist, 1, 0.75):
         known.append(words[0])  # a keyword that lost a letter
         words_known = len(known) == len(words)
@@ -119,6 +119,11 @@ def is_code_line(line: str, code: str) -> bool:
     if not _SIGN.search(bare):
         return len(known) == len(words) and (words[0] in keyword.kwlist or len(words) == 1)
     return 2 * len(known) >= len(words)
+
+
+def _joined(word: str, names: set[str]) -> bool:
+    """Whether a word is two names of the program side by side: the bracket between them is lost."""
+    return any(word[:cut] in names and word[cut:] in names for cut in range(2, len(word) - 1))
 
 
 def _is_program(tree: ast.Module | None) -> bool:
