@@ -28,7 +28,7 @@ from codeact.lm.models import load_model, load_tokenizer
 from codeact.progress import track
 from codeact.records import Record, read_data
 from codeact.score import Scorer, Status, build_sequences
-from codeact.score.cost import forward_flops, measure_peak, model_cost
+from codeact.score.cost import forward_flops, model_cost
 
 RESULTS = Path(__file__).parent / "results"
 SHOWN = (
@@ -82,6 +82,28 @@ def spread(records: Sequence[Record], count: int) -> list[Record]:
     """`count` records, evenly spaced over the file."""
     step = max(1.0, len(records) / count)
     return [records[int(n * step)] for n in range(min(count, len(records)))]
+
+
+def measure_peak(device: Any = "cpu", dtype: Any = None, seconds: float = 1.0) -> float:
+    """Best FLOP/s of a square matrix product on this machine, within about `seconds` (2048 wide on CPU, 8192 elsewhere)."""
+    import torch
+
+    place = torch.device(device)
+    size = 2048 if place.type == "cpu" else 8192
+    left, right = (torch.randn(size, size, device=place).to(dtype or torch.float32) for _ in range(2))
+
+    def wait() -> None:
+        if place.type != "cpu":
+            getattr(torch, place.type).synchronize()
+
+    best, started = float("inf"), time.perf_counter()
+    while best == float("inf") or time.perf_counter() - started < seconds:
+        wait()
+        begin = time.perf_counter()
+        left @ right
+        wait()
+        best = min(best, time.perf_counter() - begin)
+    return 2.0 * size**3 / best
 
 
 def measure(records: list[Record], model_name: str, dtype: str, group: int, max_length: int) -> dict[str, Any]:

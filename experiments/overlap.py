@@ -20,7 +20,7 @@ from codeact.rundir.store import Store
 from codeact.sample import select
 from codeact.sample.strategies import NEEDS
 from codeact.stages.columns import read_columns
-from codeact.statistics import chance_overlap, jaccard, spearman
+from codeact.statistics import chance_overlap, jaccard, spearman, token_share
 
 RESULTS = Path(__file__).parent / "results"
 STRATEGIES = (
@@ -50,7 +50,7 @@ def main() -> None:
         }
         found[f"{ratio:g}"] = {
             "chance": chance_overlap(ratio),
-            "token_share": {name: float(tokens[taken].sum() / tokens.sum()) for name, taken in chosen.items()},
+            "token_share": {name: token_share(taken, tokens) for name, taken in chosen.items()},
             "jaccard": {a: {b: jaccard(chosen[a], chosen[b]) for b in STRATEGIES} for a in STRATEGIES},
         }
     result = {

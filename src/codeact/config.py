@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -388,6 +389,19 @@ class Recipe(_Section):
         """A stage's own seed, or the recipe's."""
         own: int | None = getattr(self, section).seed
         return self.seed if own is None else own
+
+
+DEFAULTS = Recipe()  # the one home of every default: functions and options that stand for a key take theirs from here
+
+
+def given(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Of dotted keys and values those that were given (not None); what is left out has the recipe's default."""
+    return {key: value for key, value in keys.items() if value is not None}
+
+
+def default_of(key: str) -> Any:
+    """The default of a dotted key, such as `sample.ratio`."""
+    return functools.reduce(getattr, key.split("."), DEFAULTS)
 
 
 def load_recipe(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from codeact.config import DEFAULTS
 from codeact.downloads import quiet_loading
 from codeact.errors import CodeactError, InputError
 from codeact.lm.devices import choose_device
@@ -50,7 +51,7 @@ def load_embedder(name: str, device: str = "auto") -> Any:
 
 
 def embed_texts(
-    texts: Sequence[str], *, model: str | Any, batch_size: int = 64, device: str = "auto", progress: Progress = SILENT
+    texts: Sequence[str], *, model: str | Any, batch_size: int = DEFAULTS.embed.batch_size, device: str = "auto", progress: Progress = SILENT
 ) -> Vectors:
     """Embed texts; row i belongs to texts[i].
 

@@ -18,7 +18,6 @@ from codeact.sources.rows import delimited, json_document, json_lines, read_arro
 from codeact.sources.text import decode, read_bytes
 from codeact.sources.writing import delimited_lines, packed
 
-READABLE = KINDS
 WRITABLE = tuple(kind for kind in KINDS if kind not in DELIMITED)
 
 

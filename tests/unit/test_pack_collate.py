@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from codeact.packing import (
     PackedDataset,
     apply_overlong,
     collate_rows,
-    fit_lengths,
     plan_batch,
     split_rows,
 )
@@ -159,16 +159,22 @@ def test_truncation_that_leaves_nothing_to_learn_is_counted():
 def test_overlong_policies(sizes, capacity, policy):
     samples = make_samples(sizes)
     fitted = apply_overlong(samples, capacity, policy)
-    lengths, source, counts = fit_lengths(sizes, capacity, policy)
-    assert [len(sample["input_ids"]) for sample in fitted.samples] == lengths.tolist()
-    assert fitted.source.tolist() == source.tolist()
-    assert fitted.counts == counts
-    assert lengths.max(initial=0) <= capacity
-    long = [i for i, size in enumerate(sizes) if size > capacity]
-    assert counts.overlong == len(long)
-    assert counts.lost_tokens == sum(sizes) - lengths.sum()
+    counts, long = fitted.counts, [i for i, size in enumerate(sizes) if size > capacity]
+    parts = [math.ceil(size / capacity) for size in sizes]
+    expected = [  # lengths of what each sample becomes
+        [size] if size <= capacity else [capacity] if policy == "truncate" else [] if policy == "drop"
+        else [size // n + (k < size % n) for k in range(n)]
+        for size, n in zip(sizes, parts, strict=True)
+    ]  # fmt: skip
+    assert [len(sample["input_ids"]) for sample in fitted.samples] == [n for some in expected for n in some]
+    assert fitted.source.tolist() == [i for i, some in enumerate(expected) for _ in some]
+    assert (counts.samples, counts.overlong, counts.unlabelled) == (len(sizes), len(long), 0)
+    assert counts.lost_tokens == sum(sizes) - sum(n for some in expected for n in some)
+    changed = {"truncate": counts.truncated, "drop": counts.dropped, "split": counts.split}
+    assert changed == {name: len(long) if name == policy else 0 for name in changed}
+    assert counts.pieces == (sum(len(expected[i]) for i in long) if policy == "split" else 0)
     for index, sample in enumerate(samples):
-        pieces = [list(fitted.samples[i]["input_ids"]) for i in np.flatnonzero(source == index)]
+        pieces = [list(fitted.samples[i]["input_ids"]) for i in np.flatnonzero(fitted.source == index)]
         if index not in long:
             assert pieces == [sample["input_ids"]]
         elif policy == "split":
@@ -182,11 +188,9 @@ def test_overlong_policies(sizes, capacity, policy):
 def test_overlong_errors():
     with pytest.raises(InputError, match="sample 1 has 9 tokens, more than the capacity 8"):
         apply_overlong(make_samples([3, 9]), 8)
-    with pytest.raises(InputError, match="sample 1 has 9 tokens"):
-        fit_lengths([3, 9], 8)
     with pytest.raises(InputError, match="error, truncate, split or drop"):
         apply_overlong(make_samples([3]), 8, "cut")
-    assert fit_lengths([3, 8], 8)[0].tolist() == [3, 8]
+    assert apply_overlong(make_samples([3, 8]), 8).source.tolist() == [0, 1]
 
 
 def test_collator_packs_a_batch_and_counts():

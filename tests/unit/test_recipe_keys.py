@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import pytest
+import typer.main
 import yaml
 from typer.testing import CliRunner
 
+from codeact import config
 from codeact.cli.app import app
 from codeact.config import Recipe, known_keys, load_recipe
 from codeact.errors import InputError
@@ -60,3 +64,44 @@ def test_the_command() -> None:
     shown = CliRunner().invoke(app, ["keys", "sample.ratio", "--json"])
     assert json.loads(shown.stdout)[0]["name"] == "sample.ratio"
     assert "share of the pool to keep" in CliRunner().invoke(app, ["keys", "sample"]).stdout
+
+
+LEAVES = {key.name.rpartition(".")[2] for key in recipe_keys()}
+OWN = {("merge", "dtype")}  # of the merged weights: `auto` is the base model's
+
+
+def test_options_that_stand_for_a_key_have_no_default_of_their_own() -> None:
+    """What is not given is not passed on: the recipe alone has the defaults; the help shows them."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    own = [
+        (name, option.name, option.default)
+        for name, command in commands.items()
+        for option in command.params
+        if option.param_type_name == "option" and option.name in LEAVES and (name, option.name) not in OWN
+        if option.default not in (None, "", ()) and option.default != []
+    ]
+    assert own == []
+    shown = {option.name: option.show_default for option in commands["train"].params}
+    assert (shown["epochs"], shown["learning_rate"], shown["max_length"]) == ("3", "5e-05", "2048")
+
+
+def test_no_function_repeats_a_number_of_the_recipe() -> None:
+    """A parameter named like a key takes its default from `config.DEFAULTS`; 0 and `limit`, which cuts texts, are no such defaults."""
+    found = [
+        f"{file.name}:{value.lineno}: {name}"
+        for file in sorted(Path(config.__file__).parent.rglob("*.py"))
+        if file.name != "config.py"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name, value in _defaults(node)
+        if name in LEAVES - {"limit"} and isinstance(value, ast.Constant) and type(value.value) in (int, float) and value.value
+    ]
+    assert found == []
+
+
+def _defaults(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    if isinstance(node, ast.FunctionDef):
+        names = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
+        yield from zip(names[::-1], node.args.defaults[::-1], strict=False)
+        yield from ((a.arg, d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d is not None)
+    elif isinstance(node, ast.ClassDef):
+        yield from ((s.target.id, s.value) for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name) and s.value)

@@ -19,7 +19,7 @@ CUT = 400  # characters of a turn that are shown
 
 
 def preview(
-    data: str | Sequence[str], *, mapping: Mapping[str, str] | None = None, split: str = "train", show: int = 3
+    data: str | Sequence[str], *, mapping: Mapping[str, str] | None = None, split: str | None = None, show: int = 3
 ) -> dict[str, Any]:
     """Read data files and say what became of every row; nothing is written and no model is loaded.
 
@@ -36,7 +36,7 @@ def preview(
     Raises:
         InputError: the data cannot be read, or its columns are unknown.
     """
-    reading = read_data(data, mapping, split)
+    reading = read_data(data, mapping, split or config.DEFAULTS.data.split)
     firsts = {
         r.reason: {"row": r.row + 1, "id": r.id, "detail": r.detail, "place": reading.place(r.row)}
         for r in reversed(reading.rejected)
@@ -53,11 +53,11 @@ def harvest(
     roots: Sequence[str],
     output: Path,
     *,
-    min_tokens: int,
-    max_tokens: int,
-    limit: int | None,
-    seed: int,
-    quiet: bool,
+    min_tokens: int | None = None,
+    max_tokens: int | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    quiet: bool = True,
     force: bool = False,
     keep_secrets: bool = False,
 ) -> dict[str, Any]:
@@ -70,16 +70,17 @@ def harvest(
 
     storage.check_writable(output)
     check_file(output, Run("harvest", ", ".join(roots), tuple(roots), force))
-    secrets = () if keep_secrets else config.SECRET_KINDS
+    limits = config.given({"min_tokens": min_tokens, "max_tokens": max_tokens})
+    own = config.DEFAULTS.data.harvest.model_copy(update=limits | ({"secrets": ()} if keep_secrets else {}))
     found = harvesting.harvest_functions(
-        roots, min_tokens=min_tokens, max_tokens=max_tokens, secrets=secrets, quiet=quiet
+        roots, min_tokens=own.min_tokens, max_tokens=own.max_tokens, secrets=own.secrets, quiet=quiet
     )
     records = found.records
     if not records:
         raise InputError(
-            f"no documented function of {min_tokens} to {max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
+            f"no documented function of {own.min_tokens} to {own.max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
         )
-    records = tables.limited(records, limit, seed)
+    records = tables.limited(records, limit, config.DEFAULTS.seed if seed is None else seed)
     rows = harvesting.to_rows(records)
     storage.write_rows(Source("the harvest", rows), range(len(rows)), output)
     return {

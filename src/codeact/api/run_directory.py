@@ -37,11 +37,13 @@ def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:
     return main_figures(storage.read_json(Path(run_dir) / "report.json"))
 
 
-def score_summary(run_dir: str | Path, ratio: float = 0.4, examples: int = 0) -> dict[str, Any]:
+def score_summary(run_dir: str | Path, ratio: float | None = None, examples: int = 0) -> dict[str, Any]:
     """How a run's scores follow response length, and a few records; see `codeact.reporting.scores.summarise_scores`."""
     from codeact.reporting.scores import summarise_scores
 
-    return summarise_scores(Store(Path(run_dir)), ratio, examples)
+    root = Path(run_dir)
+    share = config.load_recipe(root / "recipe.yaml").sample.ratio if ratio is None else ratio
+    return summarise_scores(Store(root), share, examples)
 
 
 def explain(run_dir: str | Path, record_id: str) -> dict[str, Any]:

@@ -54,13 +54,13 @@ def select(
     data: str | Path | Sequence[str | Path] | Sequence[Mapping[str, Any]] | Any,
     *,
     model: str = "",
-    ratio: float = 0.4,
-    strategy: str = "cdas",
+    ratio: float | None = None,
+    strategy: str | None = None,
     embedder: str | None = None,
     output: str | Path | None = None,
     run_dir: str | Path | None = None,
     limit: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     say: Say | None = None,
     quiet: bool = True,
@@ -72,8 +72,8 @@ def select(
         data: what `codeact.storage.read_rows` reads (files, folders, patterns, a Hugging Face data set name), a list of
             dictionaries or a `datasets.Dataset`.
         model: the causal LM that is going to be trained: hub name, folder, GGUF file or `demo`.
-        ratio: share of the pool to keep, in (0, 1].
-        strategy: one of docs/strategies.md: cdas, random, complexity, diversity, longest, full, ...
+        ratio: share of the pool to keep, in (0, 1]; default: the recipe's, 0.4.
+        strategy: one of docs/strategies.md: cdas (default), random, complexity, diversity, longest, full, ...
         embedder: sentence-transformers name or folder (default: all-mpnet-base-v2, as in the paper), or `demo`.
         output: also write the chosen rows here; the suffix decides the form, `-` is JSON lines on stdout.
         run_dir: where every stage's table goes; by default beside `output`, else in the user's cache. A second call
@@ -120,19 +120,17 @@ def plan_select(data: Any, **arguments: Any) -> dict[str, Any]:
 
 
 def _select_recipe(
-    data: Any, *, model: str = "", ratio: float = 0.4, strategy: str = "cdas", embedder: str | None = None,
-    output: str | Path | None = None, run_dir: str | Path | None = None, limit: int | None = None, seed: int = 0,
+    data: Any, *, model: str = "", ratio: float | None = None, strategy: str | None = None, embedder: str | None = None,
+    output: str | Path | None = None, run_dir: str | Path | None = None, limit: int | None = None, seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, Source | None, Path | None]:  # fmt: skip
     """The recipe of `select`'s arguments, the rows where they are in memory, and the output."""
     source, name = _source(data)
     target = Path(output) if output is not None else None
-    tree: dict[str, Any] = {
+    tree = config.given({
         "data.source": name, "data.limit": limit, "model.name": model, "sample.ratio": ratio, "sample.strategy": strategy, "seed": seed,
-        "run_dir": str(run_dir or _run_dir(target, name, source)), "evaluate.enabled": False,
-    }  # fmt: skip
-    if embedder is not None:
-        tree["embed.model"] = embedder
+        "embed.model": embedder, "run_dir": str(run_dir or _run_dir(target, name, source)), "evaluate.enabled": False,
+    })  # fmt: skip
     recipe = config.load_recipe(extra={**tree, **(settings or {})})
     needs_model = "score" in tables_for(recipe.sample)
     if needs_model and not recipe.model.name:

@@ -40,10 +40,10 @@ def tokenise(
     rows: Sequence[Mapping[str, Any]],
     tokenizer: Any,
     *,
-    template: str = "auto",
-    max_length: int = 2048,
+    template: str = config.DEFAULTS.model.template,
+    max_length: int = config.DEFAULTS.model.max_length,
     mapping: Mapping[str, str] | None = None,
-    overlong: Overlong = "truncate",
+    overlong: Overlong = config.DEFAULTS.pack.overlong,
 ) -> list[Sample]:
     """Rows of any known form as training samples, for a Trainer of your own with `DynamicPackCollator`.
 

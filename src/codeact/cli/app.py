@@ -28,21 +28,7 @@ PANELS = {
         tools.records, tools.harvest, tools.export, tools.merge, tools.explain, tools.stability, tools.recipes, tools.keys, tools.doctor,
     ),
 }  # fmt: skip
-RESUMED = (
-    "run",
-    "demo",
-    "select",
-    "compare",
-    "curate",
-    "embed",
-    "cluster",
-    "judge",
-    "tags",
-    "score",
-    "sample",
-    "train",
-    "evaluate",
-)
+RESUMED = {c.__name__ for c in (*PANELS["Whole runs"], *PANELS["Stages"])} - {"pack", "report"}  # those two go in one piece
 
 app = typer.Typer(
     name="codeact",

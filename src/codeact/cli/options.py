@@ -9,12 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from codeact.config import Recipe, load_recipe
+from codeact.config import Recipe, default_of, given, load_recipe
 from codeact.errors import InputError
 from codeact.redact import redact
 from codeact.storage import plain
 
 Command = Callable[..., None]
+
+
+def key_option(key: str, about: str, *names: str) -> Any:
+    """An option that stands for a recipe key: it has no default of its own (None: not given), its help shows the recipe's."""
+    value = default_of(key)
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+    untold = value is None or value is False or value in ("", ())
+    return typer.Option(*names, help=about, show_default=False if untold else shown.lower() if value is True else shown)
+
+
 Data = Annotated[
     list[str],
     typer.Argument(
@@ -36,13 +46,14 @@ MaybeOutput = Annotated[
 Embedder = Annotated[
     str | None,
     typer.Option(
-        help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2) [default: all-mpnet-base-v2; demo with --model demo]"
+        help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2)",
+        show_default="all-mpnet-base-v2; demo with --model demo",
     ),
 ]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16")]
-MaxLength = Annotated[int, typer.Option(help="tokens; longer responses are truncated with a status")]
-Seed = Annotated[int, typer.Option(help="seed of every random choice")]
-Limit = Annotated[int | None, typer.Option(help="use a seeded random sample of this many records")]
+Dtype = Annotated[str | None, key_option("model.dtype", "auto, float32, bfloat16, float16")]
+MaxLength = Annotated[int | None, key_option("model.max_length", "tokens; longer responses are truncated with a status")]
+Seed = Annotated[int | None, key_option("seed", "seed of every random choice")]
+Limit = Annotated[int | None, key_option("data.limit", "use a seeded random sample of this many records")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="show tracebacks and library warnings")]
 Mapping_ = Annotated[
@@ -55,7 +66,7 @@ Settings = Annotated[
 RunDir = Annotated[
     Path | None, typer.Option(help="directory of the stages' tables; give the same one again to reuse what is done")
 ]
-Template = Annotated[str, typer.Option(help="auto, question (the paper's), alpaca, chat, or a jinja file")]
+Template = Annotated[str | None, key_option("model.template", "auto, question (the paper's), alpaca, chat, or a jinja file")]
 Plan = Annotated[
     bool, typer.Option("--plan", help="only print stages, tokens, FLOPs, hours and memory; nothing is written")
 ]
@@ -102,12 +113,13 @@ def one_or_many(data: Sequence[str]) -> str | list[str]:
 
 
 def recipe_keys(
-    data: Sequence[str], model: str, dtype: str, max_length: int, template: str, limit: int | None, seed: int
+    data: Sequence[str], model: str, dtype: str | None, max_length: int | None, template: str | None, limit: int | None, seed: int | None
 ) -> dict[str, Any]:
-    return {
+    """The recipe keys that most commands set, those that were given."""
+    return given({
         "data.source": one_or_many(data), "data.limit": limit, "seed": seed, "model.name": model, "model.dtype": dtype,
         "model.max_length": max_length, "model.template": template,
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def shared_keys(mapping: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
@@ -139,8 +151,7 @@ def stage_recipe(
         raise InputError(f"codeact {name} needs the model that will be trained; name it with --model")
     beside = output is not None and str(output) != "-"
     folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output and beside else Path("runs") / name)
-    chosen = {} if embedder is None else {"embed.model": embedder}
-    return load_recipe(extra={**keys, **chosen, "run_dir": str(folder)})
+    return load_recipe(extra={**keys, **given({"embed.model": embedder}), "run_dir": str(folder)})
 
 
 def numbers(option: str, text: str) -> list[int]:

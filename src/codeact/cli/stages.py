@@ -27,6 +27,7 @@ from codeact.cli.options import (
     Settings,
     Template,
     Verbose,
+    key_option,
     one_or_many,
     prepare,
     recipe_keys,
@@ -84,11 +85,11 @@ def _stage_command(name: str, about: str, example: str) -> Command:
     """A stage that does not read the model that will be trained."""
 
     def command(
-        data: Data, output: MaybeOutput = None, embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0,
+        data: Data, output: MaybeOutput = None, embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None,
         run_dir: RunDir = None, settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         prepare(verbose)
-        keys = {"data.source": one_or_many(data), "data.limit": limit, "seed": seed, **shared_keys(mapping, settings)}
+        keys = config.given({"data.source": one_or_many(data), "data.limit": limit, "seed": seed}) | shared_keys(mapping, settings)
         _run_stage(name, keys, output, run_dir, embedder, as_json, force)
 
     command.__name__ = name
@@ -125,14 +126,14 @@ tags = _stage_command(
 
 def score(
     data: Data, output: MaybeOutput = None, model: Model = "",
-    variant: Annotated[str, typer.Option(help="default, or paper: the reference implementation's definition")] = "default",
-    adaptive: Annotated[bool, typer.Option("--adaptive", help="score in full only where it can change who is selected")] = False,
-    agreement: Annotated[float, typer.Option(help="with --adaptive: expected Jaccard index with the selection of full scoring")] = 0.9,
-    ratio: Annotated[float, typer.Option(help="share of the pool that will be kept: what --adaptive decides, and the summary shows")] = 0.4,
+    variant: Annotated[str | None, key_option("score.variant", "default, or paper: the reference implementation's definition")] = None,
+    adaptive: Annotated[bool | None, key_option("score.adaptive", "score in full only where it can change who is selected", "--adaptive")] = None,
+    agreement: Annotated[float | None, key_option("score.agreement", "with --adaptive: expected Jaccard index with the selection of full scoring")] = None,
+    ratio: Annotated[float | None, key_option("sample.ratio", "share of the pool that will be kept: what --adaptive decides, and the summary shows")] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="only print tokens, FLOPs and hours; no weights are loaded")] = False,
     show: Annotated[bool, typer.Option("--show", help="print the highest, the median and the lowest records")] = False,
-    embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0, dtype: Dtype = "auto",
-    max_length: MaxLength = 2048, template: Template = "auto", run_dir: RunDir = None, settings: Settings = NONE,
+    embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None, dtype: Dtype = None,
+    max_length: MaxLength = None, template: Template = None, run_dir: RunDir = None, settings: Settings = NONE,
     force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Score every record of DATA with MODEL: IFD, negative log-likelihoods, status. Run it again to go on or to reuse.
@@ -142,8 +143,8 @@ def score(
     from codeact import api
 
     prepare(verbose)
-    given = {"score.variant": variant, "score.adaptive": adaptive, "score.agreement": agreement, "sample.ratio": ratio}
-    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | given | shared_keys(mapping, settings)
+    own = {"score.variant": variant, "score.adaptive": adaptive, "score.agreement": agreement, "sample.ratio": ratio}
+    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | config.given(own) | shared_keys(mapping, settings)
     recipe = stage_recipe("score", keys, output, run_dir, embedder, needs_model=True)
     if estimate:
         forecast = api.estimate_scores(recipe)
@@ -151,7 +152,7 @@ def score(
         return
     summary = api.run_stages(recipe, ["score"], output, say=say, quiet=False, force=force)
     folder = Path(recipe.run_dir)
-    found = {**summary, **api.score_summary(folder, recipe.sample.ratio, examples=3 if show else 0)}
+    found = {**summary, **api.score_summary(folder, examples=3 if show else 0)}
     result(found, as_json, "\n".join(_scored(found, str(output or folder / "score.parquet"))), output)
 
 
@@ -179,8 +180,8 @@ def _scored(found: dict[str, Any], table: str) -> list[str]:
 
 def sample(
     data: Data, output: MaybeOutput = None, model: Model = "",
-    embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = 0, dtype: Dtype = "auto",
-    max_length: MaxLength = 2048, template: Template = "auto", run_dir: RunDir = None, settings: Settings = NONE,
+    embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None, dtype: Dtype = None,
+    max_length: MaxLength = None, template: Template = None, run_dir: RunDir = None, settings: Settings = NONE,
     force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Choose records of DATA (embed, cluster, score, sample) and write the selection table.
@@ -193,8 +194,8 @@ def sample(
 
 
 def pack(
-    data: Data, model: Model, mapping: Mapping_ = NONE, limit: Limit = None, max_length: MaxLength = 2048, template: Template = "auto",
-    batch_size: Annotated[int, typer.Option(help="records per batch")] = 16, seed: Seed = 0, as_json: Json = False, verbose: Verbose = False,
+    data: Data, model: Model, mapping: Mapping_ = NONE, limit: Limit = None, max_length: MaxLength = None, template: Template = None,
+    batch_size: Annotated[int | None, key_option("train.batch_size", "records per batch")] = None, seed: Seed = None, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Show how much of each batch of DATA would be padding: pad to max, dynamic padding, Dynamic Pack.
 
@@ -203,23 +204,23 @@ def pack(
     from codeact import api
 
     prepare(verbose)
-    extra = recipe_keys(data, model, "auto", max_length, template, limit, seed) | shared_keys(mapping, [])
-    report = api.padding(data, config.load_recipe(extra={**extra, "train.batch_size": batch_size}))
+    extra = recipe_keys(data, model, None, max_length, template, limit, seed) | shared_keys(mapping, [])
+    report = api.padding(data, config.load_recipe(extra=extra | config.given({"train.batch_size": batch_size})))
     lines = [f"{name:<24} {method['padding_rate']:7.2%} padding" for name, method in report["methods"].items()]
     result(report, as_json, "\n".join([*lines, *reading_lines(report["reading"])]))
 
 
 def train(
     data: Data, model: Model, output: Output,
-    method: Annotated[str, typer.Option(help="full, lora or qlora")] = "full",
-    epochs: Annotated[float, typer.Option(help="passes over the data")] = 3,
-    learning_rate: Annotated[float, typer.Option(help="peak learning rate")] = 5e-5,
-    batch_size: Annotated[int, typer.Option(help="records per batch")] = 16,
-    validation: Annotated[float, typer.Option(help="share of the records held out for a validation loss")] = 0.0,
-    report_to: Annotated[list[str], typer.Option(help="tensorboard, wandb or trackio, beside metrics.jsonl; may be repeated")] = NONE,
-    merge: Annotated[bool, typer.Option(help="LoRA: also write the merged model")] = True,
-    mapping: Mapping_ = NONE, limit: Limit = None, dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto",
-    seed: Seed = 0, settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    method: Annotated[str | None, key_option("train.method", "full, lora or qlora")] = None,
+    epochs: Annotated[float | None, key_option("train.epochs", "passes over the data")] = None,
+    learning_rate: Annotated[float | None, key_option("train.learning_rate", "peak learning rate")] = None,
+    batch_size: Annotated[int | None, key_option("train.batch_size", "records per batch")] = None,
+    validation: Annotated[float | None, key_option("train.validation", "share of the records held out for a validation loss")] = None,
+    report_to: Annotated[list[str], key_option("train.report_to", "tensorboard, wandb or trackio, beside metrics.jsonl; may be repeated")] = NONE,
+    merge: Annotated[bool | None, key_option("train.merge", "LoRA: also write the merged model")] = None,
+    mapping: Mapping_ = NONE, limit: Limit = None, dtype: Dtype = None, max_length: MaxLength = None, template: Template = None,
+    seed: Seed = None, settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Fine-tune MODEL on DATA with Dynamic Pack; run it again after a kill to go on.
 
@@ -228,16 +229,16 @@ def train(
     from codeact import api
 
     prepare(verbose)
-    given = {
+    own = {
         "train.method": method,
         "train.epochs": epochs,
         "train.learning_rate": learning_rate,
         "train.batch_size": batch_size,
         "train.validation": validation,
-        "train.report_to": report_to,
+        "train.report_to": report_to or None,
         "train.merge": merge,
     }
-    extra = recipe_keys(data, model, dtype, max_length, template, limit, seed) | given | shared_keys(mapping, settings)
+    extra = recipe_keys(data, model, dtype, max_length, template, limit, seed) | config.given(own) | shared_keys(mapping, settings)
     summary = api.train(data, output, config.load_recipe(extra=extra), quiet=False, force=force)
     watched = (
         f"; validation loss {summary['first_validation_loss']:.4f} -> {summary['final_validation_loss']:.4f}"
@@ -252,20 +253,22 @@ def train(
 def evaluate(
     output: Output,
     model: Annotated[str | None, typer.Argument(help="hub name, folder, LoRA adapter, GGUF file, or demo; not needed with --samples", show_default=False)] = None,
-    tasks: Annotated[str, typer.Option(help="comma-separated, for example humaneval+,mbpp+")] = "humaneval",
+    tasks: Annotated[str | None, key_option("evaluate.tasks", "comma-separated, for example humaneval+,mbpp+")] = None,
     data_dir: Annotated[Path | None, typer.Option("--data", envvar="CODEACT_DATA", help="folder of benchmark files")] = None,
     samples: Annotated[Path | None, typer.Option(help="grade these ready generations (JSONL) instead of generating")] = None,
     sanitize: Annotated[bool, typer.Option("--sanitize", help="the samples are chat answers: run the program in each")] = False,
-    prompting: Annotated[str, typer.Option(help="base or instruct")] = "base",
-    limit: Annotated[int | None, typer.Option(help="generate for this many tasks, evenly spaced")] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="longest generation")] = 512,
-    batch_size: Annotated[int, typer.Option(help="prompts per batch")] = 32,
-    temperature: Annotated[float, typer.Option(help="0: the most likely token; above: sampling, for pass@k")] = 0.0,
-    samples_per_task: Annotated[int, typer.Option(help="generations per task, for pass@k; needs a temperature")] = 1,
-    backend: Annotated[str, typer.Option(help="transformers, or vllm (an extra, for GPUs)")] = "transformers",
+    prompting: Annotated[str | None, key_option("evaluate.prompting", "base or instruct")] = None,
+    limit: Annotated[int | None, key_option("evaluate.generate_limit", "generate for this many tasks, evenly spaced")] = None,
+    max_new_tokens: Annotated[int | None, key_option("evaluate.max_new_tokens", "longest generation")] = None,
+    batch_size: Annotated[int | None, key_option("evaluate.batch_size", "prompts per batch")] = None,
+    temperature: Annotated[float | None, key_option("evaluate.temperature", "0: the most likely token; above: sampling, for pass@k")] = None,
+    samples_per_task: Annotated[int | None, key_option("evaluate.samples_per_task", "generations per task, for pass@k; needs a temperature")] = None,
+    backend: Annotated[str | None, key_option("evaluate.backend", "transformers, or vllm (an extra, for GPUs)")] = None,
     against: Annotated[Path | None, typer.Option(help="folder of an earlier evaluation: also show the paired differences to it")] = None,
-    dtype: Dtype = "auto", max_length: MaxLength = 2048, template: Template = "auto", seed: Seed = 0,
-    unsafe_no_sandbox: Annotated[bool, typer.Option("--unsafe-no-sandbox", help="run generated code without isolation (recorded in the results)")] = False,
+    dtype: Dtype = None, max_length: MaxLength = None, template: Template = None, seed: Seed = None,
+    unsafe_no_sandbox: Annotated[
+        bool | None, key_option("evaluate.unsafe_no_sandbox", "run generated code without isolation (recorded in the results)", "--unsafe-no-sandbox")
+    ] = None,
     settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Benchmark MODEL: pass@1 with intervals in a sandbox, and bits per byte of the reference solutions.
@@ -275,15 +278,14 @@ def evaluate(
     from codeact import api
 
     prepare(verbose)
-    extra = {
-        **({} if model is None else {"model.name": model}),
-        "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
+    own = {
+        "model.name": model, "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
         "evaluate.temperature": temperature, "evaluate.samples_per_task": samples_per_task, "evaluate.backend": backend,
-        "evaluate.tasks": [t.strip() for t in tasks.split(",") if t.strip()], "evaluate.prompting": prompting,
+        "evaluate.tasks": None if tasks is None else [t.strip() for t in tasks.split(",") if t.strip()], "evaluate.prompting": prompting,
         "evaluate.generate_limit": limit, "evaluate.max_new_tokens": max_new_tokens, "evaluate.batch_size": batch_size,
         "evaluate.unsafe_no_sandbox": unsafe_no_sandbox,
     }  # fmt: skip
-    recipe = config.load_recipe(extra=extra | shared_keys([], settings))
+    recipe = config.load_recipe(extra=config.given(own) | shared_keys([], settings))
     results = api.evaluate(
         model,
         output,

@@ -19,6 +19,7 @@ from codeact.cli.options import (
     Output,
     Seed,
     Verbose,
+    key_option,
     numbers,
     one_or_many,
     prepare,
@@ -31,7 +32,7 @@ from codeact.errors import InputError
 def records(
     data: Data,
     show: Annotated[int, typer.Option(help="print so many records in full", min=0)] = 3,
-    split: Annotated[str, typer.Option(help="of a data set")] = "train",
+    split: Annotated[str | None, key_option("data.split", "of a data set")] = None,
     mapping: Mapping_ = NONE, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Show how the rows of DATA are read, as turns, which are refused and why, and which columns are not read.
@@ -52,10 +53,10 @@ def records(
 def harvest(
     roots: Annotated[list[str], typer.Argument(help="source folders; stdlib is Python's own library", show_default=False)],
     output: Output,
-    min_tokens: Annotated[int, typer.Option(help="shortest response, Python lexical tokens")] = 20,
-    max_tokens: Annotated[int, typer.Option(help="longest response, Python lexical tokens")] = 1500,
+    min_tokens: Annotated[int | None, key_option("data.harvest.min_tokens", "shortest response, Python lexical tokens")] = None,
+    max_tokens: Annotated[int | None, key_option("data.harvest.max_tokens", "longest response, Python lexical tokens")] = None,
     keep_secrets: Annotated[bool, typer.Option("--keep-secrets", help="also functions that hold keys, passwords or e-mail addresses")] = False,
-    limit: Limit = None, seed: Seed = 0, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    limit: Limit = None, seed: Seed = None, force: Force = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Make instruction records from the documented functions of Python source trees.
 

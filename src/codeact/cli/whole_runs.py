@@ -27,6 +27,7 @@ from codeact.cli.options import (
     Settings,
     Template,
     Verbose,
+    key_option,
     planned,
     prepare,
     result,
@@ -80,15 +81,15 @@ def select(
     data: Data,
     output: Rows,
     model: Model = "",
-    ratio: Annotated[float, typer.Option(help="share of the pool to keep")] = 0.4,
-    strategy: Annotated[str, typer.Option(help=", ".join(config.STRATEGIES))] = "cdas",
+    ratio: Annotated[float | None, key_option("sample.ratio", "share of the pool to keep")] = None,
+    strategy: Annotated[str | None, key_option("sample.strategy", ", ".join(config.STRATEGIES))] = None,
     embedder: Embedder = None,
     mapping: Mapping_ = NONE,
     limit: Limit = None,
-    dtype: Dtype = "auto",
-    max_length: MaxLength = 2048,
-    template: Template = "auto",
-    seed: Seed = 0,
+    dtype: Dtype = None,
+    max_length: MaxLength = None,
+    template: Template = None,
+    seed: Seed = None,
     run_dir: RunDir = None,
     settings: Settings = NONE,
     plan: Plan = False,
@@ -104,9 +105,7 @@ def select(
 
     prepare(verbose)
     extra = {
-        "model.dtype": dtype,
-        "model.max_length": max_length,
-        "model.template": template,
+        **config.given({"model.dtype": dtype, "model.max_length": max_length, "model.template": template}),
         **shared_keys(mapping, settings),
     }
     if plan:

@@ -63,7 +63,7 @@ class Comparison(BaseModel):
     run_dir: str = "runs/compare"
     recipe: dict[str, Any]
     strategies: tuple[Entrant, ...] = Field(min_length=1)
-    rates: tuple[float, ...] = (0.4,)
+    rates: tuple[float, ...] = (config.DEFAULTS.sample.ratio,)
     budgets: tuple[Budget, ...] = ("records", "tokens")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     pool_per_seed: bool = False

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from codeact.comparison.grid import WHOLE, Cell, Comparison
-from codeact.statistics import crossed_interval, paired_values
+from codeact.statistics import crossed_interval, paired_values, shared_items
 
 Done = Sequence[tuple[Cell, Mapping[str, Any]]]
 
@@ -103,8 +103,7 @@ def _figures(metric: str, members: Done, rivals: Sequence[Done], base: Mapping[s
 
 def _average(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Mean of each item that all have."""
-    shared = set(found[0]).intersection(*found[1:])
-    return {item: float(np.mean([one[item] for one in found])) for item in shared}
+    return {item: float(np.mean([one[item] for one in found])) for item in shared_items(found)}
 
 
 def _difference(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, islice
 
+from codeact.config import DEFAULTS
 from codeact.curate.blocks import strip_comments
 from codeact.curate.canonical import fingerprint, python_functions
 from codeact.curate.tokens import UNITS_OF_A_WORD, WORD, is_unspaced, plain, words
@@ -72,7 +73,7 @@ class Index:
     functions: Mapping[bytes, tuple[int, ...]] = field(default_factory=dict)
 
 
-def build_index(items: Iterable[BenchmarkItem], ngram: int = 13) -> Index:
+def build_index(items: Iterable[BenchmarkItem], ngram: int = DEFAULTS.curate.ngram) -> Index:
     """Index the word n-grams of each item's prompt followed by its solution, and its short prompts and solutions whole.
 
     Words are compared without case and punctuation. 13 words are the n-gram of GPT-3's contamination analysis

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from codeact.confidential import find_confidential
-from codeact.config import SECRET_KINDS, SecretKind
+from codeact.config import DEFAULTS, SECRET_KINDS, SecretKind
 from codeact.errors import InputError
 from codeact.harvesting.files import STDLIB, SourceFile, find_files, find_spdx, is_generated, real_path
 from codeact.harvesting.functions import documentation, functions, instruction_for, response_for
@@ -42,8 +42,8 @@ class Harvest:
 def harvest_functions(
     roots: Sequence[str | Path],
     *,
-    min_tokens: int = 20,
-    max_tokens: int = 1500,
+    min_tokens: int = DEFAULTS.data.harvest.min_tokens,
+    max_tokens: int = DEFAULTS.data.harvest.max_tokens,
     secrets: Sequence[SecretKind] = SECRET_KINDS,
     quiet: bool = False,
 ) -> Harvest:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from codeact.config import DEFAULTS
 from codeact.errors import CodeactError, InputError, require
 from codeact.files import make_folder
 from codeact.progress import SILENT, Progress
@@ -53,12 +54,12 @@ class Settings:
     url: str = field(repr=False)
     model: str
     key: str = field(default="", repr=False)
-    concurrency: int = 8
-    timeout: float = 60.0
-    attempts: int = 6
-    backoff: float = 1.0
+    concurrency: int = DEFAULTS.judge.concurrency
+    timeout: float = DEFAULTS.judge.timeout
+    attempts: int = DEFAULTS.judge.attempts
+    backoff: float = DEFAULTS.judge.backoff
     max_wait: float = 120.0
-    max_tokens: int = 128
+    max_tokens: int = DEFAULTS.judge.max_tokens
     budget: float | None = None
     price_in: float = 0.0
     price_out: float = 0.0

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
+from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.records import Record
 
@@ -117,7 +118,7 @@ def local_ratings(
     *,
     low: int,
     high: int,
-    min_mass: float = 0.5,
+    min_mass: float = DEFAULTS.judge.min_mass,
     batch_tokens: int = 0,
     advance: Any = None,
 ) -> list[Rating]:

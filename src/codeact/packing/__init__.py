@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from codeact.packing.balance import balance_ratio, balance_steps, crossover_tokens, row_costs
 from codeact.packing.collate import DynamicPackCollator, PackedDataset, collate_rows, split_rows
-from codeact.packing.overlong import FitCounts, Fitted, apply_overlong, fit_lengths
+from codeact.packing.overlong import FitCounts, Fitted, apply_overlong
 from codeact.packing.plan import Rows, compare_layouts, padding_rate, plan_batch, plan_epoch
 from codeact.packing.stream import PackedStream, StreamState
 
@@ -27,7 +27,6 @@ __all__ = [
     "collate_rows",
     "compare_layouts",
     "crossover_tokens",
-    "fit_lengths",
     "padding_rate",
     "plan_batch",
     "plan_epoch",

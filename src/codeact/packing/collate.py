@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.packing.overlong import IGNORE, FitCounts, Overlong, apply_overlong, plain_sample
 from codeact.packing.plan import Order, plan_batch, plan_epoch
@@ -109,7 +110,7 @@ class DynamicPackCollator:
     def __init__(
         self,
         tokenizer: Any = None,
-        capacity: int = 2048,
+        capacity: int = DEFAULTS.model.max_length,
         *,
         pad_token_id: int | None = None,
         eos_token_id: int | None = None,

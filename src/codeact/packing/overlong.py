@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from codeact.errors import InputError
 from codeact.types import Ints
@@ -53,45 +52,6 @@ class Fitted:
     samples: list[Mapping[str, Any]]
     source: Ints
     counts: FitCounts
-
-
-def fit_lengths(lengths: ArrayLike, capacity: int, policy: Overlong = "error") -> tuple[Ints, Ints, FitCounts]:
-    """Lengths after an over-long policy, without the tokens (for planning and for reports).
-
-    `split` cuts into ceil(length / capacity) pieces of nearly equal size. `unlabelled` stays 0: it needs the labels.
-
-    Args:
-        lengths: tokens of each sample.
-        capacity: most tokens of a row.
-        policy: `error`, `truncate`, `split` or `drop`.
-
-    Returns:
-        lengths after the policy, int64 [M]; index of the source sample of each, int64 [M]; the counts.
-
-    Raises:
-        InputError: `error` and a sample is longer than `capacity`; an unknown policy; `capacity` below 1.
-    """
-    sizes = np.asarray(lengths, dtype=np.int64)
-    _check(policy, capacity)
-    long = sizes > capacity
-    count = int(long.sum())
-    everything = np.arange(len(sizes))
-    if count == 0:
-        return sizes, everything, FitCounts(samples=len(sizes))
-    if policy == "error":
-        raise InputError(overlong_message(int(long.argmax()), int(sizes[long.argmax()]), capacity))
-    excess = int((sizes[long] - capacity).sum())
-    if policy == "truncate":
-        fitted = np.minimum(sizes, capacity)
-        return fitted, everything, FitCounts(len(sizes), count, truncated=count, lost_tokens=excess)
-    if policy == "drop":
-        lost = int(sizes[long].sum())
-        return sizes[~long], everything[~long], FitCounts(len(sizes), count, dropped=count, lost_tokens=lost)
-    pieces = np.maximum(-(-sizes // capacity), 1)
-    source = np.repeat(everything, pieces)
-    turn = np.arange(len(source)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    fitted = sizes[source] // pieces[source] + (turn < sizes[source] % pieces[source])
-    return fitted, source, FitCounts(len(sizes), count, split=count, pieces=int(pieces[long].sum()))
 
 
 def apply_overlong(

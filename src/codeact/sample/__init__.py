@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from codeact.config import Budget, Strategy, nearest
+from codeact.config import DEFAULTS, Budget, Strategy, nearest
 from codeact.draws import seeded_hash
 from codeact.errors import InputError
 from codeact.sample import orders
@@ -72,8 +72,8 @@ class Selection:
 def select(
     ids: Sequence[str],
     *,
-    strategy: Strategy = "cdas",
-    ratio: float = 0.4,
+    strategy: Strategy = DEFAULTS.sample.strategy,
+    ratio: float = DEFAULTS.sample.ratio,
     seed: int = 0,
     ifd: Column | None = None,
     status: Column | None = None,

@@ -1,7 +1,7 @@
 """Instruction-Following Difficulty: how much the instruction helps the model with the response, per record.
 
-`sequences` (record -> token streams of both passes), `ifd` (streams -> scores), `stats` (how far scores follow length,
-and the length-controlled alternatives), `estimate` (tokens, FLOPs and hours before anything runs).
+`sequences` (record -> token streams of both passes), `ifd` (streams -> scores), `length` (how far scores follow length,
+and the length-controlled alternatives), `cost` (tokens, FLOPs and hours before anything runs).
 """
 
 from __future__ import annotations

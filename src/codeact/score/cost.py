@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.lm.models import context_length
 from codeact.lm.prompts import Template
@@ -80,8 +80,8 @@ def estimate(
     tokenizer: Any,
     *,
     template: Template | None = None,
-    variant: str = "default",
-    max_length: int = 2048,
+    variant: str = DEFAULTS.score.variant,
+    max_length: int = DEFAULTS.model.max_length,
     hardware: Mapping[str, float] | None = None,
 ) -> Estimate:
     """Tokens, FLOPs and hours of `score_ifd` with the same arguments.
@@ -163,28 +163,6 @@ def model_cost(config: Any) -> ModelCost:
     )
     size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return ModelCost(round(body), head.numel(), int(size * text.num_attention_heads * text.num_hidden_layers))
-
-
-def measure_peak(device: Any = "cpu", dtype: Any = None, seconds: float = 1.0) -> float:
-    """Best FLOP/s of a square matrix product on this machine, within about `seconds` (2048 wide on CPU, 8192 elsewhere)."""
-    import torch
-
-    place = torch.device(device)
-    size = 2048 if place.type == "cpu" else 8192
-    left, right = (torch.randn(size, size, device=place).to(dtype or torch.float32) for _ in range(2))
-
-    def wait() -> None:
-        if place.type != "cpu":
-            getattr(torch, place.type).synchronize()
-
-    best, started = float("inf"), time.perf_counter()
-    while best == float("inf") or time.perf_counter() - started < seconds:
-        wait()
-        begin = time.perf_counter()
-        left @ right
-        wait()
-        best = min(best, time.perf_counter() - begin)
-    return 2.0 * size**3 / best
 
 
 def duration(hours: float) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from codeact.config import DEFAULTS
 from codeact.lm.models import context_length
 from codeact.lm.prompts import Template
 from codeact.lm.streams import Stream, check_model, choose_batch_tokens, stream_losses
@@ -86,9 +87,9 @@ def score_ifd(
     tokenizer: Any,
     *,
     template: Template | None = None,
-    variant: str = "default",
-    max_length: int = 2048,
-    batch_tokens: int = 0,
+    variant: str = DEFAULTS.score.variant,
+    max_length: int = DEFAULTS.model.max_length,
+    batch_tokens: int = DEFAULTS.score.batch_tokens,
     progress: Progress = SILENT,
 ) -> list[Score]:
     """Score records; see `Scorer`. Returns one `Score` per record, in their order.
@@ -130,9 +131,9 @@ class Scorer:
         tokenizer: Any,
         *,
         template: Template | None = None,
-        variant: str = "default",
-        max_length: int = 2048,
-        batch_tokens: int = 0,
+        variant: str = DEFAULTS.score.variant,
+        max_length: int = DEFAULTS.model.max_length,
+        batch_tokens: int = DEFAULTS.score.batch_tokens,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer

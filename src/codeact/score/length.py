@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.statistics import chance_overlap, jaccard, mid_ranks, spearman, spearman_interval, token_share, top
 from codeact.types import Floats, Ints
@@ -39,7 +40,10 @@ class LengthSummary:
 
 
 def length_summary(
-    score: ArrayLike, response_tokens: ArrayLike, selected: ArrayLike | None = None, ratio: float = 0.4
+    score: ArrayLike,
+    response_tokens: ArrayLike,
+    selected: ArrayLike | None = None,
+    ratio: float = DEFAULTS.sample.ratio,
 ) -> LengthSummary:
     """Compare scores, and a selection, with response length.
 

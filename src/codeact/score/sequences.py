@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.lm.prompts import RefusedError, Template, encode, encode_text, load_template, prompt_text
 from codeact.lm.streams import Span, Stream
@@ -98,7 +99,11 @@ def check_variant(variant: str) -> Variant:
 
 
 def build_sequences(
-    record: Record, template: Template, tokenizer: Any, variant: str = "default", max_length: int = 2048
+    record: Record,
+    template: Template,
+    tokenizer: Any,
+    variant: str = DEFAULTS.score.variant,
+    max_length: int = DEFAULTS.model.max_length,
 ) -> Prepared:
     """Tokenise one record for both passes.
 

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from codeact.statistics.correlation import NORMAL_QUANTILE, mid_ranks, spearman, spearman_interval
 from codeact.statistics.overlap import chance_overlap, jaccard, token_share, top
-from codeact.statistics.paired import crossed_interval, mcnemar, paired_difference, paired_values, pass_interval
+from codeact.statistics.paired import (
+    crossed_interval,
+    mcnemar,
+    paired_difference,
+    paired_values,
+    pass_interval,
+    shared_items,
+)
 from codeact.statistics.rates import CONFIDENCE, RESAMPLES, Estimate, mean_estimate, pass_at_k, rate_estimate
 
 __all__ = [
@@ -27,6 +34,7 @@ __all__ = [
     "pass_at_k",
     "pass_interval",
     "rate_estimate",
+    "shared_items",
     "spearman",
     "spearman_interval",
     "token_share",

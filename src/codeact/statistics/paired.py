@@ -13,15 +13,18 @@ from codeact.statistics.rates import CONFIDENCE, Estimate, mean_estimate
 from codeact.types import Floats
 
 
+def shared_items(sides: Sequence[Mapping[str, float]]) -> list[str]:
+    """The items that every side has, sorted."""
+    return sorted(set(sides[0]).intersection(*sides[1:])) if sides else []
+
+
 def paired_values(sides: Sequence[Mapping[str, float] | None]) -> Floats | None:
-    """The values that can be paired: float64 [sides, items], over the items that every side has, sorted by name.
+    """The values that can be paired: float64 [sides, items], over `shared_items`.
 
     None where a side was not measured, or the sides have no item in common.
     """
     known = [side for side in sides if side is not None]
-    if not known or len(known) < len(sides):
-        return None
-    items = sorted(set(known[0]).intersection(*known[1:]))
+    items = shared_items(known) if len(known) == len(sides) else []
     return np.array([[side[item] for item in items] for side in known], np.float64) if items else None
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.lm.prompts import Encoded, RefusedError, Template, Turn, encode, special_ids
 from codeact.packing.overlong import IGNORE, Overlong, apply_overlong
@@ -60,8 +61,8 @@ def tokenise_records(
     template: Template,
     tokenizer: Any,
     max_length: int,
-    train_on_prompt: bool = False,
-    overlong: Overlong = "truncate",
+    train_on_prompt: bool = DEFAULTS.train.train_on_prompt,
+    overlong: Overlong = DEFAULTS.pack.overlong,
     quiet: bool = True,
     required: bool = True,
 ) -> Tokenised:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from codeact.config import DEFAULTS
 from codeact.progress import SILENT, Progress
 from codeact.score.adaptive.predict import LEVELS, Evidence, Predictor
 from codeact.types import Bools, Floats, Ints
@@ -94,7 +95,7 @@ class Outcome:
 
 
 def decide(
-    facts: Facts, measure: Measure, pool: Pool, *, agreement: float = 0.9, progress: Progress = SILENT
+    facts: Facts, measure: Measure, pool: Pool, *, agreement: float = DEFAULTS.score.agreement, progress: Progress = SILENT
 ) -> Outcome:
     """Measure as little as tells whom a selection takes.
 

@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from codeact.config import DEFAULTS
 from codeact.draws import seeded_order
 from codeact.errors import InputError
 from codeact.files import atomic
@@ -52,7 +53,7 @@ def score_adaptive(
     selected: Callable[[Floats], Bools],
     group: Ints,
     *,
-    agreement: float = 0.9,
+    agreement: float = DEFAULTS.score.agreement,
     seed: int = 0,
     given: Floats | None = None,
     journal: Path | None = None,
