@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -137,3 +138,8 @@ def test_nothing_of_ours_is_imported_under_another_name(file: Path) -> None:
             module = getattr(node, "module", None)
             ours = [a for a in node.names if (module or a.name).split(".")[0] == "codeact"]
             assert not [f"{a.name} as {a.asname}" for a in ours if a.asname not in (None, a.name)]
+
+
+def test_array_types_have_one_home() -> None:
+    alias = re.compile(r"^\w+ = NDArray\[np\.(float64|int64|bool_|float32)\]", re.MULTILINE)
+    assert [f.name for f in FILES if alias.search(f.read_text(encoding="utf-8"))] == ["types.py"]
