@@ -116,7 +116,7 @@ class Stopped(RuntimeError):
 def test_an_interrupted_run_goes_on_from_what_it_had(
     scorer: Scorer, below_one: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from codeact.score.adaptive.decide import resume
+    from codeact.score.adaptive import resume
 
     whole = run(below_one, scorer, 0.95)
     calls, real = [0], resume.Continued._run
