@@ -28,18 +28,24 @@ from benchmarks import result_files
 from benchmarks.machine import provenance
 
 
-def transformers_way(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """The tokens that end an answer, as `codeact.evaluation.generate` has them."""
+    named = model.generation_config.eos_token_id
+    return {*tokenizer.all_special_ids, *(named if isinstance(named, list) else [] if named is None else [named])}
+
+
+def transformers_way(
+    model: Any, tokenizer: Any, rows: Sequence[Sequence[int]], new_tokens: int, **options: Any
+) -> list[list[int]]:
     """New tokens of each row, its end token included, by transformers' greedy search on one left-padded batch."""
     import torch
 
-    width = max(map(len, rows))
-    named = model.generation_config.eos_token_id
-    ends = {*tokenizer.all_special_ids, *(named if isinstance(named, list) else [] if named is None else [named])}
+    width, ends = max(map(len, rows)), end_tokens(model, tokenizer)
     ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(row)) + list(row) for row in rows], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     out = model.generate(
         ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False, use_cache=True, repetition_penalty=1.0,
-        eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id, **options,
     )[:, width:].tolist()  # fmt: skip
     return [row[: next((i + 1 for i, token in enumerate(row) if token in ends), len(row))] for row in out]
 

@@ -79,7 +79,7 @@ def tokenise_records(
         max_length: most tokens of a sample.
         train_on_prompt: also learn the instruction.
         overlong: `truncate` cuts and keeps the marker of the answer that it cuts; `split` makes consecutive samples, each starting afresh;
-            `drop` leaves the record out; `error` raises (see `packing.fit.apply_overlong`).
+            `drop` leaves the record out; `error` raises (see `codeact.packing.overlong.apply_overlong`).
         quiet: no progress bar.
         required: False where it is no fault that no sample is left (records held out for validation).
 

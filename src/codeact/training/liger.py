@@ -9,7 +9,7 @@ from typing import Any
 def use_liger(network: Any, device: Any) -> bool:
     """Put Liger's Triton kernels (arXiv 2410.10989) into a model, in place, PEFT-wrapped or not.
 
-    Its fused linear cross entropy stays off: the chunked loss of `train.losses` does that work, for packed batches and any
+    Its fused linear cross entropy stays off: the chunked loss of `losses` does that work, for packed batches and any
     head, and both would replace the model's forward pass.
 
     Returns:
