@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
-from codeact.sample import select
+from codeact.sample import choose
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -47,7 +47,7 @@ def main() -> None:
     found = {}
     for strategy in ("cdas", "cdas-paper"):
         wall, processor = time.perf_counter(), time.process_time()
-        chosen = select(ids, strategy=strategy, ratio=args.ratio, ifd=ifd, cluster=cluster)  # type: ignore[arg-type]
+        chosen = choose(ids, strategy=strategy, ratio=args.ratio, ifd=ifd, cluster=cluster)
         found[strategy] = {
             "selected": int(chosen.selected.sum()),
             "seconds": round(time.perf_counter() - wall, 3),

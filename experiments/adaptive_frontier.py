@@ -27,7 +27,7 @@ from codeact.draws import seeded_hash
 from codeact.embed import embed_texts
 from codeact.lm.models import load_tokenizer
 from codeact.records import Record, read_data
-from codeact.sample import select
+from codeact.sample import choose
 from codeact.score import build_sequences, default_template
 from codeact.score.adaptive.decide import Facts, Outcome, Pool, decide
 from codeact.score.adaptive.features import describe
@@ -88,7 +88,7 @@ def tokens_in_full(facts: Facts) -> int:
 
 def chosen(ids: list[str], log_ifd: np.ndarray, labels: np.ndarray, ratio: float) -> np.ndarray:
     """CDAS on these values."""
-    return select(ids, strategy="cdas", ratio=ratio, ifd=np.exp(log_ifd), cluster=labels).selected
+    return choose(ids, strategy="cdas", ratio=ratio, ifd=np.exp(log_ifd), cluster=labels).selected
 
 
 def adaptive(

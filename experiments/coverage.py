@@ -19,7 +19,7 @@ from codeact.cluster import cluster_embeddings
 from codeact.curate.run import language_of
 from codeact.embed import embed_texts
 from codeact.records import read_data
-from codeact.sample import select
+from codeact.sample import Rules, choose
 from codeact.sample.coverage import coverage, length_bands
 from experiments import loss_cache
 
@@ -46,23 +46,24 @@ def main() -> None:
     labels = cluster_embeddings(vectors, 10, 0, ids=ids).labels
     ifd = [float(np.exp(losses[i].log_ifd)) for i in ids]
     languages = [language_of(r.response) for r in records]
+    tokens = [len(losses[i].cond) for i in ids]
     groups = {
         "cluster": labels.tolist(),
         "language": languages,
-        "length": length_bands([len(losses[i].cond) for i in ids]),
+        "length": length_bands(tokens),
     }
     common = {"ifd": ifd, "cluster": labels, "language": languages, "ratio": args.ratio}
     chosen = {
-        "cdas": select(ids, strategy="cdas", **common).selected,
-        "cdas, floor 0.5": select(ids, strategy="cdas", floor=0.5, **common).selected,
-        "cdas, floor 0.5, lengths too": select(
-            ids, strategy="cdas", floor=0.5, bands=groups["length"], **common
+        "cdas": choose(ids, strategy="cdas", **common).selected,
+        "cdas, floor 0.5": choose(ids, strategy="cdas", rules=Rules(floor=0.5), **common).selected,
+        "cdas, floor 0.5, lengths too": choose(
+            ids, strategy="cdas", rules=Rules(floor=0.5, floor_lengths=True), response_tokens=tokens, **common
         ).selected,
-        "complexity": select(ids, strategy="complexity", **common).selected,
+        "complexity": choose(ids, strategy="complexity", **common).selected,
     }
     result |= {"records": len(records), "ratio": args.ratio, "embedder": args.embedder, "selections": {}}
     draws = [
-        coverage(select(ids, strategy="random", ratio=args.ratio, seed=s).selected, groups, vectors)
+        coverage(choose(ids, strategy="random", ratio=args.ratio, seed=s).selected, groups, vectors)
         for s in range(args.seeds)
     ]
     base = {key: float(np.mean([draw["distance"][key] for draw in draws])) for key in ("mean", "p95")}

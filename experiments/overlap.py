@@ -17,14 +17,15 @@ import numpy as np
 
 from benchmarks import machine, result_files
 from codeact.rundir.store import Store
-from codeact.sample import select
-from codeact.sample.strategies import NEEDS
+from codeact.sample import choose
+from codeact.sample.strategies import find
 from codeact.stages.columns import read_columns
 from codeact.statistics import chance_overlap, jaccard, spearman, token_share
 
 RESULTS = Path(__file__).parent / "results"
 STRATEGIES = (
-    "random", "longest", "complexity", "cdas", "residual", "bands", "positions", "cdas-residual", "cdas-bands", "cdas-positions",
+    "random", "longest", "complexity", "cdas", "length-residual", "length-band", "position-matched",
+    "cdas-length-residual", "cdas-length-band", "cdas-position-matched",
     "cherry", "ppl-low", "ppl-high", "diversity", "k-centre", "facility-location",
 )  # fmt: skip
 
@@ -38,14 +39,13 @@ def main() -> None:
     args = parser.parse_args()
     store = Store(args.run_dir)
     ids = store.table("sample")["id"].to_pylist()
-    wanted = sorted({column for name in STRATEGIES for column in NEEDS[name]})
-    columns = read_columns(store, ("embed", "cluster", "score"), ids, wanted)
+    wanted = sorted({column for name in STRATEGIES for column in find(name).needs})
+    columns = read_columns(store, wanted, ids)
     tokens = np.array(columns["response_tokens"], np.float64)
-    own = {key: columns.pop(key) for key in ("cluster", "ifd", "status", "response_tokens")}
     found = {}
     for ratio in args.ratios:
         chosen = {
-            name: select(ids, strategy=name, ratio=ratio, seed=args.seed, columns=columns, **own).selected
+            name: choose(ids, strategy=name, ratio=ratio, seed=args.seed, **columns).selected
             for name in STRATEGIES
         }
         found[f"{ratio:g}"] = {
@@ -56,7 +56,7 @@ def main() -> None:
     result = {
         **machine.provenance(),
         "pool": len(ids),
-        "ifd_length_spearman": spearman(np.array(own["ifd"], np.float64), tokens),
+        "ifd_length_spearman": spearman(np.array(columns["ifd"], np.float64), tokens),
         "ratios": found,
     }
     result_files.write(args.output, result)

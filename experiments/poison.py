@@ -29,7 +29,7 @@ from codeact.curate.run import check_record
 from codeact.embed import embed_texts
 from codeact.evaluation.tasks import load_tasks
 from codeact.records import Record, read_records
-from codeact.sample import select
+from codeact.sample import Rules, choose
 from codeact.sandbox import detect_backend
 from codeact.storage import read_rows
 from experiments import corruptions, loss_cache
@@ -70,16 +70,16 @@ def chosen(
     places = [i for i in range(len(pool)) if decisions is None or decisions[i].kept]
     ids = [f"{i:06d}" for i in places]
     labels = cluster_embeddings(vectors[places], 10, 0, ids=ids).labels
-    found = select(
+    found = choose(
         ids,
+        strategy="cdas",
         ratio=RATIO,
         ifd=[ifd.get(pool[i].id, float("nan")) for i in places],
         cluster=labels,
         penalised=None if decisions is None else [decisions[i].penalised for i in places],
         spike=None if spikes is None else [spikes.get(pool[i].id) for i in places],
-        suspects=0.0 if spikes is None else SUSPECTS,
         gain=None if gains is None else [gains.get(pool[i].id, float("nan")) for i in places],
-        min_gain=0.0 if gains is None else MIN_GAIN,
+        rules=Rules(suspects=0.0 if spikes is None else SUSPECTS, min_gain=0.0 if gains is None else MIN_GAIN),
     )
     return {place for place, taken in zip(places, found.selected.tolist(), strict=True) if taken}
 

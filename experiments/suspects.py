@@ -26,7 +26,7 @@ from codeact.cluster import cluster_embeddings
 from codeact.curate.run import check_record
 from codeact.progress import track
 from codeact.records import Record, read_data
-from codeact.sample import select
+from codeact.sample import Rules, choose
 from codeact.sandbox import detect_backend
 from codeact.score.surprise import Spot, worst_spot
 from experiments import corruptions, loss_cache
@@ -211,7 +211,7 @@ def selection(
     ifd = [float(np.exp(losses[r.id].log_ifd)) for r in mixed]
     heights = [spike[r.id] if spike[r.id] > NONE else None for r in mixed]
     before, after = (
-        select(ids, ratio=RATIO, ifd=ifd, cluster=labels, spike=heights, suspects=part).selected
+        choose(ids, strategy="cdas", ratio=RATIO, ifd=ifd, cluster=labels, spike=heights, rules=Rules(suspects=part)).selected
         for part in (0.0, share)
     )
     row: dict[str, Any] = {"share": share}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,12 +29,7 @@ from codeact.redact import split_userinfo
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
-Strategy = Literal[
-    "cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full",
-    "k-centre", "facility-location", "ppl-low", "ppl-high", "cherry", "superfiltering", "alpagasus", "instag", "deita",
-    "residual", "bands", "positions", "cdas-residual", "cdas-bands", "cdas-positions", "targeted",
-]  # fmt: skip
-Budget = Literal["records", "tokens"]
+Unit = Literal["records", "tokens"]
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy, scikit-learn and PyTorch all take
 
@@ -47,6 +44,35 @@ MAY_HOLD_SECRETS = ("judge.endpoint", "judge.api_key_env", "judge.extra")  # the
 
 
 DEMO = "demo"
+RENAMED_KEYS = {"sample.budget": "sample.unit"}
+
+
+def strategies() -> list[str]:
+    """The names in the table of strategies, which is read when it is asked for: it loads numpy, and `codeact --help` need not."""
+    from codeact.sample.strategies import names
+
+    return names()
+
+
+def _known_strategy(name: str) -> str:
+    from codeact.sample.strategies import unknown
+
+    if hint := unknown(name):
+        raise ValueError(hint)
+    return name
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a key that takes one of some names, for the list of keys and the JSON schema."""
+
+    names: Callable[[], list[str]]
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {**handler(core), "enum": self.names()}
+
+
+Strategy = Annotated[str, AfterValidator(_known_strategy), OneOf(strategies)]
 
 
 class _Section(BaseModel):
@@ -257,7 +283,7 @@ class JudgeConfig(_Section):
 class SampleConfig(_Section):
     strategy: Strategy = Field("cdas", description="which records are taken; see docs/strategies.md")
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
-    budget: Budget = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
+    unit: Unit = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
     seed: Seed | None = Field(None, description="of the draw; null: the recipe's seed")
     floor: float = Field(
         0.0,
@@ -449,6 +475,8 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
 def _explain(item: Any) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
+        if key in RENAMED_KEYS:
+            return f"{key!r} is now called {RENAMED_KEYS[key]!r}"
         near = nearest(key, known_keys())
         return f"unknown key {key!r}" + (
             f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}"
@@ -526,6 +554,3 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str], example: str
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
-
-
-STRATEGIES: tuple[str, ...] = get_args(Strategy)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from codeact.config import Recipe, nearest
+from codeact.config import RENAMED_KEYS, OneOf, Recipe, nearest
 from codeact.errors import InputError
 
 
@@ -44,6 +44,8 @@ def recipe_keys(part: str = "") -> list[Key]:
     everything = list(_walk(Recipe, ""))
     found = [key for key in everything if not part or key.name == part or key.name.startswith(f"{part}.")]
     if not found:
+        if part in RENAMED_KEYS:
+            raise InputError(f"{part!r} is now called {RENAMED_KEYS[part]!r}")
         near = nearest(part, [*Recipe.model_fields, *(key.name for key in everything)])
         hint = f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(sections())}"
         raise InputError(f"no recipe key or section is named {part!r}{hint}")
@@ -91,7 +93,7 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[Key]:
         if inner is not None:
             yield from _walk(inner, f"{prefix}{name}.")
         else:
-            kind = ", ".join((_type(info.annotation), *_limits(info)))
+            kind = ", ".join((_names(info) or _type(info.annotation), *_limits(info)))
             yield Key(prefix + name, kind, _yaml(info.get_default(call_default_factory=True)), info.description or "")
 
 
@@ -116,6 +118,11 @@ def _type(kind: Any) -> str:
     if origin is dict:
         return "mapping"
     return NAMES[kind]
+
+
+def _names(info: FieldInfo) -> str:
+    """The names that a key marked with `OneOf` takes."""
+    return ", ".join(f"`{name}`" for rule in info.metadata if isinstance(rule, OneOf) for name in rule.names())
 
 
 def _limits(info: FieldInfo) -> Iterator[str]:

@@ -6,17 +6,18 @@ import json
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from codeact.config import EvaluateConfig, ModelConfig, Strategy, load_recipe
+from codeact.config import EvaluateConfig, ModelConfig, load_recipe
 from codeact.evaluation.run import evaluate_model
 from codeact.pipeline.plan import plan
 from codeact.pipeline.run import run_pipeline
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
 from codeact.sample import cdas
+from codeact.sample.strategies import STRATEGIES
 from codeact.score.adaptive.decide import Facts, Pool, decide
 from tests.golden import pieces
 from tests.helpers.judge_server import judge_server
@@ -32,7 +33,7 @@ def planned() -> tuple[dict[str, int], dict[str, set[str]]]:
     """`VERSION` of every stage's file, and the files whose results it reads, directly or not."""
     version: dict[str, int] = {}
     reads: dict[str, set[str]] = {}
-    for strategy in get_args(Strategy):
+    for strategy in STRATEGIES:
         for more in ({"curate.semantic": 0.9}, {"score.adaptive": strategy == "cdas"}):
             recipe = load_recipe(extra={"sample.strategy": strategy, **more})
             for stage in plan(recipe, Inputs(recipe, quiet=True)):
@@ -86,7 +87,7 @@ def run_all(folder: Path) -> dict[str, Any]:
     with judge_server(pieces.judged) as server:
         asked = {**common, "judge.endpoint": server.url, "judge.model": "canned", "sample.ratio": 0.3}
         choices, extra = {}, {}
-        for strategy in get_args(Strategy):
+        for strategy in STRATEGIES:
             store = _run({**asked, "sample.strategy": strategy}, ("sample",))
             choices[strategy] = _chosen(store)
             if strategy in ("alpagasus", "deita"):
@@ -100,7 +101,7 @@ def run_all(folder: Path) -> dict[str, Any]:
     local = {**common, "judge.model": str(model), "judge.min_mass": 0.0, "sample.strategy": "alpagasus"}
     found["judge"] = {**extra, "local judge": _table(_run(local, ("judge",)), "judge")}
     for name, settings in {
-        "tokens": {"sample.budget": "tokens"}, "floor": {"sample.floor": 0.9, "sample.floor_lengths": True},
+        "tokens": {"sample.unit": "tokens"}, "floor": {"sample.floor": 0.9, "sample.floor_lengths": True},
         "suspects": {"sample.suspects": 0.3}, "gain": {"sample.min_gain": 0.5},
     }.items():  # fmt: skip
         choices[name] = _chosen(_run({**common, "sample.ratio": 0.3, **settings}, ("sample",)))

@@ -32,7 +32,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_em
 run_dir: {folder / "runs"}
 seeds: [0, 1]
 rates: [0.4]
-budgets: [tokens]
+units: [tokens]
 held_out: 8
 strategies: [random, longest, cdas]
 recipe:
@@ -117,7 +117,7 @@ def test_two_processes_share_the_pools(grid: Path) -> None:
         "pool_per_seed=true",
         "seeds=[0,1,2]",
         "strategies=[random]",
-        "budgets=[records]",
+        "units=[records]",
         "recipe.data.limit=12",
     )
     running = [Started("-m", "codeact", "compare", str(grid), *changes) for _ in range(2)]

@@ -71,17 +71,17 @@ def test_ranked_strategies_take_the_top_of_the_score_table(folder: Path, select:
     assert set(chosen["id"][chosen["selected"].astype(bool)]) == set(order[:12])
 
 
-@pytest.mark.parametrize("strategy", ["k-centre", "facility-location", "residual", "bands", "positions", "cdas-residual",
-                                      "cdas-bands", "cdas-positions"])  # fmt: skip
-@pytest.mark.parametrize("budget", ["records", "tokens"])
-def test_the_others_meet_their_budget(folder: Path, select: Select, strategy: str, budget: str) -> None:
-    done = select(strategy, "--ratio", "0.3", "--set", f"sample.budget={budget}")
+@pytest.mark.parametrize("strategy", ["k-centre", "facility-location", "length-residual", "length-band", "position-matched", "cdas-length-residual",
+                                      "cdas-length-band", "cdas-position-matched"])  # fmt: skip
+@pytest.mark.parametrize("unit", ["records", "tokens"])
+def test_the_others_meet_their_budget(folder: Path, select: Select, strategy: str, unit: str) -> None:
+    done = select(strategy, "--ratio", "0.3", "--set", f"sample.unit={unit}")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     scores, chosen = table(folder, "score"), table(folder, "sample")
     tokens = dict(zip(scores["id"], scores["response_tokens"], strict=True))
     usable = int((scores["ifd"].astype(float) < 1).sum())
-    if budget == "records":
+    if unit == "records":
         free = strategy in ("k-centre", "facility-location")
         assert summary["selected"] == (12 if free else min(12, usable))
     else:
@@ -284,10 +284,10 @@ def test_stability_is_one_where_nothing_can_change(folder: Path, select: Select)
         assert len(refused.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("strategy", ["residual", "cdas-bands", "positions", "cherry", "k-centre", "cdas"])
+@pytest.mark.parametrize("strategy", ["length-residual", "cdas-length-band", "position-matched", "cherry", "k-centre", "cdas"])
 def test_stability_repeats_what_the_run_selected(folder: Path, select: Select, strategy: str) -> None:
     """Under the run's own seeds and number of clusters every strategy and rule gives the run's own selection again."""
-    rules = ("--set", "sample.budget=tokens", "--set", "cluster.k=3", "--set", "sample.seed=4")
+    rules = ("--set", "sample.unit=tokens", "--set", "cluster.k=3", "--set", "sample.seed=4")
     ranked = strategy not in ("k-centre",)
     assert select(strategy, *rules, *(("--set", "sample.suspects=0.2") if ranked else ())).returncode == 0
     found = api.stability(folder / "run", seeds=(), ks=(3, 4))

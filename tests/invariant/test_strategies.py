@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codeact import sample
-from codeact.config import Strategy
 from codeact.errors import InputError
 from codeact.sample import orders
+from codeact.sample.strategies import STRATEGIES
 
 VALUES = st.sampled_from([0.2, 0.2, 0.7, 0.7, 0.95, 1.0, 1.4, math.nan]) | st.floats(0.05, 1.6)
 TAGS = st.sets(st.sampled_from("abcdef"), max_size=4)
@@ -22,9 +22,9 @@ COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_ban
 RANKED = {
     "ppl-low": ("nll_cond", 1), "ppl-high": ("nll_cond", -1), "cherry": ("loss_ratio", -1), "superfiltering": ("proxy_ifd", -1),
     "targeted": ("target_rank", 1),
-    "residual": ("length_residual", -1), "bands": ("length_band", -1), "positions": ("position_matched", -1),
+    "length-residual": ("length_residual", -1), "length-band": ("length_band", -1), "position-matched": ("position_matched", -1),
 }  # fmt: skip
-ALL = [s for s in get_args(Strategy) if s != "cdas-paper"]
+ALL = [s for s in STRATEGIES if s != "cdas-paper"]
 
 Pool = dict[str, dict[str, Any]]
 
@@ -49,16 +49,17 @@ def pools(draw: st.DrawFn) -> Pool:
     return made
 
 
-def run(pool: Pool, strategy: Any, ratio: float = 0.4, seed: int = 0, unit: Any = "records") -> sample.Selection:
+def run(
+    pool: Pool, strategy: Any, ratio: float = 0.4, seed: int = 0, unit: Any = "records", rules: sample.Rules | None = None
+) -> sample.Choice:
     ids = list(pool)
     columns = {name: [pool[i][name] for i in ids] for name in next(iter(pool.values()))}
     points = np.array(columns.pop("embedding"), np.float64)
     columns["embedding"] = points / np.linalg.norm(points, axis=1, keepdims=True)
-    named = {n: columns.pop(n) for n in ("ifd", "status", "cluster", "response_tokens")}
-    return sample.select(ids, strategy=strategy, ratio=ratio, seed=seed, unit=unit, columns=columns, **named)
+    return sample.choose(ids, strategy=strategy, ratio=ratio, seed=seed, unit=unit, rules=rules or sample.Rules(), **columns)
 
 
-def chosen(found: sample.Selection) -> set[str]:
+def chosen(found: sample.Choice) -> set[str]:
     return set(itertools.compress(found.ids, found.selected.tolist()))
 
 
@@ -83,7 +84,7 @@ def test_ranked_strategies_are_their_plain_restatements(strategy: str, pool: Poo
     assert chosen(run(pool, strategy, ratio)) == set(usable[: sample.budget(ratio, len(pool))])
 
 
-@pytest.mark.parametrize("strategy", ["cdas-residual", "cdas-bands", "cdas-positions"])
+@pytest.mark.parametrize("strategy", ["cdas-length-residual", "cdas-length-band", "cdas-position-matched"])
 @given(pool=pools(), ratio=st.sampled_from([0.3, 0.5, 1.0]))
 @settings(max_examples=40, deadline=None)
 def test_length_controlled_cdas_takes_the_top_of_every_cluster(strategy: str, pool: Pool, ratio: float) -> None:
@@ -230,6 +231,16 @@ def test_order_of_the_input_changes_nothing(strategy: str, pool: Pool, shuffler:
     assert dict(zip(one.ids, one.rank.tolist(), strict=True)) == dict(zip(two.ids, two.rank.tolist(), strict=True))
 
 
+@pytest.mark.parametrize("strategy", [*STRATEGIES])
+@given(pool=pools(), ratio=st.sampled_from([0.2, 0.5, 1.0]), floor=st.sampled_from([0.0, 0.5, 1.0]))
+@settings(max_examples=12, deadline=None)
+def test_those_who_are_not_selected_have_a_reason_and_no_others(
+    strategy: str, pool: Pool, ratio: float, floor: float
+) -> None:
+    found = run(pool, strategy, ratio, rules=sample.Rules(floor=floor, floor_lengths=True))
+    assert [not reason for reason in found.reason] == found.selected.tolist()
+
+
 @pytest.mark.parametrize("strategy", [s for s in ALL if s not in ("full", "deita")])
 @given(pool=pools(), ratio=st.sampled_from([0.1, 0.3, 0.5, 0.9]))
 @settings(max_examples=12, deadline=None)
@@ -250,7 +261,7 @@ def test_token_budget_gives_every_cluster_its_share_of_tokens() -> None:
     tokens, group = rng.integers(1, 200, count), rng.integers(0, 5, count)
     ids = [f"r{n:04}" for n in range(count)]
     for strategy in ("cdas", "diversity"):
-        found = sample.select(
+        found = sample.choose(
             ids, strategy=strategy, ratio=0.3, ifd=rng.uniform(0.1, 0.99, count), cluster=group, response_tokens=tokens, unit="tokens"
         )  # fmt: skip
         shares = [tokens[found.selected & (group == c)].sum() / tokens[group == c].sum() for c in range(5)]
@@ -271,8 +282,8 @@ def test_take_stops_at_the_nearest_prefix() -> None:
     ("change", "message"),
     [
         ({"strategy": "cherry"}, "needs 'loss_ratio'"),
-        ({"strategy": "k-centre", "columns": {"embedding": np.ones((2, 3))}}, "one row per id"),
-        ({"strategy": "k-centre", "columns": {"embedding": np.full((3, 2), np.nan)}}, "not finite"),
+        ({"strategy": "k-centre", "embedding": np.ones((2, 3))}, "one row per id"),
+        ({"strategy": "k-centre", "embedding": np.full((3, 2), np.nan)}, "not finite"),
         ({"strategy": "random", "unit": "tokens"}, "needs 'response_tokens'"),
         ({"strategy": "random", "unit": "words"}, "records or tokens"),
         ({"strategy": "cdas-paper", "unit": "tokens", "ifd": [1, 1, 1], "cluster": [0, 0, 0]}, "as its authors do"),
@@ -280,5 +291,5 @@ def test_take_stops_at_the_nearest_prefix() -> None:
 )
 def test_bad_input_is_one_clear_line(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        sample.select(["a", "b", "c"], **{"ratio": 0.5, **change})
+        sample.choose(["a", "b", "c"], **{"ratio": 0.5, **change})
     assert "\n" not in str(caught.value)

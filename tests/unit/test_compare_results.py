@@ -45,14 +45,14 @@ def test_a_grid_has_every_cell_once_and_full_once_a_seed(grid_file: Path) -> Non
     cell = next(c for c in found if c.name == "strict-0.4-tokens-seed1")
     recipe = cell.recipe
     assert (recipe.seed, recipe.sample.seed, recipe.cluster.seed, recipe.train.seed) == (7, 1, 1, 1)
-    assert (recipe.sample.strategy, recipe.sample.ratio, recipe.sample.budget) == ("cdas", 0.4, "tokens")
+    assert (recipe.sample.strategy, recipe.sample.ratio, recipe.sample.unit) == ("cdas", 0.4, "tokens")
     assert recipe.curate.verify is True
     assert not next(c for c in found if c.entrant == "random").recipe.curate.verify
     assert [c.seed for c in found] == sorted(c.seed for c in found)
 
 
-def test_an_entrant_can_have_rates_and_budgets_of_its_own(grid_file: Path) -> None:
-    some = "strategies=[random,full,{name: few, strategy: longest, rates: [0.4,0.6], budgets: [tokens]}]"
+def test_an_entrant_can_have_rates_and_units_of_its_own(grid_file: Path) -> None:
+    some = "strategies=[random,full,{name: few, strategy: longest, rates: [0.4,0.6], units: [tokens]}]"
     found = cells(load_comparison(grid_file, [some, "seeds=[0]"]))
     assert sorted(c.group for c in found if c.entrant == "few") == ["few-0.4-tokens", "few-0.6-tokens"]
     assert sum(c.entrant == "random" for c in found) == 4  # not at 60 %
@@ -80,7 +80,7 @@ def test_a_pool_for_each_seed_changes_the_records_and_nothing_else(grid_file: Pa
         ("rates=[1.5]", "shares above 0"),
         ("rates=[]", "at least one rate"),
         ("strategies=[random,{name: a, strategy: cdas, rates: [0]}]", "shares above 0"),
-        ("strategies=[random,{name: a, strategy: cdas, budgets: [words]}]", "'records' or 'tokens'"),
+        ("strategies=[random,{name: a, strategy: cdas, units: [words]}]", "'records' or 'tokens'"),
         ("pool_per_seed=true", "set recipe.data.limit"),
         ("against=nobody", "none of the strategies"),
         ("strategies=[random,random]", "occurs twice"),
@@ -166,7 +166,7 @@ def test_where_only_one_of_them_varies_the_interval_is_students() -> None:
 
 def test_several_rivals_are_compared_with_by_their_mean_and_each_with_the_others(grid_file: Path) -> None:
     draws = "strategies=[random,{name: random-2, strategy: random, set: {sample.seed: 5}},longest]"
-    comparison = load_comparison(grid_file, [draws, "against=[random,random-2]", "rates=[0.4]", "budgets=[tokens]"])
+    comparison = load_comparison(grid_file, [draws, "against=[random,random-2]", "rates=[0.4]", "units=[tokens]"])
     shift = {"random": 0.0, "random-2": 0.2, "longest": 0.5}
     done = [(cell, result(1, shift[cell.entrant])) for cell in cells(comparison)]
     summary = summarise(comparison, done, len(done), {"values": {}})
@@ -183,7 +183,7 @@ def test_unequal_sizes_are_said_and_not_called_equal(grid_file: Path, tmp_path: 
     sizes |= {("random", "tokens"): (20, 1000), ("strict", "tokens"): (9, 990)}
     done = []
     for cell in cells(comparison):
-        records, tokens = sizes[cell.entrant, cell.budget]
+        records, tokens = sizes[cell.entrant, cell.unit]
         done.append((cell, {**result(1, 0.0), "records": records, "response_tokens": tokens}))
     summary = summarise(comparison, done, len(done), {"values": {}})
     (uneven,) = summary["uneven"]  # the tokens are equal within what whole records allow
@@ -210,9 +210,9 @@ def test_the_shipped_comparisons_are_valid() -> None:
     }  # fmt: skip
     found = cells(load_comparison(recipes / "compare.yaml"))
     assert {cell.recipe.pack.scope for cell in found + small} == {"epoch"}  # equal tokens are equal steps
-    assert {cell.entrant for cell in found} >= {"random", "full", "cdas", "verified-cdas", "longest", "residual"}
+    assert {cell.entrant for cell in found} >= {"random", "full", "cdas", "verified-cdas", "longest", "length-residual"}
     for grid in (small, found):
-        assert {cell.budget for cell in grid} == {"records", "tokens"}
+        assert {cell.unit for cell in grid} == {"records", "tokens"}
         verified = next(cell.recipe for cell in grid if cell.entrant == "verified-cdas")
         whole = load_recipe(recipes / "verified.yaml", ["model.name=demo"])
         assert (verified.sample.suspects, verified.sample.min_gain) == (whole.sample.suspects, whole.sample.min_gain)

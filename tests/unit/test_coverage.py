@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from codeact.sample import select
+from codeact.sample import Rules, choose
 from codeact.sample.coverage import coverage, distance, length_bands
 
 
@@ -12,8 +12,8 @@ def test_the_floor_moves_the_lowest_records_only() -> None:
     ids = [f"{i:03d}" for i in range(100)]
     ifd = [0.9 - i / 1000 for i in range(100)]
     language = ["python"] * 80 + ["java"] * 20
-    plain = select(ids, strategy="complexity", ratio=0.4, ifd=ifd, language=language)
-    raised = select(ids, strategy="complexity", ratio=0.4, ifd=ifd, language=language, floor=0.5)
+    plain = choose(ids, strategy="complexity", ratio=0.4, ifd=ifd, language=language)
+    raised = choose(ids, strategy="complexity", ratio=0.4, ifd=ifd, language=language, rules=Rules(floor=0.5))
     assert plain.selected[80:].sum() == 0
     assert raised.selected.sum() == plain.selected.sum() == 40
     assert raised.selected[80:].tolist() == [True] * 4 + [False] * 16
@@ -29,8 +29,8 @@ def test_a_floor_of_lengths_silences_the_warning_about_them() -> None:
     common = {"strategy": "cdas", "ratio": 0.4, "ifd": ifd, "cluster": rng.integers(0, 5, count).tolist()}
     language = ["python" if i % 3 else "" for i in range(count)]
     groups = {"length": bands, "cluster": common["cluster"]}
-    plain = select(ids, **common, language=language)  # type: ignore[arg-type]
-    raised = select(ids, **common, language=language, bands=bands, floor=0.5)  # type: ignore[arg-type]
+    plain = choose(ids, **common, language=language)
+    raised = choose(ids, **common, language=language, response_tokens=tokens, rules=Rules(floor=0.5, floor_lengths=True))
     assert any("length 10" in w or "length 0" in w for w in coverage(plain.selected, groups)["warnings"])
     assert coverage(raised.selected, groups)["warnings"] == []
     assert raised.selected.sum() == plain.selected.sum() == 160

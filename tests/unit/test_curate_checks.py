@@ -19,7 +19,7 @@ from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
 from codeact.curate.run import check_record
 from codeact.records import Message, Record
-from codeact.sample import select
+from codeact.sample import choose
 from codeact.sandbox import Backend
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
@@ -386,7 +386,9 @@ def test_failed_records_are_penalised_instead_of_dropped_where_asked() -> None:
     kept = curate_records(pool, CurateConfig(failed="penalise"), quiet=True)
     assert [(d.kept, d.penalised, d.verdict) for d in kept] == [(True, False, "passed"), (True, True, "failed")]
     assert kept[1].detail.startswith("syntax error: line 4")
-    chosen = select(["a", "b", "c"], ratio=0.67, ifd=[0.9, 0.5, 0.4], cluster=[0, 0, 0], penalised=[True, False, False])
+    chosen = choose(
+        ["a", "b", "c"], strategy="cdas", ratio=0.67, ifd=[0.9, 0.5, 0.4], cluster=[0, 0, 0], penalised=[True, False, False]
+    )
     assert chosen.selected.tolist() == [False, True, True]
 
 

@@ -14,7 +14,7 @@ from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.records import Message, Record
-from codeact.sample import select
+from codeact.sample import Rules, choose
 from codeact.score import score_ifd, to_table
 from codeact.score.surprise import find_places
 from codeact.stages import score
@@ -134,7 +134,7 @@ def test_suspects_are_ranked_behind_all_others_of_their_cluster() -> None:
     ids = [f"{n:03d}" for n in range(60)]
     ifd, spike, cluster = rng.uniform(0.2, 0.99, 60), rng.normal(3, 2, 60), rng.integers(0, 3, 60)
     spike[:20] = np.nan
-    found = select(ids, ratio=0.4, ifd=ifd, cluster=cluster, spike=spike, suspects=0.15)
+    found = choose(ids, strategy="cdas", ratio=0.4, ifd=ifd, cluster=cluster, spike=spike, rules=Rules(suspects=0.15))
     expected = sorted((n for n in range(60) if not np.isnan(spike[n])), key=lambda n: -spike[n])[:9]
     assert sorted(np.flatnonzero(found.selected | found.suspected).tolist()) == sorted(
         {*np.flatnonzero(found.selected).tolist(), *expected}
@@ -147,15 +147,15 @@ def test_suspects_are_ranked_behind_all_others_of_their_cluster() -> None:
         assert [found.rank[n] for n in order] == list(range(1, len(inside) + 1))
     assert {found.reason[n] for n in expected if not found.selected[n]} == {"suspect"}
     shuffled = rng.permutation(60)
-    again = select(
-        [ids[n] for n in shuffled], ratio=0.4, ifd=ifd[shuffled], cluster=cluster[shuffled], spike=spike[shuffled],
-        suspects=0.15,
+    again = choose(
+        [ids[n] for n in shuffled], strategy="cdas", ratio=0.4, ifd=ifd[shuffled], cluster=cluster[shuffled], spike=spike[shuffled],
+        rules=Rules(suspects=0.15),
     )  # fmt: skip
     assert again.selected.tolist() == found.selected[shuffled].tolist()
 
 
 def test_suspects_take_part_where_nothing_else_is_left() -> None:
-    found = select(["a", "b", "c"], ratio=1, ifd=[0.5, 0.6, 0.7], cluster=[0, 0, 0], spike=[9, 8, None], suspects=0.7)
+    found = choose(["a", "b", "c"], strategy="cdas", ratio=1, ifd=[0.5, 0.6, 0.7], cluster=[0, 0, 0], spike=[9, 8, None], rules=Rules(suspects=0.7))
     assert found.suspected.tolist() == [True, True, False]
     assert found.selected.all()
 
@@ -163,14 +163,14 @@ def test_suspects_take_part_where_nothing_else_is_left() -> None:
 @pytest.mark.parametrize(
     ("settings", "needle"),
     [
-        ({"suspects": 1.0, "spike": [1, 2]}, "below 1"),
-        ({"suspects": 0.5}, "spike"),
-        ({"suspects": 0.5, "spike": [1, 2], "strategy": "random"}, "does not rank"),
+        ({"rules": Rules(suspects=1.0), "spike": [1, 2]}, "below 1"),
+        ({"rules": Rules(suspects=0.5)}, "spike"),
+        ({"rules": Rules(suspects=0.5), "spike": [1, 2], "strategy": "random"}, "does not rank"),
     ],
 )
 def test_suspects_that_cannot_be_are_refused(settings: dict[str, Any], needle: str) -> None:
     with pytest.raises(InputError, match=needle):
-        select(["a", "b"], ifd=[0.5, 0.6], cluster=[0, 0], **settings)
+        choose(["a", "b"], **{"strategy": "cdas", "ratio": 0.4, "ifd": [0.5, 0.6], "cluster": [0, 0], **settings})
 
 
 @pytest.mark.parametrize("override", ["score.variant=paper", "score.adaptive=true"])
@@ -185,8 +185,8 @@ def test_records_of_too_little_gain_are_no_candidates() -> None:
     ids = [f"{n:03d}" for n in range(50)]
     ifd, gain, cluster = rng.uniform(0.3, 1.1, 50), rng.normal(30, 15, 50), rng.integers(0, 2, 50)
     gain[:3] = np.nan
-    found = select(ids, ratio=0.3, ifd=ifd, cluster=cluster, gain=gain, min_gain=25)
-    apart = select(ids, ratio=0.3, ifd=np.where(gain >= 25, ifd, np.nan), cluster=cluster)
+    found = choose(ids, strategy="cdas", ratio=0.3, ifd=ifd, cluster=cluster, gain=gain, rules=Rules(min_gain=25))
+    apart = choose(ids, strategy="cdas", ratio=0.3, ifd=np.where(gain >= 25, ifd, np.nan), cluster=cluster)
     assert found.selected.tolist() == apart.selected.tolist()
     assert found.rank.tolist() == apart.rank.tolist()
     for n in range(50):
@@ -198,11 +198,11 @@ def test_records_of_too_little_gain_are_no_candidates() -> None:
 @pytest.mark.parametrize(
     ("settings", "needle"),
     [
-        ({"min_gain": -1}, "at least 0"),
-        ({"min_gain": 5}, "needs 'gain'"),
-        ({"min_gain": 5, "gain": [1, 9], "strategy": "longest", "response_tokens": [3, 4]}, "does not look at IFD"),
+        ({"rules": Rules(min_gain=-1)}, "at least 0"),
+        ({"rules": Rules(min_gain=5)}, "needs 'gain'"),
+        ({"rules": Rules(min_gain=5), "gain": [1, 9], "strategy": "longest", "response_tokens": [3, 4]}, "does not look at IFD"),
     ],
 )
 def test_gains_that_cannot_be_are_refused(settings: dict[str, Any], needle: str) -> None:
     with pytest.raises(InputError, match=needle):
-        select(["a", "b"], ifd=[0.5, 0.6], cluster=[0, 0], **settings)
+        choose(["a", "b"], **{"strategy": "cdas", "ratio": 0.4, "ifd": [0.5, 0.6], "cluster": [0, 0], **settings})

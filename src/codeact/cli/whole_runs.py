@@ -82,7 +82,7 @@ def select(
     output: Rows,
     model: Model = "",
     ratio: Annotated[float | None, key_option("sample.ratio", "share of the pool to keep")] = None,
-    strategy: Annotated[str | None, key_option("sample.strategy", ", ".join(config.STRATEGIES))] = None,
+    strategy: Annotated[str | None, key_option("sample.strategy", "cdas, random, complexity, longest, ...: codeact keys sample.strategy")] = None,
     embedder: Embedder = None,
     mapping: Mapping_ = NONE,
     limit: Limit = None,

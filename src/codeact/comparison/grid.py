@@ -1,4 +1,4 @@
-"""What a comparison is: strategies x rates x budgets x seeds, as one recipe per cell."""
+"""What a comparison is: strategies x rates x units x seeds, as one recipe per cell."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from codeact import config, storage
-from codeact.config import Budget, Recipe
-from codeact.errors import InputError
+from codeact.config import Recipe, Unit
+from codeact.errors import InputError, did_you_mean
+from codeact.sample.strategies import find
 
 WHOLE = "full"
 HELD_OUT = "held-out loss"
@@ -24,7 +25,7 @@ HELD_OUT = "held-out loss"
 class Entrant(BaseModel):
     """A strategy under a name, with further recipe keys: `{name: verified-cdas, strategy: cdas, set: {curate.verify: true}}`.
 
-    Its own `rates` and `budgets` take the place of the comparison's.
+    Its own `rates` and `units` take the place of the comparison's.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,7 +34,7 @@ class Entrant(BaseModel):
     strategy: config.Strategy
     set: dict[str, Any] = Field(default_factory=dict)
     rates: tuple[float, ...] = ()
-    budgets: tuple[Budget, ...] = ()
+    units: tuple[Unit, ...] = ()
 
     @field_validator("rates")
     @classmethod
@@ -49,7 +50,7 @@ class Comparison(BaseModel):
         recipe: what all cells share, as in the recipe of a run.
         strategies: names of strategies, or entrants.
         rates: shares of the pool; `full` is trained once per seed whatever they are.
-        budgets: what a rate is a share of; "tokens" gives every strategy the same number of response tokens.
+        units: what a rate is a share of; "tokens" gives every strategy the same number of response tokens.
         seeds: of the selection, the clusters, LoRA's first weights and the order of training.
         pool_per_seed: each seed draws its own `recipe.data.limit` records, so that intervals say what other records might give.
         held_out: records kept out of every pool, for the held-out loss.
@@ -64,7 +65,7 @@ class Comparison(BaseModel):
     recipe: dict[str, Any]
     strategies: tuple[Entrant, ...] = Field(min_length=1)
     rates: tuple[float, ...] = (config.DEFAULTS.sample.ratio,)
-    budgets: tuple[Budget, ...] = ("records", "tokens")
+    units: tuple[Unit, ...] = ("records", "tokens")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     pool_per_seed: bool = False
     held_out: int = Field(200, ge=0)
@@ -105,11 +106,11 @@ def _check_shares(value: tuple[float, ...]) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One training: its entrant, its rate and budget, and its seed."""
+    """One training: its entrant, its rate and unit, and its seed."""
 
     entrant: str
     rate: float
-    budget: str
+    unit: str
     seed: int
     recipe: Recipe
 
@@ -121,7 +122,7 @@ class Cell:
     @property
     def group(self) -> str:
         """The cells that differ in their seed alone."""
-        return f"{self.entrant}-{self.rate:g}-{self.budget}"
+        return f"{self.entrant}-{self.rate:g}-{self.unit}"
 
 
 def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
@@ -140,6 +141,9 @@ def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            key, owner = problem["loc"][-1], Comparison if len(problem["loc"]) == 1 else Entrant
+            message = "now called 'units'" if key == "budgets" else f"unknown{did_you_mean(str(key), owner.model_fields)}"
         raise InputError(f"{path}: {where}: {message[0].lower()}{message[1:]}") from error
     names = [entrant.name for entrant in found.strategies]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -160,20 +164,18 @@ def cells(comparison: Comparison) -> list[Cell]:
     """
     found = []
     rates = dict.fromkeys([*comparison.rates, *(rate for entrant in comparison.strategies for rate in entrant.rates)])
-    budgets = dict.fromkeys(
-        [*comparison.budgets, *(one for entrant in comparison.strategies for one in entrant.budgets)]
-    )
-    for seed, budget, rate in itertools.product(comparison.seeds, budgets, rates):
+    units = dict.fromkeys([*comparison.units, *(one for entrant in comparison.strategies for one in entrant.units)])
+    for seed, unit, rate in itertools.product(comparison.seeds, units, rates):
         for entrant in comparison.strategies:
             if entrant.strategy == WHOLE:
-                if (budget, rate) == (comparison.budgets[0], comparison.rates[0]):
+                if (unit, rate) == (comparison.units[0], comparison.rates[0]):
                     found.append(_cell(comparison, entrant, 1.0, "records", seed))
                 continue
-            if rate not in (entrant.rates or comparison.rates) or budget not in (entrant.budgets or comparison.budgets):
+            if rate not in (entrant.rates or comparison.rates) or unit not in (entrant.units or comparison.units):
                 continue
-            if entrant.strategy == "cdas-paper" and budget == "tokens":
-                continue  # counts records, as its authors do
-            found.append(_cell(comparison, entrant, rate, budget, seed))
+            if unit == "tokens" and find(entrant.strategy).records_only:
+                continue
+            found.append(_cell(comparison, entrant, rate, unit, seed))
     return found
 
 
@@ -237,15 +239,15 @@ def source_recipe(comparison: Comparison) -> Recipe:
     return config.validate(comparison.recipe, "the comparison's recipe")
 
 
-def _cell(comparison: Comparison, entrant: Entrant, rate: float, budget: Budget, seed: int) -> Cell:
-    bare = Cell(entrant.name, rate, budget, seed, Recipe())
+def _cell(comparison: Comparison, entrant: Entrant, rate: float, unit: Unit, seed: int) -> Cell:
+    bare = Cell(entrant.name, rate, unit, seed, Recipe())
     folder = re.sub(r"[^\w.+-]", "_", bare.name)
     changes = {
         "run_dir": str(Path(comparison.run_dir) / "cells" / folder), "evaluate.enabled": True,
-        "sample.strategy": entrant.strategy, "sample.ratio": rate, "sample.budget": budget, "sample.seed": seed,
+        "sample.strategy": entrant.strategy, "sample.ratio": rate, "sample.unit": unit, "sample.seed": seed,
         "cluster.seed": seed, "train.seed": seed, **_pool_seed(comparison, seed), **entrant.set,
     }  # fmt: skip
-    return Cell(entrant.name, rate, budget, seed, base_recipe(comparison, changes))
+    return Cell(entrant.name, rate, unit, seed, base_recipe(comparison, changes))
 
 
 def groups(all_cells: Sequence[Cell]) -> dict[str, list[Cell]]:

@@ -30,13 +30,13 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
     for members in by_group.values():
         first = members[0][0]
         names = [name for name in comparison.against if name != first.entrant]
-        rivals = [found for name in names if (found := by_group.get(f"{name}-{first.rate:g}-{first.budget}"))]
+        rivals = [found for name in names if (found := by_group.get(f"{name}-{first.rate:g}-{first.unit}"))]
         rows.append(
             {
                 "entrant": first.entrant,
                 "strategy": first.recipe.sample.strategy,
                 "rate": first.rate,
-                "budget": first.budget,
+                "budget": first.unit,
                 "seeds": [cell.seed for cell, _ in members],
                 "records": float(np.mean([result["records"] for _, result in members])),
                 "response_tokens": float(np.mean([result["response_tokens"] for _, result in members])),

@@ -17,7 +17,7 @@ from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.stages.columns import read_columns
 from codeact.stages.pool import pool_stages, read_pool
-from codeact.stages.sample import choose, tables_for
+from codeact.stages.sample import choose_from_run, tables_for
 from codeact.statistics import chance_overlap, jaccard
 from codeact.types import Bools
 
@@ -63,14 +63,15 @@ def measure_stability(
         if not store.path(f"{name}.parquet").exists():
             raise InputError(f"{run_dir} has no table {name}.parquet, which strategy {config.strategy!r} needs")
     ids: list[str] = read_pool(store, pool_stages(recipe.curate))["id"].to_pylist()
-    points = read_columns(store, ("embed",), ids, ())["embedding"] if clustered else None
+    points = read_columns(store, ("embedding",), ids)["embedding"] if clustered else None
     cluster_seed, draw_seed = recipe.seed_of("cluster"), recipe.seed_of("sample")
     k = recipe.cluster.k
     count = len(store.table("cluster")["cluster"].unique()) if clustered and k == "auto" else k
 
     def pick(number: Any, grouped_by: int, drawn_by: int, scores: Any = None) -> Bools:
         labels = cluster_embeddings(points, int(number), grouped_by, ids=ids).labels if points is not None else None
-        return choose(store, ids, config, drawn_by, read, labels=labels, scores=scores).found.selected
+        found, _ = choose_from_run(store, ids, config, drawn_by, labels=labels, scores=scores)
+        return found.selected
 
     others = {name: _scores(Path(path), ids) for name, path in (scores or {}).items()}
     by_seed = {str(seed): pick(count, seed, seed) for seed in seeds}

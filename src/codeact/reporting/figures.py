@@ -19,7 +19,7 @@ from codeact.reporting.wording import metric_text, percent
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import states
 from codeact.rundir.store import Store
-from codeact.sample.strategies import IFD_LIMIT, NEEDS
+from codeact.sample.strategies import IFD_LIMIT, find
 from codeact.score.length import length_figures
 from codeact.statuses import ESTIMATED
 
@@ -74,7 +74,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
     if figures["ifd"] is not None:
         figures["ifd"]["estimated"] = _estimated(paths["score"])
     if figures["clusters"] is not None:
-        figures["clusters"]["shared_out"] = "cluster" in NEEDS[recipe.sample.strategy]
+        figures["clusters"]["shared_out"] = find(recipe.sample.strategy).clustered
     figures["headline"] = _headline(figures)
     clean: dict[str, Any] = storage.plain(figures)
     return clean

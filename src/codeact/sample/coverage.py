@@ -78,5 +78,5 @@ def distance(vectors: Vectors, selected: Bools) -> dict[str, float] | None:
 def length_bands(tokens: Sequence[int]) -> list[str]:
     """The band of each response length: `0-49`, `50-99`, ... `800+` tokens."""
     names = [f"{a}-{b - 1}" for a, b in pairwise(LENGTH_EDGES)] + [f"{LENGTH_EDGES[-1]}+"]
-    places = np.searchsorted(LENGTH_EDGES, np.asarray(tokens), side="right") - 1
-    return [names[max(0, int(place))] for place in places]
+    numbers = np.searchsorted(LENGTH_EDGES, np.asarray(tokens), side="right") - 1
+    return [names[max(0, int(number))] for number in numbers]

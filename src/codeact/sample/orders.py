@@ -44,6 +44,13 @@ def take(order: Iterable[int], cost: Ints, budget: int) -> Ints:
     return np.asarray(taken, np.int64)
 
 
+def marked(numbers: Ints, count: int) -> Bools:
+    """The records of these numbers, as bool [count]."""
+    chosen = np.zeros(count, np.bool_)
+    chosen[numbers] = True
+    return chosen
+
+
 def fair_order(group: Ints, place: Ints, cost: Ints, usable: Bools) -> Ints:
     """Merge the orders of all groups so that every prefix holds about the same share of each group's cost.
 
@@ -141,12 +148,12 @@ def nearest_in_turn(targets: Vectors, vectors: Vectors) -> Iterator[int]:
     similar = np.rint((targets @ vectors.T) * SIMILARITY_STEPS).astype(np.int32)
     ranked = np.argsort(-similar, axis=1, kind="stable").astype(np.int32)
     free = np.ones(len(vectors), np.bool_)
-    place = np.zeros(len(targets), np.int64)
+    passed = np.zeros(len(targets), np.int64)
     for turn in range(len(vectors)):
         target = turn % len(targets)
-        while not free[ranked[target, place[target]]]:
-            place[target] += 1
-        number = int(ranked[target, place[target]])
+        while not free[ranked[target, passed[target]]]:
+            passed[target] += 1
+        number = int(ranked[target, passed[target]])
         free[number] = False
         yield number
 

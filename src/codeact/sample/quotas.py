@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
+from codeact.sample.orders import fair_order, marked, take
 from codeact.types import Bools, Floats, Ints
 
 
@@ -44,6 +46,55 @@ def allot(total: int, sizes: Ints, caps: Ints) -> Ints:
     return quotas
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Records in the order in which they may be taken.
+
+    Attributes:
+        eligible: bool [N], may be taken at all.
+        place: int64 [N], 0-based place inside its group, the eligible ones first.
+        group: int64 [N], numbered from 0 without gaps; each gives its share.
+        tokens: int64 [N], what each record costs; None: the budget counts records.
+    """
+
+    eligible: Bools
+    place: Ints
+    group: Ints
+    tokens: Ints | None = None
+
+
+def exactly(placed: Placed, ratio: float) -> Bools:
+    """The budget met exactly: round-half-up(ratio * N) records, or as nearly as whole records allow that share of the tokens: bool [N].
+
+    Records: groups share the budget in proportion to their size in the pool, eligible or not (`allot`). Tokens: the groups'
+    orders are merged so that each gives the same share of its tokens (`orders.fair_order`).
+    """
+    eligible, place, group, tokens = placed.eligible, placed.place, placed.group, placed.tokens
+    if tokens is not None:
+        merged = fair_order(group, place, tokens, eligible)
+        return marked(take(merged, tokens, budget(ratio, int(tokens.sum()))), len(group))
+    sizes = np.bincount(group)
+    caps = np.bincount(group[eligible], minlength=len(sizes))
+    quotas = allot(budget(ratio, len(group)), sizes, caps)
+    return eligible & (place < quotas[group])
+
+
+def as_published(placed: Placed, ratio: float) -> Bools:
+    """CDAS as the authors' script counts: of each cluster int(eligible * ratio) records: bool [N].
+
+    That is fewer than ratio * N. Source: https://github.com/Kyle-Lyu/CodeACT, CDAS/select_data.py. The product is in floating
+    point, as there: int(100 * 0.29) is 28. A failed score takes no part here; the script counts it as IFD 0.
+    """
+    caps = np.bincount(placed.group[placed.eligible], minlength=int(placed.group.max(initial=-1)) + 1)
+    quotas = (caps * ratio).astype(np.int64)
+    return placed.eligible & (placed.place < quotas[placed.group])
+
+
+def everything(placed: Placed, ratio: float) -> Bools:
+    """All records, whatever the ratio: bool [N]."""
+    return np.ones(len(placed.group), np.bool_)
+
+
 def cdas(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: float) -> Bools:
     """Complexity and Diversity Aware Sampling (CodeACT, arXiv 2408.02193) with an exact budget: bool [N].
 
@@ -57,22 +108,7 @@ def cdas(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: float) -
         tie: int64 [N], decides between equal IFD: the smaller goes first.
         ratio: share of the pool, above 0 and at most 1.
     """
-    sizes = np.bincount(cluster)
-    caps = np.bincount(cluster[eligible], minlength=len(sizes))
-    quotas = allot(min(budget(ratio, len(ifd)), int(caps.sum())), sizes, caps)
-    return eligible & (place_in(cluster, ~eligible, -ifd, tie) < quotas[cluster])
-
-
-def cdas_paper(ifd: Floats, eligible: Bools, cluster: Ints, tie: Ints, ratio: float) -> Bools:
-    """CDAS as the authors' script does it: of each cluster the first int(eligible * ratio) by IFD: bool [N].
-
-    That is fewer than ratio * N. Source: https://github.com/Kyle-Lyu/CodeACT, CDAS/select_data.py. Arguments as `cdas`.
-    The product is in floating point, as there: int(100 * 0.29) is 28. A failed score takes no part here; the script
-    counts it as IFD 0.
-    """
-    caps = np.bincount(cluster[eligible], minlength=int(cluster.max(initial=-1)) + 1)
-    quotas = (caps * ratio).astype(np.int64)
-    return eligible & (place_in(cluster, ~eligible, -ifd, tie) < quotas[cluster])
+    return exactly(Placed(eligible, place_in(cluster, ~eligible, -ifd, tie), cluster), ratio)
 
 
 def raise_to_floor(
@@ -103,10 +139,10 @@ def raise_to_floor(
         wanted = sizes * share
         floors.append(np.minimum(np.where(wanted >= 1, np.ceil(wanted - 1e-9), 0).astype(np.int64), caps))
     counts = [np.bincount(g[chosen & (g >= 0)], minlength=len(f)) for g, f in zip(groups, floors, strict=True)]
-    for place, (group, floor) in enumerate(zip(groups, floors, strict=True)):
+    for index, (group, floor) in enumerate(zip(groups, floors, strict=True)):
         for number in range(len(floor)):
             waiting = best_first[((group == number) & eligible & ~chosen)[best_first]]
-            for incoming in waiting[: max(0, int(floor[number] - counts[place][number]))].tolist():
+            for incoming in waiting[: max(0, int(floor[number] - counts[index][number]))].tolist():
                 free = chosen & (group != number)
                 for g, f, n in zip(groups, floors, counts, strict=True):
                     free &= (g < 0) | (n > f)[g]

@@ -1,102 +1,222 @@
-"""What each strategy ranks, what makes a record eligible, and which columns it needs. Definitions: docs/strategies.md."""
+"""The table of strategies: each is one entry that says what it needs, how it orders, who is eligible, and why the rest is not taken.
+
+Recipes, the stages that run, the reasons and docs/strategies.md follow from it. How to add one: docs/strategies.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from codeact.statuses import RANKED
+from codeact.errors import InputError, did_you_mean
+from codeact.sample import orders, quotas
+from codeact.sample.pool import Pool
 from codeact.types import Bools, Floats
 
 IFD_LIMIT = 1.0
-
 MIN_RATING = 4.5
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """A strategy that takes the highest values of one column.
+    """What records are ranked by, highest first, and which of them are eligible: those with a finite value that meets the limits.
 
     Attributes:
         column: what is ranked.
+        value: makes it of several columns, or of one that is no number; without it, the column itself.
+        lowest: the lowest values go first instead.
         below: only values below it are eligible.
         at_least: only values of at least this are eligible.
-        lowest: the lowest values go first instead.
         ifd_below: only records whose IFD is below 1 are eligible.
-        clustered: every cluster gives its share.
         scored: only records whose score status is ok or truncated are eligible.
         drawn: equal values are drawn at random (ratings have few levels); else they go by id.
         missing: the reason of a record without a value.
     """
 
     column: str
+    value: Callable[[Pool], Floats] | None = None
+    lowest: bool = False
     below: float = np.inf
     at_least: float = -np.inf
-    lowest: bool = False
     ifd_below: bool = False
-    clustered: bool = False
     scored: bool = True
     drawn: bool = False
     missing: str = "status:nonfinite"
 
-
-RANKINGS: Mapping[str, Ranking] = {
-    "cdas": Ranking("ifd", below=IFD_LIMIT, clustered=True),
-    "complexity": Ranking("ifd", below=IFD_LIMIT),
-    "longest": Ranking("response_tokens", scored=False),
-    "ppl-low": Ranking("nll_cond", lowest=True),
-    "ppl-high": Ranking("nll_cond"),
-    "cherry": Ranking("loss_ratio", below=IFD_LIMIT),
-    "superfiltering": Ranking("proxy_ifd", below=IFD_LIMIT, scored=False, missing="no proxy score"),
-    "alpagasus": Ranking("rating", at_least=MIN_RATING, scored=False, drawn=True, missing="no rating"),
-    "targeted": Ranking("target_rank", lowest=True, scored=False, missing="no target rank"),
-    "residual": Ranking("length_residual", ifd_below=True),
-    "bands": Ranking("length_band", ifd_below=True),
-    "positions": Ranking("position_matched", ifd_below=True),
-    "cdas-residual": Ranking("length_residual", ifd_below=True, clustered=True),
-    "cdas-bands": Ranking("length_band", ifd_below=True, clustered=True),
-    "cdas-positions": Ranking("position_matched", ifd_below=True, clustered=True),
-}
-
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    "cdas-paper": ("ifd", "cluster"),
-    "diversity": ("cluster",),
-    "k-centre": ("embedding",),
-    "facility-location": ("embedding",),
-    "instag": ("tags",),
-    "deita": ("complexity", "quality", "embedding"),
-    "random": (),
-    "full": (),
-    **{
-        name: (r.column, *(("ifd",) if r.ifd_below else ()), *(("cluster",) if r.clustered else ()))
-        for name, r in RANKINGS.items()
-    },
-}
-NOT_TAKEN: Mapping[str, str] = {
-    "random": "not drawn",
-    "diversity": "not drawn",
-    "longest": "shorter",
-    "k-centre": "nearer",
-    "facility-location": "covered",
-}
+    def of(self, pool: Pool) -> Floats:
+        """What is ranked, float64 [N]; NaN where there is none."""
+        return pool.numbers(self.column) if self.value is None else self.value(pool)
 
 
-def reasons(
-    selected: Bools, value: Floats, ifd: Floats, ranking: Ranking, states: list[str] | None, suspected: Bools
-) -> tuple[str, ...]:
-    """Why each record is not selected: N strings, "" for those that are. Arguments as in `Selection`."""
-    found = np.where(
-        selected, "", np.where(value < ranking.at_least, f"{ranking.column}<{ranking.at_least:g}", "below cut")
-    )
-    found = found.astype(object)
-    found[suspected & ~selected] = "suspect"
-    found[~np.isfinite(value)] = ranking.missing
-    found[np.isfinite(value) & (value >= ranking.below)] = f"{ranking.column}>=1"
-    if ranking.ifd_below:
-        found[np.isfinite(ifd) & (ifd >= IFD_LIMIT)] = "ifd>=1"
-    for index, state in enumerate(states if states is not None and ranking.scored else ()):
-        if state not in RANKED:
-            found[index] = f"status:{state}"
-    return tuple(found.tolist())
+@dataclass(frozen=True)
+class Strategy:
+    """One way to choose. With neither a ranking nor an order of its own, records are drawn at random.
+
+    Attributes:
+        name: as in `sample.strategy`.
+        takes: what it takes, for lists of strategies.
+        needs: the columns that it reads (`stages.columns.COLUMNS` says where each comes from). With "cluster", each cluster gives
+            its share of the budget; one that reads "ifd" obeys `sample.min_gain`.
+        ranking: what it ranks by. Its ranks, scores and reasons are told; without an `order`, the best are taken.
+        order: an order of its own over the whole pool: record numbers, of which the first are taken, up to the budget.
+        budget: how many of the order are taken.
+        records_only: why it cannot have a budget of tokens; empty: it can.
+        not_taken: the reason of an eligible record that is not taken.
+        passed_over: the same where its rank was better than that of one that was taken.
+        page: its page under docs/strategies/, where that is not its name.
+        formerly: the name that it had before; refused, with the new one in the message.
+    """
+
+    name: str
+    takes: str
+    needs: tuple[str, ...] = ()
+    ranking: Ranking | None = None
+    order: Callable[[Pool], Iterable[int]] | None = None
+    budget: Callable[[quotas.Placed, float], Bools] = quotas.exactly
+    records_only: str = ""
+    not_taken: str = "below cut"
+    passed_over: str = ""
+    page: str = ""
+    formerly: str = ""
+
+    @property
+    def clustered(self) -> bool:
+        """Each cluster gives its share."""
+        return "cluster" in self.needs
+
+    @property
+    def ranks(self) -> bool:
+        """Its ranking alone decides who is taken, so records can be ranked last."""
+        return self.ranking is not None and self.order is None
+
+
+def tag_counts(pool: Pool) -> Floats:
+    """Number of tags of each record, NaN for none."""
+    return np.array([len(set(tags or ())) or np.nan for tags in pool.values("tags")], np.float64)
+
+
+def rated(pool: Pool) -> Floats:
+    """DEITA's score: complexity * quality."""
+    return pool.numbers("complexity") * pool.numbers("quality")
+
+
+def covering_tags(pool: Pool) -> Iterator[int]:
+    """See `orders.tag_coverage`."""
+    return orders.tag_coverage([frozenset(tags or ()) for tags in pool.values("tags")])
+
+
+def best_unlike(pool: Pool) -> Iterator[int]:
+    """By `rated`, highest first, each only if it is unlike all before; see `orders.unlike`."""
+    value = rated(pool)
+    best_first = np.argsort(-value, kind="stable")[: int(np.isfinite(value).sum())]
+    return orders.unlike(best_first, pool.vectors("embedding"))
+
+
+def farthest_first(pool: Pool) -> Iterator[int]:
+    """See `orders.k_centre`; the first record is drawn."""
+    return orders.k_centre(pool.vectors("embedding"), int(np.argmin(pool.drawn)))
+
+
+def covering_points(pool: Pool) -> Iterator[int]:
+    """See `orders.facility_location`."""
+    return orders.facility_location(pool.vectors("embedding"))
+
+
+IFD = Ranking("ifd", below=IFD_LIMIT)
+RESIDUAL = Ranking("length_residual", ifd_below=True)
+BAND = Ranking("length_band", ifd_below=True)
+MATCHED = Ranking("position_matched", ifd_below=True)
+
+_ENTRIES = (
+    Strategy("cdas", "of each cluster its share, the highest IFD below 1", ("ifd", "cluster"), IFD),
+    Strategy(
+        "cdas-paper", "of each cluster its share by the authors' rounding: fewer than B", ("ifd", "cluster"), IFD,
+        budget=quotas.as_published, records_only="as its authors do; use strategy cdas",
+    ),
+    Strategy("random", "B records at random", not_taken="not drawn"),
+    Strategy("complexity", "the B of highest IFD below 1, clusters ignored", ("ifd",), IFD),
+    Strategy("diversity", "of each cluster its share, at random", ("cluster",), not_taken="not drawn"),
+    Strategy(
+        "longest", "the B with most response tokens", ("response_tokens",), Ranking("response_tokens", scored=False),
+        not_taken="shorter",
+    ),
+    Strategy("full", "everything, whatever the ratio", budget=quotas.everything),
+    Strategy("k-centre", "B by farthest-first traversal", ("embedding",), order=farthest_first, not_taken="nearer"),
+    Strategy(
+        "facility-location", "B by greedy coverage of all others", ("embedding",), order=covering_points, not_taken="covered"
+    ),
+    Strategy("ppl-low", "the B of lowest loss given the instruction", ("nll_cond",), Ranking("nll_cond", lowest=True), page="perplexity"),
+    Strategy("ppl-high", "the B of highest loss given the instruction", ("nll_cond",), Ranking("nll_cond"), page="perplexity"),
+    Strategy("cherry", "the B of highest ratio of the two losses below 1", ("loss_ratio",), Ranking("loss_ratio", below=IFD_LIMIT)),
+    Strategy(
+        "superfiltering", "the B of highest IFD below 1 by a small proxy model", ("proxy_ifd",),
+        Ranking("proxy_ifd", below=IFD_LIMIT, scored=False, missing="no proxy score"),
+    ),
+    Strategy(
+        "alpagasus", "the B of highest rating, of 4.5 or more", ("rating",),
+        Ranking("rating", at_least=MIN_RATING, scored=False, drawn=True, missing="no rating"),
+    ),
+    Strategy(
+        "instag", "B by coverage of tags, the records with most tags first", ("tags",),
+        Ranking("tags", tag_counts, scored=False, missing="no tags"), covering_tags, not_taken="no new tag",
+    ),
+    Strategy(
+        "deita", "B of highest complexity * quality, none like another", ("complexity", "quality", "embedding"),
+        Ranking("complexity * quality", rated, scored=False, missing="no rating"), best_unlike, passed_over="too similar",
+    ),
+    Strategy(
+        "length-residual", "the B of highest IFD less what length explains", ("length_residual", "ifd"), RESIDUAL, formerly="residual"
+    ),
+    Strategy(
+        "length-band", "the B of highest IFD among records of like length", ("length_band", "ifd"), BAND, formerly="bands"
+    ),
+    Strategy(
+        "position-matched", "the B of highest IFD over the same token positions", ("position_matched", "ifd"), MATCHED,
+        formerly="positions",
+    ),
+    Strategy(
+        "cdas-length-residual", "of each cluster its share by `length-residual`", ("length_residual", "ifd", "cluster"), RESIDUAL,
+        page="length-residual", formerly="cdas-residual",
+    ),
+    Strategy(
+        "cdas-length-band", "of each cluster its share by `length-band`", ("length_band", "ifd", "cluster"), BAND,
+        page="length-band", formerly="cdas-bands",
+    ),
+    Strategy(
+        "cdas-position-matched", "of each cluster its share by `position-matched`", ("position_matched", "ifd", "cluster"), MATCHED,
+        page="position-matched", formerly="cdas-positions",
+    ),
+    Strategy(
+        "targeted", "B in turn by likeness to examples of what the model is for", ("target_rank",),
+        Ranking("target_rank", lowest=True, scored=False, missing="no target rank"),
+    ),
+)  # fmt: skip
+STRATEGIES: Mapping[str, Strategy] = {entry.name: entry for entry in _ENTRIES}
+
+
+def names() -> list[str]:
+    """Every strategy, in the order of the table."""
+    return list(STRATEGIES)
+
+
+def unknown(name: str) -> str:
+    """What to say of a name that is none; empty for one that is."""
+    if name in STRATEGIES:
+        return ""
+    renamed = next((entry.name for entry in STRATEGIES.values() if entry.formerly == name), None)
+    if renamed is not None:
+        return f"now called {renamed!r}"
+    return f"unknown{did_you_mean(name, STRATEGIES) or '; the strategies are ' + ', '.join(STRATEGIES)}"
+
+
+def find(name: str) -> Strategy:
+    """The entry of a name.
+
+    Raises:
+        InputError: there is none; the nearest, or the new name of an old one, is named.
+    """
+    if hint := unknown(name):
+        raise InputError(f"sample.strategy = {name!r}: {hint}")
+    return STRATEGIES[name]

@@ -1,8 +1,9 @@
-"""The columns that strategies rank by, read from the stages' tables in the order of the pool's ids."""
+"""Where the columns come from that strategies and rules read: of each, the stage's table, and the function that makes it of that table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,78 +11,144 @@ import numpy as np
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT
-from codeact.sample.values import id_ranks
 from codeact.score import length
 from codeact.statuses import ranked_ifd
-from codeact.types import Floats
+from codeact.types import Floats, Ints, Vectors
 
 
-def read_columns(
-    store: Store, stages: Sequence[str], ids: Sequence[str], wanted: Sequence[str], scores: Any = None
-) -> dict[str, Any]:
-    """The columns that the tables of `stages` hold, and those of `wanted` that are made of them, in the order of `ids`.
-
-    `scores` is read in place of the run's score table.
-    """
-    found: dict[str, Any] = {}
-    if "cluster" in stages:
-        found["cluster"] = tables.in_order(store.table("cluster"), ids)["cluster"].to_pylist()
-    if "embed" in stages:
-        found["embedding"] = vectors(tables.in_order(store.table("embed"), ids))
-    if "proxy" in stages:
-        found["proxy_ifd"] = ranked_ifd(tables.in_order(store.table("proxy"), ids))
-    if "judge" in stages:
-        judged = tables.in_order(store.table("judge"), ids)
-        names = set(judged.column_names) & {"rating", "complexity", "quality"}
-        found |= {name: _floats(judged, name) for name in sorted(names)}
-    if "tags" in stages:
-        found["tags"] = tables.in_order(store.table("tags"), ids)["tags"].to_pylist()
-    if "target" in stages:
-        found["target_rank"] = _floats(tables.in_order(store.table("target"), ids), "target_rank")
-    if "score" in stages:
-        found |= _score_columns(store.table("score") if scores is None else scores, ids, wanted)
-    return found
+def plain(table: Any, name: str) -> list[Any]:
+    """The column as the table has it."""
+    values: list[Any] = table[name].to_pylist()
+    return values
 
 
-def vectors(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The embeddings of a table as float32 [N, D]."""
-    column = table["embedding"].combine_chunks()
+def floats(table: Any, name: str) -> Floats:
+    """The column as float64 [N], NaN for none."""
+    return np.array(table[name].to_pylist(), np.float64)
+
+
+def integers(table: Any, name: str) -> Ints:
+    """The column as int64 [N]."""
+    return np.array(table[name].to_pylist(), np.int64)
+
+
+def vectors(table: Any, name: str = "embedding") -> Vectors:
+    """The embeddings as float32 [N, D]."""
+    column = table[name].combine_chunks()
     return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
 
 
-def _score_columns(table: Any, ids: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
-    """The score table's own columns, and those made of them. Ranks are computed in the order of the ids, over the records
-    that may be chosen, so that neither the file's order nor a record with IFD >= 1 moves them."""
-    table = tables.in_order(table, ids)
-    ifd, cond, uncond = ranked_ifd(table), _floats(table, "nll_cond"), _floats(table, "nll_uncond")
-    tokens = np.array(table["response_tokens"].to_pylist(), np.int64)
-    status = table["status"].to_pylist()
-    usable = ifd < IFD_LIMIT
-    back = np.argsort(id_ranks(ids))
+def ranked(table: Any, name: str) -> Floats:
+    """See `statistics.ranked_ifd`."""
+    return ranked_ifd(table)
 
-    def placed(values: Floats) -> Floats:
-        result = np.empty(len(ids))
-        result[back] = values
-        return result
 
-    known = np.where(usable, ifd, np.nan)[back]
-    found: dict[str, Any] = {"ifd": ifd, "status": status, "response_tokens": tokens, "nll_cond": cond}
-    if "loss_ratio" in wanted:
-        found["loss_ratio"] = np.divide(cond, uncond, out=np.full(len(ids), np.nan), where=uncond > 0)
-    if "gain" in wanted:
-        found["gain"] = (uncond - cond) * tokens
-    if "spike" in wanted:
-        found |= {"spike": _floats(table, "spike"), "spike_at": table["spike_at"].to_pylist()}
-    if "length_residual" in wanted:
-        found["length_residual"] = placed(length.length_residual(known, tokens[back]))
-    if "length_band" in wanted:
-        found["length_band"] = placed(length.length_band_rank(known, tokens[back]))
-    if "position_matched" in wanted:
-        known_prefixes = table["prefix_log_ifd"].to_pylist()
-        prefixes = [known_prefixes[n] if usable[n] else None for n in back]
-        found["position_matched"] = placed(length.position_matched_rank(prefixes))
+def loss_ratio(table: Any, name: str) -> Floats:
+    """Loss with the instruction over loss without."""
+    cond, uncond = floats(table, "nll_cond"), floats(table, "nll_uncond")
+    found: Floats = np.divide(cond, uncond, out=np.full(len(cond), np.nan), where=uncond > 0)
     return found
 
 
-def _floats(table: Any, name: str) -> Floats:
-    return np.array(table[name].to_pylist(), np.float64)
+def gain(table: Any, name: str) -> Floats:
+    """Nats that the instruction saves on the whole response."""
+    found: Floats = (floats(table, "nll_uncond") - floats(table, "nll_cond")) * integers(table, "response_tokens")
+    return found
+
+
+def length_residual(table: Any, name: str) -> Floats:
+    """See `score.length.length_residual`."""
+    return _among_eligible(table, lambda eligible, ifd: length.length_residual(ifd, integers(eligible, "response_tokens")))
+
+
+def length_band(table: Any, name: str) -> Floats:
+    """See `score.length.length_band_rank`."""
+    return _among_eligible(table, lambda eligible, ifd: length.length_band_rank(ifd, integers(eligible, "response_tokens")))
+
+
+def position_matched(table: Any, name: str) -> Floats:
+    """See `score.length.position_matched_rank`."""
+
+    def ranks(table: Any, ifd: Floats) -> Floats:
+        prefixes = plain(table, "prefix_log_ifd")
+        return length.position_matched_rank([p if np.isfinite(i) else None for p, i in zip(prefixes, ifd, strict=True)])
+
+    return _among_eligible(table, ranks)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a column comes from.
+
+    Attributes:
+        table: the stage that leaves it, or what it is made of.
+        read: makes it of the table (and its own name), whose rows are in the order of the pool.
+        always: read whenever the table is: ranks, reasons and figures are told by it.
+    """
+
+    table: str
+    read: Callable[[Any, str], Any] = floats
+    always: bool = False
+
+
+COLUMNS: Mapping[str, Origin] = {
+    "ifd": Origin("score", ranked, always=True),
+    "status": Origin("score", plain, always=True),
+    "response_tokens": Origin("score", integers, always=True),
+    "nll_cond": Origin("score"),
+    "loss_ratio": Origin("score", loss_ratio),
+    "gain": Origin("score", gain),
+    "spike": Origin("score"),
+    "spike_at": Origin("score", plain),
+    "length_residual": Origin("score", length_residual),
+    "length_band": Origin("score", length_band),
+    "position_matched": Origin("score", position_matched),
+    "cluster": Origin("cluster", plain),
+    "embedding": Origin("embed", vectors),
+    "proxy_ifd": Origin("proxy", ranked),
+    "rating": Origin("judge"),
+    "complexity": Origin("judge"),
+    "quality": Origin("judge"),
+    "tags": Origin("tags", plain),
+    "target_rank": Origin("target"),
+    "penalised": Origin("curate", plain),
+    "language": Origin("curate", plain),
+}
+
+
+def tables_of(columns: Iterable[str]) -> tuple[str, ...]:
+    """The stages whose tables these columns are read from, each once."""
+    return tuple(dict.fromkeys(COLUMNS[name].table for name in columns))
+
+
+def read_columns(store: Store, wanted: Sequence[str], ids: Sequence[str], scores: Any = None) -> dict[str, Any]:
+    """These columns, and those that are always read of their tables, in the order of `ids`.
+
+    Args:
+        store: the run directory.
+        wanted: names of `COLUMNS`.
+        ids: of the pool.
+        scores: a score table of the same records, read in place of the run's.
+
+    Raises:
+        InputError: a table lacks a record of the pool.
+    """
+    found: dict[str, Any] = {}
+    for stage in tables_of(wanted):
+        whole = scores if stage == "score" and scores is not None else store.table(stage)
+        table = tables.in_order(whole, ids)
+        for name, origin in COLUMNS.items():
+            if origin.table == stage and (name in wanted or origin.always):
+                found[name] = origin.read(table, name)
+    return found
+
+
+def _among_eligible(table: Any, make: Callable[[Any, Floats], Floats]) -> Floats:
+    """A rank among the records that may be chosen, made in the order of the ids: neither the file's order nor a record with
+    IFD >= 1 moves it. `make` gets the table in that order and IFD below 1, NaN elsewhere."""
+    by_id = np.argsort(np.array(table["id"].to_pylist(), object), kind="stable")
+    table = table.take(by_id)
+    ifd = ranked_ifd(table)
+    found = np.empty(len(ifd))
+    found[by_id] = make(table, np.where(ifd < IFD_LIMIT, ifd, np.nan))
+    return found

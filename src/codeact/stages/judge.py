@@ -20,10 +20,10 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
+from codeact.sample.strategies import find
 from codeact.stages.pool import pool_stages, read_pool
 
 VERSION = 1
-RUBRICS_OF: Mapping[str, tuple[str, ...]] = {"deita": ("complexity", "quality")}
 DEFAULT_RUBRICS = ("accuracy",)
 NO_EFFECT = {"api_key_env", "concurrency", "timeout", "attempts", "backoff", "budget", "price_in", "price_out"}
 
@@ -42,7 +42,8 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 
 def rubrics(recipe: Recipe) -> tuple[str, ...]:
     """What the judge is asked: the recipe's rubrics, else those of its strategy."""
-    return recipe.judge.rubrics or RUBRICS_OF.get(recipe.sample.strategy, DEFAULT_RUBRICS)
+    needed = tuple(name for name, one in ratings.RUBRICS.items() if one.name in find(recipe.sample.strategy).needs)
+    return recipe.judge.rubrics or needed or DEFAULT_RUBRICS
 
 
 def identity(recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:

@@ -195,7 +195,7 @@ def check(recipe: Recipe) -> None:
     """Refuse adaptive scoring, `sample.suspects` and `sample.min_gain` where they cannot serve, before anything runs.
 
     Raises:
-        InputError: one of these two with the paper's variant; adaptive scoring with another strategy or budget, the paper's variant, or the Ray backend.
+        InputError: one of these two with the paper's variant; adaptive scoring with another strategy or unit, the paper's variant, or the Ray backend.
     """
     asked = [name for name in ("suspects", "min_gain") if getattr(recipe.sample, name)]
     if asked and recipe.score.variant != "default":
@@ -206,10 +206,10 @@ def check(recipe: Recipe) -> None:
     if not recipe.score.adaptive:
         return
     strategy = recipe.sample.strategy
-    if strategy not in ADAPTIVE_STRATEGIES or recipe.sample.budget != "records":
+    if strategy not in ADAPTIVE_STRATEGIES or recipe.sample.unit != "records":
         raise InputError(
-            f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} with a budget of records;"
-            f" strategy {strategy!r} with a budget of {recipe.sample.budget} needs every score: leave score.adaptive off"
+            f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} with sample.unit=records;"
+            f" strategy {strategy!r} with sample.unit={recipe.sample.unit} needs every score: leave score.adaptive off"
         )
     if recipe.sample.floor or asked or recipe.curate.failed == "penalise":
         raise InputError(

@@ -69,15 +69,15 @@ def rank(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         embedded = tables.keep(embedded, tables.ids_where(store.table("refine"), "kept"))
     embedded = embedded.sort_by("id")
     pool = vectors(embedded)
-    places = np.empty(len(pool), np.int64)
-    places[np.fromiter(orders.nearest_in_turn(points, pool), np.int64, len(pool))] = np.arange(1, len(pool) + 1)
+    rank_of = np.empty(len(pool), np.int64)
+    rank_of[np.fromiter(orders.nearest_in_turn(points, pool), np.int64, len(pool))] = np.arange(1, len(pool) + 1)
     nearest = (pool @ points.T).max(axis=1)
     store.write_table(
         "target",
         pa.table(
             {
                 "id": embedded["id"],
-                "target_rank": pa.array(places, pa.int64()),
+                "target_rank": pa.array(rank_of, pa.int64()),
                 "target_similarity": pa.array(nearest.astype(np.float64), pa.float64()),
             }
         ),

@@ -1,0 +1,81 @@
+"""The records that are chosen from, in the order of their ids: whatever the order of the file, a strategy sees the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.draws import seeded_hash
+from codeact.sample.orders import check_vectors
+from codeact.sample.values import Column, integers, numbers, values
+from codeact.types import Floats, Ints, Vectors
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a strategy sees of the records: their columns, in the order of the ids.
+
+    Attributes:
+        given: N unique ids in the caller's order, which the columns have too.
+        columns: name -> the caller's values, see `values.Column`.
+        by_id: int64 [N], sorts the caller's order by id.
+        seed: of every draw.
+    """
+
+    given: Sequence[str]
+    columns: Mapping[str, Column]
+    by_id: Ints
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    @property
+    def ids(self) -> list[str]:
+        """Ascending."""
+        return [self.given[n] for n in self.by_id]
+
+    def values(self, name: str) -> list[Any]:
+        """A column as it was given."""
+        column = values(name, self.columns[name], self.given)
+        return [column[n] for n in self.by_id]
+
+    def numbers(self, name: str) -> Floats:
+        """A column as float64 [N]; None becomes NaN, and so does a column that was not given."""
+        if name not in self.columns:
+            return np.full(len(self), np.nan)
+        return numbers(name, self.columns[name], self.given)[self.by_id]
+
+    def integers(self, name: str) -> Ints:
+        """A column of whole numbers as int64 [N]."""
+        return integers(name, self.columns[name], self.given)[self.by_id]
+
+    def vectors(self, name: str) -> Vectors:
+        """A column of embeddings as float32 [N, D], rows of unit length."""
+        column = self.columns[name]
+        if isinstance(column, Mapping):
+            column = values(name, column, self.given)
+        return check_vectors(np.asarray(column), len(self))[self.by_id]
+
+    @cached_property
+    def drawn(self) -> NDArray[np.uint64]:
+        """A random order under the seed: the lower goes first, uint64 [N]."""
+        return seeded_hash(self.ids, self.seed)
+
+    @cached_property
+    def group(self) -> Ints:
+        """Clusters numbered from 0 without gaps, int64 [N]; without clusters all are one."""
+        if "cluster" not in self.columns:
+            return np.zeros(len(self), np.int64)
+        return np.unique(self.integers("cluster"), return_inverse=True)[1].astype(np.int64)
+
+    def in_given_order(self, column: NDArray[Any]) -> NDArray[Any]:
+        """A column of this pool in the caller's order."""
+        found = np.empty_like(column)
+        found[self.by_id] = column
+        return found

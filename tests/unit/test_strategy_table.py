@@ -1,0 +1,180 @@
+"""The table of strategies: what follows from an entry, and that one entry is all that a new strategy needs (docs/strategies.md)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from codeact.config import load_recipe
+from codeact.errors import InputError
+from codeact.recipe_keys import json_schema, recipe_keys
+from codeact.records import Message, Record
+from codeact.rundir import tables
+from codeact.rundir.store import Store
+from codeact.sample import strategies
+from codeact.sample.strategies import STRATEGIES, Strategy
+from codeact.stages import sample
+from codeact.stages.columns import COLUMNS
+from codeact.stages.judge import rubrics
+
+DOCS = Path(__file__).parents[2] / "docs"
+IFD = [0.9, 0.2, 0.5, 0.55, 0.7, 1.4, None]
+IDS = [f"r{n}" for n in range(len(IFD))]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A run directory with a pool of seven scored records."""
+    made = Store(tmp_path)
+    records = [Record(i, (Message("user", "Add."), Message("assistant", "x")), {"row": n}) for n, i in enumerate(IDS)]
+    made.write_table("records", tables.records_table(records))
+    count = len(IDS)
+    made.write_table(
+        "curate",
+        pa.table({"id": IDS, "kept": [True] * count, "penalised": [False] * count, "language": ["python"] * count}),
+    )
+    made.write_table(
+        "score",
+        pa.table(
+            {
+                "id": IDS[::-1],  # in another order than the pool
+                "ifd": pa.array(IFD[::-1], pa.float64()),
+                "status": ["nonfinite" if value is None else "ok" for value in IFD[::-1]],
+                "response_tokens": pa.array(range(10, 10 + count), pa.int32()),
+            }
+        ),
+    )
+    return made
+
+
+def added(monkeypatch: pytest.MonkeyPatch, entry: Strategy) -> None:
+    monkeypatch.setattr(strategies, "STRATEGIES", {**STRATEGIES, entry.name: entry})
+
+
+def worked_example() -> Strategy:
+    """The entry that docs/strategies.md builds, its two pieces of code run as they stand there."""
+    section = (DOCS / "strategies.md").read_text(encoding="utf-8").partition("## Adding a strategy")[2]
+    function, entry = re.findall(r"```python\n(.*?)```", section, flags=re.S)
+    names: dict[str, Any] = dict(vars(strategies))
+    exec(function, names)
+    (expression,) = ast.parse(entry).body
+    assert isinstance(expression, ast.Expr)
+    (made,) = eval(compile(ast.Expression(expression.value), "strategies.md", "eval"), names)
+    assert isinstance(made, Strategy)
+    return made
+
+
+def test_the_worked_example_of_the_docs_runs_through_the_stage(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    added(monkeypatch, worked_example())
+    recipe = load_recipe(None, ["sample.strategy=middling", "sample.ratio=0.4"])
+    stage = sample.stage(recipe)
+    assert stage.needs == ("curate", "score")
+    summary = stage.work(store)
+    assert (summary["selected"], summary["strategy"]) == (3, "middling")
+    rows = {row["id"]: row for row in store.table("sample").to_pylist()}
+    assert [i for i in IDS if rows[i]["selected"]] == ["r2", "r3", "r4"]  # 0.5, 0.55 and 0.7; the median of all is 0.625
+    assert [rows[i]["rank"] for i in IDS] == [4, 5, 3, 1, 2, None, None]
+    assert [rows[i]["reason"] for i in IDS] == ["below cut", "below cut", "", "", "", "ifd>=1", "status:nonfinite"]
+    assert rows["r3"]["score"] == pytest.approx(-0.075)
+
+
+def test_an_order_of_its_own_is_one_entry_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    added(monkeypatch, Strategy("backwards", "the last", order=lambda pool: range(len(pool) - 1, -1, -1), not_taken="early"))
+    recipe = load_recipe(None, ["sample.strategy=backwards", "sample.ratio=0.3"])
+    stage = sample.stage(recipe)
+    assert stage.needs == ("curate",)
+    stage.work(store)
+    table = store.table("sample")
+    assert [i for i, taken in zip(table["id"].to_pylist(), table["selected"].to_pylist(), strict=True) if taken] == ["r5", "r6"]
+    assert table["reason"].to_pylist() == ["early"] * 5 + ["", ""]
+
+
+def test_every_entry_is_whole() -> None:
+    former = [one.formerly for one in STRATEGIES.values() if one.formerly]
+    assert len(set(former)) == len(former)
+    assert not {*former} & {*STRATEGIES}
+    for name, one in STRATEGIES.items():
+        assert one.name == name
+        assert one.takes
+        assert not one.takes.endswith(".")
+        assert {*one.needs} <= {*COLUMNS}
+        ranking = one.ranking
+        if ranking is not None and ranking.value is None:
+            assert ranking.column in one.needs
+        if ranking is not None and ranking.ifd_below:
+            assert "ifd" in one.needs
+        assert one.ranking is None or one.order is not None or one.not_taken
+
+
+def test_keys_and_schema_list_the_table() -> None:
+    (key,) = recipe_keys("sample.strategy")
+    assert re.findall(r"`([^`]+)`", key.type) == [*STRATEGIES]
+    assert f'"{[*STRATEGIES][-1]}"' in json_schema()
+
+
+@pytest.mark.parametrize("name", [one.formerly for one in STRATEGIES.values() if one.formerly])
+def test_a_former_name_is_refused_with_the_new_one(name: str) -> None:
+    (new,) = (one.name for one in STRATEGIES.values() if one.formerly == name)
+    with pytest.raises(InputError, match=f"^the recipe: sample.strategy = '{name}': now called '{new}'$"):
+        load_recipe(None, [f"sample.strategy={name}"])
+
+
+def test_a_former_key_is_refused_with_the_new_one() -> None:
+    for call in (lambda: load_recipe(None, ["sample.budget=tokens"]), lambda: recipe_keys("sample.budget")):
+        with pytest.raises(InputError, match=r"'sample\.budget' is now called 'sample\.unit'$"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["sample.strategy=random", "sample.suspects=0.1"], "does not rank"),
+        (["sample.strategy=longest", "sample.min_gain=5"], "does not look at IFD"),
+        (["sample.strategy=cdas-paper", "sample.unit=tokens"], "as its authors do"),
+        (["sample.unit=tokens", "sample.floor=0.5"], "sample.unit=records"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_anything_runs(settings: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        sample.stage(load_recipe(None, settings))
+
+
+def test_the_judge_is_asked_for_what_the_strategy_needs() -> None:
+    asked = {name: rubrics(load_recipe(None, [f"sample.strategy={name}"])) for name in ("deita", "alpagasus", "cdas")}
+    assert asked == {"deita": ("complexity", "quality"), "alpagasus": ("accuracy",), "cdas": ("accuracy",)}
+
+
+def test_a_table_that_lacks_a_record_is_named(store: Store) -> None:
+    store.write_table("score", store.table("score").slice(0, 3))
+    with pytest.raises(InputError, match=r"no row of record 'r0'"):
+        sample.choose_from_run(store, IDS, load_recipe(None, ["sample.strategy=complexity"]).sample, 0)
+
+
+def test_ranks_made_of_the_score_table_do_not_depend_on_its_order(tmp_path: Path) -> None:
+    """Ties and equal lengths, so that positions would decide."""
+    rng = np.random.default_rng(0)
+    count = 60
+    ids = [f"{n:03d}" for n in range(count)]
+    table = pa.table(
+        {
+            "id": ids, "ifd": rng.choice([0.3, 0.5, 0.8, 1.2], count), "status": ["ok"] * count,
+            "response_tokens": rng.integers(1, 6, count), "prefix_log_ifd": [[-0.1 * d for d in range(1, 2 + n % 3)] for n in range(count)],
+        }
+    )  # fmt: skip
+    names = ("length_residual", "length_band", "position_matched")
+    found = []
+    for order in (np.arange(count), rng.permutation(count)):
+        store = Store(tmp_path / str(order[0]))
+        store.write_table("score", table.take(order))
+        shuffled = rng.permutation(count)
+        columns = sample.read_columns(store, names, [ids[n] for n in shuffled])
+        found.append({name: np.asarray(columns[name])[np.argsort(shuffled)] for name in names})
+    for name in names:
+        np.testing.assert_array_equal(found[0][name], found[1][name])
+        assert np.isnan(found[0][name][table["ifd"].to_numpy() >= 1]).all()
