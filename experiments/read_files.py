@@ -68,7 +68,7 @@ def main() -> None:
         if args.show and "refused" not in table[path.name]:
             from codeact import api
 
-            print("\n".join(api.records(str(path), show=args.show)["lines"]))
+            print("\n".join(api.preview(str(path), show=args.show)["lines"]))
     outcomes: dict[str, int] = {}
     for row in table.values():
         outcomes[row["verdict"]] = outcomes.get(row["verdict"], 0) + 1

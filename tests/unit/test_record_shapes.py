@@ -18,7 +18,7 @@ def read(tmp_path: Path, *rows: Row, **options: Any) -> dict[str, Any]:
     """What `codeact records --json` prints for a file of these rows."""
     path = tmp_path / "data.jsonl"
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return api.records(str(path), show=len(rows), **options)
+    return api.preview(str(path), show=len(rows), **options)
 
 
 def turns(found: dict[str, Any], place: int = 0) -> list[tuple[str, str]]:

@@ -94,7 +94,7 @@ def test_packed_output_is_the_same_each_time(tmp_path: Path) -> None:
 def test_one_conversation_is_one_row(tmp_path: Path) -> None:
     turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
     (tmp_path / "a.json").write_text(json.dumps({"conversations": turns}), encoding="utf-8")
-    assert api.records(str(tmp_path / "a.json"))["records"] == 1
+    assert api.preview(str(tmp_path / "a.json"))["records"] == 1
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_what_cannot_be_read_is_one_line_with_the_mend(name: str, tmp_path: Path
     text, message = BAD[name]
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
-        api.records(str(tmp_path / name))
+        api.preview(str(tmp_path / name))
     assert message in str(caught.value)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -200,10 +200,10 @@ def test_of_several_files_the_one_with_the_row_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text(
         json.dumps({**row, "id": 2}) + "\n" + json.dumps({**row, "id": 3, "output": ""}) + "\n", encoding="utf-8"
     )
-    found = api.records([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")])
+    found = api.preview([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")])
     assert found["first_rejected"] == f"{tmp_path / 'b.jsonl'}, row 2: empty: the response is empty (column 'output')"
     with pytest.raises(InputError, match=r"a\.jsonl, row 1 and .*a\.jsonl, row 1 share the id '1'.*--map id=-"):
-        api.records([str(tmp_path / "a.jsonl"), str(tmp_path / "a.jsonl")])
+        api.preview([str(tmp_path / "a.jsonl"), str(tmp_path / "a.jsonl")])
 
 
 class Stdin:
