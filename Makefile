@@ -8,9 +8,12 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.t
 demo: .venv/.demo-ready
 	$(PY) -m codeact demo
 
+# a file of tests stays in one process; files with slow tests come first (tests/conftest.py), not those with many
+SHARED := -n auto --dist loadfile --no-loadscope-reorder
+
 test: .venv/.dev-ready
 	@sh scripts/sandbox_ready.sh
-	$(PY) -m pytest -n auto --dist loadfile
+	$(PY) -m pytest $(SHARED)
 
 # every part once, in under a minute on two cores; QUICK holds a file or two of each
 QUICK := tests/golden $(addprefix tests/integration/test_,cli.py bad_input.py) $(addprefix tests/invariant/test_,sample.py strategies.py segments.py) \
@@ -19,7 +22,7 @@ QUICK := tests/golden $(addprefix tests/integration/test_,cli.py bad_input.py) $
   score_stats sources spikes statistics storage tasks train verify))
 
 quick: .venv/.dev-ready
-	$(PY) -m pytest -n auto --dist loadfile -m "not slow" $(QUICK)
+	$(PY) -m pytest $(SHARED) -m "not slow" $(QUICK)
 
 lint: .venv/.dev-ready
 	$(PY) -m ruff check .
