@@ -13,6 +13,7 @@ from codeact.locks import one_writer
 from codeact.outputs import Run, check_file
 from codeact.records import Reading, Record, read_data, reading_lines
 from codeact.rundir import tables
+from codeact.sources.names import as_list
 from codeact.storage import Source
 
 CUT = 400  # characters of a turn that are shown
@@ -50,8 +51,8 @@ def preview(
 
 @one_writer("output")
 def harvest(
-    roots: Sequence[str],
-    output: Path,
+    roots: str | Sequence[str],
+    output: str | Path,
     *,
     min_tokens: int | None = None,
     max_tokens: int | None = None,
@@ -61,13 +62,27 @@ def harvest(
     force: bool = False,
     keep_secrets: bool = False,
 ) -> dict[str, Any]:
-    """Write the documented functions of source trees as instruction records; `keep_secrets` looks for none.
+    """Write the documented functions of source trees as instruction records.
+
+    Args:
+        roots: source folders; `stdlib` is Python's own library.
+        output: the file; its suffix decides the form.
+        min_tokens, max_tokens: shortest and longest response, in Python lexical tokens.
+        limit: a seeded random sample of this many.
+        seed: of that sample.
+        quiet: no progress bars.
+        force: replace an `output` that another run wrote.
+        keep_secrets: also functions that hold keys, passwords or e-mail addresses.
+
+    Returns:
+        `records` (written), `found`, `skipped` (reason -> functions or files), `problems` (one line a file), `output`.
 
     Raises:
         InputError: a root does not exist, or nothing in it is usable.
     """
     from codeact import harvesting
 
+    roots, output = as_list(roots), Path(output)
     storage.check_writable(output)
     check_file(output, Run("harvest", ", ".join(roots), tuple(roots), force))
     limits = config.given({"min_tokens": min_tokens, "max_tokens": max_tokens})
@@ -90,6 +105,31 @@ def harvest(
         "problems": list(found.problems),
         "output": str(output),
     }
+
+
+def open_data(data: Any) -> tuple[Source | None, str | tuple[str, ...]]:
+    """Rows that are in memory already, else None; and the names of the data as a recipe holds them.
+
+    Raises:
+        InputError: neither paths nor rows.
+    """
+    if isinstance(data, str | Path):
+        return None, str(data)
+    if isinstance(data, Sequence) and data and all(isinstance(name, str | Path) for name in data):
+        return None, str(data[0]) if len(data) == 1 else tuple(map(str, data))
+    if is_dataset(data):
+        table = data.with_format("arrow")[:]
+        return Source("the data set", table.to_pylist(), table), "memory"
+    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
+        return Source("the list", list(data)), "memory"
+    raise InputError(
+        f"data is {type(data).__name__}; give paths, a data set name, a list of dictionaries or a datasets.Dataset"
+    )
+
+
+def is_dataset(data: Any) -> bool:
+    """Whether this is a `datasets.Dataset`, told without importing that package."""
+    return hasattr(data, "with_format") and hasattr(data, "features") and hasattr(data, "select")
 
 
 def _plain(record: Record) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from codeact.api.training import settle
 from codeact.config import Recipe
 from codeact.locks import one_writer
 from codeact.outputs import Run, claim_folder
@@ -18,10 +20,11 @@ def evaluate(
     output: str | Path,
     *,
     recipe: Recipe | None = None,
-    samples: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    samples: str | Path | None = None,
     sanitized: bool = False,
-    data_dir: Path | None = None,
-    against: Path | None = None,
+    data_dir: str | Path | None = None,
+    against: str | Path | None = None,
     quiet: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -30,7 +33,8 @@ def evaluate(
     Args:
         model: hub name, folder, LoRA adapter, GGUF file or `demo`; None with `samples`.
         output: the folder of the results.
-        recipe: the settings.
+        recipe: its sections model and evaluate hold the settings.
+        settings: in place of a recipe: its keys, for example `{"evaluate.tasks": ["humaneval+"]}`.
         samples: grade these ready generations instead.
         sanitized: take `samples` as chat answers, and run the program in each.
         data_dir: folder of benchmark files.
@@ -44,8 +48,9 @@ def evaluate(
     from codeact.evaluation.run import evaluate_model
     from codeact.evaluation.settings import check_evaluation
 
-    whole = recipe or Recipe()
-    earlier = None if against is None else against.parent if against.name == "results.json" else against
+    whole = settle(recipe, model, settings)
+    samples, data_dir, base = (None if path is None else Path(path) for path in (samples, data_dir, against))
+    earlier = base.parent if base is not None and base.name == "results.json" else base
     if earlier is not None:
         differences(earlier, earlier)  # a wrong folder is said before hours of generation, not after
     check_evaluation(whole.evaluate, generates=samples is None and whole.evaluate.generate_limit != 0)

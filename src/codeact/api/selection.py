@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact import config, storage
+from codeact.api.data import is_dataset, open_data
+from codeact.api.run_directory import explain, stability
 from codeact.config import Recipe
 from codeact.downloads import cache_dir
-from codeact.errors import InputError
+from codeact.errors import InputError, require
+from codeact.exporting import export
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline.run import Say, run_pipeline
@@ -37,6 +40,7 @@ class Selection:
         table: one row per record of the pool: `id, cluster, rank, ifd, cutoff, selected, reason`.
         summary: counts and figures, as `codeact select --json` prints them.
         run_dir: the run directory with every stage's table.
+        data: what was given to `select`.
     """
 
     indices: list[int]
@@ -44,9 +48,42 @@ class Selection:
     table: pa.Table
     summary: dict[str, Any]
     run_dir: Path
+    data: Any = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self.rows)
+
+    @property
+    def dataset(self) -> Any:
+        """The chosen rows as a `datasets.Dataset`, with the features of the one that was given.
+
+        Raises:
+            MissingExtraError: the package `datasets` is not installed.
+            InputError: rows without common types; `rows` holds them as they are.
+        """
+        if is_dataset(self.data):
+            return self.data.select(self.indices)
+        datasets = require("datasets", "datasets", "selection.dataset")
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        try:
+            return datasets.Dataset.from_dict({name: [row.get(name) for row in self.rows] for name in columns})
+        except (ValueError, TypeError, OverflowError) as error:  # pyarrow's own are among these
+            raise InputError(f"these rows have no common types ({error}); take selection.rows") from error
+
+    def explain(self, record_id: str) -> dict[str, Any]:
+        """Why one record was kept or dropped: `codeact.explain` of this run."""
+        return explain(self.run_dir, record_id)
+
+    def stability(self, **choices: Any) -> dict[str, Any]:
+        """How much of the selection is chance: `codeact.stability` of this run."""
+        return stability(self.run_dir, **choices)
+
+    def export(self, to: str, output: str | Path, *, model: str = "", force: bool = False) -> dict[str, Any]:
+        """The chosen records for another training tool: `codeact.export` of this run."""
+        return export(self.run_dir, to, output, model=model, force=force)
 
 
 @one_writer("output")
@@ -98,7 +135,7 @@ def select(
         storage.check_writable(target, source is None and storage.is_delimited(recipe.data.source, recipe.data.split))
         check_file(target, writer, Path(recipe.run_dir))
     store = run_pipeline(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet, force=force)
-    chosen = _selection(store, inputs.source)
+    chosen = _selection(store, inputs.source, data)
     if target is not None:
         check_file(target, writer, store.root)  # a file may have come meanwhile
         storage.write_rows(inputs.source, chosen.indices, target)
@@ -125,7 +162,7 @@ def _select_recipe(
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, Source | None, Path | None]:  # fmt: skip
     """The recipe of `select`'s arguments, the rows where they are in memory, and the output."""
-    source, name = _source(data)
+    source, name = open_data(data)
     target = Path(output) if output is not None else None
     tree = config.given({
         "data.source": name, "data.limit": limit, "model.name": model, "sample.ratio": ratio, "sample.strategy": strategy, "seed": seed,
@@ -140,21 +177,6 @@ def _select_recipe(
     return recipe, source, target
 
 
-def _source(data: Any) -> tuple[Source | None, str | tuple[str, ...]]:
-    if isinstance(data, str | Path):
-        return None, str(data)
-    if isinstance(data, Sequence) and data and all(isinstance(name, str | Path) for name in data):
-        return None, str(data[0]) if len(data) == 1 else tuple(map(str, data))
-    if hasattr(data, "with_format") and hasattr(data, "features"):
-        table = data.with_format("arrow")[:]
-        return Source("the data set", table.to_pylist(), table), "memory"
-    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
-        return Source("the list", list(data)), "memory"
-    raise InputError(
-        f"data is {type(data).__name__}; give paths, a data set name, a list of dictionaries or a datasets.Dataset"
-    )
-
-
 def _run_dir(target: Path | None, name: str | tuple[str, ...], source: Source | None) -> Path:
     if target is not None and str(target) != STDIN:
         return target.with_name(f"{target.stem}.codeact")
@@ -162,7 +184,7 @@ def _run_dir(target: Path | None, name: str | tuple[str, ...], source: Source | 
     return cache_dir() / "runs" / digest(names if source is None else list(source.rows))
 
 
-def _selection(store: Store, source: Source) -> Selection:
+def _selection(store: Store, source: Source, data: Any) -> Selection:
     table = store.table("sample")
     chosen = set(tables.ids_where(table, "selected"))
     records = store.table("records").select(["id", "row"]).to_pylist()
@@ -175,4 +197,4 @@ def _selection(store: Store, source: Source) -> Selection:
         "reading": stages["records"],
         "run_dir": str(store.root),
     }
-    return Selection(indices, [source.rows[i] for i in indices], table, summary, store.root)
+    return Selection(indices, [source.rows[i] for i in indices], table, summary, store.root, data)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from codeact import config, storage
+from codeact.api.data import open_data
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.locks import one_writer
@@ -22,18 +23,45 @@ if TYPE_CHECKING:
 TRAINED = ("model", "adapter", "checkpoints", "metrics.jsonl", "summary.json")
 
 
-def padding(data: str | Sequence[str], recipe: Recipe) -> dict[str, Any]:
-    """Padding rates of the usual ways of batching and of Dynamic Pack for a file and a model's tokenizer (pack.json's form)."""
+def padding(
+    data: Any, recipe: Recipe | None = None, *, model: str = "", settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Padding rates of the usual ways of batching and of Dynamic Pack for these records and a model's tokenizer.
+
+    Args:
+        data: as `select`.
+        recipe, model, settings: as `train`.
+
+    Returns:
+        The content of pack.json, and `reading`: what was read and what was refused.
+
+    Raises:
+        InputError: bad data or configuration.
+    """
     from codeact.stages import pack
 
+    recipe = settle(recipe, model, settings)
     ready.check(recipe, {"pack"})
     records, reading = _inputs(data, recipe).records()
     return {**pack.padding(records, recipe), "reading": reading.summary()}
 
 
-def _inputs(data: str | Sequence[str], recipe: Recipe) -> Inputs:
-    source = data if isinstance(data, str) else tuple(data)
-    return Inputs(recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": source})}))
+def settle(recipe: Recipe | None, model: str | None, settings: Mapping[str, Any] | None) -> Recipe:
+    """The recipe that was given, or the one of a model and of single keys.
+
+    Raises:
+        InputError: both, an unknown key, or a value out of range.
+    """
+    if recipe is None:
+        return config.load_recipe(extra={**({"model.name": model} if model else {}), **(settings or {})})
+    if settings:
+        raise InputError("give a recipe or settings, not both; codeact.load_recipe(file, extra=settings) joins them")
+    return recipe
+
+
+def _inputs(data: Any, recipe: Recipe) -> Inputs:
+    rows, name = open_data(data)
+    return Inputs(recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": name})}), rows)
 
 
 def tokenise(
@@ -74,16 +102,38 @@ def tokenise(
 
 
 def train(
-    data: str | Sequence[str], output: Path, recipe: Recipe, *, quiet: bool = True, force: bool = False
+    data: Any,
+    output: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    model: str = "",
+    settings: Mapping[str, Any] | None = None,
+    quiet: bool = True,
+    force: bool = False,
 ) -> dict[str, Any]:
-    """Fine-tune on every usable record of a file and return the training summary.
+    """Fine-tune on every usable record, with Dynamic Pack; called again after a kill, it goes on.
+
+    Args:
+        data: as `select`: paths, a data set name, a list of dictionaries (such as `selection.rows`) or a `datasets.Dataset`.
+        output: the folder of the model.
+        recipe: its sections model, train and pack hold the settings.
+        model: in place of a recipe: hub name, folder, GGUF file or `demo`.
+        settings: in place of a recipe: its keys, for example `{"train.method": "lora", "train.epochs": 1}`.
+        quiet: no progress bars.
+        force: replace the files of another run in `output`.
+
+    Returns:
+        The content of summary.json, `model` (the folder to load), `rejected` and `reading`.
 
     Raises:
         InputError: bad data or configuration.
     """
     from codeact.training.sft import fine_tune
 
-    storage.check_source(data)
+    recipe, output = settle(recipe, model, settings), Path(output)
+    rows, name = open_data(data)
+    if rows is None:
+        storage.check_source(name)
     ready.check(recipe, {"train"})
     inputs = _inputs(data, recipe)
     claim_folder(output, TRAINED, Run("train", inputs.name, inputs.paths(), force))
