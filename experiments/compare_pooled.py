@@ -22,7 +22,7 @@ from benchmarks import machine, result_files
 from benchmarks.marks import write_between
 from codeact.statistics import crossed_interval, paired_values
 from experiments.compare_cells import load
-from experiments.compare_result import BUDGETS, with_interval
+from experiments.compare_result import UNITS, with_interval
 from experiments.figures import spelt
 
 Pool = tuple[str, int]  # comparison, seed
@@ -30,12 +30,12 @@ Values = Mapping[str, Mapping[str, float]]  # metric -> item -> value
 
 
 def read(file: Path, rate: float) -> dict[tuple[str, str], dict[Pool, Values]]:
-    """(entrant, budget) -> pool -> values, of one comparison's file of cells."""
+    """(entrant, unit) -> pool -> values, of one comparison's file of cells."""
     found: dict[tuple[str, str], dict[Pool, Values]] = defaultdict(dict)
     for result in load(file).values():
         cell = result.get("cell")
         if cell and cell["rate"] == rate:
-            found[cell["entrant"], cell["budget"]][file.name.split(".")[0].removesuffix("_cells"), cell["seed"]] = result["values"]
+            found[cell["entrant"], cell["unit"]][file.name.split(".")[0].removesuffix("_cells"), cell["seed"]] = result["values"]
     return found
 
 
@@ -57,13 +57,13 @@ def rows(
     shown: Sequence[str],
     metrics: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """One for each of `shown` and each budget, where it was measured in two comparisons or more."""
+    """One for each of `shown` and each unit, where it was measured in two comparisons or more."""
     lines = []
-    for budget in BUDGETS:
+    for unit in UNITS:
         for entrant in shown:
             mine: dict[Pool, tuple[Values, list[Values]]] = {}
-            for pool, values in cells.get((entrant, budget), {}).items():
-                others = [cells[name, budget] for name in rivals if name != entrant and (name, budget) in cells]
+            for pool, values in cells.get((entrant, unit), {}).items():
+                others = [cells[name, unit] for name in rivals if name != entrant and (name, unit) in cells]
                 against = [one[pool] for one in others if pool in one]
                 if against:
                     mine[pool] = values, against
@@ -74,7 +74,7 @@ def rows(
                 }
                 lines.append(
                     {
-                        "entrant": entrant, "budget": budget, "pools": [f"{name} seed {seed}" for name, seed in mine],
+                        "entrant": entrant, "unit": unit, "pools": [f"{name} seed {seed}" for name, seed in mine],
                         "metrics": {m: {**pooled(found), "of_each_pool": [round(one, 6) for one in found]} for m, found in each.items()},
                     }
                 )  # fmt: skip
@@ -84,12 +84,12 @@ def rows(
 def table(found: Sequence[Mapping[str, Any]], metrics: Sequence[str], against: str) -> list[str]:
     """Markdown lines: difference, interval, and the number of pools where it is below 0."""
     lines = [
-        "| strategy | budget | pools | " + " | ".join(f"{spelt(m)} minus {against}" for m in metrics) + " |",
+        "| strategy | unit | pools | " + " | ".join(f"{spelt(m)} minus {against}" for m in metrics) + " |",
         "|---|---|---|" + "---|" * len(metrics),
     ]
     for row in found:
         cells = [f"{with_interval(row['metrics'][m])}, {row['metrics'][m]['below']} below 0" for m in metrics]
-        lines.append(f"| {row['entrant']} | {row['budget']} | {len(row['pools'])} | " + " | ".join(cells) + " |")
+        lines.append(f"| {row['entrant']} | {row['unit']} | {len(row['pools'])} | " + " | ".join(cells) + " |")
     return lines
 
 

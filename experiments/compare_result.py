@@ -31,7 +31,7 @@ from experiments.compare_cells import save
 from experiments.figures import by_direction, spelt
 
 RESULTS = Path(__file__).parent / "results"
-BUDGETS = ("tokens", "records")
+UNITS = ("tokens", "records")
 
 
 def with_interval(found: Mapping[str, Any] | None) -> str:
@@ -60,29 +60,29 @@ def table(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], against: st
 
 
 def markdown(document: Mapping[str, Any], name: str) -> str:
-    """Tables for each budget at the main rate and at the others, differences to the second rival, figures, and where it was measured."""
+    """Tables for each unit at the main rate and at the others, differences to the second rival, figures, and where it was measured."""
     summary, lines = document["summary"], []
     rate, several = figures.main_rate(summary), figures.several_rates(summary)
-    for budget in BUDGETS:
-        rows = [r for r in summary["rows"] if r["budget"] == budget and r["rate"] == rate and r["strategy"] != "full"]
+    for unit in UNITS:
+        rows = [r for r in summary["rows"] if r["unit"] == unit and r["rate"] == rate and r["strategy"] != "full"]
         rows += [r for r in summary["rows"] if r["strategy"] == "full"]
         if any(row["strategy"] != "full" for row in rows):
-            lines += [f"Equal {budget}{f', {rate:.0%}' if several else ''}:", ""]
+            lines += [f"Equal {unit}{f', {rate:.0%}' if several else ''}:", ""]
             for some in by_direction(summary):
                 lines += [*table(rows, some, summary["against"]), ""]
     others = [r for r in summary["rows"] if r["rate"] != rate and r["strategy"] != "full"]
-    for budget in BUDGETS:
-        rows = sorted((r for r in others if r["budget"] == budget), key=lambda r: r["rate"])
+    for unit in UNITS:
+        rows = sorted((r for r in others if r["unit"] == unit), key=lambda r: r["rate"])
         if rows:
-            lines += [f"Equal {budget}, the other rates:", ""]
+            lines += [f"Equal {unit}, the other rates:", ""]
             for some in by_direction(summary):
                 lines += [*table(rows, some, summary["against"].partition(" (")[0], values=False), ""]
     for rival, versus in document["versus"].items():
         metrics = [m for some in by_direction(versus) for m in some]
-        for budget in BUDGETS:
-            rows = [r for r in versus["rows"] if r["budget"] == budget]
+        for unit in UNITS:
+            rows = [r for r in versus["rows"] if r["unit"] == unit]
             if rows:
-                lines += [f"Minus `{rival}`, equal {budget}:", ""]
+                lines += [f"Minus `{rival}`, equal {unit}:", ""]
                 lines += [*table(sorted(rows, key=lambda r: r["rate"]), metrics, rival, values=False), ""]
     before = ", ".join(f"{spelt(m)} {number(summary['base'][m], 4)}" for m in summary["lower_is_better"])
     place, better = document["machine"], ", but for pass@1" if len(by_direction(summary)) > 1 else " everywhere"

@@ -51,8 +51,8 @@ def differences(summary: Mapping[str, Any], path: Path) -> None:
     lines = -(-len(metrics) // columns)
     rate = main_rate(summary)
     rows = [r for r in summary["rows"] if r["rate"] == rate and r["metrics"][metrics[0]]["minus_against"]]
-    rows.sort(key=lambda row: row["budget"] != "tokens")
-    names = [f"{r['entrant']}, {r['rate']:.0%} of {r['budget']}" for r in rows]
+    rows.sort(key=lambda row: row["unit"] != "tokens")
+    names = [f"{r['entrant']}, {r['rate']:.0%} of {r['unit']}" for r in rows]
     figure, axes = pyplot.subplots(
         lines, columns, figsize=(3.4 * columns + 1.4, (0.26 * len(rows) + 1.2) * lines), sharey=True, squeeze=False,
         layout="constrained",
@@ -78,23 +78,23 @@ def differences(summary: Mapping[str, Any], path: Path) -> None:
 
 
 def rates(summary: Mapping[str, Any], path: Path) -> None:
-    """A panel for each metric and budget: what training changed against the share of the pool, one line for each strategy that
+    """A panel for each metric and unit: what training changed against the share of the pool, one line for each strategy that
     has several rates, and the whole pool."""
     pyplot = drawing()
     metrics = list(summary["lower_is_better"])
     parts = [row for row in summary["rows"] if row["strategy"] != "full"]
-    budgets = sorted({row["budget"] for row in parts}, reverse=True)
+    units = sorted({row["unit"] for row in parts}, reverse=True)
     counts = Counter(name for name, _ in {(row["entrant"], row["rate"]) for row in parts})
     shown = [name for name in dict.fromkeys(row["entrant"] for row in parts) if counts[name] > 1]
     shown += [row["entrant"] for row in summary["rows"] if row["strategy"] == "full"]
     figure, axes = pyplot.subplots(
-        len(budgets), len(metrics), figsize=(3.6 * len(metrics), 3 * len(budgets)), squeeze=False, layout="constrained"
+        len(units), len(metrics), figsize=(3.6 * len(metrics), 3 * len(units)), squeeze=False, layout="constrained"
     )
-    for line, budget in zip(axes, budgets, strict=True):
+    for line, unit in zip(axes, units, strict=True):
         for axis, metric in zip(line, metrics, strict=True):
             for place, entrant in enumerate(shown):
                 rows = [r for r in summary["rows"] if r["entrant"] == entrant]
-                rows = sorted((r for r in rows if r["budget"] == budget or r["strategy"] == "full"), key=lambda r: r["rate"])  # fmt: skip
+                rows = sorted((r for r in rows if r["unit"] == unit or r["strategy"] == "full"), key=lambda r: r["rate"])  # fmt: skip
                 found = [row["metrics"][metric]["minus_base"] for row in rows]
                 middle = [f["difference"] for f in found]
                 bars = [[m - f["interval"][0] for m, f in zip(middle, found, strict=True)],
@@ -103,7 +103,7 @@ def rates(summary: Mapping[str, Any], path: Path) -> None:
                 axis.errorbar([100 * r["rate"] + shift for r in rows], middle, bars, fmt="o-", markersize=4, linewidth=1.2,
                               elinewidth=1, capsize=2, color=COLOURS[place % len(COLOURS)], label=entrant)  # fmt: skip
             axis.axhline(0, color="#888888", linestyle="--", linewidth=1)
-            axis.set_xlabel(f"% of the pool's {'response tokens' if budget == 'tokens' else 'records'}")
+            axis.set_xlabel(f"% of the pool's {'response tokens' if unit == 'tokens' else 'records'}")
             axis.set_ylabel(f"{spelt(metric)} minus before")
             axis.grid(color="#eeeeee")
             plain(axis)

@@ -21,7 +21,7 @@ def write_cells(
     values = {(name, seed): rng.normal(size=items) for name in entrants for seed in seeds}
     results = {
         f"{name}-0.4-tokens-seed{seed}": {
-            "cell": {"entrant": name, "rate": 0.4, "budget": "tokens", "seed": seed},
+            "cell": {"entrant": name, "rate": 0.4, "unit": "tokens", "seed": seed},
             "values": {"held-out loss": found.tolist()},
         }
         for (name, seed), found in values.items()

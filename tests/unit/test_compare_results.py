@@ -82,6 +82,10 @@ def test_a_pool_for_each_seed_changes_the_records_and_nothing_else(grid_file: Pa
         ("strategies=[random,{name: a, strategy: cdas, rates: [0]}]", "shares above 0"),
         ("strategies=[random,{name: a, strategy: cdas, units: [words]}]", "'records' or 'tokens'"),
         ("pool_per_seed=true", "set recipe.data.limit"),
+        ("budgets=[tokens]", "budgets: now called 'units'"),
+        ("strategies=[{name: a, strategy: cdas, budgets: [tokens]}]", "budgets: now called 'units'"),
+        ("strategies=[positions]", "now called 'position-matched'"),
+        ("unit=[tokens]", "did you mean 'units'"),
         ("against=nobody", "none of the strategies"),
         ("strategies=[random,random]", "occurs twice"),
         ("strategies=[cdsa]", "strategies.0.strategy"),
@@ -117,7 +121,7 @@ def test_differences_are_paired_and_know_what_is_clear(grid_file: Path, tmp_path
         done.append((cell, result(crc32(cell.name.encode()), shift)))
     base = {"values": {"loss": result(1234, 0.3)["values"]["loss"]}}
     summary = summarise(comparison, done, len(done), base)
-    rows = {(r["entrant"], r["rate"], r["budget"]): r["metrics"]["loss"] for r in summary["rows"]}
+    rows = {(r["entrant"], r["rate"], r["unit"]): r["metrics"]["loss"] for r in summary["rows"]}
     assert len(rows) == 9
     better, same = rows["strict", 0.4, "tokens"]["minus_against"], rows["strict", 0.2, "tokens"]["minus_against"]
     assert better["difference"] == pytest.approx(-0.05, abs=0.01)
@@ -132,7 +136,7 @@ def test_differences_are_paired_and_know_what_is_clear(grid_file: Path, tmp_path
     assert [len(lines) for _, _, lines in shown] == [5, 4]  # equal records with the full pool, equal tokens
     assert all(len(line) == len(header) for _, header, lines in shown for line in lines)
     page = write_comparison(summary, tmp_path).read_text(encoding="utf-8")
-    assert page.count("data-chart=") == 4  # one metric at two budgets: by rate, and its differences
+    assert page.count("data-chart=") == 4  # one metric at two units: by rate, and its differences
     assert "http://" not in page.split("<script>")[0]
 
 
@@ -187,7 +191,7 @@ def test_unequal_sizes_are_said_and_not_called_equal(grid_file: Path, tmp_path: 
         done.append((cell, {**result(1, 0.0), "records": records, "response_tokens": tokens}))
     summary = summarise(comparison, done, len(done), {"values": {}})
     (uneven,) = summary["uneven"]  # the tokens are equal within what whole records allow
-    assert (uneven["budget"], uneven["rate"]) == ("records", 0.4)
+    assert (uneven["unit"], uneven["rate"]) == ("records", 0.4)
     assert uneven["smallest"] == {"entrant": "strict", "size": 14}
     assert uneven["largest"] == {"entrant": "random", "size": 20}
     titles = [title for title, _, _ in tables(summary)]

@@ -16,11 +16,11 @@ Done = Sequence[tuple[Cell, Mapping[str, Any]]]
 def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[str, Any]) -> dict[str, Any]:
     """The content of compare.json.
 
-    `rows` has one entry per entrant, rate and budget: `records`, `response_tokens`, `training_steps` and `training_seconds` (means over seeds), `seeds`, and per
+    `rows` has one entry per entrant, rate and unit: `records`, `response_tokens`, `training_steps` and `training_seconds` (means over seeds), `seeds`, and per
     metric `value`, `interval`, `minus_base` and `minus_against` ({"difference", "interval"}, paired by item, and by seed too
     against the entrants of `comparison.against`, of which each item's mean is taken; an entrant of these is compared with the
-    others of them; None where there is nothing to pair). `uneven` names the rates and budgets at which the strategies did not
-    get the same, see `uneven_budgets`.
+    others of them; None where there is nothing to pair). `uneven` names the rates and units at which the strategies did not
+    get the same, see `uneven_amounts`.
     """
     by_group: dict[str, list[tuple[Cell, Mapping[str, Any]]]] = {}
     for cell, result in done:
@@ -36,7 +36,7 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
                 "entrant": first.entrant,
                 "strategy": first.recipe.sample.strategy,
                 "rate": first.rate,
-                "budget": first.unit,
+                "unit": first.unit,
                 "seeds": [cell.seed for cell, _ in members],
                 "records": float(np.mean([result["records"] for _, result in members])),
                 "response_tokens": float(np.mean([result["response_tokens"] for _, result in members])),
@@ -52,36 +52,36 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
         "lower_is_better": {metric: not metric.endswith("pass@1") for metric in metrics},
         "base": {metric: _mean(base["values"].get(metric)) for metric in metrics},
         "rows": rows,
-        "uneven": uneven_budgets(rows),
+        "uneven": uneven_amounts(rows),
     }
 
 
-def uneven_budgets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rates and budgets at which strategies were trained on different amounts of what the budget counts.
+def uneven_amounts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rates and units at which strategies were trained on different amounts of what the unit counts.
 
     A strategy can run out of candidates (a threshold, a check), or choose from a smaller pool: its difference from the others is
     one of size too. Records count as equal within one record or 1 %, response tokens, which whole records cannot meet exactly,
     within 2 %.
 
     Returns:
-        `budget`, `rate`, `smallest` and `largest` ({"entrant", "size"}), and `line` for people.
+        `unit`, `rate`, `smallest` and `largest` ({"entrant", "size"}), and `line` for people.
     """
     found = []
     sized = [row for row in rows if row["strategy"] != WHOLE]
-    for budget, rate in dict.fromkeys((row["budget"], row["rate"]) for row in sized):
-        column = "records" if budget == "records" else "response_tokens"
-        same = [row for row in sized if (row["budget"], row["rate"]) == (budget, rate)]
+    for unit, rate in dict.fromkeys((row["unit"], row["rate"]) for row in sized):
+        column = "records" if unit == "records" else "response_tokens"
+        same = [row for row in sized if (row["unit"], row["rate"]) == (unit, rate)]
         least, most = (pick(same, key=lambda row: float(row[column])) for pick in (min, max))
         apart = most[column] - least[column]
-        if apart <= (max(1.0, 0.01 * most[column]) if budget == "records" else 0.02 * most[column]):
+        if apart <= (max(1.0, 0.01 * most[column]) if unit == "records" else 0.02 * most[column]):
             continue
         small, large = ({"entrant": row["entrant"], "size": row[column]} for row in (least, most))
-        what = "records" if budget == "records" else "response tokens"
+        what = "records" if unit == "records" else "response tokens"
         line = (
             f"{rate:.0%} of the {what} is not equal here: {small['size']:,.0f} ({small['entrant']}) to {large['size']:,.0f}"
             f" ({large['entrant']}); a difference between them is one of size too"
         )
-        found.append({"budget": budget, "rate": rate, "smallest": small, "largest": large, "line": line})
+        found.append({"unit": unit, "rate": rate, "smallest": small, "largest": large, "line": line})
     return found
 
 

@@ -251,7 +251,7 @@ def _run_cell(
     result = {
         "key": _key(cell.recipe, facts),
         "cell": {"entrant": cell.entrant, "strategy": cell.recipe.sample.strategy, "rate": cell.rate,
-                 "budget": cell.unit, "seed": cell.seed},
+                 "unit": cell.unit, "seed": cell.seed},
         "versions": {"sample": sample.VERSION, "train": train.VERSION, "evaluate": evaluate.VERSION, "compare": VERSION},
         "records": len(chosen),
         "pool": sampled.num_rows,

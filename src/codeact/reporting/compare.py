@@ -25,10 +25,10 @@ def write_comparison(summary: Mapping[str, Any], root: Path) -> Path:
     """
     drawn = figures(summary)
     ids = {name: f"c{n}" for n, name in enumerate(drawn)}
-    tools = {tool.__name__: tool for tool in (number, percent, interval, difference, budget_title)}
+    tools = {tool.__name__: tool for tool in (number, percent, interval, difference, unit_title)}
     page = render_page(
         "compare.html.jinja", {ids[name]: chart for name, chart in drawn.items()}, tools,
-        name=root.name, summary=summary, ids=ids, height=HEIGHT, budgets=("records", "tokens"),
+        name=root.name, summary=summary, ids=ids, height=HEIGHT, units=("records", "tokens"),
     )  # fmt: skip
     path = root / "compare.html"
     write_text(path, page)
@@ -36,8 +36,8 @@ def write_comparison(summary: Mapping[str, Any], root: Path) -> Path:
 
 
 def figures(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Plotly figures by "metric/budget" (value against the rate, one line per entrant, where there are several rates) and by
-    "metric/budget/difference" (one point per entrant and rate: how far it is from the entrant that all are compared with).
+    """Plotly figures by "metric/unit" (value against the rate, one line per entrant, where there are several rates) and by
+    "metric/unit/difference" (one point per entrant and rate: how far it is from the entrant that all are compared with).
 
     Raises:
         MissingExtraError: plotly is not installed.
@@ -46,30 +46,30 @@ def figures(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     entrants = list(dict.fromkeys(row["entrant"] for row in summary["rows"]))
     drawn = {}
     for metric in summary["lower_is_better"]:
-        for budget in ("records", "tokens"):
+        for unit in ("records", "tokens"):
             rows = [r for r in summary["rows"] if r["metrics"][metric] is not None]
-            here = [r for r in rows if r["budget"] == budget or r["strategy"] == "full"]
-            rates = {r["rate"] for r in here if r["budget"] == budget and r["strategy"] != "full"}
+            here = [r for r in rows if r["unit"] == unit or r["strategy"] == "full"]
+            rates = {r["rate"] for r in here if r["unit"] == unit and r["strategy"] != "full"}
             if len(rates) > 1:
-                drawn[f"{metric}/{budget}"] = _figure(go, metric, budget, here, entrants, summary["base"][metric])
+                drawn[f"{metric}/{unit}"] = _figure(go, metric, unit, here, entrants, summary["base"][metric])
             apart = [r for r in here if r["metrics"][metric]["minus_against"] is not None]
             if apart:
-                drawn[f"{metric}/{budget}/difference"] = _differences(
+                drawn[f"{metric}/{unit}/difference"] = _differences(
                     go, metric, summary["against"], apart, len(rates) > 1
                 )
     return {name: json.loads(figure.to_json()) for name, figure in drawn.items()}
 
 
 def tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, header and rows of the terminal's tables: one for each metric and budget, few enough columns for 80 characters."""
+    """Title, header and rows of the terminal's tables: one for each metric and unit, few enough columns for 80 characters."""
     found = []
     for metric, lower in summary["lower_is_better"].items():
-        for budget in ("records", "tokens"):
-            rows = [r for r in summary["rows"] if r["budget"] == budget and r["metrics"][metric] is not None]
+        for unit in ("records", "tokens"):
+            rows = [r for r in summary["rows"] if r["unit"] == unit and r["metrics"][metric] is not None]
             if not rows:
                 continue
             before = summary["base"][metric]
-            title = f"{metric} ({'lower' if lower else 'higher'} is better), {budget_title(summary, budget)}" + (
+            title = f"{metric} ({'lower' if lower else 'higher'} is better), {unit_title(summary, unit)}" + (
                 f", before training {number(before, 4)}" if before is not None else ""
             )
             header = ["strategy", "rate", "seeds", "records", "value", f"minus {summary['against']} (95 %)"]
@@ -84,14 +84,14 @@ def tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
     return found
 
 
-def budget_title(summary: Mapping[str, Any], budget: str) -> str:
+def unit_title(summary: Mapping[str, Any], unit: str) -> str:
     """`equal records`; where some strategies got more than others, `records, not equal (14 to 20)`."""
-    uneven = [one for one in summary.get("uneven", ()) if one["budget"] == budget]
+    uneven = [one for one in summary.get("uneven", ()) if one["unit"] == unit]
     if not uneven:
-        return f"equal {budget}"
+        return f"equal {unit}"
     if len(uneven) > 1:
-        return f"{budget}, not equal at {len(uneven)} rates"
-    return f"{budget}, not equal ({uneven[0]['smallest']['size']:,.0f} to {uneven[0]['largest']['size']:,.0f})"
+        return f"{unit}, not equal at {len(uneven)} rates"
+    return f"{unit}, not equal ({uneven[0]['smallest']['size']:,.0f} to {uneven[0]['largest']['size']:,.0f})"
 
 
 def interval(pair: list[float]) -> str:
@@ -133,9 +133,9 @@ def _canvas(go: Any, xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> Any:
 
 
 def _figure(
-    go: Any, metric: str, budget: str, rows: list[Mapping[str, Any]], entrants: list[str], before: float | None
+    go: Any, metric: str, unit: str, rows: list[Mapping[str, Any]], entrants: list[str], before: float | None
 ) -> Any:
-    drawn = _canvas(go, {"title": {"text": f"share of the {budget}"}, "tickformat": ".0%"}, {"title": {"text": metric}})
+    drawn = _canvas(go, {"title": {"text": f"share of the {unit}"}, "tickformat": ".0%"}, {"title": {"text": metric}})
     for place, entrant in enumerate(entrants):
         own = sorted((r for r in rows if r["entrant"] == entrant), key=lambda r: float(r["rate"]))
         found = [r["metrics"][metric] for r in own]
