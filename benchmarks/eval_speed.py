@@ -79,7 +79,7 @@ def main() -> None:
     import torch
 
     from codeact.evaluation.generate import Completion, Prompt, generate, task_prompt
-    from codeact.evaluation.sets import subset
+    from codeact.evaluation.task_selection import subset
     from codeact.evaluation.tasks import load_tasks
     from codeact.lm import models
 

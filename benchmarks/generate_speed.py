@@ -134,7 +134,7 @@ def main() -> None:
     from transformers.utils import logging
 
     from codeact.evaluation.generate import Prompt, cut, task_prompt
-    from codeact.evaluation.sets import subset
+    from codeact.evaluation.task_selection import subset
     from codeact.evaluation.tasks import load_tasks
     from codeact.lm import models
 

@@ -24,7 +24,7 @@ from benchmarks import machine, result_files
 from codeact.config import CurateConfig
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
-from codeact.curate.near import find_near, find_renamed
+from codeact.curate.near_copies import find_near, find_renamed
 from codeact.evaluation.benchmarks import benchmark_items
 from codeact.records import Record, read_records
 from codeact.storage import read_rows

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import machine, result_files
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
-from codeact.curate.near import neighbours
+from codeact.curate.near_copies import neighbours
 from codeact.embed import embed_texts
 from codeact.evaluation.tasks import load_tasks
 from codeact.records import read_data

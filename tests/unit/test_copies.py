@@ -12,7 +12,7 @@ from codeact.curate import BenchmarkItem
 from codeact.curate.canonical import canonical_code, canonical_tokens
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
-from codeact.curate.near import find_near, find_renamed, find_same_meaning, neighbours
+from codeact.curate.near_copies import find_near, find_renamed, find_same_meaning, neighbours
 from codeact.records import Message, Record
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")

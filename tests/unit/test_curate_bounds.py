@@ -16,7 +16,7 @@ import pytest
 
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
-from codeact.curate.complete import check_complete
+from codeact.curate.completeness import check_complete
 from codeact.curate.names import check_names
 from codeact.curate.verify import verify_response
 from codeact.harvesting import harvest_functions

@@ -11,8 +11,8 @@ import pytest
 from codeact.config import CurateConfig
 from codeact.curate import curate_records
 from codeact.curate.answers import check_grammars
-from codeact.curate.asked import asked_language, check_language
-from codeact.curate.complete import check_complete
+from codeact.curate.asked_language import asked_language, check_language
+from codeact.curate.completeness import check_complete
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import GRAMMAR_LANGUAGES, fault, guess_language
 from codeact.curate.mismatch import find_mismatches

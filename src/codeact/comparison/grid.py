@@ -222,7 +222,7 @@ def measured_tasks(earlier: tuple[str, ...], task_sets: tuple[str, ...]) -> froz
     Raises:
         InputError: a comparison has measured nothing yet, or an unknown task set.
     """
-    from codeact.evaluation.sets import load_sets
+    from codeact.evaluation.task_selection import load_sets
 
     found: set[str] = set()
     for folder in earlier:

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from codeact.confidential import find_confidential
 from codeact.config import CurateConfig
 from codeact.curate.answers import check_grammars
-from codeact.curate.asked import check_language
+from codeact.curate.asked_language import check_language
 from codeact.curate.blocks import code_blocks
-from codeact.curate.complete import check_complete
+from codeact.curate.completeness import check_complete
 from codeact.curate.decontaminate import BenchmarkItem, build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import LABELS, MOST_GUESSED, guess_language
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.names import check_names
-from codeact.curate.near import Copy, find_near, find_renamed
+from codeact.curate.near_copies import Copy, find_near, find_renamed
 from codeact.curate.verify import Verdict, combine, eased, exchanges, verify_record
 from codeact.errors import InputError
 from codeact.progress import track

@@ -14,8 +14,8 @@ from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
 from codeact.evaluation import journal
 from codeact.evaluation.samples import partial, read_samples
-from codeact.evaluation.sets import load_sets, subset
 from codeact.evaluation.settings import check_evaluation
+from codeact.evaluation.task_selection import load_sets, subset
 from codeact.evaluation.tasks import TaskSet
 from codeact.files import make_folder
 from codeact.progress import track

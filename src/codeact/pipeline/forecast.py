@@ -179,7 +179,7 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
 
 def _generated(config: EvaluateConfig) -> int:
     """Tokens that one evaluation generates at most: of the very tasks that it takes."""
-    from codeact.evaluation.sets import load_sets, subset
+    from codeact.evaluation.task_selection import load_sets, subset
 
     if config.generate_limit == 0:
         return 0

@@ -61,7 +61,7 @@ class Inputs:
         if "embed" in stages:
             resolve_embedder(self.recipe.embed.model)
         if stages & {"evaluate_base", "evaluate_tuned"}:
-            from codeact.evaluation.sets import load_sets
+            from codeact.evaluation.task_selection import load_sets
 
             load_sets(self.recipe.evaluate.tasks, None, self.recipe.evaluate.skip_tasks)
 

@@ -33,7 +33,7 @@ def refine(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """
     import pyarrow as pa
 
-    from codeact.curate.near import find_same_meaning, neighbours
+    from codeact.curate.near_copies import find_same_meaning, neighbours
     from codeact.embed import embed_texts
 
     config = recipe.curate
