@@ -13,6 +13,7 @@ import pytest
 
 from codeact.config import Recipe, load_recipe
 from codeact.pipeline.run import run_pipeline
+from tests.helpers import run_page
 from tests.helpers.command import codeact_command as codeact
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
@@ -89,6 +90,12 @@ def test_every_stage_leaves_its_table_and_marker(finished: Path) -> None:
     page = (finished / "report.html").read_text(encoding="utf-8")
     assert "<html" in page
     assert not (finished / "shards").exists() or not any((finished / "shards").rglob("*.parquet"))
+
+
+def test_the_page_on_run_directories_is_true_of_a_run(finished: Path) -> None:
+    assert run_page.faults(finished) == []
+    conditional = {"review.jsonl", "outputs.json"}
+    assert run_page.files() - conditional <= {path.name for path in finished.iterdir()}
 
 
 def test_every_input_row_is_in_the_ledger_once(finished: Path) -> None:
