@@ -195,7 +195,7 @@ def counted(self, model, inputs, *rest):
 
 
 MeteredTrainer.training_step = counted
-parity.train(parity.POOL, Path({out!r}), model=model, train=hyper, pack=parity.PackConfig(scope={scope!r}), seed=0, quiet=True)
+parity.fine_tune(parity.POOL, Path({out!r}), model=model, train=hyper, pack=parity.PackConfig(scope={scope!r}), seed=0, quiet=True)
 Path({out!r}, "passes-" + os.environ["RANK"]).write_text(str(counts))
 """
 
