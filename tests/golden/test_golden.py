@@ -16,6 +16,7 @@ from codeact.config import Recipe, load_recipe
 from codeact.pipeline.plan import plan
 from codeact.rundir.inputs import Inputs
 from tests.golden import stages
+from tests.helpers import run_page
 
 VERSION, READS = stages.planned()
 
@@ -25,6 +26,8 @@ def test_results_are_those_of_the_versions(tmp_path: Path, monkeypatch: pytest.M
     old = json.loads(stages.FILE.read_text(encoding="utf-8"))
     assert old["set"] == stages.SET, "SET was raised: write the file anew with `python tests/golden/write.py`"
     found = stages.rounded(stages.run_all(tmp_path))
+    assert run_page.faults(tmp_path / "run") == []  # of every strategy's tables
+    assert {file.stem for file in (tmp_path / "run").glob("*.parquet")} == set(run_page.tables())
     assert found.keys() == VERSION.keys(), "every stage of the plan has its golden results"
     wrong = stages.faults(old, found, VERSION, READS)
     others = {name: (old["libraries"][name], now) for name, now in stages.libraries().items() if old["libraries"][name] != now}
