@@ -122,12 +122,37 @@ def said(record: Record) -> str:
     return repr((record.messages, record.tools))
 
 
+def tallied(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Drops by rule with their precision, and by source."""
+    tally: dict[str, Counter[str]] = defaultdict(Counter)
+    by_source: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        tally[row["rule"]][row["verdict"] or "not read"] += 1
+        by_source[row["id"].partition(":")[0]][f"{row['rule']}, {row['verdict'] or 'not read'}"] += 1
+    rules = {
+        rule: {
+            **some,
+            "drops": some.total(),
+            "precision": round(some["right"] / max(1, some["right"] + some["wrong"]), 3),
+        }
+        for rule, some in tally.items()
+    }
+    return {"rules": rules, "by_source": {name: dict(some) for name, some in by_source.items()}}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--files", type=Path, required=True)
+    parser.add_argument("--files", type=Path)
+    parser.add_argument("--recount", action="store_true", help="only count again, after verdicts were put in")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
+    if args.recount:
+        read = result_files.read(args.out)
+        result_files.write(args.out, {**read, **tallied(read["drops"])})
+        return
+    if args.files is None:
+        parser.error("--files is needed")
     result: dict[str, Any] = machine.provenance()
     known = result_files.read(args.out)["drops"] if args.out.exists() else []
     verdicts = {(d["rule"], d["id"], d["of"]): (d["verdict"], d["why"]) for d in known}
@@ -162,21 +187,7 @@ def main() -> None:
             verdict, why = verdicts.get((rule, identity, of), ("", ""))
             rows.append({"rule": rule, "id": identity, "of": of, "verdict": verdict, "why": why})
     result["equal_byte_by_byte"] = counts["dedup, equal byte by byte"]
-    tally: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        tally[row["rule"]][row["verdict"] or "not read"] += 1
-    result["rules"] = {
-        rule: {
-            **some,
-            "drops": some.total(),
-            "precision": round(some["right"] / max(1, some["right"] + some["wrong"]), 3),
-        }
-        for rule, some in tally.items()
-    }
-    by_source: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        by_source[row["id"].partition(":")[0]][f"{row['rule']}, {row['verdict'] or 'not read'}"] += 1
-    result["by_source"] = {name: dict(some) for name, some in by_source.items()}
+    result |= tallied(rows)
     result["drops"] = rows
     print(json.dumps({"equal": result["equal_byte_by_byte"], **result["rules"]}, indent=1))
     result_files.write(args.out, result)
