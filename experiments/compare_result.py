@@ -1,7 +1,7 @@
-"""A finished `codeact compare` as a result file and the tables of docs/experiments.md.
+"""A finished `codeact compare` as a result file and the tables of docs/experiments-tables.md.
 
     codeact compare recipes/compare_small.yaml recipe.data.source=evol_instruct_code_1966.json
-    python -m experiments.compare_result recipes/compare_small.yaml --write docs/experiments.md
+    python -m experiments.compare_result recipes/compare_small.yaml --write docs/experiments-tables.md
 
 Takes what is finished in the comparison's run directory: its summary with where and how it was made goes to
 --output, the tables between the lines <!-- NAME --> and <!-- /NAME --> of --write, NAME being the recipe's.

@@ -1,10 +1,10 @@
-"""Figures of the studies, drawn from their result files when wanted; two of them are kept in docs/images.
+"""Figures of the studies, drawn from their result files when wanted; four of them are kept in docs/images.
 
     python -m experiments.figures compare_figures compare_rates                  into runs/figures, as SVG
-    python -m experiments.figures compare_figures adaptive_frontier --format png --folder docs/images
+    python -m experiments.figures compare_pooled compare_figures adaptive_frontier --format png --folder docs/images
 
 Of a comparison: differences to one strategy (Figure 2 of the paper) and, with several rates, the effect of the rate (NAME_rates,
-Figure 3). Needs matplotlib: pip install 'codeact[bench]'.
+Figure 3). Of several comparisons together: the differences over their pools. Needs matplotlib: pip install 'codeact[bench]'.
 """
 
 from __future__ import annotations
@@ -138,6 +138,31 @@ def frontier(result: Mapping[str, Any], path: Path) -> None:
     save(figure, path)
 
 
+def over_pools(result: Mapping[str, Any], path: Path) -> None:
+    """Several comparisons: each strategy's difference to random draws at equal tokens; a grey dot for each pool, their mean with its
+    interval in green where it is clearly better (all metrics are better when lower), in red where it is clearly worse."""
+    pyplot = drawing()
+    rows = [r for r in result["rows"] if r["unit"] == "tokens" and not r["entrant"].startswith("random")]
+    metrics = list(rows[0]["metrics"])
+    rows.sort(key=lambda row: row["metrics"][metrics[-1]]["difference"])
+    figure, axes = pyplot.subplots(1, len(metrics), figsize=(10, 0.3 * len(rows) + 1), sharey=True, layout="constrained")
+    for axis, metric in zip(axes, metrics, strict=True):
+        for place, found in enumerate(row["metrics"][metric] for row in rows):
+            low, high = found["interval"]
+            colour = "#5f6b7a" if low <= 0 <= high else "#0b6e4f" if high < 0 else "#b3261e"
+            axis.plot(found["of_each_pool"], [place] * found["pools"], ".", color="#b9c0c8", markersize=4)
+            axis.plot([low, high], [place, place], color=colour, linewidth=2)
+            axis.plot(found["difference"], place, "o", color=colour, markersize=6)
+        axis.axvline(0, color="#888888", linestyle="--", linewidth=1)
+        axis.set_yticks(range(len(rows)), [f"{row['entrant']} ({len(row['pools'])} pools)" for row in rows])
+        axis.set_xlabel(f"{spelt(metric)} minus random draws")
+        axis.locator_params(axis="x", nbins=5)
+        axis.grid(axis="x", color="#dddddd")
+        plain(axis)
+    axes[0].invert_yaxis()
+    save(figure, path)
+
+
 def plain(axis: Any) -> None:
     axis.set_axisbelow(True)
     for side in ("top", "right"):
@@ -185,6 +210,8 @@ def main() -> None:
                 rates(document["summary"], path.with_stem(f"{name}_rates"))
         elif "frontier" in document:
             frontier(document, path)
+        elif "against" in document and "rows" in document:
+            over_pools(document, path)
         else:
             parser.error(f"{source} holds nothing that is drawn")
 
