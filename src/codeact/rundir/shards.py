@@ -17,7 +17,7 @@ from codeact.rundir.store import Store
 def choose_backend(recipe: Recipe) -> Backend:
     """The backend that the recipe names."""
     if recipe.backend == "ray":
-        from codeact.rundir.ray_data import RayBackend
+        from codeact.rundir.ray_cluster import RayBackend
 
         return RayBackend(recipe.workers)
     return run_local

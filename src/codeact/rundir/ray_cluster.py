@@ -1,0 +1,257 @@
+"""Runs a stage's shards on a Ray cluster, one model per actor. The only module that imports ray."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codeact.errors import CodeactError, InputError, require
+from codeact.progress import SILENT, Progress
+from codeact.rundir.local import MakeWorker, Worker
+
+CPUS = 4
+"""Per actor at most, where the number of actors is not given."""
+USED = 0.9
+"""Share of the CPUs that actors take at least: a small node may stay idle, for fewer models in memory."""
+TRIES = 3
+"""Processes that may end over a shard before it counts as the cause."""
+WAIT_S = 300.0
+"""For a node that is free, while no actor works."""
+LOOK_S = 5.0
+NAMED = 3
+NO_SHARD = -1
+
+
+class RayBackend:
+    """See `codeact.rundir.local.Backend`.
+
+    Args:
+        workers: actors at most; 0 means one per GPU of the cluster, or one per four CPUs (fewer on small nodes).
+    """
+
+    def __init__(self, workers: int = 0) -> None:
+        self.workers = workers
+
+    def __call__(
+        self, make_worker: MakeWorker, shards: Mapping[int, Any], progress: Progress = SILENT
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield `(shard number, result table)` in the order in which actors finish them.
+
+        An actor holds one shard at a time, cut from its table when the actor is free for it. A shard whose process
+        ends goes to another actor; one that fails does not stop the others.
+
+        Raises:
+            InputError: no cluster answers, no node has a CPU or a GPU, or none is free for five minutes.
+            CodeactError: shards that fail, or over which three processes end, by name, after all others are done.
+        """
+        if not shards:
+            return
+        ray = require("ray", "ray", "the ray backend")
+        if not ray.is_initialized():
+            try:
+                ray.init(log_to_driver=False, logging_level="warning")
+            except (ConnectionError, ValueError) as error:
+                raise InputError(f"backend=ray: no cluster answers ({_line(error)}); look at RAY_ADDRESS") from error
+        yield from _Pool(ray, fitting(_alive(ray), self.workers), make_worker, shards, progress).results()
+
+
+@dataclass(frozen=True)
+class Places:
+    """Actors that fit on the nodes.
+
+    Attributes:
+        actors: how many at the same time.
+        cpus: of each.
+        gpus: of each.
+    """
+
+    actors: int
+    cpus: int
+    gpus: int
+
+    def __str__(self) -> str:
+        return f"{self.cpus} CPU{'s' * (self.cpus != 1)}" + " and a GPU" * self.gpus
+
+    def fits(self, node: Mapping[str, float]) -> bool:
+        """Whether a node could ever give what an actor asks for."""
+        return node.get("CPU", 0) >= self.cpus and node.get("GPU", 0) >= self.gpus
+
+
+def fitting(nodes: Sequence[Mapping[str, float]], workers: int = 0) -> Places:
+    """What each actor asks for, so that a node can give it: more than one has, it never gives.
+
+    Args:
+        nodes: resources of each node, by Ray's names.
+        workers: actors at most; 0: as many as fit.
+
+    Raises:
+        InputError: no node has a CPU or a GPU.
+    """
+    with_gpu = [node for node in nodes if node.get("GPU", 0) >= 1]
+    if with_gpu:
+        actors = sum(int(node["GPU"]) for node in with_gpu)
+        cpus = min(CPUS, *(int(node.get("CPU", 0) // node["GPU"]) for node in with_gpu))
+        return Places(min(workers or actors, actors), cpus, 1)
+    cores = [int(node.get("CPU", 0)) for node in nodes]
+    if not any(cores):
+        raise InputError(
+            f"backend=ray: none of the cluster's {len(nodes)} nodes has a CPU or a GPU to give; add a node"
+            " (ray start --num-cpus=N), or use backend=local"
+        )
+
+    def room(cpus: int) -> int:
+        return sum(have // cpus for have in cores)
+
+    if workers:
+        cpus = next((n for n in range(max(cores), 1, -1) if room(n) >= workers), 1)
+        return Places(min(workers, room(cpus)), cpus, 0)
+    cpus = next(n for n in range(min(CPUS, max(cores)), 0, -1) if room(n) * n >= USED * sum(cores))
+    return Places(room(cpus), cpus, 0)
+
+
+class _Pool:
+    """Actors, what each is doing, and the shards that are left."""
+
+    def __init__(
+        self, ray: Any, places: Places, make_worker: MakeWorker, shards: Mapping[int, Any], progress: Progress
+    ) -> None:
+        self.ray, self.places, self.shards, self.progress = ray, places, shards, progress
+        self.make_worker = ray.put(make_worker)
+        self.actor = ray.remote(_ShardActor)
+        self.left = deque(shards)
+        self.doing: dict[Any, tuple[Any, str, int]] = {}  # what is awaited -> actor, its step, the shard
+        self.ended: dict[int, int] = {}
+        self.faults: dict[int, str] = {}
+
+    def results(self) -> Iterator[tuple[int, Any]]:
+        try:
+            for _ in range(min(self.places.actors, len(self.shards))):
+                self._start()
+            while self.doing:
+                for awaited in self._wait():
+                    yield from self._take(awaited)
+        finally:
+            for actor, *_ in self.doing.values():
+                self.ray.kill(actor)
+        if self.faults:
+            raise CodeactError(self._told())
+
+    def _start(self) -> None:
+        actor = self.actor.options(num_cpus=self.places.cpus, num_gpus=self.places.gpus).remote()
+        self.doing[actor.placed.remote()] = (actor, "placed", NO_SHARD)
+
+    def _wait(self) -> list[Any]:
+        since = time.monotonic()
+        while True:
+            done: list[Any] = self.ray.wait(list(self.doing), num_returns=1, timeout=LOOK_S)[0]
+            if done:
+                return done
+            if any(step != "placed" for _, step, _ in self.doing.values()):
+                continue
+            if not any(map(self.places.fits, _alive(self.ray))):
+                raise InputError(
+                    f"backend=ray: no node of the cluster has {self.places} any more; finished shards are kept: start the"
+                    " same command again for the nodes that are left"
+                )
+            self.progress.advance(0.0, f"waiting for a node with {self.places} free")
+            if time.monotonic() - since > WAIT_S:
+                raise InputError(
+                    f"backend=ray: no node had {self.places} free for {WAIT_S:.0f} s; end what holds them"
+                    " (ray status), or use backend=local"
+                )
+
+    def _take(self, awaited: Any) -> Iterator[tuple[int, Any]]:
+        """Look at what an actor has done, and give it the next shard."""
+        actor, step, shard = self.doing.pop(awaited)
+        errors = self.ray.exceptions
+        try:
+            found = self.ray.get(awaited)
+        except errors.RayTaskError as error:
+            if step != "work":  # the model cannot be loaded: so it is for every shard
+                self.ray.kill(actor)
+                if isinstance(error.cause, CodeactError):
+                    raise error.cause from None
+                raise
+            self.faults[shard] = f"{type(error.cause).__name__}: {_line(error.cause)}"
+        except errors.RayActorError as error:
+            self._replace(shard, error)
+            return
+        if step == "work" and shard not in self.faults:
+            table = _from_bytes(found)
+            self.progress.advance(table.num_rows)
+            yield shard, table
+        if step == "placed":
+            self.doing[actor.load.remote(self.make_worker)] = (actor, "load", NO_SHARD)
+        elif self.left:
+            shard = self.left.popleft()
+            self.doing[actor.work.remote(_to_bytes(self.shards[shard]))] = (actor, "work", shard)
+            self.ended.pop(NO_SHARD, None)
+        else:
+            self.ray.kill(actor)
+
+    def _replace(self, shard: int, error: Exception) -> None:
+        """Another actor for one whose process or node has ended."""
+        self.ended[shard] = self.ended.get(shard, 0) + 1
+        if self.ended[shard] < TRIES:
+            if shard != NO_SHARD:
+                self.left.appendleft(shard)
+        elif shard == NO_SHARD:
+            raise CodeactError(
+                f"backend=ray: {TRIES} processes ended while they loaded the model ({_line(error)}); is there memory for it?"
+            ) from error
+        else:
+            self.faults[shard] = f"its process ended {TRIES} times ({_line(error)})"
+        if self.left:
+            self._start()
+
+    def _told(self) -> str:
+        told = []
+        for number, fault in sorted(self.faults.items())[:NAMED]:
+            ids = self.shards[number]["id"]
+            told.append(f"shard {number:06d} (records {ids[0].as_py()} to {ids[-1].as_py()}): {fault}")
+        more = f"; and {len(self.faults) - NAMED} more" if len(self.faults) > NAMED else ""
+        return (
+            f"{len(self.faults)} of {len(self.shards)} shards failed: {'; '.join(told)}{more}. The others are done and kept:"
+            " mend or remove what fails and start the same command again"
+        )
+
+
+class _ShardActor:
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+
+    def placed(self) -> None:
+        """Answers as soon as a node has taken the actor."""
+
+    def load(self, make_worker: MakeWorker) -> None:
+        self.worker = make_worker()
+
+    def work(self, table: bytes) -> bytes:
+        assert self.worker is not None
+        return _to_bytes(self.worker(_from_bytes(table), SILENT))
+
+
+def _alive(ray: Any) -> list[Mapping[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())[:300]
+
+
+def _to_bytes(table: Any) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _from_bytes(data: bytes) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(data).read_all()
