@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from codeact.api import (
         Selection,
         compare,
+        diff,
         differences,
         evaluate,
         explain,
@@ -73,6 +74,7 @@ __all__ = [
     "compare",
     "crossover_tokens",
     "curate_records",
+    "diff",
     "differences",
     "embed_texts",
     "evaluate",
@@ -104,7 +106,7 @@ __all__ = [
 ]  # fmt: skip
 
 _PUBLIC = {
-    "codeact.api": ("Selection", "compare", "differences", "evaluate", "explain", "export", "harvest", "merge",
+    "codeact.api": ("Selection", "compare", "diff", "differences", "evaluate", "explain", "export", "harvest", "merge",
         "padding", "plan", "preview", "report", "run", "select", "stability", "tokenise", "train"),
     "codeact.cluster": ("cluster_embeddings", "project_2d"),
     "codeact.config": ("CurateConfig", "Recipe", "load_recipe"),

@@ -420,6 +420,14 @@ class Recipe(_Section):
 DEFAULTS = Recipe()  # the one home of every default: functions and options that stand for a key take theirs from here
 
 
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key: `{"sample": {"ratio": 0.4}}` -> `{"sample.ratio": 0.4}`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return flat
+
+
 def given(keys: Mapping[str, Any]) -> dict[str, Any]:
     """Of dotted keys and values those that were given (not None); what is left out has the recipe's default."""
     return {key: value for key, value in keys.items() if value is not None}

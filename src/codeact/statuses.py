@@ -14,6 +14,14 @@ MEASURED: tuple[Status, ...] = ("ok", "truncated")  # the model measured the IFD
 ESTIMATED: Status = "estimated"  # adaptive scoring ranks by its estimate what it did not score in full
 RANKED: tuple[Status, ...] = (*MEASURED, ESTIMATED)
 
+STATUS_MEANING: dict[str, str] = {
+    "empty": "there is no answer to score",
+    "too_long": "the prompt leaves no room for an answer below model.max_length",
+    "nonfinite": "the model gave NaN or infinity",
+    "context": "no turn of it is to be learnt",
+    "refused": "the template does not take it",
+}
+
 
 def ranked_ifd(table: Any) -> Floats:
     """The IFD by which the records of a score table are ranked: measured, or estimated by adaptive scoring.

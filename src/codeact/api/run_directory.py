@@ -7,8 +7,11 @@ from typing import Any
 
 from codeact import config, storage
 from codeact.errors import InputError, MissingExtraError
-from codeact.pipeline.ledger import finished, ledger_table
+from codeact.pipeline.difference import diff
+from codeact.pipeline.explanation import explain
 from codeact.rundir.store import Store
+
+__all__ = ["cluster_lines", "diff", "explain", "report", "score_summary", "stability", "summary_rows"]
 
 
 def report(run_dir: str | Path) -> Path:
@@ -46,30 +49,15 @@ def score_summary(run_dir: str | Path, ratio: float | None = None, examples: int
     return summarise_scores(Store(root), share, examples)
 
 
-def explain(run_dir: str | Path, record_id: str) -> dict[str, Any]:
-    """Everything a run knows about one record: its ledger row, score and text.
+def cluster_lines(run_dir: str | Path) -> list[str]:
+    """The clusters of a run with their words and sizes, one a line."""
+    from collections import Counter
 
-    Raises:
-        InputError: no ledger there, or no such id (the nearest ones are named).
-    """
-    import difflib
+    from codeact.stages.cluster import cluster_name, cluster_words
 
-    root = Path(run_dir)
-    if not (root / "ledger.parquet").exists() or not (root / "recipe.yaml").exists():
-        raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
-    store = Store(root)
-    done = finished(store, config.load_recipe(root / "recipe.yaml"))
-    table = ledger_table(store, done)  # the file may be older than the tables, where a later run was stopped
-    rows = {row["id"]: row for row in table.to_pylist()} if table is not None else {}
-    if record_id not in rows:
-        near = difflib.get_close_matches(record_id, list(rows), n=3, cutoff=0.3) or list(rows)[:3]
-        raise InputError(f"{root}: no record has the id {record_id!r}; near ones: {', '.join(near)}")
-    found: dict[str, Any] = dict(rows[record_id])
-    for stage, key in (("score", "score"), ("records", "record")):
-        if stage in done:
-            match = [r for r in store.table(stage).to_pylist() if r["id"] == record_id]
-            found[key] = match[0] if match else None
-    return found
+    store = Store(Path(run_dir))
+    words, sizes = cluster_words(store), Counter(store.table("cluster")["cluster"].to_pylist())
+    return [f"cluster {cluster_name(number, words)}: {sizes[number]:,} records" for number in sorted(sizes)]
 
 
 def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:

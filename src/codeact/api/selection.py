@@ -73,9 +73,9 @@ class Selection:
         except (ValueError, TypeError, OverflowError) as error:  # pyarrow's own are among these
             raise InputError(f"these rows have no common types ({error}); take selection.rows") from error
 
-    def explain(self, record_id: str) -> dict[str, Any]:
+    def explain(self, record_id: str = "", **choices: Any) -> dict[str, Any]:
         """Why one record was kept or dropped: `codeact.explain` of this run."""
-        return explain(self.run_dir, record_id)
+        return explain(self.run_dir, record_id, **choices)
 
     def stability(self, **choices: Any) -> dict[str, Any]:
         """How much of the selection is chance: `codeact.stability` of this run."""

@@ -57,7 +57,8 @@ def _run_stage(
     folder = Path(recipe.run_dir)
     written = "rows" if name == "curate" and output else "table"
     lines = [*reading_lines(summary["reading"]), f"{written}: {output or folder / f'{name}.parquet'}"]
-    result(summary, as_json, "\n".join([*_curated(summary, folder), *lines] if name == "curate" else lines), output)
+    told = _curated(summary, folder) if name == "curate" else api.cluster_lines(folder) if name == "cluster" else []
+    result(summary, as_json, "\n".join([*told, *lines]), output)
 
 
 def _curated(summary: dict[str, Any], folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from codeact import shipped
+from codeact.cli.explanation import explanation
 from codeact.cli.options import (
     NONE,
     Data,
@@ -111,29 +112,41 @@ def merge(
 
 def explain(
     run_dir: Annotated[Path, typer.Argument(help="run directory", show_default=False)],
-    record_id: Annotated[str, typer.Argument(help="id of a record (see ledger.parquet)", show_default=False)],
+    record_id: Annotated[str, typer.Argument(help="id of a record, or how it begins (see ledger.parquet)", show_default=False)] = "",
+    row: Annotated[int | None, typer.Option(help="instead of an id: row of the data, the first is 1")] = None,
+    find: Annotated[str, typer.Option(help="instead of an id: a text that the record holds")] = "",
+    tokens: Annotated[bool, typer.Option("--tokens", help="load the model and show what the instruction saves on each token")] = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say why a record was kept or dropped.
+    """Say why a record was kept or dropped, beside which others, and which settings would change it.
 
-    Example: codeact explain selected.codeact 17
+    Example: codeact explain selected.codeact --find "binary search"
     """
     from codeact import api
 
     prepare(verbose)
-    found = api.explain(run_dir, record_id)
-    record = found.get("record") or {}
-    lines = [
-        f"{key:<15} {value}"
-        for key, value in found.items()
-        if key not in ("record", "score") and value not in (None, "")
-    ]
-    lines += [
-        f"{key:<15} {value}" for key, value in (found.get("score") or {}).items() if key not in ("id", "turns", "ifd")
-    ]
-    lines += [f"\n[{m['role']}]\n{m['content']}" for m in record.get("messages", [])]
-    result(found, as_json, "\n".join(lines))
+    found = api.explain(run_dir, record_id, row=row, find=find, tokens=tokens)
+    result(found, as_json, "" if as_json else "\n".join(explanation(found)))
+
+
+def diff(
+    first: Annotated[Path, typer.Argument(help="run directory", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="another one, of the same data", show_default=False)],
+    show: Annotated[int, typer.Option(min=0, help="records of each side that are shown")] = 5,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what one run selected and another did not, and why.
+
+    Example: codeact diff selected.codeact other.codeact --show 20
+    """
+    from codeact import api
+    from codeact.pipeline.difference import diff_lines
+
+    prepare(verbose)
+    found = api.diff(first, second)
+    result(found, as_json, "\n".join(diff_lines(found, show)))
 
 
 def stability(

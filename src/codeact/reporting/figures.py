@@ -67,7 +67,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
         "training": _training(run_dir / "train") if "train" in done else None,
         "evaluation": evaluation_figures(run_dir / "evaluate", sides) if sides else None,
         "settings": {
-            "recipe": flatten(config.read_yaml(run_dir / "recipe.yaml")),
+            "recipe": config.flatten(config.read_yaml(run_dir / "recipe.yaml")),
             "versions": _versions(run_dir / "versions.json"),
         },
     }
@@ -124,16 +124,8 @@ def _training(folder: Path) -> dict[str, Any]:
     return {"summary": storage.read_json(folder / "summary.json"), "logged": len(rows), "curve": curve}
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key: `{"sample": {"ratio": 0.4}}` -> `{"sample.ratio": 0.4}`."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return flat
-
-
 def _versions(path: Path) -> dict[str, Any]:
-    return flatten(storage.read_json(path)) if path.is_file() else {}
+    return config.flatten(storage.read_json(path)) if path.is_file() else {}
 
 
 def _coverage(path: Path) -> dict[str, Any] | None:

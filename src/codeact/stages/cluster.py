@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 
 from codeact.config import Recipe
+from codeact.curate.tokens import terms
+from codeact.draws import seeded_hash
 from codeact.rundir import tables
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.columns import vectors
 from codeact.stages.pool import pool_stages, read_pool, refines
+from codeact.statistics import distinctive_terms
 
 VERSION = 1
+WORDS_FROM = 400  # texts of a cluster that its words are taken from, at most
+WORDS_CHARS = 600
 
 
 def stage(recipe: Recipe) -> Stage:
@@ -57,3 +62,26 @@ def group(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         "note": found.note or None,
         "auto": chosen.table() if chosen else None,
     }
+
+
+def cluster_words(store: Store) -> dict[int, tuple[str, ...]]:
+    """Cluster -> up to three terms that set its instructions apart from those of the others, in any script.
+
+    From at most 400 records of each cluster, drawn by their ids, and of each the first 600 characters of its instruction. Clusters that
+    nothing sets apart have none. Nothing is chosen by these words.
+    """
+    placed = store.table("cluster").select(["id", "cluster"])
+    ids: list[str] = placed["id"].to_pylist()
+    labels = placed["cluster"].to_numpy()
+    drawn = np.lexsort((seeded_hash(ids, 0), labels))
+    sizes = np.bincount(labels[labels >= 0], minlength=1)
+    starts = np.searchsorted(labels[drawn], np.arange(len(sizes)))
+    rows = np.concatenate([drawn[at : at + min(size, WORDS_FROM)] for at, size in zip(starts, sizes, strict=True)])
+    records = tables.records_from(tables.in_order(store.table("records"), [ids[n] for n in rows]))
+    found = [{t for t in terms(r.instruction[:WORDS_CHARS]) if any(c.isalpha() for c in t)} for r in records]
+    return distinctive_terms(found, labels[rows].tolist())
+
+
+def cluster_name(cluster: int, words: Mapping[int, tuple[str, ...]]) -> str:
+    """`4 'date, parse, month'`, or the number alone where the cluster has no words."""
+    return f"{cluster} '{', '.join(words[cluster])}'" if words.get(cluster) else str(cluster)

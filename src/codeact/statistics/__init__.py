@@ -1,7 +1,7 @@
 """The one home of statistics: every figure with an interval, a test or a rank in it is made here.
 
 `correlation` (ranks and their correlation), `rates` (pass@k, means over tasks and their intervals), `paired` (two sides on the same
-tasks, over seeds too), `overlap` (two selections of one pool). scipy where it has the thing.
+tasks, over seeds too), `overlap` (two selections of one pool), `terms` (words that set groups of texts apart). scipy where it has the thing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from codeact.statistics.paired import (
     shared_items,
 )
 from codeact.statistics.rates import CONFIDENCE, RESAMPLES, Estimate, mean_estimate, pass_at_k, rate_estimate
+from codeact.statistics.terms import distinctive_terms
 
 __all__ = [
     "CONFIDENCE",
@@ -25,6 +26,7 @@ __all__ = [
     "Estimate",
     "chance_overlap",
     "crossed_interval",
+    "distinctive_terms",
     "jaccard",
     "mcnemar",
     "mean_estimate",

@@ -1,0 +1,55 @@
+"""How a terminal shows what became of a record."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+APART = ("record", "score", "neighbours", "changes", "tokens", "words", "sentence", "row")
+CLEAR = 0.5  # nats: what is coloured
+
+
+def explanation(found: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of `codeact.explain`: the sentence first, then settings, neighbours, figures and the text."""
+    yield found["sentence"]
+    yield f"row {found['row'] + 1} of the data, id {found['id']}"
+    if found["changes"]:
+        yield ""
+    for change in found["changes"]:
+        how = "the strategy chose again with it" if change["tried"] else "not tried"
+        yield f"{change['set']:<36} would have it {change['then']} ({how})"
+    if found["neighbours"]:
+        yield "\nnearest records by the embedding"
+    for near in found["neighbours"]:
+        ifd = "" if near["ifd"] is None else f", IFD {near['ifd']:.3f}"
+        yield f"  {near['cosine']:.3f}  {near['id']}  {near['status']}{ifd}  {near['instruction']}"
+    yield ""
+    figures = {**found, **{k: v for k, v in (found.get("score") or {}).items() if k not in ("id", "turns", "ifd")}}
+    yield from (f"{key:<15} {value}" for key, value in figures.items() if key not in APART and value not in (None, "", []))
+    yield from (f"\n[{m['role']}]\n{m['content']}" for m in (found.get("record") or {}).get("messages", []))
+    if "tokens" in found:
+        yield from _tokens(found["tokens"])
+
+
+def _tokens(tokens: list[Mapping[str, Any]]) -> Iterator[str]:
+    saved = [one["without"] - one["with"] for one in tokens]
+    yield f"\nnats that the instruction saves on each token of the answer, {sum(saved):.1f} in all"
+    if not sys.stdout.isatty():
+        yield from (f"{gain:+8.2f}  {one['text']!r}" for one, gain in zip(tokens, saved, strict=True))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text()
+    for one, gain in zip(tokens, saved, strict=True):
+        style = "" if abs(gain) < CLEAR else f"black on {_colour(gain)}"
+        text.append(one["text"], style)
+    console = Console()
+    with console.capture() as drawn:
+        console.print("green: saved, red: cost; the darker, the more than 0.5, 2 nats", text, sep="\n")
+    yield drawn.get().rstrip("\n")
+
+
+def _colour(gain: float) -> str:
+    return ("green3" if gain >= 2 else "pale_green1") if gain > 0 else ("red1" if gain <= -2 else "light_salmon1")

@@ -1,0 +1,171 @@
+"""What a run tells of each record in one sentence: why it was kept or dropped, with the figures that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from codeact import config
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.pipeline.ledger import finished, ledger_table
+from codeact.rundir.store import Store
+from codeact.sample.strategies import Strategy, find
+from codeact.stages.cluster import cluster_name, cluster_words
+from codeact.statuses import STATUS_MEANING
+
+
+@dataclass(frozen=True)
+class Fates:
+    """A run directory, and the fate of every row of its data.
+
+    Attributes:
+        store: the run directory.
+        recipe: of the run.
+        done: stages whose results count.
+        rows: id -> its row of the ledger, in the order of the data.
+    """
+
+    store: Store
+    recipe: Recipe
+    done: frozenset[str]
+    rows: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def strategy(self) -> Strategy:
+        """What chose the records."""
+        return find(self.recipe.sample.strategy)
+
+    @cached_property
+    def words(self) -> Mapping[int, tuple[str, ...]]:
+        """Cluster -> its distinctive terms."""
+        return cluster_words(self.store) if {"cluster", "records"} <= self.done else {}
+
+    @cached_property
+    def values(self) -> Mapping[str, float | None]:
+        """Id -> what the strategy ranks by."""
+        if "sample" not in self.done or self.strategy.ranking is None:
+            return {}
+        table = self.store.table("sample").select(["id", "score"])
+        return dict(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
+
+    @cached_property
+    def places(self) -> Mapping[int, Place]:
+        """Group -> its place in the selection; a strategy without clusters has one group, 0."""
+        members: dict[int, list[Mapping[str, Any]]] = {}
+        for row in self.rows.values():
+            if row["stage"] == "sample":
+                members.setdefault(self.group(row), []).append(row)
+        return {group: self._place(rows) for group, rows in members.items()}
+
+    def group(self, row: Mapping[str, Any]) -> int:
+        """The group in which a record competes."""
+        return int(row["cluster"]) if self.strategy.clustered and row["cluster"] is not None else 0
+
+    def _place(self, rows: Iterable[Mapping[str, Any]]) -> Place:
+        ranking, rows = self.strategy.ranking, list(rows)
+        taken = [row for row in rows if row["status"] == "kept"]
+        scores = [value for row in taken if (value := self.values.get(row["id"])) is not None]
+        cut = None if not scores or ranking is None else (max if ranking.lowest else min)(scores)
+        return Place(sum(row["rank"] is not None for row in rows), len(rows), len(taken), cut)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A group of records that compete with each other.
+
+    Attributes:
+        ranked: how many could be taken.
+        records: how many there are.
+        quota: how many were taken.
+        cut: what the last of them has of what the strategy ranks by.
+    """
+
+    ranked: int
+    records: int
+    quota: int
+    cut: float | None
+
+
+def read_fates(run_dir: str | Path) -> Fates:
+    """Read a run directory.
+
+    Raises:
+        InputError: no ledger there.
+    """
+    root = Path(run_dir)
+    if not (root / "ledger.parquet").exists() or not (root / "recipe.yaml").exists():
+        raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
+    store, recipe = Store(root), config.load_recipe(root / "recipe.yaml")
+    done = finished(store, recipe)
+    table = ledger_table(store, done)  # the file may be older than the tables, where a later run was stopped
+    rows = {row["id"]: row for row in table.to_pylist()} if table is not None else {}
+    return Fates(store, recipe, frozenset(done), rows)
+
+
+def sentence(fates: Fates, row: Mapping[str, Any], further: str = "") -> str:
+    """`dropped: rank 22 of 37 in cluster 4 'date, parse', quota 15; IFD 0.288 < cut 0.400`.
+
+    Args:
+        fates: of the run.
+        row: of the record's ledger.
+        further: what is said behind it, such as `kept at ratio 0.6`.
+    """
+    said = [f"{row['status']}: {_why(fates, row)}", *([further] if further else [])]
+    return "; ".join(said)
+
+
+def _why(fates: Fates, row: Mapping[str, Any]) -> str:
+    detail = row["detail"] or ""
+    if row["stage"] == "records":
+        return f"not read, {row['reason']}" + (f" ({detail})" if detail else "")
+    if row["stage"] != "sample":
+        if row["status"] == "kept":
+            return f"in the pool; nothing was chosen from it yet{f' ({detail})' if detail else ''}"
+        of = row["benchmark_item"] or row["duplicate_of"]
+        return f"by {row['stage']}, {row['reason']}{f' of {of}' if of else ''}" + (f" ({detail})" if detail else "")
+    return _sampled(fates, row)
+
+
+def _sampled(fates: Fates, row: Mapping[str, Any]) -> str:
+    strategy, place = fates.strategy, fates.places[fates.group(row)]
+    kept, reason = row["status"] == "kept", str(row["reason"] or "")
+    where = f"in cluster {cluster_name(row['cluster'], fates.words)}" if strategy.clustered else "in the pool"
+    if reason.startswith("status:"):
+        state = reason.removeprefix("status:")
+        return f"no score, {state.replace('_', ' ')}: {row['detail'] or STATUS_MEANING[state]}"
+    if reason.startswith("ifd>="):
+        return f"IFD {row['ifd']:.3f} >= 1, the instruction does not help the model with this answer"
+    if strategy.ranking is None:
+        drawn = "drawn" if kept else "not drawn"
+        return f"{drawn}; {place.quota:,} of {place.records:,} {where} are" if place.quota < place.records else "everything is"
+    if row["rank"] is None:
+        return f"not ranked, {reason}" if reason else f"{_figure(fates, row, place)} {where}".strip()
+    last = f"ranked last ({reason or row['detail']}), " if reason == "suspect" or _is_last(fates, row) else ""
+    said = f"{last}rank {row['rank']:,} of {place.ranked:,} {where}, quota {place.quota:,}"
+    figure = _figure(fates, row, place)
+    told = f"{said}; {figure}" if figure else said
+    return told if kept or reason in ("", "below cut", "suspect", strategy.not_taken) else f"{told}; {reason}"
+
+
+def _is_last(fates: Fates, row: Mapping[str, Any]) -> bool:
+    """Whether a doubt of curation sent the record behind all others."""
+    return row["status"] == "dropped" and bool(row["detail"]) and fates.recipe.curate.failed == "penalise"
+
+
+def _figure(fates: Fates, row: Mapping[str, Any], place: Place) -> str:
+    """`IFD 0.288 < cut 0.400`; without a comparison where something else decided."""
+    ranking, value = fates.strategy.ranking, fates.values.get(row["id"])
+    if ranking is None or value is None:
+        return ""
+    name = "IFD" if ranking.column in ("ifd", "proxy_ifd") else ranking.column.replace("_", " ")
+    told = f"{name} {value:.3f}" if isinstance(value, float) and value != int(value) else f"{name} {value:,.0f}"
+    if place.cut is None:
+        return told
+    reached = value <= place.cut if ranking.lowest else value >= place.cut
+    beyond = ("<=" if reached else ">") if ranking.lowest else (">=" if reached else "<")
+    cut = f"{place.cut:.3f}" if place.cut != int(place.cut) or "." in told else f"{place.cut:,.0f}"
+    return f"{told} {beyond} cut {cut}" if reached is (row["status"] == "kept") else f"{told} (cut {cut})"
