@@ -21,7 +21,8 @@ from benchmarks.machine import provenance
 from codeact.errors import require
 from codeact.evaluation.grade import grade
 from codeact.evaluation.sanitize import sanitize
-from codeact.evaluation.tasks import Task, load_tasks
+from codeact.evaluation.sets import load_tasks
+from codeact.evaluation.tasks import Task
 from codeact.sandbox import Backend, detect_backend
 
 ANSWERS = Path(__file__).parents[1] / "tests" / "data" / "answers.jsonl"

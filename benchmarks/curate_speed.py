@@ -26,7 +26,7 @@ from codeact.curate.dedup import find_duplicates
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.near_copies import find_near, find_renamed, find_same_meaning
 from codeact.curate.run import check_record
-from codeact.evaluation.tasks import load_tasks
+from codeact.evaluation.sets import load_tasks
 from codeact.records import Message, Record, read_data
 from codeact.sandbox import detect_backend
 

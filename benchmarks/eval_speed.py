@@ -79,8 +79,8 @@ def main() -> None:
     import torch
 
     from codeact.evaluation.generate import Completion, Prompt, generate, task_prompt
+    from codeact.evaluation.sets import load_tasks
     from codeact.evaluation.task_selection import subset
-    from codeact.evaluation.tasks import load_tasks
     from codeact.lm import models
 
     told = provenance()

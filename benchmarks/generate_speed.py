@@ -134,8 +134,8 @@ def main() -> None:
     from transformers.utils import logging
 
     from codeact.evaluation.generate import Prompt, cut, task_prompt
+    from codeact.evaluation.sets import load_tasks
     from codeact.evaluation.task_selection import subset
-    from codeact.evaluation.tasks import load_tasks
     from codeact.lm import models
 
     logging.set_verbosity_error()

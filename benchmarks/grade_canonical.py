@@ -22,7 +22,7 @@ from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.errors import InputError
 from codeact.evaluation.grade import grade
-from codeact.evaluation.tasks import load_tasks
+from codeact.evaluation.sets import load_tasks
 from codeact.progress import track
 from codeact.sandbox import Backend, probe_backend
 from codeact.sandbox.probe import SAFE

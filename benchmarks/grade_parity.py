@@ -27,8 +27,9 @@ from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.errors import InputError, require
 from codeact.evaluation.grade import Verdict, grade
-from codeact.evaluation.oracle import AS_SETS
-from codeact.evaluation.tasks import Task, TaskSet, load_tasks
+from codeact.evaluation.sets import load_tasks
+from codeact.evaluation.sets.mbpp import AS_SETS
+from codeact.evaluation.tasks import Task, TaskSet
 from codeact.progress import track
 from codeact.sandbox import Backend, detect_backend
 

@@ -13,7 +13,7 @@ import json
 import os
 from pathlib import Path
 
-from codeact.evaluation.tasks import load_tasks
+from codeact.evaluation.sets import load_tasks
 from codeact.storage import write_jsonl
 
 TRAINING = range(601, 975)

@@ -21,7 +21,7 @@ from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.near_copies import neighbours
 from codeact.embed import embed_texts
-from codeact.evaluation.tasks import load_tasks
+from codeact.evaluation.sets import load_tasks
 from codeact.records import read_data
 
 SHOWN = 600

@@ -27,7 +27,7 @@ from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, Decision, curate_records
 from codeact.curate.run import check_record
 from codeact.embed import embed_texts
-from codeact.evaluation.tasks import load_tasks
+from codeact.evaluation.sets import load_tasks
 from codeact.records import Record, read_records
 from codeact.sample import Rules, choose
 from codeact.sandbox import detect_backend

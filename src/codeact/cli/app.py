@@ -25,7 +25,8 @@ PANELS = {
         stages.evaluate, stages.report,
     ),
     "Tools": (
-        tools.records, tools.harvest, tools.export, tools.merge, tools.explain, tools.diff, tools.stability, tools.recipes, tools.keys, tools.doctor,
+        tools.records, tools.harvest, tools.export, tools.merge, tools.explain, tools.diff, tools.stability, tools.recipes, tools.keys,
+        tools.tasks, tools.doctor,
     ),
 }  # fmt: skip
 RESUMED = {c.__name__ for c in (*PANELS["Whole runs"], *PANELS["Stages"])} - {"pack", "report"}  # those two go in one piece

@@ -215,6 +215,34 @@ def keys(
     result([asdict(key) for key in found], as_json, "\n".join(lines))
 
 
+def tasks(
+    check: Annotated[
+        str | None, typer.Option(help="run the canonical solutions of this set, or of this .jsonl file of your own, in the sandbox", show_default=False)
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option("--data", envvar="CODEACT_DATA", help="folder of benchmark files")] = None,
+    as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """List the task sets of `evaluate`: versions, licences, where the data come from; look a file of your own through.
+
+    Example: codeact tasks --check mine.jsonl
+    """
+    from codeact.evaluation.canonical import check_lines, check_tasks, task_table
+
+    prepare(verbose)
+    if check is not None:
+        found = check_tasks(check, data_dir, quiet=False)
+        result(found, as_json, "\n".join(check_lines(found)))
+        if found["failed"]:
+            raise typer.Exit(1)
+        return
+    table = task_table()
+    lines = [
+        f"{', '.join(f['names'])}\n    versions: {', '.join(f['versions'])}; {', '.join(f['languages'])}\n    {f['source']}; {f['licence']}"
+        for f in table
+    ]
+    result(table, as_json, "\n".join([*lines, "FILE.jsonl\n    tasks of your own: docs/evaluation.md"]))
+
+
 def doctor(as_json: Json = False, verbose: Verbose = False) -> None:
     """Show versions, device, sandbox and installed extras of this machine.
 

@@ -70,7 +70,7 @@ def benchmark_items(config: CurateConfig) -> dict[str, list[Any]]:
 
 def _load(name: str, files: tuple[Path, ...]) -> list[Any]:
     from codeact.curate import BenchmarkItem
-    from codeact.evaluation.tasks import RELEASES, load_tasks
+    from codeact.evaluation.sets import load_tasks, releases
 
     if name == "mbpp-all":
         return mbpp_all()
@@ -80,7 +80,7 @@ def _load(name: str, files: tuple[Path, ...]) -> list[Any]:
                 f"curate.decontaminate: {name} needs {FILES[name]} in the folder that CODEACT_DATA names; {SOURCES[name]}"
             )
         return [item for path in files for item in _read_items(str(path), path.name.partition(".")[0])]
-    release = next((r for r in RELEASES for path in files if path.name.startswith(f"{r.file}-{r.version}.")), None)
+    release = next((r for r in releases() for path in files if path.name.startswith(f"{r.file}-{r.version}.")), None)
     tasks = load_tasks(name if release is None else f"{name}+@{release.version}").tasks
     return [BenchmarkItem(name, t.id, t.prompt, t.canonical_solution) for t in tasks]
 
@@ -97,10 +97,10 @@ def _files(name: str) -> list[Path]:
 
 
 def _release_files(family: str) -> tuple[Path, ...]:
-    from codeact.evaluation.tasks import RELEASES
+    from codeact.evaluation.sets import releases
 
-    releases = [release for release in RELEASES if release.family == family]
-    return tuple(path for r in releases for path in _files(f"{r.file}-{r.version}.jsonl"))[:1]
+    known = [release for release in releases() if release.family == family]
+    return tuple(path for r in known for path in _files(f"{r.file}-{r.version}.jsonl"))[:1]
 
 
 def _human_eval_file() -> tuple[Path, ...]:

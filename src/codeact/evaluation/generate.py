@@ -29,18 +29,8 @@ if TYPE_CHECKING:
 Finish = Literal["stop", "eos", "length", "too_long"]
 Prompting = Literal["base", "instruct"]
 
-# A completion of an open function ends where something new begins at the left margin.
-BODY_STOPS = (
-    "\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n```", "\nassert ", "\nimport ", "\nfrom ", "\n@", '\n"""',
-)  # fmt: skip
-# After a docstring alone the functions, their helpers and imports are still to come.
-PROGRAM_STOPS = ('\n"""', "\nassert ", "\nprint(", "\nif __name__", "\n```", "\n# Test", "\n# test")
 # An untuned model goes on with the next question of the template.
 ANSWER_STOPS = ("\nQuestion:", "\n### Instruction")
-INSTRUCTION = (
-    "Complete the following Python function. Answer with the whole program, imports included, in one code block.\n\n"
-    "```python\n{prompt}\n```"
-)
 CONTEXT_TOKENS = 8
 PADDED_FROM = 0.8  # prompts read together are at least so long, relative to the longest of them
 
@@ -96,12 +86,11 @@ def task_prompt(task: Task, prompting: Prompting, template: prompts.Template | N
     """
     if prompting == "instruct":
         assert template is not None
-        message = Message("user", INSTRUCTION.format(prompt=task.prompt.strip("\n")))
+        message = Message("user", task.rules.question(task))
         asked = prompts.ask([message], template, tokenizer)
         stops = (*ANSWER_STOPS, *asked.stops)
         return Prompt(asked.ids, stops, ends=asked.ends, header=asked.header, lead=asked.lead)
-    stops = BODY_STOPS if f"def {task.entry_point}(" in task.prompt else PROGRAM_STOPS
-    return Prompt(tuple(tokenizer(task.prompt.rstrip())["input_ids"]), stops)
+    return Prompt(tuple(tokenizer(task.prompt.rstrip())["input_ids"]), task.rules.stops(task))
 
 
 def sample_seed(seed: int, task_id: str, number: int) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from codeact.errors import InputError
 from codeact.evaluation.oracle import is_right
 from codeact.evaluation.tasks import Task, TaskSet
-from codeact.evaluation.truth import DIGEST_MARK, Truth, expected_value, ground_truth, inputs_of
+from codeact.evaluation.truth import DIGEST_MARK, Truth, expected_value, ground_truth, inputs_of, told_truth
 from codeact.progress import SILENT, Progress
 from codeact.sandbox import DEFAULT_LIMITS, Answer, Backend, Calls, Limits, run_check
 from codeact.sandbox.calls import LOAD_SECONDS, outcome_of
@@ -91,8 +91,9 @@ def grade(
     copies = Counter(ordered)
     distinct = list(copies)
     needed = [tasks[identity] for identity in dict.fromkeys(identity for identity, _ in distinct)]
-    differential = [task for task in needed if task.base_inputs]
+    differential = [task for task in needed if task.base_inputs and not task.outputs]
     truths = ground_truth(task_set, differential, backend=backend, workers=count, quiet=progress is SILENT)
+    truths |= {task.id: told_truth(task) for task in needed if task.outputs}
 
     def test(sample: tuple[str, str]) -> Verdict:
         task = tasks[sample[0]]
@@ -118,7 +119,7 @@ def _test_program(task: Task, source: str, backend: Backend, limits: Limits) -> 
     outcome = run_check(
         source,
         task.entry_point,
-        f"{task.reference}\n{task.test}",
+        task.test,
         limits=limits,
         backend=backend,
         call_seconds=CHECK_CALL_SECONDS,

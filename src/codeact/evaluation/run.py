@@ -198,7 +198,8 @@ def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
 
     who = (facts["model_identity"], facts["dtype"], facts["device"])
     config = setup.config
-    chosen = {task_set.base_name: subset(task_set.tasks, config.bits_limit, config.skip_tasks) for task_set in sets}
+    solved = {one.base_name: [task for task in one.tasks if task.canonical_solution] for one in sets}
+    chosen = {name: subset(some, config.bits_limit, config.skip_tasks) for name, some in solved.items() if some}
     tasks = [task for some in chosen.values() for task in some]
     keys = {task.id: journal.row_key("bits", *who, task.prompt, task.canonical_solution) for task in tasks}
     done = {row["task_id"]: row for row in journal.resume(path, keys.values()).values()}
@@ -227,7 +228,6 @@ def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
 def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, list[Row]]:
     """Completions of the chosen tasks, in order, with the programs made of them."""
     from codeact.evaluation.generate import sample_seed, task_prompt
-    from codeact.evaluation.sanitize import sanitize
 
     config = setup.config
     chosen = {s.name: subset(s.tasks, config.generate_limit, config.skip_tasks) for s in sets}
@@ -266,7 +266,7 @@ def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], p
     for (task, _, _), key in zip(wanted, keys, strict=True):
         # what the completion continues: a base prompt ends where its last blank was left out
         prompt = task.prompt.rstrip() if config.prompting == "base" else task.prompt
-        program = sanitize(done[key]["completion"], task.entry_point, prompt)
+        program = task.rules.program(done[key]["completion"], task, prompt)
         rows[owner[task.id]].append({**done[key], "solution": program})
     return rows
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from codeact import storage
 from codeact.errors import InputError
-from codeact.evaluation.sanitize import sanitize
-from codeact.evaluation.tasks import RELEASES, Task, TaskSet
+from codeact.evaluation.sets import FAMILIES
+from codeact.evaluation.tasks import Task, TaskSet
 from codeact.parsing import parse
 
 Row = dict[str, Any]
@@ -81,7 +81,7 @@ def partial(task_set: TaskSet, done: Collection[str]) -> str:
 
 def _program(task: Task, completion: str | None, solution: str | None) -> str:
     answer = solution if solution and solution.strip() else completion or ""
-    return sanitize(answer, task.entry_point, task.prompt)
+    return task.rules.program(answer, task, task.prompt)
 
 
 def _text(value: Any) -> str | None:
@@ -94,7 +94,7 @@ def _unknown(identity: Any, sets: Sequence[TaskSet]) -> str:
     if not isinstance(identity, str):
         return f"task_id {identity!r} is no task of {named}; an id is a text such as {sets[0].tasks[0].id!r}"
     family = identity.partition("/")[0].lower()
-    known = [release for release in RELEASES if release.family == family]
+    known = next((one.releases for one in FAMILIES if one.names[0] == family), ())
     if known and family not in {s.base_name for s in sets}:
         return f"task_id {identity!r} is not in {named}; name its task set, for example with --tasks {family}+"
     here = {s.version for s in sets}

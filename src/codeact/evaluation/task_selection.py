@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from codeact.errors import InputError
-from codeact.evaluation.tasks import Task, TaskSet, load_tasks
+from codeact.evaluation.sets import load_tasks, own
+from codeact.evaluation.tasks import Task, TaskSet
 
 
 def load_sets(names: Iterable[str], data_dir: Path | None, skip: Iterable[str] = ()) -> list[TaskSet]:
@@ -19,14 +21,19 @@ def load_sets(names: Iterable[str], data_dir: Path | None, skip: Iterable[str] =
     if not asked:
         raise InputError("no task set is named; give for example --tasks humaneval+")
     families: dict[str, TaskSet] = {}
+    bases: dict[str, str] = {}
     for name in sorted(asked, key=lambda name: "+" not in name):
         task_set = load_tasks(name, data_dir)
+        bases[name] = task_set.base_name
         earlier = families.setdefault(task_set.base_name, task_set)
-        if "@" in name and earlier.version != task_set.version:
+        if ("@" in name or own.is_file(name)) and earlier.version != task_set.version:
             raise InputError(
                 f"{name} and {earlier.name} {earlier.version} cannot be in one evaluation; use one version, or two output folders"
             )
-    sets = [families[base] for base in dict.fromkeys(name.partition("@")[0].removesuffix("+") for name in asked)]
+    sets = [families[base] for base in dict.fromkeys(bases[name] for name in asked)]
+    shared = [i for i, n in Counter(task.id for one in sets for task in one.tasks).items() if n > 1]
+    if shared:
+        raise InputError(f"task_id {shared[0]!r} is in two of {', '.join(asked)}; give the tasks other ids, or two output folders")
     unknown = set(skip) - {task.id for one in sets for task in one.tasks}
     if unknown:
         raise InputError(f"evaluate.skip_tasks: {min(unknown)!r} is no task of {', '.join(asked)}")

@@ -18,6 +18,7 @@ from codeact.evaluation.tasks import Arguments, Task, TaskSet
 from codeact.files import write_bytes
 from codeact.progress import track
 from codeact.sandbox import Backend, Calls, Limits, Stop, call_function
+from codeact.sandbox.values import encode
 
 # One canonical call takes seconds on some inputs of MBPP+ (Mbpp/599), a whole task about a minute.
 CANONICAL_LIMITS = Limits(cpu_seconds=600.0, wall_seconds=3600.0)
@@ -36,6 +37,11 @@ class Truth:
 
     answers: tuple[str, ...]
     seconds: tuple[float, ...]
+
+
+def told_truth(task: Task) -> Truth:
+    """The answers that the task itself gives; how long the canonical solution takes is not known."""
+    return Truth(tuple(map(encode, task.outputs)), (0.0,) * len(task.outputs))
 
 
 def inputs_of(task: Task) -> tuple[Arguments, ...]:

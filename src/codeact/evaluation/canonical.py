@@ -1,0 +1,60 @@
+"""The table of task sets, and whether the canonical solutions of one pass their own tests on this machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from codeact.evaluation.grade import grade
+from codeact.evaluation.sets import FAMILIES, load_tasks
+from codeact.progress import track
+from codeact.sandbox import detect_backend
+
+
+def task_table() -> list[dict[str, Any]]:
+    """One entry for each family of task sets: names, versions, languages, licence, source."""
+    return [
+        {"names": list(f.names), "versions": list(f.versions), "languages": list(f.languages), "licence": f.licence, "source": f.source}
+        for f in FAMILIES
+    ]  # fmt: skip
+
+
+def check_tasks(name: str, data_dir: Path | None = None, *, quiet: bool = True) -> dict[str, Any]:
+    """Run the canonical solutions of a task set, or of a file of one's own, in the sandbox.
+
+    Returns:
+        `name`, `version`, `tasks`, `passed`, `failed` (one entry each: `task_id`, `status`, `detail`), `unsolved` (the ids of tasks
+        without a canonical solution), `sandbox`, `seconds`.
+
+    Raises:
+        InputError: no such set, or faults in the file, one line each.
+        CodeactError: no sandbox holds on this machine.
+    """
+    task_set = load_tasks(name, data_dir)
+    backend = detect_backend()
+    solved = [task for task in task_set.tasks if task.canonical_solution]
+    began = time.perf_counter()
+    with track(f"run {task_set.name}", len(solved), "programs", quiet=quiet) as progress:
+        samples = [(task.id, task.canonical_program) for task in solved]
+        verdicts = grade(task_set, samples, backend=backend, progress=progress)
+    failed = [v for v in verdicts if any(status != "passed" for status in v.statuses)]
+    return {
+        "name": task_set.name,
+        "version": task_set.version,
+        "tasks": len(task_set.tasks),
+        "passed": len(solved) - len(failed),
+        "failed": [{"task_id": v.task_id, "status": v.statuses[-1], "detail": v.detail} for v in failed],
+        "unsolved": [task.id for task in task_set.tasks if not task.canonical_solution],
+        "sandbox": backend.name,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def check_lines(found: dict[str, Any]) -> list[str]:
+    """What `check_tasks` found, for a terminal."""
+    solved = found["passed"] + len(found["failed"])
+    lines = [f"{found['name']} {found['version']}: {found['passed']} of {solved} canonical solutions pass ({found['sandbox']})"]
+    if found["unsolved"]:
+        lines.append(f"{len(found['unsolved'])} of {found['tasks']} tasks have no canonical_solution: nothing says that their tests can be passed")
+    return lines + [f"{v['task_id']}: {v['status']}: {v['detail']}" for v in found["failed"]]

@@ -1,0 +1,196 @@
+"""A team's own tasks: a JSONL file, one task a line, each looked at before anything is loaded (docs/evaluation.md)."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import hashlib
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import InputError, did_you_mean
+from codeact.evaluation.oracle import agrees
+from codeact.evaluation.python_rules import question as ask
+from codeact.evaluation.tasks import Rules, Task, TaskSet
+from codeact.parsing import parse
+
+ENDINGS = (".jsonl", ".jsonl.gz")
+KEYS = ("task_id", "prompt", "tests", "examples", "entry_point", "language", "canonical_solution", "instruction")
+LANGUAGES = ("python",)
+SHOWN = 20
+# What a results.json holds beside the task sets.
+TAKEN = frozenset(
+    ("model", "model_identity", "sandbox", "python", "prompting", "template", "dtype", "max_new_tokens", "temperature", "samples_per_task",
+     "backend", "seed", "seconds", "seconds_bits", "seconds_generation", "seconds_execution", "warnings", "against", "differences")
+)  # fmt: skip
+
+
+def is_file(name: str) -> bool:
+    """Whether the name of a task set is that of a file of one's own."""
+    return name.endswith(ENDINGS)
+
+
+def load(name: str, taken: Sequence[str] = ()) -> TaskSet:
+    """The tasks of a file; the set is called as the file, its version is the beginning of the file's SHA-256.
+
+    Args:
+        name: path of a .jsonl or .jsonl.gz file.
+        taken: names that other sets have.
+
+    Raises:
+        InputError: the file cannot be read, or one line for each fault in it: file, row, key and the mend.
+    """
+    path = Path(name)
+    stem = path.name.removesuffix(".gz").removesuffix(".jsonl").rstrip("+")
+    if not stem or stem in (*taken, *TAKEN):
+        raise InputError(f"{path}: {stem!r} is the name of something else in results.json; call the file otherwise")
+    try:
+        raw = path.read_bytes()
+        text = gzip.decompress(raw) if name.endswith(".gz") else raw
+        lines = text.decode("utf-8").split("\n")
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read as JSONL in UTF-8: {reason}") from error
+    rows: list[tuple[int, Mapping[str, Any]]] = []
+    faults: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            row = _parse(line)
+            found = list(_faults(row)) if isinstance(row, dict) else ["it is no JSON object; write one object on a line"]
+            faults += [f"{path}, row {number}: {fault}" for fault in found]
+            rows += [] if found else [(number, row)]
+    counts = Counter(row["task_id"] for _, row in rows)
+    faults += [f"{path}: task_id {i!r} is in {n} rows; give each task its own" for i, n in counts.items() if n > 1]
+    if not rows and not faults:
+        faults = [f"{path} holds no tasks; write one JSON object with {', '.join(KEYS[:5])} on a line"]
+    if faults:
+        more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        raise InputError("\n".join([*faults[:SHOWN], *more]))
+    tasks = tuple(_task(row) for _, row in rows)
+    digest = hashlib.sha256(text).hexdigest()
+    return TaskSet(stem, f"sha256 {digest[:12]}", tasks, digest)
+
+
+def _parse(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _faults(row: Mapping[str, Any]) -> Iterator[str]:
+    for key in row:
+        if key not in KEYS and (near := did_you_mean(key, [k for k in KEYS if k not in row])):
+            yield f"the key {key!r} is not known{near}"
+    for key in ("task_id", "prompt", "entry_point"):
+        if not isinstance(row.get(key), str) or not row[key].strip():
+            yield f"{key} is {_shown(row, key)}; give a text"
+    for key in ("canonical_solution", "instruction", "language"):
+        if key in row and not isinstance(row[key], str):
+            yield f"{key} is {_shown(row, key)}; give a text, or leave the key out"
+    language = row.get("language", "python")
+    if isinstance(language, str) and language not in LANGUAGES:
+        yield f"language is {language!r}{did_you_mean(language, LANGUAGES)}; the languages are {', '.join(LANGUAGES)}"
+    if ("tests" in row) == ("examples" in row):
+        yield "give either tests (a program) or examples (inputs and outputs)"
+    if "tests" in row:
+        yield from _test_faults(row["tests"])
+    if "examples" in row:
+        yield from _example_faults(row["examples"])
+    if isinstance(row.get("entry_point"), str) and row["entry_point"].strip():
+        yield from _entry_faults(row, row["entry_point"])
+
+
+def _shown(row: Mapping[str, Any], key: str) -> str:
+    if key not in row:
+        return "missing"
+    text = json.dumps(row[key])
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _test_faults(tests: Any) -> Iterator[str]:
+    lines = isinstance(tests, list) and all(isinstance(line, str) for line in tests)
+    if not tests or not (lines or isinstance(tests, str)):
+        yield "tests is no program; give a text, or a list of assertions"
+        return
+    tree = parse(_source(tests))
+    if tree is None:
+        yield "tests does not parse as Python; mend the program"
+    elif not any(isinstance(node, ast.Assert | ast.Raise | ast.Call) for node in ast.walk(tree)):
+        yield "tests asserts nothing, so that everything would pass; add assertions"
+
+
+def _example_faults(examples: Any) -> Iterator[str]:
+    if not isinstance(examples, list) or not examples:
+        yield 'examples is no list of examples; give [{"input": [1, 2], "output": 3}]'
+        return
+    for number, example in enumerate(examples, 1):
+        if not isinstance(example, dict) or set(example) != {"input", "output"} or not isinstance(example["input"], list):
+            yield f'examples, number {number}: give {{"input": [the arguments, in a list], "output": the answer}}'
+
+
+def _entry_faults(row: Mapping[str, Any], entry: str) -> Iterator[str]:
+    if not entry.isidentifier():
+        yield f"entry_point {entry!r} is no name of a function; give the name alone"
+        return
+    prompt, solution = row.get("prompt"), row.get("canonical_solution")
+    if not isinstance(prompt, str) or not isinstance(solution, str):
+        return
+    tree = parse(prompt + solution)
+    if tree is None:
+        yield "prompt and canonical_solution together do not parse as Python; the solution continues the prompt"
+    elif entry not in {getattr(node, "name", getattr(node, "id", None)) for node in ast.walk(tree)}:
+        yield f"prompt and canonical_solution together define no {entry!r}; name the function that is tested"
+
+
+def _source(tests: str | list[str]) -> str:
+    return tests if isinstance(tests, str) else "\n".join(tests)
+
+
+def _task(row: Mapping[str, Any]) -> Task:
+    examples = row.get("examples", ())
+    return Task(
+        id=row["task_id"],
+        prompt=row["prompt"],
+        entry_point=row["entry_point"],
+        canonical_solution=row.get("canonical_solution", ""),
+        base_inputs=tuple(tuple(example["input"]) for example in examples),
+        outputs=tuple(example["output"] for example in examples),
+        test=_check(_source(row["tests"]), row["entry_point"]) if "tests" in row else "",
+        instruction=row.get("instruction", ""),
+        rules=RULES,
+    )
+
+
+def _check(tests: str, entry: str) -> str:
+    """A program that defines `check(candidate)`: the tests as they are, or as the body of it with `entry` for its argument."""
+    tree = ast.parse(tests)
+    if any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
+        return tests
+    around = ast.parse(f"def check({entry}):\n    pass\n")
+    assert isinstance(around.body[0], ast.FunctionDef)
+    around.body[0].body = tree.body
+    return ast.unparse(ast.fix_missing_locations(around)) + "\n"
+
+
+def question(task: Task) -> str:
+    """The task's own instruction, where it has one."""
+    return task.instruction or ask(task)
+
+
+def special(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) -> bool | None:
+    """JSON has no tuples: an answer's tuples count as lists. A tuple of floats is compared with the usual tolerance."""
+    return agrees(expected, _lists(answer), task.atol) if task.outputs else None
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_lists(item) for item in value]
+    return {key: _lists(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+RULES = Rules(question=question, special=special)

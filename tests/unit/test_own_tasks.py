@@ -1,0 +1,132 @@
+"""A team's own tasks: what a file may hold, what is said of each fault, and how answers are judged."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codeact.errors import InputError
+from codeact.evaluation.canonical import check_tasks, task_table
+from codeact.evaluation.grade import grade
+from codeact.evaluation.sets import load_tasks, task_set_names
+from codeact.evaluation.task_selection import load_sets
+from codeact.sandbox import Backend
+from tests.helpers.command import codeact_command
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+ADD = {"task_id": "add", "prompt": "def add(a, b):\n", "entry_point": "add", "canonical_solution": "    return a + b\n",
+       "tests": ["assert add(1, 2) == 3", "assert add('a', 'b') == 'ab'"]}  # fmt: skip
+PAIR = {"task_id": "pair", "prompt": 'def pair(x):\n    """x and its half, as a tuple."""\n', "entry_point": "pair",
+        "examples": [{"input": [2], "output": [2, 1.0]}, {"input": [1], "output": [1, 0.5]}]}  # fmt: skip
+
+
+def write(path: Path, *rows: Any) -> str:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_assertions_and_examples_are_judged(tmp_path: Path, sandbox: Backend) -> None:
+    task_set = load_tasks(write(tmp_path / "mine.jsonl", ADD, "", PAIR))
+    assert (task_set.name, task_set.plus, [task.id for task in task_set.tasks]) == ("mine", False, ["add", "pair"])
+    assert task_set.version == f"sha256 {task_set.digest[:12]}"
+    answers = {
+        ("add", "def add(a, b): return a + b"): "passed",
+        ("add", "def add(a, b): return int(a) + b"): "failed",
+        ("add", "def add(a, b): return type('E', (), {'__eq__': lambda s, o: True})()"): "failed",
+        ("pair", "def pair(x): return x, x / 2"): "passed",
+        ("pair", "def pair(x): return [x, x / 2 + 1e-9]"): "failed",  # not all are floats: as in EvalPlus no tolerance
+        ("pair", "def pair(x): return x, x"): "failed",
+        ("pair", "def pair(x): return"): "failed",
+    }
+    verdicts = grade(task_set, answers, backend=sandbox)
+    assert [verdict.base_status for verdict in verdicts] == list(answers.values())
+    assert verdicts[5].detail == "input 1 of 2: expected [2, 1.0], got (2, 2)"
+
+
+def test_tests_may_be_a_check_program_and_the_file_packed(tmp_path: Path, sandbox: Backend) -> None:
+    program = "import math\ndef check(candidate):\n    assert math.isclose(candidate(2), 2 ** 0.5)\n"
+    row = {"task_id": 'a "b"', "prompt": "def root(x):\n", "entry_point": "root", "tests": program, "canonical_solution": "    return x ** .5\n"}
+    path = tmp_path / "packed.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(row).encode()))
+    found = check_tasks(str(path))
+    assert (found["name"], found["passed"], found["failed"], found["unsolved"]) == ("packed", 1, [], [])
+    wrong = {**row, "canonical_solution": "    return x\n"}
+    failed = check_tasks(write(tmp_path / "m.jsonl", wrong, PAIR))
+    assert failed["unsolved"] == ["pair"]
+    assert [(f["task_id"], f["status"], f["detail"]) for f in failed["failed"]] == [('a "b"', "failed", "AssertionError")]
+
+
+FAULTS = [
+    ("no json", "it is no JSON object; write one object on a line"),
+    ([1], "it is no JSON object"),
+    ({k: v for k, v in ADD.items() if k != "entry_point"} | {"entrypoint": "add"}, "the key 'entrypoint' is not known; did you mean 'entry_point'"),
+    ({**ADD, "prompt": ""}, 'prompt is ""; give a text'),
+    ({**ADD, "task_id": 3}, "task_id is 3; give a text"),
+    ({**ADD, "language": "pyton"}, "language is 'pyton'; did you mean 'python'"),
+    ({**ADD, "examples": PAIR["examples"]}, "give either tests"),
+    ({k: v for k, v in ADD.items() if k != "tests"}, "give either tests"),
+    ({**ADD, "tests": "assert ("}, "tests does not parse as Python"),
+    ({**ADD, "tests": "x = 1"}, "tests asserts nothing"),
+    ({**ADD, "tests": []}, "tests is no program"),
+    ({**PAIR, "examples": [{"input": 2, "output": 1}]}, r'examples, number 1: give {"input": '),
+    ({**PAIR, "examples": "2 -> 1"}, "examples is no list of examples"),
+    ({**ADD, "entry_point": "add()"}, r"entry_point 'add()' is no name of a function"),
+    ({**ADD, "entry_point": "sum2"}, "together define no 'sum2'"),
+    ({**ADD, "canonical_solution": "return a"}, "do not parse as Python; the solution continues the prompt"),
+]
+
+
+@pytest.mark.parametrize(("row", "fault"), FAULTS, ids=[fault for _, fault in FAULTS])
+def test_a_fault_is_one_line(row: Any, fault: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.jsonl", {**ADD, "task_id": "first"}, row)
+    with pytest.raises(InputError) as raised:
+        load_tasks(path)
+    assert any(line.startswith(f"{path}, row 2: ") and fault in line for line in str(raised.value).splitlines())
+
+
+def test_every_fault_of_a_file_is_said_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.jsonl", ADD, ADD, {**ADD, "prompt": 1}, "{")
+    with pytest.raises(InputError) as raised:
+        load_tasks(path)
+    assert str(raised.value).splitlines() == [
+        f"{path}, row 3: prompt is 1; give a text",
+        f"{path}, row 4: it is no JSON object; write one object on a line",
+        f"{path}: task_id 'add' is in 2 rows; give each task its own",
+    ]
+
+
+def test_files_that_cannot_be_sets(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none.jsonl cannot be read as JSONL in UTF-8: No such file"):
+        load_tasks(str(tmp_path / "none.jsonl"))
+    with pytest.raises(InputError, match="holds no tasks"):
+        load_tasks(write(tmp_path / "empty.jsonl", ""))
+    with pytest.raises(InputError, match="'warnings' is the name of something else in results.json"):
+        load_tasks(write(tmp_path / "warnings.jsonl", ADD))
+    one, two = write(tmp_path / "one.jsonl", ADD), write(tmp_path / "two.jsonl", ADD)
+    with pytest.raises(InputError, match="task_id 'add' is in two of"):
+        load_sets([one, two], None)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match="cannot be in one evaluation"):
+        load_sets([one, write(tmp_path / "other" / "one.jsonl", PAIR)], None)
+
+
+def test_the_table_has_every_set() -> None:
+    table = task_table()
+    assert [name for family in table for name in family["names"]] == task_set_names()
+    assert all(family["licence"] and family["source"] and family["versions"] for family in table)
+
+
+def test_the_command_says_what_fails(tmp_path: Path, sandbox: Backend) -> None:
+    path = write(tmp_path / "mine.jsonl", {**ADD, "canonical_solution": "    return a - b\n"})
+    found = codeact_command("tasks", "--check", path)
+    assert found.returncode == 1
+    assert "0 of 1 canonical solutions pass" in found.stdout
+    assert "add: failed: AssertionError" in found.stdout
+    listed = codeact_command("tasks")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "humaneval, humaneval+" in listed.stdout
