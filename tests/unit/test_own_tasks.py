@@ -101,11 +101,11 @@ def test_every_fault_of_a_file_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_sets(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none.jsonl cannot be read as JSONL in UTF-8: No such file"):
+    with pytest.raises(InputError, match=r"none\.jsonl cannot be read as JSONL in UTF-8: No such file"):
         load_tasks(str(tmp_path / "none.jsonl"))
     with pytest.raises(InputError, match="holds no tasks"):
         load_tasks(write(tmp_path / "empty.jsonl", ""))
-    with pytest.raises(InputError, match="'warnings' is the name of something else in results.json"):
+    with pytest.raises(InputError, match=r"'warnings' is the name of something else in results\.json"):
         load_tasks(write(tmp_path / "warnings.jsonl", ADD))
     one, two = write(tmp_path / "one.jsonl", ADD), write(tmp_path / "two.jsonl", ADD)
     with pytest.raises(InputError, match="task_id 'add' is in two of"):
