@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError, did_you_mean
+from codeact.evaluation import python_rules
 from codeact.evaluation.oracle import agrees
-from codeact.evaluation.python_rules import question as ask
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.parsing import parse
 
@@ -179,7 +179,7 @@ def _check(tests: str, entry: str) -> str:
 
 def question(task: Task) -> str:
     """The task's own instruction, where it has one."""
-    return task.instruction or ask(task)
+    return task.instruction or python_rules.question(task)
 
 
 def special(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) -> bool | None:
