@@ -40,6 +40,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from codeact import progress
 
 PAD_TO_MAX, DYNAMIC, REFERENCE, OURS = "pad to max", "dynamic padding", "reference Dynamic Pack", "Dynamic Pack"
 WAYS = {"max": PAD_TO_MAX, "dynamic": DYNAMIC, "reference": REFERENCE, "ours": OURS, "part": OURS}
@@ -182,7 +183,7 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         rows = fit(
             model, samples, collate, Path(folder), train=hyper, batch_size=options.batch_size, seed=options.seed, dtype=dtype, device=device,
-            rows_per_pass=PackConfig().rows_per_pass if chunked else 0, quiet=options.quiet,
+            rows_per_pass=PackConfig().rows_per_pass if chunked else 0,
         ).rows  # fmt: skip
     losses = [row["loss"] for row in rows]
     return {
@@ -338,6 +339,7 @@ def main() -> None:
         save_lengths(options)
         return
     if options.way:
+        progress.show(not options.quiet)
         options.result.write_text(json.dumps(measure(options.way, options)), encoding="utf-8")
         return
     document: dict[str, Any] = machine.provenance()

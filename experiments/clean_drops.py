@@ -60,7 +60,7 @@ def main() -> None:
             continue
         more = clean_sources.load(source, args.files, args.data, second=True)
         found = judge(records, ("failed", "doubtful"))
-        found += [(d.id, "mismatch", "mismatch", "doubtful") for d in curate_records(records, ALONE, quiet=True) if d.penalised]
+        found += [(d.id, "mismatch", "mismatch", "doubtful") for d in curate_records(records, ALONE) if d.penalised]
         others = judge(more, ("failed",))
         for sample, (identity, check, rule, status) in [*((1, row) for row in found), *((2, row) for row in others)]:
             rows.append({

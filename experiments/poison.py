@@ -139,7 +139,7 @@ def main() -> None:
         ifd = {identity: float(np.exp(item.log_ifd)) for identity, item in losses.items()}
         gains = {identity: float((item.uncond - item.cond).sum()) for identity, item in losses.items()}
         spikes = loss_cache.spikes(wanted, losses, args.model, args.max_length)
-    clean = curate_records(pool, settings, items, quiet=True)
+    clean = curate_records(pool, settings, items)
     result["pool"] = {
         "file": Path(args.data).name,
         "first": args.first,
@@ -184,7 +184,7 @@ def main() -> None:
             for i, r in enumerate(pool)
         ]
         unique = [Record(f"{i:06d}", r.messages, r.meta) for i, r in enumerate(mixed)]
-        decisions = curate_records(unique, settings, items, quiet=True)
+        decisions = curate_records(unique, settings, items)
         row: dict[str, Any] = {
             "corrupted": len(places),
             "dropped": float(np.mean([not decisions[i].kept for i in places])),

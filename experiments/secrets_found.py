@@ -131,13 +131,13 @@ def main() -> None:
     read = options.output.with_name("secrets_read.json")
     verdicts = result_files.read(read) if read.exists() else {}
     sources: dict[str, Any] = {}
-    pool = harvest_functions(["stdlib"], secrets=(), quiet=True).records
+    pool = harvest_functions(["stdlib"], secrets=()).records
     sources["stdlib"] = look("stdlib", [(f"{r.meta['file']}:{r.meta['line']}", r) for r in pool], verdicts)
     for package in options.packages:
         spec = importlib.util.find_spec(package)
         assert spec is not None
         assert spec.submodule_search_locations
-        records = harvest_functions([spec.submodule_search_locations[0]], secrets=(), quiet=True).records
+        records = harvest_functions([spec.submodule_search_locations[0]], secrets=()).records
         sources[package] = look(package, [(f"{r.meta['file']}:{r.meta['line']}", r) for r in records], verdicts)
     for file in options.data:
         source = read_rows(str(file), "train")

@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 
 from benchmarks import machine, result_files
-from codeact import api
+from codeact import api, progress
 from codeact.config import load_recipe
 from codeact.pipeline.stability import measure_stability
 from codeact.rundir.store import Store
@@ -41,18 +41,19 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS / "stability.json")
     given = parser.parse_args()
 
+    progress.show()
     k = given.k if given.k == "auto" else int(given.k)
     keys = {"model.max_length": given.max_length, "cluster.k": k}
     selection = api.select(
         given.data, model=given.model, embedder=given.embedder, ratio=given.ratio, limit=given.limit,
-        run_dir=given.run_dir / "run", settings=keys, quiet=False,
+        run_dir=given.run_dir / "run", settings=keys,
     )  # fmt: skip
     scores: dict[str, Path] = {}
     for pair in given.proxy:
         name, _, model = pair.partition("=")
         folder = given.run_dir / f"proxy-{name}"
         extra = {"data.source": given.data, "data.limit": given.limit, "model.name": model, "run_dir": str(folder)}
-        api.run_stages(load_recipe(extra={**keys, **extra}), ["score"], None, quiet=False)
+        api.run_stages(load_recipe(extra={**keys, **extra}), ["score"], None)
         scores[name] = folder / "score.parquet"
     found = {
         strategy: measure_stability(selection.run_dir, seeds=given.seeds, ks=given.ks, scores=scores, strategy=strategy)

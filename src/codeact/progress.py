@@ -1,4 +1,7 @@
-"""Progress for long work: a bar with ETA on a terminal, one plain line now and then in a pipe."""
+"""Progress for long work: a bar with ETA on a terminal, one plain line now and then in a pipe; nothing until `show()` is called.
+
+The command line calls it; a notebook or a script may: `from codeact import progress; progress.show()`.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,13 @@ class _Plain:
 
 
 SILENT: Progress = _Silent()
+_shown = [False]
+
+
+def show(on: bool = True) -> bool:
+    """Switch progress on stderr on or off for this process; says whether it was on."""
+    before, _shown[0] = _shown[0], on
+    return before
 
 
 def format_seconds(seconds: float) -> str:
@@ -58,17 +68,20 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def warn(line: str) -> None:
-    """One line on stderr that a user should read; what is computed does not depend on it."""
-    print(f"warning: {line}", file=sys.stderr, flush=True)
-
-
 @contextmanager
 def track(
-    label: str, total: float, unit: str = "records", done: float = 0.0, quiet: bool = False
+    label: str, total: float, unit: str = "records", done: float = 0.0, shown: bool = True
 ) -> Iterator[Progress]:
-    """Show progress of `total` units on stderr while the block runs; `done` units were finished before (a resumed stage)."""
-    if quiet:
+    """Show progress of `total` units on stderr while the block runs, where `show` switched it on.
+
+    Args:
+        label: what is done.
+        total: units in all.
+        unit: their name.
+        done: units that were finished before (a resumed stage).
+        shown: False for the processes of a distributed run that are not the first.
+    """
+    if not (shown and _shown[0]):
         yield SILENT
         return
     if sys.stderr.isatty():

@@ -36,7 +36,7 @@ def planned() -> tuple[dict[str, int], dict[str, set[str]]]:
     for strategy in STRATEGIES:
         for more in ({"curate.semantic": 0.9}, {"score.adaptive": strategy == "cdas"}):
             recipe = load_recipe(extra={"sample.strategy": strategy, **more})
-            for stage in plan(recipe, Inputs(recipe, quiet=True)):
+            for stage in plan(recipe, Inputs(recipe)):
                 name = FILES.get(stage.name, stage.name)
                 version[name] = stage.version
                 above = {FILES.get(need, need) for need in stage.needs}
@@ -115,7 +115,7 @@ def run_all(folder: Path) -> dict[str, Any]:
 
 
 def _run(settings: Mapping[str, Any], targets: tuple[str, ...] | None) -> Store:
-    return run_pipeline(load_recipe(extra=settings), targets, quiet=True)
+    return run_pipeline(load_recipe(extra=settings), targets)
 
 
 def _stages_of(store: Store) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _graded(folder: Path) -> dict[str, Any]:
     """Ready chat answers, through the reading of answers and the grading."""
     answers = pieces.write_rows(folder / "answers.jsonl", pieces.ANSWERS)
     config = EvaluateConfig(bits_per_byte=False, unsafe_no_sandbox=True)
-    evaluate_model(None, folder / "graded", model=ModelConfig(), config=config, seed=0, samples=answers, sanitized=True, quiet=True)
+    evaluate_model(None, folder / "graded", model=ModelConfig(), config=config, seed=0, samples=answers, sanitized=True)
     return {key: value for key, value in _evaluation(folder / "graded").items() if key != "bits"}
 
 

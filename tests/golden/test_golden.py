@@ -66,7 +66,7 @@ def test_what_is_told(changes: dict[str, Any], versions: dict[str, int], told: t
 def fingerprints(recipe: Recipe) -> dict[str, str]:
     """Of every stage, by what decides it; the model's own facts are left out, for it is not read."""
     done: dict[str, str] = {}
-    for stage in plan(recipe, Inputs(recipe, quiet=True)):
+    for stage in plan(recipe, Inputs(recipe)):
         done[stage.name] = stage.fingerprint({}, done)
     return done
 
@@ -78,7 +78,7 @@ def test_a_raised_version_voids_its_stage_and_those_that_read_it(name: str, monk
     monkeypatch.setattr(f"codeact.stages.{name}.VERSION", VERSION[name] + 1)
     after = fingerprints(recipe)
     changed = {stages.FILES.get(stage, stage) for stage in before if after[stage] != before[stage]}
-    direct = {stage.name: stage.needs for stage in plan(recipe, Inputs(recipe, quiet=True))}
+    direct = {stage.name: stage.needs for stage in plan(recipe, Inputs(recipe))}
     expected = {stage for stage in direct if stages.FILES.get(stage, stage) == name}
     for stage, needs in direct.items():
         expected |= {stage} if expected & {*needs} else set()

@@ -43,7 +43,7 @@ def written(model: Path, out: Path, patch: pytest.MonkeyPatch, texts: dict[str, 
         skip_tasks=tuple(task for task in tasks if task not in texts),
         **config,
     )
-    evaluate_model(model, out, model=ModelConfig(dtype="float32", device="cpu"), config=settings, seed=0, quiet=True)
+    evaluate_model(model, out, model=ModelConfig(dtype="float32", device="cpu"), config=settings, seed=0)
     return [row for row in storage.read_jsonl(out / "samples.jsonl") if row["sample"] < len(texts[row["task_id"]])]
 
 

@@ -13,6 +13,7 @@ from codeact.evaluation import benchmarks
 from codeact.evaluation.sets import load_tasks
 from codeact.storage import read_rows
 from tests.helpers.command import codeact_command
+from tests.helpers.log import logged
 
 PRIME = """def is_prime(n):
     if n < 2:
@@ -62,23 +63,19 @@ def test_curate_and_select_drop_verbatim_tasks_by_default(leaks: list[dict[str, 
 def test_nothing_at_hand_is_one_line(
     monkeypatch: pytest.MonkeyPatch, leaks: list[dict[str, str]], tmp_path: Path
 ) -> None:
-    said: list[str] = []
     monkeypatch.setenv("CODEACT_DATA", "")
     monkeypatch.setenv("CODEACT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(benchmarks, "find_spec", lambda name: None)
     rows: list[dict[str, Any]] = [*CLEAN, *leaks]
-    chosen = codeact.select(rows, strategy="random", ratio=1.0, run_dir=tmp_path / "run", say=said.append)
+    with logged() as said:
+        chosen = codeact.select(rows, strategy="random", ratio=1.0, run_dir=tmp_path / "run")
     assert len(chosen) == len(rows)
     line = next(line for line in said if line.startswith("curate"))
     assert "not checked" in line
     assert "CODEACT_DATA" in line
-    off = codeact.select(
-        rows,
-        strategy="random",
-        ratio=1.0,
-        run_dir=tmp_path / "off",
-        say=said.append,
-        settings={"curate.decontaminate": []},
-    )
+    with logged() as said:
+        off = codeact.select(
+            rows, strategy="random", ratio=1.0, run_dir=tmp_path / "off", settings={"curate.decontaminate": []}
+        )
     assert len(off) == len(rows)
     assert "not checked" not in said[-2]

@@ -20,6 +20,7 @@ from codeact.rundir.shards import read_sealed
 from codeact.rundir.store import Store
 from codeact.training.checkpoints import complete, last_checkpoint
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.log import logged
 from tests.helpers.pool import pool_rows
 
 
@@ -35,14 +36,14 @@ def settings(folder: Path, model: Path, embedder: Path) -> dict[str, Any]:
 def made(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("made")
     (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool_rows(16)), encoding="utf-8")
-    run_pipeline(load_recipe(extra=settings(folder, tiny_model_dir, tiny_embedder_dir)), ("train",), quiet=True)
+    run_pipeline(load_recipe(extra=settings(folder, tiny_model_dir, tiny_embedder_dir)), ("train",))
     return folder
 
 
 def again(folder: Path, model: Path, embedder: Path) -> list[str]:
     """What a second run says."""
-    said: list[str] = []
-    run_pipeline(load_recipe(extra=settings(folder, model, embedder)), ("train",), say=said.append, quiet=True)
+    with logged() as said:
+        run_pipeline(load_recipe(extra=settings(folder, model, embedder)), ("train",))
     return said
 
 
@@ -143,16 +144,16 @@ def test_shared_runs_with_damaged_files_share_nothing(
     shutil.rmtree(tmp_path / "own" / "run")
     flip(tmp_path / "lender" / "run" / "score.parquet")
     recipe = load_recipe(extra=settings(tmp_path / "own", tiny_model_dir, tiny_embedder_dir))
-    said: list[str] = []
     (tmp_path / "whole/run").rename(tmp_path / "whole/other")
     shared_runs = (Store(tmp_path / "lender/run"), Store(tmp_path / "whole/other"))
-    run_pipeline(recipe, ("score",), say=said.append, quiet=True, shared_runs=shared_runs)
+    with logged() as said:
+        run_pipeline(recipe, ("score",), shared_runs=shared_runs)
     assert "curate: shared from run" in said
     assert "score: shared from other" in said
     flip(tmp_path / "own/run/score.parquet")  # a hard link: the lender's is flipped too
     assert Store(tmp_path / "whole/other").fault("score") is not None
-    said.clear()
-    run_pipeline(recipe, ("score",), say=said.append, quiet=True)
+    with logged() as said:
+        run_pipeline(recipe, ("score",))
     assert any("score.parquet is damaged" in line for line in said)
     assert Store(tmp_path / "own/run").table("score").equals(Store(made / "run").table("score"))
 
@@ -172,12 +173,12 @@ def test_damaged_shards_are_computed_again(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_pipeline(recipe, ("score",), quiet=True)
+        run_pipeline(recipe, ("score",))
     shards = sorted((folder / "run/shards/score").rglob("*.parquet"))
     assert len(shards) == 2
     spoil(shards[0])
     monkeypatch.undo()
-    store = run_pipeline(recipe, ("score",), quiet=True)
+    store = run_pipeline(recipe, ("score",))
     assert store.table("score").equals(Store(made / "run").table("score"))
 
 
@@ -190,9 +191,9 @@ def test_damaged_cached_scores_are_scored_again(
     folder = tmp_path / "copy"
     shutil.copytree(made, folder, ignore=shutil.ignore_patterns("run"))
     cached = {**settings(folder, tiny_model_dir, tiny_embedder_dir), "score.cache": True}
-    first = run_pipeline(load_recipe(extra=cached), ("score",), quiet=True)
+    first = run_pipeline(load_recipe(extra=cached), ("score",))
     spoil(sorted((tmp_path / "scores").rglob("*.parquet"))[0])
-    second = run_pipeline(load_recipe(extra={**cached, "run_dir": str(folder / "second")}), ("score",), quiet=True)
+    second = run_pipeline(load_recipe(extra={**cached, "run_dir": str(folder / "second")}), ("score",))
     assert second.marker("score")["summary"]["cached"] == 8  # type: ignore[index]
     assert second.table("score").equals(first.table("score"))
 

@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def run(model: Path | str, out: Path, samples: Path | None = None, **config: Any) -> dict[str, Any]:
     settings = EvaluateConfig(**{**SMALL, **config})
-    result = evaluate_model(model, out, model=MODEL, config=settings, seed=0, quiet=True, samples=samples, data_dir=DATA)
+    result = evaluate_model(model, out, model=MODEL, config=settings, seed=0, samples=samples, data_dir=DATA)
     assert storage.read_json(out / "results.json") == json.loads(json.dumps(result))
     return result
 

@@ -63,7 +63,6 @@ def test_what_was_learnt_is_written_whole(kind: str, name: str, tmp_path: Path) 
         train=TrainConfig(epochs=90, batch_size=3, learning_rate=1e-2, warmup_steps=5, scheduler="linear"),
         pack=PackConfig(),
         seed=0,
-        quiet=True,
     )
     assert found["final_loss"] < 0.05
     tokenizer = load_tokenizer(str(tmp_path / "out" / "model"))

@@ -15,6 +15,7 @@ from codeact.config import Recipe, load_recipe
 from codeact.pipeline.run import run_pipeline
 from tests.helpers import run_page
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.log import logged
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
 
@@ -132,8 +133,8 @@ def test_explain_says_why(finished: Path) -> None:
 
 
 def redone(recipe: Recipe, run_dir: Path) -> set[str]:
-    lines: list[str] = []
-    run_pipeline(recipe, ("pack",), say=lines.append, quiet=True)
+    with logged() as lines:
+        run_pipeline(recipe, ("pack",))
     return {line.partition(":")[0] for line in lines if "done before" not in line}
 
 
@@ -195,4 +196,4 @@ def test_two_processes_do_not_share_a_run_directory(recipe_file: Path, tmp_path:
 
     recipe = load_recipe(recipe_file, [f"run_dir={tmp_path}"])
     with Store(tmp_path).lock(), pytest.raises(InputError, match="another codeact process"):
-        run_pipeline(recipe, ("records",), quiet=True)
+        run_pipeline(recipe, ("records",))

@@ -113,7 +113,7 @@ def test_three_unequal_nodes(
                 "model.dtype": "float32", "model.max_length": 256, "embed.model": str(tiny_embedder_dir), "score.shard_size": 16, "score.cache": False, "cluster.k": 3,
             }
         )  # fmt: skip
-        store = run_pipeline(recipe, ("sample",), quiet=True)
+        store = run_pipeline(recipe, ("sample",))
         tables[backend] = {name: pq.read_table(store.path(f"{name}.parquet")) for name in ("embed", "score", "sample")}
     local, spread = tables["local"], tables["ray"]
     for name in local:

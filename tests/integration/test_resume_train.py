@@ -40,7 +40,7 @@ def fit(
         save_minutes=save_minutes,
     )  # fmt: skip
     model = ModelConfig(name=str(folder), max_length=64, template="question", device="cpu", dtype="float32")
-    return fine_tune(pool, out, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0, quiet=True)
+    return fine_tune(pool, out, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0)
 
 
 def rows_of(out: Path, key: str = "loss") -> dict[int, dict[str, float]]:

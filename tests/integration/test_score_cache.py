@@ -37,7 +37,7 @@ def score(folder: Path, run: str, data: Path, model: Path, **settings: Any) -> t
         "run_dir": str(folder / run), "data.source": str(data), "model.name": str(model), "model.dtype": "float32", "model.template": "question",
         "curate.dedup": False, "score.shard_size": 8, **settings,
     }  # fmt: skip
-    store = run_pipeline(load_recipe(extra=extra), ("score",), quiet=True)
+    store = run_pipeline(load_recipe(extra=extra), ("score",))
     return store.marker("score")["summary"], {row["id"]: row for row in store.table("score").to_pylist()}  # type: ignore[index]
 
 
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_in_another_run_directory(folder: Path, tiny_model_
     recipe.write_text("curate: {dedup: false}\n", encoding="utf-8")
     program = (
         "import sys; from codeact.pipeline.run import run_pipeline; from codeact.config import load_recipe;"
-        "run_pipeline(load_recipe(sys.argv[1], sys.argv[2:]), ('score',), quiet=True)"
+        "run_pipeline(load_recipe(sys.argv[1], sys.argv[2:]), ('score',))"
     )
     with Started("-c", program, str(recipe), *settings, f"run_dir={folder / 'killed'}") as process:
         deadline = time.monotonic() + 120

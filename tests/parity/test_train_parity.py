@@ -108,7 +108,7 @@ def test_parameters_after_three_steps(
     scope, batch_size, grad_accum, rows_per_pass = WAYS[way]
     model, hyper = settings(tiny_model_dir, method, batch_size, grad_accum, on_prompt)
     pack = PackConfig(scope=scope, rows_per_pass=rows_per_pass)
-    summary = fine_tune(POOL, tmp_path, model=model, train=hyper, pack=pack, seed=0, quiet=True)
+    summary = fine_tune(POOL, tmp_path, model=model, train=hyper, pack=pack, seed=0)
     assert summary["steps"] == STEPS
     assert summary["chunked_loss"]
     tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "model").state_dict()
@@ -195,7 +195,7 @@ def counted(self, model, inputs, *rest):
 
 
 MeteredTrainer.training_step = counted
-parity.fine_tune(parity.POOL, Path({out!r}), model=model, train=hyper, pack=parity.PackConfig(scope={scope!r}), seed=0, quiet=True)
+parity.fine_tune(parity.POOL, Path({out!r}), model=model, train=hyper, pack=parity.PackConfig(scope={scope!r}), seed=0)
 Path({out!r}, "passes-" + os.environ["RANK"]).write_text(str(counts))
 """
 

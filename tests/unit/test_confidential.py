@@ -146,14 +146,14 @@ def test_a_secret_across_a_cut_is_found() -> None:
 def test_curate_drops_with_a_reason_that_names_the_kind() -> None:
     pool = [record(f"return {n} + {n}") if n % 3 else record(f"key = '{AWS}'", n) for n in (1, 3, 6)]
     kinds: tuple[SecretKind, ...] = ("keys",)
-    decisions = curate_records(pool, CurateConfig(secrets=kinds, dedup=False), quiet=True)
+    decisions = curate_records(pool, CurateConfig(secrets=kinds, dedup=False))
     assert [(d.kept, d.reason) for d in decisions] == [
         (True, ""),
         (False, "secret: AWS Access Key"),
         (False, "secret: AWS Access Key"),
     ]
     assert AWS not in repr(decisions)
-    assert all(d.kept for d in curate_records(pool, CurateConfig(dedup=False), quiet=True))
+    assert all(d.kept for d in curate_records(pool, CurateConfig(dedup=False)))
 
 
 FUNCTION = '''
@@ -173,11 +173,11 @@ def test_harvest_leaves_them_out_by_default_and_says_where(tmp_path: Path) -> No
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "a.py").write_text("".join(FUNCTION.format(n, line) for n, line in enumerate(lines)), encoding="utf-8")
-    found = harvest_functions([tree], quiet=True)
+    found = harvest_functions([tree])
     assert [r.meta["name"] for r in found.records] == ["fetch_1", "fetch_3"]
     assert found.skipped["secret: AWS Access Key"] == found.skipped["personal data: e-mail address"] == 1
     assert "tree/a.py: fetch_0 (line 2) is left out: secret: AWS Access Key" in found.problems
-    assert len(harvest_functions([tree], secrets=(), quiet=True).records) == 5
+    assert len(harvest_functions([tree], secrets=()).records) == 5
     told = cli("harvest", str(tree), "-o", str(tmp_path / "pool.jsonl"))
     assert told.returncode == 0, told.stderr
     assert "2 records" in told.stdout

@@ -64,7 +64,7 @@ def bounded(seconds: float) -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def _loaded() -> None:
     """Load libraries and grammars before anything is measured."""
-    curate_records(POOL, CHECKS, {"own": [ITEM]}, quiet=True)
+    curate_records(POOL, CHECKS, {"own": [ITEM]})
 
 
 def curate_both(text: str) -> None:
@@ -76,7 +76,7 @@ def curate_both(text: str) -> None:
         ),
         *POOL,
     ]
-    assert len(curate_records(pool, CHECKS, {"own": [ITEM]}, quiet=True)) == len(pool)
+    assert len(curate_records(pool, CHECKS, {"own": [ITEM]})) == len(pool)
 
 
 STEPS = "".join("  " * depth + "if a:\n" for depth in range(380))
@@ -210,6 +210,6 @@ def test_a_source_file_is_harvested_in_linear_time(tmp_path: Path) -> None:
     (tmp_path / "names.py").write_text("import " + "a." * 200_000 + "a\n")
     (tmp_path / "many.py").write_text("a;" * 1_000_000)
     with bounded(15):
-        found = harvest_functions([tmp_path], min_tokens=1, quiet=True)
+        found = harvest_functions([tmp_path], min_tokens=1)
     assert [record.meta["file"] for record in found.records] == ["lines.py"]
     assert found.skipped == {"file does not parse": 1, "unreadable file": 1}

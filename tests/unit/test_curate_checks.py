@@ -296,7 +296,6 @@ def test_a_turn_that_ends_early_is_sure_only_where_the_conversation_ends(early: 
     kept = curate_records(
         [conversation("How?", early, "Go on.", "The house is open now.")],
         CurateConfig(checks=("complete",)),
-        quiet=True,
     )
     assert (kept[0].kept, kept[0].penalised) == (True, True)
 
@@ -383,7 +382,7 @@ def test_a_swapped_response_is_found() -> None:
 
 def test_failed_records_are_penalised_instead_of_dropped_where_asked() -> None:
     pool = [record("good", "Write it.", fence("x = 1")), record("bad", "Write it.", fence("x = (1\ny = f(x)"))]
-    kept = curate_records(pool, CurateConfig(failed="penalise"), quiet=True)
+    kept = curate_records(pool, CurateConfig(failed="penalise"))
     assert [(d.kept, d.penalised, d.verdict) for d in kept] == [(True, False, "passed"), (True, True, "failed")]
     assert kept[1].detail.startswith("syntax error: line 4")
     chosen = choose(

@@ -138,7 +138,7 @@ POOL = [
 def test_policy_first_reason_wins_and_every_record_has_a_decision() -> None:
     config = CurateConfig(decontaminate=("humaneval",))
     items = {"humaneval": [PRICES], "mbpp": [BenchmarkItem("mbpp", "1", "Say hello. Hello! " * 5)]}
-    decisions = curate_records(POOL, config, items, quiet=True)
+    decisions = curate_records(POOL, config, items)
     assert [(d.id, d.kept, d.reason, d.duplicate_of, d.benchmark_item) for d in decisions] == [
         ("broken", False, "syntax error", None, None),
         ("short", True, "", None, None),
@@ -154,16 +154,16 @@ def test_policy_first_reason_wins_and_every_record_has_a_decision() -> None:
 
 def test_each_stage_can_be_switched_off() -> None:
     off = CurateConfig(verify=False, dedup=False)
-    decisions = curate_records(POOL, off, quiet=True)
+    decisions = curate_records(POOL, off)
     assert [(d.id, d.kept, d.reason, d.verdict) for d in decisions] == [(record.id, True, "", "") for record in POOL]
-    assert {d.reason for d in curate_records(POOL, CurateConfig(verify=False), quiet=True)} == {"", "duplicate"}
-    assert {d.reason for d in curate_records(POOL, CurateConfig(dedup=False), quiet=True)} == {"", "syntax error"}
+    assert {d.reason for d in curate_records(POOL, CurateConfig(verify=False))} == {"", "duplicate"}
+    assert {d.reason for d in curate_records(POOL, CurateConfig(dedup=False))} == {"", "syntax error"}
 
 
 def test_the_decisions_do_not_depend_on_the_order_of_the_pool() -> None:
     config = CurateConfig(decontaminate=("humaneval",))
-    forward = curate_records(POOL, config, {"humaneval": [PRICES]}, quiet=True)
-    assert curate_records(POOL[::-1], config, {"humaneval": [PRICES]}, quiet=True) == forward[::-1]
+    forward = curate_records(POOL, config, {"humaneval": [PRICES]})
+    assert curate_records(POOL[::-1], config, {"humaneval": [PRICES]}) == forward[::-1]
 
 
 def test_broken_code_never_represents_a_group() -> None:
@@ -171,22 +171,22 @@ def test_broken_code_never_represents_a_group() -> None:
         pair("q", "def f(x:\n    return x", "short", 0),
         pair("q", "def f(x:\n    return x  # " + "long " * 9, "long", 1),
     ]
-    assert {d.reason for d in curate_records(pool, CurateConfig(), quiet=True)} == {"syntax error"}
+    assert {d.reason for d in curate_records(pool, CurateConfig())} == {"syntax error"}
 
 
 def test_an_empty_pool_has_no_decisions() -> None:
-    assert curate_records([], CurateConfig(), quiet=True) == []
+    assert curate_records([], CurateConfig()) == []
 
 
 @pytest.mark.parametrize("items", [None, {}, {"mbpp": [PRICES]}, {"humaneval": []}])
 def test_a_benchmark_without_tasks_is_refused(items: dict[str, list[BenchmarkItem]] | None) -> None:
     with pytest.raises(InputError, match="'humaneval'"):
-        curate_records(POOL, CurateConfig(decontaminate=("humaneval",)), items, quiet=True)
+        curate_records(POOL, CurateConfig(decontaminate=("humaneval",)), items)
 
 
 def test_ids_must_be_unique() -> None:
     with pytest.raises(InputError, match="share an id"):
-        curate_records([POOL[0], POOL[0]], CurateConfig(), quiet=True)
+        curate_records([POOL[0], POOL[0]], CurateConfig())
 
 
 def load(path: Path, prompt: str, solution: str) -> list[BenchmarkItem]:

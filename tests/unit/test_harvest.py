@@ -30,7 +30,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 
 def take(root: Path, **options: int) -> Harvest:
-    return harvest_functions([root], quiet=True, **options)
+    return harvest_functions([root], **options)
 
 
 def names(found: Harvest) -> list[str]:
@@ -43,7 +43,7 @@ def json_package() -> tuple[Path, Harvest]:
     roots = [
         folder / part for part in ("json", "collections", "email", "logging", "argparse.py", "heapq.py", "turtle.py")
     ]
-    return folder, harvest_functions(roots, quiet=True)
+    return folder, harvest_functions(roots)
 
 
 def test_a_response_is_the_function_without_its_docstring(json_package: tuple[Path, Harvest]) -> None:
@@ -84,7 +84,7 @@ def test_rows_written_as_jsonl_read_back_as_the_same_records(json_package: tuple
 
 @pytest.mark.slow
 def test_the_standard_library_is_a_root() -> None:
-    found = harvest_functions(["stdlib"], quiet=True)
+    found = harvest_functions(["stdlib"])
     files = {record.meta["file"] for record in found.records}
     assert len(found.records) > 2000
     assert "heapq.py" in files
@@ -292,7 +292,7 @@ def test_a_long_elif_chain_does_not_stop_the_harvest(tmp_path: Path) -> None:
 
 def test_overlapping_roots_give_each_function_once(tmp_path: Path) -> None:
     write(tmp_path, {"pkg/a.py": GOOD})
-    found = harvest_functions([tmp_path, tmp_path / "pkg", tmp_path / "pkg" / "a.py"], quiet=True)
+    found = harvest_functions([tmp_path, tmp_path / "pkg", tmp_path / "pkg" / "a.py"])
     assert names(found) == ["mean_square"]
     assert found.skipped["duplicate"] == 0
 
@@ -363,7 +363,7 @@ def test_bad_input_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=message) as caught:
-        harvest_functions(roots, quiet=True, **options)
+        harvest_functions(roots, **options)
     assert "\n" not in str(caught.value)
 
 

@@ -29,6 +29,7 @@ LAYERS = {
         "storage",
         "sources",
         "locks",
+        "logs",
         "draws",
         "downloads",
         "statistics",

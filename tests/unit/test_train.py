@@ -274,7 +274,6 @@ def run(folder: Path, out: Path, records: list[Record] = POOL, **changes: Any) -
         train=TrainConfig(**settings),
         pack=PackConfig(**pack),
         seed=0,
-        quiet=True,
     )
 
 
@@ -322,7 +321,7 @@ class TestTrain:
         assert run(tiny_model_dir, tmp_path / "b")["final_loss"] == first
         other = fine_tune(
             POOL, tmp_path / "c", model=ModelConfig(name=str(tiny_model_dir), max_length=128, template="question", dtype="float32"),
-            train=TrainConfig(epochs=2, batch_size=4, learning_rate=3e-3, warmup_steps=0), pack=PackConfig(), seed=1, quiet=True,
+            train=TrainConfig(epochs=2, batch_size=4, learning_rate=3e-3, warmup_steps=0), pack=PackConfig(), seed=1,
         )  # fmt: skip
         assert other["final_loss"] != first
 

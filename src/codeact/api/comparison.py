@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import MissingExtraError
-from codeact.pipeline.run import Say
 
 
 def compare_plan(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -31,8 +30,6 @@ def compare(
     overrides: Iterable[str] = (),
     *,
     minutes: float | None = None,
-    say: Say | None = None,
-    quiet: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
     """Strategies x rates x seeds on one score cache (docs/compare.md): train and evaluate what is not done; write the page.
@@ -41,7 +38,6 @@ def compare(
         recipe: a YAML file such as recipes/compare.yaml.
         overrides: `key=value`, for example `rates=[0.2,0.4]` or `recipe.train.epochs=1`.
         minutes: begin no further training after this time; the next call goes on.
-        say, quiet: as `run`.
 
     Returns:
         The content of compare.json, with `page` (the path of compare.html; None without plotly).
@@ -55,7 +51,7 @@ def compare(
     from codeact.reporting.compare import write_comparison
 
     comparison = load_comparison(Path(recipe), overrides)
-    summary = run_comparison(comparison, minutes=minutes, say=say, quiet=quiet, force=force)
+    summary = run_comparison(comparison, minutes=minutes, force=force)
     try:
         page = str(write_comparison(summary, Path(comparison.run_dir)))
     except MissingExtraError:

@@ -58,7 +58,6 @@ def harvest(
     max_tokens: int | None = None,
     limit: int | None = None,
     seed: int | None = None,
-    quiet: bool = True,
     force: bool = False,
     keep_secrets: bool = False,
 ) -> dict[str, Any]:
@@ -70,7 +69,6 @@ def harvest(
         min_tokens, max_tokens: shortest and longest response, in Python lexical tokens.
         limit: a seeded random sample of this many.
         seed: of that sample.
-        quiet: no progress bars.
         force: replace an `output` that another run wrote.
         keep_secrets: also functions that hold keys, passwords or e-mail addresses.
 
@@ -88,7 +86,7 @@ def harvest(
     limits = config.given({"min_tokens": min_tokens, "max_tokens": max_tokens})
     own = config.DEFAULTS.data.harvest.model_copy(update=limits | ({"secrets": ()} if keep_secrets else {}))
     found = harvesting.harvest_functions(
-        roots, min_tokens=own.min_tokens, max_tokens=own.max_tokens, secrets=own.secrets, quiet=quiet
+        roots, min_tokens=own.min_tokens, max_tokens=own.max_tokens, secrets=own.secrets
     )
     records = found.records
     if not records:

@@ -25,7 +25,6 @@ def evaluate(
     sanitized: bool = False,
     data_dir: str | Path | None = None,
     against: str | Path | None = None,
-    quiet: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
     """Benchmark a model; `recipe.model` and `recipe.evaluate` hold the settings. Returns the content of results.json.
@@ -39,7 +38,6 @@ def evaluate(
         sanitized: take `samples` as chat answers, and run the program in each.
         data_dir: folder of benchmark files.
         against: folder of an earlier evaluation; the result also holds `against` and `differences`, see there.
-        quiet: no progress bars.
         force: replace the results of another run in `output`.
 
     Raises:
@@ -67,7 +65,6 @@ def evaluate(
         data_dir=data_dir,
         samples=samples,
         sanitized=sanitized,
-        quiet=quiet,
     )
     if earlier is not None:
         results = {**results, "against": str(against), "differences": differences(earlier, folder)}

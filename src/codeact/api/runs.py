@@ -14,7 +14,7 @@ from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
-from codeact.pipeline.run import Say, run_pipeline
+from codeact.pipeline.run import run_pipeline
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
@@ -41,8 +41,6 @@ def run(
     recipe: Recipe | str | Path,
     overrides: Iterable[str] = (),
     *,
-    say: Say | None = None,
-    quiet: bool = True,
     force: bool = False,
 ) -> Path:
     """Run a whole recipe, records to report, and return the path of report.html (report.json where plotly is missing).
@@ -50,8 +48,6 @@ def run(
     Args:
         recipe: a recipe, its file, or the name of a shipped one.
         overrides: `key=value`.
-        say: receives one line per stage.
-        quiet: no progress bars.
         force: take a `run_dir` over that holds files of the run's names which no run wrote.
 
     Raises:
@@ -61,7 +57,7 @@ def run(
     whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
     if not isinstance(recipe, Recipe):
         _keep_recipe(Path(recipe), Path(whole.run_dir))
-    store = run_pipeline(whole, say=say, quiet=quiet, force=force)
+    store = run_pipeline(whole, force=force)
     return report(store.root)
 
 
@@ -86,8 +82,6 @@ def run_stages(
     targets: Sequence[str],
     output: Path | None,
     *,
-    say: Say | None = None,
-    quiet: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
     """Run the stages that `targets` need, copy the last one's table to `output`, and return its marker's summary.
@@ -97,13 +91,13 @@ def run_stages(
     Raises:
         InputError: bad input or configuration.
     """
-    inputs = Inputs(recipe, quiet=quiet)
+    inputs = Inputs(recipe)
     writer = Run(targets[0], inputs.name, inputs.paths(), force)
     if output is not None:
         rows = targets[-1] in ("curate", "refine")
         storage.check_writable(output, rows and storage.is_delimited(recipe.data.source, recipe.data.split))
         check_file(output, writer, Path(recipe.run_dir))
-    store = run_pipeline(recipe, targets, inputs, say=say, quiet=quiet, force=force)
+    store = run_pipeline(recipe, targets, inputs, force=force)
     last = targets[-1]
     if output is not None:
         check_file(output, writer, store.root)  # a file may have come meanwhile
@@ -132,7 +126,7 @@ def estimate_scores(recipe: Recipe) -> dict[str, Any]:
     """
     from codeact.pipeline.forecast import forecast_scores
 
-    return forecast_scores(recipe, Inputs(recipe, quiet=True))
+    return forecast_scores(recipe, Inputs(recipe))
 
 
 def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:

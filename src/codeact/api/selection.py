@@ -16,7 +16,7 @@ from codeact.errors import InputError, require
 from codeact.exporting import export
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
-from codeact.pipeline.run import Say, run_pipeline
+from codeact.pipeline.run import run_pipeline
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
@@ -99,8 +99,6 @@ def select(
     limit: int | None = None,
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
-    say: Say | None = None,
-    quiet: bool = True,
     force: bool = False,
 ) -> Selection:
     """Choose the part of an instruction data set that `model` learns most from (CDAS, arXiv 2408.02193).
@@ -118,8 +116,6 @@ def select(
         limit: use a seeded random sample of this many records.
         seed: of every random choice.
         settings: further recipe keys, for example `{"model.max_length": 1024, "curate.dedup": False}`.
-        say: receives one line per stage.
-        quiet: no progress bars.
         force: replace an `output` that another run wrote; never one of the inputs.
 
     Raises:
@@ -129,12 +125,12 @@ def select(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
         seed=seed, settings=settings,
     )  # fmt: skip
-    inputs = Inputs(recipe, source, quiet)
+    inputs = Inputs(recipe, source)
     writer = Run("select", inputs.name, inputs.paths(), force)
     if target is not None:
         storage.check_writable(target, source is None and storage.is_delimited(recipe.data.source, recipe.data.split))
         check_file(target, writer, Path(recipe.run_dir))
-    store = run_pipeline(recipe, SELECTION_STAGES, inputs, say=say, quiet=quiet, force=force)
+    store = run_pipeline(recipe, SELECTION_STAGES, inputs, force=force)
     chosen = _selection(store, inputs.source, data)
     if target is not None:
         check_file(target, writer, store.root)  # a file may have come meanwhile

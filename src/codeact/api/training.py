@@ -108,7 +108,6 @@ def train(
     *,
     model: str = "",
     settings: Mapping[str, Any] | None = None,
-    quiet: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
     """Fine-tune on every usable record, with Dynamic Pack; called again after a kill, it goes on.
@@ -119,7 +118,6 @@ def train(
         recipe: its sections model, train and pack hold the settings.
         model: in place of a recipe: hub name, folder, GGUF file or `demo`.
         settings: in place of a recipe: its keys, for example `{"train.method": "lora", "train.epochs": 1}`.
-        quiet: no progress bars.
         force: replace the files of another run in `output`.
 
     Returns:
@@ -139,7 +137,7 @@ def train(
     claim_folder(output, TRAINED, Run("train", inputs.name, inputs.paths(), force))
     records, reading = inputs.records()
     result = fine_tune(
-        records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed, quiet=quiet
+        records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed
     )
     # by name: of several processes, only the first has written by now
     made = "model" if recipe.train.method == "full" or recipe.train.merge else "adapter"

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import inspect
 import io
+import logging
 import signal
 import sys
 import threading
-import traceback
 from typing import Annotated, Any
 
 import typer
 
 from codeact import __version__
-from codeact.cli import stages, tools, whole_runs
-from codeact.cli.options import verbose_errors
+from codeact.cli import logs, stages, tools, whole_runs
 from codeact.errors import CodeactError
-from codeact.redact import redact
 
 PANELS = {
     "Whole runs": (whole_runs.run, whole_runs.demo, whole_runs.select, whole_runs.compare),
@@ -41,8 +39,9 @@ app = typer.Typer(
 for panel, commands in PANELS.items():
     for command in commands:  # its help ends with the example that ends its docstring
         about, _, example = inspect.cleandoc(str(command.__doc__)).partition("\n\nExample: ")
-        app.command(help=about, epilog=f"Example: {example}", rich_help_panel=panel)(command)
+        app.command(help=about, epilog=f"Example: {example}", rich_help_panel=panel)(logs.with_log_options(command))
 
+log = logging.getLogger(__name__)
 running = [""]  # the command, for what is said when it is interrupted
 
 
@@ -58,7 +57,11 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
+    quiet: logs.Quiet = False,
+    verbose: logs.Verbose = False,
+    log_file: logs.File = None,
 ) -> None:
+    logs.choose(quiet, verbose, log_file)
     running[0] = context.invoked_subcommand or ""
 
 
@@ -82,15 +85,13 @@ def _interrupted() -> None:
         if running[0] in RESUMED
         else "nothing is left half-written: run the same command again"
     )
-    typer.echo(f"codeact: interrupted; {kept}", err=True)
+    log.error("codeact: interrupted; %s", kept)
     sys.exit(128 + number)
 
 
 def _fail(error: Exception, text: str, status: int) -> None:
     """One line and an exit status; with -v the traceback. Neither shows a secret."""
-    if verbose_errors[0]:
-        text = "".join(traceback.format_exception(error)).rstrip()
-    typer.echo(redact(text), err=True)
+    log.error("%s", text, exc_info=error)
     sys.exit(status)
 
 
@@ -110,6 +111,11 @@ def main() -> None:
 
 
 def _main() -> None:
+    with logs.console():
+        _run_command()
+
+
+def _run_command() -> None:
     # Some releases of typer carry their own copy of click: take the base class from what typer exports.
     usage_error: Any = typer.BadParameter.__base__
     try:

@@ -11,7 +11,6 @@ import typer
 
 from codeact.config import Recipe, default_of, given, load_recipe
 from codeact.errors import InputError
-from codeact.redact import redact
 from codeact.storage import plain
 
 Command = Callable[..., None]
@@ -55,7 +54,6 @@ MaxLength = Annotated[int | None, key_option("model.max_length", "tokens; longer
 Seed = Annotated[int | None, key_option("seed", "seed of every random choice")]
 Limit = Annotated[int | None, key_option("data.limit", "use a seeded random sample of this many records")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="show tracebacks and library warnings")]
 Mapping_ = Annotated[
     list[str],
     typer.Option("--map", help="FIELD=COLUMN, for example instruction=question, or FIELD=- for none; may be repeated"),
@@ -74,7 +72,6 @@ Force = Annotated[
     bool, typer.Option("--force", help="replace an output that another run wrote; an input is never replaced")
 ]
 NONE: list[str] = []
-verbose_errors = [False]
 
 
 def planned(found: dict[str, Any], as_json: bool) -> None:
@@ -85,7 +82,7 @@ def planned(found: dict[str, Any], as_json: bool) -> None:
 def run_recipe(recipe: str, overrides: Sequence[str], as_json: bool, force: bool) -> None:
     from codeact import api
 
-    page = api.run(recipe, overrides, say=say, quiet=False, force=force)
+    page = api.run(recipe, overrides, force=force)
     show(page.parent, as_json)
 
 
@@ -162,10 +159,6 @@ def numbers(option: str, text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def say(line: str) -> None:
-    typer.echo(redact(line), err=True)
-
-
 def result(value: Any, as_json: bool, text: str, output: Path | None = None) -> None:
     """Print the result on stdout, or for people on stderr where stdout holds the rows.
 
@@ -177,17 +170,3 @@ def result(value: Any, as_json: bool, text: str, output: Path | None = None) -> 
     """
     shown = json.dumps(plain(value), ensure_ascii=False) if as_json else text
     typer.echo(shown, err=str(output) == "-")
-
-
-def prepare(verbose: bool) -> None:
-    """Quiet the libraries unless `verbose`, which also lets errors keep their traceback."""
-    verbose_errors[0] = verbose
-    if not verbose:
-        import logging
-        import os
-        import warnings
-
-        warnings.filterwarnings("ignore")
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        for name in ("transformers", "huggingface_hub", "sentence_transformers", "httpx", "bitsandbytes"):
-            logging.getLogger(name).setLevel(logging.ERROR)

@@ -26,13 +26,10 @@ from codeact.cli.options import (
     Seed,
     Settings,
     Template,
-    Verbose,
     key_option,
     one_or_many,
-    prepare,
     recipe_keys,
     result,
-    say,
     shared_keys,
     show,
     stage_recipe,
@@ -53,7 +50,7 @@ def _run_stage(
 
     recipe = stage_recipe(name, keys, output, run_dir, embedder, needs_model=name == "sample")
     embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
-    summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, say=say, quiet=False, force=force)
+    summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, force=force)
     folder = Path(recipe.run_dir)
     written = "rows" if name == "curate" and output else "table"
     lines = [*reading_lines(summary["reading"]), f"{written}: {output or folder / f'{name}.parquet'}"]
@@ -87,9 +84,8 @@ def _stage_command(name: str, about: str, example: str) -> Command:
 
     def command(
         data: Data, output: MaybeOutput = None, embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None,
-        run_dir: RunDir = None, settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+        run_dir: RunDir = None, settings: Settings = NONE, force: Force = False, as_json: Json = False,
     ) -> None:  # fmt: skip
-        prepare(verbose)
         keys = config.given({"data.source": one_or_many(data), "data.limit": limit, "seed": seed}) | shared_keys(mapping, settings)
         _run_stage(name, keys, output, run_dir, embedder, as_json, force)
 
@@ -135,7 +131,7 @@ def score(
     show: Annotated[bool, typer.Option("--show", help="print the highest, the median and the lowest records")] = False,
     embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None, dtype: Dtype = None,
     max_length: MaxLength = None, template: Template = None, run_dir: RunDir = None, settings: Settings = NONE,
-    force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Score every record of DATA with MODEL: IFD, negative log-likelihoods, status. Run it again to go on or to reuse.
 
@@ -143,7 +139,6 @@ def score(
     """
     from codeact import api
 
-    prepare(verbose)
     own = {"score.variant": variant, "score.adaptive": adaptive, "score.agreement": agreement, "sample.ratio": ratio}
     keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | config.given(own) | shared_keys(mapping, settings)
     recipe = stage_recipe("score", keys, output, run_dir, embedder, needs_model=True)
@@ -151,7 +146,7 @@ def score(
         forecast = api.estimate_scores(recipe)
         result(forecast, as_json, "\n".join(forecast["lines"]))
         return
-    summary = api.run_stages(recipe, ["score"], output, say=say, quiet=False, force=force)
+    summary = api.run_stages(recipe, ["score"], output, force=force)
     folder = Path(recipe.run_dir)
     found = {**summary, **api.score_summary(folder, examples=3 if show else 0)}
     result(found, as_json, "\n".join(_scored(found, str(output or folder / "score.parquet"))), output)
@@ -183,20 +178,19 @@ def sample(
     data: Data, output: MaybeOutput = None, model: Model = "",
     embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None, dtype: Dtype = None,
     max_length: MaxLength = None, template: Template = None, run_dir: RunDir = None, settings: Settings = NONE,
-    force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Choose records of DATA (embed, cluster, score, sample) and write the selection table.
 
     Example: codeact sample data.jsonl --model demo --set sample.ratio=0.2 -o chosen.parquet
     """
-    prepare(verbose)
     keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
     _run_stage("sample", keys, output, run_dir, embedder, as_json, force)
 
 
 def pack(
     data: Data, model: Model, mapping: Mapping_ = NONE, limit: Limit = None, max_length: MaxLength = None, template: Template = None,
-    batch_size: Annotated[int | None, key_option("train.batch_size", "records per batch")] = None, seed: Seed = None, as_json: Json = False, verbose: Verbose = False,
+    batch_size: Annotated[int | None, key_option("train.batch_size", "records per batch")] = None, seed: Seed = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show how much of each batch of DATA would be padding: pad to max, dynamic padding, Dynamic Pack.
 
@@ -204,7 +198,6 @@ def pack(
     """
     from codeact import api
 
-    prepare(verbose)
     extra = recipe_keys(data, model, None, max_length, template, limit, seed) | shared_keys(mapping, [])
     report = api.padding(data, config.load_recipe(extra=extra | config.given({"train.batch_size": batch_size})))
     lines = [f"{name:<24} {method['padding_rate']:7.2%} padding" for name, method in report["methods"].items()]
@@ -221,7 +214,7 @@ def train(
     report_to: Annotated[list[str], key_option("train.report_to", "tensorboard, wandb or trackio, beside metrics.jsonl; may be repeated")] = NONE,
     merge: Annotated[bool | None, key_option("train.merge", "LoRA: also write the merged model")] = None,
     mapping: Mapping_ = NONE, limit: Limit = None, dtype: Dtype = None, max_length: MaxLength = None, template: Template = None,
-    seed: Seed = None, settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    seed: Seed = None, settings: Settings = NONE, force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Fine-tune MODEL on DATA with Dynamic Pack; run it again after a kill to go on.
 
@@ -229,7 +222,6 @@ def train(
     """
     from codeact import api
 
-    prepare(verbose)
     own = {
         "train.method": method,
         "train.epochs": epochs,
@@ -240,7 +232,7 @@ def train(
         "train.merge": merge,
     }
     extra = recipe_keys(data, model, dtype, max_length, template, limit, seed) | config.given(own) | shared_keys(mapping, settings)
-    summary = api.train(data, output, config.load_recipe(extra=extra), quiet=False, force=force)
+    summary = api.train(data, output, config.load_recipe(extra=extra), force=force)
     watched = (
         f"; validation loss {summary['first_validation_loss']:.4f} -> {summary['final_validation_loss']:.4f}"
         if "final_validation_loss" in summary
@@ -270,7 +262,7 @@ def evaluate(
     unsafe_no_sandbox: Annotated[
         bool | None, key_option("evaluate.unsafe_no_sandbox", "run generated code without isolation (recorded in the results)", "--unsafe-no-sandbox")
     ] = None,
-    settings: Settings = NONE, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    settings: Settings = NONE, force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Benchmark MODEL: pass@1 with intervals in a sandbox, and bits per byte of the reference solutions.
 
@@ -278,7 +270,6 @@ def evaluate(
     """
     from codeact import api
 
-    prepare(verbose)
     own = {
         "model.name": model, "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
         "evaluate.temperature": temperature, "evaluate.samples_per_task": samples_per_task, "evaluate.backend": backend,
@@ -295,7 +286,6 @@ def evaluate(
         sanitized=sanitize,
         data_dir=data_dir,
         against=against,
-        quiet=False,
         force=force,
     )
     result(results, as_json, "\n".join([*api.result_lines(results), f"results: {output / 'results.json'}"]))
@@ -304,11 +294,9 @@ def evaluate(
 def report(
     run_dir: Annotated[Path, typer.Argument(help="run directory", show_default=False)],
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Write report.html and report.json of a run again and print the main figures.
 
     Example: codeact report runs/demo
     """
-    prepare(verbose)
     show(run_dir, as_json)

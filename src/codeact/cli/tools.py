@@ -19,11 +19,9 @@ from codeact.cli.options import (
     Mapping_,
     Output,
     Seed,
-    Verbose,
     key_option,
     numbers,
     one_or_many,
-    prepare,
     result,
     shared_keys,
 )
@@ -34,7 +32,7 @@ def records(
     data: Data,
     show: Annotated[int, typer.Option(help="print so many records in full", min=0)] = 3,
     split: Annotated[str | None, key_option("data.split", "of a data set")] = None,
-    mapping: Mapping_ = NONE, as_json: Json = False, verbose: Verbose = False,
+    mapping: Mapping_ = NONE, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show how the rows of DATA are read, as turns, which are refused and why, and which columns are not read.
 
@@ -42,7 +40,6 @@ def records(
     """
     from codeact import api
 
-    prepare(verbose)
     columns = shared_keys(mapping, NONE).get("data.map", {})
     found = api.preview(one_or_many(data), mapping=columns, split=split, show=show)
     lines, problem = found.pop("lines"), found.pop("problem")
@@ -57,7 +54,7 @@ def harvest(
     min_tokens: Annotated[int | None, key_option("data.harvest.min_tokens", "shortest response, Python lexical tokens")] = None,
     max_tokens: Annotated[int | None, key_option("data.harvest.max_tokens", "longest response, Python lexical tokens")] = None,
     keep_secrets: Annotated[bool, typer.Option("--keep-secrets", help="also functions that hold keys, passwords or e-mail addresses")] = False,
-    limit: Limit = None, seed: Seed = None, force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    limit: Limit = None, seed: Seed = None, force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Make instruction records from the documented functions of Python source trees.
 
@@ -65,9 +62,8 @@ def harvest(
     """
     from codeact import api
 
-    prepare(verbose)
     made = api.harvest(
-        roots, output, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed, quiet=False,
+        roots, output, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed,
         force=force, keep_secrets=keep_secrets,
     )  # fmt: skip
     result(made, as_json, "\n".join([f"{made['records']} records -> {output}", *made["problems"]]))
@@ -80,7 +76,6 @@ def export(
     model: Annotated[str, typer.Option(help="the model to train, where the run names none or another")] = "",
     force: Annotated[bool, typer.Option("--force", help="replace files of these names in the folder")] = False,
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Write a run's chosen records, the tool's configuration and a data card.
 
@@ -88,7 +83,6 @@ def export(
     """
     from codeact import api
 
-    prepare(verbose)
     made = api.export(run_dir, to, output, model=model, force=force)
     lines = [f"{made['records']} records -> {made['output']}: {', '.join(made['files'])}"]
     result(made, as_json, "\n".join([*lines, *(f"mind: {warning}" for warning in made["warnings"])]))
@@ -97,7 +91,7 @@ def export(
 def merge(
     adapter: Annotated[Path, typer.Argument(help="folder of a LoRA adapter", show_default=False)],
     output: Output, dtype: Annotated[str, typer.Option(help="auto (the base model's), float32, bfloat16, float16")] = "auto",
-    force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Merge the LoRA ADAPTER into its base model.
 
@@ -105,7 +99,6 @@ def merge(
     """
     from codeact import api
 
-    prepare(verbose)
     made = api.merge(adapter, output, dtype=dtype, force=force)
     result(made, as_json, f"{made['base']} + {adapter} -> {output} ({made['dtype']})")
 
@@ -117,7 +110,6 @@ def explain(
     find: Annotated[str, typer.Option(help="instead of an id: a text that the record holds")] = "",
     tokens: Annotated[bool, typer.Option("--tokens", help="load the model and show what the instruction saves on each token")] = False,
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Say why a record was kept or dropped, beside which others, and which settings would change it.
 
@@ -125,7 +117,6 @@ def explain(
     """
     from codeact import api
 
-    prepare(verbose)
     found = api.explain(run_dir, record_id, row=row, find=find, tokens=tokens)
     result(found, as_json, "" if as_json else "\n".join(explanation(found)))
 
@@ -135,7 +126,6 @@ def diff(
     second: Annotated[Path, typer.Argument(help="another one, of the same data", show_default=False)],
     show: Annotated[int, typer.Option(min=0, help="records of each side that are shown")] = 5,
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Say what one run selected and another did not, and why.
 
@@ -144,7 +134,6 @@ def diff(
     from codeact import api
     from codeact.pipeline.difference import diff_lines
 
-    prepare(verbose)
     found = api.diff(first, second)
     result(found, as_json, "\n".join(diff_lines(found, show)))
 
@@ -156,7 +145,7 @@ def stability(
     scores: Annotated[list[str], typer.Option(help="NAME=score.parquet of the same records by another model; may be repeated")] = NONE,
     strategy: Annotated[str | None, typer.Option(help="instead of the run's own")] = None,
     ratio: Annotated[float | None, typer.Option(help="instead of the run's own")] = None,
-    as_json: Json = False, verbose: Verbose = False,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say how much of a selection is chance: its overlap with those of other seeds, numbers of clusters and scoring models.
 
@@ -164,7 +153,6 @@ def stability(
     """
     from codeact import api
 
-    prepare(verbose)
     others = dict(pair.partition("=")[::2] for pair in scores)
     if not all(name and path for name, path in others.items()):
         raise InputError("--scores is of the form NAME=FILE, for example gpt2=gpt2/score.parquet")
@@ -177,13 +165,12 @@ def stability(
 def recipes(
     name: Annotated[str, typer.Argument(help="print this one, to change it: codeact recipes demo > my.yaml", show_default=False)] = "",
     path: Annotated[bool, typer.Option("--path", help="print where NAME lies instead of its text")] = False,
-    as_json: Json = False, verbose: Verbose = False,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """List the recipes that come with codeact, for run, compare and accelerate launch; or print one.
 
     Example: codeact recipes demo > my.yaml
     """
-    prepare(verbose)
     if name:
         file = shipped.find(name)
         text = file.read_text(encoding="utf-8")
@@ -220,7 +207,7 @@ def tasks(
         str | None, typer.Option(help="run the canonical solutions of this set, or of this .jsonl file of your own, in the sandbox", show_default=False)
     ] = None,
     data_dir: Annotated[Path | None, typer.Option("--data", envvar="CODEACT_DATA", help="folder of benchmark files")] = None,
-    as_json: Json = False, verbose: Verbose = False,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """List the task sets of `evaluate`: versions, licences, where the data come from; look a file of your own through.
 
@@ -228,9 +215,8 @@ def tasks(
     """
     from codeact.evaluation.canonical import check_lines, check_tasks, task_table
 
-    prepare(verbose)
     if check is not None:
-        found = check_tasks(check, data_dir, quiet=False)
+        found = check_tasks(check, data_dir)
         result(found, as_json, "\n".join(check_lines(found)))
         if found["failed"]:
             raise typer.Exit(1)
@@ -243,14 +229,13 @@ def tasks(
     result(table, as_json, "\n".join([*lines, "FILE.jsonl\n    tasks of your own: docs/evaluation.md"]))
 
 
-def doctor(as_json: Json = False, verbose: Verbose = False) -> None:
+def doctor(as_json: Json = False) -> None:
     """Show versions, device, sandbox and installed extras of this machine.
 
     Example: codeact doctor --json
     """
     from codeact import api
 
-    prepare(verbose)
     found = api.doctor()
     lines = [f"{key:<22} {value}" for key, value in found.items() if key not in ("extras", "sandboxes")]
     for name, probe in found["sandboxes"].items():

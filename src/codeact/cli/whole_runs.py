@@ -26,13 +26,10 @@ from codeact.cli.options import (
     Seed,
     Settings,
     Template,
-    Verbose,
     key_option,
     planned,
-    prepare,
     result,
     run_recipe,
-    say,
     shared_keys,
 )
 from codeact.records import reading_lines
@@ -48,13 +45,11 @@ def run(
     plan: Plan = False,
     force: Force = False,
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Run a whole recipe: records, selection, training, evaluation, report. Run it again to go on or to redo what changed.
 
     Example: codeact run demo sample.ratio=0.3
     """
-    prepare(verbose)
     if plan:
         from codeact import api
 
@@ -67,13 +62,11 @@ def demo(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides", show_default=False)] = None,
     force: Force = False,
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """The whole of codeact at small size: a 135M model on functions of Python's standard library, in minutes on two cores.
 
     Example: codeact demo run_dir=runs/mine
     """
-    prepare(verbose)
     run_recipe("demo", overrides or (), as_json, force)
 
 
@@ -95,7 +88,6 @@ def select(
     plan: Plan = False,
     force: Force = False,
     as_json: Json = False,
-    verbose: Verbose = False,
 ) -> None:
     """Write the rows of DATA that MODEL learns most from, untouched and in their order.
 
@@ -103,7 +95,6 @@ def select(
     """
     from codeact import api
 
-    prepare(verbose)
     extra = {
         **config.given({"model.dtype": dtype, "model.max_length": max_length, "model.template": template}),
         **shared_keys(mapping, settings),
@@ -119,7 +110,7 @@ def select(
         return
     chosen = api.select(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit, seed=seed,
-        settings=extra, say=say, quiet=False, force=force,
+        settings=extra, force=force,
     )  # fmt: skip
     summary = {**chosen.summary, "output": str(output)}
     result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)), output)
@@ -144,7 +135,7 @@ def compare(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides, for example rates=[0.4]", show_default=False)] = None,
     minutes: Annotated[float | None, typer.Option(help="begin no further training after this time; run again to go on")] = None,
     plan: Plan = False,
-    force: Force = False, as_json: Json = False, verbose: Verbose = False,
+    force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train and evaluate strategies x rates x seeds, at equal records and at equal tokens; run it again to go on.
 
@@ -152,11 +143,10 @@ def compare(
     """
     from codeact import api
 
-    prepare(verbose)
     if plan:
         planned(api.compare_plan(recipe, overrides or ()), as_json)
         return
-    summary = api.compare(recipe, overrides or (), minutes=minutes, say=say, quiet=False, force=force)
+    summary = api.compare(recipe, overrides or (), minutes=minutes, force=force)
     if as_json:
         typer.echo(json.dumps(summary, ensure_ascii=False))
         return

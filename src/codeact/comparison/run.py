@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +42,7 @@ from codeact.rundir.store import Store, digest, file_digest
 from codeact.stages import evaluate, sample, train
 from codeact.stages.sample import tables_for
 
-Say = Callable[[str], None]
+log = logging.getLogger(__name__)
 CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
 WRITTEN = ("pool.jsonl", "held_out.jsonl", "split.json", "compare.json", "compare.html", "base", "cells", "shared")
 VERSION = 1
@@ -51,8 +52,6 @@ def run_comparison(
     comparison: Comparison,
     *,
     minutes: float | None = None,
-    say: Say | None = None,
-    quiet: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
     """Run the cells that are not done, then write and return `compare.json`.
@@ -61,18 +60,17 @@ def run_comparison(
     among the cells wherever their fingerprints agree. Killed, the same call goes on inside the cell it was in. Several
     processes may make the same call at once: each takes pools to score, then cells, that no other is in.
 
+    What happens is logged at INFO, one line per stage and cell.
+
     Args:
         comparison: see `grid.Comparison`.
         minutes: begin no further cell after this time (a slice of a longer job); None: no limit.
-        say: receives one line per stage and cell.
-        quiet: no progress bars.
         force: take a `run_dir` over that holds files of these names which no comparison wrote.
 
     Raises:
         InputError: bad data or configuration.
         CodeactError: a stage failed; finished cells are kept.
     """
-    tell = say or (lambda line: None)
     started = time.monotonic()
     planned = cells(comparison)
     _check(comparison, planned)
@@ -86,33 +84,33 @@ def run_comparison(
     def out_of_time() -> bool:
         return minutes is not None and time.monotonic() - started > 60 * minutes
 
-    with Store(root).wait_lock(".ready", partial(tell, "another process is dividing the records; waiting for it")):
-        held_out = divide(comparison, root, tell)
+    with Store(root).wait_lock(".ready", partial(log.info, "another process is dividing the records; waiting for it")):
+        held_out = divide(comparison, root)
     facts = _facts(root)
     left = [cell for cell in planned if _result(cell, facts) is None]
     if left or storage.read_checked(root / "base" / "result.json") is None:
         jobs: dict[Path, Callable[[], Any]] = {
-            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", "score"), say=say, quiet=quiet)
+            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", "score"),)
             for recipe in shared_recipes(comparison)
         }
-        jobs[root / "base"] = partial(_base, root, base_recipe(comparison), held_out, facts, tell, quiet)
-        _make_ready(jobs, tell)
+        jobs[root / "base"] = partial(_base, root, base_recipe(comparison), held_out, facts)
+        _make_ready(jobs)
     for number, cell in enumerate(left, 1):
         if out_of_time():
-            tell(f"{len(left) - number + 1} cells left; run the same command again to go on")
+            log.info("%d cells left; run the same command again to go on", len(left) - number + 1)
             break
         with Store(Path(cell.recipe.run_dir)).try_lock(".cell") as mine:
             if not mine:
-                tell(f"{cell.name}: another process is in it")
+                log.info("%s: another process is in it", cell.name)
             elif _result(cell, facts) is None:  # else another process has done it meanwhile
-                tell(f"cell {len(planned) - len(left) + number} of {len(planned)}: {cell.name}")
-                _run_cell(root, cell, shared_dir(comparison, cell.seed), held_out, facts, say, quiet)
+                log.info("cell %d of %d: %s", len(planned) - len(left) + number, len(planned), cell.name)
+                _run_cell(root, cell, shared_dir(comparison, cell.seed), held_out, facts)
     summary = gather(comparison)
     storage.write_json(root / "compare.json", summary)
     return summary
 
 
-def _make_ready(jobs: Mapping[Path, Callable[[], Any]], tell: Say) -> None:
+def _make_ready(jobs: Mapping[Path, Callable[[], Any]]) -> None:
     """Do what no other process is doing, then wait for the rest; a job that is done, or that a killed process left, is called again."""
     elsewhere = []
     for folder, job in jobs.items():
@@ -122,7 +120,7 @@ def _make_ready(jobs: Mapping[Path, Callable[[], Any]], tell: Say) -> None:
             else:
                 elsewhere.append(folder)
     for folder in elsewhere:
-        with Store(folder).wait_lock(".ready", partial(tell, f"another process is in {folder}; waiting for it")):
+        with Store(folder).wait_lock(".ready", partial(log.info, "another process is in %s; waiting for it", folder)):
             jobs[folder]()
 
 
@@ -156,7 +154,7 @@ def plan_comparison(comparison: Comparison) -> GridForecast:
     return forecast_grid(comparison, done)
 
 
-def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe, quiet: bool = True) -> dict[str, float]:
+def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe) -> dict[str, float]:
     """Record id -> mean negative log-likelihood of its response given its instruction, in nats per token.
 
     The conditional pass of `codeact.score` alone; responses are cut at `model.max_length`. Records without a scorable token
@@ -173,7 +171,7 @@ def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe, quiet
     ready = [build_sequences(r, template, tokenizer, "default", recipe.model.max_length) for r in records]
     ready = [item for item in ready if item.conditional]
     streams = [item.conditional[0] for item in ready]
-    with track("held-out loss", len(streams), "records", quiet=quiet) as progress:
+    with track("held-out loss", len(streams), "records") as progress:
         losses = stream_losses(
             network, streams, choose_batch_tokens(network), lambda rows, _: progress.advance(len(rows))
         )
@@ -215,18 +213,18 @@ def _result(cell: Cell, facts: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _base(
-    root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping[str, Any], tell: Say, quiet: bool
+    root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping[str, Any]
 ) -> None:
     """The model before any training, measured as the cells are."""
     own = recipe.model_copy(update={"run_dir": str(root / "base")})
     path, key = root / "base" / "result.json", _key(own, facts)
     if (storage.read_checked(path) or {}).get("key") == key:
         return
-    tell("base: the model before training")
-    store = run_pipeline(own, ("evaluate_base",), quiet=quiet, shared_runs=_shared_runs(root))
+    log.info("base: the model before training")
+    store = run_pipeline(own, ("evaluate_base",), shared_runs=_shared_runs(root))
     values = _task_values(store.path("evaluate/base"))
     if held_out:
-        values[HELD_OUT] = held_out_losses(own.model.name, held_out, own, quiet)
+        values[HELD_OUT] = held_out_losses(own.model.name, held_out, own)
     storage.write_checked(path, {"key": key, "values": values})
 
 
@@ -236,14 +234,12 @@ def _run_cell(
     shared: Path,
     held_out: Sequence[Record],
     facts: Mapping[str, Any],
-    say: Say | None,
-    quiet: bool,
 ) -> None:
     started = time.monotonic()
-    store = run_pipeline(cell.recipe, ("evaluate_tuned",), say=say, quiet=quiet, shared_runs=_shared_runs(root))
+    store = run_pipeline(cell.recipe, ("evaluate_tuned",), shared_runs=_shared_runs(root))
     values = _task_values(store.path("evaluate/tuned"))
     if held_out:
-        values[HELD_OUT] = held_out_losses(str(store.path("train/model")), held_out, cell.recipe, quiet)
+        values[HELD_OUT] = held_out_losses(str(store.path("train/model")), held_out, cell.recipe)
     trained = storage.read_json(store.path("train/summary.json"))
     sampled = store.table("sample")
     chosen = tables.ids_where(sampled, "selected")

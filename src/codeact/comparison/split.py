@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import digest, file_digest
 
+log = logging.getLogger(__name__)
 POOL_FILE, HELD_OUT_FILE = "pool.jsonl", "held_out.jsonl"
 
 
-def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> list[Record]:
+def divide(comparison: Comparison, root: Path) -> list[Record]:
     """Write pool.jsonl and held_out.jsonl once; no instruction is in both, nor in a comparison of `apart_from`.
 
     Returns:
@@ -62,9 +63,9 @@ def divide(comparison: Comparison, root: Path, tell: Callable[[str], None]) -> l
     storage.write_rows(plain, kept_out, root / HELD_OUT_FILE)
     files = {name: file_digest(root / name) for name in (POOL_FILE, HELD_OUT_FILE)}
     storage.write_checked(marker, {**json.loads(json.dumps(wanted, default=str)), "files": files})
-    tell(f"pool: {len(pool)} rows ({len(reading.rejected)} unusable), held out: {len(kept_out)}")
+    log.info("pool: %d rows (%d unusable), held out: %d", len(pool), len(reading.rejected), len(kept_out))
     for line in reading_lines(reading.summary()):
-        tell(line)
+        log.info("%s", line)
     return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
 
 

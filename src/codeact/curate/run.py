@@ -60,8 +60,6 @@ def curate_records(
     records: Sequence[Record],
     config: CurateConfig,
     benchmark_items: Mapping[str, Sequence[BenchmarkItem]] | None = None,
-    *,
-    quiet: bool = False,
 ) -> list[Decision]:
     """Decide about every record; one decision per record, in the order given.
 
@@ -72,7 +70,6 @@ def curate_records(
         config: which stages run, and the n-gram length.
         benchmark_items: benchmark name -> its tasks, for every benchmark that `config.decontaminate` names; with `auto` all that are
             given are looked for.
-        quiet: show no progress.
 
     Raises:
         InputError: `config.decontaminate` names a benchmark without tasks in `benchmark_items`, or two records share an id.
@@ -89,7 +86,7 @@ def curate_records(
             )
     verdicts: dict[str, Verdict] = {}
     if config.secrets:
-        with track("secrets", len(records), quiet=quiet) as progress:
+        with track("secrets", len(records)) as progress:
             for record in records:
                 finding = find_confidential(record, config.secrets)
                 if finding is not None:
@@ -97,7 +94,7 @@ def curate_records(
                 progress.advance()
     if config.verify:
         backend = detect_backend() if "examples" in config.checks else None
-        with track("verify", len(records), quiet=quiet) as progress:
+        with track("verify", len(records)) as progress:
             for record in records:
                 if record.id in dropped:
                     progress.advance()
@@ -107,7 +104,7 @@ def curate_records(
                     dropped[record.id] = Decision(record.id, False, verdict.reason, verdict.detail)
                 progress.advance()
     if config.mismatch is not None:
-        with track("mismatch", len(records), quiet=quiet) as progress:
+        with track("mismatch", len(records)) as progress:
             for identity, evidence in find_mismatches(
                 [r for r in records if r.id not in dropped], config.mismatch
             ).items():
@@ -119,7 +116,7 @@ def curate_records(
         ("dedup (near)", config.near is not None, lambda left: find_near(left, config.near or 1.0)),
     ):
         if wanted:
-            with track(label, len(records), quiet=quiet) as progress:
+            with track(label, len(records)) as progress:
                 for identity, copy in find(_left(records, dropped, verdicts)).items():
                     dropped[identity] = Decision(
                         identity, False, "duplicate", copy.evidence, duplicate_of=copy.original
@@ -127,7 +124,7 @@ def curate_records(
                 progress.advance(len(records))
     if names:
         index = build_index([item for name in names for item in given[name]], config.ngram)
-        with track("decontaminate", len(records), quiet=quiet) as progress:
+        with track("decontaminate", len(records)) as progress:
             for record in records:
                 overlap = (
                     None

@@ -92,7 +92,7 @@ def grade(
     distinct = list(copies)
     needed = [tasks[identity] for identity in dict.fromkeys(identity for identity, _ in distinct)]
     differential = [task for task in needed if task.base_inputs and not task.outputs]
-    truths = ground_truth(task_set, differential, backend=backend, workers=count, quiet=progress is SILENT)
+    truths = ground_truth(task_set, differential, backend=backend, workers=count)
     truths |= {task.id: told_truth(task) for task in needed if task.outputs}
 
     def test(sample: tuple[str, str]) -> Verdict:

@@ -40,7 +40,6 @@ class Setup:
     model: ModelConfig
     config: EvaluateConfig
     seed: int
-    quiet: bool
     _loaded: dict[str, Any] = field(default_factory=dict)
 
     def load(self) -> Any:
@@ -85,7 +84,6 @@ def evaluate_model(
     data_dir: Path | None = None,
     samples: Path | None = None,
     sanitized: bool = False,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Benchmark a model and write results.json, samples.jsonl and bits.jsonl into `out_dir`.
 
@@ -102,7 +100,6 @@ def evaluate_model(
         samples: grade these ready generations (JSONL of task_id and completion or solution, as EvalPlus writes them)
             and load no model.
         sanitized: take `samples` as chat answers, and run the program that `sanitize` finds in each.
-        quiet: no progress on stderr.
 
     Returns:
         The content of results.json; pass@k are fractions from 0 to 1, or None where nothing was generated. `warnings` are
@@ -125,7 +122,7 @@ def evaluate_model(
     make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
     whose = str(model_name if model_name is not None else samples)
-    setup = Setup(whose, model, config, seed, quiet)
+    setup = Setup(whose, model, config, seed)
     facts = {"dtype": NOT_USED, "template": None, "model_identity": None} if samples is not None else _facts(setup)
     bits: dict[str, Row] = {}
     if config.bits_per_byte and samples is None:
@@ -139,7 +136,7 @@ def evaluate_model(
     else:
         rows = _generate(setup, sets, facts, out_dir / "samples.jsonl")
     generated = time.perf_counter()
-    verdicts = _grade(rows, sets, backend, quiet) if backend is not None else {}
+    verdicts = _grade(rows, sets, backend) if backend is not None else {}
     results: dict[str, Any] = {
         "model": whose,
         "model_identity": facts["model_identity"],
@@ -206,7 +203,7 @@ def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
     left = [task for task in tasks if task.id not in done]
     if left:
         model = setup.load()
-        with track("bits per byte", len(tasks), "tasks", done=len(done), quiet=setup.quiet) as progress:
+        with track("bits per byte", len(tasks), "tasks", done=len(done)) as progress:
             for group in bits_per_byte(model, setup.tokenizer(), left, progress=progress):
                 rows = [
                     {
@@ -249,7 +246,7 @@ def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], p
     if left:
         requests = [wanted[i][2] for i in left]
         completions = _completions(setup, requests, facts["dtype"])
-        with track("generate", len(keys), "samples", done=len(done), quiet=setup.quiet) as progress:
+        with track("generate", len(keys), "samples", done=len(done)) as progress:
             for finished in completions:
                 fresh: list[Row] = []
                 for place, completion in finished:
@@ -291,14 +288,14 @@ def _completions(setup: Setup, requests: Sequence[Prompt], dtype: str) -> Iterat
 
 
 def _grade(
-    rows: Mapping[str, Sequence[Row]], sets: Sequence[TaskSet], backend: Backend, quiet: bool
+    rows: Mapping[str, Sequence[Row]], sets: Sequence[TaskSet], backend: Backend
 ) -> dict[str, list[Verdict]]:
     from codeact.evaluation.grade import grade
 
     verdicts = {}
     for task_set in sets:
         samples = [(row["task_id"], row["solution"]) for row in rows[task_set.name]]
-        with track(f"run {task_set.name}", len(set(samples)), "programs", quiet=quiet) as progress:
+        with track(f"run {task_set.name}", len(set(samples)), "programs") as progress:
             verdicts[task_set.name] = grade(task_set, samples, backend=backend, progress=progress)
     return verdicts
 

@@ -50,7 +50,7 @@ def inputs_of(task: Task) -> tuple[Arguments, ...]:
 
 
 def ground_truth(
-    task_set: TaskSet, tasks: Iterable[Task], *, backend: Backend, workers: int, quiet: bool = False
+    task_set: TaskSet, tasks: Iterable[Task], *, backend: Backend, workers: int
 ) -> dict[str, Truth]:
     """Task id -> truth for `tasks` of `task_set`, from the cache where it is there.
 
@@ -65,7 +65,7 @@ def ground_truth(
     ]
     if missing:
         with (
-            track(f"ground truth {task_set.name}", len(missing), "tasks", quiet=quiet) as progress,
+            track(f"ground truth {task_set.name}", len(missing), "tasks") as progress,
             ThreadPoolExecutor(workers) as pool,
         ):
             try:

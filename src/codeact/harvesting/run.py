@@ -45,7 +45,6 @@ def harvest_functions(
     min_tokens: int = DEFAULTS.data.harvest.min_tokens,
     max_tokens: int = DEFAULTS.data.harvest.max_tokens,
     secrets: Sequence[SecretKind] = SECRET_KINDS,
-    quiet: bool = False,
 ) -> Harvest:
     """Turn every documented function and method under `roots` into a record.
 
@@ -58,7 +57,6 @@ def harvest_functions(
         min_tokens: shortest response kept, in lexical tokens.
         max_tokens: longest response kept, in lexical tokens.
         secrets: kinds of secrets and personal data; a function that holds one is left out, and neither kept nor shown.
-        quiet: show no progress.
 
     Raises:
         InputError: no root, a root that does not exist or holds no Python file to harvest, or impossible token limits.
@@ -84,7 +82,7 @@ def harvest_functions(
             files.setdefault(real_path(file.path), file)
     records: list[Record] = []
     seen: set[tuple[str, ...]] = set()
-    with track("harvest", len(files), "files", quiet=quiet) as progress, warnings.catch_warnings():
+    with track("harvest", len(files), "files") as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for file in files.values():
             for key, messages, meta in _harvest_file(file, min_tokens, max_tokens, skipped, problems):

@@ -22,7 +22,7 @@ EVIDENCE = ("duplicate_of", "benchmark_item")
 
 def finished(store: Store, recipe: Recipe) -> set[str]:
     """The stages of this recipe whose results in the run directory count."""
-    found = states(store, plan(recipe, Inputs(recipe, quiet=True)))
+    found = states(store, plan(recipe, Inputs(recipe)))
     return {name for name, (status, _) in found.items() if status == "done"}
 
 

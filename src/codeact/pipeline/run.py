@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from codeact import storage
 from codeact.config import Recipe
 from codeact.files import write_text
+from codeact.logs import RUN_LOG, run_log
 from codeact.outputs import OUTPUTS, Run, claim_folder
 from codeact.pipeline import ready
 from codeact.pipeline.ledger import write_dropped, write_ledger
@@ -19,7 +21,7 @@ from codeact.rundir.inputs import Inputs, versions
 from codeact.rundir.stage import Stage, turn
 from codeact.rundir.store import Store, now
 
-Say = Callable[[str], None]
+log = logging.getLogger(__name__)
 
 
 def run_pipeline(
@@ -27,19 +29,15 @@ def run_pipeline(
     targets: Iterable[str] | None = None,
     inputs: Inputs | None = None,
     *,
-    say: Say | None = None,
-    quiet: bool = True,
     shared_runs: Sequence[Store] = (),
     force: bool = False,
 ) -> Store:
-    """Run the stages that `targets` need (default: all) and return the run's store.
+    """Run the stages that `targets` need (default: all) and return the run's store; one line per stage is logged at INFO.
 
     Args:
         recipe: the whole configuration; `recipe.run_dir` is created.
         targets: stage names of the plan.
         inputs: the data and the model, where the caller has opened them already.
-        say: receives one line per stage.
-        quiet: no progress bars.
         shared_runs: other run directories; a stage that is `shared` and that one of them has finished alike is taken over from it.
         force: take a folder over that holds files of these names which no run wrote.
 
@@ -48,31 +46,31 @@ def run_pipeline(
         CodeactError: a stage failed; finished work is kept.
     """
     store = Store(Path(recipe.run_dir))
-    inputs = inputs or Inputs(recipe, quiet=quiet)
+    inputs = inputs or Inputs(recipe)
     stages = chosen(recipe, inputs, targets)
-    tell = say or (lambda line: None)
     done: dict[str, str] = {}
     names = {stage.name for stage in stages}
     inputs.check(names)
     ready.check(recipe, names, {name for name in names if store.marker(name) is not None})
     mine = store.path("markers").is_dir()
     claim_folder(store.root, _names(recipe, inputs), Run("run", "", inputs.paths(), force), mine)
-    with store.lock():
+    with store.lock(), run_log(store.root, log) as note:
         write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for stage in stages:
             here = turn(stage, store, done)
             done[stage.name] = here.fingerprint
             if here.kept:
-                tell(f"{stage.name}: done before, kept")
+                note(f"{stage.name}: done before, kept")
                 continue
             if fault := store.fault(stage.name):
-                tell(f"{stage.name}: {fault}; done again")
+                note(f"{stage.name}: {fault}; done again")
             other = _shared_run(stage, here.fingerprint, store, shared_runs)
             if other is not None:
                 store.take_stage(stage.name, other, stage.files, here.made_from)
-                tell(f"{stage.name}: shared from {other.root.name}")
+                note(f"{stage.name}: shared from {other.root.name}")
                 continue
             started = now()
+            log.debug("%s: begins", stage.name)
             store.begin(stage.name, here.fingerprint, stage.files)
             summary = stage.work(store)
             marker: dict[str, Any] = {
@@ -81,7 +79,7 @@ def run_pipeline(
                 "seconds": round(now() - started, 2), "summary": summary,
             }  # fmt: skip
             store.finish(stage.name, marker, stage.files)
-            tell(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
+            note(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
         device = inputs.model()["device"] if "score" in done or "train" in done else None
         storage.write_json(store.path("versions.json"), versions(device))
         write_ledger(store, recipe)
@@ -101,7 +99,7 @@ def _names(recipe: Recipe, inputs: Inputs) -> set[str]:
     stages = plan(recipe, inputs)
     files = {name.partition("/")[0] for stage in stages for name in stage.files}
     return {*files, "recipe.yaml", "versions.json", "ledger.parquet", "dropped.jsonl", "report.json", "report.html", "markers",
-            "shards", OUTPUTS}  # fmt: skip
+            "shards", RUN_LOG, OUTPUTS}  # fmt: skip
 
 
 def brief(summary: Any) -> str:

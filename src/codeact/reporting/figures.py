@@ -41,7 +41,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
     if not (run_dir / "recipe.yaml").is_file():
         raise InputError(f"{run_dir} is no run directory: it holds no recipe.yaml; give the run_dir of a recipe")
     recipe, store = config.load_recipe(run_dir / "recipe.yaml"), Store(run_dir)
-    planned = plan(recipe, Inputs(recipe, quiet=True))
+    planned = plan(recipe, Inputs(recipe))
     found = states(store, planned)
     told = [stage.name for stage in planned if found[stage.name][0] != "not run" or not stage.on_demand]
     stages = [{"stage": n, "status": found[n][0]} | {k: found[n][1].get(k) for k in _MARKER_KEYS} for n in told]

@@ -28,11 +28,10 @@ class Inputs:
     Args:
         recipe: names both.
         source: rows already in memory (the Python interface); else `recipe.data.source` is read.
-        quiet: no progress bars.
     """
 
-    def __init__(self, recipe: Recipe, source: Source | None = None, quiet: bool = False) -> None:
-        self.recipe, self.given, self.quiet = recipe, source, quiet
+    def __init__(self, recipe: Recipe, source: Source | None = None) -> None:
+        self.recipe, self.given = recipe, source
 
     def check(self, stages: set[str]) -> None:
         """Refuse missing data and missing models before a run directory is made and long before their stage.
@@ -153,7 +152,6 @@ class Inputs:
                 min_tokens=data.harvest.min_tokens,
                 max_tokens=data.harvest.max_tokens,
                 secrets=data.harvest.secrets,
-                quiet=self.quiet,
             )
             return Source("the harvest", harvesting.to_rows(found.records))
         return storage.read_rows(data.source, data.split)

@@ -100,7 +100,6 @@ def run_cached(
     backend: Backend,
     shard_size: int,
     label: str,
-    quiet: bool,
 ) -> tuple[Any, int]:
     """Apply a worker to the records that the cache lacks, a shard at a time.
 
@@ -122,7 +121,7 @@ def run_cached(
         for at in range(0, len(places), shard_size)
     ]
     new = [place for shard in shards for place in shard]
-    with track(label, table.num_rows, "records", done=table.num_rows - len(new), quiet=quiet) as progress:
+    with track(label, table.num_rows, "records", done=table.num_rows - len(new)) as progress:
         for number, result in backend(make_worker, _Shards(table, shards), progress):
             cache.add([keys[place] for place in shards[number]], result)
     whole = cache.find(keys) if new else there

@@ -32,7 +32,6 @@ def run_shards(
     backend: Backend,
     shard_size: int,
     label: str,
-    quiet: bool,
 ) -> Any:
     """Apply a worker to `table` in shards of `shard_size` rows and return the results in the table's order.
 
@@ -46,7 +45,7 @@ def run_shards(
     finished = {n: found for n in shards if (found := read_sealed(folder, f"{n:06d}")) is not None}
     missing = {n: shard for n, shard in shards.items() if n not in finished}
     done = sum(result.num_rows for result in finished.values())
-    with track(label, table.num_rows, "records", done=done, quiet=quiet) as progress:
+    with track(label, table.num_rows, "records", done=done) as progress:
         for number, result in backend(make_worker, missing, progress):
             write_sealed(result, folder, f"{number:06d}")
             finished[number] = result

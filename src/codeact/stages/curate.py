@@ -23,11 +23,11 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     settings = recipe.curate.model_dump(exclude=ELSEWHERE)
     return Stage(
         "curate", ("records",), lambda: {**settings, "files": inputs.benchmark_digests()}, VERSION,
-        lambda store: decide(store, recipe.curate, inputs.quiet), shared=True,
+        lambda store: decide(store, recipe.curate), shared=True,
     )  # fmt: skip
 
 
-def decide(store: Store, config: CurateConfig, quiet: bool) -> Mapping[str, Any]:
+def decide(store: Store, config: CurateConfig) -> Mapping[str, Any]:
     """Decide which records stay in the pool."""
     import pyarrow as pa
 
@@ -36,7 +36,7 @@ def decide(store: Store, config: CurateConfig, quiet: bool) -> Mapping[str, Any]
     records = tables.records_from(store.table("records"))
     items = benchmark_items(config)
     config = config.model_copy(update={"secrets": ()})  # barred before
-    decisions = curate_records(records, config, items, quiet=quiet)
+    decisions = curate_records(records, config, items)
     if not any(d.kept for d in decisions):
         reasons = Counter(d.reason for d in decisions)
         raise InputError(

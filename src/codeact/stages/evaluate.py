@@ -43,7 +43,7 @@ def evaluate(store: Store, recipe: Recipe, inputs: Inputs, tuned: bool) -> Mappi
     name = str(tuned_model(store.path("train"))) if tuned else m.name
     results = evaluate_model(
         name, store.path("evaluate/tuned" if tuned else "evaluate/base"),
-        model=m.model_copy(update={"revision": None}) if tuned else m, config=recipe.evaluate, seed=recipe.seed, quiet=inputs.quiet,
+        model=m.model_copy(update={"revision": None}) if tuned else m, config=recipe.evaluate, seed=recipe.seed,
     )  # fmt: skip
     keys = ("pass@1", "bits_per_byte")
     return {

@@ -112,7 +112,7 @@ def _ratings(
 
     tokenizer = models.load_tokenizer(config.model)
     model = models.load_model(config.model, dtype=recipe.model.dtype, device=recipe.model.device, attention="any")
-    with track(f"judge: {rubric.name}", len(prompts), "records", quiet=inputs.quiet) as progress:
+    with track(f"judge: {rubric.name}", len(prompts), "records") as progress:
         found = ratings.local_ratings(
             prompts, model, tokenizer, load_template("auto", tokenizer), low=rubric.low, high=rubric.high,
             min_mass=config.min_mass, advance=progress.advance,
@@ -128,7 +128,7 @@ def ask_endpoint(
     Raises:
         CodeactError: more requests failed than `judge.max_failures` allows; the other answers are kept.
     """
-    with track(label, len(prompts), "records", quiet=inputs.quiet) as progress:
+    with track(label, len(prompts), "records") as progress:
         answers = endpoint.ask(prompts, settings(config, max_tokens), cache_file(), progress)
     failed = Counter(a.status for a in answers if a.text is None)
     if sum(failed.values()) > config.max_failures * len(answers):

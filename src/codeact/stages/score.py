@@ -83,11 +83,11 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
     model = inputs.proxy() if stage == "proxy" else inputs.model()
     cache = _cache(store, recipe, model, stage)
     if recipe.score.adaptive:
-        table, extra = _adaptive(store, recipe, cache, inputs.quiet)
+        table, extra = _adaptive(store, recipe, cache)
     else:
         table, cached = run_cached(
             cache, read_pool(store, pool_stages(recipe.curate)), partial(_worker, recipe.model.model_dump(), recipe.score.model_dump()),
-            backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage, quiet=inputs.quiet,
+            backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage,
         )  # fmt: skip
         extra = {"cached": cached}
     _check_any(table)
@@ -143,7 +143,7 @@ def _scorer(m: ModelConfig, s: ScoreConfig) -> Any:
     )
 
 
-def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> tuple[Any, dict[str, Any]]:
+def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[Any, dict[str, Any]]:
     """The score table with two more columns: `ifd_estimate` (also of records that were not scored in full) and `doubt`."""
     import pyarrow as pa
 
@@ -167,7 +167,7 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache, quiet: bool) -> t
     rows = {row[KEY]: row for row in known.to_pylist()} if known is not None else {}
     ranked = {key: row["ifd"] for key, row in rows.items() if row["status"] in MEASURED and row["ifd"]}
     given = np.log(np.array([ranked.get(key, np.nan) for key in keys], np.float64))
-    with track("score", len(ids), "records", quiet=quiet) as progress:
+    with track("score", len(ids), "records") as progress:
         found = score_adaptive(
             records, _scorer(recipe.model, recipe.score), selected, group,
             agreement=recipe.score.agreement, seed=recipe.seed, given=given, journal=store.path("shards/score/journal"),

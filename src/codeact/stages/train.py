@@ -34,5 +34,5 @@ def train(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
 
     return fine_tune(
         selected_records(store), store.path("train"),
-        model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed_of("train"), quiet=inputs.quiet,
+        model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed_of("train"),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.lm.prompts import Encoded, RefusedError, Template, Turn, encode, special_ids
 from codeact.packing.overlong import IGNORE, Overlong, apply_overlong
-from codeact.progress import track
+from codeact.progress import SILENT, Progress
 from codeact.records import Record
 from codeact.types import Ints
 
@@ -63,7 +63,7 @@ def tokenise_records(
     max_length: int,
     train_on_prompt: bool = DEFAULTS.train.train_on_prompt,
     overlong: Overlong = DEFAULTS.pack.overlong,
-    quiet: bool = True,
+    progress: Progress = SILENT,
     required: bool = True,
 ) -> Tokenised:
     """Tokenise conversations for training.
@@ -80,7 +80,7 @@ def tokenise_records(
         train_on_prompt: also learn the instruction.
         overlong: `truncate` cuts and keeps the marker of the answer that it cuts; `split` makes consecutive samples, each starting afresh;
             `drop` leaves the record out; `error` raises (see `codeact.packing.overlong.apply_overlong`).
-        quiet: no progress bar.
+        progress: advanced by each record.
         required: False where it is no fault that no sample is left (records held out for validation).
 
     Raises:
@@ -96,35 +96,34 @@ def tokenise_records(
     stops: set[int] = set()
     special = special_ids(tokenizer)
     truncated = split = dropped = 0
-    with track("tokenise", len(records), quiet=quiet) as progress:
-        for record in records:
-            progress.advance()
-            try:
-                coded = encode(record.messages, template, tokenizer, add_eos=True, tools=record.tools)
-            except RefusedError as error:
-                refused.append((record.id, str(error)))
-                continue
-            turns = [turn for turn in coded.turns if turn.learn and turn.end > turn.start and turn.stop > 1]
-            if not turns:
-                refused.append((record.id, f"record {record.id!r} has no assistant tokens to learn"))
-                continue
-            notes |= dict.fromkeys(coded.notes)
-            marker = coded.input_ids[turns[-1].end : turns[-1].stop]
-            stops |= {next((i for i in marker if i in special), -1)}
-            size = turns[-1].stop
-            if size <= max_length:
-                samples.append(_sample(record.id, coded, turns, train_on_prompt))
-                continue
-            if overlong == "error":
-                raise InputError(
-                    f"record {record.id!r} has {size} tokens, more than model.max_length = {max_length}; "
-                    "raise model.max_length, or set pack.overlong to truncate, split or drop"
-                )
-            pieces = _fit(record.id, coded, turns, max_length, overlong, train_on_prompt)
-            samples += pieces
-            truncated += overlong == "truncate" and len(pieces) > 0
-            split += overlong == "split" and len(pieces) > 0
-            dropped += not pieces
+    for record in records:
+        progress.advance()
+        try:
+            coded = encode(record.messages, template, tokenizer, add_eos=True, tools=record.tools)
+        except RefusedError as error:
+            refused.append((record.id, str(error)))
+            continue
+        turns = [turn for turn in coded.turns if turn.learn and turn.end > turn.start and turn.stop > 1]
+        if not turns:
+            refused.append((record.id, f"record {record.id!r} has no assistant tokens to learn"))
+            continue
+        notes |= dict.fromkeys(coded.notes)
+        marker = coded.input_ids[turns[-1].end : turns[-1].stop]
+        stops |= {next((i for i in marker if i in special), -1)}
+        size = turns[-1].stop
+        if size <= max_length:
+            samples.append(_sample(record.id, coded, turns, train_on_prompt))
+            continue
+        if overlong == "error":
+            raise InputError(
+                f"record {record.id!r} has {size} tokens, more than model.max_length = {max_length}; "
+                "raise model.max_length, or set pack.overlong to truncate, split or drop"
+            )
+        pieces = _fit(record.id, coded, turns, max_length, overlong, train_on_prompt)
+        samples += pieces
+        truncated += overlong == "truncate" and len(pieces) > 0
+        split += overlong == "split" and len(pieces) > 0
+        dropped += not pieces
     if required and not samples:
         raise InputError(_nothing_left(dropped, refused, max_length, overlong))
     return Tokenised(

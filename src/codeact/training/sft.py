@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +23,15 @@ from codeact.lm.prompts import load_template
 from codeact.locks import one_writer
 from codeact.packing.collate import DynamicPackCollator, PackedDataset, find_pad_token
 from codeact.packing.overlong import IGNORE
-from codeact.progress import warn
+from codeact.progress import track
 from codeact.records import Record
 from codeact.storage import write_json
 from codeact.training.checkpoints import remove_checkpoints
 from codeact.training.data import Sample, Tokenised, hold_out, tokenise_records
 from codeact.training.merge import merge_adapter, save_model
 from codeact.training.metrics import summarise
+
+log = logging.getLogger(__name__)
 
 
 @one_writer("out_dir")
@@ -40,7 +43,6 @@ def fine_tune(
     train: TrainConfig,
     pack: PackConfig,
     seed: int,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Fine-tune a model on records; after a kill, the same call goes on from the last checkpoint.
 
@@ -58,7 +60,6 @@ def fine_tune(
         train: method and hyperparameters; the defaults are the paper's (CodeACT, arXiv 2408.02193).
         pack: `batch` packs the records of each batch, `epoch` all of them ahead, `none` pads each batch.
         seed: of the order of the records, LoRA's first weights and dropout.
-        quiet: no progress bars.
 
     Returns:
         The content of `summary.json`: steps, seconds, tokens (no padding), tokens_per_second, padding_rate, peak_memory_bytes,
@@ -79,12 +80,16 @@ def fine_tune(
     tokenizer = load_tokenizer(model.name, model.revision)
     template = load_template(model.template, tokenizer)
     learnt, held = hold_out(records, train.validation, seed)
-    reading = (template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong, quiet)
-    tokenised = tokenise_records(learnt, *reading)
-    watched = tokenise_records(held, *reading, required=False) if held else None
+    reading = (template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong)
+    with track("tokenise", len(learnt)) as progress:
+        tokenised = tokenise_records(learnt, *reading, progress)
+    watched = None
+    if held:
+        with track("tokenise", len(held)) as progress:
+            watched = tokenise_records(held, *reading, progress, required=False)
     warnings = [*data_warnings(tokenised), *ignored(train)]
-    for line in () if quiet else warnings:
-        warn(line)
+    for line in warnings:
+        log.warning("%s", line)
     device = _own_device(choose_device(model.device))
     dtype = choose_dtype(model.dtype, device)
 
@@ -118,7 +123,6 @@ def fine_tune(
         validation=watched.samples if watched else (),
         validation_collate=DynamicPackCollator(tokenizer, model.max_length) if pack.scope == "epoch" else None,
         rows_per_pass=rows,
-        quiet=quiet,
     )
     summary = {
         **summarise(fitted.rows),

@@ -236,7 +236,6 @@ def fit(
     validation: Sequence[Mapping[str, Any]] = (),
     validation_collate: Collate | None = None,
     rows_per_pass: int = 0,
-    quiet: bool = False,
 ) -> Fitted:
     """Train `model` in place, going on from the last complete checkpoint in `folder` that has this `fingerprint`.
 
@@ -255,7 +254,6 @@ def fit(
         validation_collate: samples to a batch; default: `collate`.
         rows_per_pass: rows of a packed batch in a forward and backward pass; 0: all, as always under FSDP and DeepSpeed,
             which exchange something in every pass.
-        quiet: no progress bar.
 
     Returns:
         What was logged, and the weights where the model holds only a part of them.
@@ -282,9 +280,8 @@ def fit(
     eval_steps = (train.eval_steps or math.ceil(steps / VALIDATIONS)) if validation else 0
     args.eval_on_start = bool(validation) and start is None
     meter = Meter()
-    quiet = quiet or args.process_index > 0
     try:
-        with hushed(), track("train", steps, "steps", done, quiet) as progress:
+        with hushed(), track("train", steps, "steps", done, shown=args.process_index == 0) as progress:
             recorder = Recorder(
                 folder, fingerprint, machine, train.save_steps, train.save_minutes, eval_steps, meter, progress, done
             )
