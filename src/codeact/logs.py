@@ -31,20 +31,27 @@ class _Line(logging.Formatter):
         return redact(super().format(record)).replace("\n", "\n    ")
 
 
+def may_hold_log(path: Path) -> bool:
+    """Whether there is no such file, an empty one, or a log of codeact."""
+    if not path.exists():
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as there:
+        start = there.read(32)
+    return not start or _STAMP.match(start) is not None
+
+
 class LogFile(logging.FileHandler):
     """Appends every line to a file, with its time in UTC.
 
     Raises:
-        InputError: the file holds something else than a log of codeact, or cannot be written.
+        InputError: the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         make_folder(path.parent)
         try:
-            if path.is_file() and path.stat().st_size:
-                with path.open("rb") as there:
-                    if not _STAMP.match(there.read(32)):
-                        raise InputError(f"log file {path} exists and is no log of codeact; name another")
             super().__init__(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise InputError(f"log file {path} cannot be written: {error.strerror or error}") from error

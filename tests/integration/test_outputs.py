@@ -187,15 +187,19 @@ def test_folders_with_foreign_files(data: Path, tmp_path: Path, tiny_model_dir: 
     assert (out / "results.json").read_text(encoding="utf-8") == MINE
     foreign = tmp_path / "foreign"
     foreign.mkdir()
-    for name in ("notes.md", "log.txt"):
+    (foreign / "log.txt").touch()  # a shell makes it for > log.txt
+    for name in ("notes.md", "notes.txt"):
         (foreign / name).write_text(MINE, encoding="utf-8")
     call = ["select", str(data), "--strategy", "random", "--run-dir", str(foreign), "-o", str(tmp_path / "a.jsonl")]
     assert cli(*call).returncode == 0  # files that the run does not write are left alone
     assert (foreign / "notes.md").read_text(encoding="utf-8") == MINE
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "records.parquet").write_text(MINE, encoding="utf-8")
-    done = cli("select", str(data), "--strategy", "random", "--run-dir", str(tmp_path / "taken"), "-o", str(tmp_path / "b.jsonl"))  # fmt: skip
-    assert (done.returncode, "records.parquet" in done.stderr) == (2, True)
+    for name in ("records.parquet", "log.txt"):
+        taken = tmp_path / f"taken {name}"
+        taken.mkdir()
+        (taken / name).write_text(MINE, encoding="utf-8")
+        done = cli("select", str(data), "--strategy", "random", "--run-dir", str(taken), "-o", str(tmp_path / "b.jsonl"))
+        assert (done.returncode, name in done.stderr) == (2, True)
+        assert (taken / name).read_text(encoding="utf-8") == MINE
     assert (tmp_path / "taken" / "records.parquet").read_text(encoding="utf-8") == MINE
 
 

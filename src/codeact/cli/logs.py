@@ -17,7 +17,7 @@ import typer
 
 from codeact import progress
 from codeact.errors import InputError
-from codeact.logs import LOG, LogFile
+from codeact.logs import LOG, LogFile, may_hold_log
 from codeact.redact import redact
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="only warnings, errors and the result; no progress")]
@@ -80,6 +80,8 @@ def choose(quiet: bool = False, verbose: bool = False, log_file: Path | None = N
         raise InputError("--quiet and --verbose are given both; choose one")
     _console.quiet, _console.verbose = quiet, verbose
     if log_file is not None:
+        if not may_hold_log(log_file):
+            raise InputError(f"--log-file {log_file} exists and is no log of codeact; name another file")
         _files.append(LogFile(log_file))
         LOG.addHandler(_files[-1])
     _console.setLevel(logging.WARNING if _console.quiet else logging.DEBUG if _console.verbose else logging.INFO)

@@ -12,7 +12,7 @@ import yaml
 from codeact import storage
 from codeact.config import Recipe
 from codeact.files import write_text
-from codeact.logs import RUN_LOG, run_log
+from codeact.logs import RUN_LOG, may_hold_log, run_log
 from codeact.outputs import OUTPUTS, Run, claim_folder
 from codeact.pipeline import ready
 from codeact.pipeline.ledger import write_dropped, write_ledger
@@ -53,7 +53,8 @@ def run_pipeline(
     inputs.check(names)
     ready.check(recipe, names, {name for name in names if store.marker(name) is not None})
     mine = store.path("markers").is_dir()
-    claim_folder(store.root, _names(recipe, inputs), Run("run", "", inputs.paths(), force), mine)
+    own = {RUN_LOG} if may_hold_log(store.path(RUN_LOG)) else set()  # such a file is nobody's but a run's
+    claim_folder(store.root, _names(recipe, inputs) - own, Run("run", "", inputs.paths(), force), mine)
     with store.lock(), run_log(store.root, log) as note:
         write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for stage in stages:
