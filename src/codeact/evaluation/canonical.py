@@ -20,7 +20,7 @@ def task_table() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def check_tasks(name: str, data_dir: Path | None = None, *, quiet: bool = True) -> dict[str, Any]:
+def check_tasks(name: str, data_dir: Path | None = None) -> dict[str, Any]:
     """Run the canonical solutions of a task set, or of a file of one's own, in the sandbox.
 
     Returns:
@@ -35,7 +35,7 @@ def check_tasks(name: str, data_dir: Path | None = None, *, quiet: bool = True) 
     backend = detect_backend()
     solved = [task for task in task_set.tasks if task.canonical_solution]
     began = time.perf_counter()
-    with track(f"run {task_set.name}", len(solved), "programs", quiet=quiet) as progress:
+    with track(f"run {task_set.name}", len(solved), "programs") as progress:
         samples = [(task.id, task.canonical_program) for task in solved]
         verdicts = grade(task_set, samples, backend=backend, progress=progress)
     failed = [v for v in verdicts if any(status != "passed" for status in v.statuses)]
