@@ -320,6 +320,9 @@ class TrainConfig(_Section):
     WITHOUT_EFFECT: ClassVar[set[str]] = {"save_steps", "save_minutes", "report_to"}  # on what is trained
     method: Literal["full", "lora", "qlora"] = Field("full", description="qlora: LoRA on a base in 4 bits")
     seed: Seed | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
+    loss: Literal["token-mean", "sample-mean"] = Field(
+        "token-mean", description="of a step: mean over its learnt tokens, or over its samples, so that short answers weigh as much as long ones"
+    )
     epochs: float = Field(3, gt=0, description="paper: 3")
     batch_size: int = Field(16, ge=1, description="records per batch, before packing")
     grad_accum: int = Field(1, ge=1, description="batches per optimizer step, on each device")

@@ -49,17 +49,17 @@ WAYS = {  # scope, records and gradient accumulation, rows per pass
 
 
 def settings(
-    folder: Path, method: str, batch_size: int, grad_accum: int, on_prompt: bool
+    folder: Path, method: str, batch_size: int, grad_accum: int, on_prompt: bool, loss: str = "token-mean"
 ) -> tuple[ModelConfig, TrainConfig]:
     model = ModelConfig(name=str(folder), max_length=128, template="question", device="cpu", dtype="float32")
     return model, TrainConfig(
         method=method, epochs=STEPS, batch_size=batch_size, grad_accum=grad_accum, learning_rate=RATE, warmup_steps=0, weight_decay=0.01,
-        max_grad_norm=CLIP, train_on_prompt=on_prompt,
+        max_grad_norm=CLIP, train_on_prompt=on_prompt, loss=loss,
     )  # fmt: skip
 
 
-def plain_loop(folder: Path, method: str, on_prompt: bool) -> dict[str, torch.Tensor]:
-    """Gradients of one sample at a time with the model's own loss, summed and divided by the learnt tokens of the step."""
+def plain_loop(folder: Path, method: str, on_prompt: bool, objective: str = "token-mean") -> dict[str, torch.Tensor]:
+    """Gradients of one sample at a time, summed: divided by the learnt tokens of the step, or the mean of the samples' means."""
     config, hyper = settings(folder, method, 1, 1, on_prompt)
     model = prepare_model(config, hyper, packed=False, seed=0)
     tokenizer = load_tokenizer(str(folder))
@@ -80,7 +80,9 @@ def plain_loop(folder: Path, method: str, on_prompt: bool) -> dict[str, torch.Te
         for sample in samples:
             ids, labels = (torch.tensor(sample[key], dtype=torch.int64)[None] for key in ("input_ids", "labels"))
             logits = model(input_ids=ids).logits[0, :-1]
-            (torch.nn.functional.cross_entropy(logits, labels[0, 1:], reduction="sum") / learnt).backward()
+            total = torch.nn.functional.cross_entropy(logits, labels[0, 1:], reduction="sum")
+            own = int((labels[0, 1:] != -100).sum())
+            (total / learnt if objective == "token-mean" else total / own / len(samples)).backward()
         torch.nn.utils.clip_grad_norm_(trained, CLIP)
         optimizer.step()
         schedule.step()
@@ -89,8 +91,9 @@ def plain_loop(folder: Path, method: str, on_prompt: bool) -> dict[str, torch.Te
 
 
 @pytest.fixture(scope="module")
-def expected(tiny_model_dir: Path) -> dict[tuple[str, bool], dict[str, torch.Tensor]]:
-    cases = [("full", False), ("full", True), ("lora", False)]
+def expected(tiny_model_dir: Path) -> dict[tuple[Any, ...], dict[str, torch.Tensor]]:
+    cases: list[tuple[Any, ...]] = [("full", False), ("full", True), ("lora", False)]
+    cases += [("full", False, "sample-mean"), ("lora", False, "sample-mean")]
     return {case: plain_loop(tiny_model_dir, *case) for case in cases}
 
 
@@ -116,6 +119,36 @@ def test_parameters_after_three_steps(
     base = AutoModelForCausalLM.from_pretrained(tiny_model_dir).state_dict()
     name = "model.layers.0.mlp.up_proj.weight"
     assert (tuned[name] - base[name]).norm() > 1e-3 * base[name].norm()
+
+
+OWN_LOSS = ("packed, accumulated", "packed, uneven accumulation", "padded, accumulated", "packed ahead")
+
+
+@pytest.mark.parametrize(
+    ("method", "chunked", "way"),
+    [*(("full", True, way) for way in WAYS), *(("full", False, way) for way in OWN_LOSS), ("lora", True, "packed")],
+)
+def test_the_mean_over_samples(
+    tiny_model_dir: Path,
+    tmp_path: Path,
+    expected: dict[Any, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    method: str,
+    chunked: bool,
+) -> None:
+    """`train.loss=sample-mean`, with the loss in chunks and with the model's own, against one sample at a time."""
+    scope, batch_size, grad_accum, rows_per_pass = WAYS[way]
+    if not chunked:
+        monkeypatch.setattr("codeact.training.losses.use_chunked_loss", lambda *_: False)
+    model, hyper = settings(tiny_model_dir, method, batch_size, grad_accum, False, "sample-mean")
+    pack = PackConfig(scope=scope, rows_per_pass=rows_per_pass)
+    summary = fine_tune(POOL, tmp_path, model=model, train=hyper, pack=pack, seed=0, quiet=True)
+    assert (summary["steps"], summary["chunked_loss"], summary["loss"]) == (STEPS, chunked, "sample-mean")
+    tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "model").state_dict()
+    assert_same(tuned, expected[method, False, "sample-mean"])
+    with pytest.raises(AssertionError):  # the two means are far apart on these records
+        assert_same(tuned, expected[method, False])
 
 
 @pytest.mark.slow
@@ -184,7 +217,7 @@ from pathlib import Path
 sys.path[:0] = [{tests!r}, {root!r}]
 import test_train_parity as parity
 from codeact.training.trainer import MeteredTrainer
-model, hyper = parity.settings(Path({folder!r}), "full", 6, 1, False)
+model, hyper = parity.settings(Path({folder!r}), "full", 6, 1, False, {loss!r})
 counts = []
 inner = MeteredTrainer.training_step
 
@@ -201,11 +234,16 @@ Path({out!r}, "passes-" + os.environ["RANK"]).write_text(str(counts))
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_same_steps(tiny_model_dir: Path, tmp_path: Path, expected: dict[Any, Any]) -> None:
+@pytest.mark.parametrize("loss", ["token-mean", "sample-mean"])
+def test_two_processes_take_the_same_steps(
+    tiny_model_dir: Path, tmp_path: Path, expected: dict[Any, Any], loss: str
+) -> None:
     script = tmp_path / "script.py"
     out = tmp_path / "out"
     script.write_text(
-        SCRIPT.format(tests=str(Path(__file__).parent), root=str(ROOT), folder=str(tiny_model_dir), out=str(out), scope="batch")
+        SCRIPT.format(
+            tests=str(Path(__file__).parent), root=str(ROOT), folder=str(tiny_model_dir), out=str(out), scope="batch", loss=loss
+        )
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     done = subprocess.run(
@@ -213,7 +251,7 @@ def test_two_processes_take_the_same_steps(tiny_model_dir: Path, tmp_path: Path,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     tuned = AutoModelForCausalLM.from_pretrained(out / "model").state_dict()
-    assert_same(tuned, expected["full", False])
+    assert_same(tuned, expected[("full", False) if loss == "token-mean" else ("full", False, loss)])
     # the processes had different numbers of passes in a step, else this would prove nothing about them
     first, second = (json.loads((out / f"passes-{rank}").read_text()) for rank in range(2))
     assert first != second

@@ -29,11 +29,13 @@ from transformers import (
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import CodeactError, InputError
 from codeact.lm.prompts import Template, load_template
+from codeact.packing import DynamicPackCollator
 from codeact.records import Message, Record
 from codeact.training.data import tokenise_records
 from codeact.training.losses import use_chunked_loss
 from codeact.training.metrics import pack_report, peak_memory_bytes, reset_peak_memory, summarise
-from codeact.training.sft import fine_tune
+from codeact.training.objective import use_sample_mean
+from codeact.training.sft import PaddingCollator, fine_tune
 from tests.helpers.tiny_models import byte_level
 
 CHAT = (
@@ -215,6 +217,78 @@ class TestChunkedLoss:
         before = model.eval()(input_ids=ids, labels=ids).loss
         assert not use_chunked_loss(model)
         assert torch.equal(model(input_ids=ids, labels=ids).loss, before)
+
+
+def mean_of_samples(model: Any, samples: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """The formula, one sample at a time."""
+    means = []
+    for ids, labels in samples:
+        logits = model(input_ids=ids[None]).logits[0, :-1].float()
+        if (labels[1:] != -100).any():
+            means.append(torch.nn.functional.cross_entropy(logits, labels[1:]))
+    return torch.stack(means).mean()
+
+
+class TestSampleMean:
+    def batches(self) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], dict[str, Any], dict[str, Any]]:
+        """Samples (the last with nothing learnt), packed and padded."""
+        generator = torch.Generator().manual_seed(3)
+        samples = []
+        for size, prompt in [(23, 3), (5, 4), (11, 1), (17, 9), (8, 8)]:
+            ids = torch.randint(3, 97, (size,), generator=generator)
+            labels = ids.clone()
+            labels[:prompt] = -100
+            samples.append((ids, labels))
+        items = [{"input_ids": ids.numpy(), "labels": labels.numpy()} for ids, labels in samples]
+        packed = DynamicPackCollator(capacity=32, pad_token_id=0)(items)
+        return samples, packed, PaddingCollator(pad_token_id=0)(items)
+
+    @pytest.mark.parametrize("chunked", [True, False])
+    @pytest.mark.parametrize("lora", [False, True])
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_equals_the_formula(self, name: str, lora: bool, chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = network(name, lora)
+        model.config.use_cache = False  # with a cache packed samples would see each other
+        samples, packed, padded = self.batches()
+        model.zero_grad()
+        expected = mean_of_samples(model, samples)
+        expected.backward()
+        wanted = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        monkeypatch.setattr("codeact.lm.forward.LOGITS_PER_CHUNK", 17 * 97)
+        if chunked:
+            assert use_chunked_loss(model, "sample-mean")
+        else:
+            use_sample_mean(model, packed=True)
+        for batch in (packed, padded):
+            loss, found = gradients(model, batch)
+            torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=0)
+            for key, gradient in wanted.items():
+                assert (found[key] - gradient).norm() <= 1e-5 * gradient.norm(), key
+            doubled = model(**batch, num_items_in_batch=2).loss
+            assert float(doubled.detach()) == pytest.approx(2 * float(loss), rel=1e-5)  # 4 samples have something learnt
+
+    def test_an_auxiliary_loss_stays(self) -> None:
+        torch.manual_seed(0)
+        routed = MixtralConfig(**SIZES, num_local_experts=2, output_router_logits=True, router_aux_loss_coef=0.5)
+        model = MixtralForCausalLM(routed).eval()
+        samples, _, padded = self.batches()
+        with torch.no_grad():
+            extra = 0.5 * model(**padded).aux_loss
+            expected = mean_of_samples(model, samples) + extra
+        assert not use_chunked_loss(model, "sample-mean")
+        use_sample_mean(model, packed=False)
+        torch.testing.assert_close(model(**padded).loss.detach(), expected, rtol=1e-5, atol=0)
+
+    def test_a_model_with_a_loss_of_its_own_is_refused(self) -> None:
+        model = network("llama", lora=False)
+        own = type(model).forward
+
+        def alone(input_ids: torch.Tensor, labels: Any = None, **inputs: Any) -> Any:
+            return own(model, input_ids=input_ids)
+
+        model.forward = alone
+        with pytest.raises(InputError, match="LlamaForCausalLM computes its own loss, which cannot be weighed by samples"):
+            use_sample_mean(model, packed=False)
 
 
 class TestMetrics:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from codeact.lm.forward import chunk_positions, head_gap, head_logits, hidden_states, losses_of_logits
 from codeact.packing.overlong import IGNORE
+from codeact.training.objective import sample_weights
 
 LARGEST_GAP = 1e-4  # of log-probabilities: both ways compute the same, in any dtype
 PROBE_TOKENS = 16
@@ -24,6 +25,7 @@ def chunked_cross_entropy(
     head: Callable[[Tensor], Tensor],
     weights: list[torch.nn.Parameter],
     chunk: int,
+    scales: Tensor | None = None,
 ) -> Tensor:
     """Sum over positions of -log softmax(head(hidden))[target], in nats; at most `chunk` rows of logits exist at a time.
 
@@ -33,25 +35,33 @@ def chunked_cross_entropy(
         head: hidden states to logits, [n, D] -> [n, V].
         weights: the parameters that `head` uses; those that require a gradient get one.
         chunk: positions per chunk.
+        scales: float32 [N], what each position's loss is multiplied by; None: 1.
 
     Returns:
         float32 scalar. Its backward pass can run once.
     """
     if torch.is_grad_enabled():
-        total: Tensor = _ChunkedCrossEntropy.apply(hidden, targets, head, chunk, *weights)  # type: ignore[no-untyped-call]
+        total: Tensor = _ChunkedCrossEntropy.apply(hidden, targets, scales, head, chunk, *weights)  # type: ignore[no-untyped-call]
         return total
     starts = range(0, len(targets), chunk)
-    return torch.stack(
-        [losses_of_logits(head(hidden[s : s + chunk]), targets[s : s + chunk], "sum") for s in starts]
-    ).sum()
+    return torch.stack([_part_loss(hidden[s : s + chunk], targets, scales, head, s) for s in starts]).sum()
 
 
-def use_chunked_loss(model: Any) -> bool:
+def _part_loss(part: Tensor, targets: Tensor, scales: Tensor | None, head: Callable[[Tensor], Tensor], start: int) -> Tensor:
+    """The summed loss of the positions from `start` on whose hidden states are `part`."""
+    wanted = slice(start, start + len(part))
+    if scales is None:
+        return losses_of_logits(head(part), targets[wanted], "sum")
+    return (losses_of_logits(head(part), targets[wanted]) * scales[wanted]).sum()
+
+
+def use_chunked_loss(model: Any, objective: str = "token-mean") -> bool:
     """Make a causal language model (PEFT-wrapped or not) compute its training loss in chunks, in place.
 
     The model's `forward` is replaced for calls with `labels`, so that wrappers around it (DDP, autocast, PEFT) work as
-    before; other calls go to the model's own. Such an output holds the loss and no logits. The loss is the token mean, or
-    the sum divided by `num_items_in_batch` where that is given.
+    before; other calls go to the model's own. Such an output holds the loss and no logits. The loss is the mean over the learnt
+    tokens or, with the objective `sample-mean`, over the samples, each the mean over its own; with `num_items_in_batch` the sum divided
+    by that.
 
     Not every model's logits are what `head_logits` makes of its hidden states, and some add an auxiliary loss. Both are
     measured on short random inputs first; where they differ, the model keeps its own loss.
@@ -77,12 +87,16 @@ def use_chunked_loss(model: Any) -> bool:
         states = hidden_states(causal, {"input_ids": input_ids, **inputs})
         targets = labels[:, 1:]
         learnt = targets != IGNORE
+        items, scales = learnt.sum(), None
+        if objective == "sample-mean":
+            weights, items = sample_weights(labels, inputs.get("cu_seq_lens_q"))
+            scales = weights[:, 1:][learnt]
         hidden, targets = states[:, :-1][learnt], targets[learnt]
         if len(targets) == 0:
             return CausalLMOutputWithPast(loss=states.sum() * 0.0)
         chunk = chunk_positions(causal, hidden.device, learning=True)
-        total = chunked_cross_entropy(hidden, targets, head, list(output.parameters()), chunk)
-        return CausalLMOutputWithPast(loss=total / (len(targets) if num_items_in_batch is None else num_items_in_batch))
+        total = chunked_cross_entropy(hidden, targets, head, list(output.parameters()), chunk, scales)
+        return CausalLMOutputWithPast(loss=total / (items if num_items_in_batch is None else num_items_in_batch))
 
     if not _same_loss(causal, own, forward):
         return False
@@ -98,7 +112,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Any, chunk: int, *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, targets: Tensor, scales: Tensor | None, head: Any, chunk: int, *weights: Tensor
+    ) -> Tensor:
         wanted = [w for w in weights if w.requires_grad]
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_grad = torch.empty_like(hidden)
@@ -106,7 +122,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         for start in range(0, len(targets), chunk):
             part = hidden[start : start + chunk].detach().requires_grad_()
             with torch.enable_grad():
-                loss = losses_of_logits(head(part), targets[start : start + chunk], "sum")
+                loss = _part_loss(part, targets, scales, head, start)
                 gradients = torch.autograd.grad(loss, [part, *wanted], materialize_grads=True)
             total += loss.detach()
             hidden_grad[start : start + chunk] = gradients[0]
@@ -127,7 +143,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         hidden = ctx.hidden_grad.mul_(scale.to(ctx.hidden_grad.dtype))
         weights = [None if g is None else g.mul_(scale.to(g.dtype)) for g in ctx.weight_grads]
         ctx.hidden_grad = ctx.weight_grads = None
-        return (hidden, None, None, None, *weights)
+        return (hidden, None, None, None, None, *weights)
 
 
 def _same_loss(causal: Any, own: Any, ours: Any) -> bool:

@@ -46,8 +46,9 @@ def fine_tune(
 ) -> dict[str, Any]:
     """Fine-tune a model on records; after a kill, the same call goes on from the last checkpoint.
 
-    The loss of an optimizer step is the mean over its learnt tokens, however they are packed or accumulated, so packed and
-    padded training take the same steps. Full fine-tuning on a GPU keeps float32 weights and computes in bfloat16.
+    The loss of an optimizer step is the mean over its learnt tokens (with `train.loss=sample-mean` over its samples, each the
+    mean of its own), however they are packed or accumulated, so packed and padded training take the same steps. Full fine-tuning
+    on a GPU keeps float32 weights and computes in bfloat16.
 
     Writes `model/` (a `from_pretrained` folder with the tokenizer; LoRA merged in, unless `train.merge` is off), `adapter/`
     (LoRA only), `metrics.jsonl` (one line per logged step and per validation) and `summary.json` into `out_dir`;
@@ -63,14 +64,14 @@ def fine_tune(
 
     Returns:
         The content of `summary.json`: steps, seconds, tokens (no padding), tokens_per_second, padding_rate, peak_memory_bytes,
-        first_loss, final_loss, parameters, trainable_parameters, dtype, method, scope, warmup_steps, records (those trained on), truncated,
+        first_loss, final_loss, parameters, trainable_parameters, dtype, method, loss, scope, warmup_steps, records (those trained on), truncated,
         split, dropped, refused, warnings, chunked_loss and liger; with `train.validation` also validation_records, first_validation_loss (before
         the first step) and final_validation_loss.
 
     Raises:
         InputError: nothing to learn, a record too long under `pack.overlong=error`, a context shorter than
             `model.max_length`, an unknown scheduler, float16 without a GPU, LoRA on top of an adapter, too few records to hold
-            some out, DeepSpeed ZeRO-3, a folder that cannot be written or has no room.
+            some out, DeepSpeed ZeRO-3, `sample-mean` of a model whose own loss cannot be weighed, a folder that cannot be written or has no room.
         MissingExtraError: accelerate or, for LoRA, peft is not installed; bitsandbytes for QLoRA; a tracker asked for.
         CodeactError: the loss became infinite or not a number; the device's memory does not suffice; packed samples would
             see each other.
@@ -95,6 +96,7 @@ def fine_tune(
 
     from codeact.training.liger import use_liger
     from codeact.training.losses import use_chunked_loss
+    from codeact.training.objective import use_sample_mean
     from codeact.training.trainer import fit
 
     network = prepare_model(model, train, packed=pack.scope != "none", seed=seed)
@@ -105,7 +107,9 @@ def fine_tune(
     if pack.scope != "none":
         _guard(network, dtype, device)
 
-    chunked = use_chunked_loss(network)
+    chunked = use_chunked_loss(network, train.loss)
+    if not chunked and train.loss == "sample-mean":
+        use_sample_mean(network, packed=pack.scope != "none")
     rows = pack.rows_per_pass if chunked else 0  # a model's own loss may have a part that is a mean over the batch
     dataset, collate, batch_size = batches(tokenised, tokenizer, model.max_length, train.batch_size, pack.scope, seed)
     (out_dir / "summary.json").unlink(missing_ok=True)
@@ -130,6 +134,7 @@ def fine_tune(
         "trainable_parameters": trainable,
         "dtype": str(dtype).removeprefix("torch."),
         "method": train.method,
+        "loss": train.loss,
         "scope": pack.scope,
         "warmup_steps": fitted.warmup_steps,
         "records": len(learnt) - tokenised.dropped - len(tokenised.refused),

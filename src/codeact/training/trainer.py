@@ -26,11 +26,11 @@ from codeact.config import TrainConfig
 from codeact.errors import CodeactError, InputError, did_you_mean, require
 from codeact.files import append
 from codeact.packing.collate import split_rows
-from codeact.packing.overlong import IGNORE
 from codeact.progress import Progress, track
 from codeact.storage import write_jsonl
 from codeact.training.checkpoints import checkpoint_path, complete, last_checkpoint, remove_checkpoints
 from codeact.training.metrics import Meter, logged_rows, peak_memory_bytes, reset_peak_memory, step_metrics
+from codeact.training.objective import count_items
 
 SCHEDULERS = (
     "cosine",
@@ -88,6 +88,13 @@ class MeteredTrainer(Trainer):
     meter: Meter
     held_out: Sequence[Mapping[str, Any]] = ()
     collate: Collate
+    objective: str = "token-mean"
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        if self.objective == "token-mean":
+            return super()._get_num_items_in_batch(batch_samples, device)
+        count = torch.stack([count_items(batch, self.objective) for batch in batch_samples]).sum().to(device)
+        return self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         passes = inputs["passes"]
@@ -110,7 +117,7 @@ class MeteredTrainer(Trainer):
         super().log(logs, start_time)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Mean loss over the learnt tokens of the held-out samples, in nats; transformers' own would weigh by batches."""
+        """Mean loss over the learnt tokens (or the samples) held out, in nats; transformers' own would weigh by batches."""
         self.meter.pause()
         model, size = self.model_wrapped, self.args.per_device_eval_batch_size
         model.eval()
@@ -122,7 +129,7 @@ class MeteredTrainer(Trainer):
                 # every process takes part in every forward pass (FSDP); one that has run out repeats the first batch for nothing
                 start = starts[number] if number < len(starts) else 0
                 batch: Any = self._prepare_inputs(self.collate(self.held_out[start : start + size]))
-                learnt = int((batch["labels"][:, 1:] != IGNORE).sum())
+                learnt = int(count_items(batch, self.objective))
                 loss = float(model(**batch).loss)
                 if number < len(starts) and learnt:
                     total, counted = total + loss * learnt, counted + learnt
@@ -293,6 +300,7 @@ def fit(
                 callbacks=[recorder],
             )
             trainer.meter, trainer.held_out, trainer.collate = meter, validation, validation_collate or collate
+            trainer.objective = train.loss
             if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
                 trainer.data_collator = CountedCollator(collate, rows_per_pass)
             trainer.remove_callback(PrinterCallback)
