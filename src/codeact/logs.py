@@ -9,15 +9,18 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
+from codeact import __version__
 from codeact.errors import CodeactError, InputError
 from codeact.files import make_folder
 from codeact.redact import redact
 
 LOG = logging.getLogger("codeact")
 RUN_LOG = "log.txt"
+_run: ContextVar[Path | None] = ContextVar("run", default=None)  # of this thread; workers of a run have none
 _STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
@@ -76,6 +79,8 @@ def run_log(run_dir: Path, logger: logging.Logger) -> Iterator[Callable[[str], N
         InputError: the file cannot be written.
     """
     file = LogFile(run_dir / RUN_LOG)
+    file.addFilter(lambda record: _run.get() in (None, run_dir))  # two runs in two threads keep their lines apart
+    token = _run.set(run_dir)
     LOG.addHandler(file)
 
     def note(line: str) -> None:
@@ -85,9 +90,12 @@ def run_log(run_dir: Path, logger: logging.Logger) -> Iterator[Callable[[str], N
             file.write(logger, logging.INFO, line)
 
     try:
-        file.write(logger, logging.INFO, "begins")
+        file.write(logger, logging.INFO, f"begins, codeact {__version__}")
         yield note
         file.write(logger, logging.INFO, "done")
+    except KeyboardInterrupt:
+        file.write(logger, logging.WARNING, "interrupted")
+        raise
     except CodeactError as error:
         file.write(logger, logging.ERROR, str(error))
         raise
@@ -96,4 +104,5 @@ def run_log(run_dir: Path, logger: logging.Logger) -> Iterator[Callable[[str], N
         raise
     finally:
         LOG.removeHandler(file)
+        _run.reset(token)
         file.close()

@@ -7,6 +7,7 @@ import logging
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_by_default_stderr_has_one_line_a_stage_and_the_run_keeps_them_with_time
     stages = [line for line in done.stderr.splitlines() if "records/s" not in line]
     assert [line.partition(":")[0] for line in stages] == ["records", "curate", "sample"]
     kept = read(data.with_name("out.codeact") / "log.txt")
-    assert [text for _, level, _, text in kept if level == "INFO"] == ["begins", *stages, "done"]
+    assert [text for _, level, _, text in kept if level == "INFO"] == [f"begins, codeact {codeact.__version__}", *stages, "done"]
     assert sorted(time for time, *_ in kept) == [time for time, *_ in kept]
 
 
@@ -167,7 +168,7 @@ def test_a_library_user_sees_nothing_unless_asked_for(data: Path, tmp_path: Path
     )
     assert (done.stdout, done.stderr) == ("", "")
     assert [text.partition(":")[0] for *_, text in read(tmp_path / "run" / "log.txt")] == [
-        "begins", "records", "curate", "sample", "done",
+        f"begins, codeact {codeact.__version__}", "records", "curate", "sample", "done",
     ]  # fmt: skip
 
 
@@ -190,3 +191,12 @@ def test_a_command_leaves_the_log_and_the_progress_as_they_were(data: Path) -> N
     assert select(data, "-v", "--log-file", str(data.with_name("all.txt"))).returncode == 0
     assert (log.level, list(log.handlers)) == before
     assert progress.show(False) is False
+
+
+def test_runs_in_two_threads_keep_their_lines_apart(data: Path, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(codeact.select, str(data), strategy="random", run_dir=tmp_path / name) for name in "ab"]
+        assert all(len(run.result()) for run in runs)
+    for name in "ab":
+        lines = [text.partition(":")[0].partition(",")[0] for *_, text in read(tmp_path / name / "log.txt")]
+        assert lines == ["begins", "records", "curate", "sample", "done"]

@@ -6,6 +6,7 @@ What a name stands for is in `identity`, where a model runs and in which dtype i
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from codeact.errors import InputError, require
 from codeact.lm.attention import NOT_PACKED
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import NO_CODE, UNREADABLE, adapter_base, no_model, resolve
+
+log = logging.getLogger(__name__)
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> Any:
@@ -86,6 +89,7 @@ def load_model(
     adapter = Path(where, "adapter_config.json").is_file()
     missing: list[str] = []
     options = _four_bit_options(name, adapter, kind, place) if four_bit else {}
+    log.debug("model %s: loads in %s on %s", name, kind, place)
     with quiet_loading():
         try:
             if adapter:
