@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick lint types wheel clean
+.PHONY: demo test quick lint types wheel site clean
 
 demo: .venv/.demo-ready
 	$(PY) -m codeact demo
@@ -33,6 +33,16 @@ types: .venv/.dev-ready
 wheel: .venv/.dev-ready
 	@sh scripts/check_wheel.sh $(PY)
 
+# the documentation as pages in site/; a link that leads nowhere ends it
+site: .venv/.docs-ready
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+	@echo "site/index.html"
+
+.venv/.docs-ready: pyproject.toml constraints.txt | $(PY)
+	@echo "installing mkdocs into .venv (once) ..."
+	$(PIP) $$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
+	@touch $@
+
 .venv/.demo-ready: pyproject.toml constraints.txt | $(PY)
 	@echo "installing codeact[demo] into .venv (once) ..."
 	$(PIP) -e '.[demo]'
@@ -50,4 +60,4 @@ $(PY):
 		{ rm -rf .venv; echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist site

@@ -1,0 +1,34 @@
+"""The documentation as a site: built with strict links, whole, and without anything from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+from mkdocs.exceptions import Abort
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_link_leads_somewhere_and_files_of_the_repository_come_along(tmp_path: Path) -> None:
+    build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
+    pages = {page.relative_to(tmp_path).as_posix(): page.read_text(encoding="utf-8") for page in tmp_path.rglob("*.html")}
+    assert {f"{page.stem}.html" for page in (ROOT / "docs").glob("*.md")} <= set(pages)
+    for name, text in pages.items():
+        article = text[text.find("<article") : text.find("</article")]
+        for target in re.findall(r'(?:href|src)="([^":#]+)(?:#[^"]*)?"', article):
+            assert (tmp_path / name).parent.joinpath(target).exists(), f"{name}: {target}"
+        assert not re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="https?:[^"]*"', re.sub(r'<link rel="canonical[^>]*>', "", text)), name
+    assert (tmp_path / "repository/experiments/results/overlap.json.xz").exists()
+
+
+def test_a_link_that_leads_nowhere_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("# A page\n\n[nothing](nowhere.md)\n", encoding="utf-8")
+    with pytest.raises(Abort):
+        build(load_config(
+            str(ROOT / "mkdocs.yml"), docs_dir=str(tmp_path / "docs"), site_dir=str(tmp_path / "site"), strict=True, nav=None
+        ))  # fmt: skip
