@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -26,6 +26,9 @@ from pydantic import (
 from codeact import shipped
 from codeact.errors import InputError, did_you_mean
 from codeact.redact import split_userinfo
+
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema, ErrorDetails
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
@@ -68,7 +71,7 @@ class OneOf:
 
     names: Callable[[], list[str]]
 
-    def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         return {**handler(core), "enum": self.names()}
 
 
@@ -171,7 +174,7 @@ class EmbedConfig(_Section):
     )
 
 
-def _clusters(value: Any) -> int | Literal["auto"]:
+def _clusters(value: object) -> int | Literal["auto"]:
     if value == "auto":
         return "auto"
     if (
@@ -389,7 +392,7 @@ class Recipe(_Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _demo_embedder(cls, tree: Any) -> Any:
+    def _demo_embedder(cls, tree: object) -> object:
         """The demo model takes the demo embedder along: both come from the package index, and neither needs a hub."""
         if not isinstance(tree, Mapping):
             return tree
@@ -483,7 +486,7 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
             yield from _walk(info.annotation, f"{prefix}{name}.")
 
 
-def _explain(item: Any) -> str:
+def _explain(item: ErrorDetails) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         if key in RENAMED_KEYS:
@@ -530,7 +533,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def set_key(tree: dict[str, Any], key: str, value: Any) -> None:
+def set_key(tree: dict[str, Any], key: str, value: object) -> None:
     """Set a dotted key in nested dictionaries.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +31,7 @@ def seeded_hash(ids: Sequence[str], seed: int) -> NDArray[np.uint64]:
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
-def _digests(start: Any, ids: Sequence[str], seed: int) -> Iterator[bytes]:
+def _digests(start: hashlib._Hash | hashlib.blake2b, ids: Sequence[str], seed: int) -> Iterator[bytes]:
     start.update(f"{seed}:".encode())
     for identity in ids:
         state = start.copy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +16,11 @@ from codeact.lm.identity import NO_CODE, UNREADABLE, check_hub, hub_name, resolv
 from codeact.progress import SILENT, Progress
 from codeact.types import Vectors
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
-def load_embedder(name: str, device: str = "auto") -> Any:
+
+def load_embedder(name: str, device: str = "auto") -> SentenceTransformer:
     """Load a `SentenceTransformer` in float32 and eval mode.
 
     The files of a hub name that are in the local cache are used as they are; else the hub is asked.
@@ -51,7 +54,7 @@ def load_embedder(name: str, device: str = "auto") -> Any:
 
 
 def embed_texts(
-    texts: Sequence[str], *, model: str | Any, batch_size: int = DEFAULTS.embed.batch_size, device: str = "auto", progress: Progress = SILENT
+    texts: Sequence[str], *, model: str | SentenceTransformer, batch_size: int = DEFAULTS.embed.batch_size, device: str = "auto", progress: Progress = SILENT
 ) -> Vectors:
     """Embed texts; row i belongs to texts[i].
 
@@ -101,7 +104,7 @@ def _unit_rows(block: Vectors, rows: Sequence[int]) -> Vectors:
     return unit
 
 
-def _dimension(embedder: Any) -> int:
+def _dimension(embedder: SentenceTransformer) -> int:
     return int(embedder.encode([""], show_progress_bar=False).shape[1])
 
 

@@ -10,9 +10,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from codeact.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @contextmanager
@@ -71,7 +74,7 @@ def append(path: Path, data: bytes) -> None:
         _to_disk(handle)
 
 
-def write_bytes(path: str | Path, data: Any) -> None:
+def write_bytes(path: str | Path, data: bytes | pa.Buffer) -> None:
     """Write bytes (or a buffer) atomically."""
     with atomic(path) as handle:
         handle.write(data)

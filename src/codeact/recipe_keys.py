@@ -134,7 +134,7 @@ def _limits(info: FieldInfo) -> Iterator[str]:
                 yield f"{word} {value}"
 
 
-def _yaml(value: Any) -> str:
+def _yaml(value: object) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from codeact.types import Floats
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Status = Literal["ok", "truncated", "empty", "too_long", "nonfinite", "estimated", "context", "refused"]
 
@@ -23,7 +26,7 @@ STATUS_MEANING: dict[str, str] = {
 }
 
 
-def ranked_ifd(table: Any) -> Floats:
+def ranked_ifd(table: pa.Table) -> Floats:
     """The IFD by which the records of a score table are ranked: measured, or estimated by adaptive scoring.
 
     Returns:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError, require
 from codeact.files import atomic, make_folder, write_bytes, write_text
@@ -17,6 +17,9 @@ from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is
 from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
 from codeact.sources.text import decode, read_bytes
 from codeact.sources.writing import delimited_lines, packed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WRITABLE = tuple(kind for kind in KINDS if kind not in DELIMITED)
 
@@ -35,7 +38,7 @@ class Source:
 
     name: str
     rows: Sequence[Mapping[str, Any]]
-    table: Any = None
+    table: pa.Table | None = None
     delimited: bool = False
     parts: tuple[tuple[str, int], ...] = ()
 
@@ -65,8 +68,8 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
     parts = [part for name in names for part in _read_name(name, split)]
     if len(parts) == 1:
         return parts[0]
-    tables = [part.table for part in parts]
-    same = all(table is not None and table.schema == tables[0].schema for table in tables)
+    tables = [part.table for part in parts if part.table is not None]
+    same = len(tables) == len(parts) and all(table.schema == tables[0].schema for table in tables)
     return Source(
         _joint_name(names, len(parts), split),
         [row for part in parts for row in part.rows],
@@ -76,7 +79,7 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
     )
 
 
-def _concat(tables: list[Any]) -> Any:
+def _concat(tables: list[pa.Table]) -> pa.Table:
     import pyarrow as pa
 
     return pa.concat_tables(tables)
@@ -199,7 +202,7 @@ def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, default=str) + "\n"
 
 
-def _table(rows: Sequence[Mapping[str, Any]], path: Path) -> Any:
+def _table(rows: Sequence[Mapping[str, Any]], path: Path) -> pa.Table:
     import pyarrow as pa
 
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -211,7 +214,7 @@ def _table(rows: Sequence[Mapping[str, Any]], path: Path) -> Any:
         ) from error
 
 
-def _write_arrow(table: Any, path: Path) -> None:
+def _write_arrow(table: pa.Table, path: Path) -> None:
     import pyarrow as pa
 
     with atomic(path) as handle, pa.ipc.new_file(handle, table.schema) as out:
@@ -241,7 +244,7 @@ def check_writable(path: Path, delimited: bool = False) -> None:
     make_folder(path.parent)
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: object) -> None:
     """Write one JSON document atomically. NaN and infinities are refused: a failed figure is null."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
@@ -267,7 +270,7 @@ def _check(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Plain JSON values: numpy becomes Python, NaN and infinities become None, what JSON lacks (paths, dates) becomes text."""
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -292,12 +295,12 @@ def utf8(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def write_parquet(table: Any, path: str | Path) -> None:
+def write_parquet(table: pa.Table, path: str | Path) -> None:
     """Write an Arrow table atomically (zstd, every page with its checksum)."""
     write_bytes(path, parquet_bytes(table))
 
 
-def parquet_bytes(table: Any) -> Any:
+def parquet_bytes(table: pa.Table) -> pa.Buffer:
     """An Arrow table as a Parquet file in memory, a buffer (zstd, every page with its checksum)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -307,7 +310,7 @@ def parquet_bytes(table: Any) -> Any:
     return sink.getvalue()
 
 
-def read_parquet(path: str | Path) -> Any:
+def read_parquet(path: str | Path) -> pa.Table:
     """Read a Parquet file as an Arrow table; the pages' checksums, where there are some, are verified.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from codeact import config, storage
 from codeact.errors import InputError
@@ -16,7 +16,14 @@ from codeact.rundir import tables
 from codeact.sources.names import as_list
 from codeact.storage import Source
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 CUT = 400  # characters of a turn that are shown
+
+
+# what the functions of the public surface take as data; a text, because `datasets` is an extra
+Data: TypeAlias = "str | Path | Sequence[str | Path] | Sequence[Mapping[str, Any]] | Dataset"
 
 
 def preview(
@@ -105,7 +112,7 @@ def harvest(
     }
 
 
-def open_data(data: Any) -> tuple[Source | None, str | tuple[str, ...]]:
+def open_data(data: Data) -> tuple[Source | None, str | tuple[str, ...]]:
     """Rows that are in memory already, else None; and the names of the data as a recipe holds them.
 
     Raises:
@@ -119,13 +126,13 @@ def open_data(data: Any) -> tuple[Source | None, str | tuple[str, ...]]:
         table = data.with_format("arrow")[:]
         return Source("the data set", table.to_pylist(), table), "memory"
     if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
-        return Source("the list", list(data)), "memory"
+        return Source("the list", list(cast("Sequence[Mapping[str, Any]]", data))), "memory"
     raise InputError(
         f"data is {type(data).__name__}; give paths, a data set name, a list of dictionaries or a datasets.Dataset"
     )
 
 
-def is_dataset(data: Any) -> bool:
+def is_dataset(data: object) -> TypeGuard[Dataset]:
     """Whether this is a `datasets.Dataset`, told without importing that package."""
     return hasattr(data, "with_format") and hasattr(data, "features") and hasattr(data, "select")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact import config, storage
-from codeact.api.data import is_dataset, open_data
+from codeact.api.data import Data, is_dataset, open_data
 from codeact.api.run_directory import explain, stability
 from codeact.config import Recipe
 from codeact.downloads import cache_dir
@@ -48,7 +48,7 @@ class Selection:
     table: pa.Table
     summary: dict[str, Any]
     run_dir: Path
-    data: Any = field(default=None, repr=False, compare=False)
+    data: Data | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -88,7 +88,7 @@ class Selection:
 
 @one_writer("output")
 def select(
-    data: str | Path | Sequence[str | Path] | Sequence[Mapping[str, Any]] | Any,
+    data: Data,
     *,
     model: str = "",
     ratio: float | None = None,
@@ -139,7 +139,7 @@ def select(
     return chosen
 
 
-def plan_select(data: Any, **arguments: Any) -> dict[str, Any]:
+def plan_select(data: Data, **arguments: Any) -> dict[str, Any]:
     """What `select` with the same arguments would do and cost; nothing is written. See `plan`.
 
     Raises:
@@ -153,7 +153,7 @@ def plan_select(data: Any, **arguments: Any) -> dict[str, Any]:
 
 
 def _select_recipe(
-    data: Any, *, model: str = "", ratio: float | None = None, strategy: str | None = None, embedder: str | None = None,
+    data: Data, *, model: str = "", ratio: float | None = None, strategy: str | None = None, embedder: str | None = None,
     output: str | Path | None = None, run_dir: str | Path | None = None, limit: int | None = None, seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, Source | None, Path | None]:  # fmt: skip
@@ -180,7 +180,7 @@ def _run_dir(target: Path | None, name: str | tuple[str, ...], source: Source | 
     return cache_dir() / "runs" / digest(names if source is None else list(source.rows))
 
 
-def _selection(store: Store, source: Source, data: Any) -> Selection:
+def _selection(store: Store, source: Source, data: Data) -> Selection:
     table = store.table("sample")
     chosen = set(tables.ids_where(table, "selected"))
     records = store.table("records").select(["id", "row"]).to_pylist()

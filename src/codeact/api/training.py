@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from codeact import config, storage
-from codeact.api.data import open_data
+from codeact.api.data import Data, open_data
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.locks import one_writer
@@ -15,6 +15,7 @@ from codeact.outputs import Run, claim_folder
 from codeact.pipeline import ready
 from codeact.records import read_records
 from codeact.rundir.inputs import Inputs
+from codeact.types import Tokenizer
 
 if TYPE_CHECKING:
     from codeact.packing.overlong import Overlong
@@ -24,7 +25,7 @@ TRAINED = ("model", "adapter", "checkpoints", "metrics.jsonl", "summary.json")
 
 
 def padding(
-    data: Any, recipe: Recipe | None = None, *, model: str = "", settings: Mapping[str, Any] | None = None
+    data: Data, recipe: Recipe | None = None, *, model: str = "", settings: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Padding rates of the usual ways of batching and of Dynamic Pack for these records and a model's tokenizer.
 
@@ -59,14 +60,14 @@ def settle(recipe: Recipe | None, model: str | None, settings: Mapping[str, Any]
     return recipe
 
 
-def _inputs(data: Any, recipe: Recipe) -> Inputs:
+def _inputs(data: Data, recipe: Recipe) -> Inputs:
     rows, name = open_data(data)
     return Inputs(recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": name})}), rows)
 
 
 def tokenise(
     rows: Sequence[Mapping[str, Any]],
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     template: str = config.DEFAULTS.model.template,
     max_length: int = config.DEFAULTS.model.max_length,
@@ -102,7 +103,7 @@ def tokenise(
 
 
 def train(
-    data: Any,
+    data: Data,
     output: str | Path,
     recipe: Recipe | None = None,
     *,

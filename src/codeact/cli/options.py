@@ -159,7 +159,7 @@ def numbers(option: str, text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def result(value: Any, as_json: bool, text: str, output: Path | None = None) -> None:
+def result(value: object, as_json: bool, text: str, output: Path | None = None) -> None:
     """Print the result on stdout, or for people on stderr where stdout holds the rows.
 
     Args:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from codeact.comparison.grid import Cell, Comparison, cells, shared_recipes, source_recipe
+from codeact.config import DataConfig
 from codeact.pipeline.forecast import DEVICES, UTILISATION, Forecast, forecast
 from codeact.score.cost import duration
 
@@ -142,7 +143,7 @@ def _settings(cell: Cell) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def _whole(cell: Cell, comparison: Comparison, data: Any) -> Forecast:
+def _whole(cell: Cell, comparison: Comparison, data: DataConfig) -> Forecast:
     """The forecast of scoring, and of training on the whole pool with this cell's settings."""
     sample = cell.recipe.sample.model_copy(update={"strategy": "cdas", "ratio": 1.0, "suspects": 0.0, "min_gain": 0.0})
     nowhere = str(Path(comparison.run_dir) / "cells" / ".plan")

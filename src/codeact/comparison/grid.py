@@ -74,14 +74,14 @@ class Comparison(BaseModel):
 
     @field_validator("strategies", mode="before")
     @classmethod
-    def _named(cls, value: Any) -> Any:
+    def _named(cls, value: object) -> object:
         if isinstance(value, list | tuple):
             return [{"name": v, "strategy": v} if isinstance(v, str) else v for v in value]
         return value
 
     @field_validator("apart_from", "against", mode="before")
     @classmethod
-    def _several(cls, value: Any) -> Any:
+    def _several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("rates")

@@ -11,10 +11,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from codeact.errors import require
 from codeact.parsing import parse_or_error
+
+if TYPE_CHECKING:
+    from tree_sitter import Parser
 
 LABELS: Mapping[str, str] = {
     "python": "python", "py": "python", "python3": "python", "py3": "python", "java": "java", "javascript": "javascript", "js": "javascript",
@@ -174,13 +177,14 @@ def _signs(language: str, code: str) -> int:
 
 
 @lru_cache(maxsize=16)
-def _parser(language: str) -> Any:
+def _parser(language: str) -> Parser:
     module, entry = _GRAMMARS[language]
     tree_sitter = require("tree_sitter", "curate", "checking the syntax of other languages than Python")
     grammar = require(module, "curate", f"checking the syntax of {language}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return tree_sitter.Parser(tree_sitter.Language(getattr(grammar, entry)()))
+        parser: Parser = tree_sitter.Parser(tree_sitter.Language(getattr(grammar, entry)()))
+    return parser
 
 
 def fault(language: str, code: str) -> Fault | None:

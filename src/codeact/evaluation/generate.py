@@ -22,9 +22,11 @@ from codeact.evaluation.tasks import Task
 from codeact.lm import prompts
 from codeact.lm.models import context_length
 from codeact.records import Message
+from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
     import torch
+    from transformers import DynamicCache
 
 Finish = Literal["stop", "eos", "length", "too_long"]
 Prompting = Literal["base", "instruct"]
@@ -76,7 +78,7 @@ class Completion:
     finish: Finish
 
 
-def task_prompt(task: Task, prompting: Prompting, template: prompts.Template | None, tokenizer: Any) -> Prompt:
+def task_prompt(task: Task, prompting: Prompting, template: prompts.Template | None, tokenizer: Tokenizer) -> Prompt:
     """The prompt of a task.
 
     "base" is the task's source text, to be continued, without the blanks at its end: most tokenizers join a newline and
@@ -109,8 +111,8 @@ def too_long(room: Sequence[int]) -> list[tuple[int, Completion]]:
 
 
 def generate(
-    model: Any,
-    tokenizer: Any,
+    model: Model,
+    tokenizer: Tokenizer,
     requests: Sequence[Prompt],
     *,
     max_new_tokens: int,
@@ -180,12 +182,12 @@ class _Live:
     """
 
     rows: list[int]
-    cache: Any
+    cache: DynamicCache
     mask: torch.Tensor
     tokens: list[int]
 
 
-def _has_plain_cache(model: Any) -> bool:
+def _has_plain_cache(model: Model) -> bool:
     """Whether rows may join and leave: keys and values are all the state, and masks do not count from the row's start."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
@@ -208,7 +210,7 @@ def _alike(queue: Sequence[int], requests: Sequence[Prompt]) -> Iterator[list[in
 
 
 def _read(
-    model: Any, tokenizer: Any, requests: Sequence[Prompt], group: list[int], rows: int
+    model: Model, tokenizer: Tokenizer, requests: Sequence[Prompt], group: list[int], rows: int
 ) -> tuple[_Live, torch.Tensor]:
     """Read some prompts into a fresh cache with room for `rows`; their logits [B, vocabulary] for the first new token."""
     import torch
@@ -226,7 +228,7 @@ def _read(
     return _Live(group, slots.hold(cache, rows) if plain else cache, mask, []), logits
 
 
-def _step(model: Any, live: _Live) -> torch.Tensor:
+def _step(model: Model, live: _Live) -> torch.Tensor:
     """Read the newest tokens; logits [B, vocabulary] for the next."""
     import torch
 
@@ -235,7 +237,9 @@ def _step(model: Any, live: _Live) -> torch.Tensor:
     return _forward(model, ids, live.mask, live.mask.sum(-1, keepdim=True) - 1, live.cache)
 
 
-def _forward(model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+def _forward(
+    model: Model, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
+) -> torch.Tensor:
     import torch
 
     with torch.inference_mode():
@@ -278,13 +282,13 @@ def end_tokens(special: Collection[int], request: Prompt) -> frozenset[int]:
     return frozenset(special).difference(request.header) | request.ends
 
 
-def _end_tokens(model: Any) -> frozenset[int]:
+def _end_tokens(model: Model) -> frozenset[int]:
     """End-of-sequence tokens that the model's generation configuration names beside the tokenizer's."""
     named = model.generation_config.eos_token_id
     return frozenset(named if isinstance(named, (list, tuple)) else () if named is None else (named,))
 
 
-def _pick(logits: Any, temperature: float, draws: Sequence[np.random.Generator]) -> list[int]:
+def _pick(logits: torch.Tensor, temperature: float, draws: Sequence[np.random.Generator]) -> list[int]:
     if temperature == 0:
         best: list[int] = logits.argmax(-1).tolist()
         return best
@@ -296,7 +300,9 @@ def _pick(logits: Any, temperature: float, draws: Sequence[np.random.Generator])
     ]
 
 
-def _finish(tokenizer: Any, row: Prompt, written: list[int], ends: frozenset[int], room: int) -> Completion | None:
+def _finish(
+    tokenizer: Tokenizer, row: Prompt, written: list[int], ends: frozenset[int], room: int
+) -> Completion | None:
     """The completion if this row is finished with its newest token, else None."""
     if written[-1] in ends:
         return cut(tokenizer, row, written, "eos")
@@ -311,7 +317,7 @@ def _finish(tokenizer: Any, row: Prompt, written: list[int], ends: frozenset[int
     return cut(tokenizer, row, written, "length") if len(written) >= room else None
 
 
-def cut(tokenizer: Any, row: Prompt, written: list[int], finish: Finish) -> Completion:
+def cut(tokenizer: Tokenizer, row: Prompt, written: list[int], finish: Finish) -> Completion:
     """The completion of written tokens: their text up to the first stop; `finish` says why they end where no stop is in it."""
     # Some tokenizers drop the blank in front of the first token that they decode, so a few prompt tokens go before it.
     said, length = _after_header(written, row.header, tokenizer), len(written)
@@ -324,7 +330,7 @@ def cut(tokenizer: Any, row: Prompt, written: list[int], finish: Finish) -> Comp
     return Completion(text[: min(found)], length, "stop") if found else Completion(text, length, finish)
 
 
-def _after_header(written: list[int], header: tuple[int, ...], tokenizer: Any) -> list[int]:
+def _after_header(written: list[int], header: tuple[int, ...], tokenizer: Tokenizer) -> list[int]:
     """The tokens behind the header; behind the last one where it holds special tokens: a model may write thoughts before it."""
     size = len(header)
     anywhere = not prompts.special_ids(tokenizer).isdisjoint(header)
@@ -334,5 +340,5 @@ def _after_header(written: list[int], header: tuple[int, ...], tokenizer: Any) -
     return written
 
 
-def _decode(tokenizer: Any, ids: list[int]) -> str:
+def _decode(tokenizer: Tokenizer, ids: list[int]) -> str:
     return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

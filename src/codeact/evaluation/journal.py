@@ -14,7 +14,7 @@ Row = dict[str, Any]
 LATER = frozenset({"check", "task_set", "solution", "status", "plus_status", "detail"})  # what is not the answer itself
 
 
-def row_key(*parts: Any) -> str:
+def row_key(*parts: object) -> str:
     """Hash of everything that an answer depends on: the model, the input, the settings. `parts` must be JSON values."""
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode("ascii")).hexdigest()[:32]
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from codeact.evaluation.tasks import Task
 from codeact.lm.models import context_length
 from codeact.lm.streams import Span, Stream, check_model, choose_batch_tokens, stream_losses
 from codeact.progress import SILENT, Progress
+from codeact.types import Model, Tokenizer
 
 GROUP = 32  # tasks that are written down together
 
@@ -42,7 +42,7 @@ class Likelihood:
         return None if self.bits is None or self.bytes == 0 else self.bits / self.bytes
 
 
-def solution_stream(task: Task, tokenizer: Any) -> Stream:
+def solution_stream(task: Task, tokenizer: Tokenizer) -> Stream:
     """Prompt and reference solution, tokenised once; scored are the tokens that hold a part of the solution.
 
     A token that straddles the boundary (a newline of the prompt with the indentation after it) counts, so that every
@@ -64,13 +64,13 @@ def solution_stream(task: Task, tokenizer: Any) -> Stream:
     return Stream(ids[:last], (Span(0, max(first, 1), last),))
 
 
-def _length(ids: list[int], tokenizer: Any) -> int:
+def _length(ids: list[int], tokenizer: Tokenizer) -> int:
     return len(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def bits_per_byte(
-    model: Any,
-    tokenizer: Any,
+    model: Model,
+    tokenizer: Tokenizer,
     tasks: Sequence[Task],
     *,
     batch_tokens: int = 0,

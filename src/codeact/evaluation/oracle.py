@@ -59,7 +59,7 @@ def agrees(expected: Any, answer: Any, atol: float = 0.0) -> bool:
     return bool(np.allclose(answer, expected, rtol=RELATIVE, atol=tolerance))
 
 
-def _is_floats(value: Any) -> bool:
+def _is_floats(value: object) -> bool:
     if isinstance(value, list | tuple):
         return len(value) > 0 and all(isinstance(item, float) for item in value)
     return isinstance(value, float)

@@ -20,6 +20,7 @@ from codeact.evaluation.tasks import TaskSet
 from codeact.files import make_folder
 from codeact.progress import track
 from codeact.statistics import mean_estimate, pass_at_k, rate_estimate
+from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
     from codeact.evaluation.generate import Completion, Prompt
@@ -42,7 +43,7 @@ class Setup:
     seed: int
     _loaded: dict[str, Any] = field(default_factory=dict)
 
-    def load(self) -> Any:
+    def load(self) -> Model:
         """The model, on first use: a finished evaluation needs none."""
         from codeact.lm import models
 
@@ -54,7 +55,8 @@ class Setup:
                 device=self.model.device,
                 attention="any",
             )
-        return self._loaded["model"]
+        loaded: Model = self._loaded["model"]
+        return loaded
 
     def release(self) -> None:
         """Give the model's memory back, for another engine to take."""
@@ -66,12 +68,13 @@ class Setup:
             gc.collect()
             torch.cuda.empty_cache()
 
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Tokenizer:
         from codeact.lm import models
 
         if "tokenizer" not in self._loaded:
             self._loaded["tokenizer"] = models.load_tokenizer(self.name, self.model.revision)
-        return self._loaded["tokenizer"]
+        loaded: Tokenizer = self._loaded["tokenizer"]
+        return loaded
 
 
 def evaluate_model(

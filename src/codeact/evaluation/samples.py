@@ -84,12 +84,12 @@ def _program(task: Task, completion: str | None, solution: str | None) -> str:
     return task.rules.program(answer, task, task.prompt)
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     """A text without half surrogate pairs, which JSON can hold, UTF-8 and source code cannot; None for anything else."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
-def _unknown(identity: Any, sets: Sequence[TaskSet]) -> str:
+def _unknown(identity: object, sets: Sequence[TaskSet]) -> str:
     named = ", ".join(f"{s.name} {s.version}" for s in sets)
     if not isinstance(identity, str):
         return f"task_id {identity!r} is no task of {named}; an id is a text such as {sets[0].tasks[0].id!r}"

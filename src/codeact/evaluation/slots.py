@@ -5,17 +5,18 @@ Transformers' own cache appends by copying all of it for every token: with 32 ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from transformers import DynamicCache
 
 LEAST_ROOM = 64  # tokens of room ahead; a quarter of what is held where that is more
 
 
-def hold(read: Any, slots: int) -> Any:
+def hold(read: DynamicCache, slots: int) -> DynamicCache:
     """A cache with the rows of `read`, a `DynamicCache` of plain layers, and room for `slots` rows in all."""
     from transformers import DynamicCache
 
@@ -25,21 +26,23 @@ def hold(read: Any, slots: int) -> Any:
     return held
 
 
-def join(held: Any, read: Any) -> None:
+def join(held: DynamicCache, read: DynamicCache) -> None:
     """Add the rows of `read` behind those of `held`; the last columns of both are the newest tokens."""
     import torch
 
     with torch.inference_mode():
-        for mine, other in zip(held.layers, read.layers, strict=True):
+        layers: Iterable[tuple[Any, Any]] = zip(held.layers, read.layers, strict=True)
+        for mine, other in layers:
             if other.is_initialized:  # layers that share another's keys hold none
                 mine.join(other.keys, other.values)
 
 
-def leave(held: Any, gone: Sequence[int], width: int) -> None:
+def leave(held: DynamicCache, gone: Sequence[int], width: int) -> None:
     """Take the rows at the places `gone` away, and all columns but the last `width`; `order_after` says who moves where."""
     import torch
 
-    used = [layer for layer in held.layers if layer.is_initialized]
+    layers: list[Any] = held.layers
+    used = [layer for layer in layers if layer.is_initialized]
     stay = order_after(used[0].rows, gone)
     with torch.inference_mode():
         for layer in used:
@@ -70,7 +73,7 @@ def _layer_class() -> Any:
             self.buffers: tuple[torch.Tensor, ...] = ()
 
         def update(
-            self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+            self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
         ) -> tuple[torch.Tensor, torch.Tensor]:
             more = key_states.shape[-2]
             if self.end + more > self.buffers[0].shape[-2]:

@@ -15,6 +15,7 @@ from codeact import storage
 from codeact.errors import require
 from codeact.evaluation.generate import Completion, Prompt, cut, end_tokens, rooms, too_long
 from codeact.lm.identity import NO_CODE, adapter_base, resolve
+from codeact.types import Tokenizer
 
 # Handed over at a time: enough to fill a GPU, few enough that a killed evaluation loses little.
 CHUNK = 256
@@ -73,7 +74,7 @@ def start(name: str, revision: str | None, dtype: str) -> Engine:
 
 
 def generate(
-    engine: Engine, tokenizer: Any, requests: Sequence[Prompt], *, max_new_tokens: int, temperature: float = 0.0
+    engine: Engine, tokenizer: Tokenizer, requests: Sequence[Prompt], *, max_new_tokens: int, temperature: float = 0.0
 ) -> Iterator[list[tuple[int, Completion]]]:
     """Complete every prompt; yields (index, completion), some prompts at a time, longest first.
 
@@ -118,7 +119,7 @@ def sampling(request: Prompt, room: int, ends: Sequence[int], temperature: float
     }
 
 
-def completion(tokenizer: Any, request: Prompt, written: Written) -> Completion:
+def completion(tokenizer: Tokenizer, request: Prompt, written: Written) -> Completion:
     """vLLM's answer as a `Completion`: its tokens, decoded and cut as everywhere else here.
 
     "stop" is what vLLM calls both a stop text and an end token; which of them it was shows in the text.

@@ -79,5 +79,5 @@ def _settings(recipe: Recipe) -> list[str]:
     return changed or ["# all defaults"]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")

@@ -8,14 +8,18 @@ asked of the judge. The prompts are this project's wording.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.records import Record
+from codeact.types import Model, Tokenizer
+
+if TYPE_CHECKING:
+    from codeact.lm.prompts import Template
 
 Status = Literal["ok", "unparsed", "ambiguous", "out_of_range", "no_answer", "too_long", "unsure"]
 
@@ -112,15 +116,15 @@ def parse_rating(text: str, low: int, high: int) -> Rating:
 
 def local_ratings(
     prompts: Sequence[str],
-    model: Any,
-    tokenizer: Any,
-    template: Any,
+    model: Model,
+    tokenizer: Tokenizer,
+    template: Template,
     *,
     low: int,
     high: int,
     min_mass: float = DEFAULTS.judge.min_mass,
     batch_tokens: int = 0,
-    advance: Any = None,
+    advance: Callable[[int], None] | None = None,
 ) -> list[Rating]:
     """Expected rating of a local model: its next-token probabilities of the whole numbers from `low` to `high`, renormalised.
 
@@ -178,7 +182,9 @@ def local_ratings(
     return ratings
 
 
-def _open_answer(prompt: str, template: Any, tokenizer: Any, low: int, high: int) -> tuple[list[int], list[int]]:
+def _open_answer(
+    prompt: str, template: Template, tokenizer: Tokenizer, low: int, high: int
+) -> tuple[list[int], list[int]]:
     """Token ids up to where the digit is due, and the token of each digit there."""
     from codeact.lm.prompts import encode_text, prompt_text
     from codeact.records import Message

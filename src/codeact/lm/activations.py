@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,9 @@ LOGITS = "logits"
 _EXPERTS = re.compile(r"(experts|moe|moeblock|moelayer|moemlp)$", re.IGNORECASE)
 ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-9}
 HALF_ROUNDING = 2.0**-7  # two units in the last place of bfloat16
+
+
+Hook = Callable[[torch.nn.Module, tuple[Any, ...], Any], Any]  # of `register_forward_hook`
 
 
 @dataclass
@@ -54,8 +57,8 @@ def observe(
     shape = tuple(inputs["input_ids"].shape)
     seen, calls = Seen(), Counter[str]()
 
-    def hook(name: str, experts: bool) -> Any:
-        def note(module: torch.nn.Module, arguments: Any, output: Any) -> Any:
+    def hook(name: str, experts: bool) -> Hook:
+        def note(module: torch.nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
             calls[name] += 1
             call = f"{name}#{calls[name]}"
             first = arguments[0] if arguments else None
@@ -100,7 +103,7 @@ def change(first: Tensor, second: Tensor, scale: Tensor) -> float:
     return float(moved.max()) / largest if largest > 0 else float("inf")
 
 
-def _is_of(value: Any, shape: tuple[int, ...], flat: bool = False) -> bool:
+def _is_of(value: object, shape: tuple[int, ...], flat: bool = False) -> bool:
     """Whether a value is a float tensor [B, T, ...] (or, `flat`, [B * T, ...])."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         return False
@@ -116,7 +119,7 @@ def _pin(made: Tensor, before: Tensor, touched: Tensor) -> Tensor:
 
 
 @contextmanager
-def _hooked(model: torch.nn.Module, hook: Any) -> Iterator[None]:
+def _hooked(model: torch.nn.Module, hook: Callable[[str, bool], Hook]) -> Iterator[None]:
     handles = [
         module.register_forward_hook(hook(name, bool(_EXPERTS.search(type(module).__name__))))
         for name, module in model.named_modules()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from codeact.errors import InputError
 
+if TYPE_CHECKING:
+    import torch
 
-def choose_device(name: str = "auto") -> Any:
+
+def choose_device(name: str = "auto") -> torch.device:
     """`auto`: CUDA, else Apple's MPS, else CPU.
 
     Raises:
@@ -29,12 +32,13 @@ def choose_device(name: str = "auto") -> Any:
     return device
 
 
-def choose_dtype(name: str, device: Any) -> Any:
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """`auto`: bfloat16 on CUDA devices that have it (else float16), on CPUs that multiply it in hardware bfloat16, else float32."""
     import torch
 
     if name != "auto":
-        return getattr(torch, name)
+        named: torch.dtype = getattr(torch, name)
+        return named
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return torch.bfloat16 if device.type == "cpu" and cpu_prefers_bfloat16() else torch.float32

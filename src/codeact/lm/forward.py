@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from codeact.packing.collate import collate_rows
+from codeact.types import Model
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ LEAST_POSITIONS = 16
 PROBE_TOKENS = (13, 8)
 
 
-def hidden_states(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
+def hidden_states(model: Model, batch: Mapping[str, Any]) -> torch.Tensor:
     """Last hidden states [B, T, hidden] of a batch of `collate_rows` (or any model inputs): the decoder without its head.
 
     Args:
@@ -35,7 +36,7 @@ def hidden_states(model: Any, batch: Mapping[str, Any]) -> torch.Tensor:
     return hidden
 
 
-def head_logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
+def head_logits(model: Model, hidden: torch.Tensor) -> torch.Tensor:
     """Logits [..., vocabulary] of hidden states [..., hidden], with the scaling or soft-capping that the model adds.
 
     Knows the three that transformers' models have: `final_logit_softcapping` (Gemma), `logit_scale` (Cohere) and
@@ -53,7 +54,7 @@ def head_logits(model: Any, hidden: torch.Tensor) -> torch.Tensor:
     return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
-def chunk_positions(model: Any, device: torch.device, learning: bool = False) -> int:
+def chunk_positions(model: Model, device: torch.device, learning: bool = False) -> int:
     """Positions whose logits exist at a time: on a CPU, unless `learning`, what stays in its cache; else 128 MiB of float32."""
     logits = CPU_LOGITS if device.type == "cpu" and not learning else LOGITS_PER_CHUNK
     return max(LEAST_POSITIONS, logits // int(model.config.get_text_config().vocab_size))
@@ -69,7 +70,7 @@ def losses_of_logits(
     return torch.nn.functional.nll_loss(logits.log_softmax(-1, dtype=torch.float32), targets, reduction=reduction)
 
 
-def write_losses(model: Any, hidden: torch.Tensor, targets: torch.Tensor, out: torch.Tensor) -> None:
+def write_losses(model: Model, hidden: torch.Tensor, targets: torch.Tensor, out: torch.Tensor) -> None:
     """Negative log-likelihood of each target into `out`, float32 [N], a chunk of positions at a time; without gradients.
 
     Args:
@@ -85,7 +86,7 @@ def write_losses(model: Any, hidden: torch.Tensor, targets: torch.Tensor, out: t
         found.copy_(losses_of_logits(head_logits(model, some), wanted))
 
 
-def head_gap(model: Any, packed: bool = False) -> float:
+def head_gap(model: Model, packed: bool = False) -> float:
     """How far `head_logits` of `hidden_states` is from the model's own logits: what callers check before they trust it.
 
     Compared are the log-probabilities of the whole vocabulary at every position of two short random sequences; a constant
@@ -123,7 +124,7 @@ def head_gap(model: Any, packed: bool = False) -> float:
         model.train(training)
 
 
-def allowed_gap(model: Any) -> float:
+def allowed_gap(model: Model) -> float:
     """Relative difference that rounding makes between two ways to compute the same of a model: by its dtype."""
     import torch
 

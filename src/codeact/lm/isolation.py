@@ -17,6 +17,7 @@ from codeact.packing.collate import collate_rows
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig
 
 # Two rows; samples of different lengths; padding at the end of the second row.
 PROBE_ROWS = ((7, 12, 5), (9, 4, 6))
@@ -56,7 +57,7 @@ class Isolation:
 
 
 def check_isolation(
-    model: Any, batch: Mapping[str, Any] | None = None, *, tolerance: float = 0.0, seed: int = 0
+    model: torch.nn.Module, batch: Mapping[str, Any] | None = None, *, tolerance: float = 0.0, seed: int = 0
 ) -> Isolation:
     """Change some samples of a packed batch and see that everything about the others stays as it was, to the last bit.
 
@@ -87,7 +88,7 @@ def check_isolation(
 
     from codeact.lm import activations
 
-    inner = getattr(model, "module", model)
+    inner: Any = getattr(model, "module", model)
     if reason := getattr(inner, "not_packed", ""):
         raise InputError(reason)
     config = inner.config.get_text_config()
@@ -141,7 +142,7 @@ def probe_batch(vocab_size: int, seed: int = 0) -> dict[str, Any]:
     return collate_rows(samples, rows, pad_token_id=0)
 
 
-def contract_faults(inputs: Mapping[str, Any], config: Any) -> list[str]:
+def contract_faults(inputs: Mapping[str, Any], config: PretrainedConfig) -> list[str]:
     """How a packed batch breaks the contract of `codeact.packing.collate`, one line each, with the mend; none if it is kept."""
     import torch
 
@@ -200,7 +201,7 @@ def _touched(segments: torch.Tensor) -> list[torch.Tensor]:
     return choices
 
 
-def _on(device: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
+def _on(device: torch.device, batch: Mapping[str, Any]) -> dict[str, Any]:
     """A batch's model inputs, on the device."""
     import torch
 
@@ -220,7 +221,7 @@ def _twice(vocab_size: int, seed: int) -> dict[str, Any]:
     return collate_rows(samples, [np.arange(2), np.arange(2, 5)], pad_token_id=0)
 
 
-def _misplaced(model: Any, inputs: Mapping[str, Any]) -> float:
+def _misplaced(model: torch.nn.Module, inputs: Mapping[str, Any]) -> float:
     """How differently a model that takes no notice of position_ids computes the same sample at two places; else 0.
 
     What differs in a model that reads them is rounding. So is it in one that counts rotary positions itself, where only
@@ -230,6 +231,7 @@ def _misplaced(model: Any, inputs: Mapping[str, Any]) -> float:
 
     from codeact.lm import activations
 
+    causal: Any = model
     ids = inputs["input_ids"]
     first, second = (slice(start + 1, start + TWICE) for start in (0, BEHIND))
     seen = activations.observe(model, inputs)
@@ -245,7 +247,7 @@ def _misplaced(model: Any, inputs: Mapping[str, Any]) -> float:
     if activations.largest_change(seen, activations.observe(model, {**inputs, "position_ids": running_on}), everywhere)[0]:
         return 0.0
     other = ids.clone()
-    other[0, 0] = other[1, BEHIND] = (ids[0, 0] + 1) % model.get_input_embeddings().weight.shape[0]
+    other[0, 0] = other[1, BEHIND] = (ids[0, 0] + 1) % causal.get_input_embeddings().weight.shape[0]
     context = activations.observe(model, {**inputs, "input_ids": other}).tensors
     alone = [
         found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
+    from torch.nn.attention.flex_attention import BlockMask
 
 Kernel = Literal["varlen", "flash", "flex", "segments"]
 LARGEST_HEAD = 256  # of the FlashAttention kernels, inside torch and outside
@@ -196,7 +197,7 @@ def flex(
 
     cap = 0.0 if softcap is None else softcap
 
-    def capped(score: Any, b: Any, h: Any, i: Any, j: Any) -> Any:
+    def capped(score: torch.Tensor, b: torch.Tensor, h: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
         return cap * torch.tanh(score / cap)
 
     out: torch.Tensor = function(
@@ -211,19 +212,19 @@ def flex(
     return out.transpose(1, 2).flatten(0, 1)
 
 
-def _blocks(cu_seq_lens: torch.Tensor, query: torch.Tensor, causal: bool, window: int | None) -> Any:
+def _blocks(cu_seq_lens: torch.Tensor, query: torch.Tensor, causal: bool, window: int | None) -> BlockMask:
     """The block mask of a batch; kept on the tensor of its bounds, so that all layers of a kind share one."""
     import torch
     from torch.nn.attention.flex_attention import create_block_mask
 
-    kept: dict[tuple[bool, int | None], Any] = cu_seq_lens.__dict__.setdefault("_codeact_blocks", {})
+    kept: dict[tuple[bool, int | None], BlockMask] = cu_seq_lens.__dict__.setdefault("_codeact_blocks", {})
     if (causal, window) not in kept:
         rows, _, tokens, _ = query.shape
         sizes = [stop - start for start, stop in pairwise(cu_seq_lens.tolist())]
         numbers = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
         segment = numbers.view(rows, tokens).to(query.device)
 
-        def allowed(b: Any, h: Any, i: Any, j: Any) -> Any:
+        def allowed(b: torch.Tensor, h: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
             seen = segment[b, i] == segment[b, j]
             if causal:
                 seen = seen & (i >= j)

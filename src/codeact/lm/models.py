@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.downloads import quiet_loading
 from codeact.errors import InputError, require
 from codeact.lm.attention import NOT_PACKED
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import NO_CODE, UNREADABLE, adapter_base, no_model, resolve
+from codeact.types import Model, Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PretrainedConfig
 
 log = logging.getLogger(__name__)
 
 
-def load_tokenizer(name: str, revision: str | None = None) -> Any:
+def load_tokenizer(name: str, revision: str | None = None) -> Tokenizer:
     """A fast tokenizer with a pad token (EOS where it has none of its own).
 
     Raises:
@@ -57,7 +63,7 @@ def load_model(
     device: str = "auto",
     attention: str | None = "codeact",
     four_bit: bool = False,
-) -> Any:
+) -> Model:
     """A causal LM on its device, in eval mode, without KV cache by default.
 
     Args:
@@ -124,7 +130,7 @@ def load_model(
     return model.to(place).eval()
 
 
-def _load_any(name: str, **options: Any) -> Any:
+def _load_any(name: str, **options: Any) -> Model:
     """The model with attention "codeact" if it runs a short input so, else with the library's own."""
     import torch
 
@@ -134,21 +140,21 @@ def _load_any(name: str, **options: Any) -> Any:
             model(input_ids=torch.zeros((1, 2), dtype=torch.long, device=model.device))
     except (InputError, TypeError, AttributeError, LookupError, ValueError, RuntimeError):
         model = load_model(name, attention=None, **options)  # a model that is at fault itself fails again
-        model.not_packed = f"model {name!r} {NOT_PACKED}"  # the guard says so
+        model.not_packed = f"model {name!r} {NOT_PACKED}"  # type: ignore[assignment]  # the guard says so
     return model
 
 
-def _keep_trainable(model: Any) -> None:
+def _keep_trainable(model: Model) -> None:
     """Stop bitsandbytes from repacking 4-bit weights at the first pass in eval mode, as it does on CPUs with AVX512-BF16.
 
     The packed layout has no backward pass: a check before training would cut the gradients of all layers below, silently.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
-def _four_bit_options(name: str, adapter: bool, dtype: Any, device: Any) -> dict[str, Any]:
+def _four_bit_options(name: str, adapter: bool, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
     """Arguments of `from_pretrained` that load a model in 4 bits, straight onto its device."""
     require("bitsandbytes", "gpu", "a base model in 4 bits")
     if device.type not in ("cuda", "cpu"):
@@ -167,14 +173,15 @@ def _four_bit_options(name: str, adapter: bool, dtype: Any, device: Any) -> dict
     return {"quantization_config": quantisation, "device_map": {"": place}}
 
 
-def _load_adapter(where: str, dtype: Any, attention: str | None) -> Any:
+def _load_adapter(where: str, dtype: torch.dtype, attention: str | None) -> PeftModel:
     peft = require("peft", "train", f"loading the LoRA adapter {where}")
-    return peft.AutoPeftModelForCausalLM.from_pretrained(
+    model: PeftModel = peft.AutoPeftModelForCausalLM.from_pretrained(
         where, dtype=dtype, attn_implementation=attention, **NO_CODE
     )
+    return model
 
 
-def context_length(config: Any) -> int | None:
+def context_length(config: PretrainedConfig) -> int | None:
     """Longest sequence that the model's positions cover, in tokens; None where the configuration names no limit."""
     for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
         value = getattr(config, key, None)

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeact.lm.forward import hidden_states
+from codeact.types import Model
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig
 
 # of one sample: keys and values [key-value heads, tokens, size] per layer
 Past = list[tuple["torch.Tensor", "torch.Tensor"]]
 
 
 def continue_row(
-    model: Any, tokens: Sequence[Sequence[int]], pasts: Sequence[Past | None], keep: Sequence[bool]
+    model: Model, tokens: Sequence[Sequence[int]], pasts: Sequence[Past | None], keep: Sequence[bool]
 ) -> tuple[torch.Tensor, list[Past | None]]:
     """One packed row through the decoder, each sample after its own past.
 
@@ -57,7 +59,7 @@ def continue_row(
     return hidden, cache.pasts()
 
 
-def past_bytes(config: Any, itemsize: int) -> int:
+def past_bytes(config: PretrainedConfig, itemsize: int) -> int:
     """Bytes of the keys and values of one token, all layers."""
     text = config.get_text_config()
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
@@ -80,7 +82,7 @@ def _make_cache(pasts: Sequence[Past | None], new: Sequence[int], keep: Sequence
             self.kept: list[Past | None] = [[] if one else None for one in keep]
 
         def update(
-            self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
+            self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: object, **kwargs: object
         ) -> tuple[torch.Tensor, torch.Tensor]:
             pieces: list[tuple[torch.Tensor, torch.Tensor]] = []
             split = (torch.split(states[0], list(new), dim=1) for states in (key_states, value_states))

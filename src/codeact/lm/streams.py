@@ -17,7 +17,7 @@ from codeact.lm.forward import allowed_gap, head_gap, hidden_states, write_losse
 from codeact.lm.isolation import check_isolation, probe_batch
 from codeact.packing.collate import collate_rows
 from codeact.packing.plan import plan_epoch
-from codeact.types import Floats, Ints
+from codeact.types import Floats, Ints, Model
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class Stream:
     spans: tuple[Span, ...]
 
 
-def choose_batch_tokens(model: Any) -> int:
+def choose_batch_tokens(model: Model) -> int:
     """Tokens of one forward pass: on CPU what measures fastest, on an accelerator what half of the free memory holds.
 
     On CUDA the estimate is the widest point of a decoder layer, 8 hidden + 4 intermediate vectors a token.
@@ -67,7 +67,7 @@ def choose_batch_tokens(model: Any) -> int:
     return max(least, min(most, int(free) // 2 // per_token))
 
 
-def check_model(model: Any) -> None:
+def check_model(model: Model) -> None:
     """Check once per model that packing isolates its samples and that its head can be run in chunks.
 
     Raises:
@@ -87,7 +87,7 @@ def check_model(model: Any) -> None:
 
 
 def stream_losses(
-    model: Any,
+    model: Model,
     streams: Sequence[Stream],
     batch_tokens: int,
     finished: Callable[[Ints, int], None] | None = None,
@@ -121,7 +121,8 @@ def stream_losses(
         flat = torch.empty(int(counts.sum()), dtype=torch.float32, device=model.device)
         place = 0
         for row in rows:
-            batch = {k: _move(v, model.device) for k, v in collate_rows(samples, [row], pad_token_id=0).items()}
+            made = collate_rows(samples, [row], pad_token_id=0)
+            batch = {k: _move(v, model.device) if isinstance(v, torch.Tensor) else v for k, v in made.items()}
             places, targets = _scored([streams[i] for i in row])
             hidden = hidden_states(model, batch)[0].index_select(0, _move(torch.from_numpy(places), model.device))
             write_losses(
@@ -135,7 +136,7 @@ def stream_losses(
     return [pieces[place] for place in np.argsort(rows.samples)]
 
 
-def token_losses_at(model: Any, hidden: Any, places: Ints, targets: Sequence[int]) -> Floats:
+def token_losses_at(model: Model, hidden: torch.Tensor, places: Ints, targets: Sequence[int]) -> Floats:
     """Negative log-likelihood of `targets` as predicted at `places` of the hidden states [T, hidden]: float64, nats."""
     import torch
 
@@ -159,9 +160,7 @@ def _scored(streams: Sequence[Stream]) -> tuple[Ints, Ints]:
     return np.concatenate(places), np.array(targets, np.int64)
 
 
-def _move(value: Any, device: torch.device) -> Any:
-    import torch
-
-    if not isinstance(value, torch.Tensor) or device.type == "cpu":
-        return value
-    return value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value.to(device)
+def _move(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -24,7 +24,7 @@ from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.packing.overlong import IGNORE, FitCounts, Overlong, apply_overlong, plain_sample
 from codeact.packing.plan import Order, plan_batch, plan_epoch
-from codeact.types import Ints
+from codeact.types import Ints, Tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,7 @@ class DynamicPackCollator:
 
     def __init__(
         self,
-        tokenizer: Any = None,
+        tokenizer: Tokenizer | None = None,
         capacity: int = DEFAULTS.model.max_length,
         *,
         pad_token_id: int | None = None,
@@ -172,7 +172,7 @@ class PackedDataset:
         self,
         samples: Sequence[Mapping[str, Any]],
         capacity: int,
-        tokenizer: Any = None,
+        tokenizer: Tokenizer | None = None,
         *,
         pad_token_id: int | None = None,
         seed: int = 0,
@@ -257,7 +257,7 @@ def split_rows(batch: Batch, rows: int) -> list[Batch]:
     return parts
 
 
-def find_pad_token(tokenizer: Any, pad_token_id: int | None = None) -> int:
+def find_pad_token(tokenizer: Tokenizer | None, pad_token_id: int | None = None) -> int:
     """The id that fills padding: `pad_token_id`, else the tokenizer's padding token, else its EOS.
 
     Raises:

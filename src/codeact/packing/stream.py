@@ -80,12 +80,12 @@ class PackedStream:
             if not self._fill(source, held):
                 return
 
-    def _recall(self, source: Iterator[tuple[int, Any]]) -> dict[int, tuple[Any, int]]:
+    def _recall(self, source: Iterator[tuple[int, object]]) -> dict[int, tuple[object, int]]:
         """Read up to where the state stands and keep what it holds: position -> (sample, tokens)."""
         # JSON makes text of the positions
         self._state["held"] = {int(position): rounds for position, rounds in self._state["held"].items()}
         wanted = {*self._state["held"], *(position for row in self._state["rows"] for position in row)}
-        held: dict[int, tuple[Any, int]] = {}
+        held: dict[int, tuple[object, int]] = {}
         for _ in range(self._state["read"]):
             position, sample = next(source, (-1, None))
             if position < 0:
@@ -96,7 +96,7 @@ class PackedStream:
                 held[position] = (sample, self._checked(position, sample))
         return held
 
-    def _fill(self, source: Iterator[tuple[int, Any]], held: dict[int, tuple[Any, int]]) -> bool:
+    def _fill(self, source: Iterator[tuple[int, object]], held: dict[int, tuple[object, int]]) -> bool:
         """Take samples until the window is full, and plan rows of it. False: nothing is left."""
         ages = self._state["held"]
         ended = False
@@ -136,7 +136,7 @@ class PackedStream:
         full = [row for row, load in enumerate(loads) if load == self._capacity]
         return sorted({*fullest, *waited, *full})
 
-    def _checked(self, position: int, sample: Any) -> int:
+    def _checked(self, position: int, sample: object) -> int:
         size = self._length(sample)
         if not 1 <= size <= self._capacity:
             raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,12 @@ from codeact.rundir.stage import turn
 from codeact.rundir.store import Store
 from codeact.score import cost
 from codeact.stages.evaluate import EVALUATIONS
+from codeact.types import Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from codeact.lm.prompts import Template
 
 # Dense 16-bit peak in FLOP/s and memory in GB, from the makers' data sheets.
 DEVICES: Mapping[str, tuple[float, float]] = {
@@ -264,7 +270,12 @@ def training_memory(
 
 
 def _training(
-    recipe: Recipe, records: list[Record], selected: int, config: Any, tokenizer: Any, template: Any
+    recipe: Recipe,
+    records: list[Record],
+    selected: int,
+    config: PretrainedConfig,
+    tokenizer: Tokenizer,
+    template: Template,
 ) -> tuple[int, float, dict[str, float]]:
     from codeact.score.sequences import build_sequences
 
@@ -297,7 +308,7 @@ def _pass_tokens(recipe: Recipe, mean: float) -> float:
     return min(batch, rows * recipe.model.max_length) if recipe.pack.scope != "none" and rows else batch
 
 
-def _parameters(config: Any, rank: int) -> tuple[int, int]:
+def _parameters(config: PretrainedConfig, rank: int) -> tuple[int, int]:
     """Parameters of the model, and of LoRA on all its linear layers but the output head (tied weights count once)."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -310,11 +321,12 @@ def _parameters(config: Any, rank: int) -> tuple[int, int]:
     return sum(p.numel() for p in model.parameters()), rank * sum(m.in_features + m.out_features for m in linear)
 
 
-def _config(recipe: Recipe) -> Any:
+def _config(recipe: Recipe) -> PretrainedConfig:
     from transformers import AutoConfig
 
     where = resolve(recipe.model.name, recipe.model.revision)
     try:
-        return AutoConfig.from_pretrained(where, revision=recipe.model.revision, **NO_CODE)
+        config: PretrainedConfig = AutoConfig.from_pretrained(where, revision=recipe.model.revision, **NO_CODE)
     except UNREADABLE as error:
         raise InputError(no_model(recipe.model.name, error)) from error
+    return config

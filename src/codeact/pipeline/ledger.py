@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.confidential import is_confidential
 from codeact.config import Recipe
@@ -14,6 +14,9 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import states
 from codeact.rundir.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BEFORE_SAMPLING = ("records", "curate", "refine")
 FIGURES = ("cluster", "rank", "ifd", "cutoff")
@@ -26,7 +29,7 @@ def finished(store: Store, recipe: Recipe) -> set[str]:
     return {name for name, (status, _) in found.items() if status == "done"}
 
 
-def ledger_table(store: Store, done: set[str]) -> Any:
+def ledger_table(store: Store, done: set[str]) -> pa.Table | None:
     """The ledger as an Arrow table, from the tables of the stages that are done; None before there are records."""
     import pyarrow as pa
 

@@ -103,14 +103,14 @@ def _names(recipe: Recipe, inputs: Inputs) -> set[str]:
             "shards", RUN_LOG, OUTPUTS}  # fmt: skip
 
 
-def brief(summary: Any) -> str:
+def brief(summary: object) -> str:
     """A stage's figures on one line."""
     if not isinstance(summary, dict):
         return str(summary)
     return ", ".join(f"{key} {_short(value)}" for key, value in summary.items() if value not in ({}, [], None))
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):

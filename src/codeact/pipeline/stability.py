@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from codeact.stages.pool import pool_stages, read_pool
 from codeact.stages.sample import choose_from_run, tables_for
 from codeact.statistics import chance_overlap, jaccard
 from codeact.types import Bools
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def measure_stability(
@@ -68,7 +71,7 @@ def measure_stability(
     k = recipe.cluster.k
     count = len(store.table("cluster")["cluster"].unique()) if clustered and k == "auto" else k
 
-    def pick(number: Any, grouped_by: int, drawn_by: int, scores: Any = None) -> Bools:
+    def pick(number: int | str, grouped_by: int, drawn_by: int, scores: pa.Table | None = None) -> Bools:
         labels = cluster_embeddings(points, int(number), grouped_by, ids=ids).labels if points is not None else None
         found, _ = choose_from_run(store, ids, config, drawn_by, labels=labels, scores=scores)
         return found.selected
@@ -117,7 +120,7 @@ def _selected(store: Store, ids: Sequence[str]) -> list[bool]:
     return [bool(taken) for taken in tables.in_order(store.table("sample"), ids, lenient=True)["selected"].to_pylist()]
 
 
-def _scores(path: Path, ids: Sequence[str]) -> Any:
+def _scores(path: Path, ids: Sequence[str]) -> pa.Table:
     table = storage.read_parquet(path)
     known = set(table["id"].to_pylist())
     missing = next((identity for identity in ids if identity not in known), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -137,7 +137,9 @@ def find_format(columns: Iterable[str], mapping: Mapping[str, str] | None = None
     return Format("mapped" if mapping.keys() & fields.keys() - {"id"} else name, kind, fields)
 
 
-def _base(lower: Mapping[str, str], mapping: Mapping[str, str], pick: Any) -> tuple[str, Any, dict[str, str]] | None:
+def _base(
+    lower: Mapping[str, str], mapping: Mapping[str, str], pick: Callable[[str, Sequence[str]], str]
+) -> tuple[str, Any, dict[str, str]] | None:
     """Name, kind and the columns of question and answer."""
     pair_given = any(mapping.get(key, NONE) != NONE for key in ("instruction", "response"))
     chosen = pick("chosen", CHOSEN)

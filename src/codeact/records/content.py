@@ -28,19 +28,19 @@ class Said:
     results: list[Message] = field(default_factory=list)
 
 
-def is_missing(value: Any) -> bool:
+def is_missing(value: object) -> bool:
     """None, or NaN: an empty cell of pandas."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def is_blank(value: Any) -> bool:
+def is_blank(value: object) -> bool:
     """Missing, blank text, an empty list or an empty object."""
     if isinstance(value, str):
         return not value.strip()
     return is_missing(value) or (isinstance(value, list | tuple | Mapping) and not value)
 
 
-def read_content(value: Any, where: str) -> Said:
+def read_content(value: object, where: str) -> Said:
     """Read the content of a turn: text, a part, or a list of parts (OpenAI, Anthropic, Gemini, LLaMA-Factory's `value`).
 
     Raises:
@@ -109,14 +109,14 @@ def _text(part: Mapping[str, Any], keys: tuple[str, ...], where: str) -> str:
     return value
 
 
-def result_text(value: Any, where: str) -> str:
+def result_text(value: object, where: str) -> str:
     """What a tool answered: text, parts of text, or any object, which becomes JSON text."""
     if isinstance(value, list | tuple) and value and all(_is_part(one) for one in value):
         return joined(read_content(value, where).text)
     return "" if is_blank(value) else value if isinstance(value, str) else as_json(value)
 
 
-def _is_part(value: Any) -> bool:
+def _is_part(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, Mapping) and isinstance(value.get("type"), str))
 
 

@@ -38,7 +38,7 @@ def find_media(row: Mapping[str, Any], text: str) -> str:
     return "the text holds the address of an image, a video or audio" if marked and INLINE.search(text) else ""
 
 
-def _is_media(value: Any, named: bool, marked: bool) -> bool:
+def _is_media(value: object, named: bool, marked: bool) -> bool:
     if is_blank(value) or isinstance(value, bool | int | float):
         return False
     if isinstance(value, str):

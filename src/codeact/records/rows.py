@@ -54,7 +54,7 @@ def _turns(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Mess
     return read_turns(row.get(form.column("messages")), form.column("messages"), unread, weight_key)
 
 
-def _is_conversation(value: Any) -> bool:
+def _is_conversation(value: object) -> bool:
     """A list whose elements say who speaks, an object with such a list, or one such turn: not the parts of one text."""
     if isinstance(value, Mapping):
         return isinstance(value.get("messages"), list) or isinstance(value.get("role", value.get("from")), str)
@@ -89,7 +89,7 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
     return [*turns, *(called or _answer(answer, form.column("response"), unread, weight_key))]
 
 
-def _called(answer: Any, row: Row, form: Format) -> list[Message]:
+def _called(answer: object, row: Row, form: Format) -> list[Message]:
     """An answer that is a JSON list of calls of the row's own tools (xLAM, APIGen); none where it is anything else."""
     if not isinstance(answer, str) or not form.column("tools") or answer.lstrip()[:1] not in ("[", "{"):
         return []
@@ -103,7 +103,7 @@ def _called(answer: Any, row: Row, form: Format) -> list[Message]:
     return [Message("assistant", "", tool_calls=as_json(calls))] if known else []
 
 
-def _instance(value: Any) -> tuple[Any, Any]:
+def _instance(value: object) -> tuple[object, object]:
     """Input and output of self-instruct's `instances`."""
     if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
         raise Unreadable("invalid", "column 'instances' holds no list of {input, output}")
@@ -112,7 +112,7 @@ def _instance(value: Any) -> tuple[Any, Any]:
     return (value[0].get("input"), value[0].get("output")) if value else (None, None)
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: object, where: str) -> str:
     if is_blank(value):
         return value if isinstance(value, str) else ""
     if isinstance(value, Mapping) and not {"text", "type", "parts"} & set(value):
@@ -135,7 +135,7 @@ def _context(row: Row, form: Format) -> str:
     raise Unreadable("invalid", f"{_column(form, 'context')} holds {type(value).__name__}, not text")
 
 
-def _answer(value: Any, column: str, unread: Unread, weight_key: str) -> list[Message]:
+def _answer(value: object, column: str, unread: Unread, weight_key: str) -> list[Message]:
     """The assistant's turns of an answer: text, one text in a list, parts, a turn, or a list of turns."""
     if isinstance(value, Mapping) and isinstance(value.get("text"), list) and "type" not in value:
         value = value["text"]  # SQuAD: {"text": [...], "answer_start": [...]}

@@ -21,7 +21,7 @@ CALL_NAMES = ("name", "tool", "tool_name", "function_name", "api_name")
 CALL_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """JSON text as chat templates show it: one line, nothing escaped that need not be."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
@@ -51,7 +51,7 @@ def _may_be_literal(text: str) -> bool:
     return re.search(r"(?:^|[^\d\s])\.", bare) is None
 
 
-def tools_text(value: Any, where: str) -> str:
+def tools_text(value: object, where: str) -> str:
     """A list of tool schemas as JSON text, each wrapped as `{"type": "function", "function": {...}}`; "" where there are none.
 
     Args:
@@ -62,13 +62,14 @@ def tools_text(value: Any, where: str) -> str:
         Unreadable: it is none of these.
     """
     if isinstance(value, str):
-        if not value.strip():
+        text = value.strip()
+        if not text:
             return ""
         try:
             value = parsed(value)
         except ValueError as error:
             raise Unreadable(
-                "invalid", f"{where} is not JSON ({value.strip()[:40]!r}): give a list of tool schemas"
+                "invalid", f"{where} is not JSON ({text[:40]!r}): give a list of tool schemas"
             ) from error
     if value is None or value == [] or value == {}:
         return ""
@@ -76,12 +77,13 @@ def tools_text(value: Any, where: str) -> str:
     return as_json(found)
 
 
-def _tool(value: Any, where: str) -> dict[str, Any]:
+def _tool(value: object, where: str) -> dict[str, Any]:
     if isinstance(value, str):
+        text = value
         try:
-            value = parsed(value)
+            value = parsed(text)
         except ValueError as error:
-            raise Unreadable("invalid", f"{where} holds {value[:40]!r} where a tool's schema is expected") from error
+            raise Unreadable("invalid", f"{where} holds {text[:40]!r} where a tool's schema is expected") from error
     if not isinstance(value, Mapping):
         raise Unreadable("invalid", f"{where} holds {type(value).__name__} where a tool's schema is expected")
     schema = {key: part for key, part in value.items() if part is not None}  # Parquet fills absent keys with null
@@ -90,7 +92,7 @@ def _tool(value: Any, where: str) -> dict[str, Any]:
     return {"type": "function", "function": schema}
 
 
-def calls_from(value: Any, where: str) -> list[dict[str, Any]]:
+def calls_from(value: object, where: str) -> list[dict[str, Any]]:
     """Tool calls as `{"type": "function", "function": {"name", "arguments"}}`, with `id` where there is one.
 
     Args:
@@ -101,14 +103,15 @@ def calls_from(value: Any, where: str) -> list[dict[str, Any]]:
         Unreadable: it is none of these, or a call has no name.
     """
     if isinstance(value, str):
+        text = value
         try:
-            value = parsed(value)
+            value = parsed(text)
         except ValueError as error:
-            raise Unreadable("invalid", f"{where}: the tool call {value.strip()[:60]!r} is not JSON") from error
+            raise Unreadable("invalid", f"{where}: the tool call {text.strip()[:60]!r} is not JSON") from error
     return [_call(one, where) for one in (value if isinstance(value, list | tuple) else [value])]
 
 
-def _call(value: Any, where: str) -> dict[str, Any]:
+def _call(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise Unreadable("invalid", f"{where}: a tool call is {type(value).__name__}, not an object")
     inner = value.get("function")

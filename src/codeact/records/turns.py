@@ -39,7 +39,7 @@ QUIET_KEYS = ("id", "turn", "index", "timestamp", "created", "lang", "language",
 Unread = Counter[str]
 
 
-def read_turns(value: Any, column: str, unread: Unread, weight_key: str = "") -> list[Message]:
+def read_turns(value: object, column: str, unread: Unread, weight_key: str = "") -> list[Message]:
     """Bring a conversation to messages.
 
     Args:
@@ -66,7 +66,7 @@ def read_turns(value: Any, column: str, unread: Unread, weight_key: str = "") ->
     return _merged(messages)
 
 
-def _listed(value: Any, column: str) -> Iterable[Any]:
+def _listed(value: object, column: str) -> Iterable[Any]:
     if isinstance(value, str) and value.strip():
         if value.lstrip()[:1] not in ("[", "{"):
             raise Unreadable(
@@ -155,7 +155,7 @@ def _called_and_answered(turn: Mapping[str, Any], where: str) -> list[Message]:
     return [Message("assistant", "", tool_calls=as_json(call)), result]
 
 
-def _means(value: Any) -> bool:
+def _means(value: object) -> bool:
     return not is_blank(value) and not isinstance(value, bool | int | float)
 
 
@@ -190,7 +190,7 @@ def _learns(turn: Mapping[str, Any], where: str, weight_key: str) -> bool:
     return True if key is None else switch(turn[key], f"{where}: {key}")
 
 
-def switch(value: Any, where: str) -> bool:
+def switch(value: object, where: str) -> bool:
     """A weight as a yes or a no.
 
     Raises:

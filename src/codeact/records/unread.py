@@ -54,7 +54,7 @@ def untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message],
     return found
 
 
-def _tells(value: Any, by_name: bool) -> bool:
+def _tells(value: object, by_name: bool) -> bool:
     """Whether a value may mean something to the model: text longer than a label, a list or an object of such."""
     if is_blank(value):
         return False

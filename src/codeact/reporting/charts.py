@@ -6,9 +6,13 @@ import html
 import itertools
 import json
 import textwrap
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import require
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure, Layout
 
 PALETTE = 10
 MOST_LABELS = 40
@@ -56,7 +60,7 @@ def hover(text: str) -> str:
     return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(text, HOVER_WIDTH))
 
 
-def _layout(go: Any, height: int, x: str, y: str, **more: Any) -> Any:
+def _layout(go: ModuleType, height: int, x: str, y: str, **more: object) -> Layout:
     ink = {"color": "var(--ink)", "size": 13}
     axis = {
         "gridcolor": "var(--grid)",
@@ -84,7 +88,7 @@ def _layout(go: Any, height: int, x: str, y: str, **more: Any) -> Any:
     return layout
 
 
-def _ifd(go: Any, ifd: dict[str, Any]) -> Any:
+def _ifd(go: ModuleType, ifd: dict[str, Any]) -> Figure:
     edges = ifd["edges"]
     bins = list(itertools.pairwise(edges))
     ranges = [f"{low:.3f} to {high:.3f}" for low, high in bins]
@@ -123,7 +127,7 @@ def _ifd(go: Any, ifd: dict[str, Any]) -> Any:
     return figure
 
 
-def _clusters(go: Any, points: dict[str, Any]) -> Any:
+def _clusters(go: ModuleType, points: dict[str, Any]) -> Figure:
     figure = go.Figure(layout=_layout(go, 540, "first principal component", "second principal component"))
     for chosen, name in ((True, "selected (disc)"), (False, "not selected (ring)")):
         rows = [i for i, flag in enumerate(points["selected"]) if flag is chosen]
@@ -184,7 +188,7 @@ def _middle(values: list[float | None]) -> float:
     return present[len(present) // 2] if present else 0.0
 
 
-def _length(go: Any, points: dict[str, Any]) -> Any:
+def _length(go: ModuleType, points: dict[str, Any]) -> Figure:
     figure = go.Figure(layout=_layout(go, 400, "response tokens (logarithmic)", "IFD"))
     tokens, ifd = points["response_tokens"], points["ifd"]
     usable = [i for i in range(len(tokens)) if ifd[i] is not None and tokens[i] > 0]
@@ -212,7 +216,7 @@ def _length(go: Any, points: dict[str, Any]) -> Any:
     return figure
 
 
-def _loss(go: Any, curve: dict[str, Any]) -> Any:
+def _loss(go: ModuleType, curve: dict[str, Any]) -> Figure:
     figure = go.Figure(layout=_layout(go, 340, "optimizer step", "training loss (nats per token)", showlegend=False))
     figure.update_layout(margin={"t": 28})
     figure.add_scatter(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import require
 from codeact.files import write_text
 from codeact.reporting.charts import PALETTE
 from codeact.reporting.page import render_page
 from codeact.reporting.wording import number, percent
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 HEIGHT = 420
 DASHES = ("solid", "dot", "dash", "dashdot")
@@ -104,7 +108,9 @@ def difference(found: Mapping[str, Any] | None) -> str:
     return "" if found is None else f"{number(found['difference'], 4)} {interval(found['interval'])}"
 
 
-def _differences(go: Any, metric: str, against: str, rows: list[Mapping[str, Any]], rates_differ: bool) -> Any:
+def _differences(
+    go: ModuleType, metric: str, against: str, rows: list[Mapping[str, Any]], rates_differ: bool
+) -> Figure:
     """One line of the figure per entrant and rate, with its interval; right of zero the metric is higher than the other's."""
     names = [f"{r['entrant']}, {r['rate']:.0%}" if rates_differ else r["entrant"] for r in rows]
     apart = [r["metrics"][metric]["minus_against"] for r in rows]
@@ -120,7 +126,7 @@ def _differences(go: Any, metric: str, against: str, rows: list[Mapping[str, Any
     return figure
 
 
-def _canvas(go: Any, xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> Any:
+def _canvas(go: ModuleType, xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> Figure:
     axis = {"gridcolor": "var(--grid)", "linecolor": "var(--line)", "automargin": True}
     return go.Figure(
         layout=go.Layout(
@@ -133,8 +139,8 @@ def _canvas(go: Any, xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> Any:
 
 
 def _figure(
-    go: Any, metric: str, unit: str, rows: list[Mapping[str, Any]], entrants: list[str], before: float | None
-) -> Any:
+    go: ModuleType, metric: str, unit: str, rows: list[Mapping[str, Any]], entrants: list[str], before: float | None
+) -> Figure:
     drawn = _canvas(go, {"title": {"text": f"share of the {unit}"}, "tickformat": ".0%"}, {"title": {"text": metric}})
     for place, entrant in enumerate(entrants):
         own = sorted((r for r in rows if r["entrant"] == entrant), key=lambda r: float(r["rate"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT, find
 from codeact.score.length import length_figures
 from codeact.statuses import ESTIMATED
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _MARKER_KEYS = ("seconds", "finished_at", "fingerprint")
 CURVE_POINTS = 2_000
@@ -86,7 +89,7 @@ def _date(stages: list[dict[str, Any]]) -> str:
     return datetime.date.today().isoformat() if finished is None else str(finished)[:10]
 
 
-def _funnel(paths: dict[str, Path | None], fates: Any, frame: Frame | None) -> list[dict[str, Any]]:
+def _funnel(paths: dict[str, Path | None], fates: pa.Table, frame: Frame | None) -> list[dict[str, Any]]:
     """Records left after each stage; `share` is the fraction of the records that could be read."""
     rows = [row for row in fates.select(["status", "stage"]).to_pylist() if row["stage"] != "records"]
     steps: list[tuple[str, int]] = [("records", len(rows))]
@@ -104,7 +107,7 @@ def _estimated(score: Path | None) -> int:
     return 0 if score is None else storage.read_parquet(score)["status"].to_pylist().count(ESTIMATED)
 
 
-def _drops(fates: Any) -> list[dict[str, Any]]:
+def _drops(fates: pa.Table) -> list[dict[str, Any]]:
     """Dropped rows by stage and reason, as in the ledger: stages in the order of the data's way, the most frequent reason first."""
     order = (*BEFORE_SAMPLING, "sample")
     counts = Counter(

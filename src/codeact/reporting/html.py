@@ -64,14 +64,14 @@ def render(figures: dict[str, Any]) -> str:
     )
 
 
-def setting(value: Any) -> str:
+def setting(value: object) -> str:
     """A recipe value or version as the YAML reader would accept it: `true`, `null`, `[a, b]`, plain text."""
     return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
 def _unbroken(function: Callable[..., str]) -> Callable[..., str]:
     @functools.wraps(function)
-    def wrapped(*arguments: Any) -> str:
+    def wrapped(*arguments: object) -> str:
         return function(*arguments).replace(" %", "\N{NO-BREAK SPACE}%")
 
     return wrapped

@@ -14,7 +14,9 @@ from codeact.reporting.charts import plotly_script
 FOLDER = Path(__file__).parent
 
 
-def render_page(template: str, charts: Mapping[str, Any], tools: Mapping[str, Callable[..., Any]], **values: Any) -> str:
+def render_page(
+    template: str, charts: Mapping[str, Any], tools: Mapping[str, Callable[..., Any]], **values: object
+) -> str:
     """The page that a template of this folder makes, in the frame that all pages share (`frame.html.jinja`).
 
     A content security policy allows no connection at all and no script but the two inlined ones, so that text from
@@ -46,7 +48,7 @@ def render_page(template: str, charts: Mapping[str, Any], tools: Mapping[str, Ca
     )
 
 
-def safe_json(value: Any) -> str:
+def safe_json(value: object) -> str:
     """JSON that cannot end or open an element or a comment, nor break a script line, inside a script element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from codeact.records import Message, Record
 from codeact.rundir.tables import in_order
 from codeact.statuses import ranked_ifd
 from codeact.types import Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SCATTER_POINTS = 5_000
 SCATTER_SEED = 0
@@ -41,7 +44,7 @@ class Frame:
         reason: object [N], why the sampler kept or dropped it.
     """
 
-    ids: Any
+    ids: pa.Array
     cluster: Ints
     x: Floats
     y: Floats
@@ -82,26 +85,26 @@ def read_frame(sample: Path | None, cluster: Path | None, score: Path | None) ->
     )
 
 
-def aligned(table: Any, name: str, ids: Any) -> Any:
+def aligned(table: pa.Table, name: str, ids: pa.Array) -> pa.Array:
     """Column `name` of `table` in the order of `ids`, as an Arrow array; null where the table lacks the id."""
     return in_order(table.select(["id", name]), ids, lenient=True)[name].combine_chunks()
 
 
-def _floats(table: Any, name: str, ids: Any) -> Floats:
+def _floats(table: pa.Table | None, name: str, ids: pa.Array) -> Floats:
     if table is None:
         return np.full(len(ids), np.nan)
     values: Floats = aligned(table, name, ids).cast("float64").fill_null(np.nan).to_numpy(zero_copy_only=False).copy()
     return values
 
 
-def _ints(table: Any, name: str, ids: Any) -> Ints:
+def _ints(table: pa.Table | None, name: str, ids: pa.Array) -> Ints:
     if table is None:
         return np.full(len(ids), -1, np.int64)
     values: Ints = aligned(table, name, ids).cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
     return values
 
 
-def _strings(table: Any, name: str, ids: Any) -> NDArray[np.object_]:
+def _strings(table: pa.Table | None, name: str, ids: pa.Array) -> NDArray[np.object_]:
     if table is None:
         return np.full(len(ids), "", object)
     values: NDArray[np.object_] = aligned(table, name, ids).fill_null("").to_numpy(zero_copy_only=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from codeact.progress import SILENT, Progress
 
-Worker = Callable[[Any, Progress], Any]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Worker = Callable[["pa.Table", Progress], "pa.Table"]
 MakeWorker = Callable[[], Worker]
 
 
@@ -15,8 +18,8 @@ class Backend(Protocol):
     """Runs the same worker over shards of a table, anywhere, in any order."""
 
     def __call__(
-        self, make_worker: MakeWorker, shards: Mapping[int, Any], progress: Progress
-    ) -> Iterator[tuple[int, Any]]:
+        self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress
+    ) -> Iterator[tuple[int, pa.Table]]:
         """Yield `(shard number, result table)` as shards finish.
 
         `make_worker` is picklable and is called once per process: it loads the model and returns the function that
@@ -25,8 +28,8 @@ class Backend(Protocol):
 
 
 def run_local(
-    make_worker: MakeWorker, shards: Mapping[int, Any], progress: Progress = SILENT
-) -> Iterator[tuple[int, Any]]:
+    make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress = SILENT
+) -> Iterator[tuple[int, pa.Table]]:
     """Every shard in order, in this process; see `Backend`."""
     if not shards:
         return

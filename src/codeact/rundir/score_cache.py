@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact import storage
 from codeact.downloads import cache_dir
@@ -25,6 +25,9 @@ from codeact.rundir import tables
 from codeact.rundir.local import Backend, MakeWorker
 from codeact.rundir.shards import read_sealed, write_sealed
 from codeact.rundir.store import digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KEY = "key"
 CHUNK_ROWS = 1024  # read as Python objects at a time
@@ -40,7 +43,7 @@ class ScoreCache:
 
     folder: Path
 
-    def find(self, keys: Sequence[str]) -> Any | None:
+    def find(self, keys: Sequence[str]) -> pa.Table | None:
         """The rows of those keys that are there, one each, in no order; None where there is none."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -60,7 +63,7 @@ class ScoreCache:
         _, first = _first_places(whole[KEY].to_pylist())
         return whole.take(first)
 
-    def add(self, keys: Sequence[str], table: Any) -> None:
+    def add(self, keys: Sequence[str], table: pa.Table) -> None:
         """Keep finished rows; those of one call are one file, there wholly or not at all."""
         import pyarrow as pa
 
@@ -83,7 +86,7 @@ def open_cache(folder: Path, context: Mapping[str, Any]) -> ScoreCache:
     return ScoreCache(where)
 
 
-def record_key(record: Any) -> str:
+def record_key(record: Record) -> str:
     """128 bits over all that is said: what two data sets that share a record have in common."""
     text = "\0".join(f"{message.role}\1{message.content}" for message in record.messages)
     plain = Record("", tuple(Message(message.role, message.content) for message in record.messages))
@@ -94,13 +97,13 @@ def record_key(record: Any) -> str:
 
 def run_cached(
     cache: ScoreCache,
-    table: Any,
+    table: pa.Table,
     make_worker: MakeWorker,
     *,
     backend: Backend,
     shard_size: int,
     label: str,
-) -> tuple[Any, int]:
+) -> tuple[pa.Table, int]:
     """Apply a worker to the records that the cache lacks, a shard at a time.
 
     A shard is kept as soon as it is finished, so a killed run goes on where it was, in this run directory or another.
@@ -132,14 +135,14 @@ def run_cached(
     return rows.add_column(0, "id", pa.array(table["id"].to_pylist(), pa.string())), table.num_rows - len(new)
 
 
-class _Shards(Mapping[int, Any]):
+class _Shards(Mapping[int, "pa.Table"]):
     """The rows of each shard that is not empty, cut from the table only when they are asked for."""
 
-    def __init__(self, table: Any, places: Sequence[Sequence[int]]) -> None:
+    def __init__(self, table: pa.Table, places: Sequence[Sequence[int]]) -> None:
         self.table = table
         self.places = {number: rows for number, rows in enumerate(places) if rows}
 
-    def __getitem__(self, number: int) -> Any:
+    def __getitem__(self, number: int) -> pa.Table:
         return self.table.take(self.places[number])
 
     def __iter__(self) -> Iterator[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from codeact import storage
 from codeact.config import Recipe
@@ -12,6 +12,9 @@ from codeact.files import write_bytes
 from codeact.progress import track
 from codeact.rundir.local import Backend, MakeWorker, run_local
 from codeact.rundir.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def choose_backend(recipe: Recipe) -> Backend:
@@ -26,13 +29,13 @@ def choose_backend(recipe: Recipe) -> Backend:
 def run_shards(
     store: Store,
     stage: str,
-    table: Any,
+    table: pa.Table,
     make_worker: MakeWorker,
     *,
     backend: Backend,
     shard_size: int,
     label: str,
-) -> Any:
+) -> pa.Table:
     """Apply a worker to `table` in shards of `shard_size` rows and return the results in the table's order.
 
     Shards that an interrupted run finished are read, not computed again (`Store.begin` removed those of another
@@ -52,13 +55,13 @@ def run_shards(
     return pa.concat_tables([finished[n] for n in shards])
 
 
-def write_sealed(table: Any, folder: Path, name: str) -> None:
+def write_sealed(table: pa.Table, folder: Path, name: str) -> None:
     """Write `<name>-<digest of the content>.parquet`, atomically."""
     content = storage.parquet_bytes(table)
     write_bytes(folder / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet", content)
 
 
-def read_sealed(folder: Path, name: str) -> Any | None:
+def read_sealed(folder: Path, name: str) -> pa.Table | None:
     """The table that `write_sealed` wrote under this name; None where there is none, or none that is whole."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact import locks, storage
 from codeact.errors import InputError
 from codeact.files import remove, sha256, sha256_of, write_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 AGAIN = "start the same command again: the stage is done anew"
 
@@ -32,7 +35,7 @@ class Store:
         """A file or folder of the run."""
         return self.root / name
 
-    def table(self, stage: str) -> Any:
+    def table(self, stage: str) -> pa.Table:
         """The Parquet table that a stage wrote.
 
         Raises:
@@ -44,7 +47,7 @@ class Store:
             raise InputError(f"{self.path(name)} {self._fault(name, outputs[name])}; {AGAIN}")
         return storage.read_parquet(self.path(name))
 
-    def write_table(self, stage: str, table: Any) -> None:
+    def write_table(self, stage: str, table: pa.Table) -> None:
         """Write a stage's table atomically; the stage counts as done only when its marker is written."""
         storage.write_parquet(table, self.path(f"{stage}.parquet"))
 
@@ -177,7 +180,7 @@ def _link(source: str | Path, target: str | Path) -> str:
     return str(target)
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """16 hex digits of SHA-256 over the canonical JSON of `value`."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

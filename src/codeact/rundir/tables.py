@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.draws import seeded_subset
 from codeact.errors import InputError
 from codeact.records import Message, Record, Rejected
 from codeact.storage import utf8
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def records_table(records: Sequence[Record]) -> Any:
+
+def records_table(records: Sequence[Record]) -> pa.Table:
     """`id, row, messages, tools, meta` (meta as JSON text)."""
     import pyarrow as pa
 
@@ -34,7 +37,7 @@ def _plain(message: Message) -> dict[str, Any]:
     return {name: utf8(value) if isinstance(value, str) else value for name, value in asdict(message).items()}
 
 
-def records_from(table: Any) -> list[Record]:
+def records_from(table: pa.Table) -> list[Record]:
     """The records of a table written by `records_table`."""
     return [
         Record(row["id"], tuple(Message(**m) for m in row["messages"]), json.loads(row["meta"]), row["tools"])
@@ -42,7 +45,7 @@ def records_from(table: Any) -> list[Record]:
     ]
 
 
-def rejected_table(rejected: Sequence[Rejected]) -> Any:
+def rejected_table(rejected: Sequence[Rejected]) -> pa.Table:
     """`id, row, reason, detail`."""
     import pyarrow as pa
 
@@ -56,20 +59,20 @@ def rejected_table(rejected: Sequence[Rejected]) -> Any:
     )
 
 
-def texts(values: Sequence[str | None]) -> Any:
+def texts(values: Sequence[str | None]) -> pa.StringArray:
     """A column of text; half surrogate pairs, which Arrow cannot hold, become their escapes (`storage.utf8`)."""
     import pyarrow as pa
 
     return pa.array([value if value is None else utf8(value) for value in values], pa.string())
 
 
-def ids_where(table: Any, flag: str) -> list[str]:
+def ids_where(table: pa.Table, flag: str) -> list[str]:
     """The ids of the rows in which the column `flag` is true, in the table's own order."""
     found: list[str] = table.filter(table[flag])["id"].to_pylist()
     return found
 
 
-def in_order(table: Any, ids: Any, *, lenient: bool = False) -> Any:
+def in_order(table: pa.Table, ids: Sequence[str] | pa.Array, *, lenient: bool = False) -> pa.Table:
     """The rows of these ids, in their order.
 
     Args:
@@ -91,7 +94,7 @@ def in_order(table: Any, ids: Any, *, lenient: bool = False) -> Any:
     return table.take(rows)
 
 
-def keep(table: Any, ids: Iterable[str]) -> Any:
+def keep(table: pa.Table, ids: Iterable[str]) -> pa.Table:
     """The rows whose id is among `ids`, in the table's own order."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -99,7 +102,7 @@ def keep(table: Any, ids: Iterable[str]) -> Any:
     return table.filter(pc.is_in(table["id"], value_set=pa.array(sorted(ids), pa.string())))
 
 
-def by_id(table: Any, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+def by_id(table: pa.Table, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
     """id -> the named columns of its row."""
     rows: list[Mapping[str, Any]] = table.select(["id", *columns]).to_pylist()
     return {row["id"]: {c: row[c] for c in columns} for row in rows}

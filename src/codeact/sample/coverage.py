@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from codeact.types import Bools, Vectors
+from codeact.types import Bools, Ints, Vectors
 
 BLOCK = 2048
 LENGTH_EDGES = (0, 50, 100, 200, 400, 800)
@@ -75,7 +75,7 @@ def distance(vectors: Vectors, selected: Bools) -> dict[str, float] | None:
     return {"mean": float(gaps.mean()), "p95": float(np.quantile(gaps, 0.95))}
 
 
-def length_bands(tokens: Sequence[int]) -> list[str]:
+def length_bands(tokens: Sequence[int] | Ints) -> list[str]:
     """The band of each response length: `0-49`, `50-99`, ... `800+` tokens."""
     names = [f"{a}-{b - 1}" for a, b in pairwise(LENGTH_EDGES)] + [f"{LENGTH_EDGES[-1]}+"]
     numbers = np.searchsorted(LENGTH_EDGES, np.asarray(tokens), side="right") - 1

@@ -17,10 +17,13 @@ import sys
 import time
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from codeact.sandbox.values import MESSAGE_CHARACTERS, decode, encode, fingerprint
 from codeact.sandbox.view import Packages, View, install
+
+if TYPE_CHECKING:
+    import ctypes
 
 BUFFER_BYTES = 1 << 16
 # Answers from this size on (in bytes, marshalled) are sent as a digest first.
@@ -52,11 +55,11 @@ def main() -> None:
     os._exit(0)
 
 
-def _load(request: Mapping[str, Any], results: BinaryIO) -> Any:
+def _load(request: Mapping[str, Any], results: BinaryIO) -> Callable[..., object]:
     module = types.ModuleType(MODULE)
     sys.modules[MODULE] = module
     exec(compile(request["source"], f"<{MODULE}>", "exec"), module.__dict__)
-    function = module.__dict__[request["entry_point"]]
+    function: Callable[..., object] = module.__dict__[request["entry_point"]]
     results.write(b"l\n")
     results.flush()
     return function
@@ -80,7 +83,7 @@ def _answer_calls(request: Mapping[str, Any], results: BinaryIO, replies: Binary
         results.write(b"t" + encode(seconds).encode("ascii") + b"\n")
 
 
-def _answer(value: Any, results: BinaryIO, replies: BinaryIO) -> None:
+def _answer(value: object, results: BinaryIO, replies: BinaryIO) -> None:
     if type(value) not in SCALARS:
         digest, size = fingerprint(value, LARGE)
         if digest:
@@ -103,7 +106,7 @@ def _answer_questions(request: Mapping[str, Any], results: BinaryIO, replies: Bi
 
 
 def _run_check(request: Mapping[str, Any], results: BinaryIO, replies: BinaryIO) -> None:
-    def candidate(*arguments: Any, **keywords: Any) -> Any:
+    def candidate(*arguments: object, **keywords: object) -> object:
         results.write(b"c" + encode([list(arguments), keywords]).encode("ascii") + b"\n")
         results.flush()
         reply = replies.readline()
@@ -175,7 +178,7 @@ def _give_up_rights(request: Mapping[str, Any]) -> None:
 
     libc = ctypes.CDLL(None, use_errno=True)
 
-    def call(function: Callable[..., int], *arguments: Any) -> int:
+    def call(function: Callable[..., int], *arguments: object) -> int:
         result = function(*(ctypes.c_long(a) if type(a) is int else a for a in arguments))
         if result < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -200,7 +203,7 @@ def _give_up_rights(request: Mapping[str, Any]) -> None:
     call(libc.prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(description), 0, 0)
 
 
-def _landlock(libc: Any, call: Callable[..., int], readable: list[str], hidden: list[str]) -> None:
+def _landlock(libc: ctypes.CDLL, call: Callable[..., int], readable: list[str], hidden: list[str]) -> None:
     import ctypes
     import struct
 
@@ -240,7 +243,7 @@ def _landlock(libc: Any, call: Callable[..., int], readable: list[str], hidden: 
     os.close(ruleset)
 
 
-def _drop_capabilities(libc: Any, call: Callable[..., int]) -> None:
+def _drop_capabilities(libc: ctypes.CDLL, call: Callable[..., int]) -> None:
     import struct
 
     # Reading stays possible where the interpreter belongs to another user; Landlock says which files.

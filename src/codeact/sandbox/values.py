@@ -14,7 +14,11 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from fractions import Fraction
 
 try:
     from _json import encode_basestring_ascii as _quote  # saves the child the import of json
@@ -139,7 +143,7 @@ def _encode_other(value: Any, kind: type) -> str:
 PLAIN_PART = 16**MAX_DIGITS
 
 
-def _is(value: Any, module: str, name: str) -> bool:
+def _is(value: object, module: str, name: str) -> bool:
     base = getattr(sys.modules.get(module), name, None)
     return isinstance(base, type) and isinstance(value, base)
 
@@ -198,7 +202,7 @@ def _outside_strings(text: bytes) -> Iterator[bytes]:
         inside = (inside + len(parts) - 1) % 2
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not tagged")
 
 
@@ -249,7 +253,7 @@ def _untag(node: Any, hashable: bool) -> Any:
     raise ValueError(f"unknown tag {tag!r}")
 
 
-def _decimal(text: str) -> Any:
+def _decimal(text: str) -> Decimal:
     from decimal import Decimal, InvalidOperation
 
     try:
@@ -258,7 +262,7 @@ def _decimal(text: str) -> Any:
         raise ValueError(f"{text!r} is no decimal") from None
 
 
-def _fraction(numerator: int, denominator: int) -> Any:
+def _fraction(numerator: int, denominator: int) -> Fraction:
     from fractions import Fraction
 
     if denominator <= 0:

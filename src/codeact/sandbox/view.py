@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
-from typing import Any
+from typing import Any, NoReturn
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 INSIDE, ABOVE, BEYOND = "inside", "above", "beyond"
@@ -25,7 +25,7 @@ class Packages:
     def __init__(self, folders: Mapping[str, str]) -> None:
         self.folders = folders
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         """As `importlib.abc.MetaPathFinder` has it."""
         folder = self.folders.get(name) if path is None else None
         if folder is None:
@@ -60,7 +60,7 @@ class View:
             return self.place(real, False) if real != path else INSIDE
         return found
 
-    def check_open(self, path: Any, flags: int) -> None:
+    def check_open(self, path: object, flags: int) -> None:
         """Raise the OSError that opening `path` meets; None where the kernel may answer."""
         name = _absolute(path)
         if name is None or (name == os.devnull and not flags & os.O_EXCL):
@@ -80,14 +80,14 @@ class View:
         if place == BEYOND:
             raise _error(errno.ENOENT, path)
 
-    def check_list(self, path: Any) -> None:
+    def check_list(self, path: object) -> None:
         """The same for listing a folder."""
         name = _absolute("." if path is None else path)
         place = INSIDE if name is None else self.place(name, follow=True)
         if place != INSIDE:
             raise _error(errno.EACCES if place == ABOVE else errno.ENOENT, path)
 
-    def check_there(self, path: Any, follow: bool = True) -> None:
+    def check_there(self, path: object, follow: bool = True) -> None:
         """The same for asking about a path."""
         name = _absolute(path)
         if name is not None and self.place(name, follow) == BEYOND:
@@ -128,7 +128,7 @@ def install(view: View, packages: Mapping[str, str], stat_is_free: bool) -> None
 
 def _answer_stat(view: View) -> None:
     def guarded(call: Callable[..., Any], follow: bool) -> Callable[..., Any]:
-        def ask(path: Any, *arguments: Any, **keywords: Any) -> Any:
+        def ask(path: object, *arguments: Any, **keywords: Any) -> object:
             if keywords.get("dir_fd") is None:
                 view.check_there(path, follow and keywords.get("follow_symlinks", True))
             return call(path, *arguments, **keywords)
@@ -165,10 +165,10 @@ def _hide_shared_memory() -> None:
         return
 
     class SemLock(_multiprocessing.SemLock):  # type: ignore[misc]
-        def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
+        def __new__(cls, *arguments: object, **keywords: object) -> NoReturn:
             raise _error(errno.ENOENT)
 
-    def shm_open(path: str, *arguments: Any, **keywords: Any) -> int:
+    def shm_open(path: str, *arguments: object, **keywords: object) -> int:
         raise _error(errno.ENOENT, path)
 
     _multiprocessing.SemLock = SemLock
@@ -192,5 +192,5 @@ def _parents(path: str) -> list[str]:
     return found
 
 
-def _error(number: int, path: Any = None) -> OSError:
+def _error(number: int, path: object = None) -> OSError:
     return OSError(number, os.strerror(number), path) if path is not None else OSError(number, os.strerror(number))

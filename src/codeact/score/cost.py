@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from codeact.lm.models import context_length
 from codeact.lm.prompts import Template
 from codeact.records import Record
 from codeact.score.sequences import build_sequences, default_template
+from codeact.types import Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 SAMPLE = 2000
 
@@ -76,8 +80,8 @@ class Estimate:
 
 def estimate(
     records: Sequence[Record],
-    config: Any,
-    tokenizer: Any,
+    config: PretrainedConfig,
+    tokenizer: Tokenizer,
     *,
     template: Template | None = None,
     variant: str = DEFAULTS.score.variant,
@@ -134,7 +138,7 @@ def forward_flops(cost: ModelCost, lengths: Sequence[int], scored: int) -> float
     )
 
 
-def model_cost(config: Any) -> ModelCost:
+def model_cost(config: PretrainedConfig) -> ModelCost:
     """Count a model's weights from its configuration alone, on PyTorch's meta device.
 
     Raises:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,10 @@ from codeact.records import Record
 from codeact.score.sequences import Prepared, build_sequences, check_variant, default_template
 from codeact.score.surprise import worst_spot
 from codeact.statuses import Status
-from codeact.types import Floats, Ints
+from codeact.types import Floats, Ints, Model, Tokenizer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WINDOW_RECORDS = 512  # prepared and planned together: memory does not grow with the number of records
 
@@ -83,8 +86,8 @@ class Score:
 
 def score_ifd(
     records: Sequence[Record],
-    model: Any,
-    tokenizer: Any,
+    model: Model,
+    tokenizer: Tokenizer,
     *,
     template: Template | None = None,
     variant: str = DEFAULTS.score.variant,
@@ -127,8 +130,8 @@ class Scorer:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: Model,
+        tokenizer: Tokenizer,
         *,
         template: Template | None = None,
         variant: str = DEFAULTS.score.variant,
@@ -208,7 +211,7 @@ def to_score(prepared: Prepared, losses: Sequence[Floats]) -> Score:
     return Score(prepared.id, *figures, *lengths, status, tuple(turns), prefix, *spike, detail=prepared.detail)
 
 
-def to_table(scores: Sequence[Score]) -> Any:
+def to_table(scores: Sequence[Score]) -> pa.Table:
     """Scores as an Arrow table, in their order.
 
     Columns: id string, ifd, nll_cond and nll_uncond float64 (null where there is no score), response_tokens and

@@ -20,6 +20,7 @@ from codeact.lm.streams import Span, Stream
 from codeact.records import Record
 from codeact.score.surprise import Spot, find_spots
 from codeact.statuses import MEASURED, Status
+from codeact.types import Tokenizer
 
 Variant = Literal["default", "paper"]
 
@@ -69,7 +70,7 @@ class Prepared:
         return (*self.conditional, *self.unconditional)
 
 
-def default_template(variant: str, tokenizer: Any, name: str = "auto") -> Template:
+def default_template(variant: str, tokenizer: Tokenizer, name: str = "auto") -> Template:
     """The template `name`; for `auto` that of the variant: the paper's "Question/Answer", or for the default the tokenizer's own where it has one.
 
     Raises:
@@ -101,7 +102,7 @@ def check_variant(variant: str) -> Variant:
 def build_sequences(
     record: Record,
     template: Template,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     variant: str = DEFAULTS.score.variant,
     max_length: int = DEFAULTS.model.max_length,
 ) -> Prepared:
@@ -132,7 +133,7 @@ def build_sequences(
         return Prepared(record.id, "refused", (), (), 0, 0, (), same_tokens=variant == "default", detail=str(error))
 
 
-def context_token(tokenizer: Any) -> int:
+def context_token(tokenizer: Tokenizer) -> int:
     """What the unconditional pass of the default variant starts with: BOS, or EOS where there is none.
 
     Raises:
@@ -146,7 +147,7 @@ def context_token(tokenizer: Any) -> int:
     )
 
 
-def _default(record: Record, template: Template, tokenizer: Any, max_length: int) -> Prepared:
+def _default(record: Record, template: Template, tokenizer: Tokenizer, max_length: int) -> Prepared:
     coded = encode(record.messages, template, tokenizer, tools=record.tools)
     first = context_token(tokenizer)
     # a template without any prompt: the first token still needs a context to be predicted from
@@ -185,7 +186,7 @@ def _default(record: Record, template: Template, tokenizer: Any, max_length: int
     )
 
 
-def _paper(record: Record, template: Template, tokenizer: Any, max_length: int) -> Prepared:
+def _paper(record: Record, template: Template, tokenizer: Tokenizer, max_length: int) -> Prepared:
     conditional: list[Stream] = []
     alone: list[Stream] = []
     turns: list[Turn] = []

@@ -7,9 +7,12 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = dict[str, Any]
 # one conversation as a whole document, and no list of rows
@@ -107,7 +110,7 @@ def _lines_hint(text: str) -> str:
     return "; the file looks like one object per line: name it .jsonl"
 
 
-def _list_of(value: Any, name: str, split: str) -> list[Any]:
+def _list_of(value: object, name: str, split: str) -> list[Any]:
     if isinstance(value, list):
         return value
     if not isinstance(value, dict):
@@ -176,7 +179,7 @@ def _header(values: list[str], name: str) -> list[str]:
     return [value or f"column {number}" for number, value in enumerate(values, 1)]
 
 
-def read_arrow(path: Path) -> Any:
+def read_arrow(path: Path) -> pa.Table:
     """An Arrow IPC file, or the stream form in which the Hugging Face cache keeps data sets.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,61 +15,64 @@ from codeact.score import length
 from codeact.statuses import ranked_ifd
 from codeact.types import Floats, Ints, Vectors
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def plain(table: Any, name: str) -> list[Any]:
+
+def plain(table: pa.Table, name: str) -> list[Any]:
     """The column as the table has it."""
     values: list[Any] = table[name].to_pylist()
     return values
 
 
-def floats(table: Any, name: str) -> Floats:
+def floats(table: pa.Table, name: str) -> Floats:
     """The column as float64 [N], NaN for none."""
     return np.array(table[name].to_pylist(), np.float64)
 
 
-def integers(table: Any, name: str) -> Ints:
+def integers(table: pa.Table, name: str) -> Ints:
     """The column as int64 [N]."""
     return np.array(table[name].to_pylist(), np.int64)
 
 
-def vectors(table: Any, name: str = "embedding") -> Vectors:
+def vectors(table: pa.Table, name: str = "embedding") -> Vectors:
     """The embeddings as float32 [N, D]."""
     column = table[name].combine_chunks()
     return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
 
 
-def ranked(table: Any, name: str) -> Floats:
+def ranked(table: pa.Table, name: str) -> Floats:
     """See `statistics.ranked_ifd`."""
     return ranked_ifd(table)
 
 
-def loss_ratio(table: Any, name: str) -> Floats:
+def loss_ratio(table: pa.Table, name: str) -> Floats:
     """Loss with the instruction over loss without."""
     cond, uncond = floats(table, "nll_cond"), floats(table, "nll_uncond")
     found: Floats = np.divide(cond, uncond, out=np.full(len(cond), np.nan), where=uncond > 0)
     return found
 
 
-def gain(table: Any, name: str) -> Floats:
+def gain(table: pa.Table, name: str) -> Floats:
     """Nats that the instruction saves on the whole response."""
     found: Floats = (floats(table, "nll_uncond") - floats(table, "nll_cond")) * integers(table, "response_tokens")
     return found
 
 
-def length_residual(table: Any, name: str) -> Floats:
+def length_residual(table: pa.Table, name: str) -> Floats:
     """See `score.length.length_residual`."""
     return _among_eligible(table, lambda eligible, ifd: length.length_residual(ifd, integers(eligible, "response_tokens")))
 
 
-def length_band(table: Any, name: str) -> Floats:
+def length_band(table: pa.Table, name: str) -> Floats:
     """See `score.length.length_band_rank`."""
     return _among_eligible(table, lambda eligible, ifd: length.length_band_rank(ifd, integers(eligible, "response_tokens")))
 
 
-def position_matched(table: Any, name: str) -> Floats:
+def position_matched(table: pa.Table, name: str) -> Floats:
     """See `score.length.position_matched_rank`."""
 
-    def ranks(table: Any, ifd: Floats) -> Floats:
+    def ranks(table: pa.Table, ifd: Floats) -> Floats:
         prefixes = plain(table, "prefix_log_ifd")
         return length.position_matched_rank([p if np.isfinite(i) else None for p, i in zip(prefixes, ifd, strict=True)])
 
@@ -87,7 +90,7 @@ class Origin:
     """
 
     table: str
-    read: Callable[[Any, str], Any] = floats
+    read: Callable[[pa.Table, str], Any] = floats
     always: bool = False
 
 
@@ -121,7 +124,9 @@ def tables_of(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(COLUMNS[name].table for name in columns))
 
 
-def read_columns(store: Store, wanted: Sequence[str], ids: Sequence[str], scores: Any = None) -> dict[str, Any]:
+def read_columns(
+    store: Store, wanted: Sequence[str], ids: Sequence[str], scores: pa.Table | None = None
+) -> dict[str, Any]:
     """These columns, and those that are always read of their tables, in the order of `ids`.
 
     Args:
@@ -143,7 +148,7 @@ def read_columns(store: Store, wanted: Sequence[str], ids: Sequence[str], scores
     return found
 
 
-def _among_eligible(table: Any, make: Callable[[Any, Floats], Floats]) -> Floats:
+def _among_eligible(table: pa.Table, make: Callable[[pa.Table, Floats], Floats]) -> Floats:
     """A rank among the records that may be chosen, made in the order of the ids: neither the file's order nor a record with
     IFD >= 1 moves it. `make` gets the table in that order and IFD below 1, NaN elsewhere."""
     by_id = np.argsort(np.array(table["id"].to_pylist(), object), kind="stable")

@@ -48,7 +48,7 @@ def _embed_worker(model: str, batch_size: int, text: str, device: str) -> Worker
 
     embedder = load_embedder(model, device)
 
-    def work(shard: Any, progress: Progress) -> Any:
+    def work(shard: pa.Table, progress: Progress) -> pa.Table:
         records = tables.records_from(shard)
         texts = [r.instruction if text == "instruction" else f"{r.instruction}\n\n{r.response}" for r in records]
         vectors = embed_texts(texts, model=embedder, batch_size=batch_size, progress=progress)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from codeact.config import CurateConfig
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def refines(config: CurateConfig) -> bool:
@@ -20,7 +23,7 @@ def pool_stages(config: CurateConfig) -> tuple[str, ...]:
     return ("curate", "refine") if refines(config) else ("curate",)
 
 
-def read_pool(store: Store, stages: tuple[str, ...] = ("curate",)) -> Any:
+def read_pool(store: Store, stages: tuple[str, ...] = ("curate",)) -> pa.Table:
     """The records that these stages, of `pool_stages`, kept: the rows of the table `records`, in its order."""
     table = store.table("records")
     for stage in stages:

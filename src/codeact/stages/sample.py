@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codeact import storage
 from codeact.config import Recipe, SampleConfig
@@ -19,6 +20,10 @@ from codeact.sample.strategies import STRATEGIES, find
 from codeact.score.length import length_figures
 from codeact.stages.columns import read_columns, tables_of
 from codeact.stages.pool import pool_stages, read_pool
+from codeact.types import Ints
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 VERSION = 2
 
@@ -108,7 +113,13 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
 
 
 def choose_from_run(
-    store: Store, ids: Sequence[str], config: SampleConfig, seed: int, *, labels: Any = None, scores: Any = None
+    store: Store,
+    ids: Sequence[str],
+    config: SampleConfig,
+    seed: int,
+    *,
+    labels: NDArray[np.integer[Any]] | None = None,
+    scores: pa.Table | None = None,
 ) -> tuple[Choice, dict[str, Any]]:
     """Choose from the pool of a run by the tables that its stages left: the choice, and the columns that it was made by.
 
@@ -143,7 +154,13 @@ def _details(found: Choice, columns: Mapping[str, Any]) -> list[str]:
 
 
 def _cover(
-    store: Store, ids: list[str], found: Choice, languages: list[str], tokens: Any, seed: int, config: SampleConfig
+    store: Store,
+    ids: list[str],
+    found: Choice,
+    languages: list[str],
+    tokens: Ints | None,
+    seed: int,
+    config: SampleConfig,
 ) -> dict[str, Any]:
     """Coverage of the selection, and beside it of a random and of a complexity-only one of the same size."""
     groups: dict[str, Any] = {"language": languages}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,12 @@ from codeact.score.sequences import template_name
 from codeact.stages.pool import pool_stages, read_pool
 from codeact.statistics import spearman
 from codeact.statuses import ESTIMATED, MEASURED, ranked_ifd
+from codeact.types import Bools, Floats
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from codeact.score import Scorer
 
 VERSION = 1
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
@@ -101,7 +107,7 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
     }
 
 
-def _check_any(table: Any) -> None:
+def _check_any(table: pa.Table) -> None:
     """Refused records are a status each; a template that refuses all of them is the wrong one."""
     if table.num_rows and set(table["status"].to_pylist()) == {"refused"}:
         raise InputError(
@@ -125,13 +131,13 @@ def _worker(model: dict[str, Any], score_config: dict[str, Any]) -> Worker:
 
     scorer = _scorer(ModelConfig(**model), ScoreConfig(**score_config))
 
-    def work(shard: Any, progress: Progress) -> Any:
+    def work(shard: pa.Table, progress: Progress) -> pa.Table:
         return to_table(scorer.score(tables.records_from(shard), progress))
 
     return work
 
 
-def _scorer(m: ModelConfig, s: ScoreConfig) -> Any:
+def _scorer(m: ModelConfig, s: ScoreConfig) -> Scorer:
     from codeact.lm import models
     from codeact.score import Scorer, default_template
 
@@ -143,7 +149,7 @@ def _scorer(m: ModelConfig, s: ScoreConfig) -> Any:
     )
 
 
-def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[Any, dict[str, Any]]:
+def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[pa.Table, dict[str, Any]]:
     """The score table with two more columns: `ifd_estimate` (also of records that were not scored in full) and `doubt`."""
     import pyarrow as pa
 
@@ -158,7 +164,7 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[Any, dic
         group = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     tie = id_ranks(ids)
 
-    def selected(log_ifd: Any) -> Any:
+    def selected(log_ifd: Floats) -> Bools:
         ifd = np.exp(log_ifd)
         return cdas(ifd, np.isfinite(ifd) & (ifd < IFD_LIMIT), group, tie, recipe.sample.ratio)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from codeact.lm.prompts import Encoded, RefusedError, Template, Turn, encode, sp
 from codeact.packing.overlong import IGNORE, Overlong, apply_overlong
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
-from codeact.types import Ints
+from codeact.types import Ints, Tokenizer
 
 IntArray = NDArray[np.int32]
 
@@ -59,7 +59,7 @@ class Tokenised:
 def tokenise_records(
     records: Sequence[Record],
     template: Template,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     max_length: int,
     train_on_prompt: bool = DEFAULTS.train.train_on_prompt,
     overlong: Overlong = DEFAULTS.pack.overlong,

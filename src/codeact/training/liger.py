@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
+
+from codeact.types import Model
+
+if TYPE_CHECKING:
+    import torch
 
 
-def use_liger(network: Any, device: Any) -> bool:
+def use_liger(network: Model, device: torch.device) -> bool:
     """Put Liger's Triton kernels (arXiv 2410.10989) into a model, in place, PEFT-wrapped or not.
 
     Its fused linear cross entropy stays off: the chunked loss of `losses` does that work, for packed batches and any

@@ -6,7 +6,7 @@ This module imports torch at the top; import it inside functions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,9 +14,15 @@ from torch import Tensor
 from codeact.lm.forward import chunk_positions, head_gap, head_logits, hidden_states, losses_of_logits
 from codeact.packing.overlong import IGNORE
 from codeact.training.objective import sample_weights
+from codeact.types import Model
+
+if TYPE_CHECKING:
+    from transformers.modeling_outputs import CausalLMOutputWithPast
 
 LARGEST_GAP = 1e-4  # of log-probabilities: both ways compute the same, in any dtype
 PROBE_TOKENS = 16
+
+Forward = Callable[..., "CausalLMOutputWithPast"]
 
 
 def chunked_cross_entropy(
@@ -55,7 +61,7 @@ def _part_loss(part: Tensor, targets: Tensor, scales: Tensor | None, head: Calla
     return (losses_of_logits(head(part), targets[wanted]) * scales[wanted]).sum()
 
 
-def use_chunked_loss(model: Any, objective: str = "token-mean") -> bool:
+def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
     """Make a causal language model (PEFT-wrapped or not) compute its training loss in chunks, in place.
 
     The model's `forward` is replaced for calls with `labels`, so that wrappers around it (DDP, autocast, PEFT) work as
@@ -69,8 +75,10 @@ def use_chunked_loss(model: Any, objective: str = "token-mean") -> bool:
     Returns:
         Whether the model computes its loss in chunks now.
     """
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    output, own = causal.get_output_embeddings(), causal.forward
+    given: Any = model
+    causal: Model = given.get_base_model() if hasattr(given, "get_base_model") else given
+    output: torch.nn.Module | None = causal.get_output_embeddings()
+    own: Forward = causal.forward
     if causal.get_decoder() is causal or output is None or not head_gap(causal) <= LARGEST_GAP:
         return False
 
@@ -78,8 +86,11 @@ def use_chunked_loss(model: Any, objective: str = "token-mean") -> bool:
         return head_logits(causal, hidden)
 
     def forward(
-        input_ids: Tensor | None = None, labels: Tensor | None = None, num_items_in_batch: Any = None, **inputs: Any
-    ) -> Any:
+        input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **inputs: Any,
+    ) -> CausalLMOutputWithPast:
         if labels is None:
             return own(input_ids=input_ids, **inputs)
         from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -100,7 +111,7 @@ def use_chunked_loss(model: Any, objective: str = "token-mean") -> bool:
 
     if not _same_loss(causal, own, forward):
         return False
-    causal.forward = forward
+    causal.forward = forward  # type: ignore[method-assign]
     return True
 
 
@@ -113,8 +124,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, targets: Tensor, scales: Tensor | None, head: Any, chunk: int, *weights: Tensor
-    ) -> Tensor:
+        ctx: Any, hidden: Tensor, targets: Tensor, scales: Tensor | None,
+        head: Callable[[Tensor], Tensor], chunk: int, *weights: Tensor,
+    ) -> Tensor:  # fmt: skip
         wanted = [w for w in weights if w.requires_grad]
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         hidden_grad = torch.empty_like(hidden)
@@ -146,7 +158,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (hidden, None, None, None, None, *weights)
 
 
-def _same_loss(causal: Any, own: Any, ours: Any) -> bool:
+def _same_loss(causal: Model, own: Forward, ours: Forward) -> bool:
     """Whether both ways give the same loss: an auxiliary loss shows here."""
     generator = torch.Generator().manual_seed(0)
     vocabulary = causal.config.get_text_config().vocab_size
@@ -155,7 +167,12 @@ def _same_loss(causal: Any, own: Any, ours: Any) -> bool:
     causal.eval()
     try:
         with torch.no_grad():
-            expected, found = (float(way(input_ids=ids, labels=ids, use_cache=False).loss) for way in (own, ours))
+            expected, found = (_loss_of(way(input_ids=ids, labels=ids, use_cache=False)) for way in (own, ours))
     finally:
         causal.train(training)
     return abs(found - expected) < 1e-3 * abs(expected)
+
+
+def _loss_of(output: CausalLMOutputWithPast) -> float:
+    assert output.loss is not None
+    return float(output.loss)

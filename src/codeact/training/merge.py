@@ -11,9 +11,11 @@ from codeact.errors import CodeactError, InputError
 from codeact.files import atomic_folder
 from codeact.lm.identity import NO_CODE, UNREADABLE, no_model
 from codeact.lm.models import load_model
+from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
 
 PROBE_TOKENS = 24
 # Largest difference of logits, relative to the largest: equal up to summation order; and in half precision, where W + B A is
@@ -21,7 +23,9 @@ PROBE_TOKENS = 24
 EXACT, ROUNDED = 1e-4, 5e-2
 
 
-def merge_adapter(adapter: Path, tokenizer: Any, out_dir: Path, dtype: str = "auto", stops: Sequence[int] = ()) -> str:
+def merge_adapter(
+    adapter: Path, tokenizer: Tokenizer, out_dir: Path, dtype: str = "auto", stops: Sequence[int] = ()
+) -> str:
     """Write the model that a LoRA adapter and its base make together: W + B A * alpha / r (LoRA, arXiv 2106.09685).
 
     The base is loaded anew, unquantised and on the CPU, so the adapter of a base in 4 bits (QLoRA) is merged without the
@@ -48,7 +52,7 @@ def merge_adapter(adapter: Path, tokenizer: Any, out_dir: Path, dtype: str = "au
     """
     base = base_of(adapter)
     kind = base_dtype(base) if dtype == "auto" else dtype
-    model = load_model(str(adapter), dtype=kind, device="cpu", attention=None)
+    model: Any = load_model(str(adapter), dtype=kind, device="cpu", attention=None)
     if not hasattr(model, "merge_and_unload"):
         raise InputError(f"{adapter} holds no adapter that can be merged into its base's weights (a prompt, for example)")
     _check_new_tokens(model, adapter, base)
@@ -68,11 +72,12 @@ def merge_adapter(adapter: Path, tokenizer: Any, out_dir: Path, dtype: str = "au
     return kind
 
 
-def _logits(model: Any) -> torch.Tensor:
+def _logits(model: Model) -> torch.Tensor:
     """Logits of tokens from the whole vocabulary, its ends included: float32 [1, T, V]."""
     import torch
 
-    rows = model.get_input_embeddings().weight.shape[0]
+    embeddings: Any = model.get_input_embeddings()
+    rows = embeddings.weight.shape[0]
     ids = torch.linspace(0, rows - 1, PROBE_TOKENS).round().long()
     order = torch.randperm(PROBE_TOKENS, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -90,12 +95,12 @@ def _compare(what: str, found: torch.Tensor, expected: torch.Tensor, tolerance: 
         )
 
 
-def _check_new_tokens(model: Any, adapter: Path, base: str) -> None:
+def _check_new_tokens(model: PeftModel, adapter: Path, base: str) -> None:
     """Refuse rows of the embeddings that neither base nor adapter has: PEFT would fill them with random numbers."""
     from transformers import AutoConfig
 
     known = AutoConfig.from_pretrained(base, **NO_CODE).get_text_config().vocab_size
-    causal = model.get_base_model()
+    causal: Any = model.get_base_model()
     embeddings = causal.get_input_embeddings()
     name = next(name for name, module in causal.named_modules() if module is embeddings)
     if embeddings.weight.shape[0] > known and not any(f"{name}." in key for key in _keys(adapter)):
@@ -112,11 +117,11 @@ def _keys(adapter: Path) -> list[str]:
     return list(load_peft_weights(str(adapter), device="cpu"))
 
 
-def _untie(model: Any) -> bool:
+def _untie(model: PeftModel) -> bool:
     """Give the head weights of its own where it shares the embeddings' and an adapter touches one of the two."""
     import torch
 
-    causal = model.get_base_model()
+    causal: Any = model.get_base_model()
     embeddings, head = causal.get_input_embeddings(), causal.get_output_embeddings()
     if embeddings is None or head is None:
         return False
@@ -136,11 +141,12 @@ def _untie(model: Any) -> bool:
     return bool(causal.config.get_text_config().tie_word_embeddings)
 
 
-def _tie_again(model: Any) -> None:
+def _tie_again(model: Model) -> None:
     """Share one matrix where embeddings and head ended up with equal ones; else the configuration says that they are two."""
     import torch
 
-    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embeddings: Any = model.get_input_embeddings()
+    head: Any = model.get_output_embeddings()
     equal = torch.equal(embeddings.weight, head.weight)
     if equal:
         head.weight = embeddings.weight
@@ -182,8 +188,8 @@ def base_dtype(base: str) -> str:
 
 
 def save_model(
-    network: Any,
-    tokenizer: Any,
+    network: Model,
+    tokenizer: Tokenizer,
     out_dir: Path,
     dtype: str,
     stops: Sequence[int] = (),
@@ -222,7 +228,7 @@ def save_model(
         state = {name: part.to(kind) if part.is_floating_point() else part for name, part in state.items()}
 
     with hushed(), atomic_folder(out_dir) as folder:
-        network.save_pretrained(folder, state_dict=state)
+        network.save_pretrained(str(folder), state_dict=state)
         tokenizer.save_pretrained(folder)
         if check is not None:
             check(folder)

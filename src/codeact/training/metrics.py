@@ -8,10 +8,13 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.packing.plan import compare_layouts
 from codeact.types import Ints
+
+if TYPE_CHECKING:
+    import torch
 
 FIELDS = (
     "step",
@@ -157,7 +160,7 @@ def pack_report(
     }
 
 
-def reset_peak_memory(device: Any) -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Start the peak anew, so that it belongs to what follows: on CUDA, and on Linux for the process."""
     if device.type == "cuda":
         import torch
@@ -170,7 +173,7 @@ def reset_peak_memory(device: Any) -> None:
         return
 
 
-def peak_memory_bytes(device: Any) -> int:
+def peak_memory_bytes(device: torch.device) -> int:
     """Most memory in use at once, in bytes: allocated on the CUDA device, or the resident set of this process."""
     if device.type == "cuda":
         import torch

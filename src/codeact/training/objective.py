@@ -13,6 +13,7 @@ from torch import Tensor
 from codeact.errors import InputError
 from codeact.lm.forward import losses_of_logits
 from codeact.packing.overlong import IGNORE
+from codeact.types import Model
 
 
 def sample_weights(labels: Tensor, bounds: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -48,7 +49,7 @@ def count_items(batch: Any, objective: str) -> Tensor:
     return counted
 
 
-def use_sample_mean(model: Any, packed: bool) -> None:
+def use_sample_mean(model: Model, packed: bool) -> None:
     """Make a causal language model that keeps its own loss weigh samples equally, in place; an auxiliary loss stays.
 
     Only transformers' `loss_function` is replaced, so the model must use it, and hand on what says where samples begin: one
@@ -61,10 +62,13 @@ def use_sample_mean(model: Any, packed: bool) -> None:
     Raises:
         InputError: it does not.
     """
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    given: Any = model
+    causal = given.get_base_model() if hasattr(given, "get_base_model") else given
     seen: list[tuple[bool, bool]] = []
 
-    def loss(logits: Tensor, labels: Tensor, vocab_size: int, num_items_in_batch: Any = None, **inputs: Any) -> Tensor:
+    def loss(
+        logits: Tensor, labels: Tensor, vocab_size: int, num_items_in_batch: Tensor | int | None = None, **inputs: Any
+    ) -> Tensor:
         bounds = inputs.get("cu_seq_lens_q")
         seen.append((bounds is not None, num_items_in_batch is not None))
         weights, count = sample_weights(labels, bounds)

@@ -7,9 +7,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,12 @@ from codeact.training.checkpoints import remove_checkpoints
 from codeact.training.data import Sample, Tokenised, hold_out, tokenise_records
 from codeact.training.merge import merge_adapter, save_model
 from codeact.training.metrics import summarise
+from codeact.types import Model, Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from codeact.training.trainer import Collate
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +190,7 @@ def _check_float16(model: ModelConfig) -> None:
         )
 
 
-def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: int) -> Any:
+def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: int) -> Model:
     """Load the model for training: with LoRA layers (the base in 4 bits under QLoRA), or with float32 weights; gradient checkpointing as asked.
 
     Raises:
@@ -197,7 +203,7 @@ def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: in
     _check_float16(model)
     # half-precision weights lose small updates; frozen ones get none
     weights = "float32" if train.method == "full" else str(dtype).removeprefix("torch.")
-    network = load_model(
+    network: Any = load_model(
         model.name,
         revision=model.revision,
         dtype=weights,
@@ -215,7 +221,7 @@ def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: in
     return adapt_model(network, train, seed, model.revision)
 
 
-def adapt_model(network: Any, train: TrainConfig, seed: int, revision: str | None = None) -> Any:
+def adapt_model(network: Model, train: TrainConfig, seed: int, revision: str | None = None) -> Model:
     """Make a loaded model trainable: all of it, or the LoRA layers put into it; gradient checkpointing as asked.
 
     Args:
@@ -256,8 +262,8 @@ def adapt_model(network: Any, train: TrainConfig, seed: int, revision: str | Non
 
 
 def batches(
-    tokenised: Tokenised, tokenizer: Any, capacity: int, batch_size: int, scope: str, seed: int
-) -> tuple[Any, Callable[..., dict[str, Any]], int]:
+    tokenised: Tokenised, tokenizer: Tokenizer, capacity: int, batch_size: int, scope: str, seed: int
+) -> tuple[Sequence[Sample] | PackedDataset, Collate, int]:
     """The data set, its collator, and how many of its items make one forward pass.
 
     In the scope `epoch` an item is a whole row; as many rows are taken as hold `batch_size` samples on average.
@@ -278,7 +284,7 @@ def batches(
 class PaddingCollator:
     """Pads each batch to its longest sample, or to `width`, on the right, with an attention mask: int64 [B, T] each."""
 
-    def __init__(self, tokenizer: Any = None, width: int = 0, *, pad_token_id: int | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer | None = None, width: int = 0, *, pad_token_id: int | None = None) -> None:
         self.pad_token_id = find_pad_token(tokenizer, pad_token_id)
         self.width = width
 
@@ -296,17 +302,17 @@ class PaddingCollator:
         return {key: torch.from_numpy(value) for key, value in padded.items()}
 
 
-def parameter_counts(network: Any) -> tuple[int, int]:
+def parameter_counts(network: Model) -> tuple[int, int]:
     """All parameters, and those that are trained; tied weights count once, and those in 4 bits as what they stand for."""
     sizes = [(_entries(p), p.requires_grad) for p in network.parameters()]
     return sum(n for n, _ in sizes), sum(n for n, wanted in sizes if wanted)
 
 
 def save(
-    network: Any,
-    tokenizer: Any,
+    network: Model,
+    tokenizer: Tokenizer,
     out_dir: Path,
-    dtype: Any,
+    dtype: torch.dtype,
     stops: Sequence[int],
     merge: bool = True,
     state: dict[str, Any] | None = None,
@@ -324,7 +330,7 @@ def save(
         return
 
     with atomic_folder(out_dir / "adapter") as folder:
-        network.save_pretrained(folder, state_dict=state)
+        network.save_pretrained(str(folder), state_dict=state)
         tokenizer.save_pretrained(folder)
     remove(out_dir / "model")
     if merge:
@@ -363,7 +369,7 @@ def ignored(train: TrainConfig) -> list[str]:
     return found
 
 
-def _entries(parameter: Any) -> int:
+def _entries(parameter: torch.nn.Parameter) -> int:
     packed = getattr(parameter, "quant_state", None)
     return int(parameter.numel() if packed is None else packed.shape.numel())
 
@@ -375,9 +381,9 @@ def is_main_process() -> bool:
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
-def _own_device(device: Any) -> Any:
+def _own_device(device: torch.device) -> torch.device:
     """Under torchrun and accelerate launch: the GPU of this process becomes the current one, which "cuda" means from here on."""
-    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+    if str(device) == "cuda" and "LOCAL_RANK" in os.environ:
         import torch
 
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -400,7 +406,7 @@ def _check_launch(method: str) -> None:
         )
 
 
-def _check_context(network: Any, model: ModelConfig) -> None:
+def _check_context(network: Model, model: ModelConfig) -> None:
     limit = context_length(network.config.get_text_config())
     if limit is not None and model.max_length > limit:
         raise InputError(
@@ -408,7 +414,7 @@ def _check_context(network: Any, model: ModelConfig) -> None:
         )
 
 
-def _check_room(out_dir: Path, network: Any, train: TrainConfig) -> None:
+def _check_room(out_dir: Path, network: Model, train: TrainConfig) -> None:
     """Refuse before training what could not be saved after it: the model, and two checkpoints (weights and Adam's moments)."""
     total, trainable = parameter_counts(network)
     width = next(network.parameters()).element_size()
@@ -420,7 +426,7 @@ def _check_room(out_dir: Path, network: Any, train: TrainConfig) -> None:
         )
 
 
-def _guard(network: Any, dtype: Any, device: Any) -> None:
+def _guard(network: Model, dtype: torch.dtype, device: torch.device) -> None:
     """Refuse to train on a leak between packed samples, in the precision that training will use."""
     import torch
 

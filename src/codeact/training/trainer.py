@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -31,6 +31,12 @@ from codeact.storage import write_jsonl
 from codeact.training.checkpoints import checkpoint_path, complete, last_checkpoint, remove_checkpoints
 from codeact.training.metrics import Meter, logged_rows, peak_memory_bytes, reset_peak_memory, step_metrics
 from codeact.training.objective import count_items
+from codeact.types import Model
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState
+
+    from codeact.packing.collate import PackedDataset
 
 SCHEDULERS = (
     "cosine",
@@ -96,7 +102,9 @@ class MeteredTrainer(Trainer):
         count = torch.stack([count_items(batch, self.objective) for batch in batch_samples]).sum().to(device)
         return self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
 
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
         passes = inputs["passes"]
         self.meter.add(inputs["tokens"], sum(part["input_ids"].numel() for part in passes))
         losses = []
@@ -116,7 +124,7 @@ class MeteredTrainer(Trainer):
             logs |= step_metrics(tokens, slots, seconds, peak_memory_bytes(self.args.device))
         super().log(logs, start_time)
 
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+    def evaluate(self, *_: object, **__: object) -> dict[str, float]:
         """Mean loss over the learnt tokens (or the samples) held out, in nats; transformers' own would weigh by batches."""
         self.meter.pause()
         model, size = self.model_wrapped, self.args.per_device_eval_batch_size
@@ -167,16 +175,22 @@ class Recorder(TrainerCallback):
         self.save_minutes, self.saved, self.saved_step = save_minutes, time.monotonic(), 0
         self.meter, self.progress, self.shown = meter, progress, shown
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         if state.is_world_process_zero:
             write_jsonl(self.folder / "metrics.jsonl", logged_rows(state.log_history))
         self.saved = time.monotonic()
         self.meter.restart()
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         self.meter.go()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         last = state.global_step >= state.max_steps
         control.should_log |= last
         control.should_evaluate |= self.eval_steps > 0 and (last or state.global_step % self.eval_steps == 0)
@@ -185,7 +199,7 @@ class Recorder(TrainerCallback):
         if control.should_save:
             self.meter.pause()
 
-    def _overdue(self, args: Any) -> bool:
+    def _overdue(self, args: TrainingArguments) -> bool:
         """Whether `save_minutes` have passed since the last checkpoint, by the first process's clock: all must save together."""
         if self.save_minutes == 0:
             return False
@@ -196,13 +210,19 @@ class Recorder(TrainerCallback):
             overdue = bool(flag)
         return overdue
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
         # not twice at a step: what is complete must not be written over
         control.should_save |= self.save_steps == 0 and state.global_step not in (state.max_steps, self.saved_step)
         if control.should_save:
             self.meter.pause()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+        logs: dict[str, float] | None = None, **kwargs: object,
+    ) -> None:  # fmt: skip
+        logs = logs or {}
         loss = logs.get("loss", logs.get("eval_loss"))
         if loss is None:
             return
@@ -218,7 +238,7 @@ class Recorder(TrainerCallback):
         )
         self.shown = state.global_step
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         if args.world_size > 1:
             torch.distributed.barrier()  # the other processes have written their parts
         if state.is_world_process_zero:
@@ -229,8 +249,8 @@ class Recorder(TrainerCallback):
 
 
 def fit(
-    model: Any,
-    dataset: Any,
+    model: Model,
+    dataset: Sequence[Mapping[str, Any]] | PackedDataset,
     collate: Collate,
     folder: Path,
     *,

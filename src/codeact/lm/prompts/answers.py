@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from codeact.lm.prompts.templates import CLOSE, OPEN, PAIR, Conversation, RefusedError, Template, piece, special_ids
 from codeact.records import Message
+from codeact.types import Tokenizer
 
 _HOLE = re.compile(f"{OPEN}(\\d+){CLOSE}")
 _SHOWN = 60  # characters of a template's text that a note quotes
@@ -48,7 +48,7 @@ class Rendered:
 
 
 def render(
-    messages: Sequence[Message], template: Template, tokenizer: Any, tools: str = ""
+    messages: Sequence[Message], template: Template, tokenizer: Tokenizer, tools: str = ""
 ) -> tuple[str, list[tuple[int, int]]]:
     """The conversation's text and the character span of each assistant turn's content.
 
@@ -59,7 +59,7 @@ def render(
     return found.text, [answer.content for answer in found.answers]
 
 
-def locate(messages: Sequence[Message], template: Template, tokenizer: Any, tools: str = "") -> Rendered:
+def locate(messages: Sequence[Message], template: Template, tokenizer: Tokenizer, tools: str = "") -> Rendered:
     """Render a conversation and find its answers.
 
     It is also rendered with holes for the contents, so the places are exact even where an answer occurs in its prompt too.

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from codeact.errors import InputError, did_you_mean
 from codeact.records import Message
+from codeact.types import Tokenizer
 
 BUILT_IN = ("question", "alpaca")
 OPEN, CLOSE = "\ue000", "\ue001"
@@ -51,7 +52,7 @@ class Template:
         return hashlib.sha256(f"{self.adds_special}\n{self.source}{tools}".encode()).hexdigest()[:16]
 
 
-def load_template(name: str, tokenizer: Any) -> Template:
+def load_template(name: str, tokenizer: Tokenizer) -> Template:
     """Load "question", "alpaca", "chat", "auto" (chat where the tokenizer has one, else question) or a jinja file.
 
     Raises:
@@ -85,7 +86,7 @@ def load_template(name: str, tokenizer: Any) -> Template:
     return template
 
 
-def prompt_text(messages: Sequence[Message], template: Template, tokenizer: Any, tools: str = "") -> str:
+def prompt_text(messages: Sequence[Message], template: Template, tokenizer: Tokenizer, tools: str = "") -> str:
     """The text that asks for the next assistant turn.
 
     Raises:
@@ -94,12 +95,12 @@ def prompt_text(messages: Sequence[Message], template: Template, tokenizer: Any,
     return Conversation(messages, template, tokenizer, tools, generation=True).text
 
 
-def encode_text(text: str, template: Template, tokenizer: Any) -> list[int]:
+def encode_text(text: str, template: Template, tokenizer: Tokenizer) -> list[int]:
     """Token ids of a rendered text, with the tokenizer's BOS where the template does not write it."""
     return list(tokenizer(text, add_special_tokens=adds_special(text, template, tokenizer))["input_ids"])
 
 
-def adds_special(text: str, template: Template, tokenizer: Any) -> bool:
+def adds_special(text: str, template: Template, tokenizer: Tokenizer) -> bool:
     """Whether the tokenizer is to add its special tokens to this text."""
     bos = getattr(tokenizer, "bos_token", None)
     return template.adds_special and not (bos and text.startswith(bos))
@@ -108,7 +109,7 @@ def adds_special(text: str, template: Template, tokenizer: Any) -> bool:
 _special: WeakKeyDictionary[Any, tuple[tuple[int, ...], frozenset[int]]] = WeakKeyDictionary()
 
 
-def special_ids(tokenizer: Any) -> frozenset[int]:
+def special_ids(tokenizer: Tokenizer) -> frozenset[int]:
     """Every special token: the named ones, and those that only the table of added tokens marks as special.
 
     transformers 5 does not count the latter among `all_special_ids` (Gemma's `<end_of_turn>`, Phi's `<|end|>`).
@@ -133,7 +134,12 @@ class Conversation:
     """
 
     def __init__(
-        self, messages: Sequence[Message], template: Template, tokenizer: Any, tools: str = "", generation: bool = False
+        self,
+        messages: Sequence[Message],
+        template: Template,
+        tokenizer: Tokenizer,
+        tools: str = "",
+        generation: bool = False,
     ) -> None:
         self.messages, self.template, self.tokenizer = messages, template, tokenizer
         self.tools = _tools(tools)
@@ -192,7 +198,7 @@ class Conversation:
 _cache: dict[tuple[Any, ...], str] = {}
 
 
-def skeleton(roles: tuple[str, ...], template: Template, tokenizer: Any) -> str:
+def skeleton(roles: tuple[str, ...], template: Template, tokenizer: Tokenizer) -> str:
     """A plain conversation of these roles with a numbered hole for each content."""
     named = tuple(sorted((key, str(value)) for key, value in tokenizer.special_tokens_map.items()))
     key = (template.identity, roles, named)
@@ -204,7 +210,7 @@ def skeleton(roles: tuple[str, ...], template: Template, tokenizer: Any) -> str:
     return _cache[key]
 
 
-def piece(roles: tuple[str, ...], number: int | None, template: Template, tokenizer: Any) -> str:
+def piece(roles: tuple[str, ...], number: int | None, template: Template, tokenizer: Tokenizer) -> str:
     """What the template writes between the content of turn `number` (None: the start) and the next one's, or the end."""
     try:
         found = skeleton(roles, template, tokenizer)
@@ -217,7 +223,7 @@ def piece(roles: tuple[str, ...], number: int | None, template: Template, tokeni
 def _apply(
     turns: Sequence[dict[str, Any]],
     template: Template,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     generation: bool,
     tools: list[Any] | None,
     options: Mapping[str, Any],

@@ -25,6 +25,7 @@ from codeact.lm.prompts.templates import (
     special_ids,
 )
 from codeact.records import Message
+from codeact.types import Tokenizer
 
 PROBE = "The"  # begins a word in every tokenizer
 Span = tuple[int, int]
@@ -87,7 +88,7 @@ class Asked:
 
 
 def encode(
-    messages: Sequence[Message], template: Template, tokenizer: Any, add_eos: bool = False, tools: str = ""
+    messages: Sequence[Message], template: Template, tokenizer: Tokenizer, add_eos: bool = False, tools: str = ""
 ) -> Encoded:
     """Tokenise one conversation and find its assistant turns.
 
@@ -134,7 +135,7 @@ def encode(
     return Encoded(ids, tuple(turns), contents, inside, notes)
 
 
-def ask(messages: Sequence[Message], template: Template, tokenizer: Any, tools: str = "") -> Asked:
+def ask(messages: Sequence[Message], template: Template, tokenizer: Tokenizer, tools: str = "") -> Asked:
     """The tokens that ask for the next answer: those that stand before an answer in training.
 
     Raises:
@@ -152,13 +153,14 @@ def ask(messages: Sequence[Message], template: Template, tokenizer: Any, tools: 
     ids = trained.input_ids[: turn.start] or ids
     own = sum(start < 0 for start in starts)
     written = trained.input_ids[turn.start : turn.start + own]
-    header = tuple(written) if tokenizer.decode(written).strip() else ()
-    before, whole = (tokenizer.decode(part, skip_special_tokens=True) for part in (ids, trained.input_ids[: turn.end]))
+    header = tuple(written) if str(tokenizer.decode(written)).strip() else ()
+    both = (ids, trained.input_ids[: turn.end])
+    before, whole = (str(tokenizer.decode(part, skip_special_tokens=True)) for part in both)
     lead, found, _ = whole[len(before) :].partition(PROBE) if own and whole.startswith(before) else ("", "", "")
     lead = lead if found else ""
     marker = trained.input_ids[turn.end : turn.stop]
     ends = frozenset(next(([i] for i in marker if i in special), []))
-    stop = "" if ends or not marker else tokenizer.decode(marker)
+    stop = "" if ends or not marker else str(tokenizer.decode(marker))
     return Asked(tuple(ids), lead, header, ends, (stop,) if stop.strip() else (), trained.notes)
 
 
@@ -182,7 +184,7 @@ class _Marks:
 _known: WeakKeyDictionary[Any, dict[tuple[str, tuple[int | None, ...], int], _Marks]] = WeakKeyDictionary()
 
 
-def _marks(template: Template, tokenizer: Any) -> _Marks:
+def _marks(template: Template, tokenizer: Tokenizer) -> _Marks:
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     key = (template.identity, (bos, eos), len(tokenizer))
     kept = _known.setdefault(tokenizer, {})
@@ -200,7 +202,7 @@ def _marks(template: Template, tokenizer: Any) -> _Marks:
 
 
 def _closing_run(
-    after: str, earlier: str, opening: Sequence[int], special: frozenset[int], tokenizer: Any
+    after: str, earlier: str, opening: Sequence[int], special: frozenset[int], tokenizer: Tokenizer
 ) -> list[int]:
     """The adjacent special tokens with which the template ends its last answer."""
     run, other = (
@@ -215,12 +217,12 @@ def _closing_run(
     return list(takewhile(lambda i: i != starts, shared)) or run[:1]
 
 
-def _plain_end(tokenizer: Any, after: str, earlier: str, run: Sequence[int]) -> str:
+def _plain_end(tokenizer: Tokenizer, after: str, earlier: str, run: Sequence[int]) -> str:
     """The words that end a turn, with the special tokens behind them: what follows the last answer and every earlier one."""
     words = after.rstrip()
     for mark in tokenizer.convert_ids_to_tokens(list(run)):
         words = after[: after.find(mark) + len(mark)] if mark in after else words
-    if not words.strip() or (run and not after.partition(tokenizer.convert_ids_to_tokens(run[0]))[0].strip()):
+    if not words.strip() or (run and not after.partition(str(tokenizer.convert_ids_to_tokens(run[0])))[0].strip()):
         return ""
     return words if not earlier or earlier.startswith(words) else ""
 
@@ -257,7 +259,7 @@ def _stop(text: str, answer: Answer, end: int, ids: Sequence[int], spans: Sequen
     return end
 
 
-def _plain_note(template: Template, marks: _Marks, tokenizer: Any) -> tuple[str, ...]:
+def _plain_note(template: Template, marks: _Marks, tokenizer: Tokenizer) -> tuple[str, ...]:
     plain = marks.plain
     if not plain or not marks.special.isdisjoint(tokenizer(plain, add_special_tokens=False)["input_ids"]):
         return ()

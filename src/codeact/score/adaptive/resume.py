@@ -13,7 +13,7 @@ from codeact.lm.segments import Past, continue_row, past_bytes
 from codeact.lm.streams import choose_batch_tokens, token_losses_at
 from codeact.packing.plan import plan_epoch
 from codeact.score.sequences import Prepared
-from codeact.types import Floats, Ints
+from codeact.types import Floats, Ints, Model
 
 WINDOW = (8, 64)
 CPU_MEMORY = 2**30
@@ -26,7 +26,7 @@ class _Sequence:
 
     ids: list[int]
     start: int
-    past: list[tuple[Any, Any]] | None = None
+    past: Past | None = None
     run: int = 0  # tokens whose keys and values are in `past`
 
 
@@ -46,7 +46,7 @@ class Continued:
         CodeactError: the model does not go on from kept keys and values as if it had run whole.
     """
 
-    def __init__(self, model: Any, prepared: Sequence[Prepared], batch_tokens: int = 0) -> None:
+    def __init__(self, model: Model, prepared: Sequence[Prepared], batch_tokens: int = 0) -> None:
         self.model, self.tokens = model, 0
         self.batch_tokens = batch_tokens or choose_batch_tokens(model)
         self.passes = [
@@ -117,7 +117,7 @@ class Continued:
         return found
 
 
-def check_going_on(model: Any) -> None:
+def check_going_on(model: Model) -> None:
     """Check that a sample that stops and goes on has the hidden states of one that runs whole.
 
     Raises:
@@ -149,7 +149,7 @@ def check_going_on(model: Any) -> None:
         )
 
 
-def _memory(model: Any) -> float:
+def _memory(model: Model) -> float:
     """Bytes for kept keys and values: a quarter of what is free on an accelerator, 1 GiB on a CPU."""
     import torch
 
