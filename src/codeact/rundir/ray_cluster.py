@@ -6,11 +6,15 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import CodeactError, InputError, require
 from codeact.progress import SILENT, Progress
 from codeact.rundir.local import MakeWorker, Worker
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CPUS = 4
 """Per actor at most, where the number of actors is not given."""
@@ -36,8 +40,8 @@ class RayBackend:
         self.workers = workers
 
     def __call__(
-        self, make_worker: MakeWorker, shards: Mapping[int, Any], progress: Progress = SILENT
-    ) -> Iterator[tuple[int, Any]]:
+        self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress = SILENT
+    ) -> Iterator[tuple[int, pa.Table]]:
         """Yield `(shard number, result table)` in the order in which actors finish them.
 
         An actor holds one shard at a time, cut from its table when the actor is free for it. A shard whose process
@@ -116,7 +120,7 @@ class _Pool:
     """Actors, what each is doing, and the shards that are left."""
 
     def __init__(
-        self, ray: Any, places: Places, make_worker: MakeWorker, shards: Mapping[int, Any], progress: Progress
+        self, ray: ModuleType, places: Places, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress
     ) -> None:
         self.ray, self.places, self.shards, self.progress = ray, places, shards, progress
         self.make_worker = ray.put(make_worker)
@@ -126,7 +130,7 @@ class _Pool:
         self.ended: dict[int, int] = {}
         self.faults: dict[int, str] = {}
 
-    def results(self) -> Iterator[tuple[int, Any]]:
+    def results(self) -> Iterator[tuple[int, pa.Table]]:
         try:
             for _ in range(min(self.places.actors, len(self.shards))):
                 self._start()
@@ -163,7 +167,7 @@ class _Pool:
                     " (ray status), or use backend=local"
                 )
 
-    def _take(self, awaited: Any) -> Iterator[tuple[int, Any]]:
+    def _take(self, awaited: object) -> Iterator[tuple[int, pa.Table]]:
         """Look at what an actor has done, and give it the next shard."""
         actor, step, shard = self.doing.pop(awaited)
         errors = self.ray.exceptions
@@ -234,7 +238,7 @@ class _ShardActor:
         return _to_bytes(self.worker(_from_bytes(table), SILENT))
 
 
-def _alive(ray: Any) -> list[Mapping[str, float]]:
+def _alive(ray: ModuleType) -> list[Mapping[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
@@ -242,7 +246,7 @@ def _line(text: object) -> str:
     return " ".join(str(text).split())[:300]
 
 
-def _to_bytes(table: Any) -> bytes:
+def _to_bytes(table: pa.Table) -> bytes:
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
@@ -251,7 +255,7 @@ def _to_bytes(table: Any) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def _from_bytes(data: bytes) -> Any:
+def _from_bytes(data: bytes) -> pa.Table:
     import pyarrow as pa
 
     return pa.ipc.open_stream(data).read_all()
