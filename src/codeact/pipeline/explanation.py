@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from codeact.sample.strategies import STRATEGIES
 from codeact.stages.columns import vectors
 from codeact.stages.pool import pool_stages, read_pool
 from codeact.stages.sample import choose_from_run, tables_for
+from codeact.types import Tokenizer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NEIGHBOURS = 5
 MOST_FOUND = 20
@@ -230,7 +234,7 @@ def _at_ratio(row: Mapping[str, Any], ratio: float | None) -> str:
     return f"dropped at ratio {ratio:g}" if row["status"] == "kept" else f"kept at ratio {ratio:g}"
 
 
-def _equal(column: Any, value: str) -> Any:
+def _equal(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     return pc.equal(column, value)
@@ -267,12 +271,12 @@ def token_gains(fates: Fates, identity: str) -> list[dict[str, Any]]:
     ]
 
 
-def _pieces(tokenizer: Any, ids: Sequence[int]) -> Iterator[str]:
+def _pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> Iterator[str]:
     """The text of each token; of a character that several tokens spell, the last has it all."""
     waiting: list[int] = []
     for identity in ids:
         waiting.append(identity)
-        text = tokenizer.decode(waiting, clean_up_tokenization_spaces=False)
+        text = str(tokenizer.decode(waiting, clean_up_tokenization_spaces=False))
         if text.endswith("\N{REPLACEMENT CHARACTER}") and len(waiting) < 8:
             yield ""
         else:

@@ -116,7 +116,7 @@ def _complex(arguments: list[Any]) -> Arguments:
 
 
 def _tuples_throughout(arguments: list[Any]) -> Arguments:
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> object:
         return tuple(convert(item) for item in value) if isinstance(value, list) else value
 
     return tuple(convert(a) for a in arguments)

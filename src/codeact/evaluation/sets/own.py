@@ -124,7 +124,7 @@ def _test_faults(tests: Any) -> Iterator[str]:
         yield "tests asserts nothing, so that everything would pass; add assertions"
 
 
-def _example_faults(examples: Any) -> Iterator[str]:
+def _example_faults(examples: object) -> Iterator[str]:
     if not isinstance(examples, list) or not examples:
         yield 'examples is no list of examples; give [{"input": [1, 2], "output": 3}]'
         return
@@ -187,7 +187,7 @@ def special(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) ->
     return agrees(expected, _lists(answer), task.atol) if task.outputs else None
 
 
-def _lists(value: Any) -> Any:
+def _lists(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_lists(item) for item in value]
     return {key: _lists(item) for key, item in value.items()} if isinstance(value, dict) else value
