@@ -16,13 +16,17 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from codeact.config import DEFAULTS
 from codeact.errors import CodeactError, InputError, require
 from codeact.files import make_folder
 from codeact.progress import SILENT, Progress
 from codeact.redact import HIDDEN, SHORTEST, redact, split_userinfo
+
+if TYPE_CHECKING:
+    from httpx2 import Client
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 REFUSED = {401: "the key is refused", 403: "access is refused", 404: "no such path or model", 405: "no such path"}
@@ -205,7 +209,7 @@ def ask(prompts: Sequence[str], settings: Settings, cache_file: Path, progress: 
 
 
 class _Asker:
-    def __init__(self, http: Any, client: Any, settings: Settings, cache: Cache, progress: Progress) -> None:
+    def __init__(self, http: ModuleType, client: Client, settings: Settings, cache: Cache, progress: Progress) -> None:
         self.http, self.client, self.settings, self.cache, self.progress = http, client, settings, cache, progress
         self.url = settings.address + "/chat/completions"
         self.stop = threading.Event()

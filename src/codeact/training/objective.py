@@ -5,6 +5,7 @@ This module imports torch at the top; import it inside functions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ def sample_weights(labels: Tensor, bounds: Tensor | None = None) -> tuple[Tensor
     return weights.view(rows, width), (counts > 0).sum()
 
 
-def count_items(batch: Any, objective: str) -> Tensor:
+def count_items(batch: Mapping[str, Any], objective: str) -> Tensor:
     """What the loss of a batch is divided by, int64 scalar: its learnt tokens, or under `sample-mean` its samples with some."""
     if objective == "sample-mean":
         return sample_weights(batch["labels"], batch.get("cu_seq_lens_q"))[1]
