@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -26,9 +26,6 @@ from pydantic import (
 from codeact import shipped
 from codeact.errors import InputError, did_you_mean
 from codeact.redact import split_userinfo
-
-if TYPE_CHECKING:
-    from pydantic_core import CoreSchema, ErrorDetails
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
@@ -71,7 +68,7 @@ class OneOf:
 
     names: Callable[[], list[str]]
 
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core: object, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         return {**handler(core), "enum": self.names()}
 
 
@@ -486,7 +483,7 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
             yield from _walk(info.annotation, f"{prefix}{name}.")
 
 
-def _explain(item: ErrorDetails) -> str:
+def _explain(item: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         if key in RENAMED_KEYS:
