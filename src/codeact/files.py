@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,35 @@ from codeact.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def is_remote(name: str | Path) -> bool:
+    """Whether a name is an address (`s3://bucket/key`), also where `Path` has made one slash of its two; local names are not."""
+    return ADDRESS.match(str(name)) is not None
+
+
+def local(path: str | Path) -> Path:
+    """The path, if it is one of this machine.
+
+    Raises:
+        InputError: it is an address: what is written goes to local disks.
+    """
+    if is_remote(path):
+        scheme, _, rest = str(path).partition(":")
+        raise InputError(
+            f"{scheme}://{rest.lstrip('/')} is remote: outputs and run directories are local only; write to a local path"
+            " and copy the result"
+        )
+    return Path(path)
+
+
+def cache_dir() -> Path:
+    """Where downloads and conversions are kept: `CODEACT_CACHE`, else `codeact` under the user's cache directory."""
+    if "CODEACT_CACHE" in os.environ:
+        return Path(os.environ["CODEACT_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codeact"
+
 
 @contextmanager
 def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
@@ -27,7 +57,7 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     Raises:
         InputError: the disk is full or the file cannot be written.
     """
-    path = Path(path)
+    path = local(path)
     encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -50,7 +80,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the disk is full or the folder cannot be written.
     """
-    path = Path(os.path.realpath(path))  # a link to a folder on another disk stays one
+    path = Path(os.path.realpath(local(path)))  # a link to a folder on another disk stays one
     fresh = path.with_name(f".{path.name}.tmp")
     try:
         with _told(path):
@@ -92,6 +122,7 @@ def make_folder(path: Path) -> Path:
     Raises:
         InputError: it cannot be created or written.
     """
+    local(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from codeact.errors import InputError
-from codeact.files import make_folder
+from codeact.files import local, make_folder
 from codeact.sources.names import STDIN
 
 P = ParamSpec("P")
@@ -29,6 +29,8 @@ def only_writer(output: Path | None) -> Iterator[None]:
     Raises:
         InputError: another process is writing there, or the place cannot be written.
     """
+    if output is not None:
+        local(output)
     if output is None or os.environ.get("RANK", "0") != "0":
         yield
         return

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from codeact import storage
 from codeact.errors import InputError
-from codeact.files import make_folder, sha256
+from codeact.files import local, make_folder, sha256
 from codeact.sources.names import STDIN
 
 NOTE = ".codeact.json"
@@ -60,6 +60,7 @@ def check_file(target: Path, run: Run, run_dir: Path | None = None) -> None:
     """
     if str(target) == STDIN:  # as an output: stdout
         return
+    local(target)
     _refuse_read(target, run.reads)
     if not os.path.lexists(target) or run.force:
         return
@@ -92,6 +93,7 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
         InputError: it is read by the run, or something that the run reads lies under a name that it writes; it holds such a name and
             another's note or none; or it cannot be written.
     """
+    local(folder)
     _refuse_read(folder, run.reads)
     for path in map(Path, run.reads):
         inside = _inside(path, folder)

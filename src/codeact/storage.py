@@ -7,12 +7,12 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError, require
-from codeact.files import atomic, make_folder, write_bytes, write_text
+from codeact.files import atomic, is_remote, make_folder, write_bytes, write_text
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
 from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
 from codeact.sources.text import decode, read_bytes
@@ -56,7 +56,8 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
 
     Args:
         source: a .jsonl, .ndjson, .json, .csv, .tsv, .parquet or .arrow file (the text forms also packed: .gz, .zst, .bz2, .xz), a
-            folder of such files, a pattern with `*`, `-` for JSON lines on stdin, several of these, or a name on the hub.
+            folder of such files, a pattern with `*`, an address of either (`s3://...`), `-` for JSON lines on stdin, several of these, or a
+            name on the hub.
         split: of a data set, of a folder whose files are named after splits, and of a JSON object that holds several lists.
 
     Raises:
@@ -90,7 +91,17 @@ def _read_name(name: str, split: str) -> list[Source]:
         rows = json_lines(decode(sys.stdin.buffer.read(), "stdin"), "stdin")
         return [Source("stdin", _some(rows, "stdin"))]
     files = files_of(name, split)
-    return [_read_dataset(name, split)] if files is None else [_read_file(path, split) for path in files]
+    if files is None:
+        return [_read_dataset(name, split)]
+    if not is_remote(name):
+        return [_read_file(path, split) for path in files]
+    from codeact.sources.remote import by_address
+
+    try:
+        parts = [_read_file(path, split) for path in files]
+    except InputError as error:
+        raise InputError(by_address(str(error), name)) from error
+    return [replace(part, name=by_address(part.name, name)) for part in parts]
 
 
 def _joint_name(names: list[str], count: int, split: str) -> str:

@@ -285,7 +285,7 @@ def real_records(count: int) -> list[Record]:
 @pytest.fixture(scope="module")
 def real_models() -> tuple[Any, Any, Any]:
     """The 135M demo model: its tokenizer, with our packed attention, with PyTorch's SDPA."""
-    from codeact.downloads import cache_dir
+    from codeact.files import cache_dir
     from codeact.lm.models import load_model, load_tokenizer
 
     if not (cache_dir() / "smollm2-135m-instruct" / "complete").exists():

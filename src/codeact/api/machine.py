@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-from codeact.downloads import cache_dir
 from codeact.errors import CodeactError
+from codeact.files import cache_dir
 from codeact.rundir.inputs import versions
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from codeact import config, storage
 from codeact.errors import InputError, MissingExtraError
+from codeact.files import local
 from codeact.pipeline.difference import diff
 from codeact.pipeline.explanation import explain
 from codeact.rundir.store import Store
@@ -22,7 +23,7 @@ def report(run_dir: str | Path) -> Path:
     """
     from codeact.reporting import write_report
 
-    root = Path(run_dir)
+    root = local(run_dir)
     if not (root / "markers").is_dir():
         raise InputError(
             f"{root} is not a run directory (it has no markers/); give the folder that `codeact run` or `select` printed"

@@ -11,9 +11,9 @@ from codeact import config, storage
 from codeact.api.data import Data, is_dataset, open_data
 from codeact.api.run_directory import explain, stability
 from codeact.config import Recipe
-from codeact.downloads import cache_dir
 from codeact.errors import InputError, require
 from codeact.exporting import export
+from codeact.files import cache_dir, is_remote
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline.run import run_pipeline
@@ -176,7 +176,7 @@ def _select_recipe(
 def _run_dir(target: Path | None, name: str | tuple[str, ...], source: Source | None) -> Path:
     if target is not None and str(target) != STDIN:
         return target.with_name(f"{target.stem}.codeact")
-    names = [str(Path(one).resolve()) for one in as_list(name)]
+    names = [one if is_remote(one) else str(Path(one).resolve()) for one in as_list(name)]
     return cache_dir() / "runs" / digest(names if source is None else list(source.rows))
 
 

@@ -10,6 +10,7 @@ from codeact import config, storage
 from codeact.api.data import Data, open_data
 from codeact.config import Recipe
 from codeact.errors import InputError
+from codeact.files import local
 from codeact.locks import one_writer
 from codeact.outputs import Run, claim_folder
 from codeact.pipeline import ready
@@ -129,7 +130,8 @@ def train(
     """
     from codeact.training.sft import fine_tune
 
-    recipe, output = settle(recipe, model, settings), Path(output)
+    output = local(output)
+    recipe = settle(recipe, model, settings)
     rows, name = open_data(data)
     if rows is None:
         storage.check_source(name)

@@ -86,7 +86,7 @@ def _load(name: str, files: tuple[Path, ...]) -> list[Any]:
 
 
 def _folders() -> list[Path]:
-    from codeact.downloads import cache_dir
+    from codeact.files import cache_dir
 
     return [Path(folder) for folder in (os.environ.get("CODEACT_DATA", ""), str(cache_dir())) if folder]
 
@@ -116,7 +116,7 @@ def mbpp_all() -> list[Any]:
         InputError: the file is not there, or is not the whole of MBPP.
     """
     from codeact.curate import BenchmarkItem
-    from codeact.downloads import cache_dir
+    from codeact.files import cache_dir
 
     path = next((f / name for f in _folders() for name in MBPP_FILES if (f / name).is_file()), None)
     if path is None:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codeact.downloads import cache_dir
 from codeact.errors import CodeactError
 from codeact.evaluation.tasks import Arguments, Task, TaskSet
-from codeact.files import write_bytes
+from codeact.files import cache_dir, write_bytes
 from codeact.progress import track
 from codeact.sandbox import Backend, Calls, Limits, Stop, call_function
 from codeact.sandbox.values import encode

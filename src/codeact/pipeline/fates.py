@@ -11,6 +11,7 @@ from typing import Any
 from codeact import config
 from codeact.config import Recipe
 from codeact.errors import InputError
+from codeact.files import local
 from codeact.pipeline.ledger import finished, ledger_table
 from codeact.rundir.store import Store
 from codeact.sample.strategies import Strategy, find
@@ -96,7 +97,7 @@ def read_fates(run_dir: str | Path) -> Fates:
     Raises:
         InputError: no ledger there.
     """
-    root = Path(run_dir)
+    root = local(run_dir)
     if not (root / "ledger.parquet").exists() or not (root / "recipe.yaml").exists():
         raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
     store, recipe = Store(root), config.load_recipe(root / "recipe.yaml")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact import storage
-from codeact.downloads import cache_dir
+from codeact.files import cache_dir
 from codeact.progress import track
 from codeact.records import Message, Record
 from codeact.rundir import tables

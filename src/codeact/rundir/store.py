@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact import locks, storage
 from codeact.errors import InputError
-from codeact.files import remove, sha256, sha256_of, write_text
+from codeact.files import local, remove, sha256, sha256_of, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +30,9 @@ class Store:
     """Paths and markers of one run directory."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        local(self.root)
 
     def path(self, name: str) -> Path:
         """A file or folder of the run."""

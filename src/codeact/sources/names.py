@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codeact.errors import InputError
+from codeact.files import is_remote
 from codeact.sources.text import COMPRESSED
 
 STDIN = "-"
@@ -40,12 +41,17 @@ def files_of(name: str, split: str) -> list[Path] | None:
     """The files that a name stands for; None for stdin, a data set of the hub, or one that `save_to_disk` wrote.
 
     Args:
-        name: a file, a folder of files, or a pattern with `*`, `?` or `[...]`.
+        name: a file, a folder of files, or a pattern with `*`, `?` or `[...]`; here, or behind an address (`s3://...`).
         split: of a folder whose files are named after splits (`train-00000-of-00002.parquet`), those of this one.
 
     Raises:
         InputError: nothing fits a pattern, or a folder holds no data.
     """
+    if is_remote(name):
+        from codeact.sources import remote
+
+        folder, files = remote.fetched(name, lambda file: kind_of(file) in KINDS)
+        return files if folder is None else _shards(folder, split)
     path = Path(name)
     if name == STDIN or is_saved_dataset(path):
         return None

@@ -91,7 +91,7 @@ def settings(config: JudgeConfig, max_tokens: int) -> endpoint.Settings:
 
 def cache_file() -> Path:
     """Where answers are kept, for all runs of this user."""
-    from codeact.downloads import cache_dir
+    from codeact.files import cache_dir
 
     return cache_dir() / "judge" / "answers.sqlite"
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codeact.downloads import cache_dir
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation.tasks import TaskSet
-from codeact.files import write_bytes
+from codeact.files import cache_dir, write_bytes
 
 DOWNLOAD_TIMEOUT_S = 60.0
 

@@ -1,0 +1,141 @@
+"""Addresses: data is read from them, and nothing is ever written to a local folder that is called like one."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow.parquet as pq
+import pytest
+
+import codeact
+from codeact import api, storage
+from codeact.cli import main
+from codeact.errors import InputError, MissingExtraError
+from tests.helpers.pool import pool_rows
+
+ROWS = [dict(row) for row in pool_rows(12)]
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CODEACT_CACHE", str(tmp_path / "cache"))
+    yield
+    fsspec.filesystem("memory").store.clear()
+
+
+def _put(name: str, data: bytes) -> str:
+    fsspec.filesystem("memory").pipe_file(f"/{name}", data)
+    return f"memory://{name}"
+
+
+def test_a_file_a_folder_and_a_pattern_are_read_as_local_ones() -> None:
+    _put("pool/a.jsonl", LINES)
+    _put("pool/deep/b.jsonl.gz", gzip.compress(LINES))
+    _put("pool/README.md", b"no data")
+    assert storage.read_rows("memory://pool/a.jsonl").rows == ROWS
+    assert storage.read_rows("memory://pool").rows == ROWS * 2
+    assert storage.read_rows("memory://pool/*.jsonl").rows == ROWS
+    assert storage.read_rows(["memory://pool/a.jsonl", "memory://pool/deep/b.jsonl.gz"]).rows == ROWS * 2
+
+
+def test_splits_of_a_folder_are_told_apart() -> None:
+    _put("set/train-00000.jsonl", LINES)
+    _put("set/test.jsonl", LINES.splitlines(keepends=True)[0])
+    assert storage.read_rows("memory://set").rows == ROWS
+    assert storage.read_rows("memory://set", "test").rows == ROWS[:1]
+
+
+def test_a_file_that_was_changed_is_read_anew() -> None:
+    name = _put("pool/a.jsonl", LINES)
+    storage.read_rows(name)
+    _put("pool/a.jsonl", LINES * 2)
+    assert storage.read_rows(name).rows == ROWS * 2
+
+
+def test_faults_name_the_address() -> None:
+    name = _put("pool/a.jsonl", LINES + b"{broken\n")
+    with pytest.raises(InputError, match=r"^memory://pool/a\.jsonl, line 13: broken JSON"):
+        storage.read_rows(name)
+    with pytest.raises(InputError, match=r"^memory://pool/none\.jsonl does not exist"):
+        storage.read_rows("memory://pool/none.jsonl")
+    with pytest.raises(InputError, match=r"^memory://pool/\*\.csv: no file has such a name"):
+        storage.read_rows("memory://pool/*.csv")
+    with pytest.raises(InputError, match=r"nowhere://x\.jsonl cannot be read: Protocol not known"):
+        storage.read_rows("nowhere://x.jsonl")
+
+
+def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(MissingExtraError, match=r"reading s3://bucket/x.jsonl: .*codeact\[remote\]"):
+        storage.read_rows("s3://bucket/x.jsonl")
+
+
+def test_select_from_an_address_chooses_as_from_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(LINES)
+    name = _put("pool/a.jsonl", LINES)
+    settings = {"strategy": "random", "ratio": 0.5, "settings": {"curate.decontaminate": ()}}
+    here = codeact.select(file, output=tmp_path / "here.jsonl", **settings)
+    there = codeact.select(name, output=tmp_path / "there.jsonl", **settings)
+    assert there.rows == here.rows
+    assert (tmp_path / "there.jsonl").read_bytes() == (tmp_path / "here.jsonl").read_bytes()
+    for table in ("records", "curate", "sample", "ledger"):
+        assert pq.read_table(there.run_dir / f"{table}.parquet") == pq.read_table(here.run_dir / f"{table}.parquet")
+
+
+REFUSED = "is remote: outputs and run directories are local only"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "select DATA --strategy random -o ADDRESS", "select DATA --strategy random -o x.jsonl --run-dir ADDRESS",
+        "curate DATA -o ADDRESS", "curate DATA --run-dir ADDRESS", "embed DATA -o ADDRESS",
+        "harvest . -o ADDRESS", "train DATA --model demo -o ADDRESS", "evaluate demo -o ADDRESS",
+        "merge . -o ADDRESS", "export . --to axolotl -o ADDRESS", "export ADDRESS --to axolotl -o x", "report ADDRESS",
+        "explain ADDRESS 1", "stability ADDRESS", "run demo run_dir=ADDRESS", "sample DATA --model demo -o ADDRESS",
+    ],
+)  # fmt: skip
+def test_no_command_writes_to_an_address(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "s3://bucket/x.jsonl"
+    (tmp_path / "data.jsonl").write_bytes(LINES)
+    before = sorted(tmp_path.iterdir())
+    words = [word.replace("ADDRESS", address).replace("DATA", "data.jsonl") for word in command.split()]
+    monkeypatch.setattr("sys.argv", ["codeact", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err.strip()
+    assert ended.value.code == 2
+    assert REFUSED in told
+    assert address in told
+    assert "\n" not in told
+    assert [path for path in tmp_path.iterdir() if path not in before and path.name != "cache"] == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda to: codeact.select(ROWS, strategy="random", output=to),
+        lambda to: codeact.select(ROWS, strategy="random", run_dir=to),
+        lambda to: api.harvest(".", to),
+        lambda to: codeact.train(ROWS, model="demo", output=to),
+        lambda to: codeact.evaluate(model="demo", output=to),
+        lambda to: api.export(".", "axolotl", to),
+    ],
+)
+def test_no_function_writes_to_an_address(call: Callable[[Any], Any], tmp_path: Path) -> None:
+    for address in ("s3://bucket/x.jsonl", Path("s3://bucket/x.jsonl"), "hf://datasets/a/b", "memory://x.jsonl"):
+        with pytest.raises(InputError, match=REFUSED):
+            call(address)
+    assert not (tmp_path / "s3:").exists()
