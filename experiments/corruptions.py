@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from codeact.curate.blocks import code_blocks
 from codeact.records import Message, Record, content_hash
+from experiments.phrasings import phrasing, reword
 
 KINDS = (
     "swapped", "swapped in cluster", "syntax", "operators", "constants", "truncated", "language", "duplicate", "leak",
@@ -59,13 +60,6 @@ _FRESH = (
     "item entry outcome buffer cursor limit holder first_part second_part gathered source_data running chosen current_one piece leftover "
     "measure counter_a counter_b stage marker bucket handle pointer quantity figure element probe record_x payload candidate"
 ).split()
-_REWORDED = (
-    (r"\bReturn\b", "Give back"), (r"\breturn\b", "give back"), (r"\breturns\b", "gives back"), (r"\bgiven\b", "supplied"), (r"\bGiven\b", "For a supplied"),
-    (r"\bCheck if\b", "Find out whether"), (r"\bcheck if\b", "find out whether"), (r"\blist\b", "array"), (r"\bstring\b", "text"), (r"\bstrings\b", "texts"),
-    (r"\bnumbers\b", "values"), (r"\bnumber\b", "value"), (r"\bintegers\b", "whole values"), (r"\binteger\b", "whole value"), (r"\binput\b", "argument"),
-    (r"\bshould\b", "must"), (r"\bYou are\b", "One is"), (r"\bYour task is to\b", "Please"), (r"\bfunction\b", "routine"), (r"\belements\b", "entries"),
-    (r"\bgreater than\b", "above"), (r"\bless than\b", "below"), (r"\bword\b", "term"), (r"\bWrite\b", "Implement"), (r"\bCreate\b", "Build"),
-)  # fmt: skip
 
 
 def rebuilt(record: Record, instruction: str, response: str) -> Record:
@@ -250,19 +244,21 @@ def cut_in_half(record: Record, rng: random.Random) -> Record | None:
 def ask_for_other_language(record: Record, rng: random.Random) -> Record | None:
     """The instruction asks for code in one language, and the answer is in another: the name in the instruction is replaced."""
     names = "|".join(sorted(map(re.escape, _LANGUAGE_NAMES), key=len, reverse=True))
-    named = set(re.findall(rf"(?<!\w)({names})(?![\w+#])", record.instruction))
+    named = set(re.findall(rf"(?<![A-Za-z0-9_])({names})(?![A-Za-z0-9_+#])", record.instruction))
     if len(named) != 1 or not code_spans(record.response):
         return None
     name = named.pop()
-    asks = rf"(?:\b(?:in|using|with|use)\s+{re.escape(name)}(?![\w+#]))|(?:(?<!\w){re.escape(name)}\s+(?:function|program|code|script|class|method|algorithm))"
-    if not re.search(asks, record.instruction) or re.search(
-        r"\b(?:snippet|following|convert|translate)\b", record.instruction, re.IGNORECASE
+    said = phrasing(record.instruction)
+    if not re.search(said.asks.replace("{0}", re.escape(name)), record.instruction) or re.search(
+        said.shows, record.instruction, re.IGNORECASE
     ):
         return None
     labels = {b.language for b in code_blocks(record.response) if b.language}
     if labels and not labels & _LABELS.get(name, {name.lower()}):
         return None
-    changed = re.sub(rf"(?<!\w){re.escape(name)}(?![\w+#])", _LANGUAGE_NAMES[name], record.instruction)
+    changed = re.sub(
+        rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_+#])", _LANGUAGE_NAMES[name], record.instruction
+    )
     return rebuilt(record, changed, record.response)
 
 
@@ -295,7 +291,8 @@ def renamed(record: Record, rng: random.Random) -> Record | None:
         pieces += [text[last:start], _rename(text[start:end], free, methods, table)]
         last = end
     response = "".join([*pieces, text[last:]])
-    instruction = "Please do this: " + _reword(record.instruction)
+    said = phrasing(record.instruction)
+    instruction = said.please + reword(record.instruction, said)
     copy = rebuilt(record, instruction, response)
     return Record(copy.id, copy.messages, {**copy.meta, "copy_of": record.id})
 
@@ -322,7 +319,8 @@ def leaked(record: Record, prompt: str, solution: str, rng: random.Random) -> Re
     tree = ast.parse(prompt + solution)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     doc = next((text for f in reversed(functions) if (text := ast.get_docstring(f))), "")
-    examples = rf">>>|\b(?:{'|'.join(f.name for f in functions)})\(|\n\s*(?:Examples?|For example|Note|Constraints)\b"
+    said = phrasing(doc)
+    examples = rf">>>|\b(?:{'|'.join(f.name for f in functions)})\(|{said.examples}"
     wording = re.split(examples, doc)[0]
     names = {f.name for f in functions} | {a.arg for f in functions for a in f.args.args}
     names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
@@ -333,14 +331,8 @@ def leaked(record: Record, prompt: str, solution: str, rng: random.Random) -> Re
     code = re.sub(
         r"(?<![\w.'\"])(" + "|".join(map(re.escape, table)) + r")\b", lambda m: table[m[1]], ast.unparse(tree)
     )
-    instruction = "Solve this task with a short Python program. " + " ".join(_reword(wording).split())
-    return rebuilt(record, instruction, f"Here is one way to do it:\n\n```python\n{code}\n```")
-
-
-def _reword(text: str) -> str:
-    for pattern, new in _REWORDED:
-        text = re.sub(pattern, new, text)
-    return text
+    instruction = said.solve + " ".join(reword(wording, said).split())
+    return rebuilt(record, instruction, f"{said.here}\n\n```python\n{code}\n```")
 
 
 _CHANGES: Mapping[str, Callable[[Record, random.Random], Record | None]] = {

@@ -6,13 +6,14 @@ For each kind of corruption one pool: --pool records of the file from row --firs
 corrupted records curation drops and ranks last, and the fraction selected (0.40 = blind) by plain CDAS, after curation, with the gain that
 `sample.min_gain` asks for, and with suspects ranked last too (verified CDAS), beside the target. Token losses are kept in
 --cache by content: run it again after a kill to go on.
-`--no-model` prints only what curation finds, without any score.
+`--no-model` prints only what curation finds, without any score. The verdicts that a reader put beside the clean records of --out stay.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -96,9 +97,17 @@ def _pair(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"instruction": row["instruction"], "output": row["declaration"] + row["canonical_solution"]}
 
 
+def _holds_code(record: Record) -> bool:
+    """A fenced block, or an answer that is code and no list in prose: more than one sign of code for each ideograph."""
+    spans = [record.response[a:b] for a, b in corruptions.code_spans(record.response)]
+    return any(re.search(r"[;={}()]", text) and len(re.findall(r"[\w)] ?[=;({]|[;{}]$", text, re.MULTILINE)) > 2 for text in spans)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument(
+        "--data", nargs="+", default=["../shared/data/evol_instruct_code_1966.json"], help="files, one after the other"
+    )
     parser.add_argument("--model", default="demo")
     parser.add_argument("--first", type=int, default=0, help="row of the file that the pool begins with")
     parser.add_argument("--pool", type=int, default=640)
@@ -113,13 +122,18 @@ def main() -> None:
     parser.add_argument(
         "--no-benchmarks", action="store_true", help="nothing is looked for: the pool is made of a benchmark itself"
     )
+    parser.add_argument("--code-only", action="store_true", help="a pool of the records whose answer is or holds code")
+    parser.add_argument("--leaks", help="file of HumanEval's tasks in another natural language, to leak from")
     parser.add_argument("--kinds", nargs="*", default=list(corruptions.KINDS))
     parser.add_argument("--out", type=Path, default=Path("experiments/results/poison.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     args.cache.mkdir(parents=True, exist_ok=True)
     settings = VERIFIED.model_copy(update={"decontaminate": ()} if args.no_benchmarks else {})
-    records = read_records([_pair(row) for row in read_rows(args.data).rows], where=args.data).records
+    rows = [_pair(row) for path in args.data for row in read_rows(path).rows]
+    records = read_records(rows, where=args.data[0]).records
+    if args.code_only:
+        records = [record for record in records if _holds_code(record)]
     pool = records[args.first : args.first + args.pool]
     count = round(args.share * len(pool))
     tasks = {name: load_tasks(name).tasks for name in VERIFIED.decontaminate}
@@ -130,6 +144,8 @@ def main() -> None:
     clean_vectors = embedded([r.instruction for r in pool], store)
     labels = cluster_embeddings(clean_vectors, 10, 0, ids=[r.id for r in pool]).labels.tolist()
     leaks = [(t.prompt, t.canonical_solution) for t in tasks["humaneval"]]
+    if args.leaks:
+        leaks = [(row["prompt"], row["canonical_solution"]) for row in read_rows(args.leaks).rows]
     changed = {kind: corruptions.corrupt(kind, pool, labels, leaks, count, args.seed) for kind in args.kinds}
     changed = {kind: places for kind, places in changed.items() if places}
     ifd: dict[str, float] = {}
@@ -141,7 +157,9 @@ def main() -> None:
         spikes = loss_cache.spikes(wanted, losses, args.model, args.max_length)
     clean = curate_records(pool, settings, items)
     result["pool"] = {
-        "file": Path(args.data).name,
+        "file": " ".join(Path(path).name for path in args.data),
+        "code_only": args.code_only,
+        "leaks": Path(args.leaks).name if args.leaks else "",
         "first": args.first,
         "records": len(pool),
         "corrupted_of_each_kind": count,
@@ -151,12 +169,14 @@ def main() -> None:
         "suspects": SUSPECTS,
         "min_gain": MIN_GAIN,
     }
+    known = json.loads(args.out.read_text(encoding="utf-8"))["clean"]["list"] if args.out.exists() else []
+    read = {row["id"]: {key: row[key] for key in ("verdict", "why") if key in row} for row in known}
     result["clean"] = {
         "dropped": sum(not d.kept for d in clean) / len(pool),
         "ranked_last": sum(d.penalised for d in clean) / len(pool),
         "reasons": dict(Counter(_reason(d) for d in clean if _reason(d))),
         "list": [
-            {"row": args.first + i, "id": d.id, "reason": _reason(d), "detail": d.detail}
+            {"row": args.first + i, "id": d.id, "reason": _reason(d), "detail": d.detail, **read.get(d.id, {})}
             for i, d in enumerate(clean)
             if _reason(d)
         ],

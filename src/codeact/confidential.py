@@ -45,7 +45,8 @@ _PASSWORD_NAME = re.compile(
     re.IGNORECASE,
 )
 _NO_PASSWORD_NAME = re.compile(
-    r"hash|digest|encrypt|\benc_|cipher|salt|checksum|md5|sha\d|regex|pattern|prompt|label|placeholder|message|error|field|url|path|policy",
+    r"hash|digest|encrypt|\benc_|cipher|salt|checksum|md5|sha\d|regex|pattern|prompt|label|placeholder|message|error|field|ur[il]|path|policy|"
+    r"scheme|length|algorithm|encoder|type\b|file\b|format|strength|expir|timeout|ttl\b|reset|arn\b|secret_?name|tokenizer",
     re.IGNORECASE,
 )
 # All that a tool answers that was asked to make one up.
@@ -59,10 +60,26 @@ _FURTHER_NAMES = re.compile(
     r"\w{0,20}[\]'\"]{0,2}\s{0,3}(?:=>|:=|={1,3}|:|：)\s{0,3}['\"`“]([^\s'\"`“”]{6,128})['\"`”]",
     re.IGNORECASE,
 )
-_UNQUOTED = re.compile(
-    r"\s{0,16}(?:export |ENV |set |- )?"
-    r"(?:[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|PWD|SECRET|API_?KEY|TOKEN)[A-Z0-9_]{0,20}=|[a-z_.-]{0,40}(?:password|passwd|secret|api[_-]?key)\s?[:=]\s{0,3})"
-    r"([^\s'\"`,;(){}\[\]$<>%]{6,128})\s*$"
+# Settings files, shell lines, connection strings and XML, where a value stands without quotes. A bracket makes it code.
+_SETTING_NAME = r"[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|api[_-]?key|token|密码|密碼|口令|密钥|пароль)[\w.-]{0,20}"
+_PLAIN_VALUE = r"((?:(?!&\w+=)[!-~](?<![\"'`,;<>(){}\[\]])){6,128})"
+_UNQUOTED = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?<![\w$.-]){_SETTING_NAME}={_PLAIN_VALUE}(?=[\s;&]|['\"`]|$)",
+        rf"^[\s#>*-]{{0,24}}{_SETTING_NAME}\s?[:=：]\s{{0,3}}{_PLAIN_VALUE}(?:\s+#.*|\s*)$",
+        rf"<{_SETTING_NAME}>\s?{_PLAIN_VALUE}</",
+    )
+)
+_VARIABLE = re.compile(r"\$[A-Za-z_{(]|^\$|%\w+%|%[({]|\\$")
+_SUM = re.compile(r"[\w.]+(?:[-+*/%|&^]{1,2}[\w.]+)+")
+_TIME_UUID = re.compile(r"[0-9a-f]{12}1[0-9a-f]{3}[89ab][0-9a-f]{15}", re.IGNORECASE)  # without its dashes
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
+_CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", r"\d", r"[^\w.]")))
+# A value that a sentence gives as an example is nobody's.
+_EXAMPLE_TALK = re.compile(
+    r"\be\.\s?g\.|\bfor (?:example|instance)\b|例如|比如|举例|例えば|예를 들어|\bz\.\s?B\.|\bpar exemple\b|\bp\. ?ej\.|\bpor ejemplo\b|например",
+    re.IGNORECASE,
 )
 # Parts of values that people make up for an example, and of names of settings.
 _FILLER = re.compile(
@@ -87,11 +104,11 @@ _ROLE = re.compile(
     r"(?:(?:my|your|the|some|his|her)[._-]?)?(?:e?mail|address|name|user(?:name)?|admin|root|info|contact|support|help|sales|marketing|office|team|hr|jobs|press|"
     r"news(?:letter)?|billing|alerts?|notifications?|updates?|services?|feedback|enquir(?:y|ies)|inquir(?:y|ies)|hello|hi|"
     r"no-?reply|do-?not-?reply|postmaster|webmaster|hostmaster|abuse|security|sender|from|to|recipient|receiver|boss|me|you|someone|somebody|anyone|person|container|"
-    r"customer|client|"
-    r"test(?:er|ing)?|demo|example|beispiel|exemple|ejemplo|esempio|exemplo|przyklad|primer|sample|dummy|fake|foo|bar|baz|abc|xyz|"
+    r"customer|client|dev|devs|users?|lists?|announce|community|privacy|datenschutz|legal|hey|ask|"
+    r"test(?:er|ing|[A-Z_]\w{0,20})?|demo|example|beispiel|exemple|ejemplo|esempio|exemplo|przyklad|primer|sample|dummy|fake|foo|bar|baz|abc|xyz|"
     r"git|hg|svn|ssh|ftp|alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane|doe|jdoe|"
     r"(?:john|jane|joe|jon)[._-]?(?:q[._-]?)?(?:doe|smith|public)|max[._-]?mustermann|erika[._-]?mustermann|jean[._-]?dupont|"
-    r"zhang[._-]?san|li[._-]?si|wang[._-]?wu|hong[._-]?gil[._-]?dong|"
+    r"zhang[._-]?san|li[._-]?si|wang[._-]?wu|zhao[._-]?liu|lao[._-]?wang|xiao[._-]?(?:ming|hong|wang|li)|hong[._-]?gil[._-]?dong|"
     r"(?:taro|hanako)[._-]?yamada|yamada[._-]?(?:taro|hanako)|ivan[._-]?ivanov)[._+-]?\d{0,4}(?:[._+-]\w+)?",
     re.IGNORECASE,
 )  # fmt: skip
@@ -177,7 +194,7 @@ def _keys(piece: str) -> Iterator[tuple[str, int]]:
 def _private_keys(text: str) -> Iterator[tuple[str, int]]:
     """Headers that a key's body follows, whatever joins its lines: code that reads keys names the header alone."""
     for match in _PRIVATE_KEY.finditer(text):
-        body = _KEY_BODY.search(re.sub(r"\\[nr]|['\"+,#]|\s*\n\s*", "", text[match.end() : match.end() + 800]))
+        body = _KEY_BODY.search(re.sub(r"\\[nr]|['\"+,#]|\s*\n\s*", "", text[match.end() : match.end() + 800].partition("--END")[0]))
         if body and len(set(body[0])) > 20 and all(re.search(part, body[0]) for part in ("[a-z]", "[A-Z]", r"\d")):
             yield f"{SECRET}Private Key", match.start()
 
@@ -206,7 +223,14 @@ def _is_live_token(value: str) -> bool:
         return False
     payload = value.split(".")[1]
     claims = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-    return not re.search(rb"John Doe|1234567890|example", claims)
+    told = re.findall(r'"(?:sub|name|user_?name|login|email)" ?: ?"([^"]{1,80})', claims.decode("utf-8", "replace"), re.IGNORECASE)
+    return not re.search(rb"John Doe|1234567890|example", claims) and not (told and all(map(_is_nobody, told)))
+
+
+def _is_nobody(name: str) -> bool:
+    """Whether a user's name, or an address at no domain there is, was made up for an example."""
+    local, at, domain = name.partition("@")
+    return _is_made_up(local, 3) or (bool(at) and domain.rpartition(".")[2].lower() not in _TOP_LEVEL)
 
 
 def _joined(piece: str, position: int, before: int) -> bool:
@@ -217,7 +241,8 @@ def _joined(piece: str, position: int, before: int) -> bool:
 
 def _passwords(piece: str) -> Iterator[tuple[str, int]]:
     for match in _URL_PASSWORD.finditer(piece):
-        if not _EXAMPLE_DOMAIN.fullmatch(match[2]) and _is_chosen(match[1]):
+        before = piece[max(0, piece.rfind("\n", 0, match.start())) : match.start()]
+        if not _EXAMPLE_DOMAIN.fullmatch(match[2]) and _is_chosen(match[1]) and not _EXAMPLE_TALK.search(before):
             yield f"{SECRET}password in a URL", match.start()
     if _LONE_PASSWORD.fullmatch(piece):
         return
@@ -226,9 +251,9 @@ def _passwords(piece: str) -> Iterator[tuple[str, int]]:
     for line in piece.split("\n"):
         for value in values(line) if name.search(line) else ():
             before = " ".join(_WORD.findall(line[: line.find(value)][-NAME_CHARACTERS:])[-2:])
-            if _NO_PASSWORD_NAME.search(before) or _is_reference(value):
+            if _NO_PASSWORD_NAME.search(before) or _is_reference(value) or _EXAMPLE_TALK.search(line):
                 continue
-            if _PASSWORD_NAME.search(before) and _is_chosen(value):
+            if _PASSWORD_NAME.search(before) and _is_chosen(value) and not _is_of_user(value, line) and not _is_cipher(value):
                 yield f"{SECRET}password", start
             elif not _PASSWORD_NAME.search(before) and _is_key(value):
                 yield f"{SECRET}key", start
@@ -244,25 +269,30 @@ def _names() -> tuple[re.Pattern[str], Callable[[str], list[str]]]:
 
     def values(line: str) -> list[str]:
         found = [*detector.analyze_string(line), *(match[1] for match in _FURTHER_NAMES.finditer(line))]
-        plain = _UNQUOTED.match(line)
-        return found + ([plain[1]] if plain and (re.search(r"[^\w.]", plain[1]) or _has_three_kinds(plain[1])) else [])
+        return found + [m[1] for rule in _UNQUOTED for m in rule.finditer(line) if _is_plain_secret(m[0], m[1])]
 
     return re.compile(f"{DENYLIST_REGEX}|{_FURTHER_WORDS}", re.IGNORECASE), values
 
 
 def _is_reference(value: str) -> bool:
-    """detect-secrets' own filters: a sequence, a UUID, a template, a variable, a mask."""
+    """An address, or what detect-secrets' own filters leave out: a sequence, a UUID, a template, a variable, a mask."""
     from detect_secrets.filters import heuristic
 
     filters: tuple[Callable[[str], bool], ...] = (
         heuristic.is_sequential_string, heuristic.is_potential_uuid, heuristic.is_templated_secret,
         heuristic.is_prefixed_with_dollar_sign, heuristic.is_not_alphanumeric_string,
     )  # fmt: skip
-    return any(rule(value) for rule in filters)
+    return "://" in value or bool(_TIME_UUID.fullmatch(value)) or any(rule(value) for rule in filters)
 
 
-def _has_three_kinds(value: str) -> bool:
-    return all(re.search(part, value) for part in ("[a-z]", "[A-Z]", r"\d"))
+def _is_plain_secret(setting: str, value: str) -> bool:
+    """Whether a value without quotes is no variable, no name and no sum of names."""
+    if _VARIABLE.search(value) or (re.search(r"\s=|=\s", setting) and _SUM.fullmatch(value)):
+        return False
+    name = setting[: len(setting) - len(value)].partition("=")[0]
+    settled = setting.startswith("<") or ("=" in setting and name == name.upper() and re.search("[A-Z]", name))
+    kinds = sum(kind.search(value) is not None for kind in _CLASSES)
+    return kinds >= 3 or bool(settled and re.search(r"[A-Za-z]", value) and re.search(r"\d", value))
 
 
 def _is_chosen(value: str) -> bool:
@@ -281,11 +311,41 @@ def _is_key(value: str) -> bool:
 
 def _is_made_up(value: str, left: int) -> bool:
     """Whether fewer than `left` letters and digits are left without the words of examples, sequences, repetitions and a number at the end."""
-    if _ELLIPSIS.search(value) or "EXAMPLE" in value.upper():
+    if _ELLIPSIS.search(value) or "EXAMPLE" in value.upper() or _hides_words(value):
         return True
     plain = value.translate(str.maketrans("@0$", "aos"))
     rest = _FILLER.sub(" ", re.sub(r"(.)\1{2,}", " ", _without_sequences(plain)))
     return len(re.sub(r"[\W_]|\d+[\W_]*$", "", rest)) < left
+
+
+def _is_of_user(value: str, line: str) -> bool:
+    """Whether a password is a name beside it and a number, as examples have them: alice, alice123."""
+    stem = re.sub(r"\d+$", "", value)
+    return stem != value and re.search(rf"['\"=:/ ]{re.escape(stem)}['\"&:@, ]", line) is not None
+
+
+def _is_cipher(value: str) -> bool:
+    """Whether a value is Base64 of whole blocks of 16 bytes that are no text: an encrypted password, which opens nothing."""
+    import base64
+
+    if not re.fullmatch(r"(?:[A-Za-z0-9+/]{4})+[A-Za-z0-9+/]{2,3}={1,2}", value):
+        return False
+    plain = base64.b64decode(value)
+    return len(plain) % 16 == 0 and not (plain.isascii() and plain.decode("ascii").isprintable())
+
+
+def _hides_words(value: str) -> bool:
+    """Whether a value is Base64 of words for an example, as manifests of Kubernetes show them: c2VjcmV0MTIz is secret123."""
+    import base64
+    import binascii
+
+    if len(value) % 4 or not _BASE64.fullmatch(value):
+        return False
+    try:
+        plain = base64.b64decode(value).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        return False
+    return plain.isprintable() and not _hides_words(plain) and _is_made_up(plain, 8)
 
 
 def _without_sequences(text: str) -> str:
@@ -311,10 +371,12 @@ def _emails(piece: str) -> Iterator[tuple[str, int]]:
             or _ROLE.fullmatch(local)
         ):
             continue
-        if _FREE_MAIL.fullmatch(domain) and len(re.sub(r"\W", "", local)) < _PERSONAL_LETTERS:
+        if _FREE_MAIL.fullmatch(domain) and len(local) < _PERSONAL_LETTERS + 2 * local.isalpha():
+            continue
+        if domain.isupper() and not local.isupper():  # a principal of Kerberos
             continue
         in_url = re.search(r"://\S*$", piece[max(0, match.start() - 100) : match.start()])
-        if not in_url and re.search("[a-z]", local, re.IGNORECASE) and local.lower() != domain.partition(".")[0].lower() and not _is_made_up(local, 3):
+        if not in_url and re.search("[a-z]", local, re.IGNORECASE) and local.lower() != domain.partition(".")[0].lower() and not _is_made_up(local, 4):
             yield f"{PERSONAL}e-mail address", match.start()
 
 

@@ -17,12 +17,14 @@ import pytest
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
 from codeact.curate.completeness import check_complete
+from codeact.curate.examples import check_examples
 from codeact.curate.names import check_names
 from codeact.curate.verify import verify_response
 from codeact.harvesting import harvest_functions
 from codeact.records import Message, Record
 from codeact.records.turns import read_turns
 from codeact.records.types import Unreadable
+from codeact.sandbox import detect_backend
 from codeact.score.surprise import find_spots
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
@@ -45,6 +47,7 @@ POOL = [
 # Of processor time, on a slow machine: what is linear takes a tenth of it, what is quadratic minutes or hours.
 SECONDS = {60_000: 10.0, 1_000_000: 30.0}
 MEGABYTES = 400
+STATUSES = ("passed", "failed", "doubtful", "unknown")
 
 
 def repeat(unit: str, size: int, start: str = "", end: str = "") -> str:
@@ -149,6 +152,30 @@ def test_a_megabyte_ends(name: str) -> None:
     unit, start, end = GENERATORS[name]
     with bounded(SECONDS[1_000_000]):
         curate_both(repeat(unit, 1_000_000, start, end))
+
+
+RUN = "```python\ndef f(x):\n    return x\n"
+EXAMPLES = {
+    "asserts": ("assert f(1) == 1\n", RUN, "```"),
+    "stated outputs": ("print(f(1))  # 1\n", RUN, "```"),
+    "a stated list": ("[", RUN + "print(f(1))  # ", "]\n```"),
+    "a stated number": ("1.", RUN + "print(f(1))  # output ", "\n```"),
+    "what is printed": ("2 ", "```python\nprint('2 ' * 500_000)\n```\nOutput:\n```\n", "\n```"),
+    "doctests": (">>> f(1)\n1\n", RUN.replace("    return", "    \'\'\'\n"), "\'\'\'\n```"),
+    "words of errors": ("broken a raise ", "```python\nassert 1 == 2, '", "'\n```"),
+    "outputs of blocks": ("```python\nprint(1)\n```\nOutput:\n```\n1\n```\n", "", ""),
+    "prose below": ("broken a ", "```python\nassert 1 == 2\n```\n", ""),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [90_000, 1_000_000])
+@pytest.mark.parametrize("name", [*EXAMPLES, *DOZEN])
+def test_examples_of_a_megabyte_end(name: str, size: int) -> None:
+    """Of this process and of what it runs, whose own bound is five seconds."""
+    unit, start, end = (EXAMPLES | GENERATORS)[name]
+    with bounded(SECONDS[60_000]):
+        assert check_examples(repeat(unit, size, start, end), detect_backend()).status in STATUSES
 
 
 @pytest.mark.parametrize("unit", ["x = 1 AND ", "def f(x):\n    return y\n", "    a = 1\n", "```js\nf({\n```\n"])

@@ -213,6 +213,24 @@ def test_a_bracket_in_a_regular_expression_is_no_fault() -> None:
     assert check_grammars(code.replace("return found;\n}", "return found;\n")).status in ("failed", "doubtful")
 
 
+@pytest.mark.parametrize(
+    ("asked", "language"),
+    [
+        ("在 Java 中创建一个函数来计算面积。", "java"), ("用C语言写一个函数", "c"), ("用 Go 语言实现", "go"), ("用Rust實作一個排序函數", "rust"),
+        ("Go 언어로 정렬 함수를 작성하세요", "go"), ("C言語で書いてください", "c"), ("Java'da bir fonksiyon yazin", "java"), ("Java ile bir liste yazin", "java"),
+    ],
+)  # fmt: skip
+def test_a_language_is_asked_for_in_many_languages(asked: str, language: str) -> None:
+    assert asked_language(asked) == language
+    assert check_language(fence("def f(xs):\n    for x in xs:\n        print(x)\n    return xs"), asked).status == "failed"
+
+
+def test_what_a_program_prints_below_it_is_no_half_statement() -> None:
+    code = "def initials(text):\n    for word in text.split():\n        print(word[0], end='')\n\ninitials('We go to town.')\n\n# Output\n"
+    assert check_complete(f"{code}Wgtt.").status == "passed"
+    assert check_complete(f"{code}initials.").status == "failed"
+
+
 def test_the_language_that_is_asked_for() -> None:
     assert asked_language("Write a function in Java to reverse a list.") == "java"
     assert asked_language("Write an HTML page with JavaScript.") == "javascript"
@@ -343,6 +361,7 @@ def test_undefined_names() -> None:
         ("# RecursionError\ndef f():\n    return f()\n\nf()", "unknown", "an error that is meant to be shown"),
         ("def f():\n    return f()\n\nf()", "failed", "examples raise"),
         ("t = (1, 2)\nprint(t)\nt[0] = 3  # IndexError: never", "doubtful", "examples raise"),
+        ("def f(row):\n    return row['department_name']\n\nprint(f({'city': 1}))", "doubtful", "examples raise"),
         ("# An incorrect version of the code\nprint([1][2])", "unknown", "an error that is meant to be shown"),
         ("def f(n):\n    return n\n\nprint(f(1))  # prints the number", "unknown", "ran without a stated result"),
     ],

@@ -47,19 +47,22 @@ _NAMED = re.compile(
 )
 # What makes a name a request, not a mention: before it, and behind it. "A backend written in X" tells what is there already.
 _REQUEST_BEFORE = re.compile(
-    r"(?:\b(?:in|using|with|en|em|con|com|mit|avec|на(?: языке)?)\s+|(?:用|使用|基于)\s*)[`*\"']*$",
+    r"(?:\b(?:in|using|with|en|em|con|com|mit|avec|на(?: языке)?)\s+|(?:用|使用|基于|在|以)\s*)[`*\"']*$",
     re.IGNORECASE,
 )
 _DESCRIBES = re.compile(r"(?<!be )\b(?:written|implemented|built|coded|developed)\b[^.!?\n]{0,30}$", re.IGNORECASE)
 _REQUEST_BEHIND = re.compile(
     r"[`*\"']*\s*(?:\d[\d.]*\s*)?(?:(?:\w+ ){0,2}(?:program|function|code|script|class|method|snippet|command|app|application)s?\b(?! calls?\b)"
     r"|-?(?:Programm|Funktion|Code|Skript|Klasse|Methode)|代码|代碼|程序|程式|函数|函數|脚本|编写|写|實現|实现"
-    r"|で|の?(?:コード|関数|プログラム)|으?로|\s*(?:코드|함수|프로그램))",
+    r"|で|の?(?:コード|関数|プログラム)|으?로|\s*(?:코드|함수|프로그램)"
+    r"|['’][dt][ae]\b|\s*(?:ile|dilinde|kullanarak|kodu|fonksiyonu|programı|sınıfı)\b)",
     re.IGNORECASE,
 )
-_ONE_LETTER = re.compile(r"\b(?:in|using) (C|R)\b(?![+#])|\b(C|R) (?:program|function|code|language)\b")
+_TONGUE = r"(?<![A-Za-z0-9_])(C|R|Go)\s?(?:语言|語言|言語|언어)"
+_ONE_LETTER = re.compile(rf"\b(?:in|using) (C|R)\b(?![+#])|\b(C|R) (?:program|function|code|language)\b|{_TONGUE}")
 _ONE_LETTER_REQUEST = re.compile(
     r"\b(?:in|using) (C|R)\b(?![+#])|\b(?i:an?|some|write|create|give|provide|develop|generate)(?: [a-z]+)? (C|R) (?:program|function|code)\b(?! calls?\b)"
+    rf"|(?:用|使用|以)\s*{_TONGUE}|{_TONGUE}(?:编写|編寫|で|로)"
 )
 _SCRIPT_LIBRARY = re.compile(r"\w\.js\b", re.IGNORECASE)  # React.js, Three.js
 _ABOUT_TWO = re.compile(
@@ -83,7 +86,7 @@ def asked_language(instruction: str) -> str:
     instruction = without_blocks(instruction)[:_LOOK]
     words = {match[1].lower() for match in _NAMED.finditer(instruction)} - {"c", "r", "go"}
     names = {_ENGLISH_NAMES[word] for word in words - _FRAMEWORKS}
-    names |= {(match[1] or match[2]).lower() for match in _ONE_LETTER.finditer(instruction)}
+    names |= {match[match.lastindex or 0].lower() for match in _ONE_LETTER.finditer(instruction)}
     if re.search(r"\b(?:in|using) Go\b|\bGo (?:program|function|code|routine)\b", instruction):
         names.add("go")
     names = names or {_ENGLISH_NAMES[word] for word in words}
@@ -100,7 +103,7 @@ def requests_language(instruction: str, language: str) -> bool:
         and (_REQUEST_BEFORE.search(before := text[max(0, match.start() - 60) : match.start()]) or _REQUEST_BEHIND.match(text[match.end() : match.end() + 60]))
         and not _DESCRIBES.search(before)
         for match in _NAMED.finditer(text)
-    ) or any((match[1] or match[2]).lower() == language for match in _ONE_LETTER_REQUEST.finditer(text))  # fmt: skip
+    ) or any(match[match.lastindex or 0].lower() == language for match in _ONE_LETTER_REQUEST.finditer(text))  # fmt: skip
 
 
 def mentioned_languages(instruction: str) -> set[str]:

@@ -192,6 +192,9 @@ def _half_statement(text: str, line: str) -> bool:
     if not isinstance(error, SyntaxError):
         return False
     at_end = (error.lineno or 0) >= text.count("\n") + 1 and (error.offset or 0) > len(line)
+    word = re.fullmatch(r"\s*(\w+)\.\s*", line)
+    if word and not re.search(rf"\b{re.escape(word[1])}\b", text[: -len(line)]):
+        return False  # printed text, which is no name of the program
     return (
         (at_end and bool(re.search(r"[=(\[{,+*/.-]\s*$", line)))
         or bool(_STATEMENT_START.match(line))

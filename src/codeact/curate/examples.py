@@ -269,10 +269,13 @@ def _stated_block(response: str, stdout: str) -> tuple[bool, str] | None:
 
 
 def _is_announced(detail: str, response: str) -> bool:
-    """Whether an answer speaks of the error that it ends with, by its name or its message: a lesson on errors shows them."""
+    """Whether an answer speaks of the error that it ends with, by its name or its message: a lesson on errors shows them.
+
+    A message of one word, as the key of a `KeyError`, stands in any answer that uses it and tells nothing.
+    """
     kind, _, message = (part.strip() for part in detail.partition(":"))
     named = kind.isidentifier() and re.search(rf"\b{kind}\b", response) is not None
-    return named or (len(message) >= 12 and message in response)
+    return named or (kind != "KeyError" and len(message) >= 12 and " " in message and message in response)
 
 
 def _is_guard(detail: str, tree: ast.Module) -> bool:
