@@ -143,7 +143,7 @@ def test_the_mean_over_samples(
         monkeypatch.setattr("codeact.training.losses.use_chunked_loss", lambda *_: False)
     model, hyper = settings(tiny_model_dir, method, batch_size, grad_accum, False, "sample-mean")
     pack = PackConfig(scope=scope, rows_per_pass=rows_per_pass)
-    summary = fine_tune(POOL, tmp_path, model=model, train=hyper, pack=pack, seed=0, quiet=True)
+    summary = fine_tune(POOL, tmp_path, model=model, train=hyper, pack=pack, seed=0)
     assert (summary["steps"], summary["chunked_loss"], summary["loss"]) == (STEPS, chunked, "sample-mean")
     tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "model").state_dict()
     assert_same(tuned, expected[method, False, "sample-mean"])
