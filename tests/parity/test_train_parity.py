@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from codeact.records import Message, Record
 from codeact.training.data import tokenise_records
 from codeact.training.sft import fine_tune, prepare_model
 from tests.helpers.command import codeact_command
+from tests.helpers.processes import Started
 
 ROOT = Path(__file__).parents[2]
 STEPS, RATE, CLIP = 3, 1e-3, 0.5
@@ -214,10 +216,14 @@ SCRIPT = """
 import os
 import sys
 from pathlib import Path
+import numpy as np
 sys.path[:0] = [{tests!r}, {root!r}]
 import test_train_parity as parity
+from codeact.training import sampler
 from codeact.training.trainer import MeteredTrainer
-model, hyper = parity.settings(Path({folder!r}), "full", 6, 1, False, {loss!r})
+model, hyper = parity.settings(Path({folder!r}), "full", 6, {accum!r}, False, {loss!r})
+if {uneven!r}:
+    sampler.deal_steps = lambda order, costs, *_: order[np.argsort(costs[order])]
 counts = []
 inner = MeteredTrainer.training_step
 
@@ -234,25 +240,92 @@ Path({out!r}, "passes-" + os.environ["RANK"]).write_text(str(counts))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", ["token-mean", "sample-mean"])
+@pytest.mark.parametrize(
+    ("loss", "scope", "uneven"),
+    [("token-mean", "batch", True), ("sample-mean", "batch", False), ("token-mean", "epoch", False)],
+)
 def test_two_processes_take_the_same_steps(
-    tiny_model_dir: Path, tmp_path: Path, expected: dict[Any, Any], loss: str
+    tiny_model_dir: Path, tmp_path: Path, expected: dict[Any, Any], loss: str, scope: str, uneven: bool
 ) -> None:
     script = tmp_path / "script.py"
     out = tmp_path / "out"
+    accum = 9 if scope == "epoch" else 1
     script.write_text(
         SCRIPT.format(
-            tests=str(Path(__file__).parent), root=str(ROOT), folder=str(tiny_model_dir), out=str(out), scope="batch", loss=loss
+            tests=str(Path(__file__).parent), root=str(ROOT), folder=str(tiny_model_dir), out=str(out), scope=scope, loss=loss,
+            accum=accum, uneven=uneven,
         )
-    )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    )  # fmt: skip
+    together(script)
     tuned = AutoModelForCausalLM.from_pretrained(out / "model").state_dict()
     assert_same(tuned, expected[("full", False) if loss == "token-mean" else ("full", False, loss)])
-    # the processes had different numbers of passes in a step, else this would prove nothing about them
-    first, second = (json.loads((out / f"passes-{rank}").read_text()) for rank in range(2))
-    assert first != second
-    assert max(first + second) > 1
+    balance = json.loads((out / "summary.json").read_text())["balance"]
+    assert len(balance["rank_costs"]) == 2
+    assert balance["mean"] == pytest.approx(sum(balance["rank_costs"]) / 2 / max(balance["rank_costs"]), rel=1e-5)
+    if uneven:
+        # the processes had different numbers of passes in a step, else this would prove nothing about them
+        first, second = (json.loads((out / f"passes-{rank}").read_text()) for rank in range(2))
+        assert first != second
+        assert max(first + second) > 1
+        assert balance["mean"] < 0.8
+    elif scope == "batch":
+        assert balance["worst"] > 0.95
+
+
+RESUMED = """
+import os
+import sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}, {root!r}]
+import test_train_parity as parity
+from codeact.training.trainer import Recorder
+inner = Recorder.on_save
+
+
+def ended(self, args, state, control, **kwargs):
+    inner(self, args, state, control, **kwargs)
+    if state.global_step == {last!r}:
+        import torch
+        torch.distributed.barrier()
+        os._exit(7)
+
+
+Recorder.on_save = ended
+model, _ = parity.settings(Path({folder!r}), "full", 2, 1, False)
+hyper = parity.TrainConfig(epochs=2, batch_size=2, learning_rate=1e-3, warmup_steps=0, save_steps=1)
+parity.fine_tune(parity.POOL, Path({out!r}), model=model, train=hyper, pack=parity.PackConfig(scope={scope!r}), seed=0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scope", ["batch", "epoch"])
+def test_two_processes_go_on_in_the_middle_of_an_epoch(tiny_model_dir: Path, tmp_path: Path, scope: str) -> None:
+    """Ended after a checkpoint in the second epoch, whose rows are planned and dealt anew: the same model, bit for bit."""
+    outs = {"whole": [0], "ended": [5 if scope == "batch" else 3, 0]}
+    for name, ends in outs.items():
+        for last in ends:
+            script = tmp_path / f"{name}{last}.py"
+            words = {"tests": str(Path(__file__).parent), "root": str(ROOT), "folder": str(tiny_model_dir)}
+            script.write_text(RESUMED.format(**words, out=str(tmp_path / name), last=last, scope=scope))
+            together(script, status=7 if last else 0)
+    rows = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in outs
+    ]
+    assert max(row["step"] for row in rows[0]) > outs["ended"][0]
+    for key in ("step", "loss", "tokens", "rank_costs"):
+        assert [row[key] for row in rows[1]] == [row[key] for row in rows[0]]
+    whole, ended = (AutoModelForCausalLM.from_pretrained(tmp_path / name / "model").state_dict() for name in outs)
+    assert all(torch.equal(ended[name], tensor) for name, tensor in whole.items())
+
+
+def together(script: Path, processes: int = 2, status: int = 0) -> None:
+    """Run a script as torchrun would, in forks that have the libraries loaded."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared |= {"OMP_NUM_THREADS": "1"}
+    started = [Started(str(script), env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)}) for n in range(processes)]
+    for one in started:
+        _, errors = one.communicate(timeout=300)
+        assert one.returncode == status, errors[-3000:]

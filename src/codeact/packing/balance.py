@@ -106,6 +106,29 @@ def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: in
     return np.concatenate(ordered) if ordered else np.zeros(0, np.int64)
 
 
+def deal_steps(order: Ints, costs: ArrayLike, ranks: int, rows_per_rank: int = 1) -> Ints:
+    """The same rows in the same steps, dealt within each step so that its ranks have nearly equal compute.
+
+    Args:
+        order: rows in the order of training, steps after each other.
+        costs: compute of each row.
+        ranks: processes that train together.
+        rows_per_rank: rows of each in one step.
+
+    Returns:
+        int64 [R], ranks after each other within a step.
+
+    Raises:
+        InputError: the rows do not divide into whole steps.
+    """
+    given = np.asarray(costs, dtype=np.float64)
+    _steps(given[order], ranks, rows_per_rank)
+    size = ranks * rows_per_rank
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    dealt = [_deal(part[np.argsort(-given[part], kind="stable")], given, ranks, rows_per_rank) for part in parts]
+    return np.concatenate(dealt) if dealt else np.zeros(0, np.int64)
+
+
 def _deal(rows: Ints, costs: Floats, ranks: int, each: int) -> Ints:
     heap = [(0.0, rank) for rank in range(ranks)]
     dealt: list[list[int]] = [[] for _ in range(ranks)]

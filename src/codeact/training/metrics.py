@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from codeact.packing.plan import compare_layouts
 from codeact.types import Ints
 
@@ -28,6 +30,7 @@ FIELDS = (
     "peak_memory_bytes",
     "seconds",
 )
+RANK_FIELDS = ("balance", "worst_balance", "rank_costs")  # of several processes
 EDGE = 0.1
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -39,17 +42,31 @@ class Meter:
     Attributes:
         tokens: sample tokens since the last reading.
         slots: tokens of the batches, padding included, since the last reading.
+        costs: compute of each optimizer step since the last reading.
     """
 
     def __init__(self) -> None:
         self.tokens = self.slots = 0
+        self.costs: list[float] = []
+        self._cost = 0.0
         self._since = time.perf_counter()
         self._paused: float | None = None
 
-    def add(self, tokens: int, slots: int) -> None:
+    def add(self, tokens: int, slots: int, cost: float = 0.0) -> None:
         """Count one batch."""
         self.tokens += tokens
         self.slots += slots
+        self._cost += cost
+
+    def end_step(self) -> None:
+        """An optimizer step is complete."""
+        self.costs.append(self._cost)
+        self._cost = 0.0
+
+    def read_costs(self) -> list[float]:
+        """Compute of each optimizer step since the last reading."""
+        counted, self.costs = self.costs, []
+        return counted
 
     def restart(self) -> None:
         """Leave out the time since the last reading."""
@@ -89,12 +106,30 @@ def step_metrics(tokens: int, slots: int, seconds: float, peak_memory: int) -> d
     }
 
 
+def rank_metrics(costs: Any) -> dict[str, Any]:
+    """How evenly steps load the processes, of their compute [ranks, steps]: in the lines of metrics.jsonl.
+
+    A step's balance is the mean of its ranks divided by the slowest; `balance` is the mean and `worst_balance` the least of
+    them, `rank_costs` each rank's sum, in tokens of the linear part (`packing.balance.row_costs`).
+    """
+    table = np.asarray(costs, dtype=np.float64)
+    steps = table.mean(axis=0) / np.maximum(table.max(axis=0), 1e-300)
+    return {"balance": float(steps.mean()), "worst_balance": float(steps.min()), "rank_costs": table.sum(axis=1).tolist()}
+
+
+def entries(parameter: Any) -> int:
+    """Numbers that a parameter stands for, those in 4 bits too."""
+    packed = getattr(parameter, "quant_state", None)
+    return int(parameter.numel() if packed is None else packed.shape.numel())
+
+
 def logged_rows(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl from a Trainer's log history: those of steps, and those of validations."""
     rows: list[dict[str, Any]] = []
     for entry in history:
         if "loss" in entry:
-            rows.append({key: entry.get(key) for key in FIELDS})
+            of_ranks = {key: entry[key] for key in RANK_FIELDS if key in entry}
+            rows.append({**{key: entry.get(key) for key in FIELDS}, **of_ranks})
         elif "eval_loss" in entry:
             rows.append({"step": entry["step"], "epoch": entry.get("epoch"), "validation_loss": entry["eval_loss"]})
     return rows
@@ -105,7 +140,8 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     `first_loss` and `final_loss` are means over the first and last tenth of the logged steps (at least one), since the
     loss of a single batch is noise; `seconds` leaves out loading, saving and validation. `first_validation_loss` and
-    `final_validation_loss` are there only if some were measured.
+    `final_validation_loss` are there only if some were measured, `balance` (mean and worst over the steps, compute of each
+    rank) only with several processes.
     """
     watched = [row["validation_loss"] for row in rows if "validation_loss" in row]
     rows = [row for row in rows if "validation_loss" not in row]
@@ -123,8 +159,18 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows),
         "final_loss": sum(losses[-edge:]) / edge,
         "first_loss": sum(losses[:edge]) / edge,
+        **_balance([row for row in rows if "balance" in row]),
         **({"first_validation_loss": watched[0], "final_validation_loss": watched[-1]} if watched else {}),
     }
+
+
+def _balance(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    if not rows:
+        return {}
+    steps = np.diff([0, *(row["step"] for row in rows)])
+    mean = float(np.average([row["balance"] for row in rows], weights=steps))
+    costs = np.sum([row["rank_costs"] for row in rows], axis=0).tolist()
+    return {"balance": {"mean": mean, "worst": min(row["worst_balance"] for row in rows), "rank_costs": costs}}
 
 
 def pack_report(

@@ -29,7 +29,7 @@ from codeact.storage import write_json
 from codeact.training.checkpoints import remove_checkpoints
 from codeact.training.data import Sample, Tokenised, hold_out, tokenise_records
 from codeact.training.merge import merge_adapter, save_model
-from codeact.training.metrics import summarise
+from codeact.training.metrics import entries, summarise
 from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def fine_tune(
     Returns:
         The content of `summary.json`: steps, seconds, tokens (no padding), tokens_per_second, padding_rate, peak_memory_bytes,
         first_loss, final_loss, parameters, trainable_parameters, dtype, method, loss, scope, warmup_steps, records (those trained on), truncated,
-        split, dropped, refused, warnings, chunked_loss and liger; with `train.validation` also validation_records, first_validation_loss (before
-        the first step) and final_validation_loss.
+        split, dropped, refused, warnings, chunked_loss and liger; of several processes also balance; with
+        `train.validation` also validation_records, first_validation_loss (before the first step) and final_validation_loss.
 
     Raises:
         InputError: nothing to learn, a record too long under `pack.overlong=error`, a context shorter than
@@ -304,7 +304,7 @@ class PaddingCollator:
 
 def parameter_counts(network: Model) -> tuple[int, int]:
     """All parameters, and those that are trained; tied weights count once, and those in 4 bits as what they stand for."""
-    sizes = [(_entries(p), p.requires_grad) for p in network.parameters()]
+    sizes = [(entries(p), p.requires_grad) for p in network.parameters()]
     return sum(n for n, _ in sizes), sum(n for n, wanted in sizes if wanted)
 
 
@@ -367,11 +367,6 @@ def ignored(train: TrainConfig) -> list[str]:
     if train.eval_steps and not train.validation:
         found.append("train.eval_steps means nothing without train.validation")
     return found
-
-
-def _entries(parameter: torch.nn.Parameter) -> int:
-    packed = getattr(parameter, "quant_state", None)
-    return int(parameter.numel() if packed is None else packed.shape.numel())
 
 
 def is_main_process() -> bool:

@@ -29,8 +29,16 @@ from codeact.packing.collate import split_rows
 from codeact.progress import Progress, track
 from codeact.storage import write_jsonl
 from codeact.training.checkpoints import checkpoint_path, complete, last_checkpoint, remove_checkpoints
-from codeact.training.metrics import Meter, logged_rows, peak_memory_bytes, reset_peak_memory, step_metrics
+from codeact.training.metrics import (
+    Meter,
+    logged_rows,
+    peak_memory_bytes,
+    rank_metrics,
+    reset_peak_memory,
+    step_metrics,
+)
 from codeact.training.objective import count_items
+from codeact.training.sampler import BalancedSampler, batch_cost, crossover_of
 from codeact.types import Model
 
 if TYPE_CHECKING:
@@ -56,18 +64,20 @@ Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
 class CountedCollator:
     """A collator that cuts packed batches into passes and counts their samples' tokens (padding left out), for the metrics.
 
-    `rows_per_pass` is the most rows of a pass; 0: all. The batch gets the keys `passes` and `tokens`; the Trainer reads
-    the number of learnt tokens from the rest.
+    `rows_per_pass` is the most rows of a pass; 0: all. The batch gets the keys `passes`, `tokens` and `cost` (compute, see
+    `sampler.batch_cost`); the Trainer reads the number of learnt tokens from the rest.
     """
 
     collate: Collate
     rows_per_pass: int = 0
+    crossover: float = math.inf
 
     def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         batch = self.collate(items)
         packed = "cu_seq_lens_q" in batch
         passes = split_rows(batch, self.rows_per_pass) if packed else [batch]
-        return {**batch, "passes": passes, "tokens": sum(len(item["input_ids"]) for item in items)}
+        cost = sum(batch_cost(part, self.crossover) for part in passes)
+        return {**batch, "passes": passes, "tokens": sum(len(item["input_ids"]) for item in items), "cost": cost}
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,16 @@ class MeteredTrainer(Trainer):
     held_out: Sequence[Mapping[str, Any]] = ()
     collate: Collate
     objective: str = "token-mean"
+    crossover: float = math.inf
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.world_size == 1:
+            return super()._get_train_sampler(train_dataset)
+        size, seed = self.args.per_device_train_batch_size, self.args.seed
+        return BalancedSampler(self.train_dataset, self.args.world_size, size, seed, self.crossover, self._epoch)
+
+    def _epoch(self) -> int:
+        return math.floor((self.state.epoch or 0) + 1e-6)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         if self.objective == "token-mean":
@@ -106,7 +126,7 @@ class MeteredTrainer(Trainer):
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         passes = inputs["passes"]
-        self.meter.add(inputs["tokens"], sum(part["input_ids"].numel() for part in passes))
+        self.meter.add(inputs["tokens"], sum(part["input_ids"].numel() for part in passes), inputs["cost"])
         losses = []
         for number, part in enumerate(passes, start=1):
             # processes have different numbers of passes, so gradients are exchanged once, in the last
@@ -121,6 +141,8 @@ class MeteredTrainer(Trainer):
             if self.args.world_size > 1:
                 counts = torch.tensor([tokens, slots], device=self.args.device)
                 tokens, slots = self.accelerator.reduce(counts, "sum").tolist()
+                costs = torch.tensor([self.meter.read_costs()], device=self.args.device)
+                logs |= rank_metrics(self.accelerator.gather(costs).cpu())
             logs |= step_metrics(tokens, slots, seconds, peak_memory_bytes(self.args.device))
         super().log(logs, start_time)
 
@@ -191,6 +213,7 @@ class Recorder(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
+        self.meter.end_step()
         last = state.global_step >= state.max_steps
         control.should_log |= last
         control.should_evaluate |= self.eval_steps > 0 and (last or state.global_step % self.eval_steps == 0)
@@ -320,9 +343,9 @@ def fit(
                 callbacks=[recorder],
             )
             trainer.meter, trainer.held_out, trainer.collate = meter, validation, validation_collate or collate
-            trainer.objective = train.loss
-            if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-                trainer.data_collator = CountedCollator(collate, rows_per_pass)
+            trainer.objective, trainer.crossover = train.loss, crossover_of(model)
+            whole = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+            trainer.data_collator = CountedCollator(collate, 0 if whole else rows_per_pass, trainer.crossover)
             trainer.remove_callback(PrinterCallback)
             _place_tensorboard(trainer, folder)
             reset_peak_memory(args.device)
