@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from codeact.packing.plan import compare_layouts
 from codeact.types import Ints
@@ -106,7 +107,7 @@ def step_metrics(tokens: int, slots: int, seconds: float, peak_memory: int) -> d
     }
 
 
-def rank_metrics(costs: Any) -> dict[str, Any]:
+def rank_metrics(costs: ArrayLike) -> dict[str, Any]:
     """How evenly steps load the processes, of their compute [ranks, steps]: in the lines of metrics.jsonl.
 
     A step's balance is the mean of its ranks divided by the slowest; `balance` is the mean and `worst_balance` the least of
@@ -117,7 +118,7 @@ def rank_metrics(costs: Any) -> dict[str, Any]:
     return {"balance": float(steps.mean()), "worst_balance": float(steps.min()), "rank_costs": table.sum(axis=1).tolist()}
 
 
-def entries(parameter: Any) -> int:
+def entries(parameter: torch.nn.Parameter) -> int:
     """Numbers that a parameter stands for, those in 4 bits too."""
     packed = getattr(parameter, "quant_state", None)
     return int(parameter.numel() if packed is None else packed.shape.numel())

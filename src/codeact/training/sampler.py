@@ -6,7 +6,7 @@ This module imports torch at the top; import it inside functions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch.utils.data import Sampler
 from codeact.packing.balance import balance_steps, crossover_tokens, deal_steps, row_costs
 from codeact.packing.collate import PackedDataset
 from codeact.training.metrics import entries
-from codeact.types import Floats, Ints
+from codeact.types import Floats, Ints, Model
 
 
 class BalancedSampler(Sampler[int]):
@@ -37,7 +37,7 @@ class BalancedSampler(Sampler[int]):
     """
 
     def __init__(
-        self, dataset: Any, ranks: int, batch_size: int, seed: int, crossover: float, epoch: Callable[[], int]
+        self, dataset: PackedDataset | Sequence[Mapping[str, Any]], ranks: int, batch_size: int, seed: int, crossover: float, epoch: Callable[[], int]
     ) -> None:
         self.dataset, self.ranks, self.batch_size, self.crossover = dataset, ranks, batch_size, crossover
         self.seed, self.epoch = seed, epoch
@@ -63,13 +63,13 @@ class BalancedSampler(Sampler[int]):
         yield from order[whole:].tolist()
 
 
-def sample_costs(samples: Sequence[Any], crossover: float) -> Floats:
+def sample_costs(samples: Sequence[Mapping[str, Any]], crossover: float) -> Floats:
     """Compute of each sample, float64 [N], in tokens of the linear part: n + n^2 / crossover."""
     lengths: Ints = np.array([len(sample["input_ids"]) for sample in samples], dtype=np.int64)
     return lengths + lengths**2 / crossover
 
 
-def batch_cost(batch: Any, crossover: float) -> float:
+def batch_cost(batch: Mapping[str, Any], crossover: float) -> float:
     """Compute of a batch, packed or padded, in tokens of the linear part; padding counts, since it is computed too."""
     bounds = batch.get("cu_seq_lens_q")
     rows, width = batch["input_ids"].shape
@@ -77,7 +77,7 @@ def batch_cost(batch: Any, crossover: float) -> float:
     return float((sizes + sizes**2 / crossover).sum())
 
 
-def crossover_of(model: Any) -> float:
+def crossover_of(model: Model) -> float:
     """The length at which attention costs as much as all else in this model: `crossover_tokens` of its body.
 
     Infinite, so that tokens alone count, where the configuration does not tell the layers' size.

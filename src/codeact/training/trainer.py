@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
@@ -107,16 +108,19 @@ class MeteredTrainer(Trainer):
     objective: str = "token-mean"
     crossover: float = math.inf
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int] | None:
         if self.args.world_size == 1:
             return super()._get_train_sampler(train_dataset)
         size, seed = self.args.per_device_train_batch_size, self.args.seed
-        return BalancedSampler(self.train_dataset, self.args.world_size, size, seed, self.crossover, self._epoch)
+        data: Any = self.train_dataset
+        return BalancedSampler(data, self.args.world_size, size, seed, self.crossover, self._epoch)
 
     def _epoch(self) -> int:
         return math.floor((self.state.epoch or 0) + 1e-6)
 
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, Any]], device: torch.device
+    ) -> torch.Tensor | int | None:
         if self.objective == "token-mean":
             return super()._get_num_items_in_batch(batch_samples, device)
         count = torch.stack([count_items(batch, self.objective) for batch in batch_samples]).sum().to(device)
