@@ -93,7 +93,7 @@ def make_run(
         for a, b in zip(instructions, responses, strict=True)
     ]
     write(
-        folder, "records.parquet", id=ids, row=pa.array(range(1, n + 1), pa.int64()), messages=messages, meta=["{}"] * n
+        folder, "records.parquet", id=ids, row=pa.array(range(1, n + 1), pa.int64()), messages=messages, tools=[""] * n, meta=["{}"] * n
     )
 
     kept = np.arange(n) != 1
@@ -105,6 +105,7 @@ def make_run(
         kept=kept.tolist(),
         reason=["" if keep else "duplicate" for keep in kept],
         detail=[""] * n,
+        language=["python"] * n,
         duplicate_of=pa.array(duplicate, pa.string()),
         benchmark_item=pa.array([None] * n, pa.string()),
     )
@@ -182,6 +183,7 @@ def make_run(
         cutoff=cutoffs,
         selected=selected,
         reason=reason,
+        score=ifd_column,
         detail=[""] * size,
     )
 

@@ -128,7 +128,7 @@ def test_only_one_module_imports_ray() -> None:
     "statement", ["import codeact", "import codeact.cli", "import codeact.api", "import codeact.packing"]
 )
 def test_heavy_libraries_are_imported_late(statement: str) -> None:
-    heavy = "torch transformers sklearn sentence_transformers plotly pyarrow ray peft accelerate"
+    heavy = "torch transformers sklearn sentence_transformers pyarrow ray peft accelerate"
     code = f"{statement}\nimport sys\nprint([m for m in {heavy!r}.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

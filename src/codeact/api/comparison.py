@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from codeact.errors import MissingExtraError
-
 
 def compare_plan(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """What `compare` would still do and cost: trainings, tokens, FLOPs, hours and memory; nothing is written.
@@ -40,7 +38,7 @@ def compare(
         minutes: begin no further training after this time; the next call goes on.
 
     Returns:
-        The content of compare.json, with `page` (the path of compare.html; None without plotly).
+        The content of compare.json, with `page` (the path of compare.html).
 
     Raises:
         InputError: bad input or configuration.
@@ -52,8 +50,4 @@ def compare(
 
     comparison = load_comparison(Path(recipe), overrides)
     summary = run_comparison(comparison, minutes=minutes, force=force)
-    try:
-        page = str(write_comparison(summary, Path(comparison.run_dir)))
-    except MissingExtraError:
-        page = None
-    return {**summary, "page": page}
+    return {**summary, "page": str(write_comparison(summary, Path(comparison.run_dir)))}

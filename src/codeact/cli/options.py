@@ -100,8 +100,7 @@ def show(run_dir: Path, as_json: bool) -> None:
     for name, value in api.summary_rows(run_dir):
         table.add_row(name, value)
     Console().print(table)
-    hint = "" if page.suffix == ".html" else "  (for report.html: pip install 'codeact[report]')"
-    typer.echo(f"report: {page}{hint}")
+    typer.echo(f"report: {page}")
 
 
 def one_or_many(data: Sequence[str]) -> str | list[str]:

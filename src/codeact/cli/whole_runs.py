@@ -164,4 +164,4 @@ def compare(
         console.print(table)
     for uneven in summary["uneven"]:
         typer.echo(f"warning: {uneven['line']}")
-    typer.echo(f"page: {summary['page']}" if summary["page"] else "for compare.html: pip install 'codeact[report]'")
+    typer.echo(f"page: {summary['page']}")

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from codeact.errors import require
+from markupsafe import Markup
+
 from codeact.files import write_text
-from codeact.reporting.charts import PALETTE
 from codeact.reporting.page import render_page
+from codeact.reporting.plot import Axis, chart, dots, line, linear, lines
 from codeact.reporting.wording import number, percent
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
-HEIGHT = 420
-DASHES = ("solid", "dot", "dash", "dashdot")
+PALETTE = 10
+DASHES = ("", "dot", "dash", "dashdot")
 
 
 def write_comparison(summary: Mapping[str, Any], root: Path) -> Path:
-    """Write ROOT/compare.html from the content of compare.json; one self-contained page. Returns its path.
-
-    Raises:
-        MissingExtraError: plotly is not installed.
-    """
-    drawn = figures(summary)
-    ids = {name: f"c{n}" for n, name in enumerate(drawn)}
+    """Write ROOT/compare.html from the content of compare.json; one self-contained page. Returns its path."""
     tools = {tool.__name__: tool for tool in (number, percent, interval, difference, unit_title)}
     page = render_page(
-        "compare.html.jinja", {ids[name]: chart for name, chart in drawn.items()}, tools,
-        name=root.name, summary=summary, ids=ids, height=HEIGHT, units=("records", "tokens"),
+        "compare.html.jinja", tools, name=root.name, summary=summary, charts=figures(summary), units=("records", "tokens"),
     )  # fmt: skip
     path = root / "compare.html"
     write_text(path, page)
     return path
 
 
-def figures(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Plotly figures by "metric/unit" (value against the rate, one line per entrant, where there are several rates) and by
+def figures(summary: Mapping[str, Any]) -> dict[str, Markup]:
+    """Charts by "metric/unit" (value against the rate, one line per entrant, where there are several rates) and by
     "metric/unit/difference" (one point per entrant and rate: how far it is from the entrant that all are compared with).
-
-    Raises:
-        MissingExtraError: plotly is not installed.
     """
-    go = require("plotly.graph_objects", "report", "compare.html")
     entrants = list(dict.fromkeys(row["entrant"] for row in summary["rows"]))
     drawn = {}
     for metric in summary["lower_is_better"]:
@@ -55,13 +40,13 @@ def figures(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             here = [r for r in rows if r["unit"] == unit or r["strategy"] == "full"]
             rates = {r["rate"] for r in here if r["unit"] == unit and r["strategy"] != "full"}
             if len(rates) > 1:
-                drawn[f"{metric}/{unit}"] = _figure(go, metric, unit, here, entrants, summary["base"][metric])
+                title = f"{metric} by rate, {unit_title(summary, unit)}"
+                drawn[f"{metric}/{unit}"] = _by_rate(metric, unit, here, entrants, summary["base"][metric], title)
             apart = [r for r in here if r["metrics"][metric]["minus_against"] is not None]
             if apart:
-                drawn[f"{metric}/{unit}/difference"] = _differences(
-                    go, metric, summary["against"], apart, len(rates) > 1
-                )
-    return {name: json.loads(figure.to_json()) for name, figure in drawn.items()}
+                title = f"{metric} minus {summary['against']}, {unit_title(summary, unit)}"
+                drawn[f"{metric}/{unit}/difference"] = _differences(metric, summary["against"], apart, len(rates) > 1, title)
+    return drawn
 
 
 def tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -108,53 +93,38 @@ def difference(found: Mapping[str, Any] | None) -> str:
     return "" if found is None else f"{number(found['difference'], 4)} {interval(found['interval'])}"
 
 
-def _differences(
-    go: ModuleType, metric: str, against: str, rows: list[Mapping[str, Any]], rates_differ: bool
-) -> Figure:
-    """One line of the figure per entrant and rate, with its interval; right of zero the metric is higher than the other's."""
+def _differences(metric: str, against: str, rows: list[Mapping[str, Any]], rates_differ: bool, title: str) -> Markup:
+    """One line of the chart per entrant and rate, with its interval; right of zero the metric is higher than the other's."""
     names = [f"{r['entrant']}, {r['rate']:.0%}" if rates_differ else r["entrant"] for r in rows]
     apart = [r["metrics"][metric]["minus_against"] for r in rows]
-    figure = _canvas(go, {"title": {"text": f"{metric} minus {against}"}}, {"autorange": "reversed"})
-    figure.add_scatter(
-        x=[f["difference"] for f in apart], y=names, mode="markers", showlegend=False,
-        marker={"color": "var(--c0)", "size": 9},
-        error_x={"type": "data", "symmetric": False, "color": "var(--c0)", "thickness": 1.5,
-                 "array": [f["interval"][1] - f["difference"] for f in apart],
-                 "arrayminus": [f["difference"] - f["interval"][0] for f in apart]},
-    )  # fmt: skip
-    figure.add_vline(x=0, line={"color": "var(--alarm)", "dash": "dash", "width": 1.5})
-    return figure
+    ends = [end for f in apart for end in f["interval"]]
+    x = linear(min(*ends, 0.0), max(*ends, 0.0), f"{metric} minus {against}")
+    y = Axis(len(rows) - 0.4, -0.6, "", [(float(n), name) for n, name in enumerate(names)])
+    marks = [line(x.at(0), 0, x.at(0), 1000, "alarm")]
+    for n, found in enumerate(apart):
+        low, high = (x.at(end) for end in found["interval"])
+        marks += [line(low, 1000 - y.at(n), high, 1000 - y.at(n), "c0"), dots(x, y, [(found["difference"], n)], "c0")]
+    return chart(x, y, marks, title, height=60 + 26 * len(rows))
 
 
-def _canvas(go: ModuleType, xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> Figure:
-    axis = {"gridcolor": "var(--grid)", "linecolor": "var(--line)", "automargin": True}
-    return go.Figure(
-        layout=go.Layout(
-            template=go.layout.Template(), height=HEIGHT, margin={"l": 8, "r": 8, "t": 44, "b": 8}, paper_bgcolor="rgba(0,0,0,0)",
-            plot_bgcolor="rgba(0,0,0,0)", font={"color": "var(--muted)", "family": "system-ui, sans-serif", "size": 13},
-            legend={"font": {"color": "var(--ink)", "size": 13}}, xaxis={**axis, **xaxis}, yaxis={**axis, **yaxis},
-            hovermode="closest", dragmode=False,
-        )
-    )  # fmt: skip
-
-
-def _figure(
-    go: ModuleType, metric: str, unit: str, rows: list[Mapping[str, Any]], entrants: list[str], before: float | None
-) -> Figure:
-    drawn = _canvas(go, {"title": {"text": f"share of the {unit}"}, "tickformat": ".0%"}, {"title": {"text": metric}})
+def _by_rate(
+    metric: str, unit: str, rows: list[Mapping[str, Any]], entrants: list[str], before: float | None, title: str
+) -> Markup:
+    values = [end for r in rows for end in r["metrics"][metric]["interval"]] + ([] if before is None else [before])
+    rates = [float(r["rate"]) for r in rows]
+    x = linear(min(rates) - 0.02, max(rates) + 0.02, f"share of the {unit}", percent=True)
+    y = linear(min(values), max(values), metric)
+    marks = [] if before is None else [line(0, 1000 - y.at(before), 1000, 1000 - y.at(before), "alarm")]
+    keys = [] if before is None else [("k-alarm", "before training")]
     for place, entrant in enumerate(entrants):
         own = sorted((r for r in rows if r["entrant"] == entrant), key=lambda r: float(r["rate"]))
-        found = [r["metrics"][metric] for r in own]
         if not own:
             continue
-        colour = f"var(--c{place % PALETTE})"
-        drawn.add_scatter(
-            x=[r["rate"] for r in own], y=[f["value"] for f in found], name=entrant, mode="lines+markers",
-            error_y={"type": "data", "symmetric": False, "color": colour, "thickness": 1.2,
-                     "array": [f["interval"][1] - f["value"] for f in found],
-                     "arrayminus": [f["value"] - f["interval"][0] for f in found]},
-            line={"color": colour, "dash": DASHES[place // PALETTE % len(DASHES)]},
-        )  # fmt: skip
-    if before is not None:
-        drawn.add_hline(y=before, line={"color": "var(--alarm)", "dash": "dash", "width": 1.5})
-    return drawn
+        kind = f"c{place % PALETTE} {DASHES[place // PALETTE % len(DASHES)]}".strip()
+        points = [(float(r["rate"]), float(r["metrics"][metric]["value"])) for r in own]
+        for r in own:
+            low, high = r["metrics"][metric]["interval"]
+            marks.append(line(x.at(r["rate"]), 1000 - y.at(low), x.at(r["rate"]), 1000 - y.at(high), f"thin {kind}"))
+        marks += [lines(x, y, points, kind), dots(x, y, points, kind)]
+        keys.append((f"k-line {kind}", entrant))
+    return chart(x, y, marks, title, height=420, legend=keys)

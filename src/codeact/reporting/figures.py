@@ -21,6 +21,7 @@ from codeact.rundir.stage import states
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT, find
 from codeact.score.length import length_figures
+from codeact.stages.cluster import cluster_words
 from codeact.statuses import ESTIMATED
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
         "funnel": None if fates is None else _funnel(paths, fates, frame),
         "drops": None if fates is None else _drops(fates),
         "ifd": None if frame is None else ifd_figures(frame),
-        "clusters": None if frame is None or "cluster" not in done else cluster_figures(frame, paths["records"]),
+        "clusters": None if frame is None or "cluster" not in done else cluster_figures(frame, paths["records"], cluster_words(store) if "records" in done else {}),
         "length": None
         if frame is None or not {"score", "sample"} <= done
         else length_figures(frame.ifd, frame.tokens, frame.selected),
@@ -71,6 +72,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
         "evaluation": evaluation_figures(run_dir / "evaluate", sides) if sides else None,
         "settings": {
             "recipe": config.flatten(config.read_yaml(run_dir / "recipe.yaml")),
+            "changed": _changed(recipe),
             "versions": _versions(run_dir / "versions.json"),
         },
     }
@@ -125,6 +127,12 @@ def _training(folder: Path) -> dict[str, Any]:
     kept = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), CURVE_POINTS)).round().astype(int))
     curve = {key: [rows[i].get(key) for i in kept] for key in ("step", "epoch", "loss", "learning_rate")}
     return {"summary": storage.read_json(folder / "summary.json"), "logged": len(rows), "curve": curve}
+
+
+def _changed(recipe: config.Recipe) -> dict[str, Any]:
+    """The settings that differ from the defaults."""
+    usual = config.flatten(config.DEFAULTS.model_dump(mode="json"))
+    return {k: v for k, v in config.flatten(recipe.model_dump(mode="json")).items() if k not in usual or usual[k] != v}
 
 
 def _versions(path: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 from codeact import storage
 from codeact.evaluation.compare import NO_DIFFERENCE
 from codeact.files import write_text
-from codeact.reporting.charts import charts
+from codeact.reporting.browser import browser
+from codeact.reporting.charts import charts, places
 from codeact.reporting.figures import gather
 from codeact.reporting.page import render_page
 from codeact.reporting.wording import (
@@ -19,11 +20,13 @@ from codeact.reporting.wording import (
     metric_change,
     metric_interval,
     metric_value,
+    model_title,
     number,
     percent,
     training_rows,
 )
 from codeact.score.length import relation
+from codeact.stages.cluster import cluster_name
 
 
 def write_report(run_dir: Path) -> Path:
@@ -31,37 +34,45 @@ def write_report(run_dir: Path) -> Path:
 
     Raises:
         InputError: `run_dir` is no run directory, or one of its files cannot be read.
-        MissingExtraError: plotly is not installed; report.json has been written by then.
         CodeactError: the files cannot be written.
     """
     run_dir = Path(run_dir)
     figures = gather(run_dir)
     storage.write_json(run_dir / "report.json", figures)
     page = run_dir / "report.html"
-    write_text(page, render(figures))
+    write_text(page, render(figures, browser(run_dir)))
     return page
 
 
-def render(figures: dict[str, Any]) -> str:
-    """The page for the figures that `gather` returned.
-
-    Raises:
-        MissingExtraError: plotly is not installed.
-    """
+def render(figures: dict[str, Any], records: dict[str, Any] | None = None) -> str:
+    """The page for the figures that `gather` returned, and the records of `browser`."""
     unbroken = {tool.__name__: _unbroken(tool) for tool in (percent, metric_value, metric_interval, metric_change)}
     tools: dict[str, Callable[..., Any]] = {
-        "number": number, "setting": setting, "duration": duration, "relation": relation, "training_rows": training_rows, **unbroken,
+        "number": number, "setting": setting, "duration": duration, "relation": relation,
+        "cluster_name": cluster_name, "model_title": model_title, "training_rows": training_rows, **unbroken,
     }  # fmt: skip
-    drawn = charts(figures)
     return render_page(
         "report.html.jinja",
-        drawn,
         tools,
+        page_data(figures, records),
         figures=figures,
-        heights={name: chart["layout"]["height"] for name, chart in drawn.items()},
+        charts=charts(figures),
+        records=records,
         status={stage["stage"]: stage["status"] for stage in figures["stages"]},
         no_difference=NO_DIFFERENCE,
     )
+
+
+def page_data(figures: dict[str, Any], records: dict[str, Any] | None) -> dict[str, Any]:
+    """What the page's script reads: the points of the map with their places in percent, and the records."""
+    data = {} if records is None else {"records": {key: records[key] for key in ("columns", "rows")}}
+    if figures["clusters"] is None:
+        return data
+    points = figures["clusters"]["points"]
+    if not any(x is not None for x in points["x"]):
+        return data
+    left, top = places(points)
+    return data | {"clusters": {"left": left, "top": top} | {k: points[k] for k in ("cluster", "ifd", "selected", "instruction")}}
 
 
 def setting(value: object) -> str:

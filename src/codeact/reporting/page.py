@@ -9,27 +9,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact.reporting.charts import plotly_script
-
 FOLDER = Path(__file__).parent
 
 
-def render_page(
-    template: str, charts: Mapping[str, Any], tools: Mapping[str, Callable[..., Any]], **values: object
-) -> str:
+def render_page(template: str, tools: Mapping[str, Callable[..., Any]], data: Mapping[str, Any] | None = None, **values: object) -> str:
     """The page that a template of this folder makes, in the frame that all pages share (`frame.html.jinja`).
 
-    A content security policy allows no connection at all and no script but the two inlined ones, so that text from
+    A content security policy allows no connection at all and no script but the inlined one, so that text from
     records cannot run or load anything even if an escape were missed.
 
     Args:
         template: fills the blocks `title` and `body` of the frame.
-        charts: Plotly figures by the name of the element that they are drawn in (`data-chart`).
         tools: functions that the template calls, as filters and by name.
+        data: what the page's script reads, by name; a page without has no script.
         values: what else the template reads.
-
-    Raises:
-        MissingExtraError: plotly is not installed.
     """
     import jinja2
 
@@ -38,12 +31,12 @@ def render_page(
     )  # fmt: skip
     environment.filters |= tools
     environment.globals |= tools
-    scripts = {"plotly": plotly_script(), "script": (FOLDER / "page.js").read_text(encoding="utf-8").strip()}
+    script = (FOLDER / "page.js").read_text(encoding="utf-8").strip() if data else ""
     return environment.get_template(template).render(
-        charts={name: safe_json(chart) for name, chart in charts.items()},
+        data={name: safe_json(value) for name, value in (data or {}).items()},
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
-        script_sources=" ".join(f"'sha256-{_sha256(text)}'" for text in scripts.values()),
-        **scripts,
+        script_sources=f"'sha256-{_sha256(script)}'" if script else "'none'",
+        script=script,
         **values,
     )
 

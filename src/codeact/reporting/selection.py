@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,10 @@ from codeact.types import Bools, Floats, Ints
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCATTER_POINTS = 5_000
+SCATTER_POINTS = 2_000
 SCATTER_SEED = 0
 TABLE_CLUSTERS = 100
-HOVER_CHARS = 160
+HOVER_CHARS = 120
 EXAMPLE_CHARS = 1_200
 _BIN_WIDTHS = (0.005, 0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.5)
 _MOST_BINS = 60
@@ -154,7 +154,7 @@ def histogram_edges(values: Floats) -> Floats:
     return edges
 
 
-def cluster_figures(frame: Frame, records: Path | None) -> dict[str, Any] | None:
+def cluster_figures(frame: Frame, records: Path | None, words: Mapping[int, Sequence[str]]) -> dict[str, Any] | None:
     """The per-cluster table with two examples each, and a seeded sample of the 2-D view. None without clusters."""
     groups = _clusters(frame)
     if not groups:
@@ -172,6 +172,7 @@ def cluster_figures(frame: Frame, records: Path | None) -> dict[str, Any] | None
         rows.append(
             {
                 "cluster": number,
+                "words": list(words.get(number, ())),
                 "records": len(members),
                 "ranked": int(np.isfinite(frame.ifd[members]).sum()),
                 "below_one": int((frame.ifd[members] < 1).sum()),
@@ -184,6 +185,7 @@ def cluster_figures(frame: Frame, records: Path | None) -> dict[str, Any] | None
         )
     return {
         "count": len(groups),
+        "words": {str(number): list(terms) for number, terms in words.items()},
         "rows": rows,
         "points": {
             "total": len(frame),

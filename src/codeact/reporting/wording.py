@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from codeact.evaluation.compare import NO_DIFFERENCE
-from codeact.progress import format_seconds
 from codeact.records import reading_lines
 from codeact.score.length import length_line
 
@@ -54,6 +53,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return (text.removeprefix("-") if float(text.replace(",", "")) == 0 else text).replace("-", "\N{MINUS SIGN}")
 
 
+def model_title(name: str, embedder: bool = False) -> str:
+    """The model that a name stands for: `demo` is one with a name of its own."""
+    return (("all-MiniLM-L6-v2" if embedder else "SmolLM2-135M-Instruct") + " (demo)") if name == "demo" else name
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction as `40.0 %`."""
     return "n/a" if value is None else f"{number(100 * value, digits)} %"
@@ -97,10 +101,16 @@ def metric_change(metric: dict[str, Any], difference: dict[str, Any]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`0.42` -> `0.4 s`, `75` -> `1:15`; empty when it is not known."""
+    """`0.42` -> `0.4 s`, `75` -> `1 min 15 s`, `7380` -> `2 h 3 min`; empty when it is not known."""
     if seconds is None:
         return ""
-    return f"{seconds:.1f} s" if seconds < 60 else format_seconds(seconds)
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def training_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -217,7 +217,6 @@ def versions(device: str | None = None) -> dict[str, Any]:
         "scikit-learn",
         "numpy",
         "pyarrow",
-        "plotly",
     ):
         try:
             found[package] = metadata.version(package)

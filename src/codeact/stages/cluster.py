@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,6 @@ def cluster_words(store: Store) -> dict[int, tuple[str, ...]]:
     return distinctive_terms(found, labels[rows].tolist())
 
 
-def cluster_name(cluster: int, words: Mapping[int, tuple[str, ...]]) -> str:
+def cluster_name(cluster: int, words: Mapping[int, Sequence[str]]) -> str:
     """`4 'date, parse, month'`, or the number alone where the cluster has no words."""
     return f"{cluster} '{', '.join(words[cluster])}'" if words.get(cluster) else str(cluster)

@@ -1,0 +1,103 @@
+"""Open a page of codeact in headless Chromium and say what is wrong with it: errors, requests, controls, accessibility.
+
+    pip install playwright; npm pack axe-core
+    python scripts/look_at_page.py runs/demo/report.html --axe package/axe.min.js --pictures shots
+
+Ends with status 1 where there is a console error, a request, a page that is wider than its window, or a serious finding of axe-core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SIZES = {"1280": (1280, 900), "400": (400, 800)}
+
+
+def look(page_file: Path, axe: Path | None = None, pictures: Path | None = None) -> dict[str, Any]:
+    """What Chromium says of the page, at 1280 and 400 pixels, light and dark.
+
+    Returns:
+        `errors` of the console, `requests` beside the page itself, `wide` (sizes at which it must be scrolled sideways), `serious` findings
+        of axe-core, `load_seconds`, `bytes`, and `found`, the records that a search for nothing known gives.
+    """
+    from playwright.sync_api import sync_playwright
+
+    found: dict[str, Any] = {"bytes": page_file.stat().st_size, "errors": [], "requests": [], "wide": [], "serious": []}
+    with sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=shutil.which("chromium") or None)
+        for scheme in ("light", "dark"):
+            for name, (width, height) in SIZES.items():
+                context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, bypass_csp=False)  # type: ignore[arg-type]
+                page = context.new_page()
+                page.on("console", lambda said: found["errors"].append(said.text) if said.type in ("error", "warning") else None)
+                page.on("pageerror", lambda error: found["errors"].append(str(error)))
+                page.on("request", lambda asked: found["requests"].append(asked.url[:80]) if not asked.url.startswith(("file:", "data:")) else None)
+                started = time.monotonic()
+                page.goto(page_file.resolve().as_uri())
+                found["load_seconds"] = max(found.get("load_seconds", 0.0), round(time.monotonic() - started, 2))
+                if page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
+                    found["wide"].append(f"{name} {scheme}")
+                if pictures is not None:
+                    pictures.mkdir(parents=True, exist_ok=True)
+                    page.screenshot(path=pictures / f"{name}-{scheme}.png", full_page=True)
+                if axe is not None:
+                    page.evaluate(axe.read_text(encoding="utf-8") + "; 0")
+                    told = page.evaluate("axe.run(document).then(r => r.violations.map(v => [v.impact, v.id, v.nodes.length, v.nodes[0].html.slice(0, 160)]))")
+                    found["serious"] += [f"{name} {scheme}: {one}" for one in told if one[0] in ("serious", "critical")]
+                    found.setdefault("lesser", []).extend(f"{name} {scheme}: {one}" for one in told if one[0] not in ("serious", "critical"))
+                context.close()
+        found |= _controls(browser, page_file)
+        browser.close()
+    return found
+
+
+def _controls(browser: Any, page_file: Path) -> dict[str, Any]:
+    """Use what the page has: filters, the cut, more, the map by keyboard."""
+    page = browser.new_page()
+    page.goto(page_file.resolve().as_uri())
+    used: dict[str, Any] = {"headings": page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])")}
+    if page.locator("#pick-text").count():
+        used["all"] = page.inner_text("#count")
+        page.fill("#pick-text", "no record holds these words")
+        used["found"] = page.inner_text("#count")
+        page.fill("#pick-text", "")
+        page.select_option("#pick-status", "kept")
+        used["kept"] = page.inner_text("#count")
+        used["kept_only"] = page.locator(".record.dropped").count() == 0
+        page.select_option("#pick-status", "")
+        page.check("#pick-cut")
+        used["columns"] = page.locator("#found > div").count()
+        page.uncheck("#pick-cut")
+    if page.locator(".tag[data-cluster]").count():
+        page.locator(".tag[data-cluster]").first.focus()
+        used["cluster_read"] = page.inner_text("#reading")
+        page.keyboard.press("ArrowRight")
+        used["record_read"] = page.inner_text("#reading")
+        page.keyboard.press("Enter")
+        used["cluster_listed"] = page.input_value("#pick-cluster") if page.locator("#pick-cluster").count() else None
+    page.emulate_media(media="print")
+    used["printed"] = len(page.pdf())
+    page.close()
+    return {"controls": used}
+
+
+def main() -> int:
+    """Print what `look` finds."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--axe", type=Path, help="axe.min.js of the npm package axe-core")
+    parser.add_argument("--pictures", type=Path, help="folder for screenshots")
+    asked = parser.parse_args()
+    found = look(asked.page, asked.axe, asked.pictures)
+    print(json.dumps(found, indent=1, ensure_ascii=False))
+    return int(any(found[key] for key in ("errors", "requests", "wide", "serious")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
