@@ -58,7 +58,7 @@ def graded(name: str, backend: Backend) -> dict[str, Any]:
     task_set = load_tasks(name, DATA)
     started = time.monotonic()
     with track(f"{name} in {backend.name}", len(task_set.tasks), "solutions") as progress:
-        samples = [(task.id, task.reference) for task in task_set.tasks]
+        samples = [(task.id, task.canonical_program) for task in task_set.tasks]
         verdicts = grade(task_set, samples, backend=backend, progress=progress)
     row = {
         "task_set": task_set.name,

@@ -326,3 +326,46 @@ def test_tasks_can_be_left_out() -> None:
     assert subset(tasks, None, used) == [task for task in tasks if task.id not in used]
     with pytest.raises(InputError, match=r"skip_tasks leaves none of HumanEval/0 to HumanEval/163"):
         subset(tasks, 5, [task.id for task in tasks])
+
+
+@pytest.mark.skipif(not (DATA / "humanevalpack_go.jsonl.gz").exists(), reason="CODEACT_DATA names no folder with HumanEvalPack")
+def test_the_margin_over_buggy_twins_needs_no_toolchain(models: list[Path], tmp_path: Path) -> None:
+    """Against the likelihood of the two texts taken one by one."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    settings: dict[str, Any] = {"tasks": ("humanevalpack-go",), "generate_limit": 0, "bits_limit": 3}
+    figures = run(models[0], tmp_path, **settings)["humanevalpack-go"]
+    assert (figures["bits_per_byte_tasks"], figures["margin_tasks"], figures["pass@1"]) == (3, 3, None)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(models[0]), AutoTokenizer.from_pretrained(models[0])
+    rows = {row["task_id"]: row for row in storage.read_jsonl(tmp_path / "bits.jsonl")}
+    assert [row["task_set"] for row in rows.values()] == ["humanevalpack-go"] * 3 + ["humanevalpack-go#buggy"] * 3
+    whole, per_token = [], []
+    for task in subset(load_tasks("humanevalpack-go", DATA).tasks, 3):
+        sums, means = [], []
+        for solution in (task.canonical_solution, task.buggy_solution):
+            coded = tokenizer(task.prompt + solution, return_offsets_mapping=True)
+            ids = [i for i, (_, end) in zip(coded["input_ids"], coded["offset_mapping"], strict=True) if end > 0]
+            first = next(n for n, (_, end) in enumerate(coded["offset_mapping"]) if end > len(task.prompt))
+            with torch.inference_mode():
+                logs = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+            chosen = [logs[n - 1, ids[n]].item() for n in range(first, len(ids))]
+            sums.append(sum(chosen))
+            means.append(sum(chosen) / len(chosen))
+        whole.append(sums[0] - sums[1])
+        per_token.append(means[0] - means[1])
+    assert figures["margin"] == pytest.approx(sum(whole) / 3, abs=1e-3)
+    assert figures["margin_per_token"] == pytest.approx(sum(per_token) / 3, abs=1e-4)
+    assert figures["prefers_right"] == sum(one > 0 for one in whole) / 3
+    with pytest.MonkeyPatch.context() as patch:  # taken over, not measured again
+        patch.setattr("codeact.evaluation.likelihood.bits_per_byte", None)
+        assert run(models[0], tmp_path, **settings)["humanevalpack-go"] == figures
+
+
+def test_own_tasks_are_evaluated_beside_others(models: list[Path], tmp_path: Path, sandbox: Backend) -> None:
+    add = {"task_id": "add", "prompt": "def add(a, b):\n", "entry_point": "add", "tests": "assert add(1, 2) == 3"}
+    half = {"task_id": "half", "prompt": "def half(x):\n", "entry_point": "half", "examples": [{"input": [3], "output": 1.5}]}
+    rows = [add, {**half, "canonical_solution": "    return x / 2\n"}]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run(models[0], tmp_path / "out", tasks=(str(tmp_path / "mine.jsonl"),), generate_limit=None)
+    assert (result["mine"]["tasks"], result["mine"]["bits_per_byte_tasks"], result["mine"]["pass@1"]) == (2, 1, 0.0)

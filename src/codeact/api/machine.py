@@ -14,6 +14,7 @@ def doctor() -> dict[str, Any]:
     """What this machine offers: versions, device, dtype, sandbox, installed extras."""
     from codeact.lm.devices import choose_device, choose_dtype
     from codeact.sandbox.probe import SAFE, detect_backend, probe_backend
+    from codeact.sandbox.toolchains import LANGUAGES, PACKAGES, missing
 
     device = choose_device("auto")
     extras = {
@@ -32,5 +33,6 @@ def doctor() -> dict[str, Any]:
     return {
         **versions(str(device)), "dtype": str(choose_dtype("auto", device)).removeprefix("torch."), "sandbox": sandbox,
         "sandboxes": {p.name: {"holds": p.backend is not None, "state": p.state, "problem": p.problem, "blocked": dict(p.blocked)} for p in probes},
+        "languages": {language: {"missing": list(missing(language)), "install": PACKAGES[language]} for language in LANGUAGES},
         "extras": installed, "cache": str(cache_dir()),
     }  # fmt: skip

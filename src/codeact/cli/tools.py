@@ -237,10 +237,14 @@ def doctor(as_json: Json = False) -> None:
     from codeact import api
 
     found = api.doctor()
-    lines = [f"{key:<22} {value}" for key, value in found.items() if key not in ("extras", "sandboxes")]
+    lines = [f"{key:<22} {value}" for key, value in found.items() if key not in ("extras", "sandboxes", "languages")]
     for name, probe in found["sandboxes"].items():
         told = f"holds: {len(probe['blocked'])} attacks blocked ({', '.join(probe['blocked'])})"
         lines.append(f"sandbox {name:<14} {told if probe['holds'] else 'not used: ' + probe['problem']}")
+    lines += [
+        f"language {name:<13} {'installed' if not one['missing'] else 'missing: apt-get install ' + one['install']}"
+        for name, one in found["languages"].items()
+    ]
     lines += [
         f"extra {name:<16} {'installed' if there else f'missing: pip install codeact[{name}]'}"
         for name, there in found["extras"].items()

@@ -8,8 +8,10 @@ from typing import Any
 
 from codeact.evaluation.grade import grade
 from codeact.evaluation.sets import FAMILIES, load_tasks
+from codeact.evaluation.settings import check_languages
 from codeact.progress import track
 from codeact.sandbox import detect_backend
+from codeact.sandbox.backends import Name
 
 
 def task_table() -> list[dict[str, Any]]:
@@ -20,11 +22,12 @@ def task_table() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def check_tasks(name: str, data_dir: Path | None = None) -> dict[str, Any]:
+def check_tasks(name: str, data_dir: Path | None = None, *, sandbox: Name | None = None) -> dict[str, Any]:
     """Run the canonical solutions of a task set, or of a file of one's own, in the sandbox.
 
     Returns:
-        `name`, `version`, `tasks`, `passed`, `failed` (one entry each: `task_id`, `status`, `detail`), `unsolved` (the ids of tasks
+        `name`, `version`, `tasks`, `passed`, `failed` (one entry each: `task_id`, `status`, `detail`), `buggy` and `buggy_passed` (twins that are
+        wrong, and those of them that pass all the same), `unsolved` (the ids of tasks
         without a canonical solution), `sandbox`, `seconds`.
 
     Raises:
@@ -32,12 +35,15 @@ def check_tasks(name: str, data_dir: Path | None = None) -> dict[str, Any]:
         CodeactError: no sandbox holds on this machine.
     """
     task_set = load_tasks(name, data_dir)
-    backend = detect_backend()
-    solved = [task for task in task_set.tasks if task.canonical_solution]
+    check_languages([task_set])
+    backend = detect_backend(sandbox)
+    solved = [task for task in task_set.tasks if task.canonical_solution or task.given]
     began = time.perf_counter()
-    with track(f"run {task_set.name}", len(solved), "programs") as progress:
+    with track(f"run {task_set.name}", len(solved) + sum(bool(task.buggy_solution) for task in task_set.tasks), "programs") as progress:
         samples = [(task.id, task.canonical_program) for task in solved]
         verdicts = grade(task_set, samples, backend=backend, progress=progress)
+        buggy = [(task.id, task.prompt + task.buggy_solution) for task in task_set.tasks if task.buggy_solution]
+        twins = grade(task_set, buggy, backend=backend, progress=progress)
     failed = [v for v in verdicts if any(status != "passed" for status in v.statuses)]
     return {
         "name": task_set.name,
@@ -45,7 +51,9 @@ def check_tasks(name: str, data_dir: Path | None = None) -> dict[str, Any]:
         "tasks": len(task_set.tasks),
         "passed": len(solved) - len(failed),
         "failed": [{"task_id": v.task_id, "status": v.statuses[-1], "detail": v.detail} for v in failed],
-        "unsolved": [task.id for task in task_set.tasks if not task.canonical_solution],
+        "buggy": len(buggy),
+        "buggy_passed": [v.task_id for v in twins if v.base_status == "passed"],
+        "unsolved": [task.id for task in task_set.tasks if not (task.canonical_solution or task.given)],
         "sandbox": backend.name,
         "seconds": round(time.perf_counter() - began, 1),
     }
@@ -55,6 +63,9 @@ def check_lines(found: dict[str, Any]) -> list[str]:
     """What `check_tasks` found, for a terminal."""
     solved = found["passed"] + len(found["failed"])
     lines = [f"{found['name']} {found['version']}: {found['passed']} of {solved} canonical solutions pass ({found['sandbox']})"]
+    if found["buggy"]:
+        wrong = found["buggy_passed"]
+        lines.append(f"{found['buggy'] - len(wrong)} of {found['buggy']} buggy twins fail" + (f"; not {', '.join(wrong)}" if wrong else ""))
     if found["unsolved"]:
         lines.append(f"{len(found['unsolved'])} of {found['tasks']} tasks have no canonical_solution: nothing says that their tests can be passed")
     return lines + [f"{v['task_id']}: {v['status']}: {v['detail']}" for v in found["failed"]]

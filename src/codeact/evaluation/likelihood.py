@@ -8,8 +8,9 @@ arXiv 2101.00027, section 3.1).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from codeact.evaluation.tasks import Task
 from codeact.lm.models import context_length
@@ -17,6 +18,7 @@ from codeact.lm.streams import Span, Stream, check_model, choose_batch_tokens, s
 from codeact.progress import SILENT, Progress
 from codeact.types import Model, Tokenizer
 
+TWIN = "#buggy"
 GROUP = 32  # tasks that are written down together
 
 
@@ -42,23 +44,40 @@ class Likelihood:
         return None if self.bits is None or self.bytes == 0 else self.bits / self.bytes
 
 
+def twin(task: Task) -> Task:
+    """The task with its buggy twin for the solution."""
+    return replace(task, id=f"{task.id}{TWIN}", canonical_solution=task.buggy_solution)
+
+
+def margin(right: Mapping[str, Any], buggy: Mapping[str, Any]) -> tuple[float, float] | None:
+    """log p(right) - log p(buggy) in nats: of the whole solutions, and of each one's mean over its tokens.
+
+    None where the model could not read one of them.
+    """
+    if right["bits"] is None or buggy["bits"] is None or not right["tokens"] or not buggy["tokens"]:
+        return None
+    per_token = buggy["bits"] / buggy["tokens"] - right["bits"] / right["tokens"]
+    return (buggy["bits"] - right["bits"]) * math.log(2), per_token * math.log(2)
+
+
 def solution_stream(task: Task, tokenizer: Tokenizer) -> Stream:
     """Prompt and reference solution, tokenised once; scored are the tokens that hold a part of the solution.
 
     A token that straddles the boundary (a newline of the prompt with the indentation after it) counts, so that every
     byte of the solution is paid for.
     """
+    scored = len(task.prompt) + len(task.given)
     coded = tokenizer(task.reference, return_offsets_mapping=True)
     ids: list[int] = list(coded["input_ids"])
     offsets = coded["offset_mapping"]
-    inside = [i for i, (_, end) in enumerate(offsets) if end > len(task.prompt)]
+    inside = [i for i, (_, end) in enumerate(offsets) if end > scored]
     if not inside:
         return Stream(ids, (Span(0, len(ids), len(ids)),))
     # after the last of them the tokenizer may close with a special token, which is no part of the solution
     first, last = inside[0], inside[-1] + 1
     # a tokenizer that trims blanks out of its offsets leaves a gap: then the text of the tokens decides
     while (
-        first > 1 and offsets[first][0] > offsets[first - 1][1] and _length(ids[:first], tokenizer) > len(task.prompt)
+        first > 1 and offsets[first][0] > offsets[first - 1][1] and _length(ids[:first], tokenizer) > scored
     ):
         first -= 1
     return Stream(ids[:last], (Span(0, max(first, 1), last),))

@@ -14,7 +14,7 @@ from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
 from codeact.evaluation import journal
 from codeact.evaluation.samples import partial, read_samples
-from codeact.evaluation.settings import check_evaluation
+from codeact.evaluation.settings import check_evaluation, check_languages
 from codeact.evaluation.task_selection import load_sets, subset
 from codeact.evaluation.tasks import TaskSet
 from codeact.files import make_folder
@@ -121,6 +121,8 @@ def evaluate_model(
     check_evaluation(config, generates=samples is None and config.generate_limit != 0)
     started = time.perf_counter()
     sets = load_sets(config.tasks, data_dir, config.skip_tasks)
+    if samples is not None or config.generate_limit != 0:
+        check_languages(sets)
     backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None
     make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
@@ -194,14 +196,16 @@ def _facts(setup: Setup) -> dict[str, Any]:
 
 def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, Row]:
     """Bits of the chosen tasks' reference solutions, by task id; bits.jsonl ends in the order of the tasks."""
-    from codeact.evaluation.likelihood import bits_per_byte
+    from codeact.evaluation.likelihood import TWIN, bits_per_byte, twin
 
     who = (facts["model_identity"], facts["dtype"], facts["device"])
     config = setup.config
     solved = {one.base_name: [task for task in one.tasks if task.canonical_solution] for one in sets}
     chosen = {name: subset(some, config.bits_limit, config.skip_tasks) for name, some in solved.items() if some}
+    twins = {name: [twin(task) for task in some if task.buggy_solution] for name, some in chosen.items()}
+    chosen |= {f"{name}{TWIN}": some for name, some in twins.items() if some}
     tasks = [task for some in chosen.values() for task in some]
-    keys = {task.id: journal.row_key("bits", *who, task.prompt, task.canonical_solution) for task in tasks}
+    keys = {task.id: journal.row_key("bits", *who, task.prompt + task.given, task.canonical_solution) for task in tasks}
     done = {row["task_id"]: row for row in journal.resume(path, keys.values()).values()}
     left = [task for task in tasks if task.id not in done]
     if left:
@@ -315,6 +319,7 @@ def _figures(
         "bits_per_byte": likelihood.value if likelihood else None,
         "bits_per_byte_interval": list(likelihood.interval) if likelihood else None,
         "bits_per_byte_tasks": len(finite),
+        **_margins(task_set, bits, seed),
     }
     figures = {}
     for name in dict.fromkeys((task_set.base_name, task_set.name)):
@@ -330,6 +335,27 @@ def _figures(
             "missing": missing,
         }
     return figures
+
+
+def _margins(task_set: TaskSet, bits: Mapping[str, Row], seed: int) -> dict[str, Any]:
+    """How much likelier the right solutions are than their buggy twins; {} where there are no twins."""
+    from codeact.evaluation.likelihood import TWIN, margin
+
+    pairs = [(bits[t.id], bits[t.id + TWIN]) for t in task_set.tasks if t.id in bits and t.id + TWIN in bits]
+    found = [both for both in (margin(*pair) for pair in pairs) if both is not None]
+    if not found:
+        return {}
+    whole, per_token = (mean_estimate([both[i] for both in found], seed) for i in (0, 1))
+    prefers = rate_estimate([float(both[0] > 0) for both in found], seed)
+    return {
+        "margin": whole.value,
+        "margin_interval": list(whole.interval),
+        "margin_per_token": per_token.value,
+        "margin_per_token_interval": list(per_token.interval),
+        "prefers_right": prefers.value,
+        "prefers_right_interval": list(prefers.interval),
+        "margin_tasks": len(found),
+    }
 
 
 def _pass_figures(outcomes: Mapping[str, Sequence[bool]], seed: int) -> dict[str, Any]:

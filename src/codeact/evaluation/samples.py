@@ -50,9 +50,9 @@ def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[
                 "name a whole program `solution`, a continuation of the prompt `completion`"
             )
         program = solution if solution and solution.strip() else task.prompt + (completion or "")
-        if sanitized:
+        if sanitized or (task.rules.always_cut and program is not solution):
             program = _program(task, completion, solution)
-        elif parse(program) is None:
+        elif task.language == "python" and parse(program) is None:
             broken += 1
             mended += parse(_program(task, completion, solution)) is not None
         rows[name].append(

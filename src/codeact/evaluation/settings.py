@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from codeact.config import EvaluateConfig
 from codeact.errors import InputError, require
+from codeact.evaluation.tasks import TaskSet
+from codeact.sandbox.toolchains import toolchain
 
 
 def check_evaluation(config: EvaluateConfig, generates: bool) -> None:
@@ -24,3 +28,13 @@ def check_evaluation(config: EvaluateConfig, generates: bool) -> None:
         )
     if config.backend == "vllm" and generates:
         require("vllm", "vllm", "evaluate.backend vllm")
+
+
+def check_languages(sets: Iterable[TaskSet]) -> None:
+    """See that the compilers and runtimes of the tasks' languages are installed.
+
+    Raises:
+        InputError: one is not; the message names the package.
+    """
+    for language in sorted({task.language for one in sets for task in one.tasks if task.rules.judge is not None}):
+        toolchain(language)

@@ -38,4 +38,7 @@ def _task_set(name: str, figures: Mapping[str, Any]) -> str:
         )
     if figures["bits_per_byte"] is not None:
         parts.append(f"bits per byte {figures['bits_per_byte']:.4f}")
+    if figures.get("margin") is not None:
+        low, high = figures["margin_interval"]
+        parts.append(f"margin over the buggy twins {figures['margin']:+.2f} nats [{low:+.2f}, {high:+.2f}], right ones likelier {figures['prefers_right']:.1%}")
     return f"{name} {figures['version']}: " + ", ".join(parts)

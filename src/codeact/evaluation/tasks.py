@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codeact.evaluation import python_rules
+from codeact.sandbox import Backend, Outcome
 
 Arguments = tuple[Any, ...]
 
@@ -19,6 +20,8 @@ class Rules:
         stops: the texts that end a completion of the prompt.
         question: what a chat turn asks.
         program: (answer, task, the text that a completion continued) -> the program to run.
+        judge: (task, program, backend) -> what became of it; None: by the task's inputs, or its check program.
+        always_cut: an answer is no program as it stands, so `program` makes one of ready completions too.
         special: (task, arguments, expected, answer) -> the verdict on one answer, None where the general rule decides.
     """
 
@@ -26,6 +29,8 @@ class Rules:
     question: Callable[[Any], str] = python_rules.question
     program: Callable[[str, Any, str], str] = python_rules.program
     special: Callable[[Any, Sequence[Any], Any, Any], bool | None] = python_rules.special
+    judge: Callable[[Any, str, Backend], Outcome] | None = None
+    always_cut: bool = False
 
 
 PYTHON = Rules()
@@ -48,6 +53,9 @@ class Task:
         outputs: the right answers to `base_inputs` where the set gives them; else the canonical solution says them.
         instruction: what a chat turn asks, where the set gives it.
         language: of the program.
+        setup: what stands before program and tests (Go).
+        buggy_solution: a twin of the canonical solution that is wrong, "" where there is none.
+        given: the beginning of every answer, which the prompt leaves no choice about; its likelihood is not counted.
         rules: its set's.
     """
 
@@ -63,16 +71,21 @@ class Task:
     outputs: tuple[Any, ...] = ()
     instruction: str = ""
     language: str = "python"
+    setup: str = ""
+    buggy_solution: str = ""
+    given: str = ""
     rules: Rules = field(default=PYTHON, compare=False, repr=False)
 
     @property
     def reference(self) -> str:
         """The text whose likelihood is measured: prompt and canonical solution."""
-        return self.prompt + self.canonical_solution
+        return self.prompt + self.given + self.canonical_solution
 
     @property
     def canonical_program(self) -> str:
         """The program that the canonical solution makes."""
+        if self.rules.always_cut:
+            return self.rules.program(self.canonical_solution, self, self.prompt)
         return self.reference
 
 

@@ -46,6 +46,7 @@ class Backend:
         links: links to folders of `readable`.
         hidden: folders inside `readable` that it may not, except for what `readable` names below them.
         packages: (name, folder) of the packages that it may import besides the standard library.
+        writable: folders that the process may write into: none, but for a compiler.
         view: whether the standard library's own calls hide what the kernel refuses (`codeact.sandbox.view`). Off where the sandbox
             itself is attacked: it must hold without.
         environment: its whole environment.
@@ -59,6 +60,7 @@ class Backend:
     links: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     packages: tuple[tuple[str, str], ...] = ()
+    writable: tuple[str, ...] = ()
     view: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -38,6 +38,11 @@ def main() -> None:
     if request["mode"] == "program":
         _confine(request)
         _run_program(request["source"], request["stdin"])
+    if request["mode"] == "exec":
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        _confine(request)
+        os.chdir(request["folder"])
+        os.execve(request["command"][0], request["command"], request["environment"])
     results = os.fdopen(os.dup(1), "wb", buffering=BUFFER_BYTES)
     replies = os.fdopen(os.dup(0), "rb")
     null = os.open(os.devnull, os.O_RDWR)
@@ -193,7 +198,7 @@ def _give_up_rights(request: Mapping[str, Any]) -> None:
     if os.geteuid() == 0:
         _drop_capabilities(libc, call)
     call(libc.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _landlock(libc, call, request["readable"], request["hidden"])
+    _landlock(libc, call, request["readable"], request["hidden"], request["writable"])
     program = ctypes.create_string_buffer(request["seccomp"], len(request["seccomp"]))
 
     class Program(ctypes.Structure):
@@ -203,7 +208,9 @@ def _give_up_rights(request: Mapping[str, Any]) -> None:
     call(libc.prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(description), 0, 0)
 
 
-def _landlock(libc: ctypes.CDLL, call: Callable[..., int], readable: list[str], hidden: list[str]) -> None:
+def _landlock(
+    libc: ctypes.CDLL, call: Callable[..., int], readable: list[str], hidden: list[str], writable: list[str]
+) -> None:
     import ctypes
     import struct
 
@@ -239,6 +246,8 @@ def _landlock(libc: ctypes.CDLL, call: Callable[..., int], readable: list[str], 
     for path in readable:
         split(path)
     allow(os.devnull, READ_FILE | WRITE_FILE)
+    for path in writable:
+        allow(path, rights)
     call(libc.syscall, RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
 

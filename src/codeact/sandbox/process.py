@@ -6,6 +6,7 @@ import functools
 import marshal
 import math
 import os
+import re
 import resource
 import select
 import selectors
@@ -29,6 +30,8 @@ from codeact.sandbox.values import MESSAGE_CHARACTERS
 Status = Literal["passed", "failed", "timeout", "memory", "output", "killed"]
 READ_BYTES = 1 << 18
 STDERR_BYTES = 1 << 16
+# An error as node, javac, gcc, rustc, go and the runtimes of Java and C++ tell it.
+FAULT = re.compile(r"^\s*\w*(?:Error|Exception)\b|\berror(?:\[\w+\])?:|^Exception in|panicked|^panic:|Assertion|^\S+\.go:\d")
 EXIT_GRACE_S = 1.0
 # An answer that comes within this time is not looked into further, unless many of them add up.
 FREE_S = 0.1
@@ -59,6 +62,8 @@ class Limits:
         answer_bytes: length of one answer, or of a program's output.
         output_bytes: length of everything that the process writes.
         open_files: file descriptors.
+        file_bytes: length of a file that it writes; 0: nothing can be written.
+        reserved_bytes: address space, for runtimes that reserve more than they use: `memory_bytes` then bounds their data.
     """
 
     cpu_seconds: float = 60.0
@@ -68,6 +73,8 @@ class Limits:
     answer_bytes: int = 32 << 20
     output_bytes: int = 1 << 30
     open_files: int = 64
+    file_bytes: int = 0
+    reserved_bytes: int | None = None
 
 
 DEFAULT_LIMITS = Limits()
@@ -132,6 +139,7 @@ class Process:
             "links": list(backend.links),
             "hidden": list(backend.hidden),
             "packages": dict(backend.packages),
+            "writable": list(backend.writable),
             "seccomp": backend.filter,
         }
         os.set_blocking(self.stdin.fileno(), False)
@@ -263,6 +271,12 @@ class Process:
         self._drain_stderr()
         return one_line(self.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2])
 
+    def first_fault(self) -> str:
+        """The first line of the standard error that names an error, else its last line."""
+        self._drain_stderr()
+        lines = self.stderr.decode("utf-8", "replace").strip().split("\n")
+        return one_line(next((line for line in lines if FAULT.search(line)), lines[-1]))
+
     def ended(self) -> Stop:
         """Why a child that has closed its output ended, as far as its exit status and its last words tell."""
         code = self.exit_code()
@@ -327,12 +341,13 @@ def _limited(command: list[str], limits: Limits, strict: bool) -> list[str]:
     """`command`, started by the shell's `ulimit` and `exec`: the filter forbids the child to set its own limits."""
     seconds = math.ceil(min(limits.cpu_seconds, limits.wall_seconds))
     wanted = (
-        (resource.RLIMIT_AS, "-v", limits.memory_bytes, 1024),
+        (resource.RLIMIT_AS, "-v", limits.reserved_bytes or limits.memory_bytes, 1024),
+        (resource.RLIMIT_DATA, "-d", limits.memory_bytes, 1024),
         # One second lies between the signal that says why (SIGXCPU) and the one that cannot be ignored.
         (resource.RLIMIT_CPU, "-S -t", seconds, 1),
         (resource.RLIMIT_CPU, "-H -t", seconds + 1, 1),
         (resource.RLIMIT_NOFILE, "-n", limits.open_files, 1),
-        (resource.RLIMIT_FSIZE, "-f", 0, 512),
+        (resource.RLIMIT_FSIZE, "-f", limits.file_bytes, 512),
         (resource.RLIMIT_CORE, "-c", 0, 512),
     )
     steps = []

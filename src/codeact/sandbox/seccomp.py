@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import struct
 from collections.abc import Iterable
+from typing import Literal
 
 # Numbers on (x86_64, aarch64), from the kernel's unistd.h; None: the architecture has no such call.
 ALLOWED: dict[str, tuple[int | None, int | None]] = {
@@ -112,6 +113,52 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "rseq": (334, 293),
 }
 EXECVE = (59, 221)
+# Beside these, what runtimes of other languages need: threads, their names and priorities.
+THREADS: dict[str, tuple[int | None, int | None]] = {
+    "mincore": (27, 232),
+    "sched_getparam": (143, 121),
+    "sched_getscheduler": (145, 120),
+    "sched_get_priority_max": (146, 125),
+    "sched_get_priority_min": (147, 126),
+    "epoll_create": (213, None),
+    "pwrite64": (18, 68),
+}
+# And what compilers need: processes and files.
+PROCESSES: dict[str, tuple[int | None, int | None]] = {
+    "fork": (57, None),
+    "vfork": (58, None),
+    "waitid": (247, 95),
+    "mkdir": (83, None),
+    "mkdirat": (258, 34),
+    "rmdir": (84, None),
+    "unlink": (87, None),
+    "unlinkat": (263, 35),
+    "rename": (82, None),
+    "renameat": (264, 38),
+    "renameat2": (316, 276),
+    "link": (86, None),
+    "linkat": (265, 37),
+    "creat": (85, None),
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "truncate": (76, 45),
+    "ftruncate": (77, 46),
+    "fallocate": (285, 47),
+    "utimensat": (280, 88),
+    "flock": (73, 32),
+    "fsync": (74, 82),
+    "copy_file_range": (326, 285),
+    "sendfile": (40, 71),
+    "pwritev": (296, 70),
+}
+CLONE, CLONE3 = (56, 220), (435, 435)
+CLONE_THREAD = 0x10000
+# A namespace, and what would have the new process traced or made a child of another.
+CLONE_FORBIDDEN = 0x7E020000 | 0x2000 | 0x8000
+Profile = Literal["python", "threads", "processes"]
+# prctl may name a thread and a mapping
+PRCTL = ((157, 167), ((0, (15, 16, 0x53564D41)),))
 
 # Calls allowed for some arguments only: numbers, then for each checked argument its index and its allowed low 32 bits.
 # prlimit64 may read a limit (no new one), sendto may not name an address, socketpair makes connected stream pairs
@@ -129,7 +176,8 @@ AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 X32_BIT = 0x40000000
 EPERM = 1
 RET_ALLOW, RET_ERRNO, RET_KILL = 0x7FFF0000, 0x00050000 | EPERM, 0x80000000
-LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
+RET_NO_CALL = 0x00050000 | 38
+LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 OFFSET_NUMBER, OFFSET_ARCH, OFFSET_ARGUMENTS = 0, 4, 16
 
 
@@ -139,12 +187,13 @@ def machine() -> str:
     return name if name in AUDIT_ARCH else ""
 
 
-def build_filter(architecture: str, execve: bool) -> bytes:
+def build_filter(architecture: str, execve: bool, profile: Profile = "python") -> bytes:
     """The filter program: 8 bytes per instruction, little-endian.
 
     Args:
         architecture: "x86_64" or "aarch64".
         execve: allow execve, which bubblewrap needs to start the interpreter under the filter.
+        profile: "python": neither threads nor processes; "threads": threads; "processes": both, and files may be changed.
     """
     column = list(AUDIT_ARCH).index(architecture)
     code = [
@@ -155,15 +204,28 @@ def build_filter(architecture: str, execve: bool) -> bytes:
         (AT_LEAST, 0, 1, X32_BIT),
         (RETURN, 0, 0, RET_ERRNO),
     ]
-    plain = [numbers[column] for numbers in [*ALLOWED.values(), *([EXECVE] if execve else [])]]
+    more = [] if profile == "python" else [*THREADS.values()]
+    more += [*PROCESSES.values()] if profile == "processes" else []
+    plain = [numbers[column] for numbers in [*ALLOWED.values(), *([EXECVE] if execve else []), *more]]
     for number in plain:
         if number is not None:
             code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, RET_ALLOW)]
-    for numbers, arguments in CONDITIONAL:
+    if profile != "python":
+        body = _clone_checks(threads_only=profile == "threads")
+        code += [(EQUAL, 0, len(body), CLONE[column]), *body]
+        # the C library then takes `clone`, whose flags a filter can read
+        code += [(EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, RET_NO_CALL)]
+    for numbers, arguments in (*CONDITIONAL, *([PRCTL] if profile != "python" else [])):
         body = _argument_checks(numbers[column], arguments)
         code += [(EQUAL, 0, len(body), numbers[column]), *body]
     code.append((RETURN, 0, 0, RET_ERRNO))
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
+
+
+def _clone_checks(threads_only: bool) -> list[tuple[int, int, int, int]]:
+    only = [(ANY_BIT, 1, 0, CLONE_THREAD), (RETURN, 0, 0, RET_ERRNO)] if threads_only else []
+    code = [(LOAD, 0, 0, OFFSET_ARGUMENTS), (ANY_BIT, 0, 1, CLONE_FORBIDDEN), (RETURN, 0, 0, RET_ERRNO), *only]
+    return [*code, (RETURN, 0, 0, RET_ALLOW)]
 
 
 def _argument_checks(number: int, arguments: Iterable[tuple[int, tuple[int, ...]]]) -> list[tuple[int, int, int, int]]:

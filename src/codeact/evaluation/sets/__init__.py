@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from codeact.errors import InputError, did_you_mean
-from codeact.evaluation.sets import humaneval, mbpp, own
+from codeact.evaluation.sets import cruxeval, humaneval, humanevalpack, mbpp, own
 from codeact.evaluation.sets.files import Family, Release
 from codeact.evaluation.tasks import TaskSet
 
-FAMILIES: tuple[Family, ...] = (humaneval.FAMILY, mbpp.FAMILY)
+FAMILIES: tuple[Family, ...] = (humaneval.FAMILY, mbpp.FAMILY, cruxeval.FAMILY, humanevalpack.FAMILY)
 
 
 def task_set_names() -> list[str]:

@@ -33,6 +33,7 @@ class Release:
         site: where it is downloaded from.
         path: of the file there, with {file}, {lower} (its name in lower case) and {version}.
         packed_there: whether it is a gzip file there.
+        local: what it may be called in a folder, without ending; () for `file`-`version`.
     """
 
     family: str
@@ -42,6 +43,7 @@ class Release:
     site: str = "https://github.com/evalplus"
     path: str = "{lower}_release/releases/download/{version}/{file}.jsonl.gz"
     packed_there: bool = True
+    local: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -100,7 +102,8 @@ def read_release(release: Release, data_dir: Path | None = None) -> bytes:
         InputError: the hash differs, or the file cannot be read.
         CodeactError: the download failed.
     """
-    names = [f"{release.file}-{release.version}.jsonl{ending}" for ending in (".gz", "")]
+    stems = release.local or (f"{release.file}-{release.version}",)
+    names = [f"{stem}.jsonl{ending}" for stem in stems for ending in (".gz", "")]
     folders = [Path(folder) for folder in (data_dir, os.environ.get("CODEACT_DATA", "")) if folder]
     for folder in [*folders, cache_dir()]:
         for name in names:

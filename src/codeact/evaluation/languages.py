@@ -1,0 +1,149 @@
+"""How programs of other languages are cut out of an answer, put together with their tests, and judged.
+
+A test program and the program under test are one program here, unlike in Python. So a verdict takes more than the exit
+status: the last line that was printed has to be a mark drawn for this run (Go and Rust: their test runner's verdict),
+which a program that ends early does not print. A program that searches its own memory for the mark could forge it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from codeact.sandbox import Backend, Outcome
+from codeact.sandbox.compiled import run_files
+
+STOPS = {
+    "javascript": ("\nconsole.", "\n```", "\nmodule.exports"),
+    "java": ("\npublic class Main", "\n```"),
+    "go": ("\nfunc main(", "\nfunc Test", "\n```"),
+    "cpp": ("\nint main", "\n```"),
+    "rust": ("\n#[cfg(test)]", "\nmod tests", "\n```"),
+}
+FENCE = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.M | re.S)
+# Comments and texts, in which a brace closes nothing; in Rust a lone ' begins a lifetime.
+QUOTED = r'//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\])*"|`[^`]*`'
+CHARACTER = r"'(?:\\[^']*|[^'\\\n]{1,2})'"
+TEXT = r"'(?:\\.|[^'\\\n])*'"
+# Crates, which no distribution has compiled: their names go where nothing uses them.
+CRATES = {"rand::Rng": r"\brand\b|\bRng\b|thread_rng", "regex::Regex": r"\bRegex\b", "md5": r"\bmd5::"}
+SHOWN = 300
+
+
+def stops(task: Any) -> tuple[str, ...]:
+    """What ends a completion."""
+    return STOPS[task.language]
+
+
+def program(answer: str, task: Any, prompt: str) -> str:
+    """The program in an answer: a fenced one that defines the entry point, else what continues `prompt`, up to its last brace."""
+    blocks = [block for block in FENCE.findall(answer) if task.entry_point in block]
+    if blocks:
+        begun = prompt.strip()
+        body = str(blocks[-1])
+        return body if _defines(body, task.entry_point) else begun + "\n" + body
+    if answer.lstrip().startswith(prompt.strip()[:80]) and prompt.strip():
+        answer = answer.lstrip().removeprefix(prompt.strip())
+    return prompt + closed(answer, depth(prompt, task.language), task.language)
+
+
+def _defines(text: str, entry: str) -> bool:
+    return re.search(rf"\b{re.escape(entry)}\b\s*(?:=|\()", text) is not None and "{" in text
+
+
+def _bare(text: str, language: str) -> str:
+    """The text with blanks for comments and quoted texts, character by character."""
+    quoted = f"{QUOTED}|{CHARACTER if language in ('rust', 'java', 'cpp', 'go') else TEXT}"
+    blank: Callable[[re.Match[str]], str] = lambda found: " " * len(found[0])  # noqa: E731
+    return re.compile(quoted, re.S).sub(blank, text)
+
+
+def depth(text: str, language: str) -> int:
+    """How many braces are open at the end."""
+    bare = _bare(text, language)
+    return bare.count("{") - bare.count("}")
+
+
+def closed(text: str, opened: int, language: str) -> str:
+    """The text up to the brace that closes the last of `opened`; missing ones are added where all but the outermost are closed."""
+    level = opened
+    for position, letter in enumerate(_bare(text, language)):
+        level += {"{": 1, "}": -1}.get(letter, 0)
+        if level == 0:
+            return text[: position + 1] + "\n"
+    return text + ("\n}\n" if level == 1 and opened > 1 else "\n")
+
+
+def judge(task: Any, source: str, backend: Backend) -> Outcome:
+    """Compile and run a program with its task's tests; "passed" only where the tests ran to their end.
+
+    Raises:
+        InputError: the language's toolchain is not installed.
+    """
+    mark = secrets.token_hex(16)
+    outcome = run_files(task.language, FILES[task.language](task, source, mark), backend=backend)
+    if outcome.status == "killed" and ("Assertion" in outcome.detail or "terminate called" in outcome.detail):
+        return Outcome("failed", outcome.detail)
+    if outcome.status != "passed":
+        return outcome
+    last = outcome.stdout.strip().rpartition("\n")[2].strip()
+    if LAST[task.language].replace("MARK", mark) == (last.partition(";")[0] if task.language == "rust" else last):
+        return outcome
+    return Outcome("failed", "it ended before the tests did")
+
+
+LAST = {"javascript": "MARK", "java": "MARK", "cpp": "MARK", "go": "PASS", "rust": "test result: ok. 1 passed"}
+
+
+def _javascript(task: Any, source: str, mark: str) -> dict[str, str]:
+    strict = 'console.assert = (ok, ...why) => { if (!ok) throw new Error("assertion failed " + why.join(" ")); };'
+    return {"main.js": f"{source}\n{strict}\n{task.test}\nconsole.log('\\n{mark}');\n"}
+
+
+def _java(task: Any, source: str, mark: str) -> dict[str, str]:
+    source = re.sub(r"public\s+class\s+(?!Main\b)", "class ", source)
+    source = source.replace("public class Main {\n    }", "")
+    if not re.search(r"\bclass\s+Solution\b", source):
+        source = f"import java.util.*;\nclass Solution {{\n{source}\n}}"
+    imports = [line for line in task.prompt.split("\n") if line.startswith("import ") and line not in source]
+    run = f'class Run {{ public static void main(String[] a) throws Exception {{ Main.main(a); System.out.println("\\n{mark}"); }} }}'
+    return {"Main.java": "\n".join([*imports, source, task.test]), "Run.java": run}
+
+
+def _cpp(task: Any, source: str, mark: str) -> dict[str, str]:
+    includes = [line for line in task.prompt.split("\n") if line.startswith(("#include", "using namespace")) and line not in source]
+    source = source.split("int main")[0]
+    main = f'#undef main\nint main() {{ codeact_tests(); __builtin_puts("\\n{mark}"); return 0; }}'
+    return {"main.cpp": "\n".join([CPP, *includes, source, "#define main codeact_tests", task.test, main]) + "\n"}
+
+
+CPP = "\n".join(
+    f"#include <{name}>"
+    for name in ("cstdlib", "algorithm", "cmath", "numeric", "cstdio", "vector", "set", "map", "queue", "stack", "list", "deque", "string",
+                 "climits", "cstring", "iostream", "sstream", "cassert")
+)  # fmt: skip
+
+
+def _go(task: Any, source: str, mark: str) -> dict[str, str]:
+    source = re.sub(r"^package \w+\s*$", "", source, flags=re.M)
+    known = set(re.findall(r'^\s*(?:import\s+)?("[\w/.]+")\s*$', source, flags=re.M))
+    begun = "\n".join(line for line in task.setup.split("\n") if line.strip() not in known)
+    return {"main_test.go": f"{begun}\n{source}\n{task.test}\n"}
+
+
+def _rust(task: Any, source: str, mark: str) -> dict[str, str]:
+    whole = f"{source}\n{task.test}\n"
+    if not re.search(r"^\s*fn main\(", whole, re.M):
+        whole = f"fn main() {{}}\n{whole}"
+    for crate, use in CRATES.items():
+        line = f"use {crate};"
+        if not re.search(use, whole.replace(line, "")):
+            whole = whole.replace(line, "")
+    return {"main.rs": whole}
+
+
+FILES: dict[str, Callable[[Any, str, str], dict[str, str]]] = {
+    "javascript": _javascript, "java": _java, "cpp": _cpp, "go": _go, "rust": _rust,
+}  # fmt: skip

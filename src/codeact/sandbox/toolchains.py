@@ -1,0 +1,121 @@
+"""The compilers and runtimes of other languages: found on this machine, and how a program is compiled and started."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeact.errors import InputError
+
+SYSTEM = ("/usr/bin", "/usr/include", "/usr/libexec", "/usr/share/gocode", "/usr/lib/jvm")
+JAVA = ("-Xmx1g", "-Xss16m", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """How one language is compiled and run; {folder} in a command is the folder of the program.
+
+    Attributes:
+        language: its name in task files.
+        package: of Debian and Ubuntu, that brings it.
+        programs: that must be on the PATH.
+        compile: command line; () where there is nothing to compile.
+        run: command line.
+        environment: of both.
+        readable: folders that both may read, beside the system's libraries.
+    """
+
+    language: str
+    package: str
+    programs: tuple[str, ...]
+    compile: tuple[str, ...]
+    run: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+    readable: tuple[str, ...] = ()
+
+
+PACKAGES = {
+    "javascript": "nodejs",
+    "java": "default-jdk-headless",
+    "go": "golang-go golang-github-stretchr-testify-dev",
+    "cpp": "g++ libboost-dev libssl-dev",
+    "rust": "rustc",
+}
+PROGRAMS = {"javascript": ("node",), "java": ("javac", "java"), "go": ("go",), "cpp": ("g++",), "rust": ("rustc", "cc")}
+LANGUAGES = tuple(PROGRAMS)
+
+
+def missing(language: str) -> tuple[str, ...]:
+    """The programs of a language that are not on the PATH."""
+    return tuple(name for name in PROGRAMS[language] if shutil.which(name) is None)
+
+
+@functools.cache
+def toolchain(language: str) -> Toolchain:
+    """The toolchain of a language on this machine.
+
+    Raises:
+        InputError: a program of it is not installed; the message names the package.
+    """
+    absent = missing(language)
+    if absent:
+        raise InputError(
+            f"{language} needs {' and '.join(absent)}, not found on the PATH; install it with: apt-get install {PACKAGES[language]}"
+        )
+    found = [str(Path(str(shutil.which(name))).resolve()) for name in PROGRAMS[language]]
+    compile_, run, environment, readable = _COMMANDS[language](found)
+    system = tuple(folder for folder in SYSTEM if Path(folder).is_dir())
+    return Toolchain(language, PACKAGES[language], PROGRAMS[language], compile_, run, environment, (*system, *readable))
+
+
+_Commands = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...]]
+
+
+def _javascript(found: list[str]) -> _Commands:
+    options = ("--max-old-space-size=1024",)
+    return (), (found[0], *options, "{folder}/main.js"), (("OPENSSL_CONF", "/dev/null"),), ()
+
+
+def _java(found: list[str]) -> _Commands:
+    javac, java = found
+    home = Path(java).parents[1]
+    settings = {str(link.resolve()) for link in (home / "conf", home / "lib" / "security") if link.exists()}
+    etc = {str(path.resolve().parent) for path in (home / "conf").glob("*") if path.is_symlink()}
+    compile_ = (javac, *(f"-J{option}" for option in JAVA), "-proc:none", "-nowarn", "-d", "{folder}", "{folder}/Main.java", "{folder}/Run.java")
+    return compile_, (java, *JAVA, "-ea", "-cp", "{folder}", "Run"), (("LD_LIBRARY_PATH", str(home / "lib")),), (str(home), *settings, *etc)
+
+
+def _go(found: list[str]) -> _Commands:
+    root = _said([found[0], "env", "GOROOT"])
+    inside = [*Path(root).iterdir(), *Path(root, "pkg").iterdir()]
+    linked = {str(path.resolve()) for path in inside if path.is_symlink()}
+    environment = {
+        "GOROOT": root, "GOPATH": "/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": "", "CGO_ENABLED": "0", "GOTELEMETRY": "off",
+        "GOCACHE": "{folder}/cache", "HOME": "{folder}", "GOMAXPROCS": "2", "GODEBUG": "asyncpreemptoff=1",
+    }  # fmt: skip
+    compile_ = (found[0], "test", "-c", "-o", "{folder}/main", "{folder}/main_test.go")
+    return compile_, ("{folder}/main",), tuple(environment.items()), (root, *linked)
+
+
+def _cpp(found: list[str]) -> _Commands:
+    compile_ = (found[0], "-std=c++17", "-O0", "-w", "-o", "{folder}/main", "{folder}/main.cpp", "-lcrypto")
+    return compile_, ("{folder}/main",), (), ()
+
+
+def _rust(found: list[str]) -> _Commands:
+    root = Path(_said([str(shutil.which("rustc")), "--print", "sysroot"]))
+    compile_ = (str(root / "bin" / "rustc"), "--edition", "2021", "-A", "warnings", "--test", "-C", f"linker={found[1]}",
+                "-C", "debuginfo=0", "-o", "{folder}/main", "{folder}/main.rs")  # fmt: skip
+    run = ("{folder}/main", "--test-threads", "1")
+    readable = () if root == Path("/usr") else (str(root),)
+    return compile_, run, (("LD_LIBRARY_PATH", str(root / "lib")),), readable
+
+
+def _said(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+_COMMANDS = {"javascript": _javascript, "java": _java, "go": _go, "cpp": _cpp, "rust": _rust}

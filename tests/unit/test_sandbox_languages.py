@@ -1,0 +1,232 @@
+"""Programs of other languages: honest ones run, and nothing that a hostile one tries gets through, in either backend."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codeact.errors import InputError
+from codeact.sandbox import Backend, Limits
+from codeact.sandbox import toolchains as tools_module
+from codeact.sandbox.compiled import COMPILE_LIMITS, RUN_LIMITS, run_files
+from codeact.sandbox.toolchains import LANGUAGES, missing, toolchain
+
+CPP = r"""
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+extern char **environ;
+static void got(const char *name, bool yes) { if (yes) printf("GOT %s\n", name); fflush(stdout); }
+static bool reads(const char *path) { char c; int f = open(path, O_RDONLY); return f >= 0 && read(f, &c, 1) == 1; }
+static bool writes(std::string path) { int f = open(path.c_str(), O_WRONLY | O_CREAT, 0600); return f >= 0 && write(f, "x", 1) == 1; }
+int main() {
+  sockaddr_in in{}; in.sin_family = AF_INET; in.sin_port = htons(PORT); in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int s = socket(AF_INET, SOCK_STREAM, 0);
+  got("tcp", s >= 0 && connect(s, (sockaddr *)&in, sizeof in) == 0);
+  got("udp", socket(AF_INET, SOCK_DGRAM, 0) >= 0);
+  got("raw", socket(AF_PACKET, SOCK_RAW, 0) >= 0);
+  got("netlink", socket(AF_NETLINK, SOCK_RAW, 0) >= 0);
+  got("unix", socket(AF_UNIX, SOCK_STREAM, 0) >= 0);
+  got("secret", reads("SECRET"));
+  got("shadow", reads("/etc/shadow"));
+  got("passwd", reads("/etc/passwd"));
+  got("parent memory", reads("/proc/PARENT/mem") || reads("/proc/PARENT/environ"));
+  got("write home", writes("HOME/marker"));
+  for (const char *f : {"/tmp", "/var/tmp", "/dev/shm", "/", "/usr/bin", "."}) got(f, writes(std::string(f) + "/marker"));
+  got("memfd", syscall(SYS_memfd_create, "m", 0) >= 0);
+  got("mkdir", mkdir("/tmp/marker-folder", 0700) == 0);
+  got("unlink", unlink("main.cpp") == 0);
+  pid_t child = fork(); if (child == 0) _exit(0); got("fork", child > 0);
+  pid_t quick = vfork(); if (quick == 0) _exit(0); got("vfork", quick > 0);
+  got("system", system("true") == 0);
+  got("raw clone", syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) >= 0);
+  got("clone of a namespace", syscall(SYS_clone, CLONE_NEWUSER | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM, 0, 0, 0, 0) >= 0);
+  got("unshare", unshare(CLONE_NEWUSER) == 0);
+  got("setns", setns(0, 0) == 0);
+  got("mount", mount("none", "/tmp", "tmpfs", 0, "") == 0);
+  got("chroot", chroot("/tmp") == 0);
+  got("ptrace", ptrace(PTRACE_TRACEME, 0, 0, 0) == 0 || ptrace(PTRACE_SEIZE, PARENT, 0, 0) == 0);
+  got("signal the parent", kill(PARENT, 0) == 0 || kill(getppid(), 0) == 0);
+  got("signal all", kill(-1, 0) == 0);
+  rlimit limit{RLIM_INFINITY, RLIM_INFINITY}; got("raise a limit", setrlimit(RLIMIT_DATA, &limit) == 0);
+  got("io_uring", syscall(425, 1, 0) >= 0);
+  got("bpf", syscall(SYS_bpf, 0, 0, 0) >= 0);
+  got("perf", syscall(SYS_perf_event_open, 0, 0, -1, -1, 0) >= 0);
+  got("keyring", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, -3, 1) >= 0);
+  got("userfaultfd", syscall(SYS_userfaultfd, 0) >= 0);
+  got("process_vm_readv", syscall(SYS_process_vm_readv, PARENT, 0, 0, 0, 0, 0) >= 0);
+  got("setuid", setuid(0) == 0 && getuid() == 0 && writes("/root/marker"));
+  for (char **e = environ; *e; e++) got("environment", strstr(*e, "CODEACT_TEST_SECRET") != nullptr);
+  puts("END");
+}
+"""
+JAVASCRIPT = r"""
+const fs = require('fs');
+const tried = {
+  spawn: () => { const r = require('child_process').spawnSync('/bin/true'); if (r.error) throw r.error; },
+  secret: () => fs.readFileSync('SECRET'),
+  passwd: () => fs.readFileSync('/etc/passwd'),
+  write: () => fs.writeFileSync('HOME/marker', 'x'),
+  here: () => fs.writeFileSync('marker', 'x'),
+  tmp: () => fs.writeFileSync('/tmp/marker', 'x'),
+  kill: () => process.kill(PARENT, 0),
+  environment: () => { if (!process.env.CODEACT_TEST_SECRET) throw 1; },
+};
+for (const [name, attack] of Object.entries(tried)) { try { attack(); console.log('GOT ' + name); } catch (e) {} }
+const server = require('net').connect(PORT, '127.0.0.1');
+server.on('connect', () => console.log('GOT tcp'));
+server.on('error', () => {});
+process.on('exit', () => console.log('END'));
+"""
+JAVA = r"""
+import java.nio.file.*;
+public class Main {
+  interface Attack { void go() throws Throwable; }
+  static void tries(String name, Attack attack) { try { attack.go(); System.out.println("GOT " + name); } catch (Throwable e) {} }
+  public static void main(String[] a) {
+    tries("tcp", () -> new java.net.Socket("127.0.0.1", PORT));
+    tries("process", () -> new ProcessBuilder("/bin/true").start().waitFor());
+    tries("secret", () -> Files.readString(Path.of("SECRET")));
+    tries("passwd", () -> Files.readString(Path.of("/etc/passwd")));
+    tries("write", () -> Files.writeString(Path.of("HOME/marker"), "x"));
+    tries("here", () -> Files.writeString(Path.of("marker"), "x"));
+    tries("tmp", () -> Files.writeString(Path.of("/tmp/marker"), "x"));
+    tries("signal", () -> { if (!ProcessHandle.of(PARENT).get().destroy()) throw new Error(); });
+    tries("environment", () -> System.getenv("CODEACT_TEST_SECRET").length());
+    System.out.println("END");
+  }
+}
+"""
+RUST = r"""
+use std::{env, fs, net::TcpStream, process::Command};
+#[test]
+fn attacks() {
+    let got = |name: &str, yes: bool| if yes { println!("GOT {}", name) };
+    got("tcp", TcpStream::connect("127.0.0.1:PORT").is_ok());
+    got("process", Command::new("/bin/true").status().is_ok());
+    got("secret", fs::read("SECRET").is_ok());
+    got("passwd", fs::read("/etc/passwd").is_ok());
+    got("write", fs::write("HOME/marker", "x").is_ok());
+    got("here", fs::write("marker", "x").is_ok());
+    got("tmp", fs::write("/tmp/marker", "x").is_ok());
+    got("environment", env::var("CODEACT_TEST_SECRET").is_ok());
+    println!("END");
+    panic!("so that the output is shown");
+}
+"""
+HOSTILE = {
+    "cpp": {"main.cpp": CPP},
+    "javascript": {"main.js": JAVASCRIPT},
+    "java": {"Main.java": JAVA, "Run.java": "class Run { public static void main(String[] a) { Main.main(a); } }"},
+    "rust": {"main.rs": RUST},
+}
+
+
+def installed(language: str) -> None:
+    if missing(language):
+        pytest.skip(f"{language} is not installed: apt-get install {tools_module.PACKAGES[language]}")
+
+
+@pytest.fixture
+def prey(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """What the attacks aim at."""
+    monkeypatch.setenv("CODEACT_TEST_SECRET", "yes")
+    with tempfile.TemporaryDirectory(dir=Path.home(), prefix=".codeact-test-") as home, socket.create_server(("127.0.0.1", 0)) as server:
+        (Path(home) / "secret").write_text("secret")
+        yield {"SECRET": f"{home}/secret", "HOME": home, "PORT": str(server.getsockname()[1]), "PARENT": str(os.getpid())}
+
+
+@pytest.mark.parametrize("language", HOSTILE)
+def test_no_attack_gets_through(language: str, backend: Backend, prey: dict[str, str]) -> None:
+    installed(language)
+    files = dict(HOSTILE[language])
+    for name, text in files.items():
+        for word, value in prey.items():
+            text = re.sub(rf"\b{word}\b", value, text)
+        files[name] = text
+    outcome = run_files(language, files, backend=backend)
+    told = outcome.stdout.split("\n")
+    assert "END" in told, (outcome.status, outcome.detail, outcome.stdout)
+    assert [line for line in told if line.startswith("GOT")] == []
+    assert os.listdir(prey["HOME"]) == ["secret"]  # noqa: PTH208
+    assert not any(Path(folder, "marker").exists() for folder in ("/tmp", "/var/tmp", "/dev/shm", "/"))
+
+
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        ("cpp", '#include "SECRET"\nint main() {}'),
+        ("cpp", '#include "/etc/passwd"\nint main() {}'),
+        ("cpp", 'asm(".incbin \\"SECRET\\"");\nint main() {}'),
+        ("rust", 'fn main() {}\nconst S: &str = include_str!("SECRET");'),
+        ("rust", 'fn main() {}\nconst S: &str = env!("CODEACT_TEST_SECRET");'),
+    ],
+)
+def test_a_compiler_reads_nothing_outside(language: str, source: str, backend: Backend, prey: dict[str, str]) -> None:
+    installed(language)
+    name = {"cpp": "main.cpp", "rust": "main.rs"}[language]
+    outcome = run_files(language, {name: re.sub(r"\bSECRET\b", prey["SECRET"], source)}, backend=backend)
+    assert outcome.status == "failed"
+    assert outcome.detail.startswith("not compiled: ")
+    assert "secret" not in outcome.detail.replace(prey["SECRET"], "")
+
+
+BOMBS = {
+    "memory": "#include <cstdlib>\n#include <cstring>\nint main() { for (;;) { char *p = (char *)malloc(1 << 28); if (!p) abort(); memset(p, 1, 1 << 28); } }",
+    "threads": "#include <thread>\n#include <unistd.h>\nint main() { for (;;) std::thread([] { pause(); }).detach(); }",
+    "forks": "#include <unistd.h>\nint main() { for (;;) if (fork() < 0) return 7; }",
+    "loop": "#include <signal.h>\nint main() { signal(SIGXCPU, SIG_IGN); for (volatile int i = 0;; i++) {} }",
+    "waits": "#include <unistd.h>\nint main() { for (;;) pause(); }",
+    "output": "#include <cstdio>\nint main() { for (;;) puts(\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"); }",
+    "templates": "template <int N> struct A { static constexpr int v = A<N + 1>::v + A<N + 2>::v; };\nint main() { return A<0>::v; }",
+    "constant": "constexpr long f(long n) { long s = 0; for (long i = 0; i < n; i++) s += i; return s; }\nint main() { static_assert(f(1L << 60) > 0); }",
+    "big array": "char a[3L << 30] = {1};\nint main() { return a[5]; }",
+}
+TIGHT = Limits(cpu_seconds=1.0, wall_seconds=60.0, idle_seconds=1.5, memory_bytes=512 << 20, answer_bytes=1 << 16, output_bytes=1 << 18,
+               open_files=64, reserved_bytes=64 << 30)  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_no_bomb_goes_beyond_its_limits(bomb: str, backend: Backend) -> None:
+    installed("cpp")
+    outcome = run_files("cpp", {"main.cpp": BOMBS[bomb]}, backend=backend, limits=TIGHT)
+    assert outcome.status != "passed", outcome
+    if bomb in ("loop", "waits"):
+        assert outcome.status in ("timeout", "killed")
+    if bomb == "output":
+        assert outcome.status == "output"
+
+
+def test_limits_of_both_steps_are_apart() -> None:
+    assert COMPILE_LIMITS.file_bytes > 0 == RUN_LIMITS.file_bytes
+
+
+def test_a_missing_toolchain_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools_module.shutil, "which", lambda name: None)
+    assert all(missing(language) for language in LANGUAGES)
+    toolchain.cache_clear()
+    with pytest.raises(InputError, match="java needs javac and java, not found on the PATH; install it with: apt-get install default-jdk-headless"):
+        toolchain("java")
+    toolchain.cache_clear()
