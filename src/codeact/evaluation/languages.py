@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from codeact.sandbox import Backend, Outcome
 from codeact.sandbox.compiled import run_files
+
+if TYPE_CHECKING:
+    from codeact.evaluation.tasks import Task
 
 STOPS = {
     "javascript": ("\nconsole.", "\n```", "\nmodule.exports"),
@@ -32,12 +35,12 @@ CRATES = {"rand::Rng": r"\brand\b|\bRng\b|thread_rng", "regex::Regex": r"\bRegex
 SHOWN = 300
 
 
-def stops(task: Any) -> tuple[str, ...]:
+def stops(task: Task) -> tuple[str, ...]:
     """What ends a completion."""
     return STOPS[task.language]
 
 
-def program(answer: str, task: Any, prompt: str) -> str:
+def program(answer: str, task: Task, prompt: str) -> str:
     """The program in an answer: a fenced one that defines the entry point, else what continues `prompt`, up to its last brace."""
     blocks = [block for block in FENCE.findall(answer) if task.entry_point in block]
     if blocks:
@@ -76,7 +79,7 @@ def closed(text: str, opened: int, language: str) -> str:
     return text + ("\n}\n" if level == 1 and opened > 1 else "\n")
 
 
-def judge(task: Any, source: str, backend: Backend) -> Outcome:
+def judge(task: Task, source: str, backend: Backend) -> Outcome:
     """Compile and run a program with its task's tests; "passed" only where the tests ran to their end.
 
     Raises:
@@ -97,12 +100,12 @@ def judge(task: Any, source: str, backend: Backend) -> Outcome:
 LAST = {"javascript": "MARK", "java": "MARK", "cpp": "MARK", "go": "PASS", "rust": "test result: ok. 1 passed"}
 
 
-def _javascript(task: Any, source: str, mark: str) -> dict[str, str]:
+def _javascript(task: Task, source: str, mark: str) -> dict[str, str]:
     strict = 'console.assert = (ok, ...why) => { if (!ok) throw new Error("assertion failed " + why.join(" ")); };'
     return {"main.js": f"{source}\n{strict}\n{task.test}\nconsole.log('\\n{mark}');\n"}
 
 
-def _java(task: Any, source: str, mark: str) -> dict[str, str]:
+def _java(task: Task, source: str, mark: str) -> dict[str, str]:
     source = re.sub(r"public\s+class\s+(?!Main\b)", "class ", source)
     source = source.replace("public class Main {\n    }", "")
     if not re.search(r"\bclass\s+Solution\b", source):
@@ -112,7 +115,7 @@ def _java(task: Any, source: str, mark: str) -> dict[str, str]:
     return {"Main.java": "\n".join([*imports, source, task.test]), "Run.java": run}
 
 
-def _cpp(task: Any, source: str, mark: str) -> dict[str, str]:
+def _cpp(task: Task, source: str, mark: str) -> dict[str, str]:
     includes = [line for line in task.prompt.split("\n") if line.startswith(("#include", "using namespace")) and line not in source]
     source = source.split("int main")[0]
     main = f'#undef main\nint main() {{ codeact_tests(); __builtin_puts("\\n{mark}"); return 0; }}'
@@ -126,14 +129,14 @@ CPP = "\n".join(
 )  # fmt: skip
 
 
-def _go(task: Any, source: str, mark: str) -> dict[str, str]:
+def _go(task: Task, source: str, mark: str) -> dict[str, str]:
     source = re.sub(r"^package \w+\s*$", "", source, flags=re.M)
     known = set(re.findall(r'^\s*(?:import\s+)?("[\w/.]+")\s*$', source, flags=re.M))
     begun = "\n".join(line for line in task.setup.split("\n") if line.strip() not in known)
     return {"main_test.go": f"{begun}\n{source}\n{task.test}\n"}
 
 
-def _rust(task: Any, source: str, mark: str) -> dict[str, str]:
+def _rust(task: Task, source: str, mark: str) -> dict[str, str]:
     whole = f"{source}\n{task.test}\n"
     if not re.search(r"^\s*fn main\(", whole, re.M):
         whole = f"fn main() {{}}\n{whole}"
@@ -144,6 +147,6 @@ def _rust(task: Any, source: str, mark: str) -> dict[str, str]:
     return {"main.rs": whole}
 
 
-FILES: dict[str, Callable[[Any, str, str], dict[str, str]]] = {
+FILES: dict[str, Callable[[Task, str, str], dict[str, str]]] = {
     "javascript": _javascript, "java": _java, "cpp": _cpp, "go": _go, "rust": _rust,
 }  # fmt: skip
