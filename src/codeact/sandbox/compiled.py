@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from codeact.downloads import cache_dir
 from codeact.errors import CodeactError
+from codeact.files import cache_dir
 from codeact.sandbox.backends import Backend
 from codeact.sandbox.calls import Outcome
 from codeact.sandbox.process import Limits, Process, Stop
