@@ -3,7 +3,7 @@
     python -m experiments.secret_files --repositories FOLDER ... --gitleaks gitleaks.toml
 
 A folder is a clone, bare or not, of which the newest commit is read: up to --most files of code, settings, notebooks and prose, in the
-order of their paths' hashes. A finding is one value of a kind in a repository, however often it stands there; of addresses the first
+order of their paths' hashes. A finding is one value of a kind at one place in a repository (the committed result repeats four values); of addresses the first
 four of a repository are looked at. Findings are named by place, never by what they are. The verdicts are those of
 secrets_read.json beside the result: "right" is a key, a password or an address that is or was in use, "wrong" all else.
 """
