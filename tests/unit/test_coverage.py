@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from codeact.reporting.wording import coverage_rows
 from codeact.sample import Rules, choose
 from codeact.sample.coverage import coverage, distance, length_bands
 
@@ -57,3 +58,54 @@ def test_coverage_figures() -> None:
     assert len(found["warnings"]) == 1
     assert distance(vectors, np.ones(20, np.bool_)) is None
     assert length_bands([0, 49, 50, 900]) == ["0-49", "0-49", "50-99", "800+"]
+
+
+def test_distances_of_many_records_are_sampled_with_an_interval() -> None:
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(3000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    selected = np.arange(3000) < 400
+    exact, sampled = distance(vectors, selected), distance(vectors, selected, most=500)
+    assert exact is not None
+    assert sampled is not None
+    assert set(exact) == {"mean", "p95"}
+    assert sampled == distance(vectors, selected, most=500)  # the same draw every time
+    assert (sampled["unselected_sampled"], sampled["selected_sampled"], sampled["upper_bound"]) == (500, 400, False)
+    for figure in ("mean", "p95"):
+        low, high = sampled[f"{figure}_interval"]
+        assert low <= exact[figure] <= high
+        assert low <= sampled[figure] <= high
+    bound, true = distance(vectors, ~selected, most=500), distance(vectors, ~selected)
+    assert bound is not None
+    assert true is not None
+    assert bound["upper_bound"]
+    assert (bound["unselected_sampled"], bound["selected_sampled"]) == (400, 500)
+    assert bound["mean"] > true["mean"]
+    assert bound["p95"] > true["p95"]
+
+
+def test_intervals_hold_the_true_figures_nineteen_times_in_twenty() -> None:
+    rng = np.random.default_rng(2)
+    held = {"mean": 0, "p95": 0}
+    for _ in range(100):
+        vectors = rng.normal(size=(1200, 4)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        selected = rng.permutation(1200) < 150
+        exact, sampled = distance(vectors, selected), distance(vectors, selected, most=300)
+        assert exact is not None
+        assert sampled is not None
+        for figure in held:
+            low, high = sampled[f"{figure}_interval"]
+            held[figure] += low <= exact[figure] <= high
+    assert all(90 <= count <= 100 for count in held.values()), held
+
+
+def test_the_summary_says_that_distances_were_sampled() -> None:
+    gap = {
+        "mean": 0.3, "p95": 0.5, "unselected_sampled": 20000, "selected_sampled": 20000, "mean_interval": [0.298, 0.302], "upper_bound": True
+    }  # fmt: skip
+    ((_, said),) = coverage_rows({"distance": {"selection": gap}, "warnings": []})
+    assert said == (
+        "mean 0.300, p95 0.500 (from 20,000 unselected, to 20,000 selected: an upper bound;"
+        " 95 % interval of the mean 0.2980 to 0.3020)"
+    )

@@ -20,7 +20,7 @@ def main_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append((label, said))
     if length is not None and length["token_share"] is not None:
         rows.append(("share of response tokens selected", percent(length["token_share"])))
-    rows += _coverage_rows(figures.get("coverage"))
+    rows += coverage_rows(figures.get("coverage"))
     if packing is not None:
         rows += [(f"padding, {name}", percent(method["padding_rate"])) for name, method in packing["methods"].items()]
     if training is not None:
@@ -34,15 +34,25 @@ def main_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _coverage_rows(coverage: dict[str, Any] | None) -> list[tuple[str, str]]:
+def coverage_rows(coverage: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """How far the pool is from what was selected, and which groups are short, as (name, value) lines."""
     if coverage is None:
         return []
     rows = [
-        (f"distance to the nearest selected, {name}", f"mean {number(gap['mean'])}, p95 {number(gap['p95'])}")
+        (f"distance to the nearest selected, {name}", f"mean {number(gap['mean'])}, p95 {number(gap['p95'])}{_sampled(gap)}")
         for name, gap in coverage["distance"].items()
         if gap is not None
     ]
     return rows + [("short in the selection", warning) for warning in coverage["warnings"]]
+
+
+def _sampled(gap: dict[str, Any]) -> str:
+    """Of distances that were not all computed: from how many records, and how sure the mean is."""
+    if "mean_interval" not in gap:
+        return ""
+    low, high = gap["mean_interval"]
+    bound = f", to {gap['selected_sampled']:,} selected: an upper bound" if gap["upper_bound"] else ""
+    return f" (from {gap['unselected_sampled']:,} unselected{bound}; 95 % interval of the mean {number(low, 4)} to {number(high, 4)})"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from codeact.types import Bools, Ints, Vectors
+from codeact.types import Bools, Floats, Ints, Vectors
 
 BLOCK = 2048
+EXACT = 20_000
+"""Records of each side up to which distances are exact."""
+SEED = 20_000
+Z = 1.959964
 LENGTH_EDGES = (0, 50, 100, 200, 400, 800)
 WARN_BELOW = 0.5
 MIN_GROUP = 10
@@ -32,7 +37,7 @@ def coverage(
 
     Returns:
         `groups`: grouping -> rows of group, pool and selected (records), share_pool, share_selected; `warnings`: one line for
-        each short group; `distance`: mean and p95 of 1 - cosine of every unselected record to its nearest selected one.
+        each short group; `distance`: see there.
     """
     shown: dict[str, list[dict[str, Any]]] = {}
     warnings: list[str] = []
@@ -63,16 +68,65 @@ def coverage(
     return found
 
 
-def distance(vectors: Vectors, selected: Bools) -> dict[str, float] | None:
-    """1 - cosine of every unselected record to its nearest selected one: mean and 95th percentile; None where either side is empty."""
-    inside, outside = vectors[selected], vectors[~selected]
-    if not len(inside) or not len(outside):
+def distance(vectors: Vectors, selected: Bools, most: int = EXACT) -> dict[str, Any] | None:
+    """1 - cosine of every unselected record to its nearest selected one: mean and 95th percentile; None where either side is empty.
+
+    Exact where both sides have at most `most` records, since the work is their product. Where there are more unselected
+    ones, a seeded sample of `most` of them stands for all: each has its true distance, and `mean_interval` (normal) and
+    `p95_interval` (order statistics of the binomial) are 95 % intervals. Where there are more selected ones, the nearest
+    is sought among a seeded sample of `most` of them: no distance is then shorter than the true one, so figures are upper
+    bounds, which only those with the same two sizes may be compared to.
+
+    Args:
+        vectors: float32 [N, D], rows of unit length.
+        selected: bool [N].
+        most: records of each side at most.
+
+    Returns:
+        `mean`, `p95`; where a side was sampled also `unselected_sampled` and `selected_sampled` (records looked at),
+        `mean_interval`, `p95_interval`, and `upper_bound`: whether the selected side was sampled.
+    """
+    sides = [np.flatnonzero(selected), np.flatnonzero(~selected)]
+    if not len(sides[0]) or not len(sides[1]):
         return None
+    kept = [_drawn(side, most) for side in sides]
+    inside, outside = (vectors[rows] for rows in kept)
     nearest = np.concatenate(
         [(outside[start : start + BLOCK] @ inside.T).max(axis=1) for start in range(0, len(outside), BLOCK)]
     )
     gaps = 1.0 - nearest.astype(np.float64)
-    return {"mean": float(gaps.mean()), "p95": float(np.quantile(gaps, 0.95))}
+    found: dict[str, Any] = {"mean": float(gaps.mean()), "p95": float(np.quantile(gaps, 0.95))}
+    if max(map(len, sides)) <= most:
+        return found
+    return found | {
+        "unselected_sampled": len(outside),
+        "selected_sampled": len(inside),
+        "mean_interval": _mean_interval(gaps, len(sides[1])),
+        "p95_interval": _quantile_interval(gaps, 0.95),
+        "upper_bound": len(inside) < len(sides[0]),
+    }
+
+
+def _drawn(rows: Ints, most: int) -> Ints:
+    """At most `most` of the rows, in their order: the same ones in every run."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(SEED).choice(rows, most, replace=False))
+
+
+def _mean_interval(gaps: Floats, whole: int) -> list[float]:
+    """Normal, with the correction for drawing without replacement from `whole`."""
+    left = 1.0 - len(gaps) / whole
+    half = Z * float(gaps.std(ddof=1)) * math.sqrt(left / len(gaps))
+    return [float(gaps.mean()) - half, float(gaps.mean()) + half]
+
+
+def _quantile_interval(gaps: Floats, share: float) -> list[float]:
+    """The order statistics between which the quantile lies (binomial, by its normal approximation)."""
+    ordered, count = np.sort(gaps), len(gaps)
+    half = Z * math.sqrt(count * share * (1.0 - share))
+    low, high = math.floor(count * share - half), math.ceil(count * share + half)
+    return [float(ordered[max(0, low)]), float(ordered[min(count - 1, high)])]
 
 
 def length_bands(tokens: Sequence[int] | Ints) -> list[str]:
