@@ -29,7 +29,7 @@ from codeact.config import SECRET_KINDS
 from experiments import secret_peers
 from experiments.secrets_found import plants
 
-OUT = Path("experiments/results/secret_files.json")
+OUT = Path("experiments/results/secret_files.json.xz")
 SIZE = 60_000
 ATTACKS = ("juice-shop+juice-shop", "vulhub+vulhub", "OWASP+NodeGoat")  # programs made to be attacked, and how
 MOST_ADDRESSES = 4

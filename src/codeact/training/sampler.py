@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import Sampler
 
 from codeact.packing.balance import balance_steps, crossover_tokens, deal_steps, row_costs
@@ -39,6 +38,8 @@ class BalancedSampler(Sampler[int]):
     def __init__(
         self, dataset: PackedDataset | Sequence[Mapping[str, Any]], ranks: int, batch_size: int, seed: int, crossover: float, epoch: Callable[[], int]
     ) -> None:
+        from accelerate.data_loader import SeedableRandomSampler
+
         self.dataset, self.ranks, self.batch_size, self.crossover = dataset, ranks, batch_size, crossover
         self.seed, self.epoch = seed, epoch
         self.random = SeedableRandomSampler(dataset, data_seed=seed, generator=torch.Generator())
