@@ -234,6 +234,18 @@ def test_a_large_run_gives_a_sample_of_its_records_and_says_so(tmp_path: Path) -
     assert copy["other"] == pq.read_table(run / "records.parquet")["messages"][0].as_py()[0]["content"][:300]
 
 
+def test_the_page_says_what_the_selection_has_seen_of_the_pool(tmp_path: Path) -> None:
+    run = plain_run(tmp_path / "run")
+    whole = {"mean": 0.25, "p95": 0.5}
+    part = {"mean": 0.3, "p95": 0.6, "mean_interval": [0.2951, 0.3049], "unselected_sampled": 20_000, "upper_bound": False}
+    seen = {"selection": {"distance": part, "warnings": ["language rust"]}, "random": {"distance": whole}}
+    (run / "coverage.json").write_text(json.dumps(seen), encoding="utf-8")
+    text = Page(write_report(run).read_text(encoding="utf-8")).text
+    told = [value for name, value in main_figures(gather(run)) if name.startswith(("distance", "short"))]
+    assert len(told) == 3
+    assert all(value in text for value in told), told
+
+
 def test_settings_that_differ_come_first_and_the_rest_is_folded(run: Path, figures: dict[str, Any]) -> None:
     changed = figures["settings"]["changed"]
     assert changed["model.name"] == "demo"

@@ -16,6 +16,7 @@ from codeact.reporting.charts import charts, places
 from codeact.reporting.figures import gather
 from codeact.reporting.page import render_page
 from codeact.reporting.wording import (
+    coverage_rows,
     duration,
     metric_change,
     metric_interval,
@@ -48,7 +49,7 @@ def render(figures: dict[str, Any], records: dict[str, Any] | None = None) -> st
     """The page for the figures that `gather` returned, and the records of `browser`."""
     unbroken = {tool.__name__: _unbroken(tool) for tool in (percent, metric_value, metric_interval, metric_change)}
     tools: dict[str, Callable[..., Any]] = {
-        "number": number, "setting": setting, "duration": duration, "relation": relation,
+        "number": number, "setting": setting, "duration": duration, "relation": relation, "coverage_rows": coverage_rows,
         "cluster_name": cluster_name, "model_title": model_title, "training_rows": training_rows, **unbroken,
     }  # fmt: skip
     return render_page(

@@ -16,7 +16,7 @@ _TITLES = {"humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp": "MBPP",
 def evaluation_figures(folder: Path, sides: Sequence[str]) -> dict[str, Any]:
     """One entry per task set and metric of the models in `sides` ("base", "tuned"): values, intervals, verdict.
 
-    Differences and verdicts are those of `evaluate.compare.paired`. Without per-task files a verdict needs two intervals that do
+    Differences and verdicts are those of `evaluation.compare.paired`. Without per-task files a verdict needs two intervals that do
     not overlap; where the two models were not measured alike it is `no clear difference`.
     """
     models = {side: storage.read_json(folder / side / "results.json") for side in sides}

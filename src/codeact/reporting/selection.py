@@ -28,7 +28,6 @@ _BIN_WIDTHS = (0.005, 0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.5)
 _MOST_BINS = 60
 
 
-
 @dataclass(frozen=True)
 class Frame:
     """The curated pool, one entry per record, joined by id; NaN, -1 and "" where a stage has no value.
@@ -37,7 +36,7 @@ class Frame:
         ids: Arrow array of the N ids.
         cluster: int64 [N].
         x, y: float64 [N], the 2-D view of the embedding.
-        ifd: float64 [N], what records are ranked by (`ranks.ranked_ifd`); NaN where one is not.
+        ifd: float64 [N], what records are ranked by (`statuses.ranked_ifd`); NaN where one is not.
         tokens: int64 [N], response tokens.
         selected: bool [N].
         cutoff: float64 [N], lowest selected IFD of the record's cluster.
