@@ -21,6 +21,7 @@ from codeact.curate.run import check_record
 from codeact.records import Message, Record
 from codeact.sample import choose
 from codeact.sandbox import Backend
+from tests.helpers.command import codeact_command
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
 
@@ -411,19 +412,15 @@ def test_failed_records_are_penalised_instead_of_dropped_where_asked() -> None:
 
 
 def test_the_command_keeps_what_it_drops(tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    from codeact.cli.app import app
-
     rows = [{"instruction": f"Say {i}.", "output": f"It is {i}.", "tag": i} for i in range(5)]
     rows.append({"instruction": "Say 0.", "output": "It is 0.", "tag": 9})
     data = tmp_path / "data.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    result = CliRunner().invoke(app, ["curate", str(data), "-o", str(tmp_path / "clean.jsonl")])
-    assert result.exit_code == 0, result.output
+    result = codeact_command("curate", str(data), "-o", str(tmp_path / "clean.jsonl"))
+    assert result.returncode == 0, result.stderr
     dropped = [
         json.loads(line) for line in next(tmp_path.rglob("dropped.jsonl")).read_text(encoding="utf-8").splitlines()
     ]
     assert len(dropped) == 1
     assert (dropped[0]["reason"], dropped[0]["record"]) == ("duplicate", rows[dropped[0]["row"]])
-    assert "duplicate" in result.output
+    assert "duplicate" in result.stdout + result.stderr

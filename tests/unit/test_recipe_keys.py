@@ -11,13 +11,13 @@ import jsonschema
 import pytest
 import typer.main
 import yaml
-from typer.testing import CliRunner
 
 from codeact import config
 from codeact.cli.app import app
 from codeact.config import Recipe, known_keys, load_recipe
 from codeact.errors import InputError
 from codeact.recipe_keys import json_schema, markdown, recipe_keys, sections
+from tests.helpers.command import codeact_command
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECIPES = sorted(p for p in Path(__file__).parents[2].rglob("recipes/*.yaml") if not {"build", ".venv"} & set(p.parts))
@@ -61,9 +61,9 @@ def test_the_schema_refuses_what_the_recipe_refuses() -> None:
 
 
 def test_the_command() -> None:
-    shown = CliRunner().invoke(app, ["keys", "sample.ratio", "--json"])
+    shown = codeact_command("keys", "sample.ratio", "--json")
     assert json.loads(shown.stdout)[0]["name"] == "sample.ratio"
-    assert "share of the pool to keep" in CliRunner().invoke(app, ["keys", "sample"]).stdout
+    assert "share of the pool to keep" in codeact_command("keys", "sample").stdout
 
 
 LEAVES = {key.name.rpartition(".")[2] for key in recipe_keys()}

@@ -109,7 +109,8 @@ def is_code_line(line: str, code: str) -> bool:
         if other.strip() != line.strip()
         for name in _NAME.findall(_TEXT.sub("", other))
     }
-    known = [word for word in words if word in _KNOWN or word in around or _joined(word, around)]
+    lost = any(bare.count(closing) > bare.count(opening) for opening, closing in ("()", "[]", "{}"))
+    known = [word for word in words if word in _KNOWN or word in around or (lost and _joined(word, around))]
     if words and words[0] not in known and difflib.get_close_matches(words[0], keyword.kwlist, 1, 0.75):
         known.append(words[0])  # a keyword that lost a letter
         words_known = len(known) == len(words)
