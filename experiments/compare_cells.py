@@ -3,7 +3,8 @@
     python -m experiments.compare_cells save runs/compare_figures experiments/results/compare_figures_cells.json.xz
     python -m experiments.compare_cells restore experiments/results/compare_figures_cells.json.xz runs/compare_figures
 
-After `restore`, `codeact compare` with the same recipe and data trains only what the file lacks (more seeds, rates, strategies).
+After `restore`, `codeact compare` with the same recipe, data and versions of the stages trains only what the file lacks (more seeds,
+rates, strategies).
 Values are kept to six decimals.
 
 Result: experiments/results/compare_*_cells.json.xz

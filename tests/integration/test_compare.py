@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from codeact import storage
+from codeact.comparison.grid import load_comparison
+from codeact.comparison.run import plan_comparison
 from tests.helpers.command import codeact_command as codeact
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
@@ -157,6 +159,26 @@ def test_the_plan_says_what_is_left_and_writes_nothing(grid: Path) -> None:
     assert after.returncode == 0, after.stderr
     assert f"trainings       {2 * CELLS}, {CELLS} of them done" in after.stdout
     assert "this machine" in after.stdout
+
+
+@pytest.mark.parametrize(
+    ("stages", "kept"),
+    [
+        (("records", "curate", "score", "sample", "train", "evaluate"), 0),
+        (("embed", "cluster"), 4),  # random and longest read neither
+        (("refine", "judge", "tags", "target", "pack"), CELLS),
+    ],
+)
+def test_cells_of_another_version_of_a_stage_are_done_again(
+    grid: Path, monkeypatch: pytest.MonkeyPatch, stages: tuple[str, ...], kept: int
+) -> None:
+    comparison = load_comparison(grid)
+    assert plan_comparison(comparison).done == CELLS
+    for stage in stages:
+        with monkeypatch.context() as changed:
+            changed.setattr(f"codeact.stages.{stage}.VERSION", 99)
+            assert plan_comparison(comparison).done == kept, stage
+    assert plan_comparison(comparison).done == CELLS
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,6 @@ def result(seed: int, shift: float, items: int = 300) -> dict[str, Any]:
     return {
         "records": 10,
         "response_tokens": 100,
-        "versions": {"sample": 1, "train": 1},
         "training": {"seconds": 1.0, "steps": 4},
         "values": {"loss": values},
     }

@@ -47,7 +47,6 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
         )
     return {
         "cells": {"planned": planned, "done": len(done)},
-        "code_versions": len({tuple(sorted(result["versions"].items())) for _, result in done}),
         "against": comparison.against[0] + (f" (mean of {len(comparison.against)})" if comparison.against[1:] else ""),
         "lower_is_better": {metric: not metric.endswith("pass@1") for metric in metrics},
         "base": {metric: _mean(base["values"].get(metric)) for metric in metrics},

@@ -32,20 +32,20 @@ from codeact.errors import InputError
 from codeact.evaluation.compare import per_task
 from codeact.outputs import Run, claim_folder
 from codeact.pipeline import ready
-from codeact.pipeline.plan import plan
+from codeact.pipeline.plan import chosen, plan
 from codeact.pipeline.run import run_pipeline
 from codeact.progress import track
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest, file_digest
-from codeact.stages import evaluate, sample, train
 from codeact.stages.sample import tables_for
 
 log = logging.getLogger(__name__)
 CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
 WRITTEN = ("pool.jsonl", "held_out.jsonl", "split.json", "compare.json", "compare.html", "base", "cells", "shared")
-VERSION = 1
+VERSION = 1  # of what is done here: the held-out loss, and what a result holds
+BASE, TUNED = "evaluate_base", "evaluate_tuned"
 
 
 def run_comparison(
@@ -88,9 +88,11 @@ def run_comparison(
         held_out = divide(comparison, root)
     facts = _facts(root)
     left = [cell for cell in planned if _result(cell, facts) is None]
+    if void := sum((Path(cell.recipe.run_dir) / "result.json").is_file() for cell in left):
+        log.info("%d results of cells are of other settings, data or versions of the code, or damaged: done again", void)
     if left or storage.read_checked(root / "base" / "result.json") is None:
         jobs: dict[Path, Callable[[], Any]] = {
-            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", "score"),)
+            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", "score"))
             for recipe in shared_recipes(comparison)
         }
         jobs[root / "base"] = partial(_base, root, base_recipe(comparison), held_out, facts)
@@ -199,29 +201,35 @@ def _facts(root: Path) -> dict[str, Any]:
     }
 
 
-def _key(recipe: Recipe, facts: Mapping[str, Any]) -> str:
-    """Hash of a cell's settings and data; neither where it lies nor settings that later versions add matter."""
+def _versions(recipe: Recipe, last: str) -> dict[str, int]:
+    """The version of every stage that decides a result, by its name, and of the comparison itself.
+
+    They are the stages that `last` needs, and `score`, whose tokens are counted and whose losses the held-out loss is.
+    """
+    return {stage.name: stage.version for stage in chosen(recipe, Inputs(recipe), (last, "score"))} | {"compare": VERSION}
+
+
+def _key(recipe: Recipe, facts: Mapping[str, Any], last: str) -> str:
+    """Hash of a cell's settings, data and code; neither where it lies nor settings that later versions add matter."""
     tree = recipe.model_dump(
         mode="json", exclude={"run_dir": True, "data": {"source"}, "workers": True}, exclude_defaults=True
     )
-    return digest([tree, facts])
+    return digest([tree, facts, _versions(recipe, last)])
 
 
 def _result(cell: Cell, facts: Mapping[str, Any]) -> dict[str, Any] | None:
     found = storage.read_checked(Path(cell.recipe.run_dir) / "result.json")
-    return found if found is not None and found.get("key") == _key(cell.recipe, facts) else None
+    return found if found is not None and found.get("key") == _key(cell.recipe, facts, TUNED) else None
 
 
-def _base(
-    root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping[str, Any]
-) -> None:
+def _base(root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping[str, Any]) -> None:
     """The model before any training, measured as the cells are."""
     own = recipe.model_copy(update={"run_dir": str(root / "base")})
-    path, key = root / "base" / "result.json", _key(own, facts)
+    path, key = root / "base" / "result.json", _key(own, facts, BASE)
     if (storage.read_checked(path) or {}).get("key") == key:
         return
     log.info("base: the model before training")
-    store = run_pipeline(own, ("evaluate_base",), shared_runs=_shared_runs(root))
+    store = run_pipeline(own, (BASE,), shared_runs=_shared_runs(root))
     values = _task_values(store.path("evaluate/base"))
     if held_out:
         values[HELD_OUT] = held_out_losses(own.model.name, held_out, own)
@@ -236,7 +244,7 @@ def _run_cell(
     facts: Mapping[str, Any],
 ) -> None:
     started = time.monotonic()
-    store = run_pipeline(cell.recipe, ("evaluate_tuned",), shared_runs=_shared_runs(root))
+    store = run_pipeline(cell.recipe, (TUNED,), shared_runs=_shared_runs(root))
     values = _task_values(store.path("evaluate/tuned"))
     if held_out:
         values[HELD_OUT] = held_out_losses(str(store.path("train/model")), held_out, cell.recipe)
@@ -245,10 +253,10 @@ def _run_cell(
     chosen = tables.ids_where(sampled, "selected")
     lengths = tables.by_id(Store(shared).table("score"), ["response_tokens"])
     result = {
-        "key": _key(cell.recipe, facts),
+        "key": _key(cell.recipe, facts, TUNED),
         "cell": {"entrant": cell.entrant, "strategy": cell.recipe.sample.strategy, "rate": cell.rate,
                  "unit": cell.unit, "seed": cell.seed},
-        "versions": {"sample": sample.VERSION, "train": train.VERSION, "evaluate": evaluate.VERSION, "compare": VERSION},
+        "versions": _versions(cell.recipe, TUNED),
         "records": len(chosen),
         "pool": sampled.num_rows,
         "response_tokens": sum(lengths[i]["response_tokens"] for i in chosen if i in lengths),
