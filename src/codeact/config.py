@@ -436,6 +436,22 @@ def given(keys: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if value is not None}
 
 
+def joined(own: Mapping[str, Any], settings: Mapping[str, Any], by: str = "an argument or option of its own") -> dict[str, Any]:
+    """The dotted keys that a call's own arguments stand for, and further settings beside them.
+
+    Raises:
+        InputError: a setting says otherwise what an argument says already; `by` names the argument.
+    """
+    for key in settings:
+        for known, value in own.items():
+            if known == key and value == settings[key]:
+                continue
+            if known == key or known.startswith(f"{key}.") or key.startswith(f"{known}."):
+                which = "" if known == key else f", which stands for {known}"
+                raise InputError(f"{key} is given twice: as a setting, and by {by}{which}; leave one of them out")
+    return {**own, **settings}
+
+
 def default_of(key: str) -> Any:
     """The default of a dotted key, such as `sample.ratio`."""
     return functools.reduce(getattr, key.split("."), DEFAULTS)

@@ -66,6 +66,7 @@ def markdown() -> str:
         "",
         "Set a key in the YAML file, or behind the recipe's name: `codeact run demo sample.ratio=0.2`.",
         "Commands without a recipe take `--set sample.ratio=0.2`. An unknown key is refused, and the nearest is named.",
+        "So is a key that an argument or option says otherwise (`--ratio 0.3`, `--run-dir`, DATA).",
         "",
         "An editor that knows YAML schemas completes and checks the keys. Put this line on top of a recipe:",
         "",

@@ -160,11 +160,14 @@ def _select_recipe(
     """The recipe of `select`'s arguments, the rows where they are in memory, and the output."""
     source, name = open_data(data)
     target = Path(output) if output is not None else None
-    tree = config.given({
-        "data.source": name, "data.limit": limit, "model.name": model, "sample.ratio": ratio, "sample.strategy": strategy, "seed": seed,
-        "embed.model": embedder, "run_dir": str(run_dir or _run_dir(target, name, source)), "evaluate.enabled": False,
+    own = config.given({
+        "data.source": name, "data.limit": limit, "model.name": model or None, "sample.ratio": ratio, "sample.strategy": strategy,
+        "seed": seed, "embed.model": embedder, "run_dir": str(run_dir) if run_dir else None,
     })  # fmt: skip
-    recipe = config.load_recipe(extra={**tree, **(settings or {})})
+    keys = config.joined(own, settings or {})
+    if "run_dir" not in keys:
+        keys["run_dir"] = str(_run_dir(target, name, source))
+    recipe = config.load_recipe(extra={"evaluate.enabled": False, **keys})
     needs_model = "score" in tables_for(recipe.sample)
     if needs_model and not recipe.model.name:
         raise InputError(

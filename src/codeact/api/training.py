@@ -16,6 +16,7 @@ from codeact.outputs import Run, claim_folder
 from codeact.pipeline import ready
 from codeact.records import read_records
 from codeact.rundir.inputs import Inputs
+from codeact.storage import Source
 from codeact.types import Tokenizer
 
 if TYPE_CHECKING:
@@ -42,27 +43,27 @@ def padding(
     """
     from codeact.stages import pack
 
-    recipe = settle(recipe, model, settings)
+    rows, name = open_data(data)
+    recipe = settle(recipe, {"model.name": model or None, "data.source": name}, settings)
     ready.check(recipe, {"pack"})
-    records, reading = _inputs(data, recipe).records()
+    records, reading = _inputs(rows, name, recipe).records()
     return {**pack.padding(records, recipe), "reading": reading.summary()}
 
 
-def settle(recipe: Recipe | None, model: str | None, settings: Mapping[str, Any] | None) -> Recipe:
-    """The recipe that was given, or the one of a model and of single keys.
+def settle(recipe: Recipe | None, own: Mapping[str, Any], settings: Mapping[str, Any] | None) -> Recipe:
+    """The recipe that was given, or the one of single keys: those that the call's own arguments stand for, where not None, and settings.
 
     Raises:
-        InputError: both, an unknown key, or a value out of range.
+        InputError: a recipe and settings, an unknown key, one given twice, or a value out of range.
     """
     if recipe is None:
-        return config.load_recipe(extra={**({"model.name": model} if model else {}), **(settings or {})})
+        return config.load_recipe(extra=config.joined(config.given(own), settings or {}))
     if settings:
         raise InputError("give a recipe or settings, not both; codeact.load_recipe(file, extra=settings) joins them")
     return recipe
 
 
-def _inputs(data: Data, recipe: Recipe) -> Inputs:
-    rows, name = open_data(data)
+def _inputs(rows: Source | None, name: str | tuple[str, ...], recipe: Recipe) -> Inputs:
     return Inputs(recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": name})}), rows)
 
 
@@ -131,12 +132,12 @@ def train(
     from codeact.training.sft import fine_tune
 
     output = local(output)
-    recipe = settle(recipe, model, settings)
     rows, name = open_data(data)
+    recipe = settle(recipe, {"model.name": model or None, "data.source": name, "run_dir": str(output)}, settings)
     if rows is None:
         storage.check_source(name)
     ready.check(recipe, {"train"})
-    inputs = _inputs(data, recipe)
+    inputs = _inputs(rows, name, recipe)
     claim_folder(output, TRAINED, Run("train", inputs.name, inputs.paths(), force))
     records, reading = inputs.records()
     result = fine_tune(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from codeact.config import Recipe, default_of, given, load_recipe
+from codeact.config import Recipe, default_of, given, joined, load_recipe
 from codeact.errors import InputError
 from codeact.storage import plain
 
@@ -113,41 +113,53 @@ def recipe_keys(
 ) -> dict[str, Any]:
     """The recipe keys that most commands set, those that were given."""
     return given({
-        "data.source": one_or_many(data), "data.limit": limit, "seed": seed, "model.name": model, "model.dtype": dtype,
+        "data.source": one_or_many(data), "data.limit": limit, "seed": seed, "model.name": model or None, "model.dtype": dtype,
         "model.max_length": max_length, "model.template": template,
     })  # fmt: skip
 
 
-def shared_keys(mapping: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
+def field_map(mapping: Sequence[str]) -> dict[str, str]:
+    """Field -> column of `--map`."""
+    return dict(_pairs("--map", "FIELD=COLUMN", mapping))
+
+
+def with_settings(own: dict[str, Any], mapping: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
+    """The recipe keys that a command's own options stand for, those of `--map` and of `--set` beside them.
+
+    Raises:
+        InputError: another form, or a key that `--set` gives and an option too.
+    """
     import yaml
 
-    extra: dict[str, Any] = {}
-    for option, pairs in (("--map", mapping), ("--set", settings)):
-        for pair in pairs:
-            key, sign, value = pair.partition("=")
-            if not sign or not key or not value:
-                raise InputError(
-                    f"{option} {pair!r} is not of the form {'FIELD=COLUMN' if option == '--map' else 'KEY=VALUE'}"
-                )
-            if option == "--map":
-                extra.setdefault("data.map", {})[key] = value
-            else:
-                try:
-                    extra[key] = yaml.safe_load(value)
-                except yaml.YAMLError as error:
-                    raise InputError(f"--set {pair!r}: the value is not valid YAML; quote it") from error
-    return extra
+    further: dict[str, Any] = {}
+    for key, value in _pairs("--set", "KEY=VALUE", settings):
+        try:
+            further[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {f'{key}={value}'!r}: the value is not valid YAML; quote it") from error
+    return joined(own | given({"data.map": field_map(mapping) or None}), further)
+
+
+def _pairs(option: str, form: str, pairs: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if not key or not value:
+            raise InputError(f"{option} {pair!r} is not of the form {form}")
+        yield key, value
 
 
 def stage_recipe(
-    name: str, keys: dict[str, Any], output: Path | None, run_dir: Path | None, embedder: str | None, needs_model: bool
-) -> Recipe:
-    """The recipe of a command that runs single stages; its tables go beside `output`, else under runs/."""
-    if needs_model and not keys.get("model.name"):
-        raise InputError(f"codeact {name} needs the model that will be trained; name it with --model")
+    name: str, own: dict[str, Any], mapping: Sequence[str], settings: Sequence[str], output: Path | None, run_dir: Path | None,
+    embedder: str | None, needs_model: bool,
+) -> Recipe:  # fmt: skip
+    """The recipe of a command that runs single stages; unless it is told, its tables go beside `output`, else under runs/."""
     beside = output is not None and str(output) != "-"
-    folder = run_dir or (output.with_name(f"{output.stem}.codeact") if output and beside else Path("runs") / name)
-    return load_recipe(extra={**keys, **given({"embed.model": embedder}), "run_dir": str(folder)})
+    folder = output.with_name(f"{output.stem}.codeact") if output and beside else Path("runs") / name
+    own |= given({"embed.model": embedder, "run_dir": str(run_dir) if run_dir else None})
+    recipe = load_recipe(extra={"run_dir": str(folder), **with_settings(own, mapping, settings)})
+    if needs_model and not recipe.model.name:
+        raise InputError(f"codeact {name} needs the model that will be trained; name it with --model")
+    return recipe
 
 
 def numbers(option: str, text: str) -> list[int]:

@@ -30,25 +30,20 @@ from codeact.cli.options import (
     one_or_many,
     recipe_keys,
     result,
-    shared_keys,
     show,
     stage_recipe,
+    with_settings,
 )
 from codeact.records import reading_lines
 
 
 def _run_stage(
-    name: str,
-    keys: dict[str, Any],
-    output: Path | None,
-    run_dir: Path | None,
-    embedder: str | None,
-    as_json: bool,
-    force: bool,
-) -> None:
+    name: str, own: dict[str, Any], mapping: list[str], settings: list[str], output: Path | None, run_dir: Path | None,
+    embedder: str | None, as_json: bool, force: bool,
+) -> None:  # fmt: skip
     from codeact import api
 
-    recipe = stage_recipe(name, keys, output, run_dir, embedder, needs_model=name == "sample")
+    recipe = stage_recipe(name, own, mapping, settings, output, run_dir, embedder, needs_model=name == "sample")
     embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
     summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, force=force)
     folder = Path(recipe.run_dir)
@@ -86,8 +81,8 @@ def _stage_command(name: str, about: str, example: str) -> Command:
         data: Data, output: MaybeOutput = None, embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None,
         run_dir: RunDir = None, settings: Settings = NONE, force: Force = False, as_json: Json = False,
     ) -> None:  # fmt: skip
-        keys = config.given({"data.source": one_or_many(data), "data.limit": limit, "seed": seed}) | shared_keys(mapping, settings)
-        _run_stage(name, keys, output, run_dir, embedder, as_json, force)
+        own = config.given({"data.source": one_or_many(data), "data.limit": limit, "seed": seed})
+        _run_stage(name, own, mapping, settings, output, run_dir, embedder, as_json, force)
 
     command.__name__ = name
     command.__doc__ = f"{about}\n\nExample: codeact {name} {example}"
@@ -140,8 +135,8 @@ def score(
     from codeact import api
 
     own = {"score.variant": variant, "score.adaptive": adaptive, "score.agreement": agreement, "sample.ratio": ratio}
-    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | config.given(own) | shared_keys(mapping, settings)
-    recipe = stage_recipe("score", keys, output, run_dir, embedder, needs_model=True)
+    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | config.given(own)
+    recipe = stage_recipe("score", keys, mapping, settings, output, run_dir, embedder, needs_model=True)
     if estimate:
         forecast = api.estimate_scores(recipe)
         result(forecast, as_json, "\n".join(forecast["lines"]))
@@ -184,8 +179,8 @@ def sample(
 
     Example: codeact sample data.jsonl --model demo --set sample.ratio=0.2 -o chosen.parquet
     """
-    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | shared_keys(mapping, settings)
-    _run_stage("sample", keys, output, run_dir, embedder, as_json, force)
+    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed)
+    _run_stage("sample", keys, mapping, settings, output, run_dir, embedder, as_json, force)
 
 
 def pack(
@@ -198,8 +193,8 @@ def pack(
     """
     from codeact import api
 
-    extra = recipe_keys(data, model, None, max_length, template, limit, seed) | shared_keys(mapping, [])
-    report = api.padding(data, config.load_recipe(extra=extra | config.given({"train.batch_size": batch_size})))
+    own = recipe_keys(data, model, None, max_length, template, limit, seed) | config.given({"train.batch_size": batch_size})
+    report = api.padding(data, config.load_recipe(extra=with_settings(own, mapping, NONE)))
     lines = [f"{name:<24} {method['padding_rate']:7.2%} padding" for name, method in report["methods"].items()]
     result(report, as_json, "\n".join([*lines, *reading_lines(report["reading"])]))
 
@@ -230,9 +225,11 @@ def train(
         "train.validation": validation,
         "train.report_to": report_to or None,
         "train.merge": merge,
+        "run_dir": str(output),
     }
-    extra = recipe_keys(data, model, dtype, max_length, template, limit, seed) | config.given(own) | shared_keys(mapping, settings)
-    summary = api.train(data, output, config.load_recipe(extra=extra), force=force)
+    keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | config.given(own)
+    recipe = config.load_recipe(extra=with_settings(keys, mapping, settings))
+    summary = api.train(data, output, recipe, force=force)
     watched = (
         f"; validation loss {summary['first_validation_loss']:.4f} -> {summary['final_validation_loss']:.4f}"
         if "final_validation_loss" in summary
@@ -275,9 +272,9 @@ def evaluate(
         "evaluate.temperature": temperature, "evaluate.samples_per_task": samples_per_task, "evaluate.backend": backend,
         "evaluate.tasks": None if tasks is None else [t.strip() for t in tasks.split(",") if t.strip()], "evaluate.prompting": prompting,
         "evaluate.generate_limit": limit, "evaluate.max_new_tokens": max_new_tokens, "evaluate.batch_size": batch_size,
-        "evaluate.unsafe_no_sandbox": unsafe_no_sandbox,
+        "evaluate.unsafe_no_sandbox": unsafe_no_sandbox, "run_dir": str(output),
     }  # fmt: skip
-    recipe = config.load_recipe(extra=config.given(own) | shared_keys([], settings))
+    recipe = config.load_recipe(extra=with_settings(config.given(own), NONE, settings))
     results = api.evaluate(
         model,
         output,

@@ -19,11 +19,11 @@ from codeact.cli.options import (
     Mapping_,
     Output,
     Seed,
+    field_map,
     key_option,
     numbers,
     one_or_many,
     result,
-    shared_keys,
 )
 from codeact.errors import InputError
 
@@ -40,8 +40,7 @@ def records(
     """
     from codeact import api
 
-    columns = shared_keys(mapping, NONE).get("data.map", {})
-    found = api.preview(one_or_many(data), mapping=columns, split=split, show=show)
+    found = api.preview(one_or_many(data), mapping=field_map(mapping), split=split, show=show)
     lines, problem = found.pop("lines"), found.pop("problem")
     result(found, as_json, "\n".join(lines))
     if problem:

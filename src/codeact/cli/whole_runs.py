@@ -30,7 +30,7 @@ from codeact.cli.options import (
     planned,
     result,
     run_recipe,
-    shared_keys,
+    with_settings,
 )
 from codeact.records import reading_lines
 
@@ -95,10 +95,8 @@ def select(
     """
     from codeact import api
 
-    extra = {
-        **config.given({"model.dtype": dtype, "model.max_length": max_length, "model.template": template}),
-        **shared_keys(mapping, settings),
-    }
+    own = config.given({"model.dtype": dtype, "model.max_length": max_length, "model.template": template})
+    extra = with_settings(own, mapping, settings)
     if plan:
         planned(
             api.plan_select(

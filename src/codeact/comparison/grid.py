@@ -242,12 +242,16 @@ def source_recipe(comparison: Comparison) -> Recipe:
 def _cell(comparison: Comparison, entrant: Entrant, rate: float, unit: Unit, seed: int) -> Cell:
     bare = Cell(entrant.name, rate, unit, seed, Recipe())
     folder = re.sub(r"[^\w.+-]", "_", bare.name)
-    changes = {
+    own = {
         "run_dir": str(Path(comparison.run_dir) / "cells" / folder), "evaluate.enabled": True,
-        "sample.strategy": entrant.strategy, "sample.ratio": rate, "sample.unit": unit, "sample.seed": seed,
-        "cluster.seed": seed, "train.seed": seed, **_pool_seed(comparison, seed), **entrant.set,
+        "sample.strategy": entrant.strategy, "sample.ratio": rate, "sample.unit": unit,
     }  # fmt: skip
-    return Cell(entrant.name, rate, unit, seed, base_recipe(comparison, changes))
+    seeds = {"sample.seed": seed, "cluster.seed": seed, "train.seed": seed}
+    shared = config.flatten(comparison.recipe)
+    config.joined(own | seeds, {key: shared[key] for key in (*own, *seeds) if shared.get(key) is not None}, f"the comparison ({bare.name})")
+    pool = {"data.source": str(Path(comparison.run_dir) / "pool.jsonl")}
+    changes = config.joined(own | pool, entrant.set, f"the comparison ({bare.name})")
+    return Cell(entrant.name, rate, unit, seed, base_recipe(comparison, {**seeds, **_pool_seed(comparison, seed), **changes}))
 
 
 def groups(all_cells: Sequence[Cell]) -> dict[str, list[Cell]]:
