@@ -12,7 +12,7 @@ import pytest
 import typer.main
 import yaml
 
-from codeact import config
+import codeact
 from codeact.cli.app import app
 from codeact.config import Recipe, known_keys, load_recipe
 from codeact.errors import InputError
@@ -89,8 +89,8 @@ def test_no_function_repeats_a_number_of_the_recipe() -> None:
     """A parameter named like a key takes its default from `config.DEFAULTS`; 0 and `limit`, which cuts texts, are no such defaults."""
     found = [
         f"{file.name}:{value.lineno}: {name}"
-        for file in sorted(Path(config.__file__).parent.rglob("*.py"))
-        if file.name != "config.py"
+        for file in sorted(Path(codeact.__file__).parent.rglob("*.py"))
+        if file.parent.name != "config"
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         for name, value in _defaults(node)
         if name in LEAVES - {"limit"} and isinstance(value, ast.Constant) and type(value.value) in (int, float) and value.value

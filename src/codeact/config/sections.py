@@ -1,85 +1,25 @@
-"""The recipe: every setting of a run, validated, from YAML plus `key=value` overrides."""
+"""The sections of a recipe: each key with its type, limits, default and meaning."""
 
 from __future__ import annotations
 
-import difflib
-import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_serializer, field_validator
 
-from codeact import shipped
-from codeact.errors import InputError, did_you_mean
+from codeact.config.kinds import SECRET_KINDS, Benchmark, Check, Dtype, SecretKind, Seed, Strategy, Tracker, Unit
 from codeact.redact import split_userinfo
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Tracker = Literal["tensorboard", "wandb", "trackio"]
-Unit = Literal["records", "tokens"]
-
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy, scikit-learn and PyTorch all take
-
-Benchmark = Literal["humaneval", "mbpp", "mbpp-all", "humanevalpack", "cruxeval"]
-SecretKind = Literal["keys", "passwords", "emails"]
-SECRET_KINDS: tuple[SecretKind, ...] = get_args(SecretKind)
-Check = Literal["syntax", "grammars", "complete", "language", "names", "examples"]
-
-
 SECRET_KEYS = ("api_key", "apikey", "key", "authorization", "token", "access_token", "password", "secret", "headers", "extra_headers")
-MAY_HOLD_SECRETS = ("judge.endpoint", "judge.api_key_env", "judge.extra")  # their values are not shown in messages
 
 
-DEMO = "demo"
-RENAMED_KEYS = {"sample.budget": "sample.unit"}
+class Section(BaseModel):
+    """Unknown keys are refused, and so are infinite numbers."""
 
-
-def strategies() -> list[str]:
-    """The names in the table of strategies, which is read when it is asked for: it loads numpy, and `codeact --help` need not."""
-    from codeact.sample.strategies import names
-
-    return names()
-
-
-def _known_strategy(name: str) -> str:
-    from codeact.sample.strategies import unknown
-
-    if hint := unknown(name):
-        raise ValueError(hint)
-    return name
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """Marks a key that takes one of some names, for the list of keys and the JSON schema."""
-
-    names: Callable[[], list[str]]
-
-    def __get_pydantic_json_schema__(self, core: object, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        return {**handler(core), "enum": self.names()}
-
-
-Strategy = Annotated[str, AfterValidator(_known_strategy), OneOf(strategies)]
-
-
-class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class HarvestConfig(_Section):
+class HarvestConfig(Section):
     """Records made from documented functions of a source tree (used when `data.source` is `harvest`)."""
 
     roots: tuple[str, ...] = Field(
@@ -92,7 +32,7 @@ class HarvestConfig(_Section):
     )
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     source: str | tuple[str, ...] = Field(
         "",
         description="a .jsonl/.json/.csv/.tsv/.parquet/.arrow file, a folder or a pattern of such, several of these,"
@@ -106,7 +46,7 @@ class DataConfig(_Section):
     harvest: HarvestConfig = HarvestConfig()
 
 
-class CurateConfig(_Section):
+class CurateConfig(Section):
     dedup: bool = Field(True, description="drop exact copies, compared without case, blanks and comments")
     renamed: bool = Field(False, description="drop code that differs in names, comments and layout only")
     near: float | None = Field(
@@ -160,7 +100,7 @@ class CurateConfig(_Section):
     )
 
 
-class EmbedConfig(_Section):
+class EmbedConfig(Section):
     model: str = Field(
         "sentence-transformers/all-mpnet-base-v2",
         description="sentence-transformers name or folder; `demo` is all-MiniLM-L6-v2, and the default with model.name demo",
@@ -184,14 +124,14 @@ def _clusters(value: object) -> int | Literal["auto"]:
     return int(value)
 
 
-class ClusterConfig(_Section):
+class ClusterConfig(Section):
     k: Annotated[int | Literal["auto"], PlainValidator(_clusters)] = Field(
         10, description="number of K-means clusters (paper: 10); `auto`: by stability and silhouette on a sample"
     )
     seed: Seed | None = Field(None, description="of the K-means restarts; null: the recipe's seed")
 
 
-class ScoreConfig(_Section):
+class ScoreConfig(Section):
     variant: Literal["default", "paper"] = Field(
         "default",
         description="`default`: both passes score the very same response tokens; `paper`: the formula as CodeACT's code has it",
@@ -212,7 +152,7 @@ class ScoreConfig(_Section):
     )
 
 
-class JudgeConfig(_Section):
+class JudgeConfig(Section):
     """A language model that rates records (strategies alpagasus, deita) or tags them (instag)."""
 
     endpoint: str = Field(
@@ -280,7 +220,7 @@ class JudgeConfig(_Section):
         return split_userinfo(value)[0]
 
 
-class SampleConfig(_Section):
+class SampleConfig(Section):
     strategy: Strategy = Field("cdas", description="which records are taken; see docs/strategies.md")
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
     unit: Unit = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
@@ -307,7 +247,7 @@ class SampleConfig(_Section):
     target_map: dict[str, str] = Field(default_factory=dict, description="field -> column of that file, as data.map")
 
 
-class PackConfig(_Section):
+class PackConfig(Section):
     WITHOUT_EFFECT: ClassVar[set[str]] = {"rows_per_pass"}  # on what is trained
     scope: Literal["batch", "epoch", "none"] = Field("batch", description="`batch` is the paper's Dynamic Pack")
     overlong: Literal["error", "truncate", "split", "drop"] = Field(
@@ -316,7 +256,7 @@ class PackConfig(_Section):
     rows_per_pass: int = Field(1, ge=0, description="rows of a packed batch per forward and backward pass; 0: all")
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     WITHOUT_EFFECT: ClassVar[set[str]] = {"save_steps", "save_minutes", "report_to"}  # on what is trained
     method: Literal["full", "lora", "qlora"] = Field("full", description="qlora: LoRA on a base in 4 bits")
     seed: Seed | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
@@ -347,7 +287,7 @@ class TrainConfig(_Section):
     liger: bool = Field(True, description="use Liger kernels where liger-kernel is installed and the device is CUDA")
 
 
-class EvaluateConfig(_Section):
+class EvaluateConfig(Section):
     enabled: bool = Field(True, description="false: `run` ends after training")
     tasks: tuple[str, ...] = Field(
         ("humaneval",), description="task sets (`codeact tasks` lists them; a `+` set reports its base set too) and .jsonl files of your own"
@@ -373,7 +313,7 @@ class EvaluateConfig(_Section):
     unsafe_no_sandbox: bool = Field(False, description="run generated code without isolation; recorded in the results")
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     name: str = Field("", description="hub name, local folder, GGUF file, or `demo` (SmolLM2-135M-Instruct)")
     revision: str | None = Field(None, description="branch, tag or commit at the hub; null: the newest")
     dtype: Dtype = Field(
@@ -382,202 +322,3 @@ class ModelConfig(_Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:0, mps")
     max_length: int = Field(2048, ge=8, description="tokens; longer responses are truncated with a status")
     template: str = Field("auto", description="auto, question, alpaca, chat, or a jinja file")
-
-
-class Recipe(_Section):
-    """A whole run. Each section is the configuration of one stage."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _demo_embedder(cls, tree: object) -> object:
-        """The demo model takes the demo embedder along: both come from the package index, and neither needs a hub."""
-        if not isinstance(tree, Mapping):
-            return tree
-        model, embed = tree.get("model"), tree.get("embed") or {}
-        if isinstance(model, Mapping) and model.get("name") == DEMO and isinstance(embed, Mapping) and "model" not in embed:
-            return {**tree, "embed": {**embed, "model": DEMO}}
-        return tree
-
-    run_dir: str = Field("runs/default", description="where the tables, the model and the report go")
-    seed: Seed = Field(0, description="of every random choice that has no seed of its own")
-    backend: Literal["local", "ray"] = Field("local", description="where embedding and scoring run")
-    workers: int = Field(0, ge=0, description="Ray actors; 0: one per GPU of the cluster")
-    model: ModelConfig = ModelConfig()
-    data: DataConfig = DataConfig()
-    curate: CurateConfig = CurateConfig()
-    embed: EmbedConfig = EmbedConfig()
-    cluster: ClusterConfig = ClusterConfig()
-    score: ScoreConfig = ScoreConfig()
-    judge: JudgeConfig = JudgeConfig()
-    sample: SampleConfig = SampleConfig()
-    pack: PackConfig = PackConfig()
-    train: TrainConfig = TrainConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
-
-    def seed_of(self, section: Literal["cluster", "sample", "train"]) -> int:
-        """A stage's own seed, or the recipe's."""
-        own: int | None = getattr(self, section).seed
-        return self.seed if own is None else own
-
-
-DEFAULTS = Recipe()  # the one home of every default: functions and options that stand for a key take theirs from here
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key: `{"sample": {"ratio": 0.4}}` -> `{"sample.ratio": 0.4}`."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return flat
-
-
-def given(keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Of dotted keys and values those that were given (not None); what is left out has the recipe's default."""
-    return {key: value for key, value in keys.items() if value is not None}
-
-
-def joined(own: Mapping[str, Any], settings: Mapping[str, Any], by: str = "an argument or option of its own") -> dict[str, Any]:
-    """The dotted keys that a call's own arguments stand for, and further settings beside them.
-
-    Raises:
-        InputError: a setting says otherwise what an argument says already; `by` names the argument.
-    """
-    for key in settings:
-        for known, value in own.items():
-            if known == key and value == settings[key]:
-                continue
-            if known == key or known.startswith(f"{key}.") or key.startswith(f"{known}."):
-                which = "" if known == key else f", which stands for {known}"
-                raise InputError(f"{key} is given twice: as a setting, and by {by}{which}; leave one of them out")
-    return {**own, **settings}
-
-
-def default_of(key: str) -> Any:
-    """The default of a dotted key, such as `sample.ratio`."""
-    return functools.reduce(getattr, key.split("."), DEFAULTS)
-
-
-def load_recipe(
-    path: str | Path | None = None, overrides: Iterable[str] = (), extra: Mapping[str, Any] | None = None
-) -> Recipe:
-    """Read a YAML recipe, then apply `extra` (dotted key -> value) and `key=value` overrides, in this order.
-
-    Raises:
-        InputError: no such file, broken YAML, an unknown key (the nearest valid one is named) or a value out of range.
-    """
-    where = str(path) if path is not None else "the recipe"
-    tree = read_yaml(Path(path)) if path is not None else {}
-    for key, value in (extra or {}).items():
-        set_key(tree, key, value)
-    apply_overrides(tree, overrides, "sample.ratio=0.3")
-    if "strategies" in tree and "recipe" in tree:
-        raise InputError(f"{where} is a comparison of strategies, not the recipe of one run; use: codeact compare {where}")
-    return validate(tree, where)
-
-
-def validate(tree: Mapping[str, Any], where: str = "the recipe") -> Recipe:
-    """Build a `Recipe` from nested dictionaries; every problem is one line.
-
-    Raises:
-        InputError: as `load_recipe`.
-    """
-    try:
-        return Recipe.model_validate(tree)
-    except ValidationError as error:
-        raise InputError(f"{where}: " + "; ".join(_explain(item) for item in error.errors()[:3])) from error
-
-
-def known_keys() -> list[str]:
-    """Every dotted key that a recipe may hold."""
-    return list(_walk(Recipe, ""))
-
-
-def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, info in model.model_fields.items():
-        yield prefix + name
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _walk(info.annotation, f"{prefix}{name}.")
-
-
-def _explain(item: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        if key in RENAMED_KEYS:
-            return f"{key!r} is now called {RENAMED_KEYS[key]!r}"
-        near = nearest(key, known_keys())
-        return f"unknown key {key!r}" + (
-            f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}"
-        )
-    message = item["msg"].removeprefix("Value error, ")
-    if item["type"] == "literal_error" and isinstance(item["input"], str):
-        message += did_you_mean(item["input"], re.findall(r"'([^']*)'", item["ctx"]["expected"]))
-    if key in MAY_HOLD_SECRETS:
-        return f"{key}: {message[0].lower()}{message[1:]}"
-    return f"{key} = {item['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name closest to a misspelt one, or None when nothing is close. Compares last parts too (`ratio`)."""
-    options = list(valid)
-    last = {option.rpartition(".")[2]: option for option in reversed(options)}
-    found = [last[name]] if name in last else difflib.get_close_matches(name, options, n=1, cutoff=0.6)
-    if found:
-        return found[0]
-    tail = difflib.get_close_matches(name.rpartition(".")[2], list(last), n=1, cutoff=0.6)
-    return last[tail[0]] if tail else None
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds, one given by its path or a shipped one by its name; empty for an empty file.
-
-    Raises:
-        InputError: no such file, it cannot be read, or it holds something else.
-    """
-    try:
-        tree = yaml.safe_load(shipped.find(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"recipe {path} cannot be read: {_one_line(error)}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"recipe {path} is not valid YAML: {_one_line(error)}") from error
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise InputError(f"recipe {path} holds {type(tree).__name__} at the top; a recipe is a mapping of sections")
-    return tree
-
-
-def set_key(tree: dict[str, Any], key: str, value: object) -> None:
-    """Set a dotted key in nested dictionaries.
-
-    Raises:
-        InputError: a part of the key is no section.
-    """
-    *parents, last = key.split(".")
-    here = tree
-    for part in parents:
-        child = here.setdefault(part, {})
-        if not isinstance(child, dict):
-            raise InputError(f"override {key!r}: {part!r} is not a section")
-        here = child
-    here[last] = value
-
-
-def apply_overrides(tree: dict[str, Any], overrides: Iterable[str], example: str) -> None:
-    """Set `key=value` texts, whose values are YAML, in nested dictionaries; `example` shows the form in messages.
-
-    Raises:
-        InputError: a text of another form, a value that is no YAML, or a part of a key that is no section.
-    """
-    for override in overrides:
-        key, sign, text = override.partition("=")
-        if not sign or not key:
-            raise InputError(f"override {override!r} is not of the form key=value, for example {example}")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"override {override!r}: the value is not valid YAML: {_one_line(error)}") from error
-        set_key(tree, key, value)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

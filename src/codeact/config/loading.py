@@ -1,0 +1,109 @@
+"""A recipe from YAML plus `key=value` overrides; every problem is one line, with the nearest valid key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from codeact import shipped
+from codeact.config.keys import apply_overrides, one_line, set_key
+from codeact.config.recipe import Recipe
+from codeact.errors import InputError, did_you_mean
+
+MAY_HOLD_SECRETS = ("judge.endpoint", "judge.api_key_env", "judge.extra")  # their values are not shown in messages
+RENAMED_KEYS = {"sample.budget": "sample.unit"}
+
+
+def load_recipe(
+    path: str | Path | None = None, overrides: Iterable[str] = (), extra: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a YAML recipe, then apply `extra` (dotted key -> value) and `key=value` overrides, in this order.
+
+    Raises:
+        InputError: no such file, broken YAML, an unknown key (the nearest valid one is named) or a value out of range.
+    """
+    where = str(path) if path is not None else "the recipe"
+    tree = read_yaml(Path(path)) if path is not None else {}
+    for key, value in (extra or {}).items():
+        set_key(tree, key, value)
+    apply_overrides(tree, overrides, "sample.ratio=0.3")
+    if "strategies" in tree and "recipe" in tree:
+        raise InputError(f"{where} is a comparison of strategies, not the recipe of one run; use: codeact compare {where}")
+    return validate(tree, where)
+
+
+def validate(tree: Mapping[str, Any], where: str = "the recipe") -> Recipe:
+    """Build a `Recipe` from nested dictionaries; every problem is one line.
+
+    Raises:
+        InputError: as `load_recipe`.
+    """
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{where}: " + "; ".join(_explain(item) for item in error.errors()[:3])) from error
+
+
+def known_keys() -> list[str]:
+    """Every dotted key that a recipe may hold."""
+    return list(_walk(Recipe, ""))
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        yield prefix + name
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _walk(info.annotation, f"{prefix}{name}.")
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        if key in RENAMED_KEYS:
+            return f"{key!r} is now called {RENAMED_KEYS[key]!r}"
+        near = nearest(key, known_keys())
+        return f"unknown key {key!r}" + (
+            f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}"
+        )
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "literal_error" and isinstance(item["input"], str):
+        message += did_you_mean(item["input"], re.findall(r"'([^']*)'", item["ctx"]["expected"]))
+    if key in MAY_HOLD_SECRETS:
+        return f"{key}: {message[0].lower()}{message[1:]}"
+    return f"{key} = {item['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name closest to a misspelt one, or None when nothing is close. Compares last parts too (`ratio`)."""
+    options = list(valid)
+    last = {option.rpartition(".")[2]: option for option in reversed(options)}
+    found = [last[name]] if name in last else difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    if found:
+        return found[0]
+    tail = difflib.get_close_matches(name.rpartition(".")[2], list(last), n=1, cutoff=0.6)
+    return last[tail[0]] if tail else None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds, one given by its path or a shipped one by its name; empty for an empty file.
+
+    Raises:
+        InputError: no such file, it cannot be read, or it holds something else.
+    """
+    try:
+        tree = yaml.safe_load(shipped.find(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {path} cannot be read: {one_line(error)}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"recipe {path} is not valid YAML: {one_line(error)}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise InputError(f"recipe {path} holds {type(tree).__name__} at the top; a recipe is a mapping of sections")
+    return tree

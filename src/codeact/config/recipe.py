@@ -1,0 +1,71 @@
+"""The whole recipe, and its defaults."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from codeact.config.kinds import Seed
+from codeact.config.sections import (
+    ClusterConfig,
+    CurateConfig,
+    DataConfig,
+    EmbedConfig,
+    EvaluateConfig,
+    JudgeConfig,
+    ModelConfig,
+    PackConfig,
+    SampleConfig,
+    ScoreConfig,
+    Section,
+    TrainConfig,
+)
+
+DEMO = "demo"
+
+
+class Recipe(Section):
+    """A whole run. Each section is the configuration of one stage."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _demo_embedder(cls, tree: object) -> object:
+        """The demo model takes the demo embedder along: both come from the package index, and neither needs a hub."""
+        if not isinstance(tree, Mapping):
+            return tree
+        model, embed = tree.get("model"), tree.get("embed") or {}
+        if isinstance(model, Mapping) and model.get("name") == DEMO and isinstance(embed, Mapping) and "model" not in embed:
+            return {**tree, "embed": {**embed, "model": DEMO}}
+        return tree
+
+    run_dir: str = Field("runs/default", description="where the tables, the model and the report go")
+    seed: Seed = Field(0, description="of every random choice that has no seed of its own")
+    backend: Literal["local", "ray"] = Field("local", description="where embedding and scoring run")
+    workers: int = Field(0, ge=0, description="Ray actors; 0: one per GPU of the cluster")
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    curate: CurateConfig = CurateConfig()
+    embed: EmbedConfig = EmbedConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    score: ScoreConfig = ScoreConfig()
+    judge: JudgeConfig = JudgeConfig()
+    sample: SampleConfig = SampleConfig()
+    pack: PackConfig = PackConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    def seed_of(self, section: Literal["cluster", "sample", "train"]) -> int:
+        """A stage's own seed, or the recipe's."""
+        own: int | None = getattr(self, section).seed
+        return self.seed if own is None else own
+
+
+DEFAULTS = Recipe()  # the one home of every default: functions and options that stand for a key take theirs from here
+
+
+def default_of(key: str) -> Any:
+    """The default of a dotted key, such as `sample.ratio`."""
+    return functools.reduce(getattr, key.split("."), DEFAULTS)
