@@ -197,3 +197,11 @@ def test_two_processes_do_not_share_a_run_directory(recipe_file: Path, tmp_path:
     recipe = load_recipe(recipe_file, [f"run_dir={tmp_path}"])
     with Store(tmp_path).lock(), pytest.raises(InputError, match="another codeact process"):
         run_pipeline(recipe, ("records",))
+
+
+def test_padding_is_measured_again_where_long_records_become_something_else(recipe_file: Path, tmp_path: Path) -> None:
+    for overlong in ("truncate", "drop"):
+        few = {"sample.strategy": "random", "model.max_length": 64, "pack.overlong": overlong, "run_dir": str(tmp_path / "run")}
+        run_pipeline(load_recipe(recipe_file, (f"{key}={value}" for key, value in few.items())), ("pack",))
+        report = json.loads((tmp_path / "run" / "pack.json").read_text())
+        assert (report["truncated"] > 0, report["dropped"] > 0) == (overlong == "truncate", overlong == "drop")

@@ -46,7 +46,7 @@ def evaluate(
     from codeact.evaluation.run import evaluate_model
     from codeact.evaluation.settings import check_evaluation
 
-    whole = settle(recipe, {"model.name": model, "run_dir": str(output)}, settings)
+    whole = settle(recipe, {"model.name": model if recipe is None else None, "run_dir": str(output)}, settings)
     samples, data_dir, base = (None if path is None else Path(path) for path in (samples, data_dir, against))
     earlier = base.parent if base is not None and base.name == "results.json" else base
     if earlier is not None:

@@ -54,12 +54,16 @@ def settle(recipe: Recipe | None, own: Mapping[str, Any], settings: Mapping[str,
     """The recipe that was given, or the one of single keys: those that the call's own arguments stand for, where not None, and settings.
 
     Raises:
-        InputError: a recipe and settings, an unknown key, one given twice, or a value out of range.
+        InputError: a recipe and settings or another model, an unknown key, one given twice, or a value out of range.
     """
     if recipe is None:
         return config.load_recipe(extra=config.joined(config.given(own), settings or {}))
     if settings:
         raise InputError("give a recipe or settings, not both; codeact.load_recipe(file, extra=settings) joins them")
+    if own.get("model.name") not in (None, recipe.model.name):
+        raise InputError(
+            f"model = {own['model.name']!r} beside a recipe, whose model.name is {recipe.model.name!r}; leave one of them out"
+        )
     return recipe
 
 

@@ -3,8 +3,8 @@
     <folder>/<context>/context.json           what the rows below were made with
     <folder>/<context>/<number>-<keys>-<content>.parquet   finished shards, written atomically and never changed
 
-`context` is a digest of the model's identity, dtype, template, maximum length, variant and the scoring code, so a changed
-model never reuses a score; `key` is a digest of a record's messages. Another ratio, another strategy or more records cost
+`context` is a digest of the model's identity, dtype, template, maximum length, variant and the version of the stage `score`, so a
+changed model never reuses a score; `key` is a digest of a record's messages. Another ratio, another strategy or more records cost
 only what is new.
 """
 

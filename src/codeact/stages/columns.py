@@ -42,7 +42,7 @@ def vectors(table: pa.Table, name: str = "embedding") -> Vectors:
 
 
 def ranked(table: pa.Table, name: str) -> Floats:
-    """See `statistics.ranked_ifd`."""
+    """See `statuses.ranked_ifd`."""
     return ranked_ifd(table)
 
 

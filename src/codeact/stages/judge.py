@@ -77,9 +77,6 @@ def rate(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     return summary
 
 
-
-
-
 def settings(config: JudgeConfig, max_tokens: int) -> endpoint.Settings:
     """The recipe's section as the endpoint's settings."""
     return endpoint.Settings(
@@ -134,7 +131,7 @@ def ask_endpoint(
     if sum(failed.values()) > config.max_failures * len(answers):
         raise CodeactError(
             f"{sum(failed.values())} of {len(answers)} requests to {split_userinfo(config.endpoint)[0]} failed ({dict(failed)}); the other answers are"
-            " kept: run again to ask only for these, or allow them with ratings.max_failures"
+            " kept: run again to ask only for these, or allow them with judge.max_failures"
         )
     return answers, round(sum(a.usd for a in answers), 6)
 

@@ -20,7 +20,9 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes pack.json."""
 
     def config() -> Mapping[str, Any]:
-        return {"model": inputs.model(), "batch_size": recipe.train.batch_size, "seed": recipe.seed}
+        return {
+            "model": inputs.model(), "batch_size": recipe.train.batch_size, "overlong": recipe.pack.overlong, "seed": recipe.seed,
+        }  # fmt: skip
 
     return Stage("pack", ("sample",), config, VERSION, lambda store: pack(store, recipe), ("pack.json",), "pack.json")
 
