@@ -80,7 +80,7 @@ def test_a_recipe_and_settings_are_not_both_taken(tmp_path: Path) -> None:
         codeact.train(pool_rows(2), out, recipe, settings={"train.epochs": 1})
     with pytest.raises(codeact.InputError, match="a recipe or settings, not both"):
         codeact.evaluate("demo", out, recipe=recipe, settings={"seed": 1})
-    with pytest.raises(codeact.InputError, match="beside a recipe, whose model.name is ''"):
+    with pytest.raises(codeact.InputError, match=r"beside a recipe, whose model\.name is ''"):
         codeact.train(pool_rows(2), out, recipe, model="demo")
     with pytest.raises(codeact.InputError, match="beside a recipe"):
         codeact.padding(pool_rows(2), recipe, model="demo")

@@ -43,7 +43,7 @@ def collate_rows(
 
     Args:
         samples: mappings with `input_ids` and, optionally, `labels` (-100: not learnt; absent: every token is learnt);
-            flat lists, arrays or tensors of equal length; masks as in `fit.plain_sample`.
+            flat lists, arrays or tensors of equal length; masks as in `overlong.plain_sample`.
         rows: indices into `samples`, one array per row.
         pad_token_id: fills the rows that are shorter than the longest.
         device: where the tensors go (default: CPU).

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from codeact.statistics import NORMAL_QUANTILE
 from codeact.types import Bools, Floats, Ints, Vectors
 
 BLOCK = 2048
 EXACT = 20_000
 """Records of each side up to which distances are exact."""
 SEED = 20_000
-Z = 1.959964
 LENGTH_EDGES = (0, 50, 100, 200, 400, 800)
 WARN_BELOW = 0.5
 MIN_GROUP = 10
@@ -117,14 +117,14 @@ def _drawn(rows: Ints, most: int) -> Ints:
 def _mean_interval(gaps: Floats, whole: int) -> list[float]:
     """Normal, with the correction for drawing without replacement from `whole`."""
     left = 1.0 - len(gaps) / whole
-    half = Z * float(gaps.std(ddof=1)) * math.sqrt(left / len(gaps))
+    half = NORMAL_QUANTILE * float(gaps.std(ddof=1)) * math.sqrt(left / len(gaps))
     return [float(gaps.mean()) - half, float(gaps.mean()) + half]
 
 
 def _quantile_interval(gaps: Floats, share: float) -> list[float]:
     """The order statistics between which the quantile lies (binomial, by its normal approximation)."""
     ordered, count = np.sort(gaps), len(gaps)
-    half = Z * math.sqrt(count * share * (1.0 - share))
+    half = NORMAL_QUANTILE * math.sqrt(count * share * (1.0 - share))
     low, high = math.floor(count * share - half), math.ceil(count * share + half)
     return [float(ordered[max(0, low)]), float(ordered[min(count - 1, high)])]
 

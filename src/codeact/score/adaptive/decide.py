@@ -1,6 +1,6 @@
 """Adaptive scoring: CDAS needs to know who is above its cluster's cut, not every score.
 
-Every record starts with what costs no model tokens (`cheap`). A random pilot is scored in full; from it, and from every
+Every record starts with what costs no model tokens (`features`). A random pilot is scored in full; from it, and from every
 record scored in full later, `predict` learns IFD from what is known of a record: nothing of the model's yet, or the losses
 of its first 32, 128 or 512 response tokens in both passes. Then the records whose side of the cut is most in doubt, for the
 tokens that it takes, go on from where they stopped, until few enough are expected on the wrong side. Measured savings and
@@ -46,7 +46,7 @@ class Facts:
     """What is known of N records before the model runs.
 
     Attributes:
-        features: float64 [N, F] of `cheap.describe`.
+        features: float64 [N, F] of `features.describe`.
         prompt_tokens: int64 [N].
         response_tokens: int64 [N], those that would be scored; at least 1.
         order: int64 [N], a random order that does not depend on the order of the file; its start is the pilot.
