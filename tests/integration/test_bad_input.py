@@ -240,3 +240,28 @@ def test_missing_data_are_said_before_a_missing_embedder(folder: Path, tiny_mode
     assert done.returncode == 2
     assert "missing.jsonl does not exist" in done.stderr
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["select", "good.jsonl", "-o", "o.jsonl", "--ratio", "abc"], "'--ratio': Input should be a valid number"),
+        (["select", "good.jsonl", "-o", "o.jsonl", "--ratoi", "1"], "No such option: --ratoi"),
+        (["select"], "see: codeact select --help"),
+        (["nosuch"], "No such command 'nosuch'"),
+        (["harvest", ".", "-o", "h.jsonl", "--limit", "0"], "data.limit = 0"),
+        (["harvest", ".", "-o", "h.jsonl", "--min-tokens", "0"], "data.harvest.min_tokens = 0"),
+        (["tasks", "--check", "mbpp+", "--data", "nowhere"], "nowhere does not exist"),
+        (["compare", "compare", "nope=1"], "nope: unknown; the keys are run_dir, recipe, strategies"),
+    ],
+)
+def test_other_commands(arguments: list[str], message: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    refused(message, *arguments)
+    assert not (folder / "h.jsonl").exists()
+
+
+def test_no_command_at_all_shows_the_help() -> None:
+    done = cli()
+    assert done.returncode == 2
+    assert "Whole runs" in done.stdout + done.stderr

@@ -83,15 +83,18 @@ def harvest(
         `records` (written), `found`, `skipped` (reason -> functions or files), `problems` (one line a file), `output`.
 
     Raises:
-        InputError: a root does not exist, or nothing in it is usable.
+        InputError: a number out of range, a root that does not exist, or nothing in it is usable.
     """
     from codeact import harvesting
 
     roots, output = as_list(roots), Path(output)
+    recipe = config.load_recipe(extra=config.given({
+        "data.limit": limit, "seed": seed, "data.harvest.min_tokens": min_tokens, "data.harvest.max_tokens": max_tokens,
+        "data.harvest.secrets": [] if keep_secrets else None,
+    }))  # fmt: skip
+    own = recipe.data.harvest
     storage.check_writable(output)
     check_file(output, Run("harvest", ", ".join(roots), tuple(roots), force))
-    limits = config.given({"min_tokens": min_tokens, "max_tokens": max_tokens})
-    own = config.DEFAULTS.data.harvest.model_copy(update=limits | ({"secrets": ()} if keep_secrets else {}))
     found = harvesting.harvest_functions(
         roots, min_tokens=own.min_tokens, max_tokens=own.max_tokens, secrets=own.secrets
     )
@@ -100,7 +103,7 @@ def harvest(
         raise InputError(
             f"no documented function of {own.min_tokens} to {own.max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
         )
-    records = tables.limited(records, limit, config.DEFAULTS.seed if seed is None else seed)
+    records = tables.limited(records, recipe.data.limit, recipe.seed)
     rows = harvesting.to_rows(records)
     storage.write_rows(Source("the harvest", rows), range(len(rows)), output)
     return {

@@ -95,6 +95,17 @@ def _fail(error: Exception, text: str, status: int) -> None:
     sys.exit(status)
 
 
+def _misused(error: Any) -> None:
+    """One line for a wrong option or argument; the help where a command has none at all."""
+    said = error.format_message()
+    if "\n" in said:
+        error.show()
+    else:
+        command = error.ctx.command_path if error.ctx else "codeact"
+        log.error("codeact: %s; see: %s --help", said.rstrip("."), command)
+    sys.exit(2)
+
+
 def main() -> None:
     """Entry point: errors become one line and an exit status."""
     stopped.clear()
@@ -119,7 +130,7 @@ def _run_command() -> None:
     # Some releases of typer carry their own copy of click: take the base class from what typer exports.
     usage_error: Any = typer.BadParameter.__base__
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="codeact", standalone_mode=False)
         if status == 128 + signal.SIGINT:  # what typer makes of KeyboardInterrupt
             _interrupted()
         sys.exit(status if isinstance(status, int) else 0)
@@ -128,8 +139,7 @@ def _run_command() -> None:
             _interrupted()
         sys.exit(stop.exit_code)
     except usage_error as error:
-        error.show()
-        sys.exit(2)
+        _misused(error)
     except (KeyboardInterrupt, typer.Abort):
         _interrupted()
     except CodeactError as error:

@@ -143,7 +143,8 @@ def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             key, owner = problem["loc"][-1], Comparison if len(problem["loc"]) == 1 else Entrant
-            message = "now called 'units'" if key == "budgets" else f"unknown{did_you_mean(str(key), owner.model_fields)}"
+            near = did_you_mean(str(key), owner.model_fields) or f"; the keys are {', '.join(owner.model_fields)}"
+            message = "now called 'units'" if key == "budgets" else f"unknown{near}"
         raise InputError(f"{path}: {where}: {message[0].lower()}{message[1:]}") from error
     names = [entrant.name for entrant in found.strategies]
     twice = next((name for name in names if names.count(name) > 1), None)

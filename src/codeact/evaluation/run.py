@@ -114,10 +114,11 @@ def evaluate_model(
         CodeactError: no sandbox holds on this machine (said before anything is generated), or a full disk.
     """
     if samples is None and (sanitized or model_name is None):
-        wanted = (
-            "--sanitize is for --samples FILE" if sanitized else "no MODEL is given, and no --samples FILE to grade"
+        raise InputError(
+            "--sanitize is for --samples FILE; generated answers are always sanitized"
+            if sanitized
+            else "no MODEL is given, and no --samples FILE to grade; give one of them"
         )
-        raise InputError(f"{wanted}; generated answers are always sanitized")
     check_evaluation(config, generates=samples is None and config.generate_limit != 0)
     started = time.perf_counter()
     sets = load_sets(config.tasks, data_dir, config.skip_tasks)

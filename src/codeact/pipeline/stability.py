@@ -58,7 +58,7 @@ def measure_stability(
     if not store.path("sample.parquet").exists() or not store.path("recipe.yaml").exists():
         raise InputError(f"{run_dir} holds no selection; give the run directory of `codeact select` or `run`")
     recipe = _recipe(store)
-    own = {"strategy": strategy or recipe.sample.strategy, "ratio": ratio or recipe.sample.ratio}
+    own = {"strategy": strategy or recipe.sample.strategy, "ratio": recipe.sample.ratio if ratio is None else ratio}
     config = validate({"sample": {**recipe.sample.model_dump(), **own}}).sample
     read = tables_for(config)
     clustered = "cluster" in read
