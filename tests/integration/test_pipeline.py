@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from codeact.config import Recipe, load_recipe
 from codeact.pipeline.run import run_pipeline
@@ -205,3 +208,20 @@ def test_padding_is_measured_again_where_long_records_become_something_else(reci
         run_pipeline(load_recipe(recipe_file, (f"{key}={value}" for key, value in few.items())), ("pack",))
         report = json.loads((tmp_path / "run" / "pack.json").read_text())
         assert (report["truncated"] > 0, report["dropped"] > 0) == (overlong == "truncate", overlong == "drop")
+
+
+def test_a_changed_embedder_in_the_same_folder_embeds_again(recipe_file: Path, tiny_embedder_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "embedder"
+    shutil.copytree(tiny_embedder_dir, folder)
+    recipe = load_recipe(recipe_file, (f"embed.model={folder}", f"run_dir={tmp_path / 'run'}"))
+    tables = []
+    for changed in (False, False, True):
+        if changed:
+            (weights,) = folder.rglob("model.safetensors")
+            tensors = load_file(weights)
+            noise = np.random.default_rng(0)
+            save_file({name: t + noise.normal(0, 1, t.shape).astype(t.dtype) for name, t in tensors.items()}, weights, {"format": "pt"})
+        tables.append((run_pipeline(recipe, ("embed",)).marker("embed"), pq.read_table(tmp_path / "run" / "embed.parquet")))
+    (first, before), (second, _), (_, after) = tables
+    assert second == first
+    assert not after["embedding"].equals(before["embedding"])
