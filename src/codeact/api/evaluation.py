@@ -41,13 +41,15 @@ def evaluate(
         force: replace the results of another run in `output`.
 
     Raises:
-        InputError: unknown tasks, no such model, or no sandbox that holds on this machine.
+        InputError: unknown tasks, no such model or folder, or no sandbox that holds on this machine.
     """
     from codeact.evaluation.run import evaluate_model
+    from codeact.evaluation.sets import check_folder
     from codeact.evaluation.settings import check_evaluation
 
     whole = settle(recipe, {"model.name": model if recipe is None else None, "run_dir": str(output)}, settings)
     samples, data_dir, base = (None if path is None else Path(path) for path in (samples, data_dir, against))
+    check_folder(data_dir)
     earlier = base.parent if base is not None and base.name == "results.json" else base
     if earlier is not None:
         differences(earlier, earlier)  # a wrong folder is said before hours of generation, not after

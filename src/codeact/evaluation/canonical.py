@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.evaluation.grade import grade
-from codeact.evaluation.sets import FAMILIES, load_tasks
+from codeact.evaluation.sets import FAMILIES, check_folder, load_tasks
 from codeact.evaluation.settings import check_languages
 from codeact.progress import track
 from codeact.sandbox import detect_backend
@@ -34,6 +34,7 @@ def check_tasks(name: str, data_dir: Path | None = None, *, sandbox: Name | None
         InputError: no such set, or faults in the file, one line each.
         CodeactError: no sandbox holds on this machine.
     """
+    check_folder(data_dir)
     task_set = load_tasks(name, data_dir)
     check_languages([task_set])
     backend = detect_backend(sandbox)

@@ -22,6 +22,16 @@ def releases() -> list[Release]:
     return [release for family in FAMILIES for release in family.releases]
 
 
+def check_folder(data_dir: Path | None) -> None:
+    """Refuse a folder of benchmark files that is named and not there.
+
+    Raises:
+        InputError: it is no folder.
+    """
+    if data_dir is not None and not data_dir.is_dir():
+        raise InputError(f"folder of benchmark files {data_dir} does not exist; give another with --data or CODEACT_DATA")
+
+
 def load_tasks(name: str, data_dir: Path | None = None) -> TaskSet:
     """Load a task set by name, for example "humaneval+", with "@version" for an older release, or a file of one's own.
 
@@ -29,7 +39,7 @@ def load_tasks(name: str, data_dir: Path | None = None) -> TaskSet:
     else downloaded into that cache; their hashes are pinned.
 
     Raises:
-        InputError: unknown name or version; `data_dir` is no folder; a file whose hash differs; the package that holds a set is not installed.
+        InputError: unknown name or version; a file whose hash differs; the package that holds a set is not installed.
         CodeactError: the download failed.
     """
     if own.is_file(name):
@@ -41,6 +51,4 @@ def load_tasks(name: str, data_dir: Path | None = None) -> TaskSet:
         raise InputError(
             f"unknown task set {bare!r}{did_you_mean(bare, known)}; the task sets are {', '.join(known)}; a file of your own ends in .jsonl"
         )
-    if data_dir is not None and not data_dir.is_dir():
-        raise InputError(f"folder of benchmark files {data_dir} does not exist; give another with --data or CODEACT_DATA")
     return family.load(bare, version, data_dir)
