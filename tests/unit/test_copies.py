@@ -101,6 +101,25 @@ def test_renamed_code_under_instructions_in_chinese() -> None:
     assert {identity: copy.original for identity, copy in find_renamed(pool).items()} == {"b": "a"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "one", "other", "remark"),
+    [
+        ("Complexity of {}: show it with code, please.", "Hash Table", "Array Partition", "# {} example\n"),
+        ("{} karmaşıklığı nedir? Kod ile gösterin.", "Küme Üyeliği", "İkili Arama", "# {} örneği\n"),
+        ("请用Python代码说明{}的复杂度。", "快速排序", "哈希查找", "# {}示例\n"),
+        ("Sum the numbers of a list that are above {}.", "574", "575", ""),
+        ("-- Sum the numbers of a list that are above {} ?", "574", "575", ""),
+    ],
+)
+def test_one_program_under_two_titles_or_numbers_is_no_copy(asked: str, one: str, other: str, remark: str) -> None:
+    pool = [
+        record("a", asked.format(one), fence(remark.format(one) + LONG), 0),
+        record("b", asked.format(other), fence(remark.format(other) + RENAMED), 1),
+        record("c", asked.format(one), fence(remark.format(one) + RENAMED), 2),
+    ]
+    assert {identity: copy.original for identity, copy in find_renamed(pool).items()} == {"c": "a"}
+
+
 def test_one_mended_program_for_two_broken_ones_is_no_copy() -> None:
     asked = "Find the syntax error in this Python code and mend it:\n"
     broken = LONG.replace("values:", "values"), LONG.replace("[1, 5, 9]", "[1, 5, 9")

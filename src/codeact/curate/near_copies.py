@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from codeact.curate.canonical import canonical_code, canonical_tokens, fingerprint
 from codeact.curate.dedup import lines_of, place, preference
 from codeact.curate.languages import guess_language
-from codeact.curate.tokens import terms, words
+from codeact.curate.tokens import plain, terms, words
 from codeact.errors import InputError, require
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
@@ -35,7 +35,7 @@ BLOCK = 2048
 COMMON_SENTENCE = 50
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])")
 _NUMBER = re.compile(r"\d+")
-
+_REMARK = re.compile(r"^[ \t]*(?:--|//|#+)[ \t]+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
     """Records whose code differs in the names that it defines, in remarks and in layout only (the indentation of Python counts).
 
     At least 20 tokens of code. The instructions need a quarter of their distinct words in common (half of them under
-    30 tokens): one answer to two questions is no copy, nor
-    is one mended program for two broken ones: code that the user shows must agree too. Text of no known language is never a copy. The lowest row represents
-    the group, then the lowest id.
+    30 tokens), and neither the word that tells them apart nor a number may differ: one program under two titles is no
+    copy. Nor is one mended program for two broken ones: code that the user shows must agree too. Text of no known
+    language is never a copy. The lowest row represents the group, then the lowest id.
     """
     groups: dict[bytes, list[Record]] = {}
     found: dict[str, Copy] = {}
@@ -62,13 +62,40 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
             continue
         group = groups.setdefault(fingerprint([*code, _setting(record), *_given_code(record)]), [])
         least = MIN_SHARED_WORDS if len(code) >= LONG_CODE_TOKENS else SHORT_SHARED_WORDS
-        original = next((r for r in group if shared_words(r.instruction, record.instruction) >= least), None)
+        original = next(
+            (
+                other
+                for other in group
+                if shared_words(other.instruction, record.instruction) >= least and not _ask_apart(other, record)
+            ),
+            None,
+        )
         if original is not None:
             evidence = f"same code as {original.id} up to names, remarks and layout ({len(code)} tokens)"
             found[record.id] = Copy(original.id, evidence)
         elif len(group) < MOST_COMPARED:
             group.append(record)
     return found
+
+
+def _ask_apart(left: Record, right: Record) -> bool:
+    """Whether each request has a number of its own in its sentences, or a word of its own that only its answer takes up.
+
+    A program from a template carries its title in remarks and in the text around it, where a copy with other names has
+    the same words. Both must have one: a copy may leave out an example, or name a thing that the other only describes.
+    """
+    numbers = [set(_prose_numbers(record.instruction)) for record in (left, right)]
+    if numbers[0] - numbers[1] and numbers[1] - numbers[0]:
+        return True
+    asked, other = terms(left.instruction), terms(right.instruction)
+    answered, reply = terms(left.response), terms(right.response)
+    return bool((asked - other) & (answered - reply)) and bool((other - asked) & (reply - answered))
+
+
+def _prose_numbers(text: str) -> list[str]:
+    """The numbers of the lines that are prose, remarks too: those of an example differ between two requests for one program."""
+    bare = _REMARK.sub("", text)
+    return [number for line, prose in lines_of(bare) if prose for number in _NUMBER.findall(plain(line))]
 
 
 def _given_code(record: Record) -> list[str]:

@@ -14,7 +14,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 
-VERSION = 1
+VERSION = 2
 ELSEWHERE = {"semantic", "neighbours", "secrets"}  # settings of the stages refine and records
 
 
