@@ -34,19 +34,19 @@ def load_embedder(name: str, device: str = "auto") -> SentenceTransformer:
         CodeactError: the demo embedder cannot be fetched.
     """
     where = resolve_embedder(name)
-    place = str(choose_device(device))
+    torch_device = str(choose_device(device))
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     with quiet_loading():
         try:
             try:
-                model = SentenceTransformer(where, device=place, local_files_only=True, **NO_CODE)
+                model = SentenceTransformer(where, device=torch_device, local_files_only=True, **NO_CODE)
             except OSError:
                 if Path(where).is_dir():
                     raise
                 check_hub(hub_name(name), what="embedder")
-                model = SentenceTransformer(where, device=place, **NO_CODE)
+                model = SentenceTransformer(where, device=torch_device, **NO_CODE)
         except (*UNREADABLE, SafetensorError) as error:
             raise InputError(_no_embedder(name, str(error))) from error
     # A model published in half precision must give the same clusters on every device.

@@ -16,8 +16,8 @@ def folder() -> Path:
         InputError: neither is there; the installation is not whole.
     """
     package = Path(__file__).parent
-    places = (package / "recipes", package.parents[1] / "recipes")
-    found = next((place for place in places if (place / f"demo{SUFFIX}").is_file()), None)
+    folders = (package / "recipes", package.parents[1] / "recipes")
+    found = next((folder for folder in folders if (folder / f"demo{SUFFIX}").is_file()), None)
     if found is None:
         raise InputError(
             "this installation holds no recipes; install codeact again: pip install --force-reinstall codeact"

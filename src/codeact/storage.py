@@ -42,7 +42,7 @@ class Source:
     delimited: bool = False
     parts: tuple[tuple[str, int], ...] = ()
 
-    def place(self, row: int) -> str:
+    def locate(self, row: int) -> str:
         """Where a row stands, by its 0-based position: `row 3`, of several files with the file's name."""
         for name, count in self.parts:
             if row < count:

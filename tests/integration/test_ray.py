@@ -20,34 +20,34 @@ from codeact.pipeline.run import run_pipeline
 from codeact.progress import Progress
 from codeact.rundir import ray_cluster
 from codeact.rundir.local import Worker, run_local
-from codeact.rundir.ray_cluster import Places, RayBackend, fitting
+from codeact.rundir.ray_cluster import RayBackend, Resources, fitting
 from codeact.stages.columns import vectors
 
 ray = pytest.importorskip("ray", reason="the ray extra is not installed")
 
 
 @pytest.mark.parametrize(
-    ("nodes", "workers", "places"),
+    ("nodes", "workers", "resources"),
     [
-        ([2, 2], 0, Places(2, 2, 0)),
-        ([2, 2], 1, Places(1, 2, 0)),  # and not 4 CPUs, which no node has
-        ([1, 2], 0, Places(3, 1, 0)),
-        ([1, 16], 0, Places(4, 4, 0)),  # the head's one CPU is not worth twelve more models
-        ([0, 8, 6], 0, Places(7, 2, 0)),
-        ([16], 1, Places(1, 16, 0)),
-        ([2, 2], 9, Places(4, 1, 0)),
+        ([2, 2], 0, Resources(2, 2, 0)),
+        ([2, 2], 1, Resources(1, 2, 0)),  # and not 4 CPUs, which no node has
+        ([1, 2], 0, Resources(3, 1, 0)),
+        ([1, 16], 0, Resources(4, 4, 0)),  # the head's one CPU is not worth twelve more models
+        ([0, 8, 6], 0, Resources(7, 2, 0)),
+        ([16], 1, Resources(1, 16, 0)),
+        ([2, 2], 9, Resources(4, 1, 0)),
     ],
 )
-def test_what_actors_ask_for_fits_on_a_node(nodes: list[int], workers: int, places: Places) -> None:
+def test_what_actors_ask_for_fits_on_a_node(nodes: list[int], workers: int, resources: Resources) -> None:
     found = fitting([{"CPU": float(cpus)} for cpus in nodes], workers)
-    assert found == places
+    assert found == resources
     assert sum(cpus // found.cpus for cpus in nodes) >= found.actors
 
 
 def test_gpus_are_not_asked_for_with_cpus_that_their_node_lacks() -> None:
     nodes = [{"CPU": 8.0}, {"CPU": 4.0, "GPU": 2.0}, {"GPU": 1.0}]
-    assert fitting(nodes) == Places(3, 0, 1)
-    assert fitting(nodes[:2], 1) == Places(1, 2, 1)
+    assert fitting(nodes) == Resources(3, 0, 1)
+    assert fitting(nodes[:2], 1) == Resources(1, 2, 1)
 
 
 def test_a_cluster_that_gives_nothing_is_said() -> None:

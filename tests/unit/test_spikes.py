@@ -16,7 +16,7 @@ from codeact.lm.models import load_model, load_tokenizer
 from codeact.records import Message, Record
 from codeact.sample import Rules, choose
 from codeact.score import score_ifd, to_table
-from codeact.score.surprise import find_places
+from codeact.score.surprise import find_marks
 from codeact.stages import score
 
 FENCED = 'Add 1 or 2 items:\n\n```js\n// 3 of 4\nif (a[0] !== "5 < 6" && n <= 10) {\n  i++; s += x - 1; y = `7`;\n}\n```\nThat is 8 + 9.'
@@ -27,7 +27,7 @@ CODE = "def area(rows, n):\n    if n >= 12 and rows:\n        n = n + 345\n    r
 
 
 def texts(text: str) -> list[tuple[str, str]]:
-    return [(text[p.start : p.end], p.kind) for p in find_places(text)]
+    return [(text[p.start : p.end], p.kind) for p in find_marks(text)]
 
 
 def test_places_are_operators_and_whole_numbers_of_code() -> None:
@@ -43,7 +43,7 @@ def test_places_are_operators_and_whole_numbers_of_code() -> None:
 
 @pytest.mark.parametrize("piece", ["/*", "<!--", '"""', "'''", "'\\", "`", "1+", "--", "```\n", "# ", "\n\n= "])
 def test_long_odd_texts_have_no_places_and_end(piece: str) -> None:
-    assert find_places(piece * (200_000 // len(piece))) == []  # quadratic scanning would take minutes
+    assert find_marks(piece * (200_000 // len(piece))) == []  # quadratic scanning would take minutes
 
 
 @pytest.fixture(scope="module")

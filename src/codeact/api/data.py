@@ -46,7 +46,7 @@ def preview(
     """
     reading = read_data(data, mapping, split or config.DEFAULTS.data.split)
     firsts = {
-        r.reason: {"row": r.row + 1, "id": r.id, "detail": r.detail, "place": reading.place(r.row)}
+        r.reason: {"row": r.row + 1, "id": r.id, "detail": r.detail, "place": reading.locate(r.row)}
         for r in reversed(reading.rejected)
     }
     shown = [_plain(record) for record in reading.records[:show]]

@@ -70,33 +70,33 @@ def brackets(code: str, language: str) -> Brackets:
 
 def _symbols(code: str, language: str) -> Iterator[tuple[str, int]]:
     comment = _COMMENTS.get(language, "")
-    place, alone = 0, -1  # no text closes between its apostrophe and `alone`
-    while (found := _STOP.search(code, place)) is not None:
+    position, alone = 0, -1  # no text closes between its apostrophe and `alone`
+    while (found := _STOP.search(code, position)) is not None:
         at, sign = found.start(), found[0]
-        place = at + 1
+        position = at + 1
         if sign in "()[]{}":
             yield sign, at
         elif comment and code.startswith(comment, at):
-            place = _end(code, "\n", at)
+            position = _end(code, "\n", at)
         elif sign in "\"'" and code.startswith(sign * 3, at):
-            place = _end(code, sign * 3, at + 3)
+            position = _end(code, sign * 3, at + 3)
         elif sign == "'" and language in _CHARACTER_ONLY:
             character = _CHARACTER.match(code, at)
-            place = character.end() if character else place
+            position = character.end() if character else position
         elif sign in "\"'" and at >= alone:
             rest = _REST[sign].match(code, at + 1)
             end = rest.end() if rest else at + 1
             closes = code.startswith(sign, end)
-            place, alone = (end + 1 if closes else place), (alone if closes else end)
+            position, alone = (end + 1 if closes else position), (alone if closes else end)
         elif sign == "`":
             end = code.find("`", at + 1)
-            place = end + 1 if end >= 0 else place
+            position = end + 1 if end >= 0 else position
         elif not comment and code.startswith("//", at):
-            place = _end(code, "\n", at)
+            position = _end(code, "\n", at)
         elif not comment and code.startswith("/*", at):
-            place = _end(code, "*/", at + 2)
+            position = _end(code, "*/", at + 2)
         elif code.startswith("<!--", at):
-            place = _end(code, "-->", at + 4)
+            position = _end(code, "-->", at + 4)
 
 
 def _end(code: str, sign: str, start: int) -> int:
@@ -109,10 +109,10 @@ def repairs(code: str, found: Brackets) -> Iterator[str]:
     if found.stray:
         yield code[: found.at] + code[found.at + 1 :]
         start = code.rfind("\n", 0, found.at) + 1
-        for place in [start + match.end() for match in re.finditer(r"\b\w+(?=\W)", code[start : found.at])][
+        for position in [start + match.end() for match in re.finditer(r"\b\w+(?=\W)", code[start : found.at])][
             -_MOST_PLACES:
         ]:
-            yield code[:place] + _PARTNERS[found.symbol] + code[place:]
+            yield code[:position] + _PARTNERS[found.symbol] + code[position:]
         if found.open:  # the one that should have been closed before
             symbol, at = found.open[-1]
             yield code[: found.at] + _CLOSERS[symbol] + code[found.at :]
@@ -133,7 +133,7 @@ def repairs(code: str, found: Brackets) -> Iterator[str]:
 
 def _without_lines(code: str, found: Brackets) -> Iterator[str]:
     """The code without the line of the bracket, or that of the innermost open one, but for the braces at its ends."""
-    for at in dict.fromkeys((found.at, *(place for _, place in found.open[-2:]))):
+    for at in dict.fromkeys((found.at, *(position for _, position in found.open[-2:]))):
         start, end = code.rfind("\n", 0, at) + 1, _end(code, "\n", at)
         line = code[start:end].strip()
         left = ("}" if line.startswith("}") else "") + ("{" if line.endswith("{") else "")
@@ -146,6 +146,6 @@ def _closed_on_its_line(code: str, symbol: str, at: int) -> Iterator[str]:
     line = code[at:end]
     bare = line.rstrip()
     for tail in ("", bare[-1:], bare[-2:], bare[-3:]):
-        place = at + len(bare) - len(tail)
-        if place > at:
-            yield code[:place] + _CLOSERS[symbol] + code[place:]
+        position = at + len(bare) - len(tail)
+        if position > at:
+            yield code[:position] + _CLOSERS[symbol] + code[position:]

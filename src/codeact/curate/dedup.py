@@ -33,7 +33,7 @@ def find_duplicates(records: Iterable[Record]) -> dict[str, str]:
     keys: dict[str, bytes] = {}
     for record in records:
         key = keys[record.id] = _key(record)
-        if key not in best or place(record) < place(best[key]):
+        if key not in best or file_order(record) < file_order(best[key]):
             best[key] = record
     return {identity: best[key].id for identity, key in keys.items() if best[key].id != identity}
 
@@ -116,7 +116,7 @@ def _json(text: str) -> str:
         return text
 
 
-def place(record: Record) -> tuple[float, str]:
+def file_order(record: Record) -> tuple[float, str]:
     """Where a record stands in its file."""
     row = record.meta.get("row")
     return float(row) if isinstance(row, int) else float("inf"), record.id
@@ -124,4 +124,4 @@ def place(record: Record) -> tuple[float, str]:
 
 def preference(record: Record) -> tuple[int, float, str]:
     """Which of two records that are nearly equal represents both: the longer response, then the lower row, then the lower id."""
-    return -len(record.response), *place(record)
+    return -len(record.response), *file_order(record)

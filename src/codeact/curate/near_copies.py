@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.curate.canonical import canonical_code, canonical_tokens, fingerprint
-from codeact.curate.dedup import lines_of, place, preference
+from codeact.curate.dedup import file_order, lines_of, preference
 from codeact.curate.languages import guess_language
 from codeact.curate.tokens import plain, terms, words
 from codeact.errors import InputError, require
@@ -56,7 +56,7 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
     """
     groups: dict[bytes, list[Record]] = {}
     found: dict[str, Copy] = {}
-    for record in sorted(records, key=place):
+    for record in sorted(records, key=file_order):
         code = canonical_code(record.response)
         if len(code) < MIN_CODE_TOKENS:
             continue
@@ -272,10 +272,10 @@ def find_same_meaning(ids: Sequence[str], vectors: Vectors, order: Sequence[int]
         for first in range(0, len(earlier), 8 * BLOCK):
             some = earlier[first : first + 8 * BLOCK]
             cosines = block @ points[some].T
-            place = cosines.argmax(1)
-            value = cosines[np.arange(len(block)), place]
+            nearest = cosines.argmax(1)
+            value = cosines[np.arange(len(block)), nearest]
             better = value > best
-            best[better], at[better] = value[better], some[place[better]]
+            best[better], at[better] = value[better], some[nearest[better]]
         inner = block @ block.T
         for row in range(len(block)):
             left = inner[row, :row]

@@ -254,7 +254,7 @@ def _without(live: _Live, finished: Collection[int]) -> _Live | None:
     """The rows that go on, without the columns that are padding in all of them."""
     import torch
 
-    gone = [place for place, row in enumerate(live.rows) if row in finished]
+    gone = [index for index, row in enumerate(live.rows) if row in finished]
     stay = slots.order_after(len(live.rows), gone)
     if not gone or not stay:
         return live if stay else None

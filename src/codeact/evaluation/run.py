@@ -257,11 +257,11 @@ def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], p
         with track("generate", len(keys), "samples", done=len(done)) as progress:
             for finished in completions:
                 fresh: list[Row] = []
-                for place, completion in finished:
-                    task, number, _ = wanted[left[place]]
+                for index, completion in finished:
+                    task, number, _ = wanted[left[index]]
                     row = {"task_id": task.id, "sample": number, "completion": completion.text}
                     fresh.append(
-                        {**row, "tokens": completion.tokens, "finish": completion.finish, "key": keys[left[place]]}
+                        {**row, "tokens": completion.tokens, "finish": completion.finish, "key": keys[left[index]]}
                     )
                 journal.append(path, fresh)
                 done |= {row["key"]: row for row in fresh}

@@ -56,8 +56,8 @@ def order_after(rows: int, gone: Sequence[int]) -> list[int]:
     """
     missing = set(gone)
     left = rows - len(missing)
-    movers = iter(place for place in range(rows - 1, left - 1, -1) if place not in missing)
-    return [next(movers) if place in missing else place for place in range(left)]
+    movers = iter(index for index in range(rows - 1, left - 1, -1) if index not in missing)
+    return [next(movers) if index in missing else index for index in range(left)]
 
 
 @cache
@@ -89,10 +89,10 @@ def _layer_class() -> Any:
             if not self.buffers or self.rows + count > self.slots or width > self.end - self.first:
                 self.slots = max(self.slots, self.rows + count)
                 self._move(max(width, self.end - self.first), 0, (keys, values))
-            place = slice(self.rows, self.rows + count)
+            index = slice(self.rows, self.rows + count)
             for buffer, part in zip(self.buffers, (keys, values), strict=True):
-                buffer[place, :, self.first : self.end - width] = 0
-                buffer[place, :, self.end - width : self.end] = part
+                buffer[index, :, self.first : self.end - width] = 0
+                buffer[index, :, self.end - width : self.end] = part
             self.rows += count
             self._show()
 

@@ -161,13 +161,13 @@ def _licence_in(folder: Path, names: Iterable[str]) -> str:
 
 def _licence_near(folder: Path) -> str:
     """The licence in the folder, or in the project around it: the nearest of three parents that looks like a project's root."""
-    for place in (folder, *folder.parents[:3]):
+    for directory in (folder, *folder.parents[:3]):
         try:
-            names = [entry.name for entry in place.iterdir()]
+            names = [entry.name for entry in directory.iterdir()]
         except OSError:
             break
         is_project = not _PROJECT_FILES.isdisjoint(names)
-        found = _licence_in(place, names) if is_project or place == folder else ""
+        found = _licence_in(directory, names) if is_project or directory == folder else ""
         if found:
             return found
         if is_project:

@@ -169,8 +169,8 @@ def local_ratings(
             batch = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in made.items()}
             last = torch.from_numpy(np.cumsum(lengths[row]) - 1).to(model.device)
             shares = head_logits(model, hidden_states(model, batch)[0].index_select(0, last)).double().softmax(-1).cpu()
-            for place, number in enumerate(row):
-                choice = shares[place, asked[usable[number]][1]]
+            for index, number in enumerate(row):
+                choice = shares[index, asked[usable[number]][1]]
                 mass = float(choice.sum())
                 fine = mass >= min_mass and mass > 0
                 expected = float((choice * digits).sum()) / mass if fine else None

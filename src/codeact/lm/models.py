@@ -90,12 +90,12 @@ def load_model(
 
         attention = register()
     where = resolve(name, revision)
-    place = choose_device(device)
-    kind = choose_dtype(dtype, place)
+    torch_device = choose_device(device)
+    kind = choose_dtype(dtype, torch_device)
     adapter = Path(where, "adapter_config.json").is_file()
     missing: list[str] = []
-    options = _four_bit_options(name, adapter, kind, place) if four_bit else {}
-    log.debug("model %s: loads in %s on %s", name, kind, place)
+    options = _four_bit_options(name, adapter, kind, torch_device) if four_bit else {}
+    log.debug("model %s: loads in %s on %s", name, kind, torch_device)
     with quiet_loading():
         try:
             if adapter:
@@ -127,7 +127,7 @@ def load_model(
     if four_bit:  # is on its device
         _keep_trainable(model)
         return model.eval()
-    return model.to(place).eval()
+    return model.to(torch_device).eval()
 
 
 def _load_any(name: str, **options: Any) -> Model:
@@ -169,8 +169,8 @@ def _four_bit_options(name: str, adapter: bool, dtype: torch.dtype, device: torc
     quantisation = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
-    place = torch.cuda.current_device() if device.type == "cuda" and device.index is None else device
-    return {"quantization_config": quantisation, "device_map": {"": place}}
+    torch_device = torch.cuda.current_device() if device.type == "cuda" and device.index is None else device
+    return {"quantization_config": quantisation, "device_map": {"": torch_device}}
 
 
 def _load_adapter(where: str, dtype: torch.dtype, attention: str | None) -> PeftModel:

@@ -119,28 +119,28 @@ def stream_losses(
     with torch.inference_mode():
         # one buffer, not a tensor per row: small tensors kept between large ones that are freed keep the heap from shrinking
         flat = torch.empty(int(counts.sum()), dtype=torch.float32, device=model.device)
-        place = 0
+        start = 0
         for row in rows:
             made = collate_rows(samples, [row], pad_token_id=0)
             batch = {k: _move(v, model.device) if isinstance(v, torch.Tensor) else v for k, v in made.items()}
-            places, targets = _scored([streams[i] for i in row])
-            hidden = hidden_states(model, batch)[0].index_select(0, _move(torch.from_numpy(places), model.device))
+            positions, targets = _scored([streams[i] for i in row])
+            hidden = hidden_states(model, batch)[0].index_select(0, _move(torch.from_numpy(positions), model.device))
             write_losses(
-                model, hidden, _move(torch.from_numpy(targets), model.device), flat[place : place + len(targets)]
+                model, hidden, _move(torch.from_numpy(targets), model.device), flat[start : start + len(targets)]
             )
-            place += len(targets)
+            start += len(targets)
             if finished is not None:
                 finished(row, int(lengths[row].sum()))
         values = flat.cpu().numpy().astype(np.float64)
     pieces = np.split(values, np.cumsum(counts[rows.samples])[:-1])
-    return [pieces[place] for place in np.argsort(rows.samples)]
+    return [pieces[index] for index in np.argsort(rows.samples)]
 
 
-def token_losses_at(model: Model, hidden: torch.Tensor, places: Ints, targets: Sequence[int]) -> Floats:
-    """Negative log-likelihood of `targets` as predicted at `places` of the hidden states [T, hidden]: float64, nats."""
+def token_losses_at(model: Model, hidden: torch.Tensor, positions: Ints, targets: Sequence[int]) -> Floats:
+    """Negative log-likelihood of `targets` as predicted at `positions` of the hidden states [T, hidden]: float64, nats."""
     import torch
 
-    states = hidden.index_select(0, _move(torch.from_numpy(places), hidden.device))
+    states = hidden.index_select(0, _move(torch.from_numpy(positions), hidden.device))
     wanted = _move(torch.tensor(targets, dtype=torch.int64), hidden.device)
     found = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
     write_losses(model, states, wanted, found)
@@ -149,15 +149,15 @@ def token_losses_at(model: Model, hidden: torch.Tensor, places: Ints, targets: S
 
 def _scored(streams: Sequence[Stream]) -> tuple[Ints, Ints]:
     """Positions in the row that predict a scored token, and those tokens."""
-    places: list[Ints] = []
+    positions: list[Ints] = []
     targets: list[int] = []
     offset = 0
     for stream in streams:
         for span in stream.spans:
-            places.append(np.arange(offset + span.start - 1, offset + span.end - 1))
+            positions.append(np.arange(offset + span.start - 1, offset + span.end - 1))
             targets += stream.ids[span.start : span.end]
         offset += len(stream.ids) - 1
-    return np.concatenate(places), np.array(targets, np.int64)
+    return np.concatenate(positions), np.array(targets, np.int64)
 
 
 def _move(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

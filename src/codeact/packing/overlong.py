@@ -173,9 +173,9 @@ def _kept_tokens(sample: Mapping[str, Any], capacity: int, ending: Ints) -> Ints
         unlearnt = np.flatnonzero(np.asarray(sample["labels"]) == IGNORE)
         first = int(max(unlearnt[unlearnt < capacity], default=-1)) + 1
         last = int(min(unlearnt[unlearnt >= capacity], default=len(ids)))
-    for place in range(last - len(ending), last - len(ending) - END_TOKENS, -1) if len(ending) else ():
-        if place >= capacity - (last - place) > first and (ids[place : place + len(ending)] == ending).all():
-            return np.concatenate([np.arange(capacity - (last - place)), np.arange(place, last)])
+    for index in range(last - len(ending), last - len(ending) - END_TOKENS, -1) if len(ending) else ():
+        if index >= capacity - (last - index) > first and (ids[index : index + len(ending)] == ending).all():
+            return np.concatenate([np.arange(capacity - (last - index)), np.arange(index, last)])
     return np.arange(capacity)
 
 

@@ -253,8 +253,8 @@ def _level(values: list[int], dealt: list[list[int]]) -> tuple[list[list[int]], 
                 continue
             for mine, (size, _) in enumerate(rows[full]):
                 # giving half the gap would make both rows equal; partners on both sides of that size come nearest to it
-                place = bisect_left(rows[other], (size - gap / 2, 0))
-                for theirs in (place - 1, place):
+                index = bisect_left(rows[other], (size - gap / 2, 0))
+                for theirs in (index - 1, index):
                     # swapping with nothing (size 0) of the least full row is a move
                     if 0 <= theirs < len(rows[other]):
                         given = size - rows[other][theirs][0]
@@ -302,13 +302,13 @@ def _best_fit_decreasing(sizes: Ints, capacity: int, rng: np.random.Generator | 
         for count in counts[counts > 0][::-1].tolist():
             rng.shuffle(order[start : start + count])
             start += count
-    row_of, place, filled = _assign(counts, capacity, len(sizes))
+    row_of, slot, filled = _assign(counts, capacity, len(sizes))
     rank = np.arange(len(filled)) if rng is None else rng.permutation(len(filled))
     starts = np.zeros(len(filled) + 1, np.int64)
     starts[1 + rank] = filled
     np.cumsum(starts, out=starts)
     where = np.take(starts[rank], row_of)
-    where += place
+    where += slot
     samples = np.empty(len(sizes), np.int64)
     samples[where] = order
     return Rows(samples, starts)
@@ -319,7 +319,7 @@ def _assign(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Row and place within the row of every item, items taken longest first; and the number of items of each row."""
     row_of = np.empty(total, np.int32)
-    place = np.empty(total, np.int32)
+    slot = np.empty(total, np.int32)
     filled = np.zeros(total, np.int32)
     free = np.zeros(capacity + 1, np.int64)  # free[r]: how many rows have room for r more tokens
     stacks: list[list[NDArray[np.int32]]] = [[] for _ in range(capacity + 1)]
@@ -329,10 +329,10 @@ def _assign(
         nonlocal done
         stop = done + len(into) * each
         if each == 1:
-            row_of[done:stop], place[done:stop] = into, filled[into]
+            row_of[done:stop], slot[done:stop] = into, filled[into]
         else:
             row_of[done:stop] = np.repeat(into, each)
-            place[done:stop] = (filled[into][:, None] + np.arange(each, dtype=np.int32)).ravel()
+            slot[done:stop] = (filled[into][:, None] + np.arange(each, dtype=np.int32)).ravel()
         filled[into] += each
         left = room - each * size
         if left:
@@ -361,7 +361,7 @@ def _assign(
             put(fresh[:whole], each, capacity, size)
             if whole < len(fresh):
                 put(fresh[whole:], items - whole * each, capacity, size)
-    return row_of, place, filled[:rows]
+    return row_of, slot, filled[:rows]
 
 
 def _take(stacks: list[list[NDArray[np.int32]]], free: Ints, room: int, count: int) -> NDArray[np.int32]:

@@ -54,28 +54,28 @@ class Fates:
         return dict(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
 
     @cached_property
-    def places(self) -> Mapping[int, Place]:
-        """Group -> its place in the selection; a strategy without clusters has one group, 0."""
+    def shares(self) -> Mapping[int, Share]:
+        """Group -> its share of the selection; a strategy without clusters has one group, 0."""
         members: dict[int, list[Mapping[str, Any]]] = {}
         for row in self.rows.values():
             if row["stage"] == "sample":
                 members.setdefault(self.group(row), []).append(row)
-        return {group: self._place(rows) for group, rows in members.items()}
+        return {group: self._share(rows) for group, rows in members.items()}
 
     def group(self, row: Mapping[str, Any]) -> int:
         """The group in which a record competes."""
         return int(row["cluster"]) if self.strategy.clustered and row["cluster"] is not None else 0
 
-    def _place(self, rows: Iterable[Mapping[str, Any]]) -> Place:
+    def _share(self, rows: Iterable[Mapping[str, Any]]) -> Share:
         ranking, rows = self.strategy.ranking, list(rows)
         taken = [row for row in rows if row["status"] == "kept"]
         scores = [value for row in taken if (value := self.values.get(row["id"])) is not None]
         cut = None if not scores or ranking is None else (max if ranking.lowest else min)(scores)
-        return Place(sum(row["rank"] is not None for row in rows), len(rows), len(taken), cut)
+        return Share(sum(row["rank"] is not None for row in rows), len(rows), len(taken), cut)
 
 
 @dataclass(frozen=True)
-class Place:
+class Share:
     """A group of records that compete with each other.
 
     Attributes:
@@ -132,7 +132,7 @@ def _why(fates: Fates, row: Mapping[str, Any]) -> str:
 
 
 def _sampled(fates: Fates, row: Mapping[str, Any]) -> str:
-    strategy, place = fates.strategy, fates.places[fates.group(row)]
+    strategy, share = fates.strategy, fates.shares[fates.group(row)]
     kept, reason = row["status"] == "kept", str(row["reason"] or "")
     where = f"in cluster {cluster_name(row['cluster'], fates.words)}" if strategy.clustered else "in the pool"
     if reason.startswith("status:"):
@@ -142,12 +142,12 @@ def _sampled(fates: Fates, row: Mapping[str, Any]) -> str:
         return f"IFD {row['ifd']:.3f} >= 1, the instruction does not help the model with this answer"
     if strategy.ranking is None:
         drawn = "drawn" if kept else "not drawn"
-        return f"{drawn}; {place.quota:,} of {place.records:,} {where} are" if place.quota < place.records else "everything is"
+        return f"{drawn}; {share.quota:,} of {share.records:,} {where} are" if share.quota < share.records else "everything is"
     if row["rank"] is None:
-        return f"not ranked, {reason}" if reason else f"{_figure(fates, row, place)} {where}".strip()
+        return f"not ranked, {reason}" if reason else f"{_figure(fates, row, share)} {where}".strip()
     last = f"ranked last ({reason or row['detail']}), " if reason == "suspect" or _is_last(fates, row) else ""
-    said = f"{last}rank {row['rank']:,} of {place.ranked:,} {where}, quota {place.quota:,}"
-    figure = _figure(fates, row, place)
+    said = f"{last}rank {row['rank']:,} of {share.ranked:,} {where}, quota {share.quota:,}"
+    figure = _figure(fates, row, share)
     told = f"{said}; {figure}" if figure else said
     return told if kept or reason in ("", "below cut", "suspect", strategy.not_taken) else f"{told}; {reason}"
 
@@ -157,16 +157,16 @@ def _is_last(fates: Fates, row: Mapping[str, Any]) -> bool:
     return row["status"] == "dropped" and bool(row["detail"]) and fates.recipe.curate.failed == "penalise"
 
 
-def _figure(fates: Fates, row: Mapping[str, Any], place: Place) -> str:
+def _figure(fates: Fates, row: Mapping[str, Any], share: Share) -> str:
     """`IFD 0.288 < cut 0.400`; without a comparison where something else decided."""
     ranking, value = fates.strategy.ranking, fates.values.get(row["id"])
     if ranking is None or value is None:
         return ""
     name = "IFD" if ranking.column in ("ifd", "proxy_ifd") else ranking.column.replace("_", " ")
     told = f"{name} {value:.3f}" if isinstance(value, float) and value != int(value) else f"{name} {value:,.0f}"
-    if place.cut is None:
+    if share.cut is None:
         return told
-    reached = value <= place.cut if ranking.lowest else value >= place.cut
+    reached = value <= share.cut if ranking.lowest else value >= share.cut
     beyond = ("<=" if reached else ">") if ranking.lowest else (">=" if reached else "<")
-    cut = f"{place.cut:.3f}" if place.cut != int(place.cut) or "." in told else f"{place.cut:,.0f}"
+    cut = f"{share.cut:.3f}" if share.cut != int(share.cut) or "." in told else f"{share.cut:,.0f}"
     return f"{told} {beyond} cut {cut}" if reached is (row["status"] == "kept") else f"{told} (cut {cut})"

@@ -13,7 +13,7 @@ SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".wav", ".mp3", ".flac",
     ".ogg", ".m4a",
 )  # fmt: skip
-PLACES = ("<image>", "<video>", "<audio>", "<img>")
+MARKS = ("<image>", "<video>", "<audio>", "<img>")
 # Qwen-VL's form: the address stands in the text
 INLINE = re.compile(
     r"<(img|image|video|audio)>[^<>\n]*\.(png|jpe?g|gif|webp|bmp|tiff?|mp4|avi|mov|mkv|webm|wav|mp3|flac|ogg|m4a)[^<>\n]*</\1>",
@@ -30,7 +30,7 @@ def find_media(row: Mapping[str, Any], text: str) -> str:
         row: as it came from the file.
         text: what was read of it.
     """
-    marked = any(place in text for place in PLACES)
+    marked = any(mark in text for mark in MARKS)
     for key, value in row.items():
         named = str(key).strip().lower() in MEDIA_COLUMNS
         if (named or marked) and _is_media(value, named, marked):

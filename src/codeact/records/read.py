@@ -17,7 +17,7 @@ from codeact.records.types import Message, Record, Rejected, Unreadable, content
 from codeact.records.unread import marks, untold
 from codeact.storage import Source, read_rows
 
-Place = Callable[[int], str]
+Locate = Callable[[int], str]
 
 
 def row_number(row: int) -> str:
@@ -36,7 +36,7 @@ class Reading:
         forms: name of the form -> rows that had it.
         not_read: what holds text and was not read -> rows (or turns) that have it.
         marks: mark of a chat template in what was read -> rows that have it.
-        place: says where a row stands, by its 0-based position.
+        locate: says where a row stands, by its 0-based position.
     """
 
     where: str
@@ -45,10 +45,10 @@ class Reading:
     forms: Mapping[str, int] = field(default_factory=dict)
     not_read: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, int] = field(default_factory=dict)
-    place: Place = row_number
+    locate: Locate = row_number
 
     def _cause(self, rejected: Rejected) -> str:
-        return f"{self.place(rejected.row)}: {rejected.reason}: {rejected.detail}"
+        return f"{self.locate(rejected.row)}: {rejected.reason}: {rejected.detail}"
 
     def usable(self) -> list[Record]:
         """The records.
@@ -117,7 +117,7 @@ def read_records(
     rows: Sequence[Mapping[str, Any]],
     mapping: Mapping[str, str] | None = None,
     where: str = "the data",
-    place: Place = row_number,
+    locate: Locate = row_number,
 ) -> Reading:
     """Bring rows of any known format to records; a row that cannot be read becomes a `Rejected`.
 
@@ -127,7 +127,7 @@ def read_records(
         rows: dictionaries as read from the file; they are not changed.
         mapping: field -> column, overriding what is detected.
         where: the file's name for error messages.
-        place: says where a row stands, where the rows come from several files.
+        locate: says where a row stands, where the rows come from several files.
 
     Raises:
         InputError: no rows, unknown columns, or two rows share an explicit id.
@@ -144,7 +144,7 @@ def read_records(
     marked: Counter[str] = Counter()
     records: list[Record] = []
     rejected: list[Rejected] = []
-    ids = _Ids(where, place)
+    ids = _Ids(where, locate)
     for index, row in enumerate(rows):
         filled = tuple(key for key, value in row.items() if not is_missing(value))
         if filled not in forms:
@@ -166,7 +166,7 @@ def read_records(
     if weight_key and weight_key not in columns and not _seen(rows, whole, weight_key):
         raise InputError(f"--map weight={weight_key}: {where} has no column and no turn with that key")
     order = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
-    return Reading(where, records, rejected, dict(used), dict(order), dict(marked.most_common()), place)
+    return Reading(where, records, rejected, dict(used), dict(order), dict(marked.most_common()), locate)
 
 
 def read_data(
@@ -182,7 +182,7 @@ def read_data(
 
 def read_source(source: Source, mapping: Mapping[str, str] | None = None) -> Reading:
     """`read_records` of rows that were read, with their own names for where they stand."""
-    return read_records(source.rows, mapping, source.name, source.place)
+    return read_records(source.rows, mapping, source.name, source.locate)
 
 
 def _form(filled: tuple[str, ...], whole: Format, mapping: Mapping[str, str]) -> Format:
@@ -211,8 +211,8 @@ def _seen(rows: Sequence[Mapping[str, Any]], form: Format, key: str) -> bool:
 class _Ids:
     """Unique ids: the row's own, else a hash of what it says."""
 
-    def __init__(self, where: str, place: Place) -> None:
-        self.where, self.place = where, place
+    def __init__(self, where: str, locate: Locate) -> None:
+        self.where, self.locate = where, locate
         self.first: dict[str, int] = {}
         self.copies: Counter[str] = Counter()
 
@@ -224,7 +224,7 @@ class _Ids:
         if not is_blank(explicit):
             identity = str(explicit)
             if identity in self.first:
-                first, second = self.place(self.first[identity]), self.place(index)
+                first, second = self.locate(self.first[identity]), self.locate(index)
                 both = f"rows {first[4:]} and {second[4:]}" if first.startswith("row ") else f"{first} and {second}"
                 raise InputError(
                     f"{self.where}: {both} share the id {identity!r}; "

@@ -220,11 +220,11 @@ def _weighted(messages: list[Message], row: Row, form: Format) -> list[Message]:
     if is_blank(value):
         return messages
     values = value if isinstance(value, list | tuple) else [value] * len(messages)
-    places = [n for n, m in enumerate(messages) if m.role == "assistant"]
-    if isinstance(value, list | tuple) and len(values) != len(places):
-        raise Unreadable("weight", f"column {column!r} holds {len(values)} weights for {len(places)} assistant turns")
-    for place, weight in zip(places, values, strict=False):
-        messages[place] = replace(messages[place], learn=messages[place].learn and switch(weight, f"column {column!r}"))
+    answers = [n for n, m in enumerate(messages) if m.role == "assistant"]
+    if isinstance(value, list | tuple) and len(values) != len(answers):
+        raise Unreadable("weight", f"column {column!r} holds {len(values)} weights for {len(answers)} assistant turns")
+    for index, weight in zip(answers, values, strict=False):
+        messages[index] = replace(messages[index], learn=messages[index].learn and switch(weight, f"column {column!r}"))
     return messages
 
 

@@ -68,10 +68,10 @@ def _clusters(clusters: dict[str, Any]) -> Markup:
             Markup('<g data-cluster="{}">{}{}</g>').format(cluster, rings(x, y, sides[0], colour), dots(x, y, sides[1], colour))
         )
         if len(members) <= MOST_LABELS:
-            place = (_middle([points["x"][i] for i in rows]), _middle([points["y"][i] for i in rows]))
+            middle = (_middle([points["x"][i] for i in rows]), _middle([points["y"][i] for i in rows]))
             words = {cluster: clusters["words"].get(str(cluster), ())}
             said = f"cluster {cluster_name(cluster, words)}: {len(rows)} records shown, {len(sides[1])} of them selected"
-            over.append(tag(x, y, *place, str(cluster), f"t-{colour}", role="button", tabindex="0", data_cluster=str(cluster),
+            over.append(tag(x, y, *middle, str(cluster), f"t-{colour}", role="button", tabindex="0", data_cluster=str(cluster),
                             aria_label=said, title=said))  # fmt: skip
     label = (
         f"Map of {number(points['shown'], 0)} records in the plane of the first two principal components of their embeddings, coloured and"
@@ -86,7 +86,7 @@ def _plane(points: dict[str, Any]) -> tuple[Axis, Axis]:
     return _around(xs, "first principal component"), _around(ys, "second principal component")
 
 
-def places(points: dict[str, Any]) -> tuple[list[float | None], list[float | None]]:
+def positions(points: dict[str, Any]) -> tuple[list[float | None], list[float | None]]:
     """Where each point of the map lies: percent from the left, and from the top."""
     x, y = _plane(points)
     left = [None if v is None else round(x.at(v) / 10, 2) for v in points["x"]]

@@ -116,11 +116,11 @@ def _by_rate(
     y = linear(min(values), max(values), metric)
     marks = [] if before is None else [line(0, 1000 - y.at(before), 1000, 1000 - y.at(before), "alarm")]
     keys = [] if before is None else [("k-alarm", "before training")]
-    for place, entrant in enumerate(entrants):
+    for index, entrant in enumerate(entrants):
         own = sorted((r for r in rows if r["entrant"] == entrant), key=lambda r: float(r["rate"]))
         if not own:
             continue
-        kind = f"c{place % PALETTE} {DASHES[place // PALETTE % len(DASHES)]}".strip()
+        kind = f"c{index % PALETTE} {DASHES[index // PALETTE % len(DASHES)]}".strip()
         points = [(float(r["rate"]), float(r["metrics"][metric]["value"])) for r in own]
         for r in own:
             low, high = r["metrics"][metric]["interval"]

@@ -12,7 +12,7 @@ from codeact import storage
 from codeact.evaluation.compare import NO_DIFFERENCE
 from codeact.files import write_text
 from codeact.reporting.browser import browser
-from codeact.reporting.charts import charts, places
+from codeact.reporting.charts import charts, positions
 from codeact.reporting.figures import gather
 from codeact.reporting.page import render_page
 from codeact.reporting.wording import (
@@ -72,7 +72,7 @@ def page_data(figures: dict[str, Any], records: dict[str, Any] | None) -> dict[s
     points = figures["clusters"]["points"]
     if not any(x is not None for x in points["x"]):
         return data
-    left, top = places(points)
+    left, top = positions(points)
     return data | {"clusters": {"left": left, "top": top} | {k: points[k] for k in ("cluster", "ifd", "selected", "instruction")}}
 
 

@@ -63,7 +63,7 @@ class RayBackend:
 
 
 @dataclass(frozen=True)
-class Places:
+class Resources:
     """Actors that fit on the nodes.
 
     Attributes:
@@ -84,7 +84,7 @@ class Places:
         return node.get("CPU", 0) >= self.cpus and node.get("GPU", 0) >= self.gpus
 
 
-def fitting(nodes: Sequence[Mapping[str, float]], workers: int = 0) -> Places:
+def fitting(nodes: Sequence[Mapping[str, float]], workers: int = 0) -> Resources:
     """What each actor asks for, so that a node can give it: more than one has, it never gives.
 
     Args:
@@ -98,7 +98,7 @@ def fitting(nodes: Sequence[Mapping[str, float]], workers: int = 0) -> Places:
     if with_gpu:
         actors = sum(int(node["GPU"]) for node in with_gpu)
         cpus = min(CPUS, *(int(node.get("CPU", 0) // node["GPU"]) for node in with_gpu))
-        return Places(min(workers or actors, actors), cpus, 1)
+        return Resources(min(workers or actors, actors), cpus, 1)
     cores = [int(node.get("CPU", 0)) for node in nodes]
     if not any(cores):
         raise InputError(
@@ -111,18 +111,18 @@ def fitting(nodes: Sequence[Mapping[str, float]], workers: int = 0) -> Places:
 
     if workers:
         cpus = next((n for n in range(max(cores), 1, -1) if room(n) >= workers), 1)
-        return Places(min(workers, room(cpus)), cpus, 0)
+        return Resources(min(workers, room(cpus)), cpus, 0)
     cpus = next(n for n in range(min(CPUS, max(cores)), 0, -1) if room(n) * n >= USED * sum(cores))
-    return Places(room(cpus), cpus, 0)
+    return Resources(room(cpus), cpus, 0)
 
 
 class _Pool:
     """Actors, what each is doing, and the shards that are left."""
 
     def __init__(
-        self, ray: ModuleType, places: Places, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress
+        self, ray: ModuleType, resources: Resources, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress
     ) -> None:
-        self.ray, self.places, self.shards, self.progress = ray, places, shards, progress
+        self.ray, self.resources, self.shards, self.progress = ray, resources, shards, progress
         self.make_worker = ray.put(make_worker)
         self.actor = ray.remote(_ShardActor)
         self.left = deque(shards)
@@ -132,7 +132,7 @@ class _Pool:
 
     def results(self) -> Iterator[tuple[int, pa.Table]]:
         try:
-            for _ in range(min(self.places.actors, len(self.shards))):
+            for _ in range(min(self.resources.actors, len(self.shards))):
                 self._start()
             while self.doing:
                 for awaited in self._wait():
@@ -144,7 +144,7 @@ class _Pool:
             raise CodeactError(self._told())
 
     def _start(self) -> None:
-        actor = self.actor.options(num_cpus=self.places.cpus, num_gpus=self.places.gpus).remote()
+        actor = self.actor.options(num_cpus=self.resources.cpus, num_gpus=self.resources.gpus).remote()
         self.doing[actor.placed.remote()] = (actor, "placed", NO_SHARD)
 
     def _wait(self) -> list[Any]:
@@ -155,15 +155,15 @@ class _Pool:
                 return done
             if any(step != "placed" for _, step, _ in self.doing.values()):
                 continue
-            if not any(map(self.places.fits, _alive(self.ray))):
+            if not any(map(self.resources.fits, _alive(self.ray))):
                 raise InputError(
-                    f"backend=ray: no node of the cluster has {self.places} any more; finished shards are kept: start the"
+                    f"backend=ray: no node of the cluster has {self.resources} any more; finished shards are kept: start the"
                     " same command again for the nodes that are left"
                 )
-            self.progress.advance(0.0, f"waiting for a node with {self.places} free")
+            self.progress.advance(0.0, f"waiting for a node with {self.resources} free")
             if time.monotonic() - since > WAIT_S:
                 raise InputError(
-                    f"backend=ray: no node had {self.places} free for {WAIT_S:.0f} s; end what holds them"
+                    f"backend=ray: no node had {self.resources} free for {WAIT_S:.0f} s; end what holds them"
                     " (ray status), or use backend=local"
                 )
 

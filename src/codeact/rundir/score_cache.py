@@ -60,7 +60,7 @@ class ScoreCache:
         if not found:
             return None
         whole = pa.concat_tables(found)
-        _, first = _first_places(whole[KEY].to_pylist())
+        _, first = _first_rows(whole[KEY].to_pylist())
         return whole.take(first)
 
     def add(self, keys: Sequence[str], table: pa.Table) -> None:
@@ -117,44 +117,44 @@ def run_cached(
     keys = [record_key(record) for part in parts for record in tables.records_from(part)]
     there = cache.find(keys)
     known = set(there[KEY].to_pylist()) if there is not None else set()
-    places = _first_places(keys)[1]
+    firsts = _first_rows(keys)[1]
     # shards are cut from the whole table, so a resumed run batches, and so rounds, as one that was never stopped
     shards = [
-        [place for place in places[at : at + shard_size] if keys[place] not in known]
-        for at in range(0, len(places), shard_size)
+        [index for index in firsts[at : at + shard_size] if keys[index] not in known]
+        for at in range(0, len(firsts), shard_size)
     ]
-    new = [place for shard in shards for place in shard]
+    new = [index for shard in shards for index in shard]
     with track(label, table.num_rows, "records", done=table.num_rows - len(new)) as progress:
         for number, result in backend(make_worker, _Shards(table, shards), progress):
-            cache.add([keys[place] for place in shards[number]], result)
+            cache.add([keys[index] for index in shards[number]], result)
     whole = cache.find(keys) if new else there
     if whole is None:
         raise LookupError(f"the score cache {cache.folder} lost the rows just written to it")
-    place = {key: at for at, key in enumerate(whole[KEY].to_pylist())}
-    rows = whole.take([place[key] for key in keys]).drop_columns(KEY)
+    index = {key: at for at, key in enumerate(whole[KEY].to_pylist())}
+    rows = whole.take([index[key] for key in keys]).drop_columns(KEY)
     return rows.add_column(0, "id", pa.array(table["id"].to_pylist(), pa.string())), table.num_rows - len(new)
 
 
 class _Shards(Mapping[int, "pa.Table"]):
     """The rows of each shard that is not empty, cut from the table only when they are asked for."""
 
-    def __init__(self, table: pa.Table, places: Sequence[Sequence[int]]) -> None:
+    def __init__(self, table: pa.Table, rows_of: Sequence[Sequence[int]]) -> None:
         self.table = table
-        self.places = {number: rows for number, rows in enumerate(places) if rows}
+        self.rows_of = {number: rows for number, rows in enumerate(rows_of) if rows}
 
     def __getitem__(self, number: int) -> pa.Table:
-        return self.table.take(self.places[number])
+        return self.table.take(self.rows_of[number])
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.places)
+        return iter(self.rows_of)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.rows_of)
 
 
-def _first_places(keys: Sequence[str]) -> tuple[list[str], list[int]]:
+def _first_rows(keys: Sequence[str]) -> tuple[list[str], list[int]]:
     """Distinct keys in their order, and the place where each comes first."""
     first: dict[str, int] = {}
-    for place, key in enumerate(keys):
-        first.setdefault(key, place)
+    for index, key in enumerate(keys):
+        first.setdefault(key, index)
     return list(first), list(first.values())

@@ -126,8 +126,8 @@ def _layout() -> _Layout:
     ]
     hidden = {Path(folder).resolve() for folder in site_folders if Path(folder).is_dir()}
     for root in roots:
-        for place in (root, *root.glob("python*")):
-            hidden |= {place / name for name in ("site-packages", "dist-packages") if (place / name).is_dir()}
+        for folder in (root, *root.glob("python*")):
+            hidden |= {folder / name for name in ("site-packages", "dist-packages") if (folder / name).is_dir()}
     inside = tuple(sorted(folder for folder in hidden if any(root in folder.parents for root in roots)))
     packages = tuple(
         Path(folder) / name for folder in dict.fromkeys(sys.path) for name in PACKAGES if (Path(folder) / name).is_dir()

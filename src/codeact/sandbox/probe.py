@@ -195,8 +195,8 @@ def attack_facts() -> Iterator[dict[str, Any]]:
 
 
 def _written(facts: dict[str, Any]) -> bool:
-    places = [Path(folder) / facts["marker"] for folder in facts["folders"]]
-    found = [place for place in places if place.is_file()]
-    for place in found:
-        place.unlink()
+    paths = [Path(folder) / facts["marker"] for folder in facts["folders"]]
+    found = [path for path in paths if path.is_file()]
+    for path in found:
+        path.unlink()
     return bool(found)

@@ -44,7 +44,7 @@ class View:
         self.above = self.hidden | {folder for path in readable for folder in _parents(path)}
         self.lstat, self.stat = os.lstat, os.stat
 
-    def place(self, path: str, follow: bool) -> str:
+    def reach(self, path: str, follow: bool) -> str:
         """Where an absolute, normalised path lies; `follow` looks at what a link leads to, as well."""
         if path in self.readable:
             return INSIDE
@@ -57,7 +57,7 @@ class View:
                     break
         if found == INSIDE and follow:
             real = os.path.realpath(path)
-            return self.place(real, False) if real != path else INSIDE
+            return self.reach(real, False) if real != path else INSIDE
         return found
 
     def check_open(self, path: object, flags: int) -> None:
@@ -65,32 +65,32 @@ class View:
         name = _absolute(path)
         if name is None or (name == os.devnull and not flags & os.O_EXCL):
             return
-        place = self.place(name, follow=True)
-        exists = place != BEYOND and self._exists(name)
+        reach = self.reach(name, follow=True)
+        exists = reach != BEYOND and self._exists(name)
         if flags & os.O_CREAT and flags & os.O_EXCL and exists:
             raise _error(errno.EEXIST, path)
-        if place == ABOVE and not flags & getattr(os, "O_DIRECTORY", 0):
+        if reach == ABOVE and not flags & getattr(os, "O_DIRECTORY", 0):
             raise _error(errno.EISDIR, path)
-        if flags & WRITES and place != ABOVE:
+        if flags & WRITES and reach != ABOVE:
             parent = os.path.dirname(name)  # noqa: PTH120 pathlib is not worth its import time here
             possible = exists or (
-                flags & os.O_CREAT and self.place(parent, follow=True) != BEYOND and self._exists(parent)
+                flags & os.O_CREAT and self.reach(parent, follow=True) != BEYOND and self._exists(parent)
             )
             raise _error(errno.EROFS if possible else errno.ENOENT, path)
-        if place == BEYOND:
+        if reach == BEYOND:
             raise _error(errno.ENOENT, path)
 
     def check_list(self, path: object) -> None:
         """The same for listing a folder."""
         name = _absolute("." if path is None else path)
-        place = INSIDE if name is None else self.place(name, follow=True)
-        if place != INSIDE:
-            raise _error(errno.EACCES if place == ABOVE else errno.ENOENT, path)
+        reach = INSIDE if name is None else self.reach(name, follow=True)
+        if reach != INSIDE:
+            raise _error(errno.EACCES if reach == ABOVE else errno.ENOENT, path)
 
     def check_there(self, path: object, follow: bool = True) -> None:
         """The same for asking about a path."""
         name = _absolute(path)
-        if name is not None and self.place(name, follow) == BEYOND:
+        if name is not None and self.reach(name, follow) == BEYOND:
             raise _error(errno.ENOENT, path)
 
     def _exists(self, name: str) -> bool:
@@ -140,7 +140,7 @@ def _answer_stat(view: View) -> None:
 
     def can(path: Any, mode: int, **keywords: Any) -> bool:
         name = _absolute(path)
-        if name is not None and (view.place(name, True) == BEYOND or (mode & os.W_OK and name != os.devnull)):
+        if name is not None and (view.reach(name, True) == BEYOND or (mode & os.W_OK and name != os.devnull)):
             return False
         return access(path, mode, **keywords)
 

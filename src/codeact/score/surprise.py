@@ -23,7 +23,7 @@ _OPAQUE = re.compile(
     |\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?|`[^`\n]*`?""",
     re.DOTALL | re.VERBOSE,
 )
-_PLACE = re.compile(
+_MARK = re.compile(
     r"""(?P<operator>
       ===?|!==?|<=(?!>)|>=|&&|\|\||[+-]=|\+\+|(?<!-)--(?!-)
     | (?<=\s)[<>](?=\s)
@@ -37,7 +37,7 @@ MOST_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Mark:
     """Characters `[start, end)` of a text; `kind` is "operator" or "number"."""
 
     start: int
@@ -56,7 +56,7 @@ class Spot:
     line: int
 
 
-def find_places(text: str) -> list[Place]:
+def find_marks(text: str) -> list[Mark]:
     """Operators that have an opposite (comparisons, connectives, sums, steps) and whole numbers, in the order of the text.
 
     Only code counts: what fences hold, or without fences the lines that look like code; not strings and comments.
@@ -65,7 +65,7 @@ def find_places(text: str) -> list[Place]:
     if len(text) > MOST_CHARACTERS:
         return []
     code = _OPAQUE.sub(_hidden, "\n".join(_code_lines(text.split("\n"))))
-    return [Place(m.start(), m.end(), str(m.lastgroup)) for m in _PLACE.finditer(code)]
+    return [Mark(m.start(), m.end(), str(m.lastgroup)) for m in _MARK.finditer(code)]
 
 
 def find_spots(text: str, starts: Sequence[int], scored: int, before: int = 0) -> list[Spot]:
@@ -82,13 +82,13 @@ def find_spots(text: str, starts: Sequence[int], scored: int, before: int = 0) -
     """
     found = []
     line, counted = 1, 0
-    for place in find_places(text):
-        line, counted = line + text.count("\n", counted, place.start), place.start
-        first, last = bisect_right(starts, place.start) - 1, bisect_left(starts, place.end)
+    for mark in find_marks(text):
+        line, counted = line + text.count("\n", counted, mark.start), mark.start
+        first, last = bisect_right(starts, mark.start) - 1, bisect_left(starts, mark.end)
         if first < 0 or last > scored:
             continue
-        what = text[place.start : place.end]
-        found.append(Spot(before + first, before + last, place.kind, what, line))
+        what = text[mark.start : mark.end]
+        found.append(Spot(before + first, before + last, mark.kind, what, line))
     return found
 
 

@@ -39,14 +39,14 @@ def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, 
     """
     fsspec = require("fsspec", "remote", f"reading {address}")
     with _told(address):
-        system, place = fsspec.core.url_to_fs(address)
-        marks = [place.index(mark) for mark in "*?[" if mark in place]
-        folder = not marks and system.isdir(place)
+        system, path = fsspec.core.url_to_fs(address)
+        marks = [path.index(mark) for mark in "*?[" if mark in path]
+        folder = not marks and system.isdir(path)
         if marks:
-            names = [name for name in sorted(system.glob(place)) if not system.isdir(name)]
+            names = [name for name in sorted(system.glob(path)) if not system.isdir(name)]
         else:
-            names = [name for name in sorted(system.find(place)) if wanted(Path(name))] if folder else [place]
-        base = place.rstrip("/") if folder else place[: min(marks, default=len(place))].rpartition("/")[0]
+            names = [name for name in sorted(system.find(path)) if wanted(Path(name))] if folder else [path]
+        base = path.rstrip("/") if folder else path[: min(marks, default=len(path))].rpartition("/")[0]
         if not names:
             raise InputError(f"{address}: {'no file has such a name' if marks else 'the folder holds no data files'}")
         state = "\n".join(f"{name} {system.ukey(name)}" for name in names)

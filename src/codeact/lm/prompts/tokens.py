@@ -278,9 +278,9 @@ def _token_spans(text: str, offsets: Sequence[Span], ids: Sequence[int], special
     reached = 0
     following = len(text)
     nexts = [0] * len(offsets)
-    for place in range(len(offsets) - 1, -1, -1):
-        nexts[place] = following
-        following = offsets[place][0] if offsets[place][0] < offsets[place][1] else following
+    for index in range(len(offsets) - 1, -1, -1):
+        nexts[index] = following
+        following = offsets[index][0] if offsets[index][0] < offsets[index][1] else following
     for (start, end), identity, upto in zip(offsets, ids, nexts, strict=True):
         if start == end and identity in special:
             spans.append(NOWHERE)

@@ -185,11 +185,11 @@ def _cuts(predictor: Predictor, pool: Pool, taken: Bools) -> Floats:
         mine = np.flatnonzero(group == number)
         order = mine[np.argsort(-values[mine])]
         above = np.cumsum(weights[order])
-        place = int(np.searchsorted(above, count - 1e-9))
-        if place >= len(order) - 1:
+        index = int(np.searchsorted(above, count - 1e-9))
+        if index >= len(order) - 1:
             cuts[number] = -np.inf
         elif count:
-            cuts[number] = (values[order[place]] + values[order[place + 1]]) / 2
+            cuts[number] = (values[order[index]] + values[order[index + 1]]) / 2
     return cuts
 
 

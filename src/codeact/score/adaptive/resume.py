@@ -68,12 +68,12 @@ class Continued:
         ]
         losses = self._run(jobs)
         found = []
-        for place, record in enumerate(numbers):
-            wanted = int(upto[place]) - int(self.done[record])
+        for index, record in enumerate(numbers):
+            wanted = int(upto[index]) - int(self.done[record])
             # one that starts again runs over what is known already
-            cond, uncond = (losses[2 * place + side][-wanted:] for side in (0, 1))
+            cond, uncond = (losses[2 * index + side][-wanted:] for side in (0, 1))
             found.append((cond, uncond))
-            self.done[record] = upto[place]
+            self.done[record] = upto[index]
         return found
 
     def skip(self, records: Ints, upto: Ints, tokens: int) -> None:
@@ -102,14 +102,14 @@ class Continued:
                     [sequence.past for sequence, _ in part],
                     [end < len(sequence.ids) - 1 for sequence, end in part],
                 )
-                places, targets, offset = [], [], 0
+                positions, targets, offset = [], [], 0
                 for sequence, end in part:
                     first = max(sequence.start - 1, sequence.run)
-                    places.append(np.arange(offset + first - sequence.run, offset + end - sequence.run))
+                    positions.append(np.arange(offset + first - sequence.run, offset + end - sequence.run))
                     targets += sequence.ids[first + 1 : end + 1]
                     offset += end - sequence.run
-                losses = token_losses_at(self.model, hidden, np.concatenate(places), targets)
-                pieces = np.split(losses, np.cumsum([len(place) for place in places])[:-1])
+                losses = token_losses_at(self.model, hidden, np.concatenate(positions), targets)
+                pieces = np.split(losses, np.cumsum([len(index) for index in positions])[:-1])
                 for job, piece, (sequence, end), past in zip(row.tolist(), pieces, part, pasts, strict=True):
                     found[job] = piece
                     sequence.past, sequence.run = past, end if past is not None else 0

@@ -88,9 +88,9 @@ def score_adaptive(
     have = np.full(len(records), np.nan) if given is None else given.astype(np.float64).copy()
     scores = [blank(item, ESTIMATED) for item in prepared]
     turns = [n for n, item in enumerate(prepared) if len(item.streams) > 2 and np.isnan(have[n])]
-    for place, score in zip(turns, scorer.score([records[n] for n in turns]), strict=True):
-        scores[place] = score
-        have[place] = np.log(score.ifd) if score.ifd else np.nan
+    for index, score in zip(turns, scorer.score([records[n] for n in turns]), strict=True):
+        scores[index] = score
+        have[index] = np.log(score.ifd) if score.ifd else np.nan
     full = sum(len(stream.ids) - 1 for item in prepared for stream in item.streams)
     spent = sum(len(stream.ids) - 1 for n in turns for stream in prepared[n].streams)
     part = np.array([n for n, item in enumerate(prepared) if len(item.streams) == 2 and np.isnan(have[n])], np.int64)
@@ -108,9 +108,9 @@ def score_adaptive(
         progress=progress,
     )
     have[part], doubt[part] = found.log_ifd, found.doubt
-    for place, record in enumerate(part.tolist()):
-        if found.exact[place]:
-            losses = [found.evidence.cond[place], found.evidence.uncond[place]]
+    for index, record in enumerate(part.tolist()):
+        if found.exact[index]:
+            losses = [found.evidence.cond[index], found.evidence.uncond[index]]
             scores[record] = to_score(prepared[record], losses)
     return AdaptiveScores(scores, have, doubt, spent + measure.tokens, full, found.expected_agreement)
 
