@@ -73,11 +73,19 @@ def test_a_byte_order_mark_and_compression_change_nothing(name: str, tmp_path: P
     assert graded(tmp_path, rows, name)["humaneval"]["passed"] == 2
 
 
-@pytest.mark.slow
 def test_tasks_with_more_samples_than_others_are_named(tmp_path: Path) -> None:
-    (line,) = told(tmp_path, [*EMPTY, EMPTY[3]]).splitlines()  # and not that these were a part of the tasks
-    assert "1 to 2 samples per task, 1 of most but not of HumanEval/3 (2); " in line
-    assert told(tmp_path, [*EMPTY, *EMPTY]) == ""
+    tasks = tmp_path / "own.jsonl"
+    ids = [f"t{number}" for number in range(5)]
+    rows = [{"task_id": name, "prompt": "def f():\n", "entry_point": "f", "tests": ["assert f() == 1"]} for name in ids]
+    tasks.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    samples = [{"task_id": name, "completion": "    pass\n"} for name in ids]
+
+    def said(rows: list[Any]) -> str:
+        return "\n".join(graded(tmp_path, rows, settings={"evaluate.tasks": [str(tasks)]})["warnings"])
+
+    (line,) = said([*samples, samples[3]]).splitlines()  # and not that these were a part of the tasks
+    assert "1 to 2 samples per task, 1 of most but not of t3 (2); " in line
+    assert said([*samples, *samples]) == ""
 
 
 @pytest.mark.parametrize(
