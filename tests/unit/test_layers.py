@@ -24,6 +24,7 @@ LAYERS = {
         "config",
         "confidential",
         "parsing",
+        "grammars",
         "recipe_keys",
         "files",
         "storage",

@@ -1,23 +1,18 @@
 """Which programming language a piece of code is in, which one an instruction asks for, and whether the code parses.
 
-Python is read by `ast`, the others by tree-sitter (https://tree-sitter.github.io) with one grammar wheel per language.
+Python is read by `ast`, the others by tree-sitter (`codeact.grammars`).
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from codeact.errors import require
+from codeact.grammars import GRAMMARS, grammar_parser
 from codeact.parsing import parse_or_error
-
-if TYPE_CHECKING:
-    from tree_sitter import Parser
 
 LABELS: Mapping[str, str] = {
     "python": "python", "py": "python", "python3": "python", "py3": "python", "java": "java", "javascript": "javascript", "js": "javascript",
@@ -30,22 +25,7 @@ LABELS: Mapping[str, str] = {
 }  # fmt: skip
 """Fence label -> language."""
 
-_GRAMMARS: Mapping[str, tuple[str, str]] = {
-    "java": ("tree_sitter_java", "language"),
-    "javascript": ("tree_sitter_javascript", "language"),
-    "typescript": ("tree_sitter_typescript", "language_tsx"),
-    "c": ("tree_sitter_c", "language"),
-    "cpp": ("tree_sitter_cpp", "language"),
-    "csharp": ("tree_sitter_c_sharp", "language"),
-    "go": ("tree_sitter_go", "language"),
-    "rust": ("tree_sitter_rust", "language"),
-    "php": ("tree_sitter_php", "language_php"),
-    "ruby": ("tree_sitter_ruby", "language"),
-    "sql": ("tree_sitter_sql", "language"),
-    "bash": ("tree_sitter_bash", "language"),
-}
-GRAMMAR_LANGUAGES = frozenset(_GRAMMARS)
-GRAMMAR_MODULES = tuple(sorted({module for module, _ in _GRAMMARS.values()}))
+GRAMMAR_LANGUAGES = frozenset(GRAMMARS)
 
 # Fragments are common in answers: what a snippet may be put into before it counts as broken.
 _FRAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -176,17 +156,6 @@ def _signs(language: str, code: str) -> int:
     return sum(pattern.search(code) is not None for pattern in _patterns()[language])
 
 
-@lru_cache(maxsize=16)
-def _parser(language: str) -> Parser:
-    module, entry = _GRAMMARS[language]
-    tree_sitter = require("tree_sitter", "curate", "checking the syntax of other languages than Python")
-    grammar = require(module, "curate", f"checking the syntax of {language}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        parser: Parser = tree_sitter.Parser(tree_sitter.Language(getattr(grammar, entry)()))
-    return parser
-
-
 def fault(language: str, code: str) -> Fault | None:
     """What stops the language's parser, or None. A fragment (a method without its class) is no fault.
 
@@ -218,7 +187,7 @@ def _python_fault(code: str) -> Fault | None:
 
 
 def _tree_fault(language: str, code: str) -> Fault | None:
-    tree = _parser(language).parse(code.encode("utf-8", "replace"))
+    tree = grammar_parser(language, f"checking the syntax of {language}").parse(code.encode("utf-8", "replace"))
     node = tree.root_node
     if not node.has_error:
         return None

@@ -78,8 +78,8 @@ def needs(module: str, extra: str, purpose: str) -> None:
 
 
 def _curation(recipe: Recipe) -> None:
-    from codeact.curate.languages import GRAMMAR_MODULES
     from codeact.evaluation.benchmarks import benchmark_items
+    from codeact.grammars import GRAMMAR_MODULES
 
     curate = recipe.curate
     if curate.near is not None:
