@@ -25,7 +25,10 @@ from tests.helpers.judge_server import judge_server
 FILE = Path(__file__).with_name("stages.json")
 SET = 1  # of the model, the records and the values kept below; raised where one of these is changed, or a library gives other values
 LIBRARIES = ("numpy", "scikit-learn", "scipy", "sentence-transformers", "tokenizers", "torch", "transformers")
-FILES = {"proxy": "score", "evaluate_base": "evaluate", "evaluate_tuned": "evaluate"}  # stages that share a file, and its VERSION
+# stages that share a file, and its VERSION
+FILES = {
+    "proxy": "score", "train_control": "train", "evaluate_base": "evaluate", "evaluate_tuned": "evaluate", "evaluate_control": "evaluate",
+}  # fmt: skip
 WRITE = "write the file anew with `python tests/golden/write.py`:"
 
 
@@ -34,7 +37,7 @@ def planned() -> tuple[dict[str, int], dict[str, set[str]]]:
     version: dict[str, int] = {}
     reads: dict[str, set[str]] = {}
     for strategy in STRATEGIES:
-        for more in ({"curate.semantic": 0.9}, {"score.adaptive": strategy == "cdas"}):
+        for more in ({"curate.semantic": 0.9}, {"score.adaptive": strategy == "cdas"}, {} if strategy == "full" else {"control": "random"}):
             recipe = load_recipe(extra={"sample.strategy": strategy, **more})
             for stage in plan(recipe, Inputs(recipe)):
                 name = FILES.get(stage.name, stage.name)
@@ -107,6 +110,8 @@ def run_all(folder: Path) -> dict[str, Any]:
         choices[name] = _chosen(_run({**common, "sample.ratio": 0.3, **settings}, ("sample",)))
     found["sample"]["choices"] = choices
     found["evaluate"]["answers"] = _graded(folder)
+    drawn = _run({**common, "sample.ratio": 0.3, "control": "random"}, ("control",))
+    found["control"] = {"drawn": "".join(str(int(one)) for one in _table(drawn, "control")["selected"]), **drawn.marker("control")["summary"]}  # type: ignore[index]
     found["score"]["paper"] = _table(_run({**common, "score.variant": "paper"}, ("score",)), "score")
     adaptive = {**common, "score.adaptive": True, "sample.ratio": 0.3}
     found["score"]["adaptive"] = _table(_run(adaptive, ("score",)), "score")

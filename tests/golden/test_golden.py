@@ -73,7 +73,7 @@ def fingerprints(recipe: Recipe) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", VERSION)
 def test_a_raised_version_voids_its_stage_and_those_that_read_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = load_recipe(extra={"curate.semantic": 0.9})
+    recipe = load_recipe(extra={"curate.semantic": 0.9, "control": "random"})
     before = fingerprints(recipe)
     monkeypatch.setattr(f"codeact.stages.{name}.VERSION", VERSION[name] + 1)
     after = fingerprints(recipe)

@@ -244,7 +244,7 @@ def _cell(comparison: Comparison, entrant: Entrant, rate: float, unit: Unit, see
     bare = Cell(entrant.name, rate, unit, seed, Recipe())
     folder = re.sub(r"[^\w.+-]", "_", bare.name)
     own = {
-        "run_dir": str(Path(comparison.run_dir) / "cells" / folder), "evaluate.enabled": True,
+        "run_dir": str(Path(comparison.run_dir) / "cells" / folder), "evaluate.enabled": True, "control": "none",
         "sample.strategy": entrant.strategy, "sample.ratio": rate, "sample.unit": unit,
     }  # fmt: skip
     seeds = {"sample.seed": seed, "cluster.seed": seed, "train.seed": seed}

@@ -45,6 +45,11 @@ class Recipe(Section):
     seed: Seed = Field(0, description="of every random choice that has no seed of its own")
     backend: Literal["local", "ray"] = Field("local", description="where embedding and scoring run")
     workers: int = Field(0, ge=0, description="Ray actors; 0: one per GPU of the cluster")
+    control: Literal["none", "random"] = Field(
+        "none",
+        description="`random`: `run` also trains and evaluates a random draw of as many response tokens, and says how much better than that"
+        " the selection is; it takes the time of a second training",
+    )
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     curate: CurateConfig = CurateConfig()

@@ -20,7 +20,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import turn
 from codeact.rundir.store import Store
 from codeact.score import cost
-from codeact.stages.evaluate import EVALUATIONS
+from codeact.stages.evaluate import EVALUATIONS, TRAINED
 from codeact.types import Tokenizer
 
 if TYPE_CHECKING:
@@ -51,9 +51,11 @@ class Forecast:
         selected: that would be trained on, at most.
         score_tokens: model tokens of both scoring passes; 0 where nothing is scored.
         score_flops: of these.
-        train_tokens: of all epochs, without padding; 0 where nothing is trained.
+        trainings: how many are to do: of the selection, and of the control.
+        train_tokens: of all epochs of all trainings, without padding; 0 where nothing is trained.
         train_flops: of these.
         memory: bytes of training by part; empty where nothing is trained.
+        evaluations: how many models are to be evaluated.
         generated_tokens: at most, by each evaluation.
         devices: device -> {"score_hours", "train_hours", "fits"}.
         notes: what the figures leave out.
@@ -64,9 +66,11 @@ class Forecast:
     selected: int
     score_tokens: int
     score_flops: float
+    trainings: int
     train_tokens: int
     train_flops: float
     memory: Mapping[str, float]
+    evaluations: int
     generated_tokens: int
     devices: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
@@ -79,11 +83,13 @@ class Forecast:
         if self.score_tokens:
             found.append(f"score           {self.score_tokens:,} tokens, {self.score_flops:.3g} FLOPs")
         if self.train_tokens:
-            found.append(f"train           {self.train_tokens:,} tokens, {self.train_flops:.3g} FLOPs")
+            both = "; two trainings, of the selection and of the control" if self.trainings > 1 else ""
+            found.append(f"train           {self.train_tokens:,} tokens, {self.train_flops:.3g} FLOPs{both}")
             parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in self.memory.items())
             found.append(f"memory          {total:.1f} GB ({parts})")
         if self.generated_tokens:
-            found.append(f"evaluate        at most {self.generated_tokens:,} generated tokens for each model")
+            models = "each model" if self.evaluations == 1 else f"each of {self.evaluations} models"
+            found.append(f"evaluate        at most {self.generated_tokens:,} generated tokens for {models}")
         for name, device in self.devices.items():
             hours = ", ".join(
                 f"{what} {cost.duration(device[key])}"
@@ -137,7 +143,8 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
     ]
     score_tokens, score_flops, train_tokens, train_flops = 0, 0.0, 0, 0.0
     memory: dict[str, float] = {}
-    if todo & {"score", "train"}:
+    trainings, evaluations = len(todo & {*TRAINED.values()}), len(todo & {*EVALUATIONS})
+    if trainings or "score" in todo:
         config, tokenizer = _config(recipe), models.load_tokenizer(recipe.model.name, recipe.model.revision)
         from codeact.lm.prompts import load_template
         from codeact.score import default_template
@@ -150,14 +157,15 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
                 template=asked, variant=recipe.score.variant, max_length=recipe.model.max_length,
             )  # fmt: skip
             score_tokens, score_flops = found.tokens, found.flops
-        if "train" in todo:
+        if trainings:
             train_tokens, train_flops, memory = _training(recipe, records, selected, config, tokenizer, template)
+            train_tokens, train_flops = trainings * train_tokens, trainings * train_flops
             notes.append(
                 "selected records are taken to be of average length; strategies that follow IFD take longer ones"
             )
     notes += _judge_notes(recipe, records, todo)
     generated = 0
-    if todo & {*EVALUATIONS}:
+    if evaluations:
         generated = _generated(recipe.evaluate)
     need = sum(memory.values())
     devices = {
@@ -174,9 +182,11 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
         selected,
         score_tokens,
         score_flops,
+        trainings,
         train_tokens,
         train_flops,
         memory,
+        evaluations,
         generated,
         devices,
         tuple(notes),

@@ -1,6 +1,7 @@
 """The way of the data, from records to the results that the report shows. Read it from top to bottom, then the stages' files.
 
 records -> curate -> embed -> cluster -> score -> sample -> (pack) train -> evaluate -> report
+                                           `-> control -> train_control -> evaluate_control, where `control: random` asks for it
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage, needed_for
 from codeact.stages import (
     cluster,
+    control,
     curate,
     embed,
     evaluate,
@@ -63,5 +65,13 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
         pack.stage(recipe, inputs),
         train.stage(recipe, inputs),
         evaluate.stage_base(recipe, inputs),
-        evaluate.stage_tuned(recipe, inputs),
+        evaluate.stage_trained(recipe, "tuned"),
+        *_control(recipe, inputs),
     ]
+
+
+def _control(recipe: Recipe, inputs: Inputs) -> list[Stage]:
+    """The control arm, where the recipe asks for it: a random draw, trained and evaluated as the selection is."""
+    if recipe.control == control.NONE:
+        return []
+    return [control.stage(recipe), train.stage_control(recipe, inputs), evaluate.stage_trained(recipe, "control")]

@@ -15,13 +15,14 @@ from codeact.pipeline.ledger import BEFORE_SAMPLING, ledger_table
 from codeact.pipeline.plan import plan
 from codeact.reporting.results import evaluation_figures
 from codeact.reporting.selection import Frame, cluster_figures, ifd_figures, read_frame
-from codeact.reporting.wording import metric_text, percent
+from codeact.reporting.wording import control_text, metric_text, percent
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import states
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT, find
 from codeact.score.length import length_figures
 from codeact.stages.cluster import cluster_words
+from codeact.stages.evaluate import TRAINED
 from codeact.statuses import ESTIMATED
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
     paths = {stage.name: run_dir / stage.main_file if stage.name in done else None for stage in planned}
     frame = read_frame(paths["sample"], paths["cluster"], paths["score"])
     fates = ledger_table(store, done)
-    sides = [side for side in ("base", "tuned") if f"evaluate_{side}" in done]
+    sides = [side for side in ("base", *TRAINED) if f"evaluate_{side}" in done]
     figures: dict[str, Any] = {
         "version": VERSION,
         "run": {"name": run_dir.resolve().name, "date": _date(stages)},
@@ -70,6 +71,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
         "packing": storage.read_json(run_dir / "pack.json") if "pack" in done else None,
         "training": _training(run_dir / "train") if "train" in done else None,
         "evaluation": evaluation_figures(run_dir / "evaluate", sides) if sides else None,
+        "control": _control(run_dir, found) if "control" in done else None,
         "settings": {
             "recipe": config.flatten(config.read_yaml(run_dir / "recipe.yaml")),
             "changed": _changed(recipe),
@@ -129,6 +131,13 @@ def _training(folder: Path) -> dict[str, Any]:
     return {"summary": storage.read_json(folder / "summary.json"), "logged": len(rows), "curve": curve}
 
 
+def _control(run_dir: Path, found: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """What was drawn for the control, and its training where that is done."""
+    trained = found["train_control"][0] == "done"
+    training = storage.read_json(run_dir / "train_control" / "summary.json") if trained else None
+    return {**found["control"][1].get("summary", {}), "training": training}
+
+
 def _changed(recipe: config.Recipe) -> dict[str, Any]:
     """The settings that differ from the defaults."""
     usual = config.flatten(config.DEFAULTS.model_dump(mode="json"))
@@ -157,4 +166,5 @@ def _headline(figures: dict[str, Any]) -> dict[str, Any]:
         selection = f"Selected {steps['selected']:,} of {pool:,} records{share}."
     evaluation = figures["evaluation"]
     results = [f"{metric['title']}: {metric_text(metric)}" for metric in (evaluation or {"metrics": ()})["metrics"]]
-    return {"selection": selection, "results": results}
+    control = [f"{metric['title']}: {said}" for metric in (evaluation or {"metrics": ()})["metrics"] if (said := control_text(metric))]
+    return {"selection": selection, "results": results, "control": control}

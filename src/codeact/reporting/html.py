@@ -16,6 +16,7 @@ from codeact.reporting.charts import charts, positions
 from codeact.reporting.figures import gather
 from codeact.reporting.page import render_page
 from codeact.reporting.wording import (
+    control_text,
     coverage_rows,
     duration,
     metric_change,
@@ -47,7 +48,7 @@ def write_report(run_dir: Path) -> Path:
 
 def render(figures: dict[str, Any], records: dict[str, Any] | None = None) -> str:
     """The page for the figures that `gather` returned, and the records of `browser`."""
-    unbroken = {tool.__name__: _unbroken(tool) for tool in (percent, metric_value, metric_interval, metric_change)}
+    unbroken = {tool.__name__: _unbroken(tool) for tool in (percent, metric_value, metric_interval, metric_change, control_text)}
     tools: dict[str, Callable[..., Any]] = {
         "number": number, "setting": setting, "duration": duration, "relation": relation, "coverage_rows": coverage_rows,
         "cluster_name": cluster_name, "model_title": model_title, "training_rows": training_rows, **unbroken,

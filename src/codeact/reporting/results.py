@@ -1,4 +1,4 @@
-"""Figures of the evaluation: base and tuned model, their intervals, and the paired difference over the same tasks."""
+"""Figures of the evaluation: base, tuned and control model, their intervals, and the paired differences over the same tasks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ _TITLES = {"humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp": "MBPP",
 
 
 def evaluation_figures(folder: Path, sides: Sequence[str]) -> dict[str, Any]:
-    """One entry per task set and metric of the models in `sides` ("base", "tuned"): values, intervals, verdict.
+    """One entry per task set and metric of the models in `sides` ("base", "tuned", "control"): values, intervals, verdicts.
 
-    Differences and verdicts are those of `evaluation.compare.paired`. Without per-task files a verdict needs two intervals that do
-    not overlap; where the two models were not measured alike it is `no clear difference`.
+    Differences (tuned minus base, and tuned minus control) and verdicts are those of `evaluation.compare.paired`. Without per-task
+    files a verdict needs two intervals that do not overlap; where two models were not measured alike it is `no clear difference`.
     """
     models = {side: storage.read_json(folder / side / "results.json") for side in sides}
-    unlike = mismatches(models["base"], models["tuned"]) if len(models) == 2 else []
+    unlike = {
+        other: mismatches(models[other], models["tuned"]) if other in models and "tuned" in models else []
+        for other in ("base", "control")
+    }
     names = list(dict.fromkeys(name for result in models.values() for name in task_sets(result)))
     metrics = [
-        _metric(folder, models, name, metric, bool(unlike))
+        _metric(folder, models, name, metric, {other for other, found in unlike.items() if found})
         for name in names
         for metric in METRICS
         if any(result.get(name, {}).get(metric) is not None for result in models.values())
@@ -33,11 +36,13 @@ def evaluation_figures(folder: Path, sides: Sequence[str]) -> dict[str, Any]:
         "models": {side: {key: result.get(key) for key in shown} for side, result in models.items()},
         "confidence": CONFIDENCE,
         "metrics": metrics,
-        "mismatches": [f"{what}: {a} for the base model, {b} for the tuned model" for what, a, b in unlike],
+        "mismatches": [
+            f"{what}: {a} for the {other} model, {b} for the tuned model" for other, found in unlike.items() for what, a, b in found
+        ],
     }
 
 
-def _metric(folder: Path, models: dict[str, Any], name: str, metric: str, mismatched: bool) -> dict[str, Any]:
+def _metric(folder: Path, models: dict[str, Any], name: str, metric: str, mismatched: set[str]) -> dict[str, Any]:
     bits = metric == "bits_per_byte"
     interval_key, tasks_key = ("bits_per_byte_interval", "bits_per_byte_tasks") if bits else ("interval", "tasks")
     sides = {
@@ -56,19 +61,22 @@ def _metric(folder: Path, models: dict[str, Any], name: str, metric: str, mismat
         "better": "lower" if bits else "higher",
         "base": sides.get("base"),
         "tuned": sides.get("tuned"),
+        "control": sides.get("control"),
         "difference": None,
         "verdict": None,
+        "control_difference": None,
+        "control_verdict": None,
     }
-    if len(sides) == 2:
-        found = paired(folder / "base", folder / "tuned", name, metric)
-        if found is not None:
-            own = ("interval", "tasks", "method", "gained", "lost", "p_value")
-            figures["difference"] = {"value": found["difference"], **{k: found[k] for k in own if k in found}}
-            figures["verdict"] = found["verdict"]
-        else:
-            figures["verdict"] = verdict(metric, _apart(sides["base"]["interval"], sides["tuned"]["interval"]))
-        if mismatched:
-            figures["verdict"] = NO_DIFFERENCE
+    for other, prefix in (("base", ""), ("control", "control_")):
+        if other in sides and "tuned" in sides:
+            found = paired(folder / other, folder / "tuned", name, metric)
+            if found is not None:
+                own = ("interval", "tasks", "method", "gained", "lost", "p_value")
+                figures[f"{prefix}difference"] = {"value": found["difference"], **{k: found[k] for k in own if k in found}}
+                told = found["verdict"]
+            else:
+                told = verdict(metric, _apart(sides[other]["interval"], sides["tuned"]["interval"]))
+            figures[f"{prefix}verdict"] = NO_DIFFERENCE if other in mismatched else told
     return figures
 
 

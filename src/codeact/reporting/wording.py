@@ -29,7 +29,9 @@ def main_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("training", f"{summary['steps']:,} steps in {number(summary['seconds'], 0)} s, {speed}"))
         rows.append(("training loss", f"{number(summary['first_loss'], 3)} → {number(summary['final_loss'], 3)}"))
     if figures["evaluation"] is not None:
-        rows += [(metric["title"], metric_text(metric)) for metric in figures["evaluation"]["metrics"]]
+        for metric in figures["evaluation"]["metrics"]:
+            rows.append((metric["title"], metric_text(metric)))
+            rows += [(f"{metric['title']}, control", said)] if (said := control_text(metric)) else []
     rows += [(f"stage {stage['stage']}", stage["status"]) for stage in figures["stages"] if stage["status"] != "done"]
     return rows
 
@@ -99,6 +101,24 @@ def metric_text(metric: dict[str, Any]) -> str:
     if metric["verdict"] == NO_DIFFERENCE or difference is None:
         return f"{shown}: {metric['verdict']}"
     return f"{shown}: {metric['verdict']}, {metric_change(metric, difference)}"
+
+
+def control_text(metric: dict[str, Any]) -> str:
+    """`better than random by 2.4 points [0.6, 4.2]`; `no clear difference from random: +0.3 points [...]`; empty without a control.
+
+    How much better or worse is always told as a positive number; the raw difference is tuned minus control.
+    """
+    verdict, difference = metric["control_verdict"], metric["control_difference"]
+    if verdict is None:
+        return ""
+    if difference is None:
+        return f"{verdict} than random" if verdict != NO_DIFFERENCE else f"{verdict} from random"
+    if verdict == NO_DIFFERENCE:
+        return f"{verdict} from random: {metric_change(metric, difference)}"
+    if difference["value"] < 0:
+        low, high = difference["interval"]
+        difference = {"value": -difference["value"], "interval": [-high, -low]}
+    return f"{verdict} than random by {metric_change(metric, difference).removeprefix('+')}"
 
 
 def metric_change(metric: dict[str, Any], difference: dict[str, Any]) -> str:

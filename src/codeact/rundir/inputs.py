@@ -59,7 +59,7 @@ class Inputs:
             resolve(judge.model)
         if "embed" in stages:
             resolve_embedder(self.recipe.embed.model)
-        if stages & {"evaluate_base", "evaluate_tuned"}:
+        if stages & {"evaluate_base", "evaluate_tuned", "evaluate_control"}:
             from codeact.evaluation.task_selection import load_sets
 
             load_sets(self.recipe.evaluate.tasks, None, self.recipe.evaluate.skip_tasks)

@@ -1,4 +1,4 @@
-"""Stages `evaluate_base` and `evaluate_tuned`: the model before and after, on the same tasks."""
+"""Stages `evaluate_base`, `evaluate_tuned`, `evaluate_control`: the model before, after, and after training on the control; on the same tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 
 VERSION = 1
-EVALUATIONS = ("evaluate_base", "evaluate_tuned")
+TRAINED = {"tuned": "train", "control": "train_control"}  # model -> the stage that makes it
+EVALUATIONS = ("evaluate_base", *(f"evaluate_{side}" for side in TRAINED))
 
 
 def stage_base(recipe: Recipe, inputs: Inputs) -> Stage:
@@ -19,31 +20,30 @@ def stage_base(recipe: Recipe, inputs: Inputs) -> Stage:
     settings = {**recipe.evaluate.model_dump(), "seed": recipe.seed}
     return Stage(
         "evaluate_base", (), lambda: {"model": inputs.model(), **settings}, VERSION,
-        lambda store: evaluate(store, recipe, inputs, tuned=False), ("evaluate/base",), "evaluate/base/results.json",
+        lambda store: evaluate(store, recipe, "base"), ("evaluate/base",), "evaluate/base/results.json",
         shared=True, loads_model=True,
     )  # fmt: skip
 
 
-def stage_tuned(recipe: Recipe, inputs: Inputs) -> Stage:
-    """Writes the folder evaluate/tuned."""
+def stage_trained(recipe: Recipe, side: str) -> Stage:
+    """Writes the folder evaluate/tuned, or evaluate/control."""
     settings = {**recipe.evaluate.model_dump(), "seed": recipe.seed}
     return Stage(
-        "evaluate_tuned", ("train",), lambda: settings, VERSION,
-        lambda store: evaluate(store, recipe, inputs, tuned=True), ("evaluate/tuned",), "evaluate/tuned/results.json",
+        f"evaluate_{side}", (TRAINED[side],), lambda: settings, VERSION,
+        lambda store: evaluate(store, recipe, side), (f"evaluate/{side}",), f"evaluate/{side}/results.json",
         loads_model=True,
     )  # fmt: skip
 
 
-def evaluate(store: Store, recipe: Recipe, inputs: Inputs, tuned: bool) -> Mapping[str, Any]:
-    """Benchmark the base or the tuned model."""
+def evaluate(store: Store, recipe: Recipe, side: str) -> Mapping[str, Any]:
+    """Benchmark the base model, or one that this run trained."""
     from codeact.evaluation.run import evaluate_model
     from codeact.training.sft import tuned_model
 
-    m = recipe.model
-    name = str(tuned_model(store.path("train"))) if tuned else m.name
+    m, trained = recipe.model, TRAINED.get(side)
     results = evaluate_model(
-        name, store.path("evaluate/tuned" if tuned else "evaluate/base"),
-        model=m.model_copy(update={"revision": None}) if tuned else m, config=recipe.evaluate, seed=recipe.seed,
+        str(tuned_model(store.path(trained))) if trained else m.name, store.path(f"evaluate/{side}"),
+        model=m.model_copy(update={"revision": None}) if trained else m, config=recipe.evaluate, seed=recipe.seed,
     )  # fmt: skip
     keys = ("pass@1", "bits_per_byte")
     return {

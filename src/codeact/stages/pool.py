@@ -31,6 +31,6 @@ def read_pool(store: Store, stages: tuple[str, ...] = ("curate",)) -> pa.Table:
     return table
 
 
-def selected_records(store: Store) -> list[Record]:
-    """The chosen records, in the order of the input."""
-    return tables.records_from(tables.keep(store.table("records"), tables.ids_where(store.table("sample"), "selected")))
+def selected_records(store: Store, choice: str = "sample") -> list[Record]:
+    """The records that `sample`, or `control`, chose, in the order of the input."""
+    return tables.records_from(tables.keep(store.table("records"), tables.ids_where(store.table(choice), "selected")))

@@ -1,4 +1,4 @@
-"""Stage `train`: fine-tune on the chosen records."""
+"""Stages `train` and `train_control`: fine-tune on the chosen records, and in the very same way on those of the control."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ VERSION = 1
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes the folder train/: the tuned model or adapter, and summary.json."""
+    return _stage("train", "sample", recipe, inputs)
+
+
+def stage_control(recipe: Recipe, inputs: Inputs) -> Stage:
+    """Writes the folder train_control/, as `stage`."""
+    return _stage("train_control", "control", recipe, inputs)
+
+
+def _stage(name: str, choice: str, recipe: Recipe, inputs: Inputs) -> Stage:
+    """The training on what `choice` chose, into the folder `name`."""
     settings = recipe.train.model_dump(exclude=recipe.train.WITHOUT_EFFECT)
     packing = recipe.pack.model_dump(exclude=recipe.pack.WITHOUT_EFFECT)
 
@@ -23,16 +33,16 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
         return {"model": inputs.model(), **settings, "pack": packing, "seed": recipe.seed_of("train")}
 
     return Stage(
-        "train", ("sample",), config, VERSION, lambda store: train(store, recipe, inputs), ("train",), "train/summary.json",
+        name, (choice,), config, VERSION, lambda store: train(store, recipe, name, choice), (name,), f"{name}/summary.json",
         loads_model=True,
     )  # fmt: skip
 
 
-def train(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
-    """Fine-tune on the chosen records; a killed training goes on from its last checkpoint."""
+def train(store: Store, recipe: Recipe, folder: str, choice: str) -> Mapping[str, Any]:
+    """Fine-tune on the records of `choice`; a killed training goes on from its last checkpoint."""
     from codeact.training.sft import fine_tune
 
     return fine_tune(
-        selected_records(store), store.path("train"),
+        selected_records(store, choice), store.path(folder),
         model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed_of("train"),
     )  # fmt: skip

@@ -1,0 +1,62 @@
+"""Stage `control`: a random draw of as many response tokens as the selection has, to be trained and measured as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from codeact.config import Recipe
+from codeact.errors import InputError
+from codeact.rundir import tables
+from codeact.rundir.stage import Stage
+from codeact.rundir.store import Store
+from codeact.sample import choose
+from codeact.stages.columns import read_columns
+from codeact.stages.pool import pool_stages, read_pool
+
+VERSION = 1
+NONE = "none"
+
+
+def stage(recipe: Recipe) -> Stage:
+    """Writes `control`: id, selected.
+
+    Raises:
+        InputError: everything is selected, so that nothing is left to draw, or nothing will be measured.
+    """
+    if recipe.sample.strategy == "full":
+        raise InputError("control = 'random': sample.strategy=full trains on everything, so a draw is no comparison; leave control out")
+    if not recipe.evaluate.enabled:
+        raise InputError("control = 'random' is compared by the evaluation; set evaluate.enabled=true, or leave control out")
+    needs = (*pool_stages(recipe.curate), "score", "sample")
+    return Stage("control", needs, lambda: {"seed": seed(recipe)}, VERSION, lambda store: draw(store, recipe))
+
+
+def seed(recipe: Recipe) -> int:
+    """Of the draw: another than the selection's, which may be drawn too."""
+    return recipe.seed_of("sample") + 1
+
+
+def draw(store: Store, recipe: Recipe) -> Mapping[str, Any]:
+    """Draw from the pool that the selection was chosen from, until the response tokens are as many as its own, as nearly as whole records allow.
+
+    Raises:
+        InputError: the selection has no response token that was counted.
+    """
+    import pyarrow as pa
+
+    ids: list[str] = read_pool(store, pool_stages(recipe.curate))["id"].to_pylist()
+    tokens = read_columns(store, ("response_tokens",), ids)["response_tokens"]
+    selected = np.array(tables.in_order(store.table("sample"), ids)["selected"].to_pylist(), np.bool_)
+    budget, whole = int(tokens[selected].sum()), int(tokens.sum())
+    if budget == 0:
+        raise InputError("control = 'random': no selected record has a response token by the stage score, so no equal draw can be made")
+    found = choose(ids, strategy="random", ratio=budget / whole, seed=seed(recipe), unit="tokens", response_tokens=tokens).selected
+    store.write_table("control", pa.table({"id": pa.array(ids, pa.string()), "selected": pa.array(found, pa.bool_())}))
+    return {
+        "records": int(found.sum()), "selection_records": int(selected.sum()),
+        "response_tokens": int(tokens[found].sum()), "selection_response_tokens": budget,
+        "also_selected": int((found & selected).sum()), "seed": seed(recipe),
+    }  # fmt: skip

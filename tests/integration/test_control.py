@@ -1,0 +1,135 @@
+"""The control arm: a random draw of as many response tokens, trained and evaluated as the selection is, and told beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import codeact
+from codeact.config import load_recipe
+from codeact.errors import InputError
+from codeact.pipeline.forecast import forecast
+from codeact.pipeline.run import run_pipeline
+from codeact.reporting import gather, main_figures
+from tests.helpers import run_page
+from tests.helpers.command import codeact_command
+from tests.helpers.pool import pool_rows
+
+CONTROL = ("control", "train_control", "evaluate_control")
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Path:
+    folder = tmp_path_factory.mktemp("control")
+    (folder / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in pool_rows(40)), encoding="utf-8")
+    file = folder / "mine.yaml"
+    file.write_text(
+        f"""
+run_dir: {json.dumps(str(folder / "run"))}
+control: random
+model: {{name: {json.dumps(str(tiny_model_dir))}, template: question, dtype: float32}}
+data: {{source: {json.dumps(str(folder / "pool.jsonl"))}}}
+embed: {{model: {json.dumps(str(tiny_embedder_dir))}}}
+cluster: {{k: 3}}
+curate: {{decontaminate: []}}
+score: {{cache: false}}
+train: {{epochs: 1, batch_size: 4, learning_rate: 1.0e-3, warmup_steps: 1}}
+evaluate: {{tasks: [humaneval], generate_limit: 0, bits_limit: 30}}
+""",
+        encoding="utf-8",
+    )
+    return file
+
+
+@pytest.fixture(scope="module")
+def finished(recipe_file: Path) -> Path:
+    """A run whose control was stopped after its draw, then gone on with."""
+    run_pipeline(load_recipe(recipe_file), ("evaluate_tuned", "control"))
+    before = (recipe_file.parent / "run" / "train" / "summary.json").stat().st_mtime_ns
+    found = codeact_command("run", str(recipe_file), "--json")
+    assert found.returncode == 0, found.stderr
+    assert "train: done before, kept" in found.stderr
+    assert (recipe_file.parent / "run" / "train" / "summary.json").stat().st_mtime_ns == before
+    (recipe_file.parent / "printed.json").write_text(found.stdout, encoding="utf-8")
+    return recipe_file.parent / "run"
+
+
+def test_the_draw_has_the_tokens_of_the_selection_and_is_another(finished: Path) -> None:
+    tokens = {row["id"]: row["response_tokens"] for row in pq.read_table(finished / "score.parquet").to_pylist()}
+    sides = []
+    for name in ("sample", "control"):
+        sides.append({row["id"] for row in pq.read_table(finished / f"{name}.parquet").to_pylist() if row["selected"]})
+    selected, drawn = sides
+    held = [sum(tokens[i] for i in side) for side in sides]
+    assert abs(held[0] - held[1]) <= max(tokens.values()) / 2  # as nearly as whole records allow
+    assert selected != drawn
+    told = json.loads((finished / "markers" / "control.json").read_text())["summary"]
+    assert (told["selection_response_tokens"], told["response_tokens"]) == tuple(held)
+    assert (told["records"], told["also_selected"]) == (len(drawn), len(selected & drawn))
+    assert json.loads((finished / "train_control/summary.json").read_text())["records"] == len(drawn)
+
+
+def test_page_summary_and_json_say_how_the_selection_compares(finished: Path) -> None:
+    bits = {}
+    for side in ("control", "tuned"):
+        lines = (finished / "evaluate" / side / "bits.jsonl").read_text().splitlines()
+        bits[side] = {row["task_id"]: row["bits_per_byte"] for row in map(json.loads, lines)}
+    change = float(np.mean([bits["tuned"][task] - bits["control"][task] for task in bits["control"]]))
+    figures = json.loads((finished.parent / "printed.json").read_text(encoding="utf-8"))
+    assert figures == json.loads((finished / "report.json").read_text(encoding="utf-8"))
+    (metric,) = figures["evaluation"]["metrics"]
+    assert metric["control_difference"]["value"] == pytest.approx(change)
+    low, high = metric["control_difference"]["interval"]
+    assert (metric["control_verdict"] == "no clear difference") is (low <= 0 <= high)
+    (said,) = figures["headline"]["control"]
+    assert "random" in said
+    assert ("HumanEval bits per byte, control", said.partition(": ")[2]) in main_figures(gather(finished))
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert "Better than a random choice?" in page
+    assert said.partition(": ")[2].replace(" %", "\N{NO-BREAK SPACE}%")[1:] in page
+    assert run_page.faults(finished) == []
+
+
+def test_a_run_without_a_control_says_nothing_of_one(finished: Path, recipe_file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_file, ["control=none", f"run_dir={tmp_path / 'run'}"])
+    run_pipeline(recipe, ("sample",))
+    figures = gather(tmp_path / "run")
+    assert figures["control"] is None
+    assert not {stage["stage"] for stage in figures["stages"]} & {*CONTROL}
+    assert "random choice" not in codeact.report(tmp_path / "run").read_text(encoding="utf-8")
+    # and the control changes no fingerprint of what is there without it
+    alone = {stage["stage"]: stage["fingerprint"] for stage in figures["stages"] if stage["fingerprint"]}
+    both = {stage["stage"]: stage["fingerprint"] for stage in gather(finished)["stages"]}
+    assert {name: both[name] for name in alone} == alone
+
+
+def test_the_plan_counts_a_second_training_and_what_is_redone(finished: Path, recipe_file: Path, tmp_path: Path) -> None:
+    elsewhere = [f"run_dir={tmp_path / 'run'}"]
+    both, one = (forecast(load_recipe(recipe_file, [*elsewhere, f"control={name}"])) for name in ("random", "none"))
+    assert (both.trainings, both.evaluations, one.trainings, one.evaluations) == (2, 3, 1, 2)
+    assert (both.train_tokens, both.train_flops) == (2 * one.train_tokens, 2 * one.train_flops)
+    assert {name for name, state in forecast(load_recipe(recipe_file)).stages.items() if state == "to do"} == set()
+    changed = forecast(load_recipe(recipe_file, ["sample.ratio=0.3"])).stages
+    assert {*CONTROL} < {name for name, state in changed.items() if state == "to do"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"sample.strategy": "full"}, "trains on everything"), ({"evaluate.enabled": False}, "compared by the evaluation")],
+)
+def test_a_control_that_could_say_nothing_is_refused(recipe_file: Path, tmp_path: Path, settings: dict[str, object], told: str) -> None:
+    overrides = [f"run_dir={tmp_path / 'run'}", *(f"{key}={json.dumps(value)}" for key, value in settings.items())]
+    with pytest.raises(InputError, match=told):
+        codeact.run(load_recipe(recipe_file, overrides))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_comparison_has_its_own_random_entrants(recipe_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "compare.yaml"
+    file.write_text(f"run_dir: {tmp_path / 'c'}\nstrategies: [random, cdas]\nrecipe: {{control: random, data: {{source: {recipe_file.parent / 'pool.jsonl'}}}}}\n")
+    with pytest.raises(InputError, match="control is given twice"):
+        codeact.compare(file)
