@@ -81,6 +81,11 @@ def _controls(browser: Any, page_file: Path) -> dict[str, Any]:
         used["record_read"] = page.inner_text("#reading")
         page.keyboard.press("Enter")
         used["cluster_listed"] = page.input_value("#pick-cluster") if page.locator("#pick-cluster").count() else None
+    folded = page.locator("details")
+    used["opened"] = folded.count()
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.set_viewport_size({"width": SIZES["400"][0], "height": SIZES["400"][1]})
+    used["wide_when_opened"] = page.evaluate("document.documentElement.scrollWidth > innerWidth + 1")
     page.emulate_media(media="print")
     used["printed"] = len(page.pdf())
     page.close()

@@ -206,7 +206,9 @@ def make_run(
     }
     methods = {name: {"padding_rate": rate, "rows": 12, "row_tokens": 2048} for name, rate in rates.items()}
     chosen = int(tokens[selected].sum())
-    packing = {"capacity": 2048, "records": int(selected.sum()), "tokens": chosen, "batch_size": 16, "methods": methods}
+    lengths = [int(size) for size in tokens[selected][:32]]
+    batches = [batch for batch in (lengths[:16], lengths[16:]) if batch]
+    packing = {"batches": batches, "capacity": 2048, "records": int(selected.sum()), "tokens": chosen, "batch_size": 16, "methods": methods}
     (folder / "pack.json").write_text(json.dumps(packing | {"truncated": 3, "dropped": 0}))
 
     train = folder / "train"
@@ -267,8 +269,10 @@ def write_evaluation(folder: Path, tasks: Sequence[str], bits: Any, passed: Any,
         "bits_per_byte_tasks": len(tasks),
     }
     (folder / "results.json").write_text(json.dumps(results))
+    states = {True: ("passed", ""), False: ("failed", f"assertion 1: {HOSTILE}")}
     samples = [
-        {"task_id": task, "status": "passed" if ok else "failed"} for task, ok in zip(tasks, passed, strict=True)
+        {"task_id": task, "status": states[bool(ok)][0], "detail": states[bool(ok)][1], "solution": f"def f():  # {HOSTILE}\n    return {ok}"}
+        for task, ok in zip(tasks, passed, strict=True)
     ]
     (folder / "samples.jsonl").write_text("\n".join(json.dumps(sample) for sample in samples))
     rows = [

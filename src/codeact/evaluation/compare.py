@@ -120,7 +120,7 @@ def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
     path = Path(folder) / ("bits.jsonl" if metric == "bits_per_byte" else "samples.jsonl")
     if not path.exists():
         return {}
-    rows = [row for row in storage.read_jsonl(path) if _task_set(row) == name.removesuffix("+")]
+    rows = [row for row in storage.read_jsonl(path) if task_set_of(row) == name.removesuffix("+")]
     if metric == "bits_per_byte":
         return {row["task_id"]: float(row[metric]) for row in rows if row.get(metric) is not None}
     column = "plus_status" if name.endswith("+") else "status"
@@ -130,7 +130,8 @@ def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
     return {task: sum(passed) / len(passed) for task, passed in outcomes.items()}
 
 
-def _task_set(row: Mapping[str, Any]) -> str:
+def task_set_of(row: Mapping[str, Any]) -> str:
+    """The task set of a line of samples.jsonl or bits.jsonl."""
     return str(row.get("task_set", str(row["task_id"]).partition("/")[0].lower()))
 
 

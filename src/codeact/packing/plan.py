@@ -167,6 +167,12 @@ class Layout(TypedDict):
     row_tokens: int
 
 
+def shuffled_batches(lengths: Ints, batch_size: int, seed: int = 0) -> list[Ints]:
+    """The batches of `compare_layouts`: lengths in a shuffled order, `batch_size` at a time."""
+    shuffled = lengths[np.random.default_rng(seed).permutation(len(lengths))]
+    return [shuffled[start : start + batch_size] for start in range(0, len(lengths), batch_size)]
+
+
 def compare_layouts(lengths: ArrayLike, capacity: int, batch_size: int, seed: int = 0) -> dict[str, Layout]:
     """Rows and padding of one epoch under each way of batching, on the same shuffled batches of `batch_size` samples.
 
@@ -179,8 +185,7 @@ def compare_layouts(lengths: ArrayLike, capacity: int, batch_size: int, seed: in
     """
     sizes = _checked(lengths, capacity)
     tokens, count = int(sizes.sum()), len(sizes)
-    shuffled = sizes[np.random.default_rng(seed).permutation(count)]
-    batches = [shuffled[start : start + batch_size] for start in range(0, count, batch_size)]
+    batches = shuffled_batches(sizes, batch_size, seed)
     paper = [(plan_batch(batch, capacity, "paper"), batch) for batch in batches]
     ours = [(plan_batch(batch, capacity), batch) for batch in batches]
     epoch = plan_epoch(sizes, capacity, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from codeact.reporting.browser import browser
 from codeact.reporting.charts import charts, positions
 from codeact.reporting.figures import gather
 from codeact.reporting.page import render_page
+from codeact.reporting.rows import pictures
+from codeact.reporting.tasks import task_matrix
 from codeact.reporting.wording import (
     control_text,
     coverage_rows,
@@ -42,16 +44,22 @@ def write_report(run_dir: Path) -> Path:
     figures = gather(run_dir)
     storage.write_json(run_dir / "report.json", figures)
     page = run_dir / "report.html"
-    write_text(page, render(figures, browser(run_dir)))
+    write_text(page, render(figures, browser(run_dir), tasks_of(run_dir, figures)))
     return page
 
 
-def render(figures: dict[str, Any], records: dict[str, Any] | None = None) -> str:
-    """The page for the figures that `gather` returned, and the records of `browser`."""
+def tasks_of(run_dir: Path, figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """`tasks.task_matrix` of the models that the figures tell of."""
+    sides = (figures["evaluation"] or {"models": ()})["models"]
+    return task_matrix(run_dir / "evaluate", {side: storage.read_json(run_dir / "evaluate" / side / "results.json") for side in sides})
+
+
+def render(figures: dict[str, Any], records: dict[str, Any] | None = None, tasks: Sequence[dict[str, Any]] = ()) -> str:
+    """The page for the figures that `gather` returned, the records of `browser` and the tasks of `tasks_of`."""
     unbroken = {tool.__name__: _unbroken(tool) for tool in (percent, metric_value, metric_interval, metric_change, control_text)}
     tools: dict[str, Callable[..., Any]] = {
         "number": number, "setting": setting, "duration": duration, "relation": relation, "coverage_rows": coverage_rows,
-        "cluster_name": cluster_name, "model_title": model_title, "training_rows": training_rows, **unbroken,
+        "cluster_name": cluster_name, "model_title": model_title, "training_rows": training_rows, "pictures": pictures, **unbroken,
     }  # fmt: skip
     return render_page(
         "report.html.jinja",
@@ -60,6 +68,7 @@ def render(figures: dict[str, Any], records: dict[str, Any] | None = None) -> st
         figures=figures,
         charts=charts(figures),
         records=records,
+        tasks=tasks,
         status={stage["stage"]: stage["status"] for stage in figures["stages"]},
         no_difference=NO_DIFFERENCE,
     )

@@ -13,6 +13,11 @@ from codeact.statistics import CONFIDENCE
 _TITLES = {"humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp": "MBPP", "mbpp+": "MBPP+"}
 
 
+def set_title(name: str) -> str:
+    """The name of a task set for people."""
+    return _TITLES.get(name, name)
+
+
 def evaluation_figures(folder: Path, sides: Sequence[str]) -> dict[str, Any]:
     """One entry per task set and metric of the models in `sides` ("base", "tuned", "control"): values, intervals, verdicts.
 
@@ -57,7 +62,7 @@ def _metric(folder: Path, models: dict[str, Any], name: str, metric: str, mismat
     figures: dict[str, Any] = {
         "set": name,
         "metric": metric,
-        "title": f"{_TITLES.get(name, name)} {'bits per byte' if bits else 'pass@1'}",
+        "title": f"{set_title(name)} {'bits per byte' if bits else 'pass@1'}",
         "better": "lower" if bits else "higher",
         "base": sides.get("base"),
         "tuned": sides.get("tuned"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from codeact.packing.plan import compare_layouts
+from codeact.packing.plan import compare_layouts, shuffled_batches
 from codeact.types import Ints
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ FIELDS = (
 )
 RANK_FIELDS = ("balance", "worst_balance", "rank_costs")  # of several processes
 EDGE = 0.1
+DRAWN = 32  # samples of the picture of batches
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -182,7 +183,9 @@ def pack_report(
     truncated: int = 0,
     dropped: int = 0,
 ) -> dict[str, Any]:
-    """The content of pack.json: rows and padding of one epoch under each way of batching.
+    """The content of pack.json: rows and padding of one epoch under each way of batching, and the first batches, to be drawn.
+
+    `batches` holds the lengths of as many batches as make up 32 samples, at least one, of which no more than 32 samples.
 
     Args:
         lengths: tokens of each sample.
@@ -196,12 +199,15 @@ def pack_report(
         InputError: as `packing.plan.compare_layouts`, which holds the meaning of `methods`.
     """
     sizes = [int(length) for length in lengths]
+    methods = compare_layouts(sizes, capacity, batch_size, seed)
+    batches = shuffled_batches(np.array(sizes, np.int64), batch_size, seed)[: max(1, DRAWN // batch_size)]
     return {
         "capacity": capacity,
         "records": len(sizes),
         "tokens": sum(sizes),
         "batch_size": batch_size,
-        "methods": compare_layouts(sizes, capacity, batch_size, seed),
+        "methods": methods,
+        "batches": [batch[:DRAWN].tolist() for batch in batches],
         "truncated": truncated,
         "dropped": dropped,
     }
