@@ -118,6 +118,8 @@ def _type(kind: Any) -> str:
         return f"list of {_type(inside[0])}"
     if origin is dict:
         return "mapping"
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return "`{" + ", ".join(kind.model_fields) + "}`"
     return NAMES[kind]
 
 

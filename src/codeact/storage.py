@@ -34,6 +34,7 @@ class Source:
         table: the Arrow table where the rows came from one, else None; kept so that types survive a round trip.
         delimited: whether the rows came as CSV or TSV: only those can be written as such without loss.
         parts: of several files, each one's name and number of rows.
+        mixture: of several sources, each one's name and number of rows.
     """
 
     name: str
@@ -41,6 +42,12 @@ class Source:
     table: pa.Table | None = None
     delimited: bool = False
     parts: tuple[tuple[str, int], ...] = ()
+    mixture: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def sources(self) -> list[str] | None:
+        """The name of each row's source; None where they are not a mixture."""
+        return [name for name, count in self.mixture for _ in range(count)] or None
 
     def locate(self, row: int) -> str:
         """Where a row stands, by its 0-based position: `row 3`, of several files with the file's name."""
@@ -69,14 +76,34 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
     parts = [part for name in names for part in _read_name(name, split)]
     if len(parts) == 1:
         return parts[0]
+    return join(parts, _joint_name(names, len(parts), split))
+
+
+def read_mixture(sources: Sequence[tuple[str, str, str]]) -> Source:
+    """Read several sources of a mixture, one behind the other.
+
+    Args:
+        sources: (what `read_rows` reads, split, name) of each.
+
+    Raises:
+        InputError: as `read_rows`.
+    """
+    parts = [read_rows(path, split) for path, split, _ in sources]
+    names = [name for *_, name in sources]
+    mixture = tuple((name, len(part.rows)) for name, part in zip(names, parts, strict=True))
+    return replace(join(parts, _joint_name(names, len(parts), "")), mixture=mixture)
+
+
+def join(parts: Sequence[Source], name: str) -> Source:
+    """Several sources, one behind the other, as one of this name."""
     tables = [part.table for part in parts if part.table is not None]
     same = len(tables) == len(parts) and all(table.schema == tables[0].schema for table in tables)
     return Source(
-        _joint_name(names, len(parts), split),
+        name,
         [row for part in parts for row in part.rows],
         _concat(tables) if same else None,
         all(part.delimited for part in parts),
-        tuple((part.name, len(part.rows)) for part in parts),
+        tuple(one for part in parts for one in part.parts or ((part.name, len(part.rows)),)),
     )
 
 
@@ -151,10 +178,9 @@ def check_source(source: str | Path | Sequence[str | Path]) -> None:
             )
 
 
-def is_delimited(source: str | Path | Sequence[str | Path], split: str = "train") -> bool:
-    """Whether all files of a source are CSV or TSV, by their names."""
-    files = source_files(source, split)
-    return bool(files) and all(kind_of(file) in DELIMITED for file in files or ())
+def is_delimited(files: Sequence[Path]) -> bool:
+    """Whether there are files, and all are CSV or TSV by their names."""
+    return bool(files) and all(kind_of(file) in DELIMITED for file in files)
 
 
 def source_files(source: str | Path | Sequence[str | Path], split: str = "train") -> list[Path] | None:

@@ -95,7 +95,7 @@ def run_stages(
     writer = Run(targets[0], inputs.name, inputs.paths(), force)
     if output is not None:
         rows = targets[-1] in ("curate", "refine")
-        storage.check_writable(output, rows and storage.is_delimited(recipe.data.source, recipe.data.split))
+        storage.check_writable(output, rows and inputs.delimited)
         check_file(output, writer, Path(recipe.run_dir))
     store = run_pipeline(recipe, targets, inputs, force=force)
     last = targets[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +99,7 @@ def select(
     limit: int | None = None,
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    weights: Sequence[float] | None = None,
     force: bool = False,
 ) -> Selection:
     """Choose the part of an instruction data set that `model` learns most from (CDAS, arXiv 2408.02193).
@@ -116,6 +117,7 @@ def select(
         limit: use a seeded random sample of this many records.
         seed: of every random choice.
         settings: further recipe keys, for example `{"model.max_length": 1024, "curate.dedup": False}`.
+        weights: one for each name of `data`: what it gives of the selection, relative to the others (`data.sources`).
         force: replace an `output` that another run wrote; never one of the inputs.
 
     Raises:
@@ -123,12 +125,12 @@ def select(
     """
     recipe, source, target = _select_recipe(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
-        seed=seed, settings=settings,
+        seed=seed, settings=settings, weights=weights,
     )  # fmt: skip
     inputs = Inputs(recipe, source)
     writer = Run("select", inputs.name, inputs.paths(), force)
     if target is not None:
-        storage.check_writable(target, source is None and storage.is_delimited(recipe.data.source, recipe.data.split))
+        storage.check_writable(target, inputs.delimited)
         check_file(target, writer, Path(recipe.run_dir))
     store = run_pipeline(recipe, SELECTION_STAGES, inputs, force=force)
     chosen = _selection(store, inputs.source, data)
@@ -155,13 +157,13 @@ def plan_select(data: Data, **arguments: Any) -> dict[str, Any]:
 def _select_recipe(
     data: Data, *, model: str = "", ratio: float | None = None, strategy: str | None = None, embedder: str | None = None,
     output: str | Path | None = None, run_dir: str | Path | None = None, limit: int | None = None, seed: int | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None, weights: Sequence[float] | None = None,
 ) -> tuple[Recipe, Source | None, Path | None]:  # fmt: skip
     """The recipe of `select`'s arguments, the rows where they are in memory, and the output."""
     source, name = open_data(data)
     target = Path(output) if output is not None else None
     own = config.given({
-        "data.source": name, "data.limit": limit, "model.name": model or None, "sample.ratio": ratio, "sample.strategy": strategy,
+        **_data_keys(name, source, weights), "data.limit": limit, "model.name": model or None, "sample.ratio": ratio, "sample.strategy": strategy,
         "seed": seed, "embed.model": embedder, "run_dir": str(run_dir) if run_dir else None,
     })  # fmt: skip
     keys = config.joined(own, settings or {})
@@ -176,11 +178,29 @@ def _select_recipe(
     return recipe, source, target
 
 
+def _data_keys(name: str | tuple[str, ...], source: Source | None, weights: Sequence[float] | None) -> dict[str, Any]:
+    """The recipe keys that name the data: one source, or with weights a mixture."""
+    if weights is None:
+        return {"data.source": name}
+    names = as_list(name)
+    if source is not None:
+        raise InputError("weights: the rows are in memory, as one source; write them to files, or leave the weights out")
+    if len(weights) != len(names):
+        raise InputError(f"weights: {len(weights)} for {len(names)} sources of data; give one for each")
+    return {"data.sources": [{"path": one, "weight": weight} for one, weight in zip(names, weights, strict=True)]}
+
+
 def _run_dir(target: Path | None, name: str | tuple[str, ...], source: Source | None) -> Path:
     if target is not None and str(target) != STDIN:
         return target.with_name(f"{target.stem}.codeact")
     names = [one if is_remote(one) else str(Path(one).resolve()) for one in as_list(name)]
     return cache_dir() / "runs" / digest(names if source is None else list(source.rows))
+
+
+def _sources(stages: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of a mixture: what was read of each source, and what it gave."""
+    read, gave = (stages["records"] or {}).get("sources"), (stages["sample"] or {}).get("sources")
+    return {name: {**read[name], **gave[name]} for name in gave} if read and gave else None
 
 
 def _selection(store: Store, source: Source, data: Data) -> Selection:
@@ -193,6 +213,7 @@ def _selection(store: Store, source: Source, data: Data) -> Selection:
     summary = {
         **marker.get("summary", {}),
         "stages": {k: v for k, v in stages.items() if v},
+        "sources": _sources(stages),
         "reading": stages["records"],
         "run_dir": str(store.root),
     }

@@ -170,6 +170,16 @@ def numbers(option: str, text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
+def decimals(option: str, text: str) -> list[float] | None:
+    """The numbers of a comma-separated option; None where it was not given."""
+    if not text:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} {text!r}: give numbers with commas between them, for example 7,3") from error
+
+
 def result(value: object, as_json: bool, text: str, output: Path | None = None) -> None:
     """Print the result on stdout, or for people on stderr where stdout holds the rows.
 

@@ -26,6 +26,7 @@ from codeact.cli.options import (
     Seed,
     Settings,
     Template,
+    decimals,
     key_option,
     planned,
     result,
@@ -84,6 +85,7 @@ def select(
     template: Template = None,
     seed: Seed = None,
     run_dir: RunDir = None,
+    weights: Annotated[str, typer.Option(help="of several DATA, one each: what they give of the selection, for example 7,3")] = "",
     settings: Settings = NONE,
     plan: Plan = False,
     force: Force = False,
@@ -101,25 +103,27 @@ def select(
         planned(
             api.plan_select(
                 data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
-                seed=seed, settings=extra,
+                seed=seed, settings=extra, weights=decimals("--weights", weights),
             ),
             as_json,
         )  # fmt: skip
         return
     chosen = api.select(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit, seed=seed,
-        settings=extra, force=force,
+        settings=extra, weights=decimals("--weights", weights), force=force,
     )  # fmt: skip
     summary = {**chosen.summary, "output": str(output)}
     result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)), output)
 
 
 def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]:
+    from codeact.sample.mixture import source_lines
     from codeact.score.length import length_line
 
     lines = [
         f"{summary['selected']} of {summary['pool']} records -> {output}  (every decision: {run_dir / 'ledger.parquet'})"
     ]
+    lines += [f"of {line}" for line in source_lines(summary["sources"])]
     if summary.get("token_share") is not None:
         lines.append(f"they hold {summary['token_share']:.0%} of the response tokens")
     if summary.get("ifd_length_spearman") is not None:

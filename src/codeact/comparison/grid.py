@@ -206,6 +206,10 @@ def base_recipe(comparison: Comparison, changes: Mapping[str, Any] | None = None
         InputError: a key is unknown or a value out of range.
     """
     tree = copy.deepcopy(comparison.recipe)
+    if source_recipe(comparison).data.weights:
+        raise InputError("recipe.data.sources: a comparison divides one pool and keeps no quotas; leave the weights out")
+    if isinstance(tree.get("data"), dict):
+        tree["data"].pop("sources", None)  # all of them are in the pool
     root = Path(comparison.run_dir)
     fixed: dict[str, Any] = {"run_dir": str(root / "shared"), "data.source": str(root / "pool.jsonl")}
     if comparison.apart_from:

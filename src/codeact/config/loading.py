@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from codeact import shipped
 from codeact.config.keys import apply_overrides, one_line, set_key
 from codeact.config.recipe import Recipe
+from codeact.config.sections import SourceConfig
 from codeact.errors import InputError, did_you_mean
 
 MAY_HOLD_SECRETS = ("judge.endpoint", "judge.api_key_env", "judge.extra")  # their values are not shown in messages
@@ -67,14 +68,16 @@ def _explain(item: Mapping[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         if key in RENAMED_KEYS:
             return f"{key!r} is now called {RENAMED_KEYS[key]!r}"
-        near = nearest(key, known_keys())
+        parent = key.rpartition(".")[0]
+        in_a_list = len(item["loc"]) > 1 and isinstance(item["loc"][-2], int)  # of the list of sources, the only one of sections
+        near = nearest(key, [f"{parent}.{name}" for name in SourceConfig.model_fields] if in_a_list else known_keys())
         return f"unknown key {key!r}" + (
             f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}"
         )
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         message += did_you_mean(item["input"], re.findall(r"'([^']*)'", item["ctx"]["expected"]))
-    if key in MAY_HOLD_SECRETS:
+    if key in MAY_HOLD_SECRETS or (item["type"] == "value_error" and isinstance(item["input"], Mapping | list | tuple)):
         return f"{key}: {message[0].lower()}{message[1:]}"
     return f"{key} = {item['input']!r}: {message[0].lower()}{message[1:]}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_serializer, field_validator
 
 from codeact.config.kinds import SECRET_KINDS, Benchmark, Check, Dtype, SecretKind, Seed, Strategy, Tracker, Unit
 from codeact.redact import split_userinfo
@@ -32,11 +32,30 @@ class HarvestConfig(Section):
     )
 
 
+class SourceConfig(Section):
+    """One source of a mixture."""
+
+    path: str = Field(min_length=1, description="what `data.source` takes: a file, a folder, a pattern, an address, a data set name")
+    weight: float | None = Field(
+        None, gt=0, description="its part of the selection, relative to the other weights; null for all: no quotas"
+    )
+    name: str = Field("", description="in tables and messages; empty: the path")
+    split: str = Field("", description="as `data.split`; empty: that one")
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.name or self.path
+
+
 class DataConfig(Section):
     source: str | tuple[str, ...] = Field(
         "",
         description="a .jsonl/.json/.csv/.tsv/.parquet/.arrow file, a folder or a pattern of such, several of these,"
         " a Hugging Face data set name, or `harvest`",
+    )
+    sources: tuple[SourceConfig, ...] = Field(
+        (), description="instead of `source`, a mixture: what is read, and the part of the selection that each gives"
     )
     split: str = Field("train", description="split of a data set, or of a folder whose files are named after splits")
     map: dict[str, str] = Field(
@@ -44,6 +63,31 @@ class DataConfig(Section):
     )
     limit: int | None = Field(None, ge=1, description="use a seeded random sample of this many rows (all: null)")
     harvest: HarvestConfig = HarvestConfig()
+
+    @field_validator("sources")
+    @classmethod
+    def _a_mixture(cls, value: tuple[SourceConfig, ...], info: ValidationInfo) -> tuple[SourceConfig, ...]:
+        if value and info.data.get("source"):
+            raise ValueError("data.source is set too; name the data in one of the two")
+        for what, names in (("path", [one.path for one in value]), ("name", [one.label for one in value])):
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"two sources have the {what} {twice!r}; name each once")
+        bare = [one.label for one in value if one.weight is None]
+        if bare and len(bare) < len(value):
+            raise ValueError(f"{bare[0]!r} has no weight and others have; give all of them one, or none")
+        return value
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that is read, as the user named it."""
+        if self.sources:
+            return tuple(one.path for one in self.sources)
+        return (self.source,) if isinstance(self.source, str) else self.source
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of a mixture with quotas, source -> weight; else empty."""
+        return {one.label: one.weight for one in self.sources if one.weight is not None}
 
 
 class CurateConfig(Section):

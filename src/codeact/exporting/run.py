@@ -21,7 +21,6 @@ from codeact.pipeline.ledger import finished, ledger_table
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.store import Store
-from codeact.sources.names import as_list
 from codeact.stages.pool import selected_records
 
 TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
@@ -144,7 +143,7 @@ def _warnings(to: str, facts: Facts, records: list[Record]) -> list[str]:
 
 def _card_facts(store: Store, recipe: Recipe, model: str, records: list[Record], rows: str) -> dict[str, Any]:
     summary = (store.marker("sample") or {}).get("summary", {})
-    names = as_list(recipe.data.source)
+    names = recipe.data.names
     files = [Path(name) for name in names if Path(name).is_file()]
     digests = ", ".join(_digest(file.read_bytes()) for file in files) if len(files) == len(names) else "unknown: not a file"
     share = summary.get("token_share")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ def diff(one: str | Path, other: str | Path) -> dict[str, Any]:
     """What the first run selected and the second did not, and the other way round. Records are the same where their ids are.
 
     Returns:
-        `both`, `overlap` (Jaccard index); `settings`, key -> [first, second] where they differ; `only_first` and `only_second`: `count`,
-        `reasons` (why the other run lacks them -> how many) and `records` (id, row, and the other run's sentence, in the order of the data).
+        `both`, `overlap` (Jaccard index); `sources`, of mixtures: name -> [selected of the first, of the second]; `settings`,
+        key -> [first, second] where they differ; `only_first` and `only_second`: `count`, `reasons` (why the other run lacks them ->
+        how many) and `records` (id, row, and the other run's sentence, in the order of the data).
 
     Raises:
         InputError: one of them is no run directory.
@@ -31,6 +32,7 @@ def diff(one: str | Path, other: str | Path) -> dict[str, Any]:
         "selected": [len(chosen[0]), len(chosen[1])],
         "both": len(chosen[0] & chosen[1]),
         "overlap": len(chosen[0] & chosen[1]) / union if union else 1.0,
+        "sources": _sources([first, second], chosen),
         "settings": _settings(first, second),
         "only_first": _only(first, second, chosen[0] - chosen[1]),
         "only_second": _only(second, first, chosen[1] - chosen[0]),
@@ -43,6 +45,7 @@ def diff_lines(found: Mapping[str, Any], shown: int) -> list[str]:
     lines = [f"{first}: {found['selected'][0]:,} selected; {second}: {found['selected'][1]:,} selected"]
     lines += [f"both: {found['both']:,} (Jaccard index {found['overlap']:.3f})"]
     lines += [f"  {key}: {a} | {b}" for key, (a, b) in found["settings"].items()]
+    lines += [f"  selected of {name}: {a:,} | {b:,}" for name, (a, b) in found["sources"].items()]
     for key, here, there in (("only_first", first, second), ("only_second", second, first)):
         side = found[key]
         lines += ["", f"only {here}: {side['count']:,}"]
@@ -55,6 +58,11 @@ def diff_lines(found: Mapping[str, Any], shown: int) -> list[str]:
 
 def _selected(fates: Fates) -> set[str]:
     return {i for i, row in fates.rows.items() if row["status"] == "kept" and row["stage"] == "sample"}
+
+
+def _sources(both: Sequence[Fates], chosen: Sequence[set[str]]) -> dict[str, list[int]]:
+    counts = [Counter(str(fates.rows[i]["source"]) for i in ids if "source" in fates.rows[i]) for fates, ids in zip(both, chosen, strict=True)]
+    return {name: [count[name] for count in counts] for name in sorted(counts[0] | counts[1])}
 
 
 def _only(here: Fates, there: Fates, ids: set[str]) -> dict[str, Any]:

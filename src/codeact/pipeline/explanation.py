@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import STRATEGIES
 from codeact.stages.columns import vectors
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.stages.sample import choose_from_run, tables_for
 from codeact.types import Tokenizer
 
@@ -149,12 +150,14 @@ def changing_ratio(fates: Fates, row: Mapping[str, Any]) -> float | None:
     if row["stage"] != "sample" or not _can_choose(fates, fates.recipe):
         return None
     kept, at = row["status"] == "kept", fates.recipe.sample.ratio * STEPS
-    ids = _pool(fates)
+    pool = _pool(fates)
 
     def other(step: int) -> bool:
-        return chosen_with(fates, ids, row["id"], {"ratio": step / STEPS}) is not kept
+        return chosen_with(fates, pool, row["id"], {"ratio": step / STEPS}) is not kept
 
     steps = list(range(int(np.ceil(at)) - 1, 0, -1)) if kept else list(range(int(at) + 1, STEPS + 1))
+    if fates.recipe.data.weights:  # the quota of a small source ends the way
+        steps = list(takewhile(lambda step: chosen_with(fates, pool, row["id"], {"ratio": step / STEPS}) is not None, steps))
     if not steps or not other(steps[-1]):
         return None
     low, high = -1, len(steps) - 1  # halving, as if a larger budget only added records; what is told was tried
@@ -164,14 +167,16 @@ def changing_ratio(fates: Fates, row: Mapping[str, Any]) -> float | None:
     return steps[high] / STEPS
 
 
-def chosen_with(fates: Fates, ids: Sequence[str], identity: str, settings: Mapping[str, Any]) -> bool | None:
+def chosen_with(fates: Fates, pool: pa.Table, identity: str, settings: Mapping[str, Any]) -> bool | None:
     """Whether the record is selected where `sample` has these settings; None where the choice cannot be made from the run's tables."""
     config = fates.recipe.sample.model_copy(update=dict(settings))
+    ids: list[str] = pool["id"].to_pylist()
+    mixture = read_mixture(pool, fates.recipe.data.weights)
     try:
-        found, _ = choose_from_run(fates.store, ids, config, fates.recipe.seed_of("sample"))
+        found, _ = choose_from_run(fates.store, ids, config, fates.recipe.seed_of("sample"), mixture=mixture)
     except InputError:
         return None
-    return bool(found.selected[list(ids).index(identity)])
+    return bool(found.selected[ids.index(identity)])
 
 
 def changes(fates: Fates, row: Mapping[str, Any], ratio: float | None) -> Iterator[dict[str, Any]]:
@@ -186,7 +191,7 @@ def changes(fates: Fates, row: Mapping[str, Any], ratio: float | None) -> Iterat
         return
     if ratio is not None:
         yield {"set": f"sample.ratio={ratio:g}", "then": then, "tried": True}
-    sample, ids = fates.recipe.sample, _pool(fates)
+    sample, pool = fates.recipe.sample, _pool(fates)
     rules: list[tuple[str, dict[str, Any]]] = [(f"sample.{rule}", {rule: 0.0}) for rule in ("suspects", "min_gain", "floor") if getattr(sample, rule)]
     others: list[tuple[str, dict[str, Any]]] = [
         ("sample.strategy", {"strategy": name})
@@ -195,7 +200,7 @@ def changes(fates: Fates, row: Mapping[str, Any], ratio: float | None) -> Iterat
     ]
     for key, settings in (*rules, *others):
         recipe = fates.recipe.model_copy(update={"sample": sample.model_copy(update=settings)})
-        if _can_choose(fates, recipe) and chosen_with(fates, ids, row["id"], settings) is (then == "kept"):
+        if _can_choose(fates, recipe) and chosen_with(fates, pool, row["id"], settings) is (then == "kept"):
             yield {"set": f"{key}={next(iter(settings.values()))}", "then": then, "tried": True}
     if str(row["reason"]) == "status:too_long":
         yield {"set": "model.max_length, larger", "then": "scored", "tried": False}
@@ -223,9 +228,8 @@ def _can_choose(fates: Fates, recipe: Recipe) -> bool:
     return small and {*tables_for(recipe.sample), "sample"} <= fates.done and not recipe.score.adaptive
 
 
-def _pool(fates: Fates) -> list[str]:
-    ids: list[str] = read_pool(fates.store, pool_stages(fates.recipe.curate))["id"].to_pylist()
-    return ids
+def _pool(fates: Fates) -> pa.Table:
+    return read_pool(fates.store, pool_stages(fates.recipe.curate))
 
 
 def _at_ratio(row: Mapping[str, Any], ratio: float | None) -> str:

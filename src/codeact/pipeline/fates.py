@@ -18,6 +18,8 @@ from codeact.sample.strategies import Strategy, find
 from codeact.stages.cluster import cluster_name, cluster_words
 from codeact.statuses import STATUS_MEANING
 
+Group = tuple[str, int]  # source ("" where there are no quotas), cluster (0 where the strategy has none)
+
 
 @dataclass(frozen=True)
 class Fates:
@@ -54,17 +56,18 @@ class Fates:
         return dict(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
 
     @cached_property
-    def shares(self) -> Mapping[int, Share]:
-        """Group -> its share of the selection; a strategy without clusters has one group, 0."""
-        members: dict[int, list[Mapping[str, Any]]] = {}
+    def shares(self) -> Mapping[Group, Share]:
+        """Group -> its share of the selection."""
+        members: dict[Group, list[Mapping[str, Any]]] = {}
         for row in self.rows.values():
             if row["stage"] == "sample":
                 members.setdefault(self.group(row), []).append(row)
         return {group: self._share(rows) for group, rows in members.items()}
 
-    def group(self, row: Mapping[str, Any]) -> int:
-        """The group in which a record competes."""
-        return int(row["cluster"]) if self.strategy.clustered and row["cluster"] is not None else 0
+    def group(self, row: Mapping[str, Any]) -> Group:
+        """The group in which a record competes: its source, where sources have quotas, and its cluster, where clusters have."""
+        source = str(row["source"]) if self.recipe.data.weights else ""
+        return source, int(row["cluster"]) if self.strategy.clustered and row["cluster"] is not None else 0
 
     def _share(self, rows: Iterable[Mapping[str, Any]]) -> Share:
         ranking, rows = self.strategy.ranking, list(rows)
@@ -134,7 +137,9 @@ def _why(fates: Fates, row: Mapping[str, Any]) -> str:
 def _sampled(fates: Fates, row: Mapping[str, Any]) -> str:
     strategy, share = fates.strategy, fates.shares[fates.group(row)]
     kept, reason = row["status"] == "kept", str(row["reason"] or "")
-    where = f"in cluster {cluster_name(row['cluster'], fates.words)}" if strategy.clustered else "in the pool"
+    source = fates.group(row)[0]
+    of = f" of {source}" if source else ""
+    where = f"in cluster {cluster_name(row['cluster'], fates.words)}{of}" if strategy.clustered else f"in the pool{of}"
     if reason.startswith("status:"):
         state = reason.removeprefix("status:")
         return f"no score, {state.replace('_', ' ')}: {row['detail'] or STATUS_MEANING[state]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from codeact.records import Record, reading_lines
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import turn
 from codeact.rundir.store import Store
+from codeact.sample.mixture import quotas
 from codeact.score import cost
 from codeact.stages.evaluate import EVALUATIONS, TRAINED
 from codeact.types import Tokenizer
@@ -57,6 +59,7 @@ class Forecast:
         memory: bytes of training by part; empty where nothing is trained.
         evaluations: how many models are to be evaluated.
         generated_tokens: at most, by each evaluation.
+        sources: of a mixture, source -> {"weight", "records", "quota"}: what enters the pool, and what it gives of the selection.
         devices: device -> {"score_hours", "train_hours", "fits"}.
         notes: what the figures leave out.
     """
@@ -72,6 +75,7 @@ class Forecast:
     memory: Mapping[str, float]
     evaluations: int
     generated_tokens: int
+    sources: Mapping[str, Mapping[str, Any]]
     devices: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
 
@@ -80,6 +84,10 @@ class Forecast:
         total = sum(self.memory.values()) / 1e9
         found = [f"{name:<15} {state}" for name, state in self.stages.items()]
         found.append(f"records         {self.records:,}; selected at most {self.selected:,}")
+        found += [
+            f"source          {name}: {one['records']:,} records" + (f", gives {one['quota']:,}" if one["quota"] is not None else "")
+            for name, one in self.sources.items()
+        ]
         if self.score_tokens:
             found.append(f"score           {self.score_tokens:,} tokens, {self.score_flops:.3g} FLOPs")
         if self.train_tokens:
@@ -188,9 +196,26 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
         memory,
         evaluations,
         generated,
+        _sources(recipe, inputs, records) if "sample" in names else {},
         devices,
         tuple(notes),
     )
+
+
+def _sources(recipe: Recipe, inputs: Inputs, records: list[Record]) -> dict[str, dict[str, Any]]:
+    """What each source of a mixture has and gives, before curation.
+
+    Raises:
+        InputError: one has less than its quota of records.
+    """
+    of, weights = inputs.source.sources, recipe.data.weights
+    if of is None:
+        return {}
+    counts = Counter(of[int(record.meta["row"])] for record in records)
+    sizes = {name: counts[name] for name, _ in inputs.source.mixture}
+    counted = weights and recipe.sample.unit == "records"
+    given = quotas(sizes, weights, recipe.sample.ratio) if counted else {}
+    return {name: {"weight": weights.get(name), "records": size, "quota": given.get(name)} for name, size in sizes.items()}
 
 
 def _generated(config: EvaluateConfig) -> int:

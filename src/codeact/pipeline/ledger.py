@@ -50,11 +50,13 @@ def ledger_table(store: Store, done: set[str]) -> pa.Table | None:
             if sampled.get(identity, {}).get("reason") == "status:refused":
                 sampled[identity]["detail"] = row["detail"]
     rejected = store.table("rejected").to_pylist() if store.path("rejected.parquet").exists() else []
+    records = store.table("records")
+    source = ["source"] if "source" in records.column_names else []
     rows: list[dict[str, Any]] = [{**row, "status": "dropped", "stage": "records"} for row in rejected]
-    for record in store.table("records").select(["id", "row"]).to_pylist():
+    for record in records.select(["id", "row", *source]).to_pylist():
         rows.append({**record, **_fate(fates.get(record["id"]), sampled.get(record["id"]))})
     schema = pa.schema(
-        [("id", pa.string()), ("row", pa.int64()), ("status", pa.string()), ("stage", pa.string()), ("reason", pa.string()),
+        [("id", pa.string()), ("row", pa.int64()), *((name, pa.string()) for name in source), ("status", pa.string()), ("stage", pa.string()), ("reason", pa.string()),
          ("detail", pa.string()), ("cluster", pa.int32()), ("rank", pa.int32()), ("ifd", pa.float64()), ("cutoff", pa.float64()),
          ("duplicate_of", pa.string()), ("benchmark_item", pa.string())]
     )  # fmt: skip

@@ -20,6 +20,7 @@ from codeact.pipeline.plan import chosen, plan
 from codeact.rundir.inputs import Inputs, versions
 from codeact.rundir.stage import Stage, turn
 from codeact.rundir.store import Store, now
+from codeact.stages.pool import check_quotas, pool_stages
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ def run_pipeline(
     claim_folder(store.root, _names(recipe, inputs) - own, Run("run", "", inputs.paths(), force), mine)
     with store.lock(), run_log(store.root, log) as note:
         write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-        for stage in stages:
+        for before, stage in zip(("", *(stage.name for stage in stages)), stages, strict=False):
+            if before == pool_stages(recipe.curate)[-1] and "sample" in names:
+                check_quotas(store, recipe)  # before anything is scored
             here = turn(stage, store, done)
             done[stage.name] = here.fingerprint
             if here.kept:

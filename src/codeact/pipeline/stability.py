@@ -16,7 +16,7 @@ from codeact.errors import InputError
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.stages.columns import read_columns
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.stages.sample import choose_from_run, tables_for
 from codeact.statistics import chance_overlap, jaccard
 from codeact.types import Bools
@@ -65,7 +65,9 @@ def measure_stability(
     for name in (*read, *(("embed",) if clustered else ())):
         if not store.path(f"{name}.parquet").exists():
             raise InputError(f"{run_dir} has no table {name}.parquet, which strategy {config.strategy!r} needs")
-    ids: list[str] = read_pool(store, pool_stages(recipe.curate))["id"].to_pylist()
+    pool = read_pool(store, pool_stages(recipe.curate))
+    ids: list[str] = pool["id"].to_pylist()
+    mixture = read_mixture(pool, recipe.data.weights)
     points = read_columns(store, ("embedding",), ids)["embedding"] if clustered else None
     cluster_seed, draw_seed = recipe.seed_of("cluster"), recipe.seed_of("sample")
     k = recipe.cluster.k
@@ -73,7 +75,7 @@ def measure_stability(
 
     def pick(number: int | str, grouped_by: int, drawn_by: int, scores: pa.Table | None = None) -> Bools:
         labels = cluster_embeddings(points, int(number), grouped_by, ids=ids).labels if points is not None else None
-        found, _ = choose_from_run(store, ids, config, drawn_by, labels=labels, scores=scores)
+        found, _ = choose_from_run(store, ids, config, drawn_by, labels=labels, scores=scores, mixture=mixture)
         return found.selected
 
     others = {name: _scores(Path(path), ids) for name, path in (scores or {}).items()}

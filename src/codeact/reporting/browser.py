@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from codeact.confidential import is_confidential
-from codeact.pipeline.fates import Fates, read_fates, sentence
+from codeact.pipeline.fates import Fates, Group, read_fates, sentence
 from codeact.reporting.selection import excerpt
 from codeact.rundir import tables
 from codeact.storage import plain
@@ -64,7 +64,7 @@ def browser(run_dir: Path) -> dict[str, Any] | None:
 def _chosen(fates: Fates, rows: list[Any]) -> list[Any]:
     if len(rows) <= MOST:
         return rows
-    groups: dict[int, list[Any]] = defaultdict(list)
+    groups: dict[Group, list[Any]] = defaultdict(list)
     for row in rows:
         if row["rank"] is not None:
             groups[fates.group(row)].append(row)

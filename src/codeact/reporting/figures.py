@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
         "stages": stages,
         "reading": (found["records"][1].get("summary") or None) if "records" in done else None,
         "funnel": None if fates is None else _funnel(paths, fates, frame),
+        "sources": _sources(found),
         "drops": None if fates is None else _drops(fates),
         "ifd": None if frame is None else ifd_figures(frame),
         "clusters": None if frame is None or "cluster" not in done else cluster_figures(frame, paths["records"], cluster_words(store) if "records" in done else {}),
@@ -104,6 +106,12 @@ def _funnel(paths: dict[str, Path | None], fates: pa.Table, frame: Frame | None)
     if paths["sample"] is not None:
         steps.append(("selected", sum(row["status"] == "kept" for row in rows)))
     return [{"name": name, "records": count, "share": count / len(rows) if rows else None} for name, count in steps]
+
+
+def _sources(found: Mapping[str, tuple[str, dict[str, Any]]]) -> list[dict[str, Any]] | None:
+    """Of a mixture: each source with what was read of it and what it gave (`stages.sample.source_figures`)."""
+    read, gave = (found[name][1].get("summary", {}).get("sources") for name in ("records", "sample"))
+    return [{"name": name, **one, **(gave or {}).get(name, {})} for name, one in read.items()] if read else None
 
 
 def _estimated(score: Path | None) -> int:

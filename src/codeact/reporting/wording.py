@@ -14,6 +14,11 @@ def main_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("run", f"{figures['run']['name']}, {figures['run']['date']}")]
     rows += [("rows", line) for line in reading_lines(figures.get("reading") or {})]
     rows += [(step["name"], f"{step['records']:,}") for step in figures["funnel"] or ()]
+    rows += [
+        (f"source {one['name']}", f"{one['selected']:,} of {one['rows']:,} rows" + (f", quota {one['quota']:,}" if one["quota"] is not None else ""))
+        for one in figures.get("sources") or ()
+        if "selected" in one
+    ]
     length, packing, training = figures["length"], figures["packing"], figures["training"]
     if length is not None:
         label, _, said = length_line(length["spearman"], length["interval"]).partition(": ")

@@ -40,7 +40,7 @@ class Inputs:
             InputError: the data, the model, the embedder, the judge, the target or a task set does not exist.
         """
         if self.given is None and self.recipe.data.source != HARVEST:
-            storage.check_source(self.recipe.data.source)
+            storage.check_source(self.recipe.data.names)
         self.identity()
         if stages & {"score", "pack", "train", "evaluate_base"}:
             resolve(self.recipe.model.name, self.recipe.model.revision)
@@ -69,7 +69,7 @@ class Inputs:
         data = self.recipe.data
         if self.given is not None:
             return {"rows": digest(list(self.given.rows))}
-        if not data.source:
+        if not any(data.names):
             raise InputError(
                 "no data is named; give a .jsonl, .json, .csv or .parquet file, a folder of such, a Hugging Face data set name,"
                 " or `harvest`"
@@ -81,15 +81,54 @@ class Inputs:
                 "harvest": data.harvest.model_dump(),
                 "trees": [harvesting.tree_identity(root) for root in data.harvest.roots],
             }
-        files = storage.source_files(data.source, data.split)
+        if data.sources:
+            self._apart()
+            return {"sources": [[one.label, self._identity(one.path, one.split or data.split)] for one in data.sources]}
+        return self._identity(data.source, data.split)
+
+    def _identity(self, source: str | tuple[str, ...], split: str) -> Mapping[str, Any]:
+        files = storage.source_files(source, split)
         if files is None:
-            names = as_list(data.source)
-            if STDIN in names:
+            if STDIN in as_list(source):
                 return {"rows": digest(list(self.source.rows))}
-            return {"dataset": data.source, "split": data.split}
+            return {"dataset": source, "split": split}
         digests = [file_digest(path) for path in files]
         found: dict[str, Any] = {"file": digests[0]} if len(digests) == 1 else {"files": digests}
-        return found if data.split == "train" else {**found, "split": data.split}
+        return found if split == "train" else {**found, "split": split}
+
+    def _apart(self) -> None:
+        """Refuse a file that is in two sources of a mixture, under whatever names.
+
+        Raises:
+            InputError: there is one, or a source is `harvest`.
+        """
+        data = self.recipe.data
+        seen: dict[Path, str] = {}
+        for one in data.sources:
+            if one.path == HARVEST:
+                raise InputError(
+                    "data.sources: `harvest` cannot be a part of a mixture; run `codeact harvest` and name the file that it writes"
+                )
+            for file in storage.source_files(one.path, one.split or data.split) or ():
+                other = seen.setdefault(file.resolve(), one.label)
+                if other != one.label:
+                    raise InputError(f"data.sources: {file} is in two sources, {other} and {one.label}; name it in one")
+
+    def files(self) -> list[Path] | None:
+        """The files that decide the rows, in order; None where some of the rows come from elsewhere."""
+        data, found = self.recipe.data, list[Path]()
+        splits = [one.split or data.split for one in data.sources] or [data.split] * len(data.names)
+        for name, split in zip(data.names, splits, strict=True):
+            files = storage.source_files(name, split) if self.given is None and name not in ("", HARVEST) else None
+            if files is None:
+                return None
+            found += files
+        return found
+
+    @property
+    def delimited(self) -> bool:
+        """Whether all rows come from CSV or TSV, by the names of the files."""
+        return storage.is_delimited(self.files() or ())
 
     def paths(self) -> tuple[str, ...]:
         """Every file and folder that the recipe reads, by its name; what is not on this machine (a hub name) among them."""
@@ -98,14 +137,14 @@ class Inputs:
         names += r.curate.benchmark_files
         if r.data.source == HARVEST:
             names += r.data.harvest.roots
-        elif self.given is None and r.data.source:
-            names += [*as_list(r.data.source), *map(str, storage.source_files(r.data.source, r.data.split) or ())]
+        elif self.given is None and any(r.data.names):
+            names += [*r.data.names, *map(str, self.files() or ())]
         return tuple(dict.fromkeys(name for name in names if name))
 
     @property
     def name(self) -> str:
         """The data, by the name that the user gave."""
-        return ", ".join(as_list(self.recipe.data.source)) if self.given is None else self.given.name
+        return ", ".join(self.recipe.data.names) if self.given is None else self.given.name
 
     def benchmark_digests(self) -> Mapping[str, str]:
         """Hash of each benchmark file that the recipe names, and of those at hand that are looked for.
@@ -154,6 +193,8 @@ class Inputs:
                 secrets=data.harvest.secrets,
             )
             return Source("the harvest", harvesting.to_rows(found.records))
+        if data.sources:
+            return storage.read_mixture([(one.path, one.split or data.split, one.label) for one in data.sources])
         return storage.read_rows(data.source, data.split)
 
     def read(self) -> Reading:

@@ -72,6 +72,13 @@ def ids_where(table: pa.Table, flag: str) -> list[str]:
     return found
 
 
+def with_source(table: pa.Table, sources: Sequence[str] | None) -> pa.Table:
+    """The table with a column `source`, by the row of the data that its column `row` tells; as it is where `sources` is None."""
+    if sources is None:
+        return table
+    return table.append_column("source", texts([sources[row] for row in table["row"].to_pylist()]))
+
+
 def in_order(table: pa.Table, ids: Sequence[str] | pa.Array, *, lenient: bool = False) -> pa.Table:
     """The rows of these ids, in their order.
 

@@ -6,8 +6,9 @@ table), then `choose` (the steps).
 
 from __future__ import annotations
 
+from codeact.sample.mixture import Mixture, choose_mixed
 from codeact.sample.quotas import allot, budget, cdas
 from codeact.sample.steps import Choice, Rules, Unit, check_settings, choose
 from codeact.sample.values import id_ranks
 
-__all__ = ["Choice", "Rules", "Unit", "allot", "budget", "cdas", "check_settings", "choose", "id_ranks"]
+__all__ = ["Choice", "Mixture", "Rules", "Unit", "allot", "budget", "cdas", "check_settings", "choose", "choose_mixed", "id_ranks"]

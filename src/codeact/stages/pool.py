@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from codeact.config import CurateConfig
+from codeact.config import CurateConfig, Recipe
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.store import Store
+from codeact.sample import Mixture
+from codeact.sample.mixture import quotas
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +32,24 @@ def read_pool(store: Store, stages: tuple[str, ...] = ("curate",)) -> pa.Table:
     for stage in stages:
         table = tables.keep(table, tables.ids_where(store.table(stage), "kept"))
     return table
+
+
+def read_mixture(pool: pa.Table, weights: Mapping[str, float]) -> Mixture | None:
+    """Who gives how much of a selection from this pool, by `data.sources`; None where it has no weights."""
+    return Mixture(pool["source"].to_pylist(), weights) if weights else None
+
+
+def check_quotas(store: Store, recipe: Recipe) -> None:
+    """See, as soon as the pool is known, that each source of a mixture has the records that it should give.
+
+    Tokens are counted by the stage `score`, so quotas of tokens are looked at by the stage `sample`.
+
+    Raises:
+        InputError: one has not.
+    """
+    mixture = read_mixture(read_pool(store, pool_stages(recipe.curate)), recipe.data.weights) if recipe.data.weights else None
+    if mixture is not None and recipe.sample.unit == "records":
+        quotas({name: len(rows) for name, rows in mixture.members().items()}, mixture.weights, recipe.sample.ratio)
 
 
 def selected_records(store: Store, choice: str = "sample") -> list[Record]:

@@ -47,7 +47,11 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
         for r in reading.records
         if r.id not in kept
     ]
-    storage.write_parquet(tables.rejected_table(rejected), store.path("rejected.parquet"))
-    store.write_table("records", tables.records_table(records))
-    counts = {"records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}
+    sources = inputs.source.sources
+    storage.write_parquet(tables.with_source(tables.rejected_table(rejected), sources), store.path("rejected.parquet"))
+    store.write_table("records", tables.with_source(tables.records_table(records), sources))
+    counts: dict[str, Any] = {"records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}
+    if sources is not None:
+        read = Counter(sources[int(r.meta["row"])] for r in records)
+        counts["sources"] = {name: {"rows": rows, "records": read[name]} for name, rows in inputs.source.mixture}
     return {**reading.summary(), **counts}

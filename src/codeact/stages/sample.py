@@ -14,12 +14,15 @@ from codeact.config import Recipe, SampleConfig
 from codeact.errors import InputError
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
-from codeact.sample import Choice, Rules, check_settings, choose
+from codeact.sample import Choice, Mixture, Rules, check_settings, choose, choose_mixed
 from codeact.sample.coverage import WARN_BELOW, coverage, length_bands
+from codeact.sample.mixture import quotas
+from codeact.sample.steps import NO_RULES
 from codeact.sample.strategies import STRATEGIES, find
+from codeact.sample.values import Column
 from codeact.score.length import length_figures
 from codeact.stages.columns import read_columns, tables_of
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.types import Ints
 
 if TYPE_CHECKING:
@@ -36,8 +39,11 @@ def stage(recipe: Recipe) -> Stage:
     """
     settings = recipe.sample
     check_settings(settings.strategy, settings.ratio, settings.unit, rules(settings))
+    weights = recipe.data.weights
+    if weights and settings.strategy == "full":
+        raise InputError(f"data.sources has weights, and sample.strategy={settings.strategy} takes everything; leave the weights out")
     needs = (*pool_stages(recipe.curate), *tables_for(settings))
-    config = {**settings.model_dump(), "seed": recipe.seed_of("sample")}
+    config = {**settings.model_dump(), "seed": recipe.seed_of("sample"), **({"weights": weights} if weights else {})}
     return Stage("sample", needs, lambda: config, VERSION, lambda store: sample(store, recipe), ("coverage.json",))
 
 
@@ -71,8 +77,10 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     import pyarrow as pa
 
     config, seed = recipe.sample, recipe.seed_of("sample")
-    ids: list[str] = read_pool(store, pool_stages(recipe.curate))["id"].to_pylist()
-    found, columns = choose_from_run(store, ids, config, seed)
+    pool = read_pool(store, pool_stages(recipe.curate))
+    ids: list[str] = pool["id"].to_pylist()
+    mixture = read_mixture(pool, recipe.data.weights)
+    found, columns = choose_from_run(store, ids, config, seed, mixture=mixture)
     counts = columns.get("response_tokens")
     chosen = int(found.selected.sum())
     if chosen == 0:
@@ -99,7 +107,7 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     )
     known = None if counts is None else length_figures(found.ifd, counts, found.selected)
     length = known or dict.fromkeys(("spearman", "interval", "token_share"))
-    cover = _cover(store, ids, found, columns["language"], counts, seed, config)
+    cover = _cover(store, ids, found, columns["language"], counts, seed, config, mixture)
     storage.write_json(store.path("coverage.json"), cover)
     return {
         "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,
@@ -109,6 +117,31 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         "token_share": length["token_share"],
         "suspects": int(found.suspected.sum()) or None,
         "coverage_warnings": cover["selection"]["warnings"] or None,
+        "sources": source_figures(pool, recipe, found, counts),
+    }  # fmt: skip
+
+
+def source_figures(pool: pa.Table, recipe: Recipe, found: Choice, counts: Ints | None) -> dict[str, Any] | None:
+    """What each source of a mixture gave: `weight, pool, quota, selected`, and of response tokens `tokens, selected_tokens`.
+
+    None where the data is no mixture; a figure is None where there are no weights, or no tokens were counted.
+    """
+    if "source" not in pool.column_names:
+        return None
+    config, weights = recipe.sample, recipe.data.weights
+    names = [one.label for one in recipe.data.sources]
+    members = Mixture(pool["source"].to_pylist(), dict.fromkeys(names, 1.0)).members()
+    unit = counts if config.unit == "tokens" and counts is not None else np.ones(len(found.ids), np.int64)
+    sizes = {name: int(unit[rows].sum()) for name, rows in members.items()}
+    given = quotas(sizes, weights, config.ratio, config.unit) if weights else {}
+    return {
+        name: {
+            "weight": weights.get(name), "pool": len(rows), "quota": given.get(name),
+            "selected": int(found.selected[rows].sum()),
+            "tokens": None if counts is None else int(counts[rows].sum()),
+            "selected_tokens": None if counts is None else int(counts[rows][found.selected[rows]].sum()),
+        }
+        for name, rows in members.items()
     }  # fmt: skip
 
 
@@ -120,6 +153,7 @@ def choose_from_run(
     *,
     labels: NDArray[np.integer[Any]] | None = None,
     scores: pa.Table | None = None,
+    mixture: Mixture | None = None,
 ) -> tuple[Choice, dict[str, Any]]:
     """Choose from the pool of a run by the tables that its stages left: the choice, and the columns that it was made by.
 
@@ -130,6 +164,7 @@ def choose_from_run(
         seed: of the draw.
         labels: cluster of each record in the order of the pool, instead of the run's.
         scores: a score table of the same records, instead of the run's.
+        mixture: which source gives how much (`pool.read_mixture`); None: there are no quotas.
 
     Raises:
         InputError: settings that do not go together, or a table that lacks a record of the pool.
@@ -139,10 +174,17 @@ def choose_from_run(
     if labels is not None:
         columns["cluster"] = labels
     read = {name: column for name, column in columns.items() if name != "spike_at"}
-    found = choose(
-        ids, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.unit, rules=rules(config), **read
-    )
+    found = _choose(ids, mixture, config.strategy, config, seed, rules=rules(config), **read)
     return found, columns
+
+
+def _choose(
+    ids: Sequence[str], mixture: Mixture | None, strategy: str, config: SampleConfig, seed: int, *, rules: Rules = NO_RULES,
+    **read: Column | None,
+) -> Choice:  # fmt: skip
+    if mixture is None:
+        return choose(ids, strategy=strategy, ratio=config.ratio, seed=seed, unit=config.unit, rules=rules, **read)
+    return choose_mixed(ids, mixture, strategy=strategy, ratio=config.ratio, seed=seed, unit=config.unit, rules=rules, **read)
 
 
 def _details(found: Choice, columns: Mapping[str, Any]) -> list[str]:
@@ -161,6 +203,7 @@ def _cover(
     tokens: Ints | None,
     seed: int,
     config: SampleConfig,
+    mixture: Mixture | None,
 ) -> dict[str, Any]:
     """Coverage of the selection, and beside it of a random and of a complexity-only one of the same size."""
     groups: dict[str, Any] = {"language": languages}
@@ -173,6 +216,6 @@ def _cover(
         points = read_columns(store, ("embedding",), ids)["embedding"]
     cover = {"selection": coverage(found.selected, groups, points, max(WARN_BELOW, config.floor))}
     for name in ("random", "complexity") if np.isfinite(found.ifd).any() else ("random",):
-        peer = choose(ids, strategy=name, ratio=config.ratio, seed=seed, ifd=found.ifd)
+        peer = _choose(ids, mixture, name, config.model_copy(update={"unit": "records"}), seed, ifd=found.ifd)
         cover[name] = coverage(peer.selected, groups, points)
     return cover

@@ -222,6 +222,11 @@ def check(recipe: Recipe) -> None:
             "adaptive scoring looks for the cuts of IFD alone; sample.floor, suspects, min_gain and curate.failed=penalise move records across"
             " them: leave score.adaptive off, or these"
         )
+    if recipe.data.weights:
+        raise InputError(
+            "adaptive scoring looks for the cuts of one pool; data.sources with weights has one for each source: leave score.adaptive"
+            " off, or the weights out"
+        )
     if recipe.score.variant != "default":
         raise InputError(
             "adaptive scoring needs score.variant=default: the paper's two passes do not score the same tokens"
