@@ -235,3 +235,18 @@ def test_the_choice_of_a_source_is_that_of_its_own_pool() -> None:
             if unit == "records":
                 assert own.selected.sum() == given[name]
 
+
+
+def test_the_control_has_the_tokens_of_the_selection_from_each_source(tiny_model_dir: Path) -> None:
+    extra = {"run_dir": "run", "data.sources": _sources(1, 1), "sample.strategy": "longest", "sample.ratio": 0.3, "control": "random",
+             "model.name": str(tiny_model_dir), "model.dtype": "float32", "model.max_length": 256, "score.cache": False, **QUIET}  # fmt: skip
+    store = run_pipeline(config.load_recipe(extra=extra), ("control",))
+    tokens = dict(zip(store.table("score")["id"].to_pylist(), store.table("score")["response_tokens"].to_pylist(), strict=True))
+    source = {row["id"]: row["source"] for row in store.table("records").select(["id", "source"]).to_pylist()}
+    sums: dict[str, Counter[str]] = {}
+    for stage in ("sample", "control"):
+        sums[stage] = Counter()
+        for row in store.table(stage).select(["id", "selected"]).to_pylist():
+            sums[stage][source[row["id"]]] += tokens[row["id"]] if row["selected"] else 0
+    for name, chosen in sums["sample"].items():
+        assert abs(sums["control"][name] - chosen) <= max(tokens.values())

@@ -14,7 +14,7 @@ from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample import choose
 from codeact.stages.columns import read_columns
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import pool_stages, read_mixture, read_pool
 
 VERSION = 1
 NONE = "none"
@@ -42,18 +42,27 @@ def seed(recipe: Recipe) -> int:
 def draw(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """Draw from the pool that the selection was chosen from, until the response tokens are as many as its own, as nearly as whole records allow.
 
+    Of a mixture with quotas each source gives as many tokens as it gave the selection: else the two would differ in their mixture.
+
     Raises:
         InputError: the selection has no response token that was counted.
     """
     import pyarrow as pa
 
-    ids: list[str] = read_pool(store, pool_stages(recipe.curate))["id"].to_pylist()
+    pool = read_pool(store, pool_stages(recipe.curate))
+    ids: list[str] = pool["id"].to_pylist()
+    mixture = read_mixture(pool, recipe.data.weights)
     tokens = read_columns(store, ("response_tokens",), ids)["response_tokens"]
     selected = np.array(tables.in_order(store.table("sample"), ids)["selected"].to_pylist(), np.bool_)
-    budget, whole = int(tokens[selected].sum()), int(tokens.sum())
+    budget = int(tokens[selected].sum())
     if budget == 0:
         raise InputError("control = 'random': no selected record has a response token by the stage score, so no equal draw can be made")
-    found = choose(ids, strategy="random", ratio=budget / whole, seed=seed(recipe), unit="tokens", response_tokens=tokens).selected
+    found = np.zeros(len(ids), np.bool_)
+    for rows in [np.arange(len(ids))] if mixture is None else mixture.members().values():
+        share = int(tokens[rows][selected[rows]].sum()) / int(tokens[rows].sum() or 1)
+        if share > 0:
+            own = [ids[row] for row in rows.tolist()]
+            found[rows] = choose(own, strategy="random", ratio=share, seed=seed(recipe), unit="tokens", response_tokens=tokens[rows]).selected
     store.write_table("control", pa.table({"id": pa.array(ids, pa.string()), "selected": pa.array(found, pa.bool_())}))
     return {
         "records": int(found.sum()), "selection_records": int(selected.sum()),
