@@ -15,7 +15,7 @@ from codeact.errors import InputError, require
 from codeact.files import atomic, is_remote, make_folder, write_bytes, write_text
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
 from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
-from codeact.sources.text import decode, read_bytes
+from codeact.sources.text import decode, read_bytes, refuse_other
 from codeact.sources.writing import delimited_lines, packed
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
 
     Args:
         source: a .jsonl, .ndjson, .json, .csv, .tsv, .parquet or .arrow file (the text forms also packed: .gz, .zst, .bz2, .xz), a
-            folder of such files, a pattern with `*`, an address of either (`s3://...`), `-` for JSON lines on stdin, several of these, or a
+            folder of such files, a pattern with `*`, an address of either (`s3://...`), `-` for JSON lines or a list on stdin, several of these, or a
             name on the hub.
         split: of a data set, of a folder whose files are named after splits, and of a JSON object that holds several lists.
 
@@ -75,7 +75,8 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
     check_source(names)
     parts = [part for name in names for part in _read_name(name, split)]
     if len(parts) == 1:
-        return parts[0]
+        note = split_note(names[0], split) if len(names) == 1 else ""
+        return replace(parts[0], name=f"{parts[0].name} (1 file{note})") if note else parts[0]
     return join(parts, _joint_name(names, len(parts), split))
 
 
@@ -115,7 +116,8 @@ def _concat(tables: list[pa.Table]) -> pa.Table:
 
 def _read_name(name: str, split: str) -> list[Source]:
     if name == STDIN:
-        rows = json_lines(decode(sys.stdin.buffer.read(), "stdin"), "stdin")
+        text = decode(sys.stdin.buffer.read(), "stdin")
+        rows = json_document(text, "stdin", split) if text.lstrip().startswith("[") else json_lines(text, "stdin")
         return [Source("stdin", _some(rows, "stdin"))]
     files = files_of(name, split)
     if files is None:
@@ -140,6 +142,9 @@ def _joint_name(names: list[str], count: int, split: str) -> str:
 def _read_file(path: Path, split: str) -> Source:
     kind = kind_of(path)
     if kind in (".parquet", ".arrow"):
+        if path.is_file():
+            with path.open("rb") as file:
+                refuse_other(file.read(64), str(path))
         table = read_parquet(path) if kind == ".parquet" else read_arrow(path)
         return Source(str(path), _some(table.to_pylist(), str(path)), table)
     if kind not in KINDS:

@@ -11,7 +11,7 @@ from tests.helpers.command import codeact_command as cli
 from tests.helpers.pool import pool_rows
 
 TOLD = "2 of 14 rows were refused (empty 1, media 1); the first: row 13: empty: the response is empty (column 'output')"
-UNREAD = "holds text and was not read: column 'remark' (12)"
+UNREAD = "may matter and was not read: column 'remark' (12)"
 
 
 @pytest.fixture

@@ -65,6 +65,10 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
         {"question": "How many?", "context": "CREATE TABLE t (a INT)", "answer": "SELECT COUNT(*) FROM t"},
         [("user", "How many?\n\nCREATE TABLE t (a INT)"), ("assistant", "SELECT COUNT(*) FROM t")],
     ),
+    "a system column of any spelling": ({"System Prompt": S[1], "messages": PLAIN}, [S, U, A]),
+    "a short system column": ({"sys_prompt": "Kurz.", "messages": PLAIN}, [("system", "Kurz."), U, A]),
+    "系统": ({"系统": S[1], "指令": U[1], "输出": A[1]}, [S, U, A]),
+    "the question in input alone": ({"instruction": "", "input": U[1], "output": A[1]}, [U, A]),
     "content parts": (
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "value": "b"}]}, PLAIN[1]]},
         [("user", "a\nb"), A],
@@ -115,6 +119,13 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
     "weights": (
         {"messages": [PLAIN[0], {**PLAIN[1], "weight": 0}, PLAIN[0], {**PLAIN[1], "train": True}]}, [U, ("assistant off", A[1]), U, A],
     ),
+    "weights of other names": (
+        {"messages": [PLAIN[0], {**PLAIN[1], "trainable": False}, PLAIN[0], {**PLAIN[1], "Weight": 0}, *PLAIN]},
+        [U, ("assistant off", A[1]), U, ("assistant off", A[1]), U, A],
+    ),
+    "two weights": (
+        {"messages": [PLAIN[0], {**PLAIN[1], "weight": 1, "train": False}, *PLAIN]}, [U, ("assistant off", A[1]), U, A],
+    ),
     "loss_weight": ({"messages": [{**PLAIN[0], "loss_weight": 0.0}, {**PLAIN[1], "loss_weight": 1.0}]}, [U, A]),
     "human and assistant": ({"conversation": [{"human": U[1], "assistant": A[1]}]}, [U, A]),
     "one key a turn": ({"conversations": [{"user": U[1]}, {"assistant": A[1]}]}, [U, A]),
@@ -124,6 +135,19 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
          "contents": [{"role": "user", "parts": [{"text": U[1]}]}, {"role": "model", "parts": [{"text": A[1]}]}]},
         [S, U, A],
     ),
+    "pairs of role and text": ({"messages": [["user", U[1]], ["assistant", A[1]]]}, [U, A]),
+    "pairs whose question is a role's name": (
+        {"instruction": U[1], "output": A[1], "history": [["tool", "Werkzeug"]]}, [("user", "tool"), ("assistant", "Werkzeug"), U, A],
+    ),
+    "Gemini's results": (
+        {"contents": [{"role": "user", "parts": [{"text": U[1]}]}, {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]},
+                      {"role": "function", "parts": [{"functionResponse": {"name": "f", "response": {"y": 2}}}]},
+                      {"role": "model", "parts": [{"text": A[1]}]}]},
+        [U, ("assistant", "f({})"), ("tool", '{"y": 2}'), A],
+    ),
+    "empty messages beside a pair": ({"messages": [], "instruction": U[1], "output": A[1]}, [U, A]),
+    "a list of one answer as text": ({"question": U[1], "answers": str([A[1]])}, [U, A]),
+    "SQuAD in CSV": ({"question": U[1], "answers": "{'text': ['1998'], 'answer_start': [3]}"}, [U, ("assistant", "1998")]),
     "an object of lists": ({"conversations": {"from": ["human", "gpt"], "value": [U[1], A[1]]}}, [U, A]),
     "messages as JSON text": ({"messages": json.dumps(PLAIN)}, [U, A]),
     "messages as Python text": ({"messages": str(PLAIN)}, [U, A]),
@@ -159,6 +183,8 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
         {"input": {"messages": PLAIN[:1]}, "preferred_output": PLAIN[1:], "non_preferred_output": PLAIN[1:]}, [U, A],
     ),
     "KTO true": ({"prompt": U[1], "completion": A[1], "label": True}, [U, A]),
+    "KTO 1": ({"prompt": U[1], "completion": A[1], "label": 1}, [U, A]),
+    "a class": ({"instruction": U[1], "output": A[1], "label": 0}, [U, A]),
     "a question about HTML": ({"prompt": "Was ist <image> in SVG?", "completion": A[1]}, [("user", "Was ist <image> in SVG?"), A]),
     "a silent turn": ({"messages": [PLAIN[0], {"role": "assistant", "content": ""}, *PLAIN]}, [U, ("assistant off", ""), U, A]),
     "an image column without an image": ({"messages": PLAIN, "images": None, "image": "python:3.11"}, [U, A]),
@@ -175,6 +201,15 @@ def test_every_part_is_read(shape: str, tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[Row, str, str]] = {
     "KTO false": ({"messages": PLAIN, "label": False}, "label", "a bad answer"),
+    "KTO 0": ({"messages": PLAIN, "kto_tag": 0}, "label", "a bad answer"),
+    "several answers with scores": (
+        {"query": "q", "responses": [{"text": "a", "score": 1}, {"text": "b", "score": 2}]}, "answers", "2 different answers"
+    ),
+    "several answers as text": ({"question": "q", "answers": '["a", "b"]'}, "answers", "2 different answers"),
+    "tools without names": ({"messages": PLAIN, "tools": {"f": {}, "g": {}}}, "invalid", "a tool without a name (its keys: f, g)"),
+    "a screenshot": ({"instruction": "Was ist zu sehen?", "output": "y", "screenshot": "a.webp"}, "media", "'screenshot'"),
+    "a recording": ({"instruction": "x", "output": "y", "wav_file": {"bytes": None, "path": "a"}}, "media", "'wav_file'"),
+    "pixels": ({"instruction": "x", "output": "y", "pixel_values": [0.5, 1.0]}, "media", "'pixel_values'"),
     "no chosen answer": ({"conversations": [*SHARED, SHARED[0]], "chosen": None, "rejected": "x"}, "empty", "no chosen answer"),
     "a half weight": ({"messages": [PLAIN[0], {**PLAIN[1], "weight": 0.5}]}, "weight", "only 0 and 1"),
     "nothing to learn": ({"messages": [PLAIN[0], {**PLAIN[1], "train": False}]}, "weight", "nothing is to be learnt"),
@@ -212,10 +247,45 @@ def test_what_cannot_be_read_says_why(shape: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", ['[{"name": "f", "parameters": {}}]', [{"type": "function", "function": {"name": "f", "parameters": {}}}]]
 )
-@pytest.mark.parametrize("column", ["tools", "functions"])
+@pytest.mark.parametrize("column", ["tools", "functions", "tool-definitions"])
 def test_tools_are_one_form(column: str, value: Any, tmp_path: Path) -> None:
     found = read(tmp_path, {"messages": PLAIN, column: value})
     assert found["shown"][0]["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"role": "system", "content": "", "tools": [{"name": "f", "parameters": {}}]}, *PLAIN]},
+        {"messages": json.dumps([{"role": "system", "content": "", "tools": [{"name": "f", "parameters": {}}]}, *PLAIN])},
+        {"messages": PLAIN, "tools": [{"functionDeclarations": [{"name": "f", "parameters": {}}]}]},
+        {"messages": PLAIN, "tools": [{"name": "f", "input_schema": {}}]},
+    ],
+    ids=["of a system turn", "of a system turn in text", "Gemini", "Anthropic"],
+)
+def test_tools_of_others_are_the_same_form(row: Row, tmp_path: Path) -> None:
+    assert read(tmp_path, row)["shown"][0]["tools"] == [
+        {"type": "function", "function": {"name": "f", "parameters": {}}}
+    ]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"passage": "Kurz."}, {"schema": "a int"}, {"choices": ["A", "B"]}, {"is_correct": False}, {"desirable": 0}, {"loss_weight": 0.5},
+        {"train": False}, {"label": 0}, {"file": "a.png"}, {"output": "Anders."}, {"system_note": "Kurz."},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_short_columns_that_matter_by_their_name_are_named(extra: Row, tmp_path: Path) -> None:
+    found = read(tmp_path, {"messages": PLAIN, **extra})
+    assert found["not_read"] == {f"column {next(iter(extra))!r}": 1}
+
+
+def test_verdicts_that_are_good_and_labels_of_a_row_are_not_named(tmp_path: Path) -> None:
+    assert not read(tmp_path, {"messages": PLAIN, "is_correct": True, "category": "qa", "score": 0.5})["not_read"]
+    mapped = read(tmp_path, {"messages": PLAIN, "ok": 1}, {"messages": PLAIN, "ok": 0}, mapping={"label": "ok"})
+    assert mapped["rejected"] == {"label": 1}
 
 
 def test_all_rows_settle_the_format(tmp_path: Path) -> None:
@@ -266,7 +336,7 @@ def test_colliding_keys_and_columns_that_are_not_read_are_named(tmp_path: Path) 
     found = read(tmp_path, row)
     assert turns(found) == [U, A]
     assert found["not_read"] == {"column 'comment'": 1, "column 'conversations'": 1}
-    assert "holds text and was not read: column 'comment' (1), column 'conversations' (1)" in "\n".join(found["lines"])
+    assert "may matter and was not read: column 'comment' (1), column 'conversations' (1)" in "\n".join(found["lines"])
 
 
 def test_the_conversation_as_a_template_shows_it_is_no_further_text(tmp_path: Path) -> None:
@@ -294,6 +364,11 @@ def test_marks_of_a_template_in_the_text_are_named(tmp_path: Path) -> None:
     found = read(tmp_path, row, {"prompt": U[1], "completion": A[1]})
     assert found["marks"] == {"<|im_start|>": 1, "<|im_end|>": 1}
     assert "marks of a template: <|im_start|> (1), <|im_end|> (1)" in "\n".join(found["lines"])
+
+
+@pytest.mark.parametrize("key", ["mask", "loss_mask", "is_trained", "weights"])
+def test_switches_of_turns_that_are_not_known_are_named(key: str, tmp_path: Path) -> None:
+    assert read(tmp_path, {"messages": [PLAIN[0], {**PLAIN[1], key: 0}]})["not_read"] == {f"turns' key {key!r}": 1}
 
 
 def test_keys_of_turns_that_are_not_read_are_named(tmp_path: Path) -> None:

@@ -113,6 +113,9 @@ def test_one_conversation_is_one_row(tmp_path: Path) -> None:
         ("shift_jis", "リストを並べ替える関数を書いてください。", "Shift-JIS: convert it: iconv -f CP932 -t UTF-8"),
         ("euc_kr", "리스트를 정렬하는 함수를 작성하세요.", "EUC-KR: convert it: iconv -f CP949 -t UTF-8"),
         ("big5", "請寫一個函式，將清單中的數字排序並輸出。", "Big5: convert it: iconv -f BIG5 -t UTF-8"),
+        ("big5", "請解釋遞迴", "Big5: convert it: iconv -f BIG5 -t UTF-8"),
+        ("gbk", "解释递归", "GBK: convert it: iconv -f GB18030 -t UTF-8"),
+        ("iso2022_jp", "再帰を説明", "ISO-2022-JP; convert it: iconv -f ISO-2022-JP -t UTF-8"),
         ("cp1251", "Напишите функцию, которая сортирует список.", "CP1251: convert it: iconv -f CP1251 -t UTF-8"),
     ],
 )
@@ -153,6 +156,9 @@ BAD = {
     "inner.csv": ('instruction,output\n"a" b,c\n', "line 2"),
     "text.jsonl": ('{"text": "alone"}\n', "nothing says which part is asked"),
     "head.csv": (f"{'Wie viele Eier legen die Enten von Janet im Monat wenn eine Ente sechzehn Eier legt?'},18\nx,9\n", "first line looks like data"),
+    "pointer.jsonl": ("version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 5\n", "git lfs pull"),
+    "pointer.parquet": ("version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 5\n", "git lfs pull"),
+    "page.json": ("<!DOCTYPE html>\n<html></html>", "a web page and not data"),
     "torn.jsonl.gz": ("not packed", "not a whole .gz file"),
     "torn.jsonl.zst": ("not packed", "not a whole .zst file"),
 }  # fmt: skip
@@ -194,6 +200,23 @@ def test_folders_patterns_and_several_files(tmp_path: Path) -> None:
         storage.read_rows(tmp_path / "bare")
 
 
+@pytest.mark.parametrize(
+    ("train", "other"), [("my_train.jsonl", "my_test.jsonl"), ("de-train-00000-of-00001.jsonl", "de-valid-00000-of-00001.jsonl")]
+)
+def test_splits_at_the_end_of_names_and_what_is_left_out(train: str, other: str, tmp_path: Path) -> None:
+    for name, rows in ((train, ROWS), (other, ROWS[:1]), ("unit_test_generation.jsonl", ROWS)):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    read = storage.read_rows(tmp_path)
+    assert list(read.rows) == ROWS
+    assert read.name.endswith(f"{train} (1 file of split 'train'; left out: {other}, unit_test_generation.jsonl)")
+
+
+def test_a_guess_among_alphabets_shows_how_it_reads(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes('{"instruction": "Wyjaśnij żółtą łódź", "output": "x"}\n'.encode("iso8859-2"))
+    with pytest.raises(InputError, match=r"looks like (\w+): .*; right if 'Wyja.nij' is how the first such word reads"):
+        storage.read_rows(tmp_path / "a.jsonl")
+
+
 def test_of_several_files_the_one_with_the_row_is_named(tmp_path: Path) -> None:
     row = {"id": 1, "instruction": "a", "output": "b"}
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
@@ -217,6 +240,8 @@ def test_stdin_and_stdout(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     chosen = api.select("-", strategy="full", ratio=1.0, output="-", run_dir=tmp_path / "run")
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ROWS
     assert chosen.indices == [0, 1]
+    monkeypatch.setattr(sys, "stdin", Stdin(json.dumps(ROWS).encode()))
+    assert api.preview("-")["records"] == 2
 
 
 def test_select_of_csv_writes_the_rows_as_they_came(tmp_path: Path) -> None:

@@ -29,16 +29,23 @@ INSTANCES = "instances"
 OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "input": ("input", "输入"),
     "context": ("context",),
-    "system": ("system", "system_prompt", "system_message", "systemprompt", "systeminstruction", "system_instruction"),
+    "system": (
+        "system", "system_prompt", "system_message", "system_instruction", "system_instructions", "sys_prompt", "系统", "系统提示",
+        "系统提示词",
+    ),
     "history": ("history",),
-    "tools": ("tools", "functions", "available_tools", "tool_schemas"),
+    "tools": ("tools", "functions", "available_tools", "tool_schemas", "tool_definitions"),
     "reasoning": ("reasoning_content", "thinking", "complex_cot"),  # `reasoning` is as often a judge's
     "label": ("label", "kto_tag"),
     "id": ("id",),
-}
-MEDIA_COLUMNS = ("image", "images", "video", "videos", "audio", "audios", "image_path", "image_url", "image_file")
+}  # fmt: skip
 MAP_KEYS = ("messages", "instruction", "response", "chosen", "weight", *OPTIONAL)
 NONE = "-"
+
+
+def plain_name(name: object) -> str:
+    """A column's name for comparing: lower case, without blanks, `_` and `-` (`System Prompt` and `systemPrompt` are one)."""
+    return str(name).lower().translate({ord(mark): None for mark in " _-\t"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +117,14 @@ def check_mapping(mapping: Mapping[str, str], columns: Sequence[str], where: str
 def find_format(columns: Iterable[str], mapping: Mapping[str, str] | None = None) -> Format | None:
     """As `detect_format`; None where nothing fits."""
     names = list(dict.fromkeys(columns))
-    lower = {str(name).strip().lower(): name for name in reversed(names)}
+    lower = {plain_name(name): name for name in reversed(names)}
     mapping = mapping or {}
 
     def pick(field_: str, aliases: Sequence[str]) -> str:
         given = mapping.get(field_)
         if given is not None:
             return given if given in names else ""
-        return next((lower[alias] for alias in aliases if alias in lower), "")
+        return next((lower[plain_name(alias)] for alias in aliases if plain_name(alias) in lower), "")
 
     base = _base(lower, mapping, pick)
     if base is None:

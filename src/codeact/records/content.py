@@ -116,6 +116,14 @@ def result_text(value: object, where: str) -> str:
     return "" if is_blank(value) else value if isinstance(value, str) else as_json(value)
 
 
+def holds_results(value: object) -> bool:
+    """Whether the content of a tool's turn is a list of results as parts (Gemini's `functionResponse`, Anthropic's `tool_result`)."""
+    parts = value.get("parts") if isinstance(value, Mapping) else value
+    return isinstance(parts, list | tuple) and bool(parts) and all(
+        isinstance(part, Mapping) and str(part.get("type") or _kind_of(part)).lower() in RESULTS for part in parts
+    )  # fmt: skip
+
+
 def _is_part(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, Mapping) and isinstance(value.get("type"), str))
 

@@ -6,14 +6,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from codeact.records.columns import MEDIA_COLUMNS
 from codeact.records.content import is_blank
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".wav", ".mp3", ".flac",
     ".ogg", ".m4a",
 )  # fmt: skip
-MARKS = ("<image>", "<video>", "<audio>", "<img>")
+MARKS = (
+    "<image>", "<video>", "<audio>", "<img>", "<|image|>", "<|video|>", "<|audio|>", "<|image_1|>", "<image_1>", "<|image_pad|>",
+    "<|video_pad|>", "<|audio_bos|>", "[IMG]",
+)  # fmt: skip
+# columns that hold media and nothing else
+SURE = re.compile(r"(image|video|audio)s?([_-]?(path|url|file|byte)s?)?")
+# names that such columns have too, beside captions and counts: `screenshot`, `img`, `pixel_values`
+NAME = re.compile(
+    r"(?<![a-z])(images?|img|imgs|pictures?|pics?|photos?|screenshots?|videos?|audios?|speech|wavs?|frames?|pixel)(?![a-z])", re.I
+)
+HELD = ("bytes", "path", "array", "url")  # of an object that stands for a file
 # Qwen-VL's form: the address stands in the text
 INLINE = re.compile(
     r"<(img|image|video|audio)>[^<>\n]*\.(png|jpe?g|gif|webp|bmp|tiff?|mp4|avi|mov|mkv|webm|wav|mp3|flac|ogg|m4a)[^<>\n]*</\1>",
@@ -32,22 +41,37 @@ def find_media(row: Mapping[str, Any], text: str) -> str:
     """
     marked = any(mark in text for mark in MARKS)
     for key, value in row.items():
-        named = str(key).strip().lower() in MEDIA_COLUMNS
-        if (named or marked) and _is_media(value, named, marked):
+        name = str(key).strip().lower()
+        if (is_media_name(name) or marked) and _is_media(value, name, marked):
             return f"column {str(key)!r} holds images, video or audio"
     return "the text holds the address of an image, a video or audio" if marked and INLINE.search(text) else ""
 
 
-def _is_media(value: object, named: bool, marked: bool) -> bool:
+def is_media_name(name: object) -> bool:
+    """Whether a column is called after images, video or audio."""
+    return NAME.search(str(name)) is not None
+
+
+def is_media_file(value: object) -> bool:
+    """Whether a text is the name or address of an image, a video or audio, or holds an image."""
+    if not isinstance(value, str):
+        return False
+    name = value.lower().partition("?")[0]
+    return name.endswith(SUFFIXES) or name.startswith("data:image/")
+
+
+def _is_media(value: object, name: str, marked: bool) -> bool:
+    named, sure = is_media_name(name), SURE.fullmatch(name) is not None
     if is_blank(value) or isinstance(value, bool | int | float):
         return False
     if isinstance(value, str):
-        name = value.lower().partition("?")[0]
-        return name.endswith(SUFFIXES) or name.startswith("data:image/") or (named and marked)
+        return is_media_file(value) or (named and marked)
     if isinstance(value, list | tuple):
-        return any(
-            named if not isinstance(one, str) else named or one.lower().endswith(SUFFIXES)
-            for one in value
-            if not is_blank(one)
-        )
-    return named or isinstance(value, bytes)
+        held = [one for one in value if not is_blank(one)]
+        return any(sure or is_media_file(one) or (named and not isinstance(one, str) and _is_object(one)) for one in held)
+    return isinstance(value, bytes) or sure or (named and _is_object(value))
+
+
+def _is_object(value: object) -> bool:
+    """Numbers, bytes, or an object of a file."""
+    return not isinstance(value, Mapping) or any(value.get(key) is not None for key in HELD)

@@ -12,7 +12,7 @@ from typing import Any
 from codeact.errors import InputError
 from codeact.records.columns import Format, detect_format, find_format
 from codeact.records.content import is_blank, is_missing
-from codeact.records.rows import read_row
+from codeact.records.rows import is_graded, read_row
 from codeact.records.types import Message, Record, Rejected, Unreadable, content_hash, digest
 from codeact.records.unread import marks, untold
 from codeact.storage import Source, read_rows
@@ -34,7 +34,7 @@ class Reading:
         records: the usable rows, in order.
         rejected: the others, with the reason, in order.
         forms: name of the form -> rows that had it.
-        not_read: what holds text and was not read -> rows (or turns) that have it.
+        not_read: what may matter and was not read -> rows (or turns) that have it.
         marks: mark of a chat template in what was read -> rows that have it.
         locate: says where a row stands, by its 0-based position.
     """
@@ -104,7 +104,7 @@ def reading_lines(summary: Mapping[str, Any]) -> list[str]:
         )
     if summary.get("not_read"):
         names = ", ".join(f"{name} ({count:,})" for name, count in list(summary["not_read"].items())[:8])
-        lines.append(f"holds text and was not read: {names}; if it matters, name it with --map FIELD=COLUMN")
+        lines.append(f"may matter and was not read: {names}; if it does, name it with --map FIELD=COLUMN")
     if summary.get("marks"):
         names = ", ".join(f"{mark} ({count:,})" for mark, count in summary["marks"].items())
         lines.append(
@@ -145,13 +145,14 @@ def read_records(
     records: list[Record] = []
     rejected: list[Rejected] = []
     ids = _Ids(where, locate)
+    graded = is_graded(rows, whole)
     for index, row in enumerate(rows):
-        filled = tuple(key for key, value in row.items() if not is_missing(value))
+        filled = tuple(key for key, value in row.items() if not is_missing(value) and not _is_empty(value))
         if filled not in forms:
             forms[filled] = _form(filled, whole, mapping)
         form = forms[filled]
         try:
-            messages, tools = read_row(row, form, unread, weight_key)
+            messages, tools = read_row(row, form, unread, weight_key, graded)
         except Unreadable as problem:
             rejected.append(Rejected(ids.of(row, whole, None, "", index), index, problem.reason, problem.detail))
             continue
@@ -195,6 +196,10 @@ def _form(filled: tuple[str, ...], whole: Format, mapping: Mapping[str, str]) ->
         return whole
     chosen = whole.column("chosen")  # its absence in a row of preference data is a fault of that row
     return replace(own, columns={"chosen": chosen, **own.columns}) if chosen else own
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, list | tuple | Mapping) and not value
 
 
 def _weight_key(mapping: Mapping[str, str], columns: Sequence[str], form: Format) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,29 @@ from codeact.records.columns import REJECTED, Format
 from codeact.records.content import is_blank, joined, read_content
 from codeact.records.media import find_media
 from codeact.records.tools import as_json, calls_from, parsed, tools_text
-from codeact.records.turns import Unread, read_turns, switch
+from codeact.records.turns import TOOL_KEYS, Unread, listed_turns, read_turns, switch
 from codeact.records.types import Message, Unreadable
 
 Row = Mapping[str, Any]
+GOOD, BAD = ("true", "1", "1.0"), ("false", "0", "0.0", "-1")  # of KTO
+SEVERAL = ("answers", "responses")  # columns that hold several answers, in CSV as the text of a list
 
 
-def read_row(row: Row, form: Format, unread: Unread, weight_key: str = "") -> tuple[tuple[Message, ...], str]:
+def is_graded(rows: Iterable[Row], form: Format) -> bool:
+    """Whether numbers in the column of labels say good or bad: nothing but 1 and 0 (or -1), and of KTO's form or named by the user.
+
+    A `label` of 0 and 1 beside other columns is as often a class.
+    """
+    column = form.column("label")
+    if not column or (column == "label" and (form.column("instruction"), form.column("response")) != ("prompt", "completion")):
+        return False
+    values = {str(row.get(column)).strip().lower() for row in rows if not is_blank(row.get(column))}
+    return values <= {*GOOD, *BAD}
+
+
+def read_row(
+    row: Row, form: Format, unread: Unread, weight_key: str = "", graded: bool = False
+) -> tuple[tuple[Message, ...], str]:
     """The messages and the tools of a row.
 
     Args:
@@ -24,11 +40,12 @@ def read_row(row: Row, form: Format, unread: Unread, weight_key: str = "") -> tu
         form: where its parts are.
         unread: receives the names of turns' keys that hold something and are not read.
         weight_key: a further key of turns that says whether they are learnt.
+        graded: of `is_graded`.
 
     Raises:
         Unreadable: the row cannot be used, and why.
     """
-    _check_label(row, form)
+    _check_label(row, form, unread, graded)
     messages = _turns(row, form, unread, weight_key) if form.kind == "turns" else _pair(row, form, unread, weight_key)
     messages = _with_answer(messages, row, form, unread, weight_key)
     messages = [*_history(row, form, unread), *messages]
@@ -37,11 +54,7 @@ def read_row(row: Row, form: Format, unread: Unread, weight_key: str = "") -> tu
     while messages and messages[-1].role != "assistant":
         messages.pop()
     messages = [replace(m, learn=False) if _is_silent(m) else m for m in _weighted(messages, row, form)]
-    tools = (
-        tools_text(row.get(form.column("tools")), _column(form, "tools"))
-        if form.column("tools")
-        else _inner_tools(row, form)
-    )
+    tools = _tools(row, form, unread)
     _check(messages, row)
     return tuple(messages), tools
 
@@ -77,7 +90,7 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
     else:
         asked = _text(value, f"column {column!r}")
         extra = "" if is_blank(given) else _text(given, f"column {form.column('input') or 'input'!r}")
-        turns = [Message("user", f"{asked}\n{extra}" if extra.strip() else asked)]
+        turns = [Message("user", joined([text for text in (asked, extra) if text.strip()]))]
     context = _context(row, form)
     if context and not any(context in m.content for m in turns):
         last = max((n for n, m in enumerate(turns) if m.role == "user"), default=-1)
@@ -137,6 +150,8 @@ def _context(row: Row, form: Format) -> str:
 
 def _answer(value: object, column: str, unread: Unread, weight_key: str) -> list[Message]:
     """The assistant's turns of an answer: text, one text in a list, parts, a turn, or a list of turns."""
+    if isinstance(value, str) and column.lower() in SEVERAL:
+        value = _written_list(value)
     if isinstance(value, Mapping) and isinstance(value.get("text"), list) and "type" not in value:
         value = value["text"]  # SQuAD: {"text": [...], "answer_start": [...]}
     if _is_conversation(value):
@@ -144,11 +159,10 @@ def _answer(value: object, column: str, unread: Unread, weight_key: str) -> list
     if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
         different = list(dict.fromkeys(value))
         if len(different) > 1:
-            raise Unreadable(
-                "answers",
-                f"column {column!r} holds {len(different)} different answers; keep one, make a row of each, or write turns as messages",
-            )
+            raise _several(column, len(different))
         value = different[0]
+    if isinstance(value, list | tuple) and len(value) > 1 and any(isinstance(o, Mapping) and "type" not in o for o in value):
+        raise _several(column, len(value))  # objects that are no parts of one text: each an answer with its score
     if is_blank(value):
         raise Unreadable("empty", f"the response is empty (column {column!r})")
     if isinstance(value, str):
@@ -158,6 +172,25 @@ def _answer(value: object, column: str, unread: Unread, weight_key: str) -> list
             "invalid", f"column {column!r} holds an object, not text (its keys: {', '.join(map(str, list(value)[:8]))})"
         )
     return read_turns([{"role": "assistant", "content": value}], column, unread)
+
+
+def _several(column: str, count: int) -> Unreadable:
+    return Unreadable(
+        "answers",
+        f"column {column!r} holds {count} different answers; keep one, make a row of each, or write turns as messages",
+    )
+
+
+def _written_list(text: str) -> object:
+    """The list of texts, or SQuAD's object of one, that a text is (CSV and `str()` write them so); else the text."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return text
+    try:
+        value = parsed(text)
+    except ValueError:
+        return text
+    inner = value.get("text") if isinstance(value, Mapping) else value
+    return inner if isinstance(inner, list) and inner and all(isinstance(one, str) for one in inner) else text
 
 
 def _with_answer(messages: list[Message], row: Row, form: Format, unread: Unread, weight_key: str) -> list[Message]:
@@ -233,18 +266,35 @@ def _is_silent(message: Message) -> bool:
     return message.role == "assistant" and not (message.content.strip() or message.tool_calls or message.reasoning)
 
 
-def _check_label(row: Row, form: Format) -> None:
-    value = row.get(form.column("label")) if form.column("label") else None
-    if value is False or (isinstance(value, str) and value.strip().lower() == "false"):
-        raise Unreadable(
-            "label", f"column {form.column('label')!r} is false: a bad answer (--map label=- reads it all the same)"
-        )
+def _check_label(row: Row, form: Format, unread: Unread, graded: bool) -> None:
+    column = form.column("label")
+    value = row.get(column) if column else None
+    said = "" if is_blank(value) else str(value).strip().lower()
+    if said == "false" or (graded and said in BAD):
+        raise Unreadable("label", f"column {column!r} is {value!r}: a bad answer (--map label=- reads it all the same)")
+    if said and said not in ("true", *(GOOD if graded else ())):
+        unread[f"column {column!r}"] += 1
 
 
-def _inner_tools(row: Row, form: Format) -> str:
-    """Tools beside the messages inside one column, as in OpenAI's preference files."""
-    value = row.get(form.column("instruction") or form.column("messages"))
-    return tools_text(value.get("tools"), "the prompt's tools") if isinstance(value, Mapping) else ""
+def _system_turns(value: object, column: str) -> list[Mapping[str, Any]]:
+    if isinstance(value, str) and not any(key in value for key in TOOL_KEYS):
+        return []  # JSON text is not parsed once more for nothing
+    turns = (turn for turn in listed_turns(value, column) if isinstance(turn, Mapping))
+    return [t for t in turns if any(str(t.get(key)).strip().lower() in ("system", "developer") for key in ("role", "from"))]
+
+
+def _tools(row: Row, form: Format, unread: Unread) -> str:
+    """The tools of the column; else those beside the messages inside one column (OpenAI's preference files) or in a system turn."""
+    column = form.column("messages") or form.column("instruction")
+    value = row.get(column)
+    inner = tools_text(value.get("tools"), "the prompt's tools") if isinstance(value, Mapping) else ""
+    if form.kind == "turns":
+        for turn in _system_turns(value, column):
+            inner = inner or next((tools_text(turn[k], f"the system turn's {k}") for k in TOOL_KEYS if not is_blank(turn.get(k))), "")
+    own = tools_text(row.get(form.column("tools")), _column(form, "tools")) if form.column("tools") else ""
+    if own and inner not in ("", own):
+        unread["the system turn's tools"] += 1
+    return own or inner
 
 
 def _check(messages: list[Message], row: Row) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeact.records.types import Unreadable
@@ -17,6 +17,7 @@ _TEXT = re.compile(
     re.DOTALL,
 )
 
+TOOL_NAMES = ("name", "title", "tool", "tool_name", "function_name", "func_name", "api_name", "name_for_model")
 CALL_NAMES = ("name", "tool", "tool_name", "function_name", "api_name")
 CALL_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
 
@@ -73,8 +74,16 @@ def tools_text(value: object, where: str) -> str:
             ) from error
     if value is None or value == [] or value == {}:
         return ""
-    found = [_tool(one, where) for one in (value if isinstance(value, list | tuple) else [value])]
+    found = [_tool(one, where) for part in (value if isinstance(value, list | tuple) else [value]) for one in _declared(part)]
     return as_json(found)
+
+
+def _declared(value: object) -> Sequence[object]:
+    """One tool as a list of it; Gemini's `{"functionDeclarations": [...]}` as its tools."""
+    for key in ("functionDeclarations", "function_declarations"):
+        if isinstance(value, Mapping) and isinstance(value.get(key), list):
+            return list(value[key])
+    return [value]
 
 
 def _tool(value: object, where: str) -> dict[str, Any]:
@@ -87,9 +96,13 @@ def _tool(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise Unreadable("invalid", f"{where} holds {type(value).__name__} where a tool's schema is expected")
     schema = {key: part for key, part in value.items() if part is not None}  # Parquet fills absent keys with null
-    if isinstance(schema.get("function"), Mapping):
-        return {"type": "function", **schema}
-    return {"type": "function", "function": schema}
+    if "parameters" not in schema and "input_schema" in schema:
+        schema = {"parameters" if key == "input_schema" else key: part for key, part in schema.items()}  # Anthropic
+    inner = schema.get("function")
+    body = inner if isinstance(inner, Mapping) else schema
+    if not any(isinstance(body.get(key), str) and body[key].strip() for key in TOOL_NAMES):
+        raise Unreadable("invalid", f"{where} holds a tool without a name (its keys: {', '.join(map(str, list(body)[:8]))})")
+    return {"type": "function", **schema} if body is inner else {"type": "function", "function": schema}
 
 
 def calls_from(value: object, where: str) -> list[dict[str, Any]]:

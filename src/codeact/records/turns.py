@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from codeact.records.content import Said, is_blank, joined, read_content, result_text
+from codeact.records.content import Said, holds_results, is_blank, joined, read_content, result_text
 from codeact.records.tools import as_json, calls_from, parsed
 from codeact.records.types import Message, Role, Unreadable
 
 ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("system", "developer", "系统"), "system"),
     **dict.fromkeys(("user", "human", "prompter", "用户"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "model", "ai", "bing", "bard", "助手"), "assistant"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "chatbot", "bot", "model", "ai", "bing", "bard", "助手"), "assistant"),
     **dict.fromkeys(("function_call", "tool_call", "function-call", "tool-call", "tool_calls"), "assistant"),
     **dict.fromkeys(("thinking", "reasoning", "thought"), "assistant"),
     **dict.fromkeys(
-        ("tool", "function", "observation", "ipython", "tool_response", "function_response", "tool-response", "function-response", "tool_result"),
+        ("tool", "function", "observation", "ipython", "tool_response", "function_response", "tool-response", "function-response", "tool_result",
+         "function_result", "tool_output", "environment"),
         "tool",
     ),
 }  # fmt: skip
@@ -27,8 +29,11 @@ THINKING_ROLES = ("thinking", "reasoning", "thought")
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 CONTENT_KEYS = ("content", "value", "text", "parts", "message", "refusal")
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
-CALL_KEYS = ("tool_calls", "function_call")
-WEIGHT_KEYS = ("weight", "train", "loss_weight", "loss")
+TOOL_KEYS = ("tools", "functions")  # of a system turn: the tools of the record (ChatGLM)
+CALL_KEYS = ("tool_calls", "function_call", "function_calls")
+WEIGHT_KEYS = ("weight", "train", "loss_weight", "loss", "loss_scale", "trainable", "training", "train_on_turn", "learn")
+# what a further key of that kind is called: it is named, for nothing says whether 1 is yes or no (`mask`)
+LIKE_WEIGHT = re.compile(r"train|loss|mask|weight|learn", re.I)
 NAME_KEYS, CALL_ID_KEYS = ("name", "tool_name"), ("tool_call_id", "call_id", "tool_use_id")
 # of a turn that holds a question and its answer; xtuner, Firefly and others
 ASKED = ("human", "user", "prompt", "question", "query", "instruction", "input")
@@ -52,7 +57,7 @@ def read_turns(value: object, column: str, unread: Unread, weight_key: str = "")
     Raises:
         Unreadable: it is none of these, or a turn cannot be understood.
     """
-    turns = _listed(value, column)
+    turns = _with_roles(listed_turns(value, column))
     messages: list[Message] = []
     for number, turn in enumerate(turns, 1):
         where = f"turn {number} of {column!r}"
@@ -66,7 +71,22 @@ def read_turns(value: object, column: str, unread: Unread, weight_key: str = "")
     return _merged(messages)
 
 
-def _listed(value: object, column: str) -> Iterable[Any]:
+def _with_roles(turns: Iterable[Any]) -> Iterable[Any]:
+    """Turns that are pairs of a role and a text, `["user", "..."]`, as objects; pairs of question and answer as they are."""
+    turns = list(turns)
+    pairs = [turn for turn in turns if isinstance(turn, list | tuple) and len(turn) == 2 and isinstance(turn[0], str)]
+    roles = [ROLES.get(pair[0].strip().lower()) for pair in pairs]
+    if len(pairs) != len(turns) or None in roles or not {"user", "assistant"} <= set(roles):
+        return turns
+    return [{"role": role, "content": text} for role, text in pairs]
+
+
+def listed_turns(value: object, column: str) -> Iterable[Any]:
+    """The turns of a conversation as they stand in any of the forms of `read_turns`.
+
+    Raises:
+        Unreadable: it is none of them.
+    """
     if isinstance(value, str) and value.strip():
         if value.lstrip()[:1] not in ("[", "{"):
             raise Unreadable(
@@ -113,14 +133,14 @@ def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) 
         raise Unreadable(
             "invalid", f"{where} has the unknown role {turn[role_key]!r}; rename it to system, user, assistant or tool"
         )
-    role, content_key = ROLES[name], next((key for key in CONTENT_KEYS if key in turn and turn[key] is not None), None)
+    role, content_key = ROLES[name], _content_key(turn)
     content = turn.get(content_key) if content_key else None
     if role == "tool" and content_key is None and "observation" in turn:
         return _called_and_answered(turn, where)
     if name in CALL_ROLES:
         said = Said(calls=calls_from(content, where)) if not is_blank(content) else Said()
     elif role == "tool":
-        said = read_content("", where) if content_key is None else Said(text=[result_text(content, where)])
+        said = read_content(content, where) if holds_results(content) else Said(text=[result_text(content, where)])
     else:
         said = read_content(content, where)
     if name in THINKING_ROLES:
@@ -135,17 +155,21 @@ def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) 
         raise Unreadable("invalid", f"{where} has no text (its keys: {', '.join(map(str, turn))})")
     if (said.calls or said.reasoning) and role != "assistant":
         raise Unreadable("invalid", f"{where} is said by {turn[role_key]!r} and holds a tool call or reasoning")
-    read = {role_key, content_key, reasoning_key, *CALL_KEYS, *WEIGHT_KEYS, weight_key, *QUIET_KEYS}
+    read = {role_key, content_key, reasoning_key, *CALL_KEYS, *_weight_keys(turn, weight_key), *QUIET_KEYS}
     answers = _first(turn, CALL_ID_KEYS) if role == "tool" else ""
     tool = _first(turn, NAME_KEYS) if role == "tool" else ""
-    if role == "tool":
-        read |= {*NAME_KEYS, *CALL_ID_KEYS}
-    unread.update(f"turns' key {key!r}" for key, held in turn.items() if key not in read and _means(held))
+    read |= {*NAME_KEYS, *CALL_ID_KEYS} if role == "tool" else {*TOOL_KEYS} if role == "system" else set()
+    unread.update(f"turns' key {key!r}" for key, held in turn.items() if key not in read and _means(key, held))
     learn = _learns(turn, where, weight_key) if role == "assistant" else True
     own = Message(
         role, joined(said.text), joined(said.reasoning), as_json(said.calls) if said.calls else "", tool, answers, learn
     )
     return [*said.results, own] if said.text or not said.results else list(said.results)
+
+
+def _content_key(turn: Mapping[str, Any]) -> str | None:
+    present = [key for key in CONTENT_KEYS if key in turn and turn[key] is not None]
+    return next((key for key in present if not is_blank(turn[key])), present[0] if present else None)
 
 
 def _called_and_answered(turn: Mapping[str, Any], where: str) -> list[Message]:
@@ -155,8 +179,10 @@ def _called_and_answered(turn: Mapping[str, Any], where: str) -> list[Message]:
     return [Message("assistant", "", tool_calls=as_json(call)), result]
 
 
-def _means(value: object) -> bool:
-    return not is_blank(value) and not isinstance(value, bool | int | float)
+def _means(key: object, value: object) -> bool:
+    if is_blank(value):
+        return False
+    return not isinstance(value, bool | int | float) or LIKE_WEIGHT.search(str(key)) is not None
 
 
 def _first(turn: Mapping[str, Any], keys: tuple[str, ...]) -> str:
@@ -167,7 +193,7 @@ def _asked_and_answered(turn: Mapping[str, Any], where: str, unread: Unread, wei
     """A turn without a role whose keys are the roles: `{"human": ..., "assistant": ...}`, `{"system", "input", "output"}`."""
     lower = {str(key).strip().lower(): key for key in turn}
     found: list[Message] = []
-    read: set[Any] = {*WEIGHT_KEYS, *QUIET_KEYS, weight_key}
+    read: set[Any] = {*_weight_keys(turn, weight_key), *QUIET_KEYS}
     for role, names in (("system", ("system",)), ("user", ASKED), ("assistant", ANSWERED)):
         for name in names:
             if name in lower and not is_blank(turn[lower[name]]):
@@ -181,13 +207,20 @@ def _asked_and_answered(turn: Mapping[str, Any], where: str, unread: Unread, wei
             "invalid",
             f"{where} does not say who speaks (its keys: {', '.join(map(str, turn))}); rename them to role and content",
         )
-    unread.update(f"turns' key {key!r}" for key, held in turn.items() if key not in read and _means(held))
+    unread.update(f"turns' key {key!r}" for key, held in turn.items() if key not in read and _means(key, held))
     return found
 
 
 def _learns(turn: Mapping[str, Any], where: str, weight_key: str) -> bool:
-    key = next((k for k in (weight_key, *WEIGHT_KEYS) if k and not is_blank(turn.get(k))), None)
-    return True if key is None else switch(turn[key], f"{where}: {key}")
+    """Whether a turn is learnt: what the mapped key says, else whether none of the known ones says no."""
+    if weight_key and not is_blank(turn.get(weight_key)):
+        return switch(turn[weight_key], f"{where}: {weight_key}")
+    said = [switch(turn[key], f"{where}: {key}") for key in _weight_keys(turn, "") if not is_blank(turn[key])]
+    return all(said)
+
+
+def _weight_keys(turn: Mapping[str, Any], weight_key: str) -> list[Any]:
+    return [key for key in turn if key == weight_key or str(key).lower() in WEIGHT_KEYS]
 
 
 def switch(value: object, where: str) -> bool:

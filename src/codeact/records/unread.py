@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codeact.records.columns import INSTANCES, MEDIA_COLUMNS, MESSAGES, REJECTED
+from codeact.records.columns import INSTANCES, INSTRUCTION, MESSAGES, OPTIONAL, REJECTED, RESPONSE, plain_name
 from codeact.records.content import is_blank
+from codeact.records.media import is_media_file, is_media_name
 from codeact.records.types import Message
 
 # columns whose text describes a row and says nothing to the model
 DESCRIBING = (
-    "id", "source", "src", "category", "dataset", "dataset_name", "url", "urls", "link", "lang", "language", "languages", "license", "split",
+    "id", "_id", "source", "src", "category", "dataset", "dataset_name", "url", "urls", "link", "lang", "language", "languages", "license", "split",
     "model", "created", "created_at", "timestamp", "date", "hash", "tags", "topic", "domain", "type", "task", "task_type", "name", "title",
     "idx", "index", "prompt_id", "conversation_id", "meta", "metadata", "author", "subset", "version", "difficulty", "quality",
 )  # fmt: skip
@@ -21,19 +22,20 @@ MARKS = (
     "<|im_start|>", "<|im_end|>", "<|endoftext|>", "[/INST]", "<|start_header_id|>", "<|eot_id|>", "<start_of_turn>", "<|assistant|>",
     "<|user|>", "<extra_id_1>", "### Response:", "<｜Assistant｜>",
 )  # fmt: skip
-ALWAYS = (
-    *MESSAGES,
-    INSTANCES,
-    "label",
-    "kto_tag",
-    "system",
-    "context",
-    "history",
-    "tools",
-    "input",
-    "weight",
-    "reasoning",
-)
+# columns that are named whatever they hold: they carry meaning by their name, however short it is
+ALWAYS = frozenset(map(plain_name, (
+    *MESSAGES, *INSTRUCTION, *RESPONSE, INSTANCES, *(name for names in OPTIONAL.values() for name in names), "reasoning",
+    # further text of the question
+    "contexts", "passage", "passages", "document", "documents", "paragraph", "evidence", "background", "knowledge", "reference", "schema",
+    "chat_history", "choices", "options",
+    # whether, and how much, a row is to be learnt
+    "weight", "weights", "sample_weight", "loss_weight", "loss_mask", "loss_scale", "train", "trainable",
+))) - {"id"}  # fmt: skip
+# verdicts about the answer, named where they are false
+VERDICTS = frozenset(map(plain_name, (
+    "correct", "is_correct", "correctness", "desirable", "is_desirable", "passed", "is_passed", "accepted", "is_accepted", "good", "is_good",
+    "success", "resolved", "valid", "is_valid", "approved", "verified", "kto_label",
+)))  # fmt: skip
 
 
 def untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message], tools: str) -> list[str]:
@@ -42,11 +44,12 @@ def untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message],
     said = ""
     for key, value in row.items():
         name = str(key).strip().lower()
-        if key in taken or name in DESCRIBING or name in MEDIA_COLUMNS or name in REJECTED:
+        if key in taken or name in DESCRIBING or name in REJECTED or (is_media_name(name) and not isinstance(value, str)):
             continue
-        if not _tells(value, name in ALWAYS):
+        refuted = plain_name(name) in VERDICTS and str(value).strip().lower() in ("false", "0", "0.0")
+        if not refuted and not _tells(value, plain_name(name) in ALWAYS or "system" in name):
             continue
-        if isinstance(value, str):
+        if isinstance(value, str) and not refuted:
             said = said or "\n".join(t for m in messages for t in (m.content, m.reasoning, m.tool_calls)) + tools
             if value.strip() in said or all(m.content.strip() in value for m in messages):
                 continue  # said already, or the whole conversation as a template shows it
@@ -60,7 +63,7 @@ def _tells(value: object, by_name: bool) -> bool:
         return False
     if isinstance(value, str):
         address = value.startswith(("http://", "https://")) and " " not in value
-        return by_name or (len(value) >= LONG and not address)
+        return by_name or is_media_file(value) or (len(value) >= LONG and not address)
     if isinstance(value, list | tuple):
         return any(isinstance(one, str | Mapping | list) for one in value)
     return isinstance(value, Mapping) or (by_name and isinstance(value, bool | int | float))

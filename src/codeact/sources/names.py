@@ -68,21 +68,32 @@ def files_of(name: str, split: str) -> list[Path] | None:
 
 
 def split_note(name: str, split: str) -> str:
-    """Of a folder whose files are named after splits: which one was taken, for messages."""
+    """Of a folder whose files are named after splits: which one was taken, and what was left out, for messages."""
     folder = Path(name)
-    taken = files_of(name, split) if folder.is_dir() else None
-    return f" of split {split!r}" if taken and any(_split(file, folder) for file in taken) else ""
+    if is_remote(name) or not folder.is_dir() or is_saved_dataset(folder):
+        return ""
+    files = _data_files(folder)
+    taken = _shards(folder, split)
+    if not any(_split(file, folder) for file in taken):
+        return ""
+    others = [str(file.relative_to(folder)) for file in files if file not in taken]
+    left = f"; left out: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}" if others else ""
+    return f" of split {split!r}{left}"
 
 
-def _shards(folder: Path, split: str) -> list[Path]:
+def _data_files(folder: Path) -> list[Path]:
     def hidden(file: Path) -> bool:
         return any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
 
-    files = sorted(
+    return sorted(
         file
         for file in folder.rglob("*")
         if file.is_file() and kind_of(file) in KINDS and file.name not in ASIDE and not hidden(file)
     )
+
+
+def _shards(folder: Path, split: str) -> list[Path]:
+    files = _data_files(folder)
     if not files:
         raise InputError(
             f"{folder} holds no data files; the known ones are {', '.join(KINDS)}, and .gz or .zst of the first five"
@@ -100,9 +111,10 @@ def _shards(folder: Path, split: str) -> list[Path]:
 
 
 def _split(file: Path, folder: Path) -> str:
-    """The split that a file's name or its folders' names begin with, as on the hub; "" for none."""
+    """The split that a file's name or its folders' names begin or end with (`train-00000-of-00002`, `de_test`); "" for none."""
     for part in reversed(file.relative_to(folder).parts):
-        word = re.split(r"[-_.]", part.lower())[0]
-        if word in SPLITS:
-            return word
+        words = re.split(r"[-_.]", re.sub(r"([-_]?\d+|[-_]of)+$", "", part.lower().partition(".")[0]))
+        found = next((word for word in (words[0], words[-1]) if word in SPLITS), "")
+        if found:
+            return found
     return ""

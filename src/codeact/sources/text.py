@@ -11,6 +11,12 @@ COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 MARKS = (
     (b"\xff\xfe\x00\x00", "UTF-32"), (b"\x00\x00\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"),
 )  # fmt: skip
+# what is no data at all, by how it begins
+OTHER = (
+    (b"version https://git-lfs", "is a pointer of Git LFS and not the file itself; fetch it: git lfs pull"),
+    (b"<!doctype html", "is a web page and not data; fetch the raw file"),
+    (b"<html", "is a web page and not data; fetch the raw file"),
+)
 # East Asian encodings: the name that `iconv` knows (the widest of the family), the one people say, and the share of common characters
 # that a text of it has at least; the strictest first, since the rows of frequent characters overlap
 CJK = {
@@ -19,6 +25,7 @@ CJK = {
 }  # fmt: skip
 KANA = 0.15  # share of kana in Japanese text, at least
 SAMPLE = 1 << 16
+QUOTES = "\"'{}[],:.;“”"
 
 
 def read_bytes(path: Path) -> bytes:
@@ -56,6 +63,22 @@ def _read_zst(path: Path) -> bytes:
         return data
 
 
+def refuse_other(begin: bytes, name: str) -> None:
+    """Refuse what stands in a file's place and is no data: a pointer of Git LFS, a web page.
+
+    Args:
+        begin: the first bytes.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: it is such.
+    """
+    text = begin.lstrip().lower()
+    other = next((what for mark, what in OTHER if text.startswith(mark)), "")
+    if other:
+        raise InputError(f"{name} {other}")
+
+
 def decode(data: bytes, name: str) -> str:
     """UTF-8 text, with or without a byte order mark.
 
@@ -73,6 +96,9 @@ def decode(data: bytes, name: str) -> str:
         encoding = _wide(data[:SAMPLE])
         if encoding:
             raise InputError(f"{name}: invalid UTF-8: the file is {encoding}; {_iconv(encoding, name)}")
+    refuse_other(data[:SAMPLE], name)
+    if any(mark in data[:SAMPLE] for mark in (b"\x1b$B", b"\x1b$@")):
+        raise InputError(f"{name}: the file is ISO-2022-JP; {_iconv('ISO-2022-JP', name)}")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -107,7 +133,9 @@ def _mend(data: bytes, start: int, name: str) -> str:
     encoding = best.encoding.upper() if best is not None else ""
     if encoding in ("", "UTF_8"):
         return f"find its encoding, then: iconv -f ENCODING -t UTF-8 {name} > utf8-{Path(name).name}"
-    return f"it looks like {encoding}: {_iconv(encoding, name)}"
+    # languages of one alphabet differ in a few letters: only a reader can tell
+    read = next((word for word in lines.decode(encoding, "replace").split() if not word.isascii()), "")
+    return f"it looks like {encoding}: {_iconv(encoding, name)}; right if {read.strip(QUOTES)[:20]!r} is how the first such word reads"
 
 
 def _mostly_utf8(data: bytes) -> bool:
@@ -123,7 +151,9 @@ def _cjk(data: bytes) -> str:
 
     General detectors take a few lines of Shift-JIS for Korean and Big5 for GBK; the rows of each standard's frequent characters do not.
     """
-    return next((encoding for encoding, (_, _, least) in CJK.items() if _common_share(data, encoding) >= least), "")
+    shares = {encoding: _common_share(data, encoding) for encoding in CJK}
+    found = next((encoding for encoding, (_, _, least) in CJK.items() if shares[encoding] >= least), "")
+    return "big5" if found == "gb18030" and shares["big5"] > shares["gb18030"] else found
 
 
 def _common_share(data: bytes, encoding: str) -> float:
