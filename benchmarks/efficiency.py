@@ -268,7 +268,7 @@ def earlier(path: Path, settings: Mapping[str, Any], ways: Sequence[str]) -> dic
     return dict(document["results"])
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="demo", help="hub name, folder, GGUF file or demo")
     parser.add_argument("--config", type=Path, help="random weights of this configuration instead; needs --lengths")
@@ -303,7 +303,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--save-records", type=Path, help="write the records of the run (JSON lines), and stop")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.config and not options.lengths:
         parser.error("--config needs --lengths: random weights have no tokenizer")
     if options.lengths and options.selected:
