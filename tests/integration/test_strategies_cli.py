@@ -72,7 +72,7 @@ def test_ranked_strategies_take_the_top_of_the_score_table(folder: Path, select:
 
 
 @pytest.mark.parametrize("strategy", ["k-centre", "facility-location", "length-residual", "length-band", "position-matched", "cdas-length-residual",
-                                      "cdas-length-band", "cdas-position-matched"])  # fmt: skip
+                                      "cdas-length-band", "cdas-position-matched", "trim", "trim-diversity", "s-ifd", "parametric"])  # fmt: skip
 @pytest.mark.parametrize("unit", ["records", "tokens"])
 def test_the_others_meet_their_budget(folder: Path, select: Select, strategy: str, unit: str) -> None:
     done = select(strategy, "--ratio", "0.3", "--set", f"sample.unit={unit}")
@@ -82,7 +82,7 @@ def test_the_others_meet_their_budget(folder: Path, select: Select, strategy: st
     tokens = dict(zip(scores["id"], scores["response_tokens"], strict=True))
     usable = int((scores["ifd"].astype(float) < 1).sum())
     if unit == "records":
-        free = strategy in ("k-centre", "facility-location")
+        free = strategy in ("k-centre", "facility-location", "trim", "trim-diversity", "parametric")
         assert summary["selected"] == (12 if free else min(12, usable))
     else:
         spent = sum(tokens[i] for i in chosen["id"][chosen["selected"].astype(bool)])
@@ -304,3 +304,60 @@ def test_k_auto_chooses_and_says_why(folder: Path, select: Select) -> None:
     auto = marker["summary"]["auto"]
     best = max(auto, key=lambda k: (sum(auto[k]), -int(k)))
     assert str(marker["summary"]["clusters"]) == best
+
+
+def test_list_is_anybodys_selection(folder: Path, select: Select) -> None:
+    rows = [json.loads(line) for line in (folder / "pool.jsonl").read_text(encoding="utf-8").splitlines()]
+    plain = folder / "theirs.txt"
+    plain.write_text("30\n7\n12\n\n", encoding="utf-8")
+
+    def chosen(file: Path, ratio: str = "1") -> list[str]:
+        done = select("list", "--ratio", ratio, "--set", f"sample.listed={file}", "--force")
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line)["instruction"] for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    everything = [rows[n]["instruction"] for n in (7, 12, 30)]
+    assert chosen(plain) == everything
+    assert chosen(plain, "0.05") == [rows[n]["instruction"] for n in (7, 30)]  # the first two of the list
+    ids = dict(zip(table(folder, "listed")["listed"], table(folder, "listed")["id"], strict=True))
+    for name, content in {
+        "ids.txt": "\n".join(ids[n] for n in (1, 2, 3)), "ids.json": json.dumps([ids[1], ids[2], ids[3]]), "rows.json": "[30, 7, 12]",
+        "ids.jsonl": "".join(json.dumps({"id": ids[n], "why": "x"}) + "\n" for n in (1, 2, 3)), "rows.csv": "index\n30\n7\n12\n",
+    }.items():  # fmt: skip
+        (folder / name).write_text(content, encoding="utf-8")
+        assert chosen(folder / name) == everything, name
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("7\n99\n", "entry 2 is no row of the data: '99'; the rows go from 0 to 39"),
+        ("7\n3\n7\n", "entries 1 and 3 are the same record, '7'; name each once"),
+        ("7\nsomething\n", "entry 1 is no id of the data: '7'"),
+        ("\n", "lists nothing"),
+    ],
+)
+def test_a_list_that_is_none_is_one_line(folder: Path, select: Select, content: str, told: str) -> None:
+    (folder / "wrong.txt").write_text(content, encoding="utf-8")
+    refused = select("list", "--set", f"sample.listed={folder / 'wrong.txt'}")
+    assert (refused.returncode, told in refused.stderr, refused.stderr.count("wrong.txt")) == (2, True, 1), refused.stderr
+
+
+def test_list_and_others_say_what_they_lack(folder: Path, select: Select) -> None:
+    (folder / "names.jsonl").write_text('{"name": "a"}\n', encoding="utf-8")
+    for strategy, settings, told in (
+        ("list", [], "sample.listed is not set"),
+        ("list", ["--set", "sample.listed=none.txt"], "does not exist"),
+        ("list", ["--set", f"sample.listed={folder / 'names.jsonl'}"], "has no column id, row or index"),
+        ("s-ifd", ["--set", "score.variant=paper"], "score.variant=default"),
+        ("length-matched", ["--set", "sample.like=length-matched"], "name another strategy"),
+        ("trim", ["--set", "sample.trim=1"], "sample.trim"),
+    ):
+        refused = select(strategy, *settings)
+        assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
+
+
+def test_select_says_what_is_known_of_its_strategy(folder: Path, select: Select, tiny_model_dir: Path, tiny_embedder_dir: Path) -> None:
+    assert json.loads(select("cdas", "--ratio", "0.3").stdout)["known"].startswith("of cdas is known: a higher held-out loss")
+    told = codeact("select", str(folder / "pool.jsonl"), "-o", str(folder / "out.jsonl"), "--strategy", "random", "--run-dir", str(folder / "run"))
+    assert "of random is known: the baseline" in told.stdout

@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codeact import sample
+from codeact.draws import seeded_hash
 from codeact.errors import InputError
-from codeact.sample import orders
+from codeact.sample import orders, parametric
 from codeact.sample.strategies import STRATEGIES
 
 VALUES = st.sampled_from([0.2, 0.2, 0.7, 0.7, 0.95, 1.0, 1.4, math.nan]) | st.floats(0.05, 1.6)
 TAGS = st.sets(st.sampled_from("abcdef"), max_size=4)
-COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_band", "position_matched", "target_rank")
+COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_band", "position_matched", "target_rank", "selective_ifd", "listed")
 RANKED = {
     "ppl-low": ("nll_cond", 1), "ppl-high": ("nll_cond", -1), "cherry": ("loss_ratio", -1), "superfiltering": ("proxy_ifd", -1),
-    "targeted": ("target_rank", 1),
+    "targeted": ("target_rank", 1), "list": ("listed", 1), "s-ifd": ("selective_ifd", -1),
     "length-residual": ("length_residual", -1), "length-band": ("length_band", -1), "position-matched": ("position_matched", -1),
 }  # fmt: skip
 ALL = [s for s in STRATEGIES if s != "cdas-paper"]
@@ -66,11 +67,11 @@ def chosen(found: sample.Choice) -> set[str]:
 def able(row: dict[str, Any], strategy: str) -> bool:
     column = RANKED[strategy][0]
     fine = math.isfinite(row[column])
-    if strategy not in ("superfiltering", "targeted"):
+    if strategy not in ("superfiltering", "targeted", "list"):
         fine &= row["status"] in ("ok", "truncated")
     if column in ("loss_ratio", "proxy_ifd"):
         fine &= row[column] < 1
-    if column in ("length_residual", "length_band", "position_matched"):
+    if column in ("length_residual", "length_band", "position_matched", "selective_ifd"):
         fine &= row["ifd"] < 1
     return fine
 
@@ -217,6 +218,102 @@ def test_targets_take_turns_for_the_nearest_record_left(targets: int, count: int
         plain.append(max(left, key=lambda n: (round(float(mine @ pool[n]), 5), -n)))
         left.remove(plain[-1])
     assert list(orders.nearest_in_turn(asked, pool)) == plain
+
+
+@given(pools(), st.sampled_from([0.2, 0.5, 1.0]), st.sampled_from([0.0, 0.1, 0.3, 0.9]), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_trim_draws_as_random_does_among_all_but_the_longest(pool: Pool, ratio: float, trim: float, seed: int) -> None:
+    names = sorted(pool)
+    lengths = [pool[i]["response_tokens"] for i in names]
+    by_length = sorted(names, key=lambda i: (pool[i]["response_tokens"], i))
+    cut = by_length[len(names) - (sample.budget(trim, len(names)) if trim else 0) :]
+    drawn = sorted(names, key=dict(zip(names, seeded_hash(names, seed).tolist(), strict=True)).__getitem__)
+    expected = [i for i in drawn if i not in cut][: sample.budget(ratio, len(names))]
+    found = sample.choose(names, strategy="trim", ratio=ratio, seed=seed, rules=sample.Rules(trim=trim), response_tokens=lengths)
+    assert chosen(found) == set(expected)
+    assert {i for i, reason in zip(found.ids, found.reason, strict=True) if reason == "among the longest"} == set(cut)
+    group = [pool[i]["cluster"] for i in names]
+    spread = sample.choose(names, strategy="trim-diversity", ratio=ratio, seed=seed, rules=sample.Rules(trim=trim), response_tokens=lengths, cluster=group)
+    assert not chosen(spread) & set(cut)
+    for number in set(group):
+        here = [i for i in drawn if i not in cut and pool[i]["cluster"] == number]
+        mine = [i for i in here if i in chosen(spread)]
+        assert mine == here[: len(mine)]
+    assert len(chosen(spread)) == min(sample.budget(ratio, len(names)), len(names) - len(cut))
+
+
+def test_length_matched_has_the_histogram_of_the_selection_and_else_is_chance() -> None:
+    rng = np.random.default_rng(1)
+    count = 600
+    tokens = np.round(np.exp(rng.normal(5, 0.7, count))).astype(int)
+    ids = [f"r{n:03}" for n in range(count)]
+    columns = {"response_tokens": tokens, "ifd": np.clip(tokens / 900 + rng.normal(0, 0.15, count), 0.05, 0.99)}
+    mirrored = sample.choose(ids, strategy="complexity", ratio=0.3, **columns)
+    bands = np.empty(count, int)  # the brute force: 50 runs of consecutive lengths
+    bands[np.lexsort((seeded_hash(ids, 0), tokens))] = np.repeat(np.arange(50), 12)
+    taken = np.zeros(count)
+    for seed in range(40):
+        drawn = sample.choose(ids, strategy="length-matched", rules=sample.Rules(like="complexity"), ratio=0.3, seed=seed, **columns)
+        taken += drawn.selected
+        if seed == 0:
+            assert np.bincount(bands[drawn.selected], minlength=50).tolist() == np.bincount(bands[mirrored.selected], minlength=50).tolist()
+    shares = np.bincount(bands[mirrored.selected], minlength=50) / 12
+    assert np.abs(taken / 40 - shares[bands]).max() < 0.4  # five standard deviations of 40 draws of one half
+    assert abs(float((taken / 40)[mirrored.selected].mean()) - float((shares[bands])[mirrored.selected].mean())) < 0.03
+    spent = [
+        int(tokens[sample.choose(ids, strategy=s, rules=sample.Rules(like="complexity"), ratio=0.3, unit="tokens", **columns).selected].sum())
+        for s in ("complexity", "length-matched")
+    ]
+    assert abs(spent[0] - spent[1]) <= tokens.max() / 2
+
+
+def test_length_matched_mirrors_another_strategy() -> None:
+    with pytest.raises(InputError, match="name another strategy"):
+        sample.choose(["a", "b"], strategy="length-matched", rules=sample.Rules(like="length-matched"), ratio=0.5, response_tokens=[1, 2])
+    with pytest.raises(InputError, match="strategy 'cherry' needs 'loss_ratio'"):
+        sample.choose(["a", "b"], strategy="length-matched", rules=sample.Rules(like="cherry"), ratio=0.5, response_tokens=[1, 2])
+
+
+def test_parametric_descends_the_loss_of_its_authors() -> None:
+    """Value and gradient against torch's, of the formula as their code has it; then the nearest record left for each point."""
+    import torch
+
+    rng = np.random.default_rng(2)
+    points = orders.check_vectors(rng.standard_normal((40, 6)), 40)
+    raw = rng.standard_normal((7, 6)) * 1.3
+    value, slope = parametric.loss(points, raw)
+    theta = torch.tensor(raw, requires_grad=True)
+    unit = torch.nn.functional.normalize(theta, dim=1)
+    positive, nearest = torch.exp(torch.tensor(points, dtype=torch.float64) @ unit.T / 0.07).max(dim=1)
+    others = torch.exp(unit.detach() @ unit.T / 0.07).sum(dim=0)[nearest]
+    expected = -(torch.log(positive) - torch.log(positive + others)).mean()
+    expected.backward()
+    assert value == pytest.approx(expected.item(), rel=1e-6)
+    np.testing.assert_allclose(slope, theta.grad.numpy(), rtol=1e-5, atol=1e-9)
+    start = np.arange(7)
+    moved = torch.tensor(points[start].astype(np.float64), requires_grad=True)
+    optimiser = torch.optim.Adam([moved], lr=parametric.LEARNING_RATE)
+    for _ in range(20):
+        moved.grad = torch.tensor(parametric.loss(points, moved.detach().numpy())[1])
+        optimiser.step()
+    left, plain = list(range(40)), []
+    targets = torch.nn.functional.normalize(moved.detach(), dim=1).numpy()
+    for turn in range(40):
+        plain.append(max(left, key=lambda n: float(points[n] @ targets[turn % 7].astype(np.float32))))
+        left.remove(plain[-1])
+    assert list(parametric.fitted(points, start, steps=20)) == plain
+
+
+def test_parametric_spreads_as_the_pool_and_takes_no_two_alike() -> None:
+    """Three tight groups of 60, 30 and 10: points repel each other, so each group is there, and the large one most."""
+    rng = np.random.default_rng(0)
+    centres = np.eye(8)[[0, 1, 2]]
+    group = np.repeat([0, 1, 2], [60, 30, 10])
+    points = centres[group] + rng.normal(0, 0.1, (100, 8))
+    found = sample.choose([f"r{n:02}" for n in range(100)], strategy="parametric", ratio=0.2, embedding=points)
+    counts = np.bincount(group[found.selected], minlength=3)
+    assert counts.sum() == 20
+    assert counts[0] > counts[1] >= counts[2] >= 1
 
 
 @pytest.mark.parametrize("strategy", ALL)

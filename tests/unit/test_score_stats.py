@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 
 from codeact.errors import InputError
 from codeact.score.length import length_band_rank, length_residual, length_summary, position_matched_rank
+from codeact.score.selective import kept, selective_ifd
 from codeact.statistics import spearman
 
 
@@ -99,3 +100,23 @@ def test_bad_input_is_one_clear_line() -> None:
         length_residual([0.0, 0.6], [3, 4])
     with pytest.raises(InputError, match="bands is 0"):
         length_band_rank([0.5], [3], bands=0)
+
+
+def test_selective_ifd_is_the_papers_formula_over_the_tokens_above_the_pools_median() -> None:
+    rng = np.random.default_rng(0)
+    losses = [rng.normal(-0.2, 0.6, size) for size in (30, 7, 1, 90, 12)] + [np.zeros(9)]
+    steps = [np.array(kept(one)) for one in losses]
+    found = selective_ifd(np.concatenate(steps), np.array([len(one) for one in losses]))
+    threshold = np.percentile(np.abs(np.concatenate(losses)), 50)
+    for value, one in zip(found, losses, strict=True):
+        informative = one[np.abs(one) > threshold]
+        if len(informative):
+            assert value == pytest.approx(np.exp(informative.mean()), rel=5e-3)
+        else:
+            assert np.isnan(value)
+    assert np.isnan(found[-1])  # a record that the instruction does not move at all
+
+
+def test_selective_ifd_of_nothing() -> None:
+    assert np.isnan(selective_ifd(np.array([], np.int64), np.array([0, 0]))).all()
+    assert kept(np.array([-100.0, 0.5, 100.0])) == (-(2**15), 512, 2**15 - 1)

@@ -20,6 +20,7 @@ from codeact.pipeline.run import run_pipeline
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
+from codeact.sample.strategies import known
 from codeact.sources.names import STDIN, as_list
 from codeact.stages.sample import tables_for
 from codeact.storage import Source
@@ -212,6 +213,7 @@ def _selection(store: Store, source: Source, data: Data) -> Selection:
     stages = {name: (store.marker(name) or {}).get("summary") for name in ("records", "curate", "score", "sample")}
     summary = {
         **marker.get("summary", {}),
+        "known": known(str(marker["summary"]["strategy"])) if marker else None,
         "stages": {k: v for k, v in stages.items() if v},
         "sources": _sources(stages),
         "reading": stages["records"],

@@ -129,6 +129,8 @@ def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]
     if summary.get("ifd_length_spearman") is not None:
         lines.append(length_line(summary["ifd_length_spearman"], summary["ifd_length_interval"]))
     lines += [f"short in the selection: {warning}" for warning in summary.get("coverage_warnings") or ()]
+    if summary.get("known"):
+        lines.append(summary["known"])
     return [*lines, *reading_lines(summary["reading"])]
 
 

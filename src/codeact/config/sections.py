@@ -287,6 +287,11 @@ class SampleConfig(Section):
         description="share of the pool that is ranked last: where an operator or a number of the code surprises the model most; 0: none",
     )
     floor_lengths: bool = Field(False, description="`floor` holds for bands of response length too")
+    trim: float = Field(
+        0.1, ge=0, lt=1, description="strategies trim, trim-diversity: share of the records, the longest, that is cut before the draw"
+    )
+    like: Strategy = Field("cdas", description="strategy length-matched: the strategy whose selection's lengths it draws by")
+    listed: str = Field("", description="strategy list: file of ids, or of row numbers from 0, the first to take first")
     target: str = Field("", description="file of examples of what the model is for (strategy targeted)")
     target_map: dict[str, str] = Field(default_factory=dict, description="field -> column of that file, as data.map")
 

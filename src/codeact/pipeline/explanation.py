@@ -60,7 +60,7 @@ def explain(
         if stage in fates.done:
             match = fates.store.table(stage)
             rows = match.filter(_equal(match["id"], identity)).to_pylist()
-            found[key] = rows[0] if rows else None
+            found[key] = {name: value for name, value in rows[0].items() if name != "token_log_ifd"} if rows else None
     found["neighbours"] = neighbours(fates, identity)
     found["changes"] = list(changes(fates, told, ratio))
     if tokens:

@@ -48,6 +48,8 @@ class Inputs:
             resolve(self.recipe.score.proxy)
         if "target" in stages:
             self.target()
+        if "listed" in stages:
+            self.listed()
         judge = self.recipe.judge
         if stages & {"judge", "tags"} and not judge.model:
             raise InputError(
@@ -133,7 +135,7 @@ class Inputs:
     def paths(self) -> tuple[str, ...]:
         """Every file and folder that the recipe reads, by its name; what is not on this machine (a hub name) among them."""
         r = self.recipe
-        names = [r.model.name, r.model.template, r.embed.model, r.score.proxy, r.judge.model, r.sample.target]
+        names = [r.model.name, r.model.template, r.embed.model, r.score.proxy, r.judge.model, r.sample.target, r.sample.listed]
         names += r.curate.benchmark_files
         if r.data.source == HARVEST:
             names += r.data.harvest.roots
@@ -176,6 +178,19 @@ class Inputs:
         if not Path(sample.target).is_file():
             raise InputError(f"sample.target: {sample.target} does not exist; give a file of any kind that data may have")
         return {"target": file_digest(Path(sample.target)), "map": sample.target_map}
+
+    def listed(self) -> Mapping[str, Any]:
+        """What decides the selection of strategy `list`.
+
+        Raises:
+            InputError: no file is named, or it does not exist.
+        """
+        name = self.recipe.sample.listed
+        if not name:
+            raise InputError("sample.listed is not set; name a file of ids, or of row numbers from 0, one a line")
+        if not Path(name).is_file():
+            raise InputError(f"sample.listed: {name} does not exist; give a file of ids, or of row numbers from 0, one a line")
+        return {"listed": file_digest(Path(name))}
 
     @cached_property
     def source(self) -> Source:

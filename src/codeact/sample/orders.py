@@ -20,6 +20,7 @@ SIMILARITY_STEPS = 2**20
 KEEP_SIMILARITIES = 12_000
 BLOCK_ROWS = 1024
 STALE_BATCH = 32
+BANDS, BAND_RECORDS = 50, 10
 
 
 def take(order: Iterable[int], cost: Ints, budget: int) -> Ints:
@@ -156,6 +157,32 @@ def nearest_in_turn(targets: Vectors, vectors: Vectors) -> Iterator[int]:
         number = int(ranked[target, passed[target]])
         free[number] = False
         yield number
+
+
+def length_matched(tokens: Ints, like: Bools, draw: NDArray[np.uint64]) -> Iterator[int]:
+    """A random draw with the length histogram of a selection: as many records of each band of length as the selection has there.
+
+    Bands hold consecutive lengths and, but for one, equally many records: about 10, more in pools above 500 records. Of a band its records come
+    in a random order, so one is as likely drawn as the other; where the selection holds a whole band, so does the draw. Bands are
+    mixed at random. What follows after as many records as the selection has is a second such draw from what is left, and so on:
+    a budget of tokens can be met whatever the first draw weighs.
+
+    Args:
+        tokens: int64 [N], response lengths.
+        like: bool [N], the selection.
+        draw: uint64 [N], a random order: the lower goes first.
+    """
+    count = len(tokens)
+    if not like.any():
+        return
+    by_length = np.lexsort((draw, tokens))
+    bands = np.array_split(by_length, max(1, min(BANDS, count // BAND_RECORDS)))
+    left = [band[np.argsort(draw[band], kind="stable")] for band in bands]
+    shares = [int(like[band].sum()) for band in bands]
+    while any(share and len(some) for share, some in zip(shares, left, strict=True)):
+        taken = np.concatenate([some[:share] for share, some in zip(shares, left, strict=True)])
+        left = [some[share:] for share, some in zip(shares, left, strict=True)]
+        yield from taken[np.argsort(draw[taken], kind="stable")].tolist()
 
 
 def tag_coverage(tags: Sequence[frozenset[str]]) -> Iterator[int]:

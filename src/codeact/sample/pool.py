@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from codeact.draws import seeded_hash
 from codeact.sample.orders import check_vectors
 from codeact.sample.values import Column, integers, numbers, values
-from codeact.types import Floats, Ints, Vectors
+from codeact.types import Bools, Floats, Ints, Vectors
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,18 @@ class Pool:
         columns: name -> the caller's values, see `values.Column`.
         by_id: int64 [N], sorts the caller's order by id.
         seed: of every draw.
+        share: of the pool that is going to be taken, for an order that depends on it.
+        trim: share of the records, the longest, that `trim` leaves out.
+        like: bool [N] in the order of the ids, a selection whose lengths a draw is to have; empty: there is none.
     """
 
     given: Sequence[str]
     columns: Mapping[str, Column]
     by_id: Ints
     seed: int = 0
+    share: float = 1.0
+    trim: float = 0.0
+    like: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def __len__(self) -> int:
         return len(self.given)

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.config import DEFAULTS
 from codeact.errors import InputError, did_you_mean
 from codeact.sample import strategies
 from codeact.sample.coverage import length_bands
@@ -34,12 +35,16 @@ class Rules:
         floor_lengths: bands of response length do too.
         suspects: share of the pool that is ranked behind all others that are eligible: the records of highest `spike`.
         min_gain: nats; a strategy that looks at IFD takes only records with at least this `gain`. 0: any.
+        trim: share of the records, the longest, that `trim` and `trim-diversity` leave out.
+        like: strategy whose selection `length-matched` mirrors: its lengths, and as many records or tokens.
     """
 
     floor: float = 0.0
     floor_lengths: bool = False
     suspects: float = 0.0
     min_gain: float = 0.0
+    trim: float = DEFAULTS.sample.trim
+    like: str = DEFAULTS.sample.like
 
 
 NO_RULES = Rules()
@@ -116,8 +121,11 @@ def choose(
     plan = strategies.find(strategy)
     given = {name: column for name, column in columns.items() if column is not None}
     _check_columns(plan, unit, rules, given)
-    tie = id_ranks(ids)
-    pool = Pool(ids, given, np.argsort(tie), seed)
+    by_id = np.argsort(id_ranks(ids))
+    pool = Pool(ids, given, by_id, seed, ratio, rules.trim)
+    if plan.mirrors:
+        other = choose(ids, strategy=rules.like, ratio=ratio, seed=seed, unit=unit, rules=Rules(trim=rules.trim), **given)
+        pool = replace(pool, like=other.selected[by_id])
     ifd, states = pool.numbers("ifd"), [str(state) for state in pool.values("status")] if "status" in given else None
     ranking = plan.ranking or IFD  # a strategy that does not rank tells ranks by IFD
     value = ranking.of(pool)
@@ -195,7 +203,8 @@ def spend(pool: Pool, plan: Strategy, placed: Placed, ratio: float, unit: Unit) 
     tokens = pool.integers("response_tokens") if unit == "tokens" else None
     if plan.order is not None:
         cost = np.ones(len(pool), np.int64) if tokens is None else tokens
-        return marked(take(plan.order(pool), cost, budget(ratio, int(cost.sum()))), len(pool))
+        wanted = int(cost[pool.like].sum()) if plan.mirrors else budget(ratio, int(cost.sum()))
+        return marked(take(plan.order(pool), cost, wanted), len(pool))
     if plan.ranking is None:  # drawn: anyone, at random
         group = pool.group if plan.clustered else np.zeros(len(pool), np.int64)
         placed = Placed(np.ones(len(pool), np.bool_), place_in(group, pool.drawn), group)
@@ -263,6 +272,10 @@ def check_settings(strategy: str, ratio: float, unit: str, rules: Rules) -> None
         raise InputError(f"sample.unit = {unit!r}: use records or tokens")
     if unit == "tokens" and plan.records_only:
         raise InputError(f"sample.unit = tokens: {strategy!r} counts records {plan.records_only}")
+    if not 0 <= rules.trim < 1:
+        raise InputError(f"sample.trim = {rules.trim}: must be from 0 to below 1 (the share of the records, the longest, that is cut)")
+    if plan.mirrors and strategies.find(rules.like).mirrors:
+        raise InputError(f"sample.like = {rules.like!r}: name another strategy, whose selection is mirrored")
     budget(ratio, 0)
     if not 0 <= rules.suspects < 1:
         raise InputError(f"sample.suspects = {rules.suspects}: must be from 0 to below 1 (the share of the pool ranked last)")

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from codeact.errors import InputError, did_you_mean
-from codeact.sample import orders, quotas
+from codeact.sample import orders, parametric, quotas
 from codeact.sample.pool import Pool
 from codeact.types import Bools, Floats
 
 IFD_LIMIT = 1.0
 MIN_RATING = 4.5
+
+UNKNOWN = "not compared with random draws here"
+WORSE = "a higher held-out loss than random draws at equal tokens in nine pools of nine, level on benchmark solutions (135M model)"
+LEVEL = "level with random draws at equal tokens (135M model)"
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,12 @@ class Strategy:
             its share of the budget; one that reads "ifd" obeys `sample.min_gain`.
         ranking: what it ranks by. Its ranks, scores and reasons are told; without an `order`, the best are taken.
         order: an order of its own over the whole pool: record numbers, of which the first are taken, up to the budget.
+        mirrors: it takes as much as the selection of strategy `sample.like`, whose columns it reads too.
         budget: how many of the order are taken.
         records_only: why it cannot have a budget of tokens; empty: it can.
         not_taken: the reason of an eligible record that is not taken.
         passed_over: the same where its rank was better than that of one that was taken.
+        known: what our own experiments (docs/experiments.md) know of it beside random draws, in one line; `select` says it.
         page: its page under docs/strategies/, where that is not its name.
         formerly: the name that it had before; refused, with the new one in the message.
     """
@@ -74,10 +80,12 @@ class Strategy:
     needs: tuple[str, ...] = ()
     ranking: Ranking | None = None
     order: Callable[[Pool], Iterable[int]] | None = None
+    mirrors: bool = False
     budget: Callable[[quotas.Placed, float], Bools] = quotas.exactly
     records_only: str = ""
     not_taken: str = "below cut"
     passed_over: str = ""
+    known: str = UNKNOWN
     page: str = ""
     formerly: str = ""
 
@@ -124,25 +132,55 @@ def covering_points(pool: Pool) -> Iterator[int]:
     return orders.facility_location(pool.vectors("embedding"))
 
 
+def fitted_points(pool: Pool) -> Iterator[int]:
+    """See `parametric.fitted`; as many points as records are wanted."""
+    points = pool.vectors("embedding")
+    return parametric.fitted(points, np.argsort(pool.drawn, kind="stable")[: max(1, quotas.budget(pool.share, len(pool)))])
+
+
+def drawn_but_longest(pool: Pool) -> Floats:
+    """Position in a random order of all but the longest `pool.trim` of the records, which have NaN; of equal lengths the later id is cut."""
+    tokens = pool.numbers("response_tokens")
+    cut = quotas.budget(pool.trim, len(pool)) if pool.trim else 0
+    longest = np.argsort(tokens, kind="stable")[len(pool) - cut :]
+    place = np.empty(len(pool))
+    place[np.argsort(pool.drawn, kind="stable")] = np.arange(len(pool))
+    place[longest] = np.nan
+    return place
+
+
+def drawn_like(pool: Pool) -> Iterator[int]:
+    """See `orders.length_matched`."""
+    return orders.length_matched(pool.integers("response_tokens"), pool.like, pool.drawn)
+
+
 IFD = Ranking("ifd", below=IFD_LIMIT)
 RESIDUAL = Ranking("length_residual", ifd_below=True)
 BAND = Ranking("length_band", ifd_below=True)
 MATCHED = Ranking("position_matched", ifd_below=True)
+TRIMMED = Ranking("draw", drawn_but_longest, lowest=True, scored=False, missing="among the longest")
 
 _ENTRIES = (
-    Strategy("cdas", "of each cluster its share, the highest IFD below 1", ("ifd", "cluster"), IFD),
+    Strategy("cdas", "of each cluster its share, the highest IFD below 1", ("ifd", "cluster"), IFD, known=WORSE),
     Strategy(
         "cdas-paper", "of each cluster its share by the authors' rounding: fewer than B", ("ifd", "cluster"), IFD,
         budget=quotas.as_published, records_only="as its authors do; use strategy cdas",
+        known="its paper reports gains with 7B models; not compared with random draws here",
     ),
-    Strategy("random", "B records at random", not_taken="not drawn"),
-    Strategy("complexity", "the B of highest IFD below 1, clusters ignored", ("ifd",), IFD),
-    Strategy("diversity", "of each cluster its share, at random", ("cluster",), not_taken="not drawn"),
+    Strategy("random", "B records at random", not_taken="not drawn", known="the baseline: at equal tokens nothing clearly beat it here (135M model)"),
+    Strategy(
+        "complexity", "the B of highest IFD below 1, clusters ignored", ("ifd",), IFD,
+        known="a higher held-out loss than random draws at equal tokens (135M model, three pools)",
+    ),
+    Strategy("diversity", "of each cluster its share, at random", ("cluster",), not_taken="not drawn", known=LEVEL),
     Strategy(
         "longest", "the B with most response tokens", ("response_tokens",), Ranking("response_tokens", scored=False),
-        not_taken="shorter",
+        not_taken="shorter", known=WORSE,
     ),
-    Strategy("full", "everything, whatever the ratio", budget=quotas.everything),
+    Strategy(
+        "full", "everything, whatever the ratio", budget=quotas.everything,
+        known="the lowest held-out loss of all here, at the cost of all tokens (135M model)",
+    ),
     Strategy("k-centre", "B by farthest-first traversal", ("embedding",), order=farthest_first, not_taken="nearer"),
     Strategy(
         "facility-location", "B by greedy coverage of all others", ("embedding",), order=covering_points, not_taken="covered"
@@ -167,14 +205,16 @@ _ENTRIES = (
         Ranking("complexity * quality", rated, scored=False, missing="no rating"), best_unlike, passed_over="too similar",
     ),
     Strategy(
-        "length-residual", "the B of highest IFD less what length explains", ("length_residual", "ifd"), RESIDUAL, formerly="residual"
+        "length-residual", "the B of highest IFD less what length explains", ("length_residual", "ifd"), RESIDUAL, formerly="residual",
+        known=LEVEL,
     ),
     Strategy(
-        "length-band", "the B of highest IFD among records of like length", ("length_band", "ifd"), BAND, formerly="bands"
+        "length-band", "the B of highest IFD among records of like length", ("length_band", "ifd"), BAND, formerly="bands",
+        known=LEVEL,
     ),
     Strategy(
         "position-matched", "the B of highest IFD over the same token positions", ("position_matched", "ifd"), MATCHED,
-        formerly="positions",
+        formerly="positions", known=LEVEL,
     ),
     Strategy(
         "cdas-length-residual", "of each cluster its share by `length-residual`", ("length_residual", "ifd", "cluster"), RESIDUAL,
@@ -190,7 +230,28 @@ _ENTRIES = (
     ),
     Strategy(
         "targeted", "B in turn by likeness to examples of what the model is for", ("target_rank",),
-        Ranking("target_rank", lowest=True, scored=False, missing="no target rank"),
+        Ranking("target_rank", lowest=True, scored=False, missing="no target rank"), known=LEVEL,
+    ),
+    Strategy(
+        "s-ifd", "the B of highest IFD over the tokens that the instruction moves most", ("selective_ifd", "ifd"),
+        Ranking("selective_ifd", ifd_below=True, missing="no informative token"),
+    ),
+    Strategy("trim", "B at random of all but the longest 10 %", ("response_tokens",), TRIMMED, not_taken="not drawn"),
+    Strategy(
+        "trim-diversity", "of each cluster its share, at random of all but the longest 10 %", ("response_tokens", "cluster"), TRIMMED,
+        not_taken="not drawn", page="trim",
+    ),
+    Strategy(
+        "length-matched", "a random draw with the lengths of another strategy's selection", ("response_tokens",), order=drawn_like,
+        mirrors=True, not_taken="not drawn",
+    ),
+    Strategy(
+        "parametric", "B nearest to B points that are fitted to the pool and repel each other", ("embedding",), order=fitted_points,
+        not_taken="not nearest",
+    ),
+    Strategy(
+        "list", "the first of a file of ids or rows: a selection made elsewhere", ("listed",),
+        Ranking("listed", lowest=True, scored=False, missing="not listed"), known="as much as you know of where it comes from",
     ),
 )  # fmt: skip
 STRATEGIES: Mapping[str, Strategy] = {entry.name: entry for entry in _ENTRIES}
@@ -199,6 +260,18 @@ STRATEGIES: Mapping[str, Strategy] = {entry.name: entry for entry in _ENTRIES}
 def names() -> list[str]:
     """Every strategy, in the order of the table."""
     return list(STRATEGIES)
+
+
+def known(name: str) -> str:
+    """What is known of a strategy, in one line for people, and where more is said."""
+    one = find(name)
+    return f"of {name} is known: {one.known} (docs/strategies/{one.page or name}.md, docs/experiments.md)"
+
+
+def reads(name: str, like: str) -> tuple[str, ...]:
+    """The columns that a strategy reads, with those of the strategy `like` where it mirrors that one's selection."""
+    one = find(name)
+    return (*one.needs, *(column for column in find(like).needs if one.mirrors and column not in one.needs))
 
 
 def unknown(name: str) -> str:

@@ -24,6 +24,7 @@ from codeact.lm.prompts import Template
 from codeact.lm.streams import Stream, check_model, choose_batch_tokens, stream_losses
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
+from codeact.score import selective
 from codeact.score.sequences import Prepared, build_sequences, check_variant, default_template
 from codeact.score.surprise import worst_spot
 from codeact.statuses import Status
@@ -64,6 +65,7 @@ class Score:
         turns: one entry per assistant turn.
         prefix_log_ifd: nll_cond - nll_uncond over the first 1, 2, 4, 8, ... response tokens, as far as there are that
             many; empty in the paper's variant, whose passes do not score the same tokens.
+        token_log_ifd: nll_cond - nll_uncond of each response token, in 1/1024 nats; empty likewise.
         spike: how much the least expected operator or whole number of the code surprises the model, in nats, corrected for their
             number (`worst_spot`); None where there is none, or no score, and in the paper's variant.
         spike_at: where that is: "line 3: '>='".
@@ -79,6 +81,7 @@ class Score:
     status: Status
     turns: tuple[TurnScore, ...]
     prefix_log_ifd: tuple[float, ...] = ()
+    token_log_ifd: tuple[int, ...] = ()
     spike: float | None = None
     spike_at: str = ""
     detail: str = ""
@@ -199,24 +202,25 @@ def to_score(prepared: Prepared, losses: Sequence[Floats]) -> Score:
         figures = _figures(given[number], alone[number]) if number in given else _NONE
         status = "nonfinite" if number in given and figures is _NONE else turn.status
         turns.append(TurnScore(*figures, turn.response_tokens, turn.prompt_tokens, status))
-    figures, status, prefix = _NONE, prepared.status, _EMPTY
+    figures, status, prefix, tokens = _NONE, prepared.status, _EMPTY, _NO_TOKENS
     spike: tuple[float | None, str] = None, ""
     if given:
         cond, uncond = (np.concatenate([part[number] for number in sorted(part)]) for part in (given, alone))
         figures = _figures(cond, uncond)
         status = "nonfinite" if figures is _NONE else status
-        prefix = _prefixes(cond - uncond) if prepared.same_tokens and figures is not _NONE else _EMPTY
+        if prepared.same_tokens and figures is not _NONE:
+            prefix, tokens = _prefixes(cond - uncond), selective.kept(cond - uncond)
         spike = worst_spot(prepared.spots, cond) if figures is not _NONE else spike
     lengths = prepared.response_tokens, prepared.prompt_tokens
-    return Score(prepared.id, *figures, *lengths, status, tuple(turns), prefix, *spike, detail=prepared.detail)
+    return Score(prepared.id, *figures, *lengths, status, tuple(turns), prefix, tokens, *spike, detail=prepared.detail)
 
 
 def to_table(scores: Sequence[Score]) -> pa.Table:
     """Scores as an Arrow table, in their order.
 
     Columns: id string, ifd, nll_cond and nll_uncond float64 (null where there is no score), response_tokens and
-    prompt_tokens int32, status string, prefix_log_ifd list<float64>, spike float64, spike_at string, detail string, and
-    turns, a list of the same figures per turn.
+    prompt_tokens int32, status string, prefix_log_ifd list<float64>, token_log_ifd list<int16>, spike float64, spike_at string, detail
+    string, and turns, a list of the same figures per turn.
     """
     import pyarrow as pa
 
@@ -233,6 +237,7 @@ def to_table(scores: Sequence[Score]) -> pa.Table:
             ("id", pa.string()),
             *figures,
             ("prefix_log_ifd", pa.list_(pa.float64())),
+            ("token_log_ifd", pa.list_(pa.int16())),
             ("spike", pa.float64()),
             ("spike_at", pa.string()),
             ("detail", pa.string()),
@@ -245,6 +250,7 @@ def to_table(scores: Sequence[Score]) -> pa.Table:
 Figures = tuple[float | None, float | None, float | None]
 _NONE: Figures = (None, None, None)
 _EMPTY: tuple[float, ...] = ()
+_NO_TOKENS: tuple[int, ...] = ()
 
 
 def _figures(cond: Floats, uncond: Floats) -> Figures:

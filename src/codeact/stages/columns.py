@@ -11,7 +11,7 @@ import numpy as np
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT
-from codeact.score import length
+from codeact.score import length, selective
 from codeact.statuses import ranked_ifd
 from codeact.types import Floats, Ints, Vectors
 
@@ -79,6 +79,17 @@ def position_matched(table: pa.Table, name: str) -> Floats:
     return _among_eligible(table, ranks)
 
 
+def selective_ifd(table: pa.Table, name: str) -> Floats:
+    """See `score.selective.selective_ifd`, over the records that are ranked."""
+    import pyarrow.compute as pc
+
+    tokens = table["token_log_ifd"].combine_chunks()
+    counts = np.asarray(pc.fill_null(pc.list_value_length(tokens), 0), np.int64)
+    usable = np.isfinite(ranked_ifd(table)) & (counts > 0)
+    steps = np.asarray(pc.list_flatten(tokens.filter(usable)), np.int64)
+    return selective.selective_ifd(steps, np.where(usable, counts, 0))
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a column comes from.
@@ -106,6 +117,7 @@ COLUMNS: Mapping[str, Origin] = {
     "length_residual": Origin("score", length_residual),
     "length_band": Origin("score", length_band),
     "position_matched": Origin("score", position_matched),
+    "selective_ifd": Origin("score", selective_ifd),
     "cluster": Origin("cluster", plain),
     "embedding": Origin("embed", vectors),
     "proxy_ifd": Origin("proxy", ranked),
@@ -114,6 +126,7 @@ COLUMNS: Mapping[str, Origin] = {
     "quality": Origin("judge"),
     "tags": Origin("tags", plain),
     "target_rank": Origin("target"),
+    "listed": Origin("listed"),
     "penalised": Origin("curate", plain),
     "language": Origin("curate", plain),
 }

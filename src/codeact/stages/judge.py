@@ -20,7 +20,7 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
-from codeact.sample.strategies import find
+from codeact.sample.strategies import reads
 from codeact.stages.pool import pool_stages, read_pool
 
 VERSION = 1
@@ -42,7 +42,8 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 
 def rubrics(recipe: Recipe) -> tuple[str, ...]:
     """What the judge is asked: the recipe's rubrics, else those of its strategy."""
-    needed = tuple(name for name, one in ratings.RUBRICS.items() if one.name in find(recipe.sample.strategy).needs)
+    read = reads(recipe.sample.strategy, recipe.sample.like)
+    needed = tuple(name for name, one in ratings.RUBRICS.items() if one.name in read)
     return recipe.judge.rubrics or needed or DEFAULT_RUBRICS
 
 

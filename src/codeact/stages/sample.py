@@ -18,7 +18,7 @@ from codeact.sample import Choice, Mixture, Rules, check_settings, choose, choos
 from codeact.sample.coverage import WARN_BELOW, coverage, length_bands
 from codeact.sample.mixture import quotas
 from codeact.sample.steps import NO_RULES
-from codeact.sample.strategies import STRATEGIES, find
+from codeact.sample.strategies import STRATEGIES, reads
 from codeact.sample.values import Column
 from codeact.score.length import length_figures
 from codeact.stages.columns import read_columns, tables_of
@@ -49,13 +49,13 @@ def stage(recipe: Recipe) -> Stage:
 
 def rules(config: SampleConfig) -> Rules:
     """What the recipe asks for beside the strategy."""
-    return Rules(config.floor, config.floor_lengths, config.suspects, config.min_gain)
+    return Rules(config.floor, config.floor_lengths, config.suspects, config.min_gain, config.trim, config.like)
 
 
 def columns_for(config: SampleConfig) -> tuple[str, ...]:
     """The columns that the strategy, its budget and its rules read, beside those of the stage `curate`."""
     asked = (("response_tokens", config.unit == "tokens"), ("spike", config.suspects), ("gain", config.min_gain))
-    return (*find(config.strategy).needs, *(column for column, on in asked if on))
+    return (*reads(config.strategy, config.like), *(column for column, on in asked if on))
 
 
 def tables_for(config: SampleConfig) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from codeact.rundir.shards import choose_backend
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample import cdas, id_ranks
-from codeact.sample.strategies import IFD_LIMIT
+from codeact.sample.strategies import IFD_LIMIT, reads
 from codeact.score.sequences import template_name
 from codeact.stages.pool import pool_stages, read_pool
 from codeact.statistics import spearman
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from codeact.score import Scorer
 
-VERSION = 1
+VERSION = 2
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
 
 
@@ -209,9 +209,13 @@ def check(recipe: Recipe) -> None:
             f"sample.{asked[0]} needs both losses of the same tokens, as score.variant=default has them; use that variant, or"
             f" sample.{asked[0]}=0"
         )
+    strategy = recipe.sample.strategy
+    if "selective_ifd" in reads(strategy, recipe.sample.like) and recipe.score.variant != "default":
+        raise InputError(
+            "strategy 's-ifd' compares both losses of the same tokens, as score.variant=default has them; use that variant"
+        )
     if not recipe.score.adaptive:
         return
-    strategy = recipe.sample.strategy
     if strategy not in ADAPTIVE_STRATEGIES or recipe.sample.unit != "records":
         raise InputError(
             f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} with sample.unit=records;"
