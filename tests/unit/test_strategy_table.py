@@ -17,7 +17,7 @@ from codeact.recipe_keys import json_schema, recipe_keys
 from codeact.records import Message, Record
 from codeact.rundir import tables
 from codeact.rundir.store import Store
-from codeact.sample import strategies
+from codeact.sample import Rules, strategies
 from codeact.sample.strategies import STRATEGIES, Strategy
 from codeact.stages import sample
 from codeact.stages.columns import COLUMNS
@@ -110,6 +110,10 @@ def test_every_entry_is_whole() -> None:
         if ranking is not None and ranking.ifd_below:
             assert "ifd" in one.needs
         assert one.ranking is None or one.order is not None or one.not_taken
+
+
+def test_rules_have_the_recipes_defaults() -> None:
+    assert sample.rules(load_recipe(None, []).sample) == Rules()
 
 
 def test_keys_and_schema_list_the_table() -> None:

@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from codeact.config import DEFAULTS
 from codeact.errors import InputError, did_you_mean
 from codeact.sample import strategies
 from codeact.sample.coverage import length_bands
@@ -24,6 +23,11 @@ from codeact.types import Bools, Floats, Ints
 Unit = Literal["records", "tokens"]
 
 RULE_COLUMNS = ("status", "penalised", "language", "spike", "gain", "response_tokens", "cluster", "ifd")
+
+
+# The recipe's defaults too; a test holds them together, since the recipe takes the strategies' names from here.
+TRIM = 0.1
+MIRRORED = "cdas"
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Rules:
     floor_lengths: bool = False
     suspects: float = 0.0
     min_gain: float = 0.0
-    trim: float = DEFAULTS.sample.trim
-    like: str = DEFAULTS.sample.like
+    trim: float = TRIM
+    like: str = MIRRORED
 
 
 NO_RULES = Rules()
