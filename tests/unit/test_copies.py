@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import json
 import re
+import textwrap
 import time
+import unittest.case
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from codeact.curate import BenchmarkItem
-from codeact.curate.canonical import canonical_code, canonical_tokens
+from codeact.curate.canonical import (
+    canonical_code,
+    canonical_tokens,
+    fingerprint,
+    function_shape,
+    function_tokens,
+    python_functions,
+)
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
 from codeact.curate.near_copies import find_near, find_renamed, find_same_meaning, neighbours
@@ -219,6 +232,18 @@ def test_one_passage_and_a_short_answer_are_no_near_copies() -> None:
         record("c", f"{passage} Is it raining?", "Yes", 2),
     ]
     assert find_near(pool, 0.8) == {}
+
+
+@pytest.mark.parametrize("module", [ast, json.decoder, textwrap, unittest.case])
+def test_functions_of_the_same_tokens_have_the_same_shape(module: ModuleType) -> None:
+    source = inspect.getsource(module)
+    renamed = source.replace("self", "this").replace("node", "knot").replace("text", "words")
+    shapes: dict[bytes, set[tuple[str, ...]]] = {}
+    for text in (source, renamed):
+        for node in python_functions(f"```python\n{text}\n```"):
+            shapes.setdefault(fingerprint(function_tokens(node)), set()).add(function_shape(node))
+    assert shapes
+    assert all(len(some) == 1 for some in shapes.values())
 
 
 @pytest.mark.parametrize(

@@ -166,23 +166,46 @@ def fingerprint(tokens: list[str]) -> bytes:
     return hashlib.blake2b("\0".join(tokens).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def python_functions(text: str, nested: bool = True) -> Iterator[tuple[str, list[str]]]:
-    """(name, canonical tokens of its body and arguments) of every Python function in a text; docstrings and annotations left out.
-
-    Without `nested`, of those at the top level only.
-    """
+def python_functions(text: str, nested: bool = True) -> Iterator[ast.FunctionDef]:
+    """Every Python function in the code of a text, in the order of `ast.walk`; without `nested`, those at the top level only."""
     blocks = [block.code for block in code_blocks(text)] or ([text] if python_evidence(text) == 2 else [])
     for code in blocks:
-        tree = parse(code)
+        tree = parse(code) if "def" in code else None
         if tree is None:
             continue
-        for node in ast.walk(tree) if nested else tree.body:
-            if isinstance(node, ast.FunctionDef):
-                yield node.name, _function_tokens(node)
+        level: list[ast.AST] = [*tree.body]
+        while level:
+            yield from (node for node in level if isinstance(node, ast.FunctionDef))
+            level = [inner for node in level for inner in _statements(node)] if nested else []
 
 
-def _function_tokens(node: ast.FunctionDef) -> list[str]:
-    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements directly within one, and what holds further ones: handlers and cases."""
+    for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+        yield from getattr(node, field, ())
+
+
+def function_shape(node: ast.FunctionDef) -> tuple[str, ...]:
+    """The kinds of a function's statements in their order, but for its docstring and bare expressions.
+
+    Quick to tell, and equal wherever `function_tokens` are: each kind shows in a keyword or in `=`.
+    """
+    found: list[str] = []
+    open_ = [*reversed(_body(node))]
+    while open_:
+        inner = open_.pop()
+        if not isinstance(inner, ast.Expr):
+            found.append(type(inner).__name__)
+            open_ += reversed([*_statements(inner)])
+    return tuple(found)
+
+
+def _body(node: ast.FunctionDef) -> list[ast.stmt]:
+    return node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+
+
+def function_tokens(node: ast.FunctionDef) -> list[str]:
+    """The canonical tokens of a function's arguments and body; its docstring and annotations are left out."""
     arguments = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
     own = {node.name, *arguments}
     for inner in ast.walk(node):
@@ -192,7 +215,7 @@ def _function_tokens(node: ast.FunctionDef) -> list[str]:
             own |= {inner.name, *(a.arg for a in inner.args.args)}
         elif isinstance(inner, ast.arg):
             own.add(inner.arg)
-    text = "\n".join(ast.unparse(statement) for statement in body)
+    text = "\n".join(ast.unparse(statement) for statement in _body(node))
     numbers: dict[str, str] = {name: f"v{n}" for n, name in enumerate([*arguments, node.name])}
     found = []
     previous = ""

@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import accumulate, islice
+from itertools import accumulate, compress, count, islice
 
 from codeact.config import DEFAULTS
 from codeact.curate.blocks import strip_comments
-from codeact.curate.canonical import fingerprint, python_functions
+from codeact.curate.canonical import fingerprint, function_shape, function_tokens, python_functions
 from codeact.curate.tokens import UNITS_OF_A_WORD, WORD, is_unspaced, plain, words
 from codeact.records import Record
 
 MIN_EXACT_WORDS = 8
+HEAD_WORDS = 4
 BOILERPLATE_ITEMS = 3
 MIN_TELLING_WORDS = 2
 LETTERS_THAT_TELL = 4
@@ -65,12 +66,16 @@ class Index:
         ngram: words in an n-gram.
         sequences: length -> sequence -> (position in `items`, whether it comes from the prompt) of every item that holds it.
         functions: fingerprint of a solution's function, up to names and comments -> positions in `items`.
+        shapes: of these functions (`canonical.function_shape`): no other need be looked at.
+        heads: the first words of a sequence (4, fewer where a sequence is shorter) -> lengths of the sequences that begin so.
     """
 
     items: tuple[BenchmarkItem, ...]
     ngram: int
     sequences: Mapping[int, Mapping[_Words, tuple[_Source, ...]]]
     functions: Mapping[bytes, tuple[int, ...]] = field(default_factory=dict)
+    shapes: frozenset[tuple[str, ...]] = frozenset()
+    heads: Mapping[_Words, tuple[int, ...]] = field(default_factory=dict)
 
 
 def build_index(items: Iterable[BenchmarkItem], ngram: int = DEFAULTS.curate.ngram) -> Index:
@@ -99,7 +104,14 @@ def _index(kept: tuple[BenchmarkItem, ...], ngram: int) -> Index:
         length: {s: tuple(at.items()) for s, at in table.items() if _tells(s) and not _is_boilerplate(at, kept)}
         for length, table in found.items()
     }
-    return Index(kept, ngram, {length: table for length, table in sequences.items() if table}, _functions(kept))
+    sequences = {length: table for length, table in sequences.items() if table}
+    size = min((HEAD_WORDS, *sequences))
+    heads: dict[_Words, dict[int, None]] = {}
+    for length, table in sequences.items():
+        for sequence in table:
+            heads.setdefault(sequence[:size], {})[length] = None
+    functions, shapes = _functions(kept)
+    return Index(kept, ngram, sequences, functions, shapes, {head: tuple(lengths) for head, lengths in heads.items()})
 
 
 def find_overlap(record: Record, index: Index) -> Overlap | None:
@@ -110,24 +122,28 @@ def find_overlap(record: Record, index: Index) -> Overlap | None:
     would otherwise hide a solution. Takes time linear in the record's length.
     """
     text = plain("\n".join(message.content for message in record.messages))
-    texts = [text, strip_comments(text)] if "#" in text else [text]
+    texts = dict.fromkeys([text, strip_comments(text)] if "#" in text else [text])
     found = [hit for variant in texts if (hit := _longest_overlap(variant, index)) is not None]
     return max(found, key=lambda hit: len(words(hit.text))) if found else None
 
 
-def _functions(items: Sequence[BenchmarkItem]) -> dict[bytes, tuple[int, ...]]:
+def _functions(items: Sequence[BenchmarkItem]) -> tuple[dict[bytes, tuple[int, ...]], frozenset[tuple[str, ...]]]:
+    """Fingerprint of each solution's function -> positions; and the shapes of these functions."""
     found: dict[bytes, tuple[int, ...]] = {}
+    shapes = set()
     for position, item in enumerate(items):
         whole = (
             item.solution
             if re.search(r"^(?:async )?def |^class ", item.solution, re.MULTILINE)
             else item.text_prompt + item.solution
         )
-        for _, tokens in python_functions(f"```python\n{whole}\n```", nested=False):
+        for node in python_functions(f"```python\n{whole}\n```", nested=False):
+            tokens = function_tokens(node)
             if len(tokens) >= SHORT_CODE_TOKENS:
                 key = fingerprint(tokens)
                 found[key] = tuple(dict.fromkeys((*found.get(key, ()), position)))
-    return found
+                shapes.add(function_shape(node))
+    return found, frozenset(shapes)
 
 
 def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
@@ -136,11 +152,16 @@ def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
     A function of 40 tokens is enough. A shorter one needs distinct words of the item's prompt in the record's instruction as well: 0.3
     of them from 24 tokens on, and 0.75 from 8 on, since short functions are everyone's: the mean of a list, removing duplicates.
     """
-    asked = {word for word in words(record.instruction) if len(word) > 2}
-    for name, tokens in python_functions(record.response):
+    asked: set[str] | None = None
+    for node in python_functions(record.response):
+        if function_shape(node) not in index.shapes:
+            continue
+        tokens = function_tokens(node)
         if len(tokens) < SHORT_CODE_TOKENS:
             continue
         for position in index.functions.get(fingerprint(tokens), ()):
+            if asked is None:
+                asked = {word for word in words(record.instruction) if len(word) > 2}
             item = index.items[position]
             prompt = {
                 word
@@ -150,7 +171,7 @@ def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
             share = len(asked & prompt) / max(1, len(prompt))
             if share >= next(least for most, least in MIN_PROMPT_WORDS if len(tokens) < most):
                 return Overlap(
-                    item, "renamed code", f"function {name} of {len(tokens)} tokens; {share:.2f} of the prompt's words"
+                    item, "renamed code", f"function {node.name} of {len(tokens)} tokens; {share:.2f} of the prompt's words"
                 )
     return None
 
@@ -159,9 +180,11 @@ def _longest_overlap(text: str, index: Index) -> Overlap | None:
     said = words(text)
     spans: dict[int, list[tuple[int, int]]] = {}
     from_prompt: set[int] = set()
-    for length, table in index.sequences.items():
-        for start, sequence in enumerate(zip(*(islice(said, k, None) for k in range(length)), strict=False)):
-            for position, prompt in table.get(sequence, ()):
+    size = len(next(iter(index.heads), ()))
+    runs_of_words = zip(*(islice(said, k, None) for k in range(size)), strict=False)
+    for start in compress(count(), map(index.heads.__contains__, runs_of_words)):
+        for length in index.heads[tuple(said[start : start + size])]:
+            for position, prompt in index.sequences[length].get(tuple(said[start : start + length]), ()):
                 spans.setdefault(position, []).append((start, start + length))
                 if prompt:
                     from_prompt.add(position)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from codeact.curate.needles import Screen, screen
 from codeact.grammars import GRAMMARS, grammar_parser
 from codeact.parsing import parse_or_error
 
@@ -130,6 +131,7 @@ class Fault:
     message: str
 
 
+@lru_cache(maxsize=8)  # several checks ask the same of one answer
 def guess_language(code: str, least: int = 2) -> str:
     """The language whose signs a piece of code shows most, at least `least` and more than any other's; else "".
 
@@ -138,22 +140,31 @@ def guess_language(code: str, least: int = 2) -> str:
     if len(code) < 2:
         return ""
     code = "\n".join(line[:_LOOK_LINE] for line in code[:_LOOK].split("\n"))
-    found = sorted(((_signs(language, code), language) for language in _SIGNS), reverse=True)
-    (best, language), (second, other) = found[0], found[1]
-    if best < least:
+    may: dict[str, list[re.Pattern[str]]] = {}
+    languages, signs = _signs()
+    for at in signs.candidates(code):
+        may.setdefault(languages[at], []).append(signs.patterns[at])
+    first = second = (0, "")
+    for language in sorted(may, key=lambda name: -len(may[name])):
+        if len(may[language]) < max(least, second[0]):
+            break  # none that is left can be among the first two
+        shown = sum([pattern.search(code) is not None for pattern in may[language]]), language
+        if shown > first:
+            first, second = shown, first
+        elif shown > second:
+            second = shown
+    if first[0] < least:
         return ""
-    if best == second:
-        return language if {language, other} <= {"c", "cpp"} else ""
-    return language
+    if first[0] == second[0]:
+        return first[1] if {first[1], second[1]} <= {"c", "cpp"} else ""
+    return first[1]
 
 
 @lru_cache(maxsize=1)
-def _patterns() -> dict[str, tuple[re.Pattern[str], ...]]:
-    return {language: tuple(re.compile(sign, re.MULTILINE) for sign in signs) for language, signs in _SIGNS.items()}
-
-
-def _signs(language: str, code: str) -> int:
-    return sum(pattern.search(code) is not None for pattern in _patterns()[language])
+def _signs() -> tuple[tuple[str, ...], Screen]:
+    """Of each sign its language, and the signs."""
+    each = [(language, re.compile(sign, re.MULTILINE)) for language, signs in _SIGNS.items() for sign in signs]
+    return tuple(language for language, _ in each), screen([pattern for _, pattern in each])
 
 
 def fault(language: str, code: str) -> Fault | None:

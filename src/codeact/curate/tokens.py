@@ -14,6 +14,7 @@ _UNSPACED = (
 # Vowel signs and accents belong to their word, but `\w` leaves them out.
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
 WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_MARKS}])+")
+_ASCII_WORD = re.compile(r"[a-z0-9_]+")  # the same where all letters are ASCII
 _LETTER = re.compile(rf"[{_UNSPACED}]")
 UNITS_OF_A_WORD = 2  # a Chinese or Japanese word is about two letters
 
@@ -29,7 +30,7 @@ def words(text: str) -> list[str]:
     >>> words("Sort the list: 用Python写Ａ")
     ['sort', 'the', 'list', '用', 'python', '写', 'a']
     """
-    return WORD.findall(plain(text).lower())
+    return _ASCII_WORD.findall(text.lower()) if text.isascii() else WORD.findall(plain(text).lower())
 
 
 def is_unspaced(word: str) -> bool:

@@ -1,0 +1,80 @@
+"""Many patterns over one text: which of them can match at all, told by plain search for strings that every match holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_MOST = 16
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Tells which patterns are worth a search.
+
+    Attributes:
+        patterns: the compiled patterns.
+        needles: every string that is looked for, each once.
+        wanted: of each pattern the positions in `needles` of those of which each match holds one; empty: it is always searched.
+    """
+
+    patterns: tuple[re.Pattern[str], ...]
+    needles: tuple[str, ...]
+    wanted: tuple[tuple[int, ...], ...]
+
+    def candidates(self, text: str) -> list[int]:
+        """Positions of the patterns that may match somewhere in the text; all others cannot."""
+        there = [needle in text for needle in self.needles]
+        return [at for at, wanted in enumerate(self.wanted) if not wanted or any([there[n] for n in wanted])]
+
+
+def screen(patterns: Sequence[re.Pattern[str]]) -> Screen:
+    """The screen of these patterns."""
+    found = [needles(pattern) for pattern in patterns]
+    every = tuple(dict.fromkeys(needle for some in found for needle in some))
+    at = {needle: position for position, needle in enumerate(every)}
+    return Screen(tuple(patterns), every, tuple(tuple(at[needle] for needle in some) for some in found))
+
+
+def needles(pattern: re.Pattern[str]) -> tuple[str, ...]:
+    """Strings of which every match of the pattern holds at least one, as long as can be told; empty where none can.
+
+    Read from the parsed pattern: what stands in a row of plain letters must stand so in the text, and one of the ways of an
+    alternative must. Patterns without regard to case have none.
+    """
+    if pattern.flags & re.IGNORECASE:
+        return ()
+    return tuple(sorted(_of_row(re._parser.parse(pattern.pattern, pattern.flags)) or ()))  # type: ignore[attr-defined]
+
+
+def _of_row(row: Iterable[tuple[Any, Any]]) -> frozenset[str] | None:
+    """The best of what the parts of a row ask for, or None."""
+    found: list[frozenset[str]] = []
+    run = ""
+    for operation, argument in row:
+        name = str(operation)
+        if name == "LITERAL":
+            run += chr(argument)
+            continue
+        if name == "AT":  # a place, of no width
+            continue
+        found += [frozenset({run})] if run else []
+        run = ""
+        asked = _of_part(name, argument)
+        found += [asked] if asked else []
+    found += [frozenset({run})] if run else []
+    return max(found, key=lambda some: (min(map(len, some)), -len(some)), default=None)
+
+
+def _of_part(name: str, argument: Any) -> frozenset[str] | None:
+    if name == "SUBPATTERN":
+        return None if argument[1] & re.IGNORECASE else _of_row(argument[3])
+    if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+        return _of_row(argument[2]) if argument[0] > 0 else None
+    if name == "BRANCH":
+        ways = [_of_row(way) for way in argument[1]]
+        together = frozenset[str]().union(*(way for way in ways if way))
+        return together if all(ways) and len(together) <= _MOST else None
+    return None

@@ -1,0 +1,56 @@
+"""A pattern's needles: every match holds one, whatever the pattern."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codeact.curate.languages import _SIGNS, guess_language
+from codeact.curate.needles import needles, screen
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        (r"\bself\.", ("self.",)),
+        (r"^[ \t]*def \w+", ("def ",)),
+        (r"=>|->", ("->", "=>")),
+        (r"(?:ab|c?)x", ("x",)),
+        (r"(?:ab|c?)", ()),
+        (r"(?:abc)?", ()),
+        (r"(?:abc){2,3}d", ("abc",)),
+        (r"a(?i:BC)d", ("a",)),
+        (r"[abc]\d+", ()),
+        (r"(?!abc)d", ("d",)),
+    ],
+)
+def test_needles_of_a_pattern(pattern: str, wanted: tuple[str, ...]) -> None:
+    assert needles(re.compile(pattern)) == wanted
+
+
+def test_no_needles_where_case_does_not_count() -> None:
+    assert needles(re.compile("abc", re.IGNORECASE)) == ()
+
+
+_PIECES = ["def f(x):\n", "self.", " = ", "let mut ", "const x = 1;", "SELECT ", "FROM t\n", "#include <stdio.h>\n", "printf(", "end\n", "<?php\n",
+           "$a = ", "echo ", "public ", "static void ", "String s", "=> {", "func f() {", ":=", "\n", "  ", "fn main() {", "-> Option", "<p>",
+           "</p>", "import java.util", "import os\n", "print(", ")", "val x =", "std::", "vector<", "struct A {", "interface I {", ": number",
+           "import x"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=30).map("".join), st.sampled_from([1, 2]))
+def test_guess_equals_the_plain_count_of_all_signs(code: str, least: int) -> None:
+    counts = {name: sum(re.search(s, code, re.MULTILINE) is not None for s in signs) for name, signs in _SIGNS.items()}
+    (best, language), (second, other) = sorted(((n, name) for name, n in counts.items()), reverse=True)[:2]
+    tied = best == second and not {language, other} <= {"c", "cpp"}
+    assert guess_language(code, least) == ("" if len(code) < 2 or best < least or tied else language)
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
+def test_a_pattern_that_is_left_out_does_not_match(code: str) -> None:
+    found = screen([re.compile(sign, re.MULTILINE) for signs in _SIGNS.values() for sign in signs])
+    may = set(found.candidates(code))
+    assert {at for at, pattern in enumerate(found.patterns) if pattern.search(code)} <= may
