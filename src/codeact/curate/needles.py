@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,26 +16,33 @@ class Screen:
 
     Attributes:
         patterns: the compiled patterns.
-        needles: every string that is looked for, each once.
-        wanted: of each pattern the positions in `needles` of those of which each match holds one; empty: it is always searched.
+        always: positions in `patterns` of those that nothing is known of.
+        waiting: a string -> positions of the patterns of whose needles it is one.
     """
 
     patterns: tuple[re.Pattern[str], ...]
-    needles: tuple[str, ...]
-    wanted: tuple[tuple[int, ...], ...]
+    always: frozenset[int]
+    waiting: Mapping[str, tuple[int, ...]]
 
-    def candidates(self, text: str) -> list[int]:
+    def candidates(self, text: str) -> set[int]:
         """Positions of the patterns that may match somewhere in the text; all others cannot."""
-        there = [needle in text for needle in self.needles]
-        return [at for at, wanted in enumerate(self.wanted) if not wanted or any([there[n] for n in wanted])]
+        found = set(self.always)
+        for needle, positions in self.waiting.items():
+            if needle in text:
+                found.update(positions)
+        return found
 
 
 def screen(patterns: Sequence[re.Pattern[str]]) -> Screen:
     """The screen of these patterns."""
-    found = [needles(pattern) for pattern in patterns]
-    every = tuple(dict.fromkeys(needle for some in found for needle in some))
-    at = {needle: position for position, needle in enumerate(every)}
-    return Screen(tuple(patterns), every, tuple(tuple(at[needle] for needle in some) for some in found))
+    waiting: dict[str, list[int]] = {}
+    always = set()
+    for at, pattern in enumerate(patterns):
+        some = needles(pattern)
+        always |= set() if some else {at}
+        for needle in some:
+            waiting.setdefault(needle, []).append(at)
+    return Screen(tuple(patterns), frozenset(always), {needle: tuple(found) for needle, found in waiting.items()})
 
 
 def needles(pattern: re.Pattern[str]) -> tuple[str, ...]:
