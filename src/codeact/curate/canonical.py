@@ -191,7 +191,7 @@ def function_shape(node: ast.FunctionDef) -> tuple[str, ...]:
     Quick to tell, and equal wherever `function_tokens` are: each kind shows in a keyword or in `=`.
     """
     found: list[str] = []
-    open_ = [*reversed(_body(node))]
+    open_: list[ast.AST] = [*reversed(_body(node))]
     while open_:
         inner = open_.pop()
         if not isinstance(inner, ast.Expr):
