@@ -75,7 +75,7 @@ def _of_row(row: Iterable[tuple[Any, Any]]) -> frozenset[str] | None:
     return max(found, key=lambda some: (min(map(len, some)), -len(some)), default=None)
 
 
-def _of_part(name: str, argument: Any) -> frozenset[str] | None:
+def _of_part(name: str, argument: Sequence[Any]) -> frozenset[str] | None:
     if name == "SUBPATTERN":
         return None if argument[1] & re.IGNORECASE else _of_row(argument[3])
     if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
