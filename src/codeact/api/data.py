@@ -61,8 +61,12 @@ def harvest(
     roots: str | Sequence[str],
     output: str | Path,
     *,
+    languages: Sequence[str] | None = None,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
     min_tokens: int | None = None,
     max_tokens: int | None = None,
+    held_out: float = 0.0,
     limit: int | None = None,
     seed: int | None = None,
     force: bool = False,
@@ -73,14 +77,18 @@ def harvest(
     Args:
         roots: source folders; `stdlib` is Python's own library.
         output: the file; its suffix decides the form.
-        min_tokens, max_tokens: shortest and longest response, in Python lexical tokens.
+        languages: of the functions: python, c, cpp, go, java, javascript, rust, typescript.
+        include: patterns such as `src/*`: only files that fit one are read.
+        exclude: patterns such as `legacy` or `*_old.py` of what is left out.
+        min_tokens, max_tokens: shortest and longest response, in lexical tokens.
+        held_out: share of the records, in whole files, that goes to `NAME.held-out.SUFFIX` instead: for measuring, never for training.
         limit: a seeded random sample of this many.
         seed: of that sample.
         force: replace an `output` that another run wrote.
         keep_secrets: also functions that hold keys, passwords or e-mail addresses.
 
     Returns:
-        `records` (written), `found`, `skipped` (reason -> functions or files), `problems` (one line a file), `output`.
+        `records` (written), `held_out` (likewise), `found`, `skipped` (reason -> functions or files), `problems` (one line a file), `output`.
 
     Raises:
         InputError: a number out of range, a root that does not exist, or nothing in it is usable.
@@ -90,24 +98,29 @@ def harvest(
     roots, output = as_list(roots), Path(output)
     recipe = config.load_recipe(extra=config.given({
         "data.limit": limit, "seed": seed, "data.harvest.min_tokens": min_tokens, "data.harvest.max_tokens": max_tokens,
+        "data.harvest.languages": languages, "data.harvest.include": include, "data.harvest.exclude": exclude,
         "data.harvest.secrets": [] if keep_secrets else None,
     }))  # fmt: skip
     own = recipe.data.harvest
-    storage.check_writable(output)
-    check_file(output, Run("harvest", ", ".join(roots), tuple(roots), force))
-    found = harvesting.harvest_functions(
-        roots, min_tokens=own.min_tokens, max_tokens=own.max_tokens, secrets=own.secrets
-    )
+    beside = output.with_name(f"{output.name.partition('.')[0]}.held-out{''.join(output.suffixes)}")
+    for path in (output, beside) if held_out else (output,):
+        storage.check_writable(path)
+        check_file(path, Run("harvest", ", ".join(roots), tuple(roots), force))
+    found = harvesting.harvest_functions(**{**own.model_dump(), "roots": roots})
     records = found.records
     if not records:
         raise InputError(
             f"no documented function of {own.min_tokens} to {own.max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
         )
-    records = tables.limited(records, recipe.data.limit, recipe.seed)
-    rows = harvesting.to_rows(records)
-    storage.write_rows(Source("the harvest", rows), range(len(rows)), output)
+    kept, held = harvesting.hold_out(tables.limited(records, recipe.data.limit, recipe.seed), held_out, recipe.seed)
+    for path, part in ((beside, held), (output, kept)):
+        rows = harvesting.to_rows(part)
+        if rows:
+            storage.write_rows(Source("the harvest", rows), range(len(rows)), path)
     return {
-        "records": len(rows),
+        "records": len(kept),
+        "held_out": len(held),
+        "held_out_output": str(beside) if held else None,
         "found": len(found.records),
         "skipped": dict(found.skipped),
         "problems": list(found.problems),

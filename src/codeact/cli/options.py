@@ -162,9 +162,14 @@ def stage_recipe(
     return recipe
 
 
+def names(text: str) -> list[str]:
+    """The parts of a comma-separated option."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def numbers(option: str, text: str) -> list[int]:
     """The whole numbers of a comma-separated option."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts = names(text)
     if not all(part.isdigit() for part in parts):
         raise InputError(f"{option} {text!r}: give whole numbers with commas between them, for example 0,1,2")
     return [int(part) for part in parts]

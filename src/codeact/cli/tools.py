@@ -21,6 +21,7 @@ from codeact.cli.options import (
     Seed,
     field_map,
     key_option,
+    names,
     numbers,
     one_or_many,
     result,
@@ -50,22 +51,33 @@ def records(
 def harvest(
     roots: Annotated[list[str], typer.Argument(help="source folders; stdlib is Python's own library", show_default=False)],
     output: Output,
-    min_tokens: Annotated[int | None, key_option("data.harvest.min_tokens", "shortest response, Python lexical tokens")] = None,
-    max_tokens: Annotated[int | None, key_option("data.harvest.max_tokens", "longest response, Python lexical tokens")] = None,
+    languages: Annotated[str | None, key_option("data.harvest.languages", "c, cpp, go, java, javascript, python, rust, typescript, with commas")] = None,
+    include: Annotated[list[str], key_option("data.harvest.include", "read only files that fit, for example 'src/*'; may be repeated")] = NONE,
+    exclude: Annotated[list[str], key_option("data.harvest.exclude", "leave these out, for example legacy or '*_old.py'; may be repeated")] = NONE,
+    min_tokens: Annotated[int | None, key_option("data.harvest.min_tokens", "shortest response, lexical tokens")] = None,
+    max_tokens: Annotated[int | None, key_option("data.harvest.max_tokens", "longest response, lexical tokens")] = None,
+    held_out: Annotated[float, typer.Option(help="share of the records, in whole files, written beside the output for measuring")] = 0.0,
     keep_secrets: Annotated[bool, typer.Option("--keep-secrets", help="also functions that hold keys, passwords or e-mail addresses")] = False,
     limit: Limit = None, seed: Seed = None, force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Make instruction records from the documented functions of Python source trees.
+    """Make instruction records from the documented functions of source trees.
 
     Example: codeact harvest stdlib src --limit 500 -o harvest.jsonl
     """
     from codeact import api
 
     made = api.harvest(
-        roots, output, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed,
+        roots, output, languages=None if languages is None else names(languages), include=include or None,
+        exclude=exclude or None, held_out=held_out, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed,
         force=force, keep_secrets=keep_secrets,
     )  # fmt: skip
-    result(made, as_json, "\n".join([f"{made['records']} records -> {output}", *made["problems"]]))
+    lines = [f"{made['records']} records -> {output}"]
+    if made["held_out"]:
+        lines.append(f"{made['held_out']} records of other files -> {made['held_out_output']}")
+    left_out = sorted(made["skipped"].items(), key=lambda item: (-item[1], item[0]))
+    if left_out:
+        lines.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in left_out))
+    result(made, as_json, "\n".join([*lines, *made["problems"]]))
 
 
 def export(

@@ -16,6 +16,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy, scikit-learn and PyT
 
 Benchmark = Literal["humaneval", "mbpp", "mbpp-all", "humanevalpack", "cruxeval"]
 SecretKind = Literal["keys", "passwords", "emails"]
+HarvestLanguage = Literal["python", "c", "cpp", "go", "java", "javascript", "rust", "typescript"]
 SECRET_KINDS: tuple[SecretKind, ...] = get_args(SecretKind)
 Check = Literal["syntax", "grammars", "complete", "language", "names", "examples"]
 

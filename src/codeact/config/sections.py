@@ -7,7 +7,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_serializer, field_validator
 
-from codeact.config.kinds import SECRET_KINDS, Benchmark, Check, Dtype, SecretKind, Seed, Strategy, Tracker, Unit
+from codeact.config.kinds import (
+    SECRET_KINDS,
+    Benchmark,
+    Check,
+    Dtype,
+    HarvestLanguage,
+    SecretKind,
+    Seed,
+    Strategy,
+    Tracker,
+    Unit,
+)
 from codeact.redact import split_userinfo
 
 SECRET_KEYS = ("api_key", "apikey", "key", "authorization", "token", "access_token", "password", "secret", "headers", "extra_headers")
@@ -25,8 +36,15 @@ class HarvestConfig(Section):
     roots: tuple[str, ...] = Field(
         ("stdlib",), description="source folders; `stdlib` is the running Python's own library"
     )
-    min_tokens: int = Field(20, ge=1, description="shortest response kept, in Python lexical tokens")
-    max_tokens: int = Field(1500, ge=1, description="longest response kept, in Python lexical tokens")
+    languages: tuple[HarvestLanguage, ...] = Field(
+        ("python",), min_length=1, description="of the functions; others than python need the extra `curate`"
+    )
+    include: tuple[str, ...] = Field(
+        (), description="patterns such as `src/*`: only files that fit one are read; `*` takes `/` too"
+    )
+    exclude: tuple[str, ...] = Field((), description="patterns such as `legacy` or `*_old.py` of what is left out")
+    min_tokens: int = Field(20, ge=1, description="shortest response kept, in lexical tokens")
+    max_tokens: int = Field(1500, ge=1, description="longest response kept, in lexical tokens")
     secrets: tuple[SecretKind, ...] = Field(
         SECRET_KINDS, description="functions that hold one of these are left out; `[]`: none is looked for"
     )

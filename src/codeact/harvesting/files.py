@@ -1,4 +1,4 @@
-"""The Python files of a source tree that are worth harvesting, and the licence each stands under."""
+"""The source files of a tree that are worth harvesting, and the licence each stands under."""
 
 from __future__ import annotations
 
@@ -8,72 +8,112 @@ import re
 import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from codeact.errors import InputError
+from codeact.harvesting.grammar_functions import GRAMMARS
+from codeact.harvesting.licences import installed_licences, licence_in, licence_of_root
 
 STDLIB = "stdlib"
+PYTHON = "python"
+LANGUAGES: Mapping[str, str] = {".py": PYTHON} | {
+    suffix: language for language, grammar in GRAMMARS.items() for suffix in grammar.suffixes
+}
+"""Suffix -> language."""
 
 _SKIPPED_FOLDERS = {
     "__pycache__", "node_modules", "site-packages", "dist-packages", "venv", "virtualenv", "test", "tests", "idle_test",
     "turtledemo", "pydoc_data", "_bundled",
 }  # fmt: skip
-_TEST_FILE = re.compile(r"(?:test_.*|.*_test|conftest)\.py")
-_GENERATED_FILE = re.compile(r".*_pb2(?:_grpc)?\.pyi?|_sysconfigdata.*\.py|_version\.py")
+# Of other languages than Python, where a package may well be called `build`.
+_BUILT_FOLDERS = {"vendor", "third_party", "bower_components", "target", "dist", "build", "__tests__", "testdata"}
+_TEST_FILE = re.compile(
+    r"(?:test_.*|.*_test|conftest)\.py|.*_test\.go|.*[.-](?:test|spec|bench)\.[cm]?[jt]sx?|(?:Test[A-Z].*|.*Tests?|.*IT)\.java"
+    r"|.*(?:_|-)(?:unit)?tests?\.(?:c|cc|cpp|cxx|rs)|test[_-].*\.(?:c|cc|cpp|cxx|h|hpp)|tests?\.rs"
+)
+_GENERATED_FILE = re.compile(
+    r".*_pb2(?:_grpc)?\.pyi?|_sysconfigdata.*\.py|_version\.py|.*\.pb\.(?:go|cc|h)|.*\.min\.[cm]?js|.*\.d\.[cm]?ts"
+    r"|(?:.*_generated|zz_generated.*|.*\.gen)\.\w+|.*\.bundle\.js"
+)
 _GENERATED_HEADER = re.compile(
     r"do not edit|@generated|\b(?:auto-?|automatically )generated\b|^\W*generated (?:automatically|by|from)\b"
     r"|\bthis (?:file|module|code) (?:is|was|has been) generated\b|\bcodec \S+ generated from\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _HEADER_LINES = 10
-_SPDX = re.compile(r"SPDX-License-Identifier:\s*(\(*[\w.+-]+\)*(?:\s+(?:OR|AND|WITH)\s+\(*[\w.+-]+\)*)*)")
-_LICENCE_FILE = re.compile(r"(?:un)?licen[cs]e(?:[-.].*)?|copying(?:[-.].*)?", re.IGNORECASE)
-_PROJECT_FILES = {".git", "pyproject.toml", "setup.py", "setup.cfg"}
-# The first phrase found decides, so a licence that quotes another one comes before it.
-_LICENCE_PHRASES: tuple[tuple[str, str], ...] = (
-    ("GNU AFFERO GENERAL PUBLIC LICENSE Version 3", "AGPL-3.0"),
-    ("GNU LESSER GENERAL PUBLIC LICENSE Version 3", "LGPL-3.0"),
-    ("GNU LESSER GENERAL PUBLIC LICENSE Version 2.1", "LGPL-2.1"),
-    ("GNU GENERAL PUBLIC LICENSE Version 3", "GPL-3.0"),
-    ("GNU GENERAL PUBLIC LICENSE Version 2", "GPL-2.0"),
-    ("PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2", "PSF-2.0"),
-    ("Mozilla Public License Version 2.0", "MPL-2.0"),
-    ("Apache License Version 2.0", "Apache-2.0"),
-    ("Permission is hereby granted, free of charge, to any person obtaining a copy", "MIT"),
-    ("Permission to use, copy, modify, and/or distribute this software", "ISC"),
-    ("This is free and unencumbered software released into the public domain", "Unlicense"),
-    ("Neither the name of", "BSD-3-Clause"),
-    ("Redistribution and use in source and binary forms", "BSD-2-Clause"),
-)
-
-
+LONGEST_LINE = 20_000
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A Python file; `root` is the tree's name, `relative` the path inside it with `/`, `licence` an SPDX id or a hint."""
+    """A file; `root` is the tree's name, `relative` the path inside it with `/`, `licence` an SPDX id or a hint."""
 
     path: Path
     root: str
     relative: str
     licence: str
+    language: str
 
 
-def find_files(root: str | Path, skipped: Counter[str], problems: list[str]) -> list[SourceFile]:
-    """The Python files of a tree, or the one file that `root` is, ordered by path; what is left out is counted in `skipped`.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which files of a tree are harvested.
+
+    Attributes:
+        languages: "python" and keys of `grammar_functions.GRAMMARS`.
+        include: patterns as of `fnmatch`, on the path inside the tree and on those of its folders; none: all files.
+        exclude: what is left out, likewise; decides over `include`.
+    """
+
+    languages: tuple[str, ...] = (PYTHON,)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def language(self, name: str) -> str:
+        """The language of a file of that name, "" for none that is wanted."""
+        found = LANGUAGES.get(Path(name).suffix.lower(), "")
+        return found if found in self.languages else ""
+
+    def excludes(self, relative: str) -> bool:
+        """Whether the patterns leave a file out."""
+        parts = relative.split("/")
+        paths = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)] + [parts[-1]]
+
+        def fits(patterns: tuple[str, ...]) -> bool:
+            return any(fnmatchcase(path, pattern.rstrip("/")) for pattern in patterns for path in paths)
+
+        return fits(self.exclude) or (bool(self.include) and not fits(self.include))
+
+
+PYTHON_FILES = Wanted()
+EVERYTHING = Wanted((PYTHON, *GRAMMARS))
+
+
+def language_name(language: str) -> str:
+    """As people write it."""
+    return "Python" if language == PYTHON else GRAMMARS[language].name
+
+
+def find_files(
+    root: str | Path, skipped: Counter[str], problems: list[str], wanted: Wanted = PYTHON_FILES
+) -> list[SourceFile]:
+    """The wanted files of a tree, or the one file that `root` is, ordered by path; what is left out is counted in `skipped`.
 
     Raises:
-        InputError: `root` is neither a folder nor a .py file.
+        InputError: `root` is neither a folder nor a file of a wanted language.
     """
     stdlib = str(root) == STDLIB
     base = Path(sysconfig.get_path("stdlib") if stdlib else root)
-    if base.is_file() and base.suffix == ".py":
-        return [SourceFile(base, base.parent.name, base.name, _licence_near(base.resolve().parent))]
+    language = wanted.language(base.name)
+    if base.is_file() and language:
+        return [SourceFile(base, base.parent.name, base.name, licence_of_root(base.resolve()), language)]
     if not base.is_dir():
-        raise InputError(f"harvest: {root} is no folder and no .py file; give a source folder, or {STDLIB!r}")
+        suffixes = ", ".join(suffix for suffix, of in LANGUAGES.items() if of in wanted.languages)
+        raise InputError(f"harvest: {root} is no folder and no {suffixes} file; give a source folder, or {STDLIB!r}")
     inside = base.resolve()
     label = STDLIB if stdlib else inside.name
-    licences = {str(base): "PSF-2.0" if stdlib else _licence_near(base.resolve())}
+    licences = {str(base): "PSF-2.0" if stdlib else licence_of_root(base.resolve())}
     files: list[SourceFile] = []
     # Linked folders are not entered: a loop of links would never end, and what they lead to has a place of its own. A linked file is
     # read where it lies in the tree too; the rest of the machine was not asked for.
@@ -81,11 +121,14 @@ def find_files(root: str | Path, skipped: Counter[str], problems: list[str]) -> 
         here = Path(folder)
         subfolders[:] = sorted(name for name in subfolders if _enters(here / name, skipped))
         if folder not in licences:
-            licences[folder] = _licence_in(here, names) or licences[str(here.parent)]
+            packaged = installed_licences(inside).get(here.name, "") if here.parent == base and not stdlib else ""
+            licences[folder] = licence_in(here, names) or packaged or licences[str(here.parent)]
         for name in names:
-            if name.endswith(".py"):
+            if language := wanted.language(name):
                 relative = (here / name).relative_to(base).as_posix()
-                reason = _unwanted(name)
+                reason = _unwanted(name) or ("excluded" if wanted.excludes(relative) else "")
+                if not reason and language != PYTHON and not _BUILT_FOLDERS.isdisjoint(relative.split("/")[:-1]):
+                    reason = "vendored or built file"
                 if not reason and not stdlib and _leads_out(here / name, inside):
                     reason = "link out of the tree"
                     problems.append(
@@ -97,7 +140,7 @@ def find_files(root: str | Path, skipped: Counter[str], problems: list[str]) -> 
                 if reason:
                     skipped[reason] += 1
                 else:
-                    files.append(SourceFile(here / name, label, relative, licences[folder]))
+                    files.append(SourceFile(here / name, label, relative, licences[folder], language))
     return sorted(files, key=lambda file: file.relative)
 
 
@@ -145,55 +188,21 @@ def _report(error: OSError, base: Path, skipped: Counter[str], problems: list[st
     problems.append(f"{where}: {error.strerror or error}")
 
 
-def _licence_in(folder: Path, names: Iterable[str]) -> str:
-    for name in sorted(names):
-        path = folder / name
-        if _LICENCE_FILE.fullmatch(name) and not name.endswith(".py") and path.is_file():
-            try:
-                with path.open(encoding="utf-8", errors="replace") as stream:
-                    text = " ".join(stream.read(20_000).split()).casefold()
-            except OSError:
-                continue
-            found = next((spdx for phrase, spdx in _LICENCE_PHRASES if phrase.casefold() in text), "")
-            return found or f"see {name}"
-    return ""
-
-
-def _licence_near(folder: Path) -> str:
-    """The licence in the folder, or in the project around it: the nearest of three parents that looks like a project's root."""
-    for directory in (folder, *folder.parents[:3]):
-        try:
-            names = [entry.name for entry in directory.iterdir()]
-        except OSError:
-            break
-        is_project = not _PROJECT_FILES.isdisjoint(names)
-        found = _licence_in(directory, names) if is_project or directory == folder else ""
-        if found:
-            return found
-        if is_project:
-            break
-    return "unknown"
-
-
 def is_generated(lines: list[str]) -> bool:
-    """Whether the first lines of a file say that a program wrote it."""
-    return _GENERATED_HEADER.search("\n".join(lines[:_HEADER_LINES])) is not None
+    """Whether the first lines of a file say that a program wrote it, or a line is too long to have been written by hand."""
+    return _GENERATED_HEADER.search("\n".join(lines[:_HEADER_LINES])) is not None or max(map(len, lines)) > LONGEST_LINE
 
 
-def find_spdx(lines: list[str]) -> str:
-    """The SPDX licence expression of a file's header, or ""."""
-    found = _SPDX.search("\n".join(lines[: 2 * _HEADER_LINES]))
-    return found.group(1) if found else ""
-
-
-def tree_identity(root: str | Path) -> str:
-    """16 hex digits that change when the Python files of a tree, their licence hints or this Python's version change.
+def tree_identity(
+    root: str | Path, *, languages: Sequence[str] = (PYTHON,), include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> str:
+    """16 hex digits that change when the wanted files of a tree, their licence hints or this Python's version change.
 
     Raises:
         InputError: as `find_files`.
     """
     total = hashlib.sha256(sys.version.encode())
-    for file in find_files(root, Counter(), []):
+    for file in find_files(root, Counter(), [], Wanted(tuple(languages), tuple(include), tuple(exclude))):
         total.update(f"{file.root}\0{file.relative}\0{file.licence}\0".encode("utf-8", "surrogateescape"))
         try:
             content = file.path.read_bytes() if file.path.is_file() else b""

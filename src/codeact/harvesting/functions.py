@@ -1,4 +1,4 @@
-"""Documented functions of a syntax tree, each as an instruction and a response."""
+"""Documented functions of a Python syntax tree, each as an instruction and a response."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-MIN_DOC_WORDS = 3
+from codeact.harvesting.documentation import MAX_FILE_BYTES, Function, about, doc_fault
+from codeact.parsing import too_costly
 
-_EMPTY_DOC = re.compile(
-    r"(?:see|same as|inherit\w* from|overrides?|like|ditto)\b[^.\n]{0,60}\.?|(?:todo|fixme|xxx|deprecated)\b.*",
-    re.IGNORECASE,
-)
-_WORD = re.compile(r"[^\W\d_]{2,}")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -27,7 +24,41 @@ def count_tokens(code: str) -> int:
     return len(_lex(code)[0])
 
 
-def functions(tree: ast.Module) -> tuple[list[tuple[tuple[ast.ClassDef, ...], _Function]], int]:
+def python_functions(lines: list[str], skipped: Counter[str]) -> Iterator[Function]:
+    """The documented functions of a Python file, in order; what is left out is counted in `skipped`.
+
+    Args:
+        lines: of the file.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: the file does not parse, or parsing it would take too much.
+    """
+    source = "\n".join(lines)
+    if why := too_costly(source, MAX_FILE_BYTES):
+        raise ValueError(why)
+    found, inner = _functions(ast.parse(source))
+    if inner:
+        skipped["inner function"] += inner
+    return _documented(lines, found, skipped)
+
+
+def _documented(
+    lines: list[str], found: list[tuple[tuple[ast.ClassDef, ...], _Function]], skipped: Counter[str]
+) -> Iterator[Function]:
+    for owners, node in found:
+        name = ".".join([*(owner.name for owner in owners), node.name])
+        try:
+            reason, doc = _documentation(node)
+            made = None if reason else _response_for(lines, node)
+            if made is not None:
+                yield Function(node.lineno, name, _instruction_for(owners, node, doc), made[0], tuple(made[1]))
+                continue
+        except RecursionError:
+            reason = "nested too deeply"
+        skipped[reason or "response does not parse"] += 1
+
+
+def _functions(tree: ast.Module) -> tuple[list[tuple[tuple[ast.ClassDef, ...], _Function]], int]:
     """((classes around it, function) in the order of the source, also below `if` and `try`; number of functions inside functions)"""
     found: list[tuple[tuple[ast.ClassDef, ...], _Function]] = []
     inner = 0
@@ -56,16 +87,14 @@ def _statements(node: ast.AST) -> list[ast.AST]:
     return below
 
 
-def documentation(node: _Function) -> tuple[str, str]:
+def _documentation(node: _Function) -> tuple[str, str]:
     """(why the function is of no use or "", its docstring)"""
     doc = (ast.get_docstring(node) or "").strip()
     if not doc:
         return "no docstring", ""
     prose = re.sub(r"^[^\S\n]*(?:>>>|\.\.\.).*$", "", doc, flags=re.MULTILINE)
-    if len(_WORD.findall(prose)) < MIN_DOC_WORDS or _EMPTY_DOC.fullmatch(doc):
-        return "thin docstring", ""
-    if any("\ud800" <= character <= "\udfff" for character in doc):
-        return "docstring is not valid Unicode", ""
+    if reason := doc_fault(doc, prose):
+        return reason, ""
     body = node.body[1:]
     if not body or (len(body) == 1 and _is_stub(body[0])):
         return "stub", ""
@@ -106,7 +135,7 @@ def _is_plain(node: ast.expr) -> bool:
     return isinstance(node, ast.Name | ast.Constant)
 
 
-def instruction_for(owners: Sequence[ast.ClassDef], node: _Function, doc: str) -> str:
+def _instruction_for(owners: Sequence[ast.ClassDef], node: _Function, doc: str) -> str:
     """What to write: the signature, the class and what it is for, and the docstring."""
     returns = f" -> {ast.unparse(node.returns)}" if node.returns is not None else ""
     signature = f"`{node.name}({ast.unparse(node.args)}){returns}`"
@@ -128,13 +157,11 @@ def instruction_for(owners: Sequence[ast.ClassDef], node: _Function, doc: str) -
         elif isinstance(decorator, ast.Attribute) and decorator.attr in {"setter", "deleter"}:
             kind = f"property {decorator.attr} "
     owner = ".".join(o.name for o in owners)
-    summary = (ast.get_docstring(owners[-1]) or "").strip().partition("\n\n")[0]
-    about = f" The class: {' '.join(summary.split())}" if len(_WORD.findall(summary)) >= MIN_DOC_WORDS else ""
     what = kind.strip() if kind.startswith("property") else f"{kind}method"
-    return f"Write the {what} {signature} of the Python class `{owner}`.{about}\n\n{doc}"
+    return f"Write the {what} {signature} of the Python class `{owner}`.{about(ast.get_docstring(owners[-1]) or '')}\n\n{doc}"
 
 
-def response_for(lines: Sequence[str], node: _Function) -> tuple[str, list[str]] | None:
+def _response_for(lines: Sequence[str], node: _Function) -> tuple[str, list[str]] | None:
     """(dedented source without the docstring, its lexical tokens), or None when what is left is no Python."""
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     doc = node.body[0]

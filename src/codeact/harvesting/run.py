@@ -1,8 +1,7 @@
-"""Instruction data from source code: every documented Python function of a tree becomes a record."""
+"""Instruction data from source code: every documented function of a tree becomes a record."""
 
 from __future__ import annotations
 
-import ast
 import tokenize
 import warnings
 from collections import Counter
@@ -14,14 +13,26 @@ from typing import Any
 
 from codeact.confidential import find_confidential
 from codeact.config import DEFAULTS, SECRET_KINDS, SecretKind
+from codeact.draws import seeded_order
 from codeact.errors import InputError
-from codeact.harvesting.files import STDLIB, SourceFile, find_files, find_spdx, is_generated, real_path
-from codeact.harvesting.functions import documentation, functions, instruction_for, response_for
-from codeact.parsing import too_costly
+from codeact.grammars import grammar_parser
+from codeact.harvesting.documentation import MAX_FILE_BYTES, MAX_GRAMMAR_BYTES
+from codeact.harvesting.files import (
+    EVERYTHING,
+    PYTHON,
+    STDLIB,
+    SourceFile,
+    Wanted,
+    find_files,
+    is_generated,
+    language_name,
+    real_path,
+)
+from codeact.harvesting.functions import python_functions
+from codeact.harvesting.grammar_functions import grammar_functions
+from codeact.harvesting.licences import find_spdx
 from codeact.progress import track
 from codeact.records import Message, Record, content_hash
-
-MAX_FILE_BYTES = 500_000  # CPython takes up to a kilobyte of memory for each character
 
 
 @dataclass(frozen=True)
@@ -45,21 +56,30 @@ def harvest_functions(
     min_tokens: int = DEFAULTS.data.harvest.min_tokens,
     max_tokens: int = DEFAULTS.data.harvest.max_tokens,
     secrets: Sequence[SecretKind] = SECRET_KINDS,
+    languages: Sequence[str] = DEFAULTS.data.harvest.languages,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
 ) -> Harvest:
     """Turn every documented function and method under `roots` into a record.
 
     The instruction is made from the signature and the docstring, the response is the function's source without that
-    docstring, dedented, as raw code. A length is a number of Python lexical tokens: names, numbers, strings and
-    operators as `tokenize` finds them (an f-string is one token); comments, line ends and indentation do not count.
+    docstring, dedented, as raw code. A length is a number of lexical tokens: of Python names, numbers, strings and
+    operators as `tokenize` finds them (an f-string is one token), of other languages the leaves of tree-sitter's tree;
+    comments, line ends and indentation do not count.
 
     Args:
-        roots: folders or single .py files; `"stdlib"` is the running Python's own standard library.
+        roots: folders or single files; `"stdlib"` is the running Python's own standard library.
         min_tokens: shortest response kept, in lexical tokens.
         max_tokens: longest response kept, in lexical tokens.
         secrets: kinds of secrets and personal data; a function that holds one is left out, and neither kept nor shown.
+        languages: of the functions: python, c, cpp, go, java, javascript, rust, typescript.
+        include: patterns as of `fnmatch` on the path inside the root, on those of its folders and on the file's name; only files that
+            fit one are read.
+        exclude: patterns of what is left out, likewise.
 
     Raises:
-        InputError: no root, a root that does not exist or holds no Python file to harvest, or impossible token limits.
+        InputError: no root, a root that does not exist or holds no file to harvest, or impossible token limits.
+        MissingExtraError: another language than Python without the extra `curate`.
     """
     if not 1 <= min_tokens <= max_tokens:
         raise InputError(
@@ -69,15 +89,17 @@ def harvest_functions(
         roots = [roots]
     if not roots:
         raise InputError(f"harvest: no root given; name a source folder, or {STDLIB!r}")
+    wanted = Wanted(tuple(languages), tuple(include), tuple(exclude))
+    for language in wanted.languages:
+        if language != PYTHON:
+            grammar_parser(language, f"harvesting {language_name(language)}")
     skipped: Counter[str] = Counter()
     problems: list[str] = []
     files: dict[Path, SourceFile] = {}
     for root in roots:
-        found = find_files(root, skipped, problems)
+        found = find_files(root, skipped, problems, wanted)
         if not found:
-            raise InputError(
-                f"harvest: {root} holds no Python file to harvest (hidden, test, vendored and generated files and links out of it do not count)"
-            )
+            raise InputError(f"harvest: {root} holds no {_names(wanted)} file to harvest{_elsewhere(root, wanted)}")
         for file in found:
             files.setdefault(real_path(file.path), file)
     records: list[Record] = []
@@ -103,6 +125,46 @@ def harvest_functions(
     return Harvest(records, skipped, tuple(problems))
 
 
+def _names(wanted: Wanted) -> str:
+    return " or ".join(language_name(language) for language in wanted.languages)
+
+
+def _elsewhere(root: str | Path, wanted: Wanted) -> str:
+    """Of an empty harvest: files of other languages that are there, and what does not count."""
+    if wanted.include or wanted.exclude:
+        return " (the patterns of include and exclude leave the others out)"
+    others = Counter(file.language for file in find_files(root, Counter(), [], EVERYTHING))
+    if others:
+        told = ", ".join(f"{count:,} of {language_name(language)}" for language, count in others.most_common())
+        return f"; it holds {told}: --languages {','.join(language for language, _ in others.most_common())}"
+    return " (hidden, test, vendored and generated files and links out of it do not count)"
+
+
+def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+    """Records to learn from and records to measure with: whole files, drawn by seed until at least that share is held out.
+
+    Functions of one file help each other, so a file is on one side only.
+
+    Raises:
+        InputError: `share` is not from 0 to below 1, or the last file to learn from would go.
+    """
+    if not 0 <= share < 1:
+        raise InputError(f"harvest: held_out = {share}; give a share from 0 to below 1, for example 0.1")
+    sizes = Counter(f"{record.meta['source']}/{record.meta['file']}" for record in records)
+    names, drawn, count = list(sizes), set[str](), 0
+    for number in seeded_order(names, seed).tolist():
+        if count >= share * len(records):
+            break
+        drawn.add(names[number])
+        count += sizes[names[number]]
+    if len(drawn) == len(names):
+        raise InputError(
+            f"harvest: held_out = {share} would hold out all {len(names)} files; a file is on one side only: give a smaller share"
+        )
+    held = [f"{record.meta['source']}/{record.meta['file']}" in drawn for record in records]
+    return [r for r, out in zip(records, held, strict=True) if not out], [r for r, out in zip(records, held, strict=True) if out]
+
+
 def to_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Harvested records as rows `{"id", "instruction", "output", "source", "file", ...}`, the form that every command reads."""
     return [
@@ -122,14 +184,13 @@ def _harvest_file(
     """(lexical tokens of the response, messages, meta) of every function that is kept"""
     lines: list[str] = []
     try:
-        lines = _read(file.path)
+        lines = _read(file)
         if is_generated(lines):
             skipped["generated file"] += 1
             return
-        source = "\n".join(lines)
-        if why := too_costly(source, MAX_FILE_BYTES):
-            raise ValueError(why)
-        found, inner = functions(ast.parse(source))
+        read = python_functions(lines, skipped) if file.language == PYTHON else grammar_functions(
+            "\n".join(lines), file.language, file.path.suffix.lower(), skipped
+        )
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         # What `tokenize.open` refuses is a SyntaxError too: an unknown encoding, or bytes that are not of the one declared.
         reason = (
@@ -138,48 +199,29 @@ def _harvest_file(
         skipped[reason] += 1
         problems.append(f"{file.root}/{file.relative}: {reason}: {' '.join(str(error).split())}")
         return
-    if inner:
-        skipped["inner function"] += inner
     licence = find_spdx(lines) or file.licence
-    for owners, node in found:
-        try:
-            reason, instruction, response, tokens = _pair(lines, owners, node)
-        except RecursionError:
-            reason = "nested too deeply"
-        if not reason and len(tokens) < min_tokens:
-            reason = "too short"
-        if not reason and len(tokens) > max_tokens:
-            reason = "too long"
-        if reason:
-            skipped[reason] += 1
+    for function in read:
+        if not min_tokens <= len(function.tokens) <= max_tokens:
+            skipped["too short" if len(function.tokens) < min_tokens else "too long"] += 1
             continue
         meta = {
             "source": file.root,
             "file": file.relative,
-            "line": node.lineno,
-            "name": ".".join([*(owner.name for owner in owners), node.name]),
+            "line": function.line,
+            "name": function.name,
             "license": licence,
-            "language": "python",
-            "tokens": len(tokens),
+            "language": file.language,
+            "tokens": len(function.tokens),
         }
-        yield tuple(tokens), (Message("user", instruction), Message("assistant", response)), meta
+        yield function.tokens, (Message("user", function.instruction), Message("assistant", function.response)), meta
 
 
-def _pair(
-    lines: list[str], owners: tuple[ast.ClassDef, ...], node: ast.FunctionDef | ast.AsyncFunctionDef
-) -> tuple[str, str, str, list[str]]:
-    """(reason to skip or "", instruction, response, lexical tokens of the response)"""
-    reason, doc = documentation(node)
-    made = None if reason else response_for(lines, node)
-    if made is None:
-        return reason or "response does not parse", "", "", []
-    return "", instruction_for(owners, node, doc), *made
-
-
-def _read(path: Path) -> list[str]:
+def _read(file: SourceFile) -> list[str]:
+    path = file.path
     if not path.is_file():
         raise OSError("a broken link, or no regular file")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise OSError(f"larger than {MAX_FILE_BYTES:,} bytes")
-    with tokenize.open(path) as stream:
+    most = MAX_FILE_BYTES if file.language == PYTHON else MAX_GRAMMAR_BYTES
+    if path.stat().st_size > most:
+        raise OSError(f"larger than {most:,} bytes")
+    with tokenize.open(path) if file.language == PYTHON else path.open(encoding="utf-8-sig") as stream:
         return stream.read().split("\n")

@@ -79,9 +79,13 @@ class Inputs:
         if data.source == HARVEST:
             from codeact import harvesting
 
+            own = data.harvest
             return {
-                "harvest": data.harvest.model_dump(),
-                "trees": [harvesting.tree_identity(root) for root in data.harvest.roots],
+                "harvest": own.model_dump(),
+                "trees": [
+                    harvesting.tree_identity(root, languages=own.languages, include=own.include, exclude=own.exclude)
+                    for root in own.roots
+                ],
             }
         if data.sources:
             self._apart()
@@ -201,12 +205,7 @@ class Inputs:
         if data.source == HARVEST:
             from codeact import harvesting
 
-            found = harvesting.harvest_functions(
-                data.harvest.roots,
-                min_tokens=data.harvest.min_tokens,
-                max_tokens=data.harvest.max_tokens,
-                secrets=data.harvest.secrets,
-            )
+            found = harvesting.harvest_functions(**data.harvest.model_dump())
             return Source("the harvest", harvesting.to_rows(found.records))
         if data.sources:
             return storage.read_mixture([(one.path, one.split or data.split, one.label) for one in data.sources])
