@@ -189,8 +189,13 @@ def _report(error: OSError, base: Path, skipped: Counter[str], problems: list[st
 
 
 def is_generated(lines: list[str]) -> bool:
-    """Whether the first lines of a file say that a program wrote it, or a line is too long to have been written by hand."""
-    return _GENERATED_HEADER.search("\n".join(lines[:_HEADER_LINES])) is not None or max(map(len, lines)) > LONGEST_LINE
+    """Whether the first lines of a file say that a program wrote it."""
+    return _GENERATED_HEADER.search("\n".join(lines[:_HEADER_LINES])) is not None
+
+
+def is_minified(lines: list[str]) -> bool:
+    """Whether a line is too long to have been written by hand. Of Python, which no tool minifies, it is data beside the functions."""
+    return max(map(len, lines)) > LONGEST_LINE
 
 
 def tree_identity(

@@ -25,6 +25,7 @@ from codeact.harvesting.files import (
     Wanted,
     find_files,
     is_generated,
+    is_minified,
     language_name,
     real_path,
 )
@@ -185,7 +186,7 @@ def _harvest_file(
     lines: list[str] = []
     try:
         lines = _read(file)
-        if is_generated(lines):
+        if is_generated(lines) or (file.language != PYTHON and is_minified(lines)):
             skipped["generated file"] += 1
             return
         read = python_functions(lines, skipped) if file.language == PYTHON else grammar_functions(
