@@ -26,17 +26,22 @@ def is_remote(name: str | Path) -> bool:
     return ADDRESS.match(str(name)) is not None
 
 
+def address_of(name: str | Path) -> str:
+    """An address with both of its slashes, also where `Path` has made one of them."""
+    scheme, _, rest = str(name).partition(":")
+    return f"{scheme}://{rest.lstrip('/')}"
+
+
 def local(path: str | Path) -> Path:
     """The path, if it is one of this machine.
 
     Raises:
-        InputError: it is an address: what is written goes to local disks.
+        InputError: it is an address: folders are written to local disks.
     """
     if is_remote(path):
-        scheme, _, rest = str(path).partition(":")
         raise InputError(
-            f"{scheme}://{rest.lstrip('/')} is remote: outputs and run directories are local only; write to a local path"
-            " and copy the result"
+            f"{address_of(path)} is remote: run directories and folders of results are local only; write to a local path and copy"
+            " the result (files of rows and tables, -o of select, curate, score and the like, may be addresses)"
         )
     return Path(path)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from codeact.errors import InputError
-from codeact.files import local, make_folder
+from codeact.files import is_remote, local, make_folder
 from codeact.sources.names import STDIN
 
 P = ParamSpec("P")
@@ -24,22 +24,25 @@ def only_writer(output: Path | None) -> Iterator[None]:
     """Keep every other codeact process out of this output file or folder until the block ends; None: nothing to keep.
 
     The lock is a hidden file beside the output, removed at the end. Of the processes of one distributed run, only the first
-    takes it.
+    takes it. Behind an address there is none: what is written there is written once (`sources.remote.send`).
 
     Raises:
         InputError: another process is writing there, or the place cannot be written.
     """
-    if output is not None:
-        local(output)
-    if output is None or os.environ.get("RANK", "0") != "0":
+    if output is None or is_remote(output) or os.environ.get("RANK", "0") != "0":
         yield
         return
     with _beside(output):
         yield
 
 
-def one_writer(parameter: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Let a function run only while no other codeact process writes to the path that this parameter names (None: nothing)."""
+def one_writer(parameter: str, *, addresses: bool = False) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Let a function run only while no other codeact process writes to the path that this parameter names (None: nothing).
+
+    Args:
+        parameter: its name.
+        addresses: what is written is a file of rows, which may be an address; a folder may not, and is refused (`files.local`).
+    """
 
     def wrap(function: Callable[P, T]) -> Callable[P, T]:
         signature = inspect.signature(function)
@@ -47,6 +50,8 @@ def one_writer(parameter: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         @wraps(function)
         def alone(*args: P.args, **kwargs: P.kwargs) -> T:
             output = signature.bind(*args, **kwargs).arguments.get(parameter)
+            if output is not None and not addresses:
+                local(output)
             with only_writer(None if output is None or str(output) == STDIN else Path(output)):
                 return function(*args, **kwargs)
 

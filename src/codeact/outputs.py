@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from codeact import storage
 from codeact.errors import InputError
-from codeact.files import local, make_folder, sha256
+from codeact.files import address_of, is_remote, local, make_folder, sha256
 from codeact.sources.names import STDIN
 
 NOTE = ".codeact.json"
@@ -47,8 +48,8 @@ class Run:
         return f"{self.command} of {self.of}" if self.of else self.command
 
 
-def check_file(target: Path, run: Run, run_dir: Path | None = None) -> None:
-    """Say before the work that a file must not be written.
+def check_file(target: Path, run: Run, run_dir: Path | None = None) -> bool:
+    """Say before the work that a file must not be written; else whether there is one, which may be replaced.
 
     Args:
         target: the output.
@@ -59,24 +60,42 @@ def check_file(target: Path, run: Run, run_dir: Path | None = None) -> None:
         InputError: it is a file that the run reads, through links too; or it is there, and another's.
     """
     if str(target) == STDIN:  # as an output: stdout
-        return
-    local(target)
-    _refuse_read(target, run.reads)
-    if not os.path.lexists(target) or run.force:
-        return
-    noted = _noted(run_dir).get(str(target.resolve()), {}) if run_dir is not None else {}
-    if noted.get("run") != run.key or not target.is_file() or noted.get("sha256") != sha256(target):
+        return False
+    if is_remote(target):
+        _refuse_address(address_of(target), run.reads)
+    else:
+        _refuse_read(target, run.reads)
+    name, content = _told_apart(target)
+    if content is None or run.force:
+        return content is not None
+    noted = _noted(run_dir).get(name, {}) if run_dir is not None else {}
+    if noted.get("run") != run.key or noted.get("sha256") != content:
         raise InputError(
-            f"output {target} exists, and this run ({run}) did not write it as it is; name another, or replace it with --force"
+            f"output {address_of(target) if is_remote(target) else target} exists, and this run ({run}) did not write it as it is;"
+            " name another, or replace it with --force"
         )
+    return True
+
+
+def _told_apart(target: Path) -> tuple[str, str | None]:
+    """The name of a file and what its content is told by; None where there is no file."""
+    if is_remote(target):
+        from codeact.sources.remote import state
+
+        address = address_of(target)
+        return address, state(address)
+    if not os.path.lexists(target):
+        return str(target.resolve()), None
+    return str(target.resolve()), sha256(target) if target.is_file() else ""
 
 
 def note_file(target: Path, run: Run, run_dir: Path) -> None:
     """Remember that this run wrote the file, as it is now."""
     if str(target) == STDIN:
         return
-    noted = {name: entry for name, entry in _noted(run_dir).items() if Path(name).exists()}
-    noted[str(target.resolve())] = {"run": run.key, "sha256": sha256(target)}
+    noted = {name: entry for name, entry in _noted(run_dir).items() if is_remote(name) or Path(name).exists()}
+    name, content = _told_apart(target)
+    noted[name] = {"run": run.key, "sha256": content}
     storage.write_json(run_dir / OUTPUTS, noted)
 
 
@@ -112,6 +131,13 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
     if not own or not note.is_file():
         storage.write_json(note, run.key)
     return folder
+
+
+def _refuse_address(target: str, reads: Iterable[str]) -> None:
+    for name in filter(is_remote, reads):
+        address = address_of(name).rstrip("/")
+        if target == address or target.startswith(f"{address}/") or fnmatch(target, address):
+            raise InputError(f"output {target} is, or lies in, the input {address}; an input is never written over: name another output")
 
 
 def _refuse_read(target: Path, reads: Iterable[str]) -> None:

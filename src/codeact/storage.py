@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError, require
-from codeact.files import atomic, is_remote, make_folder, write_bytes, write_text
+from codeact.files import address_of, atomic, is_remote, make_folder, write_bytes, write_text
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
 from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
 from codeact.sources.text import decode, read_bytes, refuse_other
@@ -203,14 +204,29 @@ def source_files(source: str | Path | Sequence[str | Path], split: str = "train"
     return found
 
 
-def write_rows(source: Source, indices: Sequence[int], target: str | Path) -> None:
+def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, replace: bool = True) -> None:
     """Write the chosen rows of `source`, untouched and in the order of the input; `-` writes JSON lines to stdout.
+
+    Args:
+        source: of the rows.
+        indices: which, in any order.
+        target: a file, an address (`s3://...`), or `-`.
+        replace: write over an object that is behind the address; a local file always is.
 
     Raises:
         InputError: the suffix of `target` is none of `WRITABLE`, or the rows do not fit that form.
         InputError: the disk is full or the folder cannot be written; nothing half-written is left.
     """
     path = Path(target)
+    if is_remote(target):
+        from codeact.sources.remote import send
+
+        _check_kind(path, source.delimited)
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder) / path.name
+            write_rows(source, indices, whole)
+            send(whole, address_of(target), replace=replace)
+        return
     check_writable(path, source.delimited)
     kept = sorted(indices)
     rows = [source.rows[i] for i in kept]
@@ -275,15 +291,25 @@ def check_writable(path: Path, delimited: bool = False) -> None:
     """
     if str(path) == STDIN:
         return
+    _check_kind(path, delimited)
+    if path.is_dir():
+        raise InputError(f"output {path} is a folder; name a file in it")
+    if is_remote(path):
+        from codeact.sources import remote
+
+        remote.check_writable(address_of(path))
+        return
+    make_folder(path.parent)
+
+
+def _check_kind(path: Path, delimited: bool) -> None:
     known = KINDS if delimited else WRITABLE
     if kind_of(path) not in known:
         only = " (for rows that came as CSV)" if kind_of(path) in DELIMITED else ""
+        name = address_of(path) if is_remote(path) else path
         raise InputError(
-            f"output {path}: unknown file type {path.suffix!r}{only}; use one of {', '.join(known)}, or .jsonl.gz, .jsonl.zst"
+            f"output {name}: unknown file type {path.suffix!r}{only}; use one of {', '.join(known)}, or .jsonl.gz, .jsonl.zst"
         )
-    if path.is_dir():
-        raise InputError(f"output {path} is a folder; name a file in it")
-    make_folder(path.parent)
 
 
 def write_json(path: str | Path, value: object) -> None:

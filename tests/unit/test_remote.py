@@ -92,20 +92,18 @@ def test_select_from_an_address_chooses_as_from_the_file(tmp_path: Path) -> None
         assert pq.read_table(there.run_dir / f"{table}.parquet") == pq.read_table(here.run_dir / f"{table}.parquet")
 
 
-REFUSED = "is remote: outputs and run directories are local only"
+REFUSED = "is remote: run directories and folders of results are local only"
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        "select DATA --strategy random -o ADDRESS", "select DATA --strategy random -o x.jsonl --run-dir ADDRESS",
-        "curate DATA -o ADDRESS", "curate DATA --run-dir ADDRESS", "embed DATA -o ADDRESS",
-        "harvest . -o ADDRESS", "train DATA --model demo -o ADDRESS", "evaluate demo -o ADDRESS",
+        "select DATA --strategy random -o x.jsonl --run-dir ADDRESS", "curate DATA --run-dir ADDRESS", "train DATA --model demo -o ADDRESS", "evaluate demo -o ADDRESS",
         "merge . -o ADDRESS", "export . --to axolotl -o ADDRESS", "export ADDRESS --to axolotl -o x", "report ADDRESS",
-        "explain ADDRESS 1", "stability ADDRESS", "run demo run_dir=ADDRESS", "sample DATA --model demo -o ADDRESS",
+        "explain ADDRESS 1", "stability ADDRESS", "run demo run_dir=ADDRESS",
     ],
 )  # fmt: skip
-def test_no_command_writes_to_an_address(
+def test_no_command_makes_a_folder_behind_an_address(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = "s3://bucket/x.jsonl"
@@ -126,16 +124,33 @@ def test_no_command_writes_to_an_address(
 @pytest.mark.parametrize(
     "call",
     [
-        lambda to: codeact.select(ROWS, strategy="random", output=to),
         lambda to: codeact.select(ROWS, strategy="random", run_dir=to),
-        lambda to: api.harvest(".", to),
         lambda to: codeact.train(ROWS, model="demo", output=to),
         lambda to: codeact.evaluate(model="demo", output=to),
         lambda to: api.export(".", "axolotl", to),
     ],
 )
-def test_no_function_writes_to_an_address(call: Callable[[Any], Any], tmp_path: Path) -> None:
+def test_no_function_makes_a_folder_behind_an_address(call: Callable[[Any], Any], tmp_path: Path) -> None:
     for address in ("s3://bucket/x.jsonl", Path("s3://bucket/x.jsonl"), "hf://datasets/a/b", "memory://x.jsonl"):
         with pytest.raises(InputError, match=REFUSED):
             call(address)
     assert not (tmp_path / "s3:").exists()
+
+
+def test_rows_are_written_to_memory_whole_and_once(tmp_path: Path) -> None:
+    settings = {"strategy": "random", "ratio": 0.5, "settings": {"curate.decontaminate": ()}}
+    chosen = codeact.select(ROWS, output="memory://out/x.jsonl", **settings)
+    assert [json.loads(line) for line in fsspec.filesystem("memory").cat_file("/out/x.jsonl").splitlines()] == chosen.rows
+    assert api.harvest("stdlib", "memory://out/h.jsonl", limit=3)["records"] == 3
+    assert len(storage.read_rows("memory://out/h.jsonl").rows) == 3
+    with pytest.raises(InputError, match=r"output memory://out/h\.jsonl exists"):
+        api.harvest("stdlib", "memory://out/h.jsonl", limit=3)
+    with pytest.raises(InputError, match=r"output memory://out is a folder|unknown file type"):
+        codeact.select(ROWS, output="memory://out", **settings)
+    assert not (tmp_path / "memory:").exists()
+
+
+def test_a_folder_and_a_folder_in_it_are_not_mixed_up() -> None:
+    _put("pool/deep/a.jsonl", LINES)
+    assert storage.read_rows("memory://pool/deep").rows == ROWS
+    assert storage.read_rows("memory://pool").rows == ROWS

@@ -56,7 +56,7 @@ def preview(
     return {**found, "lines": _lines(reading, found), "problem": reading.problem}
 
 
-@one_writer("output")
+@one_writer("output", addresses=True)
 def harvest(
     roots: str | Sequence[str],
     output: str | Path,
@@ -103,9 +103,10 @@ def harvest(
     }))  # fmt: skip
     own = recipe.data.harvest
     beside = output.with_name(f"{output.name.partition('.')[0]}.held-out{''.join(output.suffixes)}")
+    there = {}
     for path in (output, beside) if held_out else (output,):
         storage.check_writable(path)
-        check_file(path, Run("harvest", ", ".join(roots), tuple(roots), force))
+        there[path] = check_file(path, Run("harvest", ", ".join(roots), tuple(roots), force))
     found = harvesting.harvest_functions(**{**own.model_dump(), "roots": roots})
     records = found.records
     if not records:
@@ -116,7 +117,7 @@ def harvest(
     for path, part in ((beside, held), (output, kept)):
         rows = harvesting.to_rows(part)
         if rows:
-            storage.write_rows(Source("the harvest", rows), range(len(rows)), path)
+            storage.write_rows(Source("the harvest", rows), range(len(rows)), path, replace=there[path])
     return {
         "records": len(kept),
         "held_out": len(held),

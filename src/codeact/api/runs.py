@@ -76,7 +76,7 @@ def _keep_recipe(file: Path, run_dir: Path) -> None:
         )
 
 
-@one_writer("output")
+@one_writer("output", addresses=True)
 def run_stages(
     recipe: Recipe,
     targets: Sequence[str],
@@ -100,8 +100,8 @@ def run_stages(
     store = run_pipeline(recipe, targets, inputs, force=force)
     last = targets[-1]
     if output is not None:
-        check_file(output, writer, store.root)  # a file may have come meanwhile
-        _export(store, last, inputs, output)
+        there = check_file(output, writer, store.root)  # a file may have come meanwhile
+        _export(store, last, inputs, output, there)
         note_file(output, writer, store.root)
     marker = store.marker(last) or {}
     summary = dict(marker.get("summary", {}))
@@ -129,12 +129,12 @@ def estimate_scores(recipe: Recipe) -> dict[str, Any]:
     return forecast_scores(recipe, Inputs(recipe))
 
 
-def _export(store: Store, stage: str, inputs: Inputs, output: Path) -> None:
+def _export(store: Store, stage: str, inputs: Inputs, output: Path, replace: bool) -> None:
     if stage in ("curate", "refine"):
         table = store.table(stage)
         kept = set(tables.ids_where(table, "kept"))
         rows = store.table("records").select(["id", "row"]).to_pylist()
-        storage.write_rows(inputs.source, [r["row"] for r in rows if r["id"] in kept], output)
+        storage.write_rows(inputs.source, [r["row"] for r in rows if r["id"] in kept], output, replace=replace)
         return
     table = store.table(stage)
-    storage.write_rows(Source(stage, table.to_pylist(), table), range(table.num_rows), output)
+    storage.write_rows(Source(stage, table.to_pylist(), table), range(table.num_rows), output, replace=replace)

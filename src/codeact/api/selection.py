@@ -87,7 +87,7 @@ class Selection:
         return export(self.run_dir, to, output, model=model, force=force)
 
 
-@one_writer("output")
+@one_writer("output", addresses=True)
 def select(
     data: Data,
     *,
@@ -136,8 +136,8 @@ def select(
     store = run_pipeline(recipe, SELECTION_STAGES, inputs, force=force)
     chosen = _selection(store, inputs.source, data)
     if target is not None:
-        check_file(target, writer, store.root)  # a file may have come meanwhile
-        storage.write_rows(inputs.source, chosen.indices, target)
+        there = check_file(target, writer, store.root)  # a file may have come meanwhile
+        storage.write_rows(inputs.source, chosen.indices, target, replace=there)
         note_file(target, writer, store.root)
     return chosen
 
@@ -192,7 +192,7 @@ def _data_keys(name: str | tuple[str, ...], source: Source | None, weights: Sequ
 
 
 def _run_dir(target: Path | None, name: str | tuple[str, ...], source: Source | None) -> Path:
-    if target is not None and str(target) != STDIN:
+    if target is not None and str(target) != STDIN and not is_remote(target):
         return target.with_name(f"{target.stem}.codeact")
     names = [one if is_remote(one) else str(Path(one).resolve()) for one in as_list(name)]
     return cache_dir() / "runs" / digest(names if source is None else list(source.rows))

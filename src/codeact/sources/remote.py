@@ -1,4 +1,7 @@
-"""Data files behind an address (`s3://`, `gs://`, `hf://`, `https://`, `memory://`): copied once into the cache, read from there."""
+"""Files behind an address (`s3://`, `gs://`, `hf://`, `memory://`, `https://`).
+
+What is read is copied once into the cache, and read from there. What is written is one object, there whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,20 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from codeact.errors import InputError, MissingExtraError, require
 from codeact.files import atomic, cache_dir
 
 BLOCK = 1 << 22
+READ_ONLY = ("http", "https")
+BUCKETS = ("s3", "s3a", "gs", "gcs")  # the first part of their addresses is made by hand, and not by writing
 # what file systems raise beside OSError, where their library is loaded
 FOREIGN = (
     ("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError"), ("aiohttp", "ClientError"),
-    ("gcsfs.retry", "HttpError"), ("google.auth.exceptions", "GoogleAuthError"),
+    ("gcsfs.retry", "HttpError"), ("google.auth.exceptions", "GoogleAuthError"), ("httpx", "HTTPError"), ("httpx2", "HTTPError"),
 )  # fmt: skip
 
 
@@ -37,9 +42,8 @@ def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, 
         InputError: there is no such file, or it cannot be read.
         MissingExtraError: the package for this kind of address is not installed.
     """
-    fsspec = require("fsspec", "remote", f"reading {address}")
-    with _told(address):
-        system, path = fsspec.core.url_to_fs(address)
+    with _told(address, "reading", "read"):
+        system, path = _system(address, "reading")
         marks = [path.index(mark) for mark in "*?[" if mark in path]
         folder = not marks and system.isdir(path)
         if marks:
@@ -49,13 +53,82 @@ def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, 
         base = path.rstrip("/") if folder else path[: min(marks, default=len(path))].rpartition("/")[0]
         if not names:
             raise InputError(f"{address}: {'no file has such a name' if marks else 'the folder holds no data files'}")
-        state = "\n".join(f"{name} {system.ukey(name)}" for name in names)
-        root = cache_dir() / "remote" / hashlib.sha256(f"{system.protocol} {state}".encode()).hexdigest()[:16]
+        told = "\n".join(f"{name} {system.ukey(name)}" for name in names)
+        # the base is part of the name: the copies of a folder and of one in it are two folders, though they hold the same files
+        root = cache_dir() / "remote" / hashlib.sha256(f"{system.protocol} {base} {told}".encode()).hexdigest()[:16]
         files = [root / name.removeprefix(base).lstrip("/") for name in names]
         for name, file in zip(names, files, strict=True):
             if not file.is_file():
-                _copy(system.open(name, "rb"), file)
+                _copy(system.open(name, "rb"), file, system.size(name))
         return (root if folder else None), files
+
+
+def check_writable(address: str) -> None:
+    """Say before the long work that an object cannot be written there.
+
+    Raises:
+        InputError: an address that can only be read, a folder, or a bucket that does not exist.
+        MissingExtraError: the package for this kind of address is not installed.
+    """
+    scheme = address.partition(":")[0]
+    if scheme in READ_ONLY:
+        raise InputError(f"output {address}: {scheme}:// can only be read; name a local file, or an s3:// or gs:// address")
+    with _told(address, "writing", "written"):
+        system, path = _system(address, "writing")
+        bucket, _, key = path.lstrip("/").partition("/")
+        if scheme in BUCKETS and key:
+            with suppress(PermissionError):  # one may write where one may not look
+                system.ls(bucket)
+        if (scheme in BUCKETS and not key) or (state(address) is None and system.isdir(path)):
+            raise InputError(f"output {address} is a folder; name a file in it")
+
+
+def state(address: str) -> str | None:
+    """What the file system tells of an object (its ETag, or size and time); None where there is none, or none that may be seen.
+
+    Raises:
+        InputError: the place cannot be asked.
+    """
+    with _told(address, "writing", "written"):
+        system, path = _system(address, "writing")
+        try:
+            return str(system.ukey(path)) if system.isfile(path) else None
+        except (FileNotFoundError, PermissionError):
+            return None
+
+
+def send(file: Path, address: str, *, replace: bool) -> None:
+    """Put a local file behind an address: the object is there whole or not at all.
+
+    Args:
+        file: complete.
+        address: of the object.
+        replace: write over one that is there. Else the object is written once: where it has come meanwhile, by whomever, it stays.
+
+    Raises:
+        InputError: there is one already, or it cannot be written.
+    """
+    with _told(address, "writing", "written"):
+        system, path = _system(address, "writing")
+        try:
+            system.put_file(str(file), path, mode="overwrite" if replace else "create")
+        except FileExistsError as error:
+            raise InputError(
+                f"output {address} has come meanwhile, and this run did not write it; name another, or replace it with --force"
+            ) from error
+        except _refusals() as error:
+            raise InputError(
+                f"output {address} cannot be written: {_line(error) or type(error).__name__}; what was computed is kept in the run"
+                " directory: name another output and start again"
+            ) from error
+
+
+def _system(address: str, what: str) -> tuple[Any, str]:
+    """The file system of an address, which has forgotten what it was told before, and the place in it."""
+    fsspec = require("fsspec", "remote", f"{what} {address}")
+    system, path = fsspec.core.url_to_fs(address)
+    system.invalidate_cache()
+    return system, path
 
 
 def by_address(text: str, address: str) -> str:
@@ -64,30 +137,33 @@ def by_address(text: str, address: str) -> str:
     return re.sub(f"{copies}/{re.escape(address.rpartition('/')[2])}|{copies}", lambda _: address.rstrip("/"), text)
 
 
-def _copy(remote: IO[bytes], file: Path) -> None:
+def _copy(remote: IO[bytes], file: Path, size: int | None) -> None:
     with remote, atomic(file) as out:
         while block := remote.read(BLOCK):
             out.write(block)
+        if size is not None and out.tell() != size:
+            raise OSError(f"the connection ended after {out.tell():,} of {size:,} bytes")
 
 
 @contextmanager
-def _told(address: str) -> Iterator[None]:
+def _told(address: str, doing: str, done: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
         raise MissingExtraError(
-            f"reading {address}: {_line(error)}; install what is missing with: pip install 'codeact[remote]'"
+            f"{doing} {address}: {_line(error)}; install what is missing with: pip install 'codeact[remote]'"
         ) from error
     except FileNotFoundError as error:
-        raise InputError(f"{address} does not exist, or these credentials may not see it") from error
+        what = address if done == "read" else f"output {address}: its bucket or folder"
+        raise InputError(f"{what} does not exist, or these credentials may not see it") from error
     except _refusals() as error:
-        raise InputError(f"{address} cannot be read: {_line(error) or type(error).__name__}") from error
+        raise InputError(f"{address} cannot be {done}: {_line(error) or type(error).__name__}") from error
 
 
 def _refusals() -> tuple[type[Exception], ...]:
     foreign = (getattr(sys.modules[name], kind) for name, kind in FOREIGN if name in sys.modules)
-    return (OSError, ValueError, *foreign)
+    return (OSError, ValueError, NotImplementedError, *foreign)
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:200].rstrip(".")

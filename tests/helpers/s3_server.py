@@ -1,0 +1,72 @@
+"""A real S3 server in this process, and a line to it that can be cut."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+
+
+@contextmanager
+def s3_server() -> Iterator[int]:
+    """The port of a server that knows any credentials and holds nothing yet."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        yield server.get_host_and_port()[1]
+    finally:
+        server.stop()
+
+
+def let_in(port: int, anyone: bool) -> None:
+    """From now on the server lets anyone in, or only those whom it knows: nobody."""
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/moto-api/reset-auth", b"inf" if anyone else b"0", {"Content-Type": "text/plain"}, method="POST"
+    )
+    urllib.request.urlopen(asked).read()
+
+
+@contextmanager
+def cut_after(port: int, size: int) -> Iterator[int]:
+    """The port of a line to a server that breaks after so many bytes of each answer."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def carry(client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            threading.Thread(target=_pump, args=(client, server, None), daemon=True).start()
+            _pump(server, client, size)
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=carry, args=(client,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.close()
+
+
+def _pump(source: socket.socket, target: socket.socket, most: int | None) -> None:
+    sent = 0
+    try:
+        while data := source.recv(4096):
+            data = data if most is None else data[: most - sent]
+            target.sendall(data)
+            sent += len(data)
+            if most is not None and sent >= most:
+                target.shutdown(socket.SHUT_RDWR)
+                return
+    except OSError:
+        return
