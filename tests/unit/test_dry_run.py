@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codeact.config import TrainConfig, load_recipe
-from codeact.pipeline.forecast import _parameters, _pass_tokens, training_memory
+from codeact.pipeline.sizes import count_parameters, pass_tokens, training_memory
 
 
 def llama_7b() -> object:
@@ -17,7 +17,7 @@ def llama_7b() -> object:
 
 
 def test_llama_7b_has_its_published_parameters() -> None:
-    parameters, adapter = _parameters(llama_7b(), 16)
+    parameters, adapter = count_parameters(llama_7b(), 16)
     assert parameters == 6_738_415_616
     # per layer 4 square maps of 4096 and 3 between 4096 and 11008, each with rank * (in + out)
     assert adapter == 16 * 32 * (4 * 8192 + 3 * (4096 + 11_008))
@@ -50,4 +50,4 @@ def test_a_pass_holds_its_rows_or_the_whole_batch(scope: str, rows: int, tokens:
     recipe = load_recipe(
         extra={"pack.scope": scope, "pack.rows_per_pass": rows, "train.batch_size": 16, "model.max_length": 1024}
     )
-    assert _pass_tokens(recipe, 500.0) == tokens
+    assert pass_tokens(recipe, 500.0) == tokens

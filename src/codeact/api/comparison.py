@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 
-def compare_plan(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """What `compare` would still do and cost: trainings, tokens, FLOPs, hours and memory; nothing is written.
+def compare_plan(recipe: str | Path, overrides: Iterable[str] = (), budget: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What `compare` would still do and cost: trainings, tokens, FLOPs, hours, memory and money; nothing is written.
+
+    Args:
+        recipe, overrides: as `compare`.
+        budget: gpu, gpus, price, utilisation, parameters and records, as `plan`.
 
     Returns:
         The fields of `codeact.comparison.forecast.GridForecast`, and `lines` for people.
@@ -18,8 +22,9 @@ def compare_plan(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str,
     """
     from codeact.comparison.grid import load_comparison
     from codeact.comparison.run import plan_comparison
+    from codeact.pipeline.budget import Budget
 
-    found = plan_comparison(load_comparison(Path(recipe), overrides))
+    found = plan_comparison(load_comparison(Path(recipe), overrides), Budget(**budget or {}))
     return {**found.summary(), "lines": found.lines()}
 
 

@@ -12,6 +12,7 @@ from codeact import config, storage
 from codeact.api.run_directory import report
 from codeact.config import Recipe
 from codeact.errors import InputError
+from codeact.lm.hardware import UTILISATION
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline.run import run_pipeline
@@ -21,8 +22,20 @@ from codeact.rundir.store import Store
 from codeact.storage import Source
 
 
-def plan(recipe: Recipe | str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """What `run` would do and cost: stages, tokens, FLOPs, hours and memory on an A100 and an H100; nothing is written.
+def plan(
+    recipe: Recipe | str | Path, overrides: Iterable[str] = (), *, gpu: str = "", gpus: int = 1, price: float | None = None,
+    utilisation: float = UTILISATION, parameters: float | None = None, records: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """What `run` would do and cost: stages, tokens, FLOPs, hours, memory and money; nothing is written.
+
+    Args:
+        recipe, overrides: as `run`.
+        gpu: h100, a100, l4, 4090, t4, or this-machine, which is measured; empty: an A100 and an H100.
+        gpus: how many of them.
+        price: of one for an hour, in any currency.
+        utilisation: share of the peak that is taken to be reached: an assumption.
+        parameters: of the model, instead of its configuration: no model is looked for then.
+        records: how many the data will have, where those given are a sample, or not at hand.
 
     Returns:
         The fields of `codeact.pipeline.forecast.Forecast`, and `lines` for people.
@@ -30,10 +43,11 @@ def plan(recipe: Recipe | str | Path, overrides: Iterable[str] = ()) -> dict[str
     Raises:
         InputError: bad input or configuration.
     """
+    from codeact.pipeline.budget import Budget
     from codeact.pipeline.forecast import forecast
 
     whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
-    found = forecast(whole)
+    found = forecast(whole, budget=Budget(gpu, gpus, price, utilisation, parameters, records))
     return {**found.summary(), "lines": found.lines()}
 
 

@@ -142,16 +142,21 @@ def select(
     return chosen
 
 
-def plan_select(data: Data, **arguments: Any) -> dict[str, Any]:
+def plan_select(data: Data, *, budget: Mapping[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
     """What `select` with the same arguments would do and cost; nothing is written. See `plan`.
+
+    Args:
+        data, arguments: as `select`.
+        budget: gpu, gpus, price, utilisation, parameters and records, as `plan`.
 
     Raises:
         InputError: as `select`.
     """
+    from codeact.pipeline.budget import Budget
     from codeact.pipeline.forecast import forecast
 
     recipe, source, _ = _select_recipe(data, **arguments)
-    found = forecast(recipe, SELECTION_STAGES, Inputs(recipe, source))
+    found = forecast(recipe, SELECTION_STAGES, Inputs(recipe, source), Budget(**budget or {}))
     return {**found.summary(), "lines": found.lines()}
 
 

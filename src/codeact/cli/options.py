@@ -69,10 +69,44 @@ Template = Annotated[str | None, key_option("model.template", "auto, question (t
 Plan = Annotated[
     bool, typer.Option("--plan", help="only print stages, tokens, FLOPs, hours and memory; nothing is written")
 ]
+Gpu = Annotated[
+    str, typer.Option(help="--plan: h100, a100, l4, 4090, t4, or this-machine (measured)", show_default="a100 and h100")
+]
+Gpus = Annotated[int, typer.Option(help="--plan: how many of them")]
+Price = Annotated[float | None, typer.Option(help="--plan: of one for an hour, in any currency")]
+Utilisation = Annotated[
+    float | None, typer.Option(help="--plan: share of the peak that is taken to be reached", show_default="0.45, assumed")
+]
+Parameters = Annotated[
+    str, typer.Option(help="--plan: of the model, such as 6.7B, instead of its configuration; no model is looked for", show_default=False)
+]
+Records = Annotated[
+    int | None, typer.Option(help="--plan: how many the data will have, where what is given is a sample, or not at hand", show_default=False)
+]
 Force = Annotated[
     bool, typer.Option("--force", help="replace an output that another run wrote; an input is never replaced")
 ]
 NONE: list[str] = []
+
+
+def budget(
+    plan: bool, gpu: str, gpus: int, price: float | None, utilisation: float | None, parameters: str, records: int | None
+) -> dict[str, Any]:
+    """What `--plan` is counted for, from the options beside it.
+
+    Raises:
+        InputError: one of them without `--plan`.
+    """
+    asked: dict[str, Any] = {"gpu": gpu or None, "gpus": gpus if gpus != 1 else None, "price": price, "utilisation": utilisation}
+    asked |= {"parameters": parameters or None, "records": records}
+    told = given(asked)
+    if told and not plan:
+        raise InputError(f"--{next(iter(told))} is for --plan; add --plan, or leave it out")
+    if parameters:
+        from codeact.pipeline.sizes import parse_count
+
+        told["parameters"] = parse_count(parameters, "--parameters")
+    return told
 
 
 def planned(found: dict[str, Any], as_json: bool) -> None:

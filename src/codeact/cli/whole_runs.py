@@ -15,17 +15,24 @@ from codeact.cli.options import (
     Dtype,
     Embedder,
     Force,
+    Gpu,
+    Gpus,
     Json,
     Limit,
     Mapping_,
     MaxLength,
     Model,
+    Parameters,
     Plan,
+    Price,
+    Records,
     Rows,
     RunDir,
     Seed,
     Settings,
     Template,
+    Utilisation,
+    budget,
     decimals,
     key_option,
     planned,
@@ -44,17 +51,19 @@ def run(
         list[str] | None, typer.Argument(help="key=value overrides, for example sample.ratio=0.3", show_default=False)
     ] = None,
     plan: Plan = False,
+    gpu: Gpu = "", gpus: Gpus = 1, price: Price = None, utilisation: Utilisation = None, parameters: Parameters = "", records: Records = None,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Run a whole recipe: records, selection, training, evaluation, report. Run it again to go on or to redo what changed.
 
     Example: codeact run demo sample.ratio=0.3
     """
+    counted = budget(plan, gpu, gpus, price, utilisation, parameters, records)
     if plan:
         from codeact import api
 
-        planned(api.plan(recipe, overrides or ()), as_json)
+        planned(api.plan(recipe, overrides or (), **counted), as_json)
         return
     run_recipe(str(recipe), overrides or (), as_json, force)
 
@@ -88,9 +97,10 @@ def select(
     weights: Annotated[str, typer.Option(help="of several DATA, one each: what they give of the selection, for example 7,3")] = "",
     settings: Settings = NONE,
     plan: Plan = False,
+    gpu: Gpu = "", gpus: Gpus = 1, price: Price = None, utilisation: Utilisation = None, parameters: Parameters = "", records: Records = None,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Write the rows of DATA that MODEL learns most from, untouched and in their order.
 
     Example: codeact select data.jsonl --model demo --ratio 0.4 -o selected.jsonl
@@ -99,11 +109,12 @@ def select(
 
     own = config.given({"model.dtype": dtype, "model.max_length": max_length, "model.template": template})
     extra = with_settings(own, mapping, settings)
+    counted = budget(plan, gpu, gpus, price, utilisation, parameters, records)
     if plan:
         planned(
             api.plan_select(
                 data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
-                seed=seed, settings=extra, weights=decimals("--weights", weights),
+                seed=seed, settings=extra, weights=decimals("--weights", weights), budget=counted,
             ),
             as_json,
         )  # fmt: skip
@@ -139,6 +150,7 @@ def compare(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides, for example rates=[0.4]", show_default=False)] = None,
     minutes: Annotated[float | None, typer.Option(help="begin no further training after this time; run again to go on")] = None,
     plan: Plan = False,
+    gpu: Gpu = "", gpus: Gpus = 1, price: Price = None, utilisation: Utilisation = None, parameters: Parameters = "", records: Records = None,
     force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Train and evaluate strategies x rates x seeds, at equal records and at equal tokens; run it again to go on.
@@ -147,8 +159,9 @@ def compare(
     """
     from codeact import api
 
+    counted = budget(plan, gpu, gpus, price, utilisation, parameters, records)
     if plan:
-        planned(api.compare_plan(recipe, overrides or ()), as_json)
+        planned(api.compare_plan(recipe, overrides or (), counted), as_json)
         return
     summary = api.compare(recipe, overrides or (), minutes=minutes, force=force)
     if as_json:

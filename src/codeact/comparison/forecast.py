@@ -12,7 +12,8 @@ import numpy as np
 
 from codeact.comparison.grid import Cell, Comparison, cells, shared_recipes, source_recipe
 from codeact.config import DataConfig
-from codeact.pipeline.forecast import DEVICES, UTILISATION, Forecast, forecast
+from codeact.pipeline.budget import Budget, Work, device_lines, notes_of, times
+from codeact.pipeline.forecast import Forecast, forecast
 from codeact.score.cost import duration
 
 
@@ -31,9 +32,10 @@ class GridForecast:
         longest_flops: of the longest training left.
         generated_tokens: at most, by the evaluations that are left.
         memory: bytes of the training that needs most, by part.
-        devices: device -> {"score_hours", "train_hours", "longest_hours", "fits"}.
+        devices: device -> see `budget.times`.
         seconds_left: on this machine, one process, by what the trainings done took; None before the first.
-        notes: what the figures leave out.
+        notes: what the figures assume and leave out.
+        told: lines on the devices, for people.
     """
 
     planned: int
@@ -49,6 +51,7 @@ class GridForecast:
     devices: Mapping[str, Mapping[str, Any]]
     seconds_left: float | None
     notes: tuple[str, ...]
+    told: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For people."""
@@ -65,12 +68,7 @@ class GridForecast:
         ]
         if self.generated_tokens:
             found.append(f"evaluate        at most {self.generated_tokens:,} generated tokens left")
-        for name, device in self.devices.items():
-            fits = "" if device["fits"] else "; a training does not fit on one"
-            found.append(
-                f"{name:<15} score {duration(device['score_hours'])}, train {duration(device['train_hours'])}, the longest"
-                f" {duration(device['longest_hours'])}{fits}"
-            )
+        found += self.told
         if self.seconds_left is not None:
             found.append(
                 f"this machine    {duration(self.seconds_left / 3600)} left for one process, by the trainings done"
@@ -79,10 +77,10 @@ class GridForecast:
 
     def summary(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "told"}
 
 
-def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any]]) -> GridForecast:
+def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any]], budget: Budget) -> GridForecast:
     """Trainings, tokens, FLOPs, hours and memory of what `compare` would still do.
 
     A training at rate r costs r times that of the whole pool with the same settings: strategies that take long answers cost
@@ -91,6 +89,7 @@ def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any
     Args:
         comparison: see `grid.Comparison`.
         results: cell name -> result of the cells that are done.
+        budget: as `pipeline.forecast.forecast`.
 
     Raises:
         InputError: bad data or configuration, or a model whose configuration cannot be read.
@@ -98,27 +97,19 @@ def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any
     planned = cells(comparison)
     source = source_recipe(comparison)
     whole = {_settings(cell): cell for cell in planned}
-    costs = {key: _whole(cell, comparison, source.data) for key, cell in whole.items()}
+    costs = {key: _whole(cell, comparison, source.data, budget) for key, cell in whole.items()}
     left = [cell for cell in planned if cell.name not in results]
     flops = [cell.rate * costs[_settings(cell)].train_flops for cell in left]
     tokens = [cell.rate * costs[_settings(cell)].train_tokens for cell in left]
     any_cost = next(iter(costs.values()))
     pools = len(shared_recipes(comparison))
-    memory = max((cost.memory for cost in costs.values()), key=lambda parts: sum(parts.values()))
-    need = sum(memory.values())
-    devices = {
-        name: {
-            "score_hours": pools * any_cost.score_flops / (UTILISATION * peak) / 3600,
-            "train_hours": sum(flops) / (UTILISATION * peak) / 3600,
-            "longest_hours": max(flops, default=0.0) / (UTILISATION * peak) / 3600,
-            "fits": need <= size * 1e9,
-        }
-        for name, (peak, size) in DEVICES.items()
-    }
-    notes = (
-        f"hours assume {UTILISATION:.0%} of the device's 16-bit peak; not measured on these devices",
-        "selected records are taken to be of average length; curation, embedding and evaluation are not counted in the hours",
-    )
+    heaviest = max(costs.values(), key=lambda one: sum(one.memory.values()))
+    work = Work(
+        pools * any_cost.score_flops, sum(flops), any_cost.decode_bytes * (len(left) + int(not results)), heaviest.memory,
+        heaviest.memory_divided, source.backend == "ray", max(flops, default=0.0), together=False,
+    )  # fmt: skip
+    devices = times(work, budget)
+    notes = (*any_cost.about, *notes_of(budget, devices, work), "curation, embedding and likelihoods are not counted in the hours")
     return GridForecast(
         planned=len(planned),
         done=len(planned) - len(left),
@@ -129,10 +120,11 @@ def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any
         train_flops=sum(flops),
         longest_flops=max(flops, default=0.0),
         generated_tokens=any_cost.generated_tokens * len(left),
-        memory=memory,
+        memory=heaviest.memory,
         devices=devices,
         seconds_left=_seconds_left(tokens, list(results.values())),
         notes=notes,
+        told=tuple(device_lines(devices, work, budget)),
     )
 
 
@@ -143,12 +135,12 @@ def _settings(cell: Cell) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def _whole(cell: Cell, comparison: Comparison, data: DataConfig) -> Forecast:
+def _whole(cell: Cell, comparison: Comparison, data: DataConfig, budget: Budget) -> Forecast:
     """The forecast of scoring, and of training on the whole pool with this cell's settings."""
     sample = cell.recipe.sample.model_copy(update={"strategy": "cdas", "ratio": 1.0, "suspects": 0.0, "min_gain": 0.0})
     nowhere = str(Path(comparison.run_dir) / "cells" / ".plan")
     recipe = cell.recipe.model_copy(update={"data": data, "sample": sample, "run_dir": nowhere})
-    return forecast(recipe, ("score", "evaluate_tuned"))
+    return forecast(recipe, ("score", "evaluate_tuned"), budget=budget)
 
 
 def _seconds_left(tokens: Sequence[float], done: Sequence[Mapping[str, Any]]) -> float | None:

@@ -32,6 +32,7 @@ from codeact.errors import InputError
 from codeact.evaluation.compare import per_task
 from codeact.outputs import Run, claim_folder
 from codeact.pipeline import ready
+from codeact.pipeline.budget import Budget
 from codeact.pipeline.plan import chosen, plan
 from codeact.pipeline.run import run_pipeline
 from codeact.progress import track
@@ -142,18 +143,24 @@ def gather(comparison: Comparison) -> dict[str, Any]:
     return summarise(comparison, done, len(planned), measured)
 
 
-def plan_comparison(comparison: Comparison) -> GridForecast:
+def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> GridForecast:
     """What `compare` would still do and cost; nothing is run or written.
+
+    Args:
+        comparison: see `grid.Comparison`.
+        budget: devices, price, and what stands for a model or for data that are not at hand.
 
     Raises:
         InputError: as `compare`.
     """
-    planned = cells(comparison)
-    _check(comparison, planned)
+    planned, budget = cells(comparison), budget or Budget()
+    if budget.parameters is None and budget.records is None:
+        _check(comparison, planned)
+    check_seeds(comparison)
     root = Path(comparison.run_dir)
     facts = _facts(root) if (root / POOL_FILE).exists() else None
     done = {cell.name: found for cell in planned if facts and (found := _result(cell, facts)) is not None}
-    return forecast_grid(comparison, done)
+    return forecast_grid(comparison, done, budget)
 
 
 def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a run would do and cost, before anything is written and without the model's weights: stages, tokens, FLOPs, hours, memory."""
+"""What a run would do and cost, before anything is written and without the model's weights: stages, tokens, FLOPs, hours, memory, money."""
 
 from __future__ import annotations
 
@@ -6,41 +6,37 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from codeact.config import EvaluateConfig, Recipe, TrainConfig
+from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
 from codeact.lm import models
-from codeact.lm.forward import LOGITS_PER_CHUNK
-from codeact.lm.identity import NO_CODE, UNREADABLE, no_model, resolve
+from codeact.lm.hardware import UTILISATION
+from codeact.lm.identity import resolve, resolve_embedder
+from codeact.pipeline.budget import Budget, Work, device_lines, notes_of, times
 from codeact.pipeline.plan import chosen
+from codeact.pipeline.sizes import (
+    Lengths,
+    Shape,
+    divided_memory,
+    find_model,
+    model_shape,
+    pass_tokens,
+    read_config,
+    record_lengths,
+    training_memory,
+    typical_lengths,
+)
 from codeact.records import Record, reading_lines
-from codeact.rundir.inputs import Inputs
+from codeact.rundir.inputs import HARVEST, Inputs
 from codeact.rundir.stage import turn
 from codeact.rundir.store import Store
 from codeact.sample.mixture import quotas
 from codeact.score import cost
 from codeact.stages.evaluate import EVALUATIONS, TRAINED
-from codeact.types import Tokenizer
+from codeact.storage import source_files
 
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
-    from codeact.lm.prompts import Template
-
-# Dense 16-bit peak in FLOP/s and memory in GB, from the makers' data sheets.
-DEVICES: Mapping[str, tuple[float, float]] = {
-    "A100 80GB": (cost.HARDWARE["A100 SXM (bf16)"], 80.0),
-    "H100 80GB": (cost.HARDWARE["H100 SXM (bf16)"], 80.0),
-}
-# Share of the peak that training and scoring are taken to reach: an assumption, not measured on these devices.
-UTILISATION = cost.UTILISATION
-# Bytes of activations a token and layer keeps for the backward pass, per hidden unit, without attention scores
-# (Korthikanti et al., arXiv 2205.05198, equation 2); with checkpointing only the layer's input in float32.
-KEPT, KEPT_CHECKPOINTED = 34, 4
-LOGIT_CHUNK = 3 * LOGITS_PER_CHUNK * 4  # bytes: logits, their gradient and one copy of them in float32
+LOOKED_UP = {"embed", "proxy", "score", "pack", "train", "train_control", *EVALUATIONS}  # stages whose models may lie at the hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +52,16 @@ class Forecast:
         trainings: how many are to do: of the selection, and of the control.
         train_tokens: of all epochs of all trainings, without padding; 0 where nothing is trained.
         train_flops: of these.
-        memory: bytes of training by part; empty where nothing is trained.
+        memory: bytes of training by part, on one device; empty where nothing is trained.
+        memory_divided: the same on each of several devices under FSDP; with one device as `memory`.
         evaluations: how many models are to be evaluated.
         generated_tokens: at most, by each evaluation.
         sources: of a mixture, source -> {"weight", "records", "quota"}: what enters the pool, and what it gives of the selection.
-        devices: device -> {"score_hours", "train_hours", "fits"}.
-        notes: what the figures leave out.
+        decode_bytes: bytes of weights that all evaluations read at most.
+        devices: device -> see `budget.times`.
+        about: what is to be said of the data and the model.
+        notes: the same, and what the figures assume and leave out.
+        told: lines on the devices, for people.
     """
 
     stages: Mapping[str, str]
@@ -73,11 +73,15 @@ class Forecast:
     train_tokens: int
     train_flops: float
     memory: Mapping[str, float]
+    memory_divided: Mapping[str, float]
     evaluations: int
     generated_tokens: int
     sources: Mapping[str, Mapping[str, Any]]
+    decode_bytes: float
     devices: Mapping[str, Mapping[str, Any]]
+    about: tuple[str, ...]
     notes: tuple[str, ...]
+    told: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """For people."""
@@ -96,43 +100,47 @@ class Forecast:
             parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in self.memory.items())
             found.append(f"memory          {total:.1f} GB ({parts})")
         if self.generated_tokens:
-            models = "each model" if self.evaluations == 1 else f"each of {self.evaluations} models"
-            found.append(f"evaluate        at most {self.generated_tokens:,} generated tokens for {models}")
-        for name, device in self.devices.items():
-            hours = ", ".join(
-                f"{what} {cost.duration(device[key])}"
-                for what, key in (("score", "score_hours"), ("train", "train_hours"))
-                if device[key]
-            )
-            fits = (
-                ""
-                if device["fits"] is None
-                else "; training fits"
-                if device["fits"]
-                else "; training does not fit on one"
-            )
-            found.append(f"{name:<15} {hours or 'nothing to compute'}{fits}")
-        return [*found, *(f"note: {note}" for note in self.notes)]
+            each = "each model" if self.evaluations == 1 else f"each of {self.evaluations} models"
+            found.append(f"evaluate        at most {self.generated_tokens:,} generated tokens for {each}")
+        return [*found, *self.told, *(f"note: {note}" for note in self.notes)]
 
     def summary(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key not in ("told", "about")}
 
 
-def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Inputs | None = None) -> Forecast:
-    """Stages, tokens, FLOPs, hours and memory of `pipeline.run` with the same arguments. Nothing is written.
+class _Unseen(Inputs):
+    """Inputs whose models are not looked for: their stages count as to do."""
+
+    def facts(self, name: str, revision: str | None = None) -> dict[str, Any]:
+        """Nothing that any finished stage was made from."""
+        return {"identity": f"{name}, not looked for"}
+
+
+def forecast(
+    recipe: Recipe, targets: Iterable[str] | None = None, inputs: Inputs | None = None, budget: Budget | None = None
+) -> Forecast:
+    """Stages, tokens, FLOPs, hours, memory and money of `pipeline.run` with the same arguments. Nothing is written.
 
     Training costs three forward passes a token (Kaplan et al., arXiv 2001.08361), four with gradient checkpointing; LoRA, which
     makes no gradients of the frozen weights, two or three. Memory: weights, gradients and Adam's two moments in float32 (16
-    bytes a trained weight, 2 to 4 a frozen one), and activations of one forward pass.
+    bytes a trained weight, 0.5 to 4 a frozen one), and activations of one forward pass. Generation reads the 16-bit weights once for
+    each token of a batch.
+
+    Args:
+        recipe, targets, inputs: as `run_pipeline`.
+        budget: devices, price, and what stands for a model or for data that are not at hand.
 
     Raises:
         InputError: bad data or configuration, or a model whose configuration cannot be read.
     """
-    inputs = inputs or Inputs(recipe)
+    budget, inputs = budget or Budget(), inputs or Inputs(recipe)
+    if budget.parameters is not None:
+        inputs = _Unseen(recipe, inputs.given)
     stages = chosen(recipe, inputs, targets)
     names = {stage.name for stage in stages}
-    inputs.check(names)
+    records, notes = _data(inputs, names, budget)
+    notes += _not_at_hand(recipe, names, budget)
     store = Store(Path(recipe.run_dir))
     done: dict[str, str] = {}
     states: dict[str, str] = {}
@@ -141,65 +149,38 @@ def forecast(recipe: Recipe, targets: Iterable[str] | None = None, inputs: Input
         done[stage.name] = here.fingerprint
         states[stage.name] = "done before, kept" if here.kept else "to do"
     todo = {name for name, state in states.items() if state == "to do"}
-    records, reading = inputs.records()
-    count = len(records)
+    count = budget.records or len(records)
     selected = count if recipe.sample.strategy == "full" else max(1, round(recipe.sample.ratio * count))
-    notes = [
-        *reading_lines(reading.summary()),
-        f"hours assume {UTILISATION:.0%} of the device's 16-bit peak; not measured on these devices",
-        "curation may drop records; embedding, clustering and graders are not counted",
-    ]
-    score_tokens, score_flops, train_tokens, train_flops = 0, 0.0, 0, 0.0
-    memory: dict[str, float] = {}
     trainings, evaluations = len(todo & {*TRAINED.values()}), len(todo & {*EVALUATIONS})
-    if trainings or "score" in todo:
-        config, tokenizer = _config(recipe), models.load_tokenizer(recipe.model.name, recipe.model.revision)
-        from codeact.lm.prompts import load_template
-        from codeact.score import default_template
-
-        template = load_template(recipe.model.template, tokenizer)
-        asked = default_template(recipe.score.variant, tokenizer, recipe.model.template)
+    score_tokens, score_flops, train_tokens, train_flops, decode = 0, 0.0, 0, 0.0, 0.0
+    memory: dict[str, float] = {}
+    divided: dict[str, float] = {}
+    generated, remark = _generated(recipe.evaluate, budget.parameters is None) if evaluations else (0, "")
+    if trainings or generated or "score" in todo:
+        shape = model_shape(recipe, budget.parameters)
+        known = budget.parameters is None
+        lengths = record_lengths(records, recipe, known, shape.context) if records else typical_lengths(recipe.model.max_length)
+        notes += [*shape.notes, *(lengths.notes if trainings or "score" in todo else ())]
         if "score" in todo:
-            found = cost.estimate(
-                records, config, tokenizer,
-                template=asked, variant=recipe.score.variant, max_length=recipe.model.max_length,
-            )  # fmt: skip
-            score_tokens, score_flops = found.tokens, found.flops
+            scale = count / lengths.looked_at
+            score_tokens = round(scale * sum(lengths.scoring))
+            score_flops = scale * cost.forward_flops(shape.cost, lengths.scoring, lengths.scored)
         if trainings:
-            train_tokens, train_flops, memory = _training(recipe, records, selected, config, tokenizer, template)
-            train_tokens, train_flops = trainings * train_tokens, trainings * train_flops
-            notes.append(
-                "selected records are taken to be of average length; strategies that follow IFD take longer ones"
-            )
-    notes += _judge_notes(recipe, records, todo)
-    generated = 0
-    if evaluations:
-        generated = _generated(recipe.evaluate)
-    need = sum(memory.values())
-    devices = {
-        name: {
-            "score_hours": score_flops / (UTILISATION * peak) / 3600,
-            "train_hours": train_flops / (UTILISATION * peak) / 3600,
-            "fits": need <= size * 1e9 if memory else None,
-        }
-        for name, (peak, size) in DEVICES.items()
-    }
+            train_tokens, train_flops = _training(recipe, trainings * selected, lengths, shape)
+            memory = _memory(recipe, lengths, shape)
+            divided = divided_memory(memory, budget.gpus, shape)
+            notes.append("selected records are taken to be of average length; strategies that follow IFD take longer ones")
+        # every token of a batch reads the weights once
+        decode = evaluations * generated / recipe.evaluate.batch_size * 2 * shape.parameters
+    notes += [*_judge_notes(recipe, records, todo), *([remark] if remark else [])]
+    work = Work(score_flops, train_flops, decode, memory, divided, score_on_all=recipe.backend == "ray")
+    devices = times(work, budget)
+    told = tuple(device_lines(devices, work, budget))
+    assumed = [*notes_of(budget, devices, work), "curation may drop records; embedding, clustering and graders are not counted"]
     return Forecast(
-        states,
-        count,
-        selected,
-        score_tokens,
-        score_flops,
-        trainings,
-        train_tokens,
-        train_flops,
-        memory,
-        evaluations,
-        generated,
-        _sources(recipe, inputs, records) if "sample" in names else {},
-        devices,
-        tuple(notes),
-    )
+        states, count, selected, score_tokens, score_flops, trainings, train_tokens, train_flops, memory, divided, evaluations,
+        generated, _sources(recipe, inputs, records) if records and "sample" in names else {}, decode, devices, tuple(notes), (*notes, *assumed), told,
+    )  # fmt: skip
 
 
 def _sources(recipe: Recipe, inputs: Inputs, records: list[Record]) -> dict[str, dict[str, Any]]:
@@ -218,15 +199,66 @@ def _sources(recipe: Recipe, inputs: Inputs, records: list[Record]) -> dict[str,
     return {name: {"weight": weights.get(name), "records": size, "quota": given.get(name)} for name, size in sizes.items()}
 
 
-def _generated(config: EvaluateConfig) -> int:
-    """Tokens that one evaluation generates at most: of the very tasks that it takes."""
+def _data(inputs: Inputs, names: set[str], budget: Budget) -> tuple[list[Record], list[str]]:
+    """The records, none where their number is told and they are not on this machine; and what is to be said of them."""
+    data = inputs.recipe.data
+    if budget.records is not None and inputs.given is None and data.source not in ("", HARVEST) and source_files(data.source, data.split) is None:
+        return [], []
+    inputs.check(names - LOOKED_UP)
+    records, reading = inputs.records()
+    sample = [f"planned for {budget.records:,} records like these {len(records):,}"] if budget.records not in (None, len(records)) else []
+    return records, [*reading_lines(reading.summary()), *sample]
+
+
+def _not_at_hand(recipe: Recipe, names: set[str], budget: Budget) -> list[str]:
+    """Models beside the one to be tuned: a plan does not need them, and says where they are not to be found."""
+    if budget.parameters is not None:
+        return ["no model is looked for; their stages are taken as to do"]
+    if names & LOOKED_UP - {"embed", "proxy"}:
+        find_model(recipe)
+    found = []
+    for stage, name, look in (("embed", recipe.embed.model, resolve_embedder), ("proxy", recipe.score.proxy, resolve)):
+        if stage in names:
+            try:
+                look(name)
+            except InputError as error:
+                found.append(f"not at hand for the run: {error}")
+    return found
+
+
+def _training(recipe: Recipe, selected: int, lengths: Lengths, shape: Shape) -> tuple[int, float]:
+    """Tokens and FLOPs of training on so many records in all."""
+    if not lengths.training:
+        raise InputError("nothing to train on: no record has a response that fits into model.max_length")
+    train = recipe.train
+    scale = selected / len(lengths.training) * train.epochs
+    passes = (3 if train.method == "full" else 2) + train.gradient_checkpointing
+    flops = passes * scale * cost.forward_flops(shape.cost, lengths.training, lengths.learnt)
+    return round(scale * sum(lengths.training)), flops
+
+
+def _memory(recipe: Recipe, lengths: Lengths, shape: Shape) -> dict[str, float]:
+    mean = sum(lengths.training) / len(lengths.training)
+    return training_memory(
+        recipe.train, parameters=shape.parameters, adapter_parameters=shape.adapter, hidden=shape.hidden, layers=shape.layers,
+        tokens=pass_tokens(recipe, mean),
+    )  # fmt: skip
+
+
+def _generated(config: EvaluateConfig, strict: bool) -> tuple[int, str]:
+    """Tokens that one evaluation generates at most, of the very tasks that it takes; and, unless `strict`, what is to be said where they are not at hand."""
     from codeact.evaluation.task_selection import load_sets, subset
 
     if config.generate_limit == 0:
-        return 0
-    sets = load_sets(config.tasks, None, config.skip_tasks)
+        return 0, ""
+    try:
+        sets = load_sets(config.tasks, None, config.skip_tasks)
+    except InputError as error:
+        if strict:
+            raise
+        return 0, f"evaluation is not counted: {error}"
     tasks = sum(len(subset(one.tasks, config.generate_limit, config.skip_tasks)) for one in sets)
-    return tasks * config.samples_per_task * config.max_new_tokens
+    return tasks * config.samples_per_task * config.max_new_tokens, ""
 
 
 def forecast_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
@@ -243,7 +275,7 @@ def forecast_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
     tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
     records, reading = inputs.records()
     found = cost.estimate(
-        records, _config(recipe), tokenizer,
+        records, read_config(recipe), tokenizer,
         template=default_template(recipe.score.variant, tokenizer, recipe.model.template), variant=recipe.score.variant, max_length=recipe.model.max_length,
     )  # fmt: skip
     notes = [
@@ -273,95 +305,3 @@ def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[
             )
         lines.append(f"{template}: {found.line()}")
     return lines
-
-
-def training_memory(
-    train: TrainConfig,
-    *,
-    parameters: int,
-    adapter_parameters: int,
-    hidden: int,
-    layers: int,
-    tokens: float,
-    frozen_bytes: int = 2,
-) -> dict[str, float]:
-    """Bytes of training by part: weights, gradients, optimizer, activations.
-
-    Args:
-        train: method and gradient checkpointing.
-        parameters: of the model.
-        adapter_parameters: of LoRA; not read in full fine-tuning.
-        hidden, layers: of the model.
-        tokens: of one forward pass.
-        frozen_bytes: of a frozen weight under LoRA.
-    """
-    full = train.method == "full"
-    learnt = parameters if full else adapter_parameters
-    # under autocast a 16-bit copy of the float32 weights is kept for the forward pass
-    weights = parameters * (4 + 2) if full else parameters * frozen_bytes + learnt * 4
-    per_layer = KEPT_CHECKPOINTED if train.gradient_checkpointing else KEPT
-    activations = tokens * hidden * (layers * per_layer + (KEPT if train.gradient_checkpointing else 0)) + LOGIT_CHUNK
-    return {"weights": weights, "gradients": 4 * learnt, "optimizer": 8 * learnt, "activations": activations}
-
-
-def _training(
-    recipe: Recipe,
-    records: list[Record],
-    selected: int,
-    config: PretrainedConfig,
-    tokenizer: Tokenizer,
-    template: Template,
-) -> tuple[int, float, dict[str, float]]:
-    from codeact.score.sequences import build_sequences
-
-    train, limit = recipe.train, recipe.model.max_length
-    picked = np.unique(np.linspace(0, len(records) - 1, min(cost.SAMPLE, len(records))).round().astype(int))
-    streams = [
-        stream
-        for n in picked
-        for stream in build_sequences(records[n], template, tokenizer, "default", limit).conditional
-    ]
-    if not streams:
-        raise InputError("nothing to train on: no record has a response that fits into model.max_length")
-    lengths = [len(stream.ids) for stream in streams]
-    learnt = sum(span.end - span.start for stream in streams for span in stream.spans)
-    scale = selected / len(streams) * train.epochs
-    passes = (3 if train.method == "full" else 2) + train.gradient_checkpointing
-    flops = passes * scale * cost.forward_flops(cost.model_cost(config), lengths, learnt)
-    parameters, adapter = _parameters(config, train.lora_r)
-    text = config.get_text_config()
-    memory = training_memory(
-        train, parameters=parameters, adapter_parameters=adapter, hidden=text.hidden_size, layers=text.num_hidden_layers,
-        tokens=_pass_tokens(recipe, float(np.mean(lengths))),
-    )  # fmt: skip
-    return round(scale * sum(lengths)), flops, memory
-
-
-def _pass_tokens(recipe: Recipe, mean: float) -> float:
-    """Tokens of one forward pass: those of the batch, or of as many full rows as a pass holds if they are fewer."""
-    batch, rows = recipe.train.batch_size * mean, recipe.pack.rows_per_pass
-    return min(batch, rows * recipe.model.max_length) if recipe.pack.scope != "none" and rows else batch
-
-
-def _parameters(config: PretrainedConfig, rank: int) -> tuple[int, int]:
-    """Parameters of the model, and of LoRA on all its linear layers but the output head (tied weights count once)."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    build: Any = AutoModelForCausalLM.from_config
-    with torch.device("meta"):
-        model = build(config)
-    head = model.get_output_embeddings()
-    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
-    return sum(p.numel() for p in model.parameters()), rank * sum(m.in_features + m.out_features for m in linear)
-
-
-def _config(recipe: Recipe) -> PretrainedConfig:
-    from transformers import AutoConfig
-
-    where = resolve(recipe.model.name, recipe.model.revision)
-    try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(where, revision=recipe.model.revision, **NO_CODE)
-    except UNREADABLE as error:
-        raise InputError(no_model(recipe.model.name, error)) from error
-    return config

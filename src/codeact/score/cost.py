@@ -10,6 +10,7 @@ import numpy as np
 
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
+from codeact.lm.hardware import CARDS, UTILISATION
 from codeact.lm.models import context_length
 from codeact.lm.prompts import Template
 from codeact.records import Record
@@ -20,17 +21,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 SAMPLE = 2000
-
-# Dense matrix-multiply peak in FLOP/s (16-bit with 32-bit accumulation, without sparsity), from the makers' data sheets.
-HARDWARE: Mapping[str, float] = {
-    "T4 (fp16)": 65e12,
-    "L4 (bf16)": 121e12,
-    "RTX 4090 (bf16)": 165.2e12,
-    "A100 SXM (bf16)": 312e12,
-    "H100 SXM (bf16)": 989.4e12,
-}
-# Share of that peak that scoring is taken to reach. An assumption for these devices: it was measured on CPU only.
-UTILISATION = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +88,7 @@ def estimate(
         config: the model's configuration (`transformers.AutoConfig`); no weights are needed.
         tokenizer: the model's.
         template, variant, max_length: as `score_ifd`.
-        hardware: name -> sustained FLOP/s; default: 45 % of the peak of `HARDWARE`.
+        hardware: name -> sustained FLOP/s; default: 45 % of the peak of `lm.hardware.CARDS`.
 
     Raises:
         InputError: no records; or as `build_sequences`.
@@ -107,16 +97,11 @@ def estimate(
         raise InputError("nothing to estimate: there are no records")
     template = template or default_template(variant, tokenizer)
     limit = min(max_length, context_length(config.get_text_config()) or max_length)
-    picked = np.unique(np.linspace(0, len(records) - 1, min(SAMPLE, len(records))).round().astype(int))
-    lengths: list[int] = []
-    scored = 0
-    for index in picked:
-        for stream in build_sequences(records[index], template, tokenizer, variant, limit).streams:
-            lengths.append(len(stream.ids) - 1)
-            scored += sum(span.end - span.start for span in stream.spans)
+    picked = spread(records)
+    lengths, scored = pass_lengths(picked, tokenizer, template, variant, limit)
     scale = len(records) / len(picked)
     flops = scale * forward_flops(model_cost(config), lengths, scored)
-    speeds = hardware or {f"{name} at {UTILISATION:.0%}": UTILISATION * peak for name, peak in HARDWARE.items()}
+    speeds = hardware or {f"{card.name} at {UTILISATION:.0%}": UTILISATION * card.flops for card in CARDS.values()}
     return Estimate(
         len(records),
         len(picked),
@@ -125,6 +110,25 @@ def estimate(
         flops,
         {name: flops / speed / 3600 for name, speed in speeds.items()},
     )
+
+
+def spread(records: Sequence[Record]) -> list[Record]:
+    """The records, or of more than 2,000 that many, evenly spaced."""
+    picked = np.unique(np.linspace(0, len(records) - 1, min(SAMPLE, len(records))).round().astype(int))
+    return [records[index] for index in picked]
+
+
+def pass_lengths(
+    records: Sequence[Record], tokenizer: Tokenizer, template: Template, variant: str, limit: int
+) -> tuple[list[int], int]:
+    """Tokens of every forward pass of scoring these records, and how many positions go through the output head."""
+    lengths: list[int] = []
+    scored = 0
+    for record in records:
+        for stream in build_sequences(record, template, tokenizer, variant, limit).streams:
+            lengths.append(len(stream.ids) - 1)
+            scored += sum(span.end - span.start for span in stream.spans)
+    return lengths, scored
 
 
 def forward_flops(cost: ModelCost, lengths: Sequence[int], scored: int) -> float:
