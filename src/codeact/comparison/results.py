@@ -10,6 +10,7 @@ import numpy as np
 from codeact.comparison.grid import WHOLE, Cell, Comparison
 from codeact.statistics import crossed_interval, paired_values, shared_items
 
+HIGHER = ("pass@1", "margin", "margin_per_token")
 Done = Sequence[tuple[Cell, Mapping[str, Any]]]
 
 
@@ -48,7 +49,7 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
     return {
         "cells": {"planned": planned, "done": len(done)},
         "against": comparison.against[0] + (f" (mean of {len(comparison.against)})" if comparison.against[1:] else ""),
-        "lower_is_better": {metric: not metric.endswith("pass@1") for metric in metrics},
+        "lower_is_better": {metric: not metric.endswith(HIGHER) for metric in metrics},
         "base": {metric: _mean(base["values"].get(metric)) for metric in metrics},
         "rows": rows,
         "uneven": uneven_amounts(rows),

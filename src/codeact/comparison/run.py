@@ -29,7 +29,7 @@ from codeact.comparison.results import summarise
 from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, check_seeds, divide
 from codeact.config import Recipe
 from codeact.errors import InputError
-from codeact.evaluation.compare import per_task
+from codeact.evaluation.compare import MARGINS, per_task
 from codeact.outputs import Run, claim_folder
 from codeact.pipeline import ready
 from codeact.pipeline.budget import Budget
@@ -45,7 +45,7 @@ from codeact.stages.sample import tables_for
 log = logging.getLogger(__name__)
 CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
 WRITTEN = ("pool.jsonl", "held_out.jsonl", "split.json", "compare.json", "compare.html", "base", "cells", "shared")
-VERSION = 1  # of what is done here: the held-out loss, and what a result holds
+VERSION = 2  # of what is done here: the held-out loss, and what a result holds
 BASE, TUNED = "evaluate_base", "evaluate_tuned"
 
 
@@ -240,7 +240,8 @@ def _base(root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping
     values = _task_values(store.path("evaluate/base"))
     if held_out:
         values[HELD_OUT] = held_out_losses(own.model.name, held_out, own)
-    storage.write_checked(path, {"key": key, "values": values})
+    lengths = {record.id: len(record.response) for record in held_out}
+    storage.write_checked(path, {"key": key, "values": values, "held_out_characters": lengths})
 
 
 def _run_cell(
@@ -292,8 +293,8 @@ def _task_values(folder: Path) -> dict[str, dict[str, float]]:
     found = {}
     for name, value in results.items():
         if isinstance(value, dict) and "version" in value:
-            for metric in ("bits_per_byte", "pass@1"):
-                if value.get(metric) is not None and not (metric == "bits_per_byte" and name.endswith("+")):
+            for metric in ("bits_per_byte", *MARGINS, "pass@1"):
+                if value.get(metric) is not None and not (metric != "pass@1" and name.endswith("+")):
                     found[f"{name} {metric}"] = per_task(folder, name, metric)
     return found
 

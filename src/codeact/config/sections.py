@@ -366,6 +366,7 @@ class EvaluateConfig(Section):
     generate_limit: int | None = Field(
         None, ge=0, description="generate for this many tasks, evenly spaced by number (all: null)"
     )
+    generate_tasks: tuple[str, ...] = Field((), description="generate for these tasks alone, by id; none: for all, as far as generate_limit goes")
     skip_tasks: tuple[str, ...] = Field((), description="task ids to leave out, as those that settings were chosen on")
     max_new_tokens: int = Field(512, ge=1, description="longest completion, in tokens")
     batch_size: int = Field(32, ge=1, description="tasks that are generated for at the same time")

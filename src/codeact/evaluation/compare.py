@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from codeact import storage
 from codeact.errors import InputError
+from codeact.evaluation.likelihood import TWIN, margin
 from codeact.statistics import CONFIDENCE, RESAMPLES, mcnemar, paired_difference, paired_values, pass_interval
 
 METRICS = ("bits_per_byte", "pass@1")
+MARGINS = ("margin", "margin_per_token")
 SAME = (
     "sandbox", "prompting", "template", "dtype", "backend", "max_new_tokens", "temperature", "samples_per_task",
 )  # fmt: skip
@@ -116,10 +118,19 @@ def verdict(metric: str, interval: list[float] | None, p_value: float = 0.0) -> 
 
 
 def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
-    """Task id -> bits per byte, or the share of a task's samples that passed, of a finished evaluation; empty without the file."""
-    path = Path(folder) / ("bits.jsonl" if metric == "bits_per_byte" else "samples.jsonl")
+    """Task id -> value, of a finished evaluation; empty without the file.
+
+    Args:
+        folder: of the evaluation.
+        name: of the task set.
+        metric: "bits_per_byte", "margin" or "margin_per_token" (`likelihood.margin`), or "pass@1", the share of a task's samples
+            that passed.
+    """
+    path = Path(folder) / ("samples.jsonl" if metric == "pass@1" else "bits.jsonl")
     if not path.exists():
         return {}
+    if metric in MARGINS:
+        return _margins(storage.read_jsonl(path), name, MARGINS.index(metric))
     rows = [row for row in storage.read_jsonl(path) if task_set_of(row) == name.removesuffix("+")]
     if metric == "bits_per_byte":
         return {row["task_id"]: float(row[metric]) for row in rows if row.get(metric) is not None}
@@ -128,6 +139,12 @@ def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
     for row in rows:
         outcomes.setdefault(row["task_id"], []).append(row.get(column) == PASSED)
     return {task: sum(passed) / len(passed) for task, passed in outcomes.items()}
+
+
+def _margins(rows: Iterable[Mapping[str, Any]], name: str, which: int) -> dict[str, float]:
+    of = {(task_set_of(row), row["task_id"]): row for row in rows}
+    found = {task: margin(row, of[name + TWIN, task + TWIN]) for (one, task), row in of.items() if one == name and (name + TWIN, task + TWIN) in of}
+    return {task: both[which] for task, both in found.items() if both is not None}
 
 
 def task_set_of(row: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from codeact.errors import InputError
 from codeact.evaluation import journal
 from codeact.evaluation.samples import partial, read_samples
 from codeact.evaluation.settings import check_evaluation, check_languages
-from codeact.evaluation.task_selection import load_sets, subset
+from codeact.evaluation.task_selection import load_sets, subset, to_generate
 from codeact.evaluation.tasks import TaskSet
 from codeact.files import make_folder
 from codeact.progress import track
@@ -235,7 +235,7 @@ def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], p
     from codeact.evaluation.generate import sample_seed, task_prompt
 
     config = setup.config
-    chosen = {s.name: subset(s.tasks, config.generate_limit, config.skip_tasks) for s in sets}
+    chosen = to_generate(sets, config)
     if not any(chosen.values()):
         return {name: [] for name in chosen}
     tokenizer, template = setup.tokenizer(), facts["prompt_template"]

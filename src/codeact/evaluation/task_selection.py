@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from codeact.config import EvaluateConfig
 from codeact.errors import InputError
 from codeact.evaluation.sets import load_tasks, own
 from codeact.evaluation.tasks import Task, TaskSet
@@ -38,6 +39,21 @@ def load_sets(names: Iterable[str], data_dir: Path | None, skip: Iterable[str] =
     if unknown:
         raise InputError(f"evaluate.skip_tasks: {min(unknown)!r} is no task of {', '.join(asked)}")
     return sets
+
+
+def to_generate(sets: Sequence[TaskSet], config: EvaluateConfig) -> dict[str, list[Task]]:
+    """Name of each set -> its tasks that are generated for: those that `generate_tasks` names, else `subset`.
+
+    Raises:
+        InputError: a name is no task of the sets, or as `subset`.
+    """
+    named = set(config.generate_tasks)
+    unknown = named - {task.id for one in sets for task in one.tasks}
+    if unknown:
+        raise InputError(f"evaluate.generate_tasks: {min(unknown)!r} is no task of {', '.join(one.name for one in sets)}")
+    if named and config.generate_limit != 0:
+        return {one.name: [task for task in one.tasks if task.id in named] for one in sets}
+    return {one.name: subset(one.tasks, config.generate_limit, config.skip_tasks) for one in sets}
 
 
 def subset(tasks: Sequence[Task], limit: int | None, skip: Iterable[str] = ()) -> list[Task]:

@@ -247,7 +247,7 @@ def _memory(recipe: Recipe, lengths: Lengths, shape: Shape) -> dict[str, float]:
 
 def _generated(config: EvaluateConfig, strict: bool) -> tuple[int, str]:
     """Tokens that one evaluation generates at most, of the very tasks that it takes; and, unless `strict`, what is to be said where they are not at hand."""
-    from codeact.evaluation.task_selection import load_sets, subset
+    from codeact.evaluation.task_selection import load_sets, to_generate
 
     if config.generate_limit == 0:
         return 0, ""
@@ -257,7 +257,7 @@ def _generated(config: EvaluateConfig, strict: bool) -> tuple[int, str]:
         if strict:
             raise
         return 0, f"evaluation is not counted: {error}"
-    tasks = sum(len(subset(one.tasks, config.generate_limit, config.skip_tasks)) for one in sets)
+    tasks = sum(map(len, to_generate(sets, config).values()))
     return tasks * config.samples_per_task * config.max_new_tokens, ""
 
 
