@@ -1,9 +1,10 @@
 """Open a page of codeact in headless Chromium and say what is wrong with it: errors, requests, controls, accessibility.
 
-    pip install playwright; npm pack axe-core
-    python scripts/look_at_page.py runs/demo/report.html --axe package/axe.min.js --pictures shots
+    pip install -e '.[dev]'
+    python scripts/look_at_page.py runs/demo/report.html --pictures shots
 
-Ends with status 1 where there is a console error, a request, a page that is wider than its window, or a serious finding of axe-core.
+Ends with status 1 where there is a console error, a request, a page that is wider than its window, a heading out of order, or a serious finding
+of axe-core (the one of the package axe-playwright-python, or --axe FILE of the npm package).
 """
 
 from __future__ import annotations
@@ -13,19 +14,29 @@ import json
 import shutil
 import sys
 import time
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+UNFOLD = "document.querySelectorAll('details').forEach(one => { one.open = true; })"
 SIZES = {"1280": (1280, 900), "400": (400, 800)}
 
 
+def packaged_axe() -> Path | None:
+    """axe-core as the package axe-playwright-python has it, where that is installed."""
+    spec = find_spec("axe_playwright_python")
+    return Path(spec.origin).with_name("axe.min.js") if spec is not None and spec.origin else None
+
+
 def look(page_file: Path, axe: Path | None = None, pictures: Path | None = None) -> dict[str, Any]:
-    """What Chromium says of the page, at 1280 and 400 pixels, light and dark.
+    """What Chromium says of the page, at 1280 and 400 pixels, light and dark, folded and unfolded.
 
     Returns:
-        `errors` of the console, `requests` beside the page itself, `wide` (sizes at which it must be scrolled sideways), `serious` findings
-        of axe-core, `load_seconds`, `bytes`, and `found`, the records that a search for nothing known gives.
+        `errors` of the console, `requests` beside the page itself, `wide` (sizes at which it must be scrolled sideways), `serious` and
+        `lesser` findings of axe-core, `disordered` headings, `load_seconds`, `bytes`, and `controls`, see `_controls`.
     """
+    axe = axe or packaged_axe()
     from playwright.sync_api import sync_playwright
 
     found: dict[str, Any] = {"bytes": page_file.stat().st_size, "errors": [], "requests": [], "wide": [], "serious": []}
@@ -47,12 +58,17 @@ def look(page_file: Path, axe: Path | None = None, pictures: Path | None = None)
                     pictures.mkdir(parents=True, exist_ok=True)
                     page.screenshot(path=pictures / f"{name}-{scheme}.png", full_page=True)
                 if axe is not None:
+                    page.evaluate(UNFOLD)
+                    if page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
+                        found["wide"].append(f"{name} {scheme}, unfolded")
                     page.evaluate(axe.read_text(encoding="utf-8") + "; 0")
                     told = page.evaluate("axe.run(document).then(r => r.violations.map(v => [v.impact, v.id, v.nodes.length, v.nodes[0].html.slice(0, 160)]))")
                     found["serious"] += [f"{name} {scheme}: {one}" for one in told if one[0] in ("serious", "critical")]
                     found.setdefault("lesser", []).extend(f"{name} {scheme}: {one}" for one in told if one[0] not in ("serious", "critical"))
                 context.close()
         found |= _controls(browser, page_file)
+        levels = found["controls"]["headings"]
+        found["disordered"] = [f"h{after} after h{before}" for before, after in pairwise(levels) if after > before + 1]
         browser.close()
     return found
 
@@ -83,7 +99,7 @@ def _controls(browser: Any, page_file: Path) -> dict[str, Any]:
         used["cluster_listed"] = page.input_value("#pick-cluster") if page.locator("#pick-cluster").count() else None
     folded = page.locator("details")
     used["opened"] = folded.count()
-    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.evaluate(UNFOLD)
     page.set_viewport_size({"width": SIZES["400"][0], "height": SIZES["400"][1]})
     used["wide_when_opened"] = page.evaluate("document.documentElement.scrollWidth > innerWidth + 1")
     page.emulate_media(media="print")
@@ -96,12 +112,12 @@ def main() -> int:
     """Print what `look` finds."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("page", type=Path)
-    parser.add_argument("--axe", type=Path, help="axe.min.js of the npm package axe-core")
+    parser.add_argument("--axe", type=Path, help="axe.min.js of another axe-core")
     parser.add_argument("--pictures", type=Path, help="folder for screenshots")
     asked = parser.parse_args()
     found = look(asked.page, asked.axe, asked.pictures)
     print(json.dumps(found, indent=1, ensure_ascii=False))
-    return int(any(found[key] for key in ("errors", "requests", "wide", "serious")))
+    return int(any(found[key] for key in ("errors", "requests", "wide", "serious", "disordered")))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import re
 import shutil
 from collections import Counter
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -297,11 +296,12 @@ def test_in_a_browser(tmp_path: Path) -> None:
         pytest.skip("no chromium")
     run = make_run(tmp_path / "<b>run</b>", [f"{HOSTILE} {i} {'word' * 60}" for i in range(40)], [HOSTILE] * 40, k=2)
     found = look(write_report(run))
-    assert (found["errors"], found["requests"], found["wide"]) == ([], [], [])
+    assert [found[key] for key in ("errors", "requests", "wide", "serious", "disordered")] == [[]] * 5
+    assert "lesser" in found  # axe-core was there
     used = found["controls"]
     assert (used["all"], used["found"]) == ("41 records", "0 records")
     assert used["kept_only"]
     assert used["columns"] == 2
     assert used["record_read"].startswith("Cluster 0, ")
     assert used["cluster_listed"] == "0"
-    assert all(after <= before + 1 for before, after in pairwise(used["headings"]))
+    assert used["printed"] > 10_000

@@ -151,6 +151,6 @@ def test_tasks_and_picture_in_a_browser(run: Path) -> None:
     if shutil.which("chromium") is None:
         pytest.skip("no chromium")
     found = look(write_report(run))
-    assert (found["errors"], found["requests"], found["wide"]) == ([], [], [])
+    assert [found[key] for key in ("errors", "requests", "wide", "serious", "disordered")] == [[]] * 5
     assert found["controls"]["opened"] > PROGRAMS
     assert not found["controls"]["wide_when_opened"]
