@@ -79,3 +79,46 @@ def test_every_key_of_the_paper_is_the_default() -> None:
         "sentence-transformers/all-mpnet-base-v2",
     )
     assert "sample.ratio" in known_keys()
+
+
+def test_a_whole_section_changes_the_keys_that_it_names_and_no_others(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("sample: {ratio: 0.3, strategy: random}\ndata: {map: {instruction: a}, harvest: {min_tokens: 7}}\n")
+    for overrides, extra in ((["sample={ratio: 0.2}"], {}), ([], {"sample": {"ratio": 0.2}})):
+        found = load_recipe(file, overrides, extra)
+        assert (found.sample.ratio, found.sample.strategy) == (0.2, "random")
+    assert load_recipe(file, ["data={harvest: {max_tokens: 90}}"]).data.harvest.min_tokens == 7
+    assert load_recipe(file, ["data.map={response: b}"]).data.map == {"response": "b"}  # a key, not a section
+    with pytest.raises(InputError, match=r"sample\.ratoi"):
+        load_recipe(file, ["sample={ratoi: 0.2}"])
+
+
+def test_a_comparison_merges_sections_too(tmp_path: Path) -> None:
+    from codeact.comparison.grid import cells, load_comparison
+
+    file = tmp_path / "grid.yaml"
+    file.write_text(
+        "strategies: [random, {name: mine, strategy: cdas, set: {train: {epochs: 2}}}]\nrates: [0.4]\nunits: [records]\n"
+        "recipe: {train: {method: lora, epochs: 1}}\n"
+    )
+    changed = cells(load_comparison(file, ["recipe={train: {lora_r: 4}}"]))
+    assert {cell.recipe.train.method for cell in changed} == {"lora"}
+    assert {(cell.entrant, cell.recipe.train.epochs, cell.recipe.train.lora_r) for cell in changed} == {("random", 1, 4), ("mine", 2, 4)}
+
+
+def test_extras_that_promise_all_hold_all() -> None:
+    import tomllib
+
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    held = {name for extra in ("all", "demo") for name in extras[extra][0].removeprefix("codeact[").removesuffix("]").split(",")}
+    # for those who develop or check this project, and an engine that brings a torch of its own
+    assert set(extras) - held == {"all", "dev", "docs", "bench", "parity", "vllm"}
+
+
+@pytest.mark.parametrize("text", ["", ",", " , ", "1,x", "1.5"])
+def test_a_list_without_whole_numbers_is_refused(text: str) -> None:
+    from codeact.cli.options import numbers
+
+    with pytest.raises(InputError, match="--seeds"):
+        numbers("--seeds", text)

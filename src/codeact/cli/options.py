@@ -205,7 +205,7 @@ def names(text: str) -> list[str]:
 def numbers(option: str, text: str) -> list[int]:
     """The whole numbers of a comma-separated option."""
     parts = names(text)
-    if not all(part.isdigit() for part in parts):
+    if not parts or not all(part.isdigit() for part in parts):
         raise InputError(f"{option} {text!r}: give whole numbers with commas between them, for example 0,1,2")
     return [int(part) for part in parts]
 

@@ -104,11 +104,18 @@ cluster = _stage_command(
     "Embed and cluster the instructions of DATA.",
     "data.jsonl --set cluster.k=20 -o clusters.parquet",
 )
-judge = _stage_command(
-    "judge",
-    "Let a language model rate every record of DATA (recipe section judge, with --set).",
-    "data.jsonl --set judge.endpoint=http://localhost:8000/v1 -o ratings.parquet",
-)
+def judge(
+    data: Data, output: MaybeOutput = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None,
+    run_dir: RunDir = None, settings: Settings = NONE, force: Force = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Let a language model rate every record of DATA (recipe section judge, with --set).
+
+    Example: codeact judge data.jsonl --set judge.endpoint=http://localhost:8000/v1 -o ratings.parquet
+    """
+    own = config.given({"data.source": one_or_many(data), "data.limit": limit, "seed": seed})
+    _run_stage("judge", own, mapping, settings, output, run_dir, None, as_json, force)
+
+
 tags = _stage_command(
     "tags",
     "Let a language model tag every instruction of DATA (recipe section judge, with --set).",

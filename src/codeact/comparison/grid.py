@@ -132,7 +132,7 @@ def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
         InputError: no such file, broken YAML, an unknown key, a value out of range, or two entrants of one name.
     """
     tree = config.read_yaml(path)
-    config.apply_overrides(tree, overrides, "rates=[0.4]")
+    config.apply_overrides(tree, overrides, "rates=[0.4]", ("recipe", *(f"recipe.{name}" for name in config.SECTIONS)))
     if tree and "strategies" not in tree and not {*tree} - {*Recipe.model_fields}:
         raise InputError(f"{path} is the recipe of one run, not a comparison of strategies; use: codeact run {path}")
     try:
@@ -216,7 +216,7 @@ def base_recipe(comparison: Comparison, changes: Mapping[str, Any] | None = None
         asked = source_recipe(comparison).evaluate
         fixed["evaluate.skip_tasks"] = sorted({*asked.skip_tasks, *measured_tasks(comparison.apart_from, asked.tasks)})
     for key, value in {**fixed, **(changes or {})}.items():
-        config.set_key(tree, key, value)
+        config.set_key(tree, key, value, config.SECTIONS)
     return config.validate(tree, "the comparison's recipe")
 
 

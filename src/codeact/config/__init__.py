@@ -15,7 +15,7 @@ from codeact.config.kinds import (
     strategies,
 )
 from codeact.config.loading import RENAMED_KEYS, known_keys, load_recipe, nearest, read_yaml, validate
-from codeact.config.recipe import DEFAULTS, DEMO, Recipe, default_of
+from codeact.config.recipe import DEFAULTS, DEMO, SECTIONS, Recipe, default_of
 from codeact.config.sections import (
     ClusterConfig,
     CurateConfig,
@@ -36,6 +36,7 @@ __all__ = [
     "DEMO",
     "RENAMED_KEYS",
     "SECRET_KINDS",
+    "SECTIONS",
     "Benchmark",
     "Check",
     "ClusterConfig",

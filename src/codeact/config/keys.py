@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -41,12 +41,16 @@ def joined(
     return {**own, **settings}
 
 
-def set_key(tree: dict[str, Any], key: str, value: object) -> None:
-    """Set a dotted key in nested dictionaries.
+def set_key(tree: dict[str, Any], key: str, value: object, sections: Collection[str] = ()) -> None:
+    """Set a dotted key in nested dictionaries; a mapping for one of the `sections` sets the keys that it names and keeps the others.
 
     Raises:
         InputError: a part of the key is no section.
     """
+    if isinstance(value, Mapping) and key in sections:
+        for name, inner in value.items():
+            set_key(tree, f"{key}.{name}", inner, sections)
+        return
     *parents, last = key.split(".")
     here = tree
     for part in parents:
@@ -57,8 +61,8 @@ def set_key(tree: dict[str, Any], key: str, value: object) -> None:
     here[last] = value
 
 
-def apply_overrides(tree: dict[str, Any], overrides: Iterable[str], example: str) -> None:
-    """Set `key=value` texts, whose values are YAML, in nested dictionaries; `example` shows the form in messages.
+def apply_overrides(tree: dict[str, Any], overrides: Iterable[str], example: str, sections: Collection[str] = ()) -> None:
+    """Set `key=value` texts, whose values are YAML, in nested dictionaries; `example` shows the form in messages, `sections` as `set_key`.
 
     Raises:
         InputError: a text of another form, a value that is no YAML, or a part of a key that is no section.
@@ -71,7 +75,7 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str], example: str
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise InputError(f"override {override!r}: the value is not valid YAML: {one_line(error)}") from error
-        set_key(tree, key, value)
+        set_key(tree, key, value, sections)
 
 
 def one_line(error: BaseException) -> str:

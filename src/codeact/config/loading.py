@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from codeact import shipped
 from codeact.config.keys import apply_overrides, one_line, set_key
-from codeact.config.recipe import Recipe
+from codeact.config.recipe import SECTIONS, Recipe
 from codeact.config.sections import SourceConfig
 from codeact.errors import InputError, did_you_mean
 
@@ -32,8 +32,8 @@ def load_recipe(
     where = str(path) if path is not None else "the recipe"
     tree = read_yaml(Path(path)) if path is not None else {}
     for key, value in (extra or {}).items():
-        set_key(tree, key, value)
-    apply_overrides(tree, overrides, "sample.ratio=0.3")
+        set_key(tree, key, value, SECTIONS)
+    apply_overrides(tree, overrides, "sample.ratio=0.3", SECTIONS)
     if "strategies" in tree and "recipe" in tree:
         raise InputError(f"{where} is a comparison of strategies, not the recipe of one run; use: codeact compare {where}")
     return validate(tree, where)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from codeact.config.kinds import Seed
 from codeact.config.sections import (
@@ -68,6 +68,14 @@ class Recipe(Section):
         return self.seed if own is None else own
 
 
+def _sections(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield prefix + name
+            yield from _sections(info.annotation, f"{prefix}{name}.")
+
+
+SECTIONS = tuple(_sections(Recipe))  # dotted, those within others too
 DEFAULTS = Recipe()  # the one home of every default: functions and options that stand for a key take theirs from here
 
 
