@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.pool import NOUNS, VERBS, pool_rows
+from tests.helpers.pool import pool_rows
 from tests.helpers.sandboxes import SANDBOXES, held_sandbox, sandbox_missing
-from tests.helpers.tiny_models import byte_level, ended
+from tests.helpers.tiny_models import byte_level, ended, save_embedder
 
 if TYPE_CHECKING:
     from codeact.sandbox import Backend
@@ -48,25 +48,7 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_embedder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random 2-layer BERT as a sentence-transformers folder."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("tiny-embedder")
-    letters = [chr(c) for c in range(97, 123)] + [str(d) for d in range(10)]
-    words = [*VERBS, *NOUNS, "write", "a", "python", "function", "that", "can", "version"]
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *dict.fromkeys([*words, *letters])]
-    vocabulary += [f"##{letter}" for letter in letters]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=128
-    )  # fmt: skip
-    plain = folder / "bert"
-    BertModel(config).save_pretrained(plain)
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(plain)
-    SentenceTransformer(str(plain), device="cpu").save(str(folder / "model"))
-    return folder / "model"
+    return save_embedder(tmp_path_factory.mktemp("tiny-embedder"))
 
 
 @pytest.fixture(scope="module")

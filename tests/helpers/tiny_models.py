@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.helpers.pool import NOUNS, VERBS
+
 
 def byte_level(texts: Sequence[str], size: int, special: Sequence[str]) -> Any:
     """A byte-level BPE of the library `tokenizers`, trained on some texts; `special` are its first entries."""
@@ -41,6 +43,28 @@ def save_llama(folder: Path, tokenizer: Any, seed: int, vocabulary: int, positio
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def save_embedder(folder: Path) -> Path:
+    """A random 2-layer BERT as a sentence-transformers folder."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    letters = [chr(c) for c in range(97, 123)] + [str(d) for d in range(10)]
+    words = [*VERBS, *NOUNS, "write", "a", "python", "function", "that", "can", "version"]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *dict.fromkeys([*words, *letters])]
+    vocabulary += [f"##{letter}" for letter in letters]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=128
+    )  # fmt: skip
+    plain = folder / "bert"
+    BertModel(config).save_pretrained(plain)
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(plain)
+    SentenceTransformer(str(plain), device="cpu").save(str(folder / "model"))
+    return folder / "model"
 
 
 def greedy_alone(model: Any, prompt: Sequence[int], new_tokens: int, end: int) -> list[int]:

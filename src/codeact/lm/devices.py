@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,15 @@ def choose_device(name: str = "auto") -> torch.device:
         raise InputError(
             f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices that PyTorch can use"
         )
+    return device
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Under torchrun and accelerate launch: the GPU of this process becomes the current one, which "cuda" means from here on."""
+    if str(device) == "cuda" and "LOCAL_RANK" in os.environ:
+        import torch
+
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     return device
 
 

@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from codeact.config import JudgeConfig, Recipe
 from codeact.errors import InputError, MissingExtraError
 from codeact.lm import models
-from codeact.lm.devices import choose_device
+from codeact.lm.devices import choose_device, own_device
 from codeact.pipeline.plan import plan
+from codeact.rundir import ranks
 from codeact.rundir.inputs import Inputs
 from codeact.stages.evaluate import EVALUATIONS
 from codeact.stages.target import examples
@@ -37,7 +38,9 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
     names = set(stages)
     planned = [stage for stage in plan(recipe, Inputs(recipe)) if stage.name in names]
     if any(stage.loads_model for stage in planned):
-        choose_device(recipe.model.device)
+        own_device(choose_device(recipe.model.device))
+    if ranks.world() > 1:
+        _several(recipe, names)
     if recipe.backend == "ray" and any(stage.in_shards for stage in planned):
         needs("ray", "ray", "backend=ray")
     if "curate" in names:
@@ -63,6 +66,23 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
             detect_backend(unsafe=recipe.evaluate.unsafe_no_sandbox)
         if recipe.evaluate.prompting == "instruct":
             _template(recipe, {"train"})
+
+
+def _several(recipe: Recipe, names: set[str]) -> None:
+    """What several processes of one launch cannot do together.
+
+    Raises:
+        InputError: that is asked for.
+    """
+    if recipe.backend == "ray":
+        raise InputError("backend=ray starts its processes itself; start codeact once, without torchrun or accelerate launch")
+    if "train" in names or names & {*EVALUATIONS}:
+        raise InputError(
+            f"{ranks.world()} processes were started; together they score and embed, and `codeact train` trains: select first"
+            " (torchrun ... -m codeact select), then train (torchrun ... -m codeact train)"
+        )
+    if recipe.score.adaptive and "score" in names:
+        raise InputError("adaptive scoring decides from what it has just measured, in one process: start one, or leave score.adaptive off")
 
 
 def needs(module: str, extra: str, purpose: str) -> None:

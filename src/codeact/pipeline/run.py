@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
-from codeact import storage
+from codeact import progress, storage
 from codeact.config import Recipe
 from codeact.files import write_text
 from codeact.logs import RUN_LOG, may_hold_log, run_log
@@ -17,6 +18,7 @@ from codeact.outputs import OUTPUTS, Run, claim_folder
 from codeact.pipeline import ready
 from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
+from codeact.rundir import ranks
 from codeact.rundir.inputs import Inputs, versions
 from codeact.rundir.stage import Stage, turn
 from codeact.rundir.store import Store, now
@@ -45,6 +47,7 @@ def run_pipeline(
     Raises:
         InputError: bad input, configuration or output folder.
         CodeactError: a stage failed; finished work is kept.
+        SystemExit: with status 0, in the processes of a launch that are not the first: they have helped, and are done.
     """
     store = Store(Path(recipe.run_dir))
     inputs = inputs or Inputs(recipe)
@@ -53,10 +56,12 @@ def run_pipeline(
     names = {stage.name for stage in stages}
     inputs.check(names)
     ready.check(recipe, names, {name for name in names if store.marker(name) is not None})
+    if ranks.mine() > 0:
+        _help(store, stages)
     mine = store.path("markers").is_dir()
     own = {RUN_LOG} if may_hold_log(store.path(RUN_LOG)) else set()  # such a file is nobody's but a run's
     claim_folder(store.root, _names(recipe, inputs) - own, Run("run", "", inputs.paths(), force), mine)
-    with store.lock(), run_log(store.root, log) as note:
+    with store.lock(), run_log(store.root, log) as note, ranks.first(store.root):
         write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for before, stage in zip(("", *(stage.name for stage in stages)), stages, strict=False):
             if before == pool_stages(recipe.curate)[-1] and "sample" in names:
@@ -90,6 +95,13 @@ def run_pipeline(
         if "curate" in done:
             write_dropped(store, inputs.source.rows)
     return store
+
+
+def _help(store: Store, stages: Sequence[Stage]) -> NoReturn:
+    """What a process that is not the first of its launch does of a run: its part of the shards, without a word."""
+    progress.show(False)
+    ranks.follow(store.root, {stage.name: partial(stage.work, store) for stage in stages if stage.in_shards})
+    raise SystemExit(0)
 
 
 def _shared_run(stage: Stage, fingerprint: str, asking: Store, shared_runs: Sequence[Store]) -> Store | None:

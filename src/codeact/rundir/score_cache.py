@@ -23,7 +23,7 @@ from codeact.progress import track
 from codeact.records import Message, Record
 from codeact.rundir import tables
 from codeact.rundir.local import Backend, MakeWorker
-from codeact.rundir.shards import read_sealed, write_sealed
+from codeact.rundir.sealed import read_sealed, write_sealed
 from codeact.rundir.store import digest
 
 if TYPE_CHECKING:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codeact import storage
 from codeact.config import Recipe
-from codeact.files import write_bytes
 from codeact.progress import track
+from codeact.rundir import ranks
 from codeact.rundir.local import Backend, MakeWorker, run_local
+from codeact.rundir.sealed import read_sealed, write_sealed
 from codeact.rundir.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def choose_backend(recipe: Recipe) -> Backend:
-    """The backend that the recipe names."""
+def choose_backend(recipe: Recipe, stage: str) -> Backend:
+    """The backend that the recipe names; for one of several processes that were started together, its part of them."""
     if recipe.backend == "ray":
         from codeact.rundir.ray_cluster import RayBackend
 
         return RayBackend(recipe.workers)
-    return run_local
+    return ranks.Shared(Path(recipe.run_dir), stage) if ranks.world() > 1 else run_local
 
 
 def run_shards(
@@ -53,22 +52,3 @@ def run_shards(
             write_sealed(result, folder, f"{number:06d}")
             finished[number] = result
     return pa.concat_tables([finished[n] for n in shards])
-
-
-def write_sealed(table: pa.Table, folder: Path, name: str) -> None:
-    """Write `<name>-<digest of the content>.parquet`, atomically."""
-    content = storage.parquet_bytes(table)
-    write_bytes(folder / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet", content)
-
-
-def read_sealed(folder: Path, name: str) -> pa.Table | None:
-    """The table that `write_sealed` wrote under this name; None where there is none, or none that is whole."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for path in sorted(folder.glob(f"{name}-*.parquet")):
-        content = path.read_bytes()
-        if path.stem == f"{name}-{hashlib.sha256(content).hexdigest()[:16]}":
-            return pq.read_table(pa.BufferReader(content))
-        path.unlink(missing_ok=True)
-    return None

@@ -45,7 +45,7 @@ def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     make = partial(_embed_worker, config.model, config.batch_size, config.text, recipe.model.device)
     table = run_shards(
         store, "embed", read_pool(store), make,
-        backend=choose_backend(recipe), shard_size=SHARD_RECORDS, label="embed",
+        backend=choose_backend(recipe, "embed"), shard_size=SHARD_RECORDS, label="embed",
     )  # fmt: skip
     store.write_table("embed", table)
     return {"vectors": table.num_rows, "dimensions": table["embedding"].type.list_size}

@@ -93,7 +93,7 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
     else:
         table, cached = run_cached(
             cache, read_pool(store, pool_stages(recipe.curate)), partial(_worker, recipe.model.model_dump(), recipe.score.model_dump()),
-            backend=choose_backend(recipe), shard_size=recipe.score.shard_size, label=stage,
+            backend=choose_backend(recipe, stage), shard_size=recipe.score.shard_size, label=stage,
         )  # fmt: skip
         extra = {"cached": cached}
     _check_any(table)

@@ -16,7 +16,7 @@ import numpy as np
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import InputError, require
 from codeact.files import atomic_folder, make_folder, remove
-from codeact.lm.devices import choose_device, choose_dtype
+from codeact.lm.devices import choose_device, choose_dtype, own_device
 from codeact.lm.identity import model_identity
 from codeact.lm.models import context_length, load_model, load_tokenizer
 from codeact.lm.prompts import load_template
@@ -97,7 +97,7 @@ def fine_tune(
     warnings = [*data_warnings(tokenised), *ignored(train)]
     for line in warnings:
         log.warning("%s", line)
-    device = _own_device(choose_device(model.device))
+    device = own_device(choose_device(model.device))
     dtype = choose_dtype(model.dtype, device)
 
     from codeact.training.liger import use_liger
@@ -374,15 +374,6 @@ def is_main_process() -> bool:
     import torch
 
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
-
-
-def _own_device(device: torch.device) -> torch.device:
-    """Under torchrun and accelerate launch: the GPU of this process becomes the current one, which "cuda" means from here on."""
-    if str(device) == "cuda" and "LOCAL_RANK" in os.environ:
-        import torch
-
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    return device
 
 
 def _check_launch(method: str) -> None:

@@ -1,0 +1,100 @@
+"""Several processes of one launch share scoring and embedding: the tables are those of one process, bit for bit, whoever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from codeact.config import load_recipe
+from codeact.errors import InputError
+from codeact.pipeline import ready
+from tests.helpers.pool import pool_rows
+
+TABLES = ("records", "embed", "cluster", "score", "sample", "ledger")
+
+
+@pytest.fixture
+def command(tmp_path: Path, tiny_model_dir: Path, tiny_embedder_dir: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    Path("pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool_rows(48)), encoding="utf-8")
+    settings = {"score.shard_size": 4, "score.cache": "false", "cluster.k": 3, "curate.decontaminate": "[]", "model.dtype": "float32"}
+    return ["select", "pool.jsonl", "--model", str(tiny_model_dir), "--max-length", "256", "--embedder", str(tiny_embedder_dir), "--ratio", "0.4",
+            *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]  # fmt: skip
+
+
+def _start(arguments: list[str], rank: int, world: int) -> subprocess.Popen[str]:
+    """As torchrun starts it: a process that knows its number."""
+    environment = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "codeact", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _equal(one: str, other: str) -> None:
+    for name in TABLES:
+        assert pq.read_table(f"{one}.codeact/{name}.parquet") == pq.read_table(f"{other}.codeact/{name}.parquet"), name
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_tables_of_one_and_one_that_dies_is_said(command: list[str]) -> None:
+    alone = _start([*command, "-o", "one.jsonl"], 0, 1)
+    assert alone.wait() == 0
+
+    # torchrun itself: both work, one writes and speaks
+    both = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codeact", *command, "-o", "two.jsonl"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert both.returncode == 0, both.stderr
+    _equal("one", "two")
+    assert Path("two.jsonl").read_bytes() == Path("one.jsonl").read_bytes()
+    assert both.stdout.count("records -> two.jsonl") == 1
+
+    # the second is killed over a shard: the first ends with a line, and the same command goes on
+    first, second = (_start([*command, "-o", "three.jsonl"], rank, 2) for rank in (0, 1))
+    claims = Path("three.codeact/.ranks")
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not any(file.read_text() == "1" for file in claims.glob("*/score/*")):
+        time.sleep(0.005)
+    second.send_signal(signal.SIGKILL)
+    second.wait()
+    told = first.communicate()[1].strip().splitlines()
+    if first.returncode:  # else the second had no shard in hand
+        assert first.returncode == 1
+        assert "process 1 of 2 has ended before its shard" in told[-1]
+        assert "start the same command again" in told[-1]
+        again = [_start([*command, "-o", "three.jsonl"], rank, 2) for rank in (0, 1)]
+        assert [process.wait() for process in again] == [0, 0]
+    _equal("one", "three")
+
+
+@pytest.mark.slow
+def test_the_others_end_with_a_line_where_the_first_is_killed(command: list[str]) -> None:
+    first, second = (_start([*command, "-o", "x.jsonl"], rank, 2) for rank in (0, 1))
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not list(Path("x.codeact/.ranks").glob("*/1")):
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert "the first process has ended" in second.communicate()[1].strip().splitlines()[-1]
+    assert second.returncode == 1
+
+
+def test_what_several_processes_cannot_do_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for settings, names, message in (
+        ({"backend": "ray"}, {"embed"}, "starts its processes itself"),
+        ({}, {"train"}, "select first"),
+        ({"score.adaptive": True}, {"score"}, "in one process"),
+    ):
+        with pytest.raises(InputError, match=message):
+            ready.check(load_recipe(extra={"model.name": "demo", **settings}), names)
