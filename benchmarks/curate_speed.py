@@ -23,9 +23,9 @@ from benchmarks import machine, result_files
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
+from codeact.curate.look import check_record
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.near_copies import find_near, find_renamed, find_same_meaning
-from codeact.curate.run import check_record
 from codeact.evaluation.sets import load_tasks
 from codeact.records import Message, Record, read_data
 from codeact.sandbox import detect_backend

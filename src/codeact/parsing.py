@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from functools import lru_cache
 
 # Longer source is read statement by statement. CPython takes up to 1 GB for a megabyte of short statements.
 LONGEST = 100_000
@@ -35,8 +36,9 @@ def parse_or_fault(source: str) -> ast.Module | int:
     return found.lineno or 1 if isinstance(found, SyntaxError) else 0
 
 
+@lru_cache(maxsize=8)  # several checks ask for the same code
 def parse_or_error(source: str) -> ast.Module | NeverParsed:
-    """The syntax tree; else what stopped the parser, a MemoryError for what is not given to it (`too_costly`)."""
+    """The syntax tree, not to be changed; else what stopped the parser, a MemoryError for what is not given to it (`too_costly`)."""
     why = too_costly(source)
     if why:
         return MemoryError(why)

@@ -133,6 +133,7 @@ def _dedent(lines: list[str], indent: str) -> str:
     )
 
 
+@lru_cache(maxsize=4)
 def python_evidence(text: str) -> int:
     """How much text without fences looks like Python: 2 surely, 1 perhaps (`import x`, `print(x)`), 0 not.
 

@@ -1,0 +1,147 @@
+"""What one record says by itself: its verdict, its overlap with benchmarks, its language. No other record has a say here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from codeact.confidential import Finding, find_confidential
+from codeact.config import CurateConfig
+from codeact.curate.answers import check_grammars
+from codeact.curate.asked_language import check_language
+from codeact.curate.blocks import code_blocks
+from codeact.curate.completeness import check_complete
+from codeact.curate.decontaminate import BenchmarkItem, build_index, find_overlap, find_renamed_solution
+from codeact.curate.dedup import sketch
+from codeact.curate.examples import check_examples
+from codeact.curate.languages import LABELS, MOST_GUESSED, guess_language
+from codeact.curate.names import check_names
+from codeact.curate.verify import Verdict, combine, eased, exchanges, verify_record
+from codeact.errors import InputError
+from codeact.records import Record
+from codeact.sandbox import Backend, detect_backend
+
+MAX_DETAIL_CHARS = 500
+MAX_ANSWER_CHARS = 200_000
+"""Longer answers are kept unchecked but for their Python's syntax."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one record says by itself.
+
+    Attributes:
+        id: the record's id.
+        language: of the response's code, "" where it cannot be told.
+        sketch: equal in all exact copies, see `dedup.sketch`.
+        secret: what bars it, before anything else was looked at.
+        verdict: of the checks, where there are any.
+        overlap: "benchmark:item id" and the evidence.
+    """
+
+    id: str
+    language: str
+    sketch: bytes
+    secret: Finding | None = None
+    verdict: Verdict | None = None
+    overlap: tuple[str, str] | None = None
+
+
+class Looker:
+    """Looks at records, one by one.
+
+    Args:
+        config: which checks run, and the n-gram length.
+        items: the tasks of every benchmark that is looked for; see `benchmarks_of`.
+
+    Raises:
+        CodeactError: the sandbox, where the checks need it, cannot start.
+    """
+
+    def __init__(self, config: CurateConfig, items: Sequence[BenchmarkItem]) -> None:
+        self.config = config
+        self.index = build_index(items, config.ngram) if items else None
+        self.backend = detect_backend() if config.verify and "examples" in config.checks else None
+
+    def __call__(self, record: Record) -> Facts:
+        """The facts of one record; what its own facts bar is not looked for in benchmarks."""
+        config = self.config
+        language, key = language_of(record.response), sketch(record) if config.dedup else b""
+        secret = find_confidential(record, config.secrets) if config.secrets else None
+        if secret is not None:
+            return Facts(record.id, language, key, secret)
+        verdict = check_record(record, config.checks, self.backend) if config.verify else None
+        if verdict is not None and verdict.status == "failed" and config.failed == "drop":
+            return Facts(record.id, language, key, None, verdict)
+        overlap = None
+        if self.index is not None:
+            found = find_overlap(record, self.index) or find_renamed_solution(record, self.index)
+            if found is not None:
+                detail = f"{found.method}: {found.text}"[:MAX_DETAIL_CHARS]
+                overlap = f"{found.item.benchmark}:{found.item.id}", detail
+        return Facts(record.id, language, key, None, verdict, overlap)
+
+
+def benchmarks_of(
+    config: CurateConfig, given: Mapping[str, Sequence[BenchmarkItem]] | None = None
+) -> list[BenchmarkItem]:
+    """The tasks of every benchmark that the configuration names, of those given.
+
+    Raises:
+        InputError: a benchmark that is named has no tasks.
+    """
+    given = given or {}
+    names = tuple(given) if config.decontaminate == "auto" else (*config.decontaminate, *config.benchmark_files)
+    for name in names:
+        if not given.get(name):
+            raise InputError(
+                f"curate.decontaminate: no tasks of the benchmark {name!r} were given; load them, or leave it out"
+            )
+    return [item for name in names for item in given[name]]
+
+
+def check_record(record: Record, checks: Iterable[str], backend: Backend | None = None) -> Verdict:
+    """The verdict of the named checks together: the worst that is known (failed, doubtful), else passed where one passed.
+
+    Args:
+        record: its assistant turns that are learnt are checked, each against the user's turn before it.
+        checks: see `codeact.config.CurateConfig.checks`.
+        backend: of the sandbox, for "examples".
+
+    Raises:
+        MissingExtraError: a check needs a package that is not installed.
+        CodeactError: the sandbox cannot start a process.
+    """
+    chosen = set(checks)
+    verdicts = [verify_record(record)] if "syntax" in chosen else []
+    turns = exchanges(record)
+    for turn in turns:
+        if len(turn.answer) > MAX_ANSWER_CHARS:
+            verdicts.append(Verdict("unknown", f"an answer of more than {MAX_ANSWER_CHARS:,} characters"))
+            continue
+        if "grammars" in chosen:
+            verdicts.append(check_grammars(turn.answer))
+        if "complete" in chosen:
+            whole = eased(check_complete(turn.answer, turn.asked), turn is turns[-1])
+            verdicts += [whole] if whole.status in ("failed", "doubtful") else []
+        if "language" in chosen:
+            verdicts.append(check_language(turn.answer, turn.asked))
+        if "names" in chosen:
+            verdicts.append(check_names(turn.answer, turn.so_far))
+        if "examples" in chosen and backend is not None and not any(v.status == "failed" for v in verdicts):
+            verdicts.append(check_examples(turn.answer, backend))
+    for status in ("failed", "doubtful", "passed"):
+        if (found := next((verdict for verdict in verdicts if verdict.status == status), None)) is not None:
+            return found
+    return combine(verdicts)
+
+
+def language_of(response: str) -> str:
+    """The language of most of an answer's code, from the labels of its fences or the signs of the code; "" where it cannot be told."""
+    sizes: dict[str, int] = {}
+    for at, block in enumerate(code_blocks(response)):
+        guessed = guess_language(block.code) if not block.language and at < MOST_GUESSED else ""
+        language = LABELS.get(block.language, block.language) or guessed
+        sizes[language] = sizes.get(language, 0) + len(block.code)
+    sizes.pop("", None)
+    return max(sizes, key=lambda name: (sizes[name], name)) if sizes else guess_language(response)
