@@ -35,17 +35,16 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     settings = recipe.curate.model_dump(exclude=ELSEWHERE)
     return Stage(
         "curate", ("records",), lambda: {**settings, "files": inputs.benchmark_digests()}, VERSION,
-        lambda store: decide(store, recipe), shared=True,
+        lambda store: curate(store, recipe), shared=True,
     )  # fmt: skip
 
 
-def decide(store: Store, recipe: Recipe) -> Mapping[str, Any]:
+def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """Decide which records stay in the pool."""
     import pyarrow as pa
 
     from codeact.curate.look import benchmarks_of
-    from codeact.curate.run import check_ids
-    from codeact.curate.run import decide as decide_all
+    from codeact.curate.run import check_ids, decide
 
     config = recipe.curate.model_copy(update={"secrets": ()})  # barred before
     items = benchmark_items(config)
@@ -55,7 +54,7 @@ def decide(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         store, "curate", table, partial(_worker, config.model_dump(), benchmarks_of(config, items)),
         backend=ProcessBackend(recipe.workers), shard_size=PARTITION, label="verify",
     )  # fmt: skip
-    decisions = decide_all(_facts_from(seen), config, lambda at: tables.records_from(table.take(pa.array(at, pa.int64()))))
+    decisions = decide(_facts_from(seen), config, lambda at: tables.records_from(table.take(pa.array(at, pa.int64()))))
     if not any(d.kept for d in decisions):
         reasons = Counter(d.reason for d in decisions)
         raise InputError(
