@@ -193,6 +193,15 @@ class ClusterConfig(Section):
     seed: Seed | None = Field(None, description="of the K-means restarts; null: the recipe's seed")
 
 
+def _checked_address(value: str) -> str:
+    bare, _ = split_userinfo(value)
+    if "@" in bare or (value and "://" not in value):
+        raise ValueError("give http(s)://HOST/v1; what is special in a user:password@ before HOST is percent-encoded")
+    if "?" in bare or "#" in bare:
+        raise ValueError("give the base address without ? and #; a key belongs into the variable of judge.api_key_env")
+    return value
+
+
 class ScoreConfig(Section):
     variant: Literal["default", "paper"] = Field(
         "default",
@@ -209,9 +218,25 @@ class ScoreConfig(Section):
     cache: bool = Field(
         True, description="share scores between runs (in CODEACT_SCORES, else in the user's cache directory)"
     )
+    backend: Literal["transformers", "vllm"] = Field(
+        "transformers", description="what runs the model; `vllm` is an extra, for models larger than one GPU"
+    )
+    endpoint: str = Field(
+        "",
+        repr=False, description="OpenAI-compatible address that returns log-probabilities of prompts (vLLM, SGLang), such as"
+        " http://localhost:8000/v1; empty: the model runs here",
+    )
+    endpoint_model: str = Field("", description="the model's name at the endpoint; empty: model.name")
     proxy: str = Field(
         "openai-community/gpt2", description="small model that scores for strategy superfiltering (its paper: GPT-2)"
     )
+
+
+    _base_address = field_validator("endpoint")(_checked_address)
+
+    @field_serializer("endpoint")
+    def _without_password(self, value: str) -> str:
+        return split_userinfo(value)[0]
 
 
 class JudgeConfig(Section):
@@ -252,15 +277,7 @@ class JudgeConfig(Section):
         description="records that a tag must share with one it never goes without, to become it (InsTag: 40); 0: off",
     )
 
-    @field_validator("endpoint")
-    @classmethod
-    def _base_address(cls, value: str) -> str:
-        bare, _ = split_userinfo(value)
-        if "@" in bare or (value and "://" not in value):
-            raise ValueError("give http(s)://HOST/v1; what is special in a user:password@ before HOST is percent-encoded")
-        if "?" in bare or "#" in bare:
-            raise ValueError("give the base address without ? and #; a key belongs into the variable of judge.api_key_env")
-        return value
+    _base_address = field_validator("endpoint")(_checked_address)
 
     @field_validator("api_key_env")
     @classmethod

@@ -43,6 +43,11 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
         _several(recipe, names)
     if recipe.backend == "ray" and any(stage.in_shards for stage in planned):
         needs("ray", "ray", "backend=ray")
+    if names & {"score", "proxy"}:
+        if recipe.score.endpoint:
+            needs("httpx2", "judge", "score.endpoint")
+        elif recipe.score.backend == "vllm":
+            needs("vllm", "vllm", "score.backend vllm")
     if "curate" in names:
         _curation(recipe)
     if "target" in names:

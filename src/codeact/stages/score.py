@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codeact.config import ModelConfig, Recipe, ScoreConfig
+from codeact.config import JudgeConfig, ModelConfig, Recipe, ScoreConfig
 from codeact.errors import InputError
 from codeact.progress import Progress, track
+from codeact.redact import split_userinfo
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.local import Worker
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from codeact.score import Scorer
+    from codeact.score.engines import PromptScorer
 
 VERSION = 2
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
@@ -64,11 +66,19 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
 
 def settings(recipe: Recipe) -> Mapping[str, Any]:
     """What decides the scores, beside the model."""
-    plain = recipe.score.model_dump(include={"variant", "shard_size"}) | _template(recipe)
+    plain = recipe.score.model_dump(include={"variant", "shard_size"}) | _template(recipe) | _engine(recipe)
     if not recipe.score.adaptive:
         return plain
     chosen = {"strategy": recipe.sample.strategy, "ratio": recipe.sample.ratio, "seed": recipe.seed}
     return {**plain, "adaptive": recipe.score.agreement, **chosen}
+
+
+def _engine(recipe: Recipe) -> dict[str, str]:
+    """What runs the model, where that is not transformers: its scores are kept apart from those of the others."""
+    s = recipe.score
+    if s.endpoint:
+        return {"engine": f"{s.endpoint_model or recipe.model.name} at {split_userinfo(s.endpoint)[0].rstrip('/')}"}
+    return {} if s.backend == "transformers" else {"engine": s.backend}
 
 
 def _template(recipe: Recipe) -> dict[str, str]:
@@ -80,7 +90,7 @@ def _template(recipe: Recipe) -> dict[str, str]:
 def with_proxy(recipe: Recipe) -> Recipe:
     """The recipe with the proxy model in place of the model: what scores for Superfiltering (arXiv 2402.00530)."""
     proxy = recipe.model.model_copy(update={"name": recipe.score.proxy, "revision": None})
-    full = recipe.score.model_copy(update={"adaptive": False})
+    full = recipe.score.model_copy(update={"adaptive": False, "backend": "transformers", "endpoint": ""})  # it is small: it runs here
     return recipe.model_copy(update={"model": proxy, "score": full})
 
 
@@ -92,7 +102,7 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
         table, extra = _adaptive(store, recipe, cache)
     else:
         table, cached = run_cached(
-            cache, read_pool(store, pool_stages(recipe.curate)), partial(_worker, recipe.model.model_dump(), recipe.score.model_dump()),
+            cache, read_pool(store, pool_stages(recipe.curate)), partial(_worker, recipe.model, recipe.score, recipe.judge),
             backend=choose_backend(recipe, stage), shard_size=recipe.score.shard_size, label=stage,
         )  # fmt: skip
         extra = {"cached": cached}
@@ -120,16 +130,18 @@ def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -
     context = {
         **{key: value for key, value in model.items() if key != "device"},
         **_template(recipe),
+        **_engine(recipe),
         "variant": recipe.score.variant,
         "version": VERSION,
     }
     return open_cache(shared_folder() if recipe.score.cache else store.path(f"shards/{stage}"), context)
 
 
-def _worker(model: dict[str, Any], score_config: dict[str, Any]) -> Worker:
+def _worker(model: ModelConfig, config: ScoreConfig, judge: JudgeConfig) -> Worker:
     from codeact.score import to_table
 
-    scorer = _scorer(ModelConfig(**model), ScoreConfig(**score_config))
+    plain = config.backend == "transformers" and not config.endpoint
+    scorer = _scorer(model, config) if plain else _prompt_scorer(model, config, judge)
 
     def work(shard: pa.Table, progress: Progress) -> pa.Table:
         return to_table(scorer.score(tables.records_from(shard), progress))
@@ -147,6 +159,40 @@ def _scorer(m: ModelConfig, s: ScoreConfig) -> Scorer:
     return Scorer(
         lm, tokenizer, template=template, variant=s.variant, max_length=m.max_length, batch_tokens=s.batch_tokens
     )
+
+
+def _prompt_scorer(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> PromptScorer:
+    """The scorer over vLLM, or over an endpoint, which is asked as `judge` says (key, timeout, tries, requests at a time)."""
+    from codeact.judge.endpoint import Settings, api_key
+    from codeact.judge.logprobs import prompt_logprobs
+    from codeact.lm import models
+    from codeact.lm.devices import choose_device, choose_dtype
+    from codeact.lm.identity import resolve
+    from codeact.score import default_template
+    from codeact.score.engines import PromptScorer, vllm_log_probs
+
+    tokenizer = models.load_tokenizer(m.name, m.revision)
+    template = default_template(s.variant, tokenizer, m.template)
+    limit = min(m.max_length, _context(m) - 1)  # such engines write a token behind the prompt
+    if s.endpoint:
+        settings = Settings(
+            s.endpoint, s.endpoint_model or m.name, api_key(judge.api_key_env), judge.concurrency, judge.timeout, judge.attempts, judge.backoff
+        )
+        return PromptScorer(partial(prompt_logprobs, settings=settings), tokenizer, template=template, variant=s.variant, max_length=limit)
+    dtype = str(choose_dtype(m.dtype, choose_device(m.device))).removeprefix("torch.")
+    engine = vllm_log_probs(resolve(m.name, m.revision), m.revision, dtype, limit)
+    return PromptScorer(engine, tokenizer, template=template, variant=s.variant, max_length=limit)
+
+
+def _context(m: ModelConfig) -> int:
+    """Longest sequence of a model, from its configuration; what the recipe asks for where it says nothing."""
+    from transformers import AutoConfig
+
+    from codeact.lm.identity import NO_CODE, resolve
+    from codeact.lm.models import context_length
+
+    config = AutoConfig.from_pretrained(resolve(m.name, m.revision), revision=m.revision, **NO_CODE)
+    return context_length(config.get_text_config()) or m.max_length + 1
 
 
 def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[pa.Table, dict[str, Any]]:
@@ -235,5 +281,7 @@ def check(recipe: Recipe) -> None:
         raise InputError(
             "adaptive scoring needs score.variant=default: the paper's two passes do not score the same tokens"
         )
+    if _engine(recipe):
+        raise InputError("adaptive scoring needs the model's own passes; leave score.endpoint and score.backend=vllm out, or score.adaptive")
     if recipe.backend != "local":
         raise InputError("adaptive scoring decides from what it has just measured, in one process: use backend=local")
