@@ -69,3 +69,13 @@ def test_from_python_too(setting: dict[str, Any], tmp_path: Path) -> None:
         with pytest.raises(InputError, match="is given twice"):
             codeact.train(rows, tmp_path / "a", model="demo", settings=setting)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_named_demo_is_not_the_demo_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from codeact.config import load_recipe
+    from codeact.rundir.inputs import Inputs
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    recipe = load_recipe(extra={"model.name": "demo", "run_dir": "demo", "data.source": "rows.jsonl"})
+    assert "demo" not in Inputs(recipe).paths()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import __version__, storage
-from codeact.config import Recipe
+from codeact.config import DEMO, Recipe
 from codeact.errors import InputError
 from codeact.evaluation import benchmarks
 from codeact.lm.devices import choose_device, choose_dtype
@@ -139,7 +139,8 @@ class Inputs:
     def paths(self) -> tuple[str, ...]:
         """Every file and folder that the recipe reads, by its name; what is not on this machine (a hub name) among them."""
         r = self.recipe
-        names = [r.model.name, r.model.template, r.embed.model, r.score.proxy, r.judge.model, r.sample.target, r.sample.listed]
+        known = [name for name in (r.model.name, r.embed.model, r.score.proxy, r.judge.model) if name != DEMO]  # a folder `demo` is none of them
+        names = [*known, r.model.template, r.sample.target, r.sample.listed]
         names += r.curate.benchmark_files
         if r.data.source == HARVEST:
             names += r.data.harvest.roots
