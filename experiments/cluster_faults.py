@@ -1,0 +1,204 @@
+"""A Ray cluster of two or three unequal nodes, whose workers and driver are killed (-9) at random: what is lost, and what is done twice.
+
+    python -m experiments.cluster_faults --folder FOLDER [--trials 20] [--minutes 3.5]
+
+A trial is one kill. Several of them hit one selection (embed, cluster, score, sample) of 240 records with tiny random models: in each of the two
+mapped stages workers and the driver, each after a random number of shards has begun. A killed driver is started again with the same command.
+At the end every table must be that of one local process, bit for bit; the workers' own log says how many shards were begun more than once.
+
+Selections are added to experiments/results/cluster_faults.json as they end; run it again to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import result_files
+from benchmarks.machine import provenance
+from codeact.rundir.local import Worker
+from codeact.stages import embed, score
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from codeact.progress import Progress
+
+RESULT = Path(__file__).parent / "results" / "cluster_faults.json"
+RECORDS, SHARD, PAUSE_S = 240, 8, 0.1
+NODES = {2: (1, 2), 3: (0, 1, 2)}  # CPUs of each
+TABLES = ("embed", "cluster", "score", "sample")
+FIRST = ("worker", "driver")  # victims in each stage of the first selection, and of the others
+OTHERS = ("worker", "worker", "driver", "worker", "worker")
+BEGUN = "CODEACT_TRIAL_BEGUN"
+PLAIN = {"embed": embed._embed_worker, "score": score._worker}
+
+
+def counted(stage: str, *settings: Any) -> Worker:
+    """The stage's own worker, which writes down each shard that it begins, and takes a moment longer for it."""
+    work = PLAIN[stage](*settings)
+
+    def counting(shard: pa.Table, progress: Progress) -> pa.Table:
+        with Path(os.environ[BEGUN]).open("a", encoding="utf-8") as log:
+            log.write(json.dumps([stage, shard["id"][0].as_py(), os.getpid()]) + "\n")
+        time.sleep(PAUSE_S)
+        return work(shard, progress)
+
+    return counting
+
+
+def drive(folder: Path, backend: str) -> None:
+    """The selection of the trial in `folder`; started again it goes on."""
+    from codeact.config import load_recipe
+    from codeact.pipeline.run import run_pipeline
+
+    embed._embed_worker, embed.SHARD_RECORDS = partial(counted, "embed"), SHARD  # type: ignore[assignment]
+    score._worker = partial(counted, "score")  # type: ignore[assignment]
+    made = folder.parent / "made"
+    recipe = load_recipe(extra={
+        "run_dir": str(folder / "run"), "backend": backend, "data.source": str(made / "pool.jsonl"), "model.name": str(made / "model"),
+        "model.dtype": "float32", "model.max_length": 512, "model.template": "question", "embed.model": str(made / "embedder" / "model"),
+        "score.shard_size": SHARD, "score.cache": False, "cluster.k": 3, "curate.decontaminate": (),
+    })  # fmt: skip
+    run_pipeline(recipe, ("sample",))
+
+
+def make(folder: Path) -> None:
+    """The data and the models of all trials, and the tables of one local process."""
+    from tests.helpers.pool import pool_rows
+    from tests.helpers.tiny_models import byte_level, ended, save_embedder, save_llama
+
+    made = folder / "made"
+    if (folder / "local" / "done").exists():
+        return
+    made.mkdir(parents=True, exist_ok=True)
+    rows = pool_rows(RECORDS)
+    (made / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    tokenizer = ended(byte_level([row["output"] for row in rows[:64]], 600, ["<end>"]))
+    save_llama(made / "model", tokenizer, 0, len(tokenizer), 1024)
+    (made / "embedder").mkdir(exist_ok=True)
+    save_embedder(made / "embedder")
+    start(folder / "local", "local", {}).wait()
+    (folder / "local" / "done").touch()
+
+
+def start(folder: Path, backend: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """The driver as a process of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", BEGUN: str(folder / "begun.txt"), **environment}
+    with (folder / "driver.txt").open("ab") as out:
+        command = [sys.executable, "-m", "experiments.cluster_faults", "--drive", backend, "--folder", str(folder)]
+        return subprocess.Popen(command, env=variables, stdout=out, stderr=out)
+
+
+def begun(folder: Path, stage: str = "") -> list[tuple[str, str, int]]:
+    """What the workers of a trial wrote down: stage, first record of the shard, process."""
+    path = folder / "begun.txt"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [(one, first, pid) for one, first, pid in map(json.loads, lines) if stage in ("", one)]
+
+
+def selection(number: int, folder: Path) -> dict[str, Any]:
+    """One selection on a cluster of its own, with kills in both mapped stages."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    nodes = NODES[2 + number % 2]
+    drawn = random.Random(number)
+    here = folder / f"selection-{number}"
+    os.environ[BEGUN], os.environ["OMP_NUM_THREADS"] = str(here / "begun.txt"), "1"  # the nodes' processes take them from here
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": nodes[0], "include_dashboard": False})
+    started, kills = time.monotonic(), []
+    try:
+        for cpus in nodes[1:]:
+            cluster.add_node(num_cpus=cpus)
+        driver = start(here, "ray", {"RAY_ADDRESS": cluster.address})
+        for stage, victim, after in planned(number, drawn):
+            living: list[int] = []
+            while driver.poll() is None and (len({shard for _, shard, _ in begun(here, stage)}) < after or not living):
+                time.sleep(0.02)
+                living = [process for _, _, process in begun(here, stage)[-3:] if Path(f"/proc/{process}").exists()]
+            lines = begun(here, stage)
+            pid = driver.pid if victim == "driver" else drawn.choice(living)
+            os.kill(pid, signal.SIGKILL)
+            kills.append({"stage": stage, "killed": victim, "after_shards": len({shard for _, shard, _ in lines})})
+            if victim == "driver":
+                driver.wait()
+                driver = start(here, "ray", {"RAY_ADDRESS": cluster.address})
+        code = driver.wait(timeout=200)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    lines = begun(here)
+    return {
+        "selection": number, "nodes": list(nodes), "kills": kills, "exit_status": code, "tables_equal": code == 0 and equal(here, folder / "local"),
+        "shards": {stage: len({shard for one, shard, _ in lines if one == stage}) for stage in PLAIN},
+        "begun_again": {stage: _again(lines, stage) for stage in PLAIN}, "actors": sum(nodes), "seconds": round(time.monotonic() - started, 1),
+    }  # fmt: skip
+
+
+def planned(number: int, drawn: random.Random) -> list[tuple[str, str, int]]:
+    """Stage, victim, and how many shards of the stage have begun before: ascending in a stage, and none of the last three."""
+    victims = OTHERS if number else FIRST
+    return [
+        (stage, victim, after)
+        for stage in ("embed", "score")
+        for victim, after in zip(victims, sorted(drawn.sample(range(2, RECORDS // SHARD - 3), len(victims))), strict=True)
+    ]
+
+
+def _again(lines: list[tuple[str, str, int]], stage: str) -> int:
+    mine = [shard for one, shard, _ in lines if one == stage]
+    return len(mine) - len(set(mine))
+
+
+def _allowed(found: dict[str, Any]) -> int:
+    """Shards that were in flight: one of each killed worker, and at most one of each actor of a killed driver."""
+    return sum(1 if kill["killed"] == "worker" else found["actors"] for kill in found["kills"])
+
+
+def equal(one: Path, other: Path) -> bool:
+    """Whether all tables of two run directories are the same, bit for bit."""
+    import pyarrow.parquet as pq
+
+    return all(pq.read_table(one / "run" / f"{name}.parquet") == pq.read_table(other / "run" / f"{name}.parquet") for name in TABLES)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--drive", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.drive:
+        drive(options.folder, options.drive)
+        return
+    until = time.monotonic() + 60 * options.minutes
+    make(options.folder)
+    done = result_files.read(RESULT)["selections"] if RESULT.exists() else []
+    for number in range(1 + -(-max(0, options.trials - 2 * len(FIRST)) // (2 * len(OTHERS)))):
+        if any(one["selection"] == number for one in done) or time.monotonic() > until:
+            continue
+        done.append(selection(number, options.folder))
+        print(done[-1], flush=True)
+        summary = {
+            "kills": sum(len(one["kills"]) for one in done), "selections_with_other_tables": [one["selection"] for one in done if not one["tables_equal"]],
+            "begun_again": sum(sum(one["begun_again"].values()) for one in done),
+            "allowed": sum(_allowed(one) for one in done),
+            "within_what_is_allowed_in_each_stage": all(again <= _allowed(one) / 2 for one in done for again in one["begun_again"].values()),
+        }  # fmt: skip
+        result_files.write(RESULT, {**provenance(), "busy_machine": True, "summary": summary, "selections": done})
+
+
+if __name__ == "__main__":
+    main()
