@@ -64,6 +64,7 @@ def harvest(
     languages: Sequence[str] | None = None,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
+    commits: int | None = None,
     min_tokens: int | None = None,
     max_tokens: int | None = None,
     held_out: float = 0.0,
@@ -80,6 +81,8 @@ def harvest(
         languages: of the functions: python, c, cpp, go, java, javascript, rust, typescript.
         include: patterns such as `src/*`: only files that fit one are read.
         exclude: patterns such as `legacy` or `*_old.py` of what is left out.
+        commits: so many of each root's newest commits: one that changes one function is a record too, its message and the function
+            before -> the function after.
         min_tokens, max_tokens: shortest and longest response, in lexical tokens.
         held_out: share of the records, in whole files, that goes to `NAME.held-out.SUFFIX` instead: for measuring, never for training.
         limit: a seeded random sample of this many.
@@ -99,6 +102,7 @@ def harvest(
     recipe = config.load_recipe(extra=config.given({
         "data.limit": limit, "seed": seed, "data.harvest.min_tokens": min_tokens, "data.harvest.max_tokens": max_tokens,
         "data.harvest.languages": languages, "data.harvest.include": include, "data.harvest.exclude": exclude,
+        "data.harvest.commits": commits,
         "data.harvest.secrets": [] if keep_secrets else None,
     }))  # fmt: skip
     own = recipe.data.harvest

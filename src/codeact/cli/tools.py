@@ -54,6 +54,7 @@ def harvest(
     languages: Annotated[str | None, key_option("data.harvest.languages", "c, cpp, go, java, javascript, python, rust, typescript, with commas")] = None,
     include: Annotated[list[str], key_option("data.harvest.include", "read only files that fit, for example 'src/*'; may be repeated")] = NONE,
     exclude: Annotated[list[str], key_option("data.harvest.exclude", "leave these out, for example legacy or '*_old.py'; may be repeated")] = NONE,
+    commits: Annotated[int | None, key_option("data.harvest.commits", "also the newest commits that change one function, so many are read")] = None,
     min_tokens: Annotated[int | None, key_option("data.harvest.min_tokens", "shortest response, lexical tokens")] = None,
     max_tokens: Annotated[int | None, key_option("data.harvest.max_tokens", "longest response, lexical tokens")] = None,
     held_out: Annotated[float, typer.Option(help="share of the records, in whole files, written beside the output for measuring")] = 0.0,
@@ -68,7 +69,7 @@ def harvest(
 
     made = api.harvest(
         roots, output, languages=None if languages is None else names(languages), include=include or None,
-        exclude=exclude or None, held_out=held_out, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed,
+        exclude=exclude or None, commits=commits, held_out=held_out, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed,
         force=force, keep_secrets=keep_secrets,
     )  # fmt: skip
     lines = [f"{made['records']} records -> {output}"]

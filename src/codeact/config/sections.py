@@ -43,6 +43,9 @@ class HarvestConfig(Section):
         (), description="patterns such as `src/*`: only files that fit one are read; `*` takes `/` too"
     )
     exclude: tuple[str, ...] = Field((), description="patterns such as `legacy` or `*_old.py` of what is left out")
+    commits: int = Field(
+        0, ge=0, description="so many of each root's newest commits: one that changes one function is a record too (before -> after)"
+    )
     min_tokens: int = Field(20, ge=1, description="shortest response kept, in lexical tokens")
     max_tokens: int = Field(1500, ge=1, description="longest response kept, in lexical tokens")
     secrets: tuple[SecretKind, ...] = Field(

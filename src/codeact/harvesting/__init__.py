@@ -1,7 +1,7 @@
 """Records from source code: `harvest_functions` of a tree, write `to_rows`, fingerprint it with `tree_identity`."""
 
-from codeact.harvesting.files import STDLIB, tree_identity
+from codeact.harvesting.files import STDLIB
 from codeact.harvesting.functions import count_tokens
-from codeact.harvesting.run import Harvest, harvest_functions, hold_out, to_rows
+from codeact.harvesting.run import Harvest, harvest_functions, hold_out, to_rows, tree_identity
 
 __all__ = ["STDLIB", "Harvest", "count_tokens", "harvest_functions", "hold_out", "to_rows", "tree_identity"]

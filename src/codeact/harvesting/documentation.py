@@ -29,6 +29,16 @@ class Function:
     tokens: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A function as it stands in a file, documented or not: line from 1, names of the owners and its own, dedented text, lexical tokens."""
+
+    line: int
+    name: str
+    text: str
+    tokens: tuple[str, ...]
+
+
 def count_words(prose: str) -> int:
     """Words of two letters and more; two characters of a script without blanks are one."""
     return len(_WORD.findall(_UNSPACED.sub(" ", prose))) + len(_UNSPACED.findall(prose)) // 2

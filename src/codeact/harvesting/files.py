@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -126,9 +124,7 @@ def find_files(
         for name in names:
             if language := wanted.language(name):
                 relative = (here / name).relative_to(base).as_posix()
-                reason = _unwanted(name) or ("excluded" if wanted.excludes(relative) else "")
-                if not reason and language != PYTHON and not _BUILT_FOLDERS.isdisjoint(relative.split("/")[:-1]):
-                    reason = "vendored or built file"
+                reason = unwanted(relative, language) or ("excluded" if wanted.excludes(relative) else "")
                 if not reason and not stdlib and _leads_out(here / name, inside):
                     reason = "link out of the tree"
                     problems.append(
@@ -149,12 +145,7 @@ def _enters(folder: Path, skipped: Counter[str]) -> bool:
     if folder.is_symlink():
         skipped["linked folder"] += 1
         return False
-    return not (
-        name in _SKIPPED_FOLDERS
-        or name.startswith(".")
-        or name.endswith(".egg-info")
-        or (folder / "pyvenv.cfg").exists()
-    )
+    return not (is_skipped_folder(name) or (folder / "pyvenv.cfg").exists())
 
 
 def _leads_out(path: Path, inside: Path) -> bool:
@@ -167,13 +158,22 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _unwanted(name: str) -> str:
+def is_skipped_folder(name: str) -> bool:
+    """Whether folders of that name hold tests, installed packages or hidden things."""
+    return name in _SKIPPED_FOLDERS or name.startswith(".") or name.endswith(".egg-info")
+
+
+def unwanted(relative: str, language: str) -> str:
+    """Why a file is not harvested, by its path inside the tree; "" where it is."""
+    *folders, name = relative.split("/")
     if name.startswith("."):
         return "hidden file"
     if _TEST_FILE.fullmatch(name):
         return "test file"
     if _GENERATED_FILE.fullmatch(name):
         return "generated file"
+    if language != PYTHON and not _BUILT_FOLDERS.isdisjoint(folders):
+        return "vendored or built file"
     return ""
 
 
@@ -196,22 +196,3 @@ def is_generated(lines: list[str]) -> bool:
 def is_minified(lines: list[str]) -> bool:
     """Whether a line is too long to have been written by hand. Of Python, which no tool minifies, it is data beside the functions."""
     return max(map(len, lines)) > LONGEST_LINE
-
-
-def tree_identity(
-    root: str | Path, *, languages: Sequence[str] = (PYTHON,), include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> str:
-    """16 hex digits that change when the wanted files of a tree, their licence hints or this Python's version change.
-
-    Raises:
-        InputError: as `find_files`.
-    """
-    total = hashlib.sha256(sys.version.encode())
-    for file in find_files(root, Counter(), [], Wanted(tuple(languages), tuple(include), tuple(exclude))):
-        total.update(f"{file.root}\0{file.relative}\0{file.licence}\0".encode("utf-8", "surrogateescape"))
-        try:
-            content = file.path.read_bytes() if file.path.is_file() else b""
-        except OSError:
-            content = b""
-        total.update(hashlib.sha256(content).digest())
-    return total.hexdigest()[:16]

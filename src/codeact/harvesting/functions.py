@@ -9,7 +9,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from codeact.harvesting.documentation import MAX_FILE_BYTES, Function, about, doc_fault
+from codeact.harvesting.documentation import MAX_FILE_BYTES, Function, Source, about, doc_fault
 from codeact.parsing import too_costly
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -56,6 +56,22 @@ def _documented(
         except RecursionError:
             reason = "nested too deeply"
         skipped[reason or "response does not parse"] += 1
+
+
+def python_sources(source: str) -> Iterator[Source]:
+    """Every function and method of a Python file, with its docstring, documented or not.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: as `python_functions`.
+    """
+    if why := too_costly(source, MAX_FILE_BYTES):
+        raise ValueError(why)
+    lines = source.split("\n")
+    for owners, node in _functions(ast.parse(source))[0]:
+        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        text = "\n".join(lines[first - 1 : node.end_lineno])
+        if made := _dedented(text.split("\n")):
+            yield Source(node.lineno, ".".join([*(owner.name for owner in owners), node.name]), made[0], tuple(made[1]))
 
 
 def _functions(tree: ast.Module) -> tuple[list[tuple[tuple[ast.ClassDef, ...], _Function]], int]:
@@ -176,7 +192,11 @@ def _response_for(lines: Sequence[str], node: _Function) -> tuple[str, list[str]
         rest = list(lines[end : node.end_lineno])
         while rest and not rest[0].strip():
             rest.pop(0)
-    kept += rest
+    return _dedented(kept + rest)
+
+
+def _dedented(kept: list[str]) -> tuple[str, list[str]] | None:
+    """(source without the indentation of its first line, its lexical tokens), or None when that is no Python."""
     try:
         tokens, inside_string = _lex("\n".join(kept) + "\n")
     except (SyntaxError, tokenize.TokenError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codeact.grammars import grammar_parser
-from codeact.harvesting.documentation import Function, about, doc_fault
+from codeact.harvesting.documentation import Function, Source, about, doc_fault
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -87,10 +87,8 @@ def grammar_functions(source: str, language: str, suffix: str, skipped: Counter[
         MissingExtraError: the grammar is not installed.
     """
     grammar = GRAMMARS[language]
-    entry = (grammar.entries or {}).get(suffix, "")
     content = source.encode("utf-8")
-    root = grammar_parser(language, f"harvesting {grammar.name}", entry).parse(content).root_node
-    for node, owners in _functions(root, grammar, skipped):
+    for node, owners in _functions(_root(content, language, suffix), grammar, skipped):
         outer = _outer(node)
         doc = _doc_above(outer, grammar)
         reason = doc_fault(doc, _without_code(doc)) if doc else "no docstring"
@@ -109,6 +107,27 @@ def grammar_functions(source: str, language: str, suffix: str, skipped: Counter[
             outer.start_point[0] + 1, f"{owner}.{name}" if owner else name,
             _instruction(grammar, owners, owner, _signature(node, outer, body, name), doc), text, tokens,
         )  # fmt: skip
+
+
+def grammar_sources(source: str, language: str, suffix: str) -> Iterator[Source]:
+    """Every function of a file, documented or not; those that the grammar cannot read are left out.
+
+    Raises:
+        MissingExtraError: the grammar is not installed.
+    """
+    grammar, content = GRAMMARS[language], source.encode("utf-8")
+    for node, owners in _functions(_root(content, language, suffix), grammar, Counter()):
+        outer = _outer(node)
+        if not outer.has_error:
+            owner = ".".join(_owner_name(item) for item in owners)
+            name = _name(node)
+            yield Source(outer.start_point[0] + 1, f"{owner}.{name}" if owner else name, *_response(outer, content))
+
+
+def _root(content: bytes, language: str, suffix: str) -> Node:
+    grammar = GRAMMARS[language]
+    entry = (grammar.entries or {}).get(suffix, "")
+    return grammar_parser(language, f"harvesting {grammar.name}", entry).parse(content).root_node
 
 
 def _functions(root: Node, grammar: Grammar, skipped: Counter[str]) -> Iterator[tuple[Node, tuple[Node, ...]]]:

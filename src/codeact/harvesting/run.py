@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 import tokenize
 import warnings
 from collections import Counter
@@ -16,6 +18,7 @@ from codeact.config import DEFAULTS, SECRET_KINDS, SecretKind
 from codeact.draws import seeded_order
 from codeact.errors import InputError
 from codeact.grammars import grammar_parser
+from codeact.harvesting.commits import changes, head_of
 from codeact.harvesting.documentation import MAX_FILE_BYTES, MAX_GRAMMAR_BYTES
 from codeact.harvesting.files import (
     EVERYTHING,
@@ -31,9 +34,12 @@ from codeact.harvesting.files import (
 )
 from codeact.harvesting.functions import python_functions
 from codeact.harvesting.grammar_functions import grammar_functions
-from codeact.harvesting.licences import find_spdx
+from codeact.harvesting.licences import find_spdx, licence_of_root
 from codeact.progress import track
 from codeact.records import Message, Record, content_hash
+
+Made = tuple[tuple[str, ...], tuple[Message, ...], dict[str, Any]]
+"""What tells copies apart (the lexical tokens of the response), the messages, the columns."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def harvest_functions(
     languages: Sequence[str] = DEFAULTS.data.harvest.languages,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    commits: int = 0,
 ) -> Harvest:
     """Turn every documented function and method under `roots` into a record.
 
@@ -77,6 +84,8 @@ def harvest_functions(
         include: patterns as of `fnmatch` on the path inside the root, on those of its folders and on the file's name; only files that
             fit one are read.
         exclude: patterns of what is left out, likewise.
+        commits: so many of the newest commits of each root's repository are looked at; one that changes one function is a record:
+            its message and the function before, and after.
 
     Raises:
         InputError: no root, a root that does not exist or holds no file to harvest, or impossible token limits.
@@ -105,10 +114,13 @@ def harvest_functions(
             files.setdefault(real_path(file.path), file)
     records: list[Record] = []
     seen: set[tuple[str, ...]] = set()
-    with track("harvest", len(files), "files") as progress, warnings.catch_warnings():
+    limits = min_tokens, max_tokens
+    with track("harvest", len(files) + bool(commits) * len(roots), "files") as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for file in files.values():
-            for key, messages, meta in _harvest_file(file, min_tokens, max_tokens, skipped, problems):
+        parts = [_harvest_file(file, limits, skipped, problems) for file in files.values()]
+        parts += [_harvest_history(Path(root), commits, wanted, limits, skipped) for root in roots if commits]
+        for part in parts:
+            for key, messages, meta in part:
                 if key in seen:
                     skipped["duplicate"] += 1
                     continue
@@ -117,11 +129,10 @@ def harvest_functions(
                 finding = find_confidential(record, secrets)
                 if finding is None:
                     records.append(record)
-                else:
-                    skipped[finding.reason] += 1
-                    problems.append(
-                        f"{file.root}/{file.relative}: {meta['name']} (line {meta['line']}) is left out: {finding.reason}"
-                    )
+                    continue
+                skipped[finding.reason] += 1
+                where = f"{meta['source']}/{meta['file']}: {meta['name']} (line {meta['line']})"
+                problems.append(f"{where} is left out: {finding.reason}")
             progress.advance()
     return Harvest(records, skipped, tuple(problems))
 
@@ -179,10 +190,26 @@ def to_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     ]
 
 
+def _harvest_history(
+    root: Path, commits: int, wanted: Wanted, limits: tuple[int, int], skipped: Counter[str]
+) -> Iterator[Made]:
+    base = root.resolve()
+    licence = licence_of_root(base)
+    for change in changes(root, commits, wanted, skipped):
+        if reason := _length_fault(change.tokens, *limits):
+            skipped[reason] += 1
+            continue
+        meta = {
+            "source": base.name, "file": change.relative, "line": change.line, "name": change.name, "license": licence,
+            "language": change.language, "tokens": len(change.tokens), "commit": change.commit,
+        }  # fmt: skip
+        messages = Message("user", change.instruction), Message("assistant", change.response)
+        yield (change.instruction, *change.tokens), messages, meta
+
+
 def _harvest_file(
-    file: SourceFile, min_tokens: int, max_tokens: int, skipped: Counter[str], problems: list[str]
-) -> Iterator[tuple[tuple[str, ...], tuple[Message, ...], dict[str, Any]]]:
-    """(lexical tokens of the response, messages, meta) of every function that is kept"""
+    file: SourceFile, limits: tuple[int, int], skipped: Counter[str], problems: list[str]
+) -> Iterator[Made]:
     lines: list[str] = []
     try:
         lines = _read(file)
@@ -202,8 +229,8 @@ def _harvest_file(
         return
     licence = find_spdx(lines) or file.licence
     for function in read:
-        if not min_tokens <= len(function.tokens) <= max_tokens:
-            skipped["too short" if len(function.tokens) < min_tokens else "too long"] += 1
+        if reason := _length_fault(function.tokens, *limits):
+            skipped[reason] += 1
             continue
         meta = {
             "source": file.root,
@@ -215,6 +242,33 @@ def _harvest_file(
             "tokens": len(function.tokens),
         }
         yield function.tokens, (Message("user", function.instruction), Message("assistant", function.response)), meta
+
+
+def tree_identity(
+    root: str | Path, *, languages: Sequence[str] = (PYTHON,), include: Sequence[str] = (), exclude: Sequence[str] = (),
+    history: bool = False,
+) -> str:
+    """16 hex digits that change when the wanted files of a tree, their licence hints or this Python's version change; of its
+    commits, with `history`, the one that is checked out.
+
+    Raises:
+        InputError: as `find_files`.
+    """
+    total = hashlib.sha256(sys.version.encode())
+    for file in find_files(root, Counter(), [], Wanted(tuple(languages), tuple(include), tuple(exclude))):
+        total.update(f"{file.root}\0{file.relative}\0{file.licence}\0".encode("utf-8", "surrogateescape"))
+        try:
+            content = file.path.read_bytes() if file.path.is_file() else b""
+        except OSError:
+            content = b""
+        total.update(hashlib.sha256(content).digest())
+    if history:
+        total.update(head_of(Path(root)).encode())
+    return total.hexdigest()[:16]
+
+
+def _length_fault(tokens: Sequence[str], least: int, most: int) -> str:
+    return "too short" if len(tokens) < least else "too long" if len(tokens) > most else ""
 
 
 def _read(file: SourceFile) -> list[str]:

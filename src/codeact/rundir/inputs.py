@@ -83,7 +83,9 @@ class Inputs:
             return {
                 "harvest": own.model_dump(),
                 "trees": [
-                    harvesting.tree_identity(root, languages=own.languages, include=own.include, exclude=own.exclude)
+                    harvesting.tree_identity(
+                        root, languages=own.languages, include=own.include, exclude=own.exclude, history=own.commits > 0
+                    )
                     for root in own.roots
                 ],
             }
