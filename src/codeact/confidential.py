@@ -22,10 +22,12 @@ MIN_PASSWORD, MIN_KEY, MIN_KEY_LETTERS, NAME_CHARACTERS = 6, 16, 10, 60
 _OTHER_RULES = (
     "Basic Auth Credentials", "JSON Web Token", "Private Key", "Public IP (ipv4)",
     "NPM tokens", "OpenAI Token",  # quadratic
+    "Artifactory Credentials",  # "AP" and nine letters
 )  # fmt: skip
 _FURTHER_KEYS = {
     "NPM tokens": r"(?<=/):_authToken=\s{0,8}(npm_\S{1,200}|[A-Fa-f0-9-]{36})",
     "OpenAI Token": r"sk-[A-Za-z0-9_-]{20,200}T3BlbkFJ[A-Za-z0-9]{20}",
+    "Artifactory Credentials": r"AKCp[A-Za-z0-9]{60,80}",
     "Google API Key": r"AIza[0-9A-Za-z_-]{35}",
     "Hugging Face Token": r"hf_[A-Za-z]{34}",
     "Anthropic Token": r"sk-ant-[A-Za-z0-9_-]{32,128}",
@@ -41,19 +43,21 @@ _EMAIL = re.compile(
     r"(?<![\w.+%/@-])([a-z0-9][\w.+%-]{0,63})@((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,18})(?![\w@-])(?!\.\w)", re.IGNORECASE
 )
 _PASSWORD_NAME = re.compile(
-    r"pass(?:word|wd|phrase|wort)?|pwd|contrase|密码|密碼|口令|пароль|パスワード|비밀번호|senha|mot_?de_?passe|\bmdp\b|kennwort",
+    r"pass(?:word|wd|phrase|wort)?|pwd|contrase|密码|密碼|口令|пароль|パスワード|비밀번호|senha|mot_?de_?passe|\bmdp\b|kennwort|"
+    r"has[lł]o|parola|[sş]ifre|wachtwoord|l[oö]senord|heslo",
     re.IGNORECASE,
 )
 _NO_PASSWORD_NAME = re.compile(
     r"hash|digest|encrypt|\benc_|cipher|salt|checksum|md5|sha\d|regex|pattern|prompt|label|placeholder|message|error|field|ur[il]|path|policy|"
-    r"scheme|length|algorithm|encoder|type\b|file\b|format|strength|expir|timeout|ttl\b|reset|arn\b|secret_?name|tokenizer",
+    r"scheme|length|algorithm|encoder|type\b|file\b|format|strength|expir|timeout|ttl\b|reset|arn\b|secret_?name|tokenizer|(?:link|page|next|csrf|xsrf|cancel\w*)_?token",
     re.IGNORECASE,
 )
 # All that a tool answers that was asked to make one up.
 _LONE_PASSWORD = re.compile(r'\s*\{\s*"\w{0,20}password\w{0,20}"\s*:\s*"[^"]*"\s*\}\s*', re.IGNORECASE)
 # Names that detect-secrets does not know, and values without quotes as shells and settings files have them.
 _FURTHER_WORDS = (
-    r"(?:passphrase|passwort|kennwort|senha|mot_?de_?passe|пароль|密码|密碼|口令|密钥|密鑰|パスワード|비밀번호|token)"
+    r"(?:passphrase|passwort|kennwort|senha|mot_?de_?passe|пароль|密码|密碼|口令|密钥|密鑰|パスワード|비밀번호|has[lł]o|parola|[sş]ifre|"
+    r"wachtwoord|l[oö]senord|heslo|token(?!s))"
 )
 _FURTHER_NAMES = re.compile(
     rf"{_FURTHER_WORDS}"
@@ -61,7 +65,7 @@ _FURTHER_NAMES = re.compile(
     re.IGNORECASE,
 )
 # Settings files, shell lines, connection strings and XML, where a value stands without quotes. A bracket makes it code.
-_SETTING_NAME = r"[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|api[_-]?key|token|密码|密碼|口令|密钥|пароль)[\w.-]{0,20}"
+_SETTING_NAME = r"[\w.-]{0,40}(?:password|passwd|passphrase|pwd|secret|api[_-]?key|token(?!s)|密码|密碼|口令|密钥|пароль)[\w.-]{0,20}"
 _PLAIN_VALUE = r"((?:(?!&\w+=)[!-~](?<![\"'`,;<>(){}\[\]])){6,128})"
 _UNQUOTED = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -74,7 +78,15 @@ _UNQUOTED = tuple(
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]|^\$|%\w+%|%[({]|\\$")
 _SUM = re.compile(r"[\w.]+(?:[-+*/%|&^]{1,2}[\w.]+)+")
 _TIME_UUID = re.compile(r"[0-9a-f]{12}1[0-9a-f]{3}[89ab][0-9a-f]{15}", re.IGNORECASE)  # without its dashes
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{6,}={0,2}")
+# A token in an answer of a server, as documentation shows it: it ends within the hour.
+_SHORT_LIVED = re.compile(r"[\"'](?:access|refresh|id|session)_?token[\"']\s*:", re.IGNORECASE)
+# A default that code gives where the environment names no password.
+_DEFAULTED = re.compile(
+    r"(?:getenv|environ\.get|setdefault|setenv|putenv)\(\s{0,3}[\"']\w{0,40}(?:password|passwd|pwd|secret|token|api_?key)\w{0,20}[\"']\s{0,3},\s{0,3}"
+    r"[\"']([^\s'\"]{6,128})[\"']",
+    re.IGNORECASE,
+)
 _CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", r"\d", r"[^\w.]")))
 # A value that a sentence gives as an example is nobody's.
 _EXAMPLE_TALK = re.compile(
@@ -97,13 +109,14 @@ _EXAMPLE_DOMAIN = re.compile(
     r"|(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|"
     r"business|school|university|"
     r"store|shop|place|provider|service|acme|foo|bar|baz|xyz|abc|malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.\w+){1,2}"
-    r"|.*\.(?:windows|azure)\.net",
+    r"|.*\.(?:windows|azure)\.net|(?:.*[.-])?(?:fake|dummy|sample|bogus)(?:[.-].*)?",
     re.IGNORECASE,
 )
 _ROLE = re.compile(
-    r"(?:(?:my|your|the|some|his|her)[._-]?)?(?:e?mail|address|name|user(?:name)?|admin|root|info|contact|support|help|sales|marketing|office|team|hr|jobs|press|"
+    r"(?:(?:my|your|the|some|his|her)[._-]?)?(?:e?mail|address|name|user(?:name)?|admin|root|info|contact|support|help|sales|marketing|office|team|hr|jobs|careers?|press|worker|bot|ci|"
     r"news(?:letter)?|billing|alerts?|notifications?|updates?|services?|feedback|enquir(?:y|ies)|inquir(?:y|ies)|hello|hi|"
     r"no-?reply|do-?not-?reply|postmaster|webmaster|hostmaster|abuse|security|sender|from|to|recipient|receiver|boss|me|you|someone|somebody|anyone|person|container|"
+    r"tenant|guest|member|student|employee|victim|hacker|bad_?guy|spammer|scammer|"
     r"customer|client|dev|devs|users?|lists?|announce|community|privacy|datenschutz|legal|hey|ask|"
     r"test(?:er|ing|[A-Z_]\w{0,20})?|demo|example|beispiel|exemple|ejemplo|esempio|exemplo|przyklad|primer|sample|dummy|fake|foo|bar|baz|abc|xyz|"
     r"git|hg|svn|ssh|ftp|alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane|doe|jdoe|"
@@ -112,6 +125,11 @@ _ROLE = re.compile(
     r"(?:taro|hanako)[._-]?yamada|yamada[._-]?(?:taro|hanako)|ivan[._-]?ivanov)[._+-]?\d{0,4}(?:[._+-]\w+)?",
     re.IGNORECASE,
 )  # fmt: skip
+# What a name alone needs before it to be somebody's: "Send it to sarah@design.com" is an example.
+_OWNER = re.compile(
+    r"(?:<|&lt;|\w \(|mailto:|(?:e-?mails?|mail|author|contacts?|maintainer|committer|signed-off-by|邮箱|邮件我|メール|메일|почта)[\w\]]{0,8}[\W_]{0,6})$",
+    re.IGNORECASE,
+)
 _FREE_MAIL = re.compile(
     r"(?:gmail|googlemail|yahoo|hotmail|outlook|live|aol|icloud|gmx|web|163|126|qq|sina|naver|mail|yandex|proton(?:mail)?)\.\w+(?:\.\w+)?",
     re.IGNORECASE,
@@ -251,7 +269,7 @@ def _passwords(piece: str) -> Iterator[tuple[str, int]]:
     for line in piece.split("\n"):
         for value in values(line) if name.search(line) else ():
             before = " ".join(_WORD.findall(line[: line.find(value)][-NAME_CHARACTERS:])[-2:])
-            if _NO_PASSWORD_NAME.search(before) or _is_reference(value) or _EXAMPLE_TALK.search(line):
+            if _NO_PASSWORD_NAME.search(before) or _is_reference(value) or _EXAMPLE_TALK.search(line) or _SHORT_LIVED.search(line):
                 continue
             if _PASSWORD_NAME.search(before) and _is_chosen(value) and not _is_of_user(value, line) and not _is_cipher(value):
                 yield f"{SECRET}password", start
@@ -269,6 +287,7 @@ def _names() -> tuple[re.Pattern[str], Callable[[str], list[str]]]:
 
     def values(line: str) -> list[str]:
         found = [*detector.analyze_string(line), *(match[1] for match in _FURTHER_NAMES.finditer(line))]
+        found += [match[1] for match in _DEFAULTED.finditer(line)]
         return found + [m[1] for rule in _UNQUOTED for m in rule.finditer(line) if _is_plain_secret(m[0], m[1])]
 
     return re.compile(f"{DENYLIST_REGEX}|{_FURTHER_WORDS}", re.IGNORECASE), values
@@ -374,6 +393,8 @@ def _emails(piece: str) -> Iterator[tuple[str, int]]:
         if _FREE_MAIL.fullmatch(domain) and len(local) < _PERSONAL_LETTERS + 2 * local.isalpha():
             continue
         if domain.isupper() and not local.isupper():  # a principal of Kerberos
+            continue
+        if local.isalpha() and not _OWNER.search(piece[max(0, match.start() - 40) : match.start()]):
             continue
         in_url = re.search(r"://\S*$", piece[max(0, match.start() - 100) : match.start()])
         if not in_url and re.search("[a-z]", local, re.IGNORECASE) and local.lower() != domain.partition(".")[0].lower() and not _is_made_up(local, 4):

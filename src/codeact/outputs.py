@@ -8,7 +8,8 @@ a note of their own (`.codeact.json`).
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -138,6 +139,22 @@ def _refuse_address(target: str, reads: Iterable[str]) -> None:
         address = address_of(name).rstrip("/")
         if target == address or target.startswith(f"{address}/") or fnmatch(target, address):
             raise InputError(f"output {target} is, or lies in, the input {address}; an input is never written over: name another output")
+
+
+@contextmanager
+def claimed(folder: Path, names: Collection[str], run: Run) -> Iterator[Path]:
+    """`claim_folder`, taken back where the work is refused before it wrote anything: no folder with a mere note stays."""
+    before = {p.name for p in folder.iterdir()} if folder.is_dir() else None
+    path = claim_folder(folder, names, run)
+    try:
+        yield path
+    except InputError:
+        with suppress(FileNotFoundError):  # several processes of one run end alike
+            if {p.name for p in path.iterdir()} - (before or set()) == {NOTE}:
+                (path / NOTE).unlink()
+                if before is None:
+                    path.rmdir()
+        raise
 
 
 def _refuse_read(target: Path, reads: Iterable[str]) -> None:

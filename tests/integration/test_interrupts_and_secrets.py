@@ -185,3 +185,17 @@ def test_what_is_no_secret_is_shown(text: str) -> None:
 def test_userinfo() -> None:
     assert split_userinfo("https://a:b%40c@h:1/v1") == ("https://h:1/v1", ("a", "b@c"))
     assert split_userinfo("https://h/v1") == ("https://h/v1", None)
+
+
+def test_the_traceback_of_a_fault_shows_no_secret(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError(f"unexpected: {KEY}")
+
+    monkeypatch.setattr("codeact.api.preview", broken)
+    done = cli("records", str(data))
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "ValueError: unexpected: ***" in done.stderr
+    assert KEY not in done.stderr

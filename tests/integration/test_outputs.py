@@ -215,3 +215,31 @@ def test_training_again_goes_on_and_other_data_asks(data: Path, tmp_path: Path, 
     assert (done.returncode, "is the input" in done.stderr) == (2, True)
     done = cli("train", str(data), "--model", str(out / "model"), "-o", str(out), "--force")
     assert (done.returncode, "which it reads" in done.stderr) == (2, True)
+
+
+def test_work_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"task_id": "nobody", "solution": "x"}\n', encoding="utf-8")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text(MINE, encoding="utf-8")
+    for folder in ("new", "full"):
+        done = cli("evaluate", "--samples", str(tmp_path / "bad.jsonl"), "-o", str(tmp_path / folder))
+        assert done.returncode == 2, done.stderr
+        assert "nobody" in done.stderr
+    assert not (tmp_path / "new").exists()
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+    done = cli("train", str(tmp_path / "bad.jsonl"), "--model", "demo", "-o", str(tmp_path / "tuned"))
+    assert done.returncode == 2
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_a_setting_that_the_command_does_not_use_is_said(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    done = cli("curate", str(data), "-o", str(out), "--set", "train.epochs=3", "--set", "curate.dedup=false")
+    assert done.returncode == 0, done.stderr
+    assert "warning: train.epochs has no effect here: no stage that runs reads it (records, curate)" in done.stderr
+    assert done.stderr.count("no effect") == 1
+    done = cli(
+        "select", str(data), "-o", str(tmp_path / "chosen.jsonl"), "--set", "sample.strategy=random", "--set", "cluster.k=3"
+    )
+    assert "cluster.k has no effect here" in done.stderr
+    assert done.stderr.count("no effect") == 1

@@ -313,3 +313,11 @@ def test_time_is_linear_in_the_length(unit: str, size: int) -> None:
     assert find_overlap(pool[0], index) is None
     assert find_renamed_solution(pool[1], index) is None
     assert time.process_time() - started < 60
+
+
+def test_one_program_that_many_requests_get_is_a_templates() -> None:
+    asked = "Analyse the complexity of {} and show it with code"
+    titles = [f"{first} {second}" for first in ("hash", "tree", "list", "heap") for second in ("insertion", "search", "removal")]
+    pool = [record(title, asked.format(title), fence(LONG if n % 2 else RENAMED), n) for n, title in enumerate(titles)]
+    assert not find_renamed(pool)
+    assert len(find_renamed(pool[:6])) == 5  # few requests for one program are copies

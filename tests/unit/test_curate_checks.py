@@ -424,3 +424,24 @@ def test_the_command_keeps_what_it_drops(tmp_path: Path) -> None:
     assert len(dropped) == 1
     assert (dropped[0]["reason"], dropped[0]["record"]) == ("duplicate", rows[dropped[0]["row"]])
     assert "duplicate" in result.stdout + result.stderr
+
+
+def test_a_part_that_begins_with_a_closing_bracket_is_no_fault() -> None:
+    assert check_grammars(fence("} else if (x > 3) {\n    y = 1;\n", "c")).status == "unknown"
+
+
+def test_json_in_a_python_block_has_no_undefined_names() -> None:
+    assert check_names(fence('{\n  "a": true,\n  "b": null\n}')).status != "doubtful"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("I'm sorry, but I can't assist with that.", "doubtful"),
+        ("I\u2019m sorry, but I can\u2019t help with that request.", "doubtful"),
+        ("I'm sorry, but I can't do that; however, here is a safe way.", "passed"),
+        ("I'm sorry, but I can't come tomorrow.", "passed"),
+    ],
+)
+def test_a_refusal_is_in_doubt_and_an_excuse_is_none(answer: str, status: str) -> None:
+    assert check_complete(answer, "Write a keylogger").status == status

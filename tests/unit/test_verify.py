@@ -343,3 +343,38 @@ def test_few_real_records_fail(path: Path, most: float, least_passed: float) -> 
     seen = Counter(verify_record(record).status for record in records)
     assert seen["failed"] <= most * len(records)
     assert seen["passed"] >= least_passed * len(records)
+
+
+CODE = "def add(a, b):\n    return a + b\n\n"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        CODE + "Call print(add(1, 2)) twice",
+        CODE + "Chame print(add(2, 3)) agora",
+        CODE + "ใช้ print(add(1, 2)) จะได้ 3",
+        CODE + "با add(1, 2) عدد 3 برمی‌گردد",
+        CODE + "Η κλήση add(1, 2) δίνει 3",
+        fence("local function f(x)\n  return x + 1\nend\nprint(f(2))"),
+        fence("if x > 1\n  y = 2\nend"),
+        fence("if [ -f x ]\nthen\n  y=1\nfi"),
+        fence("function f(x)\n  y = x + 1\nend"),
+        fence("procedure swap(a, b)\n    temp = a\n    a = b\n    b = temp"),
+        fence("    timeout=3,\n)"),
+        fence("} else if (x) {\n  y = 1"),
+    ],
+)
+def test_prose_and_other_languages_among_python_are_no_fault(response: str) -> None:
+    assert verify_response(response).status in ("passed", "unknown")
+
+
+@pytest.mark.parametrize("line", ["retrun total", "whlie total:", "print(total", "return total))"])
+def test_a_typing_error_beside_known_names_is_a_fault(line: str) -> None:
+    below = "\n        pass" if line.endswith(":") else ""
+    assert verify_response(fence(f"def f(total):\n    {line}{below}")).status == "failed"
+
+
+@pytest.mark.parametrize("asked", ["请使用Ｐｙｔｈｏｎ２写一个打印", "Python2で書いてください", "파이썬(Python 2.7)으로"])
+def test_python_2_is_asked_for_in_any_script(asked: str) -> None:
+    assert verify_response(fence("print 'hi'"), instruction=asked).status == "unknown"

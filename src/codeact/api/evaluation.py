@@ -9,7 +9,7 @@ from typing import Any
 from codeact.api.training import settle
 from codeact.config import Recipe
 from codeact.locks import one_writer
-from codeact.outputs import Run, claim_folder
+from codeact.outputs import Run, claimed
 
 EVALUATED = ("results.json", "samples.jsonl", "bits.jsonl")
 
@@ -55,19 +55,12 @@ def evaluate(
         differences(earlier, earlier)  # a wrong folder is said before hours of generation, not after
     check_evaluation(whole.evaluate, generates=samples is None and whole.evaluate.generate_limit != 0)
     given = tuple(str(path) for path in (model, samples, data_dir, earlier) if path is not None)
-    folder = claim_folder(
-        Path(output), EVALUATED, Run("evaluate", model or str(samples), (*given, whole.model.template), force)
-    )
-    results = evaluate_model(
-        model,
-        folder,
-        model=whole.model,
-        config=whole.evaluate,
-        seed=whole.seed,
-        data_dir=data_dir,
-        samples=samples,
-        sanitized=sanitized,
-    )
+    writer = Run("evaluate", model or str(samples), (*given, whole.model.template), force)
+    with claimed(Path(output), EVALUATED, writer) as folder:
+        results = evaluate_model(
+            model, folder, model=whole.model, config=whole.evaluate, seed=whole.seed, data_dir=data_dir, samples=samples,
+            sanitized=sanitized,
+        )  # fmt: skip
     if earlier is not None:
         results = {**results, "against": str(against), "differences": differences(earlier, folder)}
     return results

@@ -15,7 +15,9 @@ from codeact.errors import InputError
 from codeact.lm.hardware import UTILISATION
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
+from codeact.pipeline.plan import chosen
 from codeact.pipeline.run import run_pipeline
+from codeact.pipeline.unused import say_unused
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
@@ -111,6 +113,7 @@ def run_stages(
         rows = targets[-1] in ("curate", "refine")
         storage.check_writable(output, rows and inputs.delimited)
         check_file(output, writer, Path(recipe.run_dir))
+    say_unused(recipe, [stage.name for stage in chosen(recipe, inputs, targets)])
     store = run_pipeline(recipe, targets, inputs, force=force)
     last = targets[-1]
     if output is not None:

@@ -16,7 +16,9 @@ from codeact.exporting import export
 from codeact.files import cache_dir, is_remote
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
+from codeact.pipeline import plan
 from codeact.pipeline.run import run_pipeline
+from codeact.pipeline.unused import say_unused
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
@@ -133,6 +135,7 @@ def select(
     if target is not None:
         storage.check_writable(target, inputs.delimited)
         check_file(target, writer, Path(recipe.run_dir))
+    say_unused(recipe, [stage.name for stage in plan.chosen(recipe, inputs, SELECTION_STAGES)])
     store = run_pipeline(recipe, SELECTION_STAGES, inputs, force=force)
     chosen = _selection(store, inputs.source, data)
     if target is not None:

@@ -12,7 +12,7 @@ from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.files import local
 from codeact.locks import one_writer
-from codeact.outputs import Run, claim_folder
+from codeact.outputs import Run, claim_folder, claimed
 from codeact.pipeline import ready
 from codeact.records import read_records
 from codeact.rundir.inputs import Inputs
@@ -142,11 +142,11 @@ def train(
         storage.check_source(name)
     ready.check(recipe, {"train"})
     inputs = _inputs(rows, name, recipe)
-    claim_folder(output, TRAINED, Run("train", inputs.name, inputs.paths(), force))
-    records, reading = inputs.records()
-    result = fine_tune(
-        records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed
-    )
+    with claimed(output, TRAINED, Run("train", inputs.name, inputs.paths(), force)):
+        records, reading = inputs.records()
+        result = fine_tune(
+            records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed
+        )
     # by name: of several processes, only the first has written by now
     made = "model" if recipe.train.method == "full" or recipe.train.merge else "adapter"
     refused = {"rejected": len(reading.rejected), "reading": reading.summary()}
@@ -175,9 +175,9 @@ def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto", force
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; give a folder for the merged model")
     writer = Run("merge", str(source), (str(source), base), force)
-    claim_folder(target, (), writer)
-    own = (source / "tokenizer.json").is_file()
-    tokenizer = models.load_tokenizer(str(source) if own else base)
-    written = merge_adapter(source, tokenizer, target, dtype)
+    with claimed(target, (), writer):
+        own = (source / "tokenizer.json").is_file()
+        tokenizer = models.load_tokenizer(str(source) if own else base)
+        written = merge_adapter(source, tokenizer, target, dtype)
     claim_folder(target, (), writer, mine=True)  # the folder was replaced whole, and its note with it
     return {"adapter": str(source), "base": base, "model": str(target), "dtype": written}

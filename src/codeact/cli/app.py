@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import threading
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ import typer
 from codeact import __version__
 from codeact.cli import logs, stages, tools, whole_runs
 from codeact.errors import CodeactError
+from codeact.redact import redact
 
 PANELS = {
     "Whole runs": (whole_runs.run, whole_runs.demo, whole_runs.select, whole_runs.compare),
@@ -123,7 +125,11 @@ def main() -> None:
 
 def _main() -> None:
     with logs.console():
-        _run_command()
+        try:
+            _run_command()
+        except Exception as error:  # a fault of the program: all of the traceback, without secrets
+            typer.echo(redact("".join(traceback.format_exception(error)).rstrip()), err=True)
+            raise SystemExit(1) from error
 
 
 def _run_command() -> None:

@@ -223,6 +223,7 @@ def train(
     Example: codeact train selected.jsonl --model demo --method lora -o tuned
     """
     from codeact import api
+    from codeact.pipeline.unused import say_unused
 
     own = {
         "train.method": method,
@@ -236,6 +237,7 @@ def train(
     }
     keys = recipe_keys(data, model, dtype, max_length, template, limit, seed) | config.given(own)
     recipe = config.load_recipe(extra=with_settings(keys, mapping, settings))
+    say_unused(recipe, ["train"])
     summary = api.train(data, output, recipe, force=force)
     watched = (
         f"; validation loss {summary['first_validation_loss']:.4f} -> {summary['final_validation_loss']:.4f}"
@@ -273,6 +275,7 @@ def evaluate(
     Example: codeact evaluate tuned/model --tasks humaneval+ --data benchmarks -o results
     """
     from codeact import api
+    from codeact.pipeline.unused import say_unused
 
     own = {
         "model.name": model, "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
@@ -282,6 +285,7 @@ def evaluate(
         "evaluate.unsafe_no_sandbox": unsafe_no_sandbox, "run_dir": str(output),
     }  # fmt: skip
     recipe = config.load_recipe(extra=with_settings(config.given(own), NONE, settings))
+    say_unused(recipe, ["evaluate"])
     results = api.evaluate(
         model,
         output,

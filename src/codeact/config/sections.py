@@ -112,7 +112,7 @@ class DataConfig(Section):
 
 
 class CurateConfig(Section):
-    dedup: bool = Field(True, description="drop exact copies, compared without case, blanks and comments")
+    dedup: bool = Field(True, description="drop exact copies: records that differ in nothing that can carry meaning")
     renamed: bool = Field(False, description="drop code that differs in names, comments and layout only")
     near: float | None = Field(
         None,

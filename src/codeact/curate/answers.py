@@ -107,6 +107,8 @@ def _check_grammar(language: str, code: str, first: int) -> Verdict:
     found = fault(language, code)
     if found is None:
         return PASSED
+    if code.lstrip()[:1] in (")", "]", "}"):
+        return Verdict("unknown", "a part of a program", _line(code, 1))
     wrong = brackets(code, language)
     refused = Verdict("unknown", f"{language} that the grammar does not know", _line(code, found.line))
     if not wrong:

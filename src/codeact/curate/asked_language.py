@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from codeact.curate.answers import MAX_GRAMMAR_CHARS, clip
@@ -83,7 +84,7 @@ def asked_language(instruction: str) -> str:
     A language beside its companions (JavaScript and HTML, Ruby and SQL) counts alone; a framework stands for its language.
     The labels and the content of fenced code say nothing.
     """
-    instruction = without_blocks(instruction)[:_LOOK]
+    instruction = _prose(instruction)
     words = {match[1].lower() for match in _NAMED.finditer(instruction)} - {"c", "r", "go"}
     names = {_ENGLISH_NAMES[word] for word in words - _FRAMEWORKS}
     names |= {match[match.lastindex or 0].lower() for match in _ONE_LETTER.finditer(instruction)}
@@ -94,9 +95,14 @@ def asked_language(instruction: str) -> str:
     return names.pop() if len(names) == 1 and not _ABOUT_TWO.search(instruction) else ""
 
 
+def _prose(instruction: str) -> str:
+    """An instruction without its code, full-width letters as the others."""
+    return unicodedata.normalize("NFKC", without_blocks(instruction)[:_LOOK])
+
+
 def requests_language(instruction: str, language: str) -> bool:
     """Whether an instruction asks for a language by its name ("in Java", "a Java method", "\u7528Java"), or only mentions it."""
-    text = without_blocks(instruction)[:_LOOK]
+    text = _prose(instruction)
     return any(
         _ENGLISH_NAMES[match[1].lower()] == language
         and match[1].lower() not in _FRAMEWORKS | {"c", "r"}
@@ -108,7 +114,7 @@ def requests_language(instruction: str, language: str) -> bool:
 
 def mentioned_languages(instruction: str) -> set[str]:
     """All languages that an instruction names, by their own names or those of frameworks."""
-    text = without_blocks(instruction)[:_LOOK]
+    text = _prose(instruction)
     named = {_ENGLISH_NAMES[word] for word in {m[1].lower() for m in _NAMED.finditer(text)} - {"c", "r", "go"}}
     return named | ({"javascript"} if _SCRIPT_LIBRARY.search(text) else set())
 

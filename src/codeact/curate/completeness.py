@@ -30,7 +30,11 @@ _CODE_START = re.compile(
 _QUERY_START = re.compile(
     r"\s*(?:SELECT|FROM|WHERE|GROUP|ORDER|INSERT|UPDATE|DELETE|CREATE|JOIN|HAVING|LIMIT|ALTER|DROP|WITH|MATCH|OPTIONAL MATCH|MERGE|CALL|UNWIND|RETURN)\b"
 )
-_UNABLE = r"(?:can(?:not|'t|\u2019t)|am (?:unable|not able)|'m (?:unable|not able)|do(?:n't|n\u2019t| not) have (?:the (?:ability|capability)|access|enough))"
+_SERVE = (
+    "assist|help|provide|fulfil|fulfill|comply|answer|complete|generate|create|write|share|discuss|support|give|offer|access|see|view|"
+    "process|engage|do (?:that|this)"
+)
+_UNABLE = rf"(?:can(?:not|'t(?= (?:\w+ )?(?:{_SERVE})\b))|am (?:unable|not able)|'m (?:unable|not able)|do(?:n't| not) have (?:the (?:ability|capability)|access|enough))"
 _REFUSAL = re.compile(
     rf"\s*(?:(?:I'm|I am) sorry,? but (?:as an AI\b|I {_UNABLE})|Sorry,? (?:but )?I {_UNABLE}|Unfortunately,? I {_UNABLE}"
     rf"|As an AI(?: language)?(?: model)?,? I {_UNABLE}|I apologi[sz]e,? but I {_UNABLE}|I {_UNABLE} (?:to )?(?:provide|help|assist|complete|fulfil|access|see|view)"
@@ -38,7 +42,7 @@ _REFUSAL = re.compile(
     r"|Please provide (?:me with )?(?:the|more|your|a)\b[^.]*\b(?:code|details|information|context|list|input|snippet)\b)",
     re.IGNORECASE,
 )
-_GOES_ON = re.compile(r"\b(?:however|here is|here's|here are|instead|but I can|I can (?:help|offer|give|suggest|tell))\b", re.IGNORECASE)  # fmt: skip
+_GOES_ON = re.compile(r"\b(?:however|here is|here's|here are|instead|but I can(?![\w'])|I can (?:help|offer|give|suggest|tell))\b", re.IGNORECASE)  # fmt: skip
 _ASKS_FOR_WORDS = re.compile(
     r"\b(?:letter|message|e-?mails?|reply|response|excuse|apolog\w*|decline|refus\w*|dialog\w*|conversation|role|customer|sentence|translat\w*|rewrite|paraphrase)\b",
     re.IGNORECASE,
@@ -94,6 +98,7 @@ def check_complete(response: str, instruction: str = "") -> Verdict:
 
 def _is_refusal(text: str, instruction: str, fenced: bool) -> bool:
     """Whether an answer says that it gives none. Others' words (an excuse asked for, a translation) are no refusal."""
+    text = text.replace("\u2019", "'")
     if fenced or len(text) > 600 or not _REFUSAL.match(text):
         return False
     return not _GOES_ON.search(text) and not _ASKS_FOR_WORDS.search(instruction)

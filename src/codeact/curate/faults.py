@@ -39,6 +39,8 @@ _HEADER = re.compile(
     r"\s*(?:@|(?:async\s+)?(?:def|for|with)\b|class\b|if\b|elif\b|else\b|while\b|try\b|except\b|finally\b)"
 )
 _NEXT_PART = ("@", "def ", "class ", "async ", "else", "elif", "except", "finally", "if __name__")
+_PAIR = re.compile(r"(?<![\w.])([^\W\d]\w*) +(?=([^\W\d]\w*))")
+_OTHERS_END = re.compile(r"\s*(?:end|fi|done|esac|endif|endfor|endwhile|endfunction|next|loop|wend)[;.]?\s*", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\([_*\[\]#<>])")
 _TYPOGRAPHY = str.maketrans(
     "\u201c\u201d\u2018\u2019\uff08\uff09\uff0c\uff1a\uff1b\uff3b\uff3d\uff5b\uff5d", "\"\"''(),:;[]{}"
@@ -68,8 +70,10 @@ def find(code: str, line: int, message: str, instruction: str, answer: str) -> F
         return "unknown", why
     if _ELLIPSIS.search(_TEXT.sub("", text)) or _body_left_out(message, lines, line):
         return "unknown", "left-out code"
-    if _is_fragment(code, lines):
+    if code.lstrip()[:1] in (")", "]", "}") or _is_fragment(code, lines):
         return "unknown", "a part of a program"
+    if any(_OTHERS_END.fullmatch(other) for other in lines):
+        return "unknown", "another language"
     for sign, other in _rewritten(code).items():
         if other != code and _is_program(parse(other)):
             return "failed", f"syntax error: {sign} in the code"
@@ -111,7 +115,11 @@ def is_code_line(line: str, code: str) -> bool:
     }
     lost = any(bare.count(closing) > bare.count(opening) for opening, closing in ("()", "[]", "{}"))
     known = [word for word in words if word in _KNOWN or word in around or (lost and _joined(word, around))]
-    if words and words[0] not in known and difflib.get_close_matches(words[0], keyword.kwlist, 1, 0.75):
+    near = [name for name in keyword.kwlist if words and abs(len(name) - len(words[0])) <= 1]
+    typo = bool(words) and words[0] not in known and bool(difflib.get_close_matches(words[0], near, 1, 0.75))
+    if _is_said(bare, {*known, words[0]} if typo else set(known)):
+        return False
+    if typo:
         known.append(words[0])  # a keyword that lost a letter
         words_known = len(known) == len(words)
         return words_known or (bool(_SIGN.search(bare)) and 2 * len(known) >= len(words))
@@ -120,6 +128,15 @@ def is_code_line(line: str, code: str) -> bool:
     if not _SIGN.search(bare):
         return len(known) == len(words) and (words[0] in keyword.kwlist or len(words) == 1)
     return 2 * len(known) >= len(words)
+
+
+def _is_said(line: str, known: set[str]) -> bool:
+    """Whether a line has words of a sentence, in any language: letters beyond ASCII, or two words in a row of which one is unknown."""
+    if any(not word.isascii() for word in _NAME.findall(line) if word not in known):
+        return True
+    return any(
+        not {pair[1], pair[2]} & {*keyword.kwlist, *keyword.softkwlist} and not {pair[1], pair[2]} <= known for pair in _PAIR.finditer(line)
+    )
 
 
 def _joined(word: str, names: set[str]) -> bool:

@@ -29,6 +29,8 @@ SHORT_SHARED_WORDS = 0.5
 MIN_GIVEN_CODE = 20
 MIN_ANSWER_WORDS = 10
 MOST_COMPARED = 50
+MOST_COPIES = 10
+"""Of one program. What more requests get is a template's; of 28 public sources the most is 7."""
 SHINGLE = 5
 PERMUTATIONS = 128
 BLOCK = 2048
@@ -52,15 +54,17 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
     At least 20 tokens of code. The instructions need a quarter of their distinct words in common (half of them under
     30 tokens), and neither the word that tells them apart nor a number may differ: one program under two titles is no
     copy. Nor is one mended program for two broken ones: code that the user shows must agree too. Text of no known
-    language is never a copy. The lowest row represents the group, then the lowest id.
+    language is never a copy, nor is a program that more than ten others repeat: a template's. The lowest row represents
+    the group, then the lowest id.
     """
     groups: dict[bytes, list[Record]] = {}
-    found: dict[str, Copy] = {}
+    copies: dict[bytes, dict[str, Copy]] = {}
     for record in sorted(records, key=file_order):
         code = canonical_code(record.response)
         if len(code) < MIN_CODE_TOKENS:
             continue
-        group = groups.setdefault(fingerprint([*code, _setting(record), *_given_code(record)]), [])
+        key = fingerprint([*code, _setting(record), *_given_code(record)])
+        group = groups.setdefault(key, [])
         least = MIN_SHARED_WORDS if len(code) >= LONG_CODE_TOKENS else SHORT_SHARED_WORDS
         original = next(
             (
@@ -72,10 +76,10 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
         )
         if original is not None:
             evidence = f"same code as {original.id} up to names, remarks and layout ({len(code)} tokens)"
-            found[record.id] = Copy(original.id, evidence)
+            copies.setdefault(key, {})[record.id] = Copy(original.id, evidence)
         elif len(group) < MOST_COMPARED:
             group.append(record)
-    return found
+    return {identity: copy for found in copies.values() if len(found) <= MOST_COPIES for identity, copy in found.items()}
 
 
 def _ask_apart(left: Record, right: Record) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import unicodedata
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -109,7 +110,7 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
         instruction: what was asked; Python 2 is not held against an answer to a question for Python 2.
         language: the language of the answer where the data says so, else "".
     """
-    context = _Context(response, instruction, bool(_ASKS_PYTHON2.search(instruction)))
+    context = _Context(response, instruction, _asks_python2(instruction))
     blocks = code_blocks(response)
     if not blocks or _is_stray_end(response, blocks):
         text = response if not blocks else "\n".join(response.split("\n")[: blocks[0].line - 2])
@@ -125,6 +126,11 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
     return combine([_check_block(block, context) for block in blocks])
 
 
+def _asks_python2(instruction: str) -> bool:
+    """Whether Python 2 is asked for, full-width letters and figures included."""
+    return _ASKS_PYTHON2.search(unicodedata.normalize("NFKC", instruction)) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Context:
     answer: str
@@ -137,7 +143,7 @@ def open_fence(response: str, instruction: str = "") -> Verdict:
     blocks = code_blocks(response)
     if not blocks or blocks[-1].closed:
         return NOTHING_TO_CHECK
-    return _open_fence(blocks[-1], _Context(response, instruction, bool(_ASKS_PYTHON2.search(instruction))))
+    return _open_fence(blocks[-1], _Context(response, instruction, _asks_python2(instruction)))
 
 
 def _open_fence(block: Block, context: _Context) -> Verdict:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from codeact.curate import BenchmarkItem
     from codeact.curate.look import Facts
 
-VERSION = 2
+VERSION = 3
 PARTITION = 4096
 ELSEWHERE = {"semantic", "neighbours", "secrets"}  # settings of the stages refine and records
 

@@ -16,7 +16,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 
-VERSION = 2
+VERSION = 3
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
