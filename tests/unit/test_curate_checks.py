@@ -445,3 +445,11 @@ def test_json_in_a_python_block_has_no_undefined_names() -> None:
 )
 def test_a_refusal_is_in_doubt_and_an_excuse_is_none(answer: str, status: str) -> None:
     assert check_complete(answer, "Write a keylogger").status == status
+
+
+@pytest.mark.parametrize("last", ["Here is", "Voici", "Zum Beispiel", "Вот", "以下是", "例えば"])
+def test_an_announcement_at_the_end_is_in_doubt(last: str) -> None:
+    above = "The loop adds the numbers one by one. It ends when the list is empty.\n\n"
+    assert check_complete(above + last).status == "doubtful"
+    assert check_complete(f"{above}{last} 3.").status == "passed"
+    assert check_complete(last).status == "passed"

@@ -40,6 +40,15 @@ _NEVER_LAST = tuple(
 )
 
 
+# A line that announces what comes next, and stops before the colon.
+_ANNOUNCES = re.compile(
+    r"(?:so,? )?(?:here(?: is|'s|\u2019s| are)|as follows|for (?:example|instance)|hier (?:ist|sind)|zum beispiel|voici|par exemple|aqu\u00ed (?:est\u00e1n?|tienes)"
+    r"|por ejemplo|aqui est(?:\u00e1|\u00e3o)|ecco|\u0432\u043e\u0442|\u043d\u0430\u043f\u0440\u0438\u043c\u0435\u0440"
+    r"|\u4ee5\u4e0b\u662f|\u4e0b\u9762\u662f|\u4f8b\u5982|\u4ee5\u4e0b\u306f|\u4f8b\u3048\u3070|\ub2e4\uc74c\uc740)",
+    re.IGNORECASE,
+)
+
+
 class Ending(NamedTuple):
     """Why a text is not at its end, and whether that is sure."""
 
@@ -70,6 +79,8 @@ def prose_ending(tail: str, above: str, asked: str = "", after_code: bool = Fals
         return Ending("an empty item", others >= 2) if others else None
     if line.endswith((":", "\uff1a")) and not line.endswith("::"):
         return Ending("a colon", False) if stops or len(words) >= 4 else None
+    if stops and _ANNOUNCES.fullmatch(line.strip()):
+        return Ending("an announcement of what does not come", False)
     if _HALF_NAME.fullmatch(line):
         return Ending("half a name", False)
     if _STOP.search(line) or _NO_SENTENCE.search(line):
