@@ -14,19 +14,23 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from benchmarks import machine, result_files
 from codeact.config import CurateConfig
+from codeact.curate import near_copies
+from codeact.curate.blocks import code_blocks
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
 from codeact.curate.near_copies import find_near, find_renamed
 from codeact.evaluation.benchmarks import benchmark_items
-from codeact.records import Record, read_records
+from codeact.records import Message, Record, read_records
 from codeact.storage import read_rows
 
 OUT = Path("experiments/results/copy_drops.json.xz")
@@ -118,6 +122,20 @@ def drops(records: Sequence[Record], overlaps: Any) -> list[tuple[str, str, str]
     return found
 
 
+def template_drops(path: Path) -> dict[str, Any]:
+    """What `renamed` drops of data that repeat programs under many titles: as they are, and of their code alone, without remarks."""
+    records = [r for r in read_records(rows_of(path), where=path.name).records if code_blocks(r.response) or "def " in r.response]
+    bare = []
+    for record in records:
+        code = max((block.code for block in code_blocks(record.response)), key=len, default=record.response)
+        answer = Message("assistant", re.sub("#[^\n]*", "", code))
+        bare.append(replace(record, messages=(Message("user", record.instruction), answer)))
+    limited = {"as they are": len(find_renamed(records)), "code alone": len(find_renamed(bare))}
+    with mock.patch.object(near_copies, "MOST_COPIES", len(bare)):
+        free = len(find_renamed(bare))
+    return {"file": path.name, "records": len(records), "renamed": limited, "code alone, of however many copies": free}
+
+
 def said(record: Record) -> str:
     return repr((record.messages, record.tools))
 
@@ -144,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--files", type=Path)
+    parser.add_argument("--templates", type=Path, help="data that repeat programs under many titles: counted, not read")
     parser.add_argument("--recount", action="store_true", help="only count again, after verdicts were put in")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
@@ -177,6 +196,8 @@ def main() -> None:
         hits = ((r.id, find_overlap(r, index) or find_renamed_solution(r, index)) for r in some)
         return {identity: f"{hit.item.benchmark}:{hit.item.id}" for identity, hit in hits if hit is not None}
 
+    if args.templates is not None:
+        result["templates"] = template_drops(args.templates)
     rows, counts = [], Counter[str]()
     for records in pools.values():
         by_id = {record.id: record for record in records}

@@ -127,7 +127,8 @@ _ROLE = re.compile(
 )  # fmt: skip
 # What a name alone needs before it to be somebody's: "Send it to sarah@design.com" is an example.
 _OWNER = re.compile(
-    r"(?:<|&lt;|\w \(|mailto:|(?:e-?mails?|mail|author|contacts?|maintainer|committer|signed-off-by|邮箱|邮件我|メール|메일|почта)[\w\]]{0,8}[\W_]{0,6})$",
+    r"(?:<|&lt;|\w \(|mailto:|\bwrite to |\b(?:me|us|contact\w*|reached) (?:at|via) |\b(?:bugs?|reports?|comments?|questions?|patch(?:es)?|inquiries) to:? ?"
+    r"|©[^@\n]{1,40}|(?:e-?mails?|mail|author|contacts?|maintainer|committer|signed-off-by|邮箱|邮件我|メール|메일|почта)[\w\]]{0,8}[\W_]{0,6})$",
     re.IGNORECASE,
 )
 _FREE_MAIL = re.compile(

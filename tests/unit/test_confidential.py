@@ -53,19 +53,24 @@ SECRETS = {
     ],
     "secret: password": [
         "password = 'hunter2'", 'PASSWORD = "Sup3rS3cret!"', "connect(user='svc', password='9f$2k!81')", "{'passwd': 'kT7#mm2Q'}",
-        "export DB_PASSWORD=kT7#mm2Qz", "password: kT7#mm2Qz", "密码 = 'kT7#mm2Q'", "$config['password'] = 'zX81-lmQ';",
+        "export DB_PASSWORD=kT7#mm2Qz", "password: kT7#mm2Qz", "hasło = 'kT7#mm2Q'", "şifre = \"kT7#mm2Q\"",
+        "os.environ.setdefault('PGPASSWORD', 'kT7#mm2Q')", "密码 = 'kT7#mm2Q'", "$config['password'] = 'zX81-lmQ';",
         "String password = \"gR8!tPq2\";", "DB_PASSWORD=ab#d%X$9z", "password=ab#d&1%X&9z", "Server=db1;User Id=sa;Password=kT7#mm2Q;Encrypt=1",
         "<password>hunter22</password>", "docker run -e MYSQL_ROOT_PASSWORD=kT7mm2Qz9 -d mysql", "PGPASSWORD=kT7mm2Qz9 psql -h db1",
         "spring.datasource.password=kT7mm2Qz9  # main", "REDIS_PASSWORD=hunter22", "if pwd == 'gR8!tPq2':", "пароль: \"gR8!tPq2\"",
     ],
-    "secret: key": [f"api_key = '{drawn(32)}'", f'secret: "{drawn(40, "0123456789abcdef")}"', f"access_token = '{drawn(40)}'"],
+    "secret: key": [f"os.getenv('API_KEY', '{drawn(32)}')", f"api_key = '{drawn(32)}'", f'secret: "{drawn(40, "0123456789abcdef")}"', f"access_token = '{drawn(40)}'"],
     "secret: password in a URL": ["u = 'postgres://svc:kT7mm2Q9@db.acme-corp.de:5432/x'", "mysql://root:S3cr3t!pw@10.0.0.5/db"],
     "personal data: e-mail address": [
         "# by Wei Zhang <wei.zhang@siemens.com>", "mailto:k.mueller@bayer.de", "联系 zhangwei1988@qq.com。", "anna.kowalska88@gmail.com",
-        'login("marta.lopez@outlook.com", pw)', "write to dscherer@cmu.edu.",
+        'login("marta.lopez@outlook.com", pw)', "write to dscherer@cmu.edu.", "__author__ = 'Kasia'; __email__ = 'katarzynaw@uj.edu.pl'",
+        "Modified by David Beck (techisfun@uw.edu) 2015", "Olivier Dehaene <olivier@firma.fr>",
     ],
 }  # fmt: skip
 PLACEHOLDERS = [
+    *('"id": "AP5I1VjzzpPk"', "- asttokens=2.0.5=pyhd3eb1b0_0", "auth.password: ZGVtbw==", "https://a.cn/client/add?link_token=4a0u8d42-c5a3-4e1b-9c7f"),
+    *('"accessToken": "Pu3t55dJIgvkmVoHz50FqaVQOJ6Flggjr2eHTiS74Ooai8e3nNyYPq78"', "Send it to sarah@design.com about the mockups."),
+    *("send your resume to careers@dreamtech.com", "user.email 'worker@nvidia.com'", "setEmail('tenant2@thingsboard.org')", "badguy@fake-bitwarden.com"),
     *("password = 'xxx'", "password = 'password'", "password='your_password'", "PASSWORD = '********'", "password = ''", "password = 'P@ssw0rd1'"),
     *("password = 'changeme'", "password = 'mypassword123'", "password='123456'", "password = 'abc123'", "password = 'admin123'", "pwd = 'alice123'"),
     *("password = os.environ['PASSWORD']", "password = getpass.getpass('Password: ')", "password = input('Enter your password: ')"),
