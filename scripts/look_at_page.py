@@ -102,7 +102,8 @@ def _controls(browser: Any, page_file: Path) -> dict[str, Any]:
     page.evaluate(UNFOLD)
     page.set_viewport_size({"width": SIZES["400"][0], "height": SIZES["400"][1]})
     used["wide_when_opened"] = page.evaluate("document.documentElement.scrollWidth > innerWidth + 1")
-    page.emulate_media(media="print")
+    page.emulate_media(media="print", color_scheme="dark")
+    used["paper"] = page.evaluate("getComputedStyle(document.body).backgroundColor")
     used["printed"] = len(page.pdf())
     page.close()
     return {"controls": used}

@@ -140,7 +140,7 @@ def test_the_page_states_the_padding_of_each_and_an_older_run_has_no_picture(run
     page = render(figures)
     assert page.count('<svg class="rows"') == 3
     for one in pictures(figures["packing"]):
-        assert re.search(rf"{one['name'][1:]}: {one['rows']} rows, \S+ % padding here, \S+ % over all records", Text(page).text.replace("\xa0", " "))
+        assert re.search(rf"{one['name'][1:]}: {one['rows']} rows?, \S+ % padding here, \S+ % over all records", Text(page).text.replace("\xa0", " "))
     del figures["packing"]["batches"]
     assert '<svg class="rows"' not in render(figures)
 

@@ -55,7 +55,7 @@ def pictures(packing: dict[str, Any]) -> list[dict[str, Any]]:
     for name, laid in batching(batches, packing["capacity"]).items():
         rate, rows = drawn_rate(laid), sum(len(batch.rows) for batch in laid)
         label = (
-            f"{name}: {sum(map(len, batches))} records in {rows} rows, {percent(rate)} padding; a record is a coloured block, padding is"
+            f"{name}: {sum(map(len, batches))} records in {rows} {'row' if rows == 1 else 'rows'}, {percent(rate)} padding; a record is a coloured block, padding is"
             f" empty. The whole width is {number(packing['capacity'], 0)} tokens."
         )
         found.append({
