@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from codeact.comparison.grid import cells, load_comparison, shared_dir, shared_recipes
+from codeact.comparison.grid import Comparison, cells, load_comparison, shared_dir, shared_recipes
+from codeact.comparison.power import power_lines, smallest_seen
 from codeact.comparison.results import summarise
 from codeact.config import load_recipe
 from codeact.errors import InputError
@@ -229,3 +231,40 @@ def test_the_shipped_comparisons_are_valid() -> None:
         assert (verified.sample.suspects, verified.sample.min_gain) == (whole.sample.suspects, whole.sample.min_gain)
         for key in ("checks", "mismatch", "renamed", "near"):
             assert getattr(verified.curate, key) == getattr(whole.curate, key)
+
+
+def _compared(differences: np.ndarray, seeds: int) -> dict[str, Any]:
+    interval = list(crossed_interval(differences))
+    change = {"difference": float(differences.mean()), "interval": interval, "seeds": seeds}
+    return {"strategy": "cdas", "metrics": {"loss": {"minus_against": change}, "none": None}}
+
+
+def test_four_of_five_comparisons_see_the_smallest_difference_that_is_told() -> None:
+    """Simulated: 8 seeds, 60 items; the told size is learnt from one set of comparisons and tried on others."""
+    rng = np.random.default_rng(0)
+
+    def differences(size: float) -> np.ndarray:
+        return size + rng.normal(0, 0.05, (8, 1)) + rng.normal(0, 0.1, (1, 60)) + rng.normal(0, 0.2, (8, 60))
+
+    told = smallest_seen([_compared(differences(0.0), 8) for _ in range(40)])
+    assert {*told} == {"loss"}
+    seen = 0
+    for _ in range(300):
+        low, high = crossed_interval(differences(told["loss"]))
+        seen += not low <= 0 <= high
+    assert 0.72 <= seen / 300 <= 0.92
+    rows = [_compared(differences(0.0), 8)]
+    assert smallest_seen(rows, seeds=32)["loss"] == pytest.approx(smallest_seen(rows)["loss"] / 2)
+
+
+def test_the_plan_says_beforehand_what_an_earlier_comparisons_noise_forbids(tmp_path: Path) -> None:
+    grid = Comparison(run_dir=str(tmp_path / "run"), recipe={}, strategies=("random",), seeds=(0, 1), apart_from=(str(tmp_path / "earlier"),))  # type: ignore[arg-type]
+    assert power_lines(grid) == []
+    row = _compared(np.random.default_rng(0).normal(0, 1, (2, 30)), 2)
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier" / "compare.json").write_text(json.dumps({"rows": [row]}), encoding="utf-8")
+    (line,) = power_lines(grid)
+    assert line.startswith("with 2 seeds smaller differences are missed in more than one of five comparisons: loss ")
+    assert line.endswith(f"(by the noise of {tmp_path / 'earlier'})")
+    one_seed = {**row, "metrics": {"loss": {"minus_against": {**row["metrics"]["loss"]["minus_against"], "seeds": 1}}}}
+    assert smallest_seen([one_seed]) == {}

@@ -181,4 +181,7 @@ def compare(
         console.print(table)
     for uneven in summary["uneven"]:
         typer.echo(f"warning: {uneven['line']}")
+    if summary["smallest_seen"]:
+        told = ", ".join(f"{metric} {value:.3g}" for metric, value in summary["smallest_seen"].items())
+        typer.echo(f"smaller differences than these are missed in more than one of five such comparisons: {told}")
     typer.echo(f"page: {summary['page']}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from codeact.comparison.grid import Cell, Comparison, cells, shared_recipes, source_recipe
+from codeact.comparison.power import power_lines
 from codeact.config import DataConfig
 from codeact.pipeline.budget import Budget, Work, device_lines, notes_of, times
 from codeact.pipeline.forecast import Forecast, forecast
@@ -110,6 +111,7 @@ def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any
     )  # fmt: skip
     devices = times(work, budget)
     notes = (*any_cost.about, *notes_of(budget, devices, work), "curation, embedding and likelihoods are not counted in the hours")
+    notes = (*notes, *power_lines(comparison))
     return GridForecast(
         planned=len(planned),
         done=len(planned) - len(left),

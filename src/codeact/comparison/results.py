@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from codeact.comparison.grid import WHOLE, Cell, Comparison
+from codeact.comparison.power import smallest_seen
 from codeact.statistics import crossed_interval, paired_values, shared_items
 
 HIGHER = ("pass@1", "margin", "margin_per_token")
@@ -20,7 +21,7 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
     `rows` has one entry per entrant, rate and unit: `records`, `response_tokens`, `training_steps` and `training_seconds` (means over seeds), `seeds`, and per
     metric `value`, `interval`, `minus_base` and `minus_against` ({"difference", "interval"}, paired by item, and by seed too
     against the entrants of `comparison.against`, of which each item's mean is taken; an entrant of these is compared with the
-    others of them; None where there is nothing to pair). `uneven` names the rates and units at which the strategies did not
+    others of them; None where there is nothing to pair). `smallest_seen`: see `power`. `uneven` names the rates and units at which the strategies did not
     get the same, see `uneven_amounts`.
     """
     by_group: dict[str, list[tuple[Cell, Mapping[str, Any]]]] = {}
@@ -53,6 +54,7 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
         "base": {metric: _mean(base["values"].get(metric)) for metric in metrics},
         "rows": rows,
         "uneven": uneven_amounts(rows),
+        "smallest_seen": smallest_seen(rows),
     }
 
 

@@ -1,0 +1,1 @@
+"""A leaderboard of selections: fixed pools, fixed budgets of tokens, entrants as lists of ids, results that can be sent and checked."""
