@@ -98,3 +98,71 @@ def test_what_several_processes_cannot_do_is_one_line(monkeypatch: pytest.Monkey
     ):
         with pytest.raises(InputError, match=message):
             ready.check(load_recipe(extra={"model.name": "demo", **settings}), names)
+
+
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+import pyarrow as pa
+from codeact.rundir import ranks
+
+folder, fault = Path(sys.argv[1]), sys.argv[2]
+
+def make():
+    def work(table, progress):
+        if ranks.mine() == 1 and fault == "dies" and not (folder / "died").exists():
+            (folder / "died").touch()
+            os._exit(9)
+        if ranks.mine() == 1 and fault == "raises":
+            raise ValueError("no memory")
+        time.sleep(0.1)
+        with (folder / "log").open("a") as log:
+            log.write(f"{ranks.mine()} {table['id'][0].as_py()}\\n")
+        return table.append_column("square", pa.array([v * v for v in table["value"].to_pylist()]))
+    return work
+
+shards = {n: pa.table({"id": [f"r{n}"], "value": [n]}) for n in range(40)}
+def work():
+    return dict(ranks.Shared(folder, "score")(make, shards))
+if ranks.mine():
+    ranks.follow(folder, {"score": work})
+else:
+    with ranks.first(folder):
+        found = work()
+    assert [found[n]["square"][0].as_py() for n in range(40)] == [n * n for n in range(40)]
+    assert not list((folder / "shards/score/handed").glob("*"))
+"""
+
+
+def _pair(folder: Path, fault: str, world: int = 2) -> list[subprocess.Popen[str]]:
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(folder), fault], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": str(world)},
+        )
+        for rank in range(world)
+    ]  # fmt: skip
+
+
+def _done(folder: Path) -> list[str]:
+    return [line.split()[1] for line in (folder / "log").read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_shard_is_done_once_and_all_processes_help(tmp_path: Path) -> None:
+    for process in _pair(tmp_path, "", 3):
+        assert process.wait() == 0, process.communicate()[1]
+    assert sorted(_done(tmp_path)) == sorted(f"r{n}" for n in range(40))
+    assert {line.split()[0] for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("fault", ["dies", "raises"])
+def test_a_process_that_ends_over_a_shard_is_named_and_the_same_command_goes_on(fault: str, tmp_path: Path) -> None:
+    first, second = _pair(tmp_path, fault)
+    told = first.communicate()[1]
+    assert "CodeactError: process 1 of 2 has ended before its shard 0000" in told
+    assert second.wait() != 0
+    before = len(_done(tmp_path))
+    for process in _pair(tmp_path, ""):
+        assert process.wait() == 0, process.communicate()[1]
+    if fault == "dies":
+        assert 30 <= before < 40

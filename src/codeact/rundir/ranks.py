@@ -210,13 +210,15 @@ class _Watch:
 
 
 def _runs(pid: int) -> bool:
+    """Whether a process of this machine is there, and not one that has ended and that nobody has asked after."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat")
+        return not state.exists() or state.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+    except (ProcessLookupError, FileNotFoundError):
         return False
     except PermissionError:
         return True
-    return True
 
 
 @contextmanager
@@ -224,14 +226,16 @@ def _beating(path: Path) -> Iterator[None]:
     """Write host, process and a count into a file every second."""
     over = threading.Event()
 
-    def beat() -> None:
-        count = 0
-        while True:
-            write_text(path, f"{platform.node()}\n{os.getpid()}\n{count}")
-            count += 1
-            if over.wait(BEAT_S):
-                return
+    def say(count: int) -> None:
+        write_text(path, f"{platform.node()}\n{os.getpid()}\n{count}")
 
+    def beat() -> None:
+        count = 1
+        while not over.wait(BEAT_S):
+            say(count)
+            count += 1
+
+    say(0)  # before anything is taken: a process that dies over its first shard is known
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:

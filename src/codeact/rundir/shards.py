@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codeact.config import Recipe
+from codeact.errors import CodeactError
 from codeact.progress import track
 from codeact.rundir import ranks
 from codeact.rundir.local import Backend, MakeWorker, run_local
@@ -38,17 +39,19 @@ def run_shards(
     """Apply a worker to `table` in shards of `shard_size` rows and return the results in the table's order.
 
     Shards that an interrupted run finished are read, not computed again (`Store.begin` removed those of another
-    configuration). A shard's name ends in the digest of its content: one that was damaged is computed again.
+    configuration). A shard's name ends in the digest of its content: one that was damaged is computed again. While the workers
+    run, no finished shard is held in memory.
     """
     import pyarrow as pa
 
     folder = store.path(f"shards/{stage}")
     shards = {n: table.slice(n * shard_size, shard_size) for n in range(-(-table.num_rows // shard_size))}
-    finished = {n: found for n in shards if (found := read_sealed(folder, f"{n:06d}")) is not None}
-    missing = {n: shard for n, shard in shards.items() if n not in finished}
-    done = sum(result.num_rows for result in finished.values())
+    missing = {n: shard for n, shard in shards.items() if read_sealed(folder, f"{n:06d}") is None}
+    done = table.num_rows - sum(shard.num_rows for shard in missing.values())
     with track(label, table.num_rows, "records", done=done) as progress:
         for number, result in backend(make_worker, missing, progress):
             write_sealed(result, folder, f"{number:06d}")
-            finished[number] = result
-    return pa.concat_tables([finished[n] for n in shards])
+    finished = [read_sealed(folder, f"{n:06d}") for n in shards]
+    if any(one is None for one in finished):
+        raise CodeactError(f"{folder}: a shard that was just written cannot be read again; look at the disk, and start the same command again")
+    return pa.concat_tables(finished)
