@@ -360,7 +360,7 @@ def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def utf8(text: str) -> str:
     """A text that UTF-8, and so Parquet and a terminal, can hold: half a surrogate pair becomes its escape, `\\ud83d`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def write_parquet(table: pa.Table, path: str | Path) -> None:

@@ -76,7 +76,12 @@ def write_dropped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
 
     A row that holds a secret is not written again: its number says where it is.
     """
-    ledger = store.table("ledger").to_pylist()
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ledger = store.table("ledger")
+    early = pc.is_in(ledger["stage"], value_set=pa.array(BEFORE_SAMPLING))
+    left = ledger.filter(pc.and_(early, pc.equal(ledger["status"], "dropped"))).to_pylist()
     lines = [
         json.dumps(
             {key: row[key] for key in ("id", "row", "stage", "reason", "detail", *EVIDENCE)}
@@ -84,8 +89,8 @@ def write_dropped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
             ensure_ascii=False,
             default=str,
         )
-        for row in ledger
-        if row["status"] == "dropped" and row["stage"] in BEFORE_SAMPLING and row["reason"] != "limit"
+        for row in left
+        if row["reason"] != "limit"
     ]
     write_text(store.path("dropped.jsonl"), "".join(line + "\n" for line in lines))
 

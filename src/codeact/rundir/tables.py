@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from itertools import accumulate, pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from codeact.draws import seeded_subset
@@ -20,8 +21,7 @@ def records_table(records: Sequence[Record]) -> pa.Table:
     """`id, row, messages, tools, meta` (meta as JSON text)."""
     import pyarrow as pa
 
-    fields = ("role", "content", "reasoning", "tool_calls", "name", "tool_call_id")
-    message = pa.struct([*((name, pa.string()) for name in fields), ("learn", pa.bool_())])
+    message = pa.struct([*((name, pa.string()) for name in _TEXT_FIELDS), ("learn", pa.bool_())])
     return pa.table(
         {
             "id": texts([r.id for r in records]),
@@ -33,15 +33,26 @@ def records_table(records: Sequence[Record]) -> pa.Table:
     )
 
 
+_TEXT_FIELDS = ("role", "content", "reasoning", "tool_calls", "name", "tool_call_id")
+_texts_of = attrgetter(*_TEXT_FIELDS)
+
+
 def _plain(message: Message) -> dict[str, Any]:
-    return {name: utf8(value) if isinstance(value, str) else value for name, value in asdict(message).items()}
+    found: dict[str, Any] = {name: utf8(text) for name, text in zip(_TEXT_FIELDS, _texts_of(message), strict=True)}
+    found["learn"] = message.learn
+    return found
 
 
 def records_from(table: pa.Table) -> list[Record]:
     """The records of a table written by `records_table`."""
+    turns = table["messages"].combine_chunks()
+    parts = [part.to_pylist() for part in turns.flatten().flatten()]
+    messages = [Message(*values) for values in zip(*parts, strict=True)]
+    ends = accumulate(turns.value_lengths().to_pylist(), initial=0)
+    columns = (table[name].to_pylist() for name in ("id", "meta", "tools"))
     return [
-        Record(row["id"], tuple(Message(**m) for m in row["messages"]), json.loads(row["meta"]), row["tools"])
-        for row in table.to_pylist()
+        Record(identity, tuple(messages[start:end]), json.loads(meta), tools)
+        for (start, end), identity, meta, tools in zip(pairwise(ends), *columns, strict=True)
     ]
 
 

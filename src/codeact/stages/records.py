@@ -37,7 +37,8 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
     records, reading = inputs.records()
     rejected = list(reading.rejected)
     kept = {record.id for record in records}
-    found = {record.id: find_confidential(record, recipe.curate.secrets) for record in records}
+    kinds = recipe.curate.secrets
+    found = {record.id: find_confidential(record, kinds) if kinds else None for record in records}
     rejected += [Rejected(r.id, int(r.meta["row"]), f.reason, f.detail) for r in records if (f := found[r.id]) is not None]
     records = [record for record in records if found[record.id] is None]
     if not records:
