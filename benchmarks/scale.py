@@ -189,8 +189,8 @@ def run_cdas(data: str, run_dir: str) -> None:
     run_pipeline(recipe, ("sample",), WithoutModels(recipe))
 
 
-def one_size(count: int, work: Path, real: Sequence[str], workers: int | None) -> dict[str, Any]:
-    """Both runs over `count` records."""
+def one_size(count: int, work: Path, real: Sequence[str], workers: int | None, with_cdas: bool) -> dict[str, Any]:
+    """Both runs over `count` records, or the first alone."""
     data, run_dir = work / f"records-{count}.jsonl", work / f"run-{count}"
     if not data.exists():
         write_data(data, count, real)
@@ -202,7 +202,11 @@ def one_size(count: int, work: Path, real: Sequence[str], workers: int | None) -
         select += ["--set", f"workers={workers}"]
     found = measured([*select, "--force"])
     stages = stage_seconds(run_dir, ("records", "curate", "sample"))
-    cdas = measured(["-m", "benchmarks.scale", "--cdas", str(data), str(run_dir)])
+    cdas = {}
+    if with_cdas:
+        run = measured(["-m", "benchmarks.scale", "--cdas", str(data), str(run_dir)])
+        names = ("embed", "cluster", "score", "sample")
+        cdas = {"cdas": {**run, "stages_wall_seconds": stage_seconds(run_dir, names)}}
     return {
         "records": count,
         "data_MiB": round(data.stat().st_size / 2**20, 1),
@@ -211,7 +215,7 @@ def one_size(count: int, work: Path, real: Sequence[str], workers: int | None) -
             "records_per_processor_second": round(count / found["processor_seconds"]),
             "stages_wall_seconds": stages,
         },
-        "cdas": {**cdas, "stages_wall_seconds": stage_seconds(run_dir, ("embed", "cluster", "score", "sample"))},
+        **cdas,
     }
 
 
@@ -224,6 +228,7 @@ def exponents(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     return {
         f"{name}: {key}": round(math.log(last[name][key] / first[name][key]) / grown, 3)
         for name in ("select_random", "cdas")
+        if name in first and name in last
         for key in ("processor_seconds", "peak_memory_MiB")
     }
 
@@ -235,6 +240,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=list(REAL))
     parser.add_argument("--workers", type=int, default=None, help="recipe key `workers`")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "codeact-scale")
+    parser.add_argument("--no-cdas", action="store_true", help="leave CDAS out, whose K-means takes minutes on random vectors")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--cdas", nargs=2, metavar=("DATA", "RUN_DIR"), help=argparse.SUPPRESS)
@@ -247,7 +253,7 @@ def main() -> None:
     state = result["states"].setdefault(args.label, {"runs": {}})
     if str(args.records) not in state["runs"] or args.again:
         told = provenance()
-        run = one_size(args.records, args.work, args.data, args.workers)
+        run = one_size(args.records, args.work, args.data, args.workers, not args.no_cdas)
         load = told["machine"]["load_average_at_start"]
         state["runs"][str(args.records)] = {
             **run, "date": told["date"], "command": told["command"], "load_average_at_start": load,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,21 +212,30 @@ def tag_coverage(tags: Sequence[frozenset[str]]) -> Iterator[int]:
 def unlike(order: Iterable[int], vectors: Vectors, limit: float = MOST_SIMILAR) -> Iterator[int]:
     """DEITA's diversity filter (arXiv 2312.15685): of an order, the records whose cosine to all taken before is <= `limit`.
 
+    Exact for any number of records, in blocks: the work is the records looked at times those taken.
+
     Args:
         order: record numbers, best first.
         vectors: float32 [N, D], rows of unit length.
         limit: the paper's 0.9.
     """
-    kept = np.empty((BLOCK_ROWS, vectors.shape[1]), np.float32)
-    filled = 0
-    for number in order:
-        if filled and float((kept[:filled] @ vectors[number]).max()) > limit + ROUNDING:
-            continue
-        yield number
-        if filled == len(kept):
-            kept = np.concatenate([kept, np.empty_like(kept)])
-        kept[filled] = vectors[number]
-        filled += 1
+    bound = limit + ROUNDING
+    kept: list[Vectors] = []
+    open_ = iter(order)
+    while numbers := list(islice(open_, BLOCK_ROWS)):
+        points = vectors[numbers]
+        free = np.ones(len(numbers), np.bool_)
+        for earlier in kept:
+            free &= (points @ earlier.T).max(axis=1) <= bound
+        inner = points @ points.T
+        taken = []
+        for at, number in enumerate(numbers):
+            if free[at]:
+                yield number
+                taken.append(at)
+                free &= inner[at] <= bound
+        if taken:
+            kept.append(points[taken])
 
 
 def check_vectors(vectors: NDArray[np.floating], count: int) -> Vectors:
