@@ -116,6 +116,16 @@ def test_a_plan_needs_no_hub(recipe: dict[str, Any]) -> None:
     assert "--parameters 6.7B" in refused.stderr
 
 
+def test_data_that_are_not_at_hand_need_their_number() -> None:
+    asked = ("run", "deepseek-coder-6.7b-evol", "--plan", "--parameters", "6.7B", "--gpu", "h100")
+    refused = codeact(*asked)
+    assert refused.returncode == 2
+    assert "--records N" in refused.stderr
+    told = codeact(*asked, "--records", "78264")
+    assert told.returncode == 0, told.stderr
+    assert "78,264; selected at most 31,306" in told.stdout
+
+
 def test_a_configuration_is_enough(recipe: dict[str, Any]) -> None:
     whole, bare = (api.plan(recipe["file"], [f"model.name={recipe[name]}", "embed.model=demo"]) for name in ("model", "config"))
     assert bare["memory"]["optimizer"] == whole["memory"]["optimizer"]

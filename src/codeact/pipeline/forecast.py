@@ -202,10 +202,16 @@ def _sources(recipe: Recipe, inputs: Inputs, records: list[Record]) -> dict[str,
 def _data(inputs: Inputs, names: set[str], budget: Budget) -> tuple[list[Record], list[str]]:
     """The records, none where their number is told and they are not on this machine; and what is to be said of them."""
     data = inputs.recipe.data
-    if budget.records is not None and inputs.given is None and data.source not in ("", HARVEST) and source_files(data.source, data.split) is None:
+    elsewhere = inputs.given is None and data.source not in ("", HARVEST) and source_files(data.source, data.split) is None
+    if elsewhere and budget.records is not None:
         return [], []
-    inputs.check(names - LOOKED_UP)
-    records, reading = inputs.records()
+    try:
+        inputs.check(names - LOOKED_UP)
+        records, reading = inputs.records()
+    except InputError as error:
+        if elsewhere:
+            raise InputError(f"{error}; to plan without the data: --records N, how many they are, or data.source=FILE with a sample of them") from error
+        raise
     sample = [f"planned for {budget.records:,} records like these {len(records):,}"] if budget.records not in (None, len(records)) else []
     return records, [*reading_lines(reading.summary()), *sample]
 
