@@ -68,8 +68,10 @@ TURKISH = Phrasing(
     ),
 )  # fmt: skip
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
+# Its letters with their own case: without regard to it Python takes a plain i for the dotless one.
 _TURKISH = re.compile(
-    r"[ğışİ]|\b(?:nasil|nedir|yazin|ile|icin|kodu|olusturun|fonksiyonu|aciklayin|bir|ornegi)\b", re.IGNORECASE
+    r"[ğĞışŞİ]|(?i:\b(?:nasil|nedir|yazin|ile|icin|kodu|olusturun|fonksiyonu|aciklayin|bir|ornegi|ornek|gosterin|analizi|hatasi|cozulur|"
+    r"yapilir|kullanilir|kullanimi|uygulanir|programi|sinifi|ve)\b)"
 )
 
 
