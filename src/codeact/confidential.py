@@ -49,7 +49,7 @@ _PASSWORD_NAME = re.compile(
 )
 _NO_PASSWORD_NAME = re.compile(
     r"hash|digest|encrypt|\benc_|cipher|salt|checksum|md5|sha\d|regex|pattern|prompt|label|placeholder|message|error|field|ur[il]|path|policy|"
-    r"scheme|length|algorithm|encoder|type\b|file\b|format|strength|expir|timeout|ttl\b|reset|arn\b|secret_?name|tokenizer|(?:link|page|next|csrf|xsrf|cancel\w*)_?token",
+    r"scheme|length|algorithm|encoder|type\b|file\b|format|strength|expir|timeout|ttl\b|reset|arn\b|secret_?name|tokenizer|example|sample|(?:link|page|next|csrf|xsrf|cancel\w*)_?token",
     re.IGNORECASE,
 )
 # All that a tool answers that was asked to make one up.
@@ -75,7 +75,8 @@ _UNQUOTED = tuple(
         rf"<{_SETTING_NAME}>\s?{_PLAIN_VALUE}</",
     )
 )
-_VARIABLE = re.compile(r"\$[A-Za-z_{(]|^\$|%\w+%|%[({]|\\$")
+_VARIABLE = re.compile(r"\$[A-Za-z_{(]|^\$|%\w+%|%[({]|\\$|^!?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$")
+_COUNTED = re.compile(r"[A-Za-z]+[@!#._-]?123456\d*")  # a name and the figures in order: what an installation begins with
 _SUM = re.compile(r"[\w.]+(?:[-+*/%|&^]{1,2}[\w.]+)+")
 _TIME_UUID = re.compile(r"[0-9a-f]{12}1[0-9a-f]{3}[89ab][0-9a-f]{15}", re.IGNORECASE)  # without its dashes
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{6,}={0,2}")
@@ -100,6 +101,7 @@ _FILLER = re.compile(
         "password passwd passwort passphrase pass pwd secret secrets key keys token tokens api auth oauth access private public client service account "
         "admin administrator user username name root guest login email mail mysql postgres postgresql mongo mongodb redis rabbit rabbitmq db database sql server "
         "host localhost demo foo bar baz qux abc xyz hello world default letmein welcome qwerty asdf asd zxc temp tmp todo insert replace enter value string "
+        "orig original "
         "alice bob carol charlie dave eve john jane doe jdoe joe sha md5 aes rsa hmac pbkdf bcrypt hash base utf ascii random generated long id uuid env var"
     ).split(), key=len, reverse=True)), re.IGNORECASE,
 )  # fmt: skip
@@ -109,7 +111,7 @@ _EXAMPLE_DOMAIN = re.compile(
     r"|(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|"
     r"business|school|university|"
     r"store|shop|place|provider|service|acme|foo|bar|baz|xyz|abc|malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.\w+){1,2}"
-    r"|.*\.(?:windows|azure)\.net|(?:.*[.-])?(?:fake|dummy|sample|bogus)(?:[.-].*)?",
+    r"|.*\.(?:windows|azure)\.net|(?:openssh|libssh)\.\w+|(?:.*[.-])?(?:fake|dummy|sample|bogus)(?:[.-].*)?",
     re.IGNORECASE,
 )
 _ROLE = re.compile(
@@ -331,7 +333,7 @@ def _is_key(value: str) -> bool:
 
 def _is_made_up(value: str, left: int) -> bool:
     """Whether fewer than `left` letters and digits are left without the words of examples, sequences, repetitions and a number at the end."""
-    if _ELLIPSIS.search(value) or "EXAMPLE" in value.upper() or _hides_words(value):
+    if _ELLIPSIS.search(value) or "EXAMPLE" in value.upper() or _COUNTED.fullmatch(value) or _hides_words(value):
         return True
     plain = value.translate(str.maketrans("@0$", "aos"))
     rest = _FILLER.sub(" ", re.sub(r"(.)\1{2,}", " ", _without_sequences(plain)))

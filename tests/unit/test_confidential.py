@@ -70,6 +70,8 @@ SECRETS = {
 PLACEHOLDERS = [
     *('"id": "AP5I1VjzzpPk"', "- asttokens=2.0.5=pyhd3eb1b0_0", "auth.password: ZGVtbw==", "https://a.cn/client/add?link_token=4a0u8d42-c5a3-4e1b-9c7f"),
     *('"accessToken": "Pu3t55dJIgvkmVoHz50FqaVQOJ6Flggjr2eHTiS74Ooai8e3nNyYPq78"', "Send it to sarah@design.com about the mockups."),
+    *("skipChangePwd: !strInfo.useForm", "password: Shenyu123456", "密码: DataEase@123456", "password = \"orig-pass-12345\""),
+    *('"exampleStrongPassword": "P@55w0rd_Ex@mple_2023!"', "algorithms = ['sk-ecdsa-sha2-nistp256@openssh.com']"),
     *("send your resume to careers@dreamtech.com", "user.email 'worker@nvidia.com'", "setEmail('tenant2@thingsboard.org')", "badguy@fake-bitwarden.com"),
     *("password = 'xxx'", "password = 'password'", "password='your_password'", "PASSWORD = '********'", "password = ''", "password = 'P@ssw0rd1'"),
     *("password = 'changeme'", "password = 'mypassword123'", "password='123456'", "password = 'abc123'", "password = 'admin123'", "pwd = 'alice123'"),
