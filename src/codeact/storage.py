@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from codeact.errors import InputError, require
 from codeact.files import address_of, atomic, is_remote, make_folder, write_bytes, write_text
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
-from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
-from codeact.sources.text import decode, read_bytes, refuse_other
+from codeact.sources.rows import delimited, json_document, json_lines, plain_lines, read_arrow
+from codeact.sources.text import decode, read_bytes, refuse_encoding, refuse_other
 from codeact.sources.writing import delimited_lines, packed
 
 if TYPE_CHECKING:
@@ -152,7 +152,13 @@ def _read_file(path: Path, split: str) -> Source:
         raise InputError(
             f"{path}: unknown file type {path.suffix!r}; the known ones are {', '.join(KINDS)}, and .gz or .zst of the first five"
         )
-    text = decode(read_bytes(path), str(path))
+    data = read_bytes(path)
+    if kind in (".jsonl", ".ndjson"):
+        refuse_encoding(data, str(path))
+        plain_rows = plain_lines(data)
+        if plain_rows is not None:
+            return Source(str(path), plain_rows)
+    text = decode(data, str(path))
     if not text.strip():
         raise InputError(f"{path} is empty; give at least one instruction/response pair")
     if kind in (".jsonl", ".ndjson"):

@@ -16,6 +16,7 @@ import pytest
 
 from codeact import api, storage
 from codeact.errors import InputError
+from codeact.sources.rows import json_lines, plain_lines
 from tests.helpers.command import codeact_command
 
 ROWS = [
@@ -281,3 +282,12 @@ def test_refused_rows_are_counted_with_the_first_cause(tmp_path: Path) -> None:
     assert summary["reading"]["rejected"] == {"empty": 1, "answers": 1}
     assert summary["reading"]["first_rejected"].startswith("row 7: empty: the response is empty")
     assert summary["reading"]["not_read"] == {"column 'remark'": 3}
+
+
+def test_lines_read_one_by_one_are_those_of_the_whole_text() -> None:
+    good = [b'{"a": 1}\n', b"\r\n", '{"a": "\u2028 \U0001f600"}\r\n'.encode(), b'{"a": "\\ud83d"}', b"\n \n", b'{"b": NaN}\n']
+    for count in range(1, len(good) + 1):
+        data = b"".join(good[:count])
+        assert repr(plain_lines(data)) == repr(json_lines(data.decode(), "data"))
+    for bad in (b"", b"\n", b"[{}]", b'{"a": 1}\n[1]', b'{"a": 1}{', b'\xef\xbb\xbf{"a": 1}', b'{"a": "\xff"}', b"[" * 100_000):
+        assert plain_lines(bad) is None

@@ -89,6 +89,21 @@ def decode(data: bytes, name: str) -> str:
     Raises:
         InputError: another encoding, named with the command that converts it, or a broken byte, with its line.
     """
+    refuse_encoding(data, name)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        where = f"{name}, line {line}: invalid UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start})"
+        raise InputError(f"{where}; {_mend(data, error.start, name)}") from error
+
+
+def refuse_encoding(data: bytes, name: str) -> None:
+    """Refuse what the first bytes show to be in another encoding, or no data.
+
+    Raises:
+        InputError: it is so.
+    """
     for mark, encoding in MARKS:
         if data.startswith(mark):
             raise InputError(f"{name}: invalid UTF-8: the file is {encoding}; {_iconv(encoding, name)}")
@@ -99,12 +114,6 @@ def decode(data: bytes, name: str) -> str:
     refuse_other(data[:SAMPLE], name)
     if any(mark in data[:SAMPLE] for mark in (b"\x1b$B", b"\x1b$@")):
         raise InputError(f"{name}: the file is ISO-2022-JP; {_iconv('ISO-2022-JP', name)}")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        where = f"{name}, line {line}: invalid UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start})"
-        raise InputError(f"{where}; {_mend(data, error.start, name)}") from error
 
 
 def _wide(sample: bytes) -> str:
