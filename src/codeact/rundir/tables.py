@@ -17,8 +17,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+BATCH = 4096
+
+
 def records_table(records: Sequence[Record]) -> pa.Table:
-    """`id, row, messages, tools, meta` (meta as JSON text)."""
+    """`id, row, messages, tools, meta` (meta as JSON text), made of a few thousand records at a time."""
+    import pyarrow as pa
+
+    starts = range(0, len(records), BATCH) or [0]
+    return pa.concat_tables([_records_table(records[start : start + BATCH]) for start in starts])
+
+
+def _records_table(records: Sequence[Record]) -> pa.Table:
     import pyarrow as pa
 
     message = pa.struct([*((name, pa.string()) for name in _TEXT_FIELDS), ("learn", pa.bool_())])

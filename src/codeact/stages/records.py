@@ -50,9 +50,12 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
     ]
     sources = inputs.source.sources
     storage.write_parquet(tables.with_source(tables.rejected_table(rejected), sources), store.path("rejected.parquet"))
-    store.write_table("records", tables.with_source(tables.records_table(records), sources))
     counts: dict[str, Any] = {"records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}
     if sources is not None:
         read = Counter(sources[int(r.meta["row"])] for r in records)
         counts["sources"] = {name: {"rows": rows, "records": read[name]} for name, rows in inputs.source.mixture}
-    return {**reading.summary(), **counts}
+    summary = {**reading.summary(), **counts}
+    table = tables.with_source(tables.records_table(records), sources)
+    del records, reading, found  # they are as large as the table, which takes their place
+    store.write_table("records", table)
+    return summary
