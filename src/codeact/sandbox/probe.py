@@ -135,6 +135,12 @@ def _probe(name: Name, limits: Limits) -> Probe:
             return Probe(name, "untested", problem=f"{UNTESTED} ({honest.detail})")
         if honest.status != "passed" or honest.value != expected:
             return Probe(name, "broken", problem=honest.detail or "an honest program got a wrong result")
+        for package in dict(backend.packages):
+            (found,) = call_function(f"import {package}\ndef f(): return 1", "f", [[]], limits=limits, backend=backend)
+            if found.status == "timeout":
+                return Probe(name, "untested", problem=f"{UNTESTED} ({found.detail})")
+            if found.status != "passed":
+                return Probe(name, "broken", problem=f"programs could not import {package}, which is installed ({found.detail})")
         blocked = {
             attack: outcome.status != "passed" or outcome.value is None
             for attack, outcome in zip(RETURNING, outcomes, strict=True)
