@@ -101,8 +101,10 @@ def run_all(folder: Path) -> dict[str, Any]:
                 found["tags"] = _table(store, "tags")
             if strategy == "targeted":
                 found["target"] = _table(store, "target")
-            if strategy == "list":
-                found["listed"] = _table(store, "listed")
+            for name in {"list": ("listed",), "rds": ("rds",), "learnable": ("learn",)}.get(strategy, ()):
+                found[name] = _table(store, name)
+            if strategy == "rds":
+                found["hidden"] = {"hidden": [row and row[:4] for row in _table(store, "hidden")["hidden"]]}
             if strategy == "superfiltering":
                 found["score"]["proxy"] = _table(store, "proxy")
     local = {**common, "judge.model": str(model), "judge.min_mass": 0.0, "sample.strategy": "alpagasus"}

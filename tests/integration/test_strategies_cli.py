@@ -361,3 +361,40 @@ def test_select_says_what_is_known_of_its_strategy(folder: Path, select: Select,
     assert json.loads(select("cdas", "--ratio", "0.3").stdout)["known"].startswith("of cdas is known: a higher held-out loss")
     told = codeact("select", str(folder / "pool.jsonl"), "-o", str(folder / "out.jsonl"), "--strategy", "random", "--run-dir", str(folder / "run"))
     assert "of random is known: the baseline" in told.stdout
+
+
+def test_rds_takes_what_the_model_finds_like_the_examples_but_no_copies(folder: Path, select: Select) -> None:
+    rows = [json.loads(line) for line in (folder / "pool.jsonl").read_text(encoding="utf-8").splitlines()]
+    examples = folder / "wanted.jsonl"
+    examples.write_text("".join(json.dumps(rows[n]) + "\n" for n in (7, 30, 7)), encoding="utf-8")
+    done = select("rds", "--ratio", "0.3", "--set", f"sample.target={examples}")
+    assert done.returncode == 0, done.stderr
+    found = table(folder, "rds")
+    copies = found["id"][[rank is None for rank in found["rds_rank"]]]
+    records = dict(zip(table(folder, "records")["id"], table(folder, "records")["row"], strict=True))
+    assert {7, 30} <= {records[i] for i in copies}
+    ranks = sorted(rank for rank in found["rds_rank"] if rank is not None)
+    assert ranks == list(range(1, len(ranks) + 1))
+    similar = found["rds_similarity"].astype(float)
+    assert similar[np.isin(found["id"], copies)].min() > 0.99
+    chosen = table(folder, "sample")
+    assert set(chosen["reason"][np.isin(chosen["id"], copies)]) == {"like an example"}
+    assert json.loads(done.stdout)["selected"] == 12
+    assert len(table(folder, "hidden")["hidden"][0]) > 0
+
+
+def test_learnable_takes_records_that_were_not_trained_on(folder: Path, select: Select) -> None:
+    done = select("learnable", "--ratio", "0.3", "--set", "train.learning_rate=0.01", "--set", "train.method=lora")
+    assert done.returncode == 0, done.stderr
+    found, chosen = table(folder, "learn"), table(folder, "sample")
+    taken = set(chosen["id"][chosen["selected"].astype(bool)])
+    probe = set(found["id"][found["in_probe"].astype(bool)])
+    assert (len(probe), len(taken), taken & probe) == (8, 12, set())
+    scores = table(folder, "score")
+    before = dict(zip(scores["id"], scores["nll_cond"], strict=True))
+    for identity, after, value in zip(found["id"], found["nll_after"], found["learnable"], strict=True):
+        assert value == pytest.approx((before[identity] - after) / before[identity])
+    assert float(np.mean(found["learnable"][found["in_probe"].astype(bool)])) > 0  # the loss of what was trained on falls
+    assert not (folder / "run" / "learn").exists()
+    few = select("learnable", "--set", "data.limit=6")
+    assert (few.returncode, "trains on 8 records first, and the pool has 6" in few.stderr) == (2, True)

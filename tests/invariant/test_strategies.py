@@ -19,10 +19,10 @@ from codeact.sample.strategies import STRATEGIES
 
 VALUES = st.sampled_from([0.2, 0.2, 0.7, 0.7, 0.95, 1.0, 1.4, math.nan]) | st.floats(0.05, 1.6)
 TAGS = st.sets(st.sampled_from("abcdef"), max_size=4)
-COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_band", "position_matched", "target_rank", "selective_ifd", "listed")
+COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_band", "position_matched", "target_rank", "selective_ifd", "listed", "rds_rank", "learnable")
 RANKED = {
     "ppl-low": ("nll_cond", 1), "ppl-high": ("nll_cond", -1), "cherry": ("loss_ratio", -1), "superfiltering": ("proxy_ifd", -1),
-    "targeted": ("target_rank", 1), "list": ("listed", 1), "s-ifd": ("selective_ifd", -1),
+    "targeted": ("target_rank", 1), "list": ("listed", 1), "rds": ("rds_rank", 1), "learnable": ("learnable", -1), "s-ifd": ("selective_ifd", -1),
     "length-residual": ("length_residual", -1), "length-band": ("length_band", -1), "position-matched": ("position_matched", -1),
 }  # fmt: skip
 ALL = [s for s in STRATEGIES if s != "cdas-paper"]
@@ -67,7 +67,7 @@ def chosen(found: sample.Choice) -> set[str]:
 def able(row: dict[str, Any], strategy: str) -> bool:
     column = RANKED[strategy][0]
     fine = math.isfinite(row[column])
-    if strategy not in ("superfiltering", "targeted", "list"):
+    if strategy not in ("superfiltering", "targeted", "list", "rds", "learnable"):
         fine &= row["status"] in ("ok", "truncated")
     if column in ("loss_ratio", "proxy_ifd"):
         fine &= row[column] < 1

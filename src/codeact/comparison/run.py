@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from codeact import storage
 from codeact.comparison.forecast import GridForecast, forecast_grid
 from codeact.comparison.grid import (
@@ -35,11 +33,11 @@ from codeact.pipeline import ready
 from codeact.pipeline.budget import Budget
 from codeact.pipeline.plan import chosen, plan
 from codeact.pipeline.run import run_pipeline
-from codeact.progress import track
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest, file_digest
+from codeact.score.response_loss import response_losses
 from codeact.stages.sample import tables_for
 
 log = logging.getLogger(__name__)
@@ -163,30 +161,6 @@ def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> Gri
     return forecast_grid(comparison, done, budget)
 
 
-def held_out_losses(model: str, records: Sequence[Record], recipe: Recipe) -> dict[str, float]:
-    """Record id -> mean negative log-likelihood of its response given its instruction, in nats per token.
-
-    The conditional pass of `codeact.score` alone; responses are cut at `model.max_length`. Records without a scorable token
-    are left out.
-    """
-    from codeact.lm import models, prompts
-    from codeact.lm.streams import check_model, choose_batch_tokens, stream_losses
-    from codeact.score.sequences import build_sequences
-
-    tokenizer = models.load_tokenizer(model)
-    network = models.load_model(model, dtype=recipe.model.dtype, device=recipe.model.device)
-    template = prompts.load_template(recipe.model.template, tokenizer)
-    check_model(network)
-    ready = [build_sequences(r, template, tokenizer, "default", recipe.model.max_length) for r in records]
-    ready = [item for item in ready if item.conditional]
-    streams = [item.conditional[0] for item in ready]
-    with track("held-out loss", len(streams), "records") as progress:
-        losses = stream_losses(
-            network, streams, choose_batch_tokens(network), lambda rows, _: progress.advance(len(rows))
-        )
-    return {item.id: float(np.mean(values)) for item, values in zip(ready, losses, strict=True)}
-
-
 def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:
     """Refuse missing data, models, judges and task sets before hours of scoring."""
     check_seeds(comparison)
@@ -239,7 +213,7 @@ def _base(root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping
     store = run_pipeline(own, (BASE,), shared_runs=_shared_runs(root))
     values = _task_values(store.path("evaluate/base"))
     if held_out:
-        values[HELD_OUT] = held_out_losses(own.model.name, held_out, own)
+        values[HELD_OUT] = response_losses(own.model.name, held_out, own.model, HELD_OUT)
     lengths = {record.id: len(record.response) for record in held_out}
     storage.write_checked(path, {"key": key, "values": values, "held_out_characters": lengths})
 
@@ -255,7 +229,7 @@ def _run_cell(
     store = run_pipeline(cell.recipe, (TUNED,), shared_runs=_shared_runs(root))
     values = _task_values(store.path("evaluate/tuned"))
     if held_out:
-        values[HELD_OUT] = held_out_losses(str(store.path("train/model")), held_out, cell.recipe)
+        values[HELD_OUT] = response_losses(str(store.path("train/model")), held_out, cell.recipe.model, HELD_OUT)
     trained = storage.read_json(store.path("train/summary.json"))
     sampled = store.table("sample")
     chosen = tables.ids_where(sampled, "selected")

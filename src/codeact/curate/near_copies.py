@@ -248,6 +248,12 @@ def _runs(text: Sequence[str]) -> NDArray[np.uint32]:
     return np.unique((total ^ (total >> np.uint64(32))).astype(np.uint32))
 
 
+def runs_of_words(text: str) -> list[int]:
+    """Distinct 32-bit hashes of the runs of five words of a text, of all its words where there are fewer."""
+    found: list[int] = _runs(words(text)).tolist()
+    return found
+
+
 def _jaccard(left: NDArray[np.uint32], right: NDArray[np.uint32]) -> float:
     shared = len(np.intersect1d(left, right, assume_unique=True))
     return shared / (len(left) + len(right) - shared)

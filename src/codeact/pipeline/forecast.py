@@ -36,7 +36,7 @@ from codeact.score import cost
 from codeact.stages.evaluate import EVALUATIONS, TRAINED
 from codeact.storage import source_files
 
-LOOKED_UP = {"embed", "proxy", "score", "pack", "train", "train_control", *EVALUATIONS}  # stages whose models may lie at the hub
+LOOKED_UP = {"embed", "proxy", "score", "hidden", "learn", "pack", "train", "train_control", *EVALUATIONS}  # stages whose models may lie at the hub
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,16 +50,21 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
             needs("vllm", "vllm", "score.backend vllm")
     if "curate" in names:
         _curation(recipe)
-    if "target" in names:
+    if names & {"target", "rds"}:
         examples(recipe.sample)
     if names & {"judge", "tags"}:
         _judge(recipe)
-    if names & {"score", "pack", "train"}:
+    if names & {"score", "hidden", "learn", "pack", "train"}:
         _template(recipe, names)
     if "train" in names:
         from codeact.training.sft import check_training
 
         check_training(recipe.model, recipe.train)
+    if "learn" in names:
+        from codeact.stages.learn import probe_settings
+        from codeact.training.sft import check_training
+
+        check_training(recipe.model, probe_settings(recipe.train))
     if names & {*EVALUATIONS}:
         from codeact.evaluation.settings import check_evaluation
 
@@ -141,5 +146,5 @@ def _template(recipe: Recipe, names: Collection[str]) -> None:
     tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
     if "score" in names:
         default_template(recipe.score.variant, tokenizer, recipe.model.template)
-    if {"pack", "train"} & set(names):
+    if {"hidden", "learn", "pack", "train"} & set(names):
         prompts.load_template(recipe.model.template, tokenizer)

@@ -233,6 +233,14 @@ _ENTRIES = (
         Ranking("target_rank", lowest=True, scored=False, missing="no target rank"), known=LEVEL,
     ),
     Strategy(
+        "rds", "B in turn by likeness to examples, in the model's own hidden states", ("rds_rank",),
+        Ranking("rds_rank", lowest=True, scored=False, missing="like an example"),
+    ),
+    Strategy(
+        "learnable", "of records of like length the B whose loss a short training on others lowers most", ("learnable",),
+        Ranking("learnable", scored=False, missing="trained on, or no score"),
+    ),
+    Strategy(
         "s-ifd", "the B of highest IFD over the tokens that the instruction moves most", ("selective_ifd", "ifd"),
         Ranking("selective_ifd", ifd_below=True, missing="no informative token"),
     ),

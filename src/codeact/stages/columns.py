@@ -90,6 +90,16 @@ def selective_ifd(table: pa.Table, name: str) -> Floats:
     return selective.selective_ifd(steps, np.where(usable, counts, 0))
 
 
+def learnable(table: pa.Table, name: str) -> Floats:
+    """Mid-rank of the learnability among records of like length that were not trained on; in the order of the ids."""
+    by_id = np.argsort(np.array(table["id"].to_pylist(), object), kind="stable")
+    table = table.take(by_id)
+    value = np.where(np.array(table["in_probe"].to_pylist(), np.bool_), np.nan, floats(table, name))
+    found = np.empty(len(value))
+    found[by_id] = length.length_band_rank(value, integers(table, "response_tokens"))
+    return found
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a column comes from.
@@ -126,6 +136,8 @@ COLUMNS: Mapping[str, Origin] = {
     "quality": Origin("judge"),
     "tags": Origin("tags", plain),
     "target_rank": Origin("target"),
+    "rds_rank": Origin("rds"),
+    "learnable": Origin("learn", learnable),
     "listed": Origin("listed"),
     "penalised": Origin("curate", plain),
     "language": Origin("curate", plain),

@@ -1,0 +1,38 @@
+"""How well a model expects the answers of records: the conditional pass of IFD alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from codeact.config import ModelConfig
+from codeact.progress import track
+from codeact.records import Record
+
+
+def response_losses(model: str, records: Sequence[Record], config: ModelConfig, label: str) -> dict[str, float]:
+    """Record id -> mean negative log-likelihood of its response given its instruction, in nats per token.
+
+    Responses are cut at `config.max_length`. Records without a scorable token are left out.
+
+    Args:
+        model: name or folder; `config.name` is not read.
+        records: with ids of their own.
+        config: length, template, dtype and device.
+        label: of the progress.
+    """
+    from codeact.lm import models, prompts
+    from codeact.lm.streams import check_model, choose_batch_tokens, stream_losses
+    from codeact.score.sequences import build_sequences
+
+    tokenizer = models.load_tokenizer(model)
+    network = models.load_model(model, dtype=config.dtype, device=config.device)
+    template = prompts.load_template(config.template, tokenizer)
+    check_model(network)
+    ready = [build_sequences(r, template, tokenizer, "default", config.max_length) for r in records]
+    ready = [item for item in ready if item.conditional]
+    streams = [item.conditional[0] for item in ready]
+    with track(label, len(streams), "records") as progress:
+        losses = stream_losses(network, streams, choose_batch_tokens(network), lambda rows, _: progress.advance(len(rows)))
+    return {item.id: float(np.mean(values)) for item, values in zip(ready, losses, strict=True)}

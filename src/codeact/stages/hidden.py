@@ -1,0 +1,88 @@
+"""Stage `hidden`: what the model itself makes of every record, prompt and answer, as one vector (strategy `rds`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from codeact.config import ModelConfig, Recipe
+from codeact.errors import InputError
+from codeact.progress import SILENT, Progress
+from codeact.records import Record
+from codeact.rundir import tables
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.local import Worker
+from codeact.rundir.shards import choose_backend, run_shards
+from codeact.rundir.stage import Stage
+from codeact.rundir.store import Store
+from codeact.stages.pool import pool_stages, read_pool
+from codeact.types import Vectors
+
+VERSION = 1
+SHARD_RECORDS = 256
+
+
+def stage(recipe: Recipe, inputs: Inputs) -> Stage:
+    """Writes `hidden`: id, hidden (null for a record that has nothing to score)."""
+    return Stage(
+        "hidden", pool_stages(recipe.curate), lambda: {"model": inputs.model()}, VERSION, lambda store: hidden(store, recipe),
+        on_demand=True, shared=True, loads_model=True, in_shards=True,
+    )  # fmt: skip
+
+
+def hidden(store: Store, recipe: Recipe) -> Mapping[str, Any]:
+    """One pass over the conditional sequence of every record of the pool: the one that IFD scores, without the output head."""
+    pool = read_pool(store, pool_stages(recipe.curate))
+    table = run_shards(
+        store, "hidden", pool, partial(_worker, recipe.model.model_dump()), backend=choose_backend(recipe, "hidden"),
+        shard_size=SHARD_RECORDS, label="hidden states",
+    )  # fmt: skip
+    if table.num_rows == table["hidden"].null_count:
+        raise InputError(f"none of the {table.num_rows} records of the pool has a response that the model can read; look at the template")
+    store.write_table("hidden", table)
+    return {"vectors": table.num_rows - table["hidden"].null_count, "dimensions": table["hidden"].type.list_size}
+
+
+def embed(records: Sequence[Record], model: ModelConfig, progress: Progress = SILENT) -> tuple[list[int], Vectors]:
+    """The numbers of the records that can be read, and their vectors: float32 [those, hidden]."""
+    return _embedder(model)(records, progress)
+
+
+def _embedder(config: ModelConfig) -> Callable[[Sequence[Record], Progress], tuple[list[int], Vectors]]:
+    from codeact.lm import models, prompts
+    from codeact.lm.models import context_length
+    from codeact.lm.pooling import pooled_states
+    from codeact.lm.streams import check_model, choose_batch_tokens
+    from codeact.score.sequences import build_sequences
+
+    tokenizer = models.load_tokenizer(config.name, config.revision)
+    network = models.load_model(config.name, revision=config.revision, dtype=config.dtype, device=config.device)
+    template = prompts.load_template(config.template, tokenizer)
+    limit = min(config.max_length, context_length(network.config.get_text_config()) or config.max_length)
+    check_model(network)
+    network.eval()
+
+    def run(records: Sequence[Record], progress: Progress) -> tuple[list[int], Vectors]:
+        made = [build_sequences(record, template, tokenizer, "default", limit).conditional for record in records]
+        usable = [n for n, streams in enumerate(made) if streams]
+        progress.advance(len(records) - len(usable))
+        sequences = [made[n][0].ids for n in usable]
+        return usable, pooled_states(network, sequences, choose_batch_tokens(network), lambda row, _: progress.advance(len(row)))
+
+    return run
+
+
+def _worker(model: dict[str, Any]) -> Worker:
+    import pyarrow as pa
+
+    run = _embedder(ModelConfig(**model))
+
+    def work(shard: pa.Table, progress: Progress) -> pa.Table:
+        usable, vectors = run(tables.records_from(shard), progress)
+        rows: list[list[float] | None] = [None] * shard.num_rows
+        for number, vector in zip(usable, vectors.tolist(), strict=True):
+            rows[number] = vector
+        return pa.table({"id": shard["id"], "hidden": pa.array(rows, pa.list_(pa.float32(), vectors.shape[1]))})
+
+    return work
