@@ -102,7 +102,7 @@ def run_all(folder: Path) -> dict[str, Any]:
             if strategy == "targeted":
                 found["target"] = _table(store, "target")
             for name in {"list": ("listed",), "rds": ("rds",), "learnable": ("learn",)}.get(strategy, ()):
-                found[name] = _table(store, name)
+                found[name] = {column: values for column, values in _table(store, name).items() if column != "learnable"}  # of two near losses
             if strategy == "rds":
                 found["hidden"] = {"hidden": [row and row[:4] for row in _table(store, "hidden")["hidden"]]}
             if strategy == "superfiltering":
