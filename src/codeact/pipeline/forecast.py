@@ -166,7 +166,8 @@ def forecast(
             score_tokens = round(scale * sum(lengths.scoring))
             score_flops = scale * cost.forward_flops(shape.cost, lengths.scoring, lengths.scored)
         if trainings:
-            train_tokens, train_flops = _training(recipe, trainings * selected, lengths, shape)
+            tokens, flops = _training(recipe, selected, lengths, shape)
+            train_tokens, train_flops = trainings * tokens, trainings * flops
             memory = _memory(recipe, lengths, shape)
             divided = divided_memory(memory, budget.gpus, shape)
             notes.append("selected records are taken to be of average length; strategies that follow IFD take longer ones")
@@ -233,7 +234,7 @@ def _not_at_hand(recipe: Recipe, names: set[str], budget: Budget) -> list[str]:
 
 
 def _training(recipe: Recipe, selected: int, lengths: Lengths, shape: Shape) -> tuple[int, float]:
-    """Tokens and FLOPs of training on so many records in all."""
+    """Tokens and FLOPs of one training on so many records."""
     if not lengths.training:
         raise InputError("nothing to train on: no record has a response that fits into model.max_length")
     train = recipe.train
