@@ -1,8 +1,8 @@
-"""`evaluate` a model on benchmarks, and the `differences` between two evaluations."""
+"""`evaluate` a model on benchmarks, show one task of it (`show_task`), and the `differences` between two evaluations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,32 @@ def evaluate(
     if earlier is not None:
         results = {**results, "against": str(against), "differences": differences(earlier, folder)}
     return results
+
+
+def show_task(
+    folder: str | Path, task_id: str, *, tasks: Sequence[str] = (), data_dir: str | Path | None = None, unsafe_no_sandbox: bool = False
+) -> dict[str, Any]:
+    """One task of a finished evaluation: programs, the first input that fails, and what becomes of it when it runs again.
+
+    Args:
+        folder: output folder of `evaluate`, or its results.json.
+        task_id: for example "HumanEval/3".
+        tasks: the task sets, where the evaluation's own names do not lead there: a file of one's own.
+        data_dir: folder of benchmark files.
+        unsafe_no_sandbox: run the programs without isolation.
+
+    Raises:
+        InputError: no finished evaluation, or no such task in it.
+        CodeactError: no sandbox holds on this machine.
+    """
+    from codeact.evaluation.sets import check_folder
+    from codeact.evaluation.show import task_samples
+    from codeact.sandbox import detect_backend
+
+    path, data = Path(folder), None if data_dir is None else Path(data_dir)
+    check_folder(data)
+    backend = detect_backend(unsafe=unsafe_no_sandbox)
+    return task_samples(path.parent if path.name == "results.json" else path, task_id, backend=backend, tasks=tasks, data_dir=data)
 
 
 def differences(base: str | Path, tuned: str | Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from codeact.cli.options import (
     Settings,
     Template,
     key_option,
+    names,
     one_or_many,
     recipe_keys,
     result,
@@ -34,6 +35,7 @@ from codeact.cli.options import (
     stage_recipe,
     with_settings,
 )
+from codeact.errors import InputError
 from codeact.records import reading_lines
 
 
@@ -250,7 +252,7 @@ def train(
 
 
 def evaluate(
-    output: Output,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="where the result is written", show_default=False)] = None,
     model: Annotated[str | None, typer.Argument(help="hub name, folder, LoRA adapter, GGUF file, or demo; not needed with --samples", show_default=False)] = None,
     tasks: Annotated[str | None, key_option("evaluate.tasks", "comma-separated, for example humaneval+,mbpp+")] = None,
     data_dir: Annotated[Path | None, typer.Option("--data", envvar="CODEACT_DATA", help="folder of benchmark files")] = None,
@@ -263,6 +265,7 @@ def evaluate(
     temperature: Annotated[float | None, key_option("evaluate.temperature", "0: the most likely token; above: sampling, for pass@k")] = None,
     samples_per_task: Annotated[int | None, key_option("evaluate.samples_per_task", "generations per task, for pass@k; needs a temperature")] = None,
     backend: Annotated[str | None, key_option("evaluate.backend", "transformers, or vllm (an extra, for GPUs)")] = None,
+    task: Annotated[str, typer.Option("--show", metavar="TASK", help="a task's programs, run again; MODEL is the folder of a finished evaluation")] = "",
     against: Annotated[Path | None, typer.Option(help="folder of an earlier evaluation: also show the paired differences to it")] = None,
     dtype: Dtype = None, max_length: MaxLength = None, template: Template = None, seed: Seed = None,
     unsafe_no_sandbox: Annotated[
@@ -277,10 +280,19 @@ def evaluate(
     from codeact import api
     from codeact.pipeline.unused import say_unused
 
+    asked = None if tasks is None else names(tasks)
+    if task:
+        if model is None:
+            raise InputError("--show TASK needs the folder of a finished evaluation: codeact evaluate --show TASK DIR")
+        found = api.show_task(model, task, tasks=asked or (), data_dir=data_dir, unsafe_no_sandbox=bool(unsafe_no_sandbox))
+        result(found, as_json, "\n".join(api.task_lines(found)))
+        return
+    if output is None:
+        raise InputError("codeact evaluate writes a folder of results; name it with -o")
     own = {
         "model.name": model, "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
         "evaluate.temperature": temperature, "evaluate.samples_per_task": samples_per_task, "evaluate.backend": backend,
-        "evaluate.tasks": None if tasks is None else [t.strip() for t in tasks.split(",") if t.strip()], "evaluate.prompting": prompting,
+        "evaluate.tasks": asked, "evaluate.prompting": prompting,
         "evaluate.generate_limit": limit, "evaluate.max_new_tokens": max_new_tokens, "evaluate.batch_size": batch_size,
         "evaluate.unsafe_no_sandbox": unsafe_no_sandbox, "run_dir": str(output),
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,18 @@ from typing import Any
 from codeact import storage
 from codeact.errors import InputError
 from codeact.evaluation.likelihood import TWIN, margin
-from codeact.statistics import CONFIDENCE, RESAMPLES, mcnemar, paired_difference, paired_values, pass_interval
+from codeact.statistics import (
+    CONFIDENCE,
+    RESAMPLES,
+    mcnemar,
+    paired_difference,
+    paired_values,
+    pass_at_k,
+    pass_interval,
+)
 
 METRICS = ("bits_per_byte", "pass@1")
+PASS_AT = re.compile(r"pass@(\d+)")
 MARGINS = ("margin", "margin_per_token")
 SAME = (
     "sandbox", "prompting", "template", "dtype", "backend", "max_new_tokens", "temperature", "samples_per_task",
@@ -27,7 +37,7 @@ def compare_results(base_dir: Path, tuned_dir: Path) -> dict[str, Any]:
 
     Returns:
         {task set: {metric: `paired` of it, or None without per-task files of these results}} for bits_per_byte (lower is better)
-        and pass@1.
+        and every pass@k that both have; that of pass@1 has `changed` too, see `changed_tasks`.
 
     Raises:
         InputError: a folder holds no finished evaluation; the task sets' versions or the settings differ.
@@ -42,13 +52,26 @@ def compare_results(base_dir: Path, tuned_dir: Path) -> dict[str, Any]:
         raise InputError(
             f"{base_dir} and {tuned_dir} cannot be compared: {what} is {first!r} and {second!r}; evaluate both alike"
         )
+    folders = Path(base_dir), Path(tuned_dir)
+    differences: dict[str, Any] = {}
+    for name in names:
+        more = [metric for metric in base[name] if PASS_AT.fullmatch(metric) and metric not in METRICS]
+        both = [m for m in (*METRICS, *more) if base[name].get(m) is not None and tuned[name].get(m) is not None]
+        differences[name] = {metric: paired(*folders, name, metric) for metric in both}
+        if differences[name].get("pass@1") is not None:
+            differences[name]["pass@1"]["changed"] = changed_tasks(*folders, name)
+    return differences
+
+
+def changed_tasks(base_dir: Path, tuned_dir: Path, name: str) -> dict[str, list[str]]:
+    """Tasks that both did: `gained` (none of the base's samples passes, one of the tuned's does), `lost` (the other way round), `flaky`
+    (some samples of a side pass and some do not; a task can be both)."""
+    before, after = (per_task(folder, name, "pass@1") for folder in (base_dir, tuned_dir))
+    common = [task for task in before if task in after]
     return {
-        name: {
-            metric: paired(Path(base_dir), Path(tuned_dir), name, metric)
-            for metric in METRICS
-            if base[name].get(metric) is not None and tuned[name].get(metric) is not None
-        }
-        for name in names
+        "gained": [task for task in common if before[task] == 0 < after[task]],
+        "lost": [task for task in common if before[task] > 0 == after[task]],
+        "flaky": [task for task in common if 0 < before[task] < 1 or 0 < after[task] < 1],
     }
 
 
@@ -114,7 +137,7 @@ def verdict(metric: str, interval: list[float] | None, p_value: float = 0.0) -> 
     """`better` or `worse` only where the interval of the difference excludes zero and the test, where there is one, rejects at 5 %."""
     if interval is None or interval[0] <= 0 <= interval[1] or p_value >= 1 - CONFIDENCE:
         return NO_DIFFERENCE
-    return "better" if (interval[0] > 0) == (metric == "pass@1") else "worse"
+    return "better" if (interval[0] > 0) == (PASS_AT.fullmatch(metric) is not None) else "worse"
 
 
 def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
@@ -123,10 +146,11 @@ def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
     Args:
         folder: of the evaluation.
         name: of the task set.
-        metric: "bits_per_byte", "margin" or "margin_per_token" (`likelihood.margin`), or "pass@1", the share of a task's samples
-            that passed.
+        metric: "bits_per_byte", "margin" or "margin_per_token" (`likelihood.margin`), or "pass@k", the unbiased estimate from a
+            task's samples (`statistics.pass_at_k`); for k = 1 the share that passed. Tasks with fewer than k samples have none.
     """
-    path = Path(folder) / ("samples.jsonl" if metric == "pass@1" else "bits.jsonl")
+    drawn = PASS_AT.fullmatch(metric)
+    path = Path(folder) / ("samples.jsonl" if drawn else "bits.jsonl")
     if not path.exists():
         return {}
     if metric in MARGINS:
@@ -138,7 +162,10 @@ def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
     outcomes: dict[str, list[bool]] = {}
     for row in rows:
         outcomes.setdefault(row["task_id"], []).append(row.get(column) == PASSED)
-    return {task: sum(passed) / len(passed) for task, passed in outcomes.items()}
+    k = int(drawn[1]) if drawn else 1
+    if k == 1:
+        return {task: sum(passed) / len(passed) for task, passed in outcomes.items()}
+    return {task: pass_at_k(len(passed), sum(passed), k) for task, passed in outcomes.items() if len(passed) >= k}
 
 
 def _margins(rows: Iterable[Mapping[str, Any]], name: str, which: int) -> dict[str, float]:

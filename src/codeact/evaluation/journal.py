@@ -11,12 +11,13 @@ from typing import Any
 from codeact import files, storage
 
 Row = dict[str, Any]
+VERSION = 1  # of what an evaluation makes of a task; raised where answers or their programs change, and old ones are made anew
 LATER = frozenset({"check", "task_set", "solution", "status", "plus_status", "detail"})  # what is not the answer itself
 
 
 def row_key(*parts: object) -> str:
     """Hash of everything that an answer depends on: the model, the input, the settings. `parts` must be JSON values."""
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode("ascii")).hexdigest()[:32]
+    return hashlib.sha256(json.dumps((VERSION, *parts), ensure_ascii=True).encode("ascii")).hexdigest()[:32]
 
 
 def resume(path: Path, keys: Iterable[str]) -> dict[str, Row]:

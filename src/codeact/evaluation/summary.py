@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeact.evaluation.run import KS
+
+SHOWN = 20  # tasks of a list
 
 
 def result_lines(results: Mapping[str, Any]) -> list[str]:
@@ -22,7 +24,13 @@ def result_lines(results: Mapping[str, Any]) -> list[str]:
             between = "" if pair["interval"] is None else " [{:+.4f}, {:+.4f}]".format(*pair["interval"])
             change = f"{pair['difference']:+.4f}{between} on {pair['tasks']} tasks"
             lines.append(f"{name}: {metric} {change}, against {results['against']}: {pair['verdict']}")
+            lines += [f"  {what}: {_listed(tasks)}" for what, tasks in pair.get("changed", {}).items() if tasks]
     return lines
+
+
+def _listed(tasks: Sequence[str]) -> str:
+    more = f" and {len(tasks) - SHOWN:,} more" if len(tasks) > SHOWN else ""
+    return f"{len(tasks):,}: {', '.join(tasks[:SHOWN])}{more}"
 
 
 def _task_set(name: str, figures: Mapping[str, Any]) -> str:

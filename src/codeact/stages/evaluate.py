@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from codeact.config import Recipe
+from codeact.evaluation.journal import VERSION
+from codeact.evaluation.sets.own import is_file
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
-from codeact.rundir.store import Store
+from codeact.rundir.store import Store, file_digest
 
-VERSION = 1
 TRAINED = {"tuned": "train", "control": "train_control"}  # model -> the stage that makes it
 EVALUATIONS = ("evaluate_base", *(f"evaluate_{side}" for side in TRAINED))
 
 
 def stage_base(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes the folder evaluate/base."""
-    settings = {**recipe.evaluate.model_dump(), "seed": recipe.seed}
     return Stage(
-        "evaluate_base", (), lambda: {"model": inputs.model(), **settings}, VERSION,
+        "evaluate_base", (), lambda: {"model": inputs.model(), **_settings(recipe)}, VERSION,
         lambda store: evaluate(store, recipe, "base"), ("evaluate/base",), "evaluate/base/results.json",
         shared=True, loads_model=True,
     )  # fmt: skip
@@ -27,12 +28,17 @@ def stage_base(recipe: Recipe, inputs: Inputs) -> Stage:
 
 def stage_trained(recipe: Recipe, side: str) -> Stage:
     """Writes the folder evaluate/tuned, or evaluate/control."""
-    settings = {**recipe.evaluate.model_dump(), "seed": recipe.seed}
     return Stage(
-        f"evaluate_{side}", (TRAINED[side],), lambda: settings, VERSION,
+        f"evaluate_{side}", (TRAINED[side],), lambda: _settings(recipe), VERSION,
         lambda store: evaluate(store, recipe, side), (f"evaluate/{side}",), f"evaluate/{side}/results.json",
         loads_model=True,
     )  # fmt: skip
+
+
+def _settings(recipe: Recipe) -> Mapping[str, Any]:
+    """What decides the figures beside the model. Published tasks are pinned by their release; a file of one's own may change."""
+    own = {name: file_digest(Path(name)) for name in recipe.evaluate.tasks if is_file(name) and Path(name).is_file()}
+    return {**recipe.evaluate.model_dump(), "seed": recipe.seed, **({"task_files": own} if own else {})}
 
 
 def evaluate(store: Store, recipe: Recipe, side: str) -> Mapping[str, Any]:

@@ -10,8 +10,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.pool import selected_records
-
-VERSION = 1
+from codeact.training.checkpoints import VERSION
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:

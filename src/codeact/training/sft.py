@@ -26,7 +26,7 @@ from codeact.packing.overlong import IGNORE
 from codeact.progress import track
 from codeact.records import Record
 from codeact.storage import write_json
-from codeact.training.checkpoints import remove_checkpoints
+from codeact.training.checkpoints import VERSION, remove_checkpoints
 from codeact.training.data import Sample, Tokenised, hold_out, tokenise_records
 from codeact.training.merge import merge_adapter, save_model
 from codeact.training.metrics import entries, summarise
@@ -431,6 +431,7 @@ def _fingerprint(samples: Sequence[Sample], model: ModelConfig, train: TrainConf
         train.model_dump(exclude=TrainConfig.WITHOUT_EFFECT | {"merge"}),
         pack.model_dump(exclude=PackConfig.WITHOUT_EFFECT),
         seed,
+        VERSION,
         model_identity(model.name, model.revision),
     ]
     total.update(json.dumps(settings, sort_keys=True).encode())
