@@ -1,8 +1,9 @@
 """How programs of other languages are cut out of an answer, put together with their tests, and judged.
 
 A test program and the program under test are one program here, unlike in Python. So a verdict takes more than the exit
-status: the last line that was printed has to be a mark drawn for this run (Go and Rust: their test runner's verdict),
-which a program that ends early does not print. A program that searches its own memory for the mark could forge it.
+status: a mark drawn for this run has to be printed once the tests have returned, which a program that ends early does not
+print; in Go and Rust their test runner has to say besides that the one test passed. A program that searches its own memory
+or files for the mark could forge it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CHARACTER = r"'(?:\\[^']*|[^'\\\n]{1,2})'"
 TEXT = r"'(?:\\.|[^'\\\n])*'"
 # Crates, which no distribution has compiled: their names go where nothing uses them.
 CRATES = {"rand::Rng": r"\brand\b|\bRng\b|thread_rng", "regex::Regex": r"\bRegex\b", "md5": r"\bmd5::"}
-SHOWN = 300
+MACROS = "use ::std::{assert, assert_eq, assert_ne, panic, vec};"
 
 
 def stops(task: Task) -> tuple[str, ...]:
@@ -91,18 +92,23 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
         return Outcome("failed", outcome.detail)
     if outcome.status != "passed":
         return outcome
-    last = outcome.stdout.strip().rpartition("\n")[2].strip()
-    if LAST[task.language].replace("MARK", mark) == (last.partition(";")[0] if task.language == "rust" else last):
+    printed = [line.strip() for line in outcome.stdout.strip().split("\n")]
+    if mark in printed and printed[-1].partition(";")[0] == RUNNERS.get(task.language, mark):
         return outcome
     return Outcome("failed", "it ended before the tests did")
 
 
-LAST = {"javascript": "MARK", "java": "MARK", "cpp": "MARK", "go": "PASS", "rust": "test result: ok. 1 passed"}
+# The last line of those that have a test runner.
+RUNNERS = {"go": "PASS", "rust": "test result: ok. 1 passed"}
 
 
 def _javascript(task: Task, source: str, mark: str) -> dict[str, str]:
-    strict = 'console.assert = (ok, ...why) => { if (!ok) throw new Error("assertion failed " + why.join(" ")); };'
-    return {"main.js": f"{source}\n{strict}\n{task.test}\nconsole.log('\\n{mark}');\n"}
+    # Names that the program cannot have known: a console or a JSON of its own is not the tests'.
+    check, text = f"check_{secrets.token_hex(8)}", f"text_{secrets.token_hex(8)}"
+    strict = f'const {text} = JSON.stringify; const {check} = (ok, ...why) => {{ if (!ok) throw new Error("assertion failed " + why.join(" ")); }};'
+    test = re.sub(r"\bconsole\.assert\b", check, task.test)
+    test = re.sub(r"\bJSON\.stringify\b", text, test)
+    return {"main.js": f"{strict}\n{source}\n{test}\nconsole.log('\\n{mark}');\n"}
 
 
 def _java(task: Task, source: str, mark: str) -> dict[str, str]:
@@ -133,13 +139,27 @@ def _go(task: Task, source: str, mark: str) -> dict[str, str]:
     source = re.sub(r"^package \w+\s*$", "", source, flags=re.M)
     known = set(re.findall(r'^\s*(?:import\s+)?("[\w/.]+")\s*$', source, flags=re.M))
     begun = "\n".join(line for line in task.setup.split("\n") if line.strip() not in known)
-    return {"main_test.go": f"{begun}\n{source}\n{task.test}\n"}
+    begun = begun.replace("package main", 'package main\nimport codeact_os "os"', 1)
+    test = re.sub(r"\bfunc Test(\w+)\(", r"func codeact_\1(", task.test, count=1)
+    name = re.search(r"\bfunc (codeact_\w+)\(", test)
+    called = f"{name[1]}(t)" if name else 't.Fatal("the task has no test")'
+    run = f'func TestCodeact(t *testing.T) {{ {called}; if !t.Failed() {{ codeact_os.Stdout.WriteString("\\n{mark}\\n") }} }}'
+    return {"main_test.go": f"{begun}\n{source}\n{test}\n{run}\n"}
 
 
 def _rust(task: Task, source: str, mark: str) -> dict[str, str]:
-    whole = f"{source}\n{task.test}\n"
+    # The tests stand before the program, and name their macros: so one of its own named assert_eq! is not theirs.
+    test = re.sub(r"\bmod (\w+)\s*\{", rf"mod \1 {{\n    {MACROS}", task.test, count=1)
+    test, found = re.subn(r"#\[test\]((?:\s|//[^\n]*)*)fn (\w+)", r"\1pub fn \2", test, count=1)
+    module, name = re.search(r"\bmod (\w+)", test), re.search(r"\bpub fn (\w+)", test)
+    if found and module and name:
+        mark_line = f'::std::io::Write::write_all(&mut ::std::io::stdout(), b"\\n{mark}\\n").unwrap();'
+        test += f"\n#[cfg(test)]\n#[test]\nfn codeact_tests() {{ {module[1]}::{name[1]}(); {mark_line} }}"
+    inner = "\n".join(re.findall(r"^\s*#!\[.*\]\s*$", source, re.M))
+    source = re.sub(r"^\s*#!\[.*\]\s*$", "", source, flags=re.M)
+    whole = f"{inner}\n{test}\n{source}\n"
     if not re.search(r"^\s*fn main\(", whole, re.M):
-        whole = f"fn main() {{}}\n{whole}"
+        whole += "fn main() {}\n"
     for crate, use in CRATES.items():
         line = f"use {crate};"
         if not re.search(use, whole.replace(line, "")):
