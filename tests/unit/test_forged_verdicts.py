@@ -47,7 +47,8 @@ FORGED = {
         "writes over its file": '#include <fcntl.h>\n#include <unistd.h>\nint twice(int x) { int f = open("main", O_WRONLY | O_TRUNC); '
         'if (f < 0) unlink("main"); _exit(f < 0 ? 0 : write(f, "x", 1)); }',
         "another program in its place": '#include <unistd.h>\nint twice(int x) { char *a[] = {(char *)"/bin/echo", (char *)"PASS", 0}; execv(a[0], a); _exit(0); }',
-        "its memory by /proc": '#include <fstream>\n#include <iterator>\nint twice(int x) { for (auto p : {"/proc/self/exe", "/proc/self/mem", "/proc/self/maps", "/proc/self/cmdline", '
+        "its memory by /proc": '#include <fstream>\n#include <iterator>\n'
+        'int twice(int x) { for (auto p : {"/proc/self/exe", "/proc/self/mem", "/proc/self/maps", "/proc/self/cmdline", '
         '"/proc/self/environ"}) { std::ifstream f(p); if (f) std::cout << std::string(std::istreambuf_iterator<char>(f), {}); } std::cout.flush(); _Exit(0); }',
     },
     "rust": {
@@ -74,9 +75,11 @@ FORGED = {
     "java": {
         "exit in a static block": 'class Solution { static { System.out.println("PASS"); System.exit(0); } int twice(int x) { return x; } }',
         "halt": "class Solution { int twice(int x) { Runtime.getRuntime().halt(0); return x; } }",
-        "a handler of what is thrown": "class Solution { int twice(int x) { Thread.setDefaultUncaughtExceptionHandler((t, e) -> Runtime.getRuntime().halt(0)); return x; } }",
+        "a handler of what is thrown": "class Solution { int twice(int x) { "
+        "Thread.setDefaultUncaughtExceptionHandler((t, e) -> Runtime.getRuntime().halt(0)); return x; } }",
         "a hook at the end": "class Solution { int twice(int x) { Runtime.getRuntime().addShutdownHook(new Thread(() -> Runtime.getRuntime().halt(0))); return x; } }",
-        "an error of its own": "class AssertionError extends RuntimeException { AssertionError() { System.exit(0); } }\nclass Solution { int twice(int x) { return x; } }",
+        "an error of its own": "class AssertionError extends RuntimeException { AssertionError() { System.exit(0); } }\n"
+        "class Solution { int twice(int x) { return x; } }",
     },
     "javascript": {
         "exit": "const twice = x => { console.log('PASS'); process.exit(0); };",
