@@ -2,7 +2,8 @@
 
     python -m benchmarks.task_sets --sets cruxeval-o cruxeval-i
 
-Rows of other sets and sandboxes that the result file holds stay. Data: $CODEACT_DATA. Result: benchmarks/results/task_sets.json
+Rows of other sets and sandboxes that the result file holds stay, each with the command, date and data file of its own.
+Data: $CODEACT_DATA. Result: benchmarks/results/task_sets.json
 """
 
 from __future__ import annotations
@@ -15,8 +16,17 @@ from typing import Any
 from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.evaluation.canonical import check_tasks
+from codeact.evaluation.sets import FAMILIES
 
 RESULT = Path(__file__).parent / "results" / "task_sets.json"
+
+
+def data_of(name: str, version: str) -> dict[str, str]:
+    """Where the data of a set come from; loading them refuses a file with another digest."""
+    family = next(family for family in FAMILIES if name in family.names)
+    releases = [release for release in family.releases if release.version == version]
+    release = next((one for one in releases if one.family == name), releases[0])
+    return {"url": release.url, "sha256": release.sha256}
 
 
 def main() -> None:
@@ -29,7 +39,8 @@ def main() -> None:
     for name in options.sets:
         found = check_tasks(name, sandbox=options.sandbox)
         print(json.dumps(found, ensure_ascii=False), flush=True)
-        rows[f"{name} in {found['sandbox']}"] = found
+        run = {"command": told["command"], "date": told["date"], "load_average": told["machine"]["load_average_at_start"]}
+        rows[f"{name} in {found['sandbox']}"] = found | {"data": data_of(found["name"], found["version"]), "run": run}
     result_files.write(RESULT, told | {"sets": dict(sorted(rows.items()))})
 
 
