@@ -36,9 +36,10 @@ SOURCES = {
     ),
     "java": (
         "A.java",
+        "/**\n * Figures of a whole list.\n * @author someone.else@company.org\n */\n"
         "class A {\n    /**\n     * 返回所有数字的平均值。\n     */\n    @Override\n    public double mean(int[] xs) throws X {\n"
         "        int sum = 0;\n        for (int x : xs) sum += x;\n        return sum / (double) xs.length;\n    }\n}\n",
-        "Write the method `public double mean(int[] xs) throws X` of the Java class `A`.\n\n返回所有数字的平均值。",
+        "Write the method `public double mean(int[] xs) throws X` of the Java class `A`. The class: Figures of a whole list.\n\n返回所有数字的平均值。",
         "@Override\npublic double mean(int[] xs) throws X {\n    int sum = 0;\n    for (int x : xs) sum += x;\n"
         "    return sum / (double) xs.length;\n}",
     ),

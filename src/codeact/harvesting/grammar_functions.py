@@ -284,7 +284,7 @@ def _instruction(grammar: Grammar, owners: tuple[Node, ...], owner: str, signatu
         return f"Write a {grammar.name} function `{signature}`.\n\n{doc}"
     kind = {"impl_item": "type", "trait_item": "trait", "struct_specifier": "struct", "interface_declaration": "interface"}
     what = kind.get(owners[-1].type, "class")
-    return f"Write the method `{signature}` of the {grammar.name} {what} `{owner}`.{about(_doc_above(_outer(owners[-1]), grammar))}\n\n{doc}"
+    return f"Write the method `{signature}` of the {grammar.name} {what} `{owner}`.{about(_without_code(_doc_above(_outer(owners[-1]), grammar)))}\n\n{doc}"
 
 
 def _response(node: Node, source: bytes) -> tuple[str, tuple[str, ...]]:
