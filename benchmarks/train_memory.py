@@ -22,6 +22,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -119,6 +120,7 @@ def account(options: argparse.Namespace) -> dict[str, Any]:
     model, device, dtype = build(options)
     use_chunked_loss(model)
     model.train()
+    begun = time.process_time()
     trained = [p for p in model.parameters() if p.requires_grad]
     samples = rows_of(options, model.config.get_text_config().vocab_size)
     each = options.max_length // options.sample_tokens
@@ -146,6 +148,7 @@ def account(options: argparse.Namespace) -> dict[str, Any]:
         optimizer.zero_grad()
         del loss, batch
         phase(f"step {step + 1}: gradients freed")
+    cpu = round(time.process_time() - begun, 1)
     weights = sum({p.untyped_storage().data_ptr(): p.nbytes for p in model.parameters()}.values())
     moments = sum(t.nbytes for state in optimizer.state.values() for t in state.values() if isinstance(t, torch.Tensor))
     parts = {
@@ -153,7 +156,7 @@ def account(options: argparse.Namespace) -> dict[str, Any]:
         "kept for the backward pass": sum(kept.values()),
     }  # fmt: skip
     return {
-        "dtype": str(dtype).removeprefix("torch."), "parts": parts, "phases": phases, "peak": max(p["peak"] for p in phases[1:]),
+        "dtype": str(dtype).removeprefix("torch."), "parts": parts, "phases": phases, "peak": max(p["peak"] for p in phases[1:]), "cpu_seconds": cpu,
         "held_elsewhere": phases[-1]["resident"] - before - weights - moments, "kept_by_shape": dict(kept.most_common(SHOWN_SHAPES)),
     }  # fmt: skip
 
@@ -182,20 +185,22 @@ def trainer_peak(options: argparse.Namespace) -> int:
 def measured(options: argparse.Namespace, arguments: Sequence[str]) -> list[dict[str, Any]]:
     """`account` and `trainer_peak` of each dtype, each in a process of its own."""
     found = []
-    for dtype in options.dtypes:
+    for dtype, returned in ((d, r) for d in options.dtypes for r in ((False, True) if options.returned else (False,))):
         parts = []
         for what in ("account", "trainer"):
             command = [sys.executable, "-m", "benchmarks.train_memory", *arguments, "--dtype", dtype, "--only", what]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            environment = {**os.environ, **({"MALLOC_MMAP_THRESHOLD_": "1048576"} if returned else {})}
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
             parts.append(json.loads(done.stdout.splitlines()[-1]))
-        found.append({**parts[0], "trainer": parts[1]})
+        found.append({**parts[0], "returned_at_once": returned, "trainer": parts[1]})
     return found
 
 
 def show(found: Sequence[dict[str, Any]]) -> str:
     lines = []
     for one in found:
-        lines.append(f"{one['dtype']}: peak {one['peak'] / 1e9:.2f} GB by hand, {one['trainer'] / 1e9:.2f} GB in the Trainer")
+        told = ", freed memory returned at once" if one["returned_at_once"] else ""
+        lines.append(f"{one['dtype']}{told}: peak {one['peak'] / 1e9:.2f} GB by hand, {one['trainer'] / 1e9:.2f} GB in the Trainer")
         lines += [f"  {name:<28}{size / 1e9:8.2f} GB" for name, size in one["parts"].items()]
         lines += [f"  {p['phase']:<28}{p['resident'] / 1e9:8.2f} GB, at most {p['peak'] / 1e9:.2f}" for p in one["phases"]]
         lines += [f"    {name:<36}{size / 1e6:8.0f} MB" for name, size in one["kept_by_shape"].items()]
@@ -208,11 +213,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, help="random weights of this configuration instead")
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--sample-tokens", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=3, help="rows")
+    parser.add_argument("--steps", type=int, default=2, help="rows")
     parser.add_argument("--method", choices=("full", "lora"), default="full")
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument(
+        "--returned", action="store_true", help="also with MALLOC_MMAP_THRESHOLD_=1048576: what is freed leaves the heap at once"
+    )
     parser.add_argument("--dtype", default="auto", help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=("account", "trainer"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, default=RESULTS / "train_memory.json")

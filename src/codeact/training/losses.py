@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from codeact.lm.forward import chunk_positions, head_gap, head_logits, hidden_states, losses_of_logits
+from codeact.lm.forward import chunk_positions, head_gap, head_logits, hidden_states
 from codeact.packing.overlong import IGNORE
 from codeact.training.objective import sample_weights
 from codeact.types import Model
@@ -56,9 +56,39 @@ def chunked_cross_entropy(
 def _part_loss(part: Tensor, targets: Tensor, scales: Tensor | None, head: Callable[[Tensor], Tensor], start: int) -> Tensor:
     """The summed loss of the positions from `start` on whose hidden states are `part`."""
     wanted = slice(start, start + len(part))
-    if scales is None:
-        return losses_of_logits(head(part), targets[wanted], "sum")
-    return (losses_of_logits(head(part), targets[wanted]) * scales[wanted]).sum()
+    losses = token_losses(head(part), targets[wanted])
+    return losses.sum() if scales is None else (losses * scales[wanted]).sum()
+
+
+def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """`losses_of_logits`, whose backward pass writes the gradient where the log-probabilities were: it can run once.
+
+    Args:
+        logits: float [N, V].
+        targets: int64 [N].
+
+    Returns:
+        float32 [N], in nats.
+    """
+    losses: Tensor = _TokenLosses.apply(logits, targets)  # type: ignore[no-untyped-call]
+    return losses
+
+
+class _TokenLosses(torch.autograd.Function):
+    """softmax - one-hot, times what comes in, made in place: torch's own would hold [N, V] three times."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        found = logits.log_softmax(-1, dtype=torch.float32)
+        ctx.found, ctx.targets, ctx.dtype = found, targets, logits.dtype
+        return -found.gather(-1, targets[:, None])[:, 0]
+
+    @staticmethod
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor, None]:
+        gradient, ctx.found = ctx.found.exp_(), None
+        gradient.mul_(incoming[:, None])
+        gradient.scatter_add_(-1, ctx.targets[:, None], -incoming[:, None])
+        return gradient.to(ctx.dtype), None
 
 
 def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:

@@ -241,6 +241,10 @@ def adapt_model(network: Model, train: TrainConfig, seed: int, revision: str | N
         enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
         enable()
     if train.method == "full":
+        if not train.gradient_checkpointing:
+            from codeact.training.recompute import recompute_cheap_parts
+
+            recompute_cheap_parts(network)
         return network.requires_grad_(True)
     from peft import LoraConfig, get_peft_model
 
