@@ -149,9 +149,10 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, Any]:
     from codeact.lm.devices import choose_device, choose_dtype
     from codeact.lm.models import load_tokenizer
     from codeact.packing.collate import DynamicPackCollator
+    from codeact.training.checks import parameter_counts
     from codeact.training.losses import use_chunked_loss
     from codeact.training.metrics import summarise
-    from codeact.training.sft import PaddingCollator, parameter_counts
+    from codeact.training.sft import PaddingCollator
     from codeact.training.trainer import fit
 
     packed, length = WAYS[way] == OURS, options.max_length

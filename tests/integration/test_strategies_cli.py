@@ -235,7 +235,8 @@ def _parameters(folder: Path) -> int:
 
 def _lora_parameters(folder: Path) -> int:
     from codeact.config import ModelConfig, TrainConfig
-    from codeact.training.sft import parameter_counts, prepare_model
+    from codeact.training.checks import parameter_counts
+    from codeact.training.sft import prepare_model
 
     network = prepare_model(
         ModelConfig(name=str(folder), dtype="float32"), TrainConfig(method="lora"), packed=True, seed=0

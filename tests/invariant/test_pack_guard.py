@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 import transformers as hf
+from torch.nn.parallel import DistributedDataParallel
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import flash_attention_mask
@@ -151,6 +154,15 @@ def test_half_precision_and_small_weights_hide_no_leak(family: str, half: str) -
         assert caught.value.measured.leak > 1e-3
 
 
+@contextmanager
+def one_process_group():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("family", ["gpt2", "bart", "blenderbot-small", "llama"])
 def test_a_model_that_counts_positions_itself(family: str, half: bool) -> None:
@@ -172,7 +184,11 @@ def test_a_model_that_counts_positions_itself(family: str, half: bool) -> None:
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         if family == "llama":
             assert check_isolation(model).shift == 0
+            with one_process_group():
+                assert check_isolation(DistributedDataParallel(model)).shift == 0
             return
+        with one_process_group(), pytest.raises(LeakError, match="positions do not restart"):
+            check_isolation(DistributedDataParallel(model))
         with pytest.raises(LeakError, match="positions do not restart"):
             check_isolation(model)
 

@@ -278,7 +278,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {root!r}]
 import test_train_parity as parity
-from codeact.training.trainer import Recorder
+from codeact.training.recorder import Recorder
 inner = Recorder.on_save
 
 

@@ -344,7 +344,7 @@ class PackConfig(Section):
 
 
 class TrainConfig(Section):
-    WITHOUT_EFFECT: ClassVar[set[str]] = {"save_steps", "save_minutes", "report_to"}  # on what is trained
+    WITHOUT_EFFECT: ClassVar[set[str]] = {"save_steps", "save_minutes", "report_to", "shard"}  # on what is trained
     method: Literal["full", "lora", "qlora"] = Field("full", description="qlora: LoRA on a base in 4 bits")
     seed: Seed | None = Field(None, description="of the order of the records and of dropout; null: the recipe's seed")
     loss: Literal["token-mean", "sample-mean"] = Field(
@@ -361,6 +361,9 @@ class TrainConfig(Section):
     train_on_prompt: bool = Field(False, description="also learn the instruction tokens")
     gradient_checkpointing: bool = Field(
         False, description="compute activations twice instead of keeping them: less memory, about a third more time"
+    )
+    shard: bool = Field(
+        False, description="several processes: share out weights, gradients and optimizer states among them (FSDP 2)"
     )
     save_steps: int = Field(0, ge=0, description="checkpoint every so many optimizer steps; 0: see save_minutes")
     save_minutes: float = Field(30, ge=0, description="without save_steps: after so many minutes, and each epoch")

@@ -231,7 +231,7 @@ def _misplaced(model: torch.nn.Module, inputs: Mapping[str, Any]) -> float:
 
     from codeact.lm import activations
 
-    causal: Any = model
+    causal: Any = getattr(model, "module", model)
     ids = inputs["input_ids"]
     first, second = (slice(start + 1, start + TWICE) for start in (0, BEHIND))
     seen = activations.observe(model, inputs)

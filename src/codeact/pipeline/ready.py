@@ -57,7 +57,7 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
     if names & {"score", "hidden", "learn", "pack", "train"}:
         _template(recipe, names)
     if "train" in names:
-        from codeact.training.sft import check_training
+        from codeact.training.checks import check_training
 
         check_training(recipe.model, recipe.train)
     if "learn" in names:

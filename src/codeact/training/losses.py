@@ -134,7 +134,9 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
             scales = weights[:, 1:][learnt]
         hidden, targets = states[:, :-1][learnt], targets[learnt]
         if len(targets) == 0:
-            return CausalLMOutputWithPast(loss=states.sum() * 0.0)
+            # the head's gradient is zero, not missing: processes that share it out must all have one
+            learning = [weight.flatten()[:1].sum() for weight in output.parameters() if weight.requires_grad]
+            return CausalLMOutputWithPast(loss=(states.sum() + sum(learning)) * 0.0)
         chunk = chunk_positions(causal, hidden.device, learning=True)
         total = chunked_cross_entropy(hidden, targets, head, list(output.parameters()), chunk, scales)
         return CausalLMOutputWithPast(loss=total / (items if num_items_in_batch is None else num_items_in_batch))

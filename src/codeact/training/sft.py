@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
-from codeact.errors import InputError, require
+from codeact.errors import InputError
 from codeact.files import atomic_folder, make_folder, remove
 from codeact.lm.devices import choose_device, choose_dtype, own_device
 from codeact.lm.identity import model_identity
-from codeact.lm.models import context_length, load_model, load_tokenizer
+from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.prompts import load_template
 from codeact.locks import one_writer
 from codeact.packing.collate import DynamicPackCollator, PackedDataset, find_pad_token
@@ -27,9 +26,19 @@ from codeact.progress import track
 from codeact.records import Record
 from codeact.storage import write_json
 from codeact.training.checkpoints import VERSION, remove_checkpoints
+from codeact.training.checks import (
+    check_context,
+    check_float16,
+    check_packing,
+    check_room,
+    check_training,
+    data_warnings,
+    ignored,
+    parameter_counts,
+)
 from codeact.training.data import Sample, Tokenised, hold_out, tokenise_records
 from codeact.training.merge import merge_adapter, save_model
-from codeact.training.metrics import entries, summarise
+from codeact.training.metrics import summarise
 from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
@@ -106,12 +115,12 @@ def fine_tune(
     from codeact.training.trainer import fit
 
     network = prepare_model(model, train, packed=pack.scope != "none", seed=seed)
-    _check_context(network, model)
+    check_context(network, model)
     total, trainable = parameter_counts(network)
-    _check_room(out_dir, network, train)
+    check_room(out_dir, network, train)
     liger = train.liger and use_liger(network, device)
     if pack.scope != "none":
-        _guard(network, dtype, device)
+        check_packing(network, dtype, device)
 
     chunked = use_chunked_loss(network, train.loss)
     if not chunked and train.loss == "sample-mean":
@@ -160,36 +169,6 @@ def fine_tune(
     return summary
 
 
-def check_training(model: ModelConfig, train: TrainConfig) -> None:
-    """Refuse what training would fail at, before anything is read or loaded.
-
-    Raises:
-        InputError: an unknown scheduler, a device or number type that cannot train, a launcher that the method cannot work under.
-        MissingExtraError: accelerate or, for LoRA, peft is not installed; bitsandbytes for QLoRA; a tracker asked for.
-    """
-    require("accelerate", "train", "training")
-    if train.method != "full":
-        require("peft", "train", f"train.method={train.method}")
-    if train.method == "qlora":
-        require("bitsandbytes", "gpu", "train.method=qlora")
-    _check_launch(train.method)
-    from codeact.training.trainer import check_scheduler, check_trackers
-
-    check_scheduler(train.scheduler)
-    check_trackers(train.report_to)
-    _check_float16(model)
-
-
-def _check_float16(model: ModelConfig) -> None:
-    import torch
-
-    device = choose_device(model.device)
-    if choose_dtype(model.dtype, device) == torch.float16 and device.type != "cuda":
-        raise InputError(
-            f"model.dtype = float16 trains on CUDA GPUs only, not on {device}; use auto, bfloat16 or float32"
-        )
-
-
 def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: int) -> Model:
     """Load the model for training: with LoRA layers (the base in 4 bits under QLoRA), or with float32 weights; gradient checkpointing as asked.
 
@@ -200,7 +179,7 @@ def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: in
 
     device = choose_device(model.device)
     dtype = choose_dtype(model.dtype, device)
-    _check_float16(model)
+    check_float16(model)
     # half-precision weights lose small updates; frozen ones get none
     weights = "float32" if train.method == "full" else str(dtype).removeprefix("torch.")
     network: Any = load_model(
@@ -306,12 +285,6 @@ class PaddingCollator:
         return {key: torch.from_numpy(value) for key, value in padded.items()}
 
 
-def parameter_counts(network: Model) -> tuple[int, int]:
-    """All parameters, and those that are trained; tied weights count once, and those in 4 bits as what they stand for."""
-    sizes = [(entries(p), p.requires_grad) for p in network.parameters()]
-    return sum(n for n, _ in sizes), sum(n for n, wanted in sizes if wanted)
-
-
 def save(
     network: Model,
     tokenizer: Tokenizer,
@@ -347,32 +320,6 @@ def tuned_model(out_dir: Path) -> Path:
     return whole if whole.is_dir() else out_dir / "adapter"
 
 
-def data_warnings(tokenised: Tokenised) -> list[str]:
-    """What the user should know of the data: refused records with the first reasons, and how the template asks otherwise than it trains."""
-    refused = tokenised.refused
-    named = "; ".join(f"{identity}: {reason}" for identity, reason in refused[:3])
-    counted = (
-        f"{len(refused)} records are left out, refused by the template ({named}{'; ...' if len(refused) > 3 else ''})"
-    )
-    return [*([counted] if refused else []), *tokenised.notes]
-
-
-def ignored(train: TrainConfig) -> list[str]:
-    """Settings that were made and mean nothing beside the others."""
-    plain = TrainConfig()
-    changed = [
-        name
-        for name in ("lora_r", "lora_alpha", "lora_dropout", "merge")
-        if getattr(train, name) != getattr(plain, name)
-    ]
-    found = []
-    if train.method == "full" and changed:
-        found.append(f"train.{', train.'.join(changed)} means nothing under train.method=full")
-    if train.eval_steps and not train.validation:
-        found.append("train.eval_steps means nothing without train.validation")
-    return found
-
-
 def is_main_process() -> bool:
     """Whether this process writes the files: the only one, or the first of a distributed run."""
     import torch
@@ -380,51 +327,14 @@ def is_main_process() -> bool:
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
-def _check_launch(method: str) -> None:
-    """The chunked loss reads the head's weights whole, which ZeRO-3 takes away after each module; 4-bit weights cannot be shared out."""
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true" and method == "qlora":
-        raise InputError(
-            "train.method=qlora does not work under FSDP: use DDP (recipes/accelerate/ddp.yaml), or method lora"
-        )
-    if (
-        os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
-        and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
-    ):
-        raise InputError(
-            "DeepSpeed ZeRO stage 3 is not supported: use stage 2 (recipes/accelerate/deepspeed_zero2.yaml), or FSDP, which"
-            " shards the weights too (recipes/accelerate/fsdp.yaml)"
-        )
+def _step_size(train: TrainConfig, pack: PackConfig) -> dict[str, int]:
+    """Where a checkpoint can be gone on from by another number of processes, what must stay is the records of a step."""
+    from codeact.training.sharding import is_sharded
 
-
-def _check_context(network: Model, model: ModelConfig) -> None:
-    limit = context_length(network.config.get_text_config())
-    if limit is not None and model.max_length > limit:
-        raise InputError(
-            f"model.max_length = {model.max_length} is beyond the context of {model.name}, which is {limit} tokens; set model.max_length={limit}"
-        )
-
-
-def _check_room(out_dir: Path, network: Model, train: TrainConfig) -> None:
-    """Refuse before training what could not be saved after it: the model, and two checkpoints (weights and Adam's moments)."""
-    total, trainable = parameter_counts(network)
-    width = next(network.parameters()).element_size()
-    needed = total * width + 2 * 3 * trainable * 4
-    free = shutil.disk_usage(out_dir).free
-    if free < needed:
-        raise InputError(
-            f"{out_dir} has {free / 1e9:.1f} GB free; the model and its checkpoints may need {needed / 1e9:.1f} GB: free some space or choose another output"
-        )
-
-
-def _guard(network: Model, dtype: torch.dtype, device: torch.device) -> None:
-    """Refuse to train on a leak between packed samples, in the precision that training will use."""
-    import torch
-
-    from codeact.lm.isolation import check_isolation
-
-    half = dtype != torch.float32
-    with torch.autocast(device.type, dtype, enabled=half):
-        check_isolation(network)
+    if not is_sharded(train.shard) or pack.scope == "epoch":
+        return {}
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    return {"batch_size": train.batch_size * train.grad_accum * ranks, "grad_accum": 1}
 
 
 def _fingerprint(samples: Sequence[Sample], model: ModelConfig, train: TrainConfig, pack: PackConfig, seed: int) -> str:
@@ -432,7 +342,7 @@ def _fingerprint(samples: Sequence[Sample], model: ModelConfig, train: TrainConf
     total = hashlib.sha256()
     settings = [
         model.model_dump(exclude={"dtype", "device"}),  # what `auto` means is the machine's: see `last_checkpoint`
-        train.model_dump(exclude=TrainConfig.WITHOUT_EFFECT | {"merge"}),
+        train.model_dump(exclude=TrainConfig.WITHOUT_EFFECT | {"merge"}) | _step_size(train, pack),
         pack.model_dump(exclude=PackConfig.WITHOUT_EFFECT),
         seed,
         VERSION,

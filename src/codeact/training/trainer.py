@@ -5,31 +5,27 @@ This module imports torch and transformers at the top; import it inside function
 
 from __future__ import annotations
 
-import json
 import math
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset, Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
 from codeact.config import TrainConfig
 from codeact.errors import CodeactError, InputError, did_you_mean, require
-from codeact.files import append
-from codeact.packing.collate import split_rows
-from codeact.progress import Progress, track
-from codeact.storage import write_jsonl
-from codeact.training.checkpoints import checkpoint_path, complete, last_checkpoint, remove_checkpoints
+from codeact.packing.collate import PackedDataset, split_rows
+from codeact.progress import track
+from codeact.training.checkpoints import last_checkpoint, remove_checkpoints
 from codeact.training.metrics import (
     Meter,
     logged_rows,
@@ -39,13 +35,10 @@ from codeact.training.metrics import (
     step_metrics,
 )
 from codeact.training.objective import count_items
+from codeact.training.recorder import Recorder
 from codeact.training.sampler import BalancedSampler, batch_cost, crossover_of
+from codeact.training.sharding import is_sharded, is_sharded_model, same_number, shard, use_plugin
 from codeact.types import Model
-
-if TYPE_CHECKING:
-    from transformers import TrainerControl, TrainerState
-
-    from codeact.packing.collate import PackedDataset
 
 SCHEDULERS = (
     "cosine",
@@ -108,6 +101,12 @@ class MeteredTrainer(Trainer):
     objective: str = "token-mean"
     crossover: float = math.inf
 
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if is_sharded_model(self.model):
+            use_plugin(self.accelerator)
+            self.is_fsdp_enabled = True
+
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int] | None:
         if self.args.world_size == 1:
             return super()._get_train_sampler(train_dataset)
@@ -129,12 +128,13 @@ class MeteredTrainer(Trainer):
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        passes = inputs["passes"]
-        self.meter.add(inputs["tokens"], sum(part["input_ids"].numel() for part in passes), inputs["cost"])
+        passes = same_number(inputs["passes"], self.args.device) if self.is_fsdp_enabled else inputs["passes"]
+        self.meter.add(inputs["tokens"], sum(part["input_ids"].numel() for part in inputs["passes"]), inputs["cost"])
         losses = []
         for number, part in enumerate(passes, start=1):
-            # processes have different numbers of passes, so gradients are exchanged once, in the last
-            alone = self.args.world_size > 1 and number < len(passes)
+            # processes have different numbers of passes, so gradients are exchanged once, in the last; where they are shared
+            # out, in every one, so that none holds them whole
+            alone = self.args.world_size > 1 and number < len(passes) and not self.is_fsdp_enabled
             with self.accelerator.no_sync(model) if alone else nullcontext():
                 losses.append(super().training_step(model, part, num_items_in_batch))
         return torch.stack(losses).sum()
@@ -177,104 +177,6 @@ class MeteredTrainer(Trainer):
         return metrics
 
 
-class Recorder(TrainerCallback):
-    """Writes metrics.jsonl, keeps the last complete checkpoint, moves the progress bar, stops on a loss that is no number.
-
-    `eval_steps` is the number of steps between validation losses; 0: none. Without `save_steps`, a checkpoint is written at
-    the end of each epoch and once `save_minutes` have passed since the last; 0: at the end of each epoch alone.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        fingerprint: str,
-        machine: Mapping[str, Any],
-        save_steps: int,
-        save_minutes: float,
-        eval_steps: int,
-        meter: Meter,
-        progress: Progress,
-        shown: int,
-    ) -> None:
-        self.folder, self.fingerprint, self.machine = folder, fingerprint, machine
-        self.save_steps, self.eval_steps = save_steps, eval_steps
-        self.save_minutes, self.saved, self.saved_step = save_minutes, time.monotonic(), 0
-        self.meter, self.progress, self.shown = meter, progress, shown
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        if state.is_world_process_zero:
-            write_jsonl(self.folder / "metrics.jsonl", logged_rows(state.log_history))
-        self.saved = time.monotonic()
-        self.meter.restart()
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        self.meter.go()
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        self.meter.end_step()
-        last = state.global_step >= state.max_steps
-        control.should_log |= last
-        control.should_evaluate |= self.eval_steps > 0 and (last or state.global_step % self.eval_steps == 0)
-        if not last:
-            control.should_save |= state.global_step % self.save_steps == 0 if self.save_steps else self._overdue(args)
-        if control.should_save:
-            self.meter.pause()
-
-    def _overdue(self, args: TrainingArguments) -> bool:
-        """Whether `save_minutes` have passed since the last checkpoint, by the first process's clock: all must save together."""
-        if self.save_minutes == 0:
-            return False
-        overdue = time.monotonic() - self.saved >= 60 * self.save_minutes
-        if args.world_size > 1:
-            flag = torch.tensor(int(overdue), device=args.device)
-            torch.distributed.broadcast(flag, src=0)
-            overdue = bool(flag)
-        return overdue
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        # not twice at a step: what is complete must not be written over
-        control.should_save |= self.save_steps == 0 and state.global_step not in (state.max_steps, self.saved_step)
-        if control.should_save:
-            self.meter.pause()
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-        logs: dict[str, float] | None = None, **kwargs: object,
-    ) -> None:  # fmt: skip
-        logs = logs or {}
-        loss = logs.get("loss", logs.get("eval_loss"))
-        if loss is None:
-            return
-        if not math.isfinite(loss):
-            raise CodeactError(
-                f"the {'training' if 'loss' in logs else 'validation'} loss became {loss} at step {state.global_step}; lower"
-                f" train.learning_rate, now {args.learning_rate:g}, or raise train.warmup_steps, now {args.warmup_steps:g}"
-            )
-        if state.is_world_process_zero:
-            append(self.folder / "metrics.jsonl", (json.dumps(logged_rows(state.log_history[-1:])[0]) + "\n").encode())
-        self.progress.advance(
-            state.global_step - self.shown, f"{'loss' if 'loss' in logs else 'validation loss'} {loss:.3f}"
-        )
-        self.shown = state.global_step
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        if args.world_size > 1:
-            torch.distributed.barrier()  # the other processes have written their parts
-        if state.is_world_process_zero:
-            made = checkpoint_path(self.folder, state.global_step)
-            complete(made, self.fingerprint, state.global_step, self.machine)
-            remove_checkpoints(self.folder, keep=made)
-        self.saved, self.saved_step = time.monotonic(), state.global_step
-
-
 def fit(
     model: Model,
     dataset: Sequence[Mapping[str, Any]] | PackedDataset,
@@ -306,8 +208,8 @@ def fit(
         fingerprint: what the run depends on; a checkpoint with another one is removed.
         validation: held-out samples; their loss is measured before the first step, every `train.eval_steps` steps and at the end.
         validation_collate: samples to a batch; default: `collate`.
-        rows_per_pass: rows of a packed batch in a forward and backward pass; 0: all, as always under FSDP and DeepSpeed,
-            which exchange something in every pass.
+        rows_per_pass: rows of a packed batch in a forward and backward pass; 0: all, as always under DeepSpeed, which exchanges
+            something in every pass.
 
     Returns:
         What was logged, and the weights where the model holds only a part of them.
@@ -317,12 +219,13 @@ def fit(
             in another dtype or on another kind of device.
         CodeactError: the loss became infinite or not a number, or the device's memory does not suffice.
     """
+    sharded = is_sharded(train.shard)
     args = _arguments(folder, train, batch_size, seed, dtype, device)
-    machine = {
-        "processes": args.world_size,
-        "dtype": str(dtype).removeprefix("torch."),
-        "device": device.type,
-    }
+    # a checkpoint in parts is read by any number of processes, and the steps are theirs too but for rows planned by ranks
+    counted = {"sharded": True} if sharded else {"processes": args.world_size}
+    if sharded and isinstance(dataset, PackedDataset):
+        counted["processes"] = args.world_size
+    machine = {**counted, "dtype": str(dtype).removeprefix("torch."), "device": device.type}
     with args.main_process_first(desc="choosing the checkpoint"):
         start = last_checkpoint(folder, fingerprint, machine)
         if args.process_index == 0:
@@ -334,6 +237,8 @@ def fit(
     eval_steps = (train.eval_steps or math.ceil(steps / VALIDATIONS)) if validation else 0
     args.eval_on_start = bool(validation) and start is None
     meter = Meter()
+    if sharded:
+        shard(model, dtype)
     try:
         with hushed(), track("train", steps, "steps", done, shown=args.process_index == 0) as progress:
             recorder = Recorder(
@@ -348,8 +253,8 @@ def fit(
             )
             trainer.meter, trainer.held_out, trainer.collate = meter, validation, validation_collate or collate
             trainer.objective, trainer.crossover = train.loss, crossover_of(model)
-            whole = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-            trainer.data_collator = CountedCollator(collate, 0 if whole else rows_per_pass, trainer.crossover)
+            rows = 0 if trainer.is_deepspeed_enabled else rows_per_pass
+            trainer.data_collator = CountedCollator(collate, rows, trainer.crossover)
             trainer.remove_callback(PrinterCallback)
             _place_tensorboard(trainer, folder)
             reset_peak_memory(args.device)
@@ -454,6 +359,7 @@ def _arguments(
         run_name=folder.resolve().name,
         disable_tqdm=True,
         log_level="error",
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": is_sharded(train.shard)}},
     )
     # several visible GPUs without torchrun would mean DataParallel, which cuts packed batches apart
     if args.device.type == "cuda":

@@ -1,0 +1,130 @@
+"""What training refuses or warns of before its first step: settings, launcher, context, room on the disk, leaks between samples."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codeact.config import ModelConfig, TrainConfig
+from codeact.errors import InputError, require
+from codeact.lm.devices import choose_device, choose_dtype
+from codeact.lm.models import context_length
+from codeact.training.data import Tokenised
+from codeact.training.metrics import entries
+from codeact.types import Model
+
+if TYPE_CHECKING:
+    import torch
+
+
+def check_training(model: ModelConfig, train: TrainConfig) -> None:
+    """Refuse what training would fail at, before anything is read or loaded.
+
+    Raises:
+        InputError: an unknown scheduler, a device or number type that cannot train, a launcher that the method cannot work under.
+        MissingExtraError: accelerate or, for LoRA, peft is not installed; bitsandbytes for QLoRA; a tracker asked for.
+    """
+    require("accelerate", "train", "training")
+    if train.method != "full":
+        require("peft", "train", f"train.method={train.method}")
+    if train.method == "qlora":
+        require("bitsandbytes", "gpu", "train.method=qlora")
+    _check_launch(train)
+    from codeact.training.trainer import check_scheduler, check_trackers
+
+    check_scheduler(train.scheduler)
+    check_trackers(train.report_to)
+    check_float16(model)
+
+
+def check_float16(model: ModelConfig) -> None:
+    import torch
+
+    device = choose_device(model.device)
+    if choose_dtype(model.dtype, device) == torch.float16 and device.type != "cuda":
+        raise InputError(
+            f"model.dtype = float16 trains on CUDA GPUs only, not on {device}; use auto, bfloat16 or float32"
+        )
+
+
+def _check_launch(train: TrainConfig) -> None:
+    """The chunked loss reads the head's weights whole, which ZeRO-3 takes away after each module; 4-bit weights cannot be shared out."""
+    if (train.shard or os.environ.get("ACCELERATE_USE_FSDP") == "true") and train.method == "qlora":
+        raise InputError(
+            "train.method=qlora does not work under FSDP: use DDP (recipes/accelerate/ddp.yaml), or method lora"
+        )
+    if (
+        os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+        and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
+    ):
+        raise InputError(
+            "DeepSpeed ZeRO stage 3 is not supported: use stage 2 (recipes/accelerate/deepspeed_zero2.yaml), or FSDP, which"
+            " shards the weights too (recipes/accelerate/fsdp.yaml)"
+        )
+
+
+def parameter_counts(network: Model) -> tuple[int, int]:
+    """All parameters, and those that are trained; tied weights count once, and those in 4 bits as what they stand for."""
+    sizes = [(entries(p), p.requires_grad) for p in network.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, wanted in sizes if wanted)
+
+
+def check_context(network: Model, model: ModelConfig) -> None:
+    limit = context_length(network.config.get_text_config())
+    if limit is not None and model.max_length > limit:
+        raise InputError(
+            f"model.max_length = {model.max_length} is beyond the context of {model.name}, which is {limit} tokens; set model.max_length={limit}"
+        )
+
+
+def check_room(out_dir: Path, network: Model, train: TrainConfig) -> None:
+    """Refuse before training what could not be saved after it: the model, and two checkpoints (weights and Adam's moments)."""
+    total, trainable = parameter_counts(network)
+    width = next(network.parameters()).element_size()
+    needed = total * width + 2 * 3 * trainable * 4
+    free = shutil.disk_usage(out_dir).free
+    if free < needed:
+        raise InputError(
+            f"{out_dir} has {free / 1e9:.1f} GB free; the model and its checkpoints may need {needed / 1e9:.1f} GB: free some space or choose another output"
+        )
+
+
+def check_packing(network: Model, dtype: torch.dtype, device: torch.device) -> None:
+    """Refuse to train on a leak between packed samples, in the precision that training will use."""
+    import torch
+
+    from codeact.lm.isolation import check_isolation
+
+    half = dtype != torch.float32
+    with torch.autocast(device.type, dtype, enabled=half):
+        check_isolation(network)
+
+
+def data_warnings(tokenised: Tokenised) -> list[str]:
+    """What the user should know of the data: refused records with the first reasons, and how the template asks otherwise than it trains."""
+    refused = tokenised.refused
+    named = "; ".join(f"{identity}: {reason}" for identity, reason in refused[:3])
+    counted = (
+        f"{len(refused)} records are left out, refused by the template ({named}{'; ...' if len(refused) > 3 else ''})"
+    )
+    return [*([counted] if refused else []), *tokenised.notes]
+
+
+def ignored(train: TrainConfig) -> list[str]:
+    """Settings that were made and mean nothing beside the others."""
+    plain = TrainConfig()
+    changed = [
+        name
+        for name in ("lora_r", "lora_alpha", "lora_dropout", "merge")
+        if getattr(train, name) != getattr(plain, name)
+    ]
+    found = []
+    if train.method == "full" and changed:
+        found.append(f"train.{', train.'.join(changed)} means nothing under train.method=full")
+    if train.eval_steps and not train.validation:
+        found.append("train.eval_steps means nothing without train.validation")
+    if train.shard and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        found.append("train.shard means nothing with one process")
+    return found
