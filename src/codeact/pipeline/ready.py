@@ -62,7 +62,7 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
         check_training(recipe.model, recipe.train)
     if "learn" in names:
         from codeact.stages.learn import probe_settings
-        from codeact.training.sft import check_training
+        from codeact.training.checks import check_training
 
         check_training(recipe.model, probe_settings(recipe.train))
     if names & {*EVALUATIONS}:
