@@ -6,7 +6,7 @@ This module imports torch at the top; import it inside functions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -74,18 +74,27 @@ def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
     return losses
 
 
+class _Kept(Protocol):
+    """What the forward pass leaves for the backward pass: float32 log-probabilities [N, V], targets [N], the logits' dtype."""
+
+    found: Tensor
+    targets: Tensor
+    dtype: torch.dtype
+
+
 class _TokenLosses(torch.autograd.Function):
     """softmax - one-hot, times what comes in, made in place: torch's own would hold [N, V] three times."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: _Kept, logits: Tensor, targets: Tensor) -> Tensor:
         found = logits.log_softmax(-1, dtype=torch.float32)
         ctx.found, ctx.targets, ctx.dtype = found, targets, logits.dtype
         return -found.gather(-1, targets[:, None])[:, 0]
 
     @staticmethod
-    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor, None]:
-        gradient, ctx.found = ctx.found.exp_(), None
+    def backward(ctx: _Kept, incoming: Tensor) -> tuple[Tensor, None]:
+        gradient = ctx.found.exp_()
+        del ctx.found
         gradient.mul_(incoming[:, None])
         gradient.scatter_add_(-1, ctx.targets[:, None], -incoming[:, None])
         return gradient.to(ctx.dtype), None

@@ -10,7 +10,8 @@ This module imports torch at the top; import it inside functions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -44,20 +45,32 @@ def recompute_cheap_parts(model: Model) -> int:
     return changed
 
 
+class _GatedMLP(Protocol):
+    """`down_proj(act_fn(gate_proj(x)) * up_proj(x))`."""
+
+    training: bool
+
+    @property
+    def forward(self) -> Callable[..., Tensor]: ...
+    def gate_proj(self, hidden: Tensor) -> Tensor: ...
+    def up_proj(self, hidden: Tensor) -> Tensor: ...
+    def act_fn(self, gate: Tensor) -> Tensor: ...
+    def down_proj(self, product: Tensor) -> Tensor: ...
+
+
 def _again(module: torch.nn.Module, own: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def forward(*inputs: Any, **named: Any) -> Tensor:
+    def forward(*inputs: Tensor, **named: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and module.training):
             return own(*inputs, **named)
-        found: Tensor = checkpoint(own, *inputs, use_reentrant=False, preserve_rng_state=False, **named)
+        found: Tensor = checkpoint(partial(own, **named), *inputs, use_reentrant=False, preserve_rng_state=False)
         return found
 
     return forward
 
 
-def _gated(module: Any, own: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _gated(module: _GatedMLP, own: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def product(gate: Tensor, up: Tensor) -> Tensor:
-        found: Tensor = module.down_proj(module.act_fn(gate) * up)
-        return found
+        return module.down_proj(module.act_fn(gate) * up)
 
     def forward(hidden: Tensor) -> Tensor:
         if not (torch.is_grad_enabled() and module.training):
@@ -71,8 +84,9 @@ def _gated(module: Any, own: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return forward
 
 
-def _is_gated(module: Any) -> bool:
+def _is_gated(given: torch.nn.Module) -> bool:
     """Whether a module is a gated MLP that computes what `_gated` computes."""
+    module: Any = given
     if not all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj", "act_fn")):
         return False
     if type(module.down_proj) is not torch.nn.Linear or module.down_proj.weight.dim() != 2:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
@@ -18,6 +18,9 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from codeact.errors import InputError
 from codeact.packing.overlong import IGNORE
 from codeact.types import Model
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def is_sharded(asked: bool) -> bool:
@@ -52,7 +55,7 @@ def is_sharded_model(model: object) -> bool:
     return isinstance(model, FSDPModule)
 
 
-def use_plugin(accelerator: Any) -> None:
+def use_plugin(accelerator: Accelerator) -> None:
     """Make an Accelerator save, load and clip a sharded model in parts; on CPUs it would not know FSDP at all."""
     from accelerate import PartialState
     from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
