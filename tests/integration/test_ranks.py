@@ -93,7 +93,7 @@ def test_what_several_processes_cannot_do_is_one_line(monkeypatch: pytest.Monkey
     monkeypatch.setenv("WORLD_SIZE", "2")
     for settings, names, message in (
         ({"backend": "ray"}, {"embed"}, "starts its processes itself"),
-        ({}, {"train"}, "select first"),
+        ({}, {"sample", "train"}, "select first"),
         ({"score.adaptive": True}, {"score"}, "in one process"),
     ):
         with pytest.raises(InputError, match=message):

@@ -86,7 +86,7 @@ def _several(recipe: Recipe, names: set[str]) -> None:
     """
     if recipe.backend == "ray":
         raise InputError("backend=ray starts its processes itself; start codeact once, without torchrun or accelerate launch")
-    if "train" in names or names & {*EVALUATIONS}:
+    if names != {"train"} and names & {"train", *EVALUATIONS}:  # `codeact train` by itself is made for several
         raise InputError(
             f"{ranks.world()} processes were started; together they score and embed, and `codeact train` trains: select first"
             " (torchrun ... -m codeact select), then train (torchrun ... -m codeact train)"

@@ -171,7 +171,8 @@ def _balance(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {}
     steps = np.diff([0, *(row["step"] for row in rows)])
     mean = float(np.average([row["balance"] for row in rows], weights=steps))
-    costs = np.sum([row["rank_costs"] for row in rows], axis=0).tolist()
+    ranks = len(rows[-1]["rank_costs"])  # a training that went on with another number of processes has rows of both
+    costs = np.sum([row["rank_costs"] for row in rows if len(row["rank_costs"]) == ranks], axis=0).tolist()
     return {"balance": {"mean": mean, "worst": min(row["worst_balance"] for row in rows), "rank_costs": costs}}
 
 
