@@ -160,6 +160,9 @@ def test_the_plan_says_what_is_left_and_writes_nothing(grid: Path) -> None:
     assert f"trainings       {2 * CELLS}, {CELLS} of them done" in after.stdout
     assert "this machine" in after.stdout
 
+    told = [codeact("compare", str(grid), f"recipe.train.{key}", "--plan").stdout for key in ("save_steps=7", "epochs=2")]
+    assert [f"trainings       {CELLS}, {done} of them done" in out for out, done in zip(told, (CELLS, 0), strict=True)] == [True, True]
+
 
 @pytest.mark.parametrize(
     ("stages", "kept"),

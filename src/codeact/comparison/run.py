@@ -191,9 +191,10 @@ def _versions(recipe: Recipe, last: str) -> dict[str, int]:
 
 
 def _key(recipe: Recipe, facts: Mapping[str, Any], last: str) -> str:
-    """Hash of a cell's settings, data and code; neither where it lies nor settings that later versions add matter."""
+    """Hash of a cell's settings, data and code; neither where it lies nor settings without effect, or that later versions add, matter."""
+    unused = {"train": recipe.train.WITHOUT_EFFECT, "pack": recipe.pack.WITHOUT_EFFECT}
     tree = recipe.model_dump(
-        mode="json", exclude={"run_dir": True, "data": {"source"}, "workers": True}, exclude_defaults=True
+        mode="json", exclude={"run_dir": True, "data": {"source"}, "workers": True, **unused}, exclude_defaults=True
     )
     return digest([tree, facts, _versions(recipe, last)])
 
