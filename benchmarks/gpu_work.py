@@ -6,6 +6,7 @@ Imports torch at the top; weights are random, of the shape that a configuration 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +20,10 @@ import torch
 
 from benchmarks.ifd_speed import measure_peak
 from codeact.lm import attention, kernels
+from codeact.lm.hardware import CARDS
 from codeact.lm.streams import Span, Stream, check_model, choose_batch_tokens, stream_losses
 from codeact.packing.plan import plan_epoch
-from codeact.score.cost import HARDWARE, forward_flops, model_cost
+from codeact.score.cost import forward_flops, model_cost
 
 CONFIGS = Path(__file__).parent / "configs"
 LENGTHS = CONFIGS / "evol_instruct_lengths.json"
@@ -233,4 +235,4 @@ def _data_sheet(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
-    return next((flops for known, flops in HARDWARE.items() if known.split()[0] in name), None)
+    return next((card.flops for key, card in CARDS.items() if re.search(rf"\b{key}\b", name, re.IGNORECASE)), None)
