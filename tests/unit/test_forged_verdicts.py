@@ -35,6 +35,9 @@ RUST_WRONG = "fn twice(x: i32) -> i32 { x }"
 GO_WRONG = "func Twice(x int) int { return x }"
 FORGED = {
     "cpp": {
+        "a macro over the assertion": "#define __assert_fail(...) ((void)0)\nint twice(int x) { return x; }",
+        "a macro over bool": "struct Yes { template <class T> Yes(T) {} operator int() { return 1; } bool operator!() { return false; } };\n"
+        "int twice(int x) { return x; }\n%: /* */ def\\\nine bool Yes",
         "exit in a static constructor": f"struct A {{ A() {{ exit(0); }} }} a;\n{CPP_WRONG}",
         "constructor attribute": f"__attribute__((constructor)) void a() {{ puts(\"PASS\"); fflush(stdout); _Exit(0); }}\n{CPP_WRONG}",
         "ends in atexit": f"#include <unistd.h>\nstruct A {{ A() {{ atexit([] {{ _exit(0); }}); }} }} a;\n{CPP_WRONG}",

@@ -124,10 +124,13 @@ def _java(task: Task, source: str, mark: str) -> dict[str, str]:
 def _cpp(task: Task, source: str, mark: str) -> dict[str, str]:
     includes = [line for line in task.prompt.split("\n") if line.startswith(("#include", "using namespace")) and line not in source]
     source = source.split("int main")[0]
+    # A macro of the program's own must not reach into the tests, whose `assert` and `bool` it could rewrite.
+    undone = [f"#undef {name}" for name in dict.fromkeys(_DEFINE.findall(re.sub(r"\\[ \t]*\r?\n", "", source)))]
     main = f'#undef main\nint main() {{ codeact_tests(); __builtin_puts("\\n{mark}"); return 0; }}'
-    return {"main.cpp": "\n".join([CPP, *includes, source, "#define main codeact_tests", task.test, main]) + "\n"}
+    return {"main.cpp": "\n".join([CPP, *includes, source, *undone, "#define main codeact_tests", task.test, main]) + "\n"}
 
 
+_DEFINE = re.compile(r"(?:#|%:|\?\?=)(?:\s|/\*.*?\*/)*define(?:\s|/\*.*?\*/)+(\w+)", re.DOTALL)
 CPP = "\n".join(
     f"#include <{name}>"
     for name in ("cstdlib", "algorithm", "cmath", "numeric", "cstdio", "vector", "set", "map", "queue", "stack", "list", "deque", "string",
