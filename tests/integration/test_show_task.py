@@ -100,6 +100,9 @@ def test_several_samples_are_compared_for_each_k_and_tasks_by_name(tmp_path: Pat
     assert "gained: 1: check" in lines
     assert "lost: 1: add" in lines
     assert "flaky: 2: add, check" in lines
+    found["pass@1"]["changed"]["lost"] = ["a\x1b[2J"]  # a folder of somebody else's
+    hostile = api.result_lines({**json.loads((tuned / "results.json").read_text()), "against": "base", "differences": {"mine": found}})
+    assert "lost: 1: a\\x1b[2J" in "\n".join(hostile)
 
 
 def test_a_changed_file_of_tasks_makes_an_evaluation_anew(tmp_path: Path) -> None:

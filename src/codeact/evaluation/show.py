@@ -98,10 +98,10 @@ def _arguments(task: Task, detail: str) -> str | None:
 
 def task_lines(found: Mapping[str, Any]) -> list[str]:
     """For people. What programs made up is shown as plain text: nothing in it reaches the terminal as a command."""
-    lines = [f"{found['task_id']} of {found['task_set']} {found['version']}"]
+    lines = [visible(f"{found['task_id']} of {found['task_set']} {found['version']}")]
     for sample in found["samples"]:
         plus = "" if sample["plus_status"] is None else f", with the further tests {sample['plus_status']}"
-        lines += ["", f"sample {sample['sample']}: {sample['status']}{plus}"]
+        lines += ["", visible(f"sample {sample['sample']}: {sample['status']}{plus}")]
         if "again" in sample:
             same = sample["again"] == (sample["plus_status"] or sample["status"]) and sample["again_detail"] == sample["detail"]
             lines.append(f"  {visible(sample['detail'])}")

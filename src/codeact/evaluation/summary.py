@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeact.evaluation.run import KS
+from codeact.evaluation.show import visible
 
 SHOWN = 20  # tasks of a list
 
@@ -30,7 +31,7 @@ def result_lines(results: Mapping[str, Any]) -> list[str]:
 
 def _listed(tasks: Sequence[str]) -> str:
     more = f" and {len(tasks) - SHOWN:,} more" if len(tasks) > SHOWN else ""
-    return f"{len(tasks):,}: {', '.join(tasks[:SHOWN])}{more}"
+    return visible(f"{len(tasks):,}: {', '.join(tasks[:SHOWN])}{more}")
 
 
 def _task_set(name: str, figures: Mapping[str, Any]) -> str:
