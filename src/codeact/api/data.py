@@ -106,6 +106,7 @@ def harvest(
         "data.harvest.secrets": [] if keep_secrets else None,
     }))  # fmt: skip
     own = recipe.data.harvest
+    harvesting.check_share(held_out)  # before hours of reading, not after
     beside = output.with_name(f"{output.name.partition('.')[0]}.held-out{''.join(output.suffixes)}")
     there = {}
     for path in (output, beside) if held_out else (output,):

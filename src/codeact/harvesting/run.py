@@ -152,6 +152,16 @@ def _elsewhere(root: str | Path, wanted: Wanted) -> str:
     return " (hidden, test, vendored and generated files and links out of it do not count)"
 
 
+def check_share(share: float) -> None:
+    """Refuse a share that holds out nothing that makes sense.
+
+    Raises:
+        InputError: it is not from 0 to below 1.
+    """
+    if not 0 <= share < 1:
+        raise InputError(f"harvest: held_out = {share}; give a share from 0 to below 1, for example 0.1")
+
+
 def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
     """Records to learn from and records to measure with: whole files, drawn by seed until at least that share is held out.
 
@@ -160,8 +170,7 @@ def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[R
     Raises:
         InputError: `share` is not from 0 to below 1, or the last file to learn from would go.
     """
-    if not 0 <= share < 1:
-        raise InputError(f"harvest: held_out = {share}; give a share from 0 to below 1, for example 0.1")
+    check_share(share)
     sizes = Counter(f"{record.meta['source']}/{record.meta['file']}" for record in records)
     names, drawn, count = list(sizes), set[str](), 0
     for number in seeded_order(names, seed).tolist():
