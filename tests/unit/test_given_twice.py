@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 import codeact
-from codeact.cli.app import app
 from codeact.errors import InputError
+from tests.helpers.command import codeact_command
 
 DATA = '{"instruction": "Add two numbers.", "output": "def add(a, b):\\n    return a + b"}\n'
 
@@ -44,9 +43,9 @@ def test_what_an_argument_says_and_a_setting_too_is_refused(
     monkeypatch.chdir(tmp_path)
     for name in ("d.jsonl", "other.jsonl"):
         Path(name).write_text(DATA, encoding="utf-8")
-    refused = CliRunner().invoke(app, arguments)
-    assert isinstance(refused.exception, InputError), refused.output
-    assert str(refused.exception).startswith(f"{key} is given twice: as a setting, and by an argument")
+    refused = codeact_command(*arguments)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"codeact: {key} is given twice: as a setting, and by an argument")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.jsonl", "other.jsonl"]
 
 
@@ -54,8 +53,8 @@ def test_a_run_dir_that_only_a_setting_names_is_taken(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     Path("d.jsonl").write_text(DATA, encoding="utf-8")
     plain = ["--set", "run_dir=mine", "--set", "curate.decontaminate=[]", "--set", "data.source=d.jsonl"]  # the last says the same
-    done = CliRunner().invoke(app, ["curate", "d.jsonl", "-o", "clean.jsonl", *plain])
-    assert done.exit_code == 0, done.output
+    done = codeact_command("curate", "d.jsonl", "-o", "clean.jsonl", *plain)
+    assert done.returncode == 0, done.stderr
     assert Path("mine/curate.parquet").is_file()
     assert not Path("clean.codeact").exists()
 

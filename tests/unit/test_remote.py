@@ -74,6 +74,9 @@ def test_faults_name_the_address() -> None:
 def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
+    import fsspec  # noqa: F401
+
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)  # another test may have loaded it
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(MissingExtraError, match=r"reading s3://bucket/x.jsonl: .*codeact\[remote\]"):
         storage.read_rows("s3://bucket/x.jsonl")

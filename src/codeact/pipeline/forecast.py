@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.config import EvaluateConfig, Recipe
-from codeact.errors import InputError
+from codeact.errors import CodeactError, InputError
 from codeact.lm import models
 from codeact.lm.hardware import UTILISATION
 from codeact.lm.identity import resolve, resolve_embedder
@@ -253,15 +253,15 @@ def _memory(recipe: Recipe, lengths: Lengths, shape: Shape) -> dict[str, float]:
 
 
 def _generated(config: EvaluateConfig, strict: bool) -> tuple[int, str]:
-    """Tokens that one evaluation generates at most, of the very tasks that it takes; and, unless `strict`, what is to be said where they are not at hand."""
+    """Tokens that one evaluation generates at most, of the very tasks that it takes; and what is to be said where they are not at hand."""
     from codeact.evaluation.task_selection import load_sets, to_generate
 
     if config.generate_limit == 0:
         return 0, ""
     try:
         sets = load_sets(config.tasks, None, config.skip_tasks)
-    except InputError as error:
-        if strict:
+    except CodeactError as error:
+        if strict and isinstance(error, InputError):  # a wrong name is the user's; a failed download stops no plan
             raise
         return 0, f"evaluation is not counted: {error}"
     tasks = sum(map(len, to_generate(sets, config).values()))
