@@ -7,16 +7,21 @@ import json
 import math
 import sys
 import tempfile
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError, require
-from codeact.files import address_of, atomic, is_remote, make_folder, write_bytes, write_text
+from codeact.files import address_of, atomic, is_remote, make_folder, write_text
+from codeact.parquet import parquet_bytes as parquet_bytes
+from codeact.parquet import read_parquet as read_parquet
+from codeact.parquet import write_parquet as write_parquet
+from codeact.sources.lines import JoinedRows, LineRows, Lines, beginning, picked, picked_lines, read_lines
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
-from codeact.sources.rows import delimited, json_document, json_lines, plain_lines, read_arrow
-from codeact.sources.text import decode, read_bytes, refuse_encoding, refuse_other
+from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
+from codeact.sources.text import SAMPLE, decode, read_bytes, refuse_encoding, refuse_other
 from codeact.sources.writing import delimited_lines, packed
 
 if TYPE_CHECKING:
@@ -31,11 +36,12 @@ class Source:
 
     Attributes:
         name: what the user gave, for messages.
-        rows: one dictionary per row, fields untouched.
+        rows: one dictionary per row, fields untouched; those of large JSONL files are decoded anew each time (`sources.lines`).
         table: the Arrow table where the rows came from one, else None; kept so that types survive a round trip.
         delimited: whether the rows came as CSV or TSV: only those can be written as such without loss.
         parts: of several files, each one's name and number of rows.
         mixture: of several sources, each one's name and number of rows.
+        lines: of each part (of the one file, where there are no parts), its lines as they are; None where it has none.
     """
 
     name: str
@@ -44,6 +50,7 @@ class Source:
     delimited: bool = False
     parts: tuple[tuple[str, int], ...] = ()
     mixture: tuple[tuple[str, int], ...] = ()
+    lines: tuple[Lines | None, ...] = ()
 
     @property
     def sources(self) -> list[str] | None:
@@ -100,12 +107,14 @@ def join(parts: Sequence[Source], name: str) -> Source:
     """Several sources, one behind the other, as one of this name."""
     tables = [part.table for part in parts if part.table is not None]
     same = len(tables) == len(parts) and all(table.schema == tables[0].schema for table in tables)
+    lazy = any(isinstance(part.rows, LineRows | JoinedRows) for part in parts)
     return Source(
         name,
-        [row for part in parts for row in part.rows],
+        JoinedRows([part.rows for part in parts]) if lazy else [row for part in parts for row in part.rows],
         _concat(tables) if same else None,
         all(part.delimited for part in parts),
         tuple(one for part in parts for one in part.parts or ((part.name, len(part.rows)),)),
+        lines=tuple(one for part in parts for one in part.lines or (None,) * max(1, len(part.parts))),
     )
 
 
@@ -152,13 +161,12 @@ def _read_file(path: Path, split: str) -> Source:
         raise InputError(
             f"{path}: unknown file type {path.suffix!r}; the known ones are {', '.join(KINDS)}, and .gz or .zst of the first five"
         )
-    data = read_bytes(path)
     if kind in (".jsonl", ".ndjson"):
-        refuse_encoding(data, str(path))
-        plain_rows = plain_lines(data)
-        if plain_rows is not None:
-            return Source(str(path), plain_rows)
-    text = decode(data, str(path))
+        refuse_encoding(beginning(path, SAMPLE), str(path))
+        found = read_lines(path)
+        if found is not None:
+            return Source(str(path), found[1], lines=(found[0],))
+    text = decode(read_bytes(path), str(path))
     if not text.strip():
         raise InputError(f"{path} is empty; give at least one instruction/response pair")
     if kind in (".jsonl", ".ndjson"):
@@ -213,6 +221,8 @@ def source_files(source: str | Path | Sequence[str | Path], split: str = "train"
 def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, replace: bool = True) -> None:
     """Write the chosen rows of `source`, untouched and in the order of the input; `-` writes JSON lines to stdout.
 
+    JSON lines that came as such are the bytes of their lines, as they are in the file.
+
     Args:
         source: of the rows.
         indices: which, in any order.
@@ -235,35 +245,43 @@ def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, re
         return
     check_writable(path, source.delimited)
     kept = sorted(indices)
-    rows = [source.rows[i] for i in kept]
     if str(target) == STDIN:
-        for row in rows:
-            sys.stdout.write(_line(row).encode("utf-8", "backslashreplace").decode())
+        for line in chosen_lines(source, kept):
+            sys.stdout.write(line.decode())
         sys.stdout.flush()
         return
     kind = kind_of(path)
     if kind in (".parquet", ".arrow"):
-        table = _table(rows, path) if source.table is None else source.table.take(kept)
+        table = _table(list(picked(source.rows, kept)), path) if source.table is None else source.table.take(kept)
         (write_parquet if kind == ".parquet" else _write_arrow)(table, path)
         return
+    lines = kind in (".jsonl", ".ndjson")
     with atomic(path) as handle:
-        for text in _texts(rows, kind, path):
+        for text in packed(chosen_lines(source, kept), path) if lines else _texts(list(picked(source.rows, kept)), kind, path):
             handle.write(text)
 
 
+def chosen_lines(source: Source, positions: Sequence[int]) -> Iterator[bytes]:
+    """JSON lines of these rows, which ascend: a line of a file as it is; half a surrogate pair stays its escape, the same text again."""
+    counts = [count for _, count in source.parts] or [len(source.rows)]
+    start = 0
+    for count, lines in zip(counts, source.lines or (None,) * len(counts), strict=True):
+        inside = positions[bisect_left(positions, start) : bisect_left(positions, start + count)]
+        if lines is not None and not lines.changed():
+            yield from picked_lines(lines, (at - start for at in inside))
+        else:
+            for row in picked(source.rows, inside):
+                yield (json.dumps(row, ensure_ascii=False, default=str) + "\n").encode("utf-8", "backslashreplace")
+        start += count
+
+
 def _texts(rows: Sequence[Mapping[str, Any]], kind: str, path: Path) -> Iterator[bytes]:
-    """The bytes of a text form, packed where the name says so; half a surrogate pair stays its escape, in JSON the same text again."""
+    """The bytes of a text form that is no JSON lines, packed where the name says so."""
     if kind == ".json":
         lines: Iterable[str] = [json.dumps(list(rows), ensure_ascii=False, indent=1, default=str) + "\n"]
-    elif kind in (".csv", ".tsv"):
-        lines = delimited_lines(rows, "," if kind == ".csv" else "\t", str(path))
     else:
-        lines = map(_line, rows)
+        lines = delimited_lines(rows, "," if kind == ".csv" else "\t", str(path))
     return packed((line.encode("utf-8", "backslashreplace") for line in lines), path)
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, default=str) + "\n"
 
 
 def _table(rows: Sequence[Mapping[str, Any]], path: Path) -> pa.Table:
@@ -367,41 +385,6 @@ def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def utf8(text: str) -> str:
     """A text that UTF-8, and so Parquet and a terminal, can hold: half a surrogate pair becomes its escape, `\\ud83d`."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def write_parquet(table: pa.Table, path: str | Path) -> None:
-    """Write an Arrow table atomically (zstd, every page with its checksum)."""
-    write_bytes(path, parquet_bytes(table))
-
-
-def parquet_bytes(table: pa.Table) -> pa.Buffer:
-    """An Arrow table as a Parquet file in memory, a buffer (zstd, every page with its checksum)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return sink.getvalue()
-
-
-def read_parquet(path: str | Path) -> pa.Table:
-    """Read a Parquet file as an Arrow table; the pages' checksums, where there are some, are verified.
-
-    Raises:
-        InputError: no such file, it is not Parquet, or it is damaged.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_table(path, page_checksum_verification=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path} is not a readable Parquet file, or damaged: {reason}; put the file back, or remove it and make it anew"
-        ) from error
 
 
 def read_json(path: str | Path) -> Any:

@@ -28,6 +28,7 @@ LAYERS = {
         "recipe_keys",
         "files",
         "storage",
+        "parquet",
         "sources",
         "locks",
         "logs",

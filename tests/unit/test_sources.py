@@ -16,7 +16,9 @@ import pytest
 
 from codeact import api, storage
 from codeact.errors import InputError
-from codeact.sources.rows import json_lines, plain_lines
+from codeact.sources import lines
+from codeact.sources.rows import json_lines
+from codeact.storage import Source
 from tests.helpers.command import codeact_command
 
 ROWS = [
@@ -284,10 +286,67 @@ def test_refused_rows_are_counted_with_the_first_cause(tmp_path: Path) -> None:
     assert summary["reading"]["not_read"] == {"column 'remark'": 3}
 
 
-def test_lines_read_one_by_one_are_those_of_the_whole_text() -> None:
-    good = [b'{"a": 1}\n', b"\r\n", '{"a": "\u2028 \U0001f600"}\r\n'.encode(), b'{"a": "\\ud83d"}', b"\n \n", b'{"b": NaN}\n']
-    for count in range(1, len(good) + 1):
-        data = b"".join(good[:count])
-        assert repr(plain_lines(data)) == repr(json_lines(data.decode(), "data"))
-    for bad in (b"", b"\n", b"[{}]", b'{"a": 1}\n[1]', b'{"a": 1}{', b'\xef\xbb\xbf{"a": 1}', b'{"a": "\xff"}', b"[" * 100_000):
-        assert plain_lines(bad) is None
+@pytest.mark.parametrize("whole", [0, 1 << 20])
+def test_lines_read_one_by_one_are_those_of_the_whole_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: int) -> None:
+    monkeypatch.setattr(lines, "WHOLE", whole)
+    good = [b'{"a": 1}\n', b"\r\n", '{"a": "\u2028 \U0001f600"}\r\n'.encode(), b'{"a": "\\ud83d"}', b"\n \xe3\x80\x80\n", b'{"b": NaN}\n']
+    file = tmp_path / "a.jsonl"
+    for begin in (b"", b"\xef\xbb\xbf"):
+        for count in range(1, len(good) + 1):
+            data = b"".join(good[:count])
+            file.write_bytes(begin + data)
+            found = lines.read_lines(file)
+            assert found is not None
+            assert isinstance(found[1], list) == bool(whole)
+            assert repr([*found[1]]) == repr(json_lines(data.decode(), "data"))
+            assert [json.loads(line) for line in found[0]][:1] == [{"a": 1}]
+    for bad in (b"", b"\n", b"[{}]", b'{"a": 1}\n[1]', b'{"a": 1}{', b'{"a": "\xff"}', b"[" * 100_000, b"{\0}"):
+        file.write_bytes(bad)
+        assert lines.read_lines(file) is None
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson.xz", ".jsonl.bz2"])
+def test_large_files_stay_on_the_disk_and_give_the_same_selection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    rows = [{"instruction": f"Add {n}.", "output": f"print({n})", **({"note": "ü"} if n % 3 else {})} for n in range(40)]
+    files = [tmp_path / f"{name}{suffix}" for name in ("a", "b")]
+    for file, part in zip(files, (rows[:15], rows[15:]), strict=True):
+        storage.write_rows(Source("rows", part), range(len(part)), file)
+    names = list(map(str, files))
+    kept = api.select(names, strategy="random", output=tmp_path / "kept.jsonl", run_dir=tmp_path / "kept")
+    monkeypatch.setattr(lines, "WHOLE", 0)
+    source = storage.read_rows(names)
+    assert isinstance(source.rows, lines.JoinedRows)
+    assert [*source.rows] == source.rows[:] == rows
+    assert source.rows[20] == source.rows[-20] == rows[20]
+    assert source.rows[30:10:-7] == rows[30:10:-7]
+    assert lines.columns_of(source.rows) == ["instruction", "output", "note"]
+    found = api.select(names, strategy="random", output=tmp_path / "found.jsonl", run_dir=tmp_path / "found")
+    assert found.rows == kept.rows == [rows[at] for at in found.indices]
+    assert (tmp_path / "found.jsonl").read_bytes() == (tmp_path / "kept.jsonl").read_bytes()
+    for table in ("records", "curate", "sample", "ledger"):
+        assert storage.read_parquet(tmp_path / "found" / f"{table}.parquet").equals(storage.read_parquet(tmp_path / "kept" / f"{table}.parquet"))
+
+
+def test_chosen_lines_are_the_bytes_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = [f'{{"instruction":"caf\\u00e9 {n}",  "output": "print(1.50e3)", "n": 1.50, "n": 2}}' for n in range(9)]
+    (tmp_path / "a.jsonl").write_text("\n\n".join(said), encoding="utf-8")
+    (tmp_path / "b.json").write_text('[{"instruction": "caf\\u00e9", "output": "x = 1"}]', encoding="utf-8")
+    source = storage.read_rows([str(tmp_path / name) for name in ("a.jsonl", "b.json", "a.jsonl")])
+    storage.write_rows(source, [17, 2, 8, 9], tmp_path / "out.jsonl")
+    written = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert written == [said[2], said[8], '{"instruction": "café", "output": "x = 1"}', said[7]]
+    storage.write_rows(source, [1], "-")
+    assert capsys.readouterr().out == said[1] + "\n"
+
+
+def test_a_large_file_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "WHOLE", 0)
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"instruction": "a", "output": "b"}\n', encoding="utf-8")
+    source = storage.read_rows(file)
+    file.write_text('{"instruction": "a", "output": "other"}\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"a\.jsonl changed while it was read"):
+        list(source.rows)
+    file.unlink()
+    with pytest.raises(InputError, match=r"a\.jsonl changed while it was read"):
+        storage.write_rows(source, [0], tmp_path / "out.jsonl")

@@ -148,10 +148,9 @@ def estimate_scores(recipe: Recipe) -> dict[str, Any]:
 
 def _export(store: Store, stage: str, inputs: Inputs, output: Path, replace: bool) -> None:
     if stage in ("curate", "refine"):
-        table = store.table(stage)
-        kept = set(tables.ids_where(table, "kept"))
-        rows = store.table("records").select(["id", "row"]).to_pylist()
-        storage.write_rows(inputs.source, [r["row"] for r in rows if r["id"] in kept], output, replace=replace)
+        kept = tables.ids_of(store.table(stage, ["id", "kept"]), "kept")
+        rows = tables.keep_ids(store.table("records", ["id", "row"]), kept)["row"].to_pylist()
+        storage.write_rows(inputs.source, rows, output, replace=replace)
         return
     table = store.table(stage)
     storage.write_rows(Source(stage, table.to_pylist(), table), range(table.num_rows), output, replace=replace)

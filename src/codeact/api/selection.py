@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
 from codeact.sample.strategies import known
+from codeact.sources.lines import picked
 from codeact.sources.names import STDIN, as_list
 from codeact.stages.sample import tables_for
 from codeact.storage import Source
@@ -39,22 +41,27 @@ class Selection:
 
     Attributes:
         indices: positions of the chosen rows in the data, ascending; `dataset.select(selection.indices)` works.
-        rows: the chosen rows, untouched, in the order of the input.
         table: one row per record of the pool: `id, cluster, rank, ifd, cutoff, selected, reason`.
         summary: counts and figures, as `codeact select --json` prints them.
         run_dir: the run directory with every stage's table.
         data: what was given to `select`.
+        source: all rows.
     """
 
     indices: list[int]
-    rows: list[Mapping[str, Any]]
     table: pa.Table
     summary: dict[str, Any]
     run_dir: Path
+    source: Source = field(repr=False, compare=False)
     data: Data | None = field(default=None, repr=False, compare=False)
 
+    @cached_property
+    def rows(self) -> list[Mapping[str, Any]]:
+        """The chosen rows, untouched, in the order of the input; those of large files are read when they are first asked for."""
+        return list(picked(self.source.rows, self.indices))
+
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.indices)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return iter(self.rows)
@@ -214,9 +221,7 @@ def _sources(stages: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _selection(store: Store, source: Source, data: Data) -> Selection:
     table = store.table("sample")
-    chosen = set(tables.ids_where(table, "selected"))
-    records = store.table("records").select(["id", "row"]).to_pylist()
-    indices = sorted(r["row"] for r in records if r["id"] in chosen)
+    indices = sorted(tables.keep_ids(store.table("records", ["id", "row"]), tables.ids_of(table, "selected"))["row"].to_pylist())
     marker = store.marker("sample") or {}
     stages = {name: (store.marker(name) or {}).get("summary") for name in ("records", "curate", "score", "sample")}
     summary = {
@@ -227,4 +232,4 @@ def _selection(store: Store, source: Source, data: Data) -> Selection:
         "reading": stages["records"],
         "run_dir": str(store.root),
     }
-    return Selection(indices, [source.rows[i] for i in indices], table, summary, store.root, data)
+    return Selection(indices, table, summary, store.root, source, data)

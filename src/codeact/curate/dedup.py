@@ -29,13 +29,13 @@ def find_duplicates(records: Iterable[Record]) -> dict[str, str]:
     calls and learnt turns. What differs between them carries no meaning, so the lowest row stays, then the lowest id: the order
     of the input has no say.
     """
-    best: dict[bytes, Record] = {}
+    best: dict[bytes, tuple[float, str]] = {}
     keys: dict[str, bytes] = {}
     for record in records:
         key = keys[record.id] = _key(record)
-        if key not in best or file_order(record) < file_order(best[key]):
-            best[key] = record
-    return {identity: best[key].id for identity, key in keys.items() if best[key].id != identity}
+        if key not in best or file_order(record) < best[key]:
+            best[key] = file_order(record)
+    return {identity: best[key][1] for identity, key in keys.items() if best[key][1] != identity}
 
 
 def sketch(record: Record) -> bytes:

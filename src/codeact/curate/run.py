@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codeact.config import CurateConfig
 from codeact.curate.decontaminate import BenchmarkItem
@@ -16,9 +18,11 @@ from codeact.curate.verify import Verdict
 from codeact.errors import InputError
 from codeact.progress import track
 from codeact.records import Record
+from codeact.types import Ints
 
-TakeRecords = Callable[[Sequence[int]], list[Record]]
-"""The records of these positions, in their order."""
+SHARED_ID = "curate: two records share an id; make the ids unique"
+TakeRecords = Callable[[Ints], Iterable[Record]]
+"""The records at these positions, which ascend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def curate_records(
         for record in records:
             facts.append(look(record))
             progress.advance()
-    return decide(facts, config, lambda positions: [records[at] for at in positions])
+    return list(decide(facts, config, lambda positions: (records[at] for at in positions.tolist())))
 
 
 def check_ids(ids: Sequence[str]) -> None:
@@ -84,62 +88,81 @@ def check_ids(ids: Sequence[str]) -> None:
         InputError: two records share one.
     """
     if len(set(ids)) != len(ids):
-        raise InputError("curate: two records share an id; make the ids unique")
+        raise InputError(SHARED_ID)
 
 
-def decide(facts: Sequence[Facts], config: CurateConfig, take: TakeRecords) -> list[Decision]:
-    """Decide about every record by what each says (`look.Looker`) and by what they have in common.
+def decide(facts: Collection[Facts], config: CurateConfig, take: TakeRecords) -> Iterator[Decision]:
+    """Decide about every record by what each says (`look.Looker`) and by what they have in common, in the order given.
 
     Args:
-        facts: of the records, whose ids are unique.
+        facts: of the records, whose ids are unique; gone through twice.
         config: which stages run.
         take: gives the records that must be compared. Exact copies need few of them, the other stages all that are left.
     """
+    count = len(facts)
     dropped: dict[int, Decision] = {}
-    verdicts = {at: one.verdict for at, one in enumerate(facts) if one.verdict is not None}
+    verdicts: dict[int, Verdict] = {}  # of the records that are not simply in order
+    sketches = np.zeros(count, np.uint64)
     for at, one in enumerate(facts):
+        sketches[at] = int.from_bytes(one.sketch[:8], "little")
+        if one.verdict is not None and _is_faulty(one.verdict):
+            verdicts[at] = one.verdict
         if one.secret is not None:
             dropped[at] = Decision(one.id, False, one.secret.reason, one.secret.detail)
         elif one.verdict is not None and one.verdict.status == "failed" and config.failed == "drop":
             dropped[at] = Decision(one.id, False, one.verdict.reason, one.verdict.detail)
-    positions = {one.id: at for at, one in enumerate(facts)}
+
+    def left(*, faulty: bool = False) -> Ints:
+        """What is still in the pool, and failed no check: broken code never represents a group of duplicates."""
+        there = np.ones(count, np.bool_)
+        there[list(dropped)] = False
+        if not faulty:
+            there[list(verdicts)] = False
+        return np.flatnonzero(there)
+
     if config.mismatch is not None:
-        with track("mismatch", len(facts)) as progress:
-            pool = take([at for at in range(len(facts)) if at not in dropped])
+        with track("mismatch", count) as progress:
+            positions, place = left(faulty=True), dict[str, int]()
+            pool = list(_placed(take(positions), positions, place))
             for identity, evidence in find_mismatches(pool, config.mismatch).items():
-                verdicts[positions[identity]] = Verdict("doubtful", "mismatch", evidence)
-            progress.advance(len(facts))
+                verdicts[place[identity]] = Verdict("doubtful", "mismatch", evidence)
+            progress.advance(count)
 
-    def left() -> list[int]:
-        """What is still in the pool and failed no check: broken code never represents a group of duplicates."""
-        return [at for at in range(len(facts)) if at not in dropped and not _is_faulty(verdicts.get(at))]
-
-    def exact() -> dict[str, Copy]:
-        return {c: Copy(o, f"same as {o}") for c, o in find_duplicates(take(_alike(facts, left()))).items()}
+    def exact(records: Iterable[Record]) -> dict[str, Copy]:
+        return {copy: Copy(first, f"same as {first}") for copy, first in find_duplicates(records).items()}
 
     for label, wanted, find in (
         ("dedup", config.dedup, exact),
-        ("dedup (names)", config.renamed, lambda: find_renamed(take(left()))),
-        ("dedup (near)", config.near is not None, lambda: find_near(take(left()), config.near or 1.0)),
+        ("dedup (names)", config.renamed, lambda records: find_renamed(list(records))),
+        ("dedup (near)", config.near is not None, lambda records: find_near(list(records), config.near or 1.0)),
     ):
         if wanted:
-            with track(label, len(facts)) as progress:
-                for identity, copy in find().items():
-                    dropped[positions[identity]] = Decision(
+            with track(label, count) as progress:
+                positions, place = _alike(sketches, left()) if find is exact else left(), dict[str, int]()
+                for identity, copy in find(_placed(take(positions), positions, place)).items():
+                    dropped[place[identity]] = Decision(
                         identity, False, "duplicate", copy.evidence, duplicate_of=copy.original
                     )
-                progress.advance(len(facts))
+                progress.advance(count)
     for at, one in enumerate(facts):
         if one.overlap is not None and at not in dropped:
             item, detail = one.overlap
             dropped[at] = Decision(one.id, False, "benchmark overlap", detail, benchmark_item=item)
-    return [_decision(one, dropped.get(at), verdicts.get(at)) for at, one in enumerate(facts)]
+        yield _decision(one, dropped.get(at), verdicts.get(at, one.verdict))
 
 
-def _alike(facts: Sequence[Facts], positions: Sequence[int]) -> list[int]:
-    """Of these records those whose sketch another has too: no other can have an exact copy."""
-    counts = Counter(facts[at].sketch for at in positions)
-    return [at for at in positions if counts[facts[at].sketch] > 1]
+def _placed(records: Iterable[Record], positions: Ints, place: dict[str, int]) -> Iterator[Record]:
+    """The records, whose positions are noted on the way."""
+    for record, at in zip(records, positions.tolist(), strict=True):
+        place[record.id] = at
+        yield record
+
+
+def _alike(sketches: NDArray[np.uint64], positions: Ints) -> Ints:
+    """Of these records those that may have an exact copy: another has the same beginning of its sketch."""
+    _, inverse, counts = np.unique(sketches[positions], return_inverse=True, return_counts=True)
+    found: Ints = positions[counts[inverse] > 1]
+    return found
 
 
 def _is_faulty(verdict: Verdict | None) -> bool:

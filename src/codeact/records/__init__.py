@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from codeact.records.columns import MAP_KEYS, Format, detect_format
-from codeact.records.read import Reading, counted, read_data, read_records, read_source, reading_lines
+from codeact.records.read import (
+    Reading,
+    RowReader,
+    counted,
+    read_data,
+    read_records,
+    read_source,
+    reading_lines,
+    row_reader,
+)
 from codeact.records.types import Message, Record, Rejected, Role, content_hash
 
 __all__ = [
-    "MAP_KEYS", "Format", "Message", "Reading", "Record", "Rejected", "Role", "content_hash", "counted", "detect_format", "read_data",
-    "read_records", "read_source", "reading_lines",
+    "MAP_KEYS", "Format", "Message", "Reading", "Record", "Rejected", "Role", "RowReader", "content_hash", "counted", "detect_format", "read_data",
+    "read_records", "read_source", "reading_lines", "row_reader",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from codeact.records.content import is_blank, is_missing
 from codeact.records.rows import is_graded, read_row
 from codeact.records.types import Message, Record, Rejected, Unreadable, content_hash, digest
 from codeact.records.unread import marks, untold
+from codeact.sources.lines import columns_of
 from codeact.storage import Source, read_rows
 
 Locate = Callable[[int], str]
@@ -37,6 +38,7 @@ class Reading:
         not_read: what may matter and was not read -> rows (or turns) that have it.
         marks: mark of a chat template in what was read -> rows that have it.
         locate: says where a row stands, by its 0-based position.
+        count: of the usable rows, where `records` does not hold them.
     """
 
     where: str
@@ -46,6 +48,12 @@ class Reading:
     not_read: Mapping[str, int] = field(default_factory=dict)
     marks: Mapping[str, int] = field(default_factory=dict)
     locate: Locate = row_number
+    count: int | None = None
+
+    @property
+    def usable_rows(self) -> int:
+        """How many rows became records."""
+        return len(self.records) if self.count is None else self.count
 
     def _cause(self, rejected: Rejected) -> str:
         return f"{self.locate(rejected.row)}: {rejected.reason}: {rejected.detail}"
@@ -56,14 +64,14 @@ class Reading:
         Raises:
             InputError: there are none.
         """
-        if not self.records:
+        if self.problem:
             raise InputError(self.problem)
         return self.records
 
     @property
     def problem(self) -> str:
         """What is wrong where no row is usable; "" where one is."""
-        if self.records:
+        if self.usable_rows:
             return ""
         first = self.rejected[0]
         return (
@@ -75,7 +83,7 @@ class Reading:
         """`rows, records, rejected` (reason -> rows), `first_rejected`, `not_read` and `marks`, for tables and --json."""
         first = self.rejected[0] if self.rejected else None
         return {
-            "rows": len(self.records) + len(self.rejected), "records": len(self.records),
+            "rows": self.usable_rows + len(self.rejected), "records": self.usable_rows,
             "rejected": dict(Counter(r.reason for r in self.rejected)),
             "first_rejected": self._cause(first) if first else None,
             "not_read": dict(self.not_read), "marks": dict(self.marks),
@@ -132,42 +140,83 @@ def read_records(
     Raises:
         InputError: no rows, unknown columns, or two rows share an explicit id.
     """
-    if not rows:
-        raise InputError(f"{where} holds no rows; give at least one instruction/response pair")
-    mapping = dict(mapping or {})
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    whole = detect_format(columns, mapping, where)
-    weight_key = _weight_key(mapping, columns, whole)
-    forms: dict[tuple[str, ...], Format] = {}
-    used: Counter[str] = Counter()
-    unread: Counter[str] = Counter()
-    marked: Counter[str] = Counter()
+    reader = RowReader(rows, mapping, where, locate)
     records: list[Record] = []
     rejected: list[Rejected] = []
-    ids = _Ids(where, locate)
-    graded = is_graded(rows, whole)
-    for index, row in enumerate(rows):
-        filled = tuple(key for key, value in row.items() if not is_missing(value) and not _is_empty(value))
-        if filled not in forms:
-            forms[filled] = _form(filled, whole, mapping)
-        form = forms[filled]
-        try:
-            messages, tools = read_row(row, form, unread, weight_key, graded)
-        except Unreadable as problem:
-            rejected.append(Rejected(ids.of(row, whole, None, "", index), index, problem.reason, problem.detail))
-            continue
-        taken = set(form.columns.values())
-        for name in untold(row, taken, messages, tools):
-            unread[f"column {name!r}"] += 1
-        marked.update(marks(messages))
-        used[form.name] += 1
-        meta = {key: value for key, value in row.items() if key not in taken}
-        meta["row"] = index
-        records.append(Record(ids.of(row, whole, messages, tools, index), messages, MappingProxyType(meta), tools))
-    if weight_key and weight_key not in columns and not _seen(rows, whole, weight_key):
-        raise InputError(f"--map weight={weight_key}: {where} has no column and no turn with that key")
-    order = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
-    return Reading(where, records, rejected, dict(used), dict(order), dict(marked.most_common()), locate)
+    for item in reader:
+        if isinstance(item, Record):
+            records.append(item)
+        else:
+            rejected.append(item)
+    return reader.reading(records, rejected)
+
+
+class RowReader:
+    """`read_records` row by row, for data that is larger than the memory: a record or a refused row for each row.
+
+    Args:
+        rows, mapping, where, locate: as `read_records`.
+
+    Raises:
+        InputError: as `read_records`; of ids that are not unique only when the row is reached.
+    """
+
+    def __init__(
+        self, rows: Sequence[Mapping[str, Any]], mapping: Mapping[str, str] | None = None, where: str = "the data", locate: Locate = row_number
+    ) -> None:
+        if not rows:
+            raise InputError(f"{where} holds no rows; give at least one instruction/response pair")
+        self.rows, self.mapping, self.where, self.locate = rows, dict(mapping or {}), where, locate
+        self.columns = columns_of(rows)
+        self.whole = detect_format(self.columns, self.mapping, where)
+        self.weight_key = _weight_key(self.mapping, self.columns, self.whole)
+        self.graded = is_graded(rows, self.whole)
+        self._start()
+
+    def _start(self) -> None:
+        self.used: Counter[str] = Counter()
+        self.unread: Counter[str] = Counter()
+        self.marked: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Record | Rejected]:
+        self._start()
+        forms: dict[tuple[str, ...], Format] = {}
+        ids = _Ids(self.where, self.locate)
+        whole = self.whole
+        for index, row in enumerate(self.rows):
+            filled = tuple(key for key, value in row.items() if not is_missing(value) and not _is_empty(value))
+            if filled not in forms:
+                forms[filled] = _form(filled, whole, self.mapping)
+            form = forms[filled]
+            try:
+                messages, tools = read_row(row, form, self.unread, self.weight_key, self.graded)
+            except Unreadable as problem:
+                yield Rejected(ids.of(row, whole, None, "", index), index, problem.reason, problem.detail)
+                continue
+            taken = set(form.columns.values())
+            for name in untold(row, taken, messages, tools):
+                self.unread[f"column {name!r}"] += 1
+            self.marked.update(marks(messages))
+            self.used[form.name] += 1
+            meta = {key: value for key, value in row.items() if key not in taken}
+            meta["row"] = index
+            yield Record(ids.of(row, whole, messages, tools, index), messages, MappingProxyType(meta), tools)
+        if self.weight_key and self.weight_key not in self.columns and not _seen(self.rows, whole, self.weight_key):
+            raise InputError(f"--map weight={self.weight_key}: {self.where} has no column and no turn with that key")
+
+    def reading(self, records: list[Record], rejected: list[Rejected], count: int | None = None) -> Reading:
+        """What became of all rows, once they have been read.
+
+        Args:
+            records: the usable rows.
+            rejected: the others.
+            count: of the usable rows, where `records` does not hold them.
+        """
+        order = sorted(self.unread.items(), key=lambda item: (-item[1], item[0]))
+        return Reading(
+            self.where, records, rejected, dict(self.used), dict(order), dict(self.marked.most_common()), self.locate,
+            len(records) if count is None else count,
+        )  # fmt: skip
 
 
 def read_data(
@@ -184,6 +233,11 @@ def read_data(
 def read_source(source: Source, mapping: Mapping[str, str] | None = None) -> Reading:
     """`read_records` of rows that were read, with their own names for where they stand."""
     return read_records(source.rows, mapping, source.name, source.locate)
+
+
+def row_reader(source: Source, mapping: Mapping[str, str] | None = None) -> RowReader:
+    """`read_source` row by row."""
+    return RowReader(source.rows, mapping, source.name, source.locate)
 
 
 def _form(filled: tuple[str, ...], whole: Format, mapping: Mapping[str, str]) -> Format:
@@ -219,7 +273,7 @@ class _Ids:
     def __init__(self, where: str, locate: Locate) -> None:
         self.where, self.locate = where, locate
         self.first: dict[str, int] = {}
-        self.copies: Counter[str] = Counter()
+        self.copies: dict[str, int] = {}  # of what was there before
 
     def of(
         self, row: Mapping[str, Any], form: Format, messages: Sequence[Message] | None, tools: str, index: int
@@ -237,7 +291,9 @@ class _Ids:
                 )
         else:
             base = content_hash(messages, tools) if messages is not None else digest(repr(sorted(row.items(), key=str)))
-            self.copies[base] += 1
-            identity = base if self.copies[base] == 1 else f"{base}-{self.copies[base]}"
+            identity = base
+            if base in self.first:
+                self.copies[base] = self.copies.get(base, 1) + 1
+                identity = f"{base}-{self.copies[base]}"
         self.first[identity] = index
         return identity

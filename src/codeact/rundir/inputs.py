@@ -13,7 +13,7 @@ from codeact.errors import InputError
 from codeact.evaluation import benchmarks
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import model_identity, resolve, resolve_embedder
-from codeact.records import Reading, Record, read_source
+from codeact.records import Reading, Record, RowReader, read_source, row_reader
 from codeact.rundir import tables
 from codeact.rundir.store import digest, file_digest
 from codeact.sources.names import STDIN, as_list
@@ -217,6 +217,10 @@ class Inputs:
     def read(self) -> Reading:
         """What becomes of the rows: records, refused rows, columns that are not read. Read anew each time: it is as large as the data."""
         return read_source(self.source, self.recipe.data.map)
+
+    def reader(self) -> RowReader:
+        """The same, row by row."""
+        return row_reader(self.source, self.recipe.data.map)
 
     def records(self) -> tuple[list[Record], Reading]:
         """The records that a run of this recipe uses, the seeded sample of `data.limit` or all of them; and the whole reading.

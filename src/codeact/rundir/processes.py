@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from codeact.errors import CodeactError, InputError
 from codeact.progress import SILENT, Progress
 from codeact.rundir.local import MakeWorker, run_local
+from codeact.rundir.parts import rows_of
 from codeact.rundir.worker import DONE, REFUSED, table_bytes, table_from
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class ProcessBackend:
             CodeactError: a partition failed three times.
         """
         count = min(self.processes or len(os.sched_getaffinity(0)), len(shards))
-        if count < 2 or sum(shard.num_rows for shard in shards.values()) < self.worth_it:
+        if count < 2 or sum(rows_of(shards, number) for number in shards) < self.worth_it:
             yield from run_local(make_worker, shards, progress)
             return
         yield from _Pool(make_worker, shards, progress, count).results()
@@ -145,7 +146,7 @@ class _Pool:
         if kind != DONE:
             self._count(number, content.decode("utf-8", "replace"))
             return None
-        self.progress.advance(self.shards[number].num_rows)
+        self.progress.advance(rows_of(self.shards, number))
         return number, table_from(content)
 
     def _again(self, child: _Child | None, number: int) -> None:

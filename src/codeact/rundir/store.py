@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact import locks, storage
+from codeact import locks, parquet, storage
 from codeact.errors import InputError
 from codeact.files import local, remove, sha256, sha256_of, write_text
+from codeact.rundir.parts import PART_ROWS, Parts, file_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,17 +39,36 @@ class Store:
         """A file or folder of the run."""
         return self.root / name
 
-    def table(self, stage: str) -> pa.Table:
-        """The Parquet table that a stage wrote.
+    def table(self, stage: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The Parquet table that a stage wrote, or some of its columns.
 
         Raises:
             InputError: it is not there, or not what a finished stage wrote.
         """
+        return storage.read_parquet(self._whole(stage), columns)
+
+    def parts(self, stage: str, columns: Sequence[str] | None = None, size: int = PART_ROWS) -> Parts:
+        """The table that a stage wrote in parts of `size` rows, each read from the disk when it is wanted.
+
+        Raises:
+            InputError: as `table`.
+        """
+        return file_parts(self._whole(stage), columns, size)
+
+    def columns(self, stage: str) -> list[str]:
+        """The names of the columns of a stage's table."""
+        return parquet.parquet_columns(self._whole(stage))
+
+    def _whole(self, stage: str) -> Path:
         name = f"{stage}.parquet"
         marker = self.marker(stage)
         if marker is not None and name in (outputs := marker.get("outputs", {})) and self._fault(name, outputs[name]):
             raise InputError(f"{self.path(name)} {self._fault(name, outputs[name])}; {AGAIN}")
-        return storage.read_parquet(self.path(name))
+        return self.path(name)
+
+    def write_parts(self, stage: str, parts: Iterable[pa.Table]) -> None:
+        """Write a stage's table atomically, a part (a row group) at a time."""
+        parquet.write_parquet_parts(parts, self.path(f"{stage}.parquet"))
 
     def write_table(self, stage: str, table: pa.Table) -> None:
         """Write a stage's table atomically; the stage counts as done only when its marker is written."""

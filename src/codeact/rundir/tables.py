@@ -17,18 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-BATCH = 4096
-
-
 def records_table(records: Sequence[Record]) -> pa.Table:
-    """`id, row, messages, tools, meta` (meta as JSON text), made of a few thousand records at a time."""
-    import pyarrow as pa
-
-    starts = range(0, len(records), BATCH) or [0]
-    return pa.concat_tables([_records_table(records[start : start + BATCH]) for start in starts])
-
-
-def _records_table(records: Sequence[Record]) -> pa.Table:
+    """`id, row, messages, tools, meta` (meta as JSON text)."""
     import pyarrow as pa
 
     message = pa.struct([*((name, pa.string()) for name in _TEXT_FIELDS), ("learn", pa.bool_())])
@@ -87,9 +77,14 @@ def texts(values: Sequence[str | None]) -> pa.StringArray:
     return pa.array([value if value is None else utf8(value) for value in values], pa.string())
 
 
-def ids_where(table: pa.Table, flag: str) -> list[str]:
+def ids_of(table: pa.Table, flag: str) -> pa.Array:
     """The ids of the rows in which the column `flag` is true, in the table's own order."""
-    found: list[str] = table.filter(table[flag])["id"].to_pylist()
+    return table.filter(table[flag])["id"].combine_chunks()
+
+
+def ids_where(table: pa.Table, flag: str) -> list[str]:
+    """`ids_of` as a list."""
+    found: list[str] = ids_of(table, flag).to_pylist()
     return found
 
 
@@ -125,9 +120,15 @@ def in_order(table: pa.Table, ids: Sequence[str] | pa.Array, *, lenient: bool = 
 def keep(table: pa.Table, ids: Iterable[str]) -> pa.Table:
     """The rows whose id is among `ids`, in the table's own order."""
     import pyarrow as pa
+
+    return keep_ids(table, pa.array(sorted(ids), pa.string()))
+
+
+def keep_ids(table: pa.Table, ids: pa.Array) -> pa.Table:
+    """`keep` of an Arrow array of ids."""
     import pyarrow.compute as pc
 
-    return table.filter(pc.is_in(table["id"], value_set=pa.array(sorted(ids), pa.string())))
+    return table.filter(pc.is_in(table["id"], value_set=ids))
 
 
 def by_id(table: pa.Table, columns: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -19,22 +19,6 @@ Row = dict[str, Any]
 TURNS = ("messages", "conversations", "conversation")
 
 
-def plain_lines(data: bytes) -> list[Row] | None:
-    """The rows of JSON lines in UTF-8 where all is well, decoded line by line; None where `json_lines` has something to say.
-
-    One letter beyond Latin-1 makes Python keep every letter of a text in two or four bytes, of a whole file too.
-    """
-    rows: list[Row] = []
-    for line in io.BytesIO(data):
-        try:
-            text = line.decode("utf-8")
-            if text.strip():
-                rows.append(json.loads(text))
-        except (ValueError, RecursionError):
-            return None
-    return rows if rows and all(isinstance(row, dict) for row in rows) else None
-
-
 def json_lines(text: str, name: str) -> list[Row]:
     """One object per line; blank lines are skipped.
 

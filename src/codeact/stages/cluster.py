@@ -38,7 +38,7 @@ def group(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     config, seed = recipe.cluster, recipe.seed_of("cluster")
     table = store.table("embed")
     if refines(recipe.curate):
-        table = tables.keep(table, read_pool(store, pool_stages(recipe.curate))["id"].to_pylist())
+        table = tables.keep_ids(table, read_pool(store, pool_stages(recipe.curate), ["id"])["id"].combine_chunks())
     ids, points = table["id"].to_pylist(), vectors(table)
     chosen = choose_k(points, seed, ids=ids) if config.k == "auto" else None
     k = chosen.k if chosen is not None else int(config.k)

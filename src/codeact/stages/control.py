@@ -49,7 +49,7 @@ def draw(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """
     import pyarrow as pa
 
-    pool = read_pool(store, pool_stages(recipe.curate))
+    pool = read_pool(store, pool_stages(recipe.curate), ("id", "source"))
     ids: list[str] = pool["id"].to_pylist()
     mixture = read_mixture(pool, recipe.data.weights)
     tokens = read_columns(store, ("response_tokens",), ids)["response_tokens"]

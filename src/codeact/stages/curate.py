@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from codeact.config import CurateConfig, Recipe
 from codeact.errors import InputError
@@ -14,19 +18,23 @@ from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.local import Worker
+from codeact.rundir.parts import PART_ROWS, Parts
 from codeact.rundir.processes import ProcessBackend
-from codeact.rundir.shards import run_shards
+from codeact.rundir.shards import make_shards, read_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
+from codeact.types import Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from codeact.curate import BenchmarkItem
     from codeact.curate.look import Facts
+    from codeact.curate.run import Decision
+    from codeact.records import Record
 
 VERSION = 3
-PARTITION = 4096
+PARTITION = PART_ROWS
 ELSEWHERE = {"semantic", "neighbours", "secrets"}  # settings of the stages refine and records
 
 
@@ -44,40 +52,106 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     import pyarrow as pa
 
     from codeact.curate.look import benchmarks_of
-    from codeact.curate.run import check_ids, decide
+    from codeact.curate.run import decide
 
     config = recipe.curate.model_copy(update={"secrets": ()})  # barred before
     items = benchmark_items(config)
-    table = store.table("records")
-    check_ids(table["id"].to_pylist())
-    seen = run_shards(
-        store, "curate", table, partial(_worker, config.model_dump(), benchmarks_of(config, items)),
-        backend=ProcessBackend(recipe.workers), shard_size=PARTITION, label="verify",
+    parts = store.parts("records", size=PARTITION)
+    _check_ids(store)
+    make_shards(
+        store, "curate", parts, partial(_worker, config.model_dump(), benchmarks_of(config, items)),
+        backend=ProcessBackend(recipe.workers), label="verify",
     )  # fmt: skip
-    decisions = decide(_facts_from(seen), config, lambda at: tables.records_from(table.take(pa.array(at, pa.int64()))))
-    if not any(d.kept for d in decisions):
-        reasons = Counter(d.reason for d in decisions)
+    counts = _Counts()
+    decisions = decide(_Seen(store, parts), config, partial(_records_at, parts))
+    made = []
+    while part := list(islice(decisions, PART_ROWS)):
+        made.append(_decisions_table(counts.count(part)))
+    if not counts.kept:
         raise InputError(
-            f"curate dropped all {len(decisions)} records ({dict(reasons)}); look at curate.parquet's reasons or switch stages off with curate.verify=false"
+            f"curate dropped all {parts.num_rows} records ({dict(counts.dropped)}); look at curate.parquet's reasons or switch stages off with curate.verify=false"
         )
+    store.write_table("curate", pa.concat_tables(made))
+    return {
+        "kept": counts.kept,
+        "dropped": dict(counts.dropped),
+        "verdicts": dict(counts.verdicts),
+        "penalised": counts.penalised or None,
+        "benchmarks": {name: len(tasks) for name, tasks in items.items()},
+        "contamination not checked": None if items or config.decontaminate != "auto" else NOT_CHECKED,
+    }
+
+
+class _Counts:
+    """Figures of the decisions that have passed."""
+
+    def __init__(self) -> None:
+        self.kept = self.penalised = 0
+        self.dropped: Counter[str] = Counter()
+        self.verdicts: Counter[str] = Counter()
+
+    def count(self, decisions: Sequence[Decision]) -> Sequence[Decision]:
+        self.kept += sum(d.kept for d in decisions)
+        self.penalised += sum(d.penalised for d in decisions)
+        self.dropped.update(d.reason for d in decisions if not d.kept)
+        self.verdicts.update(d.verdict for d in decisions if d.verdict)
+        return decisions
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen of each record, read from the disk each time."""
+
+    store: Store
+    parts: Parts
+
+    def __len__(self) -> int:
+        return self.parts.num_rows
+
+    def __iter__(self) -> Iterator[Facts]:
+        for part in read_shards(self.store, "curate", self.parts):
+            yield from _facts_from(part)
+
+    def __contains__(self, one: object) -> bool:
+        return any(one == other for other in self)
+
+
+def _records_at(parts: Parts, positions: Ints) -> Iterator[Record]:
+    """The records at these positions, which ascend, a part at a time."""
+    import pyarrow as pa
+
+    for number in parts:
+        start = number * parts.size
+        low, high = np.searchsorted(positions, (start, start + parts.size))
+        if low < high:
+            yield from tables.records_from(parts[number].take(pa.array(positions[low:high] - start)))
+
+
+def _check_ids(store: Store) -> None:
+    """Refuse ids that are not unique.
+
+    Raises:
+        InputError: two records share one.
+    """
+    import pyarrow.compute as pc
+
+    from codeact.curate.run import SHARED_ID
+
+    ids = store.table("records", ["id"])["id"]
+    if pc.count_distinct(ids).as_py() != len(ids):
+        raise InputError(SHARED_ID)
+
+
+def _decisions_table(decisions: Sequence[Decision]) -> pa.Table:
+    import pyarrow as pa
+
     names = ("id", "kept", "reason", "detail", "duplicate_of", "benchmark_item", "verdict", "penalised", "language")
     types = {"kept": pa.bool_(), "penalised": pa.bool_()}
 
     def column(name: str) -> list[Any]:
         return [getattr(decision, name) for decision in decisions]
 
-    store.write_table(
-        "curate",
-        pa.table({n: pa.array(column(n), types[n]) if n in types else tables.texts(column(n)) for n in names}),
-    )
-    return {
-        "kept": sum(d.kept for d in decisions),
-        "dropped": dict(Counter(d.reason for d in decisions if not d.kept)),
-        "verdicts": dict(Counter(d.verdict for d in decisions if d.verdict)),
-        "penalised": sum(d.penalised for d in decisions) or None,
-        "benchmarks": {name: len(tasks) for name, tasks in items.items()},
-        "contamination not checked": None if items or config.decontaminate != "auto" else NOT_CHECKED,
-    }
+    return pa.table({n: pa.array(column(n), types[n]) if n in types else tables.texts(column(n)) for n in names})
 
 
 def _worker(config: Mapping[str, Any], items: Sequence[BenchmarkItem]) -> Worker:

@@ -97,7 +97,7 @@ def locate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     read = [storage.read_parquet(store.path(file)).select(["id", "row"]) for file in ("records.parquet", "rejected.parquet")]
     rows = {identity: row for table in reversed(read) for identity, row in zip(*table.to_pydict().values(), strict=True)}
     place = resolve(read_list(name), rows, name)
-    ids: list[str] = read_pool(store, pool_stages(recipe.curate))["id"].to_pylist()
+    ids: list[str] = read_pool(store, pool_stages(recipe.curate), ("id", "source"))["id"].to_pylist()
     store.write_table("listed", pa.table({"id": pa.array(ids, pa.string()), "listed": pa.array([place.get(i) for i in ids], pa.int64())}))
     present = sum(identity in place for identity in ids)
     return {"listed": len(place), "in the pool": present, **({"not in the pool": len(place) - present} if present < len(place) else {})}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from codeact.config import CurateConfig, Recipe
@@ -26,11 +26,20 @@ def pool_stages(config: CurateConfig) -> tuple[str, ...]:
     return ("curate", "refine") if refines(config) else ("curate",)
 
 
-def read_pool(store: Store, stages: tuple[str, ...] = ("curate",)) -> pa.Table:
-    """The records that these stages, of `pool_stages`, kept: the rows of the table `records`, in its order."""
-    table = store.table("records")
+def read_pool(store: Store, stages: tuple[str, ...] = ("curate",), columns: Sequence[str] | None = None) -> pa.Table:
+    """The records that these stages, of `pool_stages`, kept: the rows of the table `records`, or some of its columns, in its order.
+
+    Args:
+        store: the run directory.
+        stages: that decide who is in the pool.
+        columns: names, `id` among them; those that the table lacks are left out (`source` is there for mixtures only). None: all.
+    """
+    if columns is not None:
+        there = store.columns("records")
+        columns = [name for name in columns if name in there]
+    table = store.table("records", columns)
     for stage in stages:
-        table = tables.keep(table, tables.ids_where(store.table(stage), "kept"))
+        table = tables.keep_ids(table, tables.ids_of(store.table(stage, ["id", "kept"]), "kept"))
     return table
 
 
@@ -47,11 +56,14 @@ def check_quotas(store: Store, recipe: Recipe) -> None:
     Raises:
         InputError: one has not.
     """
-    mixture = read_mixture(read_pool(store, pool_stages(recipe.curate)), recipe.data.weights) if recipe.data.weights else None
+    if not recipe.data.weights:
+        return
+    mixture = read_mixture(read_pool(store, pool_stages(recipe.curate), ["id", "source"]), recipe.data.weights)
     if mixture is not None and recipe.sample.unit == "records":
         quotas({name: len(rows) for name, rows in mixture.members().items()}, mixture.weights, recipe.sample.ratio)
 
 
 def selected_records(store: Store, choice: str = "sample") -> list[Record]:
     """The records that `sample`, or `control`, chose, in the order of the input."""
-    return tables.records_from(tables.keep(store.table("records"), tables.ids_where(store.table(choice), "selected")))
+    chosen = tables.ids_of(store.table(choice, ["id", "selected"]), "selected")
+    return [record for part in store.parts("records").values() for record in tables.records_from(tables.keep_ids(part, chosen))]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from codeact import storage
 from codeact.confidential import find_confidential
 from codeact.config import Recipe
+from codeact.draws import seeded_subset
 from codeact.errors import InputError
-from codeact.records import Rejected
+from codeact.records import Record, Rejected, RowReader
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.parts import PART_ROWS
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 VERSION = 3
 
@@ -32,30 +37,78 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """Rows to records; unreadable rows, rows beyond `data.limit` and those that `curate.secrets` bars go to rejected.parquet.
 
-    A secret is barred here, at the door, and not by `curate`: so no table of the run ever holds it.
+    A secret is barred here, at the door, and not by `curate`: so no table of the run ever holds it. The table is written while the
+    rows are read, a few thousand at a time.
     """
-    records, reading = inputs.records()
-    rejected = list(reading.rejected)
-    kept = {record.id for record in records}
-    kinds = recipe.curate.secrets
-    found = {record.id: find_confidential(record, kinds) if kinds else None for record in records}
-    rejected += [Rejected(r.id, int(r.meta["row"]), f.reason, f.detail) for r in records if (f := found[r.id]) is not None]
-    records = [record for record in records if found[record.id] is None]
-    if not records:
-        raise InputError(f"curate.secrets: all {len(found)} records hold one; the first: {rejected[-len(found)].reason}")
-    rejected += [
-        Rejected(r.id, int(r.meta["row"]), "limit", f"not in the sample of {recipe.data.limit}")
-        for r in reading.records
-        if r.id not in kept
-    ]
+    reader = inputs.reader()
+    door = _Door(recipe, reader)
     sources = inputs.source.sources
+    store.write_parts("records", (tables.with_source(part, sources) for part in door.parts()))
+    reading = reader.reading([], door.unread, door.usable)
+    rejected = [*door.unread, *door.barred, *door.beyond]
     storage.write_parquet(tables.with_source(tables.rejected_table(rejected), sources), store.path("rejected.parquet"))
-    counts: dict[str, Any] = {"records": len(records), "rejected": dict(Counter(r.reason for r in rejected))}
+    counts: dict[str, Any] = {"records": door.records, "rejected": dict(Counter(r.reason for r in rejected))}
     if sources is not None:
-        read = Counter(sources[int(r.meta["row"])] for r in records)
+        read = Counter(store.table("records", ["source"])["source"].to_pylist())
         counts["sources"] = {name: {"rows": rows, "records": read[name]} for name, rows in inputs.source.mixture}
-    summary = {**reading.summary(), **counts}
-    table = tables.with_source(tables.records_table(records), sources)
-    del records, reading, found  # they are as large as the table, which takes their place
-    store.write_table("records", table)
-    return summary
+    return {**reading.summary(), **counts}
+
+
+class _Door:
+    """Which records come in, and of the others why not.
+
+    Attributes:
+        usable, records: rows that could be read, and those of them that came in.
+        unread, barred, beyond: rows that could not, that hold a secret, that are beyond the limit.
+    """
+
+    def __init__(self, recipe: Recipe, reader: RowReader) -> None:
+        self.recipe, self.reader = recipe, reader
+        self.usable = self.records = 0
+        self.unread: list[Rejected] = []
+        self.barred: list[Rejected] = []
+        self.beyond: list[Rejected] = []
+
+    def parts(self) -> Iterator[pa.Table]:
+        """The table of the records, a few thousand at a time.
+
+        Raises:
+            InputError: no row is usable, or each of them holds a secret.
+        """
+        open_: list[Record] = []
+        within = self._within()
+        for item in self.reader:
+            if isinstance(item, Rejected):
+                self.unread.append(item)
+            elif self._enters(item, within):
+                open_.append(item)
+                if len(open_) == PART_ROWS:
+                    yield tables.records_table(open_)
+                    open_ = []
+        self.reader.reading([], self.unread, self.usable).usable()
+        if not self.records:
+            raise InputError(f"curate.secrets: all {len(self.barred)} records hold one; the first: {self.barred[0].reason}")
+        if open_:
+            yield tables.records_table(open_)
+
+    def _within(self) -> frozenset[str] | None:
+        """The ids of the records within the limit; None: all are."""
+        limit = self.recipe.data.limit
+        if limit is None:
+            return None
+        ids = [item.id for item in self.reader if isinstance(item, Record)]
+        return None if limit >= len(ids) else frozenset(seeded_subset(ids, limit, self.recipe.seed))
+
+    def _enters(self, record: Record, within: frozenset[str] | None) -> bool:
+        self.usable += 1
+        row = int(record.meta["row"])
+        if within is not None and record.id not in within:
+            self.beyond.append(Rejected(record.id, row, "limit", f"not in the sample of {self.recipe.data.limit}"))
+            return False
+        kinds = self.recipe.curate.secrets
+        found = find_confidential(record, kinds) if kinds else None
+        if found is not None:
+            self.barred.append(Rejected(record.id, row, found.reason, found.detail))
+            return False
+        self.records += 1
+        return True

@@ -77,7 +77,7 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     import pyarrow as pa
 
     config, seed = recipe.sample, recipe.seed_of("sample")
-    pool = read_pool(store, pool_stages(recipe.curate))
+    pool = read_pool(store, pool_stages(recipe.curate), ("id", "source"))
     ids: list[str] = pool["id"].to_pylist()
     mixture = read_mixture(pool, recipe.data.weights)
     found, columns = choose_from_run(store, ids, config, seed, mixture=mixture)

@@ -1,0 +1,110 @@
+"""Tables as Parquet files: written whole or not at all, read whole, by column, or a row group at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeact.errors import InputError
+from codeact.files import atomic
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARQUET: Mapping[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+
+
+def write_parquet(table: pa.Table, path: str | Path) -> None:
+    """Write an Arrow table atomically (zstd, every page with its checksum)."""
+    import pyarrow.parquet as pq
+
+    with atomic(path) as handle:
+        pq.write_table(table, handle, **PARQUET)
+
+
+def write_parquet_parts(parts: Iterable[pa.Table], path: str | Path) -> None:
+    """Write tables of one schema, at least one, as the row groups of a Parquet file, atomically; one is in memory at a time."""
+    import pyarrow.parquet as pq
+
+    left = iter(parts)
+    first = next(left)
+    with atomic(path) as handle, pq.ParquetWriter(handle, first.schema, **PARQUET) as out:
+        for part in chain([first], left):
+            out.write_table(part)
+
+
+def parquet_bytes(table: pa.Table) -> pa.Buffer:
+    """An Arrow table as a Parquet file in memory, a buffer (zstd, every page with its checksum)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, **PARQUET)
+    return sink.getvalue()
+
+
+def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or some of its columns, as an Arrow table; the pages' checksums, where there are some, are verified.
+
+    Raises:
+        InputError: no such file, it is not Parquet, or it is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    with _readable(path):
+        return pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
+
+
+def row_groups(path: str | Path) -> list[int]:
+    """The number of rows of each row group of a Parquet file.
+
+    Raises:
+        InputError: as `read_parquet`.
+    """
+    import pyarrow.parquet as pq
+
+    with _readable(path):
+        told = pq.read_metadata(path)
+        return [told.row_group(n).num_rows for n in range(told.num_row_groups)]
+
+
+def parquet_columns(path: str | Path) -> list[str]:
+    """The names of the columns of a Parquet file.
+
+    Raises:
+        InputError: as `read_parquet`.
+    """
+    import pyarrow.parquet as pq
+
+    with _readable(path):
+        return list(pq.read_schema(path).names)
+
+
+def read_row_group(path: str | Path, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """One row group of a Parquet file, or some of its columns, in the order of the file.
+
+    Raises:
+        InputError: as `read_parquet`.
+    """
+    import pyarrow.parquet as pq
+
+    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        return file.read_row_group(number, columns=None if columns is None else list(columns), use_threads=False)
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} is not a readable Parquet file, or damaged: {reason}; put the file back, or remove it and make it anew"
+        ) from error

@@ -1,0 +1,72 @@
+"""Tables in parts: each is read, or cut, only when it is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codeact import parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PART_ROWS = 4096
+"""Rows of a part, and of a row group of the tables that are written in parts."""
+
+
+class Parts(Mapping[int, "pa.Table"]):
+    """Number -> part, in order.
+
+    Args:
+        rows: of the whole table.
+        size: rows of each part; the last may have fewer.
+        read: gives the part of a number.
+        numbers: the parts that are meant; None: all.
+    """
+
+    def __init__(self, rows: int, size: int, read: Callable[[int], pa.Table], numbers: Iterable[int] | None = None) -> None:
+        self.num_rows, self.size, self.read = rows, size, read
+        self.numbers = list(range(-(-rows // size)) if numbers is None else numbers)
+        self._known = frozenset(self.numbers)
+
+    def __getitem__(self, number: int) -> pa.Table:
+        if number not in self._known:
+            raise KeyError(number)
+        return self.read(number)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def rows(self, number: int) -> int:
+        """How many rows a part has."""
+        return min(self.size, self.num_rows - number * self.size)
+
+    def only(self, numbers: Iterable[int]) -> Parts:
+        """Those of these numbers."""
+        return Parts(self.num_rows, self.size, self.read, numbers)
+
+
+def rows_of(parts: Mapping[int, pa.Table], number: int) -> int:
+    """How many rows a part has, without reading it where that is known."""
+    return parts.rows(number) if isinstance(parts, Parts) else parts[number].num_rows
+
+
+def table_parts(table: pa.Table, size: int) -> Parts:
+    """A table in memory in parts of `size` rows."""
+    return Parts(table.num_rows, size, lambda number: table.slice(number * size, size))
+
+
+def file_parts(path: Path, columns: Sequence[str] | None = None, size: int = PART_ROWS) -> Parts:
+    """A Parquet file in parts of `size` rows: its row groups where they have this size, else cut from the whole table.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    groups = parquet.row_groups(path)
+    if all(rows == size for rows in groups[:-1]) and all(rows <= size for rows in groups[-1:]):
+        return Parts(sum(groups), size, lambda number: parquet.read_row_group(path, number, columns))
+    return table_parts(parquet.read_parquet(path, columns), size)

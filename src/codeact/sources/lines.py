@@ -1,0 +1,215 @@
+"""JSON lines that stay on the disk: the rows of a large file, and of any file the bytes of its lines."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, overload
+
+from codeact.errors import InputError
+
+Row = Mapping[str, Any]
+
+WHOLE = 1 << 24
+"""Bytes of a file (unpacked) up to which its rows are kept in memory."""
+PACKED = 4
+"""What unpacking makes of a byte, about."""
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of a JSONL file that are not blank, in order, without a byte order mark; read anew each time.
+
+    Attributes:
+        path: the file, packed where its name says so.
+        seen: size, time and place of the file when it was first read.
+    """
+
+    path: Path
+    seen: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _opened(self.path) as file:
+            first = True
+            for line in file:
+                if first and line.startswith(BOM):
+                    line = line[3:]
+                first = False
+                if not _is_blank(line):
+                    yield line
+
+    def changed(self) -> bool:
+        """Whether the file is not the one that was first read."""
+        return not self.path.exists() or _seen(self.path) != self.seen
+
+
+class LineRows(Sequence[Row]):
+    """The objects of a JSONL file, decoded each time they are wanted: for files that are too large for the memory.
+
+    Attributes:
+        lines: the file.
+        columns: all keys, in the order in which they are met.
+    """
+
+    def __init__(self, lines: Lines, count: int, columns: Iterable[str]) -> None:
+        self.lines, self.columns, self._count = lines, list(columns), count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        self._same()
+        for line in self.lines:
+            yield json.loads(line.decode("utf-8"))
+        self._same()
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        wanted = range(self._count)[at]
+        if isinstance(wanted, int):
+            return next(islice(iter(self), wanted, None))
+        found = dict(zip(sorted(wanted), picked(self, sorted(wanted)), strict=True))
+        return [found[n] for n in wanted]
+
+    def _same(self) -> None:
+        if self.lines.changed():
+            raise InputError(f"{self.lines.path} changed while it was read; start the same command again")
+
+
+class JoinedRows(Sequence[Row]):
+    """The rows of several sources, one behind the other."""
+
+    def __init__(self, parts: Sequence[Sequence[Row]]) -> None:
+        self.parts = parts
+
+    @property
+    def columns(self) -> list[str]:
+        """All keys, in the order in which they are met."""
+        return list(dict.fromkeys(name for part in self.parts for name in columns_of(part)))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __iter__(self) -> Iterator[Row]:
+        for part in self.parts:
+            yield from part
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        wanted = range(len(self))[at]
+        if not isinstance(wanted, int):
+            found = dict(zip(sorted(wanted), picked(self, sorted(wanted)), strict=True))
+            return [found[n] for n in wanted]
+        for part in self.parts:
+            if wanted < len(part):
+                return part[wanted]
+            wanted -= len(part)
+        raise IndexError(at)
+
+
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """All keys of the rows, in the order in which they are met."""
+    return rows.columns if isinstance(rows, LineRows | JoinedRows) else list(dict.fromkeys(key for row in rows for key in row))
+
+
+def picked(rows: Sequence[Row], positions: Sequence[int]) -> Iterator[Row]:
+    """The rows at these positions, which ascend: of rows on the disk in one pass, as far as the last."""
+    if not isinstance(rows, LineRows | JoinedRows):
+        yield from (rows[at] for at in positions)
+        return
+    wanted = iter(positions)
+    next_ = next(wanted, None)
+    if next_ is None:
+        return
+    for at, row in enumerate(rows):
+        while at == next_:
+            yield row
+            next_ = next(wanted, None)
+        if next_ is None:
+            return
+
+
+def picked_lines(lines: Lines, positions: Iterable[int]) -> Iterator[bytes]:
+    """The lines at these positions, which ascend, as they are; each with its end."""
+    wanted = iter(positions)
+    next_ = next(wanted, None)
+    for at, line in enumerate(lines if next_ is not None else ()):
+        if at == next_:
+            yield line if line.endswith(b"\n") else line + b"\n"
+            next_ = next(wanted, None)
+            if next_ is None:
+                return
+
+
+def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
+    """The lines of a JSONL file and its rows, those of a large file on the disk; None where there is something to say about it."""
+    try:
+        lines = Lines(path, _seen(path))
+        size = lines.seen[0] * (PACKED if _opener(path) is not open else 1)
+        rows: list[Row] = []
+        columns: dict[str, None] = {}
+        count = 0
+        for line in lines:
+            row = json.loads(line.decode("utf-8"))
+            if not isinstance(row, dict):
+                return None
+            count += 1
+            if size <= WHOLE:
+                rows.append(row)
+            elif not columns.keys() >= row.keys():
+                columns |= dict.fromkeys(row)
+    except (ValueError, RecursionError, EOFError, OSError, zlib.error, lzma.LZMAError):
+        return None
+    if not count:
+        return None
+    return lines, rows or LineRows(lines, count, columns)
+
+
+def beginning(path: Path, size: int) -> bytes:
+    """The first bytes of a file, unpacked; what can be read of it."""
+    try:
+        with _opened(path) as file:
+            return file.read(size)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError):
+        return b""
+
+
+def _is_blank(line: bytes) -> bool:
+    if line[:1] == b"{":
+        return False
+    return line.isspace() or not line.decode("utf-8").strip()
+
+
+def _seen(path: Path) -> tuple[int, ...]:
+    there = path.stat()
+    return there.st_size, there.st_mtime_ns, there.st_ino
+
+
+def _opener(path: Path) -> Callable[..., Any]:
+    return {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _open_zst}.get(path.suffix.lower(), open)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    file: IO[bytes] = _opener(path)(path, "rb")
+    return file
+
+
+def _open_zst(path: Path, _: str) -> io.BufferedReader:
+    import pyarrow as pa
+
+    return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
