@@ -8,13 +8,14 @@ import io
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, overload
 
 from codeact.errors import InputError
+from codeact.sources.text import COMPRESSED
 
 Row = Mapping[str, Any]
 
@@ -160,7 +161,7 @@ def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
     """The lines of a JSONL file and its rows, those of a large file on the disk; None where there is something to say about it."""
     try:
         lines = Lines(path, _seen(path))
-        size = lines.seen[0] * (PACKED if _opener(path) is not open else 1)
+        size = lines.seen[0] * (PACKED if path.suffix.lower() in COMPRESSED else 1)
         rows: list[Row] = []
         columns: dict[str, None] = {}
         count = 0
@@ -200,16 +201,16 @@ def _seen(path: Path) -> tuple[int, ...]:
     return there.st_size, there.st_mtime_ns, there.st_ino
 
 
-def _opener(path: Path) -> Callable[..., Any]:
-    return {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _open_zst}.get(path.suffix.lower(), open)
-
-
 def _opened(path: Path) -> IO[bytes]:
-    file: IO[bytes] = _opener(path)(path, "rb")
+    kind = path.suffix.lower()
+    if kind == ".zst":
+        return _open_zst(path)
+    module = {".gz": gzip, ".bz2": bz2, ".xz": lzma}.get(kind)
+    file: IO[bytes] = path.open("rb") if module is None else module.open(path, "rb")
     return file
 
 
-def _open_zst(path: Path, _: str) -> io.BufferedReader:
+def _open_zst(path: Path) -> io.BufferedReader:
     import pyarrow as pa
 
     return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
