@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from codeact import config, storage
+from codeact.api.describing import check_endpoint, described
 from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file
@@ -72,6 +74,8 @@ def harvest(
     seed: int | None = None,
     force: bool = False,
     keep_secrets: bool = False,
+    describe: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the documented functions of source trees as instruction records.
 
@@ -88,37 +92,47 @@ def harvest(
         limit: a seeded random sample of this many.
         seed: of that sample.
         force: replace an `output` that another run wrote.
-        keep_secrets: also functions that hold keys, passwords or e-mail addresses.
+        keep_secrets: also functions that hold keys, passwords or e-mail addresses; with `describe` they are sent to the endpoint too.
+        describe: also functions without documentation; the endpoint of `judge.endpoint` says what they are for. With `limit` only those
+            of the sample are sent.
+        settings: recipe key -> value, of `data.harvest` and `judge`; keys that arguments stand for are refused.
 
     Returns:
-        `records` (written), `held_out` (likewise), `found`, `skipped` (reason -> functions or files), `problems` (one line a file), `output`.
+        `records` (written), `held_out` (likewise), `found`, `skipped` (reason -> functions or files), `problems` (one line a file), `output`;
+        with `describe` also `described` (records) and `usd` (what that cost).
 
     Raises:
-        InputError: a number out of range, a root that does not exist, or nothing in it is usable.
+        InputError: a number out of range, a root that does not exist, nothing in it is usable, or `describe` without an endpoint.
+        CodeactError: the endpoint's budget is spent or too much of it failed; its answers are kept, so run it again.
     """
     from codeact import harvesting
 
     roots, output = as_list(roots), Path(output)
-    recipe = config.load_recipe(extra=config.given({
+    recipe = config.load_recipe(extra=config.joined(config.given({
         "data.limit": limit, "seed": seed, "data.harvest.min_tokens": min_tokens, "data.harvest.max_tokens": max_tokens,
         "data.harvest.languages": languages, "data.harvest.include": include, "data.harvest.exclude": exclude,
         "data.harvest.commits": commits,
         "data.harvest.secrets": [] if keep_secrets else None,
-    }))  # fmt: skip
+    }), settings or {}))  # fmt: skip
     own = recipe.data.harvest
     harvesting.check_share(held_out)  # before hours of reading, not after
+    if describe:
+        check_endpoint(recipe.judge)
     beside = output.with_name(f"{output.name.partition('.')[0]}.held-out{''.join(output.suffixes)}")
     there = {}
     for path in (output, beside) if held_out else (output,):
         storage.check_writable(path)
         there[path] = check_file(path, Run("harvest", ", ".join(roots), tuple(roots), force))
-    found = harvesting.harvest_functions(**{**own.model_dump(), "roots": roots})
-    records = found.records
-    if not records:
+    found = harvesting.harvest_functions(**{**own.model_dump(), "roots": roots}, undocumented=describe)
+    count, spent = len(found.records), 0.0
+    found = replace(found, records=tables.limited(found.records, recipe.data.limit, recipe.seed))
+    if describe:
+        found, spent = described(found, recipe)
+    if not found.records:
         raise InputError(
-            f"no documented function of {own.min_tokens} to {own.max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
+            f"no {'' if describe else 'documented '}function of {own.min_tokens} to {own.max_tokens} tokens in {', '.join(roots)}; skipped: {dict(found.skipped)}"
         )
-    kept, held = harvesting.hold_out(tables.limited(records, recipe.data.limit, recipe.seed), held_out, recipe.seed)
+    kept, held = harvesting.hold_out(found.records, held_out, recipe.seed)
     for path, part in ((beside, held), (output, kept)):
         rows = harvesting.to_rows(part)
         if rows:
@@ -127,7 +141,8 @@ def harvest(
         "records": len(kept),
         "held_out": len(held),
         "held_out_output": str(beside) if held else None,
-        "found": len(found.records),
+        "found": count,
+        **({"described": sum(harvesting.DESCRIBED_BY in r.meta for r in found.records), "usd": spent} if describe else {}),
         "skipped": dict(found.skipped),
         "problems": list(found.problems),
         "output": str(output),

@@ -19,12 +19,14 @@ from codeact.cli.options import (
     Mapping_,
     Output,
     Seed,
+    Settings,
     field_map,
     key_option,
     names,
     numbers,
     one_or_many,
     result,
+    with_settings,
 )
 from codeact.errors import InputError
 
@@ -59,7 +61,8 @@ def harvest(
     max_tokens: Annotated[int | None, key_option("data.harvest.max_tokens", "longest response, lexical tokens")] = None,
     held_out: Annotated[float, typer.Option(help="share of the records, in whole files, written beside the output for measuring")] = 0.0,
     keep_secrets: Annotated[bool, typer.Option("--keep-secrets", help="also functions that hold keys, passwords or e-mail addresses")] = False,
-    limit: Limit = None, seed: Seed = None, force: Force = False, as_json: Json = False,
+    describe: Annotated[bool, typer.Option("--describe", help="also undocumented functions, described by the endpoint of judge.endpoint")] = False,
+    limit: Limit = None, seed: Seed = None, settings: Settings = NONE, force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Make instruction records from the documented functions of source trees.
 
@@ -70,9 +73,11 @@ def harvest(
     made = api.harvest(
         roots, output, languages=None if languages is None else names(languages), include=include or None,
         exclude=exclude or None, commits=commits, held_out=held_out, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed,
-        force=force, keep_secrets=keep_secrets,
+        force=force, keep_secrets=keep_secrets, describe=describe, settings=with_settings({}, NONE, settings),
     )  # fmt: skip
     lines = [f"{made['records']} records -> {output}"]
+    if describe:
+        lines.append(f"{made['described']:,} of them described by the endpoint" + (f", ${made['usd']:.2f}" if made["usd"] else ""))
     if made["held_out"]:
         lines.append(f"{made['held_out']} records of other files -> {made['held_out_output']}")
     left_out = sorted(made["skipped"].items(), key=lambda item: (-item[1], item[0]))

@@ -262,6 +262,7 @@ class JudgeConfig(Section):
     backoff: float = Field(1.0, ge=0, description="seconds before the second try; doubled for each further one")
     max_tokens: int = Field(128, ge=1, description="tokens of an answer")
     tag_tokens: int = Field(512, ge=1, description="tokens of an answer with tags")
+    description_tokens: int = Field(512, ge=1, description="tokens of a description of a function (`harvest --describe`)")
     budget: float | None = Field(None, ge=0, description="US dollars at most (no limit: null)")
     price_in: float = Field(0, ge=0, description="US dollars for a million prompt tokens")
     price_out: float = Field(0, ge=0, description="US dollars for a million answer tokens")

@@ -1,4 +1,4 @@
-"""A documented function, and whether its documentation says enough to be an instruction."""
+"""A function to learn, and whether its documentation says enough to be an instruction."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A documented function: line from 1, names of the owners and its own, both texts and the lexical tokens of the response."""
+    """A function to learn: line from 1, names of the owners and its own, both texts, the lexical tokens of the response, and whether
+    its documentation is in the instruction, which else is its signature alone."""
 
     line: int
     name: str
     instruction: str
     response: str
     tokens: tuple[str, ...]
+    documented: bool = True
 
 
 @dataclass(frozen=True, slots=True)

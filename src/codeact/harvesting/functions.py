@@ -24,11 +24,12 @@ def count_tokens(code: str) -> int:
     return len(_lex(code)[0])
 
 
-def python_functions(lines: list[str], skipped: Counter[str]) -> Iterator[Function]:
+def python_functions(lines: list[str], skipped: Counter[str], undocumented: bool = False) -> Iterator[Function]:
     """The documented functions of a Python file, in order; what is left out is counted in `skipped`.
 
     Args:
         lines: of the file.
+        undocumented: give those too that no documentation, or one of no use, stands in.
 
     Raises:
         SyntaxError, ValueError, RecursionError, MemoryError: the file does not parse, or parsing it would take too much.
@@ -39,19 +40,20 @@ def python_functions(lines: list[str], skipped: Counter[str]) -> Iterator[Functi
     found, inner = _functions(ast.parse(source))
     if inner:
         skipped["inner function"] += inner
-    return _documented(lines, found, skipped)
+    return _usable(lines, found, skipped, undocumented)
 
 
-def _documented(
-    lines: list[str], found: list[tuple[tuple[ast.ClassDef, ...], _Function]], skipped: Counter[str]
+def _usable(
+    lines: list[str], found: list[tuple[tuple[ast.ClassDef, ...], _Function]], skipped: Counter[str], undocumented: bool
 ) -> Iterator[Function]:
     for owners, node in found:
         name = ".".join([*(owner.name for owner in owners), node.name])
         try:
-            reason, doc = _documentation(node)
+            reason, doc = _documentation(node, undocumented)
             made = None if reason else _response_for(lines, node)
             if made is not None:
-                yield Function(node.lineno, name, _instruction_for(owners, node, doc), made[0], tuple(made[1]))
+                asked = f"{_instruction_for(owners, node)}\n\n{doc}".rstrip("\n")
+                yield Function(node.lineno, name, asked, made[0], tuple(made[1]), bool(doc))
                 continue
         except RecursionError:
             reason = "nested too deeply"
@@ -68,9 +70,7 @@ def python_sources(source: str) -> Iterator[Source]:
         raise ValueError(why)
     lines = source.split("\n")
     for owners, node in _functions(ast.parse(source))[0]:
-        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        text = "\n".join(lines[first - 1 : node.end_lineno])
-        if made := _dedented(text.split("\n")):
+        if made := _dedented(lines[_first_line(node) - 1 : node.end_lineno]):
             yield Source(node.lineno, ".".join([*(owner.name for owner in owners), node.name]), made[0], tuple(made[1]))
 
 
@@ -103,20 +103,27 @@ def _statements(node: ast.AST) -> list[ast.AST]:
     return below
 
 
-def _documentation(node: _Function) -> tuple[str, str]:
+def _documentation(node: _Function, undocumented: bool) -> tuple[str, str]:
     """(why the function is of no use or "", its docstring)"""
     doc = (ast.get_docstring(node) or "").strip()
-    if not doc:
-        return "no docstring", ""
     prose = re.sub(r"^[^\S\n]*(?:>>>|\.\.\.).*$", "", doc, flags=re.MULTILINE)
-    if reason := doc_fault(doc, prose):
-        return reason, ""
-    body = node.body[1:]
+    fault = doc_fault(doc, prose) if doc else "no docstring"
+    if fault and not undocumented:
+        return fault, ""
+    body = node.body[_has_docstring(node) :]
     if not body or (len(body) == 1 and _is_stub(body[0])):
         return "stub", ""
     if len(body) == 1 and _only_delegates(body[0]):
         return "only delegates", ""
-    return "", doc
+    return "", "" if fault else doc
+
+
+def _has_docstring(node: _Function) -> bool:
+    return ast.get_docstring(node, clean=False) is not None
+
+
+def _first_line(node: _Function) -> int:
+    return min([node.lineno, *(d.lineno for d in node.decorator_list)])
 
 
 def _is_stub(statement: ast.stmt) -> bool:
@@ -151,17 +158,13 @@ def _is_plain(node: ast.expr) -> bool:
     return isinstance(node, ast.Name | ast.Constant)
 
 
-def _instruction_for(owners: Sequence[ast.ClassDef], node: _Function, doc: str) -> str:
-    """What to write: the signature, the class and what it is for, and the docstring."""
+def _instruction_for(owners: Sequence[ast.ClassDef], node: _Function) -> str:
+    """What to write: the signature, the class and what it is for; the documentation goes below."""
     returns = f" -> {ast.unparse(node.returns)}" if node.returns is not None else ""
     signature = f"`{node.name}({ast.unparse(node.args)}){returns}`"
     kind = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
     if not owners:
-        return (
-            f"Write an {kind}function {signature} in Python.\n\n{doc}"
-            if kind
-            else f"Write a Python function {signature}.\n\n{doc}"
-        )
+        return f"Write an {kind}function {signature} in Python." if kind else f"Write a Python function {signature}."
     for decorator in node.decorator_list:
         if isinstance(decorator, ast.Name) and decorator.id in {
             "property",
@@ -174,12 +177,14 @@ def _instruction_for(owners: Sequence[ast.ClassDef], node: _Function, doc: str) 
             kind = f"property {decorator.attr} "
     owner = ".".join(o.name for o in owners)
     what = kind.strip() if kind.startswith("property") else f"{kind}method"
-    return f"Write the {what} {signature} of the Python class `{owner}`.{about(ast.get_docstring(owners[-1]) or '')}\n\n{doc}"
+    return f"Write the {what} {signature} of the Python class `{owner}`.{about(ast.get_docstring(owners[-1]) or '')}"
 
 
 def _response_for(lines: Sequence[str], node: _Function) -> tuple[str, list[str]] | None:
     """(dedented source without the docstring, its lexical tokens), or None when what is left is no Python."""
-    first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+    first = _first_line(node)
+    if not _has_docstring(node):
+        return _dedented(list(lines[first - 1 : node.end_lineno]))
     doc = node.body[0]
     end = doc.end_lineno or doc.lineno
     before = _cut(lines[doc.lineno - 1], 0, doc.col_offset)

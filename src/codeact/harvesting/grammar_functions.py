@@ -73,7 +73,9 @@ _STUB = re.compile(rf"(?:return\b\s*)?{_CONSTANT}?\s*;?|throw\b[^;{{}}]*;?|(?:pa
 _DELEGATES = re.compile(r"(?:return\b\s*)?(?:await\s+)?(?:new\s+)?[\w.:>?&*-]+(?:<[\w\s,]*>)?\([\w\s,.&*:>-]*\)(?:\.await)?\??\s*;?")
 
 
-def grammar_functions(source: str, language: str, suffix: str, skipped: Counter[str]) -> Iterator[Function]:
+def grammar_functions(
+    source: str, language: str, suffix: str, skipped: Counter[str], undocumented: bool = False
+) -> Iterator[Function]:
     """The documented functions of a file, in order; what is left out is counted in `skipped`.
 
     A lexical token is a leaf of tree-sitter's tree that is no comment. A function in a function is a part of that one. What
@@ -82,6 +84,7 @@ def grammar_functions(source: str, language: str, suffix: str, skipped: Counter[
     Args:
         language: a key of `GRAMMARS`.
         suffix: of the file: TypeScript with JSX has a grammar of its own.
+        undocumented: give those too that no documentation, or one of no use, stands above.
 
     Raises:
         MissingExtraError: the grammar is not installed.
@@ -91,8 +94,8 @@ def grammar_functions(source: str, language: str, suffix: str, skipped: Counter[
     for node, owners in _functions(_root(content, language, suffix), grammar, skipped):
         outer = _outer(node)
         doc = _doc_above(outer, grammar)
-        reason = doc_fault(doc, _without_code(doc)) if doc else "no docstring"
-        body = _body(node)
+        fault = doc_fault(doc, _without_code(doc)) if doc else "no docstring"
+        reason, body = "" if undocumented else fault, _body(node)
         if not reason and outer.has_error:
             reason = "function does not parse"
         if not reason and body is not None:
@@ -103,9 +106,9 @@ def grammar_functions(source: str, language: str, suffix: str, skipped: Counter[
         name = _name(node)
         owner = ".".join(_owner_name(item) for item in owners)
         text, tokens = _response(outer, content)
+        asked = _instruction(grammar, owners, owner, _signature(node, outer, body, name))
         yield Function(
-            outer.start_point[0] + 1, f"{owner}.{name}" if owner else name,
-            _instruction(grammar, owners, owner, _signature(node, outer, body, name), doc), text, tokens,
+            outer.start_point[0] + 1, f"{owner}.{name}" if owner else name, asked if fault else f"{asked}\n\n{doc}", text, tokens, not fault,
         )  # fmt: skip
 
 
@@ -279,12 +282,12 @@ def _between(start: Node, node: Node, body: Node) -> str:
     return " ".join(whole[: end - start.start_byte].decode("utf-8", "replace").split())
 
 
-def _instruction(grammar: Grammar, owners: tuple[Node, ...], owner: str, signature: str, doc: str) -> str:
+def _instruction(grammar: Grammar, owners: tuple[Node, ...], owner: str, signature: str) -> str:
     if not owners:
-        return f"Write a {grammar.name} function `{signature}`.\n\n{doc}"
+        return f"Write a {grammar.name} function `{signature}`."
     kind = {"impl_item": "type", "trait_item": "trait", "struct_specifier": "struct", "interface_declaration": "interface"}
     what = kind.get(owners[-1].type, "class")
-    return f"Write the method `{signature}` of the {grammar.name} {what} `{owner}`.{about(_without_code(_doc_above(_outer(owners[-1]), grammar)))}\n\n{doc}"
+    return f"Write the method `{signature}` of the {grammar.name} {what} `{owner}`.{about(_without_code(_doc_above(_outer(owners[-1]), grammar)))}"
 
 
 def _response(node: Node, source: bytes) -> tuple[str, tuple[str, ...]]:

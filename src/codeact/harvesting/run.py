@@ -7,8 +7,8 @@ import sys
 import tokenize
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -40,6 +40,8 @@ from codeact.records import Message, Record, content_hash
 
 Made = tuple[tuple[str, ...], tuple[Message, ...], dict[str, Any]]
 """What tells copies apart (the lexical tokens of the response), the messages, the columns."""
+DESCRIBED_BY = "described_by"
+"""Column of functions without documentation: the model that wrote what they are for, "" before one has."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Harvest:
     """What a harvest brought in.
 
     Attributes:
-        records: one per documented function, ordered by root, path and line.
+        records: one per documented function, ordered by root, path and line. With `undocumented` also one per other function; its
+            instruction is the signature alone, and `DESCRIBED_BY` is an empty column of it.
         skipped: reason -> number of files or functions left out.
         problems: one line for each file that could not be used, and for each function that holds a secret: its path and why.
     """
@@ -67,6 +70,7 @@ def harvest_functions(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     commits: int = 0,
+    undocumented: bool = False,
 ) -> Harvest:
     """Turn every documented function and method under `roots` into a record.
 
@@ -86,6 +90,8 @@ def harvest_functions(
         exclude: patterns of what is left out, likewise.
         commits: so many of the newest commits of each root's repository are looked at; one that changes one function is a record:
             its message and the function before, and after.
+        undocumented: functions without documentation are records too, of their signature alone, for somebody to describe. One that
+            is a copy of a documented function is left out.
 
     Raises:
         InputError: no root, a root that does not exist or holds no file to harvest, or impossible token limits.
@@ -112,29 +118,79 @@ def harvest_functions(
             raise InputError(f"harvest: {root} holds no {_names(wanted)} file to harvest{_elsewhere(root, wanted)}")
         for file in found:
             files.setdefault(real_path(file.path), file)
-    records: list[Record] = []
-    seen: set[tuple[str, ...]] = set()
+    made: list[Made] = []
     limits = min_tokens, max_tokens
     with track("harvest", len(files) + bool(commits) * len(roots), "files") as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        parts = [_harvest_file(file, limits, skipped, problems) for file in files.values()]
+        parts = [_harvest_file(file, limits, skipped, problems, undocumented) for file in files.values()]
         parts += [_harvest_history(Path(root), commits, wanted, limits, skipped) for root in roots if commits]
         for part in parts:
-            for key, messages, meta in part:
-                if key in seen:
-                    skipped["duplicate"] += 1
-                    continue
-                seen.add(key)
-                record = Record(content_hash(messages), messages, MappingProxyType({**meta, "row": len(records)}))
-                finding = find_confidential(record, secrets)
-                if finding is None:
-                    records.append(record)
-                    continue
-                skipped[finding.reason] += 1
-                where = f"{meta['source']}/{meta['file']}: {meta['name']} (line {meta['line']})"
-                problems.append(f"{where} is left out: {finding.reason}")
+            made += part
             progress.advance()
-    return Harvest(records, skipped, tuple(problems))
+    return _without_secrets([_record(messages, meta) for _, messages, meta in _without_copies(made, skipped)], secrets, skipped, problems)
+
+
+def _without_copies(made: Sequence[Made], skipped: Counter[str]) -> Iterator[Made]:
+    """The first of each key; a documented function goes before its copies without documentation."""
+    documented = {key for key, _, meta in made if DESCRIBED_BY not in meta}
+    seen: set[tuple[str, ...]] = set()
+    for one in made:
+        key, _, meta = one
+        if key in seen or (DESCRIBED_BY in meta and key in documented):
+            skipped["duplicate"] += 1
+            continue
+        seen.add(key)
+        yield one
+
+
+def _record(messages: tuple[Message, ...], meta: Mapping[str, Any]) -> Record:
+    return Record(content_hash(messages), messages, MappingProxyType(dict(meta)))
+
+
+def _without_secrets(
+    records: Iterable[Record], kinds: Sequence[SecretKind], skipped: Counter[str], problems: list[str]
+) -> Harvest:
+    kept: list[Record] = []
+    for record in records:
+        finding = find_confidential(record, kinds)
+        if finding is None:
+            kept.append(replace(record, meta=MappingProxyType({**record.meta, "row": len(kept)})))
+            continue
+        skipped[finding.reason] += 1
+        problems.append(f"{place_of(record)} is left out: {finding.reason}")
+    return Harvest(kept, skipped, tuple(problems))
+
+
+def place_of(record: Record) -> str:
+    """Where a harvested function stands, for people."""
+    meta = record.meta
+    return f"{meta['source']}/{meta['file']}: {meta['name']} (line {meta['line']})"
+
+
+def with_descriptions(
+    found: Harvest, descriptions: Mapping[str, str], faults: Mapping[str, str], model: str, secrets: Sequence[SecretKind]
+) -> Harvest:
+    """A harvest with `undocumented` functions, these described or left out.
+
+    Args:
+        found: a harvest, or a part of one.
+        descriptions: record id -> what the function is for; the instruction is its signature, and this below.
+        faults: record id -> why there is no description, of all other undocumented functions.
+        model: who wrote them: the column `DESCRIBED_BY`.
+        secrets: looked for in the descriptions as well.
+    """
+    skipped, problems = Counter(found.skipped), list(found.problems)
+    records: list[Record] = []
+    for record in found.records:
+        if record.meta.get(DESCRIBED_BY) != "":
+            records.append(record)
+        elif record.id in descriptions:
+            asked = Message("user", f"{record.instruction}\n\n{descriptions[record.id]}")
+            records.append(_record((asked, *record.messages[1:]), {**record.meta, DESCRIBED_BY: model}))
+        else:
+            skipped[f"description: {faults[record.id]}"] += 1
+            problems.append(f"{place_of(record)} is left out: its description: {faults[record.id]}")
+    return _without_secrets(records, secrets, skipped, problems)
 
 
 def _names(wanted: Wanted) -> str:
@@ -217,7 +273,7 @@ def _harvest_history(
 
 
 def _harvest_file(
-    file: SourceFile, limits: tuple[int, int], skipped: Counter[str], problems: list[str]
+    file: SourceFile, limits: tuple[int, int], skipped: Counter[str], problems: list[str], undocumented: bool
 ) -> Iterator[Made]:
     lines: list[str] = []
     try:
@@ -225,8 +281,8 @@ def _harvest_file(
         if is_generated(lines) or (file.language != PYTHON and is_minified(lines)):
             skipped["generated file"] += 1
             return
-        read = python_functions(lines, skipped) if file.language == PYTHON else grammar_functions(
-            "\n".join(lines), file.language, file.path.suffix.lower(), skipped
+        read = python_functions(lines, skipped, undocumented) if file.language == PYTHON else grammar_functions(
+            "\n".join(lines), file.language, file.path.suffix.lower(), skipped, undocumented
         )
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         # What `tokenize.open` refuses is a SyntaxError too: an unknown encoding, or bytes that are not of the one declared.
@@ -249,6 +305,7 @@ def _harvest_file(
             "license": licence,
             "language": file.language,
             "tokens": len(function.tokens),
+            **({} if function.documented else {DESCRIBED_BY: ""}),
         }
         yield function.tokens, (Message("user", function.instruction), Message("assistant", function.response)), meta
 

@@ -34,6 +34,7 @@ LARGEST_ANSWER = 8 * 2**20
 LARGEST_EXCERPT = 2**16
 CHARACTERS_PER_TOKEN = 4  # for the estimate alone
 CONNECT_S = 10.0
+CUT_OFF = "cut off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Settings:
         budget: US dollars at most; None: no limit.
         price_in, price_out: US dollars for a million tokens.
         extra: further keys of the request body.
+        whole: an answer that the server ended at `max_tokens` is the failure "cut off", and is not kept.
     """
 
     url: str = field(repr=False)
@@ -68,6 +70,7 @@ class Settings:
     price_in: float = 0.0
     price_out: float = 0.0
     extra: Mapping[str, Any] = field(default_factory=dict)
+    whole: bool = False
 
     @property
     def address(self) -> str:
@@ -104,7 +107,7 @@ class Answer:
 
     Attributes:
         text: the answer; None unless the status is ok.
-        status: ok, or the last failure: "timeout", "connection", "malformed", "HTTP 500", "HTTP 400", ...
+        status: ok, or the last failure: "timeout", "connection", "malformed", "cut off", "HTTP 500", "HTTP 400", ...
         usd: what it cost; 0 from the cache.
         cached: no request was made.
     """
@@ -113,6 +116,12 @@ class Answer:
     status: str
     usd: float = 0.0
     cached: bool = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it failed by what was asked, so that the server would say the same again."""
+        code = self.status.removeprefix("HTTP ")
+        return self.status == CUT_OFF or (code.isdigit() and int(code) not in RETRIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +252,7 @@ class _Asker:
         known = self.cache.get(key)
         if known is not None:
             return Answer(known, "ok", cached=True)
-        status = "stopped"
+        status, usd = "stopped", 0.0
         for attempt in range(s.attempts):
             if self.stop.is_set():
                 return Answer(None, "stopped")
@@ -254,16 +263,16 @@ class _Asker:
             finally:
                 with self.money:
                     self.reserved -= price
+            with self.money:
+                self.spent += usd
             if text is not None:
                 self.cache.put(key, text)
-                with self.money:
-                    self.spent += usd
                 return Answer(text, "ok", usd)
             if pause is None or pause > s.max_wait or attempt + 1 == s.attempts:
                 break
             growing = s.backoff * 2**attempt * random.uniform(0.5, 1.0)
             self.stop.wait(min(max(pause, growing), s.max_wait))
-        return Answer(None, status)
+        return Answer(None, status, usd)
 
     def _reserve(self, price: float) -> None:
         budget = self.settings.budget
@@ -330,6 +339,8 @@ class _Asker:
         usd = self.settings.price(
             _tokens(prompt) if asked is None else asked, _tokens(text) if answered is None else answered
         )
+        if self.settings.whole and value["choices"][0].get("finish_reason") == "length":
+            return None, usd, CUT_OFF, None
         return text, usd, "ok", None
 
 

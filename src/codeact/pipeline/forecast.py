@@ -297,7 +297,7 @@ def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[
     """What the endpoint's requests will cost at most, answers in the cache not counted."""
     from contextlib import closing
 
-    from codeact.judge import endpoint, ratings
+    from codeact.judge import asking, endpoint, ratings
     from codeact.stages import judge
 
     if not recipe.judge.endpoint:
@@ -306,9 +306,9 @@ def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[
     asked += [("judge_tags", recipe.judge.tag_tokens)] if "tags" in todo else []
     lines = []
     for template, tokens in asked:
-        with closing(endpoint.Cache(judge.cache_file())) as cache:
+        with closing(endpoint.Cache(asking.cache_file())) as cache:
             found = endpoint.estimate_cost(
-                ratings.render(template, records), judge.settings(recipe.judge, tokens), cache
+                ratings.render(template, records), asking.settings(recipe.judge, tokens), cache
             )
         lines.append(f"{template}: {found.line()}")
     return lines

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from codeact.config import JudgeConfig, Recipe
-from codeact.errors import CodeactError
-from codeact.judge import endpoint, ratings
+from codeact.config import Recipe
+from codeact.judge import ratings
+from codeact.judge.asking import ask_endpoint
 from codeact.progress import track
 from codeact.records import Record
-from codeact.redact import split_userinfo
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
@@ -78,29 +76,13 @@ def rate(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     return summary
 
 
-def settings(config: JudgeConfig, max_tokens: int) -> endpoint.Settings:
-    """The recipe's section as the endpoint's settings."""
-    return endpoint.Settings(
-        config.endpoint, config.model, endpoint.api_key(config.api_key_env), concurrency=config.concurrency,
-        timeout=config.timeout, attempts=config.attempts, backoff=config.backoff, max_tokens=max_tokens, budget=config.budget,
-        price_in=config.price_in, price_out=config.price_out, extra=config.extra,
-    )  # fmt: skip
-
-
-def cache_file() -> Path:
-    """Where answers are kept, for all runs of this user."""
-    from codeact.files import cache_dir
-
-    return cache_dir() / "judge" / "answers.sqlite"
-
-
 def _ratings(
     records: Sequence[Record], rubric: ratings.Rubric, recipe: Recipe, inputs: Inputs
 ) -> tuple[list[ratings.Rating], float]:
     config = recipe.judge
     prompts = ratings.render(rubric.template, records)
     if config.endpoint:
-        answers, spent = ask_endpoint(prompts, config, inputs, f"judge: {rubric.name}", config.max_tokens)
+        answers, spent = ask_endpoint(prompts, config, f"judge: {rubric.name}", config.max_tokens)
         parse = partial(ratings.parse_rating, low=rubric.low, high=rubric.high)
         return [
             parse(a.text) if a.text is not None else ratings.Rating(None, "no_answer", a.status) for a in answers
@@ -116,25 +98,3 @@ def _ratings(
             min_mass=config.min_mass, advance=progress.advance,
         )  # fmt: skip
     return found, 0.0
-
-
-def ask_endpoint(
-    prompts: list[str], config: JudgeConfig, inputs: Inputs, label: str, max_tokens: int
-) -> tuple[list[endpoint.Answer], float]:
-    """Answers of the recipe's endpoint in the order of the prompts, and what they cost in dollars.
-
-    Raises:
-        CodeactError: more requests failed than `judge.max_failures` allows; the other answers are kept.
-    """
-    with track(label, len(prompts), "records") as progress:
-        answers = endpoint.ask(prompts, settings(config, max_tokens), cache_file(), progress)
-    failed = Counter(a.status for a in answers if a.text is None)
-    if sum(failed.values()) > config.max_failures * len(answers):
-        raise CodeactError(
-            f"{sum(failed.values())} of {len(answers)} requests to {split_userinfo(config.endpoint)[0]} failed ({dict(failed)}); the other answers are"
-            " kept: run again to ask only for these, or allow them with judge.max_failures"
-        )
-    return answers, round(sum(a.usd for a in answers), 6)
-
-
-

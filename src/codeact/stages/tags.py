@@ -9,12 +9,13 @@ from typing import Any
 from codeact import storage
 from codeact.config import Recipe
 from codeact.judge import ratings, tags
+from codeact.judge.asking import ask_endpoint
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.embed import embedder_files
-from codeact.stages.judge import ask_endpoint, identity
+from codeact.stages.judge import identity
 from codeact.stages.pool import pool_stages, read_pool
 
 VERSION = 1
@@ -38,7 +39,7 @@ def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     config = recipe.judge
     pool = read_pool(store, pool_stages(recipe.curate))
     prompts = ratings.render("judge_tags", tables.records_from(pool))
-    answers, spent = ask_endpoint(prompts, config, inputs, "tags", config.tag_tokens)
+    answers, spent = ask_endpoint(prompts, config, "tags", config.tag_tokens)
     found = [tags.parse_tags(a.text) if a.text is not None else tags.Tagged((), "no_answer", a.status) for a in answers]
     names = tags.frequent([f.tags for f in found], config.min_tag_count)
     if config.merge_tags:
