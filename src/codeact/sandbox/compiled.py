@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,15 +44,30 @@ RUN_LIMITS = Limits(
 )  # fmt: skip
 
 
+# Compiled once: reading it anew is most of the work of a small program.
+CPP_HEADER = "\n".join(
+    f"#include <{name}>"
+    for name in ("cstdlib", "algorithm", "cmath", "numeric", "cstdio", "vector", "set", "map", "queue", "stack", "list", "deque", "string",
+                 "climits", "cstring", "iostream", "sstream", "cassert")
+)  # fmt: skip
+
+
 def run_files(
-    language: str, files: Mapping[str, str], *, backend: Backend, compile_limits: Limits = COMPILE_LIMITS, limits: Limits = RUN_LIMITS
+    language: str,
+    files: Mapping[str, str],
+    *,
+    backend: Backend,
+    compile_limits: Limits = COMPILE_LIMITS,
+    limits: Limits = RUN_LIMITS,
+    refuses: Callable[[list[str]], str] | None = None,
 ) -> Outcome:
     """Compile and run untrusted source files.
 
     "passed" says that it was compiled and ended with exit status 0, which a program can bring about as it likes.
 
     Args:
-        files: name -> content, all in one folder.
+        files: name -> content, all in one folder; a name may have folders.
+        refuses: takes the names of the compiled classes (Java), without ending, and says why they are not run; "" where they are.
 
     Returns:
         The outcome with what the program printed; the detail of one that was not compiled begins with "not compiled".
@@ -64,39 +79,68 @@ def run_files(
     tools = toolchain(language)
     with tempfile.TemporaryDirectory(prefix="codeact-") as folder:
         for name, content in files.items():
-            (Path(folder) / name).write_text(content, encoding="utf-8", errors="replace")
-        if language == "go":
-            _link(_go_cache(backend), Path(folder) / "cache")
-        if tools.compile:
-            made = _step(tools.compile, tools, folder, _within(backend, tools, folder, "processes"), compile_limits)
-            if made.status != "passed":
-                return Outcome(made.status, f"not compiled: {made.detail}")
+            path = Path(folder) / name
+            path.parent.mkdir(exist_ok=True, parents=True)
+            path.write_text(content, encoding="utf-8", errors="replace")
+        if language in PREPARED:
+            _link(_prepared(language, backend), Path(folder), PREPARED[language][1])
+        made = _compile(tools, folder, backend, compile_limits)
+        if made.status != "passed":
+            return Outcome(made.status, f"not compiled: {made.detail}")
+        if refuses is not None and (why := refuses(sorted(path.stem for path in Path(folder).glob("*.class")))):
+            return Outcome("failed", why)
         return _step(tools.run, tools, folder, _within(backend, tools, folder, "threads"), limits)
 
 
-def _go_cache(backend: Backend) -> Path:
-    """Go's compiled standard library and test packages, made once for this version: to make them takes half a minute."""
-    tools = toolchain("go")
-    version = subprocess.run([tools.compile[0], "env", "GOVERSION"], check=True, capture_output=True, text=True).stdout.strip()
+def _compile(tools: Toolchain, folder: str, backend: Backend, limits: Limits) -> Outcome:
+    made = Outcome("passed")
+    for source, command in tools.compile:
+        if made.status == "passed" and (Path(folder) / source).exists():
+            made = _step(_there(command, folder), tools, folder, _within(backend, tools, folder, "processes"), limits)
+    return made
+
+
+def _there(command: tuple[str, ...], folder: str) -> tuple[str, ...]:
+    """The command without the parts that name files which are not there."""
+    absent = {part for part in command if part.startswith("?") and not Path(part[1:].rpartition("=")[2].replace("{folder}", folder)).exists()}
+    return tuple(part.removeprefix("?") for part in command if part not in absent)
+
+
+# Language -> what is written to make its compiled library, and the folder of it that every program gets ("": all of it).
+PREPARED: dict[str, tuple[dict[str, str], str]] = {
+    "go": ({"main_test.go": GO_PROGRAM}, "cache"),
+    "cpp": ({"codeact.h": CPP_HEADER, "prelude.h": ""}, ""),
+}
+
+
+def _prepared(language: str, backend: Backend) -> Path:
+    """Go's compiled standard library and test packages, or C++'s compiled headers, made once for this version: Go's take half a minute."""
+    tools = toolchain(language)
+    program = tools.compile[0][1][0]
+    asked = [program, "env", "GOVERSION"] if language == "go" else [program, "-dumpfullversion"]
+    version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    files, kept = PREPARED[language]
 
     def make(fresh: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="codeact-") as folder:
-            (Path(folder) / "main_test.go").write_text(GO_PROGRAM, encoding="utf-8")
-            made = _step(tools.compile, tools, folder, _within(backend, tools, folder, "processes"), COMPILE_LIMITS)
+            for name, content in files.items():
+                (Path(folder) / name).write_text(content, encoding="utf-8")
+            made = _compile(tools, folder, backend, COMPILE_LIMITS)
             if made.status != "passed":
-                raise CodeactError(f"go cannot compile a program here: {made.detail}; install it with: apt-get install {tools.package}")
-            shutil.copytree(Path(folder) / "cache", fresh, dirs_exist_ok=True)
+                raise CodeactError(f"{language} cannot compile a program here: {made.detail}; install it with: apt-get install {tools.package}")
+            (Path(folder) / "prelude.h").unlink(missing_ok=True)
+            shutil.copytree(Path(folder) / kept, fresh, dirs_exist_ok=True)
 
-    return made_once(cache_dir() / f"go-build-{version}", make)
+    return made_once(cache_dir() / f"{language}-build-{version}", make)
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(source: Path, folder: Path, name: str) -> None:
     """The files of a folder under another name; copied where the file system is another."""
+    target = folder / name
     try:
-        shutil.copytree(source, target, copy_function=os.link)
-    except OSError:
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(source, target)
+        shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
+    except (OSError, shutil.Error):
+        shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _step(command: tuple[str, ...], tools: Toolchain, folder: str, backend: Backend, limits: Limits) -> Outcome:

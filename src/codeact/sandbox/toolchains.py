@@ -22,7 +22,8 @@ class Toolchain:
         language: its name in task files.
         package: of Debian and Ubuntu, that brings it.
         programs: that must be on the PATH.
-        compile: command line; () where there is nothing to compile.
+        compile: (source file, command line) of each step; it is taken where that file is there. A part of a command that begins with "?" is
+            left out where the file that it names is not there.
         run: command line.
         environment: of both.
         readable: folders that both may read, beside the system's libraries.
@@ -31,7 +32,7 @@ class Toolchain:
     language: str
     package: str
     programs: tuple[str, ...]
-    compile: tuple[str, ...]
+    compile: tuple[tuple[str, tuple[str, ...]], ...]
     run: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
     readable: tuple[str, ...] = ()
@@ -71,11 +72,11 @@ def toolchain(language: str) -> Toolchain:
     return Toolchain(language, PACKAGES[language], PROGRAMS[language], compile_, run, environment, (*system, *readable))
 
 
-_Commands = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...]]
+_Commands = tuple[tuple[tuple[str, tuple[str, ...]], ...], tuple[str, ...], tuple[tuple[str, str], ...], tuple[str, ...]]
 
 
 def _javascript(found: list[str]) -> _Commands:
-    options = ("--max-old-space-size=1024",)
+    options = ("--max-old-space-size=1024", "--frozen-intrinsics")
     return (), (found[0], *options, "{folder}/main.js"), (("OPENSSL_CONF", "/dev/null"),), ()
 
 
@@ -84,8 +85,9 @@ def _java(found: list[str]) -> _Commands:
     home = Path(java).parents[1]
     settings = {str(link.resolve()) for link in (home / "conf", home / "lib" / "security") if link.exists()}
     etc = {str(path.resolve().parent) for path in (home / "conf").glob("*") if path.is_symlink()}
-    compile_ = (javac, *(f"-J{option}" for option in JAVA), "-proc:none", "-nowarn", "-d", "{folder}", "{folder}/Main.java", "{folder}/Run.java")
-    return compile_, (java, *JAVA, "-ea", "-cp", "{folder}", "Run"), (("LD_LIBRARY_PATH", str(home / "lib")),), (str(home), *settings, *etc)
+    compile_ = (javac, *(f"-J{option}" for option in JAVA), "-proc:none", "-nowarn", "-d", "{folder}", "{folder}/Main.java",
+                "?{folder}/Program.java", "?{folder}/Run.java")  # fmt: skip
+    return (("Main.java", compile_),), (java, *JAVA, "-ea", "-cp", "{folder}", "Run"), (("LD_LIBRARY_PATH", str(home / "lib")),), (str(home), *settings, *etc)
 
 
 def _go(found: list[str]) -> _Commands:
@@ -93,25 +95,33 @@ def _go(found: list[str]) -> _Commands:
     inside = [*Path(root).iterdir(), *Path(root, "pkg").iterdir()]
     linked = {str(path.resolve()) for path in inside if path.is_symlink()}
     environment = {
-        "GOROOT": root, "GOPATH": "/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": "", "CGO_ENABLED": "0", "GOTELEMETRY": "off",
+        "GOROOT": root, "GOPATH": "{folder}:/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": "", "CGO_ENABLED": "0", "GOTELEMETRY": "off",
         "GOCACHE": "{folder}/cache", "HOME": "{folder}", "GOMAXPROCS": "2", "GODEBUG": "asyncpreemptoff=1",
     }  # fmt: skip
     compile_ = (found[0], "test", "-c", "-o", "{folder}/main", "{folder}/main_test.go")
-    return compile_, ("{folder}/main",), tuple(environment.items()), (root, *linked)
+    return (("main_test.go", compile_),), ("{folder}/main",), tuple(environment.items()), (root, *linked)
 
 
 def _cpp(found: list[str]) -> _Commands:
-    compile_ = (found[0], "-std=c++17", "-O0", "-w", "-o", "{folder}/main", "{folder}/main.cpp", "-lcrypto")
-    return compile_, ("{folder}/main",), (), ()
+    """The program is a library; the libraries of the tests stand before it, so that they never take a function of theirs from it."""
+    common = (found[0], "-std=c++17", "-O0", "-w", "-fPIC")
+    prelude = ("-include", "{folder}/codeact.h")
+    header = ("prelude.h", (*common, "-x", "c++-header", "-o", "{folder}/codeact.h.gch", "{folder}/codeact.h"))
+    program = ("program.cpp", (*common, *prelude, "-shared", "-o", "{folder}/libprogram.so", "{folder}/program.cpp", "-lcrypto"))
+    first = ("-Wl,--no-as-needed", "-l:libc.so.6", "-l:libm.so.6", "-lstdc++", "-lgcc_s", "-lcrypto", "-Wl,-rpath,{folder}")
+    main = ("main.cpp", (*common, *prelude, "-o", "{folder}/main", "{folder}/main.cpp", *first, "?{folder}/libprogram.so"))
+    return (header, program, main), ("{folder}/main",), (), ()
 
 
 def _rust(found: list[str]) -> _Commands:
     root = Path(_said([str(shutil.which("rustc")), "--print", "sysroot"]))
-    compile_ = (str(root / "bin" / "rustc"), "--edition", "2021", "-A", "warnings", "--test", "-C", f"linker={found[1]}",
-                "-C", "debuginfo=0", "-o", "{folder}/main", "{folder}/main.rs")  # fmt: skip
+    common = (str(root / "bin" / "rustc"), "--edition", "2021", "-A", "warnings", "-C", "debuginfo=0")
+    program = ("program.rs", (*common, "--crate-type", "rlib", "--crate-name", "program", "-o", "{folder}/libprogram.rlib", "{folder}/program.rs"))
+    main = ("main.rs", (*common, "--test", "-C", f"linker={found[1]}", "?--extern=program={folder}/libprogram.rlib", "-o", "{folder}/main",
+                        "{folder}/main.rs"))  # fmt: skip
     run = ("{folder}/main", "--test-threads", "1")
     readable = () if root == Path("/usr") else (str(root),)
-    return compile_, run, (("LD_LIBRARY_PATH", str(root / "lib")),), readable
+    return (program, main), run, (("LD_LIBRARY_PATH", str(root / "lib")),), readable
 
 
 def _said(command: list[str]) -> str:

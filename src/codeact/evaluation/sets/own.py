@@ -15,12 +15,13 @@ from typing import Any
 from codeact.errors import InputError, did_you_mean
 from codeact.evaluation import python_rules
 from codeact.evaluation.oracle import agrees
+from codeact.evaluation.sets import own_languages
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.parsing import parse
 
 ENDINGS = (".jsonl", ".jsonl.gz")
 KEYS = ("task_id", "prompt", "tests", "examples", "entry_point", "language", "canonical_solution", "instruction")
-LANGUAGES = ("python",)
+LANGUAGES = ("python", *own_languages.LANGUAGES)
 SHOWN = 20
 # What a results.json holds beside the task sets.
 TAKEN = frozenset(
@@ -94,14 +95,19 @@ def _faults(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} is {_shown(row, key)}; give a text, or leave the key out"
     language = row.get("language", "python")
     if isinstance(language, str) and language not in LANGUAGES:
-        yield f"language is {language!r}{did_you_mean(language, LANGUAGES)}; the languages are {', '.join(LANGUAGES)}"
+        alias = own_languages.ALIASES.get(language.lower(), language.lower())
+        near = f"; did you mean {alias!r}?" if alias in LANGUAGES else did_you_mean(language, LANGUAGES)
+        yield f"language is {language!r}{near}; the languages are {', '.join(LANGUAGES)}"
     if ("tests" in row) == ("examples" in row):
         yield "give either tests (a program) or examples (inputs and outputs)"
     if "tests" in row:
-        yield from _test_faults(row["tests"])
+        yield from _test_faults(row["tests"], language == "python")
     if "examples" in row:
         yield from _example_faults(row["examples"])
-    if isinstance(row.get("entry_point"), str) and row["entry_point"].strip():
+    texts = all(isinstance(row.get(key), str) and row[key].strip() for key in ("prompt", "entry_point"))
+    if language in own_languages.LANGUAGES and texts and _is_program(row.get("tests", "-")):
+        yield from own_languages.faults(row, language)
+    elif isinstance(row.get("entry_point"), str) and row["entry_point"].strip() and language not in own_languages.LANGUAGES:
         yield from _entry_faults(row, row["entry_point"])
 
 
@@ -112,10 +118,15 @@ def _shown(row: Mapping[str, Any], key: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def _test_faults(tests: Any) -> Iterator[str]:
+def _is_program(tests: Any) -> bool:
     lines = isinstance(tests, list) and all(isinstance(line, str) for line in tests)
-    if not tests or not (lines or isinstance(tests, str)):
+    return bool(tests) and (lines or isinstance(tests, str))
+
+
+def _test_faults(tests: Any, python: bool) -> Iterator[str]:
+    if not _is_program(tests):
         yield "tests is no program; give a text, or a list of assertions"
+    if not python or not _is_program(tests):
         return
     tree = parse(_source(tests))
     if tree is None:
@@ -153,6 +164,10 @@ def _source(tests: str | list[str]) -> str:
 
 def _task(row: Mapping[str, Any]) -> Task:
     examples = row.get("examples", ())
+    language = row.get("language", "python")
+    test = _source(row["tests"]) if "tests" in row else ""
+    if test:
+        test = _check(test, row["entry_point"]) if language == "python" else own_languages.tests_program(test, language)
     return Task(
         id=row["task_id"],
         prompt=row["prompt"],
@@ -160,9 +175,10 @@ def _task(row: Mapping[str, Any]) -> Task:
         canonical_solution=row.get("canonical_solution", ""),
         base_inputs=tuple(tuple(example["input"]) for example in examples),
         outputs=tuple(example["output"] for example in examples),
-        test=_check(_source(row["tests"]), row["entry_point"]) if "tests" in row else "",
+        test=test,
         instruction=row.get("instruction", ""),
-        rules=RULES,
+        language=language,
+        rules=RULES if language == "python" else own_languages.RULES,
     )
 
 

@@ -1,0 +1,81 @@
+"""Go: the program is a package of its own, so that its names do not shadow those of the tests: not `true`, not `len`, not `string`."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from codeact.evaluation.languages.answers import harness, outermost
+
+if TYPE_CHECKING:
+    from codeact.evaluation.tasks import Task
+
+PROGRAM, EXPORTS = "src/program/program.go", "src/program/exports.go"
+IMPORT = re.compile(r'^\s*(?:import\s+)?((?:[\w.]+\s+)?"[\w/.-]+")\s*$', re.M)
+DECLARED = re.compile(r"^(func|var|const|type)\s+([A-Za-z_]\w*)")
+SETUP = 'package main\n\nimport (\n    "testing"\n    "github.com/stretchr/testify/assert"\n)\n'
+
+
+def tests(task: Task, source: str, mark: str) -> dict[str, str]:
+    """The files of a program with the tests of its task."""
+    setup = task.setup or SETUP
+    test = re.sub(r"\bfunc Test(\w+)\(", r"func codeact_\1(", task.test)
+    names = re.findall(r"^func (codeact_\w+)\(\s*\w+\s+\*testing\.T\s*\)", test, re.M)
+    called = "; ".join(f"{name}(t)" for name in names) or 't.Fatal("the task has no test")'
+    run = f'func TestCodeact(t *testing.T) {{ {called}; if !t.Failed() {{ codeact_os.Stdout.WriteString("\\n{mark}\\n") }} }}'
+    return _files(task, source, _used(setup, test), f"{test}\n{run}\n", _imports(setup))
+
+
+def examples(task: Task, source: str, mark: str) -> dict[str, str]:
+    """The files of a program that is called with the inputs of its task."""
+    calls = "\n".join(
+        f"    codeact_tell({number}, {task.entry_point}, {json.dumps(json.dumps(list(given), ensure_ascii=True))})"
+        for number, given in enumerate(task.base_inputs)
+    )
+    run = f'const codeact_mark = "{mark}"\n{READER}\nfunc TestCodeact(t *testing.T) {{\n{calls}\n}}\n'
+    return _files(task, source, [f'"{name}"' for name in ("testing", "encoding/json", "fmt", "reflect", "math", "strconv", "sort")], run, _imports(task.setup))
+
+
+def _files(task: Task, source: str, imports: list[str], body: str, offered: list[str]) -> dict[str, str]:
+    source = re.sub(r"^package \w+[ \t]*;?", "", source, count=1, flags=re.M)
+    has = set(_imports(source))
+    # As in the published harness, where both were one file: what its head imports, the program may use.
+    lent = [line for line in offered if line not in has and not line.endswith(('"testing"', 'testify/assert"')) and _uses(source, line)]
+    head = "".join(f"import {line}\n" for line in lent)
+    lower = [(kind, name) for kind, name in _outer_names(task) if name[0].islower() and re.search(rf"\b{name}\b", body)]
+    files = {
+        PROGRAM: f"package program\n{head}{source}\n",
+        "main_test.go": "package main\n"
+        + "".join(f"import {line}\n" for line in ('codeact_os "os"', '. "program"', *imports))
+        + "var _ = codeact_os.Exit\n"
+        + "".join(f"{kind} {name} = Codeact_{name}\n" for kind, name in lower)
+        + body,
+    }
+    if lower:
+        files[EXPORTS] = "package program\n" + "".join(f"{kind} Codeact_{name} = {name}\n" for kind, name in lower)
+    return files
+
+
+def _outer_names(task: Task) -> list[tuple[str, str]]:
+    """(`var`, `const` or `type`, name) of what the prompt declares outermost, and of the entry point."""
+    found = {m[2]: m[1].replace("func", "var") for _, line in outermost(task.prompt, "go") if (m := DECLARED.match(line))}
+    found.setdefault(task.entry_point, "var")
+    return [(kind, name) for name, kind in found.items()]
+
+
+def _imports(text: str) -> list[str]:
+    return [line.strip() for line in IMPORT.findall(text)]
+
+
+def _uses(text: str, imported: str) -> bool:
+    name = imported.split()[0] if " " in imported else imported.strip('"').rpartition("/")[2]
+    return name in ("_", ".") or re.search(rf"\b{re.escape(name)}\.", text) is not None
+
+
+def _used(setup: str, test: str) -> list[str]:
+    """The imports of the tests' head that the tests use: Go refuses the others."""
+    return [line for line in _imports(setup) if _uses(test, line)]
+
+
+READER = harness("examples.go")

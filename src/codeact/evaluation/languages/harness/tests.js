@@ -1,0 +1,32 @@
+const codeact_say = (write => text => write(text + '\n'))(process.stdout.write.bind(process.stdout));
+const codeact_err = process.stderr.write.bind(process.stderr), codeact_exit = process.exit.bind(process);
+const codeact_check = (ok, ...why) => { if (!ok) throw new Error('assertion failed ' + why.join(' ')); };
+const {Object, Array, JSON, Math, Number, String, Boolean, Symbol, Map, Set, Error, Promise, RegExp, Date, BigInt, Reflect, Proxy, isNaN, parseInt, parseFloat, structuredClone} = globalThis;
+const [codeact_load, codeact_take] = (() => {
+  const vm = require('vm'), fs = require('fs'), path = require('path'), real = require;
+  const kept = Object.create(null);
+  for (const name of ASKED) { try { kept[name] = real(name); } catch { } }
+  const freeze = (v, seen = new Set()) => {
+    if ((typeof v !== 'object' && typeof v !== 'function') || v === null || seen.has(v)) return;
+    seen.add(v); Object.freeze(v);
+    for (const key of Reflect.ownKeys(v)) { const d = Reflect.getOwnPropertyDescriptor(v, key); if (d && 'value' in d) freeze(d.value, seen); }
+  };
+  for (const name of ['assert', 'node:assert', 'assert/strict', 'node:assert/strict']) freeze(real(name));
+  globalThis.codeact_kept = kept;
+  const own = vm.createContext({require: real, module: {exports: {}}, exports: {}, console, process, Buffer, URL, URLSearchParams, TextEncoder, TextDecoder,
+    setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate, queueMicrotask, performance, structuredClone, crypto: globalThis.crypto});
+  vm.runInContext('var global = globalThis, window = undefined;', own);
+  const clone = structuredClone, apply = Reflect.apply, stringify = JSON.stringify;
+  const plain = v => {
+    if ((typeof v !== 'object' && typeof v !== 'function') || v === null || typeof v === 'function') return v;
+    if (typeof v.then === 'function') return new Promise((yes, no) => v.then(yes, no)).then(plain);
+    try { return clone(v); } catch { return v; }
+  };
+  const run = vm.runInContext, text = fs.readFileSync(path.join(__dirname, 'program.js'), 'utf8');
+  return [() => run(text, own, {filename: 'program.js'}), name => {
+    const found = run(`typeof ${name} === 'undefined' ? (module.exports && module.exports.${name}) || exports.${name} || module.exports : ${name}`, own);
+    return typeof found === 'function' ? new Proxy(found, {apply: (f, self, given) => plain(apply(f, self, given))}) : plain(found);
+  }];
+})();
+require = (kept => name => { if (!(name in kept)) throw new Error('module ' + name + ' is not there'); return kept[name]; })(globalThis.codeact_kept);
+delete globalThis.codeact_kept;

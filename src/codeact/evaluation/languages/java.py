@@ -1,0 +1,110 @@
+"""Java: the program's classes are compiled beside the tests'. A class of its own under a name that the tests use is no pass; what the
+program returns is copied into the library's own collections before the tests compare it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from codeact.evaluation.languages.answers import bare, harness
+
+if TYPE_CHECKING:
+    from codeact.evaluation.tasks import Task
+
+IMPORTS = "import java.util.*;\nimport java.util.function.*;\nimport java.util.stream.*;\n"
+CLASS = re.compile(r"\b(?:class|interface|enum|record)\s+(\w+)")
+METHOD = re.compile(
+    r"((?:(?:public|protected|static|final|synchronized)\s+)*)((?:<[^{;]*?>\s*)?)"
+    r"([\w.]+(?:\s*<[^(){};]*>)?(?:\s*\[\s*\])*)\s+(\w+)\s*\(([^(){};]*)\)\s*$",
+    re.S,
+)
+GENERIC = re.compile(r"<[^<>]*(?:<[^<>]*(?:<[^<>]*>)?[^<>]*>)?[^<>]*>")
+RUN = "class Run {{ public static void main(String[] a) throws Throwable {{ {call} }} }}"
+
+
+def tests(task: Task, source: str, mark: str) -> dict[str, str]:
+    """The files of a program with the tests of its task."""
+    owner = _owner(task)
+    source = _program(source, owner)
+    imports = [line for line in task.prompt.split("\n") if line.startswith("import ")]
+    test, checked = task.test, _checked(task, owner)
+    if checked:
+        test = re.sub(rf"\bnew\s+{owner}\s*\(\s*\)", f"new Codeact{owner}()", test)
+    run = RUN.format(call=f'Main.main(a); System.out.println("\\n{mark}");')
+    return {
+        "Program.java": _headed(imports, source),
+        "Main.java": _headed(imports, test),
+        "Run.java": _headed(imports, "\n".join([checked, PLAIN, run])),
+    }
+
+
+def examples(task: Task, source: str, mark: str) -> dict[str, str]:
+    """The files of a program that is called with the inputs of its task."""
+    owner = _owner(task)
+    calls = "\n".join(
+        f'    CodeactReader.tell("{mark}", {number}, {owner}.class, "{task.entry_point}", {json.dumps(json.dumps(list(given), ensure_ascii=True))});'
+        for number, given in enumerate(task.base_inputs)
+    )
+    main = f"public class Main {{ public static void main(String[] a) throws Throwable {{\n{calls}\n}} }}\n"
+    imports = [line for line in task.prompt.split("\n") if line.startswith("import ")]
+    run = "class Run { public static void main(String[] a) throws Throwable { Main.main(a); } }"
+    return {"Program.java": _headed(imports, _program(source, owner)), "Main.java": f"{IMPORTS}{main}", "Run.java": f"{IMPORTS}{READER}\n{run}\n"}
+
+
+def taken(task: Task, made: list[str]) -> str:
+    """Why what was compiled cannot be judged: a class of the program's under a name that the tests use; "" where there is none."""
+    mine = {"Main", "Run", "CodeactPlain", "CodeactReader", f"Codeact{_owner(task)}", _owner(task)}
+    known = mine | set(CLASS.findall(bare(task.prompt, "java"))) | set(CLASS.findall(bare(task.test, "java")))
+    words = set(re.findall(r"\w+", task.test + PLAIN + (READER if task.outputs else "")))
+    found = sorted({name for name in made if "$" not in name and name not in known and name in words})
+    return f"the program has a class {found[0]}, which the tests would take for the library's" if found else ""
+
+
+def _owner(task: Task) -> str:
+    """The class that holds the function."""
+    names = CLASS.findall(bare(task.prompt, "java"))
+    return str(names[0]) if names else "Solution"
+
+
+def _headed(imports: list[str], text: str) -> str:
+    """The text behind `imports`, those that it has left out."""
+    lines = text.split("\n")
+    own = [line for line in lines if line.startswith("import ")]
+    rest = "\n".join("" if line.startswith("import ") else line for line in lines)
+    return "\n".join([*dict.fromkeys([*imports, *own])]) + "\n" + rest + "\n"
+
+
+def _program(source: str, owner: str) -> str:
+    source = re.sub(r"^\s*package\s+[\w.]+\s*;", "", source, count=1, flags=re.M)
+    source = re.sub(r"\bpublic\s+((?:final\s+|abstract\s+|sealed\s+)*(?:class|interface|enum|record)\s+(?!Main\b))", r"\1", source)
+    source = source.replace("public class Main {\n    }", "")
+    if not re.search(rf"\b(?:class|record|enum|interface)\s+{owner}\b", source):
+        source = f"import java.util.*;\nclass {owner} {{\n{source}\n}}"
+    return source
+
+
+def _checked(task: Task, owner: str) -> str:
+    """A class over the program's that copies what its methods return; "" where the prompt says no method that can be overridden."""
+    prompt, found = task.prompt, []
+    plain = bare(prompt, "java")
+    for place in re.finditer(r"\{", plain):
+        method = METHOD.search(re.split(r"[;{}]", plain[: place.start()])[-1])
+        if method and method[3] not in ("new", "else", "return", "throw", "class") and method[4] not in ("if", "for", "while", "switch", "catch"):
+            if "static" in method[1].split() or method[3] == "void":
+                continue
+            names = [part.split()[-1].removesuffix("[]") for part in GENERIC.sub("", method[5]).split(",") if part.strip()]
+            kind = method[3]
+            body = f"return ({_boxed(kind)}) CodeactPlain.of(super.{method[4]}({', '.join(names)}));"
+            access = "public " if "public" in method[1] else ""
+            found.append(f"  @SuppressWarnings(\"unchecked\") @Override {access}{method[2]}{kind} {method[4]}({method[5].strip()}) {{ {body} }}")
+    return f"class Codeact{owner} extends {owner} {{\n" + "\n".join(found) + "\n}" if found else ""
+
+
+def _boxed(kind: str) -> str:
+    return {"int": "Integer", "long": "Long", "double": "Double", "float": "Float", "boolean": "Boolean", "char": "Character", "short": "Short",
+            "byte": "Byte"}.get(kind, kind)  # fmt: skip
+
+
+PLAIN = harness("Plain.java")
+READER = harness("Examples.java")

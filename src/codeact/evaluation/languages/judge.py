@@ -1,0 +1,90 @@
+"""Compiles a program of another language with its task's tests, runs both, and says what became of it.
+
+A test program and the program under test are one process here, unlike in Python. So a verdict takes more than the exit
+status: a mark drawn for this run has to be printed once the tests have returned, which a program that ends early does not
+print; in Go and Rust their test runner has to say besides that the one test passed. A program that searches its own memory
+or files for the mark could forge it. Where a task gives examples in place of tests, nothing can be forged: what the
+function returned is compared here, and the right outputs never enter the sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from codeact.evaluation.languages import cpp, go, java, javascript, rust
+from codeact.sandbox import Backend, Outcome
+from codeact.sandbox.compiled import run_files
+
+if TYPE_CHECKING:
+    from codeact.evaluation.tasks import Task
+
+MODULES: dict[str, Any] = {"cpp": cpp, "go": go, "java": java, "javascript": javascript, "rust": rust}
+# The last line of those that have a test runner.
+RUNNERS = {"go": "PASS", "rust": "test result: ok. 1 passed"}
+SHOWN = 80
+
+
+def judge(task: Task, source: str, backend: Backend) -> Outcome:
+    """Compile and run a program with its task's tests or examples; "passed" only where the tests ran to their end.
+
+    Raises:
+        InputError: the language's toolchain is not installed.
+    """
+    module = MODULES[task.language]
+    if task.language == "rust" and (why := rust.refused(source)):
+        return Outcome("failed", why)
+    mark = secrets.token_hex(16)
+    files = (module.examples if task.outputs else module.tests)(task, source, mark)
+    check = (lambda names: java.taken(task, names)) if task.language == "java" else None
+    outcome = run_files(task.language, files, backend=backend, refuses=check)
+    if outcome.status == "killed" and ("Assertion" in outcome.detail or "terminate called" in outcome.detail):
+        outcome = Outcome("failed", outcome.detail, stdout=outcome.stdout)
+    if task.outputs:
+        return _examples(task, mark, outcome)
+    if outcome.status != "passed":
+        return outcome
+    printed = [line.strip() for line in outcome.stdout.strip().split("\n")]
+    if mark in printed and printed[-1].partition(";")[0] == RUNNERS.get(task.language, mark):
+        return outcome
+    return Outcome("failed", "it ended before the tests did")
+
+
+def _examples(task: Task, mark: str, outcome: Outcome) -> Outcome:
+    """What became of the examples, from the lines with what the function returned."""
+    from codeact.evaluation.oracle import agrees
+
+    answers: dict[int, str] = {}
+    for line in outcome.stdout.split("\n"):
+        words = line.split(" ", 2)
+        if len(words) == 3 and words[0] == mark and words[1].isdigit():
+            answers.setdefault(int(words[1]), words[2])
+    whole = len(task.outputs)
+    for number, expected in enumerate(task.outputs):
+        where = f"input {number + 1} of {whole}"
+        if number not in answers:
+            status = outcome.status if outcome.status != "passed" else "failed"
+            detail = outcome.detail or "no answer"
+            return Outcome(status, detail if detail.startswith("not compiled") else f"{where}: {detail}", stdout=outcome.stdout)
+        try:
+            value = json.loads(answers[number])
+            right = agrees(_numbers(expected, value), value)
+        except (ValueError, RecursionError, TypeError, ArithmeticError):
+            right = False
+        if not right:
+            return Outcome("failed", f"{where}: expected {_short(json.dumps(expected))}, got {_short(answers[number])}", stdout=outcome.stdout)
+    return Outcome("passed", stdout=outcome.stdout)
+
+
+def _numbers(expected: Any, value: Any) -> Any:
+    """The expected value with floats where the answer has them: 2 in a file of examples is 2.0 in a typed language."""
+    if isinstance(expected, list) and isinstance(value, list) and len(expected) == len(value):
+        return [_numbers(e, v) for e, v in zip(expected, value, strict=True)]
+    if isinstance(expected, int) and not isinstance(expected, bool) and isinstance(value, float):
+        return float(expected)
+    return expected
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -1,0 +1,120 @@
+"""Rust: the program is a crate of its own, so that neither its types nor its macros take the place of those that the tests name.
+
+What could reach past that, a symbol under a name of the C library's (`#[no_mangle] fn memcmp`), is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from codeact.evaluation.languages.answers import bare, harness, outermost
+
+if TYPE_CHECKING:
+    from codeact.evaluation.tasks import Task
+
+# Crates, which no distribution has compiled: their names go where nothing uses them.
+CRATES = {"rand::Rng": r"\brand\b|\bRng\b|thread_rng", "regex::Regex": r"\bRegex\b", "md5": r"\bmd5::"}
+# Named one by one: a glob over the program's names does not replace them.
+NAMES = (
+    "use ::std::{assert, assert_eq, assert_ne, debug_assert, debug_assert_eq, debug_assert_ne, format, matches, panic, print, println, vec}; "
+    "use ::std::{boxed::Box, option::Option::{self, None, Some}, result::Result::{self, Err, Ok}, string::{String, ToString}, vec::Vec}; "
+    "use ::std::{cmp::{PartialEq, PartialOrd}, iter::{IntoIterator, Iterator}, clone::Clone, convert::{From, Into}};"
+)
+STANDARD = {"Vec", "String", "Option", "Result", "Box", "HashMap", "HashSet", "BTreeMap", "BTreeSet", "VecDeque"}
+ITEM = re.compile(r"[ \t]*(?:(?:const|async|unsafe|extern|default)\b[ \t]*(?:\"[^\"]*\"[ \t]*)?)*(?:fn|struct|enum|union|trait|type|const|static|mod|use)\b")
+SYMBOLS = re.compile(r"\b(no_mangle|export_name|link_section|link_name|link_args|global_asm|asm|naked_asm)\b")
+
+
+def refused(source: str) -> str:
+    """Why a program is not run; "" where it is."""
+    found = SYMBOLS.search(bare(source, "rust"))
+    return f"{found[1]}: the program gives linker symbols, which could take the place of the tests' own" if found else ""
+
+
+def tests(task: Task, source: str, mark: str) -> dict[str, str]:
+    """The files of a program with the tests of its task."""
+    test = re.sub(r"\bmod (\w+)\s*\{", rf"mod \1 {{\n    #[allow(unused_imports)] {NAMES}", task.test, count=1)
+    modules = re.findall(r"\bmod (\w+)\s*\{", task.test)
+    test, found = re.subn(r"#\[test\]((?:\s|//[^\n]*)*)fn (\w+)", r"\1pub fn \2", test)
+    names = re.findall(r"#\[test\](?:\s|//[^\n]*)*fn (\w+)", task.test)
+    if found:
+        inside = f"{modules[0]}::" if modules else ""
+        calls = " ".join(f"{inside}{name}();" for name in names)
+        test += f"\n#[test]\nfn codeact_tests() {{ {calls} {_told(mark)} }}"
+    if not modules:
+        test = NAMES + "\n" + test
+    main = f"{_uses(task)}\nuse program::*;\n{signature(task)}{test}\nfn main() {{}}\n"
+    return {"program.rs": _program(task, source), "main.rs": _without_crates(main)}
+
+
+def examples(task: Task, source: str, mark: str) -> dict[str, str]:
+    """The files of a program that is called with the inputs of its task."""
+    calls = []
+    for number, given in enumerate(task.base_inputs):
+        text = json.dumps(list(given), ensure_ascii=True).replace("#", "\\u0023")
+        arguments = ", ".join(f"Read::read(&j[{at}])" for at in range(len(given)))
+        shown = f"codeact_show(&program::{task.entry_point}({arguments}))"
+        calls.append(f'    {{ let j = codeact_parse(r#"{text}"#); println!("\\n{mark} {number} {{}}", {shown}); }}')
+    run = "#[test]\nfn codeact_tests() {\n    use ::std::io::Write;\n" + "\n".join(calls).replace("println!(", "writeln!(::std::io::stdout(), ").replace(
+        "); }", ").unwrap(); }"
+    )
+    return {"program.rs": _program(task, source), "main.rs": f"#![allow(unused_mut, unused_variables)]\n{READER}\n{run}\n}}\n"}
+
+
+def signature(task: Task) -> str:
+    """A module that holds the function to the prompt's types; "" where those are generic, or the prompt's own."""
+    plain = bare(task.prompt, "rust")
+    found = re.search(rf"\bfn\s+{re.escape(task.entry_point)}\s*\(([^{{]*)\)\s*(->[^{{]*?)?\s*\{{\s*$", plain)
+    if found is None or re.search(r"\bimpl\b|\bwhere\b|\bdyn\b|=", found[1] + (found[2] or "")):
+        return ""
+    kinds = [part.partition(":")[2].strip() for part in _parts(found[1]) if part.strip()]
+    names = set(re.findall(r"\b[A-Z]\w*", " ".join(kinds) + (found[2] or "")))
+    if not all(kinds) or not names <= STANDARD:
+        return ""
+    taken = "use ::std::collections::*; use ::core::primitive::*;"
+    return f"mod codeact_signature {{ {taken} const _: fn({', '.join(kinds)}) {found[2] or ''} = ::program::{task.entry_point}; }}\n"
+
+
+def _parts(parameters: str) -> list[str]:
+    """The parameters, parted by the commas that stand in no bracket."""
+    parts, level = [""], 0
+    for letter in parameters:
+        level += {"<": 1, "(": 1, "[": 1, ">": -1, ")": -1, "]": -1}.get(letter, 0)
+        if letter == "," and level == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _told(mark: str) -> str:
+    return f'::std::io::Write::write_all(&mut ::std::io::stdout(), b"\\n{mark}\\n").unwrap();'
+
+
+def _program(task: Task, source: str) -> str:
+    """The source with its outermost items made public, what is inside of others left as it is."""
+    places = [at for at, line in outermost(source, "rust") if ITEM.match(line)]
+    for at in reversed(places):
+        indent = len(source[at:]) - len(source[at:].lstrip(" \t"))
+        source = f"{source[: at + indent]}pub {source[at + indent :]}"
+    if not re.search(r"\bfn main\s*\(", source):
+        source += "\nfn main() {}\n"
+    return _without_crates(source)
+
+
+def _uses(task: Task) -> str:
+    """The prompt's `use` lines of the standard library, which tests rely on as well."""
+    return "\n".join(line.strip() for _, line in outermost(task.prompt, "rust") if re.match(r"\s*use (?:std|core)::.*;\s*$", line))
+
+
+def _without_crates(text: str) -> str:
+    for crate, use in CRATES.items():
+        line = re.compile(rf"\b(?:pub )?use {crate};")
+        if not re.search(use, line.sub("", text)):
+            text = line.sub("", text)
+    return text
+
+
+READER = harness("examples.rs")
