@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from codeact.evaluation.languages import cpp, go, java, javascript, rust
 from codeact.sandbox import Backend, Outcome
@@ -20,7 +21,7 @@ from codeact.sandbox.compiled import run_files
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
 
-MODULES: dict[str, Any] = {"cpp": cpp, "go": go, "java": java, "javascript": javascript, "rust": rust}
+MODULES: dict[str, ModuleType] = {"cpp": cpp, "go": go, "java": java, "javascript": javascript, "rust": rust}
 # The last line of those that have a test runner.
 RUNNERS = {"go": "PASS", "rust": "test result: ok. 1 passed"}
 SHOWN = 80
@@ -77,7 +78,7 @@ def _examples(task: Task, mark: str, outcome: Outcome) -> Outcome:
     return Outcome("passed", stdout=outcome.stdout)
 
 
-def _numbers(expected: Any, value: Any) -> Any:
+def _numbers(expected: object, value: object) -> object:
     """The expected value with floats where the answer has them: 2 in a file of examples is 2.0 in a typed language."""
     if isinstance(expected, list) and isinstance(value, list) and len(expected) == len(value):
         return [_numbers(e, v) for e, v in zip(expected, value, strict=True)]

@@ -118,12 +118,12 @@ def _shown(row: Mapping[str, Any], key: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def _is_program(tests: Any) -> bool:
+def _is_program(tests: object) -> bool:
     lines = isinstance(tests, list) and all(isinstance(line, str) for line in tests)
     return bool(tests) and (lines or isinstance(tests, str))
 
 
-def _test_faults(tests: Any, python: bool) -> Iterator[str]:
+def _test_faults(tests: str | list[str], python: bool) -> Iterator[str]:
     if not _is_program(tests):
         yield "tests is no program; give a text, or a list of assertions"
     if not python or not _is_program(tests):
