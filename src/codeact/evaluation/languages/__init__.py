@@ -1,6 +1,6 @@
 """Programs of other languages: one file a language says how program and tests become the files that are compiled and run."""
 
 from codeact.evaluation.languages.answers import closed, depth, program, stops
-from codeact.evaluation.languages.judge import judge
+from codeact.evaluation.languages.verdict import judge
 
 __all__ = ["closed", "depth", "judge", "program", "stops"]
