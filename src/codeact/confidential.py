@@ -14,6 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from codeact.config import SecretKind
+from codeact.placeholders import (
+    EXAMPLE_DOMAIN,
+    EXAMPLE_TALK,
+    FREE_MAIL,
+    ROLE,
+    TOP_LEVEL,
+    is_address,
+    is_cipher,
+    is_drawn_number,
+    is_made_up,
+    is_nobody,
+    is_shown,
+)
 from codeact.records import Record
 
 PIECE_CHARACTERS, OVERLAP = 1_500, 500
@@ -34,30 +47,53 @@ _FURTHER_KEYS = {
     "GitHub Token": r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}",
     "Alibaba Cloud Key": r"LTAI[A-Za-z0-9]{12,20}",
     "Tencent Cloud Key": r"AKID[A-Za-z0-9]{32}",
+    "NPM Token": r"npm_[A-Za-z0-9]{36}",
+    "Mailgun Key": r"key-[0-9a-f]{32}",
+    "Google OAuth Secret": r"GOCSPX-[A-Za-z0-9_-]{28}",
+    "Databricks Token": r"dapi[0-9a-f]{32}",
+    "Shopify Token": r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
+    "Vault Token": r"hvs\.[A-Za-z0-9_-]{24,160}",
+    "Groq Token": r"gsk_[A-Za-z0-9]{52}",
+    "Replicate Token": r"r8_[A-Za-z0-9]{37}",
+    "Notion Token": r"(?:ntn_|secret_)[A-Za-z0-9]{43,50}",
+    "Grafana Token": r"gls?[ac]_[A-Za-z0-9]{32}_[0-9a-f]{8}",
+    "New Relic Key": r"NRAK-[A-Z0-9]{27}",
+    "Postman Key": r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}",
+    "age Secret Key": r"AGE-SECRET-KEY-1[A-Z0-9]{58}",
 }
+_SHORT_HOOK = re.compile(r"^(?:https?://)?hooks\.slack\.com/services/(?![^/]+/[^/]+/\w{20})")
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{2,}\.[\w-]{8,}")
 _PRIVATE_KEY = re.compile(r"(?:BEGIN (?:[A-Z0-9]{1,10} ){0,2}PRIVATE KEY(?: BLOCK)?-{4,5}|PuTTY-User-Key-File-\d)")
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}")
-_URL_PASSWORD = re.compile(r"://[^\s:/@'\"<>]{0,64}:([^\s/@'\"<>]{3,128})@([\w.-]{1,128})")
+_URL_PASSWORD = re.compile(r"://[^\s:/@'\"<>]{0,64}:([^\s/@'\"<>;]{3,128})(?:;[\w=;*]{0,64})?@([\w.-]{1,128})")
+# The name and the password of a user: as curl's argument, and as Base64 in a header of HTTP.
+_USER_ARGUMENT = re.compile(r"(?:(?<=\s)-u|--user)[ =]['\"]?[\w.@-]{1,64}:([^\s'\"]{3,128})")
+_BASIC = re.compile(r"\bBasic ([A-Za-z0-9+/]{12,200}={0,2})(?![A-Za-z0-9+/=])")
 _EMAIL = re.compile(
     r"(?<![\w.+%/@-])([a-z0-9][\w.+%-]{0,63})@((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,18})(?![\w@-])(?!\.\w)", re.IGNORECASE
 )
+# Words that are parts of others too (StatusEnhancements holds senha) begin a word, or a part of one with a capital.
+_SHORT_WORDS = r"(?:(?<![a-z])(?:senha|has[lł]o|parola|[sş]ifre|heslo)|(?-i:Senha|Has[lł]o|Parola|[SŞ]ifre|Heslo))"
 _PASSWORD_NAME = re.compile(
-    r"pass(?:word|wd|phrase|wort)?|pwd|contrase|密码|密碼|口令|пароль|パスワード|비밀번호|senha|mot_?de_?passe|\bmdp\b|kennwort|"
-    r"has[lł]o|parola|[sş]ifre|wachtwoord|l[oö]senord|heslo",
+    r"pass(?:word|wd|phrase|wort)|(?<![a-z])pass(?![a-z])|(?-i:Pass(?![a-z]))|(?:db|database|key)_?pass|pwd|contrase|密码|密碼|口令|пароль|パスワード|"
+    rf"비밀번호|mot_?de_?passe|\bmdp\b|kennwort|wachtwoord|l[oö]senord|{_SHORT_WORDS}",
     re.IGNORECASE,
 )
 _NO_PASSWORD_NAME = re.compile(
     r"hash|digest|encrypt|\benc_|cipher|salt|checksum|md5|sha\d|regex|pattern|prompt|label|placeholder|message|error|field|ur[il]|path|policy|"
-    r"scheme|length|algorithm|encoder|type\b|file\b|format|strength|expir|timeout|ttl\b|reset|arn\b|secret_?name|tokenizer|example|sample|(?:link|page|next|csrf|xsrf|cancel\w*)_?token",
+    r"scheme|length|algorithm|encoder|type\b|file\b|format|strength|expir|timeout|ttl\b|reset|arn\b|secret_?name|tokenizer|example|sample|(?:link|page|next|csrf|xsrf|cancel\w*)_?token|"
+    # What stands behind the word itself makes it something about a password.
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)[_-]?(?:prefix|suffix|date|revision|created|updated|last|callback|column|header|param|"
+    r"property|attr|store_|title|description|text|help|hint|rule|valid|dialog|button|icon|widget|class|module|command|option|mode|version|"
+    r"state|status|event|action|index|count|group|kind)",
     re.IGNORECASE,
 )
 # All that a tool answers that was asked to make one up.
 _LONE_PASSWORD = re.compile(r'\s*\{\s*"\w{0,20}password\w{0,20}"\s*:\s*"[^"]*"\s*\}\s*', re.IGNORECASE)
 # Names that detect-secrets does not know, and values without quotes as shells and settings files have them.
 _FURTHER_WORDS = (
-    r"(?:passphrase|passwort|kennwort|senha|mot_?de_?passe|пароль|密码|密碼|口令|密钥|密鑰|パスワード|비밀번호|has[lł]o|parola|[sş]ifre|"
-    r"wachtwoord|l[oö]senord|heslo|token(?!s))"
+    r"(?:passphrase|passwort|kennwort|mot_?de_?passe|пароль|密码|密碼|口令|密钥|密鑰|パスワード|비밀번호|"
+    rf"wachtwoord|l[oö]senord|token(?!s)|{_SHORT_WORDS})"
 )
 _FURTHER_NAMES = re.compile(
     rf"{_FURTHER_WORDS}"
@@ -76,10 +112,12 @@ _UNQUOTED = tuple(
     )
 )
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]|^\$|%\w+%|%[({]|\\$|^!?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$")
-_COUNTED = re.compile(r"[A-Za-z]+[@!#._-]?123456\d*")  # a name and the figures in order: what an installation begins with
 _SUM = re.compile(r"[\w.]+(?:[-+*/%|&^]{1,2}[\w.]+)+")
-_TIME_UUID = re.compile(r"[0-9a-f]{12}1[0-9a-f]{3}[89ab][0-9a-f]{15}", re.IGNORECASE)  # without its dashes
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{6,}={0,2}")
+# A UUID by time without its dashes, or made up in its form; a number in hexadecimal; a date; a path; a name of a setting; a token's first part.
+_PLAIN_THING = re.compile(
+    r"[0-9a-f]{12}1[0-9a-f]{3}[89ab][0-9a-f]{15}|[0-9a-z]{8}(?:-[0-9a-z]{4}){3}-[0-9a-z]{8,16}|0x[0-9a-f_]+[ul]*|\d{4}-\d\d-\d\d(?:[T ][\d:.]+\S*)?|"
+    r"[A-Za-z]:\\.*|[A-Za-z_]{4,}\([\w=]*|[.~]{0,2}(?:/[\w.-]+){2,}/?|[A-Za-z_.]+=|eyJ[\w-]+\.?", re.IGNORECASE,
+)  # fmt: skip
 # A token in an answer of a server, as documentation shows it: it ends within the hour.
 _SHORT_LIVED = re.compile(r"[\"'](?:access|refresh|id|session)_?token[\"']\s*:", re.IGNORECASE)
 # A default that code gives where the environment names no password.
@@ -89,52 +127,10 @@ _DEFAULTED = re.compile(
     re.IGNORECASE,
 )
 _CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", r"\d", r"[^\w.]")))
-# A value that a sentence gives as an example is nobody's.
-_EXAMPLE_TALK = re.compile(
-    r"\be\.\s?g\.|\bfor (?:example|instance)\b|例如|比如|举例|例えば|예를 들어|\bz\.\s?B\.|\bpar exemple\b|\bp\. ?ej\.|\bpor ejemplo\b|например",
-    re.IGNORECASE,
-)
-# Parts of values that people make up for an example, and of names of settings.
-_FILLER = re.compile(
-    "|".join(sorted((
-        "example sample dummy fake test testing placeholder changeme change your yours my mine some super secure strong very new old the this is here not real "
-        "password passwd passwort passphrase pass pwd secret secrets key keys token tokens api auth oauth access private public client service account "
-        "admin administrator user username name root guest login email mail mysql postgres postgresql mongo mongodb redis rabbit rabbitmq db database sql server "
-        "host localhost demo foo bar baz qux abc xyz hello world default letmein welcome qwerty asdf asd zxc temp tmp todo insert replace enter value string "
-        "orig original "
-        "alice bob carol charlie dave eve john jane doe jdoe joe sha md5 aes rsa hmac pbkdf bcrypt hash base utf ascii random generated long id uuid env var"
-    ).split(), key=len, reverse=True)), re.IGNORECASE,
-)  # fmt: skip
-_ELLIPSIS = re.compile(r"\.\.\.|…|\*{3}|<|>|\{|\}|\$\(|%[sd(]|x{4}|X{4}|\\[unx]|_{3}")
-_EXAMPLE_DOMAIN = re.compile(
-    r"(?:.*\.)?(?:example\d?|test|invalid|localhost|local|internal)(?:\.\w+){0,2}"
-    r"|(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|"
-    r"business|school|university|"
-    r"store|shop|place|provider|service|acme|foo|bar|baz|xyz|abc|malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.\w+){1,2}"
-    r"|.*\.(?:windows|azure)\.net|(?:openssh|libssh)\.\w+|(?:.*[.-])?(?:fake|dummy|sample|bogus)(?:[.-].*)?",
-    re.IGNORECASE,
-)
-_ROLE = re.compile(
-    r"(?:(?:my|your|the|some|his|her)[._-]?)?(?:e?mail|address|name|user(?:name)?|admin|root|info|contact|support|help|sales|marketing|office|team|hr|jobs|careers?|press|worker|bot|ci|"
-    r"news(?:letter)?|billing|alerts?|notifications?|updates?|services?|feedback|enquir(?:y|ies)|inquir(?:y|ies)|hello|hi|"
-    r"no-?reply|do-?not-?reply|postmaster|webmaster|hostmaster|abuse|security|sender|from|to|recipient|receiver|boss|me|you|someone|somebody|anyone|person|container|"
-    r"tenant|guest|member|student|employee|victim|hacker|bad_?guy|spammer|scammer|"
-    r"customer|client|dev|devs|users?|lists?|announce|community|privacy|datenschutz|legal|hey|ask|"
-    r"test(?:er|ing|[A-Z_]\w{0,20})?|demo|example|beispiel|exemple|ejemplo|esempio|exemplo|przyklad|primer|sample|dummy|fake|foo|bar|baz|abc|xyz|"
-    r"git|hg|svn|ssh|ftp|alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane|doe|jdoe|"
-    r"(?:john|jane|joe|jon)[._-]?(?:q[._-]?)?(?:doe|smith|public)|max[._-]?mustermann|erika[._-]?mustermann|jean[._-]?dupont|"
-    r"zhang[._-]?san|li[._-]?si|wang[._-]?wu|zhao[._-]?liu|lao[._-]?wang|xiao[._-]?(?:ming|hong|wang|li)|hong[._-]?gil[._-]?dong|"
-    r"(?:taro|hanako)[._-]?yamada|yamada[._-]?(?:taro|hanako)|ivan[._-]?ivanov)[._+-]?\d{0,4}(?:[._+-]\w+)?",
-    re.IGNORECASE,
-)  # fmt: skip
 # What a name alone needs before it to be somebody's: "Send it to sarah@design.com" is an example.
 _OWNER = re.compile(
     r"(?:<|&lt;|\w \(|mailto:|\bwrite to |\b(?:me|us|contact\w*|reached) (?:at|via) |\b(?:bugs?|reports?|comments?|questions?|patch(?:es)?|inquiries) to:? ?"
     r"|©[^@\n]{1,40}|(?:e-?mails?|mail|author|contacts?|maintainer|committer|signed-off-by|邮箱|邮件我|メール|메일|почта)[\w\]]{0,8}[\W_]{0,6})$",
-    re.IGNORECASE,
-)
-_FREE_MAIL = re.compile(
-    r"(?:gmail|googlemail|yahoo|hotmail|outlook|live|aol|icloud|gmx|web|163|126|qq|sina|naver|mail|yandex|proton(?:mail)?)\.\w+(?:\.\w+)?",
     re.IGNORECASE,
 )
 _PERSONAL_LETTERS = 6
@@ -162,19 +158,27 @@ def is_confidential(reason: str) -> bool:
     return reason.startswith((SECRET, PERSONAL))
 
 
-def find_confidential(record: Record, kinds: Sequence[SecretKind]) -> Finding | None:
+def find_confidential(record: Record, kinds: Sequence[SecretKind], documented: bool = False) -> Finding | None:
     """The first secret in what a record says, its system text, reasoning, tools and calls included.
 
     Args:
         kinds: "keys" (keys and tokens of services, private keys), "passwords" (in code, settings and URLs), "emails".
+        documented: the user's turn is a function's documentation. What it shows as an example of use is nobody's, but for keys
+            whose form gives them away.
     """
     if not kinds:
         return None
     parts = [(f"{m.role} turn", text) for m in record.messages for text in (m.content, m.reasoning, m.tool_calls)]
     for where, text in [*parts, ("tools", record.tools)]:
         for reason, position in _search(text, kinds):
+            if documented and where == "user turn" and _can_be_shown(reason) and is_shown(text, position, reason.startswith(PERSONAL)):
+                continue
             return Finding(reason, f"{where}, line {text.count(chr(10), 0, position) + 1}")
     return None
+
+
+def _can_be_shown(reason: str) -> bool:
+    return reason.startswith(PERSONAL) or reason.removeprefix(SECRET) in ("password", "key", "password in a URL", "JSON Web Token")
 
 
 def _search(text: str, kinds: Sequence[SecretKind]) -> Iterator[tuple[str, int]]:
@@ -208,7 +212,7 @@ def _keys(piece: str) -> Iterator[tuple[str, int]]:
                 (group for group in match.groups() if group and len(group) >= MIN_KEY), key=len, default=match[0]
             )
             alone = not _joined(piece, match.start(), -1) and not _joined(piece, match.end(), 0)
-            if alone and is_valid(value) and not _is_made_up(value, 8):
+            if alone and is_valid(value) and not is_made_up(value, 8) and not _SHORT_HOOK.search(match[0]):
                 yield f"{SECRET}{label}", match.start()
 
 
@@ -245,13 +249,7 @@ def _is_live_token(value: str) -> bool:
     payload = value.split(".")[1]
     claims = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
     told = re.findall(r'"(?:sub|name|user_?name|login|email)" ?: ?"([^"]{1,80})', claims.decode("utf-8", "replace"), re.IGNORECASE)
-    return not re.search(rb"John Doe|1234567890|example", claims) and not (told and all(map(_is_nobody, told)))
-
-
-def _is_nobody(name: str) -> bool:
-    """Whether a user's name, or an address at no domain there is, was made up for an example."""
-    local, at, domain = name.partition("@")
-    return _is_made_up(local, 3) or (bool(at) and domain.rpartition(".")[2].lower() not in _TOP_LEVEL)
+    return not re.search(rb"John Doe|1234567890|example", claims) and not (told and all(map(is_nobody, told)))
 
 
 def _joined(piece: str, position: int, before: int) -> bool:
@@ -263,8 +261,12 @@ def _joined(piece: str, position: int, before: int) -> bool:
 def _passwords(piece: str) -> Iterator[tuple[str, int]]:
     for match in _URL_PASSWORD.finditer(piece):
         before = piece[max(0, piece.rfind("\n", 0, match.start())) : match.start()]
-        if not _EXAMPLE_DOMAIN.fullmatch(match[2]) and _is_chosen(match[1]) and not _EXAMPLE_TALK.search(before):
+        if not EXAMPLE_DOMAIN.fullmatch(match[2]) and _is_chosen(match[1]) and not EXAMPLE_TALK.search(before):
             yield f"{SECRET}password in a URL", match.start()
+    given = [(m.start(), m[1]) for m in _USER_ARGUMENT.finditer(piece) if "curl" in piece[max(0, m.start() - 200) : m.start()]]
+    for position, value in [*given, *((m.start(), _plain_password(m[1])) for m in _BASIC.finditer(piece))]:
+        if _is_chosen(value) and not _is_reference(value):
+            yield f"{SECRET}password", position
     if _LONE_PASSWORD.fullmatch(piece):
         return
     name, values = _names()
@@ -272,13 +274,24 @@ def _passwords(piece: str) -> Iterator[tuple[str, int]]:
     for line in piece.split("\n"):
         for value in values(line) if name.search(line) else ():
             before = " ".join(_WORD.findall(line[: line.find(value)][-NAME_CHARACTERS:])[-2:])
-            if _NO_PASSWORD_NAME.search(before) or _is_reference(value) or _EXAMPLE_TALK.search(line) or _SHORT_LIVED.search(line):
+            if _NO_PASSWORD_NAME.search(before) or _is_reference(value) or EXAMPLE_TALK.search(line) or _SHORT_LIVED.search(line):
                 continue
-            if _PASSWORD_NAME.search(before) and _is_chosen(value) and not _is_of_user(value, line) and not _is_cipher(value):
+            if _PASSWORD_NAME.search(before) and _is_chosen(value) and not _is_of_user(value, line) and not _is_stored(value):
                 yield f"{SECRET}password", start
             elif not _PASSWORD_NAME.search(before) and _is_key(value):
                 yield f"{SECRET}key", start
         start += len(line) + 1
+
+
+def _plain_password(value: str) -> str:
+    """The password in the Base64 of `user:password`, "" where it holds none."""
+    import base64
+    import binascii
+
+    try:
+        return base64.b64decode(value, validate=True).decode("ascii").partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 @functools.cache
@@ -297,14 +310,14 @@ def _names() -> tuple[re.Pattern[str], Callable[[str], list[str]]]:
 
 
 def _is_reference(value: str) -> bool:
-    """An address, or what detect-secrets' own filters leave out: a sequence, a UUID, a template, a variable, a mask."""
+    """An address, a date, a path, or what detect-secrets' own filters leave out: a sequence, a UUID, a template, a variable, a mask."""
     from detect_secrets.filters import heuristic
 
     filters: tuple[Callable[[str], bool], ...] = (
         heuristic.is_sequential_string, heuristic.is_potential_uuid, heuristic.is_templated_secret,
         heuristic.is_prefixed_with_dollar_sign, heuristic.is_not_alphanumeric_string,
     )  # fmt: skip
-    return "://" in value or bool(_TIME_UUID.fullmatch(value)) or any(rule(value) for rule in filters)
+    return "://" in value or bool(_PLAIN_THING.fullmatch(value)) or is_address(value) or any(rule(value) for rule in filters)
 
 
 def _is_plain_secret(setting: str, value: str) -> bool:
@@ -322,22 +335,20 @@ def _is_chosen(value: str) -> bool:
     if len(value) < MIN_PASSWORD or re.search(r"\s", value):
         return False
     mixed = re.search(r"[^\W\d_]", value) and re.search(r"\d|[^\w./:-]", value)
-    return bool(mixed) and not _is_made_up(value, 4)
+    return bool(mixed) and not is_made_up(value, 4)
 
 
 def _is_key(value: str) -> bool:
-    """Whether a value looks drawn by a machine: long, of many letters, digits all over it."""
-    drawn = len(value) >= MIN_KEY and len(set(value)) >= MIN_KEY_LETTERS and len(re.findall(r"\d+", value)) > 2
-    return drawn and not re.search(r"\s", value) and not _is_made_up(value, 8)
+    """Whether a value looks drawn by a machine: long, of many letters, digits all over it, or small and capital ones in no order."""
+    changes = len(re.findall(r"[a-z](?![a-z])|[A-Z](?![A-Z])|\d(?!\d)", value))
+    mixed = len(re.findall(r"\d+", value)) > 2 or (len(value) >= 24 and changes > len(value) / 2 and re.search(r"\d", value) is not None)
+    long = len(value) >= MIN_KEY and len(set(value)) >= MIN_KEY_LETTERS
+    return long and mixed and not re.search(r"\s", value) and not is_made_up(value, 8)
 
 
-def _is_made_up(value: str, left: int) -> bool:
-    """Whether fewer than `left` letters and digits are left without the words of examples, sequences, repetitions and a number at the end."""
-    if _ELLIPSIS.search(value) or "EXAMPLE" in value.upper() or _COUNTED.fullmatch(value) or _hides_words(value):
-        return True
-    plain = value.translate(str.maketrans("@0$", "aos"))
-    rest = _FILLER.sub(" ", re.sub(r"(.)\1{2,}", " ", _without_sequences(plain)))
-    return len(re.sub(r"[\W_]|\d+[\W_]*$", "", rest)) < left
+def _is_stored(value: str) -> bool:
+    """Whether a value is what a program keeps in a password's place: its hash in hexadecimal, or a cipher."""
+    return is_cipher(value) or (len(value) in (32, 40, 56, 64, 96, 128) and re.fullmatch("[0-9a-f]+", value, re.IGNORECASE) is not None)
 
 
 def _is_of_user(value: str, line: str) -> bool:
@@ -346,69 +357,32 @@ def _is_of_user(value: str, line: str) -> bool:
     return stem != value and re.search(rf"['\"=:/ ]{re.escape(stem)}['\"&:@, ]", line) is not None
 
 
-def _is_cipher(value: str) -> bool:
-    """Whether a value is Base64 of whole blocks of 16 bytes that are no text: an encrypted password, which opens nothing."""
-    import base64
-
-    if not re.fullmatch(r"(?:[A-Za-z0-9+/]{4})+[A-Za-z0-9+/]{2,3}={1,2}", value):
-        return False
-    plain = base64.b64decode(value)
-    return len(plain) % 16 == 0 and not (plain.isascii() and plain.decode("ascii").isprintable())
-
-
-def _hides_words(value: str) -> bool:
-    """Whether a value is Base64 of words for an example, as manifests of Kubernetes show them: c2VjcmV0MTIz is secret123."""
-    import base64
-    import binascii
-
-    if len(value) % 4 or not _BASE64.fullmatch(value):
-        return False
-    try:
-        plain = base64.b64decode(value).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError):
-        return False
-    return plain.isprintable() and not _hides_words(plain) and _is_made_up(plain, 8)
-
-
-def _without_sequences(text: str) -> str:
-    """The text without runs of three and more that count up or down: abc, 4321."""
-    kept: list[str] = []
-    start = 0
-    while start < len(text):
-        end = start + 1
-        step = ord(text[end]) - ord(text[start]) if end < len(text) else 0
-        while abs(step) == 1 and end < len(text) and ord(text[end]) - ord(text[end - 1]) == step:
-            end += 1
-        kept.append(text[start] if end - start < 3 else " ")
-        start = end if end - start >= 3 else start + 1
-    return "".join(kept)
-
-
 def _emails(piece: str) -> Iterator[tuple[str, int]]:
     for match in _EMAIL.finditer(piece) if "@" in piece else ():
         local, domain = match[1], match[2]
         if (
-            domain.rpartition(".")[2].lower() not in _TOP_LEVEL
-            or _EXAMPLE_DOMAIN.fullmatch(domain)
-            or _ROLE.fullmatch(local)
+            domain.rpartition(".")[2].lower() not in TOP_LEVEL
+            or EXAMPLE_DOMAIN.fullmatch(domain)
+            or ROLE.fullmatch(local)
         ):
             continue
-        if _FREE_MAIL.fullmatch(domain) and len(local) < _PERSONAL_LETTERS + 2 * local.isalpha():
+        if FREE_MAIL.fullmatch(domain) and len(local) < _PERSONAL_LETTERS + 2 * local.isalpha():
             continue
         if domain.isupper() and not local.isupper():  # a principal of Kerberos
             continue
+        line = piece[piece.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if EXAMPLE_TALK.search(line):
+            continue
         if local.isalpha() and not _OWNER.search(piece[max(0, match.start() - 40) : match.start()]):
             continue
+        if re.fullmatch("[1-9][0-9]{6,10}", local) and domain.lower() == "qq.com" and is_drawn_number(local):
+            yield f"{PERSONAL}e-mail address", match.start()
+            continue
         in_url = re.search(r"://\S*$", piece[max(0, match.start() - 100) : match.start()])
-        if not in_url and re.search("[a-z]", local, re.IGNORECASE) and local.lower() != domain.partition(".")[0].lower() and not _is_made_up(local, 4):
+        if not in_url and re.search("[a-z]", local, re.IGNORECASE) and local.lower() != domain.partition(".")[0].lower() and not is_made_up(local, 4):
             yield f"{PERSONAL}e-mail address", match.start()
 
 
-# Attributes of code look like domains (`x@weights.data`): only what is in wide use counts.
-_TOP_LEVEL = frozenset(
-    "com org net edu gov mil int info biz io ai dev app me co tv cc xyz tech cloud online eu uk de fr it es pt nl be ch at se no dk fi pl cz sk hu ro bg gr ru ua by kz "
-    "tr il ir in pk bd lk cn tw hk jp kr sg my th vn id ph au nz ca us mx br ar cl pe ve za ng ke eg ma ie is lt lv ee hr rs si ge am az uz sa ae".split()
-)
 _RULES: dict[SecretKind, Callable[[str], Iterator[tuple[str, int]]]] = {
     "keys": _keys,
     "passwords": _passwords,

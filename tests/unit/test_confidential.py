@@ -40,6 +40,8 @@ KEY = "-----BEGIN {}PRIVATE KEY-----"
 SECRETS = {
     "secret: AWS Access Key": [f"key = '{AWS}'", f"AWS_SECRET_ACCESS_KEY = '{drawn(40)}'"],
     "secret: GitHub Token": [f"t = 'ghp_{drawn(36)}'"],
+    "secret: NPM Token": [f"//registry.npmjs.org/:x=npm_{drawn(36)}"],
+    "secret: Mailgun Key": [f"auth = ('api', 'key-{drawn(32, '0123456789abcdef')}')"],
     "secret: Slack Token": [f"x = 'xoxb-{drawn(11, string.digits)}-{drawn(12, string.digits)}-{drawn(24)}'"],
     "secret: Stripe Access Key": [f"stripe.api_key = 'sk_live_{drawn(24)}'"],
     "secret: OpenAI Token": [f"Bearer sk-{drawn(20)}T3BlbkFJ{drawn(20)}"],
@@ -57,13 +59,15 @@ SECRETS = {
         "os.environ.setdefault('PGPASSWORD', 'kT7#mm2Q')", "密码 = 'kT7#mm2Q'", "$config['password'] = 'zX81-lmQ';",
         "String password = \"gR8!tPq2\";", "DB_PASSWORD=ab#d%X$9z", "password=ab#d&1%X&9z", "Server=db1;User Id=sa;Password=kT7#mm2Q;Encrypt=1",
         "<password>hunter22</password>", "docker run -e MYSQL_ROOT_PASSWORD=kT7mm2Qz9 -d mysql", "PGPASSWORD=kT7mm2Qz9 psql -h db1",
-        "spring.datasource.password=kT7mm2Qz9  # main", "REDIS_PASSWORD=hunter22", "if pwd == 'gR8!tPq2':", "пароль: \"gR8!tPq2\"",
+        "spring.datasource.password=kT7mm2Qz9  # main", "curl -s -u admin:kT7mm2Qz9 https://nexus.kontor.de/x",
+        f"'Authorization': 'Basic {base64.b64encode(b'svc:kT7mm2Qz9').decode()}'", "minhaSenha = 'kT7#mm2Q'", "REDIS_PASSWORD=hunter22",
+        "if pwd == 'gR8!tPq2':", "пароль: \"gR8!tPq2\"",
     ],
     "secret: key": [f"os.getenv('API_KEY', '{drawn(32)}')", f"api_key = '{drawn(32)}'", f'secret: "{drawn(40, "0123456789abcdef")}"', f"access_token = '{drawn(40)}'"],
     "secret: password in a URL": ["u = 'postgres://svc:kT7mm2Q9@db.acme-corp.de:5432/x'", "mysql://root:S3cr3t!pw@10.0.0.5/db"],
     "personal data: e-mail address": [
         "# by Wei Zhang <wei.zhang@siemens.com>", "mailto:k.mueller@bayer.de", "联系 zhangwei1988@qq.com。", "anna.kowalska88@gmail.com",
-        'login("marta.lopez@outlook.com", pw)', "write to dscherer@cmu.edu.", "__author__ = 'Kasia'; __email__ = 'katarzynaw@uj.edu.pl'",
+        'login("marta.lopez@outlook.com", pw)', "write to dscherer@cmu.edu.", "'483920117@qq.com'", "__author__ = 'Kasia'; __email__ = 'katarzynaw@uj.edu.pl'",
         "Modified by David Beck (techisfun@uw.edu) 2015", "Olivier Dehaene <olivier@firma.fr>",
     ],
 }  # fmt: skip
@@ -88,6 +92,11 @@ PLACEHOLDERS = [
     *("# e.g. password='kT7#mm2Q'", "login('admun', password='admun123')", "jdbc.password=rWd3Hb+AzNg3IXF1b5vD+g==", "DB_PASSWORD=$DB_PASS1"),
     *("\"token\": \"f83e0f624e2311e9af1f00163e02b646\"", "keytab=hdfs-cluster@ESZ.COM", "laowang@qq.com", "testSave3@xkcoding.com", "gorilla@yahoo.com"),
     token({"sub": "1234567890", "name": "John Doe"}),
+    *("self._pwd = 'C:\\\\windows\\\\system32'", "UF_PASSWD_NOTREQD = 0x00000020", "password = 'twisted@twistedmatrix.com'", "password = 's3cr3t'"),
+    *("PASSWORD_CALLBACK_PREFIX = 'pwdCallback1='", '"passwordRevisionDate": "2022-07-26T23:03:23.399Z"', "passwd = '1qaz2wsx'"),
+    *("<password>db3a16990a0008a3b04707fdef6584a0</password>", "statusEnhancementsPreview = 'application/vnd.github.flash-preview+json2'"),
+    *("imap://user:secret;optit2@host/", "https://hooks.slack.com/services/TXX/BYY/ZZZ", "AUTH_TOKEN=f23blad6-5965-4537-bf69-5b5a545blabla88"),
+    *("delegated_bypass='SecurityFeature2(status='", "'Basic dXNlcjpwYXNzd29yZA=='", "123456789@qq.com", "# e.g. wei.zhang@siemens.com"),
     *("postgres://user:password@localhost/db", "http://user:kT7mm2Q9@example.com", "postgresql://{user}:{password}@{host}/db", "redis://:p@ssw0rd@localhost"),
     *("user@example.com", "x@mail.example.org", "john.doe@gmail.com", "test@test.com", "foo@bar.com", "you@yourdomain.com", "zhangsan@qq.com", "bob@gmail.com"),
     *("a@b.com", "x@weights.data", "self.w@x.T", "git@github.com:a/b.git", "me@my.org", "info@acme.com", "@app.route('/x')", "<1424.208.1638@la.host.com>"),
@@ -109,6 +118,27 @@ def test_every_kind_is_found_with_its_place_and_without_itself(reason: str, text
 def test_placeholders_are_no_secrets(text: str) -> None:
     assert find_confidential(record(text), SECRET_KINDS) is None
     assert find_confidential(Record("x", (Message("user", "q"), Message("assistant", text))), SECRET_KINDS) is None
+
+
+DOCUMENTATION = {
+    "shown": [
+        "    password = 'kT7#mm2Q'", ">>> connect('kT7#mm2Q', password='kT7#mm2Q')", "Example::\n\npassword: kT7#mm2Q", "grant_type=password&password=kT7#mm2Q",
+        "```\npassword: kT7#mm2Q\n```", "SELECT id FROM lead WHERE mail = 'kirsten.abel@siemens.com'", "EMAILADDRESS=k.abel@siemens.com, CN=Kirsten",
+        "Use postgres://svc:kT7mm2Q9@db.acme-corp.de/x, for example",
+    ],
+    "said": [
+        "@author: Wei Zhang <wei.zhang@siemens.com>", "k.mueller@bayer.de", "Contact: wang.lei@shenzhen-dz.cn", "password: kT7#mm2Q",
+        f"    client('{AWS}')", "    " + KEY.format("RSA ") + "\n    " + BODY.replace("\n", "\n    "), "Don't ask; by Wei Zhang (wei.zhang@siemens.com)",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in DOCUMENTATION.items() for text in texts])
+def test_what_documentation_shows_as_an_example_is_nobodys(kind: str, text: str) -> None:
+    documented = Record("x", (Message("user", f"Write the function `f(x)`.\n\nDo it.\n{text}"), Message("assistant", "def f(x):\n    return 1")))
+    assert (find_confidential(documented, SECRET_KINDS, documented=True) is None) == (kind == "shown")
+    in_code = Record("x", (Message("user", "Write f."), Message("assistant", f"def f(x):\n    # {text.strip()}\n    return 1")))
+    assert kind == "shown" or find_confidential(in_code, SECRET_KINDS, documented=True) is not None
 
 
 def test_a_password_that_a_tool_made_up_is_no_secret() -> None:

@@ -23,6 +23,7 @@ LAYERS = {
         "redact",
         "config",
         "confidential",
+        "placeholders",
         "parsing",
         "grammars",
         "recipe_keys",

@@ -59,6 +59,8 @@ def test_a_byte_order_mark_and_a_wrapped_list_are_read(tmp_path: Path) -> None:
         ("a.json", b"[]", "no rows"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2: broken JSON"),
         ("a.json", b'[{"a": 1},\n{"a": }]', "line 2: broken JSON"),
+        ("a.jsonl", b'{"a": 1}\n{"a": 1, "b": 2, "a": 2}\n', "line 2: the key 'a' stands twice in one object, with two values"),
+        ("a.json", b'[{"a": 1},\n {"a": 1},  {"b": [{"c": 1, "c": 2}]}]', "row 3: the key 'c' stands twice in one object"),
         ("a.json", b'{"a": 1}\n{"a": 2}\n', "name it .jsonl"),
         ("a.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "line 2: invalid UTF-8"),
         ("a.jsonl", b'{"a": 1}\n[1]\n', "line 2: a list"),

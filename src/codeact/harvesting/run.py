@@ -152,7 +152,7 @@ def _without_secrets(
 ) -> Harvest:
     kept: list[Record] = []
     for record in records:
-        finding = find_confidential(record, kinds)
+        finding = find_confidential(record, kinds, documented=record.meta.get("commit") is None)
         if finding is None:
             kept.append(replace(record, meta=MappingProxyType({**record.meta, "row": len(kept)})))
             continue

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, overload
 
 from codeact.errors import InputError
+from codeact.sources.objects import parse
 from codeact.sources.text import COMPRESSED
 
 Row = Mapping[str, Any]
@@ -166,7 +167,7 @@ def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
         columns: dict[str, None] = {}
         count = 0
         for line in lines:
-            row = json.loads(line.decode("utf-8"))
+            row = parse(line.decode("utf-8"))
             if not isinstance(row, dict):
                 return None
             count += 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
+from codeact.sources.objects import TwiceError, parse, row_with_two
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +31,9 @@ def json_lines(text: str, name: str) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse(line)
+        except TwiceError as error:
+            raise InputError(f"{name}, line {number}: {error}") from error
         except (ValueError, RecursionError) as error:
             if number == 1 and line.lstrip()[:1] in ("[", "{") and _is_document(text):
                 raise InputError(
@@ -89,7 +92,9 @@ def json_document(text: str, name: str, split: str = "train") -> list[Row]:
         InputError: broken JSON (with its line), or no list of objects.
     """
     try:
-        value = json.loads(text)
+        value = parse(text)
+    except TwiceError as error:
+        raise InputError(f"{name}{row_with_two(text)}: {error}") from error
     except (ValueError, RecursionError) as error:
         if not isinstance(error, json.JSONDecodeError):
             raise InputError(f"{name}: broken JSON: {_fault(error, text)}") from error
