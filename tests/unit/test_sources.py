@@ -328,7 +328,7 @@ def test_large_files_stay_on_the_disk_and_give_the_same_selection(tmp_path: Path
 
 
 def test_chosen_lines_are_the_bytes_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = [f'{{"instruction":"caf\\u00e9 {n}",  "output": "print(1.50e3)", "n": 1.50, "n": 2}}' for n in range(9)]
+    said = [f'{{"instruction":"caf\\u00e9 {n}",  "output": "print(1.50e3)", "n": 1.50, "n": 1.5}}' for n in range(9)]
     (tmp_path / "a.jsonl").write_text("\n\n".join(said), encoding="utf-8")
     (tmp_path / "b.json").write_text('[{"instruction": "caf\\u00e9", "output": "x = 1"}]', encoding="utf-8")
     source = storage.read_rows([str(tmp_path / name) for name in ("a.jsonl", "b.json", "a.jsonl")])
