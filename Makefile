@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick lint types wheel site clean
+.PHONY: demo test quick bench lint types wheel site clean
 
 demo: .venv/.demo-ready
 	$(PY) -m codeact demo
@@ -23,6 +23,10 @@ QUICK := tests/golden $(addprefix tests/integration/test_,cli.py bad_input.py) $
 
 quick: .venv/.dev-ready
 	$(PY) -m pytest $(SHARED) -m "not slow" $(QUICK)
+
+# every comparison of speed on this machine, and docs/performance.md of it; hours, and it goes on where it ended
+bench: .venv/.dev-ready
+	$(PY) -m benchmarks.run
 
 lint: .venv/.dev-ready
 	$(PY) -m ruff check .

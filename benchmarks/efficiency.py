@@ -33,6 +33,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,14 +183,16 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, Any]:
     chunked = packed and use_chunked_loss(model)
     total, trainable = parameter_counts(model)
     with tempfile.TemporaryDirectory() as folder:
+        processor = time.process_time()
         rows = fit(
             model, samples, collate, Path(folder), train=hyper, batch_size=options.batch_size, seed=options.seed, dtype=dtype, device=device,
             rows_per_pass=PackConfig().rows_per_pass if chunked else 0,
         ).rows  # fmt: skip
+    processor = time.process_time() - processor
     losses = [row["loss"] for row in rows]
     return {
         "name": WAYS[way] if way != "part" else f"{len(samples) / max(1, options.records):.0%} of the data, {OURS}",
-        **summarise(rows), "records": len(samples), "mean_loss": float(np.mean(losses)), "losses": losses, "chunked_loss": chunked,
+        **summarise(rows), "cpu_seconds": processor, "records": len(samples), "mean_loss": float(np.mean(losses)), "losses": losses, "chunked_loss": chunked,
         "parameters": total, "trainable_parameters": trainable, "dtype": str(dtype).removeprefix("torch."),
     }  # fmt: skip
 

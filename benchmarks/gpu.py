@@ -21,31 +21,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, result_files
+from benchmarks import result_files
+from benchmarks.slices import Slice, run, run_apart
 from codeact import progress
 
 MINUTES = 8.5
 SHAPES = {"1.3b": "deepseek-coder-1.3b", "6.7b": "deepseek-coder-6.7b"}
 WAYS = ("max", "dynamic", "reference", "ours", "part")
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One measurement: what does it, with what, and the minutes that it is taken to need."""
-
-    name: str
-    work: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    minutes: float = 3.0
 
 
 def slices(tiny: bool) -> list[Slice]:
@@ -94,53 +81,10 @@ def run_here(one: Slice, device: str, dtype: str) -> dict[str, Any]:
         return train_memory.account(train_memory.parse([*words, "--gradient-checkpointing", "--sample-tokens", str(sample)]))
 
 
-def run_apart(one: Slice, device: str, dtype: str, limit: float, tiny: bool) -> dict[str, Any]:
-    """The measurement in a process of its own, ended after `limit` seconds: its result, or `failed` with the reason."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        command = [sys.executable, "-m", "benchmarks.gpu", "--slice", one.name, "--result", str(result), "--device", device]
-        command += ["--dtype", dtype, *(["--tiny"] if tiny else [])]
-        try:
-            done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=limit, check=False)
-        except subprocess.TimeoutExpired:
-            return {"failed": f"ended after {limit:.0f} s"}
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            return {"failed": lines[-1][:300] if lines else f"exit status {done.returncode}"}
-        return dict(json.loads(result.read_text(encoding="utf-8")))
-
-
-def run(
-    chosen: Sequence[Slice], output: Path, seconds: float, again: bool, measure: Callable[[Slice, float], dict[str, Any]]
-) -> list[str]:
-    """Run what the output file lacks until the time is used, and keep each result at once.
-
-    Returns:
-        The names of the slices that are left.
-    """
-    kept: dict[str, Any] = result_files.read(output) if output.exists() else {**machine.provenance(), "slices": {}}
-    here = machine.gpu() or machine.processor()
-    begun, started = time.monotonic(), False
-    left = []
-    for one in chosen:
-        entry = kept["slices"].get(one.name, {})
-        same = entry.get("settings") == dict(one.settings) and entry.get("device") == here
-        if same and ("failed" not in entry["result"] or not again):
-            continue
-        remaining = seconds - (time.monotonic() - begun)
-        if started and remaining < 60 * one.minutes:
-            left.append(one.name)
-            continue
-        started = True
-        clock = time.monotonic()
-        result = measure(one, remaining)
-        told = machine.provenance()
-        kept["slices"][one.name] = {
-            "settings": dict(one.settings), "device": here, "date": told["date"], "versions": told["versions"],
-            "seconds": round(time.monotonic() - clock, 1), "result": result,
-        }  # fmt: skip
-        result_files.write(output, kept)
-    return left
+def apart(one: Slice, device: str, dtype: str, limit: float, tiny: bool) -> dict[str, Any]:
+    """The measurement in a process of its own (`run_apart`)."""
+    words = ["--slice", one.name, "--device", device, "--dtype", dtype, *(["--tiny"] if tiny else [])]
+    return run_apart("benchmarks.gpu", words, limit)
 
 
 def table(found: Mapping[str, Any]) -> list[str]:
@@ -215,7 +159,7 @@ def main() -> None:
     if not options.table:
         left = run(
             chosen, options.output, 60 * options.minutes, options.again,
-            lambda one, limit: run_apart(one, options.device, options.dtype, limit, options.tiny),
+            lambda one, limit: apart(one, options.device, options.dtype, limit, options.tiny),
         )  # fmt: skip
     print("\n".join(table(result_files.read(options.output)["slices"])))
     print(f"left: {', '.join(left)}; call it again" if left else "nothing is left")

@@ -1,45 +1,48 @@
-"""IFD scoring speed: this scorer against the reference algorithm, on the same records in the same run.
+"""IFD scoring speed: this scorer against the reference algorithm, on the same records in turns.
 
-    python -m benchmarks.ifd_speed --records 60 --data ../shared/data/evol_instruct_code_1966.json --model demo
+    python -m benchmarks.ifd_speed --records 60
+    python -m benchmarks.ifd_speed --records 60 --dtypes bfloat16 float32
 
 The reference algorithm is restated here: one record at a time, two passes with batch 1, logits at every position, the
-model's own loss, PyTorch's SDPA. Both sides score the paper's variant, so the values are compared too. They take turns, a
-few records each, so that whatever else the machine does hits both. Tokenising counts on both sides; loading does not.
+model's own loss, PyTorch's SDPA. Both sides score the paper's variant, so the values are compared too. `body alone` is the decoder on
+the packed rows of the same records, without a head: what is left if all losses cost nothing. They take turns, a few records each, so
+that whatever else the machine does hits all. Tokenising counts; loading does not.
 
-Result: benchmarks/results/ifd_speed.json
+A way's share of the limit is its model FLOPs by the best matrix product measured around its turns, both by processor seconds: other
+programs on the machine hardly change that.
+
+Result: benchmarks/results/ifd_speed.json (of an older processor: benchmarks/results/ifd_speed_avx2.json)
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
+from benchmarks.rows.data import instruction_records, spread
+from benchmarks.turns import Turn, in_turns, ratios, timed
 from codeact.lm.devices import choose_device, choose_dtype
+from codeact.lm.forward import hidden_states
 from codeact.lm.models import load_model, load_tokenizer
-from codeact.progress import track
-from codeact.records import Record, read_data
-from codeact.score import Scorer, Status, build_sequences
+from codeact.lm.streams import Stream
+from codeact.packing.collate import collate_rows
+from codeact.packing.plan import plan_epoch
+from codeact.records import Record
+from codeact.score import Scorer
 from codeact.score.cost import forward_flops, model_cost
 
 RESULTS = Path(__file__).parent / "results"
-SHOWN = (
-    ("ratio", "reference seconds / ours"),
-    ("ratio_cpu_seconds", "the same in CPU seconds"),
-    ("ours_tokens_per_second", "ours, model tokens/s"),
-    ("reference_tokens_per_second", "reference, model tokens/s"),
-    ("ours_share_of_peak", "ours, share of matrix-multiply peak"),
-    ("reference_share_of_peak", "reference, share of it"),
-    ("largest_difference", "largest difference of an IFD"),
-)
+ALONE, BODY, OURS = "one by one, {}", "body alone, {}", "codeact, {}"
 
 
 def reference_ifd(record: Record, model: Any, tokenizer: Any, max_length: int) -> float:
@@ -56,32 +59,6 @@ def reference_ifd(record: Record, model: Any, tokenizer: Any, max_length: int) -
         with torch.no_grad():
             losses.append(model(ids, labels=labels).loss.item())
     return math.exp(losses[1] - losses[0])
-
-
-class Clock:
-    """Wall and CPU seconds of the blocks it has timed."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.wall, self.cpu = device, 0.0, 0.0
-
-    def __enter__(self) -> None:
-        self.settle()
-        self.started = time.perf_counter(), time.process_time()
-
-    def __exit__(self, *_: object) -> None:
-        self.settle()
-        self.wall += time.perf_counter() - self.started[0]
-        self.cpu += time.process_time() - self.started[1]
-
-    def settle(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-
-
-def spread(records: Sequence[Record], count: int) -> list[Record]:
-    """`count` records, evenly spaced over the file."""
-    step = max(1.0, len(records) / count)
-    return [records[int(n * step)] for n in range(min(count, len(records)))]
 
 
 def measure_peak(device: Any = "cpu", dtype: Any = None, seconds: float = 1.0) -> float:
@@ -106,80 +83,143 @@ def measure_peak(device: Any = "cpu", dtype: Any = None, seconds: float = 1.0) -
     return 2.0 * size**3 / best
 
 
-def measure(records: list[Record], model_name: str, dtype: str, group: int, max_length: int) -> dict[str, Any]:
-    """Run both and compare."""
+def peak_by_processor(dtype: Any, seconds: float = 1.0) -> float:
+    """Best FLOPs by second of processor time of a square matrix product on the CPU, 2048 wide."""
+    size = 2048
+    left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
+    best, started = float("inf"), time.perf_counter()
+    while best == float("inf") or time.perf_counter() - started < seconds:
+        begin = time.process_time()
+        left @ right
+        best = min(best, time.process_time() - begin)
+    return 2.0 * size**3 / best
+
+
+def body(scorer: Scorer, streams: Sequence[Stream]) -> None:
+    """The decoder over the rows that scoring makes of the streams."""
+    samples = [{"input_ids": np.asarray(stream.ids[:-1], np.int64)} for stream in streams]
+    lengths = np.array([len(sample["input_ids"]) for sample in samples], np.int64)
+    with torch.inference_mode():
+        for one in plan_epoch(lengths, max(scorer.batch_tokens, int(lengths.max()))) if samples else ():
+            batch = collate_rows(samples, [one], pad_token_id=0)
+            hidden_states(
+                scorer.model, {k: v.to(scorer.model.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+            )
+
+
+def measure(
+    records: Sequence[Record], model: str, dtypes: Sequence[str], group: int, max_length: int,
+    others: Callable[[list[list[Record]], int], dict[str, Callable[[int], Turn]]] = lambda groups, limit: {},
+    missing: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Turns of every way, group after group of the records.
+
+    Args:
+        records: conversations of one answer.
+        model: as `load_model` takes it.
+        dtypes: of the model; the first one is compared with the others.
+        group: records of a turn.
+        max_length: most tokens of a sequence.
+        others: further ways by the groups and the limit of tokens in force, each giving the turn of a group.
+        missing: as `in_turns` fills it.
+
+    Returns:
+        `turns` by way, `ratios` to the first dtype's scorer by the clock and by processor seconds, the peaks, the largest difference
+        of an IFD from the reference's in the same dtype.
+    """  # fmt: skip
     device = choose_device()
-    kind = choose_dtype(dtype, device)
-    name = str(kind).removeprefix("torch.")
-    tokenizer = load_tokenizer(model_name)
-    plain = load_model(model_name, dtype=name, attention="sdpa")
-    scorer = Scorer(load_model(model_name, dtype=name), tokenizer, variant="paper", max_length=max_length)
-    reference_ifd(records[0], plain, tokenizer, scorer.max_length)
-    scorer.score(records[:1])
-    ours, theirs = Clock(device), Clock(device)
-    peaks = [measure_peak(device, kind)]
-    gaps: list[float] = []
-    statuses: list[Status] = []
-    with track("benchmark", len(records)) as bar:
-        for number, start in enumerate(range(0, len(records), group)):
-            part = records[start : start + group]
-            # who goes first alternates
-            for mine in (True, False) if number % 2 else (False, True):
-                if mine:
-                    with ours:
-                        scores = scorer.score(part)
-                else:
-                    with theirs:
-                        values = [reference_ifd(r, plain, tokenizer, scorer.max_length) for r in part]
-            statuses += [s.status for s in scores]
-            gaps += [abs(s.ifd - v) for s, v in zip(scores, values, strict=True) if s.ifd is not None]
-            peaks.append(measure_peak(device, kind))
-            bar.advance(len(part))
-    prepared = [build_sequences(r, scorer.template, tokenizer, "paper", scorer.max_length) for r in records]
-    streams = [stream for item in prepared for stream in item.streams]
-    lengths = [len(stream.ids) - 1 for stream in streams]
-    scored = sum(span.end - span.start for stream in streams for span in stream.spans)
-    flops = forward_flops(model_cost(plain.config), lengths, scored)
-    tokens, peak = sum(lengths), max(peaks)
+    tokenizer = load_tokenizer(model)
+    groups = [list(records[at : at + group]) for at in range(0, len(records), group)]
+    names = [str(choose_dtype(dtype, device)).removeprefix("torch.") for dtype in dtypes]
+    scorers = {
+        name: Scorer(load_model(model, dtype=name), tokenizer, variant="paper", max_length=max_length) for name in names
+    }
+    plain = {name: load_model(model, dtype=name, attention="sdpa") for name in names}
+    limit = scorers[names[0]].max_length
+    work, flops, scored = [], [], 0
+    streams = []
+    for some in groups:
+        found = [stream for item in scorers[names[0]].prepare(some) for stream in item.streams]
+        streams.append(found)
+        lengths = [len(stream.ids) - 1 for stream in found]
+        count = sum(span.end - span.start for stream in found for span in stream.spans)
+        work.append(sum(lengths))
+        flops.append(forward_flops(model_cost(plain[names[0]].config), lengths, count))
+        scored += count
+    values: dict[str, dict[int, list[float]]] = {}
+    peaks: dict[str, list[float]] = {name: [] for name in names}
+
+    def told(turn: Turn, number: int, way: str, found: list[float]) -> Turn:
+        values.setdefault(way, {})[number] = found
+        return {**turn, "work": work[number]}
+
+    def ours(name: str, number: int) -> Turn:
+        peaks[name].append(peak_by_processor(choose_dtype(name, device)))
+        scores, turn = timed(lambda: scorers[name].score(groups[number]))
+        found = [score.ifd if score.ifd is not None else math.nan for score in scores]
+        return {**told(turn, number, OURS.format(name), found), "flops": flops[number]}
+
+    def alone(name: str, number: int) -> Turn:
+        found, turn = timed(lambda: [reference_ifd(r, plain[name], tokenizer, limit) for r in groups[number]])
+        return {**told(turn, number, ALONE.format(name), found), "flops": flops[number]}
+
+    def bare(name: str, number: int) -> Turn:
+        _, turn = timed(lambda: body(scorers[name], streams[number]))
+        return {**turn, "work": work[number]}
+
+    ways: dict[str, Callable[[int], Turn]] = {}
+    for name in names:
+        reference_ifd(records[0], plain[name], tokenizer, limit)  # first-call costs belong to nobody
+        scorers[name].score(records[:1])
+        ways |= {OURS.format(name): lambda n, name=name: ours(name, n), ALONE.format(name): lambda n, name=name: alone(name, n)}
+        ways[BODY.format(name)] = lambda n, name=name: bare(name, n)
+    ways |= others(groups, limit)
+    turns = in_turns(ways, len(groups), missing)
+    best = {name: max(some) for name, some in peaks.items()}
+    for way, some in turns.items():
+        for turn in some:
+            if count := turn.pop("flops", None):
+                turn["share_of_limit"] = count / turn["cpu_seconds"] / best[way.rpartition(" ")[2]]
+    gaps = {
+        name: float(np.nanmax([abs(a - b) for n in range(len(groups))
+                               for a, b in zip(values[OURS.format(name)][n], values[ALONE.format(name)][n], strict=True)]))
+        for name in names
+    }  # fmt: skip
+    first = OURS.format(names[0])
     return {
-        "records": len(records), "model": model_name, "dtype": name, "device": str(device),
-        "threads": torch.get_num_threads(),
-        "batch_tokens": scorer.batch_tokens, "group": group, "tokens": tokens, "scored_tokens": scored, "flops": flops,
-        "ours_seconds": ours.wall, "reference_seconds": theirs.wall, "ratio": theirs.wall / ours.wall,
-        "ours_cpu_seconds": ours.cpu, "reference_cpu_seconds": theirs.cpu, "ratio_cpu_seconds": theirs.cpu / ours.cpu,
-        "ours_tokens_per_second": tokens / ours.wall, "reference_tokens_per_second": tokens / theirs.wall,
-        "peak_flops": peak, "peaks_flops": peaks,
-        "ours_share_of_peak": flops / ours.wall / peak, "reference_share_of_peak": flops / theirs.wall / peak,
-        "largest_difference": max(gaps, default=None), "status": {s: statuses.count(s) for s in sorted(set(statuses))},
-        "peak_memory_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
+        "records": len(records), "model": model, "device": str(device), "threads": torch.get_num_threads(), "tokens": sum(work),
+        "scored_tokens": scored, "flops": sum(flops), "batch_tokens": scorers[names[0]].batch_tokens, "group": group,
+        "peak_flops_per_processor_second": best, "peaks": peaks, "turns": turns, "ours": first,
+        "ratios": {key: ratios(turns, first, key) for key in ("seconds", "cpu_seconds")},
+        "largest_difference": gaps,
+        "tokens_per_processor_second": {way: sum(work) / sum(turn["cpu_seconds"] for turn in some) for way, some in turns.items()},
+        "tokens_per_second": {way: sum(work) / sum(turn["seconds"] for turn in some) for way, some in turns.items()},
+        "share_of_limit": {way: median(turn["share_of_limit"] for turn in some) for way, some in turns.items() if "share_of_limit" in some[0]},
     }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", default="../shared/data/evol_instruct_code_1966.json", help="any file that codeact reads"
-    )
     parser.add_argument("--model", default="demo")
     parser.add_argument("--records", type=int, default=60, help="how many, evenly spaced over the file")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--group", type=int, default=12, help="records per turn of each side")
+    parser.add_argument("--dtypes", nargs="+", default=["auto", "float32"])
+    parser.add_argument("--group", type=int, default=6, help="records per turn of each side")
     parser.add_argument("--max-length", type=int, default=2048)
     parser.add_argument("--output", type=Path, default=RESULTS / "ifd_speed.json")
     args = parser.parse_args()
-    records = read_data(args.data).records
+    records = spread(instruction_records(files=("evol_instruct_code_1966.json",)), args.records)
     told = provenance()
-    found = told | measure(spread(records, args.records), args.model, args.dtype, args.group, args.max_length)
-    found["data"] = Path(args.data).name
-    result_files.write(args.output, found)
-    print(json.dumps(found["status"]), f"{found['tokens']:,} tokens, {found['dtype']} on {found['device']}")
-    for key, label in SHOWN:
-        print(f"{label:<38} {found[key]:.3g}")
-    lowest, highest = min(found["peaks_flops"]), max(found["peaks_flops"])
-    if lowest < 0.8 * highest:
+    found = measure(records, args.model, list(dict.fromkeys(args.dtypes)), args.group, args.max_length)
+    result_files.write(args.output, told | found)
+    for way, rate in found["tokens_per_processor_second"].items():
+        times = found["ratios"]["cpu_seconds"].get(way, (1.0, 1.0, 1.0))
+        share = found["share_of_limit"].get(way)
         print(
-            f"other work ran meanwhile (matrix-multiply peak {lowest:.2g} to {highest:.2g} FLOP/s): do not use these speeds"
+            f"{way:<28}{rate:>8.0f} tokens per processor second, {found['tokens_per_second'][way]:>8.0f} by the clock;"
+            f" {times[0]:.2f} ({times[1]:.2f} to {times[2]:.2f}) of ours' processor time"
+            + (f"; share of the limit {share:.2f}" if share else "")
         )
+    print({"largest difference of an IFD": found["largest_difference"]})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ function's first call alone, as a reader meets it. From the source: files, lines
 annotations of parameters and results that are a bare `Any`, imports that rename what the package itself defines, and files that
 name the strategy --strategy, each of which another strategy had to be put into. The other labels of the result stay.
 
-Result: benchmarks/results/reading_walk.json
+Result: benchmarks/results/reading_walk.json.xz
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from codeact.cli import main as command_line
 
 PACKAGE = Path(codeact.__file__).parent
 DATA = Path(os.environ.get("CODEACT_DATA", "../shared/data")) / "evol_instruct_code_1966.json"
-RESULT = Path(__file__).parent / "results" / "reading_walk.json"
+RESULT = Path(__file__).parent / "results" / "reading_walk.json.xz"
 
 
 class Walk:

@@ -120,7 +120,7 @@ def seconds_with_failures(shards: int, work: float, mtbf: float, restart: float)
     return float(shards * np.expm1(work / mtbf) * (mtbf + restart))
 
 
-def lengths(path: str = "ifd_speed.json") -> dict[str, float]:
+def lengths(path: str = "ifd_speed_avx2.json") -> dict[str, float]:
     """Tokens of both scoring passes, and scored ones, of a record, as measured on Evol-Instruct code."""
     found = result_files.read(ROOT / "benchmarks" / "results" / path)
     return {"tokens": found["tokens"] / found["records"], "scored": found["scored_tokens"] / found["records"]}
@@ -128,8 +128,8 @@ def lengths(path: str = "ifd_speed.json") -> dict[str, float]:
 
 def checks() -> list[dict[str, Any]]:
     """The model's figures beside measured ones of committed result files."""
-    read = {name: result_files.read(ROOT / "benchmarks" / "results" / f"{name}.json") for name in ("ifd_speed", "efficiency", "scale")}
-    scoring, training = read["ifd_speed"], read["efficiency"]["results"]["ours"]
+    read = {name: result_files.read(ROOT / "benchmarks" / "results" / f"{name}.json") for name in ("ifd_speed_avx2", "efficiency", "scale")}
+    scoring, training = read["ifd_speed_avx2"], read["efficiency"]["results"]["ours"]
     small = MODELS["SmolLM2 135M"]
     # the share of the peak that scoring reaches, on two threads, predicts the training of another day on one
     peak = scoring["peak_flops"]

@@ -47,9 +47,11 @@ if TYPE_CHECKING:
         balance_steps,
         collate_rows,
         crossover_tokens,
+        fit_crossover,
         padding_rate,
         plan_batch,
         plan_epoch,
+        plan_ranks,
         row_costs,
     )
     from codeact.records import Message, Record, read_data, read_records
@@ -83,6 +85,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "fit_crossover",
     "harvest",
     "load_embedder",
     "load_model",
@@ -94,6 +97,7 @@ __all__ = [
     "plan",
     "plan_batch",
     "plan_epoch",
+    "plan_ranks",
     "preview",
     "project_2d",
     "read_data",
@@ -119,7 +123,7 @@ _PUBLIC = {
     "codeact.lm.isolation": ("check_isolation",),
     "codeact.lm.models": ("load_model", "load_tokenizer"),
     "codeact.packing": ("DynamicPackCollator", "PackedDataset", "PackedStream", "apply_overlong", "balance_ratio",
-        "balance_steps", "collate_rows", "crossover_tokens", "padding_rate", "plan_batch", "plan_epoch", "row_costs"),
+        "balance_steps", "collate_rows", "crossover_tokens", "fit_crossover", "padding_rate", "plan_batch", "plan_epoch", "plan_ranks", "row_costs"),
     "codeact.records": ("Message", "Record", "read_data", "read_records"),
     "codeact.score": ("score_ifd",),
 }  # fmt: skip

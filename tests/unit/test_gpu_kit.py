@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import gpu, result_files
+from benchmarks import gpu, result_files, slices
 
 TINY = gpu.slices(tiny=True)
 
@@ -18,15 +18,15 @@ TINY = gpu.slices(tiny=True)
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """Every slice, run in this process, two calls after each other: the first is out of time after one slice."""
     output = tmp_path_factory.mktemp("gpu") / "gpu.json"
-    left = gpu.run(TINY, output, 1.0, False, lambda one, _: gpu.run_here(one, "cpu", "float32"))
+    left = slices.run(TINY, output, 1.0, False, lambda one, _: gpu.run_here(one, "cpu", "float32"))
     assert left == [one.name for one in TINY[1:]]
     ran: list[str] = []
 
-    def measure(one: gpu.Slice, _: float) -> dict[str, Any]:
+    def measure(one: slices.Slice, _: float) -> dict[str, Any]:
         ran.append(one.name)
         return {"failed": "no room"} if one.name == "efficiency tiny reference" else gpu.run_here(one, "cpu", "float32")
 
-    assert gpu.run(TINY, output, 1e9, False, measure) == []
+    assert slices.run(TINY, output, 1e9, False, measure) == []
     assert ran == left
     return output, result_files.read(output)
 
@@ -46,11 +46,11 @@ def test_packed_scoring_gives_the_losses_of_one_by_one(found: tuple[Path, dict[s
 
 
 def test_packed_training_gives_the_losses_of_padded(found: tuple[Path, dict[str, Any]]) -> None:
-    slices = found[1]["slices"]
-    losses = [slices[f"efficiency tiny {way}"]["result"]["losses"] for way in ("max", "dynamic", "ours")]
+    ran = found[1]["slices"]
+    losses = [ran[f"efficiency tiny {way}"]["result"]["losses"] for way in ("max", "dynamic", "ours")]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     assert losses[2] == pytest.approx(losses[0], rel=1e-5)
-    assert slices["memory tiny"]["result"]["parts"]["gradients"] > 0
+    assert ran["memory tiny"]["result"]["parts"]["gradients"] > 0
 
 
 def test_the_table_shows_every_slice_and_failures(found: tuple[Path, dict[str, Any]]) -> None:
@@ -64,22 +64,22 @@ def test_what_failed_is_run_once_more_only_when_asked(found: tuple[Path, dict[st
     output, _ = found
     ran: list[str] = []
 
-    def measure(one: gpu.Slice, _: float) -> dict[str, Any]:
+    def measure(one: slices.Slice, _: float) -> dict[str, Any]:
         ran.append(one.name)
         return {"failed": "again"}
 
-    gpu.run(TINY, output, 1e9, False, measure)
+    slices.run(TINY, output, 1e9, False, measure)
     assert ran == []
-    gpu.run(TINY, output, 1e9, True, measure)
+    slices.run(TINY, output, 1e9, True, measure)
     assert ran == ["efficiency tiny reference"]
 
 
 def test_the_command_runs_a_slice_in_a_process_of_its_own(tmp_path: Path) -> None:
     one = next(one for one in TINY if one.work == "attention")
-    result = gpu.run_apart(one, "cpu", "float32", 300, tiny=True)
+    result = gpu.apart(one, "cpu", "float32", 300, tiny=True)
     assert set(result["kernels"]) == {"segments", "flex", "dense mask"}
-    assert gpu.run_apart(one, "cpu", "int3", 300, tiny=True)["failed"]
-    assert gpu.run_apart(one, "cpu", "float32", 0.01, tiny=True) == {"failed": "ended after 0 s"}
+    assert gpu.apart(one, "cpu", "int3", 300, tiny=True)["failed"]
+    assert gpu.apart(one, "cpu", "float32", 0.01, tiny=True) == {"failed": "ended after 0 s"}
 
 
 def test_the_real_shapes_are_all_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

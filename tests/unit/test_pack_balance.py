@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codeact.errors import InputError
-from codeact.packing import balance_ratio, balance_steps, crossover_tokens, plan_epoch, row_costs
+from codeact.packing import (
+    balance_ratio,
+    balance_steps,
+    crossover_tokens,
+    fit_crossover,
+    plan_epoch,
+    plan_ranks,
+    row_costs,
+)
 
 
 def test_costs_are_the_formula_one_sample_at_a_time() -> None:
@@ -67,3 +75,78 @@ def test_bad_input() -> None:
         row_costs([np.array([0])], [5], 0)
     with pytest.raises(InputError, match="window"):
         balance_steps([1.0, 2.0], 2, 1, window=0)
+
+
+def slowest(plan: list[list[np.ndarray]], lengths: np.ndarray, crossover: float) -> float:
+    return max(float(row_costs(rows, lengths, crossover).sum()) for rows in plan)
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_batch_for_several_ranks_is_near_the_best_deal_by_brute_force(ranks: int) -> None:
+    ratios = []
+    for seed in range(15):
+        lengths = np.minimum(np.random.default_rng(seed).lognormal(6, 1, 7).astype(int) + 1, 2048)
+        costs = row_costs([np.array([i]) for i in range(7)], lengths, 800)
+        best = min(
+            max(sum(costs[i] for i in range(7) if deal[i] == rank) for rank in range(ranks))
+            for deal in itertools.product(range(ranks), repeat=7)
+        )
+        ratios.append(slowest(plan_ranks(lengths, 2048, ranks, 800), lengths, 800) / best)
+    assert max(ratios) <= 4 / 3 - 1 / (3 * ranks) + 1e-9  # Graham's bound, which moves and swaps never worsen
+    assert np.mean(ratios) < 1.02
+
+
+def test_a_batch_for_several_ranks_holds_every_sample_once() -> None:
+    lengths = np.random.default_rng(1).integers(1, 1000, 37)
+    plan = plan_ranks(lengths, 1024, 4, 500)
+    assert sorted(i for rows in plan for row in rows for i in row.tolist()) == list(range(37))
+    assert all(lengths[row].sum() <= 1024 for rows in plan for row in rows)
+    by_tokens = plan_ranks(lengths, 1024, 4)
+    assert slowest(plan, lengths, 500) <= slowest(by_tokens, lengths, 500)
+    assert slowest(by_tokens, lengths, np.inf) <= 1.01 * lengths.sum() / 4
+
+
+def test_an_epoch_for_several_ranks_is_near_the_best_steps_by_brute_force() -> None:
+    for seed in range(6):
+        lengths = np.minimum(np.random.default_rng(seed).lognormal(6.5, 1, 24).astype(int) + 1, 2048)
+        rows = plan_epoch(lengths, 2048, seed, ranks=2, crossover=600)
+        costs = row_costs(rows, lengths, 600)
+        assert len(costs) % 2 == 0
+        ours = costs.reshape(-1, 2).max(axis=1).sum()
+        # rows sorted by cost and taken in pairs: no pairing has a smaller sum of slowest ranks
+        best = np.sort(costs).reshape(-1, 2).max(axis=1).sum()
+        assert ours == pytest.approx(best)
+
+
+def test_an_epoch_for_ranks_has_the_rows_of_one_without() -> None:
+    lengths = np.random.default_rng(0).integers(1, 900, 400)
+    plain = plan_epoch(lengths, 1024, 3, rows_multiple_of=12)
+    dealt = plan_epoch(lengths, 1024, 3, ranks=4, rows_per_rank=3, crossover=300)
+    assert sorted(map(tuple, (row.tolist() for row in plain))) == sorted(map(tuple, (row.tolist() for row in dealt)))
+    before, after = (balance_ratio(row_costs(rows, lengths, 300), 4, 3).mean() for rows in (plain, dealt))
+    assert after > before
+    assert (dealt.totals(lengths) == np.array([lengths[row].sum() for row in dealt])).all()
+
+
+def test_the_crossover_of_measured_seconds() -> None:
+    rows = [[1000], [500, 500], [250] * 4, [10] * 100, [2000], [700, 300]]
+    exact = [2e-3 * sum(row) + 2e-3 / 900 * sum(n * n for n in row) for row in rows]
+    assert fit_crossover(rows, exact) == pytest.approx(900)
+    noisy = np.array(exact) * np.random.default_rng(0).normal(1, 0.01, len(rows))
+    assert fit_crossover(rows, noisy) == pytest.approx(900, rel=0.15)
+    assert fit_crossover(rows, [0.001 * sum(row) for row in rows]) > 1e6
+    with pytest.raises(InputError, match="same mix"):
+        fit_crossover([[10, 20], [20, 10]], [1.0, 1.0])
+    with pytest.raises(InputError, match="at least two rows"):
+        fit_crossover([[10]], [1.0])
+    with pytest.raises(InputError, match="do not grow"):
+        fit_crossover([[1000], [10] * 100, [500, 500]], [1.0, -1.0, 0.1])
+
+
+def test_bad_input_of_plans_for_ranks() -> None:
+    with pytest.raises(InputError, match="2 samples cannot be dealt to 3 ranks"):
+        plan_ranks([5, 6], 10, 3)
+    with pytest.raises(InputError, match="above 0"):
+        plan_ranks([5, 6], 10, 2, crossover=-1)
+    with pytest.raises(InputError, match="rows_per_rank is 0"):
+        plan_epoch([5, 6], 10, ranks=2, rows_per_rank=0)

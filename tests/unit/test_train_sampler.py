@@ -10,9 +10,9 @@ import torch
 
 from codeact.errors import InputError
 from codeact.packing import PackedDataset, balance_ratio, row_costs
-from codeact.packing.balance import deal_steps
+from codeact.packing.balance import deal_steps, sample_costs
 from codeact.training.metrics import rank_metrics
-from codeact.training.sampler import BalancedSampler, batch_cost, crossover_of, sample_costs
+from codeact.training.sampler import BalancedSampler, batch_cost, crossover_of
 from codeact.training.sft import PaddingCollator
 from tests.unit.test_train import NETWORKS
 
@@ -36,7 +36,7 @@ def test_samples_keep_their_step_and_ranks_are_even() -> None:
     for start in range(0, len(data), size):
         assert sorted(dealt[start : start + size]) == sorted(plain[start : start + size])
     assert dealt[-5:] == plain[-5:]
-    costs = sample_costs(data, CROSSOVER)
+    costs = sample_costs([len(sample["input_ids"]) for sample in data], CROSSOVER)
     assert costs[7] == len(data[7]["input_ids"]) + len(data[7]["input_ids"]) ** 2 / CROSSOVER
     before, after = (balance_ratio(costs[some[:-5]], RANKS, EACH) for some in (plain, dealt))
     assert before.mean() < 0.85

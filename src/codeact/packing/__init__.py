@@ -7,10 +7,11 @@ what refuses to train on a leak, is in `codeact.lm`.
 
 from __future__ import annotations
 
-from codeact.packing.balance import balance_ratio, balance_steps, crossover_tokens, row_costs
+from codeact.packing.balance import balance_ratio, balance_steps, crossover_tokens, fit_crossover, row_costs
 from codeact.packing.collate import DynamicPackCollator, PackedDataset, collate_rows, split_rows
 from codeact.packing.overlong import FitCounts, Fitted, apply_overlong
-from codeact.packing.plan import Rows, compare_layouts, padding_rate, plan_batch, plan_epoch
+from codeact.packing.plan import compare_layouts, padding_rate, plan_batch, plan_epoch, plan_ranks
+from codeact.packing.rows import Rows
 from codeact.packing.stream import PackedStream, StreamState
 
 __all__ = [
@@ -27,9 +28,11 @@ __all__ = [
     "collate_rows",
     "compare_layouts",
     "crossover_tokens",
+    "fit_crossover",
     "padding_rate",
     "plan_batch",
     "plan_epoch",
+    "plan_ranks",
     "row_costs",
     "split_rows",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from codeact.errors import InputError
-from codeact.packing.plan import Rows
+from codeact.packing.rows import Rows
 from codeact.types import Floats, Ints
 
 
@@ -31,6 +31,45 @@ def crossover_tokens(body_parameters: float, hidden_size: int, layers: int) -> f
     return body_parameters / (hidden_size * layers)
 
 
+def fit_crossover(rows: Sequence[ArrayLike], seconds: ArrayLike) -> float:
+    """The crossover of this model on this machine, from measured rows: least squares of seconds = a * tokens + b * squares.
+
+    Args:
+        rows: lengths of the samples in each row that was timed; rows of long samples and rows of short ones.
+        seconds: of a training step (or a forward pass) of each row.
+
+    Returns:
+        a / b in tokens, for `row_costs` and the plans; infinite where longer samples took no longer (b not above 0).
+
+    Raises:
+        InputError: fewer than two rows, another number of seconds, rows that all have the same mix, or time that tokens do not explain.
+    """
+    sizes = [np.asarray(row, dtype=np.float64) for row in rows]
+    took = np.asarray(seconds, dtype=np.float64)
+    if len(sizes) < 2 or len(sizes) != len(took):
+        raise InputError(f"{len(sizes)} rows and {len(took)} times; at least two rows with a time each are needed")
+    parts = np.array([[row.sum(), (row**2).sum()] for row in sizes])
+    scale = parts.max(axis=0)
+    (linear, square), _, rank, _ = np.linalg.lstsq(parts / scale, took, rcond=1e-9)
+    if rank < 2:
+        raise InputError("all rows have the same mix of lengths; time rows of long samples and rows of short ones")
+    if not linear > 0:
+        raise InputError("the times do not grow with the tokens; time more rows, on a quiet machine")
+    return float((linear / scale[0]) / (square / scale[1])) if square > 0 else float("inf")
+
+
+def sample_costs(lengths: ArrayLike, crossover: float) -> Floats:
+    """Compute of each sample, float64 [N], in tokens of the linear part: n + n^2 / crossover.
+
+    Raises:
+        InputError: `crossover` is not above 0.
+    """
+    if not crossover > 0:
+        raise InputError(f"crossover is {crossover} tokens; it must be above 0")
+    sizes = np.asarray(lengths, dtype=np.float64)
+    return np.asarray(sizes + sizes**2 / crossover, dtype=np.float64)
+
+
 def row_costs(rows: Sequence[Ints], lengths: ArrayLike, crossover: float) -> Floats:
     """Compute of each row, float64 [R], in tokens of the linear part: sum over its samples of n + n^2 / crossover.
 
@@ -42,10 +81,7 @@ def row_costs(rows: Sequence[Ints], lengths: ArrayLike, crossover: float) -> Flo
     Raises:
         InputError: `crossover` is not above 0.
     """
-    if not crossover > 0:
-        raise InputError(f"crossover is {crossover} tokens; it must be above 0")
-    sizes = np.asarray(lengths, dtype=np.float64)
-    each = sizes + sizes**2 / crossover
+    each = sample_costs(lengths, crossover)
     if isinstance(rows, Rows):
         return np.add.reduceat(each[rows.samples], rows.starts[:-1]) if len(rows) else np.zeros(0)
     return np.array([each[row].sum() for row in rows], dtype=np.float64)

@@ -8,53 +8,21 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
-from typing import Literal, TypedDict, overload
+from collections.abc import Sequence
+from math import inf, lcm
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from codeact.errors import InputError
+from codeact.packing.balance import balance_steps, row_costs, sample_costs
 from codeact.packing.overlong import overlong_message
+from codeact.packing.rows import Rows
 from codeact.types import Ints
 
 Order = Literal["balanced", "paper"]
-
-
-class Rows(Sequence[Ints]):
-    """Rows backed by two arrays, so that millions of them cost no Python objects.
-
-    Attributes:
-        samples: int64 [N], sample indices, row after row.
-        starts: int64 [R + 1], where each row begins in `samples`; the last entry is N.
-    """
-
-    def __init__(self, samples: Ints, starts: Ints) -> None:
-        self.samples = samples
-        self.starts = starts
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    @overload
-    def __getitem__(self, index: int) -> Ints: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Ints]: ...
-    def __getitem__(self, index: int | slice) -> Ints | list[Ints]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        row = index + len(self) if index < 0 else index
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {index} of {len(self)}")
-        return self.samples[self.starts[row] : self.starts[row + 1]]
-
-    def __iter__(self) -> Iterator[Ints]:
-        return (self[i] for i in range(len(self)))
-
-    def totals(self, lengths: ArrayLike) -> Ints:
-        """Tokens in each row: int64 [R]."""
-        ordered = np.asarray(lengths, dtype=np.int64)[self.samples]
-        return np.add.reduceat(ordered, self.starts[:-1]) if len(self) else np.zeros(0, np.int64)
+COST_UNITS = 2**40  # whole numbers that the costliest sample counts as
 
 
 def plan_batch(lengths: ArrayLike, capacity: int, order: Order = "balanced") -> list[Ints]:
@@ -103,30 +71,75 @@ def plan_batch(lengths: ArrayLike, capacity: int, order: Order = "balanced") -> 
     )
 
 
-def plan_epoch(lengths: ArrayLike, capacity: int, seed: int = 0, rows_multiple_of: int = 1) -> Rows:
+def plan_ranks(lengths: ArrayLike, capacity: int, ranks: int, crossover: float = inf) -> list[list[Ints]]:
+    """Pack one batch for several processes, so that all of them have nearly the same compute.
+
+    The samples are dealt to the ranks by their cost, longest first, and moved and swapped while that lowers the slowest rank's
+    (as `plan_batch` levels rows); each rank's are packed by `plan_batch`. An optimizer step sees the same samples as without.
+
+    Args:
+        lengths: tokens of each sample, integers >= 1.
+        capacity: most tokens of a row.
+        ranks: processes that train together.
+        crossover: length at which attention costs as much as all else (`crossover_tokens`, or `fit_crossover` from measured
+            seconds); infinity counts tokens alone.
+
+    Returns:
+        The rows of each rank, int64 arrays of sample indices; ranks may have different numbers of them.
+
+    Raises:
+        InputError: as `plan_batch`; fewer samples than ranks; `crossover` not above 0.
+    """
+    sizes = _checked(lengths, capacity)
+    if not 1 <= ranks <= len(sizes):
+        raise InputError(f"{len(sizes)} samples cannot be dealt to {ranks} ranks; each needs one at least")
+    costs = sample_costs(sizes, crossover)
+    values = np.rint(costs * (COST_UNITS / costs.max())).astype(np.int64).tolist()
+    dealt, _ = _level(values, _deal(values, ranks))
+    found = []
+    for some in dealt:
+        own = np.array(sorted(some), np.int64)
+        found.append([own[row] for row in plan_batch(sizes[own], capacity)])
+    return found
+
+
+def plan_epoch(
+    lengths: ArrayLike, capacity: int, seed: int = 0, rows_multiple_of: int = 1, *, ranks: int = 1, rows_per_rank: int = 1, crossover: float = inf
+) -> Rows:
     """Pack a whole epoch into few, nearly full rows: best-fit decreasing, run on the length histogram.
 
     Samples of equal length are interchangeable, so whole groups are placed at once; the row loads are those of ordinary
     best-fit decreasing. Samples of equal length are assigned at random and the rows come in random order. Rows are
     split, and no sample is dropped or repeated, until their number divides among the ranks.
 
+    With `ranks`, the rows come step after step and in each step rank after rank, so that the ranks of a step have nearly the same
+    compute (`balance_steps`).
+
     Args:
         lengths: tokens of each sample, integers >= 1.
         capacity: most tokens of a row.
         seed: of the shuffle; the same seed gives the same rows.
         rows_multiple_of: make the number of rows a multiple of this, for example world size times rows per step.
+        ranks: processes that train together; their number times `rows_per_rank` is a divisor of the rows.
+        rows_per_rank: rows of each in one step.
+        crossover: as `plan_ranks` takes it.
 
     Returns:
         `Rows`: a sequence of int64 index arrays; every sample is in exactly one row.
 
     Raises:
-        InputError: no samples, a length below 1, a sample longer than `capacity`, fewer samples than `rows_multiple_of`.
+        InputError: no samples, a length below 1, a sample longer than `capacity`, fewer samples than `rows_multiple_of`; `ranks` or
+            `rows_per_rank` below 1; `crossover` not above 0.
     """
     sizes = _checked(lengths, capacity)
-    if rows_multiple_of < 1:
-        raise InputError(f"rows_multiple_of is {rows_multiple_of}; it must be at least 1")
+    for name, value in (("rows_multiple_of", rows_multiple_of), ("ranks", ranks), ("rows_per_rank", rows_per_rank)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; it must be at least 1")
     rows = _best_fit_decreasing(sizes, capacity, np.random.default_rng(seed))
-    return _split_to_multiple(rows, rows_multiple_of)
+    rows = _split_to_multiple(rows, lcm(rows_multiple_of, ranks * rows_per_rank))
+    if ranks == 1:
+        return rows
+    return rows.take(balance_steps(row_costs(rows, sizes, crossover), ranks, rows_per_rank, seed))
 
 
 def pack_tightly(lengths: ArrayLike, capacity: int) -> Rows:

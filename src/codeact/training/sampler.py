@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from codeact.packing.balance import balance_steps, crossover_tokens, deal_steps, row_costs
+from codeact.packing.balance import balance_steps, crossover_tokens, deal_steps, row_costs, sample_costs
 from codeact.packing.collate import PackedDataset
 from codeact.training.metrics import entries
-from codeact.types import Floats, Ints, Model
+from codeact.types import Model
 
 
 class BalancedSampler(Sampler[int]):
@@ -56,18 +56,12 @@ class BalancedSampler(Sampler[int]):
                 yield from balance_steps(costs, self.ranks, self.batch_size, self.seed + epoch).tolist()
                 return
         else:
-            costs = sample_costs(self.dataset, self.crossover)
+            costs = sample_costs([len(sample["input_ids"]) for sample in self.dataset], self.crossover)
         self.random.set_epoch(epoch)
         order = np.fromiter(self.random, np.int64, len(costs))
         whole = len(order) - len(order) % size  # accelerate fills the last round up with samples of the first
         yield from deal_steps(order[:whole], costs, self.ranks, self.batch_size).tolist()
         yield from order[whole:].tolist()
-
-
-def sample_costs(samples: Sequence[Mapping[str, Any]], crossover: float) -> Floats:
-    """Compute of each sample, float64 [N], in tokens of the linear part: n + n^2 / crossover."""
-    lengths: Ints = np.array([len(sample["input_ids"]) for sample in samples], dtype=np.int64)
-    return lengths + lengths**2 / crossover
 
 
 def batch_cost(batch: Mapping[str, Any], crossover: float) -> float:
