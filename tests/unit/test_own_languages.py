@@ -15,8 +15,6 @@ from codeact.evaluation.sets import load_tasks
 from codeact.sandbox import Backend
 from codeact.sandbox.toolchains import missing
 
-pytestmark = pytest.mark.usefixtures("own_cache")
-
 # Each doubles a list of whole numbers: head, right body, wrong body, tests.
 ROWS = {
     "javascript": ("/** 2x */\nconst twice = (xs) => {\n", "  return xs.map(x => 2 * x);\n}\n", "  return xs;\n}\n",

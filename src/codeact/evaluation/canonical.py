@@ -28,7 +28,7 @@ def check_tasks(name: str, data_dir: Path | None = None, *, sandbox: Name | None
     Returns:
         `name`, `version`, `tasks`, `passed`, `failed` (one entry each: `task_id`, `status`, `detail`), `buggy` and `buggy_passed` (twins that are
         wrong, and those of them that pass all the same), `unsolved` (the ids of tasks
-        without a canonical solution), `sandbox`, `seconds`.
+        without a canonical solution), `not_run` (id -> why that task cannot be judged here), `sandbox`, `seconds`.
 
     Raises:
         InputError: no such set, or faults in the file, one line each.
@@ -38,12 +38,13 @@ def check_tasks(name: str, data_dir: Path | None = None, *, sandbox: Name | None
     task_set = load_tasks(name, data_dir)
     check_languages([task_set])
     backend = detect_backend(sandbox)
-    solved = [task for task in task_set.tasks if task.canonical_solution or task.given]
+    judged = [task for task in task_set.tasks if not task.not_run]
+    solved = [task for task in judged if task.canonical_solution or task.given]
     began = time.perf_counter()
-    with track(f"run {task_set.name}", len(solved) + sum(bool(task.buggy_solution) for task in task_set.tasks), "programs") as progress:
+    with track(f"run {task_set.name}", len(solved) + sum(bool(task.buggy_solution) for task in judged), "programs") as progress:
         samples = [(task.id, task.canonical_program) for task in solved]
         verdicts = grade(task_set, samples, backend=backend, progress=progress)
-        buggy = [(task.id, task.prompt + task.buggy_solution) for task in task_set.tasks if task.buggy_solution]
+        buggy = [(task.id, task.prompt + task.buggy_solution) for task in judged if task.buggy_solution]
         twins = grade(task_set, buggy, backend=backend, progress=progress)
     failed = [v for v in verdicts if any(status != "passed" for status in v.statuses)]
     return {
@@ -54,7 +55,8 @@ def check_tasks(name: str, data_dir: Path | None = None, *, sandbox: Name | None
         "failed": [{"task_id": v.task_id, "status": v.statuses[-1], "detail": v.detail} for v in failed],
         "buggy": len(buggy),
         "buggy_passed": [v.task_id for v in twins if v.base_status == "passed"],
-        "unsolved": [task.id for task in task_set.tasks if not (task.canonical_solution or task.given)],
+        "unsolved": [task.id for task in judged if not (task.canonical_solution or task.given)],
+        "not_run": {task.id: task.not_run for task in task_set.tasks if task.not_run},
         "sandbox": backend.name,
         "seconds": round(time.perf_counter() - began, 1),
     }
@@ -69,4 +71,7 @@ def check_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"{found['buggy'] - len(wrong)} of {found['buggy']} buggy twins fail" + (f"; not {', '.join(wrong)}" if wrong else ""))
     if found["unsolved"]:
         lines.append(f"{len(found['unsolved'])} of {found['tasks']} tasks have no canonical_solution: nothing says that their tests can be passed")
+    if found["not_run"]:
+        first, why = next(iter(found["not_run"].items()))
+        lines.append(f"{len(found['not_run'])} of {found['tasks']} tasks are not run here; {first}: {why}")
     return lines + [f"{v['task_id']}: {v['status']}: {v['detail']}" for v in found["failed"]]

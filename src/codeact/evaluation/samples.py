@@ -79,6 +79,17 @@ def partial(task_set: TaskSet, done: Collection[str]) -> str:
     )
 
 
+def not_run(task_set: TaskSet) -> str:
+    """How many tasks cannot be judged on this machine, and why the first cannot; "" where all can."""
+    absent = [task for task in task_set.tasks if task.not_run]
+    if not absent:
+        return ""
+    return (
+        f"{task_set.name}: {len(absent)} of {len(task_set.tasks)} tasks are not run here, and in no figure "
+        f"({absent[0].id}: {absent[0].not_run}); results.json names all of them"
+    )
+
+
 def _program(task: Task, completion: str | None, solution: str | None) -> str:
     answer = solution if solution and solution.strip() else completion or ""
     return task.rules.program(answer, task, task.prompt)

@@ -42,7 +42,7 @@ def load_sets(names: Iterable[str], data_dir: Path | None, skip: Iterable[str] =
 
 
 def to_generate(sets: Sequence[TaskSet], config: EvaluateConfig) -> dict[str, list[Task]]:
-    """Name of each set -> its tasks that are generated for: those that `generate_tasks` names, else `subset`.
+    """Name of each set -> its tasks that are generated for: those that `generate_tasks` names, else `subset`; none that cannot be judged here.
 
     Raises:
         InputError: a name is no task of the sets, or as `subset`.
@@ -52,8 +52,9 @@ def to_generate(sets: Sequence[TaskSet], config: EvaluateConfig) -> dict[str, li
     if unknown:
         raise InputError(f"evaluate.generate_tasks: {min(unknown)!r} is no task of {', '.join(one.name for one in sets)}")
     if named and config.generate_limit != 0:
-        return {one.name: [task for task in one.tasks if task.id in named] for one in sets}
-    return {one.name: subset(one.tasks, config.generate_limit, config.skip_tasks) for one in sets}
+        return {one.name: [task for task in one.tasks if task.id in named and not task.not_run] for one in sets}
+    judged = {one.name: [task for task in one.tasks if not task.not_run] for one in sets}
+    return {name: subset(tasks, config.generate_limit, config.skip_tasks) if tasks else [] for name, tasks in judged.items()}
 
 
 def subset(tasks: Sequence[Task], limit: int | None, skip: Iterable[str] = ()) -> list[Task]:

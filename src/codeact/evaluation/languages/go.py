@@ -39,6 +39,10 @@ def examples(task: Task, source: str, mark: str) -> dict[str, str]:
 
 def _files(task: Task, source: str, imports: list[str], body: str, offered: list[str]) -> dict[str, str]:
     source = re.sub(r"^package \w+[ \t]*;?", "", source, count=1, flags=re.M)
+    # Imports of the prompt that the tests use alone: in the published harness both are one file.
+    for line in _imports(task.prompt):
+        if not _uses(source, line) and _uses(body, line):
+            source = re.sub(rf"^\s*(?:import\s+)?{re.escape(line)}[ \t]*$", "", source, count=1, flags=re.M)
     has = set(_imports(source))
     # As in the published harness, where both were one file: what its head imports, the program may use.
     lent = [line for line in offered if line not in has and not line.endswith(('"testing"', 'testify/assert"')) and _uses(source, line)]

@@ -31,6 +31,7 @@ def tests(task: Task, source: str, mark: str) -> dict[str, str]:
     test, checked = task.test, _checked(task, owner)
     if checked:
         test = re.sub(rf"\bnew\s+{owner}\s*\(\s*\)", f"new Codeact{owner}()", test)
+        test = re.sub(rf"\b(extends\s+){owner}\b|\b{owner}(?=\.\w+\s*\()", rf"\1Codeact{owner}", test)
     run = RUN.format(call=f'Main.main(a); System.out.println("\\n{mark}");')
     return {
         "Program.java": _headed(imports, source),
@@ -91,13 +92,14 @@ def _checked(task: Task, owner: str) -> str:
     for place in re.finditer(r"\{", plain):
         method = METHOD.search(re.split(r"[;{}]", plain[: place.start()])[-1])
         if method and method[3] not in ("new", "else", "return", "throw", "class") and method[4] not in ("if", "for", "while", "switch", "catch"):
-            if "static" in method[1].split() or method[3] == "void":
+            if method[3] == "void" or "private" in method[1]:
                 continue
+            static = "static" in method[1].split()
             names = [part.split()[-1].removesuffix("[]") for part in GENERIC.sub("", method[5]).split(",") if part.strip()]
             kind = method[3]
-            body = f"return ({_boxed(kind)}) CodeactPlain.of(super.{method[4]}({', '.join(names)}));"
-            access = "public " if "public" in method[1] else ""
-            found.append(f"  @SuppressWarnings(\"unchecked\") @Override {access}{method[2]}{kind} {method[4]}({method[5].strip()}) {{ {body} }}")
+            body = f"return ({_boxed(kind)}) CodeactPlain.of({owner if static else 'super'}.{method[4]}({', '.join(names)}));"
+            access = ("" if static else "@Override ") + ("public " if "public" in method[1] else "") + ("static " if static else "")
+            found.append(f"  @SuppressWarnings(\"unchecked\") {access}{method[2]}{kind} {method[4]}({method[5].strip()}) {{ {body} }}")
     return f"class Codeact{owner} extends {owner} {{\n" + "\n".join(found) + "\n}" if found else ""
 
 

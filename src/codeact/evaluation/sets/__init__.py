@@ -5,11 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from codeact.errors import InputError, did_you_mean
-from codeact.evaluation.sets import cruxeval, humaneval, humanevalpack, mbpp, own
+from codeact.evaluation.sets import (
+    bigcodebench,
+    cruxeval,
+    ds1000,
+    humaneval,
+    humanevalpack,
+    livecodebench,
+    mbpp,
+    multipl_e,
+    own,
+)
 from codeact.evaluation.sets.files import Family, Release
 from codeact.evaluation.tasks import TaskSet
 
-FAMILIES: tuple[Family, ...] = (humaneval.FAMILY, mbpp.FAMILY, cruxeval.FAMILY, humanevalpack.FAMILY)
+FAMILIES: tuple[Family, ...] = (
+    humaneval.FAMILY, mbpp.FAMILY, cruxeval.FAMILY, humanevalpack.FAMILY,
+    multipl_e.FAMILY, bigcodebench.FAMILY, livecodebench.FAMILY, ds1000.FAMILY,
+)  # fmt: skip
 
 
 def task_set_names() -> list[str]:

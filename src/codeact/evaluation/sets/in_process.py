@@ -1,0 +1,23 @@
+"""Python whose published tests need the program in their own process (they patch its modules): run as one program in the sandbox.
+
+Weaker than HumanEval's way, where the tests run in another process. A mark drawn for the run has to be printed after the
+tests, so a program that ends early fails; one that looks for the mark in its own frames could forge it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from codeact.sandbox import DEFAULT_LIMITS, Backend, Outcome, run_program
+
+LIMITS = replace(DEFAULT_LIMITS, cpu_seconds=60.0)
+
+
+def judge(source: str, backend: Backend) -> Outcome:
+    """Run a program whose last statement prints {mark}; "passed" only where it did."""
+    mark = secrets.token_hex(16)
+    outcome = run_program(source.replace("{mark}", mark), limits=LIMITS, backend=backend)
+    if outcome.status != "passed":
+        return outcome
+    return outcome if mark in outcome.stdout.split("\n") else Outcome("failed", "it ended before the tests did", stdout=outcome.stdout)

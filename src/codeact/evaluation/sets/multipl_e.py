@@ -1,0 +1,79 @@
+"""MultiPL-E (arXiv 2208.08227): HumanEval and MBPP translated to other languages; of its languages those that run here.
+
+A prompt ends in an open function; the published tests begin with the brace that closes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codeact.evaluation import languages
+from codeact.evaluation.sets import published
+from codeact.evaluation.sets.files import Family
+from codeact.evaluation.sets.own_languages import question
+from codeact.evaluation.tasks import Rules, Task, TaskSet
+
+SOURCE = "https://huggingface.co/datasets/nuprl/MultiPL-E (or prompts/ of https://github.com/nuprl/MultiPL-E)"
+# Short name in the files -> language.
+FILES = {"cpp": "cpp", "go": "go", "java": "java", "js": "javascript", "rs": "rust"}
+NAMES = {f"multipl-e{middle}-{short}": (origin, short) for origin, middle in (("humaneval", ""), ("mbpp", "-mbpp")) for short in FILES}
+KEYS = ("name", "language", "prompt", "tests", "stop_tokens")
+
+
+def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
+    """The set "multipl-e-cpp" (of HumanEval) or "multipl-e-mbpp-cpp"; also -go, -java, -js, -rs."""
+    origin, short = NAMES[name]
+    stem = f"{origin}-{short}"
+    patterns = [f"{stem}/test-*.parquet", f"{stem}.parquet", f"{stem}.jsonl*", f"{stem}-reworded.json", f"prompts/{stem}-reworded.json", f"{stem}*.json"]
+    rows, found, digest = published.read(name, version, published.find(name, patterns, data_dir, SOURCE), KEYS)
+    return TaskSet(name, found, tuple(_task(row, name, short) for row in rows), digest)
+
+
+def _task(row: Mapping[str, Any], name: str, short: str) -> Task:
+    tokens = tuple(row["stop_tokens"])
+    language, prompt = FILES[short], str(row["prompt"])
+    entry = _entry(prompt, language)
+    return Task(
+        id=f"{name}/{row['name']}",
+        prompt=prompt,
+        entry_point=entry,
+        canonical_solution="",
+        test=_test(str(row["tests"]), language, prompt),
+        setup=_head(prompt) if language == "go" else "",
+        language=language,
+        rules=Rules(lambda task: tokens, question, program, judge=languages.judge, always_cut=True),
+    )
+
+
+def _entry(prompt: str, language: str) -> str:
+    """The function that the prompt leaves open: the last name before a parenthesis in its last line of code."""
+    line = next(line for line in reversed(prompt.rstrip().split("\n")) if "(" in line)
+    found = re.findall(r"([A-Za-z_$][\w$]*)\s*\(", line.split("func ")[-1] if language == "go" else line)
+    return str(found[0])
+
+
+def _head(prompt: str) -> str:
+    return prompt[: prompt.index(")") + 1] + "\n" if "import (" in prompt else ""
+
+
+def _test(tests: str, language: str, prompt: str) -> str:
+    tests = re.sub(r"^\s*\}", "", tests, count=1)
+    if language == "java":
+        owner = re.search(r"\bclass\s+(\w+)", prompt)
+        return f"public class Main extends {owner[1] if owner else 'Problem'} {{\n{tests}"
+    if language == "rust":
+        test = re.sub(r"\bfn main\s*\(\s*\)", "#[test]\nfn test_task()", tests, count=1)
+        return f"#[cfg(test)]\nmod tests {{\nuse super::*;\n{test}\n}}\n"
+    return tests
+
+
+def program(answer: str, task: Task, prompt: str) -> str:
+    """The program in an answer; what a stop text cut off, the closing braces, is added."""
+    text = languages.program(answer, task, prompt)
+    return text.rstrip() + "\n" + "}\n" * max(0, languages.depth(text, task.language))
+
+
+FAMILY = Family(tuple(NAMES), published.VERSIONS, "MIT", SOURCE, load, (), tuple(FILES.values()))

@@ -1,0 +1,74 @@
+"""Published files that are not downloaded here: found in the folder of `--data`, their version the beginning of their SHA-256."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.errors import InputError
+
+VERSIONS = ("of the file that --data has",)
+NUMPY = "numpy"  # the one library that the sandbox shows beside the standard library's
+
+
+def find(name: str, patterns: Sequence[str], data_dir: Path | None, source: str, *, several: bool = False) -> list[Path]:
+    """The files of a set: those that the first pattern finds, in the folder of `--data`, else of CODEACT_DATA.
+
+    Raises:
+        InputError: none is there, or several where one was expected; the message says where the file comes from.
+    """
+    folders = [Path(folder) for folder in (data_dir, os.environ.get("CODEACT_DATA", "")) if folder]
+    for folder in folders:
+        for pattern in patterns:
+            found = sorted(path for path in folder.glob(pattern) if path.is_file())
+            if len(found) > 1 and not several:
+                raise InputError(f"{name}: {folder} holds {', '.join(path.name for path in found[:3])}; leave one of them there")
+            if found:
+                return found
+    asked = f"{folders[0]} holds none of" if folders else "no folder is named with --data, which would hold"
+    raise InputError(f"{name}: {asked} {', '.join(patterns)}; download it from {source} and name its folder with --data")
+
+
+def read(name: str, version: str, paths: Sequence[Path], keys: Iterable[str]) -> tuple[list[Mapping[str, Any]], str, str]:
+    """(rows, version, digest) of files; each row has `keys`.
+
+    Raises:
+        InputError: unreadable, a row without one of the keys, or another version than asked for.
+    """
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    found = f"sha256 {digest[:12]}"
+    if version not in ("", found, digest[:12]):
+        raise InputError(f"{name} has no version {version!r}; that of {paths[0]} is {digest[:12]!r}")
+    rows: list[Mapping[str, Any]] = []
+    for path in paths:
+        for number, row in enumerate(storage.read_rows(path).rows, 1):
+            missing = [key for key in keys if row.get(key) is None]
+            if missing:
+                raise InputError(f"{path}, row {number}: {name} has no key {missing[0]!r}; is this the published file?")
+            rows.append(row)
+    return rows, found, digest
+
+
+def lacking(sources: Iterable[str], named: Iterable[str] = ()) -> str:
+    """Why programs cannot run here: the modules that they import and the sandbox does not show; "" where it shows all."""
+    wanted = {name.partition(".")[0] for name in named}
+    for source in sources:
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                wanted |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                wanted.add(node.module.partition(".")[0])
+    shown = sys.stdlib_module_names | ({NUMPY} if find_spec(NUMPY) is not None else set())
+    absent = sorted(wanted - shown - {"__main__"})
+    return f"it needs {', '.join(absent)}, which the sandbox does not show" if absent else ""

@@ -1,0 +1,156 @@
+"""Task sets of files that `--data` names: tiny files of the published shapes, judged; what cannot run here says so."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from codeact.errors import InputError
+from codeact.evaluation.canonical import check_tasks
+from codeact.evaluation.grade import grade
+from codeact.evaluation.sets import load_tasks
+from codeact.evaluation.sets.livecodebench import same_output
+from codeact.sandbox import Backend
+from codeact.sandbox.toolchains import missing
+
+# One task a language as MultiPL-E writes them, with a right and a wrong completion.
+MULTIPL_E = json.loads((Path(__file__).parents[1] / "data" / "multipl_e.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("short", MULTIPL_E)
+def test_multipl_e(short: str, tmp_path: Path, sandbox: Backend) -> None:
+    prompt, tests, stops, right, wrong = MULTIPL_E[short].values()
+    row = {"name": "HumanEval_0_twice", "language": short, "prompt": prompt, "doctests": "transform", "original": "x.py", "prompt_terminology": "reworded",
+           "tests": tests, "stop_tokens": stops}  # fmt: skip
+    if short == "cpp":
+        (tmp_path / "humaneval-cpp").mkdir()
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / "humaneval-cpp" / "test-00000-of-00001.parquet")
+    else:
+        (tmp_path / f"humaneval-{short}-reworded.json").write_text(json.dumps([row]))
+    task_set = load_tasks(f"multipl-e-{short}", tmp_path)
+    task = task_set.tasks[0]
+    assert (task.entry_point, task.rules.stops(task), task_set.version[:7]) == ("twice", tuple(stops), "sha256 ")
+    if missing(task.language):
+        pytest.skip(f"{task.language} is not installed")
+    verdicts = grade(task_set, [(task.id, task.rules.program(body, task, prompt)) for body in (right, wrong, "")], backend=sandbox)
+    assert [v.base_status for v in verdicts] == ["passed", "failed", "failed"], verdicts
+
+
+BIGCODE = {
+    "task_id": "BigCodeBench/0", "entry_point": "task_func", "libs": "['itertools', 'random']",
+    "complete_prompt": 'import itertools\n\ndef task_func(numbers):\n    """Sums of all pairs.\n    """\n',
+    "instruct_prompt": "Sums of all pairs.\nYou should write self-contained code starting with:\n```\nimport itertools\ndef task_func(numbers):\n```",
+    "code_prompt": "import itertools\ndef task_func(numbers):\n", "canonical_solution": "    return [a + b for a, b in itertools.combinations(numbers, 2)]\n",
+    "test": "import unittest\nfrom unittest.mock import patch\nclass TestCases(unittest.TestCase):\n"
+    "    def test_one(self):\n        self.assertEqual(task_func([1, 2, 3]), [3, 4, 5])\n"
+    "    @patch('itertools.combinations', return_value=[(1, 1)])\n    def test_patched(self, fake):\n        self.assertEqual(task_func([]), [2])\n",
+    "doc_struct": "{}",
+}  # fmt: skip
+
+
+def test_bigcodebench(tmp_path: Path, sandbox: Backend) -> None:
+    other = {**BIGCODE, "task_id": "BigCodeBench/1", "libs": "['pandas', 'sklearn']", "code_prompt": "import pandas as pd\ndef task_func(x):\n"}
+    (tmp_path / "BigCodeBench-v0.1.4.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(r) + "\n" for r in (BIGCODE, other)).encode()))
+    for name in ("bigcodebench-complete", "bigcodebench-instruct"):
+        task_set = load_tasks(name, tmp_path)
+        found = check_tasks(name, tmp_path)
+        assert (found["passed"], found["failed"]) == (1, [])
+        assert list(found["not_run"].values()) == ["it needs pandas, sklearn, which the sandbox does not show"]
+        first, second = task_set.tasks
+        bodies = ("    return []\n", "    import sys; sys.exit(0)\n", "    import os; os._exit(0)\n", BIGCODE["canonical_solution"])
+        verdicts = grade(task_set, [*((first.id, first.prompt + body) for body in bodies), (second.id, "x")], backend=sandbox)
+        assert [v.base_status for v in verdicts] == ["failed", "failed", "failed", "passed", "not run"]
+        assert verdicts[0].detail.startswith("AssertionError: test_one: AssertionError: Lists differ")
+    assert "starting with" in first.rules.question(first)
+
+
+def test_ds_1000(tmp_path: Path, sandbox: Backend) -> None:
+    context = (
+        'import numpy as np\nimport copy\n\ndef generate_test_case(test_case_id):\n    a = np.arange(3)\n    return a, 2 * a\n\ndef exec_test(result, ans):\n'
+        '    try:\n        np.testing.assert_array_equal(result, ans)\n        return 1\n    except AssertionError:\n        return 0\n\n'
+        'exec_context = r"""\nimport numpy as np\na = test_input\n[insert]\n"""\n\ndef test_execution(solution: str):\n'
+        '    code = exec_context.replace("[insert]", solution)\n'
+        "    test_input, expected = generate_test_case(1)\n    env = {'test_input': test_input}\n    exec(code, env)\n    assert exec_test(env['result'], expected)\n\n"
+        "def test_string(solution: str):\n    assert 'for' not in solution\n"
+    )
+    row = {"prompt": "Problem:\nDouble a.\nA:\n<code>\nimport numpy as np\na = np.arange(3)\n</code>\n"
+           "result = ... # put solution in this variable\nBEGIN SOLUTION\n<code>\n",
+           "reference_code": "result = 2 * a", "code_context": context,
+           "metadata": {"problem_id": 291, "library_problem_id": 0, "library": "Numpy", "test_case_cnt": 1,
+                        "perturbation_type": "Origin", "perturbation_origin_id": 0}}  # fmt: skip
+    tables = {**row, "code_context": "import pandas as pd\n" + context, "metadata": {**row["metadata"], "problem_id": 0, "library": "Pandas"}}
+    (tmp_path / "ds1000.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(r) + "\n" for r in (row, tables)).encode()))
+    found = check_tasks("ds-1000", tmp_path)
+    assert (found["passed"], found["failed"], found["not_run"]) == (1, [], {"DS-1000/0": "it needs pandas, which the sandbox does not show"})
+    task_set = load_tasks("ds-1000", tmp_path)
+    task = task_set.tasks[0]
+    answers = ("result = a + a\n</code>\nmore",
+               "Sure:\n```python\nresult = a * 2\n```", "<code>\nresult = a\n</code>", "result = np.array([x for x in 2 * a])", "exit()")  # fmt: skip
+    verdicts = grade(task_set, [(task.id, task.rules.program(answer, task, task.prompt)) for answer in answers], backend=sandbox)
+    assert [v.base_status for v in verdicts] == ["passed", "passed", "failed", "failed", "failed"], verdicts
+
+
+def lcb(cases: list[dict[str, str]], **changes: Any) -> dict[str, Any]:
+    hidden = base64.b64encode(zlib.compress(pickle.dumps(json.dumps(cases[1:])))).decode()
+    return {"question_title": "t", "question_content": "Double it.",
+            "platform": "atcoder", "question_id": "abc1", "contest_id": "c", "contest_date": "2024-01-01T00:00:00",
+            "starter_code": "", "difficulty": "easy", "public_test_cases": json.dumps(cases[:1]), "private_test_cases": hidden, "metadata": "{}", **changes}  # fmt: skip
+
+
+def test_livecodebench(tmp_path: Path, sandbox: Backend) -> None:
+    read = lcb([{"input": "1\n", "output": "2\n", "testtype": "stdin"}, {"input": "5\n", "output": "10\n", "testtype": "stdin"}])
+    call = lcb([{"input": "[1, 2]\n3", "output": "[3, 6]", "testtype": "functional"}, {"input": "[]\n1", "output": "[]", "testtype": "functional"}],
+               question_id="3001", metadata='{"func_name": "scale"}',
+               starter_code="class Solution:\n    def scale(self, xs: List[int], by: int) -> List[int]:\n        ")  # fmt: skip
+    (tmp_path / "test.jsonl").write_text(json.dumps(read) + "\n")
+    (tmp_path / "test2.jsonl").write_text(json.dumps(call) + "\n")
+    task_set = load_tasks("livecodebench", tmp_path)
+    first, second = task_set.tasks
+    assert ("starter code" in second.prompt, "stdin" in first.prompt) == (True, True)
+    method = "class Solution:\n    def scale(self, xs: List[int], by: int) -> List[int]:\n        return {}\n"
+    answers = [
+        (first.id, "print(2 * int(input()))"), (first.id, "print(2)"), (first.id, "import sys\nsys.exit(0)"),
+        (second.id, method.format("[by * x for x in xs]")), (second.id, method.format("tuple(by * x for x in xs)")), (second.id, method.format("xs")),
+        (second.id, method.format("type('E', (list,), {'__eq__': lambda s, o: True})()")),
+    ]  # fmt: skip
+    verdicts = grade(task_set, answers, backend=sandbox)
+    assert [v.base_status for v in verdicts] == ["passed", "failed", "failed", "passed", "passed", "failed", "failed"], verdicts
+    assert verdicts[1].detail == r"input 2 of 2: expected '10\n', got '2\n'"
+    assert first.rules.program("Thus:\n```python\nx = 1\n```\nand\n```python\nprint(1)\n```\n", first, first.prompt) == "print(1)\n"
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (print, ("run",))
+
+
+def test_nothing_but_texts_is_unpickled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode()
+    (tmp_path / "livecodebench.jsonl").write_text(json.dumps(lcb([{"input": "", "output": ""}], private_test_cases=hidden)) + "\n")
+    with pytest.raises(InputError, match="problem abc1: its tests cannot be read"):
+        load_tasks("livecodebench", tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_outputs_agree_by_lines_and_numbers() -> None:
+    assert same_output("1.50 2\nYes\n", " 1.5 2 \nYes")
+    assert not same_output("1\n2", "1 2")
+    assert not same_output("Yes", "yes")
+
+
+def test_a_file_that_is_not_there_or_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CODEACT_DATA", raising=False)
+    with pytest.raises(InputError, match=r"ds-1000: no folder is named with --data, which would hold ds1000.*download it from https"):
+        load_tasks("ds-1000")
+    (tmp_path / "bigcodebench.jsonl").write_text('{"task_id": "x"}\n')
+    with pytest.raises(InputError, match="row 1: bigcodebench-complete has no key 'complete_prompt'; is this the published file"):
+        load_tasks("bigcodebench-complete", tmp_path)
