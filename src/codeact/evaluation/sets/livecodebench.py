@@ -81,13 +81,13 @@ class _Texts(pickle.Unpickler):
 def _cases(value: object, where: str) -> list[dict[str, str]]:
     """Tests as published: JSON, or (hidden ones) JSON pickled, packed and written as base64."""
     try:
+        found: Any = value
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                found = json.loads(value)
             except ValueError:
-                value = _Texts(io.BytesIO(zlib.decompress(base64.b64decode(value)))).load()
-                value = json.loads(value) if isinstance(value, str) else value
-        found: Any = value
+                found = _Texts(io.BytesIO(zlib.decompress(base64.b64decode(value)))).load()
+                found = json.loads(found) if isinstance(found, str) else found
         return [{"input": str(case["input"]), "output": str(case["output"])} for case in found]
     except (ValueError, KeyError, TypeError, EOFError, binascii.Error, zlib.error, pickle.UnpicklingError) as error:
         raise InputError(f"{where}: its tests cannot be read ({error}); is this the published file?") from error
