@@ -226,6 +226,15 @@ def test_a_language_is_asked_for_in_many_languages(asked: str, language: str) ->
     assert check_language(fence("def f(xs):\n    for x in xs:\n        print(x)\n    return xs"), asked).status == "failed"
 
 
+@pytest.mark.parametrize("indent", ["    ", "  ", "\t"])
+def test_the_body_of_a_function_that_the_request_begins_is_whole(indent: str) -> None:
+    asked = 'def sort_numbers(numbers: str) -> str:\n    """ 从小到大排序。 """'
+    body = f"{indent}order = {{\n{indent*2}'zero': 0,\n{indent*2}'one': 1\n{indent}}}\n{indent}return ' '.join(sorted(numbers.split(), key=order.get))"
+    for answer in (body, body.lstrip()):
+        assert check_complete(answer, asked).status in ("passed", "unknown")
+    assert check_complete("order = {'zero': 0}\nfor n in range(3):\n    print(n)\nwhile order", asked).status == "failed"
+
+
 def test_what_a_program_prints_below_it_is_no_half_statement() -> None:
     code = "def initials(text):\n    for word in text.split():\n        print(word[0], end='')\n\ninitials('We go to town.')\n\n# Output\n"
     assert check_complete(f"{code}Wgtt.").status == "passed"

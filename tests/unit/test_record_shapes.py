@@ -123,6 +123,14 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
         {"messages": [PLAIN[0], {**PLAIN[1], "trainable": False}, PLAIN[0], {**PLAIN[1], "Weight": 0}, *PLAIN]},
         [U, ("assistant off", A[1]), U, ("assistant off", A[1]), U, A],
     ),
+    "a switch of xtuner's pairs": (
+        {"conversation": [{"input": U[1], "output": A[1], "output_with_loss": False}, {"input": U[1], "output": A[1]}]},
+        [U, ("assistant off", A[1]), U, A],
+    ),
+    "channels of gpt-oss": (
+        {"messages": [PLAIN[0], {"role": "assistant", "channel": "analysis", "content": "hm"}, {**PLAIN[1], "channel": "final"}]},
+        [U, ("assistant", f"<hm>{A[1]}")],
+    ),
     "two weights": (
         {"messages": [PLAIN[0], {**PLAIN[1], "weight": 1, "train": False}, *PLAIN]}, [U, ("assistant off", A[1]), U, A],
     ),
@@ -211,6 +219,9 @@ REFUSED: dict[str, tuple[Row, str, str]] = {
     "a recording": ({"instruction": "x", "output": "y", "wav_file": {"bytes": None, "path": "a"}}, "media", "'wav_file'"),
     "pixels": ({"instruction": "x", "output": "y", "pixel_values": [0.5, 1.0]}, "media", "'pixel_values'"),
     "no chosen answer": ({"conversations": [*SHARED, SHARED[0]], "chosen": None, "rejected": "x"}, "empty", "no chosen answer"),
+    "marks without a width": ({"instruction": "\u200b \ufeff", "output": A[1]}, "empty", "the instruction is empty"),
+    "a number as answer": ({"instruction": U[1], "output": 4}, "invalid", "put it into quotes"),
+    "a transcript of tags": ({"conversation": "[USER] Hi\n[ASSISTANT] Ho"}, "invalid", "split it into turns with role and content"),
     "a half weight": ({"messages": [PLAIN[0], {**PLAIN[1], "weight": 0.5}]}, "weight", "only 0 and 1"),
     "nothing to learn": ({"messages": [PLAIN[0], {**PLAIN[1], "train": False}]}, "weight", "nothing is to be learnt"),
     "several answers": ({"question": "q", "answers": ["a", "b"]}, "answers", "2 different answers"),
@@ -273,13 +284,15 @@ def test_tools_of_others_are_the_same_form(row: Row, tmp_path: Path) -> None:
     "extra",
     [
         {"passage": "Kurz."}, {"schema": "a int"}, {"choices": ["A", "B"]}, {"is_correct": False}, {"desirable": 0}, {"loss_weight": 0.5},
+        {"hint": "bisect"}, {"persona": "pirate"}, {"target_language": "Rust"}, {"starter_code": "def f"}, {"train_on_inputs": True},
+        {"masks": [0, 1]}, {"mask": "User"}, {"A": "x", "B": "y"}, {"opa": "x", "opb": "y"}, {"option 1": "x", "option 2": "y"},
         {"train": False}, {"label": 0}, {"file": "a.png"}, {"output": "Anders."}, {"system_note": "Kurz."},
     ],
     ids=str,
 )  # fmt: skip
 def test_short_columns_that_matter_by_their_name_are_named(extra: Row, tmp_path: Path) -> None:
     found = read(tmp_path, {"messages": PLAIN, **extra})
-    assert found["not_read"] == {f"column {next(iter(extra))!r}": 1}
+    assert found["not_read"] == {f"column {name!r}": 1 for name in extra}
 
 
 def test_verdicts_that_are_good_and_labels_of_a_row_are_not_named(tmp_path: Path) -> None:

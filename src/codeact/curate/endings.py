@@ -195,12 +195,18 @@ def _has_statements(code: str) -> bool:
     )
 
 
+def _is_body(text: str, line: str) -> bool:
+    """Whether a text is the body of a function that the request begins, without the blanks before its first line."""
+    indent = line[: len(line) - len(line.lstrip())]
+    return bool(indent) and parse(f"def body():\n{indent}{text.lstrip()}") is not None
+
+
 def _half_statement(text: str, line: str) -> bool:
     """Whether only the last line keeps a text from being Python, and does so at its own end."""
     if "//" in line or "=>" in line or len(line) >= _LONG:
         return False
     error = parse_or_error(text)
-    if not isinstance(error, SyntaxError):
+    if not isinstance(error, SyntaxError) or _is_body(text, line):
         return False
     at_end = (error.lineno or 0) >= text.count("\n") + 1 and (error.offset or 0) > len(line)
     word = re.fullmatch(r"\s*(\w+)\.\s*", line)

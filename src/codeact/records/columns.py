@@ -200,6 +200,8 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
             f"{where}: one column 'text' (columns: {listed(columns)}); nothing says which part is asked and which is answered:"
             f" split it into instruction and output{named}"
         )
+    if "input_ids" in alone:
+        return InputError(f"{where}: columns {listed(columns)} hold tokens, made for one model; give the rows from before tokenizing")
     rejected = next((name for name in columns if str(name).lower() in REJECTED), None)
     hint = f" ({rejected!r} alone is no answer to learn)" if rejected else ""
     return InputError(

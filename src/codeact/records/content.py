@@ -28,6 +28,10 @@ class Said:
     results: list[Message] = field(default_factory=list)
 
 
+# what `strip` takes for blank, and marks without a width
+INVISIBLE = "".join(chr(n) for n in range(0x3001) if chr(n).isspace()) + "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f"
+
+
 def is_missing(value: object) -> bool:
     """None, or NaN: an empty cell of pandas."""
     return value is None or (isinstance(value, float) and math.isnan(value))
@@ -36,7 +40,7 @@ def is_missing(value: object) -> bool:
 def is_blank(value: object) -> bool:
     """Missing, blank text, an empty list or an empty object."""
     if isinstance(value, str):
-        return not value.strip()
+        return not value.strip(INVISIBLE)
     return is_missing(value) or (isinstance(value, list | tuple | Mapping) and not value)
 
 
@@ -55,7 +59,7 @@ def read_content(value: object, where: str) -> Said:
         elif isinstance(part, str):
             said.text.append(part)
         elif not is_blank(part):
-            raise Unreadable("invalid", f"{where} holds {type(part).__name__}, not text")
+            raise Unreadable("invalid", f"{where} holds {type(part).__name__}, not text; put it into quotes")
     return said
 
 

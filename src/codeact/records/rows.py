@@ -305,10 +305,10 @@ def _check(messages: list[Message], row: Row) -> None:
             )
     if not messages:
         raise Unreadable("empty", "there is no assistant turn")
-    if not any(m.role == "user" and m.content.strip() for m in messages):
+    if not any(m.role == "user" and not is_blank(m.content) for m in messages):
         raise Unreadable("empty", "the instruction is empty")
     answers = [m for m in messages if m.role == "assistant"]
-    if not any(m.content.strip() or m.tool_calls for m in answers):
+    if not any(not is_blank(m.content) or m.tool_calls for m in answers):
         raise Unreadable("empty", "the response is empty")
     if not any(m.learn and (m.content.strip() or m.tool_calls) for m in answers):
         raise Unreadable("weight", "every answer has weight 0: nothing is to be learnt")

@@ -26,12 +26,13 @@ ROLES: Mapping[str, Role] = {
 }  # fmt: skip
 CALL_ROLES = ("function_call", "tool_call", "function-call", "tool-call", "tool_calls")
 THINKING_ROLES = ("thinking", "reasoning", "thought")
+CHANNELS = ("analysis", "commentary", "final")  # of gpt-oss: the first is thought
 ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 CONTENT_KEYS = ("content", "value", "text", "parts", "message", "refusal")
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 TOOL_KEYS = ("tools", "functions")  # of a system turn: the tools of the record (ChatGLM)
 CALL_KEYS = ("tool_calls", "function_call", "function_calls")
-WEIGHT_KEYS = ("weight", "train", "loss_weight", "loss", "loss_scale", "trainable", "training", "train_on_turn", "learn")
+WEIGHT_KEYS = ("weight", "train", "loss_weight", "loss", "loss_scale", "trainable", "training", "train_on_turn", "learn", "output_with_loss")
 # what a further key of that kind is called: it is named, for nothing says whether 1 is yes or no (`mask`)
 LIKE_WEIGHT = re.compile(r"train|loss|mask|weight|learn", re.I)
 NAME_KEYS, CALL_ID_KEYS = ("name", "tool_name"), ("tool_call_id", "call_id", "tool_use_id")
@@ -97,7 +98,7 @@ def listed_turns(value: object, column: str) -> Iterable[Any]:
         try:
             value = parsed(value)
         except ValueError as error:
-            raise Unreadable("invalid", f"column {column!r} holds text that is no JSON list of turns") from error
+            raise Unreadable("invalid", f"column {column!r} holds text that is no JSON list of turns; split it into turns with role and content") from error
     if isinstance(value, Mapping) and value:
         inner = next(
             (
@@ -143,7 +144,8 @@ def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) 
         said = read_content(content, where) if holds_results(content) else Said(text=[result_text(content, where)])
     else:
         said = read_content(content, where)
-    if name in THINKING_ROLES:
+    channel = str(turn.get("channel", "")).strip().lower() if role == "assistant" else ""
+    if name in THINKING_ROLES or channel == CHANNELS[0]:
         said = Said(reasoning=said.text)
     reasoning_key = next((key for key in REASONING_KEYS if not is_blank(turn.get(key))), None)
     if reasoning_key:
@@ -156,6 +158,7 @@ def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) 
     if (said.calls or said.reasoning) and role != "assistant":
         raise Unreadable("invalid", f"{where} is said by {turn[role_key]!r} and holds a tool call or reasoning")
     read = {role_key, content_key, reasoning_key, *CALL_KEYS, *_weight_keys(turn, weight_key), *QUIET_KEYS}
+    read |= {"channel"} if channel in CHANNELS else set()
     answers = _first(turn, CALL_ID_KEYS) if role == "tool" else ""
     tool = _first(turn, NAME_KEYS) if role == "tool" else ""
     read |= {*NAME_KEYS, *CALL_ID_KEYS} if role == "tool" else {*TOOL_KEYS} if role == "system" else set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,9 +28,11 @@ ALWAYS = frozenset(map(plain_name, (
     *MESSAGES, *INSTRUCTION, *RESPONSE, INSTANCES, *(name for names in OPTIONAL.values() for name in names), "reasoning",
     # further text of the question
     "contexts", "passage", "passages", "document", "documents", "paragraph", "evidence", "background", "knowledge", "reference", "schema",
-    "chat_history", "choices", "options",
+    "chat_history", "choices", "options", "hint", "hints", "persona", "constraint", "constraints", "starter_code", "code", "code_context",
+    "target_language", "target_lang", "prefix", "suffix", "table", "note",
     # whether, and how much, a row is to be learnt
-    "weight", "weights", "sample_weight", "loss_weight", "loss_mask", "loss_scale", "train", "trainable",
+    "weight", "weights", "sample_weight", "loss_weight", "loss_mask", "loss_scale", "train", "trainable", "mask", "masks",
+    "train_on_inputs", "train_on_input",
 ))) - {"id"}  # fmt: skip
 # verdicts about the answer, named where they are false
 VERDICTS = frozenset(map(plain_name, (
@@ -38,16 +41,22 @@ VERDICTS = frozenset(map(plain_name, (
 )))  # fmt: skip
 
 
+# the answers of a question of which one is right: A to H, option_a, opa, choice1
+_CHOICE = re.compile(r"[a-h]|(?:op|option|choice|answer|ans)[a-h1-8]")
+
+
 def untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message], tools: str) -> list[str]:
     """Columns of a row that hold text, or lists and objects, of which nothing is in what was read."""
     found = []
     said = ""
+    choices = {key for key in row if _CHOICE.fullmatch(plain_name(str(key)))}
     for key, value in row.items():
         name = str(key).strip().lower()
         if key in taken or name in DESCRIBING or name in REJECTED or (is_media_name(name) and not isinstance(value, str)):
             continue
         refuted = plain_name(name) in VERDICTS and str(value).strip().lower() in ("false", "0", "0.0")
-        if not refuted and not _tells(value, plain_name(name) in ALWAYS or "system" in name):
+        by_name = plain_name(name) in ALWAYS or "system" in name or (key in choices and len(choices) > 1)
+        if not refuted and not _tells(value, by_name):
             continue
         if isinstance(value, str) and not refuted:
             said = said or "\n".join(t for m in messages for t in (m.content, m.reasoning, m.tool_calls)) + tools
@@ -65,7 +74,7 @@ def _tells(value: object, by_name: bool) -> bool:
         address = value.startswith(("http://", "https://")) and " " not in value
         return by_name or is_media_file(value) or (len(value) >= LONG and not address)
     if isinstance(value, list | tuple):
-        return any(isinstance(one, str | Mapping | list) for one in value)
+        return by_name or any(isinstance(one, str | Mapping | list) for one in value)
     return isinstance(value, Mapping) or (by_name and isinstance(value, bool | int | float))
 
 

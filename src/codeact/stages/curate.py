@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from codeact.curate.run import Decision
     from codeact.records import Record
 
-VERSION = 3
+VERSION = 4
 PARTITION = PART_ROWS
 ELSEWHERE = {"semantic", "neighbours", "secrets"}  # settings of the stages refine and records
 

@@ -21,7 +21,7 @@ from codeact.rundir.store import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 3
+VERSION = 4
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
