@@ -11,6 +11,7 @@ import json
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ class Started:
     def __init__(self, *words: str, env: dict[str, str] | None = None) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="codeact-process-")
         self.files = [Path(self.folder.name) / name for name in ("stdout", "stderr")]
-        told = {"words": words, "env": {**os.environ, **(env or {})}, "files": [str(file) for file in self.files]}
+        told = {"words": words, "cwd": str(Path.cwd()), "env": {**os.environ, **(env or {})}, "files": [str(file) for file in self.files]}
         self.pid: int = _ask(told)
         self.returncode: int | None = None
 
@@ -75,6 +76,16 @@ class Started:
         self.wait()
 
 
+def launched(processes: int, *words: str) -> list[Started]:
+    """So many processes of the same command, each told its number, as torchrun tells it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared |= {"OMP_NUM_THREADS": "1"}
+    return [Started(*words, env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)}) for n in range(processes)]
+
+
 def _ask(told: dict[str, Any]) -> Any:
     server = _server()
     assert server.stdin is not None
@@ -111,10 +122,11 @@ def _serve() -> None:
         answers.flush()
 
 
-def _run(words: list[str], env: dict[str, str], files: list[str]) -> None:
+def _run(words: list[str], cwd: str, env: dict[str, str], files: list[str]) -> None:
     """The life of a fork."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

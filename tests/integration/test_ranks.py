@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,9 @@ import pytest
 from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.pipeline import ready
+from tests.helpers.command import codeact_command
 from tests.helpers.pool import pool_rows
+from tests.helpers.processes import Started, launched
 
 TABLES = ("records", "embed", "cluster", "score", "sample", "ledger")
 
@@ -31,12 +32,8 @@ def command(tmp_path: Path, tiny_model_dir: Path, tiny_embedder_dir: Path, monke
             *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]  # fmt: skip
 
 
-def _start(arguments: list[str], rank: int, world: int) -> subprocess.Popen[str]:
-    """As torchrun starts it: a process that knows its number."""
-    environment = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "codeact", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def _start(arguments: list[str], world: int = 2) -> list[Started]:
+    return launched(world, "-m", "codeact", *arguments)
 
 
 def _equal(one: str, other: str) -> None:
@@ -46,21 +43,18 @@ def _equal(one: str, other: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_give_the_tables_of_one_and_one_that_dies_is_said(command: list[str]) -> None:
-    alone = _start([*command, "-o", "one.jsonl"], 0, 1)
-    assert alone.wait() == 0
+    assert codeact_command(*command, "-o", "one.jsonl").returncode == 0
 
-    # torchrun itself: both work, one writes and speaks
-    both = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codeact", *command, "-o", "two.jsonl"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert both.returncode == 0, both.stderr
+    # both work, one writes and speaks
+    both = _start([*command, "-o", "two.jsonl"])
+    said = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
     _equal("one", "two")
     assert Path("two.jsonl").read_bytes() == Path("one.jsonl").read_bytes()
-    assert both.stdout.count("records -> two.jsonl") == 1
+    assert [out.count("records -> two.jsonl") for out, _ in said] == [1, 0]
 
     # the second is killed over a shard: the first ends with a line, and the same command goes on
-    first, second = (_start([*command, "-o", "three.jsonl"], rank, 2) for rank in (0, 1))
+    first, second = _start([*command, "-o", "three.jsonl"])
     claims = Path("three.codeact/.ranks")
     until = time.monotonic() + 120
     while time.monotonic() < until and not any(file.read_text() == "1" for file in claims.glob("*/score/*")):
@@ -72,14 +66,13 @@ def test_two_processes_give_the_tables_of_one_and_one_that_dies_is_said(command:
         assert first.returncode == 1
         assert "process 1 of 2 has ended before its shard" in told[-1]
         assert "start the same command again" in told[-1]
-        again = [_start([*command, "-o", "three.jsonl"], rank, 2) for rank in (0, 1)]
-        assert [process.wait() for process in again] == [0, 0]
+        assert [process.wait() for process in _start([*command, "-o", "three.jsonl"])] == [0, 0]
     _equal("one", "three")
 
 
 @pytest.mark.slow
 def test_the_others_end_with_a_line_where_the_first_is_killed(command: list[str]) -> None:
-    first, second = (_start([*command, "-o", "x.jsonl"], rank, 2) for rank in (0, 1))
+    first, second = _start([*command, "-o", "x.jsonl"])
     until = time.monotonic() + 120
     while time.monotonic() < until and not list(Path("x.codeact/.ranks").glob("*/1")):
         time.sleep(0.01)
@@ -134,14 +127,8 @@ else:
 """
 
 
-def _pair(folder: Path, fault: str, world: int = 2) -> list[subprocess.Popen[str]]:
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(folder), fault], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": str(world)},
-        )
-        for rank in range(world)
-    ]  # fmt: skip
+def _pair(folder: Path, fault: str) -> list[Started]:
+    return launched(2, "-c", SCRIPT, str(folder), fault)
 
 
 def _done(folder: Path) -> list[str]:
@@ -149,8 +136,11 @@ def _done(folder: Path) -> list[str]:
 
 
 def test_every_shard_is_done_once_and_all_processes_help(tmp_path: Path) -> None:
-    for process in _pair(tmp_path, "", 3):
-        assert process.wait() == 0, process.communicate()[1]
+    """Under torchrun itself."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", str(script), str(tmp_path), ""]
+    subprocess.run(launch, check=True)
     assert sorted(_done(tmp_path)) == sorted(f"r{n}" for n in range(40))
     assert {line.split()[0] for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()} == {"0", "1", "2"}
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,8 +10,7 @@ import pytest
 
 from tests.helpers.command import codeact_command as codeact
 from tests.helpers.pool import pool_rows
-
-PAIR = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codeact"]
+from tests.helpers.processes import launched
 
 
 @pytest.mark.slow
@@ -28,18 +23,14 @@ def test_another_number_of_processes(tiny_model_dir: Path, tmp_path: Path) -> No
         options |= {"--dtype": "float32", "--batch-size": 2, "--learning-rate": 1e-3, "--set": "train.save_steps=2"}
         return ["train", str(data), *(str(word) for pair in options.items() for word in pair)]
 
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     metrics = tmp_path / "cut" / "metrics.jsonl"
-    with subprocess.Popen(
-        [*PAIR, *words("cut")], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as first:
-        while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 5):
-            assert first.poll() is None
-            time.sleep(0.005)
-        workers = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()  # sessions of their own
-        first.kill()
-        for worker in workers:
-            os.kill(int(worker), signal.SIGKILL)
+    pair = launched(2, "-m", "codeact", *words("cut"))
+    while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 5):
+        assert pair[0].poll() is None, pair[0].communicate()
+        time.sleep(0.005)
+    for process in pair:
+        process.kill()
+        process.wait()
     assert list((tmp_path / "cut").glob("checkpoints/checkpoint-*/complete.json"))
 
     alone = codeact(*words("cut"))
@@ -48,8 +39,9 @@ def test_another_number_of_processes(tiny_model_dir: Path, tmp_path: Path) -> No
     assert len([line for line in alone.stderr.splitlines() if line.startswith("codeact:")]) == 1
     assert list((tmp_path / "cut").glob("checkpoints/checkpoint-*/complete.json"))  # nothing is lost
 
-    done = subprocess.run([*PAIR, *words("cut")], env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-2000:]
+    for process in launched(2, "-m", "codeact", *words("cut")):
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors[-2000:]
     rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 13))  # 2 epochs of 6 steps of 2 x 2 records, each once
     assert sum(row["tokens"] for row in rows[:6]) == sum(row["tokens"] for row in rows[6:])  # each epoch reads all records

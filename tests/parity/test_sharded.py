@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.helpers.processes import Started
+from tests.helpers.processes import launched
 from tests.parity.test_train_parity import POOL, assert_same, plain_loop
 
 pytestmark = pytest.mark.slow
@@ -37,14 +36,8 @@ runpy.run_module("codeact", run_name="__main__", alter_sys=True)
 
 def command(processes: int, *words: str, ended: bool = False) -> None:
     """`codeact` as torchrun starts it; with `ended`, all end after the checkpoint of step 2."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    shared |= {"OMP_NUM_THREADS": "1"}
     given = ("-c", ENDED, *words) if ended else ("-m", "codeact", *words)
-    started = [Started(*given, env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)}) for n in range(processes)]
-    for one in started:
+    for one in launched(processes, *given):
         _, errors = one.communicate(timeout=240)
         assert one.returncode == (7 if ended else 0), errors[-3000:]
 

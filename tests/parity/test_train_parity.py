@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +20,7 @@ from codeact.records import Message, Record
 from codeact.training.data import tokenise_records
 from codeact.training.sft import fine_tune, prepare_model
 from tests.helpers.command import codeact_command
-from tests.helpers.processes import Started
+from tests.helpers.processes import launched
 
 ROOT = Path(__file__).parents[2]
 STEPS, RATE, CLIP = 3, 1e-3, 0.5
@@ -320,12 +319,6 @@ def test_two_processes_go_on_in_the_middle_of_an_epoch(tiny_model_dir: Path, tmp
 
 def together(script: Path, processes: int = 2, status: int = 0) -> None:
     """Run a script as torchrun would, in forks that have the libraries loaded."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    shared |= {"OMP_NUM_THREADS": "1"}
-    started = [Started(str(script), env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)}) for n in range(processes)]
-    for one in started:
+    for one in launched(processes, str(script)):
         _, errors = one.communicate(timeout=300)
         assert one.returncode == status, errors[-3000:]
