@@ -297,9 +297,9 @@ def test_a_renamed_solution_of_a_benchmark() -> None:
 UNITS = ("(", "'\\\n", "\\'", '"""', "/*", "<!--", "--", "`", "```\n", "{", "a b c. ", "=；")
 
 
-@pytest.mark.parametrize("size", [200_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
-def test_time_is_linear_in_the_length(unit: str, size: int) -> None:
+def test_time_is_linear_in_the_length(unit: str, size: int = 1_000_000) -> None:
     """What grows with the square of the length would need hours."""
     long = unit * (size // len(unit))
     pool = [record("a", "Do it in Python.", long, 0), record("b", "Do it in Java.", f"```php\n{long}\n```", 1)]

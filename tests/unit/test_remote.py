@@ -144,10 +144,11 @@ def test_rows_are_written_to_memory_whole_and_once(tmp_path: Path) -> None:
     settings = {"strategy": "random", "ratio": 0.5, "settings": {"curate.decontaminate": ()}}
     chosen = codeact.select(ROWS, output="memory://out/x.jsonl", **settings)
     assert [json.loads(line) for line in fsspec.filesystem("memory").cat_file("/out/x.jsonl").splitlines()] == chosen.rows
-    assert api.harvest("stdlib", "memory://out/h.jsonl", limit=3)["records"] == 3
+    package = Path(json.__file__).parent
+    assert api.harvest(package, "memory://out/h.jsonl", limit=3)["records"] == 3
     assert len(storage.read_rows("memory://out/h.jsonl").rows) == 3
     with pytest.raises(InputError, match=r"output memory://out/h\.jsonl exists"):
-        api.harvest("stdlib", "memory://out/h.jsonl", limit=3)
+        api.harvest(package, "memory://out/h.jsonl", limit=3)
     with pytest.raises(InputError, match=r"output memory://out is a folder|unknown file type"):
         codeact.select(ROWS, output="memory://out", **settings)
     assert not (tmp_path / "memory:").exists()
