@@ -34,6 +34,7 @@ lint: .venv/.dev-ready
 
 types: .venv/.dev-ready
 	$(PY) -m mypy --strict src
+	$(PY) -m mypy --strict --platform darwin --no-warn-unreachable src
 
 wheel: .venv/.dev-ready
 	@sh scripts/check_wheel.sh $(PY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import reprlib
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from codeact.errors import InputError
 from codeact.evaluation.oracle import is_right
 from codeact.evaluation.tasks import Task, TaskSet
 from codeact.evaluation.truth import DIGEST_MARK, Truth, expected_value, ground_truth, inputs_of, told_truth
+from codeact.lm.hardware import processors
 from codeact.progress import SILENT, Progress
 from codeact.sandbox import DEFAULT_LIMITS, Answer, Backend, Calls, Limits, run_check
 from codeact.sandbox.calls import LOAD_SECONDS, outcome_of
@@ -90,7 +90,7 @@ def grade(
                 f"the samples hold the task {identity!r}, which is not in {task_set.name} {task_set.version}; "
                 "name the task set and version that they were made for"
             )
-    count = workers or os.cpu_count() or 1
+    count = workers or processors()
     copies = Counter(ordered)
     distinct = list(copies)
     needed = [tasks[identity] for identity in dict.fromkeys(identity for identity, _ in distinct)]

@@ -1,4 +1,4 @@
-"""What graphics cards can do by their makers' data sheets, and what this machine can do, measured in a second."""
+"""What graphics cards can do by their makers' data sheets, and what this machine has and can do, measured in a second."""
 
 from __future__ import annotations
 
@@ -98,6 +98,13 @@ def this_machine(seconds: float = 0.5) -> Card:
         properties = torch.cuda.get_device_properties(device)
         return Card(properties.name, best, float(properties.total_memory), moved, measured=True)
     return Card(f"this machine ({device.type}, {str(dtype).removeprefix('torch.')})", best, _main_memory(), moved, measured=True)
+
+
+def processors() -> int:
+    """Processors that this process may use: what affinity and a container's quota leave of the machine's."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def _main_memory() -> float:

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from codeact.errors import CodeactError, InputError
+from codeact.lm.hardware import processors
 from codeact.progress import SILENT, Progress
 from codeact.rundir.local import MakeWorker, run_local
 from codeact.rundir.parts import rows_of
@@ -52,8 +53,9 @@ class ProcessBackend:
             InputError: a worker's own.
             CodeactError: a partition failed three times.
         """
-        count = min(self.processes or len(os.sched_getaffinity(0)), len(shards))
-        if count < 2 or sum(rows_of(shards, number) for number in shards) < self.worth_it:
+        few = len(shards) < 2 or sum(rows_of(shards, number) for number in shards) < self.worth_it
+        count = 1 if few else min(self.processes or processors(), len(shards))
+        if count < 2:
             yield from run_local(make_worker, shards, progress)
             return
         yield from _Pool(make_worker, shards, progress, count).results()

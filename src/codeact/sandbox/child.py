@@ -157,6 +157,7 @@ def _message(error: BaseException) -> str:
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 38, 22, 2
 SIGKILL = 9
+O_PATH = 0o10000000  # of open(2): the number on x86_64 and aarch64; Python has the name on Linux alone
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 RULE_PATH_BENEATH = 1
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -222,7 +223,7 @@ def _landlock(
 
     def allow(path: str, allowed: int) -> None:
         try:
-            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            handle = os.open(path, O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
             return
         if not os.path.isdir(path):  # noqa: PTH112 pathlib is not worth its import time here
