@@ -246,9 +246,7 @@ def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, re
     check_writable(path, source.delimited)
     kept = sorted(indices)
     if str(target) == STDIN:
-        for line in chosen_lines(source, kept):
-            sys.stdout.write(line.decode())
-        sys.stdout.flush()
+        _to_stdout(chosen_lines(source, kept))
         return
     kind = kind_of(path)
     if kind in (".parquet", ".arrow"):
@@ -301,6 +299,18 @@ def _write_arrow(table: pa.Table, path: Path) -> None:
 
     with atomic(path) as handle, pa.ipc.new_file(handle, table.schema) as out:
         out.write_table(table)
+
+
+def _to_stdout(lines: Iterable[bytes]) -> None:
+    """UTF-8, as in a file, whatever the terminal's encoding is: in another one, JSON would not be JSON."""
+    sys.stdout.flush()
+    binary = getattr(sys.stdout, "buffer", None)
+    for line in lines:
+        if binary is None:
+            sys.stdout.write(line.decode())
+        else:
+            binary.write(line)
+    (binary or sys.stdout).flush()
 
 
 def check_writable(path: Path, delimited: bool = False) -> None:

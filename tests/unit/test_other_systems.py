@@ -11,7 +11,8 @@ import pytest
 from tests.helpers.command import codeact_command as codeact
 from tests.helpers.pool import pool_rows
 
-LINUX_ALONE = ("sched_getaffinity", "sched_setaffinity", "memfd_create", "pidfd_open", "eventfd", "splice", "posix_fallocate", "posix_fadvise", "O_PATH", "setresuid")  # fmt: skip
+LINUX_ALONE = ("sched_getaffinity", "sched_setaffinity", "memfd_create", "pidfd_open", "eventfd", "splice", "posix_fallocate",
+               "posix_fadvise", "O_PATH", "setresuid")  # fmt: skip
 
 
 def test_the_same_selection_without_what_macos_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -126,7 +127,7 @@ def show(run_dir: Path, as_json: bool) -> None:
 
     page = api.report(run_dir)
     if as_json:
-        typer.echo(json.dumps(storage.read_json(run_dir / "report.json"), ensure_ascii=False))
+        result(storage.read_json(run_dir / "report.json"), True, "")
         return
     from rich.console import Console
     from rich.table import Table
@@ -229,5 +230,7 @@ def result(value: object, as_json: bool, text: str, output: Path | None = None) 
         text: printed without it.
         output: where the rows went; `-` is stdout.
     """
-    shown = json.dumps(plain(value), ensure_ascii=False) if as_json else text
-    typer.echo(shown, err=str(output) == "-")
+    stream = sys.stderr if str(output) == "-" else sys.stdout
+    plainly = (stream.encoding or "utf-8").lower().replace("-", "") != "utf8"  # GBK has not all letters, and JSON no escapes but its own
+    shown = json.dumps(plain(value), ensure_ascii=plainly) if as_json else text
+    typer.echo(shown, file=stream)

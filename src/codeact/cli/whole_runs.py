@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -165,7 +164,7 @@ def compare(
         return
     summary = api.compare(recipe, overrides or (), minutes=minutes, force=force)
     if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
+        result(summary, True, "")
         return
     from rich.console import Console
     from rich.table import Table
