@@ -133,6 +133,9 @@ _OWNER = re.compile(
     r"|©[^@\n]{1,40}|(?:e-?mails?|mail|author|contacts?|maintainer|committer|signed-off-by|邮箱|邮件我|メール|메일|почта)[\w\]]{0,8}[\W_]{0,6})$",
     re.IGNORECASE,
 )
+# What stands before the @ of a message's id: a time or a count, and more.
+_MESSAGE_ID = re.compile(r"(?=.*\d{6})(?=.*[A-Za-z.])[\w.%+-]{18,}|\w{32,}")
+_NUMBERED = re.compile(r"(?:qq|163|126|139|189|yeah|sina|foxmail|naver)\.(?:com|net|cn)", re.IGNORECASE)  # where people's addresses are numbers
 _PERSONAL_LETTERS = 6
 _WORD = re.compile(r"\w[\w.-]*")
 
@@ -373,9 +376,11 @@ def _emails(piece: str) -> Iterator[tuple[str, int]]:
         line = piece[piece.rfind("\n", 0, match.start()) + 1 : match.start()]
         if EXAMPLE_TALK.search(line):
             continue
+        if _MESSAGE_ID.fullmatch(local):
+            continue
         if local.isalpha() and not _OWNER.search(piece[max(0, match.start() - 40) : match.start()]):
             continue
-        if re.fullmatch("[1-9][0-9]{6,10}", local) and domain.lower() == "qq.com" and is_drawn_number(local):
+        if re.fullmatch("[1-9][0-9]{6,10}", local) and _NUMBERED.fullmatch(domain) and is_drawn_number(local):
             yield f"{PERSONAL}e-mail address", match.start()
             continue
         in_url = re.search(r"://\S*$", piece[max(0, match.start() - 100) : match.start()])

@@ -38,8 +38,10 @@ EXAMPLE_DOMAIN = re.compile(
     r"(?:.*\.)?(?:example\d?|test|invalid|localhost|local|internal)(?:\.\w+){0,2}"
     r"|(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|"
     r"business|school|university|"
-    r"store|shop|place|provider|service|acme|foo|bar|baz|xyz|abc|malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.\w+){1,2}"
-    r"|.*\.(?:windows|azure)\.net|(?:openssh|libssh)\.\w+|(?:.*[.-])?(?:fake|dummy|sample|bogus)(?:[.-].*)?",
+    r"store|shop|place|provider|service|acme|foo|bar|baz|qux|quux|spam|eggs|ham|blah?|xyz|abc|(?:some|no|any|else|every)where|isp|hostname|mailhost|smtp|hello|"
+    r"malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.\w+){1,2}"
+    r"|.*\.(?:windows|azure)\.net|(?:.*\.)?(?:no-?reply|lists?|listserv|mailman|groups|googlegroups)(?:\.[\w-]+){1,3}|mail\.gmail\.com|"
+    r"(?:.*\.)?(?:atlanta|biloxi)\.com|(?:.*\.)?(?:capulet|montague|shakespeare)\.(?:com|net|org|lit)|(?:openssh|libssh)\.\w+|(?:.*[.-])?(?:fake|dummy|sample|bogus)(?:[.-].*)?",
     re.IGNORECASE,
 )
 ROLE = re.compile(
@@ -49,6 +51,10 @@ ROLE = re.compile(
     r"tenant|guest|member|student|employee|victim|hacker|bad_?guy|spammer|scammer|"
     r"customer|client|dev|devs|users?|lists?|announce|community|privacy|datenschutz|legal|hey|ask|"
     r"test(?:er|ing|[A-Z_]\w{0,20})?|demo|example|beispiel|exemple|ejemplo|esempio|exemplo|przyklad|primer|sample|dummy|fake|foo|bar|baz|abc|xyz|"
+    r"\w[\w.-]*[-_.](?:dev(?:el)?|users?|discuss(?:ion)?|lists?|announce|bugs?|help|patches|security|requests?|sig|owner|maintainers?|team|support|info|admin)|"
+    r"fred|barney|wilma|waldo|fnord|spam|eggs|(?:joe|j)[._-]?bloggs|john[._-]?(?:smith|appleseed)|(?:homer|bart|marge|lisa)(?:[._-]?simpson)?|"
+    r"(?:luke[._-]?skywalker|darth[._-]?vader|harry[._-]?potter|peter[._-]?parker|tony[._-]?stark|bruce[._-]?wayne|clark[._-]?kent|mario[._-]?rossi|"
+    r"jan[._-]?kowalski|juan[._-]?perez|fulano|pippo|hans[._-]?mustermann|romeo|juliet)|"
     r"git|hg|svn|ssh|ftp|alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane|doe|jdoe|"
     r"(?:john|jane|joe|jon)[._-]?(?:q[._-]?)?(?:doe|smith|public)|max[._-]?mustermann|erika[._-]?mustermann|jean[._-]?dupont|"
     r"zhang[._-]?san|li[._-]?si|wang[._-]?wu|zhao[._-]?liu|lao[._-]?wang|xiao[._-]?(?:ming|hong|wang|li)|hong[._-]?gil[._-]?dong|"

@@ -67,7 +67,7 @@ SECRETS = {
     "secret: password in a URL": ["u = 'postgres://svc:kT7mm2Q9@db.acme-corp.de:5432/x'", "mysql://root:S3cr3t!pw@10.0.0.5/db"],
     "personal data: e-mail address": [
         "# by Wei Zhang <wei.zhang@siemens.com>", "mailto:k.mueller@bayer.de", "联系 zhangwei1988@qq.com。", "anna.kowalska88@gmail.com",
-        'login("marta.lopez@outlook.com", pw)', "write to dscherer@cmu.edu.", "'483920117@qq.com'", "__author__ = 'Kasia'; __email__ = 'katarzynaw@uj.edu.pl'",
+        'login("marta.lopez@outlook.com", pw)', "write to dscherer@cmu.edu.", "'483920117@qq.com'", "mail = '13912847563@163.com'", "__author__ = 'Kasia'; __email__ = 'katarzynaw@uj.edu.pl'",
         "Modified by David Beck (techisfun@uw.edu) 2015", "Olivier Dehaene <olivier@firma.fr>",
     ],
 }  # fmt: skip
@@ -92,6 +92,8 @@ PLACEHOLDERS = [
     *("# e.g. password='kT7#mm2Q'", "login('admun', password='admun123')", "jdbc.password=rWd3Hb+AzNg3IXF1b5vD+g==", "DB_PASSWORD=$DB_PASS1"),
     *("\"token\": \"f83e0f624e2311e9af1f00163e02b646\"", "keytab=hdfs-cluster@ESZ.COM", "laowang@qq.com", "testSave3@xkcoding.com", "gorilla@yahoo.com"),
     token({"sub": "1234567890", "name": "John Doe"}),
+    *("<20190101123456.GA1234@sigill.intra.peff.net>", "numpy-discussion@scipy.org", "libssh2-devel@cool.haxx.se", "sip:x.y@atlanta.com"),
+    *("Author: Wei Zhang <4821+weizhang@users.noreply.github.com>", "To: Homer Simpson <homer@springfield.com>", "k.abel@lists.siemens.com"),
     *("self._pwd = 'C:\\\\windows\\\\system32'", "UF_PASSWD_NOTREQD = 0x00000020", "password = 'twisted@twistedmatrix.com'", "password = 's3cr3t'"),
     *("PASSWORD_CALLBACK_PREFIX = 'pwdCallback1='", '"passwordRevisionDate": "2022-07-26T23:03:23.399Z"', "passwd = '1qaz2wsx'"),
     *("<password>db3a16990a0008a3b04707fdef6584a0</password>", "statusEnhancementsPreview = 'application/vnd.github.flash-preview+json2'"),
