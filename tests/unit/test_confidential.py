@@ -67,7 +67,8 @@ SECRETS = {
     "secret: password in a URL": ["u = 'postgres://svc:kT7mm2Q9@db.acme-corp.de:5432/x'", "mysql://root:S3cr3t!pw@10.0.0.5/db"],
     "personal data: e-mail address": [
         "# by Wei Zhang <wei.zhang@siemens.com>", "mailto:k.mueller@bayer.de", "联系 zhangwei1988@qq.com。", "anna.kowalska88@gmail.com",
-        'login("marta.lopez@outlook.com", pw)', "write to dscherer@cmu.edu.", "'483920117@qq.com'", "mail = '13912847563@163.com'", "__author__ = 'Kasia'; __email__ = 'katarzynaw@uj.edu.pl'",
+        'login("marta.lopez@outlook.com", pw)', "write to dscherer@cmu.edu.", "'483920117@qq.com'", "mail = '13912847563@163.com'",
+        "__author__ = 'Kasia'; __email__ = 'katarzynaw@uj.edu.pl'",
         "Modified by David Beck (techisfun@uw.edu) 2015", "Olivier Dehaene <olivier@firma.fr>",
     ],
 }  # fmt: skip
