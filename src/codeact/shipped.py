@@ -53,3 +53,21 @@ def find(given: str | Path) -> Path:
     mend = did_you_mean(wanted, known).removeprefix("; ") or f"the shipped ones are {', '.join(known)}"
     what = "cannot be read: it is a folder" if path.is_dir() else "does not exist"
     raise InputError(f"recipe {given} {what}; give a YAML file or a shipped recipe: {mend}")
+
+
+def copy(name: str, target: Path) -> Path:
+    """Write a shipped recipe into a folder, under its own name without the folder it has here; returns the new file.
+
+    Raises:
+        InputError: no such recipe, a file of that name is there, or the folder cannot be written.
+    """
+    text = find(name).read_text(encoding="utf-8")
+    own = target / f"{name.removesuffix(SUFFIX).rpartition('/')[2]}{SUFFIX}"
+    try:
+        with own.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError as error:
+        raise InputError(f"{own} is there already; move it away, or go to another folder") from error
+    except OSError as error:
+        raise InputError(f"{own} cannot be written: {error.strerror}; go to another folder") from error
+    return own

@@ -1,4 +1,5 @@
-"""The control arm: a random draw of as many response tokens, trained and evaluated as the selection is, and told beside it."""
+"""The control arm: a random draw of as many response tokens, trained and evaluated as the selection is, and told beside it; and records
+that are held out, which the three models are measured on."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import codeact
 from codeact.config import load_recipe
@@ -20,12 +23,16 @@ from tests.helpers.command import codeact_command
 from tests.helpers.pool import pool_rows
 
 CONTROL = ("control", "train_control", "evaluate_control")
+SEEN = pool_rows(6)[5]
+LEAK = {"instruction": "Another question.", "output": SEEN["output"].replace("    return", "\n    return")}
 
 
 @pytest.fixture(scope="module")
 def recipe_file(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("control")
-    (folder / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in pool_rows(40)), encoding="utf-8")
+    rows = pool_rows(52)
+    for name, some in (("pool.jsonl", rows[:40]), ("own.jsonl", [*rows[40:], LEAK])):
+        (folder / name).write_text("".join(json.dumps(r) + "\n" for r in some), encoding="utf-8")
     file = folder / "mine.yaml"
     file.write_text(
         f"""
@@ -38,7 +45,7 @@ cluster: {{k: 3}}
 curate: {{decontaminate: []}}
 score: {{cache: false}}
 train: {{epochs: 1, batch_size: 4, learning_rate: 1.0e-3, warmup_steps: 1}}
-evaluate: {{tasks: [humaneval], generate_limit: 0, bits_limit: 30}}
+evaluate: {{tasks: [humaneval], generate_limit: 0, bits_limit: 30, held_out: {json.dumps(str(folder / "own.jsonl"))}}}
 """,
         encoding="utf-8",
     )
@@ -77,15 +84,16 @@ def test_page_summary_and_json_say_how_the_selection_compares(finished: Path) ->
     bits = {}
     for side in ("control", "tuned"):
         lines = (finished / "evaluate" / side / "bits.jsonl").read_text().splitlines()
-        bits[side] = {row["task_id"]: row["bits_per_byte"] for row in map(json.loads, lines)}
+        bits[side] = {row["task_id"]: row["bits_per_byte"] for row in map(json.loads, lines) if row["task_set"] == "humaneval"}
     change = float(np.mean([bits["tuned"][task] - bits["control"][task] for task in bits["control"]]))
     figures = json.loads((finished.parent / "printed.json").read_text(encoding="utf-8"))
     assert figures == json.loads((finished / "report.json").read_text(encoding="utf-8"))
-    (metric,) = figures["evaluation"]["metrics"]
+    metric, _ = figures["evaluation"]["metrics"]
     assert metric["control_difference"]["value"] == pytest.approx(change)
     low, high = metric["control_difference"]["interval"]
     assert (metric["control_verdict"] == "no clear difference") is (low <= 0 <= high)
-    (said,) = figures["headline"]["control"]
+    said, own = figures["headline"]["control"]
+    assert own.startswith("Held-out records bits per byte")
     assert "random" in said
     assert ("HumanEval bits per byte, control", said.partition(": ")[2]) in main_figures(gather(finished))
     page = (finished / "report.html").read_text(encoding="utf-8")
@@ -94,6 +102,54 @@ def test_page_summary_and_json_say_how_the_selection_compares(finished: Path) ->
     assert verdict[1:] in page
     assert figure.replace(" %", "\N{NO-BREAK SPACE}%") in page
     assert run_page.faults(finished) == []
+
+
+def test_held_out_records_are_not_trained_on_and_measured_as_they_are_trained(finished: Path) -> None:
+    rejected = pq.read_table(finished / "rejected.parquet").to_pylist()
+    assert [(row["row"], row["reason"], row["detail"]) for row in rejected] == [(5, "held out", "it is in own.jsonl too")]
+    assert not pq.read_table(finished / "records.parquet").num_rows - 39
+    metric = json.loads((finished / "report.json").read_text())["evaluation"]["metrics"][1]
+    held = [*pool_rows(52)[40:], LEAK]
+    for side, model in (("tuned", finished / "train" / "model"), ("control", finished / "train_control" / "model")):
+        tokenizer, network = AutoTokenizer.from_pretrained(model), AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+        values = []
+        for row in held:
+            prompt = f"Question:\n{row['instruction']}\n\nAnswer:\n"
+            ids = tokenizer(prompt + row["output"], return_tensors="pt")["input_ids"]
+            start = len(tokenizer(prompt)["input_ids"])
+            with torch.no_grad():
+                losses = torch.nn.functional.cross_entropy(network(ids).logits[0, start - 1 : -1], ids[0, start:], reduction="sum")
+            values.append(float(losses) / np.log(2) / len(row["output"].encode()))
+        assert metric[side]["value"] == pytest.approx(np.mean(values), rel=1e-3)
+        assert metric[side]["tasks"] == len(held)
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert "Held-out records" in page
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ("nowhere.jsonl", r"evaluate\.held_out: .*nowhere\.jsonl is no file; `codeact harvest --held-out 0.1` writes one"),
+        ("pool.jsonl", r"evaluate\.held_out: none of 40 records is left; the first: held out, it is in pool\.jsonl too"),
+    ],
+)
+def test_a_held_out_file_that_is_not_there_or_is_the_data(recipe_file: Path, tmp_path: Path, own: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        codeact.run(load_recipe(recipe_file, [f"run_dir={tmp_path / 'run'}", f"evaluate.held_out={recipe_file.parent / own}"]))
+
+
+def test_no_task_set_is_needed_beside_it(recipe_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    words = ["evaluate", str(tiny_model_dir), "--held-out", str(recipe_file.parent / "own.jsonl"), "--template", "question", "-o", str(tmp_path / "out")]
+    done = codeact_command(*words, "--set", "evaluate.tasks=[]", "--max-length", "64")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert (results["sandbox"], results["held-out"]["tasks_in_set"]) == ("not used", 13)
+    short = 13 - results["held-out"]["bits_per_byte_tasks"]
+    assert 0 < short < 13
+    assert f"held-out: {short} of 13 records are longer than model.max_length" in done.stdout
+    before = (tmp_path / "out" / "bits.jsonl").read_bytes()
+    assert codeact_command(*words, "--set", "evaluate.tasks=[]", "--max-length", "64").returncode == 0
+    assert (tmp_path / "out" / "bits.jsonl").read_bytes() == before
 
 
 def test_a_run_without_a_control_says_nothing_of_one(finished: Path, recipe_file: Path, tmp_path: Path) -> None:

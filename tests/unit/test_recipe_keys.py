@@ -67,7 +67,7 @@ def test_the_command() -> None:
 
 
 LEAVES = {key.name.rpartition(".")[2] for key in recipe_keys()}
-OWN = {("merge", "dtype")}  # of the merged weights: `auto` is the base model's
+OWN = {("merge", "dtype"), ("harvest", "held_out")}  # of the merged weights, `auto` is the base model's; a share, and not the file of `evaluate.held_out`
 
 
 def test_options_that_stand_for_a_key_have_no_default_of_their_own() -> None:

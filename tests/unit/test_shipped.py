@@ -81,3 +81,18 @@ def test_the_wheel_takes_the_recipes_along() -> None:
     assert printed.stdout == (ROOT / "recipes" / "demo.yaml").read_text(encoding="utf-8")
     assert cli("recipes", "accelerate/ddp", "--path").stdout.strip().endswith("recipes/accelerate/ddp.yaml")
     assert all(name in cli("recipes").stdout for name in shipped.names())
+
+
+def test_a_copy_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli("recipes", "accelerate/ddp", "--copy")
+    assert done.stdout == "ddp.yaml is written; change it, and give it instead of accelerate/ddp\n"
+    assert Path("ddp.yaml").read_text(encoding="utf-8") == shipped.find("accelerate/ddp").read_text(encoding="utf-8")
+    again = cli("recipes", "accelerate/ddp", "--copy")
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    assert "ddp.yaml is there already" in again.stderr
+    assert "needs the name of a recipe" in cli("recipes", "--copy").stderr
+
+
+def test_the_demo_has_a_plan_as_every_run_has() -> None:
+    assert "--gpus is for --plan" in cli("demo", "--gpus", "2").stderr

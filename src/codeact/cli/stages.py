@@ -256,6 +256,7 @@ def evaluate(
     model: Annotated[str | None, typer.Argument(help="hub name, folder, LoRA adapter, GGUF file, or demo; not needed with --samples", show_default=False)] = None,
     tasks: Annotated[str | None, key_option("evaluate.tasks", "comma-separated, for example humaneval+,mbpp+")] = None,
     data_dir: Annotated[Path | None, typer.Option("--data", envvar="CODEACT_DATA", help="folder of benchmark files")] = None,
+    held_out: Annotated[str | None, key_option("evaluate.held_out", "also bits per byte of the answers in this file")] = None,
     samples: Annotated[Path | None, typer.Option(help="grade these ready generations (JSONL) instead of generating")] = None,
     sanitize: Annotated[bool, typer.Option("--sanitize", help="the samples are chat answers: run the program in each")] = False,
     prompting: Annotated[str | None, key_option("evaluate.prompting", "base or instruct")] = None,
@@ -292,7 +293,7 @@ def evaluate(
     own = {
         "model.name": model, "model.dtype": dtype, "model.max_length": max_length, "model.template": template, "seed": seed,
         "evaluate.temperature": temperature, "evaluate.samples_per_task": samples_per_task, "evaluate.backend": backend,
-        "evaluate.tasks": asked, "evaluate.prompting": prompting,
+        "evaluate.tasks": asked, "evaluate.prompting": prompting, "evaluate.held_out": held_out,
         "evaluate.generate_limit": limit, "evaluate.max_new_tokens": max_new_tokens, "evaluate.batch_size": batch_size,
         "evaluate.unsafe_no_sandbox": unsafe_no_sandbox, "run_dir": str(output),
     }  # fmt: skip

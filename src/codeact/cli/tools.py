@@ -180,14 +180,21 @@ def stability(
 
 
 def recipes(
-    name: Annotated[str, typer.Argument(help="print this one, to change it: codeact recipes demo > my.yaml", show_default=False)] = "",
+    name: Annotated[str, typer.Argument(help="print this one", show_default=False)] = "",
+    copy: Annotated[bool, typer.Option("--copy", help="write NAME into this folder instead, to change it")] = False,
     path: Annotated[bool, typer.Option("--path", help="print where NAME lies instead of its text")] = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """List the recipes that come with codeact, for run, compare and accelerate launch; or print one.
+    """List the recipes that come with codeact, for run, compare and accelerate launch; print one, or copy it.
 
-    Example: codeact recipes demo > my.yaml
+    Example: codeact recipes demo --copy
     """
+    if copy:
+        if not name:
+            raise InputError("--copy needs the name of a recipe: codeact recipes demo --copy")
+        own = shipped.copy(name, Path())
+        result({"name": name, "path": str(own)}, as_json, f"{own} is written; change it, and give it instead of {name}")
+        return
     if name:
         file = shipped.find(name)
         text = file.read_text(encoding="utf-8")

@@ -69,14 +69,16 @@ def run(
 
 def demo(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value overrides", show_default=False)] = None,
+    plan: Plan = False,
+    gpu: Gpu = "", gpus: Gpus = 1, price: Price = None, utilisation: Utilisation = None, parameters: Parameters = "", records: Records = None,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """The whole of codeact at small size: a 135M model on functions of Python's standard library, in minutes on two cores.
 
     Example: codeact demo run_dir=runs/mine
     """
-    run_recipe("demo", overrides or (), as_json, force)
+    run(Path("demo"), overrides, plan, gpu, gpus, price, utilisation, parameters, records, force, as_json)
 
 
 def select(

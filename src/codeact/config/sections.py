@@ -392,6 +392,9 @@ class EvaluateConfig(Section):
     )
     generate_tasks: tuple[str, ...] = Field((), description="generate for these tasks alone, by id; none: for all, as far as generate_limit goes")
     skip_tasks: tuple[str, ...] = Field((), description="task ids to leave out, as those that settings were chosen on")
+    held_out: str = Field(
+        "", description="file of records to measure bits per byte of their answers on, as `harvest --held-out` writes it; none of them is trained on"
+    )
     max_new_tokens: int = Field(512, ge=1, description="longest completion, in tokens")
     batch_size: int = Field(32, ge=1, description="tasks that are generated for at the same time")
     prompting: Literal["base", "instruct"] = Field(

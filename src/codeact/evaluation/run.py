@@ -6,20 +6,22 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
-from codeact.evaluation import journal
+from codeact.evaluation import held_out, journal
 from codeact.evaluation.grade import NOT_RUN
 from codeact.evaluation.samples import not_run, partial, read_samples
 from codeact.evaluation.settings import check_evaluation, check_languages
-from codeact.evaluation.task_selection import load_sets, subset, to_generate
+from codeact.evaluation.task_selection import sets_of, subset, to_generate
 from codeact.evaluation.tasks import TaskSet
 from codeact.files import make_folder
 from codeact.progress import track
+from codeact.records import Record
 from codeact.statistics import mean_estimate, pass_at_k, rate_estimate
 from codeact.types import Model, Tokenizer
 
@@ -122,18 +124,20 @@ def evaluate_model(
         )
     check_evaluation(config, generates=samples is None and config.generate_limit != 0)
     started = time.perf_counter()
-    sets = load_sets(config.tasks, data_dir, config.skip_tasks)
+    sets = sets_of(config, data_dir)
+    held, digest = held_out.load(config.held_out) if config.held_out and samples is None else ([], "")
     if samples is not None or config.generate_limit != 0:
         check_languages(sets)
-    backend = _sandbox(config) if samples is not None or config.generate_limit != 0 else None
+    backend = _sandbox(config) if samples is not None or (sets and config.generate_limit != 0) else None
     make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
     whose = str(model_name if model_name is not None else samples)
     setup = Setup(whose, model, config, seed)
-    facts = {"dtype": NOT_USED, "template": None, "model_identity": None} if samples is not None else _facts(setup)
+    unused: dict[str, Any] = {"dtype": NOT_USED, "template": None, "model_identity": None, "trained_template": None}
+    facts = unused if samples is not None else _facts(setup)
     bits: dict[str, Row] = {}
-    if config.bits_per_byte and samples is None:
-        bits = _measure_bits(setup, sets, facts, out_dir / "bits.jsonl")
+    if (config.bits_per_byte or held) and samples is None:
+        bits = _measure_bits(setup, sets if config.bits_per_byte else [], held, facts, out_dir / "bits.jsonl")
     else:
         (out_dir / "bits.jsonl").unlink(missing_ok=True)
     scored = time.perf_counter()
@@ -164,6 +168,10 @@ def evaluate_model(
     }
     for task_set in sets:
         results |= _figures(task_set, rows[task_set.name], verdicts.get(task_set.name), bits, seed)
+    if held:
+        results[held_out.NAME] = held_out.figures(held, bits, f"sha256 {digest}, template {facts['trained_template'].name}", seed)
+        short = len(held) - results[held_out.NAME]["bits_per_byte_tasks"]
+        warnings += [f"{held_out.NAME}: {short} of {len(held)} records are longer than model.max_length, or cannot be measured"] if short else []
     warnings += filter(None, (not_run(s) for s in sets))
     warnings += filter(None, (partial(s, {row["task_id"] for row in rows[s.name]}) for s in sets))
     results["warnings"] = warnings
@@ -185,20 +193,23 @@ def _facts(setup: Setup) -> dict[str, Any]:
     from codeact.lm.identity import model_identity
 
     device = choose_device(setup.model.device)
-    template = (
-        prompts.load_template(setup.model.template, setup.tokenizer()) if setup.config.prompting == "instruct" else None
-    )
+    instruct = setup.config.prompting == "instruct"
+    trained = prompts.load_template(setup.model.template, setup.tokenizer()) if instruct or setup.config.held_out else None
+    template = trained if instruct else None
     return {
         "model_identity": model_identity(setup.name, setup.model.revision),
         "dtype": str(choose_dtype(setup.model.dtype, device)).removeprefix("torch."),
         "device": device.type,
         "template": template.name if template else None,
         "prompt_template": template,
+        "trained_template": trained,
     }
 
 
-def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, Row]:
-    """Bits of the chosen tasks' reference solutions, by task id; bits.jsonl ends in the order of the tasks."""
+def _measure_bits(
+    setup: Setup, sets: Sequence[TaskSet], held: Sequence[Record], facts: Mapping[str, Any], path: Path
+) -> dict[str, Row]:
+    """Bits of the chosen tasks' reference solutions and of the held-out answers, by task id; bits.jsonl ends in the order of the tasks."""
     from codeact.evaluation.likelihood import TWIN, bits_per_byte, twin
 
     who = (facts["model_identity"], facts["dtype"], facts["device"])
@@ -209,12 +220,20 @@ def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
     chosen |= {f"{name}{TWIN}": some for name, some in twins.items() if some}
     tasks = [task for some in chosen.values() for task in some]
     keys = {task.id: journal.row_key("bits", *who, task.prompt + task.given, task.canonical_solution) for task in tasks}
+    template, longest = facts["trained_template"], setup.model.max_length
+    keys |= {
+        held_out.task_id(one): journal.row_key("held-out", *who, template.identity, longest, one.id, int(one.meta["row"])) for one in held
+    }
     done = {row["task_id"]: row for row in journal.resume(path, keys.values()).values()}
     left = [task for task in tasks if task.id not in done]
-    if left:
-        model = setup.load()
-        with track("bits per byte", len(tasks), "tasks", done=len(done)) as progress:
-            for group in bits_per_byte(model, setup.tokenizer(), left, progress=progress):
+    unread = [one for one in held if held_out.task_id(one) not in done]
+    if left or unread:
+        model, tokenizer = setup.load(), setup.tokenizer()
+        with track("bits per byte", len(keys), "tasks", done=len(done)) as progress:
+            for group in chain(
+                bits_per_byte(model, tokenizer, left, progress=progress) if left else (),
+                held_out.answers_bits(model, tokenizer, unread, template, max_length=longest, progress=progress) if unread else (),
+            ):
                 rows = [
                     {
                         "task_id": like.task_id,
@@ -228,7 +247,8 @@ def _measure_bits(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
                 ]
                 journal.append(path, rows)
                 done |= {row["task_id"]: row for row in rows}
-    storage.write_jsonl(path, ({"task_set": name, **done[task.id]} for name, some in chosen.items() for task in some))
+    ids = {name: [task.id for task in some] for name, some in chosen.items()} | {held_out.NAME: [held_out.task_id(one) for one in held]}
+    storage.write_jsonl(path, ({"task_set": name, **done[one]} for name, some in ids.items() for one in some))
     return done
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codeact.evaluation.held_out import NAME
 from codeact.evaluation.run import KS
 from codeact.evaluation.show import visible
 
@@ -47,6 +48,7 @@ def _task_set(name: str, figures: Mapping[str, Any]) -> str:
         )
     if figures["bits_per_byte"] is not None:
         parts.append(f"bits per byte {figures['bits_per_byte']:.4f}")
+        parts += [f"{figures['bits_per_byte_tasks']} of {figures['tasks_in_set']} records"] if name == NAME else []
     if figures.get("margin") is not None:
         low, high = figures["margin_interval"]
         parts.append(f"margin over the buggy twins {figures['margin']:+.2f} nats [{low:+.2f}, {high:+.2f}], right ones likelier {figures['prefers_right']:.1%}")

@@ -12,6 +12,15 @@ from codeact.evaluation.sets import load_tasks, own
 from codeact.evaluation.tasks import Task, TaskSet
 
 
+def sets_of(config: EvaluateConfig, data_dir: Path | None = None) -> list[TaskSet]:
+    """The task sets of an evaluation; none where it names none and measures held-out records.
+
+    Raises:
+        InputError: as `load_sets`.
+    """
+    return load_sets(config.tasks, data_dir, config.skip_tasks) if config.tasks or not config.held_out else []
+
+
 def load_sets(names: Iterable[str], data_dir: Path | None, skip: Iterable[str] = ()) -> list[TaskSet]:
     """The task sets asked for, one per family: a `+` set holds its base set too.
 
@@ -20,7 +29,7 @@ def load_sets(names: Iterable[str], data_dir: Path | None, skip: Iterable[str] =
     """
     asked = list(dict.fromkeys(names))
     if not asked:
-        raise InputError("no task set is named; give for example --tasks humaneval+")
+        raise InputError("no task set is named; give for example --tasks humaneval+, or a file with --held-out")
     families: dict[str, TaskSet] = {}
     bases: dict[str, str] = {}
     for name in sorted(asked, key=lambda name: "+" not in name):

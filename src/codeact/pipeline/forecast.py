@@ -254,12 +254,12 @@ def _memory(recipe: Recipe, lengths: Lengths, shape: Shape) -> dict[str, float]:
 
 def _generated(config: EvaluateConfig, strict: bool) -> tuple[int, str]:
     """Tokens that one evaluation generates at most, of the very tasks that it takes; and what is to be said where they are not at hand."""
-    from codeact.evaluation.task_selection import load_sets, to_generate
+    from codeact.evaluation.task_selection import sets_of, to_generate
 
     if config.generate_limit == 0:
         return 0, ""
     try:
-        sets = load_sets(config.tasks, None, config.skip_tasks)
+        sets = sets_of(config)
     except CodeactError as error:
         if strict and isinstance(error, InputError):  # a wrong name is the user's; a failed download stops no plan
             raise

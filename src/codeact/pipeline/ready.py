@@ -68,13 +68,13 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
     if names & {*EVALUATIONS}:
         from codeact.evaluation.settings import check_evaluation
 
-        generates = recipe.evaluate.generate_limit != 0
+        generates = recipe.evaluate.generate_limit != 0 and bool(recipe.evaluate.tasks)
         check_evaluation(recipe.evaluate, generates)
         if generates and not names & {*EVALUATIONS} <= set(finished):
             from codeact.sandbox import detect_backend
 
             detect_backend(unsafe=recipe.evaluate.unsafe_no_sandbox)
-        if recipe.evaluate.prompting == "instruct":
+        if recipe.evaluate.prompting == "instruct" or recipe.evaluate.held_out:
             _template(recipe, {"train"})
 
 

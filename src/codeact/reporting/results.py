@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from codeact import storage
+from codeact.evaluation import held_out
 from codeact.evaluation.compare import METRICS, NO_DIFFERENCE, mismatches, paired, task_sets, verdict
 from codeact.statistics import CONFIDENCE
 
-_TITLES = {"humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp": "MBPP", "mbpp+": "MBPP+"}
+_TITLES = {held_out.NAME: "Held-out records", "humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp": "MBPP", "mbpp+": "MBPP+"}
 
 
 def set_title(name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import storage
+from codeact.evaluation import held_out
 from codeact.evaluation.compare import PASSED, per_task, task_set_of
 from codeact.reporting.results import set_title
 from codeact.reporting.selection import excerpt
@@ -18,7 +19,7 @@ Samples = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def task_matrix(folder: Path, models: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One entry for each task set that has per-task results.
+    """One entry for each task set that has per-task results; held-out records are no tasks.
 
     Args:
         folder: RUN/evaluate.
@@ -32,7 +33,7 @@ def task_matrix(folder: Path, models: Mapping[str, Mapping[str, Any]]) -> list[d
     names: dict[str, str] = {}  # of a set and its `+` set the latter, whose tests are the stricter
     for result in models.values():
         for name, value in result.items():
-            if isinstance(value, Mapping) and "version" in value:
+            if isinstance(value, Mapping) and "version" in value and name != held_out.NAME:
                 base = name.removesuffix("+")
                 names[base] = name if name.endswith("+") else names.get(base, name)
     found = [_one_set(folder, list(models), name) for name in names.values()]

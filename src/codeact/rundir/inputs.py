@@ -62,9 +62,12 @@ class Inputs:
         if "embed" in stages:
             resolve_embedder(self.recipe.embed.model)
         if stages & {"evaluate_base", "evaluate_tuned", "evaluate_control"}:
-            from codeact.evaluation.task_selection import load_sets
+            from codeact.evaluation import held_out
+            from codeact.evaluation.task_selection import sets_of
 
-            load_sets(self.recipe.evaluate.tasks, None, self.recipe.evaluate.skip_tasks)
+            sets_of(self.recipe.evaluate)
+            if self.recipe.evaluate.held_out:
+                held_out.load(self.recipe.evaluate.held_out)
 
     def identity(self) -> Mapping[str, Any]:
         """What decides the rows, without keeping them: a hash of the file, of the rows in memory, or of the harvested trees."""

@@ -38,7 +38,10 @@ def stage_trained(recipe: Recipe, side: str) -> Stage:
 def _settings(recipe: Recipe) -> Mapping[str, Any]:
     """What decides the figures beside the model. Published tasks are pinned by their release; a file of one's own may change."""
     own = {name: file_digest(Path(name)) for name in recipe.evaluate.tasks if is_file(name) and Path(name).is_file()}
-    return {**recipe.evaluate.model_dump(), "seed": recipe.seed, **({"task_files": own} if own else {})}
+    held = recipe.evaluate.held_out
+    given = recipe.evaluate.model_dump(exclude=set() if held else {"held_out"})
+    found = {**given, "seed": recipe.seed, **({"task_files": own} if own else {})}
+    return found | ({"held_out": file_digest(Path(held)), "read_as": recipe.model.model_dump(include={"template", "max_length"})} if held else {})
 
 
 def evaluate(store: Store, recipe: Recipe, side: str) -> Mapping[str, Any]:

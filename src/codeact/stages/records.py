@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact import storage
@@ -11,17 +12,19 @@ from codeact.confidential import find_confidential
 from codeact.config import Recipe
 from codeact.draws import seeded_subset
 from codeact.errors import InputError
+from codeact.evaluation.held_out import HeldOut
 from codeact.records import Record, Rejected, RowReader
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import PART_ROWS
 from codeact.rundir.stage import Stage
-from codeact.rundir.store import Store
+from codeact.rundir.store import Store, file_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 VERSION = 4
+HELD_OUT = "held out"
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
@@ -29,13 +32,16 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     data = recipe.data
 
     def config() -> Mapping[str, Any]:
-        return {"data": inputs.identity(), "limit": data.limit, "map": data.map, "seed": recipe.seed, "secrets": recipe.curate.secrets}
+        held = _held_out(recipe)
+        apart = {"held_out": file_digest(Path(held))} if held and Path(held).is_file() else {}
+        return {"data": inputs.identity(), "limit": data.limit, "map": data.map, "seed": recipe.seed, "secrets": recipe.curate.secrets, **apart}
 
     return Stage("records", (), config, VERSION, lambda store: load_records(store, recipe, inputs), ("rejected.parquet",), shared=True)
 
 
 def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
-    """Rows to records; unreadable rows, rows beyond `data.limit` and those that `curate.secrets` bars go to rejected.parquet.
+    """Rows to records; unreadable rows, rows beyond `data.limit`, those that `curate.secrets` bars and those that `evaluate.held_out`
+    holds too go to rejected.parquet.
 
     A secret is barred here, at the door, and not by `curate`: so no table of the run ever holds it. The table is written while the
     rows are read, a few thousand at a time.
@@ -54,16 +60,21 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
     return {**reading.summary(), **counts}
 
 
+def _held_out(recipe: Recipe) -> str:
+    return recipe.evaluate.held_out if recipe.evaluate.enabled else ""
+
+
 class _Door:
     """Which records come in, and of the others why not.
 
     Attributes:
         usable, records: rows that could be read, and those of them that came in.
-        unread, barred, beyond: rows that could not, that hold a secret, that are beyond the limit.
+        unread, barred, beyond: rows that could not, that hold a secret or are held out, that are beyond the limit.
     """
 
     def __init__(self, recipe: Recipe, reader: RowReader) -> None:
         self.recipe, self.reader = recipe, reader
+        self.held = HeldOut(_held_out(recipe)) if _held_out(recipe) else None
         self.usable = self.records = 0
         self.unread: list[Rejected] = []
         self.barred: list[Rejected] = []
@@ -73,7 +84,7 @@ class _Door:
         """The table of the records, a few thousand at a time.
 
         Raises:
-            InputError: no row is usable, or each of them holds a secret.
+            InputError: no row is usable, or each of them holds a secret or is held out.
         """
         open_: list[Record] = []
         within = self._within()
@@ -87,7 +98,11 @@ class _Door:
                     open_ = []
         self.reader.reading([], self.unread, self.usable).usable()
         if not self.records:
-            raise InputError(f"curate.secrets: all {len(self.barred)} records hold one; the first: {self.barred[0].reason}")
+            first = self.barred[0]
+            raise InputError(
+                f"{'evaluate.held_out' if first.reason == HELD_OUT else 'curate.secrets'}: none of {len(self.barred)} records is left;"
+                f" the first: {first.reason}{', ' + first.detail if first.reason == HELD_OUT else ''}"
+            )
         if open_:
             yield tables.records_table(open_)
 
@@ -109,6 +124,9 @@ class _Door:
         found = find_confidential(record, kinds) if kinds else None
         if found is not None:
             self.barred.append(Rejected(record.id, row, found.reason, found.detail))
+            return False
+        if self.held is not None and self.held.holds(record):
+            self.barred.append(Rejected(record.id, row, HELD_OUT, f"it is in {Path(self.held.file).name} too"))
             return False
         self.records += 1
         return True

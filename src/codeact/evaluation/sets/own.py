@@ -26,7 +26,7 @@ SHOWN = 20
 # What a results.json holds beside the task sets.
 TAKEN = frozenset(
     ("model", "model_identity", "sandbox", "python", "prompting", "template", "dtype", "max_new_tokens", "temperature", "samples_per_task",
-     "backend", "seed", "seconds", "seconds_bits", "seconds_generation", "seconds_execution", "warnings", "against", "differences")
+     "backend", "seed", "seconds", "seconds_bits", "seconds_generation", "seconds_execution", "warnings", "against", "differences", "held-out")
 )  # fmt: skip
 
 
