@@ -135,6 +135,7 @@ def run_cdas(data: str, run_dir: str) -> None:
     from codeact.pipeline import plan, ready
     from codeact.pipeline.run import run_pipeline
     from codeact.rundir.inputs import Inputs
+    from codeact.rundir.parts import PART_ROWS
     from codeact.rundir.stage import Stage
     from codeact.rundir.store import Store
     from codeact.stages.pool import read_pool
@@ -149,17 +150,19 @@ def run_cdas(data: str, run_dir: str) -> None:
     rng = np.random.default_rng(0)
 
     def embed(store: Store) -> Mapping[str, Any]:
-        ids = read_pool(store)["id"]
-        points = rng.normal(size=(len(ids), DIMENSIONS)).astype(np.float32)
-        points /= np.linalg.norm(points, axis=1, keepdims=True)
-        store.write_table(
-            "embed",
-            pa.table({"id": ids, "embedding": pa.FixedSizeListArray.from_arrays(pa.array(points.reshape(-1)), DIMENSIONS)}),
-        )
+        ids = read_pool(store, columns=["id"])["id"].combine_chunks()
+
+        def part(start: int) -> pa.Table:
+            own = ids.slice(start, PART_ROWS)
+            points = rng.normal(size=(len(own), DIMENSIONS)).astype(np.float32)
+            points /= np.linalg.norm(points, axis=1, keepdims=True)
+            return pa.table({"id": own, "embedding": pa.FixedSizeListArray.from_arrays(pa.array(points.reshape(-1)), DIMENSIONS)})
+
+        store.write_parts("embed", (part(start) for start in range(0, len(ids), PART_ROWS)))
         return {"vectors": len(ids)}
 
     def score(store: Store) -> Mapping[str, Any]:
-        ids = read_pool(store)["id"]
+        ids = read_pool(store, columns=["id"])["id"]
         tokens = np.maximum(1, np.exp(rng.normal(np.log(150), 0.9, len(ids)))).astype(np.int64)
         ifd = np.exp(rng.normal(np.log(0.7), 0.2285, len(ids)))
         store.write_table(

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.draws import seeded_hash
 from codeact.errors import InputError
 from codeact.types import Floats, Ints, Vectors
 
 RESTARTS = 10
-MINIBATCH_ABOVE = 100_000
-MINIBATCH_SIZE = 8192
-BLOCK_ROWS = 65_536
+FULL = 20_000
+"""Points up to which every restart goes over all of them."""
+PASSES = 5
+SETTLED = 0.001
+"""Share of the points that may still change their cluster in the last pass over a large pool."""
+BLOCK_ROWS = 4096
+AXES_ROWS = 65_536
 CANDIDATES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)
 
 
@@ -29,53 +35,149 @@ class Clustering:
         centroids: float32 [k, D], the mean of each cluster's points; k is the number of clusters found.
         distance: float32 [N], Euclidean distance of each point to its own centroid.
         note: empty, or one line that says why k is smaller than was asked.
+        fit: of a large pool, how it was fitted: `sample` (points of the restarts), `passes` over all points, `moved` (share of the points that
+            changed their cluster in the last of them); empty where all restarts went over all points.
     """
 
     labels: NDArray[np.int32]
     centroids: Vectors
     distance: NDArray[np.float32]
     note: str
+    fit: Mapping[str, float] = field(default_factory=dict)
 
 
-def cluster_embeddings(
-    embeddings: Vectors, k: int, seed: int, *, ids: Sequence[str], minibatch_above: int = MINIBATCH_ABOVE
-) -> Clustering:
+class Points(Protocol):
+    """N points of D dimensions that need not be in memory."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def blocks(self) -> Iterator[Vectors]:
+        """All points in their order, some thousand at a time: float32 [n, D]."""
+
+    def take(self, rows: Ints) -> Vectors:
+        """The points of these numbers, which ascend: float32 [len(rows), D]."""
+
+
+@dataclass(frozen=True)
+class ArrayPoints:
+    """Points in memory: float32 [N, D]."""
+
+    array: Vectors
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def blocks(self) -> Iterator[Vectors]:
+        """See `Points`."""
+        return (self.array[start : start + BLOCK_ROWS] for start in range(0, len(self.array), BLOCK_ROWS))
+
+    def take(self, rows: Ints) -> Vectors:
+        """See `Points`."""
+        return self.array[rows]
+
+
+def cluster_embeddings(embeddings: Vectors | Points, k: int, seed: int, *, ids: Sequence[str], full: int = FULL) -> Clustering:
     """K-means (k-means++, 10 restarts) as in CodeACT (arXiv 2408.02193; k = 10).
 
     Points are sorted by id first and the fit runs on one thread, so the result is a function of the records and the
     seed alone. On rows of unit length the squared distance is 2 - 2 cos, so this groups by cosine similarity.
 
+    Above `full` points the restarts go over a seeded sample of so many, drawn and sorted by id. From the best of them Lloyd's
+    algorithm goes on over all points, block by block: five passes, or fewer where a pass moves less than one in a thousand.
+
     Args:
-        embeddings: float32 [N, D], finite.
+        embeddings: float32 [N, D], finite; or points that need not be in memory.
         k: clusters wanted; fewer are made when there are fewer distinct points.
-        seed: of the restarts.
+        seed: of the restarts, and of the sample.
         ids: N unique ids.
-        minibatch_above: above this many points mini-batch K-means is used instead (Sculley 2010).
+        full: points up to which every restart goes over all of them.
 
     Raises:
         InputError: no points, k < 1, a wrong shape, duplicate ids, or a value that is not finite.
     """
-    points, order = _sorted_points(embeddings, ids)
     if k < 1:
         raise InputError(f"cluster.k = {k}: must be at least 1")
+    held = ArrayPoints(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
+    if len(held) > full and len(held) == len(ids):
+        return _cluster_large(held, k, seed, ids, full)
+    points, order = _sorted_points(embeddings if isinstance(embeddings, np.ndarray) else held.take(np.arange(len(held))), ids)
     distinct = _count_distinct(points, k)
     wanted = min(k, distinct)
-    minibatch = len(points) > minibatch_above
-    canonical = _canonical(_fit(points, wanted, seed, minibatch) if wanted > 1 else np.zeros(len(points), np.int64))
+    canonical = _canonical(_fit(points, wanted, seed) if wanted > 1 else np.zeros(len(points), np.int64))
     made = int(canonical.max()) + 1
     centroids = _means(points, canonical, made)
-    note = ""
-    if made < wanted:
-        note = (
-            f"k reduced from {k} to {made}: K-means left {wanted - made} clusters empty (embeddings too close together)"
-        )
-    elif made < k:
-        note = f"k reduced from {k} to {made}: the {len(points)} records hold only {distinct} distinct embeddings"
+    note = _note(k, wanted, made, len(points), distinct)
     labels = np.empty(len(points), np.int32)
     labels[order] = canonical
     distance = np.empty(len(points), np.float32)
     distance[order] = _distances(points, centroids, canonical)
     return Clustering(labels, centroids.astype(np.float32), distance, note)
+
+
+def _note(k: int, wanted: int, made: int, count: int, distinct: int) -> str:
+    if made < wanted:
+        return f"k reduced from {k} to {made}: K-means left {wanted - made} clusters empty (embeddings too close together)"
+    return f"k reduced from {k} to {made}: the {count} records hold only {distinct} distinct embeddings" if made < k else ""
+
+
+def _cluster_large(points: Points, k: int, seed: int, ids: Sequence[str], full: int) -> Clustering:
+    """See `cluster_embeddings`. Sums over all points are of whole numbers, so no order of the records changes them."""
+    order = _order(ids)
+    drawn = sampled_rows(ids, seed, full)
+    sample, _ = _sorted_points(points.take(drawn), [ids[n] for n in drawn.tolist()])
+    scale = 2.0 ** (36 - math.ceil(math.log2(max(float(np.abs(sample).max()), 1e-30))) - 2)
+    distinct = _count_distinct(sample, k)
+    wanted = min(k, distinct)
+    first = _canonical(_fit(sample, wanted, seed) if wanted > 1 else np.zeros(len(sample), np.int64))
+    centroids = _means(sample, first, int(first.max()) + 1)
+    labels, moved, passes = np.full(len(points), -1, np.int64), 1.0, 0
+    while passes < PASSES and moved > SETTLED:
+        before = labels
+        labels, sums, _ = _assign(points, centroids, scale, ids)
+        sizes = np.bincount(labels, minlength=len(centroids))
+        there = sizes > 0
+        centroids[there] = sums[there] / scale / sizes[there, None]
+        moved, passes = float((labels != before).mean()), passes + 1
+    labels, sums, distance = _assign(points, centroids, scale, ids)
+    canonical = np.empty(len(labels), np.int64)
+    canonical[order] = _canonical(labels[order])
+    made = int(canonical.max()) + 1
+    place = np.zeros(made, np.int64)
+    place[canonical] = labels
+    means = sums[place] / scale / np.bincount(canonical)[:, None]
+    fit = {"sample": len(drawn), "passes": passes, "moved": round(moved, 4)}
+    return Clustering(
+        canonical.astype(np.int32), means.astype(np.float32), distance, _note(k, wanted, made, len(drawn), distinct), fit
+    )
+
+
+def sampled_rows(ids: Sequence[str], seed: int, count: int) -> Ints:
+    """The numbers of `count` records drawn by a hash of their ids, ascending: the same records whatever their order."""
+    if count >= len(ids):
+        return np.arange(len(ids), dtype=np.int64)
+    return np.sort(np.argsort(seeded_hash(ids, seed), kind="stable")[:count]).astype(np.int64)
+
+
+def _assign(points: Points, centroids: Floats, scale: float, ids: Sequence[str]) -> tuple[Ints, NDArray[np.int64], NDArray[np.float32]]:
+    """Of each point the nearest centroid (of equals the first) and its distance; of each centroid the sum of its points times `scale`."""
+    labels, distance = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
+    sums = np.zeros(centroids.shape, np.int64)
+    half = np.einsum("kd,kd->k", centroids, centroids) / 2
+    start = 0
+    for block in points.blocks():
+        wide = block.astype(np.float64)
+        if not np.isfinite(wide).all():
+            bad = int(np.flatnonzero(~np.isfinite(wide).all(axis=1))[0])
+            raise InputError(f"the embedding of record {ids[start + bad]!r} is not finite; embed the records again")
+        rows = slice(start, start + len(block))
+        near = (wide @ centroids.T - half).argmax(axis=1)
+        labels[rows], distance[rows] = near, np.linalg.norm(wide - centroids[near], axis=1)
+        member = np.zeros((len(centroids), len(block)))
+        member[near, np.arange(len(block))] = 1.0
+        sums += (member @ np.rint(wide * scale)).astype(np.int64)  # whole numbers below 2^53: exact
+        start += len(block)
+    return labels, sums, distance
 
 
 @dataclass(frozen=True)
@@ -102,7 +204,7 @@ class ChosenK:
 
 
 def choose_k(
-    embeddings: Vectors,
+    embeddings: Vectors | Points,
     seed: int,
     *,
     ids: Sequence[str],
@@ -129,10 +231,13 @@ def choose_k(
     """
     from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-    points, _ = _sorted_points(embeddings, ids)
     rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.choice(len(points), min(sample, len(points)), replace=False))
-    points = points[drawn]
+    drawn = np.sort(rng.choice(len(ids), min(sample, len(ids)), replace=False))
+    if isinstance(embeddings, np.ndarray):
+        points = _sorted_points(embeddings, ids)[0][drawn]
+    else:
+        rows = _order(ids)[drawn]
+        points, _ = _sorted_points(embeddings.take(np.sort(rows)), [ids[n] for n in np.sort(rows).tolist()])
     distinct = _count_distinct(points, 2 * max(candidates))
     usable = sorted({k for k in candidates if 2 <= k <= min(distinct, len(points)) // 2})
     if distinct < 6 or not usable:
@@ -143,40 +248,60 @@ def choose_k(
     for k in usable:
         agreement = []
         for number, (left, right) in enumerate(parts):
-            one, two = (_fit(points[part], k, seed + number, False) for part in (left, right))
+            one, two = (_fit(points[part], k, seed + number) for part in (left, right))
             _, first, second = np.intersect1d(left, right, return_indices=True)
             agreement.append(float(adjusted_rand_score(one[first], two[second])))
         stability.append(float(np.mean(agreement)))
-        labels = _fit(points, k, seed, False)
+        labels = _fit(points, k, seed)
         silhouette.append(float(silhouette_score(points, labels)) if labels.max() > 0 else -1.0)
     best = max(range(len(usable)), key=lambda n: (round(stability[n] + silhouette[n], 9), -usable[n]))
     return ChosenK(usable[best], tuple(usable), tuple(stability), tuple(silhouette))
 
 
-def project_2d(embeddings: Vectors, *, ids: Sequence[str]) -> Vectors:
+def project_2d(embeddings: Vectors | Points, *, ids: Sequence[str], full: int = FULL) -> Vectors:
     """The first two principal components, for a picture: float32 [N, 2] in the order of the input.
 
-    Exact (eigenvectors of the float64 covariance), so there is no seed; of each component the loading of largest size
-    is made positive. A component that does not exist (one point, or D = 1) is 0.
+    Exact (eigenvectors of the float64 covariance) up to `full` points, above of a sample of so many, drawn by their ids; of each component the
+    loading of largest size is made positive. A component that does not exist (one point, or D = 1) is 0.
 
     Raises:
         InputError: no points, a wrong shape, duplicate ids, or a value that is not finite.
     """
-    points, order = _sorted_points(embeddings, ids)
+    held = ArrayPoints(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
+    large = len(held) > full and len(held) == len(ids)
+    drawn = sampled_rows(ids, 0, full) if large else np.arange(len(held))
+    some = held.take(drawn) if large or not isinstance(embeddings, np.ndarray) else embeddings
+    points, order = _sorted_points(some, [ids[n] for n in drawn.tolist()] if large else ids)
     dimensions = points.shape[1]
     mean = points.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((dimensions, dimensions))
-    for start in range(0, len(points), BLOCK_ROWS):
-        block = points[start : start + BLOCK_ROWS] - mean
+    for start in range(0, len(points), AXES_ROWS):
+        block = points[start : start + AXES_ROWS] - mean
         covariance += block.T @ block
     axes = np.linalg.eigh(covariance)[1][:, ::-1][:, :2]
     strongest = np.abs(axes).argmax(axis=0)
     axes = axes * np.sign(axes[strongest, np.arange(axes.shape[1])])
-    flat = np.zeros((len(points), 2), np.float32)
-    for start in range(0, len(points), BLOCK_ROWS):
-        rows = order[start : start + BLOCK_ROWS]
-        flat[rows, : axes.shape[1]] = (points[start : start + BLOCK_ROWS] - mean) @ axes
+    flat = np.zeros((len(held), 2), np.float32)
+    if large:
+        flat[:, : axes.shape[1]] = np.concatenate([((block - mean) @ axes).astype(np.float32) for block in held.blocks()])
+        return flat
+    for start in range(0, len(points), AXES_ROWS):
+        rows = order[start : start + AXES_ROWS]
+        flat[rows, : axes.shape[1]] = (points[start : start + AXES_ROWS] - mean) @ axes
     return flat
+
+
+def _order(ids: Sequence[str]) -> Ints:
+    """The numbers of the ids in their order.
+
+    Raises:
+        InputError: two are equal.
+    """
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    for left, right in pairwise(order):
+        if ids[left] == ids[right]:
+            raise InputError(f"the id {ids[left]!r} occurs twice; make ids unique")
+    return np.asarray(order, dtype=np.int64)
 
 
 def _sorted_points(embeddings: Vectors, ids: Sequence[str]) -> tuple[Vectors, Ints]:
@@ -184,16 +309,12 @@ def _sorted_points(embeddings: Vectors, ids: Sequence[str]) -> tuple[Vectors, In
         raise InputError(f"embeddings of shape {list(embeddings.shape)} for {len(ids)} ids; one row per id is needed")
     if not len(ids):
         raise InputError("there are no records to cluster; the pool is empty after curation")
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    for left, right in pairwise(order):
-        if ids[left] == ids[right]:
-            raise InputError(f"the id {ids[left]!r} occurs twice; make ids unique")
-    index = np.asarray(order, dtype=np.int64)
+    index = _order(ids)
     # Adding 0 turns -0.0 into 0.0, so that equal points have equal bytes.
     points = np.ascontiguousarray(embeddings[index], dtype=np.float32) + np.float32(0)
     bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if bad.size:
-        raise InputError(f"the embedding of record {ids[order[bad[0]]]!r} is not finite; embed the records again")
+        raise InputError(f"the embedding of record {ids[index[bad[0]]]!r} is not finite; embed the records again")
     return points, index
 
 
@@ -206,18 +327,14 @@ def _count_distinct(points: Vectors, enough: int) -> int:
     return len(seen)
 
 
-def _fit(points: Vectors, k: int, seed: int, minibatch: bool) -> Ints:
+def _fit(points: Vectors, k: int, seed: int) -> Ints:
     import warnings
 
-    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    model: Any  # sklearn has no type hints
-    if minibatch:
-        model = MiniBatchKMeans(k, n_init=RESTARTS, batch_size=MINIBATCH_SIZE, random_state=seed)
-    else:
-        model = KMeans(k, n_init=RESTARTS, random_state=seed)
+    model: Any = KMeans(k, n_init=RESTARTS, random_state=seed)  # sklearn has no type hints
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return np.asarray(model.fit_predict(points), dtype=np.int64)
@@ -237,7 +354,7 @@ def _means(points: Vectors, labels: Ints, k: int) -> Floats:
 
 def _distances(points: Vectors, centroids: Floats, labels: Ints) -> Floats:
     found = np.empty(len(points))
-    for start in range(0, len(points), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
+    for start in range(0, len(points), AXES_ROWS):
+        rows = slice(start, start + AXES_ROWS)
         found[rows] = np.linalg.norm(points[rows] - centroids[labels[rows]], axis=1)
     return found

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from codeact.cluster import choose_k, cluster_embeddings, project_2d
 from codeact.errors import InputError
+from codeact.rundir.parts import regrouped
+from codeact.rundir.store import Store
+from codeact.stages.columns import TablePoints, vectors_by_place
 
 
 def blobs(
@@ -23,10 +29,10 @@ def blobs(
     return points.astype(np.float32), names, truth.tolist()
 
 
-@pytest.mark.parametrize("minibatch_above", [10**6, 10])
-def test_finds_the_groups_largest_first(minibatch_above: int) -> None:
+@pytest.mark.parametrize("full", [10**6, 40])
+def test_finds_the_groups_largest_first(full: int) -> None:
     points, ids, truth = blobs((30, 80, 50))
-    found = cluster_embeddings(points, 3, 0, ids=ids, minibatch_above=minibatch_above)
+    found = cluster_embeddings(points, 3, 0, ids=ids, full=full)
     assert found.labels.tolist() == [{1: 0, 2: 1, 0: 2}[group] for group in truth]
     assert found.labels.dtype == np.int32
     assert found.note == ""
@@ -42,19 +48,61 @@ def test_equal_sizes_are_numbered_by_the_smallest_id() -> None:
     assert cluster_embeddings(points, 2, 0, ids=["a", "b", "c", "d"]).labels.tolist() == [0, 1, 0, 1]
 
 
-@pytest.mark.parametrize("minibatch_above", [10**6, 10])
-def test_order_of_the_input_changes_nothing(minibatch_above: int) -> None:
+@pytest.mark.parametrize("full", [10**6, 40])
+def test_order_of_the_input_changes_nothing(full: int) -> None:
     # No structure: the labels depend on every detail of the run.
     points = np.random.default_rng(3).normal(size=(300, 8)).astype(np.float32)
     ids = [f"r{n}" for n in range(300)]
-    one = cluster_embeddings(points, 7, 1, ids=ids, minibatch_above=minibatch_above)
+    one = cluster_embeddings(points, 7, 1, ids=ids, full=full)
     mix = np.random.default_rng(4).permutation(300)
-    two = cluster_embeddings(points[mix], 7, 1, ids=[ids[i] for i in mix], minibatch_above=minibatch_above)
+    two = cluster_embeddings(points[mix], 7, 1, ids=[ids[i] for i in mix], full=full)
     np.testing.assert_array_equal(one.labels[mix], two.labels)
     np.testing.assert_array_equal(one.distance[mix], two.distance)
     np.testing.assert_array_equal(one.centroids, two.centroids)
-    other = cluster_embeddings(points, 7, 2, ids=ids, minibatch_above=minibatch_above)
+    other = cluster_embeddings(points, 7, 2, ids=ids, full=full)
     assert (other.labels != one.labels).any()
+
+
+def test_a_large_pool_is_clustered_nearly_as_well_as_in_full() -> None:
+    """Overlapping groups: the sum of squared distances within 1 % of that of ten restarts over all points."""
+    random = np.random.default_rng(5)
+    points = (random.normal(size=(12, 16))[random.integers(0, 12, 4000)] + random.normal(0, 0.8, (4000, 16))).astype(np.float32)
+    ids = [f"r{n}" for n in random.permutation(4000)]
+    exact = cluster_embeddings(points, 8, 0, ids=ids)
+    found = cluster_embeddings(points, 8, 0, ids=ids, full=500)
+    assert found.fit["sample"] == 500
+    assert 1 <= found.fit["passes"] <= 5
+    assert not exact.fit
+    assert float((found.distance**2).sum()) <= 1.01 * float((exact.distance**2).sum())
+    nearest = ((points[:, None] - found.centroids[None]) ** 2).sum(axis=2).argmin(axis=1)
+    assert (nearest == found.labels).mean() > 0.98  # centroids are means of their members, one step further
+    for c in range(8):
+        np.testing.assert_allclose(found.centroids[c], points[found.labels == c].mean(axis=0), atol=1e-6)
+    flat = project_2d(points, ids=ids, full=500)
+    assert np.abs(np.corrcoef(flat[:, 0], project_2d(points, ids=ids)[:, 0])[0, 1]) > 0.95
+
+
+def test_points_on_the_disk_give_the_clusters_of_points_in_memory(tmp_path: Path) -> None:
+    random = np.random.default_rng(6)
+    points, ids = random.normal(size=(9000, 8)).astype(np.float32), [f"r{n}" for n in range(9000)]
+    points[:, 0] += 9 * random.integers(0, 3, 9000)
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(points.reshape(-1)), 8)
+    Store(tmp_path).write_parts("embed", regrouped([pa.table({"id": ids, "embedding": flat})]))
+    held = TablePoints(Store(tmp_path))
+    rows = np.array([0, 5, 4095, 4096, 8999])
+    np.testing.assert_array_equal(held.take(rows), points[rows])
+    mixed = np.array([8999, 3, 4096])
+    np.testing.assert_array_equal(vectors_by_place(Store(tmp_path), ids)(mixed), points[mixed])
+    for full in (1000, 10**6):
+        one, two = (cluster_embeddings(source, 3, 0, ids=ids, full=full) for source in (points, held))
+        np.testing.assert_array_equal(one.labels, two.labels)
+        np.testing.assert_array_equal(one.distance, two.distance)
+        np.testing.assert_array_equal(project_2d(points, ids=ids, full=full), project_2d(held, ids=ids, full=full))
+    kept = TablePoints(Store(tmp_path), pa.array(ids[::3]))
+    np.testing.assert_array_equal(np.concatenate([*kept.blocks()]), points[::3])
+    points[77] = np.nan
+    with pytest.raises(InputError, match="'r77' is not finite"):
+        cluster_embeddings(points, 3, 0, ids=ids, full=1000)
 
 
 def test_fewer_distinct_points_than_clusters() -> None:

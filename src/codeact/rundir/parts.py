@@ -70,3 +70,18 @@ def file_parts(path: Path, columns: Sequence[str] | None = None, size: int = PAR
     if all(rows == size for rows in groups[:-1]) and all(rows <= size for rows in groups[-1:]):
         return Parts(sum(groups), size, lambda number: parquet.read_row_group(path, number, columns))
     return table_parts(parquet.read_parquet(path, columns), size)
+
+
+def regrouped(parts: Iterable[pa.Table], size: int = PART_ROWS) -> Iterator[pa.Table]:
+    """The same rows in tables of `size` rows; the last may have fewer."""
+    import pyarrow as pa
+
+    open_: list[pa.Table] = []
+    for part in parts:
+        open_.append(part)
+        while sum(one.num_rows for one in open_) >= size:
+            whole = pa.concat_tables(open_)
+            yield whole.slice(0, size)
+            open_ = [whole.slice(size)] if whole.num_rows > size else []
+    if open_:
+        yield pa.concat_tables(open_)

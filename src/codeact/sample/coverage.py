@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,9 +12,12 @@ import numpy as np
 from codeact.statistics import NORMAL_QUANTILE
 from codeact.types import Bools, Floats, Ints, Vectors
 
+TakeVectors = Callable[[Ints], Vectors]
 BLOCK = 2048
 EXACT = 20_000
-"""Records of each side up to which distances are exact."""
+"""Records of each side up to which distances are exact; of the selected side looked at beyond that."""
+LOOKED_AT = 5_000
+"""Unselected records whose distance is taken where one side has more than `EXACT`."""
 SEED = 20_000
 LENGTH_EDGES = (0, 50, 100, 200, 400, 800)
 WARN_BELOW = 0.5
@@ -24,7 +27,7 @@ MIN_GROUP = 10
 def coverage(
     selected: Bools,
     groups: Mapping[str, Sequence[Any]],
-    vectors: Vectors | None = None,
+    vectors: Vectors | TakeVectors | None = None,
     warn_below: float = WARN_BELOW,
 ) -> dict[str, Any]:
     """Shares of every group in the pool and in the selection, groups that are short, and the distance to the selection.
@@ -32,7 +35,7 @@ def coverage(
     Args:
         selected: bool [N].
         groups: name of a grouping -> the group of each record, for example its cluster or its language.
-        vectors: float32 [N, D], rows of unit length; without them there are no distances.
+        vectors: float32 [N, D], rows of unit length, or what gives those of some records; without them there are no distances.
         warn_below: a group of at least 10 records is short when the selection holds less than this part of its share.
 
     Returns:
@@ -43,12 +46,12 @@ def coverage(
     warnings: list[str] = []
     total, chosen = len(selected), int(selected.sum())
     for grouping, values in groups.items():
-        names = np.asarray([str(value) for value in values])
+        said, number = np.unique([str(value) for value in values], return_inverse=True)
+        pools, takens = np.bincount(number, minlength=len(said)), np.bincount(number[selected], minlength=len(said))
         rows = []
-        for name in sorted(set(names.tolist()), key=lambda n: (-int((names == n).sum()), n)):
-            inside = names == name
-            pool, taken = int(inside.sum()), int((inside & selected).sum())
-            row = {
+        for at in np.lexsort((np.arange(len(said)), -pools)).tolist():
+            name, pool, taken = str(said[at]), int(pools[at]), int(takens[at])
+            row: dict[str, Any] = {
                 "group": name,
                 "pool": pool,
                 "selected": taken,
@@ -68,35 +71,37 @@ def coverage(
     return found
 
 
-def distance(vectors: Vectors, selected: Bools, most: int = EXACT) -> dict[str, Any] | None:
+def distance(vectors: Vectors | TakeVectors, selected: Bools, most: int = EXACT, looked_at: int = LOOKED_AT) -> dict[str, Any] | None:
     """1 - cosine of every unselected record to its nearest selected one: mean and 95th percentile; None where either side is empty.
 
-    Exact where both sides have at most `most` records, since the work is their product. Where there are more unselected
-    ones, a seeded sample of `most` of them stands for all: each has its true distance, and `mean_interval` (normal) and
-    `p95_interval` (order statistics of the binomial) are 95 % intervals. Where there are more selected ones, the nearest
-    is sought among a seeded sample of `most` of them: no distance is then shorter than the true one, so figures are upper
-    bounds, which only those with the same two sizes may be compared to.
+    Exact where both sides have at most `most` records, since the work is their product. Else a seeded sample of `looked_at` unselected
+    records stands for all: each has its true distance, and `mean_interval` (normal) and `p95_interval` (order statistics of
+    the binomial) are 95 % intervals. Where there are more than `most` selected ones, the nearest is sought among a seeded
+    sample of `most` of them: no distance is then shorter than the true one, so figures are upper bounds, which only those
+    with the same two sizes may be compared to.
 
     Args:
-        vectors: float32 [N, D], rows of unit length.
+        vectors: float32 [N, D], rows of unit length; or a function that gives those of some record numbers, which ascend.
         selected: bool [N].
-        most: records of each side at most.
+        most: records of each side up to which nothing is drawn; selected records at most.
+        looked_at: unselected records where something is drawn.
 
     Returns:
         `mean`, `p95`; where a side was sampled also `unselected_sampled` and `selected_sampled` (records looked at),
         `mean_interval`, `p95_interval`, and `upper_bound`: whether the selected side was sampled.
     """
+    take = vectors if callable(vectors) else vectors.__getitem__
     sides = [np.flatnonzero(selected), np.flatnonzero(~selected)]
     if not len(sides[0]) or not len(sides[1]):
         return None
-    kept = [_drawn(side, most) for side in sides]
-    inside, outside = (vectors[rows] for rows in kept)
+    exact = max(map(len, sides)) <= most
+    inside, outside = take(_drawn(sides[0], most)), take(_drawn(sides[1], most if exact else min(most, looked_at)))
     nearest = np.concatenate(
         [(outside[start : start + BLOCK] @ inside.T).max(axis=1) for start in range(0, len(outside), BLOCK)]
     )
     gaps = 1.0 - nearest.astype(np.float64)
     found: dict[str, Any] = {"mean": float(gaps.mean()), "p95": float(np.quantile(gaps, 0.95))}
-    if max(map(len, sides)) <= most:
+    if exact:
         return found
     return found | {
         "unselected_sampled": len(outside),

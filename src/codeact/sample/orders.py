@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.errors import InputError
+from codeact.sample import groups
 from codeact.types import Bools, Ints, Vectors
 
 MOST_SIMILAR = 0.9
@@ -22,6 +23,7 @@ KEEP_SIMILARITIES = 12_000
 BLOCK_ROWS = 1024
 STALE_BATCH = 32
 BANDS, BAND_RECORDS = 50, 10
+COMPARE_ALL, COMPARED = 100_000, 50_000
 
 
 def take(order: Iterable[int], cost: Ints, budget: int) -> Ints:
@@ -82,17 +84,24 @@ def k_centre(vectors: Vectors, start: int) -> Iterator[int]:
     """Farthest-first traversal: each next record is the one farthest from all before it; of equals the first.
 
     The greedy 2-approximation of the k-centre problem (Gonzalez 1985), as used for core-sets by Sener and Savarese
-    (arXiv 1708.00489). Distance is Euclidean: on rows of unit length that orders as the cosine does.
+    (arXiv 1708.00489). Distance is Euclidean: on rows of unit length that orders as the cosine does. Above `groups.EXACT` records
+    the order is that of `groups.merged`.
 
     Args:
         vectors: float32 [N, D].
         start: number of the first record.
     """
+    if len(vectors) <= groups.EXACT:
+        return (number for _, number in _farthest_first(vectors, start))
+    return groups.merged(vectors, lambda own, rows: _farthest_first(own, int(np.searchsorted(rows, start)) if start in rows else 0))
+
+
+def _farthest_first(vectors: Vectors, start: int) -> groups.Steps:
     squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
     nearest = np.full(len(vectors), np.inf)
     number = start
     for _ in range(len(vectors)):
-        yield number
+        yield float(nearest[number]), number
         far = squares + squares[number] - 2.0 * (vectors @ vectors[number]).astype(np.float64)
         np.minimum(nearest, np.maximum(far, 0.0), out=nearest)
         nearest[number] = -np.inf
@@ -104,11 +113,22 @@ def facility_location(vectors: Vectors) -> Iterator[int]:
 
     Greedy is within 1 - 1/e of the best (Nemhauser, Wolsey and Fisher 1978); lazy evaluation (Minoux 1978) gives the same
     order with fewer evaluations. For data subsets: Wei, Iyer and Bilmes (ICML 2015). Similarities are rounded to 2^-20, so
-    gains are sums of integers: exact ties, decided by the first record, and no drift.
+    gains are sums of integers: exact ties, decided by the first record, and no drift. Above `groups.EXACT` records the order is
+    that of `groups.merged`: the sum then counts chosen records of the own group alone.
 
     Args:
         vectors: float32 [N, D], rows of unit length.
     """
+    if len(vectors) <= groups.EXACT:
+        return (number for _, number in _lazy_greedy(vectors))
+
+    def whole(own: Vectors, _: Ints) -> groups.Steps:  # at once: its similarities are then forgotten
+        yield from list(_lazy_greedy(own))
+
+    return groups.merged(vectors, whole)
+
+
+def _lazy_greedy(vectors: Vectors) -> groups.Steps:
     count = len(vectors)
     known = _similarities(vectors, slice(0, count)) if count <= KEEP_SIMILARITIES else None
 
@@ -123,9 +143,9 @@ def facility_location(vectors: Vectors) -> Iterator[int]:
     heapq.heapify(heap)
     fresh: set[int] = {number for _, number in heap}
     while heap:
-        _, number = heapq.heappop(heap)
+        loss, number = heapq.heappop(heap)
         if number in fresh:
-            yield number
+            yield -float(loss), number
             np.maximum(best, rows([number])[0], out=best)
             fresh = set()
             continue
@@ -212,7 +232,8 @@ def tag_coverage(tags: Sequence[frozenset[str]]) -> Iterator[int]:
 def unlike(order: Iterable[int], vectors: Vectors, limit: float = MOST_SIMILAR) -> Iterator[int]:
     """DEITA's diversity filter (arXiv 2312.15685): of an order, the records whose cosine to all taken before is <= `limit`.
 
-    Exact for any number of records, in blocks: the work is the records looked at times those taken.
+    Exact up to 100,000 records, in blocks: the work is the records looked at times those taken. Above, records are compared
+    inside groups of at most 50,000 near ones.
 
     Args:
         order: record numbers, best first.
@@ -220,22 +241,28 @@ def unlike(order: Iterable[int], vectors: Vectors, limit: float = MOST_SIMILAR) 
         limit: the paper's 0.9.
     """
     bound = limit + ROUNDING
-    kept: list[Vectors] = []
+    group = np.zeros(len(vectors), np.int64)
+    if len(vectors) > COMPARE_ALL:
+        for label, rows in enumerate(groups.near_groups(vectors, COMPARED)):
+            group[rows] = label
+    kept: dict[int, list[Vectors]] = {}
     open_ = iter(order)
     while numbers := list(islice(open_, BLOCK_ROWS)):
-        points = vectors[numbers]
+        points, own = vectors[numbers], group[numbers]
         free = np.ones(len(numbers), np.bool_)
-        for earlier in kept:
-            free &= (points @ earlier.T).max(axis=1) <= bound
-        inner = points @ points.T
+        for label in np.unique(own).tolist():
+            inside = np.flatnonzero(own == label)
+            for earlier in kept.get(label, ()):
+                free[inside] &= (points[inside] @ earlier.T).max(axis=1) <= bound
+        near = ((points @ points.T) > bound) & (own[:, None] == own[None])
         taken = []
         for at, number in enumerate(numbers):
             if free[at]:
                 yield number
                 taken.append(at)
-                free &= inner[at] <= bound
-        if taken:
-            kept.append(points[taken])
+                free &= ~near[at]
+        for label in np.unique(own[taken]).tolist():
+            kept.setdefault(label, []).append(points[[at for at in taken if own[at] == label]])
 
 
 def check_vectors(vectors: NDArray[np.floating], count: int) -> Vectors:

@@ -70,6 +70,8 @@ class Strategy:
         records_only: why it cannot have a budget of tokens; empty: it can.
         not_taken: the reason of an eligible record that is not taken.
         passed_over: the same where its rank was better than that of one that was taken.
+        exact: records up to which its order is exact; None: of any number.
+        beyond: what it does with more.
         known: what our own experiments (docs/experiments.md) know of it beside random draws, in one line; `select` says it.
         page: its page under docs/strategies/, where that is not its name.
         formerly: the name that it had before; refused, with the new one in the message.
@@ -85,6 +87,8 @@ class Strategy:
     records_only: str = ""
     not_taken: str = "below cut"
     passed_over: str = ""
+    exact: int | None = None
+    beyond: str = ""
     known: str = UNKNOWN
     page: str = ""
     formerly: str = ""
@@ -203,6 +207,7 @@ _ENTRIES = (
     Strategy(
         "deita", "B of highest complexity * quality, none like another", ("complexity", "quality", "embedding"),
         Ranking("complexity * quality", rated, scored=False, missing="no rating"), best_unlike, passed_over="too similar",
+        exact=orders.COMPARE_ALL, beyond=COMPARED_IN_GROUPS,
     ),
     Strategy(
         "length-residual", "the B of highest IFD less what length explains", ("length_residual", "ifd"), RESIDUAL, formerly="residual",

@@ -13,11 +13,11 @@ from codeact.draws import seeded_hash
 from codeact.rundir import tables
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
-from codeact.stages.columns import vectors
+from codeact.stages.columns import TablePoints
 from codeact.stages.pool import pool_stages, read_pool, refines
 from codeact.statistics import distinctive_terms
 
-VERSION = 1
+VERSION = 2
 WORDS_FROM = 400  # texts of a cluster that its words are taken from, at most
 WORDS_CHARS = 600
 
@@ -36,10 +36,9 @@ def group(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     from codeact.cluster import choose_k, cluster_embeddings, project_2d
 
     config, seed = recipe.cluster, recipe.seed_of("cluster")
-    table = store.table("embed")
-    if refines(recipe.curate):
-        table = tables.keep_ids(table, read_pool(store, pool_stages(recipe.curate), ["id"])["id"].combine_chunks())
-    ids, points = table["id"].to_pylist(), vectors(table)
+    kept = read_pool(store, pool_stages(recipe.curate), ["id"])["id"].combine_chunks() if refines(recipe.curate) else None
+    points = TablePoints(store, kept)
+    ids = points.ids
     chosen = choose_k(points, seed, ids=ids) if config.k == "auto" else None
     k = chosen.k if chosen is not None else int(config.k)
     found = cluster_embeddings(points, k, seed, ids=ids)
@@ -61,6 +60,7 @@ def group(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         "sizes": np.bincount(found.labels).tolist(),
         "note": found.note or None,
         "auto": chosen.table() if chosen else None,
+        "fit": dict(found.fit) or None,
     }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codeact.errors import InputError
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT
@@ -39,6 +40,73 @@ def vectors(table: pa.Table, name: str = "embedding") -> Vectors:
     """The embeddings as float32 [N, D]."""
     column = table[name].combine_chunks()
     return np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
+
+
+class TablePoints:
+    """The vectors of the table `embed`, read a part at a time: see `codeact.cluster.Points`.
+
+    Args:
+        store: the run directory.
+        kept: ids of the records that count; None: all.
+
+    Attributes:
+        ids: of the records, in the order of the table.
+    """
+
+    def __init__(self, store: Store, kept: pa.Array | None = None) -> None:
+        import pyarrow.compute as pc
+
+        self.store = store
+        column = store.table("embed", ["id"])["id"].combine_chunks()
+        self.mask = None if kept is None else np.asarray(pc.is_in(column, value_set=kept), np.bool_)
+        self.column = column if kept is None else column.filter(pc.is_in(column, value_set=kept))
+        self.ids: list[str] = self.column.to_pylist()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def blocks(self) -> Iterator[Vectors]:
+        """See `codeact.cluster.Points`."""
+        start = 0
+        for part in self.store.parts("embed", ["embedding"]).values():
+            points = vectors(part)
+            yield points if self.mask is None else points[self.mask[start : start + len(points)]]
+            start += len(points)
+
+    def take(self, rows: Ints) -> Vectors:
+        """See `codeact.cluster.Points`."""
+        start, found = 0, []
+        for points in self.blocks():
+            low, high = np.searchsorted(rows, (start, start + len(points)))
+            found.append(points[rows[low:high] - start])
+            start += len(points)
+        return np.concatenate(found)
+
+
+def vectors_by_place(store: Store, ids: Sequence[str]) -> Callable[[Ints], Vectors]:
+    """What gives the vectors of some records by their numbers in `ids`, reading no others.
+
+    Raises:
+        InputError: a record has none.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    points = TablePoints(store)
+    found = pc.index_in(pa.array(ids, pa.string()), value_set=points.column)
+    if found.null_count:
+        raise InputError("a record of the pool has no embedding; run the stage embed again")
+    places = np.asarray(found, np.int64)
+
+    def take(rows: Ints) -> Vectors:
+        wanted = places[rows]
+        order = np.argsort(wanted, kind="stable")
+        read = points.take(wanted[order])
+        made = np.empty_like(read)
+        made[order] = read
+        return made
+
+    return take
 
 
 def ranked(table: pa.Table, name: str) -> Floats:

@@ -12,7 +12,8 @@ from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.local import Worker
-from codeact.rundir.shards import choose_backend, run_shards
+from codeact.rundir.parts import regrouped, table_parts
+from codeact.rundir.shards import choose_backend, make_shards, read_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
 from codeact.stages.pool import read_pool
@@ -43,12 +44,11 @@ def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """One L2-normalised vector per record of the pool."""
     config = recipe.embed
     make = partial(_embed_worker, config.model, config.batch_size, config.text, recipe.model.device)
-    table = run_shards(
-        store, "embed", read_pool(store), make,
-        backend=choose_backend(recipe, "embed"), shard_size=SHARD_RECORDS, label="embed",
-    )  # fmt: skip
-    store.write_table("embed", table)
-    return {"vectors": table.num_rows, "dimensions": table["embedding"].type.list_size}
+    shards = table_parts(read_pool(store), SHARD_RECORDS)
+    make_shards(store, "embed", shards, make, backend=choose_backend(recipe, "embed"), label="embed")
+    store.write_parts("embed", regrouped(read_shards(store, "embed", shards)))
+    dimensions = store.parts("embed", ["embedding"])[0]["embedding"].type.list_size
+    return {"vectors": shards.num_rows, "dimensions": dimensions}
 
 
 def _embed_worker(model: str, batch_size: int, text: str, device: str) -> Worker:

@@ -21,14 +21,14 @@ from codeact.sample.steps import NO_RULES
 from codeact.sample.strategies import STRATEGIES, reads
 from codeact.sample.values import Column
 from codeact.score.length import length_figures
-from codeact.stages.columns import read_columns, tables_of
+from codeact.stages.columns import read_columns, tables_of, vectors_by_place
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.types import Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 2
+VERSION = 3
 
 
 def stage(recipe: Recipe) -> Stage:
@@ -211,9 +211,7 @@ def _cover(
         groups["cluster"] = found.cluster.tolist()
     if tokens is not None:
         groups["length"] = length_bands(tokens)
-    points = None
-    if store.marker("embed") is not None and "cluster" in groups:
-        points = read_columns(store, ("embedding",), ids)["embedding"]
+    points = vectors_by_place(store, ids) if store.marker("embed") is not None and "cluster" in groups else None
     cover = {"selection": coverage(found.selected, groups, points, max(WARN_BELOW, config.floor))}
     for name in ("random", "complexity") if np.isfinite(found.ifd).any() else ("random",):
         peer = _choose(ids, mixture, name, config.model_copy(update={"unit": "records"}), seed, ifd=found.ifd)
