@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from codeact import sample
 from codeact.draws import seeded_hash
 from codeact.errors import InputError
-from codeact.sample import orders, parametric
+from codeact.sample import groups, orders, parametric
 from codeact.sample.strategies import STRATEGIES
 
 VALUES = st.sampled_from([0.2, 0.2, 0.7, 0.7, 0.95, 1.0, 1.4, math.nan]) | st.floats(0.05, 1.6)
@@ -188,6 +188,49 @@ def test_facility_location_without_the_whole_matrix_is_the_same(monkeypatch: pyt
     monkeypatch.setattr(orders, "KEEP_SIMILARITIES", 0)
     monkeypatch.setattr(orders, "BLOCK_ROWS", 16)
     assert list(orders.facility_location(points)) == whole
+
+
+def test_greedy_orders_of_large_pools_are_merged_from_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each group has the exact order, at each step what adds most goes first, and covering is hardly worse than in full."""
+    rng = np.random.default_rng(8)
+    points = orders.check_vectors(rng.standard_normal((20, 6))[rng.integers(0, 20, 400)] + 0.3 * rng.standard_normal((400, 6)), 400)
+    gaps = np.linalg.norm(points[:, None].astype(np.float64) - points[None], axis=2)
+    similar = np.maximum(points @ points.T, 0)
+    full = {"centre": list(orders.k_centre(points, 7)), "facility": list(orders.facility_location(points))}
+    whole = groups.near_groups(points, 64)
+    assert sorted(np.concatenate(whole).tolist()) == list(range(400))
+    assert max(map(len, whole)) <= 64
+    monkeypatch.setattr(groups, "EXACT", 100)
+    monkeypatch.setattr(groups.near_groups, "__defaults__", (64,))
+    centre, facility = list(orders.k_centre(points, 7)), list(orders.facility_location(points))
+    assert sorted(centre) == sorted(facility) == list(range(400))
+    assert 7 in centre[: len(whole)]
+    for rows in whole:
+        start = rows.tolist().index(7) if 7 in rows else 0
+        own = [rows[at] for _, at in orders._farthest_first(points[rows], start)]
+        assert [n for n in centre if n in set(rows.tolist())] == own
+        exact = [rows[at] for _, at in orders._lazy_greedy(points[rows])]
+        assert [n for n in facility if n in set(rows.tolist())] == exact
+    radius = [gaps[:, chosen[:120]].min(axis=1).max() for chosen in (centre, full["centre"])]
+    covered = [similar[:, chosen[:120]].max(axis=1).sum() for chosen in (facility, full["facility"])]
+    assert radius[0] <= 1.5 * radius[1]
+    assert covered[0] >= 0.98 * covered[1]
+
+
+def test_the_filter_of_a_large_pool_compares_inside_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(9)
+    points = orders.check_vectors(rng.standard_normal((300, 3)), 300)
+    order = rng.permutation(300).tolist()
+    monkeypatch.setattr(orders, "COMPARE_ALL", 100)
+    monkeypatch.setattr(orders, "COMPARED", 80)
+    monkeypatch.setattr(orders, "BLOCK_ROWS", 16)
+    expected: list[int] = []
+    label = {int(n): at for at, rows in enumerate(groups.near_groups(points, 80)) for n in rows}
+    for number in order:
+        near = [m for m in expected if label[m] == label[number] and points[m] @ points[number] > orders.MOST_SIMILAR + orders.ROUNDING]
+        if not near:
+            expected.append(number)
+    assert list(orders.unlike(order, points)) == expected
 
 
 def test_k_centre_is_farthest_first_and_within_twice_the_best() -> None:

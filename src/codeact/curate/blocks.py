@@ -72,6 +72,8 @@ def code_blocks(text: str) -> list[Block]:
 @lru_cache(maxsize=2)
 def _blocks(text: str) -> tuple[Block, ...]:
     """Every check asks for the blocks of the same answer and instruction."""
+    if "```" not in text and "~~~" not in text:
+        return ()
     lines = text.split("\n")
     return tuple(
         Block(span.language, _dedent(lines[span.start : span.end], span.indent), span.start + 1, span.closed)

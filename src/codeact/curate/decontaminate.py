@@ -215,7 +215,7 @@ def _sequences(item: BenchmarkItem, ngram: int) -> Iterator[tuple[_Words, bool]]
             if _length(part) >= MIN_EXACT_WORDS and len(part) < _span(part, ngram):
                 yield part, part is prompt
         both = prompt + solution
-        letters = [0, *accumulate(map(is_unspaced, both))]
+        letters = [0, *accumulate(map(is_unspaced, both))] if not _spaced(both) else [0] * (len(both) + 1)
         for span in {ngram, _span(prompt, ngram)}:
             for start in range(len(both) - span + 1):
                 unspaced = 2 * (letters[start + span] - letters[start]) > span
@@ -223,21 +223,33 @@ def _sequences(item: BenchmarkItem, ngram: int) -> Iterator[tuple[_Words, bool]]
                     yield both[start : start + span], 2 * start + span <= 2 * len(prompt)
 
 
+def _spaced(sequence: _Words) -> bool:
+    """Whether every word is surely of a script with blanks."""
+    return "".join(sequence).isascii()
+
+
 def _length(sequence: _Words) -> float:
     """Its number of words; of a script without blanks, two letters are one."""
-    letters = sum(map(is_unspaced, sequence))
+    letters = 0 if _spaced(sequence) else sum(map(is_unspaced, sequence))
     return len(sequence) - letters + letters / UNITS_OF_A_WORD
 
 
 def _span(sequence: _Words, ngram: int) -> int:
     """How many units make an n-gram of this text."""
+    if _spaced(sequence):
+        return ngram
     return ngram * UNITS_OF_A_WORD if 2 * sum(map(is_unspaced, sequence)) > len(sequence) else ngram
 
 
 def _tells(sequence: _Words) -> bool:
-    telling = {word for word in sequence if len(word) >= 3 and not word.isdecimal() and word not in _IDIOM_WORDS}
-    letters = {word for word in sequence if is_unspaced(word)}
-    return len(telling) + len(letters) / LETTERS_THAT_TELL >= MIN_TELLING_WORDS
+    return sum(map(_told, set(sequence))) >= MIN_TELLING_WORDS
+
+
+@lru_cache(maxsize=1 << 16)  # sequences of one text share their words
+def _told(word: str) -> float:
+    """What a word adds to what a sequence tells."""
+    plain_word = len(word) >= 3 and not word.isdecimal() and word not in _IDIOM_WORDS
+    return plain_word + is_unspaced(word) / LETTERS_THAT_TELL
 
 
 def _is_boilerplate(positions: Collection[int], items: Sequence[BenchmarkItem]) -> bool:

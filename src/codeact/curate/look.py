@@ -11,7 +11,7 @@ from codeact.curate.answers import check_grammars
 from codeact.curate.asked_language import check_language
 from codeact.curate.blocks import code_blocks
 from codeact.curate.completeness import check_complete
-from codeact.curate.decontaminate import BenchmarkItem, build_index, find_overlap, find_renamed_solution
+from codeact.curate.decontaminate import BenchmarkItem, Index, build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import sketch
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import LABELS, MOST_GUESSED, guess_language
@@ -52,15 +52,15 @@ class Looker:
 
     Args:
         config: which checks run, and the n-gram length.
-        items: the tasks of every benchmark that is looked for; see `benchmarks_of`.
+        items: the tasks of every benchmark that is looked for (see `benchmarks_of`), or their index.
 
     Raises:
         CodeactError: the sandbox, where the checks need it, cannot start.
     """
 
-    def __init__(self, config: CurateConfig, items: Sequence[BenchmarkItem]) -> None:
+    def __init__(self, config: CurateConfig, items: Sequence[BenchmarkItem] | Index) -> None:
         self.config = config
-        self.index = build_index(items, config.ngram) if items else None
+        self.index = items if isinstance(items, Index) else build_index(items, config.ngram) if items else None
         self.backend = detect_backend() if config.verify and "examples" in config.checks else None
 
     def __call__(self, record: Record) -> Facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from codeact.records.content import is_blank
@@ -39,7 +40,7 @@ def find_media(row: Mapping[str, Any], text: str) -> str:
         row: as it came from the file.
         text: what was read of it.
     """
-    marked = any(mark in text for mark in MARKS)
+    marked = ("<" in text or "[IMG]" in text) and any(mark in text for mark in MARKS)
     for key, value in row.items():
         name = str(key).strip().lower()
         if (is_media_name(name) or marked) and _is_media(value, name, marked):
@@ -49,7 +50,12 @@ def find_media(row: Mapping[str, Any], text: str) -> str:
 
 def is_media_name(name: object) -> bool:
     """Whether a column is called after images, video or audio."""
-    return NAME.search(str(name)) is not None
+    return _is_media_name(str(name))
+
+
+@lru_cache(maxsize=1024)  # of a file, all rows have the same few names
+def _is_media_name(name: str) -> bool:
+    return NAME.search(name) is not None
 
 
 def is_media_file(value: object) -> bool:

@@ -318,6 +318,8 @@ def _check(messages: list[Message], row: Row) -> None:
 
 
 def _has_lone_surrogate(text: str) -> bool:
+    if text.isascii():
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:

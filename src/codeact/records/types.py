@@ -77,14 +77,19 @@ class Rejected:
     detail: str
 
 
+_TO_JSON = json.JSONEncoder(ensure_ascii=True, check_circular=False).encode
+
+
 def content_hash(messages: Sequence[Message], tools: str = "") -> str:
     """16 hex digits of SHA-256 over all that is said: the same conversation has the same hash everywhere."""
     said = [[m.role, m.content, *_further(m)] for m in messages]
-    return digest(json.dumps([*said, tools] if tools else said, ensure_ascii=True))
+    return digest(_TO_JSON([*said, tools] if tools else said))
 
 
 def _further(message: Message) -> list[dict[str, Any]]:
     """The fields that differ from their defaults; plain turns keep the hash of their role and content alone."""
+    if not (message.reasoning or message.tool_calls or message.name or message.tool_call_id) and message.learn:
+        return []
     names = ("reasoning", "tool_calls", "name", "tool_call_id")
     found: dict[str, Any] = {n: getattr(message, n) for n in names if getattr(message, n)}
     if not message.learn:

@@ -80,6 +80,7 @@ def _tells(value: object, by_name: bool) -> bool:
 
 def marks(messages: Sequence[Message]) -> list[str]:
     """The marks of a chat template that stand in what was read."""
-    found = [mark for mark in MARKS if any(mark in m.content for m in messages)]
+    said = "\0".join([m.content for m in messages])
+    found = [mark for mark in MARKS if mark in said]
     asked = (m.content.rstrip().lower() for m in messages if m.role == "user")
     return [*found, "Assistant:"] if any(text.endswith(("assistant:", "assistant：")) for text in asked) else found

@@ -21,26 +21,25 @@ def records_table(records: Sequence[Record]) -> pa.Table:
     """`id, row, messages, tools, meta` (meta as JSON text)."""
     import pyarrow as pa
 
-    message = pa.struct([*((name, pa.string()) for name in _TEXT_FIELDS), ("learn", pa.bool_())])
+    said = [m for r in records for m in r.messages]
+    parts = [texts(column) for column in zip(*map(_texts_of, said), strict=True)] or [texts([])] * len(_TEXT_FIELDS)
+    names = [*_TEXT_FIELDS, "learn"]
+    turns = pa.StructArray.from_arrays([*parts, pa.array([m.learn for m in said], pa.bool_())], names)
+    ends = pa.array(list(accumulate((len(r.messages) for r in records), initial=0)), pa.int32())
     return pa.table(
         {
             "id": texts([r.id for r in records]),
             "row": pa.array([int(r.meta["row"]) for r in records], pa.int64()),
-            "messages": pa.array([[_plain(m) for m in r.messages] for r in records], pa.list_(message)),
+            "messages": pa.ListArray.from_arrays(ends, turns),
             "tools": texts([r.tools for r in records]),
-            "meta": pa.array([json.dumps(dict(r.meta), default=str) for r in records], pa.string()),
+            "meta": pa.array([_TO_JSON(dict(r.meta)) for r in records], pa.string()),
         }
     )
 
 
 _TEXT_FIELDS = ("role", "content", "reasoning", "tool_calls", "name", "tool_call_id")
 _texts_of = attrgetter(*_TEXT_FIELDS)
-
-
-def _plain(message: Message) -> dict[str, Any]:
-    found: dict[str, Any] = {name: utf8(text) for name, text in zip(_TEXT_FIELDS, _texts_of(message), strict=True)}
-    found["learn"] = message.learn
-    return found
+_TO_JSON = json.JSONEncoder(default=str).encode
 
 
 def records_from(table: pa.Table) -> list[Record]:

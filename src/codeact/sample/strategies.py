@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from codeact.errors import InputError, did_you_mean
-from codeact.sample import orders, parametric, quotas
+from codeact.sample import groups, orders, parametric, quotas
 from codeact.sample.pool import Pool
 from codeact.types import Bools, Floats
 
 IFD_LIMIT = 1.0
 MIN_RATING = 4.5
+
+IN_GROUPS = f"the same inside groups of at most {groups.GROUP:,} near records, merged by what each step adds"
+COMPARED_IN_GROUPS = f"records are compared inside groups of at most {orders.COMPARED:,} near ones"
 
 UNKNOWN = "not compared with random draws here"
 WORSE = "a higher held-out loss than random draws at equal tokens in nine pools of nine, level on benchmark solutions (135M model)"
@@ -185,9 +188,13 @@ _ENTRIES = (
         "full", "everything, whatever the ratio", budget=quotas.everything,
         known="the lowest held-out loss of all here, at the cost of all tokens (135M model)",
     ),
-    Strategy("k-centre", "B by farthest-first traversal", ("embedding",), order=farthest_first, not_taken="nearer"),
     Strategy(
-        "facility-location", "B by greedy coverage of all others", ("embedding",), order=covering_points, not_taken="covered"
+        "k-centre", "B by farthest-first traversal", ("embedding",), order=farthest_first, not_taken="nearer",
+        exact=groups.EXACT, beyond=IN_GROUPS,
+    ),
+    Strategy(
+        "facility-location", "B by greedy coverage of all others", ("embedding",), order=covering_points, not_taken="covered",
+        exact=groups.EXACT, beyond=IN_GROUPS,
     ),
     Strategy("ppl-low", "the B of lowest loss given the instruction", ("nll_cond",), Ranking("nll_cond", lowest=True), page="perplexity"),
     Strategy("ppl-high", "the B of highest loss given the instruction", ("nll_cond",), Ranking("nll_cond"), page="perplexity"),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from codeact.curate import BenchmarkItem
+    from codeact.curate.decontaminate import Index
     from codeact.curate.look import Facts
     from codeact.curate.run import Decision
     from codeact.records import Record
@@ -59,7 +60,7 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     parts = store.parts("records", size=PARTITION)
     _check_ids(store)
     make_shards(
-        store, "curate", parts, partial(_worker, config.model_dump(), benchmarks_of(config, items)),
+        store, "curate", parts, partial(_worker, config.model_dump(), _index(config, benchmarks_of(config, items))),
         backend=ProcessBackend(recipe.workers), label="verify",
     )  # fmt: skip
     counts = _Counts()
@@ -154,10 +155,17 @@ def _decisions_table(decisions: Sequence[Decision]) -> pa.Table:
     return pa.table({n: pa.array(column(n), types[n]) if n in types else tables.texts(column(n)) for n in names})
 
 
-def _worker(config: Mapping[str, Any], items: Sequence[BenchmarkItem]) -> Worker:
+def _index(config: CurateConfig, items: Sequence[BenchmarkItem]) -> Index | None:
+    """Made once, and not in each process."""
+    from codeact.curate.decontaminate import build_index
+
+    return build_index(items, config.ngram) if items else None
+
+
+def _worker(config: Mapping[str, Any], index: Index | None) -> Worker:
     from codeact.curate.look import Looker
 
-    look = Looker(CurateConfig.model_validate(config), items)
+    look = Looker(CurateConfig.model_validate(config), index or ())
 
     def work(shard: pa.Table, progress: Progress) -> pa.Table:
         found = []

@@ -18,7 +18,7 @@ from codeact.sample import Choice, Mixture, Rules, check_settings, choose, choos
 from codeact.sample.coverage import WARN_BELOW, coverage, length_bands
 from codeact.sample.mixture import quotas
 from codeact.sample.steps import NO_RULES
-from codeact.sample.strategies import STRATEGIES, reads
+from codeact.sample.strategies import STRATEGIES, find, reads
 from codeact.sample.values import Column
 from codeact.score.length import length_figures
 from codeact.stages.columns import read_columns, tables_of, vectors_by_place
@@ -118,7 +118,16 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         "suspects": int(found.suspected.sum()) or None,
         "coverage_warnings": cover["selection"]["warnings"] or None,
         "sources": source_figures(pool, recipe, found, counts),
+        "approximation": approximation(config.strategy, len(ids)),
     }  # fmt: skip
+
+
+def approximation(strategy: str, records: int) -> str | None:
+    """What a strategy does in a pool that is too large for its exact order; None where the order is exact."""
+    plan = find(strategy)
+    if plan.exact is None or records <= plan.exact:
+        return None
+    return f"{plan.beyond} (exact up to {plan.exact:,} records; the pool has {records:,})"
 
 
 def source_figures(pool: pa.Table, recipe: Recipe, found: Choice, counts: Ints | None) -> dict[str, Any] | None:
