@@ -56,15 +56,16 @@ def write_data(path: Path, count: int, real: Sequence[str], seed: int = 0) -> No
     names = []
     for record in records:
         found = [n for n in _NAME.findall(record.response) if not keyword.iskeyword(n)]
-        names.append(max(set(found), key=lambda n: (found.count(n), n)) if found else "")
+        name = max(set(found), key=lambda n: (found.count(n), n)) if found else ""
+        names.append((name, re.compile(rf"\b{name}\b")))
     fresh = path.with_suffix(".tmp")
     with fresh.open("w", encoding="utf-8") as handle:
         line = ""
         for number, place in enumerate(places.tolist()):
             if not (copied[number] and line):
                 asked, answer = records[place].instruction, records[place].response
-                name = names[place]
-                answer = re.sub(rf"\b{name}\b", f"{name}{number}", answer) if name else f"{number}: {answer}"
+                name, pattern = names[place]
+                answer = pattern.sub(f"{name}{number}", answer) if name else f"{number}: {answer}"
                 line = json.dumps({"instruction": f"{asked} ({number})", "output": answer}, ensure_ascii=False)
             handle.write(line + "\n")
     fresh.rename(path)
@@ -124,7 +125,7 @@ def stage_seconds(run_dir: Path, names: Sequence[str]) -> dict[str, float]:
     return {name: json.loads(path.read_text())["seconds"] for name, path in markers.items() if path.exists()}
 
 
-def run_cdas(data: str, run_dir: str) -> None:
+def run_cdas(data: str, run_dir: str, *settings: str) -> None:
     """The stages of `select` by CDAS, with made-up vectors and scores."""
     from dataclasses import replace
 
@@ -187,12 +188,14 @@ def run_cdas(data: str, run_dir: str) -> None:
     plan.embed.stage = made_up(plan.embed, embed)  # type: ignore[assignment]
     plan.score.stage = made_up(plan.score, score)  # type: ignore[assignment]
     recipe = config.load_recipe(
-        extra={"data.source": data, "run_dir": run_dir, "model.name": "none", "evaluate.enabled": False}
+        None, settings, extra={"data.source": data, "run_dir": run_dir, "model.name": "none", "evaluate.enabled": False}
     )
     run_pipeline(recipe, ("sample",), WithoutModels(recipe))
 
 
-def one_size(count: int, work: Path, real: Sequence[str], workers: int | None, with_cdas: bool) -> dict[str, Any]:
+def one_size(
+    count: int, work: Path, real: Sequence[str], workers: int | None, with_cdas: bool, settings: Sequence[str] = ()
+) -> dict[str, Any]:
     """Both runs over `count` records, or the first alone."""
     data, run_dir = work / f"records-{count}.jsonl", work / f"run-{count}"
     if not data.exists():
@@ -203,15 +206,16 @@ def one_size(count: int, work: Path, real: Sequence[str], workers: int | None, w
     select = ["-m", "codeact", "select", str(data), "--strategy", "random", "-o", str(output), "--run-dir", str(run_dir)]
     if workers is not None:
         select += ["--set", f"workers={workers}"]
+    for setting in settings:
+        select += ["--set", setting]
     found = measured([*select, "--force"])
     stages = stage_seconds(run_dir, ("records", "curate", "sample"))
     cdas = {}
     if with_cdas:
-        run = measured(["-m", "benchmarks.scale", "--cdas", str(data), str(run_dir)])
-        names = ("embed", "cluster", "score", "sample")
-        cdas = {"cdas": {**run, "stages_wall_seconds": stage_seconds(run_dir, names)}}
+        cdas = {"cdas": cdas_of(data, run_dir, settings)}
     return {
         "records": count,
+        "settings": list(settings),
         "data_MiB": round(data.stat().st_size / 2**20, 1),
         "select_random": {
             **found,
@@ -220,6 +224,12 @@ def one_size(count: int, work: Path, real: Sequence[str], workers: int | None, w
         },
         **cdas,
     }
+
+
+def cdas_of(data: Path, run_dir: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """CDAS in the run directory of `select --strategy random`."""
+    run = measured(["-m", "benchmarks.scale", "--cdas", str(data), str(run_dir), *settings])
+    return {**run, "stages_wall_seconds": stage_seconds(run_dir, ("embed", "cluster", "score", "sample"))}
 
 
 def exponents(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -244,9 +254,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=None, help="recipe key `workers`")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "codeact-scale")
     parser.add_argument("--no-cdas", action="store_true", help="leave CDAS out, whose K-means takes minutes on random vectors")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="recipe keys of the runs")
+    parser.add_argument("--cdas-after", action="store_true", help="CDAS alone, in the run directory that `--no-cdas` left")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--cdas", nargs=2, metavar=("DATA", "RUN_DIR"), help=argparse.SUPPRESS)
+    parser.add_argument("--cdas", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.cdas:
         run_cdas(*args.cdas)
@@ -254,9 +266,14 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = result_files.read(args.out) if args.out.exists() else {**provenance(), "states": {}}
     state = result["states"].setdefault(args.label, {"runs": {}})
-    if str(args.records) not in state["runs"] or args.again:
+    if args.cdas_after:
+        found = cdas_of(args.work / f"records-{args.records}.jsonl", args.work / f"run-{args.records}", args.settings)
+        state["runs"][str(args.records)]["cdas"] = found
+        state["growth_exponents"] = exponents(state["runs"])
+        result_files.write(args.out, result)
+    elif str(args.records) not in state["runs"] or args.again:
         told = provenance()
-        run = one_size(args.records, args.work, args.data, args.workers, not args.no_cdas)
+        run = one_size(args.records, args.work, args.data, args.workers, not args.no_cdas, args.settings)
         load = told["machine"]["load_average_at_start"]
         state["runs"][str(args.records)] = {
             **run, "date": told["date"], "command": told["command"], "load_average_at_start": load,
