@@ -71,9 +71,12 @@ class JudgeServer:
         if isinstance(step, bytes):
             self.send(handler, 200, step, {})
             return
-        text = self.reply(body["messages"][0]["content"])
         usage = {"prompt_tokens": 1000, "completion_tokens": 10}
-        data = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}], "usage": usage}).encode()
+        if "prompt" in body:
+            choice: dict[str, Any] = {"text": self.reply(body["prompt"]), "finish_reason": "stop"}
+        else:
+            choice = {"message": {"role": "assistant", "content": self.reply(body["messages"][0]["content"])}}
+        data = json.dumps({"choices": [choice], "usage": usage}).encode()
         if step == "drip":
             self.drip(handler, data)
         else:

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codeact import storage
 from codeact.api.training import settle
 from codeact.config import Recipe
+from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, claimed
 
-EVALUATED = ("results.json", "samples.jsonl", "bits.jsonl")
+EVALUATED = ("results.json", "samples.jsonl", "bits.jsonl", "against.jsonl")
 
 
 @one_writer("output")
@@ -43,6 +45,7 @@ def evaluate(
     Raises:
         InputError: unknown tasks, no such model or folder, or no sandbox that holds on this machine.
     """
+    from codeact.evaluation.compare import same_answers, task_table
     from codeact.evaluation.run import evaluate_model
     from codeact.evaluation.sets import check_folder
     from codeact.evaluation.settings import check_evaluation
@@ -52,6 +55,12 @@ def evaluate(
     check_folder(data_dir)
     earlier = base.parent if base is not None and base.name == "results.json" else base
     if earlier is not None:
+        chosen_by = whole.evaluate.solve_rate_of
+        if chosen_by and (Path(chosen_by).resolve() == earlier.resolve() or same_answers(Path(chosen_by), earlier)):
+            raise InputError(
+                f"evaluate.solve_rate_of {chosen_by} holds the samples of {earlier}, which is compared with: tasks chosen by luck there would look "
+                "changed; choose them by another run (another seed)"
+            )
         differences(earlier, earlier)  # a wrong folder is said before hours of generation, not after
     check_evaluation(whole.evaluate, generates=samples is None and whole.evaluate.generate_limit != 0)
     given = tuple(str(path) for path in (model, samples, data_dir, earlier) if path is not None)
@@ -63,6 +72,7 @@ def evaluate(
         )  # fmt: skip
     if earlier is not None:
         results = {**results, "against": str(against), "differences": differences(earlier, folder)}
+        storage.write_jsonl(folder / "against.jsonl", task_table(earlier, folder))
     return results
 
 

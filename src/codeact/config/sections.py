@@ -397,14 +397,33 @@ class EvaluateConfig(Section):
     )
     max_new_tokens: int = Field(512, ge=1, description="longest completion, in tokens")
     batch_size: int = Field(32, ge=1, description="tasks that are generated for at the same time")
-    prompting: Literal["base", "instruct"] = Field(
-        "base", description="`base`: the task's own text is continued; `instruct`: it is asked for in a chat turn"
+    prompting: Literal["base", "instruct", "auto", "few-shot"] = Field(
+        "base",
+        description="`base`: the task's own text is continued; `instruct`: it is asked for in a chat turn; `auto`: instruct where the model has"
+        " a chat template, else base; `few-shot`: behind the field's three examples (mbpp)",
+    )
+    thinking_tokens: int = Field(
+        0, ge=0, description="tokens that a reasoning model may think before its answer (instruct); 0: it is told not to think"
     )
     temperature: float = Field(0.0, ge=0, le=2, description="0: the most likely token; above: sampling, for pass@k")
+    temperatures: tuple[float, ...] = Field((), description="further temperatures to draw samples at, each with figures of its own")
+    solve_rate: tuple[float, float] | None = Field(
+        None, description="generate only for tasks that the evaluation `solve_rate_of` solves in at least and at most this share of its samples"
+    )
+    solve_rate_of: str = Field("", description="folder of that evaluation: another run than the one that is compared with")
     samples_per_task: int = Field(1, ge=1, description="generations for each task; more than one need a temperature")
     backend: Literal["transformers", "vllm"] = Field(
         "transformers", description="what generates; `vllm` is an extra, for GPUs"
     )
+    endpoint: str = Field(
+        "", repr=False, description="OpenAI-compatible address that generates in place of a model here; MODEL is its name there"
+    )
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key, if it needs one")
+    concurrency: int = Field(8, ge=1, description="requests to the endpoint at the same time")
+    timeout: float = Field(300, gt=0, description="seconds for one whole request to the endpoint")
+    budget: float | None = Field(None, ge=0, description="US dollars at most for the endpoint's answers (no limit: null)")
+    price_in: float = Field(0, ge=0, description="US dollars for a million prompt tokens of the endpoint")
+    price_out: float = Field(0, ge=0, description="US dollars for a million answer tokens of the endpoint")
     unsafe_no_sandbox: bool = Field(False, description="run generated code without isolation; recorded in the results")
 
 

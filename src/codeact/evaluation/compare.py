@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,39 @@ def changed_tasks(base_dir: Path, tuned_dir: Path, name: str) -> dict[str, list[
         "lost": [task for task in common if before[task] > 0 == after[task]],
         "flaky": [task for task in common if 0 < before[task] < 1 or 0 < after[task] < 1],
     }
+
+
+def task_table(base_dir: Path, tuned_dir: Path) -> list[dict[str, Any]]:
+    """One row a task that both did: `task_set`, `task_id`, `base` and `tuned` (shares of samples that pass), `base_samples` and
+    `tuned_samples` (how many there are), `change` ("gained", "lost", "same") and `flaky` (some samples of a side pass and some do not)."""
+    folders = Path(base_dir), Path(tuned_dir)
+    base, tuned = (_results(folder) for folder in folders)
+    rows: list[dict[str, Any]] = []
+    for name in (one for one in task_sets(base) if one in task_sets(tuned)):
+        before, after = (per_task(folder, name, "pass@1") for folder in folders)
+        counts: list[Counter[str]] = [Counter(row["task_id"] for row in _samples(folder)) for folder in folders]
+        changed = changed_tasks(*folders, name) if before and after else {}
+        rows += [
+            {
+                "task_set": name, "task_id": task, "base": before[task], "tuned": after[task], "base_samples": counts[0][task],
+                "tuned_samples": counts[1][task], "flaky": task in changed["flaky"],
+                "change": next((what for what in ("gained", "lost") if task in changed[what]), "same"),
+            }
+            for task in before if task in after
+        ]  # fmt: skip
+    return rows
+
+
+def _samples(folder: Path) -> Iterable[Mapping[str, Any]]:
+    path = folder / "samples.jsonl"
+    return storage.read_jsonl(path) if path.is_file() else ()
+
+
+def same_answers(first: Path, second: Path) -> bool:
+    """Whether two evaluations have a sample in common: the same model's answer to the same prompt, drawn with the same seed."""
+    files = [Path(folder) / "samples.jsonl" for folder in (first, second)]
+    kept = [{row.get("key") for row in storage.read_jsonl(file) if row.get("key")} for file in files if file.is_file()]
+    return len(kept) == 2 and not kept[0].isdisjoint(kept[1])
 
 
 def task_sets(results: Mapping[str, Any]) -> list[str]:

@@ -71,11 +71,15 @@ class Completion:
         text: cut before the stop text; special tokens left out.
         tokens: how many were generated, the stop's and the end's included.
         finish: "stop" (a stop text), "eos" (a special token), "length" (the limit), "too_long" (no room after the prompt).
+        thought: what became of a reasoning model's thoughts: "closed", "cut", "none"; "" where it was not asked to think.
+        thought_tokens: how many it thought.
     """
 
     text: str
     tokens: int
     finish: Finish
+    thought: str = ""
+    thought_tokens: int = 0
 
 
 def task_prompt(task: Task, prompting: Prompting, template: prompts.Template | None, tokenizer: Tokenizer) -> Prompt:

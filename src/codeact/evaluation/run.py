@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,70 +14,25 @@ from codeact import storage
 from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
 from codeact.evaluation import held_out, journal
+from codeact.evaluation.answering import Row, Setup, facts_of, generate_rows, thoughts
 from codeact.evaluation.grade import NOT_RUN
 from codeact.evaluation.samples import not_run, partial, read_samples
 from codeact.evaluation.settings import check_evaluation, check_languages
-from codeact.evaluation.task_selection import sets_of, subset, to_generate
+from codeact.evaluation.task_selection import sets_of, subset
 from codeact.evaluation.tasks import TaskSet
 from codeact.files import make_folder
 from codeact.progress import track
 from codeact.records import Record
+from codeact.redact import split_userinfo
 from codeact.statistics import mean_estimate, pass_at_k, rate_estimate
-from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
-    from codeact.evaluation.generate import Completion, Prompt
     from codeact.evaluation.grade import Verdict
     from codeact.sandbox import Backend
 
 PASSED = "passed"
 NOT_USED = "not used"
 KS = (1, 10, 100)
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """The model and the settings, as every answer's key needs them."""
-
-    name: str
-    model: ModelConfig
-    config: EvaluateConfig
-    seed: int
-    _loaded: dict[str, Any] = field(default_factory=dict)
-
-    def load(self) -> Model:
-        """The model, on first use: a finished evaluation needs none."""
-        from codeact.lm import models
-
-        if "model" not in self._loaded:
-            self._loaded["model"] = models.load_model(
-                self.name,
-                revision=self.model.revision,
-                dtype=self.model.dtype,
-                device=self.model.device,
-                attention="any",
-            )
-        loaded: Model = self._loaded["model"]
-        return loaded
-
-    def release(self) -> None:
-        """Give the model's memory back, for another engine to take."""
-        import gc
-
-        import torch
-
-        if self._loaded.pop("model", None) is not None:
-            gc.collect()
-            torch.cuda.empty_cache()
-
-    def tokenizer(self) -> Tokenizer:
-        from codeact.lm import models
-
-        if "tokenizer" not in self._loaded:
-            self._loaded["tokenizer"] = models.load_tokenizer(self.name, self.model.revision)
-        loaded: Tokenizer = self._loaded["tokenizer"]
-        return loaded
 
 
 def evaluate_model(
@@ -132,11 +87,13 @@ def evaluate_model(
     make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
     whose = str(model_name if model_name is not None else samples)
-    setup = Setup(whose, model, config, seed)
+    setup, why = _settled(Setup(whose, model, config, seed), sets, local=samples is None and not config.endpoint)
+    config = setup.config
+    remote = samples is not None or bool(config.endpoint)
     unused: dict[str, Any] = {"dtype": NOT_USED, "template": None, "model_identity": None, "trained_template": None}
-    facts = unused if samples is not None else _facts(setup)
+    facts = unused if remote else facts_of(setup)
     bits: dict[str, Row] = {}
-    if (config.bits_per_byte or held) and samples is None:
+    if (config.bits_per_byte or held) and not remote:
         bits = _measure_bits(setup, sets if config.bits_per_byte else [], held, facts, out_dir / "bits.jsonl")
     else:
         (out_dir / "bits.jsonl").unlink(missing_ok=True)
@@ -145,9 +102,10 @@ def evaluate_model(
     if samples is not None:
         rows, warnings = read_samples(samples, sets, sanitized)
     else:
-        rows = _generate(setup, sets, facts, out_dir / "samples.jsonl")
+        rows = _answers(setup, sets, facts, out_dir / "samples.jsonl")
     generated = time.perf_counter()
     verdicts = _grade(rows, sets, backend) if backend is not None else {}
+    swept = _sweep(setup, sets, facts, out_dir, backend) if config.temperatures and samples is None and backend is not None else {}
     results: dict[str, Any] = {
         "model": whose,
         "model_identity": facts["model_identity"],
@@ -159,8 +117,12 @@ def evaluate_model(
         "max_new_tokens": config.max_new_tokens,
         "temperature": config.temperature,
         "samples_per_task": config.samples_per_task,
-        "backend": NOT_USED if samples is not None else config.backend,
+        "backend": NOT_USED if samples is not None else "endpoint" if config.endpoint else config.backend,
         "seed": seed,
+        **({"prompting_why": why} if why else {}),
+        **({"endpoint": split_userinfo(config.endpoint)[0]} if config.endpoint and samples is None else {}),
+        **({"thinking": thoughts(rows, config.thinking_tokens)} if config.thinking_tokens and not remote else {}),
+        **({"solve_rate": {"band": list(config.solve_rate), "of": config.solve_rate_of}} if config.solve_rate is not None else {}),
         "seconds": time.perf_counter() - started,
         "seconds_bits": scored - started,
         "seconds_generation": generated - scored,
@@ -168,6 +130,8 @@ def evaluate_model(
     }
     for task_set in sets:
         results |= _figures(task_set, rows[task_set.name], verdicts.get(task_set.name), bits, seed)
+    for name, figures in swept.items():
+        results[name]["temperatures"] = figures
     if held:
         results[held_out.NAME] = held_out.figures(held, bits, f"sha256 {digest}, template {facts['trained_template'].name}", seed)
         short = len(held) - results[held_out.NAME]["bits_per_byte_tasks"]
@@ -180,30 +144,45 @@ def evaluate_model(
     return results
 
 
+def _settled(setup: Setup, sets: Sequence[TaskSet], *, local: bool) -> tuple[Setup, str]:
+    """The setup with the prompting that `auto` stands for, and why; settings that the sets cannot serve are refused."""
+    from codeact.evaluation.prompting import check_prompting, resolved
+
+    check_prompting(setup.config, sets)
+    if setup.config.prompting != "auto":
+        return setup, ""
+    config, why = resolved(setup.config, setup.model.template, setup.tokenizer() if local else None)
+    return replace(setup, config=config), why
+
+
+def _answers(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, list[Row]]:
+    if setup.config.endpoint:
+        from codeact.evaluation import endpoint_engine
+
+        return endpoint_engine.generate_rows(setup, sets, path)
+    return generate_rows(setup, sets, facts, path)
+
+
+def _sweep(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], out_dir: Path, backend: Backend) -> dict[str, dict[str, Any]]:
+    """Figures at the further temperatures: task set -> temperature -> its pass@k; the samples are in a file for each."""
+    found: dict[str, dict[str, Any]] = {}
+    for temperature in setup.config.temperatures:
+        path = out_dir / f"samples-t{temperature:g}.jsonl"
+        at = replace(setup, config=setup.config.model_copy(update={"temperature": temperature}))
+        rows = _answers(at, sets, facts, path)
+        verdicts = _grade(rows, sets, backend)
+        for task_set in sets:
+            for name, figures in _figures(task_set, rows[task_set.name], verdicts[task_set.name], {}, setup.seed).items():
+                kept = {key: value for key, value in figures.items() if key.startswith("pass") or key.endswith("interval")}
+                found.setdefault(name, {})[f"{temperature:g}"] = {k: v for k, v in kept.items() if not k.startswith("bits")} | {"tasks": figures["tasks"]}
+        _write_samples(path, sets, rows, verdicts)
+    return found
+
+
 def _sandbox(config: EvaluateConfig) -> Backend:
     from codeact.sandbox import detect_backend
 
     return detect_backend(unsafe=config.unsafe_no_sandbox)
-
-
-def _facts(setup: Setup) -> dict[str, Any]:
-    """What the answers depend on beside the task: said in the results, and part of every key."""
-    from codeact.lm import prompts
-    from codeact.lm.devices import choose_device, choose_dtype
-    from codeact.lm.identity import model_identity
-
-    device = choose_device(setup.model.device)
-    instruct = setup.config.prompting == "instruct"
-    trained = prompts.load_template(setup.model.template, setup.tokenizer()) if instruct or setup.config.held_out else None
-    template = trained if instruct else None
-    return {
-        "model_identity": model_identity(setup.name, setup.model.revision),
-        "dtype": str(choose_dtype(setup.model.dtype, device)).removeprefix("torch."),
-        "device": device.type,
-        "template": template.name if template else None,
-        "prompt_template": template,
-        "trained_template": trained,
-    }
 
 
 def _measure_bits(
@@ -250,71 +229,6 @@ def _measure_bits(
     ids = {name: [task.id for task in some] for name, some in chosen.items()} | {held_out.NAME: [held_out.task_id(one) for one in held]}
     storage.write_jsonl(path, ({"task_set": name, **done[one]} for name, some in ids.items() for one in some))
     return done
-
-
-def _generate(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, list[Row]]:
-    """Completions of the chosen tasks, in order, with the programs made of them."""
-    from codeact.evaluation.generate import sample_seed, task_prompt
-
-    config = setup.config
-    chosen = to_generate(sets, config)
-    if not any(chosen.values()):
-        return {name: [] for name in chosen}
-    tokenizer, template = setup.tokenizer(), facts["prompt_template"]
-    who = (facts["model_identity"], facts["dtype"], facts["device"], config.max_new_tokens, config.temperature)
-    who = (*who, *_engine(config))
-    wanted = [
-        (task, number, replace(prompt, seed=sample_seed(setup.seed, task.id, number) if config.temperature > 0 else 0))
-        for tasks in chosen.values()
-        for task in tasks
-        for prompt in [task_prompt(task, config.prompting, template, tokenizer)]
-        for number in range(config.samples_per_task)
-    ]
-    keys = [journal.row_key("sample", *who, task.id, p.ids, p.stops, p.seed, *p.reading) for task, _, p in wanted]
-    done: dict[str, Row] = journal.resume(path, keys)
-    left = [i for i, key in enumerate(keys) if key not in done]
-    if left:
-        requests = [wanted[i][2] for i in left]
-        completions = _completions(setup, requests, facts["dtype"])
-        with track("generate", len(keys), "samples", done=len(done)) as progress:
-            for finished in completions:
-                fresh: list[Row] = []
-                for index, completion in finished:
-                    task, number, _ = wanted[left[index]]
-                    row = {"task_id": task.id, "sample": number, "completion": completion.text}
-                    fresh.append(
-                        {**row, "tokens": completion.tokens, "finish": completion.finish, "key": keys[left[index]]}
-                    )
-                journal.append(path, fresh)
-                done |= {row["key"]: row for row in fresh}
-                progress.advance(len(fresh))
-    rows: dict[str, list[Row]] = {name: [] for name in chosen}
-    owner = {task.id: name for name, tasks in chosen.items() for task in tasks}
-    for (task, _, _), key in zip(wanted, keys, strict=True):
-        # what the completion continues: a base prompt ends where its last blank was left out
-        prompt = task.prompt.rstrip() if config.prompting == "base" else task.prompt
-        program = task.rules.program(done[key]["completion"], task, prompt)
-        rows[owner[task.id]].append({**done[key], "solution": program})
-    return rows
-
-
-def _engine(config: EvaluateConfig) -> tuple[str, ...]:
-    """Part of every answer's key: engines round and draw differently."""
-    from importlib.metadata import version
-
-    return () if config.backend == "transformers" else (config.backend, version(config.backend))
-
-
-def _completions(setup: Setup, requests: Sequence[Prompt], dtype: str) -> Iterator[list[tuple[int, Completion]]]:
-    from codeact.evaluation import generate, vllm_engine
-
-    config = setup.config
-    options: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature}
-    if config.backend == "vllm":
-        setup.release()
-        engine = vllm_engine.start(setup.name, setup.model.revision, dtype)
-        return vllm_engine.generate(engine, setup.tokenizer(), requests, **options)
-    return generate.generate(setup.load(), setup.tokenizer(), requests, batch_size=config.batch_size, **options)
 
 
 def _grade(

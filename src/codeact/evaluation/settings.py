@@ -26,6 +26,16 @@ def check_evaluation(config: EvaluateConfig, generates: bool) -> None:
             f"evaluate.samples_per_task = {config.samples_per_task} at temperature 0 would draw the same answer each time; "
             "set evaluate.temperature, for example to 0.8"
         )
+    if config.temperatures and (config.temperature == 0 or 0 in config.temperatures):
+        raise InputError("evaluate.temperatures are drawn at beside evaluate.temperature; set all of them above 0, for example 0.2 with [0.6, 0.8]")
+    if (config.solve_rate is None) != (not config.solve_rate_of):
+        raise InputError("evaluate.solve_rate and evaluate.solve_rate_of go together: the band, and the folder of the evaluation that it is of")
+    if config.solve_rate is not None and not 0 <= config.solve_rate[0] <= config.solve_rate[1] <= 1:
+        raise InputError(f"evaluate.solve_rate {list(config.solve_rate)} is no band; give [least, most], from 0 to 1")
+    if config.endpoint and config.backend != "transformers":
+        raise InputError(f"evaluate.endpoint generates in place of evaluate.backend {config.backend}; give one of them")
+    if config.endpoint and generates:
+        require("httpx2", "judge", "evaluate.endpoint")
     if config.backend == "vllm" and generates:
         require("vllm", "vllm", "evaluate.backend vllm")
 

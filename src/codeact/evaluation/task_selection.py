@@ -8,7 +8,7 @@ from pathlib import Path
 
 from codeact.config import EvaluateConfig
 from codeact.errors import InputError
-from codeact.evaluation.sets import load_tasks, own
+from codeact.evaluation.sets import load_tasks, mbpp, own
 from codeact.evaluation.tasks import Task, TaskSet
 
 
@@ -56,6 +56,10 @@ def to_generate(sets: Sequence[TaskSet], config: EvaluateConfig) -> dict[str, li
     Raises:
         InputError: a name is no task of the sets, or as `subset`.
     """
+    if config.prompting == "few-shot":  # the examples' own tasks stand in every prompt
+        config = config.model_copy(update={"skip_tasks": (*config.skip_tasks, *mbpp.SHOTS)})
+    if config.solve_rate is not None:
+        config = config.model_copy(update={"generate_tasks": solved_within(Path(config.solve_rate_of), sets, config.solve_rate)})
     named = set(config.generate_tasks)
     unknown = named - {task.id for one in sets for task in one.tasks}
     if unknown:
@@ -64,6 +68,25 @@ def to_generate(sets: Sequence[TaskSet], config: EvaluateConfig) -> dict[str, li
         return {one.name: [task for task in one.tasks if task.id in named and not task.not_run] for one in sets}
     judged = {one.name: [task for task in one.tasks if not task.not_run] for one in sets}
     return {name: subset(tasks, config.generate_limit, config.skip_tasks) if tasks else [] for name, tasks in judged.items()}
+
+
+def solved_within(folder: Path, sets: Sequence[TaskSet], band: tuple[float, float]) -> tuple[str, ...]:
+    """Ids of the tasks that an evaluation solves in at least and at most these shares of its samples.
+
+    Raises:
+        InputError: no finished evaluation, or it solves no task of these sets so often.
+    """
+    from codeact.evaluation.compare import per_task
+
+    if not (folder / "samples.jsonl").is_file():
+        raise InputError(f"evaluate.solve_rate_of {str(folder)!r} holds no finished evaluation (no samples.jsonl); give the folder that evaluate -o wrote")
+    rates = {task: rate for one in sets for task, rate in per_task(folder, one.name, "pass@1").items()}
+    found = tuple(task for task, rate in rates.items() if band[0] <= rate <= band[1])
+    if not found:
+        raise InputError(
+            f"evaluate.solve_rate {band[0]}-{band[1]}: {folder} solves none of its {len(rates)} tasks that often; widen the band"
+        )
+    return found
 
 
 def subset(tasks: Sequence[Task], limit: int | None, skip: Iterable[str] = ()) -> list[Task]:

@@ -34,6 +34,7 @@ LARGEST_ANSWER = 8 * 2**20
 LARGEST_EXCERPT = 2**16
 CHARACTERS_PER_TOKEN = 4  # for the estimate alone
 CONNECT_S = 10.0
+LOWERED = {"judge": "judge.max_tokens or data.limit", "evaluate": "evaluate.max_new_tokens or evaluate.generate_limit"}
 CUT_OFF = "cut off"
 
 
@@ -55,6 +56,8 @@ class Settings:
         price_in, price_out: US dollars for a million tokens.
         extra: further keys of the request body.
         whole: an answer that the server ended at `max_tokens` is the failure "cut off", and is not kept.
+        completion: ask for the continuation of a text, not for the answer to a chat turn.
+        section: of the recipe, that messages name.
     """
 
     url: str = field(repr=False)
@@ -71,6 +74,8 @@ class Settings:
     price_out: float = 0.0
     extra: Mapping[str, Any] = field(default_factory=dict)
     whole: bool = False
+    completion: bool = False
+    section: str = "judge"
 
     @property
     def address(self) -> str:
@@ -91,8 +96,10 @@ class Settings:
         return tuple(one for one in found if len(one) >= 4)
 
     def payload(self, prompt: str) -> dict[str, Any]:
-        """The request body; greedy decoding."""
+        """The request body; greedy decoding where `extra` says nothing else."""
         limit = {} if "max_completion_tokens" in self.extra else {"max_tokens": self.max_tokens}
+        if self.completion:
+            return {"model": self.model, "prompt": prompt, "temperature": 0, **limit, **self.extra}
         messages = [{"role": "user", "content": prompt}]
         return {"model": self.model, "messages": messages, "temperature": 0, **limit, **self.extra}
 
@@ -110,12 +117,14 @@ class Answer:
         status: ok, or the last failure: "timeout", "connection", "malformed", "cut off", "HTTP 500", "HTTP 400", ...
         usd: what it cost; 0 from the cache.
         cached: no request was made.
+        finish: why the answer ends, as the server says ("stop", "length"); "" where it does not.
     """
 
     text: str | None
     status: str
     usd: float = 0.0
     cached: bool = False
+    finish: str = ""
 
     @property
     def is_refused(self) -> bool:
@@ -203,7 +212,7 @@ def ask(prompts: Sequence[str], settings: Settings, cache_file: Path, progress: 
         cost = estimate_cost(prompts, settings, cache)
         if settings.budget is not None and cost.usd > settings.budget:
             raise InputError(
-                f"judge.budget = {settings.budget}: {cost.line()}; raise it, or lower judge.max_tokens or data.limit"
+                f"{settings.section}.budget = {settings.budget}: {cost.line()}; raise it, or lower {LOWERED[settings.section]}"
             )
         progress.advance(0.0, cost.line())
         limits = http.Limits(max_connections=settings.concurrency)
@@ -220,7 +229,7 @@ def ask(prompts: Sequence[str], settings: Settings, cache_file: Path, progress: 
 class _Asker:
     def __init__(self, http: ModuleType, client: Client, settings: Settings, cache: Cache, progress: Progress) -> None:
         self.http, self.client, self.settings, self.cache, self.progress = http, client, settings, cache, progress
-        self.url = settings.address + "/chat/completions"
+        self.url = settings.address + ("/completions" if settings.completion else "/chat/completions")
         self.stop = threading.Event()
         self.money = threading.Lock()
         self.spent = self.reserved = 0.0
@@ -251,7 +260,7 @@ class _Asker:
         key = Cache.key(s.address, payload)
         known = self.cache.get(key)
         if known is not None:
-            return Answer(known, "ok", cached=True)
+            return Answer(known, "ok", cached=True, finish=self.cache.get(f"{key}#finish") or "")
         status, usd = "stopped", 0.0
         for attempt in range(s.attempts):
             if self.stop.is_set():
@@ -259,15 +268,17 @@ class _Asker:
             price = s.price(_tokens(prompt), s.max_tokens)
             self._reserve(price)
             try:
-                text, usd, status, pause = self._send(payload, prompt)
+                text, usd, status, pause, finish = self._send(payload, prompt)
             finally:
                 with self.money:
                     self.reserved -= price
             with self.money:
                 self.spent += usd
             if text is not None:
+                if finish:
+                    self.cache.put(f"{key}#finish", finish)
                 self.cache.put(key, text)
-                return Answer(text, "ok", usd)
+                return Answer(text, "ok", usd, finish=finish)
             if pause is None or pause > s.max_wait or attempt + 1 == s.attempts:
                 break
             growing = s.backoff * 2**attempt * random.uniform(0.5, 1.0)
@@ -279,12 +290,12 @@ class _Asker:
         with self.money:
             if budget is not None and self.spent + self.reserved + price > budget:
                 raise CodeactError(
-                    f"judge.budget = {budget} is spent (${self.spent:.2f} so far); answers are kept: raise it and run again to go on"
+                    f"{self.settings.section}.budget = {budget} is spent (${self.spent:.2f} so far); answers are kept: raise it and run again to go on"
                 )
             self.reserved += price
 
-    def _send(self, payload: Mapping[str, Any], prompt: str) -> tuple[str | None, float, str, float | None]:
-        """(text, dollars, status, seconds to wait before another try or None for never)."""
+    def _send(self, payload: Mapping[str, Any], prompt: str) -> tuple[str | None, float, str, float | None, str]:
+        """(text, dollars, status, seconds to wait before another try or None for never, why the answer ends)."""
         deadline = time.monotonic() + self.settings.timeout
         try:
             with self.client.stream("POST", self.url, json=payload) as response:
@@ -292,43 +303,44 @@ class _Asker:
                 for block in response.iter_bytes():
                     body += block
                     if time.monotonic() > deadline:
-                        return None, 0.0, "timeout", 0.0
+                        return None, 0.0, "timeout", 0.0, ""
                     if len(body) > LARGEST_ANSWER:
-                        return None, 0.0, "malformed", None
+                        return None, 0.0, "malformed", None, ""
                 code, after = response.status_code, response.headers.get("retry-after")
         except self.http.TimeoutException:
-            return None, 0.0, "timeout", 0.0
+            return None, 0.0, "timeout", 0.0, ""
         except self.http.UnsupportedProtocol as error:
             raise InputError(
-                f"judge.endpoint {self.settings.address!r} is not an http(s) address: {redact(str(error), *self.settings.secrets)}"
+                f"{self.settings.section}.endpoint {self.settings.address!r} is not an http(s) address: {redact(str(error), *self.settings.secrets)}"
             ) from None
         except self.http.TransportError:
-            return None, 0.0, "connection", 0.0
+            return None, 0.0, "connection", 0.0, ""
         except self.http.DecodingError:
-            return None, 0.0, "malformed", 0.0
+            return None, 0.0, "malformed", 0.0, ""
         if code in REFUSED:
             raise InputError(
-                f"judge.endpoint {self.url} answers {code}: {REFUSED[code]} (model {self.settings.model!r}){self._said(code, body)}"
+                f"{self.settings.section}.endpoint {self.url} answers {code}: {REFUSED[code]} (model {self.settings.model!r}){self._said(code, body)}"
             )
         if code != 200:
-            return None, 0.0, f"HTTP {code}", retry_after(after) if code in RETRIED else None
+            return None, 0.0, f"HTTP {code}", retry_after(after) if code in RETRIED else None, ""
         return self._read(body, prompt)
 
     def _said(self, code: int, body: bytearray) -> str:
         """What a refusing server said, without the secrets that it may echo; of a refused key nothing, for it echoes parts of it."""
         if code == 401:
-            return f"; it is read from the environment variable of judge.api_key_env ({'set' if self.settings.key else 'not set'})"
+            return f"; it is read from the environment variable of {self.settings.section}.api_key_env ({'set' if self.settings.key else 'not set'})"
         text = redact(bytes(body[:LARGEST_EXCERPT]).decode("utf-8", "replace"), *self.settings.secrets)
         return f"; {' '.join(text.split())[:200]}"
 
-    def _read(self, body: bytearray, prompt: str) -> tuple[str | None, float, str, float | None]:
+    def _read(self, body: bytearray, prompt: str) -> tuple[str | None, float, str, float | None, str]:
         try:
             value = json.loads(bytes(body))
-            text = value["choices"][0]["message"]["content"]
+            choice = value["choices"][0]
+            text = choice["text"] if self.settings.completion else choice["message"]["content"]
         except (ValueError, LookupError, TypeError, RecursionError):
-            return None, 0.0, "malformed", 0.0
+            return None, 0.0, "malformed", 0.0, ""
         if not isinstance(text, str):
-            return None, 0.0, "malformed", 0.0
+            return None, 0.0, "malformed", 0.0, ""
         for secret in self.settings.secrets:
             if len(secret) >= SHORTEST:  # a server that echoes it must not bring it into the answers that are kept
                 text = text.replace(secret, HIDDEN)
@@ -340,8 +352,9 @@ class _Asker:
             _tokens(prompt) if asked is None else asked, _tokens(text) if answered is None else answered
         )
         if self.settings.whole and value["choices"][0].get("finish_reason") == "length":
-            return None, usd, CUT_OFF, None
-        return text, usd, "ok", None
+            return None, usd, CUT_OFF, None, ""
+        finish = choice.get("finish_reason")
+        return text, usd, "ok", None, finish if isinstance(finish, str) else ""
 
 
 def retry_after(header: str | None) -> float:

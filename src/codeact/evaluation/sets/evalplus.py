@@ -8,7 +8,9 @@ from typing import Any
 from codeact.evaluation.tasks import Arguments, Rules, Task
 
 
-def evalplus_task(row: Mapping[str, Any], plus: bool, rules: Rules, restore: Callable[[list[Any]], Arguments] = tuple) -> Task:
+def evalplus_task(
+    row: Mapping[str, Any], plus: bool, rules: Rules, restore: Callable[[list[Any]], Arguments] = tuple, few_shot: str = ""
+) -> Task:
     """The task of a row; `plus`: with the added tests; `restore` gives arguments back the types that JSON lost."""
     return Task(
         id=row["task_id"],
@@ -19,5 +21,6 @@ def evalplus_task(row: Mapping[str, Any], plus: bool, rules: Rules, restore: Cal
         plus_inputs=tuple(restore(arguments) for arguments in row["plus_input"]) if plus else (),
         atol=float(row["atol"]),
         contract=row["contract"],
+        few_shot=few_shot,
         rules=rules,
     )

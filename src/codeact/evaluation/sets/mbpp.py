@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,32 @@ AS_SETS = frozenset(f"Mbpp/{number}" for number in (2, 7, 111, 140, 232, 249, 57
 # The published answers are match objects: only whether there is one counts.
 NOT_NONE = frozenset(f"Mbpp/{number}" for number in (737, 787, 794))
 ANY_ANSWER = "Mbpp/164"
+# The examples of the field's 3-shot prompt; they are in EvalPlus's set, and are left out where they are shown.
+SHOTS = ("Mbpp/2", "Mbpp/3", "Mbpp/4")
 
 
 def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """The set of that name and version."""
     release = pick(RELEASES, name, version)
+    rows = read_rows(release, data_dir)
+    shots = "".join(shot(row) + f"{_code(row)}\n[DONE]\n\n" for row in rows if row["task_id"] in SHOTS)
     tasks = tuple(
-        evalplus_task(row, name.endswith("+"), RULES, ARGUMENT_TYPES.get(row["task_id"], tuple))
-        for row in read_rows(release, data_dir)
+        evalplus_task(row, name.endswith("+"), RULES, ARGUMENT_TYPES.get(row["task_id"], tuple), shots + shot(row))
+        for row in rows
     )
     return TaskSet(name, release.version, tasks, release.sha256)
+
+
+def shot(row: Mapping[str, Any]) -> str:
+    """A task in the form of the MBPP paper (arXiv 2108.07732, figure 2), to be continued by its code."""
+    text = row["prompt"].strip().strip('"').strip()
+    words = text.split("\nassert ", 1)[0].strip()
+    tests = "\n".join(line.strip() for line in (row.get("assertion") or "").strip().split("\n") if line.strip())
+    return f"You are an expert Python programmer, and here is your task: {words} Your code should pass these tests:\n\n{tests}\n[BEGIN]\n"
+
+
+def _code(row: Mapping[str, Any]) -> str:
+    return str(row["canonical_solution"]).strip("\n")
 
 
 def special(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) -> bool | None:

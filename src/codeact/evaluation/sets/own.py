@@ -26,7 +26,8 @@ SHOWN = 20
 # What a results.json holds beside the task sets.
 TAKEN = frozenset(
     ("model", "model_identity", "sandbox", "python", "prompting", "template", "dtype", "max_new_tokens", "temperature", "samples_per_task",
-     "backend", "seed", "seconds", "seconds_bits", "seconds_generation", "seconds_execution", "warnings", "against", "differences", "held-out")
+     "backend", "seed", "seconds", "seconds_bits", "seconds_generation", "seconds_execution", "warnings", "against", "differences", "held-out",
+     "prompting_why", "endpoint", "thinking", "solve_rate")
 )  # fmt: skip
 
 

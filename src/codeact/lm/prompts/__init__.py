@@ -10,7 +10,7 @@ from codeact.lm.prompts.templates import (
     prompt_text,
     special_ids,
 )
-from codeact.lm.prompts.tokens import Asked, Encoded, Turn, ask, encode
+from codeact.lm.prompts.tokens import Asked, Encoded, Turn, ask, ask_to_think, encode
 
 __all__ = [
     "BUILT_IN",
@@ -22,6 +22,7 @@ __all__ = [
     "Template",
     "Turn",
     "ask",
+    "ask_to_think",
     "encode",
     "encode_text",
     "load_template",

@@ -21,6 +21,7 @@ from codeact.types import Tokenizer
 BUILT_IN = ("question", "alpaca")
 OPEN, CLOSE = "\ue000", "\ue001"
 PAIR = ("user", "assistant")
+THINKING_ON = {"enable_thinking": True, "thinking": True}
 THINKING_OFF = {"enable_thinking": False, "thinking": False}  # how Qwen, GLM, Nemotron and DeepSeek, Granite call it
 SHORT_ID = 9  # letters and digits of a call's id, as Mistral's templates demand
 
@@ -174,6 +175,10 @@ class Conversation:
         Without `thinking` it is the prompt of a thinking model that is told not to think.
         """
         return self._render(self.turns[:count], generation, {} if thinking else THINKING_OFF)
+
+    def asking_for_thoughts(self) -> str:
+        """All turns, with the prompt for an answer of a thinking model that is told to think."""
+        return self._render(self.turns, True, THINKING_ON)
 
     def with_holes(self, count: int | None = None, generation: bool = False) -> str:
         """The same with a numbered hole in the place of each content that is not blank; all turns without a `count`."""

@@ -16,6 +16,7 @@ from codeact.errors import InputError
 from codeact.lm.prompts.answers import Answer, locate
 from codeact.lm.prompts.templates import (
     PAIR,
+    Conversation,
     RefusedError,
     Template,
     adds_special,
@@ -162,6 +163,17 @@ def ask(messages: Sequence[Message], template: Template, tokenizer: Tokenizer, t
     ends = frozenset(next(([i] for i in marker if i in special), []))
     stop = "" if ends or not marker else str(tokenizer.decode(marker))
     return Asked(tuple(ids), lead, header, ends, (stop,) if stop.strip() else (), trained.notes)
+
+
+def ask_to_think(messages: Sequence[Message], template: Template, tokenizer: Tokenizer) -> Asked:
+    """The tokens that ask a reasoning model for its thoughts and an answer: the template's generation prompt with thinking switched on.
+
+    Raises:
+        RefusedError: the template does not take these messages.
+    """
+    told = ask(messages, template, tokenizer)
+    text = Conversation(messages, template, tokenizer, generation=True).asking_for_thoughts()
+    return Asked(tuple(encode_text(text, template, tokenizer)), ends=told.ends, stops=told.stops, notes=told.notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,118 @@
+"""Answers of an OpenAI-compatible endpoint, with the judge's client: retried, cached on disk, within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import CodeactError, InputError
+from codeact.evaluation import journal
+from codeact.evaluation.answering import Row, Setup, with_programs
+from codeact.evaluation.generate import ANSWER_STOPS, sample_seed
+from codeact.evaluation.prompting import FEW_SHOT_STOPS
+from codeact.evaluation.task_selection import to_generate
+from codeact.evaluation.tasks import Task, TaskSet
+from codeact.files import cache_dir
+from codeact.judge.endpoint import CHARACTERS_PER_TOKEN, Settings, api_key, ask
+from codeact.progress import track
+
+SEEDS = 2**31 - 1  # what servers take
+CHUNK = 4  # requests that are asked for together, for each that may run at the same time
+MOST_STOPS = 4  # of OpenAI; all are cut again here
+
+
+def client(setup: Setup) -> Settings:
+    """How the endpoint is asked: chat turns for `instruct`, else continuations."""
+    config = setup.config
+    return Settings(
+        config.endpoint, setup.name, api_key(config.api_key_env), concurrency=config.concurrency, timeout=config.timeout,
+        max_tokens=config.max_new_tokens + config.thinking_tokens, budget=config.budget, price_in=config.price_in, price_out=config.price_out,
+        completion=config.prompting != "instruct", section="evaluate",
+    )  # fmt: skip
+
+
+def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str, list[Row]]:
+    """As `answering.generate_rows`, by requests.
+
+    Raises:
+        InputError: the key, the path or the model is refused, or the budget is too small (nothing is sent then).
+        CodeactError: the budget is spent, or requests failed for good; what was answered is kept.
+        MissingExtraError: httpx2 is not installed.
+    """
+    config = setup.config
+    settings = client(setup)
+    chosen = to_generate(sets, config)
+    wanted = [(task, number) for tasks in chosen.values() for task in tasks for number in range(config.samples_per_task)]
+    texts = {task.id: _text(task, setup) for tasks in chosen.values() for task in tasks}
+    who = ("endpoint", settings.address, settings.model, settings.completion, settings.max_tokens, config.temperature)
+    # One seed for all tasks of a sample's number, so that they are asked for at the same time.
+    seeds = [sample_seed(setup.seed, "", number) % SEEDS if config.temperature > 0 else 0 for _, number in wanted]
+    keys = [journal.row_key("sample", *who, task.id, *texts[task.id], seed) for (task, _), seed in zip(wanted, seeds, strict=True)]
+    done: dict[str, Row] = journal.resume(path, keys)
+    left = [i for i, key in enumerate(keys) if key not in done]
+    sent = sum(-(-len(texts[wanted[i][0].id][0]) // CHARACTERS_PER_TOKEN) for i in left)
+    most = settings.price(sent, settings.max_tokens * len(left))
+    if config.budget is not None and most > config.budget:
+        raise InputError(
+            f"evaluate.budget = {config.budget}: {len(left):,} requests, at most about ${most:.2f}; raise it, or lower evaluate.max_new_tokens or"
+            " evaluate.generate_limit"
+        )
+    failed: dict[str, int] = {}
+    spent = 0.0
+    with track("generate", len(keys), "samples", done=len(done)) as progress:
+        for at in range(0, len(left), CHUNK * settings.concurrency):
+            chunk = left[at : at + CHUNK * settings.concurrency]
+            fresh: list[Row] = []
+            for index, answer in _asked([(i, *texts[wanted[i][0].id], seeds[i]) for i in chunk], settings, config.temperature, spent):
+                spent += answer.usd
+                if answer.text is None:
+                    failed[answer.status] = failed.get(answer.status, 0) + 1
+                    continue
+                task, number = wanted[index]
+                text, finish = _cut(answer.text, answer.finish, texts[task.id][1])
+                fresh.append({"task_id": task.id, "sample": number, "completion": text, "tokens": None, "finish": finish, "key": keys[index]})
+            journal.append(path, fresh)
+            done |= {row["key"]: row for row in fresh}
+            progress.advance(len(fresh), f"${spent:.2f}" if spent else "")
+    if failed:
+        what = ", ".join(f"{status}: {count}" for status, count in sorted(failed.items()))
+        raise CodeactError(
+            f"evaluate.endpoint {settings.address}: {sum(failed.values())} of {len(keys)} requests failed ({what}); no figure is made of some tasks:"
+            " answers are kept, start the same command again"
+        )
+    return with_programs(chosen, [(task, key) for (task, _), key in zip(wanted, keys, strict=True)], done, config)
+
+
+def _text(task: Task, setup: Setup) -> tuple[str, tuple[str, ...]]:
+    """What is sent, and the texts that end its answer."""
+    prompting = setup.config.prompting
+    if prompting == "instruct":
+        return task.rules.question(task), ANSWER_STOPS
+    return (task.few_shot, FEW_SHOT_STOPS) if prompting == "few-shot" else (task.prompt.rstrip(), task.rules.stops(task))
+
+
+def _asked(requests: Sequence[tuple[int, str, tuple[str, ...], int]], settings: Settings, temperature: float, spent: float) -> list[tuple[int, Any]]:
+    """(index, answer) of requests; those that share stops and a seed go together."""
+    groups: dict[tuple[tuple[str, ...], int], list[tuple[int, str]]] = {}
+    for index, text, stops, seed in requests:
+        groups.setdefault((stops, seed), []).append((index, text))
+    found = []
+    for (stops, seed), some in groups.items():
+        extra: dict[str, Any] = {"temperature": temperature, **({"seed": seed} if temperature > 0 else {})}
+        if settings.completion:
+            extra["stop"] = list(stops[:MOST_STOPS])
+        left = None if settings.budget is None else max(0.0, settings.budget - spent)
+        answers = ask([text for _, text in some], replace(settings, extra=extra, budget=left), cache_dir() / "endpoint" / "answers.sqlite")
+        spent += sum(answer.usd for answer in answers)
+        found += [(index, answer) for (index, _), answer in zip(some, answers, strict=True)]
+    return found
+
+
+def _cut(text: str, finish: str, stops: tuple[str, ...]) -> tuple[str, str]:
+    """The answer up to its first stop, and why it ends: "stop", "length", or "eos" where the server says nothing of its length."""
+    places = [at for at in (text.find(stop) for stop in stops) if at >= 0]
+    if places:
+        return text[: min(places)], "stop"
+    return text, "length" if finish == "length" else "eos"

@@ -1,0 +1,108 @@
+"""An endpoint in place of a model: chat and continuation, greedy and sampled, resumed, within a budget; and what pass@k needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import codeact
+from codeact import storage
+from codeact.config import EvaluateConfig, ModelConfig
+from codeact.errors import CodeactError, InputError
+from codeact.evaluation.run import evaluate_model
+from codeact.sandbox import Backend
+from tests.helpers.judge_server import JudgeServer, judge_server
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+TASKS = [
+    {"task_id": "add", "prompt": "def add(a, b):\n", "entry_point": "add", "tests": ["assert add(1, 2) == 3"], "canonical_solution": "    return a + b\n"},
+    {"task_id": "half", "prompt": "def half(x):\n", "entry_point": "half", "examples": [{"input": [3], "output": 1.5}]},
+]
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> str:
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in TASKS))
+    return str(path)
+
+
+def reply(prompt: str) -> str:
+    right = "    return a + b\n" if "add(" in prompt else "    return x\n"
+    if prompt.startswith("def "):
+        return f"\n{right}\ndef other():\n    pass\n"
+    head = "def add(a, b):\n" if "add(" in prompt else "def half(x):\n"
+    return f"<think>hm</think>Sure:\n```python\n{head}{right}```\n"
+
+
+@pytest.fixture
+def server() -> Iterator[JudgeServer]:
+    with judge_server(reply) as served:
+        yield served
+
+
+def run(server: JudgeServer, out: Path, mine: str, **changes: Any) -> dict[str, Any]:
+    config = EvaluateConfig(**{"tasks": [mine], "endpoint": server.url, "prompting": "auto", "max_new_tokens": 64, "timeout": 2.0, **changes})
+    return evaluate_model("model-1", out, model=ModelConfig(), config=config, seed=0)
+
+
+def test_chat_and_continuation(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
+    for prompting, said in (("auto", "instruct"), ("base", "base")):
+        found = run(server, tmp_path / prompting, mine, prompting=prompting)
+        assert (found["prompting"], found["backend"], found["model"], found["endpoint"]) == (said, "endpoint", "model-1", server.url)
+        assert (found["mine"]["pass@1"], found["mine"]["bits_per_byte"]) == (0.5, None)
+        statuses = {row["task_id"]: row["status"] for row in storage.read_jsonl(tmp_path / prompting / "samples.jsonl")}
+        assert statuses == {"add": "passed", "half": "failed"}
+    chat, plain = server.payloads[0], server.payloads[2]
+    assert (chat["temperature"], chat["max_tokens"], "stop" in chat, "seed" in chat) == (0, 64, False, False)
+    assert (plain["prompt"] in ("def add(a, b):", "def half(x):"), plain["stop"][0]) == (True, "\nclass ")
+    again = run(server, tmp_path / "auto", mine)
+    assert (again["prompting_why"], len(server.payloads)) == ("auto: an endpoint answers chat turns with its own template", 4)
+
+
+def test_samples_have_seeds_and_a_sweep_has_figures_of_its_own(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
+    found = run(server, tmp_path / "out", mine, temperature=0.2, temperatures=[0.6, 0.8], samples_per_task=2)
+    drawn = {(body["temperature"], body["seed"], body["messages"][0]["content"]) for body in server.payloads}
+    assert len(drawn) == len(server.payloads) == 12
+    assert {t for t, _, _ in drawn} == {0.2, 0.6, 0.8}
+    assert list(found["mine"]["temperatures"]) == ["0.6", "0.8"]
+    assert {figures["pass@1"] for figures in found["mine"]["temperatures"].values()} == {0.5}
+    assert sorted(path.name for path in (tmp_path / "out").glob("samples*")) == ["samples-t0.6.jsonl", "samples-t0.8.jsonl", "samples.jsonl"]
+    with pytest.raises(InputError, match="set all of them above 0"):
+        run(server, tmp_path / "x", mine, temperatures=[0.6])
+
+
+def test_what_failed_is_no_figure_and_a_second_start_goes_on(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
+    server.script.append((400, {}))
+    with pytest.raises(CodeactError, match=r"1 of 2 requests failed \(HTTP 400: 1\); no figure is made of some tasks: answers are kept"):
+        run(server, tmp_path / "out", mine)
+    assert not (tmp_path / "out" / "results.json").exists()
+    assert run(server, tmp_path / "out", mine)["mine"]["pass@1"] == 0.5
+    assert len(server.payloads) == 3
+    server.script.extend([(401, {}), (401, {})])
+    with pytest.raises(InputError, match=r"evaluate\.endpoint .* answers 401: the key is refused .*evaluate\.api_key_env"):
+        run(server, tmp_path / "two", mine, max_new_tokens=65)
+    with pytest.raises(InputError, match=r"evaluate\.budget = 0\.001: 2 requests, at most about \$"):
+        run(server, tmp_path / "three", mine, max_new_tokens=66, budget=0.001, price_out=1000.0)
+
+
+def test_tasks_of_a_band_from_another_run_than_the_one_compared_with(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
+    settings = {"evaluate.tasks": [mine], "evaluate.endpoint": server.url, "evaluate.prompting": "auto"}
+    first, other, last = (str(tmp_path / name) for name in ("first", "other", "last"))
+    codeact.evaluate("model-1", first, settings=settings)
+    codeact.evaluate("model-2", other, settings=settings)
+    band = {**settings, "evaluate.solve_rate": [0.5, 1.0]}
+    with pytest.raises(InputError, match="tasks chosen by luck there would look changed"):
+        codeact.evaluate("model-3", last, settings={**band, "evaluate.solve_rate_of": first}, against=first)
+    found = codeact.evaluate("model-3", last, settings={**band, "evaluate.solve_rate_of": other}, against=first)
+    assert (found["mine"]["task_ids"], found["solve_rate"]) == (["add"], {"band": [0.5, 1.0], "of": other})
+    (row,) = storage.read_jsonl(Path(last) / "against.jsonl")
+    assert row == {"task_set": "mine", "task_id": "add", "base": 1.0, "tuned": 1.0, "base_samples": 1, "tuned_samples": 1, "flaky": False, "change": "same"}
+    with pytest.raises(InputError, match=r"solve_rate 0\.2-0\.3: .* solves none of its 2 tasks that often"):
+        codeact.evaluate("model-3", str(tmp_path / "x"), settings={**band, "evaluate.solve_rate": [0.2, 0.3], "evaluate.solve_rate_of": other})
+    with pytest.raises(InputError, match="go together"):
+        codeact.evaluate("model-3", str(tmp_path / "y"), settings=band)
