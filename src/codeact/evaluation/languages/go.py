@@ -6,12 +6,13 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from codeact.evaluation.languages.answers import harness, outermost
+from codeact.evaluation.languages.answers import bare, harness, outermost
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
 
 PROGRAM, EXPORTS = "src/program/program.go", "src/program/exports.go"
+HELPERS = tuple(f'"{name}"' for name in ("math", "strings", "fmt", "strconv", "time", "bytes", "regexp", "sort", "math/rand", "crypto/md5"))
 IMPORT = re.compile(r'^\s*(?:import\s+)?((?:[\w.]+\s+)?"[\w/.-]+")\s*$', re.M)
 DECLARED = re.compile(r"^(func|var|const|type)\s+([A-Za-z_]\w*)")
 SETUP = 'package main\n\nimport (\n    "testing"\n    "github.com/stretchr/testify/assert"\n)\n'
@@ -24,7 +25,9 @@ def tests(task: Task, source: str, mark: str) -> dict[str, str]:
     names = re.findall(r"^func (codeact_\w+)\(\s*\w+\s+\*testing\.T\s*\)", test, re.M)
     called = "; ".join(f"{name}(t)" for name in names) or 't.Fatal("the task has no test")'
     run = f'func TestCodeact(t *testing.T) {{ {called}; if !t.Failed() {{ codeact_os.Stdout.WriteString("\\n{mark}\\n") }} }}'
-    return _files(task, source, _used(setup, test), f"{test}\n{run}\n", _imports(setup))
+    # As in the published harness, where all is one file, the tests may use what the prompt imports.
+    imports = dict.fromkeys([*_used(setup, test), *_used(task.prompt, test)])
+    return _files(task, source, list(imports), f"{test}\n{run}\n", _imports(setup))
 
 
 def examples(task: Task, source: str, mark: str) -> dict[str, str]:
@@ -39,13 +42,13 @@ def examples(task: Task, source: str, mark: str) -> dict[str, str]:
 
 def _files(task: Task, source: str, imports: list[str], body: str, offered: list[str]) -> dict[str, str]:
     source = re.sub(r"^package \w+[ \t]*;?", "", source, count=1, flags=re.M)
-    # Imports of the prompt that the tests use alone: in the published harness both are one file.
+    # As in the published harness: what the prompt imports and nothing uses goes, what is used and not imported comes.
     for line in _imports(task.prompt):
-        if not _uses(source, line) and _uses(body, line):
+        if not _uses(source, line):
             source = re.sub(rf"^\s*(?:import\s+)?{re.escape(line)}[ \t]*$", "", source, count=1, flags=re.M)
     has = set(_imports(source))
-    # As in the published harness, where both were one file: what its head imports, the program may use.
-    lent = [line for line in offered if line not in has and not line.endswith(('"testing"', 'testify/assert"')) and _uses(source, line)]
+    offered = [line for line in offered if not line.endswith(('"testing"', 'testify/assert"'))]
+    lent = [line for line in dict.fromkeys([*offered, *HELPERS]) if line not in has and _uses(source, line)]
     head = "".join(f"import {line}\n" for line in lent)
     lower = [(kind, name) for kind, name in _outer_names(task) if name[0].islower() and re.search(rf"\b{name}\b", body)]
     files = {
@@ -74,7 +77,7 @@ def _imports(text: str) -> list[str]:
 
 def _uses(text: str, imported: str) -> bool:
     name = imported.split()[0] if " " in imported else imported.strip('"').rpartition("/")[2]
-    return name in ("_", ".") or re.search(rf"\b{re.escape(name)}\.", text) is not None
+    return name in ("_", ".") or re.search(rf"(?<![\w.]){re.escape(name)}\.", bare(text, "go")) is not None
 
 
 def _used(setup: str, test: str) -> list[str]:
