@@ -34,6 +34,8 @@ def check_evaluation(config: EvaluateConfig, generates: bool) -> None:
         raise InputError(f"evaluate.solve_rate {list(config.solve_rate)} is no band; give [least, most], from 0 to 1")
     if config.endpoint and config.backend != "transformers":
         raise InputError(f"evaluate.endpoint generates in place of evaluate.backend {config.backend}; give one of them")
+    if config.endpoint and config.held_out:
+        raise InputError("evaluate.held_out measures likelihoods, which evaluate.endpoint does not give; leave one of them out")
     if config.endpoint and generates:
         require("httpx2", "judge", "evaluate.endpoint")
     if config.backend == "vllm" and generates:
