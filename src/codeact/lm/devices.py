@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,8 +60,13 @@ def cpu_prefers_bfloat16() -> bool:
 
     Not a timing: the dtype is part of the fingerprint of scores, which must not change because the machine is busy.
     """
+    return not cpu_flags().isdisjoint({"avx512_bf16", "amx_bf16"})
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, in Linux's words; empty elsewhere."""
     try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+        return frozenset(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
     except OSError:
-        return False
-    return not words.isdisjoint({"avx512_bf16", "amx_bf16"})
+        return frozenset()

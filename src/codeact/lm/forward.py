@@ -97,8 +97,8 @@ def head_gap(model: Model, packed: bool = False) -> float:
         packed: compare hidden states of both sequences in one packed row with the model's own of each alone.
 
     Returns:
-        The largest difference, relative to the largest log-probability (at least 1); infinite where it is no number or the
-        vocabularies differ.
+        The largest difference, relative to the largest log-probability (at least 1); of packed sequences in half precision the
+        mean difference, since two sound kernels may be nats apart at single entries there. Infinite where it is no number or the vocabularies differ.
     """
     import torch
 
@@ -119,7 +119,7 @@ def head_gap(model: Model, packed: bool = False) -> float:
             else:
                 hidden = [hidden_states(model, inputs)[0] for inputs in alone]
             ours = [head_logits(model, states) for states in hidden]
-            return max(map(_gap, own, ours))
+            return max(_gap(one, other, packed and model.dtype != torch.float32) for one, other in zip(own, ours, strict=True))
     finally:
         model.train(training)
 
@@ -131,11 +131,23 @@ def allowed_gap(model: Model) -> float:
     return 1e-4 if model.dtype == torch.float32 else 5e-2
 
 
-def _gap(own: torch.Tensor, ours: torch.Tensor) -> float:
+def allowed_head_gap(model: Model, packed: bool) -> float:
+    """What `head_gap` may be: rounding alone. Unpacked, both ways run the same kernels in any dtype.
+
+    Packed in half precision 0.02 of the largest, as a mean: attention by another kernel gave 0.008 (SmolLM2-135M; single entries 0.13),
+    logits 1.1 times as large give 0.03, soft-capping and leaks 0.07.
+    """
+    import torch
+
+    return 2e-2 if packed and model.dtype != torch.float32 else 1e-4
+
+
+def _gap(own: torch.Tensor, ours: torch.Tensor, mean: bool) -> float:
     import torch
 
     if own.shape != ours.shape:
         return float("inf")
     expected, found = (logits.log_softmax(-1, dtype=torch.float32) for logits in (own, ours))
-    gap = float((expected - found).abs().max()) / max(1.0, float(expected.abs().max()))
+    apart = (expected - found).abs()
+    gap = float(apart.mean() if mean else apart.max()) / max(1.0, float(expected.abs().max()))
     return gap if gap == gap else float("inf")

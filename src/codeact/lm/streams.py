@@ -13,7 +13,7 @@ from weakref import WeakSet
 import numpy as np
 
 from codeact.errors import CodeactError
-from codeact.lm.forward import allowed_gap, head_gap, hidden_states, write_losses
+from codeact.lm.forward import allowed_head_gap, head_gap, hidden_states, write_losses
 from codeact.lm.isolation import check_isolation, probe_batch
 from codeact.packing.collate import collate_rows
 from codeact.packing.plan import plan_epoch
@@ -77,12 +77,13 @@ def check_model(model: Model) -> None:
     if model in _checked:
         return
     check_isolation(model, {**probe_batch(model.config.get_text_config().vocab_size), "use_cache": False})
-    gap, allowed = head_gap(model, packed=True), allowed_gap(model)
-    if not gap <= allowed:
-        raise CodeactError(
-            f"{type(model).__name__} does more to its logits than its output head does: packed log-probabilities differ from its"
-            f" own by {gap:.2g} of the largest (allowed: {allowed:g}); this model cannot be scored"
-        )
+    for packed in (False, True):
+        gap, allowed = head_gap(model, packed), allowed_head_gap(model, packed)
+        if not gap <= allowed:
+            raise CodeactError(
+                f"{type(model).__name__} does more to its logits than its output head does:{' packed' if packed else ''} log-probabilities differ"
+                f" from its own by {gap:.2g} of the largest (allowed: {allowed:g}); this model cannot be scored"
+            )
     _checked.add(model)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from codeact.lm.forward import chunk_positions, head_gap, head_logits, hidden_states
+from codeact.lm.forward import allowed_head_gap, chunk_positions, head_gap, head_logits, hidden_states
 from codeact.packing.overlong import IGNORE
 from codeact.training.objective import sample_weights
 from codeact.types import Model
@@ -19,7 +19,6 @@ from codeact.types import Model
 if TYPE_CHECKING:
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
-LARGEST_GAP = 1e-4  # of log-probabilities: both ways compute the same, in any dtype
 PROBE_TOKENS = 16
 
 Forward = Callable[..., "CausalLMOutputWithPast"]
@@ -118,7 +117,7 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
     causal: Model = given.get_base_model() if hasattr(given, "get_base_model") else given
     output: torch.nn.Module | None = causal.get_output_embeddings()
     own: Forward = causal.forward
-    if causal.get_decoder() is causal or output is None or not head_gap(causal) <= LARGEST_GAP:
+    if causal.get_decoder() is causal or output is None or not head_gap(causal) <= allowed_head_gap(causal, packed=False):
         return False
 
     def head(hidden: Tensor) -> Tensor:
