@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,3 +85,74 @@ def test_bad_input() -> None:
         list(stream([5, 70], 60))
     with pytest.raises(InputError, match="end before the 9 that were read"):
         list(stream([5], 60, state={"read": 9, "round": 1, "held": {}, "rows": []}))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=120), st.integers(1, 40), st.data())
+def test_rows_that_a_loader_fetched_ahead_come_again(lengths: list[int], window: int, data: st.DataObject) -> None:
+    whole = list(stream(lengths, 60, window=window, seed=1))
+    given_out = data.draw(st.integers(0, len(whole)))
+    ahead = data.draw(st.integers(0, given_out))
+    first = stream(lengths, 60, window=window, seed=1)
+    rows = iter(first)
+    begun = [next(rows) for _ in range(given_out)]
+    saved = first.state(unused=ahead)
+    kept = json.dumps(saved)
+    assert begun[: given_out - ahead] + list(stream(lengths, 60, window=window, seed=1, state=saved)) == whole
+    assert json.dumps(saved) == kept
+    with pytest.raises(InputError, match="unused is"):
+        first.state(unused=given_out + 1)
+
+
+def test_a_trainer_that_goes_on_from_a_checkpoint_ends_where_one_without_a_stop_does(tmp_path: Path) -> None:
+    import torch
+    from torch.utils.data import IterableDataset
+    from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+    from codeact.lm.attention import register
+    from codeact.packing import collate_rows
+
+    rng = np.random.default_rng(0)
+    samples = [{"input_ids": (ids := rng.integers(1, 90, size)), "labels": ids} for size in rng.integers(3, 40, 80)]
+
+    class Packed(IterableDataset[Any]):
+        def __init__(self, state: Any = None) -> None:
+            self.rows, self.given = PackedStream(samples, 64, window=16, seed=3, state=state), 0
+
+        def __iter__(self) -> Iterator[Any]:
+            for row in self.rows:
+                self.given += 1
+                yield row
+
+    class SaveStream(TrainerCallback):
+        def __init__(self, data: Packed, done: int) -> None:
+            self.data, self.done = data, done
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            ahead = self.data.given - 2 * (state.global_step - self.done)  # two rows a step
+            path = Path(args.output_dir, f"checkpoint-{state.global_step}", "stream.json")
+            path.write_text(json.dumps(self.data.rows.state(unused=ahead)))
+
+    def collate(rows: list[Any]) -> dict[str, Any]:
+        flat = [sample for row in rows for sample in row]
+        ends = np.cumsum([0, *map(len, rows)])
+        return collate_rows(flat, [np.arange(a, b) for a, b in pairwise(ends.tolist())], pad_token_id=0)
+
+    def train(folder: Path, checkpoint: Path | None = None) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        shape = LlamaConfig(vocab_size=100, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2)
+        model = LlamaForCausalLM._from_config(shape, attn_implementation=register())
+        data = Packed(json.loads((checkpoint / "stream.json").read_text()) if checkpoint else None)
+        arguments = TrainingArguments(
+            str(folder), max_steps=9, per_device_train_batch_size=2, learning_rate=0.01, save_steps=4, save_strategy="steps", report_to=[],
+            use_cpu=True, disable_tqdm=True, logging_strategy="no", ignore_data_skip=True, remove_unused_columns=False, seed=0,
+            accelerator_config={"dispatch_batches": False},
+        )  # fmt: skip
+        done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+        trainer = Trainer(model, arguments, train_dataset=data, data_collator=collate, callbacks=[SaveStream(data, done)])
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        return {name: value.clone() for name, value in model.state_dict().items()}
+
+    whole = train(tmp_path / "whole")
+    again = train(tmp_path / "again", tmp_path / "whole" / "checkpoint-4")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)

@@ -6,6 +6,7 @@ again with the next ones. So training starts after one window, whatever the size
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypedDict
 
@@ -14,6 +15,7 @@ import numpy as np
 from codeact.errors import InputError
 from codeact.packing.plan import pack_tightly
 
+REMEMBERED = 4096  # rows given out last
 OLDEST = 4  # rounds after which a sample leaves with the next rows, however full its row is
 
 
@@ -62,12 +64,25 @@ class PackedStream:
         if capacity < 1 or window < 1:
             raise InputError(f"capacity is {capacity} tokens and window {window} samples; both must be at least 1")
         self._samples, self._capacity, self._window, self._seed, self._length = samples, capacity, window, seed, length
-        self._state: StreamState = state or {"read": 0, "round": 0, "held": {}, "rows": []}
+        begin: StreamState = state or {"read": 0, "round": 0, "held": {}, "rows": []}
+        # a copy: the state that was given stays as it is
+        self._state: StreamState = {**begin, "held": dict(begin["held"]), "rows": [list(row) for row in begin["rows"]]}
+        self._given: deque[list[int]] = deque(maxlen=REMEMBERED)
 
-    def state(self) -> StreamState:
-        """Where the stream stands, as plain numbers that JSON or a checkpoint can hold."""
+    def state(self, unused: int = 0) -> StreamState:
+        """Where the stream stands, as plain numbers that JSON or a checkpoint can hold.
+
+        Args:
+            unused: rows that were given out last and not trained on yet, since loaders fetch ahead; they come again.
+
+        Raises:
+            InputError: more of them than were given out, or than are remembered (4,096).
+        """
         now = self._state
-        return {**now, "held": dict(now["held"]), "rows": [list(row) for row in now["rows"]]}
+        if not 0 <= unused <= len(self._given):
+            raise InputError(f"unused is {unused} rows; {len(self._given)} that were given out last are remembered")
+        again = list(self._given)[len(self._given) - unused :]
+        return {**now, "held": dict(now["held"]), "rows": [list(row) for row in (*again, *now["rows"])]}
 
     def __iter__(self) -> Iterator[list[Any]]:
         source = enumerate(self._samples)
@@ -76,6 +91,7 @@ class PackedStream:
             rows = self._state["rows"]
             while rows:
                 row = rows.pop(0)
+                self._given.append(row)
                 yield [held.pop(position)[0] for position in row]
             if not self._fill(source, held):
                 return
