@@ -68,6 +68,8 @@ def run(
         clock = time.monotonic()
         result = measure(one, remaining)
         told = machine.provenance()
+        if output.exists():  # another call may have written meanwhile
+            kept = result_files.read(output)
         kept["slices"][one.name] = {
             "settings": dict(one.settings), "device": here, "date": told["date"], "versions": told["versions"],
             "seconds": round(time.monotonic() - clock, 1), "result": result,
