@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codeact.config import SecretKind
+from codeact.credentials import keys_of, passwords_of
 from codeact.placeholders import (
     EXAMPLE_DOMAIN,
     EXAMPLE_TALK,
@@ -66,9 +67,6 @@ _TOKEN = re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{2,}\.[\w-]{8,}")
 _PRIVATE_KEY = re.compile(r"(?:BEGIN (?:[A-Z0-9]{1,10} ){0,2}PRIVATE KEY(?: BLOCK)?-{4,5}|PuTTY-User-Key-File-\d)")
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}")
 _URL_PASSWORD = re.compile(r"://[^\s:/@'\"<>]{0,64}:([^\s/@'\"<>;]{3,128})(?:;[\w=;*]{0,64})?@([\w.-]{1,128})")
-# The name and the password of a user: as curl's argument, and as Base64 in a header of HTTP.
-_USER_ARGUMENT = re.compile(r"(?:(?<=\s)-u|--user)[ =]['\"]?[\w.@-]{1,64}:([^\s'\"]{3,128})")
-_BASIC = re.compile(r"\bBasic ([A-Za-z0-9+/]{12,200}={0,2})(?![A-Za-z0-9+/=])")
 _EMAIL = re.compile(
     r"(?<![\w.+%/@-])([a-z0-9][\w.+%-]{0,63})@((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,18})(?![\w@-])(?!\.\w)", re.IGNORECASE
 )
@@ -115,17 +113,11 @@ _VARIABLE = re.compile(r"\$[A-Za-z_{(]|^\$|%\w+%|%[({]|\\$|^!?[A-Za-z_]\w*(?:\.[
 _SUM = re.compile(r"[\w.]+(?:[-+*/%|&^]{1,2}[\w.]+)+")
 # A UUID by time without its dashes, or made up in its form; a number in hexadecimal; a date; a path; a name of a setting; a token's first part.
 _PLAIN_THING = re.compile(
-    r"[0-9a-f]{12}1[0-9a-f]{3}[89ab][0-9a-f]{15}|[0-9a-z]{8}(?:-[0-9a-z]{4}){3}-[0-9a-z]{8,16}|0x[0-9a-f_]+[ul]*|\d{4}-\d\d-\d\d(?:[T ][\d:.]+\S*)?|"
-    r"[A-Za-z]:\\.*|[A-Za-z_]{4,}\([\w=]*|[.~]{0,2}(?:/[\w.-]+){2,}/?|[A-Za-z_.]+=|eyJ[\w-]+\.?", re.IGNORECASE,
+    r"[0-9a-f]{12}1[0-9a-f]{3}[89ab][0-9a-f]{15}|[0-9a-z]{8}(?:-[0-9a-z]{4}){3}-[0-9a-z]{8,16}|0x[0-9a-f_]{1,16}[ul]*|\d{4}-\d\d-\d\d(?:[T ][\d:.]+\S*)?|"
+    r"arn:[\w-]*:.*|[A-Za-z]:\\.*|[A-Za-z_]{4,}\([\w=]*|[.~]{0,2}(?:/[\w.-]+){2,}/?|[A-Za-z_.]+=|eyJ[\w-]+\.?", re.IGNORECASE,
 )  # fmt: skip
 # A token in an answer of a server, as documentation shows it: it ends within the hour.
 _SHORT_LIVED = re.compile(r"[\"'](?:access|refresh|id|session)_?token[\"']\s*:", re.IGNORECASE)
-# A default that code gives where the environment names no password.
-_DEFAULTED = re.compile(
-    r"(?:getenv|environ\.get|setdefault|setenv|putenv)\(\s{0,3}[\"']\w{0,40}(?:password|passwd|pwd|secret|token|api_?key)\w{0,20}[\"']\s{0,3},\s{0,3}"
-    r"[\"']([^\s'\"]{6,128})[\"']",
-    re.IGNORECASE,
-)
 _CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", r"\d", r"[^\w.]")))
 # What a name alone needs before it to be somebody's: "Send it to sarah@design.com" is an example.
 _OWNER = re.compile(
@@ -266,10 +258,13 @@ def _passwords(piece: str) -> Iterator[tuple[str, int]]:
         before = piece[max(0, piece.rfind("\n", 0, match.start())) : match.start()]
         if not EXAMPLE_DOMAIN.fullmatch(match[2]) and _is_chosen(match[1]) and not EXAMPLE_TALK.search(before):
             yield f"{SECRET}password in a URL", match.start()
-    given = [(m.start(), m[1]) for m in _USER_ARGUMENT.finditer(piece) if "curl" in piece[max(0, m.start() - 200) : m.start()]]
-    for position, value in [*given, *((m.start(), _plain_password(m[1])) for m in _BASIC.finditer(piece))]:
-        if _is_chosen(value) and not _is_reference(value):
+    for position, value in passwords_of(piece):
+        line = piece[piece.rfind("\n", 0, position) + 1 :].partition("\n")[0]
+        if _is_chosen(value) and not (_is_reference(value) or _is_of_user(value, line) or _is_stored(value) or EXAMPLE_TALK.search(line)):
             yield f"{SECRET}password", position
+    for position, value in keys_of(piece):
+        if _is_key(value) and not _is_reference(value):
+            yield f"{SECRET}key", position
     if _LONE_PASSWORD.fullmatch(piece):
         return
     name, values = _names()
@@ -286,17 +281,6 @@ def _passwords(piece: str) -> Iterator[tuple[str, int]]:
         start += len(line) + 1
 
 
-def _plain_password(value: str) -> str:
-    """The password in the Base64 of `user:password`, "" where it holds none."""
-    import base64
-    import binascii
-
-    try:
-        return base64.b64decode(value, validate=True).decode("ascii").partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-
-
 @functools.cache
 def _names() -> tuple[re.Pattern[str], Callable[[str], list[str]]]:
     """(what a name that holds a secret looks like, the values that a line gives such names)"""
@@ -306,7 +290,6 @@ def _names() -> tuple[re.Pattern[str], Callable[[str], list[str]]]:
 
     def values(line: str) -> list[str]:
         found = [*detector.analyze_string(line), *(match[1] for match in _FURTHER_NAMES.finditer(line))]
-        found += [match[1] for match in _DEFAULTED.finditer(line)]
         return found + [m[1] for rule in _UNQUOTED for m in rule.finditer(line) if _is_plain_secret(m[0], m[1])]
 
     return re.compile(f"{DENYLIST_REGEX}|{_FURTHER_WORDS}", re.IGNORECASE), values
@@ -344,7 +327,7 @@ def _is_chosen(value: str) -> bool:
 def _is_key(value: str) -> bool:
     """Whether a value looks drawn by a machine: long, of many letters, digits all over it, or small and capital ones in no order."""
     changes = len(re.findall(r"[a-z](?![a-z])|[A-Z](?![A-Z])|\d(?!\d)", value))
-    mixed = len(re.findall(r"\d+", value)) > 2 or (len(value) >= 24 and changes > len(value) / 2 and re.search(r"\d", value) is not None)
+    mixed = len(re.findall(r"\d+", value)) > 2 or (len(value) >= 24 and changes > 0.4 * len(value) and re.search(r"\d", value) is not None)
     long = len(value) >= MIN_KEY and len(set(value)) >= MIN_KEY_LETTERS
     return long and mixed and not re.search(r"\s", value) and not is_made_up(value, 8)
 

@@ -24,6 +24,7 @@ LAYERS = {
         "config",
         "confidential",
         "placeholders",
+        "credentials",
         "parsing",
         "grammars",
         "recipe_keys",
