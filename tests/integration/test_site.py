@@ -10,6 +10,8 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
 
+import codeact
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,6 +25,8 @@ def test_every_link_leads_somewhere_and_files_of_the_repository_come_along(tmp_p
             assert (tmp_path / name).parent.joinpath(target).exists(), f"{name}: {target}"
         assert not re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="https?:[^"]*"', re.sub(r'<link rel="canonical[^>]*>', "", text)), name
     assert (tmp_path / "repository/experiments/results/overlap.json.xz").exists()
+    assert set(re.findall(r'id="codeact\.(\w+)"', pages["reference.html"])) == {*codeact.__all__} - {"__version__"}
+    assert "share of the records, in whole files, that goes to" in pages["reference.html"]  # an argument, from its docstring
 
 
 def test_a_link_that_leads_nowhere_ends_it(tmp_path: Path) -> None:

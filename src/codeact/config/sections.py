@@ -112,6 +112,8 @@ class DataConfig(Section):
 
 
 class CurateConfig(Section):
+    """What is dropped from the data, or ranked last, before anything is chosen."""
+
     dedup: bool = Field(True, description="drop exact copies: records that differ in nothing that can carry meaning")
     renamed: bool = Field(False, description="drop code that differs in names, comments and layout only")
     near: float | None = Field(
