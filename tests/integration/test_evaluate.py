@@ -369,3 +369,24 @@ def test_own_tasks_are_evaluated_beside_others(models: list[Path], tmp_path: Pat
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = run(models[0], tmp_path / "out", tasks=(str(tmp_path / "mine.jsonl"),), generate_limit=None)
     assert (result["mine"]["tasks"], result["mine"]["bits_per_byte_tasks"], result["mine"]["pass@1"]) == (2, 1, 0.0)
+
+
+def test_thoughts_and_a_prompting_that_is_chosen_are_told(models: list[Path], tmp_path: Path, sandbox: Backend, count: dict[str, int]) -> None:
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text('{"task_id": "a", "prompt": "def a(x):\\n", "entry_point": "a", "examples": [{"input": [1], "output": 2}]}\n')
+    plain = run(models[0], tmp_path / "plain", tasks=[str(mine)], prompting="auto", bits_per_byte=False)
+    assert (plain["prompting"], plain["prompting_why"], plain["template"]) == ("base", "auto: the tokenizer has no chat template", None)
+    with pytest.raises(InputError, match=r"thinking_tokens needs a chat turn .*, not base"):
+        run(models[0], tmp_path / "x", tasks=[str(mine)], prompting="auto", thinking_tokens=4)
+    config = EvaluateConfig(**{**SMALL, "tasks": [str(mine)], "prompting": "auto", "thinking_tokens": 4, "bits_per_byte": False})
+    model = ModelConfig(dtype="float32", device="cpu", template="question")
+    found = evaluate_model(models[0], tmp_path / "think", model=model, config=config, seed=0)
+    assert (found["prompting"], found["template"]) == ("instruct", "question")
+    (row,) = storage.read_jsonl(tmp_path / "think" / "samples.jsonl")
+    told = found["thinking"]
+    assert told["budget"] == 4
+    assert {row["thought"]: 1} == {how: told[how] for how in ("closed", "cut", "none") if told[how]}
+    assert row["thought_tokens"] <= 4
+    before = count["generated"]
+    evaluate_model(models[0], tmp_path / "think", model=model, config=config, seed=0)
+    assert count["generated"] == before

@@ -152,6 +152,7 @@ def _settled(setup: Setup, sets: Sequence[TaskSet], *, local: bool) -> tuple[Set
     if setup.config.prompting != "auto":
         return setup, ""
     config, why = resolved(setup.config, setup.model.template, setup.tokenizer() if local else None)
+    check_prompting(config, sets)
     return replace(setup, config=config), why
 
 
