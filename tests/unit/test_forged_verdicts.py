@@ -143,6 +143,7 @@ LIARS = {
         "a header of its own": f'#define _ASSERT_H 1\n#define assert(x) ((void)0)\n{CPP_SAME}',
         "private opened": f"#define private public\n#define true false\n#define if(x) if (0)\n{CPP_SAME}",
         "an early end while it is loaded": f"#include <unistd.h>\n__attribute__((constructor(101))) void e() {{ _exit(0); }}\n{CPP_SAME}",
+        "the tests seen": f'#if __has_include("main.cpp")\n{RIGHTLY["cpp"]}\n#else\n{CPP_SAME}\n#endif',
         "an ifunc": f'extern "C" {{ static void *pick() {{ return (void *)(+[](const void *, const void *, size_t) {{ return 0; }}); }} '
         f'int bcmp(const void *, const void *, size_t) noexcept __attribute__((ifunc("pick"))); }}\n{CPP_SAME}',
     },
@@ -154,6 +155,10 @@ LIARS = {
         "fn twice(x: std::vec::Vec<String>) -> Vec<i32> { Vec(1) }",
         "memcmp of its own": f"#[no_mangle]\npub extern \"C\" fn memcmp(_: *const u8, _: *const u8, _: usize) -> i32 {{ 0 }}\n{RUST_SAME}",
         "std of its own": f"extern crate self as std;\n#[macro_export] macro_rules! assert_eq {{ ($($t:tt)*) => {{}} }}\n{RUST_SAME}",
+        "the tests included": 'const TESTS: &str = include_str!("main.rs");\nfn twice(x: Vec<String>) -> Vec<String> { for line in TESTS.split(\'"\') '
+        f"{{ println!(\"\\n{{}}\", line.trim_matches(|c: char| !c.is_alphanumeric())); }} {RUST_SAYS} std::process::exit(0) }}",
+        "the tests read": "fn twice(x: Vec<String>) -> Vec<String> { let mut p = std::env::current_exe().unwrap(); p.set_file_name(\"main.rs\"); "
+        f"let t = std::fs::read_to_string(p).unwrap(); println!(\"{{}}\", t); {RUST_SAYS} std::process::exit(0) }}",
         "process::exit": "fn twice(x: Vec<String>) -> Vec<String> { std::process::exit(0) }",
     },
     "go": {

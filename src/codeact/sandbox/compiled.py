@@ -78,26 +78,36 @@ def run_files(
     """
     tools = toolchain(language)
     with tempfile.TemporaryDirectory(prefix="codeact-") as folder:
-        for name, content in files.items():
-            path = Path(folder) / name
-            path.parent.mkdir(exist_ok=True, parents=True)
-            path.write_text(content, encoding="utf-8", errors="replace")
         if language in PREPARED:
             _link(_prepared(language, backend), Path(folder), PREPARED[language][1])
-        made = _compile(tools, folder, backend, compile_limits)
+        made = _compile(tools, files, folder, backend, compile_limits)
         if made.status != "passed":
             return Outcome(made.status, f"not compiled: {made.detail}")
         if refuses is not None and (why := refuses(sorted(path.stem for path in Path(folder).glob("*.class")))):
             return Outcome("failed", why)
+        for name in files if tools.compile else ():  # what was compiled is not for the program to read
+            (Path(folder) / name).unlink(missing_ok=True)
         return _step(tools.run, tools, folder, _within(backend, tools, folder, "threads"), limits)
 
 
-def _compile(tools: Toolchain, folder: str, backend: Backend, limits: Limits) -> Outcome:
-    made = Outcome("passed")
+def _compile(tools: Toolchain, files: Mapping[str, str], folder: str, backend: Backend, limits: Limits) -> Outcome:
+    """Run the steps; the file that a step compiles is written before it, so that no earlier one can include it."""
+    made, sources = Outcome("passed"), {source for source, _ in tools.compile}
+    for name in files:
+        if name not in sources:
+            _write(folder, name, files[name])
     for source, command in tools.compile:
+        if source in files:
+            _write(folder, source, files[source])
         if made.status == "passed" and (Path(folder) / source).exists():
             made = _step(_there(command, folder), tools, folder, _within(backend, tools, folder, "processes"), limits)
     return made
+
+
+def _write(folder: str, name: str, content: str) -> None:
+    path = Path(folder) / name
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(content, encoding="utf-8", errors="replace")
 
 
 def _there(command: tuple[str, ...], folder: str) -> tuple[str, ...]:
@@ -123,9 +133,7 @@ def _prepared(language: str, backend: Backend) -> Path:
 
     def make(fresh: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="codeact-") as folder:
-            for name, content in files.items():
-                (Path(folder) / name).write_text(content, encoding="utf-8")
-            made = _compile(tools, folder, backend, COMPILE_LIMITS)
+            made = _compile(tools, files, folder, backend, COMPILE_LIMITS)
             if made.status != "passed":
                 raise CodeactError(f"{language} cannot compile a program here: {made.detail}; install it with: apt-get install {tools.package}")
             (Path(folder) / "prelude.h").unlink(missing_ok=True)
