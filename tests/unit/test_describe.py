@@ -105,10 +105,10 @@ def test_refusals_of_the_key_and_the_budget(server: JudgeServer, tree: Path, tmp
     with pytest.raises(InputError, match=r"judge\.budget"):
         codeact.harvest(str(tree), tmp_path / "p.jsonl", describe=True, settings=settings(server, **{"judge.budget": 0.01, "judge.price_out": 1e6}))
     assert server.payloads == []
+    server.reply = lambda prompt: "I'm sorry, I can't help with that."
     server.script.append((401, {}))
     with pytest.raises(InputError, match="answers 401"):
         codeact.harvest(str(tree), tmp_path / "p.jsonl", describe=True, settings=settings(server))
-    server.reply = lambda prompt: "I'm sorry, I can't help with that."
     with pytest.raises(CodeactError, match="none of 2 answers of judge-1 is a description; the first: refused"):
         codeact.harvest(str(tree), tmp_path / "p.jsonl", describe=True, settings=settings(server))
 

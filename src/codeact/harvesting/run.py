@@ -152,7 +152,7 @@ def _without_secrets(
 ) -> Harvest:
     kept: list[Record] = []
     for record in records:
-        finding = find_confidential(record, kinds, documented=record.meta.get("commit") is None)
+        finding = find_confidential(record, kinds, documented=not record.meta.keys() & {"commit", DESCRIBED_BY})
         if finding is None:
             kept.append(replace(record, meta=MappingProxyType({**record.meta, "row": len(kept)})))
             continue
