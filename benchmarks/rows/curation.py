@@ -44,5 +44,6 @@ def measure(records: int, rounds: int, peers: bool = True) -> dict[str, Any]:
         return row(
             f"Curation of {len(some):,} records", "records", turns, OURS, missing, versions=told(wanted, missing),
             note="Ours: syntax, grammars, completeness, language, names, exact copies, wrong answers. data-juicer looks at other things: lengths,"
-            " repetitions, special and alphanumeric characters, exact copies. Not equal work; what it catches is in docs/curate-measured.md.",
+            " repetitions, special and alphanumeric characters (by its defaults, which leave out most code), exact copies. Not equal work; what"
+            " ours catches is in docs/curate-measured.md.",
         )  # fmt: skip
