@@ -9,6 +9,9 @@ and what the forward pass keeps for the backward pass, by shape. Measured: the r
 CUDA what PyTorch allocated). `held_elsewhere` is what no counted part explains: the libraries' heap. `trainer` is the peak
 of `training.trainer.fit` over the same rows: what `codeact train` reports.
 
+Time, in processor seconds of the second step (on CPUs): of each phase, and `share_of_limit`: three forward passes' FLOPs (one forward,
+two backward) by the best matrix product of that type measured before and after.
+
 Result: benchmarks/results/train_memory.json
 """
 
@@ -128,8 +131,13 @@ def account(options: argparse.Namespace) -> dict[str, Any]:
     phases: list[dict[str, Any]] = []
 
     def phase(name: str) -> None:
-        phases.append({"phase": name, "resident": resident(device), "peak": peak_memory_bytes(device)})
+        now = time.process_time()
+        told = {"phase": name, "resident": resident(device), "peak": peak_memory_bytes(device), "cpu_seconds": round(now - clock[-1], 2)}
+        phases.append(told)
         reset_peak_memory(device)
+        clock.append(time.process_time())
+
+    clock = [time.process_time()]
 
     gc.collect()
     phase("model loaded")
@@ -149,6 +157,17 @@ def account(options: argparse.Namespace) -> dict[str, Any]:
         del loss, batch
         phase(f"step {step + 1}: gradients freed")
     cpu = round(time.process_time() - begun, 1)
+    limit: dict[str, Any] = {}
+    if device.type == "cpu":
+        from benchmarks.ifd_speed import peak_by_processor  # after the memory is told
+        from codeact.score.cost import forward_flops, model_cost
+
+        peak = peak_by_processor(dtype, 3.0)
+        learnt = each * (options.sample_tokens - options.sample_tokens // 2)
+        flops = 3 * forward_flops(model_cost(model.config), [options.sample_tokens] * each, learnt)
+        seconds = sum(p["cpu_seconds"] for p in phases if p["phase"].startswith("step 2"))
+        limit = {"flops_of_a_step": flops, "peak_flops_per_processor_second": round(peak), "seconds_of_a_step": round(seconds, 2),
+                 "share_of_limit": round(flops / seconds / peak, 3)}  # fmt: skip
     weights = sum({p.untyped_storage().data_ptr(): p.nbytes for p in model.parameters()}.values())
     moments = sum(t.nbytes for state in optimizer.state.values() for t in state.values() if isinstance(t, torch.Tensor))
     parts = {
@@ -157,7 +176,7 @@ def account(options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "dtype": str(dtype).removeprefix("torch."), "parts": parts,
-        "phases": [p for p in phases if not p["phase"].startswith("step 1")], "peak": max(p["peak"] for p in phases[1:]), "cpu_seconds": cpu,
+        "phases": [p for p in phases if not p["phase"].startswith("step 1")], "peak": max(p["peak"] for p in phases[1:]), "cpu_seconds": cpu, **limit,
         "held_elsewhere": phases[-1]["resident"] - before - weights - moments, "kept_by_shape": dict(kept.most_common(SHOWN_SHAPES)),
     }  # fmt: skip
 
@@ -203,7 +222,9 @@ def show(found: Sequence[dict[str, Any]]) -> str:
         told = ", freed memory returned at once" if one["returned_at_once"] else ""
         lines.append(f"{one['dtype']}{told}: peak {one['peak'] / 1e9:.2f} GB by hand, {one['trainer'] / 1e9:.2f} GB in the Trainer")
         lines += [f"  {name:<28}{size / 1e9:8.2f} GB" for name, size in one["parts"].items()]
-        lines += [f"  {p['phase']:<28}{p['resident'] / 1e9:8.2f} GB, at most {p['peak'] / 1e9:.2f}" for p in one["phases"]]
+        lines += [f"  {p['phase']:<28}{p['resident'] / 1e9:8.2f} GB, at most {p['peak'] / 1e9:.2f}; {p['cpu_seconds']} s" for p in one["phases"]]
+        if "share_of_limit" in one:
+            lines.append(f"  {one['share_of_limit']:.2f} of the limit of a step, three forward passes by the best matrix product")
         lines += [f"    {name:<36}{size / 1e6:8.0f} MB" for name, size in one["kept_by_shape"].items()]
     return "\n".join(lines)
 

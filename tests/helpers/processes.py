@@ -76,13 +76,13 @@ class Started:
         self.wait()
 
 
-def launched(processes: int, *words: str) -> list[Started]:
+def launched(processes: int, *words: str, env: dict[str, str] | None = None) -> list[Started]:
     """So many processes of the same command, each told its number, as torchrun tells it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    shared |= {"OMP_NUM_THREADS": "1"}
+    shared |= {"OMP_NUM_THREADS": "1", **(env or {})}
     return [Started(*words, env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)}) for n in range(processes)]
 
 
