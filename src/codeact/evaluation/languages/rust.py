@@ -66,15 +66,15 @@ def examples(task: Task, source: str, mark: str) -> dict[str, str]:
 def signature(task: Task) -> str:
     """A module that holds the function to the prompt's types; "" where those are generic, or the prompt's own."""
     plain = bare(task.prompt, "rust")
-    found = re.search(rf"\bfn\s+{re.escape(task.entry_point)}\s*\(([^{{]*)\)\s*(->[^{{]*?)?\s*\{{\s*$", plain)
-    if found is None or re.search(r"\bimpl\b|\bwhere\b|\bdyn\b|=", found[1] + (found[2] or "")):
+    found = re.search(r"\bfn\s+(\w+)\s*\(([^{]*)\)\s*(->[^{]*?)?\s*\{\s*$", plain)
+    if found is None or re.search(r"\bimpl\b|\bwhere\b|\bdyn\b|=", found[2] + (found[3] or "")):
         return ""
-    kinds = [part.partition(":")[2].strip() for part in _parts(found[1]) if part.strip()]
-    names = set(re.findall(r"\b[A-Z]\w*", " ".join(kinds) + (found[2] or "")))
+    kinds = [part.partition(":")[2].strip() for part in _parts(found[2]) if part.strip()]
+    names = set(re.findall(r"\b[A-Z]\w*", " ".join(kinds) + (found[3] or "")))
     if not all(kinds) or not names <= STANDARD:
         return ""
     taken = "use ::std::collections::*; use ::core::primitive::*;"
-    return f"mod codeact_signature {{ {taken} const _: fn({', '.join(kinds)}) {found[2] or ''} = ::program::{task.entry_point}; }}\n"
+    return f"mod codeact_signature {{ {taken} const _: fn({', '.join(kinds)}) {found[3] or ''} = ::program::{found[1]}; }}\n"
 
 
 def _parts(parameters: str) -> list[str]:
