@@ -12,6 +12,7 @@ import argparse
 import heapq
 import json
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,16 @@ def lengths(path: str = "ifd_speed_avx2.json") -> dict[str, float]:
     return {"tokens": found["tokens"] / found["records"], "scored": found["scored_tokens"] / found["records"]}
 
 
+def newest(scale: Mapping[str, Any]) -> dict[str, Any]:
+    """`select --strategy random` of the largest run with default settings of the last such state of benchmarks/results/scale.json."""
+    for state in reversed(scale["states"].values()):
+        runs = [run for run in state["runs"].values() if not run.get("settings")]
+        if runs:
+            largest: dict[str, Any] = max(runs, key=lambda run: run["records"])["select_random"]
+            return largest
+    raise SystemExit("benchmarks/results/scale.json has no run with default settings; run python -m benchmarks.scale")
+
+
 def checks() -> list[dict[str, Any]]:
     """The model's figures beside measured ones of committed result files."""
     read = {name: result_files.read(ROOT / "benchmarks" / "results" / f"{name}.json") for name in ("ifd_speed_avx2", "efficiency", "scale")}
@@ -138,7 +149,7 @@ def checks() -> list[dict[str, Any]]:
     once = forward_flops(small, [mean] * records, round(training["tokens"] * scoring["scored_tokens"] / scoring["tokens"]))
     one_pass = [scoring["tokens"] / (2 * scoring["records"])] * 2 * scoring["records"]
     trained = 3 * once / (scoring["ours_share_of_peak"] * peak / 2)
-    scale = read["scale"]["states"]["before"]["runs"]
+    scale = read["scale"]["states"]["before"]["runs"]  # one process: later states start several, whose start is no part of the records' work
     few, many = scale["20000"]["select_random"], scale["100000"]["select_random"]
     return [
         _check("FLOPs of scoring 32 records, by their mean length", forward_flops(small, one_pass, scoring["scored_tokens"]), scoring["flops"]),
@@ -154,7 +165,7 @@ def _check(what: str, model: float, measured: float) -> dict[str, Any]:
 def costs(records: int, gpus: int, price: float) -> list[dict[str, Any]]:
     """Tokens, FLOPs, hours, bytes and money of each stage; money counts GPUs only."""
     size, peak = lengths(), CARDS["h100"].flops * UTILISATION
-    run = result_files.read(ROOT / "benchmarks" / "results" / "scale.json")["states"]["before"]["runs"]["100000"]["select_random"]
+    run = newest(result_files.read(ROOT / "benchmarks" / "results" / "scale.json"))
     embedding = forward_flops(EMBEDDER, [INSTRUCTION_TOKENS], 0)
     rows = [
         {"stage": "read, curate, write", "core_hours": records / run["records_per_processor_second"] / HOUR, "bytes": records * DATA_BYTES * 2},
@@ -206,6 +217,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=100_000_000)
     parser.add_argument("--gpus", type=int, default=64)
     parser.add_argument("--price", type=float, default=2.5, help="of a GPU hour")
+    parser.add_argument("--keep-simulation", action="store_true", help="leave the simulation as the result file has it: it does not read the measured speeds")
     options = parser.parse_args()
     known = simulate(np.full(20_000, 60.0), np.ones(1), mtbf=600.0, restart=RESTART_S)
     closed = seconds_with_failures(20_000, 60.0, 600.0, RESTART_S)
@@ -213,7 +225,7 @@ def main() -> None:
         **provenance(), "records": options.records, "gpus": options.gpus, "gpu": "H100 at 45 % of its peak (assumed, not measured)", "price": options.price,
         "checks": checks(), "costs": costs(options.records, options.gpus, options.price),
         "closed_form": {"simulated": round(known.seconds), "formula": round(closed), "ratio": round(known.seconds / closed, 4), **asdict(known)},
-        "simulation": scenarios(options.records, options.gpus),
+        "simulation": result_files.read(RESULT)["simulation"] if options.keep_simulation else scenarios(options.records, options.gpus),
     }  # fmt: skip
     result_files.write(RESULT, document)
     print(json.dumps({key: document[key] for key in ("checks", "costs", "closed_form")}, indent=1))
