@@ -126,7 +126,7 @@ _OWNER = re.compile(
     re.IGNORECASE,
 )
 # What stands before the @ of a message's id: a time or a count, and more.
-_MESSAGE_ID = re.compile(r"(?=.*\d{6})(?=.*[A-Za-z.])[\w.%+-]{18,}|\w{32,}")
+_MESSAGE_ID = re.compile(r"(?=.*\d{6})(?=.*[A-Za-z.])[\w.%+-]{18,}|\w{32,}|[0-9A-F]{6,}\.\d{4,}")
 _NUMBERED = re.compile(r"(?:qq|163|126|139|189|yeah|sina|foxmail|naver)\.(?:com|net|cn)", re.IGNORECASE)  # where people's addresses are numbers
 _PERSONAL_LETTERS = 6
 _WORD = re.compile(r"\w[\w.-]*")
@@ -214,8 +214,9 @@ def _keys(piece: str) -> Iterator[tuple[str, int]]:
 def _private_keys(text: str) -> Iterator[tuple[str, int]]:
     """Headers that a key's body follows, whatever joins its lines: code that reads keys names the header alone."""
     for match in _PRIVATE_KEY.finditer(text):
-        body = _KEY_BODY.search(re.sub(r"\\[nr]|['\"+,#]|\s*\n\s*", "", text[match.end() : match.end() + 800].partition("--END")[0]))
-        if body and len(set(body[0])) > 20 and all(re.search(part, body[0]) for part in ("[a-z]", "[A-Z]", r"\d")):
+        after = re.sub(r"\\[nr]|['\"+,#]|\s*\n\s*", "", text[match.end() : match.end() + 800].partition("--END")[0])
+        body = _KEY_BODY.search(after)
+        if body and not re.match(r"\s?(?:\.|…)", after[body.end() :]) and len(set(body[0])) > 20 and all(re.search(part, body[0]) for part in ("[a-z]", "[A-Z]", r"\d")):
             yield f"{SECRET}Private Key", match.start()
 
 

@@ -29,7 +29,7 @@ _FILLER = re.compile(
         "password passwd passwort passphrase pass pwd secret secrets key keys token tokens api auth oauth access private public client service account "
         "admin administrator user username name root guest login email mail mysql postgres postgresql mongo mongodb redis rabbit rabbitmq db database sql server "
         "enter value string host localhost demo foo bar baz qux abc xyz hello world default letmein welcome "
-        "qwerty asdf asd zxc 1qaz 2wsx 3edc qaz wsx bla temp tmp todo insert replace orig original "
+        "qwerty asdf asd zxc 1qaz 2wsx 3edc qaz wsx bla temp tmp todo insert replace scott tiger orig original "
         "alice bob carol charlie dave eve john jane doe jdoe joe sha md5 aes rsa hmac pbkdf bcrypt hash base utf ascii random generated long id uuid env var"
     ).split(), key=len, reverse=True)), re.IGNORECASE,
 )  # fmt: skip
@@ -40,7 +40,7 @@ EXAMPLE_DOMAIN = re.compile(
     r"business|school|university|"
     r"store|shop|place|provider|service|acme|foo|bar|baz|qux|quux|spam|eggs|ham|blah?|xyz|abc|(?:some|no|any|else|every)where|isp|hostname|mailhost|smtp|hello|"
     r"malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.\w+){1,2}"
-    r"|.*\.(?:windows|azure)\.net|(?:.*\.)?(?:no-?reply|lists?|listserv|mailman|groups|googlegroups)(?:\.[\w-]+){1,3}|mail\.gmail\.com|"
+    r"|.*\.(?:windows|azure)\.net|(?:.*\.)?(?:no-?reply|lists?|listserv|mailman|groups|googlegroups)(?:\.[\w-]+){1,3}|mail\.gmail\.com|(?:group|resource)\.calendar\.google\.com|"
     r"(?:.*\.)?(?:atlanta|biloxi)\.com|(?:.*\.)?(?:capulet|montague|shakespeare)\.(?:com|net|org|lit)|(?:openssh|libssh)\.\w+|(?:.*[.-])?(?:fake|dummy|sample|bogus)(?:[.-].*)?",
     re.IGNORECASE,
 )
@@ -51,7 +51,8 @@ ROLE = re.compile(
     r"tenant|guest|member|student|employee|victim|hacker|bad_?guy|spammer|scammer|"
     r"customer|client|dev|devs|users?|lists?|announce|community|privacy|datenschutz|legal|hey|ask|"
     r"test(?:er|ing|[A-Z_]\w{0,20})?|demo|example|beispiel|exemple|ejemplo|esempio|exemplo|przyklad|primer|sample|dummy|fake|foo|bar|baz|abc|xyz|"
-    r"\w[\w.-]*[-_.](?:dev(?:el)?|users?|discuss(?:ion)?|lists?|announce|bugs?|help|patches|security|requests?|sig|owner|maintainers?|team|support|info|admin)|"
+    r"\w[\w.-]*[-_.](?:dev(?:el)?|users?|discuss(?:ion)?|lists?|announce|bugs?|help|patches|security|requests?|sig|owner|maintainers?|team|support|info|admin|"
+    r"hackers?|talk|core|general|commit(?:s|ters)?|interest|coders|daemon|bounces?)|(?:en|de)crypted|signed|anonymous|unknown|nobody|system|daemon|mailer|bounces?|robot|"
     r"fred|barney|wilma|waldo|fnord|spam|eggs|(?:joe|j)[._-]?bloggs|john[._-]?(?:smith|appleseed)|(?:homer|bart|marge|lisa)(?:[._-]?simpson)?|"
     r"(?:luke[._-]?skywalker|darth[._-]?vader|harry[._-]?potter|peter[._-]?parker|tony[._-]?stark|bruce[._-]?wayne|clark[._-]?kent|mario[._-]?rossi|"
     r"jan[._-]?kowalski|juan[._-]?perez|fulano|pippo|hans[._-]?mustermann|romeo|juliet)|"
