@@ -8,7 +8,7 @@ person's address that is or was in use, "wrong" all else. The lot `mended_with` 
 they showed at the first look is in "first_look"), `held_out` those that were looked at once, after that.
 Planted are 60 secrets of as many kinds, a function each, in a tree of their own.
 
-Result: experiments/results/secrets_harvest.json.xz
+Result: experiments/results/harvest_secrets.json.xz
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from codeact.config import SECRET_KINDS
 from codeact.harvesting import DESCRIBED_BY, harvest_functions
 
 LOTS = ("mended_with", "held_out")
-OUT = Path("experiments/results/secrets_harvest.json.xz")
+OUT = Path("experiments/results/harvest_secrets.json.xz")
 SUFFIXES = {
     "python": "py", "c": "c", "cpp": "cpp", "go": "go", "java": "java", "javascript": "js", "rust": "rs", "typescript": "ts",
 }  # fmt: skip
