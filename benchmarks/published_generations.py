@@ -69,7 +69,8 @@ def main() -> None:
         results = json.loads((options.folder / f"{name}_eval_results.json").read_text(encoding="utf-8"))
         published = {task: told(row) for task, row in results["eval"].items()}
         row: dict[str, Any] = {
-            "model": model, "source": source, "graded by them": results.get("date"), "tasks": len(programs), "warnings": warnings,
+            "model": model, "source": source, "graded by them": results.get("date"), "tasks": len(programs),
+            "warnings": [line.replace(f"{options.folder}/", "") for line in warnings],
             "passed [base, plus]": {"ours": _passed(ours), "published": _passed(published)},
             "agree with published [base, plus]": _agree(ours, published),
         }  # fmt: skip
