@@ -23,7 +23,8 @@ def weights_folder(model: str) -> Path:
     """The model as a folder that other tools load."""
     from codeact.downloads import converted, demo_model
 
-    return converted(demo_model()) if model == "demo" else Path(model)
+    found = demo_model() if model == "demo" else Path(model)
+    return found if found.is_dir() else converted(found)
 
 
 def measure(records: int, group: int, max_length: int, dtypes: list[str], model: str = "demo", peers: bool = True) -> dict[str, Any]:
