@@ -10,7 +10,7 @@ import csv
 import json
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,11 +187,15 @@ def _doocs(path: Path) -> list[Turns]:
 
 
 def _sections(path: Path) -> list[Turns]:
+    return sections(page.read_text(encoding="utf-8") for page in sorted(path.rglob("*.md")))
+
+
+def sections(pages: Iterable[str]) -> list[Turns]:
     """Sections of a course that hold code: the heading asks, the text below answers."""
     found = []
-    for page in sorted(path.rglob("*.md")):
+    for page in pages:
         heading, text, fenced = "", list[str](), False
-        for line in [*page.read_text(encoding="utf-8").splitlines(), "## end"]:
+        for line in [*page.splitlines(), "## end"]:
             fenced ^= line.lstrip().startswith("```")
             if fenced or not re.match(r"#{2,4} +\S", line):
                 text.append(line)

@@ -29,13 +29,13 @@ from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
 from codeact.evaluation.sets import load_tasks
 from codeact.records import Message, Record
+from experiments.clean_sources import Turns, sections
 
 OUT = Path("experiments/results/held_out_drops.json.xz")
 BENCHMARKS = ("humaneval", "mbpp")
 CONFIG = CurateConfig(
     checks=("syntax", "grammars", "complete", "language", "names", "examples"), renamed=True, near=0.8, decontaminate=BENCHMARKS
 )
-Turns = list[tuple[str, str]]
 Show = Callable[[str], str]
 
 
@@ -122,7 +122,7 @@ def conversations(source: Source, folder: Path) -> list[Turns]:
     if reader == "exercism":
         return [turns for path in paths for turns in _exercise(path, further, folder, show)]
     if reader == "sections":
-        return _sections(map(show, paths))
+        return sections(map(show, paths))
     if reader == "quiz":
         return [turns for path in paths for turns in _quiz(show(path))]
     rows = [row for path in paths for row in _rows(show(path))]
@@ -165,22 +165,6 @@ def _quiz(text: str) -> Iterable[Turns]:
         answer = re.sub(r"(?m)^#+ .*$", "", answer)
         if sep and asked.strip() and answer.strip():
             yield [("user", asked.strip()), ("assistant", answer.strip())]
-
-
-def _sections(texts: Iterable[str]) -> list[Turns]:
-    """Sections that hold code: the heading asks, the text below answers."""
-    found = []
-    for page in texts:
-        heading, text, fenced = "", list[str](), False
-        for line in [*page.splitlines(), "## end"]:
-            fenced ^= line.lstrip().startswith("```")
-            if fenced or not re.match(r"#{2,4} +\S", line):
-                text.append(line)
-                continue
-            if heading and any("```" in other for other in text):
-                found.append([("user", heading), ("assistant", "\n".join(text).strip())])
-            heading, text = line.lstrip("# ").strip(), []
-    return found
 
 
 def _exercise(path: str, suffix: str, folder: Path, show: Show) -> Iterable[Turns]:
