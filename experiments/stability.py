@@ -1,7 +1,7 @@
 """How stable a selection is: overlap (Jaccard) across seeds, numbers of clusters and scoring models, beside that of chance.
 
     python -m experiments.stability --data ../shared/data/evol_instruct_code_1966.json
-    python -m experiments.stability --data pool.jsonl --proxy tiny=some/other-model --output experiments/results/stability.json
+    python -m experiments.stability --data pool.jsonl --proxy tiny=some/other-model --output experiments/results/stability.json.xz
 
 Selects once with --model (or reuses --run-dir of an earlier `codeact select`), scores again with every --proxy, and repeats
 clustering and selection. The peer in the same run is the random selection: its overlap is ratio / (2 - ratio) by chance. Beside the
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--k", default="10", help="a number, or auto")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--ks", type=int, nargs="+", default=[5, 10, 20, 40])
-    parser.add_argument("--output", type=Path, default=RESULTS / "stability.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "stability.json.xz")
     given = parser.parse_args()
 
     progress.show()

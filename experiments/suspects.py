@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/poison"))
     parser.add_argument("--losses", type=Path, action="append", default=[])
     parser.add_argument("--verdicts", type=Path, default=Path("runs/verdicts.json"))
-    parser.add_argument("--out", type=Path, default=Path("experiments/results/suspects.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/suspects.json.xz"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     records = read_data(args.data).records
