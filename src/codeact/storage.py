@@ -22,7 +22,7 @@ from codeact.sources.lines import JoinedRows, LineRows, Lines, beginning, picked
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
 from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
 from codeact.sources.text import SAMPLE, decode, read_bytes, refuse_encoding, refuse_other
-from codeact.sources.writing import delimited_lines, packed
+from codeact.sources.writing import packed, table_of, texts, to_stdout, write_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -246,16 +246,16 @@ def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, re
     check_writable(path, source.delimited)
     kept = sorted(indices)
     if str(target) == STDIN:
-        _to_stdout(chosen_lines(source, kept))
+        to_stdout(chosen_lines(source, kept))
         return
     kind = kind_of(path)
     if kind in (".parquet", ".arrow"):
-        table = _table(list(picked(source.rows, kept)), path) if source.table is None else source.table.take(kept)
-        (write_parquet if kind == ".parquet" else _write_arrow)(table, path)
+        table = table_of(list(picked(source.rows, kept)), path) if source.table is None else source.table.take(kept)
+        (write_parquet if kind == ".parquet" else write_arrow)(table, path)
         return
     lines = kind in (".jsonl", ".ndjson")
     with atomic(path) as handle:
-        for text in packed(chosen_lines(source, kept), path) if lines else _texts(list(picked(source.rows, kept)), kind, path):
+        for text in packed(chosen_lines(source, kept), path) if lines else texts(list(picked(source.rows, kept)), kind, path):
             handle.write(text)
 
 
@@ -271,46 +271,6 @@ def chosen_lines(source: Source, positions: Sequence[int]) -> Iterator[bytes]:
             for row in picked(source.rows, inside):
                 yield (json.dumps(row, ensure_ascii=False, default=str) + "\n").encode("utf-8", "backslashreplace")
         start += count
-
-
-def _texts(rows: Sequence[Mapping[str, Any]], kind: str, path: Path) -> Iterator[bytes]:
-    """The bytes of a text form that is no JSON lines, packed where the name says so."""
-    if kind == ".json":
-        lines: Iterable[str] = [json.dumps(list(rows), ensure_ascii=False, indent=1, default=str) + "\n"]
-    else:
-        lines = delimited_lines(rows, "," if kind == ".csv" else "\t", str(path))
-    return packed((line.encode("utf-8", "backslashreplace") for line in lines), path)
-
-
-def _table(rows: Sequence[Mapping[str, Any]], path: Path) -> pa.Table:
-    import pyarrow as pa
-
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    try:
-        return pa.table({name: [row.get(name) for row in rows] for name in columns})
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise InputError(
-            f"output {path}: these rows have no common types ({' '.join(str(error).split())[:120]}); write them as .jsonl"
-        ) from error
-
-
-def _write_arrow(table: pa.Table, path: Path) -> None:
-    import pyarrow as pa
-
-    with atomic(path) as handle, pa.ipc.new_file(handle, table.schema) as out:
-        out.write_table(table)
-
-
-def _to_stdout(lines: Iterable[bytes]) -> None:
-    """UTF-8, as in a file, whatever the terminal's encoding is: in another one, JSON would not be JSON."""
-    sys.stdout.flush()
-    binary = getattr(sys.stdout, "buffer", None)
-    for line in lines:
-        if binary is None:
-            sys.stdout.write(line.decode())
-        else:
-            binary.write(line)
-    (binary or sys.stdout).flush()
 
 
 def check_writable(path: Path, delimited: bool = False) -> None:

@@ -1,5 +1,6 @@
 """The recipe: every setting of a run, validated, from YAML plus `key=value` overrides."""
 
+from codeact.config.evaluation import EvaluateConfig
 from codeact.config.keys import apply_overrides, flatten, given, joined, set_key
 from codeact.config.kinds import (
     SECRET_KINDS,
@@ -21,7 +22,6 @@ from codeact.config.sections import (
     CurateConfig,
     DataConfig,
     EmbedConfig,
-    EvaluateConfig,
     HarvestConfig,
     JudgeConfig,
     ModelConfig,

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from codeact.config.evaluation import EvaluateConfig
 from codeact.config.kinds import Seed
 from codeact.config.sections import (
     ClusterConfig,
     CurateConfig,
     DataConfig,
     EmbedConfig,
-    EvaluateConfig,
     JudgeConfig,
     ModelConfig,
     PackConfig,

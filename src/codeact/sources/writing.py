@@ -1,14 +1,20 @@
-"""Rows to the text forms that are not JSON, and packed bytes."""
+"""Rows to the forms that are written: CSV, JSON, Arrow, standard output; and packed bytes."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
+from codeact.files import atomic
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def delimited_lines(rows: Sequence[Mapping[str, Any]], delimiter: str, name: str) -> Iterator[str]:
@@ -64,3 +70,49 @@ def packed(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
         with pa.CompressedOutputStream(unpacked, "zstd") as out:
             out.write(whole)
         yield unpacked.getvalue().to_pybytes()
+
+
+def texts(rows: Sequence[Mapping[str, Any]], kind: str, path: Path) -> Iterator[bytes]:
+    """The bytes of a text form that is no JSON lines, packed where the name says so."""
+    if kind == ".json":
+        lines: Iterable[str] = [json.dumps(list(rows), ensure_ascii=False, indent=1, default=str) + "\n"]
+    else:
+        lines = delimited_lines(rows, "," if kind == ".csv" else "\t", str(path))
+    return packed((line.encode("utf-8", "backslashreplace") for line in lines), path)
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], path: Path) -> pa.Table:
+    """Rows as an Arrow table.
+
+    Raises:
+        InputError: a column has values of no common type.
+    """
+    import pyarrow as pa
+
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    try:
+        return pa.table({name: [row.get(name) for row in rows] for name in columns})
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise InputError(
+            f"output {path}: these rows have no common types ({' '.join(str(error).split())[:120]}); write them as .jsonl"
+        ) from error
+
+
+def write_arrow(table: pa.Table, path: Path) -> None:
+    """Write an Arrow file, whole or not at all."""
+    import pyarrow as pa
+
+    with atomic(path) as handle, pa.ipc.new_file(handle, table.schema) as out:
+        out.write_table(table)
+
+
+def to_stdout(lines: Iterable[bytes]) -> None:
+    """UTF-8, as in a file, whatever the terminal's encoding is: in another one, JSON would not be JSON."""
+    sys.stdout.flush()
+    binary = getattr(sys.stdout, "buffer", None)
+    for line in lines:
+        if binary is None:
+            sys.stdout.write(line.decode())
+        else:
+            binary.write(line)
+    (binary or sys.stdout).flush()
