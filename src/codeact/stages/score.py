@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from codeact.score import Scorer
     from codeact.score.engines import PromptScorer
 
-VERSION = 2
+VERSION = 3
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
 
 
