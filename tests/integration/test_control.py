@@ -134,8 +134,12 @@ def test_held_out_records_are_not_trained_on_and_measured_as_they_are_trained(fi
     ],
 )
 def test_a_held_out_file_that_is_not_there_or_is_the_data(recipe_file: Path, tmp_path: Path, own: str, told: str) -> None:
+    recipe = load_recipe(recipe_file, [f"run_dir={tmp_path / 'run'}", f"evaluate.held_out={recipe_file.parent / own}"])
     with pytest.raises(InputError, match=told):
-        codeact.run(load_recipe(recipe_file, [f"run_dir={tmp_path / 'run'}", f"evaluate.held_out={recipe_file.parent / own}"]))
+        codeact.run(recipe)
+    if "nowhere" in own:
+        with pytest.raises(InputError, match=told):
+            codeact.plan(recipe)
 
 
 def test_no_task_set_is_needed_beside_it(recipe_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:

@@ -22,14 +22,23 @@ NAME = "held-out"
 """What the set is called in results, reports and messages."""
 
 
+def check_file(name: str) -> None:
+    """Refuse a held-out file that is not there.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not Path(name).is_file():
+        raise InputError(f"evaluate.held_out: {name} is no file; `codeact harvest --held-out 0.1` writes one")
+
+
 def load(name: str) -> tuple[list[Record], str]:
     """The records of a held-out file, read as data is, and the beginning of the file's SHA-256.
 
     Raises:
         InputError: no such file, or no usable record in it.
     """
-    if not Path(name).is_file():
-        raise InputError(f"evaluate.held_out: {name} is no file; `codeact harvest --held-out 0.1` writes one")
+    check_file(name)
     reading = read_data(name)
     if not reading.records:
         raise InputError(f"evaluate.held_out: {reading.problem or f'{name} holds no usable record'}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.config import Recipe
+from codeact.evaluation.held_out import check_file
 from codeact.evaluation.journal import VERSION
 from codeact.evaluation.sets.own import is_file
 from codeact.rundir.inputs import Inputs
@@ -39,6 +40,8 @@ def _settings(recipe: Recipe) -> Mapping[str, Any]:
     """What decides the figures beside the model. Published tasks are pinned by their release; a file of one's own may change."""
     own = {name: file_digest(Path(name)) for name in recipe.evaluate.tasks if is_file(name) and Path(name).is_file()}
     held = recipe.evaluate.held_out
+    if held:
+        check_file(held)
     given = recipe.evaluate.model_dump(exclude=set() if held else {"held_out"})
     found = {**given, "seed": recipe.seed, **({"task_files": own} if own else {})}
     return found | ({"held_out": file_digest(Path(held)), "read_as": recipe.model.model_dump(include={"template", "max_length"})} if held else {})
