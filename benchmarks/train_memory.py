@@ -132,7 +132,7 @@ def account(options: argparse.Namespace) -> dict[str, Any]:
 
     def phase(name: str) -> None:
         now = time.process_time()
-        told = {"phase": name, "resident": resident(device), "peak": peak_memory_bytes(device), "cpu_seconds": round(now - clock[-1], 2)}
+        told = {"phase": name, "resident": resident(device), "peak": peak_memory_bytes(device), "cpu_seconds": round(now - clock[-1], 4)}
         phases.append(told)
         reset_peak_memory(device)
         clock.append(time.process_time())
@@ -166,7 +166,7 @@ def account(options: argparse.Namespace) -> dict[str, Any]:
         learnt = each * (options.sample_tokens - options.sample_tokens // 2)
         flops = 3 * forward_flops(model_cost(model.config), [options.sample_tokens] * each, learnt)
         seconds = sum(p["cpu_seconds"] for p in phases if p["phase"].startswith("step 2"))
-        limit = {"flops_of_a_step": flops, "peak_flops_per_processor_second": round(peak), "seconds_of_a_step": round(seconds, 2),
+        limit = {"flops_of_a_step": flops, "peak_flops_per_processor_second": round(peak), "seconds_of_a_step": round(seconds, 4),
                  "share_of_limit": round(flops / seconds / peak, 3)}  # fmt: skip
     weights = sum({p.untyped_storage().data_ptr(): p.nbytes for p in model.parameters()}.values())
     moments = sum(t.nbytes for state in optimizer.state.values() for t in state.values() if isinstance(t, torch.Tensor))

@@ -133,17 +133,17 @@ GENERATORS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", GENERATORS)
-def test_all_checks_end_on_anything(name: str) -> None:
-    unit, start, end = GENERATORS[name]
-    with bounded(SECONDS[60_000]):
-        curate_both(repeat(unit, 60_000, start, end))
-
-
 DOZEN = (
     "bare fences", "fences of Python", "slashes", "backticks", "an open text", "calls", "open brackets", "functions", "blanks",
     "one Chinese character", "raised figures", "digits",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in GENERATORS if name not in DOZEN])
+def test_all_checks_end_on_anything(name: str) -> None:
+    unit, start, end = GENERATORS[name]
+    with bounded(SECONDS[60_000]):
+        curate_both(repeat(unit, 60_000, start, end))
 
 
 @pytest.mark.slow
