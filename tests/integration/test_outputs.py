@@ -243,3 +243,9 @@ def test_a_setting_that_the_command_does_not_use_is_said(data: Path, tmp_path: P
     )
     assert "cluster.k has no effect here" in done.stderr
     assert done.stderr.count("no effect") == 1
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text('def add(a, b):\n    """Give back the sum of two numbers."""\n    total = a + b\n    return total\n')
+    done = cli("harvest", str(tmp_path / "code"), "-o", str(tmp_path / "h.jsonl"), "--set", "curate.near=0.5", "--set", "data.harvest.min_tokens=1")
+    assert done.returncode == 0, done.stderr
+    assert "curate.near has no effect here" in done.stderr
+    assert done.stderr.count("no effect") == 1

@@ -13,6 +13,7 @@ from codeact.api.describing import check_endpoint, described
 from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file
+from codeact.pipeline.unused import say_unused
 from codeact.records import Reading, Record, read_data, reading_lines
 from codeact.rundir import tables
 from codeact.sources.names import as_list
@@ -114,6 +115,7 @@ def harvest(
         "data.harvest.commits": commits,
         "data.harvest.secrets": [] if keep_secrets else None,
     }), settings or {}))  # fmt: skip
+    say_unused(recipe, ["judge"] if describe else ["harvest"])
     own = recipe.data.harvest
     harvesting.check_share(held_out)  # before hours of reading, not after
     if describe:
