@@ -5,7 +5,7 @@
 A folder is a clone, bare or not, of which the newest commit is read: up to --most files of code, settings, notebooks and prose, in the
 order of their paths' hashes. A finding is one value of a kind at one place in a repository (the committed result repeats four values); of addresses the first
 four of a repository are looked at. Findings are named by place, never by what they are. The verdicts are those of
-secrets_read.json beside the result: "right" is a key, a password or an address that is or was in use, "wrong" all else.
+secrets_read.json.xz beside the result: "right" is a key, a password or an address that is or was in use, "wrong" all else.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("-o", "--output", type=Path, default=OUT)
     options = parser.parse_args()
-    read = options.output.with_name("secrets_read.json")
+    read = options.output.with_name("secrets_read.json.xz")
     verdicts = result_files.read(read) if read.exists() else {}
     result: dict[str, Any] = {**provenance(), "repositories": {}}
     if not options.repositories:

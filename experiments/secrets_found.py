@@ -3,7 +3,7 @@
     python -m experiments.secrets_found --packages huggingface_hub pandas --data FILE ... -o experiments/results/secrets_found.json
 
 `stdlib` and the packages are harvested; the data are instruction files of any known form. A finding is named by its source and
-place, never by what it is. Its verdict comes from secrets_read.json beside the result, which a person wrote: "right" (a secret, or
+place, never by what it is. Its verdict comes from secrets_read.json.xz beside the result, which a person wrote: "right" (a secret, or
 the address of a person or an institution) or "wrong", and why. Beside each source stands how many records hold a hit of the
 library's own rules without the question whether it is a placeholder.
 
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    read = options.output.with_name("secrets_read.json")
+    read = options.output.with_name("secrets_read.json.xz")
     verdicts = result_files.read(read) if read.exists() else {}
     sources: dict[str, Any] = {}
     pool = harvest_functions(["stdlib"], secrets=()).records

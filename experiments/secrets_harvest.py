@@ -3,7 +3,7 @@
     python -m experiments.secrets_harvest --lot held_out --trees FOLDER ... --state state.json --commits commits.json
 
 A tree is a folder of sources named `owner+name`; commits.json has the commit of each. A finding is named by its place, never by what
-it is. Verdicts are those of secrets_read.json beside the result, by `owner+name:file:line`: "right" is a key, a password or a
+it is. Verdicts are those of secrets_read.json.xz beside the result, by `owner+name:file:line`: "right" is a key, a password or a
 person's address that is or was in use, "wrong" all else. The lot `mended_with` holds the trees that the rules were mended with (what
 they showed at the first look is in "first_look"), `held_out` those that were looked at once, after that.
 Planted are 60 secrets of as many kinds, a function each, in a tree of their own.
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("-o", "--output", type=Path, default=OUT)
     options = parser.parse_args()
-    read = options.output.with_name("secrets_read.json")
+    read = options.output.with_name("secrets_read.json.xz")
     verdicts = result_files.read(read) if read.exists() else {}
     commits = json.loads(options.commits.read_text(encoding="utf-8"))
     seen = json.loads(options.state.read_text(encoding="utf-8")) if options.state.exists() else {}
