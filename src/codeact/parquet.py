@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
 from codeact.files import atomic
+from codeact.sources.objects import refuse_twice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +56,7 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.T
     import pyarrow.parquet as pq
 
     with _readable(path):
+        refuse_twice(pq.read_schema(path).names, str(path))
         return pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
 
 

@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact import files, storage
+from codeact.config import load_recipe
 from codeact.errors import InputError
+from codeact.records import read_data
 
 ROWS = [
     {"id": 1, "instruction": "é", "output": "x", "score": 0.1 + 0.2},
@@ -176,3 +178,28 @@ def test_only_one_module_writes_beside_and_renames() -> None:
     renames = re.compile(r"\.open\(\"a|os\.replace\(|os\.rename\(|\.rename\(|\.replace\([a-z_]+\)|mkstemp|NamedTemporaryFile|with_suffix\(\"\.tmp\"\)")
     found = [str(p.relative_to(source)) for p in sorted(source.rglob("*.py")) if renames.search(p.read_text(encoding="utf-8"))]
     assert found == ["files.py"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "csv"])
+def test_two_columns_of_one_name_are_refused(suffix: str, tmp_path: Path) -> None:
+
+    file = tmp_path / f"a.{suffix}"
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["instruction", "output", "output"])
+    if suffix == "parquet":
+        pq.write_table(table, file)
+    elif suffix == "arrow":
+        with pa.ipc.new_file(file, table.schema) as out:
+            out.write_table(table)
+    else:
+        file.write_text("instruction,output,output\na,b,c\n", encoding="utf-8")
+    with pytest.raises(InputError, match="two columns are called 'output'; rename one"):
+        storage.read_rows(file)
+
+
+def test_a_key_that_stands_twice_in_turns_as_text_or_in_a_recipe_is_refused(tmp_path: Path) -> None:
+    turns = '[{"role": "user", "content": "a", "content": "q"}, {"role": "assistant", "content": "b"}]'
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": turns}) + "\n", encoding="utf-8")
+    assert "'content' stands twice" in read_data(tmp_path / "a.jsonl").rejected[0].detail
+    (tmp_path / "r.yaml").write_text("sample:\n  strategy: random\n  strategy: cdas\n", encoding="utf-8")
+    with pytest.raises(InputError, match="the key 'strategy' stands twice"):
+        load_recipe(tmp_path / "r.yaml")

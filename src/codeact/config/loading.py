@@ -93,6 +93,17 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     return last[tail[0]] if tail else None
 
 
+class _Once(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, of which YAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key, _ in node.value:
+            if key.value != "<<" and keys.count(key.value) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice; leave one", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds, one given by its path or a shipped one by its name; empty for an empty file.
 
@@ -100,7 +111,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: no such file, it cannot be read, or it holds something else.
     """
     try:
-        tree = yaml.safe_load(shipped.find(path).read_text(encoding="utf-8"))
+        tree = yaml.load(shipped.find(path).read_text(encoding="utf-8"), Loader=_Once)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"recipe {path} cannot be read: {one_line(error)}") from error
     except yaml.YAMLError as error:

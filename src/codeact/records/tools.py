@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeact.records.types import Unreadable
+from codeact.sources.objects import TwiceError, parse
 
 MOST_LITERAL = 1_000_000  # characters of Python's notation: its parser takes some 300 bytes for each
 # A string that is not closed ends with the text, so that no character is read twice.
@@ -31,10 +32,13 @@ def parsed(text: str) -> Any:
     """What a text of JSON holds, or of Python's own notation (`str()` of a list, as CSV exports have it).
 
     Raises:
+        TwiceError: a key stands twice in one object.
         ValueError: it is neither.
     """
     try:
-        return json.loads(text)
+        return parse(text)
+    except TwiceError:
+        raise
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except ValueError:

@@ -11,6 +11,7 @@ from typing import Any
 from codeact.records.content import Said, holds_results, is_blank, joined, read_content, result_text
 from codeact.records.tools import as_json, calls_from, parsed
 from codeact.records.types import Message, Role, Unreadable
+from codeact.sources.objects import TwiceError
 
 ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("system", "developer", "系统"), "system"),
@@ -97,6 +98,8 @@ def listed_turns(value: object, column: str) -> Iterable[Any]:
             )
         try:
             value = parsed(value)
+        except TwiceError as error:
+            raise Unreadable("invalid", f"column {column!r}: {error}") from error
         except ValueError as error:
             raise Unreadable("invalid", f"column {column!r} holds text that is no JSON list of turns; split it into turns with role and content") from error
     if isinstance(value, Mapping) and value:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
-from codeact.sources.objects import TwiceError, parse, row_with_two
+from codeact.sources.objects import TwiceError, parse, refuse_twice, row_with_two
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,9 +178,7 @@ def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
 
 
 def _header(values: list[str], name: str) -> list[str]:
-    twice = next((value for value in values if value and values.count(value) > 1), None)
-    if twice is not None:
-        raise InputError(f"{name}, line 1: two columns are called {twice!r}; rename one")
+    refuse_twice(values, f"{name}, line 1")
     return [value or f"column {number}" for number, value in enumerate(values, 1)]
 
 
@@ -194,11 +192,15 @@ def read_arrow(path: Path) -> pa.Table:
 
     try:
         with pa.memory_map(str(path)) as source:
-            return pa.ipc.open_stream(source).read_all()
+            reader = pa.ipc.open_stream(source)
+            refuse_twice(reader.schema.names, str(path))
+            return reader.read_all()
     except (pa.ArrowInvalid, OSError):
         pass
     try:
         with pa.memory_map(str(path)) as source:
-            return pa.ipc.open_file(source).read_all()
+            reader = pa.ipc.open_file(source)
+            refuse_twice(reader.schema.names, str(path))
+            return reader.read_all()
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is not a readable Arrow file: {' '.join(str(error).split())[:200]}") from error
