@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from codeact import api, harvesting
 from codeact.curate.languages import fault
 from codeact.errors import InputError
 from codeact.harvesting import harvest_functions
+from codeact.records import Message, Record
 from tests.helpers.command import codeact_command
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
@@ -168,22 +170,43 @@ def test_the_command_says_what_was_left_out_and_holds_out_whole_files(tmp_path: 
     call = ["harvest", str(tmp_path / "tree"), "--held-out", "0.2", "-o", str(tmp_path / "pool.jsonl"), "--min-tokens", "5"]
     done = codeact_command(*call)
     assert done.returncode == 0, done.stderr
-    assert "27 records -> " in done.stdout
-    assert "9 records of other files -> " in done.stdout
+    assert "30 records -> " in done.stdout
+    assert "6 records of other files (17%) -> " in done.stdout
     assert "left out: 12 no docstring" in done.stdout
 
     def files(name: str) -> set[str]:
         return {json.loads(line)["file"] for line in (tmp_path / name).read_text(encoding="utf-8").splitlines()}
 
-    assert len(files("pool.jsonl")) == 9
+    assert len(files("pool.jsonl")) == 10
     assert not files("pool.jsonl") & files("pool.held-out.jsonl")
     again = api.harvest(str(tmp_path / "tree"), tmp_path / "again.jsonl", held_out=0.2, min_tokens=5)
-    assert (again["records"], again["held_out"]) == (27, 9)
+    assert (again["records"], again["held_out"]) == (30, 6)
     assert (tmp_path / "again.held-out.jsonl").read_bytes() == (tmp_path / "pool.held-out.jsonl").read_bytes()
-    for share, message in ((1.0, "held_out = 1.0"), (-0.1, "held_out"), (0.99, "all 12 files")):
+    for share, message in ((1.0, "held_out = 1.0"), (-0.1, "held_out")):
         with pytest.raises(InputError, match=message):
             api.harvest(str(tmp_path / "tree"), tmp_path / "bad.jsonl", held_out=share, min_tokens=5)
     assert not list(tmp_path.glob("bad*"))
+
+
+@pytest.mark.parametrize("sizes", [[15, 13], [1, 1], [28, 1], [9, 7, 5, 3, 2], [100, 1, 1, 1], [7] * 9, [40, 30, 20, 6, 6, 1, 2]])
+def test_the_held_out_files_are_the_set_nearest_to_the_share(sizes: list[int]) -> None:
+    records = [
+        Record(f"{file}-{n}", (Message("user", "q"), Message("assistant", "a")), meta={"source": "tree", "file": str(file)})
+        for file, size in enumerate(sizes) for n in range(size)
+    ]  # fmt: skip
+    sums = {sum(part) for count in range(1, len(sizes)) for part in combinations(sizes, count)}
+    for share in (0.001, 0.05, 0.1, 0.2, 0.34, 0.5, 0.75, 0.99):
+        draws = [harvesting.hold_out(records, share, seed) for seed in range(8)]
+        for kept, held in draws:
+            assert len(held) == min(sums, key=lambda s: (abs(s - share * len(records)), s)), share
+            assert not {r.meta["file"] for r in kept} & {r.meta["file"] for r in held}
+            assert [r.id for r in records] == sorted((r.id for r in kept + held), key=[r.id for r in records].index)
+        assert [r.id for r in draws[0][1]] == [r.id for r in harvesting.hold_out(records, share, 0)[1]]
+    if len(set(sizes)) == 1:
+        assert len({tuple(r.id for r in held) for _, held in draws}) > 1  # drawn by seed
+    assert harvesting.hold_out(records, 0.0, 0) == (records, [])
+    with pytest.raises(InputError, match="one file"):
+        harvesting.hold_out(records[:1], 0.2, 0)
 
 
 def test_an_installed_package_has_the_licence_of_its_metadata(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def harvest(
     if describe:
         lines.append(f"{made['described']:,} of them described by the endpoint" + (f", ${made['usd']:.2f}" if made["usd"] else ""))
     if made["held_out"]:
-        lines.append(f"{made['held_out']} records of other files -> {made['held_out_output']}")
+        held = made["held_out"] / (made["records"] + made["held_out"])
+        lines.append(f"{made['held_out']} records of other files ({held:.0%}) -> {made['held_out_output']}")
     left_out = sorted(made["skipped"].items(), key=lambda item: (-item[1], item[0]))
     if left_out:
         lines.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in left_out))

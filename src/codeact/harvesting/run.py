@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -219,27 +220,47 @@ def check_share(share: float) -> None:
 
 
 def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """Records to learn from and records to measure with: whole files, drawn by seed until at least that share is held out.
+    """Records to learn from and records to measure with: the set of whole files whose records come nearest to that share.
 
-    Functions of one file help each other, so a file is on one side only.
+    Functions of one file help each other, so a file is on one side only. Of equally near sets one is drawn by seed. A share above 0
+    holds out one file at least, and one file at least is left.
 
     Raises:
-        InputError: `share` is not from 0 to below 1, or the last file to learn from would go.
+        InputError: `share` is not from 0 to below 1, or above 0 where all records are of one file.
     """
     check_share(share)
+    if not share:
+        return list(records), []
     sizes = Counter(f"{record.meta['source']}/{record.meta['file']}" for record in records)
-    names, drawn, count = list(sizes), set[str](), 0
-    for number in seeded_order(names, seed).tolist():
-        if count >= share * len(records):
-            break
-        drawn.add(names[number])
-        count += sizes[names[number]]
-    if len(drawn) == len(names):
-        raise InputError(
-            f"harvest: held_out = {share} would hold out all {len(names)} files; a file is on one side only: give a smaller share"
-        )
+    if len(sizes) < 2:
+        raise InputError(f"harvest: held_out = {share} would hold out all: every record is of one file, and a file is on one side only")
+    names = list(sizes)
+    order = [names[number] for number in seeded_order(names, seed).tolist()]
+    drawn = {order[place] for place in _nearest([sizes[name] for name in order], share * len(records))}
     held = [f"{record.meta['source']}/{record.meta['file']}" in drawn for record in records]
     return [r for r, out in zip(records, held, strict=True) if not out], [r for r, out in zip(records, held, strict=True) if out]
+
+
+def _nearest(sizes: Sequence[int], wanted: float) -> list[int]:
+    """The places of some, not all, of two or more sizes whose sum is nearest to `wanted`, the smaller of two; early places first."""
+    total = sum(sizes)
+    goal = max(1, min(total - 1, ceil(wanted - 0.5)))
+    most = min(total - 1, max(2 * goal, min(sizes)))  # a larger sum is never nearer
+    reached, last = 1, {0: -1}  # bit s: some of the sizes so far add up to s; of which the last is last[s]
+    for place, size in enumerate(sizes):
+        new = (reached << size) & ~reached & ((2 << most) - 1)
+        reached |= new
+        while new:
+            low = new & -new
+            last[low.bit_length() - 1] = place
+            new ^= low
+        if goal in last:
+            break
+    left, places = min((s for s in last if s), key=lambda s: (abs(s - wanted), s)), []
+    while left:
+        places.append(last[left])
+        left -= sizes[last[left]]
+    return places
 
 
 def to_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
