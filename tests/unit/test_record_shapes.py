@@ -345,10 +345,11 @@ def test_colliding_keys_and_columns_that_are_not_read_are_named(tmp_path: Path) 
     row = {
         "messages": PLAIN, "conversations": [{"from": "human", "value": "etwas anderes"}], "instruction": U[1], "id": 1, "url": "https://x.y/z",
         "comment": "a remark that is long enough to be more than a label", "category": "a label",
+        "file": "some/rather/long/folder/of/a/file.py", "path": "def f():\n    return 'a whole file'",
     }  # fmt: skip
     found = read(tmp_path, row)
     assert turns(found) == [U, A]
-    assert found["not_read"] == {"column 'comment'": 1, "column 'conversations'": 1}
+    assert found["not_read"] == {"column 'comment'": 1, "column 'conversations'": 1, "column 'path'": 1}
     assert "may matter and was not read: column 'comment' (1), column 'conversations' (1)" in "\n".join(found["lines"])
 
 

@@ -17,6 +17,8 @@ DESCRIBING = (
     "model", "created", "created_at", "timestamp", "date", "hash", "tags", "topic", "domain", "type", "task", "task_type", "name", "title",
     "idx", "index", "prompt_id", "conversation_id", "meta", "metadata", "author", "subset", "version", "difficulty", "quality",
 )  # fmt: skip
+# columns that say where a row is from, on one line
+PLACES = ("file", "filename", "file_name", "filepath", "file_path", "path", "repo", "repository", "repo_name", "commit", "sha", "described_by")
 LONG = 24  # characters of a value that is text and no label
 # of a text that was put through a template before: learnt as text, and the template comes on top
 MARKS = (
@@ -53,6 +55,8 @@ def untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message],
     for key, value in row.items():
         name = str(key).strip().lower()
         if key in taken or name in DESCRIBING or name in REJECTED or (is_media_name(name) and not isinstance(value, str)):
+            continue
+        if name in PLACES and isinstance(value, str) and "\n" not in value:
             continue
         refuted = plain_name(name) in VERDICTS and str(value).strip().lower() in ("false", "0", "0.0")
         by_name = plain_name(name) in ALWAYS or "system" in name or (key in choices and len(choices) > 1)
