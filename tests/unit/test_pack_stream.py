@@ -87,6 +87,18 @@ def test_bad_input() -> None:
         list(stream([5], 60, state={"read": 9, "round": 1, "held": {}, "rows": []}))
 
 
+def test_a_second_iteration_is_the_next_epoch() -> None:
+    rows = stream([5, 9, 20, 31, 44, 12] * 10, 60, window=16)
+    first, second = list(rows), list(rows)
+    assert first != second
+    assert sorted(n for row in first for n, _ in row) == sorted(n for row in second for n, _ in row) == list(range(60))
+    assert list(stream([], 60)) == []
+    once = PackedStream(iter([5, 9]), 60, length=int)
+    assert [sorted(row) for row in once] == [[5, 9]]
+    with pytest.raises(InputError, match=r"gave nothing in the second epoch.*not a generator"):
+        list(once)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=120), st.integers(1, 40), st.data())
 def test_rows_that_a_loader_fetched_ahead_come_again(lengths: list[int], window: int, data: st.DataObject) -> None:

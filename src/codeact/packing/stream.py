@@ -16,6 +16,7 @@ from codeact.errors import InputError
 from codeact.packing.plan import pack_tightly
 
 REMEMBERED = 4096  # rows given out last
+AGAIN = "give the same samples in the same order each time: a list, a data set or an object with __iter__, not a generator"
 OLDEST = 4  # rounds after which a sample leaves with the next rows, however full its row is
 
 
@@ -37,7 +38,8 @@ class PackedStream:
 
     Iterating gives lists of samples; `collate_rows` makes a batch of some. `state()` between two rows says where the stream
     stands, and a new stream over the same samples goes on from it: `PackedStream(samples, ..., state=saved)` gives the rows
-    that were left, the same ones in the same order.
+    that were left, the same ones in the same order. A stream that was iterated to its end begins anew: the next epoch, with its
+    rows in another order.
 
     Args:
         samples: an iterable that begins at the first sample each time it is iterated. After a `state` it is read again from
@@ -49,7 +51,8 @@ class PackedStream:
         state: of an earlier stream.
 
     Raises:
-        InputError: `capacity` or `window` below 1; while iterating, a sample that is empty or longer than `capacity`.
+        InputError: `capacity` or `window` below 1; while iterating, a sample that is empty or longer than `capacity`, and samples
+            that cannot be read a second time (a generator) where they must be.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class PackedStream:
         # a copy: the state that was given stays as it is
         self._state: StreamState = {**begin, "held": dict(begin["held"]), "rows": [list(row) for row in begin["rows"]]}
         self._given: deque[list[int]] = deque(maxlen=REMEMBERED)
+        self._ended = False
 
     def state(self, unused: int = 0) -> StreamState:
         """Where the stream stands, as plain numbers that JSON or a checkpoint can hold.
@@ -85,6 +89,10 @@ class PackedStream:
         return {**now, "held": dict(now["held"]), "rows": [list(row) for row in (*again, *now["rows"])]}
 
     def __iter__(self) -> Iterator[list[Any]]:
+        if self._ended:  # not reset when it ended: a loader that fetched ahead may still ask for the state of its last rows
+            self._state = {"read": 0, "round": self._state["round"], "held": {}, "rows": []}
+            self._given.clear()
+            self._ended = False
         source = enumerate(self._samples)
         held = self._recall(source)
         while True:
@@ -94,6 +102,9 @@ class PackedStream:
                 self._given.append(row)
                 yield [held.pop(position)[0] for position in row]
             if not self._fill(source, held):
+                self._ended = True
+                if self._state["round"] and not self._state["read"]:
+                    raise InputError(f"the samples gave nothing in the second epoch; {AGAIN}")
                 return
 
     def _recall(self, source: Iterator[tuple[int, object]]) -> dict[int, tuple[object, int]]:
@@ -106,7 +117,7 @@ class PackedStream:
             position, sample = next(source, (-1, None))
             if position < 0:
                 raise InputError(
-                    f"the samples end before the {self._state['read']} that were read already; give the same ones in the same order"
+                    f"the samples end before the {self._state['read']} that were read already; {AGAIN}"
                 )
             if position in wanted:
                 held[position] = (sample, self._checked(position, sample))
