@@ -56,7 +56,7 @@ def untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message],
         name = str(key).strip().lower()
         if key in taken or name in DESCRIBING or name in REJECTED or (is_media_name(name) and not isinstance(value, str)):
             continue
-        if name in PLACES and isinstance(value, str) and "\n" not in value:
+        if name in PLACES and isinstance(value, str) and "\n" not in value and not is_media_file(value):
             continue
         refuted = plain_name(name) in VERDICTS and str(value).strip().lower() in ("false", "0", "0.0")
         by_name = plain_name(name) in ALWAYS or "system" in name or (key in choices and len(choices) > 1)
