@@ -42,10 +42,11 @@ class _Plain:
     def line(self, note: str = "") -> None:
         spent = time.monotonic() - self.started
         rate = (self.done - self.first) / spent if spent > 0 else 0.0
+        speed = f"{rate:,.1f}" if rate >= 1 else f"{rate:.2g}"
         left = f", ETA {format_seconds((self.total - self.done) / rate)}" if rate > 0 and self.done < self.total else ""
         tail = f", {note}" if note else ""
         print(
-            f"{self.label}: {self.done:,.0f}/{self.total:,.0f} {self.unit} ({rate:,.1f} {self.unit}/s{left}{tail})",
+            f"{self.label}: {self.done:,.0f}/{self.total:,.0f} {self.unit} ({speed} {self.unit}/s{left}{tail})",
             file=sys.stderr,
             flush=True,
         )

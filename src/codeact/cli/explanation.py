@@ -26,10 +26,16 @@ def explanation(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {near['cosine']:.3f}  {near['id']}  {near['status']}{ifd}  {near['instruction']}"
     yield ""
     figures = {**found, **{k: v for k, v in (found.get("score") or {}).items() if k not in ("id", "turns", "ifd")}}
-    yield from (f"{key:<15} {value}" for key, value in figures.items() if key not in APART and value not in (None, "", []))
+    yield from (f"{key:<15} {_shown(value)}" for key, value in figures.items() if key not in APART and value not in (None, "", []))
     yield from (f"\n[{m['role']}]\n{m['content']}" for m in (found.get("record") or {}).get("messages", []))
     if "tokens" in found:
         yield from _tokens(found["tokens"])
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "[" + ", ".join(map(_shown, value)) + "]" if isinstance(value, list | tuple) else str(value)
 
 
 def _tokens(tokens: list[Mapping[str, Any]]) -> Iterator[str]:

@@ -130,4 +130,6 @@ def _short(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, dict):
         return "(" + brief(value) + ")"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_short, value)) + "]"
     return str(value)
