@@ -209,6 +209,17 @@ def test_the_held_out_files_are_the_set_nearest_to_the_share(sizes: list[int]) -
         harvesting.hold_out(records[:1], 0.2, 0)
 
 
+def test_the_folder_that_one_stands_in_is_a_root_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"a/b/c/m.py": 'def f(x):\n    """Double the number given."""\n    y = x + x\n    print(y)\n    return y\n'})
+    monkeypatch.chdir(tmp_path)
+    expected = harvest_functions([tmp_path], min_tokens=5).records
+    for root in (".", "./", "a/..", Path()):
+        assert harvest_functions([root], min_tokens=5).records == expected
+    assert [record.meta["source"] for record in expected] == [tmp_path.name]
+    monkeypatch.chdir(tmp_path / "a")
+    assert [r.meta["file"] for r in harvest_functions(["..", "b"], min_tokens=5).records] == ["a/b/c/m.py"]
+
+
 def test_an_installed_package_has_the_licence_of_its_metadata(tmp_path: Path) -> None:
     site = tmp_path / "lib/site-packages"
     metadata = "Metadata-Version: 2.1\nName: {0}\nVersion: 1\n{1}\n"

@@ -111,16 +111,16 @@ def find_files(
         raise InputError(f"harvest: {root} is no folder and no {suffixes} file; give a source folder, or {STDLIB!r}")
     inside = base.resolve()
     label = STDLIB if stdlib else inside.name
-    licences = {str(base): "PSF-2.0" if stdlib else licence_of_root(base.resolve())}
+    licences = {base: "PSF-2.0" if stdlib else licence_of_root(base.resolve())}
     files: list[SourceFile] = []
     # Linked folders are not entered: a loop of links would never end, and what they lead to has a place of its own. A linked file is
     # read where it lies in the tree too; the rest of the machine was not asked for.
     for folder, subfolders, names in os.walk(base, onerror=lambda error: _report(error, base, skipped, problems)):
         here = Path(folder)
         subfolders[:] = sorted(name for name in subfolders if _enters(here / name, skipped))
-        if folder not in licences:
+        if here not in licences:
             packaged = installed_licences(inside).get(here.name, "") if here.parent == base and not stdlib else ""
-            licences[folder] = licence_in(here, names) or packaged or licences[str(here.parent)]
+            licences[here] = licence_in(here, names) or packaged or licences[here.parent]
         for name in names:
             if language := wanted.language(name):
                 relative = (here / name).relative_to(base).as_posix()
@@ -136,7 +136,7 @@ def find_files(
                 if reason:
                     skipped[reason] += 1
                 else:
-                    files.append(SourceFile(here / name, label, relative, licences[folder], language))
+                    files.append(SourceFile(here / name, label, relative, licences[here], language))
     return sorted(files, key=lambda file: file.relative)
 
 
