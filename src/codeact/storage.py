@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact.errors import InputError, require
+from codeact.errors import InputError
 from codeact.files import address_of, atomic, is_remote, make_folder, write_text
 from codeact.parquet import parquet_bytes as parquet_bytes
 from codeact.parquet import read_parquet as read_parquet
 from codeact.parquet import write_parquet as write_parquet
+from codeact.sources.hub import read_dataset
 from codeact.sources.lines import JoinedRows, LineRows, Lines, beginning, picked, picked_lines, read_lines
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
 from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
@@ -131,7 +132,8 @@ def _read_name(name: str, split: str) -> list[Source]:
         return [Source("stdin", _some(rows, "stdin"))]
     files = files_of(name, split)
     if files is None:
-        return [_read_dataset(name, split)]
+        table = read_dataset(name, split)
+        return [Source(name, table.to_pylist(), table)]
     if not is_remote(name):
         return [_read_file(path, split) for path in files]
     from codeact.sources.remote import by_address
@@ -376,25 +378,3 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
         InputError: no such file, broken JSON (with its line) or invalid UTF-8.
     """
     return json_lines(decode(read_bytes(Path(path)), str(path)), str(path))
-
-
-def _read_dataset(name: str, split: str) -> Source:
-    datasets = require("datasets", "datasets", f"reading the Hugging Face data set {name!r} (no such file here)")
-    try:
-        loaded = (
-            datasets.load_from_disk(name) if is_saved_dataset(Path(name)) else datasets.load_dataset(name, split=split)
-        )
-        if isinstance(loaded, dict):
-            if split not in loaded:
-                raise InputError(
-                    f"{name} has no split {split!r}; its splits are {', '.join(loaded)}: name one with data.split="
-                )
-            loaded = loaded[split]
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"data set {name!r} (split {split!r}) cannot be loaded: {' '.join(str(error).split())[:200]}"
-        ) from error
-    if len(loaded) == 0:
-        raise InputError(f"{name} holds no rows; give at least one instruction/response pair")
-    table = loaded.with_format("arrow")[:]
-    return Source(name, table.to_pylist(), table)

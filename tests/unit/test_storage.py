@@ -203,3 +203,12 @@ def test_a_key_that_stands_twice_in_turns_as_text_or_in_a_recipe_is_refused(tmp_
     (tmp_path / "r.yaml").write_text("sample:\n  strategy: random\n  strategy: cdas\n", encoding="utf-8")
     with pytest.raises(InputError, match="the key 'strategy' stands twice"):
         load_recipe(tmp_path / "r.yaml")
+
+
+def test_a_hub_that_cannot_be_reached_is_said_at_once(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("datasets", reason="needs the extra `datasets`")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(InputError, match=r"somebody/rows-9.*127\.0\.0\.1:9 cannot be reached"):
+        storage.read_rows("somebody/rows-9")
+    assert capfd.readouterr() == ("", "")

@@ -270,8 +270,6 @@ def doctor(as_json: Json = False) -> None:
         f"language {name:<13} {'installed' if not one['missing'] else 'missing: apt-get install ' + one['install']}"
         for name, one in found["languages"].items()
     ]
-    lines += [
-        f"extra {name:<16} {'installed' if there else f'missing: pip install codeact[{name}]'}"
-        for name, there in found["extras"].items()
-    ]
+    missing = "missing: pip install 'codeact[{}]'"  # in quotes: zsh takes brackets for a pattern
+    lines += [f"extra {name:<16} {'installed' if there else missing.format(name)}" for name, there in found["extras"].items()]
     result(found, as_json, "\n".join(lines))

@@ -48,7 +48,7 @@ def validate(tree: Mapping[str, Any], where: str = "the recipe") -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise InputError(f"{where}: " + "; ".join(_explain(item) for item in error.errors()[:3])) from error
+        raise InputError(f"{where}: " + "; ".join(map(_explain, _causes(error)[:3]))) from error
 
 
 def known_keys() -> list[str]:
@@ -61,6 +61,12 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[str]:
         yield prefix + name
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from _walk(info.annotation, f"{prefix}{name}.")
+
+
+def _causes(error: ValidationError) -> list[Mapping[str, Any]]:
+    """The faults without those that only follow: a list is too short where its one value is refused."""
+    items = error.errors()
+    return [one for one in items if not any(len(i["loc"]) > len(one["loc"]) and i["loc"][: len(one["loc"])] == one["loc"] for i in items)]
 
 
 def _explain(item: Mapping[str, Any]) -> str:

@@ -151,7 +151,7 @@ def notes_of(budget: Budget, devices: Mapping[str, Mapping[str, Any]], work: Wor
     if budget.gpus > 1:
         scoring = "scoring is divided among them by backend=ray" if work.score_on_all else "scoring runs on one (backend=ray divides it)"
         how = (
-            "training on all is `accelerate launch --config_file recipes/accelerate/fsdp.yaml -m codeact train`, not run on GPUs; evaluation is on one"
+            "training on all is `accelerate launch --config_file $(codeact recipes accelerate/fsdp --path) -m codeact train`, not run on GPUs; evaluation is on one"
             if work.together
             else "each takes trainings and evaluations of its own (start the same command once for each)"
         )

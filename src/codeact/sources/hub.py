@@ -1,0 +1,64 @@
+"""Hugging Face data sets: from the hub, its cache, or a folder of `save_to_disk`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codeact.errors import InputError, require
+from codeact.sources.names import is_saved_dataset
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_dataset(name: str, split: str) -> pa.Table:
+    """One split as a pyarrow table of at least one row.
+
+    Raises:
+        InputError: the extra `datasets` is missing, or there is no such data set or split.
+    """
+    datasets = require("datasets", "datasets", f"reading the Hugging Face data set {name!r} (no such file here)")
+    try:
+        if is_saved_dataset(Path(name)):
+            loaded = datasets.load_from_disk(name)
+        else:
+            if not Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
+                _ask_once(name)
+            loaded = datasets.load_dataset(name, split=split)
+        if isinstance(loaded, dict):
+            if split not in loaded:
+                raise InputError(
+                    f"{name} has no split {split!r}; its splits are {', '.join(loaded)}: name one with data.split="
+                )
+            loaded = loaded[split]
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"data set {name!r} (split {split!r}) cannot be loaded: {' '.join(str(error).split())[:200]}"
+        ) from error
+    if len(loaded) == 0:
+        raise InputError(f"{name} holds no rows; give at least one instruction/response pair")
+    table: pa.Table = loaded.with_format("arrow")[:]
+    return table
+
+
+def _ask_once(name: str) -> None:
+    """Say that the hub cannot be reached at once, not after a minute of its client's retries. What it answers is the client's to judge.
+
+    Raises:
+        InputError: no answer.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    silent = (OSError, *(sys.modules[library].TransportError for library in ("httpx2", "httpx") if library in sys.modules))
+    try:
+        get_hf_file_metadata(hf_hub_url(name, "README.md", repo_type="dataset", endpoint=constants.ENDPOINT), timeout=10)
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled):
+        return
+    except silent as error:
+        raise InputError(
+            f"data set {name!r}: no such file or folder here, nothing cached, and {constants.ENDPOINT} cannot be reached "
+            f"({' '.join(str(error).split())[:120]}); check the name and the network, or give a file"
+        ) from error
