@@ -1,4 +1,5 @@
-"""Check an installed wheel from a folder that is not the checkout: every module imports, every shipped recipe is valid, the demo begins.
+"""Check an installed wheel from a folder that is not the checkout: every module imports, every shipped recipe is valid, the demo begins,
+and the README in its metadata has no link into the repository's folders.
 
     python scripts/check_wheel.py FOLDER     FOLDER: where `pip install --target` put the wheel
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +25,9 @@ def main(installed: Path) -> None:
 
     assert installed in Path(codeact.__file__).resolve().parents, f"codeact comes from {codeact.__file__}"
     assert installed in shipped.folder().resolve().parents, f"recipes come from {shipped.folder()}"
+    page = next(installed.glob("codeact-*.dist-info/METADATA")).read_text(encoding="utf-8")
+    dead = re.findall(r"\]\((?![a-z]+:|#)[^)\s]+\)", page)
+    assert page.count("](https://") and not dead, f"links that lead nowhere on the index's page: {dead}"
     modules = [found.name for found in pkgutil.walk_packages(codeact.__path__, "codeact.")]
     for name in modules:
         if name not in OPTIONAL:
