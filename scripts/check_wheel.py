@@ -27,7 +27,7 @@ def main(installed: Path) -> None:
     assert installed in shipped.folder().resolve().parents, f"recipes come from {shipped.folder()}"
     page = next(installed.glob("codeact-*.dist-info/METADATA")).read_text(encoding="utf-8")
     dead = re.findall(r"\]\((?![a-z]+:|#)[^)\s]+\)", page)
-    assert page.count("](https://") and not dead, f"links that lead nowhere on the index's page: {dead}"
+    assert not dead, f"links that lead nowhere on the page of an index: {dead}"
     modules = [found.name for found in pkgutil.walk_packages(codeact.__path__, "codeact.")]
     for name in modules:
         if name not in OPTIONAL:
