@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from codeact import __version__, storage
 from codeact.evaluation.grade import grade
 from codeact.evaluation.sets import FAMILIES, check_folder, load_tasks
 from codeact.evaluation.settings import check_languages
+from codeact.evaluation.tasks import TaskSet
+from codeact.files import cache_dir
 from codeact.progress import track
-from codeact.sandbox import detect_backend
+from codeact.sandbox import Backend, detect_backend
 from codeact.sandbox.backends import Name
 
 
@@ -60,6 +66,32 @@ def check_tasks(name: str, data_dir: Path | None = None, *, sandbox: Name | None
         "sandbox": backend.name,
         "seconds": round(time.perf_counter() - began, 1),
     }
+
+
+def proven(task_set: TaskSet, backend: Backend) -> TaskSet:
+    """The set, its tasks marked as not run whose published solution does not pass in this sandbox.
+
+    Only of sets whose rules ask for it: their tests want what no sandbox gives (files, a network, other versions of a library),
+    and a failure there would say nothing of a model. The verdicts are kept in the cache.
+    """
+    if not any(task.rules.proven and not task.not_run for task in task_set.tasks):
+        return task_set
+    import numpy
+
+    told = (task_set.name, task_set.digest, backend.name, platform.python_version(), numpy.__version__, __version__)
+    kept = cache_dir() / "proven" / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:32]}.json"
+    if kept.is_file():
+        unproven = dict(storage.read_json(kept))
+    else:
+        asked = [(task.id, task.canonical_program) for task in task_set.tasks if not task.not_run]
+        with track(f"try the published solutions of {task_set.name}", len(asked), "programs") as progress:
+            verdicts = grade(task_set, asked, backend=backend, progress=progress)
+        unproven = {v.task_id: f"{v.base_status}: {v.detail}" for v in verdicts if v.base_status != "passed"}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        storage.write_json(kept, unproven)
+    return replace(task_set, tasks=tuple(
+        replace(task, not_run=f"its published solution does not pass here ({unproven[task.id]})") if task.id in unproven else task
+        for task in task_set.tasks))  # fmt: skip
 
 
 def check_lines(found: dict[str, Any]) -> list[str]:

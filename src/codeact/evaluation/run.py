@@ -15,6 +15,7 @@ from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
 from codeact.evaluation import held_out, journal
 from codeact.evaluation.answering import Row, Setup, facts_of, generate_rows, thoughts
+from codeact.evaluation.canonical import proven
 from codeact.evaluation.grade import NOT_RUN
 from codeact.evaluation.samples import not_run, partial, read_samples
 from codeact.evaluation.settings import check_evaluation, check_languages
@@ -84,6 +85,7 @@ def evaluate_model(
     if samples is not None or config.generate_limit != 0:
         check_languages(sets)
     backend = _sandbox(config) if samples is not None or (sets and config.generate_limit != 0) else None
+    sets = [proven(one, backend) for one in sets] if backend is not None else sets
     make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
     whose = str(model_name if model_name is not None else samples)

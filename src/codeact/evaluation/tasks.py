@@ -22,6 +22,7 @@ class Rules:
         program: (answer, task, the text that a completion continued) -> the program to run.
         judge: (task, program, backend) -> what became of it; None: by the task's inputs, or its check program.
         always_cut: an answer is no program as it stands, so `program` makes one of ready completions too.
+        proven: whether a task counts only where its published solution passes on this machine.
         special: (task, arguments, expected, answer) -> the verdict on one answer, None where the general rule decides.
     """
 
@@ -31,6 +32,7 @@ class Rules:
     special: Callable[[Any, Sequence[Any], Any, Any], bool | None] = python_rules.special
     judge: Callable[[Any, str, Backend], Outcome] | None = None
     always_cut: bool = False
+    proven: bool = False
 
 
 PYTHON = Rules()

@@ -181,6 +181,7 @@ def run_check(
     limits: Limits = DEFAULT_LIMITS,
     backend: Backend,
     call_seconds: float | None = None,
+    raises: bool = False,
 ) -> Outcome:
     """Run a trusted check program against a function of untrusted source, each in its own process.
 
@@ -192,6 +193,7 @@ def run_check(
         source: untrusted; defines `entry_point`.
         check_source: trusted; defines `check`.
         call_seconds: processor seconds for each call; None leaves only `limits`.
+        raises: a built-in exception of the candidate is raised in the check too, which may expect it; else it ends the run.
 
     Raises:
         CodeactError: a process cannot be started.
@@ -213,10 +215,11 @@ def run_check(
                     failed = _parse(line)
                     return Outcome(failed.status, failed.detail or MALFORMED)
                 candidate.send(line[1:] + b"\n")
-                outcome = outcome_of(answer := _parse(candidate.read_line(patience)))
-                if outcome.status != "passed":
+                reply = candidate.read_line(patience)
+                outcome = outcome_of(_parse(reply))
+                if outcome.status != "passed" and not (raises and outcome.status == "failed"):
                     return outcome
-                checker.send(b"v" + answer.text + b"\n")
+                checker.send(reply + b"\n")
         except Stop as stop:
             return Outcome(stop.status, stop.detail)
 

@@ -11,6 +11,7 @@ source code and arguments, never an expected result. One line per answer:
 
 from __future__ import annotations
 
+import builtins
 import marshal
 import os
 import sys
@@ -116,12 +117,24 @@ def _run_check(request: Mapping[str, Any], results: BinaryIO, replies: BinaryIO)
         results.flush()
         reply = replies.readline()
         if reply[:1] != b"v":
-            raise RuntimeError(decode(reply[1:]))
+            raise _raised(str(decode(reply[1:])))
         return decode(reply[1:])
 
     check = _load(request, results)
     check(candidate)
     results.write(b"d\n")
+
+
+def _raised(message: str) -> Exception:
+    """What the candidate raised, where it is a built-in exception that ends no loop; else a RuntimeError that says what."""
+    name, _, text = message.partition(": ")
+    kind = vars(builtins).get(name)
+    if not isinstance(kind, type) or not issubclass(kind, Exception) or issubclass(kind, StopIteration | StopAsyncIteration):
+        return RuntimeError(message)
+    try:
+        return kind(text.strip("'\"") if kind is KeyError else text)
+    except TypeError:  # it takes more than a text
+        return RuntimeError(message)
 
 
 def _run_program(source: str, stdin: str) -> NoReturn:

@@ -63,8 +63,8 @@ def question(task: Task) -> str:
 def judge(task: Task, source: str, backend: Backend) -> Outcome:
     """Run the published test cases; imports of the head that an answer has left out are there ("calibrated")."""
     head = f"__name__ = '__test__'\n{task.setup}\n    pass\n\n"
-    return in_process.judge(f"{head}{source}\n{task.test}\n{RUNNER}", backend)
+    return in_process.judge(f"{head}{source}\n{task.test}\n", RUNNER, backend)
 
 
-RULES = Rules(question=question, judge=judge)
+RULES = Rules(question=question, judge=judge, proven=True)
 FAMILY = Family(("bigcodebench-complete", "bigcodebench-instruct"), published.VERSIONS, "Apache-2.0", SOURCE, load)

@@ -72,8 +72,8 @@ def program(answer: str, task: Task, prompt: str) -> str:
 def judge(task: Task, source: str, backend: Backend) -> Outcome:
     """Run the published tests on the code."""
     run = "test_execution(codeact_answer)\nif 'test_string' in globals():\n    test_string(codeact_answer)\n"
-    return in_process.judge(f"{task.test}\ncodeact_answer = {source!r}\n{run}print('\\n{{mark}}', flush=True)\n", backend)
+    return in_process.judge(f"{task.test}\ncodeact_answer = {source!r}\n{run}", "print('\\n{mark}', flush=True)\n", backend)
 
 
-RULES = Rules(lambda task: STOPS, question, program, judge=judge, always_cut=True)
+RULES = Rules(lambda task: STOPS, question, program, judge=judge, always_cut=True, proven=True)
 FAMILY = Family(("ds-1000",), published.VERSIONS, "CC BY-SA 4.0", SOURCE, load)

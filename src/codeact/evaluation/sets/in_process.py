@@ -14,10 +14,13 @@ from codeact.sandbox import DEFAULT_LIMITS, Backend, Outcome, run_program
 LIMITS = replace(DEFAULT_LIMITS, cpu_seconds=60.0)
 
 
-def judge(source: str, backend: Backend) -> Outcome:
-    """Run a program whose last statement prints {mark}; "passed" only where it did."""
+def judge(source: str, last: str, backend: Backend) -> Outcome:
+    """Run a program and its last statements, which print {mark}; "passed" only where it came that far.
+
+    The mark stands in `last` alone: an answer that has the text "{mark}" in it learns nothing.
+    """
     mark = secrets.token_hex(16)
-    outcome = run_program(source.replace("{mark}", mark), limits=LIMITS, backend=backend)
+    outcome = run_program(source + last.replace("{mark}", mark), limits=LIMITS, backend=backend)
     if outcome.status != "passed":
         return outcome
     return outcome if mark in outcome.stdout.split("\n") else Outcome("failed", "it ended before the tests did", stdout=outcome.stdout)

@@ -15,12 +15,13 @@ from typing import Any
 from codeact.errors import InputError, did_you_mean
 from codeact.evaluation import python_rules
 from codeact.evaluation.oracle import agrees
-from codeact.evaluation.sets import own_languages
+from codeact.evaluation.sets import own_languages, own_python
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.parsing import parse
+from codeact.sources import objects
 
 ENDINGS = (".jsonl", ".jsonl.gz")
-KEYS = ("task_id", "prompt", "tests", "examples", "entry_point", "language", "canonical_solution", "instruction")
+KEYS = ("task_id", "prompt", "tests", "examples", "entry_point", "language", "canonical_solution", "instruction", "same_process")
 LANGUAGES = ("python", *own_languages.LANGUAGES)
 SHOWN = 20
 # What a results.json holds beside the task sets.
@@ -53,35 +54,44 @@ def load(name: str, taken: Sequence[str] = ()) -> TaskSet:
     try:
         raw = path.read_bytes()
         text = gzip.decompress(raw) if name.endswith(".gz") else raw
-        lines = text.decode("utf-8").split("\n")
+        lines = text.decode("utf-8-sig").split("\n")
     except (OSError, EOFError, zlib.error, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read as JSONL in UTF-8: {reason}") from error
-    rows: list[tuple[int, Mapping[str, Any]]] = []
+    rows: list[Mapping[str, Any]] = []
     faults: list[str] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
             row = _parse(line)
-            found = list(_faults(row)) if isinstance(row, dict) else ["it is no JSON object; write one object on a line"]
+            found = [row] if isinstance(row, str) else list(_faults(row))
             faults += [f"{path}, row {number}: {fault}" for fault in found]
-            rows += [] if found else [(number, row)]
-    counts = Counter(row["task_id"] for _, row in rows)
+            rows += [] if found or isinstance(row, str) else [row]
+    if not rows and sum(bool(line.strip()) for line in lines) > 1 and not isinstance(_parse(lines[0]), dict) and isinstance(_parse("\n".join(lines)), dict):
+        faults = [f"{path}: it is one JSON object on several lines; write each on one line"]
+    counts = Counter(row["task_id"] for row in rows)
     faults += [f"{path}: task_id {i!r} is in {n} rows; give each task its own" for i, n in counts.items() if n > 1]
     if not rows and not faults:
         faults = [f"{path} holds no tasks; write one JSON object with {', '.join(KEYS[:5])} on a line"]
     if faults:
         more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
         raise InputError("\n".join([*faults[:SHOWN], *more]))
-    tasks = tuple(_task(row) for _, row in rows)
+    tasks = tuple(_task(row) for row in rows)
     digest = hashlib.sha256(text).hexdigest()
     return TaskSet(stem, f"sha256 {digest[:12]}", tasks, digest)
 
 
-def _parse(line: str) -> Any:
+def _parse(line: str) -> Mapping[str, Any] | str:
+    """The object on a line, or why there is none."""
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+        row = objects.parse(line)
+        json.dumps(row, ensure_ascii=False).encode()
+    except objects.TwiceError as error:
+        return str(error)
+    except UnicodeEncodeError:
+        return "a text in it holds half of a surrogate pair, which is no character; leave it out"
+    except (ValueError, RecursionError) as error:
+        return "an integer in it has more than 4,300 digits; leave it out" if "digits" in str(error) else "it is no JSON object; write one object on a line"
+    return row if isinstance(row, dict) else "it is no JSON object; write one object on a line"
 
 
 def _faults(row: Mapping[str, Any]) -> Iterator[str]:
@@ -101,15 +111,17 @@ def _faults(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"language is {language!r}{near}; the languages are {', '.join(LANGUAGES)}"
     if ("tests" in row) == ("examples" in row):
         yield "give either tests (a program) or examples (inputs and outputs)"
-    if "tests" in row:
-        yield from _test_faults(row["tests"], language == "python")
+    if "tests" in row and not _is_program(row["tests"]):
+        yield "tests is no program; give a text, or a list of assertions"
+    if "same_process" in row and (not isinstance(row["same_process"], bool) or "tests" not in row or language != "python"):
+        yield f"same_process is {_shown(row, 'same_process')}; it is true or false, and for tests in Python alone"
     if "examples" in row:
         yield from _example_faults(row["examples"])
     texts = all(isinstance(row.get(key), str) and row[key].strip() for key in ("prompt", "entry_point"))
     if language in own_languages.LANGUAGES and texts and _is_program(row.get("tests", "-")):
         yield from own_languages.faults(row, language)
     elif isinstance(row.get("entry_point"), str) and row["entry_point"].strip() and language not in own_languages.LANGUAGES:
-        yield from _entry_faults(row, row["entry_point"])
+        yield from _entry_faults(row, own_python.name(row["entry_point"]))
 
 
 def _shown(row: Mapping[str, Any], key: str) -> str:
@@ -124,18 +136,6 @@ def _is_program(tests: object) -> bool:
     return bool(tests) and (lines or isinstance(tests, str))
 
 
-def _test_faults(tests: str | list[str], python: bool) -> Iterator[str]:
-    if not _is_program(tests):
-        yield "tests is no program; give a text, or a list of assertions"
-    if not python or not _is_program(tests):
-        return
-    tree = parse(_source(tests))
-    if tree is None:
-        yield "tests does not parse as Python; mend the program"
-    elif not any(isinstance(node, ast.Assert | ast.Raise | ast.Call) for node in ast.walk(tree)):
-        yield "tests asserts nothing, so that everything would pass; add assertions"
-
-
 def _example_faults(examples: object) -> Iterator[str]:
     if not isinstance(examples, list) or not examples:
         yield 'examples is no list of examples; give [{"input": [1, 2], "output": 3}]'
@@ -143,6 +143,10 @@ def _example_faults(examples: object) -> Iterator[str]:
     for number, example in enumerate(examples, 1):
         if not isinstance(example, dict) or set(example) != {"input", "output"} or not isinstance(example["input"], list):
             yield f'examples, number {number}: give {{"input": [the arguments, in a list], "output": the answer}}'
+    try:
+        json.dumps(examples, allow_nan=False)
+    except ValueError:
+        yield "examples hold NaN or Infinity, which JSON does not have; write tests for them"
 
 
 def _entry_faults(row: Mapping[str, Any], entry: str) -> Iterator[str]:
@@ -150,48 +154,42 @@ def _entry_faults(row: Mapping[str, Any], entry: str) -> Iterator[str]:
         yield f"entry_point {entry!r} is no name of a function; give the name alone"
         return
     prompt, solution = row.get("prompt"), row.get("canonical_solution")
-    if not isinstance(prompt, str) or not isinstance(solution, str):
+    if not isinstance(prompt, str):
         return
-    tree = parse(prompt + solution)
-    if tree is None:
-        yield "prompt and canonical_solution together do not parse as Python; the solution continues the prompt"
-    elif entry not in {getattr(node, "name", getattr(node, "id", None)) for node in ast.walk(tree)}:
-        yield f"prompt and canonical_solution together define no {entry!r}; name the function that is tested"
-
-
-def _source(tests: str | list[str]) -> str:
-    return tests if isinstance(tests, str) else "\n".join(tests)
+    if isinstance(solution, str):
+        tree = parse(prompt + solution)
+        if tree is None:
+            yield "prompt and canonical_solution together do not parse as Python; the solution continues the prompt"
+            return
+        if entry not in {getattr(node, "name", getattr(node, "id", None)) for node in ast.walk(tree)}:
+            yield f"prompt and canonical_solution together define no {entry!r}; name the function that is tested"
+            return
+    if _is_program(row.get("tests", "-")):
+        yield from own_python.faults(row, entry)
 
 
 def _task(row: Mapping[str, Any]) -> Task:
     examples = row.get("examples", ())
     language = row.get("language", "python")
-    test = _source(row["tests"]) if "tests" in row else ""
-    if test:
-        test = _check(test, row["entry_point"]) if language == "python" else own_languages.tests_program(test, language)
+    entry, rules, test = row["entry_point"], own_languages.RULES, ""
+    if language == "python":
+        entry = own_python.name(entry)
+        rules = RULES if examples else TOGETHER if row.get("same_process") else TESTED
+        test = own_python.check_program(row, entry) if "tests" in row else ""
+    elif "tests" in row:
+        test = own_languages.tests_program(own_python.source(row["tests"]), language)
     return Task(
         id=row["task_id"],
         prompt=row["prompt"],
-        entry_point=row["entry_point"],
+        entry_point=entry,
         canonical_solution=row.get("canonical_solution", ""),
         base_inputs=tuple(tuple(example["input"]) for example in examples),
         outputs=tuple(example["output"] for example in examples),
         test=test,
         instruction=row.get("instruction", ""),
         language=language,
-        rules=RULES if language == "python" else own_languages.RULES,
+        rules=rules,
     )
-
-
-def _check(tests: str, entry: str) -> str:
-    """A program that defines `check(candidate)`: the tests as they are, or as the body of it with `entry` for its argument."""
-    tree = ast.parse(tests)
-    if any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body):
-        return tests
-    around = ast.parse(f"def check({entry}):\n    pass\n")
-    assert isinstance(around.body[0], ast.FunctionDef)
-    around.body[0].body = tree.body
-    return ast.unparse(ast.fix_missing_locations(around)) + "\n"
 
 
 def question(task: Task) -> str:
@@ -211,3 +209,5 @@ def _lists(value: object) -> object:
 
 
 RULES = Rules(question=question, special=special)
+TESTED = Rules(question=question, judge=own_python.judge)
+TOGETHER = Rules(question=question, judge=own_python.judge_together)
