@@ -64,6 +64,7 @@ def main() -> None:
         print(json.dumps(found, ensure_ascii=False), flush=True)
         run = {"command": told["command"], "date": told["date"], "load_average": told["machine"]["load_average_at_start"]}
         rows[f"{name} in {found['sandbox']}"] = found | {"data": data_of(found["name"], found["version"]), "run": run}
+    told["note"] = "seconds are of a machine that other work used too; each row has its load"
     result_files.write(RESULT, told | {"sets": dict(sorted(rows.items()))})
 
 

@@ -77,6 +77,20 @@ FAULTS = [
     ({**PAIR, "examples": "2 -> 1"}, "examples is no list of examples"),
     ({**ADD, "entry_point": "add()"}, r"entry_point 'add()' is no name of a function"),
     ({**ADD, "entry_point": "sum2"}, "together define no 'sum2'"),
+    ({**ADD, "tests": "def test_add(tmp_path): assert add(1, 2) == 3"}, "tests has test_add(tmp_path), which nothing calls"),
+    ({**ADD, "tests": "import pytest\ndef test_add(): assert add(1, 2) == 3"}, "it needs pytest, which the sandbox does not show"),
+    ({**ADD, "tests": "assert len([1]) == 1"}, "tests does not call 'add', so that everything would pass"),
+    ({**ADD, "tests": "assert add(1, 2) == 3\n" * 10_000}, "code of more than 100,000 characters"),
+    ({**ADD, "prompt": "class add:\n", "canonical_solution": "    x = 1\n"}, "'add' is a class; tests see the function alone"),
+    ({**ADD, "prompt": "HALF = 1\ndef add(a, b):\n", "tests": "assert add(1, HALF) == 2"}, "tests use 'HALF' of the program"),
+    ({**ADD, "tests": "assert add(1, lambda: 2)"}, "tests give 'add' a function"),
+    ({**ADD, "same_process": 1}, "same_process is 1; it is true or false"),
+    ({**PAIR, "examples": [{"input": [1], "output": float("nan")}]}, "examples hold NaN or Infinity"),
+    ({**PAIR, "prompt": "# half of x\n"}, "neither prompt nor instruction names 'pair'"),
+    ({**PAIR, "prompt": "async def pair(x):\n"}, "'pair' is async, which examples cannot judge"),
+    ('{"task_id": "a", "task_id": "b"}', "the key 'task_id' stands twice in one object"),
+    ({**ADD, "instruction": "\ud800"}, "half of a surrogate pair"),
+    ('{"task_id": ' + "9" * 5_000 + "}", "an integer in it has more than 4,300 digits"),
     ({**ADD, "canonical_solution": "return a"}, "do not parse as Python; the solution continues the prompt"),
 ]
 
@@ -87,6 +101,53 @@ def test_a_fault_is_one_line(row: Any, fault: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         load_tasks(path)
     assert any(line.startswith(f"{path}, row 2: ") and fault in line for line in str(raised.value).splitlines())
+
+
+WRONG, RIGHT = "assert add(1, 2) == 4", "assert add(1, 2) == 3"
+FORMS = {  # every form of tests is run, so a wrong assertion in it fails
+    "functions": "def test_add():\n    {}\n",
+    "unittest": "import unittest\nclass Add(unittest.TestCase):\n    def test_add(self):\n        {}\nif __name__ == '__main__':\n    unittest.main()\n",
+    "class": "class TestAdd:\n    def test_add(self):\n        {}\n",
+    "main": "from __future__ import annotations\nif __name__ == '__main__':\n    {}\n",
+    "check": "def check(candidate):\n    {}\ncheck(add)\n",
+    "async": "async def test_add():\n    {}\n",
+    "raises": "from math import *\ntry:\n    add(1, 'b')\nexcept TypeError:\n    {}\nelse:\n    raise AssertionError\n",
+}
+
+
+def test_every_form_of_tests_is_run(tmp_path: Path, sandbox: Backend) -> None:
+    rows = [{**ADD, "task_id": f"{form} {told}", "tests": text.format(line)} for form, text in FORMS.items() for line, told in ((RIGHT, "right"), (WRONG, "wrong"))]
+    never = {**ADD, "task_id": "never", "tests": "def verify():\n    assert add(1, 2) == 3\n"}
+    task_set = load_tasks(write(tmp_path / "forms.jsonl", *rows, never))
+    verdicts = grade(task_set, [(task.id, task.canonical_program) for task in task_set.tasks], backend=sandbox)
+    assert [v.base_status for v in verdicts] == ["passed", "failed"] * len(FORMS) + ["failed"], verdicts
+    assert verdicts[-1].detail == "AssertionError: the tests did not call add"
+
+
+def test_what_the_function_raises_ends_no_loop_of_the_tests(tmp_path: Path, sandbox: Backend) -> None:
+    task_set = load_tasks(write(tmp_path / "loop.jsonl", {**ADD, "tests": "assert list(map(add, [1], [2])) in ([3], [])\nassert add(1, 1)"}))
+    stops = "def add(a, b):\n    if b == 2: raise StopIteration\n    return 1\n"
+    assert grade(task_set, [("add", stops)], backend=sandbox)[0].detail == "RuntimeError: StopIteration"
+
+
+def test_tests_in_the_programs_process_see_all_of_it(tmp_path: Path, sandbox: Backend) -> None:
+    stack = {"task_id": "stack", "prompt": "class Stack:\n", "entry_point": "Stack", "same_process": True,
+             "tests": "def test_stack():\n    s = Stack()\n    s.push(1)\n    assert s.pop() == 1\n"}  # fmt: skip
+    task_set = load_tasks(write(tmp_path / "stack.jsonl", stack))
+    right = "class Stack(list):\n    push = list.append\n"
+    answers = {right: "passed", right.replace("append", "count"): "failed", f"{right}print('\\n{{mark}}', flush=True)\nimport os\nos._exit(0)\n": "failed"}
+    verdicts = grade(task_set, [("stack", answer) for answer in answers], backend=sandbox)
+    assert [v.base_status for v in verdicts] == list(answers.values()), verdicts
+
+
+def test_names_and_line_ends_as_the_world_has_them(tmp_path: Path, sandbox: Backend) -> None:
+    row = {"task_id": "加", "prompt": "def ﬁb求和(甲):\r\n", "entry_point": "ﬁb求和", "canonical_solution": "    return 甲\r\n", "tests": "assert ﬁb求和(1) == 1\r\n"}
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(row, ensure_ascii=False).encode() + b"\r\n")
+    assert check_tasks(str(path))["passed"] == 1
+    path.write_text(json.dumps(ADD, indent=1))
+    with pytest.raises(InputError, match=r"mine\.jsonl: it is one JSON object on several lines"):
+        load_tasks(str(path))
 
 
 def test_every_fault_of_a_file_is_said_at_once(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact.errors import InputError
-from codeact.evaluation.canonical import check_tasks
+from codeact.evaluation.canonical import check_tasks, proven
 from codeact.evaluation.grade import grade
 from codeact.evaluation.sets import load_tasks
 from codeact.evaluation.sets.livecodebench import same_output
@@ -71,6 +71,17 @@ def test_bigcodebench(tmp_path: Path, sandbox: Backend) -> None:
         assert [v.base_status for v in verdicts] == ["failed", "failed", "failed", "passed", "not run"]
         assert verdicts[0].detail.startswith("AssertionError: test_one: AssertionError: Lists differ")
     assert "starting with" in first.rules.question(first)
+
+
+def test_a_task_whose_published_solution_fails_here_is_in_no_figure(tmp_path: Path, sandbox: Backend, own_cache: Path) -> None:
+    writes = {**BIGCODE, "task_id": "BigCodeBench/2", "test": BIGCODE["test"].replace("self.assertEqual(task_func([1, 2, 3])", "open('x', 'w')\n        self.assertEqual(task_func([1, 2, 3])")}
+    (tmp_path / "BigCodeBench-v0.1.4.jsonl").write_text("".join(json.dumps(r) + "\n" for r in (BIGCODE, writes)))
+    found = proven(load_tasks("bigcodebench-complete", tmp_path), sandbox)
+    assert found.tasks[0].not_run == ""
+    assert found.tasks[1].not_run.startswith("its published solution does not pass here (failed: AssertionError: test_one: ")
+    assert proven(load_tasks("bigcodebench-complete", tmp_path), sandbox) == found  # from the cache
+    told = "print('\\n{mark}', flush=True)\nimport os\nos._exit(0)\n"
+    assert grade(found, [("BigCodeBench/0", told)], backend=sandbox)[0].base_status == "failed"
 
 
 def test_ds_1000(tmp_path: Path, sandbox: Backend) -> None:
