@@ -74,7 +74,8 @@ def test_bigcodebench(tmp_path: Path, sandbox: Backend) -> None:
 
 
 def test_a_task_whose_published_solution_fails_here_is_in_no_figure(tmp_path: Path, sandbox: Backend, own_cache: Path) -> None:
-    writes = {**BIGCODE, "task_id": "BigCodeBench/2", "test": BIGCODE["test"].replace("self.assertEqual(task_func([1, 2, 3])", "open('x', 'w')\n        self.assertEqual(task_func([1, 2, 3])")}
+    first = "self.assertEqual(task_func([1, 2, 3])"
+    writes = {**BIGCODE, "task_id": "BigCodeBench/2", "test": BIGCODE["test"].replace(first, f"open('x', 'w')\n        {first}")}
     (tmp_path / "BigCodeBench-v0.1.4.jsonl").write_text("".join(json.dumps(r) + "\n" for r in (BIGCODE, writes)))
     found = proven(load_tasks("bigcodebench-complete", tmp_path), sandbox)
     assert found.tasks[0].not_run == ""
