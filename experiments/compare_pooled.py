@@ -120,12 +120,13 @@ def main() -> None:
     document: dict[str, Any] = {**machine.provenance(), "rate": options.rate, "against": draws, "versus": {}}
     document["rows"] = rows(cells, draws, list(dict.fromkeys(entrant for entrant, _ in cells)), metrics)
     text = table(document["rows"], metrics, "random draws")
+    short = table([row for row in document["rows"] if row["unit"] == "tokens"], metrics, "random draws")
     for rival, _, shown in (pair.partition(":") for pair in options.versus):
         document["versus"][rival] = rows(cells, [rival], shown.split(","), metrics)
         text += ["", *table(document["versus"][rival], metrics, f"`{rival}`")]
     result_files.write(options.output, document)
     if options.write:
-        write_between(options.write, "compare_pooled", "\n".join(text))
+        write_between(options.write, "compare_pooled", "\n".join(short))
     print("\n".join(text))
 
 

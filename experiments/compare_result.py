@@ -4,7 +4,7 @@
     python -m experiments.compare_result recipes/compare_small.yaml --write docs/experiments-tables.md
 
 Takes what is finished in the comparison's run directory: its summary with where and how it was made goes to
---output, the tables between the lines <!-- NAME --> and <!-- /NAME --> of --write, NAME being the recipe's.
+--output, the main rate's tables between the lines <!-- NAME --> and <!-- /NAME --> of --write, NAME being the recipe's.
 --versus longest:cdas,bands adds how these differ from that one; may be repeated. Every single value goes to NAME_cells.json.xz, from which
 `compare_cells.py` makes the run directory again; `figures.py` draws the differences.
 
@@ -43,47 +43,45 @@ def with_interval(found: Mapping[str, Any] | None) -> str:
     return f"**{text}**" if not low <= 0 <= high else text
 
 
-def table(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], against: str, values: bool = True) -> list[str]:
-    """Markdown lines: a row for each of `rows`, with every metric's value (where `values`) and difference."""
-    head = ["strategy", "rate", "seeds", "records", "response tokens"]
-    head += [text for m in metrics for text in ((spelt(m),) if values else ()) + (f"{'' if values else spelt(m) + ' '}minus {against}",)]  # fmt: skip
+def table(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], against: str) -> list[str]:
+    """Markdown lines: a row for each of `rows`, with the difference in every metric; the rate where there are several."""
+    rated = len({row["rate"] for row in rows if row["strategy"] != "full"}) > 1
+    head = ["strategy", *(["rate"] if rated else []), "records", "response tokens"]
+    head += [f"{spelt(m)} minus {against}" for m in metrics]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
-        cells = [row["entrant"], f"{row['rate']:.0%}", str(len(row["seeds"])), number(row["records"], 0)]
+        cells = [row["entrant"], *([f"{row['rate']:.0%}"] if rated else []), number(row["records"], 0)]
         cells.append(number(row["response_tokens"], 0))
-        for metric in metrics:
-            found = row["metrics"][metric]
-            cells += [number(found["value"], 4)] if values else []
-            cells.append(with_interval(found["minus_against"]))
+        cells += [with_interval(row["metrics"][metric]["minus_against"]) for metric in metrics]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def markdown(document: Mapping[str, Any], name: str) -> str:
-    """Tables for each unit at the main rate and at the others, differences to the second rival, figures, and where it was measured."""
+def markdown(document: Mapping[str, Any], name: str, whole: bool = False) -> str:
+    """Equal tokens at the main rate, and where it was measured; `whole`: also equal records, the other rates and other rivals."""
     summary, lines = document["summary"], []
     rate, several = figures.main_rate(summary), figures.several_rates(summary)
-    for unit in UNITS:
+    for unit in UNITS if whole else UNITS[:1]:
         rows = [r for r in summary["rows"] if r["unit"] == unit and r["rate"] == rate and r["strategy"] != "full"]
         rows += [r for r in summary["rows"] if r["strategy"] == "full"]
         if any(row["strategy"] != "full" for row in rows):
             lines += [f"Equal {unit}{f', {rate:.0%}' if several else ''}:", ""]
             for some in by_direction(summary):
-                lines += [*table(rows, some, summary["against"]), ""]
+                lines += [*table(rows, some, summary["against"].partition(" (")[0]), ""]
     others = [r for r in summary["rows"] if r["rate"] != rate and r["strategy"] != "full"]
-    for unit in UNITS:
+    for unit in UNITS if whole else ():
         rows = sorted((r for r in others if r["unit"] == unit), key=lambda r: r["rate"])
         if rows:
             lines += [f"Equal {unit}, the other rates:", ""]
             for some in by_direction(summary):
-                lines += [*table(rows, some, summary["against"].partition(" (")[0], values=False), ""]
-    for rival, versus in document["versus"].items():
+                lines += [*table(rows, some, summary["against"].partition(" (")[0]), ""]
+    for rival, versus in document["versus"].items() if whole else ():
         metrics = [m for some in by_direction(versus) for m in some]
         for unit in UNITS:
             rows = [r for r in versus["rows"] if r["unit"] == unit]
             if rows:
                 lines += [f"Minus `{rival}`, equal {unit}:", ""]
-                lines += [*table(sorted(rows, key=lambda r: r["rate"]), metrics, rival, values=False), ""]
+                lines += [*table(sorted(rows, key=lambda r: r["rate"]), metrics, rival), ""]
     before = ", ".join(f"{spelt(m)} {number(summary['base'][m], 4)}" for m in summary["lower_is_better"])
     place, better = document["machine"], ", but for pass@1" if len(by_direction(summary)) > 1 else " everywhere"
     lines += [
@@ -96,12 +94,15 @@ def markdown(document: Mapping[str, Any], name: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
+    parser.add_argument("recipe", type=Path, help="YAML file; or a result file, whose tables are printed and nothing else is done")
     parser.add_argument("overrides", nargs="*", help="key=value, as given to codeact compare")
     parser.add_argument("--output", type=Path, help="default: experiments/results/<recipe>.json.xz")
     parser.add_argument("--write", type=Path, help="Markdown file that holds the marks")
     parser.add_argument("--versus", action="append", default=[], metavar="RIVAL:NAME,...", help="further differences")
     options = parser.parse_args()
+    if options.recipe.suffix != ".yaml":
+        print(markdown(result_files.read(options.recipe), options.recipe.name.split(".")[0], whole=True))
+        return
     output = options.output or RESULTS / f"{options.recipe.stem}.json.xz"
     name = output.name.split(".")[0]
     comparison = load_comparison(options.recipe, options.overrides)
@@ -121,11 +122,9 @@ def main() -> None:
         document["versus"][rival] = against
     result_files.write(output, document)
     save(Path(comparison.run_dir), output.with_name(f"{name}_cells.json.xz"))
-    text = markdown(document, name)
-    if options.write is None:
-        print(text)
-        return
-    write_between(options.write, options.recipe.stem, text)
+    print(markdown(document, name, whole=True))
+    if options.write:
+        write_between(options.write, options.recipe.stem, markdown(document, name))
 
 
 if __name__ == "__main__":
