@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -18,6 +19,7 @@ from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.reporting.compare import tables, write_comparison
 from codeact.statistics import crossed_interval
+from tests.helpers import drawn
 
 GRID = """
 run_dir: {folder}
@@ -147,6 +149,32 @@ def test_differences_are_paired_and_know_what_is_clear(grid_file: Path, tmp_path
     page = write_comparison(summary, tmp_path).read_text(encoding="utf-8")
     assert page.count('<div class="chart"') == 4  # one metric at two units: by rate, and its differences
     assert "http://" not in page
+    the_pictures_are_the_table(page, summary)
+
+
+def the_pictures_are_the_table(page: str, summary: dict[str, Any]) -> None:
+    """Figures 2 and 3 of the paper, from one's own trainings: what is read off the charts is what compare.json holds."""
+    found = drawn.charts(page)
+    for unit in ("records", "tokens"):
+        rows = [r for r in summary["rows"] if r["unit"] == unit or r["strategy"] == "full"]
+        chart = found[f"loss by rate, equal {unit}"]
+        names = re.findall(r'<li><i class="k-line ([^"]*)"></i>([^<]*)</li>', chart)
+        named = {kind.strip(): name for kind, name in names}
+        shown = sorted((named[kind], x, y) for kind, x, y in drawn.dots(chart))
+        table = sorted((r["entrant"], r["rate"], r["metrics"]["loss"]["value"]) for r in rows)
+        assert [name for name, _, _ in shown] == [name for name, _, _ in table]
+        np.testing.assert_allclose([s[1:] for s in shown], [t[1:] for t in table], atol=2e-3)
+        apart = [r for r in rows if r["metrics"]["loss"]["minus_against"]]
+        chart = found[f"loss minus {summary['against']}, equal {unit}"]
+        x = drawn.scale(chart, "xt", "left")
+        labels = {float(at): text for at, text in re.findall(drawn.TICK.format("yt", "bottom"), chart)}
+        places = [(x(float(a)), float(b)) for _, path in drawn.DOT.findall(chart) for a, b in re.findall(r"M([\d.-]+) ([\d.-]+)h", path)]
+        spans = {float(y1): (x(float(x1)), x(float(x2))) for _, x1, y1, x2, y2 in drawn.STROKE.findall(chart) if y1 == y2}
+        assert len(places) == len(apart)
+        for row, (value, place) in zip(apart, places, strict=True):
+            of = row["metrics"]["loss"]["minus_against"]
+            assert labels[min(labels, key=lambda at: abs(100 - at - place / 10))] == f"{row['entrant']}, {row['rate']:.0%}"
+            np.testing.assert_allclose([value, *spans[place]], [of["difference"], *of["interval"]], atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ TICKS = 5
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale from `low` to `high` (logarithmic: both above 0), its title, and values with their labels."""
+    """A scale from `low` to `high` (logarithmic: both above 0; downwards where `high` is less), its title, and values with their labels."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ class Axis:
         low, high, here = self.low, self.high, value
         if self.log:
             low, high, here = math.log(low), math.log(high), math.log(value)
-        return round(UNITS * (here - low) / (high - low), 1) if high > low else UNITS / 2
+        return round(UNITS * (here - low) / (high - low), 1) if high != low else UNITS / 2
 
 
 def linear(low: float, high: float, title: str, percent: bool = False) -> Axis:
