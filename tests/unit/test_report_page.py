@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,6 +23,7 @@ from codeact.reporting.html import render
 from codeact.reporting.page import safe_json
 from codeact.reporting.wording import duration
 from scripts.look_at_page import look
+from tests.helpers import drawn
 from tests.helpers.report_run import DAY, HOSTILE, STAGES, make_run, metrics, plain_run
 
 
@@ -306,3 +308,36 @@ def test_in_a_browser(tmp_path: Path) -> None:
     assert used["cluster_listed"] == "0"
     assert used["printed"] > 10_000
     assert used["paper"] == "rgb(252, 252, 250)"  # in the dark too: paper is white, and backgrounds are often left out
+
+
+def test_the_charts_are_the_tables(run: Path, figures: dict[str, Any]) -> None:
+    """What is read off the pictures, by the labels of their axes, is what the run's files hold."""
+    found = drawn.charts(write_report(run).read_text(encoding="utf-8"))
+    by = {name: next(chart for label, chart in found.items() if label.startswith(name)) for name in ("Stacked", "Map", "IFD against", "Training")}
+    score, sample, cluster = (
+        {row["id"]: row for row in pq.read_table(run / f"{name}.parquet").to_pylist()} for name in ("score", "sample", "cluster")
+    )  # fmt: skip
+
+    shown = sorted((kind == "s-selected", tokens, ifd) for kind, tokens, ifd in drawn.dots(by["IFD against"], log=True) if kind.startswith("s-"))
+    table = sorted((sample[i]["selected"], row["response_tokens"], row["ifd"]) for i, row in score.items() if row["status"] == "ok")
+    assert [row[0] for row in shown] == [row[0] for row in table]
+    np.testing.assert_allclose(sorted(row[1] for row in shown), sorted(row[1] for row in table), rtol=0.02)
+    np.testing.assert_allclose(sorted(row[2] for row in shown), sorted(row[2] for row in table), atol=0.01)
+
+    shown_places = sorted((round(x, 1), round(y, 1)) for _, x, y in drawn.dots(by["Map"]))
+    span = max(abs(row["x"]) for row in cluster.values())
+    np.testing.assert_allclose(sorted(x for x, _ in shown_places), sorted(row["x"] for row in cluster.values()), atol=0.01 * span + 0.06)
+
+    x, y = drawn.scale(by["Stacked"], "xt", "left"), drawn.scale(by["Stacked"], "yt", "bottom")
+    bars = re.findall(r'<rect class="b-(\w+)" x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="([\d.]+)">', by["Stacked"])
+    assert {kind for kind, *_ in bars} == {"selected", "rest"}
+    edges = np.array(figures["ifd"]["edges"])  # whether they hold every record once is tested elsewhere
+    for kind, left, width, height in bars:
+        low, high = (int(np.abs(edges - x(float(at))).argmin()) for at in (left, float(left) + float(width)))
+        above = np.inf if high == len(edges) - 1 else edges[high]
+        mine = [row for i, row in score.items() if row["status"] == "ok" and sample[i]["selected"] is (kind == "selected")]
+        assert y(float(height)) - y(0) == pytest.approx(sum(edges[low] <= row["ifd"] < above for row in mine), abs=0.05)
+
+    curve = figures["training"]["curve"]
+    steps = [(x, y) for _, x, y in drawn.dots(by["Training"])]
+    np.testing.assert_allclose(steps, list(zip(curve["step"], curve["loss"], strict=True)), rtol=0.01, atol=0.01)
