@@ -63,7 +63,7 @@ def test_a_failed_task_is_shown_with_its_input_and_runs_again(tmp_path: Path) ->
         (["--show", "add", "NOWHERE"], "holds no finished evaluation"),
         (["--show", "add"], "needs the folder of a finished evaluation"),
         (["--show", "add", "DONE", "--tasks", "OTHER"], "and .* is at hand"),
-        (["--show", "add", "DONE"], "unknown task set 'mine'"),
+        (["--show", "add", "DONE"], "mine is a file of tasks of one's own; name it, for example with --tasks mine"),
         (["demo"], "name it with -o"),
     ],
 )
@@ -105,6 +105,20 @@ def test_several_samples_are_compared_for_each_k_and_tasks_by_name(tmp_path: Pat
     assert "lost: 1: a\\x1b[2J" in "\n".join(hostile)
 
 
+def test_what_cannot_be_compared_is_said_before_anything_is_done(tmp_path: Path) -> None:
+    done = evaluated(tmp_path, "one", {"add": [WRONG]})
+    (tmp_path / "new").mkdir()
+    rows = {"mine.jsonl": {**ADD, "prompt": "def add(a, b, c=0):\n"}, "other.jsonl": ADD}
+    for name, row in rows.items():
+        (tmp_path / "new" / name).write_text(json.dumps(row) + "\n", encoding="utf-8")
+    faults = [("new/mine.jsonl", {}, "its mine version is 'sha256 "), ("new/other.jsonl", {}, "has mine, and none of other"),
+              ("mine.jsonl", {"evaluate.backend": "vllm"}, "its backend is 'not used', and it would be 'vllm' here")]  # fmt: skip
+    for name, settings, message in faults:
+        with pytest.raises(InputError, match=message):
+            api.evaluate("no such model", tmp_path / "out", settings={"evaluate.tasks": [str(tmp_path / name)], **settings}, against=done)
+        assert not (tmp_path / "out" / "samples.jsonl").exists()
+
+
 def test_a_changed_file_of_tasks_makes_an_evaluation_anew(tmp_path: Path) -> None:
     tasks = tmp_path / "mine.jsonl"
     recipe = load_recipe(extra={"evaluate.tasks": [str(tasks)], "model.name": "demo"})
@@ -118,5 +132,5 @@ def test_a_changed_file_of_tasks_makes_an_evaluation_anew(tmp_path: Path) -> Non
     assert settings() == first
     tasks.write_text(json.dumps({**ADD, "examples": ADD["examples"][:1]}) + "\n", encoding="utf-8")
     assert settings() != first
-    with pytest.raises(InputError, match="unknown task set"):
+    with pytest.raises(InputError, match="is a file of tasks of one.s own"):
         api.show_task(evaluated(tmp_path, "one", {"add": [WRONG]}), "add")

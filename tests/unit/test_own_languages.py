@@ -29,6 +29,7 @@ ROWS = {
     "rust": ("fn twice(xs: &[i64]) -> Vec<i64> {\n", "    xs.iter().map(|x| 2 * x).collect()\n}\n", "    xs.to_vec()\n}\n",
              ["assert_eq!(twice(&[1, 2]), vec![2, 4]);"]),
 }  # fmt: skip
+VALUES = {"go": "expected: []int{2, 4} actual : []int{1, 2}", "rust": "left: [1, 2] right: [2, 4]", "javascript": "strictly deep-equal: + actual - expected [ + 1"}
 EXAMPLES = [{"input": [[1, 2]], "output": [2, 4]}, {"input": [[]], "output": []}, {"input": [[-3]], "output": [-6]}]
 
 
@@ -54,6 +55,8 @@ def test_tests_and_examples_judge_answers(language: str, tmp_path: Path, sandbox
     verdicts = grade(load_tasks(path), [(f"{language}/{n}", prompt + wrong) for n in (1, 2)], backend=sandbox)
     assert [v.base_status for v in verdicts] == ["failed", "failed"]
     assert verdicts[1].detail == "input 1 of 3: expected [2, 4], got [1,2]"
+    if language in VALUES:  # what the language's own assertion says of both values
+        assert VALUES[language] in verdicts[0].detail
 
 
 KINDS = {

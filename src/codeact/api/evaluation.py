@@ -8,7 +8,7 @@ from typing import Any
 
 from codeact import storage
 from codeact.api.training import settle
-from codeact.config import Recipe
+from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, claimed
@@ -45,10 +45,11 @@ def evaluate(
     Raises:
         InputError: unknown tasks, no such model or folder, or no sandbox that holds on this machine.
     """
-    from codeact.evaluation.compare import same_answers, task_table
+    from codeact.evaluation.compare import check_against, same_answers, task_table
     from codeact.evaluation.run import evaluate_model
     from codeact.evaluation.sets import check_folder
     from codeact.evaluation.settings import check_evaluation
+    from codeact.evaluation.task_selection import sets_of
 
     whole = settle(recipe, {"model.name": model if recipe is None else None, "run_dir": str(output)}, settings)
     samples, data_dir, base = (None if path is None else Path(path) for path in (samples, data_dir, against))
@@ -62,6 +63,8 @@ def evaluate(
                 "changed; choose them by another run (another seed)"
             )
         differences(earlier, earlier)  # a wrong folder is said before hours of generation, not after
+        sets = {name: one.version for one in sets_of(whole.evaluate, data_dir) for name in (one.base_name, one.name)}
+        check_against(earlier, {} if whole.evaluate.held_out else sets, _known(whole.evaluate, samples is not None, sanitized))
     check_evaluation(whole.evaluate, generates=samples is None and whole.evaluate.generate_limit != 0)
     given = tuple(str(path) for path in (model, samples, data_dir, earlier) if path is not None)
     writer = Run("evaluate", model or str(samples), (*given, whole.model.template), force)
@@ -74,6 +77,14 @@ def evaluate(
         results = {**results, "against": str(against), "differences": differences(earlier, folder)}
         storage.write_jsonl(folder / "against.jsonl", task_table(earlier, folder))
     return results
+
+
+def _known(config: EvaluateConfig, ready: bool, sanitized: bool) -> dict[str, Any]:
+    """What results.json will say of the settings, as far as it is known before the model is loaded."""
+    if ready:
+        return {"backend": "not used", "prompting": "sanitized samples" if sanitized else "samples"}
+    keys = ("temperature", "samples_per_task", "max_new_tokens", *(() if config.prompting == "auto" else ("prompting",)))
+    return {"backend": "endpoint" if config.endpoint else config.backend, **{key: getattr(config, key) for key in keys}}
 
 
 def show_task(

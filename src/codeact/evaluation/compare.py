@@ -122,6 +122,28 @@ def mismatches(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> list[tuple[
     return [(what, first, second) for what, first, second in pairs if first != second]
 
 
+def check_against(base_dir: Path, sets: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+    """Refuse before any generation what `compare_results` would refuse after it.
+
+    Args:
+        base_dir: a finished evaluation.
+        sets: name of each task set to come -> its version.
+        settings: those to come, of the keys of a results.json.
+
+    Raises:
+        InputError: no task set in common, another version, another setting.
+    """
+    base = _results(base_dir)
+    shared = [name for name in task_sets(base) if name in sets]
+    if sets and not shared:
+        raise InputError(f"{base_dir} has {', '.join(task_sets(base))}, and none of {', '.join(sets)}: nothing could be compared with --against")
+    pairs = [(f"{name} version", base[name]["version"], sets[name]) for name in shared]
+    pairs += [(key, base.get(key), value) for key, value in settings.items() if key in SAME]
+    for what, first, second in pairs:
+        if first != second:
+            raise InputError(f"{base_dir} cannot be compared with --against: its {what} is {first!r}, and it would be {second!r} here; evaluate both alike")
+
+
 def paired(base_dir: Path, tuned_dir: Path, name: str, metric: str) -> dict[str, Any] | None:
     """The paired difference of one metric of one task set, over the tasks that both did.
 

@@ -242,7 +242,7 @@ def _grade(
     verdicts = {}
     for task_set in sets:
         samples = [(row["task_id"], row["solution"]) for row in rows[task_set.name]]
-        with track(f"run {task_set.name}", len(set(samples)), "programs") as progress:
+        with track(f"run {task_set.name}", len(samples), "programs") as progress:
             verdicts[task_set.name] = grade(task_set, samples, backend=backend, progress=progress)
     return verdicts
 

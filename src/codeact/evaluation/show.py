@@ -11,6 +11,7 @@ from codeact import storage
 from codeact.errors import InputError, did_you_mean
 from codeact.evaluation.compare import PASSED, task_set_of, task_sets
 from codeact.evaluation.grade import grade
+from codeact.evaluation.sets import task_set_names
 from codeact.evaluation.task_selection import load_sets
 from codeact.evaluation.tasks import Task, TaskSet
 from codeact.evaluation.truth import inputs_of
@@ -50,6 +51,8 @@ def task_samples(
         raise InputError(f"{folder} has no answer to {task_id!r}{did_you_mean(task_id, known)}; it has {len(known)} tasks with answers")
     name = task_set_of(mine[0])
     told = [asked for asked in task_sets(results) if asked.removesuffix("+") == name]
+    if not tasks and name not in task_set_names():
+        raise InputError(f"{folder}: {name} is a file of tasks of one's own; name it, for example with --tasks {name}.jsonl")
     found = _set_with(task_id, tasks or [max(told, key=len)], data_dir)
     version = results[told[0]]["version"]
     if found.version != version:

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import util
 from importlib.abc import InspectLoader
+from itertools import takewhile
 from types import CodeType, TracebackType
 from typing import Any, Literal, Self
 
@@ -272,10 +273,12 @@ class Process:
         return one_line(self.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2])
 
     def first_fault(self) -> str:
-        """The first line of the standard error that names an error, else its last line."""
+        """The first line of the standard error that names an error, with what follows its colon; else the last line."""
         self._drain_stderr()
         lines = self.stderr.decode("utf-8", "replace").strip().split("\n")
-        return one_line(next((line for line in lines if FAULT.search(line)), lines[-1]))
+        at = next((number for number, line in enumerate(lines) if FAULT.search(line)), len(lines) - 1)
+        more = [line.strip() for line in lines[at + 1 : at + 12] if line.strip()] if lines[at].endswith(":") else []
+        return one_line(" ".join([lines[at], *takewhile(lambda line: not line.startswith("at "), more)]))
 
     def ended(self) -> Stop:
         """Why a child that has closed its output ended, as far as its exit status and its last words tell."""

@@ -10,13 +10,16 @@ function returned is compared here, and the right outputs never enter the sandbo
 from __future__ import annotations
 
 import json
+import re
 import secrets
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from codeact.evaluation.languages import cpp, go, java, javascript, rust
 from codeact.sandbox import Backend, Outcome
 from codeact.sandbox.compiled import run_files
+from codeact.sandbox.process import one_line
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
@@ -24,6 +27,13 @@ if TYPE_CHECKING:
 MODULES: dict[str, ModuleType] = {"cpp": cpp, "go": go, "java": java, "javascript": javascript, "rust": rust}
 # The last line of those that have a test runner.
 RUNNERS = {"go": "PASS", "rust": "test result: ok. 1 passed"}
+# What testify, the testing package and Rust say of the first failure.
+REPORTS = (
+    re.compile(r"^\s+Error:\s+(.+?)\n\s+(?:Test|Messages):", re.M | re.S),
+    re.compile(r"^\s+\w+_test\.go:\d+: (\S.*)", re.M),
+    re.compile(r"^thread .* panicked at [^\n]*\n(.+?)(?:\n\s*note:|\n\n|\Z)", re.M | re.S),
+    re.compile(r"^(panic: .*)", re.M),
+)
 SHOWN = 80
 
 
@@ -44,12 +54,22 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
         outcome = Outcome("failed", outcome.detail, stdout=outcome.stdout)
     if task.outputs:
         return _examples(task, mark, outcome)
+    if outcome.status == "failed" and outcome.detail.startswith("exit status"):  # their test runners write to the standard output
+        outcome = replace(outcome, detail=_reported(outcome.stdout) or outcome.detail)
     if outcome.status != "passed":
         return outcome
     printed = [line.strip() for line in outcome.stdout.strip().split("\n")]
     if mark in printed and printed[-1].partition(";")[0] == RUNNERS.get(task.language, mark):
         return outcome
     return Outcome("failed", "it ended before the tests did")
+
+
+def _reported(printed: str) -> str:
+    """The first failure that Go's or Rust's test runner reports, with both values, as one line; "" where there is none."""
+    for found in REPORTS:
+        if match := found.search(printed):
+            return one_line(" ".join(match[1].split()))
+    return ""
 
 
 def _examples(task: Task, mark: str, outcome: Outcome) -> Outcome:
