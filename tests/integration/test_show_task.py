@@ -132,5 +132,5 @@ def test_a_changed_file_of_tasks_makes_an_evaluation_anew(tmp_path: Path) -> Non
     assert settings() == first
     tasks.write_text(json.dumps({**ADD, "examples": ADD["examples"][:1]}) + "\n", encoding="utf-8")
     assert settings() != first
-    with pytest.raises(InputError, match="is a file of tasks of one.s own"):
+    with pytest.raises(InputError, match="is a file of tasks of one"):
         api.show_task(evaluated(tmp_path, "one", {"add": [WRONG]}), "add")

@@ -29,7 +29,7 @@ ROWS = {
     "rust": ("fn twice(xs: &[i64]) -> Vec<i64> {\n", "    xs.iter().map(|x| 2 * x).collect()\n}\n", "    xs.to_vec()\n}\n",
              ["assert_eq!(twice(&[1, 2]), vec![2, 4]);"]),
 }  # fmt: skip
-VALUES = {"go": "expected: []int{2, 4} actual : []int{1, 2}", "rust": "left: [1, 2] right: [2, 4]", "javascript": "strictly deep-equal: + actual - expected [ + 1"}
+VALUES = {"go": "expected: []int{2, 4} actual : []int{1, 2}", "rust": "left: [1, 2] right: [2, 4]", "javascript": "[ + 1, + 2 - 2, - 4 ]"}
 EXAMPLES = [{"input": [[1, 2]], "output": [2, 4]}, {"input": [[]], "output": []}, {"input": [[-3]], "output": [-6]}]
 
 
