@@ -124,6 +124,7 @@ def test_training_says_it_before_it_reads(
 def test_other_commands(data: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = ["--model", str(tiny_model_dir)]
     refused(cli("pack", "pool.jsonl", *model, "--template", "alpacca"), "did you mean 'alpaca'?")
+    refused(cli("pack", "pool.jsonl", *model, "--set", "pack.scoop=epoch"), "did you mean 'pack.scope'?")
     refused(cli("score", "pool.jsonl", *model, "--template", "Chat", "-o", "s.parquet"), "did you mean 'chat'?")
     refused(cli("embed", "pool.jsonl", "--embedder", str(tiny_model_dir), "--set", "model.device=tpu"), "device")
     judged = ["judge", "pool.jsonl", "--set", "judge.endpoint=http://127.0.0.1:9/v1", "--set", "judge.model=m"]

@@ -194,16 +194,20 @@ def sample(
 
 def pack(
     data: Data, model: Model, mapping: Mapping_ = NONE, limit: Limit = None, max_length: MaxLength = None, template: Template = None,
-    batch_size: Annotated[int | None, key_option("train.batch_size", "records per batch")] = None, seed: Seed = None, as_json: Json = False,
+    batch_size: Annotated[int | None, key_option("train.batch_size", "records per batch")] = None, seed: Seed = None,
+    settings: Settings = NONE, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show how much of each batch of DATA would be padding: pad to max, dynamic padding, Dynamic Pack.
 
     Example: codeact pack data.jsonl --model demo --batch-size 8
     """
     from codeact import api
+    from codeact.pipeline.unused import say_unused
 
     own = recipe_keys(data, model, None, max_length, template, limit, seed) | config.given({"train.batch_size": batch_size})
-    report = api.padding(data, config.load_recipe(extra=with_settings(own, mapping, NONE)))
+    recipe = config.load_recipe(extra=with_settings(own, mapping, settings))
+    say_unused(recipe, ["pack"])
+    report = api.padding(data, recipe)
     lines = [f"{name:<24} {method['padding_rate']:7.2%} padding" for name, method in report["methods"].items()]
     result(report, as_json, "\n".join([*lines, *reading_lines(report["reading"])]))
 
