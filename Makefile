@@ -3,6 +3,9 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# tests start dozens of processes: each finds the compiled modules of the last, also where the environment says otherwise
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test quick bench lint types wheel site clean
 
 demo: .venv/.demo-ready

@@ -13,11 +13,14 @@ from codeact.downloads import quiet_loading
 from codeact.errors import CodeactError, InputError
 from codeact.lm.devices import choose_device
 from codeact.lm.identity import NO_CODE, UNREADABLE, check_hub, hub_name, resolve_embedder
+from codeact.lm.sentence_encoder import SentenceEncoder, plain_folder
 from codeact.progress import SILENT, Progress
 from codeact.types import Vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    Embedder = SentenceTransformer | SentenceEncoder
 
 
 def load_embedder(name: str, device: str = "auto") -> SentenceTransformer:
@@ -34,19 +37,45 @@ def load_embedder(name: str, device: str = "auto") -> SentenceTransformer:
         CodeactError: the demo embedder cannot be fetched.
     """
     where = resolve_embedder(name)
+    return _load_any(name, where, str(choose_device(device)))
+
+
+def open_embedder(name: str, device: str = "auto") -> Embedder:
+    """What `load_embedder` loads, for `embed_texts`: without importing sentence-transformers where its model is a plain one.
+
+    Raises:
+        InputError: as `load_embedder`.
+        CodeactError: the demo embedder cannot be fetched.
+    """
+    where = resolve_embedder(name)
     torch_device = str(choose_device(device))
+    folder = plain_folder(where)
+    return _load_any(name, where, torch_device) if folder is None else _load_plain(name, folder, torch_device)
+
+
+def _load_plain(name: str, folder: Path, device: str) -> SentenceEncoder:
+    from safetensors import SafetensorError
+
+    with quiet_loading():
+        try:
+            return SentenceEncoder(folder, device)
+        except (*UNREADABLE, SafetensorError) as error:
+            raise InputError(_no_embedder(name, str(error))) from error
+
+
+def _load_any(name: str, where: str, device: str) -> SentenceTransformer:
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     with quiet_loading():
         try:
             try:
-                model = SentenceTransformer(where, device=torch_device, local_files_only=True, **NO_CODE)
+                model = SentenceTransformer(where, device=device, local_files_only=True, **NO_CODE)
             except OSError:
                 if Path(where).is_dir():
                     raise
                 check_hub(hub_name(name), what="embedder")
-                model = SentenceTransformer(where, device=torch_device, **NO_CODE)
+                model = SentenceTransformer(where, device=device, **NO_CODE)
         except (*UNREADABLE, SafetensorError) as error:
             raise InputError(_no_embedder(name, str(error))) from error
     # A model published in half precision must give the same clusters on every device.
@@ -54,7 +83,7 @@ def load_embedder(name: str, device: str = "auto") -> SentenceTransformer:
 
 
 def embed_texts(
-    texts: Sequence[str], *, model: str | SentenceTransformer, batch_size: int = DEFAULTS.embed.batch_size, device: str = "auto", progress: Progress = SILENT
+    texts: Sequence[str], *, model: str | Embedder, batch_size: int = DEFAULTS.embed.batch_size, device: str = "auto", progress: Progress = SILENT
 ) -> Vectors:
     """Embed texts; row i belongs to texts[i].
 
@@ -77,7 +106,7 @@ def embed_texts(
     """
     if batch_size < 1:
         raise InputError(f"embed.batch_size = {batch_size}: must be at least 1")
-    embedder = load_embedder(model, device) if isinstance(model, str) else model
+    embedder = open_embedder(model, device) if isinstance(model, str) else model
     if not texts:
         return np.zeros((0, _dimension(embedder)), dtype=np.float32)
     # Longest first: texts of like length share a batch (little padding), and lack of memory shows at once.
@@ -104,7 +133,7 @@ def _unit_rows(block: Vectors, rows: Sequence[int]) -> Vectors:
     return unit
 
 
-def _dimension(embedder: SentenceTransformer) -> int:
+def _dimension(embedder: Embedder) -> int:
     return int(embedder.encode([""], show_progress_bar=False).shape[1])
 
 

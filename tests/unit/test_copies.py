@@ -300,8 +300,8 @@ UNITS = ("(", "'\\\n", "\\'", '"""', "/*", "<!--", "--", "`", "```\n", "{", "a b
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 def test_time_is_linear_in_the_length(unit: str) -> None:
-    """What grows with the square of the length would need hours."""
-    long = unit * (1_000_000 // len(unit))
+    """What grows with the square of the length would need many minutes."""
+    long = unit * (300_000 // len(unit))
     pool = [record("a", "Do it in Python.", long, 0), record("b", "Do it in Java.", f"```php\n{long}\n```", 1)]
     index = build_index(
         [BenchmarkItem("b", "1", "Sum the odd numbers of a list and print them one by one to the user.", "return 1")]
@@ -312,7 +312,7 @@ def test_time_is_linear_in_the_length(unit: str) -> None:
     find_near(pool, 0.8)
     assert find_overlap(pool[0], index) is None
     assert find_renamed_solution(pool[1], index) is None
-    assert time.process_time() - started < 60
+    assert time.process_time() - started < 20
 
 
 def test_one_program_that_many_requests_get_is_a_templates() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from codeact.embed import embed_texts, load_embedder
+from codeact.embed import embed_texts, load_embedder, open_embedder
 from codeact.errors import CodeactError, InputError
+from codeact.lm.sentence_encoder import plain_folder
 
 TEXTS = [
     "write a python function that can sort numbers",
@@ -137,3 +140,51 @@ def test_bad_settings(embedder: Any, tiny_embedder_dir: Path) -> None:
         embed_texts(["a"], model=embedder, batch_size=0)
     with pytest.raises(InputError, match="device"):
         load_embedder(str(tiny_embedder_dir), "abacus")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_plain_encoder_needs_no_sentence_transformers_and_gives_its_vectors(
+    tiny_embedder_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pooling: str, scaled: bool
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_embedder_dir, folder)
+    change(folder / "1_Pooling" / "config.json", {"pooling_mode": pooling})
+    change(folder / "sentence_bert_config.json", {"max_seq_length": 12})
+    if scaled:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        modules.append({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"})
+        (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+        (folder / "2_Normalize").mkdir()
+    expected = load_embedder(str(folder), "cpu").encode(TEXTS, batch_size=3)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # to import it fails
+    embedder = open_embedder(str(folder), "cpu")
+    np.testing.assert_array_equal(embedder.encode(TEXTS, batch_size=3), expected)
+    assert embed_texts(TEXTS, model=str(folder), device="cpu").shape == expected.shape
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        ("config_sentence_transformers.json", {"default_prompt_name": "query", "prompts": {"query": "ask: "}}),
+        ("config_sentence_transformers.json", {"truncate_dim": 8}),
+        ("1_Pooling/config.json", {"pooling_mode": ["mean", "cls"]}),
+        ("1_Pooling/config.json", {"pooling_mode": "max"}),
+        ("sentence_bert_config.json", {"do_lower_case": True}),
+        ("sentence_bert_config.json", {"processing_kwargs": {"text": {"padding": "max_length"}}}),
+        ("config.json", {"model_type": "modernbert"}),
+        ("config.json", {"auto_map": {"AutoModel": "own.Model"}}),
+        ("adapter_config.json", {}),
+    ],
+)
+def test_any_other_encoder_is_left_to_sentence_transformers(tiny_embedder_dir: Path, tmp_path: Path, file: str, what: dict[str, Any]) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_embedder_dir, folder)
+    assert plain_folder(str(folder)) == folder
+    change(folder / file, what)
+    assert plain_folder(str(folder)) is None
+
+
+def change(file: Path, what: dict[str, Any]) -> None:
+    said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    file.write_text(json.dumps(said | what), encoding="utf-8")

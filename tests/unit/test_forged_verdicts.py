@@ -1,4 +1,4 @@
-"""Programs of compiled languages that want to pass without solving the task: each fails, in either backend.
+"""Programs of compiled languages that want to pass without solving the task: each fails.
 
 Every attack is a function body that is wrong, or the answer around it; what it prints and how it ends is its own choice.
 """
@@ -193,15 +193,16 @@ LIARS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LIARS)
-def test_no_program_changes_what_its_answers_are_compared_with(language: str, backend: Backend) -> None:
+def test_no_program_changes_what_its_answers_are_compared_with(language: str, sandbox: Backend) -> None:
+    """In one sandbox: these lie to the compiler and to the comparison; the others attack the process, in either."""
     if missing(language):
         pytest.skip(f"{language} is not installed")
     prompt, tests = COMPARED[language]
     entry = "Twice" if language == "go" else "twice"
     one = Task("T/2", prompt, entry, "", test=tests, setup=SETUP.get(language, ""), language=language, rules=humanevalpack.OTHERS)
-    right = languages.judge(one, RIGHTLY[language], backend)
+    right = languages.judge(one, RIGHTLY[language], sandbox)
     assert right.status == "passed", right
-    found = {name: languages.judge(one, source, backend) for name, source in LIARS[language].items()}
+    found = {name: languages.judge(one, source, sandbox) for name, source in LIARS[language].items()}
     assert [name for name, outcome in found.items() if outcome.status == "passed"] == [], found
 
 

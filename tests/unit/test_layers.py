@@ -128,12 +128,9 @@ def test_only_one_module_imports_ray() -> None:
     assert {f.name for f in users} <= {"ray_cluster.py"}
 
 
-@pytest.mark.parametrize(
-    "statement", ["import codeact", "import codeact.cli", "import codeact.api", "import codeact.packing"]
-)
-def test_heavy_libraries_are_imported_late(statement: str) -> None:
-    heavy = "torch transformers sklearn sentence_transformers pyarrow ray peft accelerate"
-    code = f"{statement}\nimport sys\nprint([m for m in {heavy!r}.split() if m in sys.modules])"
+def test_heavy_libraries_are_imported_late() -> None:
+    heavy = "torch transformers sklearn scipy sentence_transformers pyarrow pandas datasets ray peft accelerate bitsandbytes"
+    code = f"import codeact, codeact.cli, codeact.api, codeact.packing, sys\nprint([m for m in {heavy!r}.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

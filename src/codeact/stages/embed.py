@@ -54,9 +54,9 @@ def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
 def _embed_worker(model: str, batch_size: int, text: str, device: str) -> Worker:
     import pyarrow as pa
 
-    from codeact.embed import embed_texts, load_embedder
+    from codeact.embed import embed_texts, open_embedder
 
-    embedder = load_embedder(model, device)
+    embedder = open_embedder(model, device)
 
     def work(shard: pa.Table, progress: Progress) -> pa.Table:
         records = tables.records_from(shard)

@@ -62,12 +62,12 @@ def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
 
 
 def _merged(names: Sequence[Sequence[str]], recipe: Recipe) -> list[tuple[str, ...]]:
-    from codeact.embed import embed_texts, load_embedder
+    from codeact.embed import embed_texts, open_embedder
 
     counts = Counter(name for some in names for name in set(some))
     if not counts:
         return [tuple(some) for some in names]
-    embedder = load_embedder(recipe.embed.model, recipe.model.device)
+    embedder = open_embedder(recipe.embed.model, recipe.model.device)
     vectors = embed_texts(sorted(counts), model=embedder, batch_size=recipe.embed.batch_size)
     leader = tags.merge_like(counts, vectors)
     return [tuple(dict.fromkeys(leader[name] for name in some)) for some in names]

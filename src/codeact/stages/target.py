@@ -92,13 +92,13 @@ def rank(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     Raises:
         InputError: the file of examples cannot be read, or holds none.
     """
-    from codeact.embed import embed_texts, load_embedder
+    from codeact.embed import embed_texts, open_embedder
 
     config, reading = recipe.embed, examples(recipe.sample)
     free, dropped = benchmark_free(reading.usable(), recipe.curate)
     texts = {r.instruction if config.text == "instruction" else f"{r.instruction}\n\n{r.response}" for r in free}
     asked = sorted(seeded_subset(sorted(texts), MOST_TARGETS, recipe.seed))
-    embedder = load_embedder(config.model, recipe.model.device)
+    embedder = open_embedder(config.model, recipe.model.device)
     points = embed_texts(asked, model=embedder, batch_size=config.batch_size)
     embedded = store.table("embed")
     if refines(recipe.curate):
