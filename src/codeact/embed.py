@@ -134,7 +134,7 @@ def _unit_rows(block: Vectors, rows: Sequence[int]) -> Vectors:
 
 
 def _dimension(embedder: Embedder) -> int:
-    return int(embedder.encode([""], show_progress_bar=False).shape[1])
+    return int(embedder.encode([""], batch_size=1, show_progress_bar=False).shape[1])
 
 
 def _no_embedder(name: str, reason: str) -> str:

@@ -166,3 +166,15 @@ def test_signatures_say_what_they_hold() -> None:
                 notes = [*(one.annotation for one in taken if one is not None), node.returns]
                 bare += [f"{file.name}:{node.lineno}" for note in notes if isinstance(note, ast.Name) and note.id == "Any"]
     assert len(bare) <= MOST_ANY, bare
+
+
+def test_public_functions_and_classes_say_what_they_do() -> None:
+    """Sections of the recipe aside: each of their keys does."""
+    bare = [
+        f"{file.name}:{node.lineno}"
+        for file in FILES
+        if part_of(file) != "config"
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
+    ]
+    assert bare == []

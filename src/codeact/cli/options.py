@@ -111,11 +111,13 @@ def budget(
 
 
 def planned(found: dict[str, Any], as_json: bool) -> None:
+    """Print what a plan found, its `lines` for people."""
     lines = found.pop("lines")
     result(found, as_json, "\n".join(lines))
 
 
 def run_recipe(recipe: str, overrides: Sequence[str], as_json: bool, force: bool) -> None:
+    """Run a recipe and show its report."""
     from codeact import api
 
     page = api.run(recipe, overrides, force=force)
@@ -123,6 +125,7 @@ def run_recipe(recipe: str, overrides: Sequence[str], as_json: bool, force: bool
 
 
 def show(run_dir: Path, as_json: bool) -> None:
+    """Make the report of a run directory and print its table, or all of it as JSON."""
     from codeact import api, storage
 
     page = api.report(run_dir)

@@ -184,6 +184,7 @@ def is_code(text: str) -> bool:
 
 
 def is_sentence(line: str) -> bool:
+    """Whether a line is prose: five words, an end, two of the words that stand in the middle of sentences."""
     line = line[:_LONG]
     words = _WORDS.findall(line)
     return (
@@ -192,5 +193,6 @@ def is_sentence(line: str) -> bool:
 
 
 def clip(text: str, limit: int = 120) -> str:
+    """A text in one line, cut to `limit` characters for a message."""
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "\u2026"

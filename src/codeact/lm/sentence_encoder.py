@@ -51,7 +51,7 @@ class SentenceEncoder:
         self.first = _pooling(folder) == "cls"
         self.normalize = len(_parts(folder)) == 3
 
-    def encode(self, texts: Sequence[str], batch_size: int = 32, show_progress_bar: bool = False) -> Vectors:
+    def encode(self, texts: Sequence[str], batch_size: int, show_progress_bar: bool = False) -> Vectors:
         """Vectors of the texts in their order, float32 [N, D], as `SentenceTransformer.encode` gives them."""
         import torch
 

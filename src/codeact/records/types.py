@@ -98,6 +98,7 @@ def _further(message: Message) -> list[dict[str, Any]]:
 
 
 def digest(text: str) -> str:
+    """The first 16 hexadecimal digits of a text's SHA-256."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

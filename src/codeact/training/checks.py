@@ -40,6 +40,7 @@ def check_training(model: ModelConfig, train: TrainConfig) -> None:
 
 
 def check_float16(model: ModelConfig) -> None:
+    """Refuse float16 where the model trains on another device than a CUDA GPU."""
     import torch
 
     device = choose_device(model.device)
@@ -72,6 +73,7 @@ def parameter_counts(network: Model) -> tuple[int, int]:
 
 
 def check_context(network: Model, model: ModelConfig) -> None:
+    """Refuse a `model.max_length` beyond the positions of the model."""
     limit = context_length(network.config.get_text_config())
     if limit is not None and model.max_length > limit:
         raise InputError(

@@ -130,6 +130,7 @@ def _download(release: Release, target: Path) -> bytes:
 
 
 def unpack(file: Path) -> bytes:
+    """The bytes of a file, unpacked where its name ends in .gz; InputError where they cannot be read."""
     try:
         raw = file.read_bytes()
         return gzip.decompress(raw) if file.suffix == ".gz" else raw
