@@ -71,6 +71,17 @@ def write_data(path: Path, count: int, real: Sequence[str], seed: int = 0) -> No
     fresh.rename(path)
 
 
+def as_parquet(path: Path) -> Path:
+    """The same rows as one Parquet file beside it."""
+    import pyarrow.json
+    import pyarrow.parquet as pq
+
+    found = path.with_suffix(".parquet")
+    if not found.exists():
+        pq.write_table(pyarrow.json.read_json(path), found, compression="zstd")
+    return found
+
+
 def measured(command: Sequence[str]) -> dict[str, float]:
     """Run a command: wall and processor seconds of it and its children, and the peak of their memory together.
 
@@ -194,12 +205,14 @@ def run_cdas(data: str, run_dir: str, *settings: str) -> None:
 
 
 def one_size(
-    count: int, work: Path, real: Sequence[str], workers: int | None, with_cdas: bool, settings: Sequence[str] = ()
+    count: int, work: Path, real: Sequence[str], workers: int | None, with_cdas: bool, settings: Sequence[str] = (),
+    parquet: bool = False,
 ) -> dict[str, Any]:
     """Both runs over `count` records, or the first alone."""
     data, run_dir = work / f"records-{count}.jsonl", work / f"run-{count}"
     if not data.exists():
         write_data(data, count, real)
+    data = as_parquet(data) if parquet else data
     shutil.rmtree(run_dir, ignore_errors=True)
     output = work / f"chosen-{count}.jsonl"
     output.unlink(missing_ok=True)
@@ -255,6 +268,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "codeact-scale")
     parser.add_argument("--no-cdas", action="store_true", help="leave CDAS out, whose K-means takes minutes on random vectors")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="recipe keys of the runs")
+    parser.add_argument("--parquet", action="store_true", help="the data is a Parquet file")
     parser.add_argument("--cdas-after", action="store_true", help="CDAS alone, in the run directory that `--no-cdas` left")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -273,7 +287,7 @@ def main() -> None:
         result_files.write(args.out, result)
     elif str(args.records) not in state["runs"] or args.again:
         told = provenance()
-        run = one_size(args.records, args.work, args.data, args.workers, not args.no_cdas, args.settings)
+        run = one_size(args.records, args.work, args.data, args.workers, not args.no_cdas, args.settings, args.parquet)
         load = told["machine"]["load_average_at_start"]
         state["runs"][str(args.records)] = {
             **run, "date": told["date"], "command": told["command"], "load_average_at_start": load,

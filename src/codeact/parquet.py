@@ -98,6 +98,20 @@ def read_row_group(path: str | Path, number: int, columns: Sequence[str] | None 
 
 
 @contextmanager
+def opened(path: str | Path) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetFile` to be read piece by piece; the pages' checksums, where there are some, are verified.
+
+    Raises:
+        InputError: as `read_parquet`; also two columns of one name.
+    """
+    import pyarrow.parquet as pq
+
+    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        refuse_twice(file.schema_arrow.names, str(path))
+        yield file
+
+
+@contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
     import pyarrow as pa
 

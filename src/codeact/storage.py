@@ -19,9 +19,10 @@ from codeact.parquet import parquet_bytes as parquet_bytes
 from codeact.parquet import read_parquet as read_parquet
 from codeact.parquet import write_parquet as write_parquet
 from codeact.sources.hub import read_dataset
-from codeact.sources.lines import JoinedRows, LineRows, Lines, beginning, picked, picked_lines, read_lines
+from codeact.sources.lines import JoinedRows, Lines, OnDisk, beginning, picked, picked_lines, read_lines
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
 from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
+from codeact.sources.tables import JoinedTables, TableRows, table_rows
 from codeact.sources.text import SAMPLE, decode, read_bytes, refuse_encoding, refuse_other
 from codeact.sources.writing import packed, table_of, texts, to_stdout, write_arrow
 
@@ -37,8 +38,10 @@ class Source:
 
     Attributes:
         name: what the user gave, for messages.
-        rows: one dictionary per row, fields untouched; those of large JSONL files are decoded anew each time (`sources.lines`).
-        table: the Arrow table where the rows came from one, else None; kept so that types survive a round trip.
+        rows: one dictionary per row, fields untouched; those of large JSONL and Parquet files are decoded anew each time
+            (`sources.lines`, `sources.tables`).
+        table: the Arrow table, or what takes rows of it from the disk, where the rows came from one, else None: so types survive a
+            round trip.
         delimited: whether the rows came as CSV or TSV: only those can be written as such without loss.
         parts: of several files, each one's name and number of rows.
         mixture: of several sources, each one's name and number of rows.
@@ -47,7 +50,7 @@ class Source:
 
     name: str
     rows: Sequence[Mapping[str, Any]]
-    table: pa.Table | None = None
+    table: pa.Table | TableRows | JoinedTables | None = None
     delimited: bool = False
     parts: tuple[tuple[str, int], ...] = ()
     mixture: tuple[tuple[str, int], ...] = ()
@@ -108,21 +111,15 @@ def join(parts: Sequence[Source], name: str) -> Source:
     """Several sources, one behind the other, as one of this name."""
     tables = [part.table for part in parts if part.table is not None]
     same = len(tables) == len(parts) and all(table.schema == tables[0].schema for table in tables)
-    lazy = any(isinstance(part.rows, LineRows | JoinedRows) for part in parts)
+    lazy = any(isinstance(part.rows, OnDisk) for part in parts)
     return Source(
         name,
         JoinedRows([part.rows for part in parts]) if lazy else [row for part in parts for row in part.rows],
-        _concat(tables) if same else None,
+        JoinedTables(tables) if same and tables else None,
         all(part.delimited for part in parts),
         tuple(one for part in parts for one in part.parts or ((part.name, len(part.rows)),)),
         lines=tuple(one for part in parts for one in part.lines or (None,) * max(1, len(part.parts))),
     )
-
-
-def _concat(tables: list[pa.Table]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.concat_tables(tables)
 
 
 def _read_name(name: str, split: str) -> list[Source]:
@@ -157,6 +154,9 @@ def _read_file(path: Path, split: str) -> Source:
         if path.is_file():
             with path.open("rb") as file:
                 refuse_other(file.read(64), str(path))
+        large = table_rows(path) if kind == ".parquet" else None
+        if large is not None:
+            return Source(str(path), large, large)
         table = read_parquet(path) if kind == ".parquet" else read_arrow(path)
         return Source(str(path), _some(table.to_pylist(), str(path)), table)
     if kind not in KINDS:

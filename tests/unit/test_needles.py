@@ -54,3 +54,8 @@ def test_a_pattern_that_is_left_out_does_not_match(code: str) -> None:
     found = screen([re.compile(sign, re.MULTILINE) for signs in _SIGNS.values() for sign in signs])
     may = found.candidates(code)
     assert {at for at, pattern in enumerate(found.patterns) if pattern.search(code)} <= may
+
+
+def test_letters_beyond_latin_hide_no_needle() -> None:
+    found = screen([re.compile("é→"), re.compile("<"), re.compile("abcdefghijkl")])
+    assert [found.candidates(text) for text in ("xé→y", "é?", "a<", "abcdefghijk", "用abcdefghijkl", "")] == [{0}, set(), {1}, set(), {2}, set()]

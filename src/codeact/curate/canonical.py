@@ -52,6 +52,7 @@ _WORDS = frozenset(keyword.kwlist) | frozenset(
     "SELECT FROM WHERE GROUP BY ORDER HAVING INSERT INTO VALUES UPDATE SET DELETE CREATE TABLE JOIN INNER "
     "LEFT RIGHT ON AND OR NOT NULL AS DISTINCT LIMIT COUNT SUM AVG MIN MAX".split()
 )
+_DEF = re.compile(r"\bdef\b")
 _HOLE = re.compile(r"\$?\{[^{}\n]*\}|\$\w+")
 _INSIDE = re.compile(r"(\.?)(\$?[A-Za-z_]\w*)")
 
@@ -170,7 +171,7 @@ def python_functions(text: str, nested: bool = True) -> Iterator[ast.FunctionDef
     """Every Python function in the code of a text, in the order of `ast.walk`; without `nested`, those at the top level only."""
     blocks = [block.code for block in code_blocks(text)] or ([text] if python_evidence(text) == 2 else [])
     for code in blocks:
-        tree = parse(code) if "def" in code else None
+        tree = parse(code) if "def" in code and _DEF.search(code) else None
         if tree is None:
             continue
         level: list[ast.AST] = [*tree.body]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -148,7 +148,7 @@ def guess_language(code: str, least: int = 2) -> str:
     for language in sorted(may, key=lambda name: -len(may[name])):
         if len(may[language]) < max(least, second[0]):
             break  # none that is left can be among the first two
-        shown = sum([pattern.search(code) is not None for pattern in may[language]]), language
+        shown = _count_shown(may[language], code, max(least, second[0])), language
         if shown > first:
             first, second = shown, first
         elif shown > second:
@@ -158,6 +158,17 @@ def guess_language(code: str, least: int = 2) -> str:
     if first[0] == second[0]:
         return first[1] if {first[1], second[1]} <= {"c", "cpp"} else ""
     return first[1]
+
+
+def _count_shown(signs: Sequence[re.Pattern[str]], code: str, needed: int) -> int:
+    """How many of the signs the code shows; 0 as soon as it cannot be as many as needed."""
+    shown, left = 0, len(signs)
+    for sign in signs:
+        if shown + left < needed:
+            return 0
+        shown += sign.search(code) is not None
+        left -= 1
+    return shown
 
 
 @lru_cache(maxsize=1)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 _MOST = 16
+_PAIRS = 6
 
 
 @dataclass(frozen=True)
@@ -17,20 +21,35 @@ class Screen:
     Attributes:
         patterns: the compiled patterns.
         always: positions in `patterns` of those that nothing is known of.
-        waiting: a string -> positions of the patterns of whose needles it is one.
+        waiting: a string, and the positions of the patterns of whose needles it is one.
+        pairs: of each string, in a column, the codes of its first pairs of neighbouring letters (`_codes`), padded with 0.
     """
 
     patterns: tuple[re.Pattern[str], ...]
     always: frozenset[int]
-    waiting: Mapping[str, tuple[int, ...]]
+    waiting: tuple[tuple[str, tuple[int, ...]], ...]
+    pairs: NDArray[np.uint16]
 
     def candidates(self, text: str) -> set[int]:
-        """Positions of the patterns that may match somewhere in the text; all others cannot."""
+        """Positions of the patterns that may match somewhere in the text; all others cannot.
+
+        What pairs of letters the text holds says of most strings that they are not in it, at once.
+        """
         found = set(self.always)
-        for needle, positions in self.waiting.items():
+        there = np.zeros(1 << 16, np.bool_)
+        there[_codes(text)] = True
+        there[0] = True
+        for at in np.flatnonzero(np.logical_and.reduce(there[self.pairs])).tolist():
+            needle, positions = self.waiting[at]
             if needle in text:
                 found.update(positions)
         return found
+
+
+def _codes(text: str) -> NDArray[np.uint16]:
+    """A number for each pair of neighbouring letters; letters beyond Latin-1 are all the same."""
+    letters = np.frombuffer(text.encode("latin-1", "replace"), np.uint8).astype(np.uint16)
+    return (letters[:-1] << 8) | letters[1:]
 
 
 def screen(patterns: Sequence[re.Pattern[str]]) -> Screen:
@@ -42,7 +61,12 @@ def screen(patterns: Sequence[re.Pattern[str]]) -> Screen:
         always |= set() if some else {at}
         for needle in some:
             waiting.setdefault(needle, []).append(at)
-    return Screen(tuple(patterns), frozenset(always), {needle: tuple(found) for needle, found in waiting.items()})
+    each = tuple((needle, tuple(found)) for needle, found in waiting.items())
+    pairs = np.zeros((len(each), _PAIRS), np.uint16)
+    for row, needle in zip(pairs, waiting, strict=True):
+        codes = _codes(needle)[:_PAIRS]
+        row[: len(codes)] = codes
+    return Screen(tuple(patterns), frozenset(always), each, np.ascontiguousarray(pairs.T))
 
 
 def needles(pattern: re.Pattern[str]) -> tuple[str, ...]:

@@ -128,7 +128,8 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
 
 def _asks_python2(instruction: str) -> bool:
     """Whether Python 2 is asked for, full-width letters and figures included."""
-    return _ASKS_PYTHON2.search(unicodedata.normalize("NFKC", instruction)) is not None
+    plain = unicodedata.normalize("NFKC", instruction)
+    return "2" in plain and _ASKS_PYTHON2.search(plain) is not None
 
 
 @dataclass(frozen=True, slots=True)

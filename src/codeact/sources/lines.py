@@ -8,6 +8,8 @@ import io
 import json
 import lzma
 import zlib
+from abc import abstractmethod
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -51,19 +53,35 @@ class Lines:
 
     def changed(self) -> bool:
         """Whether the file is not the one that was first read."""
-        return not self.path.exists() or _seen(self.path) != self.seen
+        return not self.path.exists() or state_of(self.path) != self.seen
 
 
-class LineRows(Sequence[Row]):
+class OnDisk(Sequence[Row]):
+    """Rows that are decoded each time they are wanted."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> list[str]:
+        """All keys, in the order in which they are met."""
+
+    @abstractmethod
+    def picked(self, positions: Sequence[int]) -> Iterator[Row]:
+        """The rows at these positions, which ascend."""
+
+
+class LineRows(OnDisk):
     """The objects of a JSONL file, decoded each time they are wanted: for files that are too large for the memory.
 
     Attributes:
         lines: the file.
-        columns: all keys, in the order in which they are met.
     """
 
     def __init__(self, lines: Lines, count: int, columns: Iterable[str]) -> None:
-        self.lines, self.columns, self._count = lines, list(columns), count
+        self.lines, self._columns, self._count = lines, list(columns), count
+
+    @property
+    def columns(self) -> list[str]:
+        return self._columns
 
     def __len__(self) -> int:
         return self._count
@@ -85,12 +103,15 @@ class LineRows(Sequence[Row]):
         found = dict(zip(sorted(wanted), picked(self, sorted(wanted)), strict=True))
         return [found[n] for n in wanted]
 
+    def picked(self, positions: Sequence[int]) -> Iterator[Row]:
+        return _passed(self, positions)
+
     def _same(self) -> None:
         if self.lines.changed():
             raise InputError(f"{self.lines.path} changed while it was read; start the same command again")
 
 
-class JoinedRows(Sequence[Row]):
+class JoinedRows(OnDisk):
     """The rows of several sources, one behind the other."""
 
     def __init__(self, parts: Sequence[Sequence[Row]]) -> None:
@@ -98,7 +119,6 @@ class JoinedRows(Sequence[Row]):
 
     @property
     def columns(self) -> list[str]:
-        """All keys, in the order in which they are met."""
         return list(dict.fromkeys(name for part in self.parts for name in columns_of(part)))
 
     def __len__(self) -> int:
@@ -123,17 +143,29 @@ class JoinedRows(Sequence[Row]):
             wanted -= len(part)
         raise IndexError(at)
 
+    def picked(self, positions: Sequence[int]) -> Iterator[Row]:
+        start = 0
+        for part in self.parts:
+            inside = positions[bisect_left(positions, start) : bisect_left(positions, start + len(part))]
+            yield from picked(part, [at - start for at in inside])
+            start += len(part)
+
 
 def columns_of(rows: Iterable[Row]) -> list[str]:
     """All keys of the rows, in the order in which they are met."""
-    return rows.columns if isinstance(rows, LineRows | JoinedRows) else list(dict.fromkeys(key for row in rows for key in row))
+    return rows.columns if isinstance(rows, OnDisk) else list(dict.fromkeys(key for row in rows for key in row))
 
 
 def picked(rows: Sequence[Row], positions: Sequence[int]) -> Iterator[Row]:
     """The rows at these positions, which ascend: of rows on the disk in one pass, as far as the last."""
-    if not isinstance(rows, LineRows | JoinedRows):
+    if not isinstance(rows, OnDisk):
         yield from (rows[at] for at in positions)
         return
+    yield from rows.picked(positions)
+
+
+def _passed(rows: Iterable[Row], positions: Sequence[int]) -> Iterator[Row]:
+    """`picked` by going through the rows, as far as the last."""
     wanted = iter(positions)
     next_ = next(wanted, None)
     if next_ is None:
@@ -161,7 +193,7 @@ def picked_lines(lines: Lines, positions: Iterable[int]) -> Iterator[bytes]:
 def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
     """The lines of a JSONL file and its rows, those of a large file on the disk; None where there is something to say about it."""
     try:
-        lines = Lines(path, _seen(path))
+        lines = Lines(path, state_of(path))
         size = lines.seen[0] * (PACKED if path.suffix.lower() in COMPRESSED else 1)
         rows: list[Row] = []
         columns: dict[str, None] = {}
@@ -197,7 +229,8 @@ def _is_blank(line: bytes) -> bool:
     return line.isspace() or not line.decode("utf-8").strip()
 
 
-def _seen(path: Path) -> tuple[int, ...]:
+def state_of(path: Path) -> tuple[int, ...]:
+    """Size, time and place of a file."""
     there = path.stat()
     return there.st_size, there.st_mtime_ns, there.st_ino
 

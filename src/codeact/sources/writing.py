@@ -103,7 +103,7 @@ def write_arrow(table: pa.Table, path: Path) -> None:
     import pyarrow as pa
 
     with atomic(path) as handle, pa.ipc.new_file(handle, table.schema) as out:
-        out.write_table(table)
+        out.write_table(table.unify_dictionaries())  # this form holds one dictionary a column
 
 
 def to_stdout(lines: Iterable[bytes]) -> None:

@@ -16,6 +16,7 @@ from codeact.errors import InputError
 from codeact.evaluation.benchmarks import NOT_CHECKED, benchmark_items
 from codeact.progress import Progress
 from codeact.rundir import tables
+from codeact.rundir.collector import rare_collections
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.local import Worker
 from codeact.rundir.parts import PART_ROWS, Parts
@@ -48,6 +49,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     )  # fmt: skip
 
 
+@rare_collections()
 def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """Decide which records stay in the pool."""
     import pyarrow as pa
@@ -167,6 +169,7 @@ def _worker(config: Mapping[str, Any], index: Index | None) -> Worker:
 
     look = Looker(CurateConfig.model_validate(config), index or ())
 
+    @rare_collections()
     def work(shard: pa.Table, progress: Progress) -> pa.Table:
         found = []
         for record in tables.records_from(shard):

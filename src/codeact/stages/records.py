@@ -15,6 +15,7 @@ from codeact.errors import InputError
 from codeact.evaluation.held_out import HeldOut
 from codeact.records import Record, Rejected, RowReader
 from codeact.rundir import tables
+from codeact.rundir.collector import rare_collections
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import PART_ROWS
 from codeact.rundir.stage import Stage
@@ -39,6 +40,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     return Stage("records", (), config, VERSION, lambda store: load_records(store, recipe, inputs), ("rejected.parquet",), shared=True)
 
 
+@rare_collections()
 def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """Rows to records; unreadable rows, rows beyond `data.limit`, those that `curate.secrets` bars and those that `evaluate.held_out`
     holds too go to rejected.parquet.
