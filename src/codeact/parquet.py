@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
 from codeact.files import atomic
-from codeact.sources.objects import refuse_twice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,6 +94,17 @@ def read_row_group(path: str | Path, number: int, columns: Sequence[str] | None 
 
     with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         return file.read_row_group(number, columns=None if columns is None else list(columns), use_threads=False)
+
+
+def refuse_twice(columns: Sequence[str], where: str) -> None:
+    """Columns of the same name: a row would keep the last.
+
+    Raises:
+        InputError: two are called alike.
+    """
+    twice = next((name for name in columns if name and columns.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where}: two columns are called {twice!r}; rename one")
 
 
 @contextmanager

@@ -49,7 +49,8 @@ class Screen:
 def _codes(text: str) -> NDArray[np.uint16]:
     """A number for each pair of neighbouring letters; letters beyond Latin-1 are all the same."""
     letters = np.frombuffer(text.encode("latin-1", "replace"), np.uint8).astype(np.uint16)
-    return (letters[:-1] << 8) | letters[1:]
+    found: NDArray[np.uint16] = letters[:-1] * np.uint16(256) + letters[1:]
+    return found
 
 
 def screen(patterns: Sequence[re.Pattern[str]]) -> Screen:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
-
-from codeact.errors import InputError
 
 
 class TwiceError(ValueError):
@@ -32,17 +29,6 @@ Raises:
     TwiceError: a key stands twice in one object, with two values.
     ValueError: broken JSON.
 """
-
-
-def refuse_twice(columns: Sequence[str], where: str) -> None:
-    """Columns of the same name: a row would keep the last.
-
-    Raises:
-        InputError: two are called alike.
-    """
-    twice = next((name for name in columns if name and columns.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{where}: two columns are called {twice!r}; rename one")
 
 
 def row_with_two(text: str) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
-from codeact.sources.objects import TwiceError, parse, refuse_twice, row_with_two
+from codeact.parquet import refuse_twice
+from codeact.sources.objects import TwiceError, parse, row_with_two
 
 if TYPE_CHECKING:
     import pyarrow as pa
