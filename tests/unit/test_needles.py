@@ -49,11 +49,13 @@ def test_guess_equals_the_plain_count_of_all_signs(code: str, least: int) -> Non
     assert guess_language(code, least) == ("" if len(code) < 2 or best < least or tied else language)
 
 
+_SCREEN = screen([re.compile(sign, re.MULTILINE) for signs in _SIGNS.values() for sign in signs])
+
+
 @given(st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
 def test_a_pattern_that_is_left_out_does_not_match(code: str) -> None:
-    found = screen([re.compile(sign, re.MULTILINE) for signs in _SIGNS.values() for sign in signs])
-    may = found.candidates(code)
-    assert {at for at, pattern in enumerate(found.patterns) if pattern.search(code)} <= may
+    may = _SCREEN.candidates(code)
+    assert {at for at, pattern in enumerate(_SCREEN.patterns) if pattern.search(code)} <= may
 
 
 def test_letters_beyond_latin_hide_no_needle() -> None:
