@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ def export(
     name = _from_anywhere(model or recipe.model.name)
     if not name and to != "datasets":
         raise InputError(f"the run in {run_dir} names no model; say which one will be trained with --model")
+    if not force:
+        _refuse_there(Path(output), (ROWS, "README.md"))  # before the tokenizer is loaded
     records = selected_records(store)
     source, template_name = ("", "") if to in ("datasets", "torchtune") else _template(name, recipe)
     facts = Facts(
@@ -80,12 +82,17 @@ def export(
     card = data_card(to, recipe, _card_facts(store, recipe, name, records, rows), _ledger(store, recipe), warnings)
     files = {ROWS: rows, **TOOLS[to](facts), "README.md": card}
     folder = make_folder(Path(output))
-    there = [file for file in files if (folder / file).exists()]
-    if there and not force:
-        raise InputError(f"{folder} holds {', '.join(there)} already; name another folder, or replace them with --force")
+    if not force:
+        _refuse_there(folder, files)
     for file, text in files.items():
         write_text(folder / file, text)
     return {"records": len(records), "files": sorted(files), "warnings": warnings, "output": str(folder)}
+
+
+def _refuse_there(folder: Path, files: Iterable[str]) -> None:
+    there = [file for file in files if (folder / file).exists()]
+    if there:
+        raise InputError(f"{folder} holds {', '.join(there)} already; name another folder, or replace them with --force")
 
 
 def _from_anywhere(name: str) -> str:
