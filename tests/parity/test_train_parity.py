@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +101,13 @@ def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor])
         assert (found[name] - tensor).norm() <= 1e-5 * tensor.norm(), name
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("method", "on_prompt"), [("full", False), ("full", True), ("lora", False)])
+SOME = ("packed", "packed, uneven accumulation", "padded, accumulated")  # how rows are made is the same for every model and loss
+
+
+@pytest.mark.parametrize(
+    ("method", "on_prompt", "way"),
+    [*(("full", False, way) for way in WAYS), *(("full", True, way) for way in SOME), *(("lora", False, way) for way in SOME)],
+)
 def test_parameters_after_three_steps(
     tiny_model_dir: Path, tmp_path: Path, expected: dict[Any, Any], way: str, method: str, on_prompt: bool
 ) -> None:
@@ -154,7 +156,7 @@ def test_the_mean_over_samples(
 
 @pytest.mark.slow
 def test_the_command_on_two_processes(tiny_model_dir: Path, tmp_path: Path) -> None:
-    """torchrun of `codeact train` on two processes (gloo), against one: parameters, losses and validation losses."""
+    """`codeact train` on two processes (gloo), as torchrun starts them, against one: parameters, losses, validation losses."""
     data = tmp_path / "pool.jsonl"
     rows = [{"instruction": r.messages[0].content, "output": r.messages[1].content} for r in POOL]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -190,15 +192,9 @@ def test_the_command_on_two_processes(tiny_model_dir: Path, tmp_path: Path) -> N
             alone = codeact_command("train", str(data), *options)
             assert alone.returncode == 0, alone.stderr
             continue
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codeact"]
-        command = [*launch, "train", str(data), *options]
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
-        }
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
-        assert done.returncode == 0, done.stderr[-3000:]
+        both = launched(2, "-m", "codeact", "train", str(data), *options)
+        told = [process.communicate() for process in both]
+        assert [process.returncode for process in both] == [0, 0], told[0][1][-3000:]
     pair, whole = (
         [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in outs.values()
     )
