@@ -39,6 +39,7 @@ REAL = ("../shared/data/evol_instruct_code_1966.json", "../shared/data/code_alpa
 COPIES = 0.05
 DIMENSIONS = 384
 LOOK_SECONDS = 0.2
+_READ = "import sys; from codeact.storage import read_rows; sum(1 for _ in read_rows(sys.argv[1]).rows)"
 _NAME = re.compile(r"\b[a-z][A-Za-z_]{3,}\b")
 
 
@@ -229,6 +230,7 @@ def one_size(
     return {
         "records": count,
         "settings": list(settings),
+        "every_row_read": measured(["-c", _READ, str(data)]),
         "data_MiB": round(data.stat().st_size / 2**20, 1),
         "select_random": {
             **found,
