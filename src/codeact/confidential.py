@@ -13,21 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from codeact.addresses import addresses
 from codeact.config import SecretKind
 from codeact.credentials import keys_of, passwords_of
-from codeact.placeholders import (
-    EXAMPLE_DOMAIN,
-    EXAMPLE_TALK,
-    FREE_MAIL,
-    ROLE,
-    TOP_LEVEL,
-    is_address,
-    is_cipher,
-    is_drawn_number,
-    is_made_up,
-    is_nobody,
-    is_shown,
-)
+from codeact.placeholders import EXAMPLE_DOMAIN, EXAMPLE_TALK, is_address, is_cipher, is_made_up, is_nobody, is_shown
 from codeact.records import Record
 
 PIECE_CHARACTERS, OVERLAP = 1_500, 500
@@ -67,9 +56,6 @@ _TOKEN = re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{2,}\.[\w-]{8,}")
 _PRIVATE_KEY = re.compile(r"(?:BEGIN (?:[A-Z0-9]{1,10} ){0,2}PRIVATE KEY(?: BLOCK)?-{4,5}|PuTTY-User-Key-File-\d)")
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40,}")
 _URL_PASSWORD = re.compile(r"://[^\s:/@'\"<>]{0,64}:([^\s/@'\"<>;]{3,128})(?:;[\w=;*]{0,64})?@([\w.-]{1,128})")
-_EMAIL = re.compile(
-    r"(?<![\w.+%/@-])([a-z0-9][\w.+%-]{0,63})@((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,18})(?![\w@-])(?!\.\w)", re.IGNORECASE
-)
 # Words that are parts of others too (StatusEnhancements holds senha) begin a word, or a part of one with a capital.
 _SHORT_WORDS = r"(?:(?<![a-z])(?:senha|has[lł]o|parola|[sş]ifre|heslo)|(?-i:Senha|Has[lł]o|Parola|[SŞ]ifre|Heslo))"
 _PASSWORD_NAME = re.compile(
@@ -119,20 +105,11 @@ _PLAIN_THING = re.compile(
 # A token in an answer of a server, as documentation shows it: it ends within the hour.
 _SHORT_LIVED = re.compile(r"[\"'](?:access|refresh|id|session)_?token[\"']\s*:", re.IGNORECASE)
 _CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", r"\d", r"[^\w.]")))
-# What a name alone needs before it to be somebody's: "Send it to sarah@design.com" is an example.
-_OWNER = re.compile(
-    r"(?:<|&lt;|\w \(|mailto:|\bwrite to |\b(?:me|us|contact\w*|reached) (?:at|via) |\b(?:bugs?|reports?|comments?|questions?|patch(?:es)?|inquiries) to:? ?"
-    r"|©[^@\n]{1,40}|(?:e-?mails?|mail|author|contacts?|maintainer|committer|signed-off-by|邮箱|邮件我|メール|메일|почта)[\w\]]{0,8}[\W_]{0,6})$",
-    re.IGNORECASE,
-)
-# What stands before the @ of a message's id: a time or a count, and more.
-_MESSAGE_ID = re.compile(r"(?=.*\d{6})(?=.*[A-Za-z.])[\w.%+-]{18,}|\w{32,}|[0-9A-F]{6,}\.\d{4,}")
-_NUMBERED = re.compile(r"(?:qq|163|126|139|189|yeah|sina|foxmail|naver)\.(?:com|net|cn)", re.IGNORECASE)  # where people's addresses are numbers
-_PERSONAL_LETTERS = 6
 _WORD = re.compile(r"\w[\w.-]*")
 
 
 SECRET, PERSONAL = "secret: ", "personal data: "
+ADDRESS = f"{PERSONAL}e-mail address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +147,16 @@ def find_confidential(record: Record, kinds: Sequence[SecretKind], documented: b
                 continue
             return Finding(reason, f"{where}, line {text.count(chr(10), 0, position) + 1}")
     return None
+
+
+def may_hold_address(record: Record, documented: bool = False) -> bool:
+    """Whether a record holds what is possibly, not certainly, somebody's e-mail address; arguments as of `find_confidential`."""
+    for message in record.messages:
+        for start, piece in _pieces(message.content) if "@" in message.content else ():
+            for position, _ in addresses(piece):
+                if not (documented and message.role == "user" and is_shown(message.content, start + position, True)):
+                    return True
+    return False
 
 
 def _can_be_shown(reason: str) -> bool:
@@ -345,31 +332,7 @@ def _is_of_user(value: str, line: str) -> bool:
 
 
 def _emails(piece: str) -> Iterator[tuple[str, int]]:
-    for match in _EMAIL.finditer(piece) if "@" in piece else ():
-        local, domain = match[1], match[2]
-        if (
-            domain.rpartition(".")[2].lower() not in TOP_LEVEL
-            or EXAMPLE_DOMAIN.fullmatch(domain)
-            or ROLE.fullmatch(local)
-        ):
-            continue
-        if FREE_MAIL.fullmatch(domain) and len(local) < _PERSONAL_LETTERS + 2 * local.isalpha():
-            continue
-        if domain.isupper() and not local.isupper():  # a principal of Kerberos
-            continue
-        line = piece[piece.rfind("\n", 0, match.start()) + 1 : match.start()]
-        if EXAMPLE_TALK.search(line):
-            continue
-        if _MESSAGE_ID.fullmatch(local):
-            continue
-        if local.isalpha() and not _OWNER.search(piece[max(0, match.start() - 40) : match.start()]):
-            continue
-        if re.fullmatch("[1-9][0-9]{6,10}", local) and _NUMBERED.fullmatch(domain) and is_drawn_number(local):
-            yield f"{PERSONAL}e-mail address", match.start()
-            continue
-        in_url = re.search(r"://\S*$", piece[max(0, match.start() - 100) : match.start()])
-        if not in_url and re.search("[a-z]", local, re.IGNORECASE) and local.lower() != domain.partition(".")[0].lower() and not is_made_up(local, 4):
-            yield f"{PERSONAL}e-mail address", match.start()
+    return ((ADDRESS, position) for position, certain in addresses(piece) if certain)
 
 
 _RULES: dict[SecretKind, Callable[[str], Iterator[tuple[str, int]]]] = {

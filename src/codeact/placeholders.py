@@ -36,11 +36,11 @@ _FILLER = re.compile(
 _ELLIPSIS = re.compile(r"\.\.\.|…|\*{3}|<|>|\{|\}|\$\(|%[sd(]|x{4}|X{4}|\\[unx]|_{3}")
 EXAMPLE_DOMAIN = re.compile(
     r"(?:.*\.)?(?:example\d?|test|invalid|localhost|local|internal)(?:\.\w+){0,2}"
-    r"|(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|"
+    r"|(?!(?:mail\.ru|email\.cz)$)(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|"
     r"business|school|university|"
-    r"store|shop|place|provider|service|acme|foo|bar|baz|qux|quux|spam|eggs|ham|blah?|xyz|abc|(?:some|no|any|else|every)where|isp|hostname|mailhost|smtp|hello|"
-    r"malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.\w+){1,2}"
-    r"|.*\.(?:windows|azure)\.net|(?:.*\.)?(?:no-?reply|lists?|listserv|mailman|groups|googlegroups)(?:\.[\w-]+){1,3}|mail\.gmail\.com|(?:group|resource)\.calendar\.google\.com|"
+    r"store|shop|place|provider|service|acme|foo|bar|baz|qux|quux|spam|eggs|ham|blah?|xyz|abc|(?:some|no|any|else|every)where|isp|demo|hostname|mailhost|smtp|hello|"
+    r"malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.(?:com?|org|net|ac|edu|gov))?\.\w+"
+    r"|.*\.(?:windows|azure)\.net|(?:.*\.)?(?:no-?reply|lists?|listserv|mailman|groups|googlegroups|yahoogroups)(?:\.[\w-]+){1,3}|mail\.gmail\.com|(?:group|resource)\.calendar\.google\.com|"
     r"(?:.*\.)?(?:atlanta|biloxi)\.com|(?:.*\.)?(?:capulet|montague|shakespeare)\.(?:com|net|org|lit)|(?:openssh|libssh)\.\w+|(?:.*[.-])?(?:fake|dummy|sample|bogus)(?:[.-].*)?",
     re.IGNORECASE,
 )
@@ -69,7 +69,9 @@ FREE_MAIL = re.compile(
 # Attributes of code look like domains (`x@weights.data`): only what is in wide use counts.
 TOP_LEVEL = frozenset(
     "com org net edu gov mil int info biz io ai dev app me co tv cc xyz tech cloud online eu uk de fr it es pt nl be ch at se no dk fi pl cz sk hu ro bg gr ru ua by kz "
-    "tr il ir in pk bd lk cn tw hk jp kr sg my th vn id ph au nz ca us mx br ar cl pe ve za ng ke eg ma ie is lt lv ee hr rs si ge am az uz sa ae".split()
+    "tr il ir in pk bd lk cn tw hk jp kr sg my th vn id ph au nz ca us mx br ar cl pe ve za ng ke eg ma ie is lt lv ee hr rs si ge am az uz sa ae "
+    "sn ci cm gh tz ug rw et dz tn mz ao zw zm bw mu mg lb jo iq kw qa bh om np mm kh mn kg ec bo py uy cr pa gt hn sv do cu jm tt lu li mc mt cy al mk ba fo gl fj "
+    "email agency studio berlin london ltd gmbh asia cat pro mobi club site website shop blog top wang swiss wien koeln hamburg bayern nrw nyc tokyo xin vip".split()
 )
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from codeact.confidential import Finding, find_confidential
+from codeact.confidential import Finding, find_confidential, may_hold_address
 from codeact.config import SECRET_KINDS, CurateConfig, SecretKind
 from codeact.curate import curate_records
 from codeact.harvesting import harvest_functions
 from codeact.records import Message, Record
+from experiments.address_lines import FORMS
 from tests.helpers.command import codeact_command as cli
 
 DRAW = random.Random(5)
@@ -130,6 +131,29 @@ def test_placeholders_are_no_secrets(text: str) -> None:
     assert find_confidential(Record("x", (Message("user", "q"), Message("assistant", text))), SECRET_KINDS) is None
 
 
+# Nobody's for certain: kept, and named.
+POSSIBLE = [
+    "{ name: 'tobi', email: 'tobi@learnboost.com' }", 'b"conch-keep-alive@twistedmatrix.com"', "'default': 'flexget_notifer@flexget.com'",
+    'EMAIL = "PARTS-COORDINATION-L@in2p3.fr"',
+    'author_email="twisted-python@twistedmatrix.com"', 'maintainer_email = "cobbler.project@gmail.com"', '#define SFTP_EXT_FSROOTS L"fs-roots@vandyke.com"',
+    "from:verification@stage.mozaws.net",
+    '* giving a user name "jimi@hendrix.org"', "'translations.cs@gnupg.cz'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", POSSIBLE)
+def test_an_address_that_nothing_says_to_be_somebodys_is_kept_and_told(text: str) -> None:
+    assert find_confidential(record(text), SECRET_KINDS) is None
+    assert may_hold_address(record(text))
+    assert not may_hold_address(record("x = 'user@example.com'; y = 'git@github.com:a/b'"))
+
+
+def test_addresses_as_people_write_them_are_found() -> None:
+    missed = [form for form in FORMS if find_confidential(record(form), SECRET_KINDS) is None]
+    assert len(FORMS) == 70
+    assert len(missed) <= 1, missed
+
+
 DOCUMENTATION = {
     "shown": [
         "    password = 'kT7#mm2Q'", ">>> connect('kT7#mm2Q', password='kT7#mm2Q')", "Example::\n\npassword: kT7#mm2Q", "grant_type=password&password=kT7#mm2Q",
@@ -223,18 +247,20 @@ def fetch_{0}(path, retries=3):
 
 
 def test_harvest_leaves_them_out_by_default_and_says_where(tmp_path: Path) -> None:
-    lines = [AWS, "no secret", "password = 'hunter2'", "AKIAIOSFODNN7EXAMPLE", "by k.mueller@bayer.de"]
+    lines = [AWS, "no secret", "password = 'hunter2'", "AKIAIOSFODNN7EXAMPLE", "by k.mueller@bayer.de", "mail to tobi@learnboost.com, tobi"]
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "a.py").write_text("".join(FUNCTION.format(n, line) for n, line in enumerate(lines)), encoding="utf-8")
     found = harvest_functions([tree])
-    assert [r.meta["name"] for r in found.records] == ["fetch_1", "fetch_3"]
+    assert [r.meta["name"] for r in found.records] == ["fetch_1", "fetch_3", "fetch_5"]
+    assert found.possible == ("tree/a.py: fetch_5 (line 47)",)
     assert found.skipped["secret: AWS Access Key"] == found.skipped["personal data: e-mail address"] == 1
     assert "tree/a.py: fetch_0 (line 2) is left out: secret: AWS Access Key" in found.problems
-    assert len(harvest_functions([tree], secrets=()).records) == 5
+    assert len(harvest_functions([tree], secrets=()).records) == 6
     told = cli("harvest", str(tree), "-o", str(tmp_path / "pool.jsonl"))
     assert told.returncode == 0, told.stderr
-    assert "2 records" in told.stdout
+    assert "3 records" in told.stdout
+    assert "kept, though they may hold somebody's e-mail address: 1 (tree/a.py: fetch_5 (line 47))" in told.stdout
     assert "fetch_0 (line 2) is left out: secret: AWS Access Key" in told.stdout
     written = (tmp_path / "pool.jsonl").read_text(encoding="utf-8")
     assert all(secret not in told.stdout + told.stderr + written for secret in (AWS, "hunter2", "k.mueller"))

@@ -200,6 +200,12 @@ def test_a_key_that_stands_twice_in_turns_as_text_or_in_a_recipe_is_refused(tmp_
     turns = '[{"role": "user", "content": "a", "content": "q"}, {"role": "assistant", "content": "b"}]'
     (tmp_path / "a.jsonl").write_text(json.dumps({"messages": turns}) + "\n", encoding="utf-8")
     assert "'content' stands twice" in read_data(tmp_path / "a.jsonl").rejected[0].detail
+    said = "[{'role': 'user', 'content': 'a', 'content': 'q'}, {'role': 'assistant', 'content': \"it's b\"}]"
+    for text in (said, said.replace("'content': 'a', 'content': 'q'", "'content': 'q', 'meta': {'k': 1, 'k': None}")):
+        (tmp_path / "b.jsonl").write_text(json.dumps({"messages": text}) + "\n", encoding="utf-8")
+        assert "stands twice" in read_data(tmp_path / "b.jsonl").rejected[0].detail
+    (tmp_path / "c.jsonl").write_text(json.dumps({"messages": said.replace("'content': 'a', ", "")}) + "\n", encoding="utf-8")
+    assert len(read_data(tmp_path / "c.jsonl").records) == 1
     (tmp_path / "r.yaml").write_text("sample:\n  strategy: random\n  strategy: cdas\n", encoding="utf-8")
     with pytest.raises(InputError, match="the key 'strategy' stands twice"):
         load_recipe(tmp_path / "r.yaml")

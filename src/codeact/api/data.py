@@ -99,7 +99,8 @@ def harvest(
         settings: recipe key -> value, of `data.harvest` and `judge`; keys that arguments stand for are refused.
 
     Returns:
-        `records` (written), `held_out` (likewise), `found`, `skipped` (reason -> functions or files), `problems` (one line a file), `output`;
+        `records` (written), `held_out` (likewise), `found`, `skipped` (reason -> functions or files), `problems` (one line a file),
+        `possible_addresses` (places of kept functions that hold what may be an e-mail address), `output`;
         with `describe` also `described` (records) and `usd` (what that cost).
 
     Raises:
@@ -147,6 +148,7 @@ def harvest(
         **({"described": sum(harvesting.DESCRIBED_BY in r.meta for r in found.records), "usd": spent} if describe else {}),
         "skipped": dict(found.skipped),
         "problems": list(found.problems),
+        "possible_addresses": list(found.possible),
         "output": str(output),
     }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from codeact.confidential import find_confidential
+from codeact.confidential import find_confidential, may_hold_address
 from codeact.config import DEFAULTS, SECRET_KINDS, SecretKind
 from codeact.draws import seeded_order
 from codeact.errors import InputError
@@ -54,11 +54,13 @@ class Harvest:
             instruction is the signature alone, and `DESCRIBED_BY` is an empty column of it.
         skipped: reason -> number of files or functions left out.
         problems: one line for each file that could not be used, and for each function that holds a secret: its path and why.
+        possible: the place of each function that is kept and holds what may be somebody's e-mail address.
     """
 
     records: list[Record]
     skipped: Counter[str]
     problems: tuple[str, ...]
+    possible: tuple[str, ...] = ()
 
 
 def harvest_functions(
@@ -152,14 +154,17 @@ def _without_secrets(
     records: Iterable[Record], kinds: Sequence[SecretKind], skipped: Counter[str], problems: list[str]
 ) -> Harvest:
     kept: list[Record] = []
+    possible: list[str] = []
     for record in records:
-        finding = find_confidential(record, kinds, documented=not record.meta.keys() & {"commit", DESCRIBED_BY})
+        documented = not record.meta.keys() & {"commit", DESCRIBED_BY}
+        finding = find_confidential(record, kinds, documented)
         if finding is None:
             kept.append(replace(record, meta=MappingProxyType({**record.meta, "row": len(kept)})))
+            possible += [place_of(record)] if "emails" in kinds and may_hold_address(record, documented) else []
             continue
         skipped[finding.reason] += 1
         problems.append(f"{place_of(record)} is left out: {finding.reason}")
-    return Harvest(kept, skipped, tuple(problems))
+    return Harvest(kept, skipped, tuple(problems), tuple(possible))
 
 
 def place_of(record: Record) -> str:

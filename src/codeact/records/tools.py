@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codeact.records.types import Unreadable
-from codeact.sources.objects import TwiceError, parse
+from codeact.sources.objects import TwiceError, keyed, parse
 
 MOST_LITERAL = 1_000_000  # characters of Python's notation: its parser takes some 300 bytes for each
 # A string that is not closed ends with the text, so that no character is read twice.
@@ -45,9 +45,14 @@ def parsed(text: str) -> Any:
         if len(text) > MOST_LITERAL or not _may_be_literal(text):
             raise ValueError("neither JSON nor a Python literal of bounded size") from None
         try:
-            return ast.literal_eval(text.strip())
+            tree = ast.parse(text.strip(), mode="eval")
+            value = ast.literal_eval(tree)
         except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
             raise ValueError("neither JSON nor a Python literal") from error
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict):
+                keyed([(ast.literal_eval(key), ast.literal_eval(held)) for key, held in zip(node.keys, node.values, strict=True) if key is not None])
+        return value
 
 
 def _may_be_literal(text: str) -> bool:

@@ -11,7 +11,12 @@ class TwiceError(ValueError):
     """A key stands twice in one object, with two values: Python would take the last without a word."""
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def keyed(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The mapping of these keys and values.
+
+    Raises:
+        TwiceError: a key stands twice, with two values.
+    """
     row = dict(pairs)
     if len(row) != len(pairs):
         first: dict[str, Any] = {}
@@ -21,7 +26,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+_DECODER = json.JSONDecoder(object_pairs_hook=keyed)
 parse = _DECODER.decode
 """The value of a JSON text.
 
