@@ -23,6 +23,7 @@ LAYERS = {
         "redact",
         "config",
         "confidential",
+        "addresses",
         "placeholders",
         "credentials",
         "parsing",
