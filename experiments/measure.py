@@ -9,7 +9,7 @@
 Intervals: bootstrap over trainings and tasks, both drawn anew in each of 2,000 resamples. Every value of every training goes to
 NAME_cells.json.xz. What was expected before the first training: docs/experiments.md.
 
-Result: experiments/results/measure.json, measure_cells.json.xz
+Result: experiments/results/measure.json.xz, measure_cells.json.xz
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def main() -> None:
     show = commands.add_parser("table", help="correlations over the trainings that are done")
     show.add_argument("recipe", type=Path)
     show.add_argument("overrides", nargs="*")
-    show.add_argument("--output", type=Path, default=RESULTS / "measure.json")
+    show.add_argument("--output", type=Path, default=RESULTS / "measure.json.xz")
     options = parser.parse_args()
     if options.action == "tasks":
         rates = solved_sometimes(options.folder)
@@ -215,7 +215,7 @@ def main() -> None:
         **study(trainings, group, samples, characters),
     }  # fmt: skip
     result_files.write(options.output, document)
-    save(Path(comparison.run_dir), options.output.with_name(f"{options.output.stem}_cells.json.xz"))
+    save(Path(comparison.run_dir), options.output.with_name(f"{options.output.name.partition('.')[0]}_cells.json.xz"))
     print("\n".join(lines(document)))
 
 

@@ -12,7 +12,6 @@ corrupted records curation drops and ranks last, and the fraction selected (0.40
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections import Counter
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import machine, result_files
 from codeact.cluster import cluster_embeddings
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, Decision, curate_records
@@ -125,7 +124,7 @@ def main() -> None:
     parser.add_argument("--code-only", action="store_true", help="a pool of the records whose answer is or holds code")
     parser.add_argument("--leaks", help="file of HumanEval's tasks in another natural language, to leak from")
     parser.add_argument("--kinds", nargs="*", default=list(corruptions.KINDS))
-    parser.add_argument("--out", type=Path, default=Path("experiments/results/poison.json"))
+    parser.add_argument("--out", type=Path, default=Path("experiments/results/poison.json.xz"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     args.cache.mkdir(parents=True, exist_ok=True)
@@ -169,7 +168,7 @@ def main() -> None:
         "suspects": SUSPECTS,
         "min_gain": MIN_GAIN,
     }
-    known = json.loads(args.out.read_text(encoding="utf-8"))["clean"]["list"] if args.out.exists() else []
+    known = result_files.read(args.out)["clean"]["list"] if args.out.exists() else []
     read = {row["id"]: {key: row[key] for key in ("verdict", "why") if key in row} for row in known}
     result["clean"] = {
         "dropped": sum(not d.kept for d in clean) / len(pool),
@@ -249,7 +248,7 @@ def main() -> None:
             flush=True,
         )
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result_files.write(args.out, result)
 
 
 if __name__ == "__main__":

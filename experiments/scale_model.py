@@ -3,7 +3,7 @@
     python -m experiments.scale_model [--records 100000000] [--gpus 64] [--price 2.5]
 
 The simulation is one of events: workers take shards, are slow, die and come back. It takes a minute of one core and needs no GPU. Writes
-experiments/results/scale_model.json.
+experiments/results/scale_model.json.xz.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from codeact.lm.hardware import CARDS, UTILISATION
 from codeact.score.cost import ModelCost, forward_flops
 
 ROOT = Path(__file__).parents[1]
-RESULT = Path(__file__).parent / "results" / "scale_model.json"
+RESULT = Path(__file__).parent / "results" / "scale_model.json.xz"
 SEED = 0
 HOUR = 3600.0
 MODELS = {  # body, head, heads * head size * layers
