@@ -17,7 +17,7 @@ from codeact.comparison.power import power_lines, smallest_seen
 from codeact.comparison.results import summarise
 from codeact.config import load_recipe
 from codeact.errors import InputError
-from codeact.reporting.compare import tables, write_comparison
+from codeact.reporting.compare import proxies, tables, write_comparison
 from codeact.statistics import crossed_interval
 from tests.helpers import drawn
 
@@ -237,6 +237,8 @@ def test_unequal_sizes_are_said_and_not_called_equal(grid_file: Path, tmp_path: 
     page = write_comparison(summary, tmp_path).read_text(encoding="utf-8")
     assert "equal records" not in page.lower().split("<script")[0]
     assert uneven["line"] in page
+    assert proxies(summary) in page  # it shows bits per byte
+    assert proxies({"lower_is_better": {"humaneval pass@1": False}}) == ""
 
 
 def test_the_shipped_comparisons_are_valid() -> None:

@@ -171,7 +171,7 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
-    from codeact.reporting.compare import tables
+    from codeact.reporting.compare import proxies, tables
 
     console = Console()
     console.print(f"{summary['cells']['done']} of {summary['cells']['planned']} trainings are done")
@@ -185,4 +185,6 @@ def compare(
     if summary["smallest_seen"]:
         told = ", ".join(f"{metric} {value:.3g}" for metric, value in summary["smallest_seen"].items())
         typer.echo(f"smaller differences than these are missed in more than one of five such comparisons: {told}")
+    if known := proxies(summary):
+        typer.echo(f"known of the measures: {known}")
     typer.echo(f"page: {summary['page']}")
