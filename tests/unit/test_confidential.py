@@ -208,7 +208,7 @@ def test_all_that_is_said_is_looked_at(message: Message, where: str) -> None:
 )  # fmt: skip
 def test_a_megabyte_of_anything_takes_linear_time(unit: str) -> None:
     seconds = []
-    for size in (20_000, 80_000):
+    for size in (5_000, 20_000) if unit == "x@y.com," else (20_000, 80_000):  # each address is looked at: .3 ms
         began = time.process_time()
         find_confidential(record(unit * (size // len(unit))), SECRET_KINDS)
         seconds.append(time.process_time() - began)
