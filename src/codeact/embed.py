@@ -50,16 +50,20 @@ def open_embedder(name: str, device: str = "auto") -> Embedder:
     where = resolve_embedder(name)
     torch_device = str(choose_device(device))
     folder = plain_folder(where)
-    return _load_any(name, where, torch_device) if folder is None else _load_plain(name, folder, torch_device)
+    plain = None if folder is None else _load_plain(name, where, folder, torch_device)
+    return plain or _load_any(name, where, torch_device)
 
 
-def _load_plain(name: str, folder: Path, device: str) -> SentenceEncoder:
+def _load_plain(name: str, where: str, folder: Path, device: str) -> SentenceEncoder | None:
+    """None where the hub's copy in the cache lacks files, as after a download that was cut off: the library fetches them."""
     from safetensors import SafetensorError
 
     with quiet_loading():
         try:
             return SentenceEncoder(folder, device)
         except (*UNREADABLE, SafetensorError) as error:
+            if isinstance(error, OSError) and not Path(where).is_dir():
+                return None
             raise InputError(_no_embedder(name, str(error))) from error
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from codeact.embed import embed_texts, load_embedder, open_embedder
 from codeact.errors import CodeactError, InputError
-from codeact.lm.sentence_encoder import plain_folder
+from codeact.lm.sentence_encoder import SentenceEncoder, plain_folder
 
 TEXTS = [
     "write a python function that can sort numbers",
@@ -188,3 +188,19 @@ def test_any_other_encoder_is_left_to_sentence_transformers(tiny_embedder_dir: P
 def change(file: Path, what: dict[str, Any]) -> None:
     said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     file.write_text(json.dumps(said | what), encoding="utf-8")
+
+
+def test_a_copy_in_the_cache_that_lacks_its_weights_is_left_to_the_library_which_fetches_them(
+    tiny_embedder_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    kept = tmp_path / "models--someone--encoder"
+    shutil.copytree(tiny_embedder_dir, kept / "snapshots" / "abc")
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("abc")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("codeact.embed._load_any", lambda name, where, device: f"fetched {where}")
+    assert isinstance(open_embedder("someone/encoder"), SentenceEncoder)
+    next((kept / "snapshots" / "abc").glob("*.safetensors")).unlink()
+    assert open_embedder("someone/encoder") == "fetched someone/encoder"

@@ -12,7 +12,6 @@ from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, overload
 
@@ -68,6 +67,17 @@ class OnDisk(Sequence[Row]):
     def picked(self, positions: Sequence[int]) -> Iterator[Row]:
         """The rows at these positions, which ascend."""
 
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        wanted = range(len(self))[at]
+        if isinstance(wanted, int):
+            return next(self.picked([wanted]))
+        found = dict(zip(sorted(wanted), self.picked(sorted(wanted)), strict=True))
+        return [found[n] for n in wanted]
+
 
 class LineRows(OnDisk):
     """The objects of a JSONL file, decoded each time they are wanted: for files that are too large for the memory.
@@ -91,17 +101,6 @@ class LineRows(OnDisk):
         for line in self.lines:
             yield json.loads(line.decode("utf-8"))
         self._same()
-
-    @overload
-    def __getitem__(self, at: int) -> Row: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Row]: ...
-    def __getitem__(self, at: int | slice) -> Row | list[Row]:
-        wanted = range(self._count)[at]
-        if isinstance(wanted, int):
-            return next(islice(iter(self), wanted, None))
-        found = dict(zip(sorted(wanted), picked(self, sorted(wanted)), strict=True))
-        return [found[n] for n in wanted]
 
     def picked(self, positions: Sequence[int]) -> Iterator[Row]:
         return _passed(self, positions)
@@ -127,21 +126,6 @@ class JoinedRows(OnDisk):
     def __iter__(self) -> Iterator[Row]:
         for part in self.parts:
             yield from part
-
-    @overload
-    def __getitem__(self, at: int) -> Row: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Row]: ...
-    def __getitem__(self, at: int | slice) -> Row | list[Row]:
-        wanted = range(len(self))[at]
-        if not isinstance(wanted, int):
-            found = dict(zip(sorted(wanted), picked(self, sorted(wanted)), strict=True))
-            return [found[n] for n in wanted]
-        for part in self.parts:
-            if wanted < len(part):
-                return part[wanted]
-            wanted -= len(part)
-        raise IndexError(at)
 
     def picked(self, positions: Sequence[int]) -> Iterator[Row]:
         start = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from codeact.errors import InputError
 from codeact.parquet import opened
@@ -47,17 +47,6 @@ class TableRows(OnDisk):
     def __iter__(self) -> Iterator[Row]:
         for batch in self._batches():
             yield from batch.to_pylist()
-
-    @overload
-    def __getitem__(self, at: int) -> Row: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Row]: ...
-    def __getitem__(self, at: int | slice) -> Row | list[Row]:
-        wanted = range(self._count)[at]
-        if isinstance(wanted, int):
-            return next(self.picked([wanted]))
-        found = dict(zip(sorted(wanted), self.picked(sorted(wanted)), strict=True))
-        return [found[n] for n in wanted]
 
     def picked(self, positions: Sequence[int]) -> Iterator[Row]:
         for batch in self._taken(positions):
