@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -52,11 +53,8 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pa.T
     Raises:
         InputError: no such file, it is not Parquet, or it is damaged.
     """
-    import pyarrow.parquet as pq
-
-    with _readable(path):
-        refuse_twice(pq.read_schema(path).names, str(path))
-        return pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
+    with opened(path) as file:
+        return file.read(columns=None if columns is None else list(columns))
 
 
 def row_groups(path: str | Path) -> list[int]:
@@ -67,8 +65,8 @@ def row_groups(path: str | Path) -> list[int]:
     """
     import pyarrow.parquet as pq
 
-    with _readable(path):
-        told = pq.read_metadata(path)
+    with _readable(path) as file:
+        told = pq.read_metadata(file)
         return [told.row_group(n).num_rows for n in range(told.num_row_groups)]
 
 
@@ -80,8 +78,8 @@ def parquet_columns(path: str | Path) -> list[str]:
     """
     import pyarrow.parquet as pq
 
-    with _readable(path):
-        return list(pq.read_schema(path).names)
+    with _readable(path) as file:
+        return list(pq.read_schema(file).names)
 
 
 def read_row_group(path: str | Path, number: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -92,7 +90,7 @@ def read_row_group(path: str | Path, number: int, columns: Sequence[str] | None 
     """
     import pyarrow.parquet as pq
 
-    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with _readable(path) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
         return file.read_row_group(number, columns=None if columns is None else list(columns), use_threads=False)
 
 
@@ -116,17 +114,19 @@ def opened(path: str | Path) -> Iterator[Any]:
     """
     import pyarrow.parquet as pq
 
-    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with _readable(path) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
         refuse_twice(file.schema_arrow.names, str(path))
         yield file
 
 
 @contextmanager
-def _readable(path: str | Path) -> Iterator[None]:
+def _readable(path: str | Path) -> Iterator[pa.OSFile]:
+    """The file, opened by its name's bytes as Python knows them: of a path pyarrow's readers make UTF-8, or an address."""
     import pyarrow as pa
 
     try:
-        yield
+        with pa.OSFile(os.fsencode(path)) as file:
+            yield file
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except (pa.ArrowException, OSError) as error:

@@ -200,3 +200,14 @@ def test_runs_in_two_threads_keep_their_lines_apart(data: Path, tmp_path: Path) 
     for name in "ab":
         lines = [text.partition(":")[0].partition(",")[0] for *_, text in read(tmp_path / name / "log.txt")]
         assert lines == ["begins", "records", "curate", "sample", "done"]
+
+
+def test_a_command_whose_streams_are_closed_does_its_work(tmp_path: Path) -> None:
+    """As some schedulers start it: what is opened next must not take the number of a stream, and what is printed."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "Add a and b.", "output": "def add(a, b): return a + b"}\n' * 3, encoding="utf-8")
+    out = tmp_path / "kept.jsonl"
+    program = f"import os; os.closerange(0, 3); os.execv({sys.executable!r}, {[sys.executable, '-m', 'codeact', 'curate', str(rows), '-o', str(out)]!r})"
+    done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert out.read_text(encoding="utf-8") == rows.read_text(encoding="utf-8").splitlines(keepends=True)[0]

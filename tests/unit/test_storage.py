@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,6 +41,23 @@ def test_rows_survive_untouched(tmp_path: Path, source: str, target: str) -> Non
     assert list(read.rows) == ROWS
     storage.write_rows(read, [1, 0], tmp_path / target)
     assert list(storage.read_rows(tmp_path / target).rows) == ROWS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "jsonl.zst", "json", "csv", "parquet", "arrow"])
+def test_a_name_that_is_not_utf8_is_a_name(tmp_path: Path, kind: str) -> None:
+    """`caf\\xe9.jsonl`, as a disk from Latin-1 times has it, and every Chinese name under a GBK locale."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    rows = [{"instruction": "a", "output": "b"}, {"instruction": "c", "output": "d"}]
+    (folder / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    delimited = folder / os.fsdecode(b"\xca\xfd.csv")
+    delimited.write_text("instruction,output\na,b\nc,d\n", encoding="utf-8")
+    target = folder / os.fsdecode(b"\xca\xfd\xbe\xdd." + kind.encode())
+    storage.write_rows(storage.read_rows(delimited if kind == "csv" else folder / "a.json"), [1, 0], target)
+    assert list(storage.read_rows(target).rows) == rows
+    storage.write_parquet(pa.Table.from_pylist(rows), folder / "table.parquet")
+    assert storage.read_parquet(folder / "table.parquet").to_pylist() == rows
 
 
 def test_parquet_types_survive(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import logging
+import os
 import signal
 import sys
 import threading
@@ -108,9 +109,23 @@ def _misused(error: Any) -> None:
     sys.exit(2)
 
 
+def _open_streams() -> None:
+    """A stream that the caller has closed leads nowhere; else the next file that is opened takes its number, and what is printed."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the smallest free number, which is this one
+    sys.stdout, sys.stderr = (
+        stream if stream is not None else open(number, "w", encoding="utf-8", closefd=False)
+        for number, stream in ((1, sys.stdout), (2, sys.stderr))
+    )
+
+
 def main() -> None:
     """Entry point: errors become one line and an exit status."""
     stopped.clear()
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # half a surrogate pair, in an id or a tag, is shown as its escape
             stream.reconfigure(errors="backslashreplace")
@@ -150,5 +165,7 @@ def _run_command() -> None:
         _interrupted()
     except CodeactError as error:
         _fail(error, f"codeact: {error}", error.exit_code)
+    except MemoryError as error:
+        _fail(error, "codeact: the memory that this process may have is used up; finished work is kept: give it more, and run the same command again", 1)
     except OSError as error:
         _fail(error, f"codeact: {error.filename or 'system'}: {error.strerror or error}", 2)

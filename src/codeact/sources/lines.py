@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import zlib
 from abc import abstractmethod
 from bisect import bisect_left
@@ -231,4 +232,4 @@ def _opened(path: Path) -> IO[bytes]:
 def _open_zst(path: Path) -> io.BufferedReader:
     import pyarrow as pa
 
-    return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
+    return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(os.fsencode(path)), "zstd"))

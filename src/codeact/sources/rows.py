@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,14 +193,14 @@ def read_arrow(path: Path) -> pa.Table:
     import pyarrow as pa
 
     try:
-        with pa.memory_map(str(path)) as source:
+        with pa.memory_map(os.fsencode(path)) as source:
             reader = pa.ipc.open_stream(source)
             refuse_twice(reader.schema.names, str(path))
             return reader.read_all()
     except (pa.ArrowInvalid, OSError):
         pass
     try:
-        with pa.memory_map(str(path)) as source:
+        with pa.memory_map(os.fsencode(path)) as source:
             reader = pa.ipc.open_file(source)
             refuse_twice(reader.schema.names, str(path))
             return reader.read_all()

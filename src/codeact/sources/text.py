@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def read_bytes(path: Path) -> bytes:
 def _read_zst(path: Path) -> bytes:
     import pyarrow as pa
 
-    with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, "zstd") as unpacked:
+    with pa.OSFile(os.fsencode(path)) as raw, pa.CompressedInputStream(raw, "zstd") as unpacked:
         data: bytes = unpacked.read()
         return data
 
