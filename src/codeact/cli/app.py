@@ -116,10 +116,10 @@ def _open_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the smallest free number, which is this one
-    sys.stdout, sys.stderr = (
-        stream if stream is not None else open(number, "w", encoding="utf-8", closefd=False)
-        for number, stream in ((1, sys.stdout), (2, sys.stderr))
-    )
+    if sys.stdout is None:  # as Python has it then, whatever its types say
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def main() -> None:
