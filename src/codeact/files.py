@@ -139,6 +139,23 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def utf8_path(path: Path, what: str) -> Path:
+    """The path, where its name on the disk is UTF-8: what reads and writes tokenizers and weights opens no other.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        same = str(path.absolute()).encode("utf-8") == os.fsencode(path.absolute())
+    except UnicodeEncodeError:
+        same = False
+    if not same:
+        raise InputError(
+            f"{what} {path}: tokenizers and weights are only opened where the path is UTF-8; give it another name, or set LC_ALL=C.UTF-8"
+        )
+    return path
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link or a folder if it is there."""
     if path.is_dir() and not path.is_symlink():

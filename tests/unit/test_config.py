@@ -30,6 +30,7 @@ def test_file_then_overrides(tmp_path: Path) -> None:
     [
         ("sample.ration=0.3", "unknown key 'sample.ration'; did you mean 'sample.ratio'?"),
         ("sampel.ratio=0.3", "unknown key 'sampel'; did you mean 'sample'?"),
+        ("train.max_length=128", "did you mean 'model.max_length'?"),
         ("ratio=0.3", "did you mean 'sample.ratio'?"),
         ("sample.ratio=0", "sample.ratio = 0"),
         ("sample.ratio=1.5", "sample.ratio = 1.5"),

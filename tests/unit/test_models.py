@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+import codeact
 from codeact import downloads
 from codeact.errors import CodeactError, InputError
 from codeact.lm import models
@@ -119,6 +121,18 @@ def test_a_model_that_does_not_exist_is_one_line(name: str) -> None:
         assert "\n" not in str(caught.value)
         assert "model" in str(caught.value)
         assert any(mend in str(caught.value) for mend in ("local folder", "GGUF"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
+def test_a_path_that_weights_cannot_be_opened_under_is_refused_before_any_work(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """Tokenizers open UTF-8 names alone: their own error would be "no such file", after hours where it is the output."""
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.symlink_to(tiny_model_dir)
+    with pytest.raises(InputError, match="opened where the path is UTF-8"):
+        models.load_tokenizer(str(odd))
+    rows = [{"instruction": "a", "output": "b"}] * 4
+    with pytest.raises(InputError, match="opened where the path is UTF-8"):
+        codeact.train(rows, model=str(tiny_model_dir), output=tmp_path / os.fsdecode(b"\xca\xfd"))
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

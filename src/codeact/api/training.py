@@ -10,7 +10,7 @@ from codeact import config, storage
 from codeact.api.data import Data, open_data
 from codeact.config import Recipe
 from codeact.errors import InputError
-from codeact.files import local
+from codeact.files import local, utf8_path
 from codeact.locks import one_writer
 from codeact.outputs import Run, claim_folder, claimed
 from codeact.pipeline import ready
@@ -170,7 +170,7 @@ def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto", force
 
     if dtype not in get_args(config.Dtype):
         raise InputError(f"dtype {dtype!r} is unknown; use {', '.join(get_args(config.Dtype))}")
-    source, target = Path(adapter), Path(output)
+    source, target = Path(adapter), utf8_path(Path(output), "output folder")
     base = base_of(source)
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; give a folder for the merged model")

@@ -92,10 +92,11 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name closest to a misspelt one, or None when nothing is close. Compares last parts too (`ratio`)."""
     options = list(valid)
     last = {option.rpartition(".")[2]: option for option in reversed(options)}
-    found = [last[name]] if name in last else difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    own = name.rpartition(".")[2]
+    found = [last[own]] if own in last else difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     if found:
         return found[0]
-    tail = difflib.get_close_matches(name.rpartition(".")[2], list(last), n=1, cutoff=0.6)
+    tail = difflib.get_close_matches(own, list(last), n=1, cutoff=0.6)
     return last[tail[0]] if tail else None
 
 

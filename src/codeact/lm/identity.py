@@ -14,6 +14,7 @@ from typing import Any
 
 from codeact.downloads import converted, demo_embedder, demo_model, files_digest, quiet_loading
 from codeact.errors import InputError
+from codeact.files import utf8_path
 
 DEMO = "demo"
 # Without it, transformers asks on the terminal whether it may run a repository's own code.
@@ -38,11 +39,11 @@ def resolve(name: str, revision: str | None = None) -> str:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise InputError(f"model {name}: no such GGUF file")
-        return str(converted(path))
+        return str(converted(utf8_path(path, "model")))
     if path.is_dir():
         if not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
             raise InputError(f"model {name}: the folder holds no config.json; give a folder written by save_pretrained")
-        return str(path)
+        return str(utf8_path(path, "model"))
     if path.is_file():
         raise InputError(f"model {name}: a file, but no .gguf; give a hub name, a local folder, a GGUF file or `demo`")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
@@ -65,7 +66,7 @@ def resolve_embedder(name: str) -> str:
             raise InputError(
                 f"embedder {name}: the folder holds neither modules.json nor config.json; give a sentence-transformers folder"
             )
-        return str(path)
+        return str(utf8_path(path, "embedder"))
     if not name or name.startswith((".", "/", "~")) or name.count("/") > 1 or path.exists():
         raise InputError(
             f"embedder {name!r}: no such folder; give a sentence-transformers name, a local folder or `demo`"

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from importlib.util import find_spec
+from pathlib import Path
 
 from codeact.config import JudgeConfig, Recipe
 from codeact.errors import InputError, MissingExtraError
+from codeact.files import utf8_path
 from codeact.lm import models
 from codeact.lm.devices import choose_device, own_device
 from codeact.pipeline.plan import plan
@@ -60,6 +62,7 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
         from codeact.training.checks import check_training
 
         check_training(recipe.model, recipe.train)
+        utf8_path(Path(recipe.run_dir), "run directory")
     if "learn" in names:
         from codeact.stages.learn import probe_settings
         from codeact.training.checks import check_training

@@ -14,7 +14,7 @@ import numpy as np
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import InputError
-from codeact.files import atomic_folder, make_folder, remove
+from codeact.files import atomic_folder, make_folder, remove, utf8_path
 from codeact.lm.devices import choose_device, choose_dtype, own_device
 from codeact.lm.identity import model_identity
 from codeact.lm.models import load_model, load_tokenizer
@@ -92,7 +92,7 @@ def fine_tune(
             see each other.
     """
     check_training(model, train)
-    make_folder(out_dir)
+    make_folder(utf8_path(out_dir, "output folder"))
     tokenizer = load_tokenizer(model.name, model.revision)
     template = load_template(model.template, tokenizer)
     learnt, held = hold_out(records, train.validation, seed)
