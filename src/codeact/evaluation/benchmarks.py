@@ -58,6 +58,13 @@ def looked_for(config: CurateConfig) -> dict[str, tuple[Path, ...]]:
     return {name: present.get(name, ()) for name in config.decontaminate}
 
 
+def not_at_hand(config: CurateConfig) -> list[str]:
+    """The known benchmarks that `auto` would have looked for, and could not for want of their data."""
+    present = at_hand()
+    known = ("humaneval", "mbpp", "humanevalpack", "cruxeval")
+    return [name for name in known if config.decontaminate == "auto" and not present.keys() & {name, f"{name}-all"}]
+
+
 def benchmark_items(config: CurateConfig) -> dict[str, list[Any]]:
     """Name -> tasks, for every benchmark that is looked for and every file that the configuration names.
 

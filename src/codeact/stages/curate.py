@@ -13,7 +13,7 @@ import numpy as np
 
 from codeact.config import CurateConfig, Recipe
 from codeact.errors import InputError
-from codeact.evaluation.benchmarks import NOT_CHECKED, benchmark_items
+from codeact.evaluation.benchmarks import NOT_CHECKED, benchmark_items, not_at_hand
 from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.collector import rare_collections
@@ -81,6 +81,7 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         "verdicts": dict(counts.verdicts),
         "penalised": counts.penalised or None,
         "benchmarks": {name: len(tasks) for name, tasks in items.items()},
+        "benchmarks not at hand": (items and not_at_hand(config)) or None,
         "contamination not checked": None if items or config.decontaminate != "auto" else NOT_CHECKED,
     }
 
