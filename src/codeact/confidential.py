@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from codeact.addresses import addresses
-from codeact.config import SecretKind
+from codeact.config import SECRET_KINDS, SecretKind
 from codeact.credentials import keys_of, passwords_of
-from codeact.placeholders import EXAMPLE_DOMAIN, EXAMPLE_TALK, is_address, is_cipher, is_made_up, is_nobody, is_shown
+from codeact.placeholders import EXAMPLE_DOMAIN, EXAMPLE_TALK, is_address, is_cipher, is_made_up, is_nobody, is_asserted, is_credited, is_shown, is_trial, is_trial_path
 from codeact.records import Record
 
+_PATHS = ("file", "path", "file_path", "filepath", "filename", "file_name")  # columns that say where a row's code lies
 PIECE_CHARACTERS, OVERLAP = 1_500, 500
-MIN_PASSWORD, MIN_KEY, MIN_KEY_LETTERS, NAME_CHARACTERS = 6, 16, 10, 60
+MIN_PASSWORD, MIN_KEY, MIN_KEY_LETTERS, NAME_CHARACTERS, NEAR, DAY = 6, 16, 10, 60, 400, 86_400
 # Kinds of which detect-secrets has no rule that fits: done here, or no secret.
 _OTHER_RULES = (
     "Basic Auth Credentials", "JSON Web Token", "Private Key", "Public IP (ipv4)",
@@ -137,40 +138,49 @@ def find_confidential(record: Record, kinds: Sequence[SecretKind], documented: b
         kinds: "keys" (keys and tokens of services, private keys), "passwords" (in code, settings and URLs), "emails".
         documented: the user's turn is a function's documentation. What it shows as an example of use is nobody's, but for keys
             whose form gives them away.
+
+    In tests, and where the row's path says that it is one or an example, what has no form that gives it away is no finding.
     """
+    return next((finding for finding, certain in _findings(record, kinds, documented) if certain), None)
+
+
+def may_hold_secret(record: Record, kinds: Sequence[SecretKind] = SECRET_KINDS, documented: bool = False) -> bool:
+    """Whether a record holds what is possibly, not certainly, a secret or somebody's address; arguments as of `find_confidential`."""
+    return any(not certain for _, certain in _findings(record, kinds, documented))
+
+
+def _findings(record: Record, kinds: Sequence[SecretKind], documented: bool) -> Iterator[tuple[Finding, bool]]:
     if not kinds:
-        return None
+        return
     parts = [(f"{m.role} turn", text) for m in record.messages for text in (m.content, m.reasoning, m.tool_calls)]
+    path = next((str(record.meta[name]) for name in _PATHS if record.meta.get(name)), "")
+    trial_path = is_trial_path(path)
     for where, text in [*parts, ("tools", record.tools)]:
-        for reason, position in _search(text, kinds):
+        trial: bool | None = None
+        for reason, position, certain in _search(text, kinds):
             if documented and where == "user turn" and _can_be_shown(reason) and is_shown(text, position, reason.startswith(PERSONAL)):
                 continue
-            return Finding(reason, f"{where}, line {text.count(chr(10), 0, position) + 1}")
-    return None
-
-
-def may_hold_address(record: Record, documented: bool = False) -> bool:
-    """Whether a record holds what is possibly, not certainly, somebody's e-mail address; arguments as of `find_confidential`."""
-    for message in record.messages:
-        for start, piece in _pieces(message.content) if "@" in message.content else ():
-            for position, _ in addresses(piece):
-                if not (documented and message.role == "user" and is_shown(message.content, start + position, True)):
-                    return True
-    return False
+            if certain and _can_be_shown(reason):
+                trial = trial_path or is_trial(text) if trial is None else trial
+                certain = is_credited(text, position) if reason == ADDRESS and trial else not (trial or is_asserted(text, position))
+            yield Finding(reason, f"{where}, line {text.count(chr(10), 0, position) + 1}"), certain
 
 
 def _can_be_shown(reason: str) -> bool:
+    """Whether nothing in its form, but what stands around it, makes it a secret."""
     return reason.startswith(PERSONAL) or reason.removeprefix(SECRET) in ("password", "key", "password in a URL", "JSON Web Token")
 
 
-def _search(text: str, kinds: Sequence[SecretKind]) -> Iterator[tuple[str, int]]:
-    """(reason, position) of what is found; linear in the text, since every rule sees a bounded piece of it at a time."""
+def _search(text: str, kinds: Sequence[SecretKind]) -> Iterator[tuple[str, int, bool]]:
+    """(reason, position, whether it is certain) of what is found; linear in the text, since every rule sees a bounded piece of it at a time."""
     if "keys" in kinds:
-        yield from _private_keys(text)
+        yield from ((reason, position, True) for reason, position in _private_keys(text))
     for start, piece in _pieces(text):
         for kind in kinds:
-            for reason, position in _RULES[kind](piece):
-                yield reason, start + position
+            if kind == "emails":
+                yield from ((ADDRESS, start + position, certain) for position, certain in addresses(piece))
+            else:
+                yield from ((reason, start + position, True) for reason, position in _RULES[kind](piece))
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
@@ -232,6 +242,9 @@ def _is_live_token(value: str) -> bool:
     payload = value.split(".")[1]
     claims = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
     told = re.findall(r'"(?:sub|name|user_?name|login|email)" ?: ?"([^"]{1,80})', claims.decode("utf-8", "replace"), re.IGNORECASE)
+    times = {name.decode(): int(value) for name, value in re.findall(rb'"(iat|nbf|exp)" ?: ?(\d{9,12})\b', claims)}
+    if "exp" in times and times["exp"] - min(times.values()) in range(1, DAY):  # it ended within a day, as an address of a picture does
+        return False
     return not re.search(rb"John Doe|1234567890|example", claims) and not (told and all(map(is_nobody, told)))
 
 
@@ -248,7 +261,7 @@ def _passwords(piece: str) -> Iterator[tuple[str, int]]:
             yield f"{SECRET}password in a URL", match.start()
     for position, value in passwords_of(piece):
         line = piece[piece.rfind("\n", 0, position) + 1 :].partition("\n")[0]
-        if _is_chosen(value) and not (_is_reference(value) or _is_of_user(value, line) or _is_stored(value) or EXAMPLE_TALK.search(line)):
+        if _is_chosen(value) and not (_is_reference(value) or _is_of_user(value, piece, position) or _is_stored(value) or EXAMPLE_TALK.search(line)):
             yield f"{SECRET}password", position
     for position, value in keys_of(piece):
         if _is_key(value) and not _is_reference(value):
@@ -262,7 +275,7 @@ def _passwords(piece: str) -> Iterator[tuple[str, int]]:
             before = " ".join(_WORD.findall(line[: line.find(value)][-NAME_CHARACTERS:])[-2:])
             if _NO_PASSWORD_NAME.search(before) or _is_reference(value) or EXAMPLE_TALK.search(line) or _SHORT_LIVED.search(line):
                 continue
-            if _PASSWORD_NAME.search(before) and _is_chosen(value) and not _is_of_user(value, line) and not _is_stored(value):
+            if _PASSWORD_NAME.search(before) and _is_chosen(value) and not _is_of_user(value, piece, start) and not _is_stored(value):
                 yield f"{SECRET}password", start
             elif not _PASSWORD_NAME.search(before) and _is_key(value):
                 yield f"{SECRET}key", start
@@ -325,18 +338,11 @@ def _is_stored(value: str) -> bool:
     return is_cipher(value) or (len(value) in (32, 40, 56, 64, 96, 128) and re.fullmatch("[0-9a-f]+", value, re.IGNORECASE) is not None)
 
 
-def _is_of_user(value: str, line: str) -> bool:
-    """Whether a password is a name beside it and a number, as examples have them: alice, alice123."""
-    stem = re.sub(r"\d+$", "", value)
-    return stem != value and re.search(rf"['\"=:/ ]{re.escape(stem)}['\"&:@, ]", line) is not None
+def _is_of_user(value: str, text: str, position: int) -> bool:
+    """Whether a password is a word that stands near it and a number, as examples have them: alice, alice123."""
+    stem = re.sub(r"[\W\d_]+$", "", value)
+    near = text[max(0, position - NEAR) : position + NEAR].replace(value, " ")
+    return 3 <= len(stem) < len(value) and re.search(rf"(?<![^\W\d_]){re.escape(stem)}(?![^\W\d_])", near, re.IGNORECASE) is not None
 
 
-def _emails(piece: str) -> Iterator[tuple[str, int]]:
-    return ((ADDRESS, position) for position, certain in addresses(piece) if certain)
-
-
-_RULES: dict[SecretKind, Callable[[str], Iterator[tuple[str, int]]]] = {
-    "keys": _keys,
-    "passwords": _passwords,
-    "emails": _emails,
-}
+_RULES: dict[SecretKind, Callable[[str], Iterator[tuple[str, int]]]] = {"keys": _keys, "passwords": _passwords}

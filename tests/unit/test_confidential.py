@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from codeact.confidential import Finding, find_confidential, may_hold_address
+from codeact.confidential import Finding, find_confidential, may_hold_secret
 from codeact.config import SECRET_KINDS, CurateConfig, SecretKind
 from codeact.curate import curate_records
 from codeact.harvesting import harvest_functions
@@ -144,8 +144,8 @@ POSSIBLE = [
 @pytest.mark.parametrize("text", POSSIBLE)
 def test_an_address_that_nothing_says_to_be_somebodys_is_kept_and_told(text: str) -> None:
     assert find_confidential(record(text), SECRET_KINDS) is None
-    assert may_hold_address(record(text))
-    assert not may_hold_address(record("x = 'user@example.com'; y = 'git@github.com:a/b'"))
+    assert may_hold_secret(record(text))
+    assert not may_hold_secret(record("x = 'user@example.com'; y = 'git@github.com:a/b'"))
 
 
 def test_addresses_as_people_write_them_are_found() -> None:
@@ -260,7 +260,7 @@ def test_harvest_leaves_them_out_by_default_and_says_where(tmp_path: Path) -> No
     told = cli("harvest", str(tree), "-o", str(tmp_path / "pool.jsonl"))
     assert told.returncode == 0, told.stderr
     assert "3 records" in told.stdout
-    assert "kept, though they may hold somebody's e-mail address: 1 (tree/a.py: fetch_5 (line 47))" in told.stdout
+    assert "kept, though they may hold a secret or somebody's e-mail address: 1 (tree/a.py: fetch_5 (line 47))" in told.stdout
     assert "fetch_0 (line 2) is left out: secret: AWS Access Key" in told.stdout
     written = (tmp_path / "pool.jsonl").read_text(encoding="utf-8")
     assert all(secret not in told.stdout + told.stderr + written for secret in (AWS, "hunter2", "k.mueller"))

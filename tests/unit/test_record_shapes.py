@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from codeact import api
@@ -53,6 +55,8 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
     "history as JSON text": (
         {"instruction": U[1], "output": A[1], "history": '[["q", "a"]]'}, [("user", "q"), ("assistant", "a"), U, A],
     ),
+    "turns as JSON of JSON": ({"messages": json.dumps(json.dumps(PLAIN))}, [U, A]),
+    "turns as JSON lines": ({"messages": "".join(json.dumps(turn) + "\n" for turn in PLAIN)}, [U, A]),
     "Dolly's context": (
         {"instruction": "Wann?", "context": "Seit dem Jahr 2000.", "response": "2000", "category": "closed_qa"},
         [("user", "Wann?\n\nSeit dem Jahr 2000."), ("assistant", "2000")],
@@ -241,6 +245,11 @@ REFUSED: dict[str, tuple[Row, str, str]] = {
     "tools that are no JSON": ({"conversations": SHARED, "tools": "a hammer"}, "invalid", "--map tools=-"),
     "a context that is no text": ({"question": "q", "context": {"a": [1]}, "answer": "a"}, "invalid", "--map context=-"),
     "a user who calls": ({"messages": [{**PLAIN[0], "tool_calls": [{"name": "f"}]}, PLAIN[1]]}, "invalid", "'user'"),
+    "turns as YAML": ({"messages": "- role: user\n  content: q\n- role: assistant\n  content: a\n"}, "invalid", "a list of turns is expected"),
+    "turns as NumPy prints them": ({"messages": "[{'role': 'user', 'content': 'q'}\n {'role': 'assistant', 'content': 'a'}]"}, "invalid", "no JSON"),
+    "turns as XML": ({"messages": "<turn role='user'>q</turn>"}, "invalid", "split a transcript"),
+    "LangChain's turns": ({"messages": [{"type": "human", "data": {"content": "q"}}]}, "invalid", "does not say who speaks"),
+    "a ranking": ({"prompt": "q", "answers": [{"answer": "a", "rank": 1}, {"answer": "b", "rank": 2}]}, "answers", "2 different answers"),
     "a transcript": ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "x"}, "invalid", "split a transcript"),
 }  # fmt: skip
 
@@ -253,6 +262,32 @@ def test_what_cannot_be_read_says_why(shape: str, tmp_path: Path) -> None:
     assert detail in found["refused"][reason]["detail"]
     assert found["refused"][reason]["row"] == 2
     assert f"refused: {reason} 1; the first: row 2: " in "\n".join(found["lines"])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"fields": {"prompt": "q", "response": "a"}, "status": "done"}, "stands in the object 'fields' ('prompt', 'response')"),  # Argilla
+        ({"id": 1, "data": {"row": {"Question": "q", "Answer": "a"}}}, "jq -c .data.row FILE"),
+        ({"custom_id": "1", "body": {"model": "m", "messages": PLAIN}}, "jq -c .body FILE"),
+        ({"request": {"messages": PLAIN[:1]}, "response": {"choices": []}}, "the object 'request' end with a question"),
+        ({"request": {"contents": [{"role": "user", "parts": []}]}}, "the object 'request' end with a question"),
+        ({"message_id": "1", "parent_id": "", "role": "prompter", "text": "q"}, "unknown columns 'message_id'"),
+        ({"mapping": {"a": {"message": {"author": {}}}}}, "unknown columns 'mapping'"),
+        ({"old_contents": "a", "new_contents": "b"}, "--map instruction=COLUMN"),
+        ({"prompt": "q", "response_a": "x", "response_b": "y", "winner": "b"}, "--map instruction=COLUMN"),
+    ],
+)
+def test_logs_trees_and_annotations_say_where_the_conversation_stands(row: Row, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, row)
+    assert message in str(caught.value)
+
+
+def test_turns_that_are_arrow_maps_are_read(tmp_path: Path) -> None:
+    maps = pa.array([[list(turn.items()) for turn in PLAIN]], pa.list_(pa.map_(pa.string(), pa.string())))
+    pq.write_table(pa.table({"messages": maps}), tmp_path / "a.parquet")
+    assert turns(api.preview(str(tmp_path / "a.parquet"), show=1)) == [U, A]
 
 
 @pytest.mark.parametrize(

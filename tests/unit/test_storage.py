@@ -73,6 +73,20 @@ def test_a_byte_order_mark_and_a_wrapped_list_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"a,b\r1,x\r2,y\r"),  # lines that end as on the first Macintosh
+        ("a.csv", b'sep=;\r\na;b\r\n1;"x"\r\n2;y'),
+        ("a.csv", b"\xef\xbb\xbf\"sep=\t\"\na\tb\n1\tx\n2\ty"),
+        ("a.jsonl", b'\xef\xbb\xbf{"a": "1", "b": "x"}\n\xef\xbb\xbf{"a": "2", "b": "y"}\n'),  # two files, one behind the other
+    ],
+)
+def test_what_spreadsheets_and_cat_write_is_read(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert list(storage.read_rows(tmp_path / name).rows) == [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.jsonl", b"", "is empty"),
@@ -90,6 +104,8 @@ def test_a_byte_order_mark_and_a_wrapped_list_are_read(tmp_path: Path) -> None:
         ("a.jsonl", b"[" * 100_000, "nested too deeply"),
         ("a.xlsx", b"a,b\n", "unknown file type '.xlsx'"),
         ("a.csv", b"a,b\n", "no rows"),
+        ("a.csv", b"sep=;\na;b\n1\n", "line 3: 1 values for 2 columns"),
+        ("a.jsonl", b'{\n"a": 1\n}\n{\n"a": 2\n}\n', "line 1: an object over several lines; write one object per line"),
         ("a.parquet", b"not parquet at all", "not a readable Parquet file"),
     ],
 )

@@ -100,7 +100,7 @@ def harvest(
 
     Returns:
         `records` (written), `held_out` (likewise), `found`, `skipped` (reason -> functions or files), `problems` (one line a file),
-        `possible_addresses` (places of kept functions that hold what may be an e-mail address), `output`;
+        `possible_secrets` (places of kept functions that hold what may be a secret or an e-mail address), `output`;
         with `describe` also `described` (records) and `usd` (what that cost).
 
     Raises:
@@ -148,7 +148,7 @@ def harvest(
         **({"described": sum(harvesting.DESCRIBED_BY in r.meta for r in found.records), "usd": spent} if describe else {}),
         "skipped": dict(found.skipped),
         "problems": list(found.problems),
-        "possible_addresses": list(found.possible),
+        "possible_secrets": list(found.possible),
         "output": str(output),
     }
 

@@ -86,9 +86,9 @@ def harvest(
     left_out = sorted(made["skipped"].items(), key=lambda item: (-item[1], item[0]))
     if left_out:
         lines.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in left_out))
-    if possible := made["possible_addresses"]:
+    if possible := made["possible_secrets"]:
         told = "; ".join(possible[:MAX_PLACES]) + ("; ... (--json names all)" if len(possible) > MAX_PLACES else "")
-        lines.append(f"kept, though they may hold somebody's e-mail address: {len(possible):,} ({told})")
+        lines.append(f"kept, though they may hold a secret or somebody's e-mail address: {len(possible):,} ({told})")
     result(made, as_json, "\n".join([*lines, *made["problems"]]))
 
 

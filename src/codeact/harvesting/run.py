@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from codeact.confidential import find_confidential, may_hold_address
+from codeact.confidential import find_confidential, may_hold_secret
 from codeact.config import DEFAULTS, SECRET_KINDS, SecretKind
 from codeact.draws import seeded_order
 from codeact.errors import InputError
@@ -54,7 +54,7 @@ class Harvest:
             instruction is the signature alone, and `DESCRIBED_BY` is an empty column of it.
         skipped: reason -> number of files or functions left out.
         problems: one line for each file that could not be used, and for each function that holds a secret: its path and why.
-        possible: the place of each function that is kept and holds what may be somebody's e-mail address.
+        possible: the place of each function that is kept and holds what may be a password, a key or somebody's e-mail address.
     """
 
     records: list[Record]
@@ -160,7 +160,7 @@ def _without_secrets(
         finding = find_confidential(record, kinds, documented)
         if finding is None:
             kept.append(replace(record, meta=MappingProxyType({**record.meta, "row": len(kept)})))
-            possible += [place_of(record)] if "emails" in kinds and may_hold_address(record, documented) else []
+            possible += [place_of(record)] if may_hold_secret(record, kinds, documented) else []
             continue
         skipped[finding.reason] += 1
         problems.append(f"{place_of(record)} is left out: {finding.reason}")

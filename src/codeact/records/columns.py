@@ -67,13 +67,16 @@ class Format:
         return self.columns.get(name, "")
 
 
-def detect_format(columns: Iterable[str], mapping: Mapping[str, str] | None = None, where: str = "the data") -> Format:
+def detect_format(
+    columns: Iterable[str], mapping: Mapping[str, str] | None = None, where: str = "the data", example: Mapping[str, Any] | None = None
+) -> Format:
     """Recognise the format from the column names, upper and lower case alike.
 
     Args:
         columns: names of the data's columns.
         mapping: field -> column, overriding what is detected; `-` for "none".
         where: the file's name for error messages.
+        example: a row, in whose objects a known format is looked for where its columns have none, for the message.
 
     Raises:
         InputError: no known format fits, or the mapping names a column or field that does not exist.
@@ -82,7 +85,7 @@ def detect_format(columns: Iterable[str], mapping: Mapping[str, str] | None = No
     check_mapping(mapping or {}, names, where)
     found = find_format(names, mapping)
     if found is None:
-        raise unknown(names, mapping, where)
+        raise unknown(names, mapping, where, example or {})
     lost = next(
         (key for key in ("input", "context") if found.kind == "turns" and (mapping or {}).get(key, NONE) != NONE), None
     )
@@ -181,7 +184,20 @@ def _base(
     return None
 
 
-def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: str) -> InputError:
+def _inside(row: Mapping[str, Any], depth: int = 3) -> tuple[str, Mapping[str, Any]] | None:
+    """(path, object) of the first object within a row whose keys are those of a known format, as logs and annotators wrap rows."""
+    objects = [(str(key), value) for key, value in row.items() if isinstance(value, Mapping) and value]
+    for key, value in objects:
+        if find_format(list(map(str, value))) is not None:
+            return key, value
+    for key, value in objects if depth > 1 else ():
+        found = _inside(value, depth - 1)
+        if found is not None:
+            return f"{key}.{found[0]}", found[1]
+    return None
+
+
+def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: str, example: Mapping[str, Any]) -> InputError:
     """The error of columns that fit nothing, with the mend."""
     mapping = mapping or {}
     if "instruction" in mapping or "response" in mapping:
@@ -202,6 +218,19 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
         )
     if "input_ids" in alone:
         return InputError(f"{where}: columns {listed(columns)} hold tokens, made for one model; give the rows from before tokenizing")
+    inner = None if mapping else _inside(example)
+    if inner is not None:
+        path, held = inner
+        turns = next((value for value in held.values() if isinstance(value, list) and value and isinstance(value[-1], Mapping)), None)
+        if turns is not None and {"user", "human"} & {str(value).lower() for value in turns[-1].values()}:
+            return InputError(
+                f"{where}: columns {listed(columns)}; the turns in the object {path!r} end with a question: make them the row"
+                f" (jq -c .{path} FILE) and put the answer behind them, as a turn of the assistant"
+            )
+        return InputError(
+            f"{where}: columns {listed(columns)}; what is asked and answered stands in the object {path!r} ({listed(list(held))}):"
+            f" make its content the row (jq -c .{path} FILE), with what else matters"
+        )
     rejected = next((name for name in columns if str(name).lower() in REJECTED), None)
     hint = f" ({rejected!r} alone is no answer to learn)" if rejected else ""
     return InputError(

@@ -168,7 +168,7 @@ class RowReader:
             raise InputError(f"{where} holds no rows; give at least one instruction/response pair")
         self.rows, self.mapping, self.where, self.locate = rows, dict(mapping or {}), where, locate
         self.columns = columns_of(rows)
-        self.whole = detect_format(self.columns, self.mapping, where)
+        self.whole = detect_format(self.columns, self.mapping, where, rows[0])
         self.weight_key = _weight_key(self.mapping, self.columns, self.whole)
         self.graded = is_graded(rows, self.whole)
         self._start()

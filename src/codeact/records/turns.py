@@ -75,12 +75,46 @@ def read_turns(value: object, column: str, unread: Unread, weight_key: str = "")
 
 def _with_roles(turns: Iterable[Any]) -> Iterable[Any]:
     """Turns that are pairs of a role and a text, `["user", "..."]`, as objects; pairs of question and answer as they are."""
-    turns = list(turns)
+    turns = [dict(turn) if _is_map(turn) else turn for turn in turns]
     pairs = [turn for turn in turns if isinstance(turn, list | tuple) and len(turn) == 2 and isinstance(turn[0], str)]
     roles = [ROLES.get(pair[0].strip().lower()) for pair in pairs]
     if len(pairs) != len(turns) or None in roles or not {"user", "assistant"} <= set(roles):
         return turns
     return [{"role": role, "content": text} for role, text in pairs]
+
+
+def _unpacked(text: str) -> str:
+    """Text that is JSON of a text: the text."""
+    if not text.lstrip().startswith('"'):
+        return text
+    try:
+        inner = parsed(text)
+    except ValueError:
+        return text
+    return inner if isinstance(inner, str) else text
+
+
+def _of_lines(text: str) -> list[Any]:
+    """The turns of text that holds one object a line; none where it does not.
+
+    Raises:
+        TwiceError: a key stands twice in a line.
+    """
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) < 2 or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines):
+        return []
+    try:
+        return [parsed(line) for line in lines]
+    except TwiceError:
+        raise
+    except ValueError:
+        return []
+
+
+def _is_map(turn: Any) -> bool:
+    """Whether a turn is an Arrow map: its pairs of key and value."""
+    paired = isinstance(turn, list) and all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in turn)
+    return paired and {"role", "from"} & {pair[0] for pair in turn} != set()
 
 
 def listed_turns(value: object, column: str) -> Iterable[Any]:
@@ -90,6 +124,8 @@ def listed_turns(value: object, column: str) -> Iterable[Any]:
         Unreadable: it is none of them.
     """
     if isinstance(value, str) and value.strip():
+        value = _unpacked(value)
+    if isinstance(value, str) and value.strip():
         if value.lstrip()[:1] not in ("[", "{"):
             raise Unreadable(
                 "invalid",
@@ -97,7 +133,7 @@ def listed_turns(value: object, column: str) -> Iterable[Any]:
                 " question's column with --map instruction=COLUMN",
             )
         try:
-            value = parsed(value)
+            value = _of_lines(value) or parsed(value)
         except TwiceError as error:
             raise Unreadable("invalid", f"column {column!r}: {error}") from error
         except ValueError as error:

@@ -184,7 +184,7 @@ def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
         columns: dict[str, None] = {}
         count = 0
         for line in lines:
-            row = parse(line.decode("utf-8"))
+            row = parse(line.decode("utf-8").removeprefix("\ufeff"))
             if not isinstance(row, dict):
                 return None
             count += 1

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 # one conversation as a whole document, and no list of rows
 TURNS = ("messages", "conversations", "conversation")
+_EXCEL_MARK = re.compile(r"\"?sep=(\S|\t)\"?(?:\r\n|\r|\n)")  # Excel's first line, which says what divides values
 
 
 def json_lines(text: str, name: str) -> list[Row]:
@@ -33,7 +35,7 @@ def json_lines(text: str, name: str) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = parse(line)
+            row = parse(line.removeprefix("\ufeff"))  # of a file that others were put behind
         except TwiceError as error:
             raise InputError(f"{name}, line {number}: {error}") from error
         except (ValueError, RecursionError) as error:
@@ -41,6 +43,8 @@ def json_lines(text: str, name: str) -> list[Row]:
                 raise InputError(
                     f"{name} holds one JSON document and not one object per line: name it .json"
                 ) from error
+            if number == 1 and line.strip() in ("{", "[", "[{"):
+                raise InputError(f"{name}, line 1: an object over several lines; write one object per line (jq -c . FILE)") from error
             raise InputError(
                 f"{name}, line {number}: broken JSON: {_fault(error, line)}; mend or remove the line"
             ) from error
@@ -105,7 +109,7 @@ def json_document(text: str, name: str, split: str = "train") -> list[Row]:
     rows = _list_of(value, name, split)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise InputError(f"{name}, row {number}: a {type(row).__name__} where an object is expected")
+            raise InputError(f"{name}, row {number}: a {type(row).__name__} where an object is expected; give its values the columns' names")
     return rows
 
 
@@ -141,7 +145,7 @@ def _list_of(value: object, name: str, split: str) -> list[Any]:
         )
     if len(value) > 1 and all(isinstance(part, dict) for part in value.values()):
         raise InputError(f"{name}: an object of objects and not a list of rows; put its values into a list")
-    raise InputError(f"{name}: a dict at the top; a list of objects is expected")
+    raise InputError(f"{name}: a dict at the top; a list of objects is expected: put it into [ ]")
 
 
 def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
@@ -156,11 +160,15 @@ def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
         InputError: no header, or a row with more or fewer values than columns, with its line.
     """
     csv.field_size_limit(sys.maxsize)
-    mark = delimiter or max(",;\t|", key=lambda one: len(next(csv.reader([text.partition("\n")[0]], delimiter=one))))
+    told = _EXCEL_MARK.match(text)
+    text = text[told.end() :] if told else text
+    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    mark = (told[1] if told else delimiter) or max(",;\t|", key=lambda one: len(next(csv.reader([first], delimiter=one))))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     rows: list[Row] = []
     header: list[str] | None = None
-    start = 1
+    before = 1 if told else 0
+    start = 1 + before
     try:
         for values in reader:
             if values and header is None:
@@ -171,7 +179,7 @@ def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
                         f"{name}, line {start}: {len(values)} values for {len(header)} columns; quote values that hold {mark!r} or line ends"
                     )
                 rows.append(dict(zip(header, values, strict=True)))
-            start = reader.line_num + 1
+            start = reader.line_num + 1 + before
     except csv.Error as error:
         raise InputError(
             f"{name}, line {start}: {error}; put values that hold quotes into quotes and double the inner ones"

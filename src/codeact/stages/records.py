@@ -24,7 +24,7 @@ from codeact.rundir.store import Store, file_digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 5
+VERSION = 6
 HELD_OUT = "held out"
 
 
