@@ -89,7 +89,7 @@ _TRIAL = re.compile(
 _ASSERTED = re.compile(r"^\s*assert\b|\bassert[\w.]*!?\(|\bexpect(?:ed)?\w*\b|\bshould\b", re.IGNORECASE)
 # Keys that everybody has: of Azure's emulators, and of the documentation that most copy.
 _PUBLISHED = re.compile(r"Eby8vdM02xNOcqFlq|C2y6yDjf5/R\+ob0N8A7Cgv|09d25e094faa6ca2556c8181")
-_CREDITED = re.compile(r"\bauthors?\b|copyright|\(c\)|©|\bmaintain|signed-off-by|\b(?:written|created|contributed|reported) by\b|作者", re.IGNORECASE)
+_CREDITED = re.compile(r"@authors?\b|\bauthors?\W{0,3}[:=]|copyright|\(c\)|©|\bmaintain\w*\W{0,3}[:=]|signed-off-by|\b(?:written|created|contributed|reported) by\b|作者", re.IGNORECASE)
 _TRIAL_PATH = re.compile(
     r"(?:^|[/\\])(?:\w+[-_.])?(?:tests?|testing|testsuites?|testdata|specs?|__tests__|__mocks__|e2e|fixtures?|mocks?|stubs?|examples?|samples?|demos?|playgrounds?|"
     r"tutorials?|benchmarks?|bench|load[-_]?tests?|perf|fuzz\w*|seeds?|docs?_src|snippets)(?:[-_.]\w+)?[/\\]"
