@@ -16,8 +16,9 @@ from typing import Any
 from codeact.addresses import addresses
 from codeact.config import SECRET_KINDS, SecretKind
 from codeact.credentials import keys_of, passwords_of
-from codeact.placeholders import EXAMPLE_DOMAIN, EXAMPLE_TALK, is_address, is_cipher, is_made_up, is_nobody, is_asserted, is_credited, is_shown, is_trial, is_trial_path
+from codeact.placeholders import EXAMPLE_DOMAIN, EXAMPLE_TALK, is_address, is_cipher, is_made_up, is_nobody, is_shown
 from codeact.records import Record
+from codeact.trials import is_asserted, is_credited, is_trial, is_trial_path
 
 _PATHS = ("file", "path", "file_path", "filepath", "filename", "file_name")  # columns that say where a row's code lies
 PIECE_CHARACTERS, OVERLAP = 1_500, 500

@@ -25,6 +25,7 @@ LAYERS = {
         "confidential",
         "addresses",
         "placeholders",
+        "trials",
         "credentials",
         "parsing",
         "grammars",

@@ -1,0 +1,51 @@
+"""Is it a test, a load test or an example? What such code logs in with and writes to is made up."""
+
+from __future__ import annotations
+
+import re
+
+_TRIAL = re.compile(
+    r"^\s*(?:async )?def test_\w|\bclass (?:Test[A-Z_]\w*|\w+Tests?(?:Case|Base|Suite)?)\b|\b(?:import|from) (?:unittest|pytest|locust|nose)\b|\bself\.assert[A-Z_]|"
+    r"@(?:pytest|mock|unittest)\b|\b(?:TestCase|HttpUser|HttpLocust|TaskSet|MagicMock|MockMvc|Mockito|Gatling|monkeypatch)\b|"
+    r"^\s*(?:describe|it|test|context)(?:\.\w+)?\(\s*['\"`]|\bexpect\([^\n]{1,120}\)\.(?:to|not|resolves|rejects)|\bjest\.|['\"]k6(?:/http)?['\"]|\bcy\.(?:get|visit)\(|"
+    r"@(?:Test|ParameterizedTest|BeforeEach|AfterEach|BeforeAll|BeforeClass|SpringBootTest)\b|\bassert(?:Equals|That|True|False|NotNull|Null|Throws)\(|\borg\.junit\b|"
+    r"\*testing\.[TBM]\b|#\[(?:\w+::)?test\b|#\[cfg\(test\)\]|\bassert_(?:eq|ne)!\(|"
+    r"\b(?:TEST|TEST_F|TEST_P|TEST_CASE|TEST_METHOD|BOOST_AUTO_TEST_CASE|DROGON_TEST)\(|\bEXPECT_[A-Z]{2,8}\(|"
+    r"\b(?:CPPUNIT|QCOMPARE|QVERIFY|BOOST_TEST|munit|cmocka)\w*|\bload[ -]?test|\[(?:Fact|Theory|TestMethod)\]",
+    re.MULTILINE,
+)
+_ASSERTED = re.compile(r"^\s*assert\b|\bassert[\w.]*!?\(|\bexpect(?:ed)?\w*\b|\bshould\b", re.IGNORECASE)
+_CREDITED = re.compile(
+    r"@authors?\b|\bauthors?\W{0,3}[:=]|copyright|\(c\)|©|\bmaintain\w*\W{0,3}[:=]|signed-off-by|\b(?:written|created|contributed|reported) by\b|作者", re.IGNORECASE
+)
+_TRIAL_PATH = re.compile(
+    r"(?:^|[/\\])(?:\w+[-_.])?(?:tests?|testing|testsuites?|testdata|specs?|__tests__|__mocks__|e2e|fixtures?|mocks?|stubs?|examples?|samples?|demos?|playgrounds?|"
+    r"tutorials?|benchmarks?|bench|load[-_]?tests?|perf|fuzz\w*|seeds?|docs?_src|snippets)(?:[-_.]\w+)?[/\\]"
+    r"|(?:^|[/\\])(?:test[_-][^/\\]*|conftest\.\w+|locustfile[^/\\]*|[^/\\]*[._-](?:tests?|spec|e2e|stories|mock|sample|example)\.\w+|(?-i:[^/\\]*(?:Tests?|IT|Spec))\.\w+)$",
+    re.IGNORECASE,
+)
+
+
+def is_trial(text: str) -> bool:
+    """Whether code looks like a test, or a load test."""
+    return _TRIAL.search(text) is not None
+
+
+def is_asserted(text: str, position: int) -> bool:
+    """Whether the line there says what a test expects."""
+    return _ASSERTED.search(_line(text, position)) is not None
+
+
+def is_credited(text: str, position: int) -> bool:
+    """Whether the line there says who wrote something, before that position."""
+    start = text.rfind("\n", 0, position) + 1
+    return _CREDITED.search(text[start:position]) is not None
+
+
+def _line(text: str, position: int) -> str:
+    return text[text.rfind("\n", 0, position) + 1 :].partition("\n")[0]
+
+
+def is_trial_path(path: str) -> bool:
+    """Whether tests, examples or samples lie there."""
+    return _TRIAL_PATH.search(path) is not None
