@@ -3,10 +3,10 @@
     python -m benchmarks.reading_walk --label after --checkout COMMIT
     PYTHONPATH=OLD/src:. python -m benchmarks.reading_walk --label before --checkout COMMIT    (of the package in OLD)
 
-`select` runs in this process on the first --rows rows, under `sys.setprofile`. Counted are calls of functions of the package,
-importing aside: files entered, and changes (a call in another file than the call before it), of all calls and of each
-function's first call alone, as a reader meets it. From the source: files, lines,
-annotations of parameters and results that are a bare `Any`, imports that rename what the package itself defines, and files that
+`select` runs in this process on the first --rows rows, under `sys.setprofile`. Counted are calls of functions of the package:
+files entered, and changes (a call in another file than the call before it), of all calls and of each function's first call
+alone, as a reader meets it. What importing runs (bodies of classes, tables made by a comprehension) is no call. From the source:
+files, lines, annotations of parameters and results that are a bare `Any`, imports that rename what the package itself defines, and files that
 name the strategy --strategy, each of which another strategy had to be put into. The other labels of the result stay.
 
 Result: benchmarks/results/reading_walk.json.xz
@@ -47,9 +47,12 @@ class Walk:
         self.last = ""
         self.names: dict[str, str] = {}
         self.met: dict[CodeType, str] = {}  # each function's file, in the order of first calls
+        self.imports: Counter[int] = Counter()  # modules that are being imported, by thread
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        if event != "call" or frame.f_code.co_name == "<module>":
+        if frame.f_code.co_name == "<module>" and event in ("call", "return"):
+            self.imports[threading.get_ident()] += 1 if event == "call" else -1
+        if event != "call" or self.imports[threading.get_ident()]:
             return
         file = frame.f_code.co_filename
         if file not in self.names:

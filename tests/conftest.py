@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import tempfile
@@ -49,6 +50,20 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_embedder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random 2-layer BERT as a sentence-transformers folder."""
     return save_embedder(tmp_path_factory.mktemp("tiny-embedder"))
+
+
+def pytest_collection_finish() -> None:
+    """The libraries are loaded: no collection of garbage looks through their million objects again. A training calls for several."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> Iterator[None]:
+    """The same for what the tests of a file loaded late, or keep for others."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

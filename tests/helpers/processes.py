@@ -7,6 +7,7 @@ let two of them meet, need processes, not that.
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -109,6 +110,8 @@ def _serve() -> None:
     sys.path[0] = str(Path(__file__).parents[2])
     for name in LOADED:
         __import__(name)
+    gc.collect()
+    gc.freeze()  # forks share what is loaded, and no collection of garbage looks through it
     for line in sys.stdin:
         told = json.loads(line)
         if "ended" in told:
