@@ -60,7 +60,8 @@ def cluster() -> Iterator[Any]:
     """Three unequal nodes: none has half of all CPUs, the head none at all."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    unasked = {"enable_worker_prestart": False, "prestart_worker_first_driver": False}  # processes that nothing here would use
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": unasked})
     made.add_node(num_cpus=1)
     made.add_node(num_cpus=2)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])

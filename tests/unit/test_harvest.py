@@ -84,9 +84,9 @@ def test_rows_written_as_jsonl_read_back_as_the_same_records(json_package: tuple
 
 @pytest.mark.slow
 def test_the_standard_library_is_a_root() -> None:
-    found = harvest_functions(["stdlib"], include=["[a-i]*", "t*"])
+    found = harvest_functions(["stdlib"], include=["[ac-h]*", "tomllib*"])
     files = {record.meta["file"] for record in found.records}
-    assert len(found.records) > 1000
+    assert len(found.records) > 600
     assert "heapq.py" in files
     assert not {part for file in files for part in file.split("/")[:-1]} & {
         "test",

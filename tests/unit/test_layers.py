@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,37 +16,11 @@ ROOT = Path(__file__).parents[2] / "src" / "codeact"
 
 LAYERS = {
     0: (
-        "errors",
-        "progress",
-        "records",
-        "shipped",
-        "outputs",
-        "redact",
-        "config",
-        "confidential",
-        "addresses",
-        "placeholders",
-        "trials",
-        "credentials",
-        "parsing",
-        "grammars",
-        "recipe_keys",
-        "files",
-        "storage",
-        "parquet",
-        "sources",
-        "locks",
-        "logs",
-        "draws",
-        "downloads",
-        "statistics",
-        "statuses",
-        "types",
-        "sandbox",
-        "packing",
-        "lm",
+        "errors", "progress", "records", "shipped", "outputs", "redact", "config", "confidential", "addresses",
+        "placeholders", "trials", "credentials", "parsing", "grammars", "recipe_keys", "files", "storage", "parquet", "sources",
+        "locks", "logs", "draws", "downloads", "statistics", "statuses", "types", "sandbox", "packing", "lm",
         "sample",
-    ),
+    ),  # fmt: skip
     1: ("harvesting", "curate", "embed", "cluster", "score", "judge"),
     2: ("training", "evaluation"),
     3: ("rundir",),
@@ -73,8 +48,19 @@ def part_of(file: Path) -> str:
     return file.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@cache
+def nodes(file: Path) -> list[ast.AST]:
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree(file)) if isinstance(node, kinds)]
+
+
 def imported(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -85,19 +71,19 @@ def imported(file: Path) -> Iterator[str]:
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
-def test_imports_point_down(file: Path) -> None:
-    part = part_of(file)
-    assert part in LAYER, f"{part} has no layer"
-    for name in imported(file):
-        if not name.startswith("codeact."):
-            continue
-        other = name.split(".")[1]
-        if other not in LAYER or other == part:
-            continue
-        if LAYER[part] == 1:
-            assert LAYER[other] == 0, f"{part} (layer 1) imports its sibling {other}"
-        assert LAYER[other] <= LAYER[part], f"{part} (layer {LAYER[part]}) imports {other} (layer {LAYER[other]})"
+def test_imports_point_down() -> None:
+    for file in FILES:
+        part = part_of(file)
+        assert part in LAYER, f"{part} has no layer"
+        for name in imported(file):
+            if not name.startswith("codeact."):
+                continue
+            other = name.split(".")[1]
+            if other not in LAYER or other == part:
+                continue
+            if LAYER[part] == 1:
+                assert LAYER[other] == 0, f"{file}: {part} (layer 1) imports its sibling {other}"
+            assert LAYER[other] <= LAYER[part], f"{file}: {part} (layer {LAYER[part]}) imports {other} (layer {LAYER[other]})"
 
 
 def test_the_lowest_layer_has_no_cycles() -> None:
@@ -137,14 +123,14 @@ def test_heavy_libraries_are_imported_late() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
-def test_nothing_of_ours_is_imported_under_another_name(file: Path) -> None:
+def test_nothing_of_ours_is_imported_under_another_name() -> None:
     """Two things that need an alias beside each other have the wrong names."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom | ast.Import):
-            module = getattr(node, "module", None)
-            ours = [a for a in node.names if (module or a.name).split(".")[0] == "codeact"]
-            assert not [f"{a.name} as {a.asname}" for a in ours if a.asname not in (None, a.name)]
+    for file in FILES:
+        for node in nodes(file):
+            if isinstance(node, ast.ImportFrom | ast.Import):
+                module = getattr(node, "module", None)
+                ours = [a for a in node.names if (module or a.name).split(".")[0] == "codeact"]
+                assert not [f"{file}: {a.name} as {a.asname}" for a in ours if a.asname not in (None, a.name)]
 
 
 def test_array_types_have_one_home() -> None:
@@ -161,7 +147,7 @@ def test_signatures_say_what_they_hold() -> None:
     """The number may only go down: a table is `pa.Table`, a model and a tokenizer are those of `codeact.types`, the rest `object`."""
     bare: list[str] = []
     for file in FILES:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in nodes(file):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 given = node.args
                 taken = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
@@ -176,7 +162,7 @@ def test_public_functions_and_classes_say_what_they_do() -> None:
         f"{file.name}:{node.lineno}"
         for file in FILES
         if part_of(file) != "config"
-        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        for node in tree(file).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
     ]
     assert bare == []
