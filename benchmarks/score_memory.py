@@ -129,8 +129,8 @@ def by_scorer(records: list[Record], sampler: Sampler) -> int:
 
 def by_stage(records: list[Record], sampler: Sampler) -> int:
     """Score them as the pipeline's stage does, in shards that go to the disk; how many have a score."""
-    from codeact.rundir.local import Worker, run_local
     from codeact.rundir.score_cache import ScoreCache, run_cached
+    from codeact.rundir.shards import Worker, run_local
     from codeact.rundir.tables import records_from, records_table
 
     scorer = make_scorer(records)

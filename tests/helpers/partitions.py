@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from codeact.errors import InputError
 from codeact.progress import Progress
-from codeact.rundir.local import Worker
+from codeact.rundir.shards import Worker
 
 
 def doubling(folder: str, dies: int = -1, often: int = 0, fails: int = -1, refuses: int = -1) -> Worker:

@@ -16,7 +16,7 @@ from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.evaluation import journal
 from codeact.pipeline.run import run_pipeline
-from codeact.rundir.sealed import read_sealed
+from codeact.rundir.shards import read_sealed
 from codeact.rundir.store import Store
 from codeact.training.checkpoints import complete, last_checkpoint
 from tests.helpers.command import codeact_command as codeact

@@ -19,8 +19,8 @@ from codeact.errors import CodeactError, InputError
 from codeact.pipeline.run import run_pipeline
 from codeact.progress import Progress
 from codeact.rundir import ray_cluster
-from codeact.rundir.local import Worker, run_local
 from codeact.rundir.ray_cluster import RayBackend, Resources, fitting
+from codeact.rundir.shards import Worker, run_local
 from codeact.stages.columns import vectors
 
 ray = pytest.importorskip("ray", reason="the ray extra is not installed")

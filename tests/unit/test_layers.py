@@ -20,14 +20,14 @@ LAYERS = {
         "placeholders", "trials", "credentials", "parsing", "grammars", "recipe_keys", "files", "storage", "parquet", "sources",
         "locks", "logs", "draws", "downloads", "statistics", "statuses", "types", "sandbox", "packing", "lm",
         "sample",
-    ),  # fmt: skip
+    ),
     1: ("harvesting", "curate", "embed", "cluster", "score", "judge"),
     2: ("training", "evaluation"),
     3: ("rundir",),
     4: ("stages",),
     5: ("pipeline",),
     6: ("comparison", "exporting", "reporting", "api", "cli", "__init__", "__main__"),
-}
+}  # fmt: skip
 LAYER = {part: level for level, parts in LAYERS.items() for part in parts}
 NO_TORCH = (
     "packing/plan.py",

@@ -16,9 +16,8 @@ from codeact.pipeline.run import run_pipeline
 from codeact.records import read_records
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.local import Worker, run_local
 from codeact.rundir.processes import ProcessBackend
-from codeact.rundir.shards import run_shards
+from codeact.rundir.shards import Worker, run_local, run_shards
 from codeact.rundir.store import Store
 from codeact.stages import curate
 from codeact.storage import Source

@@ -13,7 +13,7 @@ from codeact.api.describing import check_endpoint, described
 from codeact.errors import InputError
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file
-from codeact.pipeline.unused import say_unused
+from codeact.pipeline.ready import say_unused
 from codeact.records import Reading, Record, read_data, reading_lines
 from codeact.rundir import tables
 from codeact.sources.names import as_list

@@ -16,8 +16,8 @@ from codeact.lm.hardware import UTILISATION
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
 from codeact.pipeline.plan import chosen
+from codeact.pipeline.ready import say_unused
 from codeact.pipeline.run import run_pipeline
-from codeact.pipeline.unused import say_unused
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store

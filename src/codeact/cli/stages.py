@@ -204,7 +204,7 @@ def pack(
     Example: codeact pack data.jsonl --model demo --batch-size 8
     """
     from codeact import api
-    from codeact.pipeline.unused import say_unused
+    from codeact.pipeline.ready import say_unused
 
     own = recipe_keys(data, model, None, max_length, template, limit, seed) | config.given({"train.batch_size": batch_size})
     recipe = config.load_recipe(extra=with_settings(own, mapping, settings))
@@ -231,7 +231,7 @@ def train(
     Example: codeact train selected.jsonl --model demo --method lora -o tuned
     """
     from codeact import api
-    from codeact.pipeline.unused import say_unused
+    from codeact.pipeline.ready import say_unused
 
     own = {
         "train.method": method,
@@ -290,7 +290,7 @@ def evaluate(
     Example: codeact evaluate tuned/model --tasks humaneval+ --data benchmarks -o results
     """
     from codeact import api
-    from codeact.pipeline.unused import say_unused
+    from codeact.pipeline.ready import say_unused
 
     asked = None if tasks is None else names(tasks)
     if task:

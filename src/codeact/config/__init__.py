@@ -1,7 +1,6 @@
 """The recipe: every setting of a run, validated, from YAML plus `key=value` overrides."""
 
 from codeact.config.evaluation import EvaluateConfig
-from codeact.config.keys import apply_overrides, flatten, given, joined, set_key
 from codeact.config.kinds import (
     SECRET_KINDS,
     Benchmark,
@@ -15,7 +14,19 @@ from codeact.config.kinds import (
     Unit,
     strategies,
 )
-from codeact.config.loading import RENAMED_KEYS, known_keys, load_recipe, nearest, read_yaml, validate
+from codeact.config.loading import (
+    RENAMED_KEYS,
+    apply_overrides,
+    flatten,
+    given,
+    joined,
+    known_keys,
+    load_recipe,
+    nearest,
+    read_yaml,
+    set_key,
+    validate,
+)
 from codeact.config.recipe import DEFAULTS, DEMO, SECTIONS, Recipe, default_of
 from codeact.config.sections import (
     ClusterConfig,

@@ -5,8 +5,9 @@ A mistake that costs nothing to see must not be seen after hours of scoring or t
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.stages.evaluate import EVALUATIONS
 from codeact.stages.target import examples
 
+log = logging.getLogger(__name__)
 DEFAULT_KEY = JudgeConfig.model_fields["api_key_env"].default
 
 
@@ -151,3 +153,32 @@ def _template(recipe: Recipe, names: Collection[str]) -> None:
         default_template(recipe.score.variant, tokenizer, recipe.model.template)
     if {"hidden", "learn", "pack", "train"} & set(names):
         prompts.load_template(recipe.model.template, tokenizer)
+
+
+# The sections that only some stages read: `model` and `data` say what is read, whatever is done with it.
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "curate": ("records", "curate", "refine"),
+    "embed": ("embed", "refine", "target"),
+    "cluster": ("cluster",),
+    "score": ("score", "proxy"),
+    "judge": ("judge", "tags"),
+    "sample": ("sample", "score", "target", "judge", "control"),
+    "pack": ("pack", "train"),
+    "train": ("pack", "train"),
+    "evaluate": (*EVALUATIONS, "evaluate"),
+}
+OWN = ("embed.model", "evaluate.enabled")  # of the commands' own options
+
+
+def unused_keys(recipe: Recipe, stages: Iterable[str]) -> list[str]:
+    """The keys that were set in a recipe and that none of the stages reads, in order."""
+    names = set(stages)
+    keys = [f"{section}.{key}" for section in SECTIONS for key in sorted(getattr(recipe, section).model_fields_set)]
+    return [key for key in keys if key not in OWN and not names & set(SECTIONS[key.partition(".")[0]])]
+
+
+def say_unused(recipe: Recipe, stages: Iterable[str]) -> None:
+    """One line for each setting that was given to a command that does not use it."""
+    names = list(stages)
+    for key in unused_keys(recipe, names):
+        log.warning("%s has no effect here: no stage that runs reads it (%s)", key, ", ".join(names))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from codeact.errors import CodeactError, InputError
 from codeact.lm.hardware import processors
 from codeact.progress import SILENT, Progress
-from codeact.rundir.local import MakeWorker, run_local
 from codeact.rundir.parts import rows_of
+from codeact.rundir.shards import MakeWorker, run_local
 from codeact.rundir.worker import DONE, REFUSED, table_bytes, table_from
 
 if TYPE_CHECKING:

@@ -26,11 +26,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codeact.config import Recipe
 from codeact.errors import CodeactError
 from codeact.files import make_folder, write_text
 from codeact.progress import SILENT, Progress
-from codeact.rundir.local import MakeWorker, Worker
-from codeact.rundir.sealed import read_sealed, write_sealed
+from codeact.rundir.shards import Backend, MakeWorker, Worker, read_sealed, run_local, write_sealed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,7 +103,7 @@ def follow(run_dir: Path, stages: Mapping[str, Callable[[], object]]) -> None:
 
 
 class Shared:
-    """See `codeact.rundir.local.Backend`. One for each stage and process.
+    """See `codeact.rundir.shards.Backend`. One for each stage and process.
 
     Args:
         run_dir: of the run.
@@ -258,3 +258,12 @@ def _job(run_dir: Path) -> Path:
                 return beat.parent
         time.sleep(LOOK_S)
     raise CodeactError(f"{run_dir}: the first process of this launch does not show; do all of them see this folder?")
+
+
+def choose_backend(recipe: Recipe, stage: str) -> Backend:
+    """The backend that the recipe names; for one of several processes that were started together, its part of them."""
+    if recipe.backend == "ray":
+        from codeact.rundir.ray_cluster import RayBackend
+
+        return RayBackend(recipe.workers)
+    return Shared(Path(recipe.run_dir), stage) if world() > 1 else run_local

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.errors import CodeactError, InputError, require
 from codeact.progress import SILENT, Progress
-from codeact.rundir.local import MakeWorker, Worker
+from codeact.rundir.shards import MakeWorker, Worker
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,7 @@ NO_SHARD = -1
 
 
 class RayBackend:
-    """See `codeact.rundir.local.Backend`.
+    """See `codeact.rundir.shards.Backend`.
 
     Args:
         workers: actors at most; 0 means one per GPU of the cluster, or one per four CPUs (fewer on small nodes).

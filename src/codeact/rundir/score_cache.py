@@ -22,8 +22,7 @@ from codeact.files import cache_dir
 from codeact.progress import track
 from codeact.records import Message, Record
 from codeact.rundir import tables
-from codeact.rundir.local import Backend, MakeWorker
-from codeact.rundir.sealed import read_sealed, write_sealed
+from codeact.rundir.shards import Backend, MakeWorker, read_sealed, write_sealed
 from codeact.rundir.store import digest
 
 if TYPE_CHECKING:

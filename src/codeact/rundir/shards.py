@@ -1,31 +1,52 @@
-"""Long stages in shards: each finished shard is on disk, so a killed run redoes at most one."""
+"""Long stages in shards: each finished shard is on disk, so a killed run redoes at most one.
+
+A finished shard is a sealed table: its file name holds the digest of its content, so it is there whole or not at all, and damage is seen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from codeact.config import Recipe
+from codeact import storage
 from codeact.errors import CodeactError
-from codeact.progress import track
-from codeact.rundir import ranks
-from codeact.rundir.local import Backend, MakeWorker, run_local
+from codeact.files import write_bytes
+from codeact.progress import SILENT, Progress, track
 from codeact.rundir.parts import Parts, table_parts
-from codeact.rundir.sealed import read_sealed, write_sealed
 from codeact.rundir.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def choose_backend(recipe: Recipe, stage: str) -> Backend:
-    """The backend that the recipe names; for one of several processes that were started together, its part of them."""
-    if recipe.backend == "ray":
-        from codeact.rundir.ray_cluster import RayBackend
+Worker = Callable[["pa.Table", Progress], "pa.Table"]
+MakeWorker = Callable[[], Worker]
 
-        return RayBackend(recipe.workers)
-    return ranks.Shared(Path(recipe.run_dir), stage) if ranks.world() > 1 else run_local
+
+class Backend(Protocol):
+    """Runs the same worker over shards of a table, anywhere, in any order."""
+
+    def __call__(
+        self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """Yield `(shard number, result table)` as shards finish.
+
+        `make_worker` is picklable and is called once per process: it loads the model and returns the function that
+        turns one Arrow table into another.
+        """
+
+
+def run_local(
+    make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress = SILENT
+) -> Iterator[tuple[int, pa.Table]]:
+    """Every shard in order, in this process; see `Backend`."""
+    if not shards:
+        return
+    worker = make_worker()
+    for number, shard in shards.items():
+        yield number, worker(shard, progress)
 
 
 def run_shards(
@@ -73,3 +94,22 @@ def read_shards(store: Store, stage: str, shards: Parts) -> Iterator[pa.Table]:
         if found is None:
             raise CodeactError(f"{folder}: a shard that was just written cannot be read again; look at the disk, and start the same command again")
         yield found
+
+
+def write_sealed(table: pa.Table, folder: Path, name: str) -> None:
+    """Write `<name>-<digest of the content>.parquet`, atomically."""
+    content = storage.parquet_bytes(table)
+    write_bytes(folder / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet", content)
+
+
+def read_sealed(folder: Path, name: str) -> pa.Table | None:
+    """The table that `write_sealed` wrote under this name; None where there is none, or none that is whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for path in sorted(folder.glob(f"{name}-*.parquet")):
+        content = path.read_bytes()
+        if path.stem == f"{name}-{hashlib.sha256(content).hexdigest()[:16]}":
+            return pq.read_table(pa.BufferReader(content))
+        path.unlink(missing_ok=True)
+    return None

@@ -7,8 +7,8 @@ table), then `choose` (the steps).
 from __future__ import annotations
 
 from codeact.sample.mixture import Mixture, choose_mixed
+from codeact.sample.pool import id_ranks
 from codeact.sample.quotas import allot, budget, cdas
 from codeact.sample.steps import Choice, Rules, Unit, check_settings, choose
-from codeact.sample.values import id_ranks
 
 __all__ = ["Choice", "Mixture", "Rules", "Unit", "allot", "budget", "cdas", "check_settings", "choose", "choose_mixed", "id_ranks"]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from codeact.errors import InputError
+from codeact.sample.pool import Column
 from codeact.sample.quotas import budget
 from codeact.sample.steps import NO_RULES, Choice, Rules, Unit, choose
-from codeact.sample.values import Column
 from codeact.types import Ints
 
 NAMED = "data.sources"

@@ -13,10 +13,9 @@ from codeact.errors import InputError, did_you_mean
 from codeact.sample import strategies
 from codeact.sample.coverage import length_bands
 from codeact.sample.orders import marked, take
-from codeact.sample.pool import Pool
+from codeact.sample.pool import Column, Pool, highest, id_ranks
 from codeact.sample.quotas import Placed, budget, place_in, raise_to_floor
 from codeact.sample.strategies import IFD, IFD_LIMIT, Ranking, Strategy
-from codeact.sample.values import Column, highest, id_ranks
 from codeact.statuses import RANKED
 from codeact.types import Bools, Floats, Ints
 

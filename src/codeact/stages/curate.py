@@ -16,14 +16,13 @@ from codeact.errors import InputError
 from codeact.evaluation.benchmarks import NOT_CHECKED, benchmark_items, not_at_hand
 from codeact.progress import Progress
 from codeact.rundir import tables
-from codeact.rundir.collector import rare_collections
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.local import Worker
 from codeact.rundir.parts import PART_ROWS, Parts
 from codeact.rundir.processes import ProcessBackend
-from codeact.rundir.shards import make_shards, read_shards
+from codeact.rundir.shards import Worker, make_shards, read_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
+from codeact.rundir.tables import rare_collections
 from codeact.types import Ints
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from codeact.config import Recipe
 from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.local import Worker
 from codeact.rundir.parts import regrouped, table_parts
-from codeact.rundir.shards import choose_backend, make_shards, read_shards
+from codeact.rundir.ranks import choose_backend
+from codeact.rundir.shards import Worker, make_shards, read_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
 from codeact.stages.pool import read_pool

@@ -12,8 +12,8 @@ from codeact.progress import SILENT, Progress
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.local import Worker
-from codeact.rundir.shards import choose_backend, run_shards
+from codeact.rundir.ranks import choose_backend
+from codeact.rundir.shards import Worker, run_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.pool import pool_stages, read_pool

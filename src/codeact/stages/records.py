@@ -15,11 +15,11 @@ from codeact.errors import InputError
 from codeact.evaluation.held_out import HeldOut
 from codeact.records import Record, Rejected, RowReader
 from codeact.rundir import tables
-from codeact.rundir.collector import rare_collections
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import PART_ROWS
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
+from codeact.rundir.tables import rare_collections
 
 if TYPE_CHECKING:
     import pyarrow as pa

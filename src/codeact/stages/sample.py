@@ -17,9 +17,9 @@ from codeact.rundir.store import Store
 from codeact.sample import Choice, Mixture, Rules, check_settings, choose, choose_mixed
 from codeact.sample.coverage import WARN_BELOW, coverage, length_bands
 from codeact.sample.mixture import quotas
+from codeact.sample.pool import Column
 from codeact.sample.steps import NO_RULES
 from codeact.sample.strategies import STRATEGIES, find, reads
-from codeact.sample.values import Column
 from codeact.score.length import length_figures
 from codeact.stages.columns import read_columns, tables_of, vectors_by_place
 from codeact.stages.pool import pool_stages, read_mixture, read_pool

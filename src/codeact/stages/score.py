@@ -18,9 +18,9 @@ from codeact.progress import Progress, track
 from codeact.redact import split_userinfo
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.local import Worker
+from codeact.rundir.ranks import choose_backend
 from codeact.rundir.score_cache import KEY, ScoreCache, open_cache, record_key, run_cached, shared_folder
-from codeact.rundir.shards import choose_backend
+from codeact.rundir.shards import Worker
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample import cdas, id_ranks

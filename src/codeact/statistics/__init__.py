@@ -1,13 +1,21 @@
 """The one home of statistics: every figure with an interval, a test or a rank in it is made here.
 
-`correlation` (ranks and their correlation), `rates` (pass@k, means over tasks and their intervals), `paired` (two sides on the same
-tasks, over seeds too), `overlap` (two selections of one pool), `terms` (words that set groups of texts apart). scipy where it has the thing.
+`agreement` (of two rankings or two selections of one pool), `rates` (pass@k, means over tasks and their intervals), `paired` (two sides on
+the same tasks, over seeds too), `terms` (words that set groups of texts apart). scipy where it has the thing.
 """
 
 from __future__ import annotations
 
-from codeact.statistics.correlation import NORMAL_QUANTILE, mid_ranks, spearman, spearman_interval
-from codeact.statistics.overlap import chance_overlap, jaccard, token_share, top
+from codeact.statistics.agreement import (
+    NORMAL_QUANTILE,
+    chance_overlap,
+    jaccard,
+    mid_ranks,
+    spearman,
+    spearman_interval,
+    token_share,
+    top,
+)
 from codeact.statistics.paired import (
     crossed_interval,
     mcnemar,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from codeact.errors import InputError
-from codeact.statistics.correlation import NORMAL_QUANTILE
+from codeact.statistics.agreement import NORMAL_QUANTILE
 from codeact.statistics.rates import CONFIDENCE, Estimate, mean_estimate
 from codeact.types import Floats
 
