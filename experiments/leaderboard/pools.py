@@ -1,6 +1,6 @@
 """Fixed pools: which records of which public files, by the ids that their content gives them.
 
-    python -m experiments.leaderboard.pools --data runs/real_records.jsonl       # draws pools.json anew; not for entrants
+    python -m experiments.leaderboard.pools --data runs/real_records.jsonl       # draws pools.json.xz anew; not for entrants
 
 Records that hold a task of a benchmark at hand (HumanEval, MBPP, HumanEvalPack, CRUXEval) were left out when the pools were drawn.
 """
@@ -8,11 +8,11 @@ Records that hold a task of a benchmark at hand (HumanEval, MBPP, HumanEvalPack,
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import result_files
 from codeact.config import CurateConfig
 from codeact.curate.decontaminate import build_index, find_overlap
 from codeact.draws import seeded_subset
@@ -22,14 +22,14 @@ from codeact.records import Record, read_data
 from codeact.rundir.store import digest
 from codeact.storage import write_jsonl
 
-FILE = Path(__file__).with_name("pools.json")
+FILE = Path(__file__).with_name("pools.json.xz")
 SIZES = {"small": (460, 60, 101), "small-2": (460, 60, 102), "middle": (2060, 60, 103)}  # records, held out, seed
 BUDGETS = (0.1, 0.4)  # shares of the pool's response tokens
 
 
 def known() -> Mapping[str, Mapping[str, Any]]:
     """Name -> `ids`, `held_out`, `seed` and `digest` of each pool."""
-    found: Mapping[str, Mapping[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
+    found: Mapping[str, Mapping[str, Any]] = result_files.read(FILE)
     return found
 
 
@@ -76,8 +76,7 @@ def main() -> None:
     for name, (size, held_out, seed) in SIZES.items():
         chosen = sorted(seeded_subset(ids, size, seed))
         made[name] = {"held_out": held_out, "seed": seed, "digest": digest(chosen), "ids": chosen}
-    lines = [f"{json.dumps(name)}: {json.dumps(pool)}" for name, pool in made.items()]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    result_files.write(FILE, made)
 
 
 if __name__ == "__main__":
