@@ -5,7 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any, get_args
 
+from codeact.config.kinds import Check
+from codeact.curate.blocks import code_blocks
+from codeact.curate.look import check_record
+from codeact.curate.verify import Verdict
 from tests.unit.test_layers import LAYERS
 
 ROOT = Path(__file__).parents[2]
@@ -48,3 +53,15 @@ def test_make_targets_that_contributors_are_told_exist() -> None:
         for line in re.findall(r"make ([a-z ]+?)(?=$|`|\s{2}|,)", (ROOT / page).read_text(encoding="utf-8"), flags=re.M):
             told = line.split()
             assert set(told[:1]) <= set(targets), (page, line)
+
+
+def test_the_check_that_contributors_are_shown_works_and_stands_where_it_is_said() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(def check_\w+.*?)```", page, flags=re.S)
+    names: dict[str, Any] = {"re": re, "code_blocks": code_blocks, "Verdict": Verdict}
+    exec(code, names)
+    answers = {"failed": "```makefile\nall: a.c\n    cc a.c\n```", "passed": "```makefile\nall: a.c\n\tcc a.c\n```", "unknown": "make it"}
+    assert {status: names["check_tabs"](answer).status for status, answer in answers.items()} == {status: status for status in answers}
+    for thing, file in ((check_record, "`curate/look.py`"), (get_args(Check), "`src/codeact/config/kinds.py`")):
+        assert thing
+        assert file in page
