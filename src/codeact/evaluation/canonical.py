@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from codeact import __version__, storage
+from codeact.errors import InputError
 from codeact.evaluation.grade import grade
 from codeact.evaluation.sets import FAMILIES, check_folder, load_tasks
 from codeact.evaluation.settings import check_languages
-from codeact.evaluation.tasks import TaskSet
+from codeact.evaluation.tasks import Task, TaskSet
 from codeact.files import cache_dir
-from codeact.progress import track
+from codeact.progress import SILENT, Progress, track
 from codeact.sandbox import Backend, detect_backend
 from codeact.sandbox.backends import Name
 
@@ -44,6 +46,7 @@ def check_tasks(name: str, data_dir: Path | None = None, *, sandbox: Name | None
     task_set = load_tasks(name, data_dir)
     check_languages([task_set])
     backend = detect_backend(sandbox)
+    refuse_unsound(task_set, backend)
     judged = [task for task in task_set.tasks if not task.not_run]
     solved = [task for task in judged if task.canonical_solution or task.given]
     began = time.perf_counter()
@@ -72,26 +75,73 @@ def proven(task_set: TaskSet, backend: Backend) -> TaskSet:
     """The set, its tasks marked as not run whose published solution does not pass in this sandbox.
 
     Only of sets whose rules ask for it: their tests want what no sandbox gives (files, a network, other versions of a library),
-    and a failure there would say nothing of a model. The verdicts are kept in the cache.
-    """
-    if not any(task.rules.proven and not task.not_run for task in task_set.tasks):
-        return task_set
-    import numpy
+    and a failure there would say nothing of a model. A file of one's own is refused where tests judge nothing, or fail the task's own
+    solution. What was found is kept in the cache.
 
-    told = (task_set.name, task_set.digest, backend.name, platform.python_version(), numpy.__version__, __version__)
-    kept = cache_dir() / "proven" / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:32]}.json"
-    if kept.is_file():
-        unproven = dict(storage.read_json(kept))
-    else:
-        asked = [(task.id, task.canonical_program) for task in task_set.tasks if not task.not_run]
-        with track(f"try the published solutions of {task_set.name}", len(asked), "programs") as progress:
-            verdicts = grade(task_set, asked, backend=backend, progress=progress)
-        unproven = {v.task_id: f"{v.base_status}: {v.detail}" for v in verdicts if v.base_status != "passed"}
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        storage.write_json(kept, unproven)
+    Raises:
+        InputError: tasks of one's own whose tests pass programs that are wrong, or fail the right one; one line each.
+    """
+    refuse_unsound(task_set, backend)
+    own = [task for task in task_set.tasks if task.rules.wrong is not None and task.canonical_solution]
+    if failing := _kept("try the solutions", task_set, own, backend, _failing, keep_faults=False):
+        lines = [f"{task_set.name}, task {identity}: its canonical_solution does not pass its tests ({why})" for identity, why in failing.items()]
+        raise InputError("\n".join(lines))
+    published = [task for task in task_set.tasks if task.rules.proven and not task.not_run]
+    unproven = _kept("try the published solutions", task_set, published, backend, _failing)
     return replace(task_set, tasks=tuple(
         replace(task, not_run=f"its published solution does not pass here ({unproven[task.id]})") if task.id in unproven else task
         for task in task_set.tasks))  # fmt: skip
+
+
+def refuse_unsound(task_set: TaskSet, backend: Backend) -> None:
+    """Refuse a file of one's own whose tests judge nothing.
+
+    Raises:
+        InputError: tasks whose tests pass every wrong program, one line each.
+    """
+    own = [task for task in task_set.tasks if task.rules.wrong is not None]
+    if found := _kept("try wrong programs", task_set, own, backend, _passing_wrong, keep_faults=False):
+        raise InputError("\n".join(f"{task_set.name}, task {identity}: {why}" for identity, why in found.items()))
+
+
+def _kept(
+    what: str, task_set: TaskSet, asked: Sequence[Task], backend: Backend, find: Callable[[TaskSet, Backend, Progress], dict[str, str]],
+    keep_faults: bool = True,
+) -> dict[str, str]:  # fmt: skip
+    """What `find` says of the tasks (id -> fault), from the cache where it was asked before."""
+    import numpy
+
+    if not asked:
+        return {}
+    told = (what, task_set.name, task_set.digest, backend.name, platform.python_version(), numpy.__version__, __version__)
+    kept = cache_dir() / "proven" / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:32]}.json"
+    if kept.is_file():
+        return dict(storage.read_json(kept))
+    with track(f"{what} of {task_set.name}", len(asked), "programs") as progress:
+        found = find(replace(task_set, tasks=tuple(asked)), backend, progress)
+    if keep_faults or not found:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        storage.write_json(kept, found)
+    return found
+
+
+def _failing(task_set: TaskSet, backend: Backend, progress: Progress) -> dict[str, str]:
+    """Tasks whose own solution does not pass."""
+    verdicts = grade(task_set, [(task.id, task.canonical_program) for task in task_set.tasks], backend=backend, progress=progress)
+    return {v.task_id: f"{v.base_status}: {v.detail}" for v in verdicts if v.base_status != "passed"}
+
+
+def _passing_wrong(task_set: TaskSet, backend: Backend, progress: Progress) -> dict[str, str]:
+    """Tasks whose tests pass every program that is wrong."""
+    wrong = {task.id: task.rules.wrong(task) if task.rules.wrong is not None else () for task in task_set.tasks}
+    entries = {task.id: task.entry_point for task in task_set.tasks}
+    left = [identity for identity, programs in wrong.items() if programs]
+    for number in range(max(map(len, wrong.values()))):
+        asked = [(identity, wrong[identity][number]) for identity in left if number < len(wrong[identity])]
+        verdicts = grade(task_set, asked, backend=backend, progress=SILENT if number else progress)
+        failed = {v.task_id for v in verdicts if v.base_status != "passed"}
+        left = [identity for identity in left if identity not in failed]
+    return {identity: f"its tests pass whatever {entries[identity]!r} returns; have them fail where a value is wrong" for identity in left}
 
 
 def check_lines(found: dict[str, Any]) -> list[str]:

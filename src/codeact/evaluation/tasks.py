@@ -23,6 +23,7 @@ class Rules:
         judge: (task, program, backend) -> what became of it; None: by the task's inputs, or its check program.
         always_cut: an answer is no program as it stands, so `program` makes one of ready completions too.
         proven: whether a task counts only where its published solution passes on this machine.
+        wrong: task -> programs that are wrong; a file whose tests pass all of them is refused.
         special: (task, arguments, expected, answer) -> the verdict on one answer, None where the general rule decides.
     """
 
@@ -33,6 +34,7 @@ class Rules:
     judge: Callable[[Any, str, Backend], Outcome] | None = None
     always_cut: bool = False
     proven: bool = False
+    wrong: Callable[[Any], Sequence[str]] | None = None
 
 
 PYTHON = Rules()

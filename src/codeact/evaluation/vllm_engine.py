@@ -1,20 +1,17 @@
-"""Generation by vLLM (the extra `vllm`, for GPUs): the same prompts, stops and end tokens as `codeact.evaluation.generate`.
+"""Generation by vLLM (the extra `vllm`): the same prompts, stops and end tokens as `codeact.evaluation.generate`.
 
-Written against vLLM 0.33's source (`vllm/entrypoints/llm.py`, `vllm/sampling_params.py`, `vllm/outputs.py`); not run on
-a GPU yet.
+Beside transformers on CPUs: `benchmarks/engine_parity.py`. It was not run on a GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-from codeact import storage
 from codeact.errors import require
 from codeact.evaluation.generate import Completion, Prompt, cut, end_tokens, rooms, too_long
-from codeact.lm.identity import NO_CODE, adapter_base, resolve
+from codeact.lm.vllm_model import Loaded, load_vllm
 from codeact.types import Tokenizer
 
 # Handed over at a time: enough to fill a GPU, few enough that a killed evaluation loses little.
@@ -33,44 +30,22 @@ class Written(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A started vLLM.
+    """A started vLLM, and the longest sequence that it takes, in tokens."""
 
-    Attributes:
-        llm: the `vllm.LLM`.
-        context: longest sequence that it takes, in tokens.
-        adapter: a `LoRARequest`, or None.
-    """
-
-    llm: Any
+    model: Loaded
     context: int
-    adapter: Any = None
 
 
-def start(name: str, revision: str | None, dtype: str) -> Engine:
-    """Load a model into vLLM; a LoRA adapter's folder loads its base model and applies the adapter.
-
-    Args:
-        name: hub name, folder, LoRA adapter, GGUF file or `demo`.
-        revision: hub branch, tag or commit.
-        dtype: float32, bfloat16 or float16.
+def start(name: str, revision: str | None, dtype: str, longest: int) -> Engine:
+    """Load a model into vLLM with room for sequences of `longest` tokens, or of the model's own context where that is less.
 
     Raises:
         MissingExtraError: vLLM is not installed.
-        InputError: the model does not exist.
+        InputError: no such model, or an adapter of a kind that vLLM does not apply.
+        CodeactError: vLLM could not start with it.
     """
-    vllm = require("vllm", "vllm", "evaluate.backend vllm")
-    where = resolve(name, revision)
-    options: dict[str, Any] = {"dtype": dtype, "seed": 0, "revision": revision, **NO_CODE}
-    adapter = None
-    base = adapter_base(where)
-    if base:
-        settings = storage.read_json(Path(where) / "adapter_config.json")
-        lora = require("vllm.lora.request", "vllm", "a LoRA adapter in vLLM")
-        adapter = lora.LoRARequest("adapter", 1, where)
-        options |= {"enable_lora": True, "max_lora_rank": settings["r"], "revision": base[1]}
-        where = resolve(*base)
-    llm = vllm.LLM(model=where, **options)
-    return Engine(llm, int(llm.llm_engine.model_config.max_model_len), adapter)
+    loaded = load_vllm(name, revision, dtype, "evaluate.backend vllm", max_model_len=longest)
+    return Engine(loaded, int(loaded.llm.llm_engine.model_config.max_model_len))
 
 
 def generate(
@@ -93,14 +68,14 @@ def generate(
     special = tokenizer.all_special_ids
     for at in range(0, len(queue), CHUNK):
         chunk = queue[at : at + CHUNK]
-        answers = engine.llm.generate(
+        answers = engine.model.llm.generate(
             [{"prompt_token_ids": list(requests[i].ids)} for i in chunk],
             [
                 params(**sampling(requests[i], room[i], sorted(end_tokens(special, requests[i])), temperature))
                 for i in chunk
             ],
             use_tqdm=False,
-            lora_request=engine.adapter,
+            lora_request=engine.model.adapter,
         )
         yield [(i, completion(tokenizer, requests[i], a.outputs[0])) for i, a in zip(chunk, answers, strict=True)]
 

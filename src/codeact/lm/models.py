@@ -181,6 +181,25 @@ def _load_adapter(where: str, dtype: torch.dtype, attention: str | None) -> Peft
     return model
 
 
+def text_config(name: str, revision: str | None = None) -> PretrainedConfig:
+    """Configuration of a model's language part, of a LoRA adapter its base model's; no weights are read.
+
+    Raises:
+        InputError: the model does not exist.
+    """
+    from transformers import AutoConfig
+
+    where = resolve(name, revision)
+    if base := adapter_base(where):
+        return text_config(*base)
+    with quiet_loading():
+        try:
+            config: PretrainedConfig = AutoConfig.from_pretrained(where, revision=revision, **NO_CODE)
+        except UNREADABLE as error:
+            raise InputError(no_model(name, error)) from error
+    return config.get_text_config()
+
+
 def context_length(config: PretrainedConfig) -> int | None:
     """Longest sequence that the model's positions cover, in tokens; None where the configuration names no limit."""
     for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):

@@ -9,9 +9,9 @@ import numpy as np
 
 from codeact.config import DEFAULTS
 from codeact.errors import require
-from codeact.lm.identity import NO_CODE
 from codeact.lm.prompts import Template
 from codeact.lm.streams import Stream
+from codeact.lm.vllm_model import load_vllm
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
 from codeact.score.ifd import Score, to_score
@@ -71,20 +71,16 @@ def vllm_log_probs(model: str, revision: str | None, dtype: str, max_length: int
 
     Raises:
         MissingExtraError: vLLM is not installed.
+        InputError: no such model, or an adapter of a kind that vLLM does not apply.
+        CodeactError: vLLM could not start with it.
     """
-    import torch
-
+    loaded = load_vllm(model, revision, dtype, "score.backend vllm", max_model_len=max_length + 1, enable_prefix_caching=False)
     vllm = require("vllm", "vllm", "score.backend vllm")
-    gpus = max(1, torch.cuda.device_count())
-    llm = vllm.LLM(
-        model=model, revision=revision, dtype=dtype, max_model_len=max_length + 1, tensor_parallel_size=gpus, seed=0,
-        enable_prefix_caching=False, enforce_eager=not torch.cuda.is_available(), **NO_CODE,
-    )  # fmt: skip
     params = vllm.SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0)
 
     def log_probs(prompts: Sequence[Sequence[int]]) -> list[list[float]]:
         asked: list[Any] = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
-        answers = llm.generate(asked, params, use_tqdm=False)
+        answers = loaded.llm.generate(asked, params, use_tqdm=False, lora_request=loaded.adapter)
         return [
             [float(answer.prompt_logprobs[n][prompt[n]].logprob) for n in range(1, len(prompt))]
             for prompt, answer in zip(prompts, answers, strict=True)

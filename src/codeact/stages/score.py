@@ -167,7 +167,6 @@ def _prompt_scorer(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> Prompt
     from codeact.judge.logprobs import prompt_logprobs
     from codeact.lm import models
     from codeact.lm.devices import choose_device, choose_dtype
-    from codeact.lm.identity import resolve
     from codeact.score import default_template
     from codeact.score.engines import PromptScorer, vllm_log_probs
 
@@ -180,19 +179,15 @@ def _prompt_scorer(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> Prompt
         )
         return PromptScorer(partial(prompt_logprobs, settings=settings), tokenizer, template=template, variant=s.variant, max_length=limit)
     dtype = str(choose_dtype(m.dtype, choose_device(m.device))).removeprefix("torch.")
-    engine = vllm_log_probs(resolve(m.name, m.revision), m.revision, dtype, limit)
+    engine = vllm_log_probs(m.name, m.revision, dtype, limit)
     return PromptScorer(engine, tokenizer, template=template, variant=s.variant, max_length=limit)
 
 
 def _context(m: ModelConfig) -> int:
     """Longest sequence of a model, from its configuration; what the recipe asks for where it says nothing."""
-    from transformers import AutoConfig
+    from codeact.lm.models import context_length, text_config
 
-    from codeact.lm.identity import NO_CODE, resolve
-    from codeact.lm.models import context_length
-
-    config = AutoConfig.from_pretrained(resolve(m.name, m.revision), revision=m.revision, **NO_CODE)
-    return context_length(config.get_text_config()) or m.max_length + 1
+    return context_length(text_config(m.name, m.revision)) or m.max_length + 1
 
 
 def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[pa.Table, dict[str, Any]]:

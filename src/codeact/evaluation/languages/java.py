@@ -20,7 +20,11 @@ METHOD = re.compile(
     re.S,
 )
 GENERIC = re.compile(r"<[^<>]*(?:<[^<>]*(?:<[^<>]*>)?[^<>]*>)?[^<>]*>")
-RUN = "class Run {{ public static void main(String[] a) throws Throwable {{ {call} }} }}"
+# The first line says what the last call gave: `assert` itself tells no value.
+RUN = """class Run {{ public static void main(String[] a) throws Throwable {{
+    try {{ Main.main(a); }} catch (Throwable t) {{ System.err.println("Exception in the tests: " + t + CodeactPlain.said()); throw t; }}
+    System.out.println("\\n{mark}");
+}} }}"""
 
 
 def tests(task: Task, source: str, mark: str) -> dict[str, str]:
@@ -32,7 +36,7 @@ def tests(task: Task, source: str, mark: str) -> dict[str, str]:
     if checked:
         test = re.sub(rf"\bnew\s+{owner}\s*\(\s*\)", f"new Codeact{owner}()", test)
         test = re.sub(rf"\b(extends\s+){owner}\b|\b{owner}(?=\.\w+\s*\()", rf"\1Codeact{owner}", test)
-    run = RUN.format(call=f'Main.main(a); System.out.println("\\n{mark}");')
+    run = RUN.format(mark=mark)
     return {
         "Program.java": _headed(imports, source),
         "Main.java": _headed(imports, test),
@@ -97,7 +101,9 @@ def _checked(task: Task, owner: str) -> str:
             static = "static" in method[1].split()
             names = [part.split()[-1].removesuffix("[]") for part in GENERIC.sub("", method[5]).split(",") if part.strip()]
             kind = method[3]
-            body = f"return ({_boxed(kind)}) CodeactPlain.of({owner if static else 'super'}.{method[4]}({', '.join(names)}));"
+            call = f"CodeactPlain.of({owner if static else 'super'}.{method[4]}({', '.join(names)}))"
+            told = ", ".join([f'"{method[4]}"', call, *(f"(Object) {name}" for name in names)])
+            body = f"return ({_boxed(kind)}) CodeactPlain.told({told});"
             access = ("" if static else "@Override ") + ("public " if "public" in method[1] else "") + ("static " if static else "")
             found.append(f"  @SuppressWarnings(\"unchecked\") {access}{method[2]}{kind} {method[4]}({method[5].strip()}) {{ {body} }}")
     return f"class Codeact{owner} extends {owner} {{\n" + "\n".join(found) + "\n}" if found else ""

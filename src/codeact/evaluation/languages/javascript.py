@@ -45,7 +45,7 @@ def _names(task: Task) -> list[str]:
 
 def _run(names: list[str], body: str, head: str, last: str) -> str:
     taken = " ".join(f"const {name} = codeact_take({json.dumps(name)});" for name in names)
-    end = f".then(() => {last}, e => {{ codeact_err(String((e && e.stack) || e) + '\\n'); codeact_exit(1); }});"
+    end = f".then(() => {last}, e => {{ codeact_err(codeact_told(String((e && e.stack) || e)) + '\\n'); codeact_exit(1); }});"
     return f"{head}\n(async () => {{ codeact_load(); {taken} return (async () => {{\n{body}\n}})(); }})(){end}\n"
 
 

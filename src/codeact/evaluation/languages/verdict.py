@@ -34,6 +34,8 @@ REPORTS = (
     re.compile(r"^thread .* panicked at [^\n]*\n(.+?)(?:\n\s*note:|\n\n|\Z)", re.M | re.S),
     re.compile(r"^(panic: .*)", re.M),
 )
+# What C's assert says, behind a path and a function that mean nothing to anybody.
+ASSERTED = re.compile(r"Assertion .*")
 SHOWN = 80
 
 
@@ -51,7 +53,8 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
     check = (lambda names: java.taken(task, names)) if task.language == "java" else None
     outcome = run_files(task.language, files, backend=backend, refuses=check)
     if outcome.status == "killed" and ("Assertion" in outcome.detail or "terminate called" in outcome.detail):
-        outcome = Outcome("failed", outcome.detail, stdout=outcome.stdout)
+        said = ASSERTED.search(outcome.detail)
+        outcome = Outcome("failed", said[0] if said else outcome.detail, stdout=outcome.stdout)
     if task.outputs:
         return _examples(task, mark, outcome)
     if outcome.status == "failed" and outcome.detail.startswith("exit status"):  # their test runners write to the standard output

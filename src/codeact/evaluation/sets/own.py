@@ -15,7 +15,7 @@ from typing import Any
 from codeact.errors import InputError, did_you_mean
 from codeact.evaluation import python_rules
 from codeact.evaluation.oracle import agrees
-from codeact.evaluation.sets import own_languages, own_python
+from codeact.evaluation.sets import own_languages, own_python, own_wrong
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.parsing import parse
 from codeact.sources import objects
@@ -209,5 +209,5 @@ def _lists(value: object) -> object:
 
 
 RULES = Rules(question=question, special=special)
-TESTED = Rules(question=question, judge=own_python.judge)
-TOGETHER = Rules(question=question, judge=own_python.judge_together)
+TESTED = Rules(question=question, judge=own_python.judge, wrong=own_wrong.wrong_programs)
+TOGETHER = Rules(question=question, judge=own_python.judge_together, wrong=own_wrong.wrong_programs)

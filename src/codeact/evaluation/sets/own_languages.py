@@ -8,6 +8,7 @@ from typing import Any
 
 from codeact.evaluation import languages
 from codeact.evaluation.languages.answers import bare
+from codeact.evaluation.sets.own_wrong import wrong_programs
 from codeact.evaluation.tasks import Rules, Task
 
 LANGUAGES = ("javascript", "java", "go", "cpp", "rust")
@@ -37,7 +38,7 @@ def question(task: Task) -> str:
     return task.instruction or QUESTION.format(spoken=SPOKEN[task.language], language=task.language, prompt=task.prompt.strip("\n"))
 
 
-RULES = Rules(languages.stops, question, languages.program, judge=languages.judge)
+RULES = Rules(languages.stops, question, languages.program, judge=languages.judge, wrong=wrong_programs)
 
 
 def tests_program(tests: str, language: str) -> str:

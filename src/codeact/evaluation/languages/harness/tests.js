@@ -2,7 +2,7 @@ const codeact_say = (write => text => write(text + '\n'))(process.stdout.write.b
 const codeact_err = process.stderr.write.bind(process.stderr), codeact_exit = process.exit.bind(process);
 const codeact_check = (ok, ...why) => { if (!ok) throw new Error('assertion failed ' + why.join(' ')); };
 const {Object, Array, JSON, Math, Number, String, Boolean, Symbol, Map, Set, Error, Promise, RegExp, Date, BigInt, Reflect, Proxy, isNaN, parseInt, parseFloat, structuredClone} = globalThis;
-const [codeact_load, codeact_take] = (() => {
+const [codeact_load, codeact_take, codeact_told] = (() => {
   const vm = require('vm'), fs = require('fs'), path = require('path'), real = require;
   const kept = Object.create(null);
   for (const name of ASKED) { try { kept[name] = real(name); } catch { } }
@@ -23,9 +23,18 @@ const [codeact_load, codeact_take] = (() => {
     try { return clone(v); } catch { return v; }
   };
   const run = vm.runInContext, text = fs.readFileSync(path.join(__dirname, 'program.js'), 'utf8');
+  const last = {}, shown = v => {
+    let text;
+    try { text = v === undefined ? 'undefined' : stringify(v); } catch { text = String(v); }
+    return text.length > 60 ? text.slice(0, 57) + '...' : text;
+  };
+  const tell = (name, given, value) => { last.name = name; last.given = given; last.value = value; return value; };
   return [() => run(text, own, {filename: 'program.js'}), name => {
     const found = run(`typeof ${name} === 'undefined' ? (module.exports && module.exports.${name}) || exports.${name} || module.exports : ${name}`, own);
-    return typeof found === 'function' ? new Proxy(found, {apply: (f, self, given) => plain(apply(f, self, given))}) : plain(found);
+    return typeof found === 'function' ? new Proxy(found, {apply: (f, self, given) => tell(name, given, plain(apply(f, self, given)))}) : plain(found);
+  }, text => {  // a test that throws says no values of its own: what the last call gave
+    const head = text.split(/\n\s+at /)[0].trimEnd();
+    return last.name ? head + '; the last call: ' + last.name + '(' + shown(Array.from(last.given)).slice(1, -1) + ') gave ' + shown(last.value) : head;
   }];
 })();
 require = (kept => name => { if (!(name in kept)) throw new Error('module ' + name + ' is not there'); return kept[name]; })(globalThis.codeact_kept);

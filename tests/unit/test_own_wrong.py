@@ -1,0 +1,73 @@
+"""Tests of a team's own that judge nothing: a file with them is refused before anything is generated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from codeact.errors import InputError
+from codeact.evaluation.canonical import proven
+from codeact.evaluation.task_selection import load_sets
+from codeact.sandbox import Backend
+from codeact.sandbox.toolchains import missing
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+PYTHON = {
+    "returned": "def test_a():\n    return half(4) == 2\n",
+    "an expression": "half(4) == 2",
+    "swallowed": "try:\n    assert half(4) == 2\nexcept Exception:\n    pass\n",
+    "a tuple": "assert (half(4) == 2, 'wrong')",
+    "unittest without assertions": "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        half(4)\n",
+    "expected to fail": "import unittest\nclass T(unittest.TestCase):\n    @unittest.expectedFailure\n    def test_a(self):\n        self.assertEqual(half(4), 2)\n",
+    "a generator": "half(1)\ndef test_a():\n    yield\n    assert half(4) == 2\n",
+    "never called": "half(1)\ndef verify():\n    assert half(4) == 2\n",
+    "a class that nothing runs": "half(1)\nclass HalfTests:\n    def test_a(self):\n        assert half(4) == 2\n",
+    "logged": "import logging\nif half(4) != 2:\n    logging.error('bad')\n",
+    "check without assertions": "def check(candidate):\n    candidate(4) == 2\n",
+}
+SOUND = {
+    "plain": "assert half(4) == 2",
+    "raises": "try:\n    half('a')\nexcept TypeError:\n    pass\nelse:\n    raise AssertionError\n",
+    "not None": "assert half(4) is not None",
+    "a class of tests": "class TestHalf:\n    def test_a(self):\n        assert half(4) == 2\n",
+}
+OTHERS = {
+    "javascript": ("function half(x) {\n", "const assert = require('assert'); try { assert.equal(half(4), 2) } catch (e) { console.log(e) }"),
+    "go": ("func Half(x int) (int, error) {\n", "func TestA(t *testing.T) {\n defer func() { recover() }()\n if v, _ := Half(4); v != 2 { panic(\"bad\") } }"),
+    "java": ("class Solution {\n public static int half(int x) {\n", "try { assert Solution.half(4) == 2; } catch (AssertionError e) { }"),
+    "cpp": ("int half(int x) {\n", "#define NDEBUG\n#include <cassert>\nint main() { assert(half(4) == 2); }"),
+    "rust": ("fn half(x: i32) -> i32 {\n", "let _ = half(4); assert!(true);"),
+}
+
+
+def refused(path: Path, rows: list[dict[str, object]], backend: Backend) -> list[str]:
+    """The tasks that are named when an evaluation would begin."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    try:
+        proven(load_sets([str(path)], None)[0], backend)
+    except InputError as error:
+        lines = str(error).splitlines()
+        assert all("its tests pass whatever" in line and line.startswith(f"{path.stem}, task ") for line in lines)
+        return [line.split("task ")[1].split(":")[0] for line in lines]
+    return []
+
+
+def test_tests_that_pass_whatever_is_returned_are_refused(tmp_path: Path, sandbox: Backend) -> None:
+    rows: list[dict[str, object]] = [
+        {"task_id": name, "prompt": "def half(x):\n", "entry_point": "half", "tests": tests} for name, tests in {**PYTHON, **SOUND}.items()
+    ]
+    together = {"task_id": "together", "same_process": True, "tests": "import atexit\natexit.register(lambda: half(4))\nassert True\n"}
+    assert refused(tmp_path / "mine.jsonl", [*rows, {**rows[0], **together}], sandbox) == [*PYTHON, "together"]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_so_in_other_languages(language: str, tmp_path: Path, sandbox: Backend) -> None:
+    if missing(language):
+        pytest.skip(f"{language} is not installed")
+    prompt, tests = OTHERS[language]
+    row: dict[str, object] = {"task_id": "t", "language": language, "prompt": prompt, "entry_point": "Half" if language == "go" else "half", "tests": tests}
+    # Of several values Go's head gives none to make up, so nothing is said.
+    assert refused(tmp_path / "mine.jsonl", [row], sandbox) == ([] if language == "go" else ["t"])
