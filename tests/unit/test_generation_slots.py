@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from codeact.errors import InputError
 from codeact.evaluation import generate as generation
 from codeact.evaluation.generate import Completion, Prompt, generate
 from codeact.evaluation.slots import LEAST_ROOM, hold, join, leave, order_after
 from codeact.evaluation.vllm_engine import completion, sampling
+from codeact.lm.vllm_model import load_vllm
 from tests.helpers.tiny_models import ended, greedy_alone
 
 WORDS = 97
@@ -162,3 +166,14 @@ def test_vllm_is_asked_for_plain_decoding() -> None:
         "temperature": 0.0, "seed": None, "max_tokens": 9, "stop": ["\ndef "], "stop_token_ids": [0],
     }  # fmt: skip
     assert 0 <= sampling(request, 9, [0], 0.7)["seed"] < 2**63
+
+
+@pytest.mark.parametrize(("settings", "why"), [
+    ({"use_dora": True}, "use_dora"), ({"modules_to_save": ["lm_head"]}, "modules_to_save"), ({"peft_type": "IA3"}, "peft_type IA3"),
+    ({"rank_pattern": {"q_proj": 600}}, "up to rank 512, and this one has 600"),
+])  # fmt: skip
+def test_vllm_is_given_no_adapter_that_it_would_apply_in_part(settings: dict[str, Any], why: str, tmp_path: Path) -> None:
+    adapter = {"base_model_name_or_path": "some/model", "peft_type": "LORA", "r": 4, "bias": "none", **settings}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(adapter))
+    with pytest.raises(InputError, match=why):
+        load_vllm(str(tmp_path), None, "float32", "evaluate.backend vllm")

@@ -140,7 +140,10 @@ def test_livecodebench(tmp_path: Path, sandbox: Backend) -> None:
     ]  # fmt: skip
     verdicts = grade(task_set, answers, backend=sandbox)
     assert [v.base_status for v in verdicts] == ["passed", "failed", "failed", "passed", "passed", "failed", "failed"], verdicts
-    assert verdicts[1].detail == r"input 2 of 2: expected '10\n', got '2\n'"
+    assert verdicts[1].detail == r"input 2 of 2: another output than expected (a hidden test: what it expects is not shown), got '2\n'"
+    assert "10" not in verdicts[1].detail
+    (shown,) = grade(task_set, [(first.id, "print(3)")], backend=sandbox)
+    assert shown.detail == r"input 1 of 2: expected '2\n', got '3\n'"
     assert first.rules.program("Thus:\n```python\nx = 1\n```\nand\n```python\nprint(1)\n```\n", first, first.prompt) == "print(1)\n"
 
 

@@ -60,6 +60,7 @@ class Task:
         setup: what stands before program and tests (Go).
         buggy_solution: a twin of the canonical solution that is wrong, "" where there is none.
         given: the beginning of every answer, which the prompt leaves no choice about; its likelihood is not counted.
+        hidden: how many of the last outputs a leaderboard keeps to itself: they are judged by, and never shown.
         few_shot: the field's prompt with examples before the task, "" where the set has none.
         not_run: why its programs cannot be judged here; "" where they can.
         rules: its set's.
@@ -80,6 +81,7 @@ class Task:
     setup: str = ""
     buggy_solution: str = ""
     given: str = ""
+    hidden: int = 0
     few_shot: str = ""
     not_run: str = ""
     rules: Rules = field(default=PYTHON, compare=False, repr=False)

@@ -49,15 +49,17 @@ def load_vllm(name: str, revision: str | None, dtype: str, purpose: str, **optio
     """
     import torch
 
+    where, adapter = resolve(name, revision), None
+    base = adapter_base(where)
+    if base:
+        options |= {"enable_lora": True, "max_lora_rank": _rank(Path(where))}
     # Before the import, and unless the user says otherwise: standard output is for results.
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     vllm = require("vllm", "vllm", purpose)
-    where, config, adapter = resolve(name, revision), text_config(name, revision), None
-    if base := adapter_base(where):
-        options |= {"enable_lora": True, "max_lora_rank": _rank(Path(where))}
-        lora = require("vllm.lora.request", "vllm", "a LoRA adapter in vLLM")
-        adapter = lora.LoRARequest("adapter", 1, where)
+    config = text_config(name, revision)
+    if base:
+        adapter = require("vllm.lora.request", "vllm", "a LoRA adapter in vLLM").LoRARequest("adapter", 1, where)
         revision, where = base[1], resolve(*base)
     if "max_model_len" in options and (most := context_length(config)):
         options["max_model_len"] = min(options["max_model_len"], most)

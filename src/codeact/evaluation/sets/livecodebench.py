@@ -54,7 +54,8 @@ def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
 def _task(row: Mapping[str, Any]) -> Task:
     where = f"LiveCodeBench problem {row['question_id']}"
     told = json.loads(row["metadata"]) if isinstance(row.get("metadata"), str) and row["metadata"] else row.get("metadata") or {}
-    cases = [*_cases(row["public_test_cases"], where), *_cases(row["private_test_cases"], where)]
+    hidden = _cases(row["private_test_cases"], where)
+    cases = [*_cases(row["public_test_cases"], where), *hidden]
     name = str(told.get("func_name") or "")
     starter = str(row["starter_code"])
     form = f"{WITH_STARTER}\n```python\n{starter}\n```" if starter else f"{WITHOUT_STARTER}\n```python\n# YOUR CODE HERE\n```"
@@ -66,6 +67,7 @@ def _task(row: Mapping[str, Any]) -> Task:
         canonical_solution="",
         base_inputs=tuple((case["input"],) for case in cases),
         outputs=tuple(case["output"] for case in cases),
+        hidden=len(hidden),
         setup=starter,
         rules=RULES,
     )
@@ -104,7 +106,10 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
     whole = len(task.outputs)
     for number, outcome in enumerate(_called(task, source, backend) if task.entry_point else _run(task, source, backend), 1):
         if outcome.status != "passed":
-            return Outcome(outcome.status, f"input {number} of {whole}: {outcome.detail}")
+            detail = outcome.detail
+            if number > whole - task.hidden and detail.startswith("expected "):
+                detail = f"another output than expected (a hidden test: what it expects is not shown), got {detail.rpartition(', got ')[2]}"
+            return Outcome(outcome.status, f"input {number} of {whole}: {detail}")
     return Outcome("passed")
 
 
