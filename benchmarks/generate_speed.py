@@ -145,10 +145,10 @@ def slots_way(
     model: Any, tokenizer: Any, prompts: Sequence[Any], size: int, limit: int, temperature: float = 0.0
 ) -> list[tuple[int, str]]:
     """(tokens, text) of each prompt, as `codeact evaluate` generates it."""
-    from codeact.evaluation.generate import generate
+    from codeact.evaluation import generate as generation
 
     found = {}
-    for done in generate(model, tokenizer, prompts, max_new_tokens=limit, batch_size=size, temperature=temperature):
+    for done in generation.generate(model, tokenizer, prompts, max_new_tokens=limit, batch_size=size, temperature=temperature):
         found.update(done)
     return [(found[i].tokens, found[i].text) for i in range(len(prompts))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,6 +79,21 @@ def test_rows_that_end_at_different_times_write_what_they_write_alone(model: Any
         assert completed.text == "".join(f"w{i} " for i in ids[: cut + 1] if i and f"w{i} " not in stops)
         ends.add(completed.tokens)
     assert len(ends) > 5
+
+
+def test_a_prompt_of_several_samples_is_read_once(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = [replace(prompt, seed=seed) for prompt in random_prompts(4, 30) for seed in range(5)]
+
+    def drawn(batch_size: int) -> list[Completion]:
+        found = dict(one for some in generate(model, tokenizer, requests, max_new_tokens=12, batch_size=batch_size, temperature=1.0) for one in some)
+        return [found[i] for i in range(len(requests))]
+
+    expected = drawn(1)
+    read = []
+    real = generation._forward
+    monkeypatch.setattr(generation, "_forward", lambda model, ids, *rest: (read.append(ids.shape[0]) if ids.shape[1] > 1 else None, real(model, ids, *rest))[1])
+    assert drawn(20) == expected
+    assert (sum(read), len({one.text for one in expected})) == (4, len(expected))
 
 
 def test_buffers_grow(model: Any, tokenizer: Any) -> None:

@@ -216,19 +216,28 @@ def _alike(queue: Sequence[int], requests: Sequence[Prompt]) -> Iterator[list[in
 def _read(
     model: Model, tokenizer: Tokenizer, requests: Sequence[Prompt], group: list[int], rows: int
 ) -> tuple[_Live, torch.Tensor]:
-    """Read some prompts into a fresh cache with room for `rows`; their logits [B, vocabulary] for the first new token."""
+    """Read some prompts into a fresh cache with room for `rows`; their logits [B, vocabulary] for the first new token.
+
+    A prompt that several samples have is read once.
+    """
     import torch
     from transformers import DynamicCache
 
-    prompts_ids = [requests[row].ids for row in group]
-    width = max(map(len, prompts_ids))
-    padded = [[tokenizer.pad_token_id] * (width - len(ids)) + list(ids) for ids in prompts_ids]
-    mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts_ids], device=model.device)
+    distinct = list(dict.fromkeys(requests[row].ids for row in group))
+    width = max(map(len, distinct))
+    padded = [[tokenizer.pad_token_id] * (width - len(ids)) + list(ids) for ids in distinct]
+    mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in distinct], device=model.device)
     plain = _has_plain_cache(model)
     # Plain layers even for sliding windows (the mask sees to those), so that rows can join and leave.
     cache = DynamicCache() if plain else DynamicCache(config=model.config)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     logits = _forward(model, torch.tensor(padded, device=model.device), mask, positions, cache)
+    if len(distinct) < len(group):
+        places = {ids: place for place, ids in enumerate(distinct)}
+        copies = torch.tensor([places[requests[row].ids] for row in group], device=model.device)
+        with torch.inference_mode():
+            cache.batch_select_indices(copies)
+            logits, mask = logits[copies], mask[copies]
     return _Live(group, slots.hold(cache, rows) if plain else cache, mask, []), logits
 
 
