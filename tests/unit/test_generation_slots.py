@@ -192,4 +192,4 @@ def test_vllm_is_given_no_adapter_that_it_would_apply_in_part(settings: dict[str
     adapter = {"base_model_name_or_path": "some/model", "peft_type": "LORA", "r": 4, "bias": "none", **settings}
     (tmp_path / "adapter_config.json").write_text(json.dumps(adapter))
     with pytest.raises(InputError, match=why):
-        load_vllm(str(tmp_path), None, "float32", "evaluate.backend vllm")
+        load_vllm(str(tmp_path), None, "float32", "evaluate.backend vllm", longest=64)

@@ -44,7 +44,7 @@ def start(name: str, revision: str | None, dtype: str, longest: int) -> Engine:
         InputError: no such model, or an adapter of a kind that vLLM does not apply.
         CodeactError: vLLM could not start with it.
     """
-    loaded = load_vllm(name, revision, dtype, "evaluate.backend vllm", max_model_len=longest)
+    loaded = load_vllm(name, revision, dtype, "evaluate.backend vllm", longest=longest)
     return Engine(loaded, int(loaded.llm.llm_engine.model_config.max_model_len))
 
 

@@ -32,7 +32,7 @@ class Loaded:
     adapter: Any = None
 
 
-def load_vllm(name: str, revision: str | None, dtype: str, purpose: str, **options: Any) -> Loaded:
+def load_vllm(name: str, revision: str | None, dtype: str, purpose: str, *, longest: int, prefix_caching: bool = True) -> Loaded:
     """Start vLLM on as many of the visible GPUs as share the model's heads evenly, or on the processor.
 
     Args:
@@ -40,7 +40,8 @@ def load_vllm(name: str, revision: str | None, dtype: str, purpose: str, **optio
         revision: hub branch, tag or commit.
         dtype: float32, bfloat16 or float16.
         purpose: the setting that asks for it, for the error where vLLM is missing.
-        **options: of `vllm.LLM`; `max_model_len` may be more than the model takes.
+        longest: room for sequences of so many tokens; of the model's own context where that is less.
+        prefix_caching: whether beginnings that prompts share are read once; it hides their log-probabilities.
 
     Raises:
         MissingExtraError: vLLM is not installed.
@@ -50,6 +51,7 @@ def load_vllm(name: str, revision: str | None, dtype: str, purpose: str, **optio
     import torch
 
     where, adapter = resolve(name, revision), None
+    options: dict[str, Any] = {"enable_prefix_caching": prefix_caching}
     base = adapter_base(where)
     if base:
         options |= {"enable_lora": True, "max_lora_rank": _rank(Path(where))}
@@ -61,10 +63,9 @@ def load_vllm(name: str, revision: str | None, dtype: str, purpose: str, **optio
     if base:
         adapter = require("vllm.lora.request", "vllm", "a LoRA adapter in vLLM").LoRARequest("adapter", 1, where)
         revision, where = base[1], resolve(*base)
-    if "max_model_len" in options and (most := context_length(config)):
-        options["max_model_len"] = min(options["max_model_len"], most)
     gpus, heads = max(1, torch.cuda.device_count()), config.num_attention_heads
     options |= {
+        "max_model_len": min(longest, context_length(config) or longest),
         "tensor_parallel_size": max(n for n in range(1, gpus + 1) if heads % n == 0),
         "enforce_eager": not torch.cuda.is_available(),  # compiling for a processor takes minutes
     }

@@ -74,7 +74,7 @@ def vllm_log_probs(model: str, revision: str | None, dtype: str, max_length: int
         InputError: no such model, or an adapter of a kind that vLLM does not apply.
         CodeactError: vLLM could not start with it.
     """
-    loaded = load_vllm(model, revision, dtype, "score.backend vllm", max_model_len=max_length + 1, enable_prefix_caching=False)
+    loaded = load_vllm(model, revision, dtype, "score.backend vllm", longest=max_length + 1, prefix_caching=False)
     vllm = require("vllm", "vllm", "score.backend vllm")
     params = vllm.SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0)
 
