@@ -55,12 +55,16 @@ def libraries() -> dict[str, str]:
 def faults(old: Mapping[str, Any], found: Mapping[str, Any], version: Mapping[str, int], reads: Mapping[str, set[str]]) -> list[str]:
     """What is wrong between the file's content and what the stages give now; each entry names the stage to look at.
 
-    A result that changed because an earlier stage's did is not that stage's fault.
+    A result that changed because an earlier stage's did is not that stage's fault, and the choices of a new strategy change no other's.
     """
     was = old["versions"]
+    lines = []
+    known, now = (side.get("sample", {}).get("choices", {}) for side in (old["stages"], found))
+    if new := sorted({*now} - {*known}):
+        lines.append(f"{WRITE} it has no choices of {', '.join(new)}")
+        found = {**found, "sample": {**found["sample"], "choices": {name: now[name] for name in now if name in known}}}
     told = {name: difference(old["stages"].get(name), found[name], name) for name in found}
     raised = {name for name in found if version[name] != was.get(name)}
-    lines = []
     for name in found:
         if name in raised:
             lines.append(f"{WRITE} stage {name} has VERSION {version[name]}, the file holds {was.get(name)}")

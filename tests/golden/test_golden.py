@@ -36,10 +36,10 @@ def test_results_are_those_of_the_versions(tmp_path: Path, monkeypatch: pytest.M
 
 
 OLD: dict[str, Any] = {
-    "versions": {"embed": 1, "cluster": 1, "score": 1},
-    "stages": {"embed": [0.5, 0.25], "cluster": {"label": [0, 1]}, "score": [1.5, None]},
+    "versions": {"embed": 1, "cluster": 1, "score": 1, "sample": 1},
+    "stages": {"embed": [0.5, 0.25], "cluster": {"label": [0, 1]}, "score": [1.5, None], "sample": {"choices": {"random": [3, 1]}}},
 }
-MADE_READS: dict[str, set[str]] = {"embed": set(), "cluster": {"embed"}, "score": set()}
+MADE_READS: dict[str, set[str]] = {"embed": set(), "cluster": {"embed"}, "score": set(), "sample": set()}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,9 @@ MADE_READS: dict[str, set[str]] = {"embed": set(), "cluster": {"embed"}, "score"
         ({"embed": [0.6, 0.25], "cluster": {"label": [1, 1]}}, {}, ("results of stage embed changed",)),
         ({"cluster": {"label": [1, 1]}, "score": [1.5, 2.0]}, {}, ("results of stage cluster", "results of stage score")),
         ({"cluster": {"label": [0, 1], "more": []}}, {}, ("results of stage cluster",)),
+        ({"sample": {"choices": {"random": [3, 1], "new": [1]}}}, {}, ("write the file anew with `python tests/golden/write.py`: it has no choices of new",)),
+        ({"sample": {"choices": {"random": [1, 3], "new": [1]}}}, {}, ("write the file anew", "results of stage sample changed (sample/choices/random[0]")),
+        ({"sample": {"choices": {"new": [1]}}}, {}, ("write the file anew", "results of stage sample changed")),
         ({"score": [1.5]}, {}, ("results of stage score",)),
         ({"score": [True, None]}, {}, ("results of stage score",)),
         ({}, {"score": 2}, ("write the file anew with `python tests/golden/write.py`: stage score has VERSION 2, the file holds 1",)),
