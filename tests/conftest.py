@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers import processes
 from tests.helpers.pool import pool_rows
 from tests.helpers.sandboxes import SANDBOXES, held_sandbox, sandbox_missing
 from tests.helpers.tiny_models import byte_level, ended, save_embedder
@@ -50,6 +51,18 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_embedder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random 2-layer BERT as a sentence-transformers folder."""
     return save_embedder(tmp_path_factory.mktemp("tiny-embedder"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers of xdist share what the process that starts them makes."""
+    if not hasattr(config, "workerinput"):
+        processes.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """All tests have run."""
+    if not hasattr(config, "workerinput"):
+        processes.end()
 
 
 def pytest_collection_finish() -> None:

@@ -6,11 +6,13 @@ let two of them meet, need processes, not that.
 
 from __future__ import annotations
 
-import atexit
+import fcntl
 import gc
 import json
 import os
 import runpy
+import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,10 +22,12 @@ import time
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 LOADED = ("torch", "transformers", "sentence_transformers", "peft", "accelerate", "pyarrow.parquet", "codeact.pipeline.run", "codeact.training.trainer",
           "codeact.cli")  # fmt: skip
+
+FOLDER = "CODEACT_TEST_FORKS"
 
 
 class Started:
@@ -89,40 +93,76 @@ def launched(processes: int, *words: str, env: dict[str, str] | None = None) -> 
 
 def _ask(told: dict[str, Any]) -> Any:
     server = _server()
-    assert server.stdin is not None
-    assert server.stdout is not None
-    server.stdin.write(json.dumps(told) + "\n")
-    server.stdin.flush()
-    return json.loads(server.stdout.readline())
+    server.write(json.dumps(told) + "\n")
+    server.flush()
+    return json.loads(server.readline())
+
+
+def begin() -> None:
+    """Make the folder where all processes of the tests find the one that is forked; it is started by the first that needs it."""
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix="codeact-forks-")
+
+
+def end() -> None:
+    """End it."""
+    folder = Path(os.environ.pop(FOLDER))
+    if (folder / "pid").exists():
+        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+    shutil.rmtree(folder)
 
 
 @lru_cache(maxsize=1)
-def _server() -> subprocess.Popen[str]:
-    """One for each process of the tests, ended with it."""
-    server = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    atexit.register(server.kill)
-    return server
+def _server() -> TextIO:
+    folder = Path(os.environ[FOLDER])
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "pid").exists():
+            subprocess.Popen([sys.executable, __file__, str(folder)], stdin=subprocess.DEVNULL, start_new_session=True)
+            deadline = time.monotonic() + 300
+            while not (folder / "pid").exists():
+                assert time.monotonic() < deadline, "the process that is forked does not start"
+                time.sleep(0.05)
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(str(folder / "socket"))
+    return line.makefile("rw", encoding="utf-8")
 
 
-def _serve() -> None:
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+def _serve(folder: Path) -> None:
     os.dup2(2, 1)  # what a library prints is no answer
     sys.path[0] = str(Path(__file__).parents[2])
     for name in LOADED:
         __import__(name)
     gc.collect()
     gc.freeze()  # forks share what is loaded, and no collection of garbage looks through it
-    for line in sys.stdin:
-        told = json.loads(line)
-        if "ended" in told:
-            pid, status = os.waitpid(told["ended"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if pid else None
-        else:
-            answer = os.fork()
-            if answer == 0:
-                _run(**told)
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(folder / "socket"))
+    door.listen()
+    (folder / "began").write_text(str(os.getpid()))
+    (folder / "began").rename(folder / "pid")
+    lines: dict[socket.socket, TextIO] = {}
+    while folder.exists():
+        for ready in select.select([door, *lines], [], [], 60)[0]:
+            if ready is door:
+                line = door.accept()[0]
+                lines[line] = line.makefile("rw", encoding="utf-8")
+            elif asked := lines[ready].readline():
+                _answer(json.loads(asked), lines[ready], [door, *lines])
+            else:
+                lines.pop(ready).close()
+
+
+def _answer(told: dict[str, Any], line: TextIO, open_: list[socket.socket]) -> None:
+    if "ended" in told:
+        pid, status = os.waitpid(told["ended"], os.WNOHANG)
+        answer = os.waitstatus_to_exitcode(status) if pid else None
+    else:
+        answer = os.fork()
+        if answer == 0:
+            for one in open_:
+                os.close(one.fileno())
+            _run(**told)
+    line.write(json.dumps(answer) + "\n")
+    line.flush()
 
 
 def _run(words: list[str], cwd: str, env: dict[str, str], files: list[str]) -> None:
@@ -160,4 +200,4 @@ def _run(words: list[str], cwd: str, env: dict[str, str], files: list[str]) -> N
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(Path(sys.argv[1]))

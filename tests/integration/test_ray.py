@@ -110,7 +110,7 @@ def test_three_unequal_nodes(
     for backend in ("local", "ray"):
         recipe = load_recipe(
             extra={
-                "run_dir": str(tmp_path / backend), "backend": backend, "data.source": str(pool_file), "model.name": str(tiny_model_dir),
+                "run_dir": str(tmp_path / backend), "backend": backend, "workers": 2, "data.source": str(pool_file), "model.name": str(tiny_model_dir),
                 "model.dtype": "float32", "model.max_length": 256, "embed.model": str(tiny_embedder_dir), "score.shard_size": 16, "score.cache": False, "cluster.k": 3,
             }
         )  # fmt: skip

@@ -23,18 +23,7 @@ CUTS = 8
 ENDINGS = frozenset(("print", "pprint", "input", "exit", "quit", "_exit", "abort", "help", "breakpoint"))
 SETTINGS = frozenset(("setrecursionlimit", "set_int_max_str_digits", "stack_size"))
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-LITERALS = (
-    ast.Constant,
-    ast.List,
-    ast.Tuple,
-    ast.Dict,
-    ast.Set,
-    ast.JoinedStr,
-    ast.BinOp,
-    ast.Compare,
-    ast.ListComp,
-    ast.DictComp,
-)
+LITERALS = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.JoinedStr, ast.BinOp, ast.Compare, ast.ListComp, ast.DictComp)
 
 
 class Quality(IntEnum):

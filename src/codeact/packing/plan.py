@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from codeact.errors import InputError
 from codeact.packing.balance import balance_steps, row_costs, sample_costs
 from codeact.packing.overlong import overlong_message
-from codeact.packing.rows import Rows
+from codeact.packing.rows import Rows, split_to_multiple
 from codeact.types import Ints
 
 Order = Literal["balanced", "paper"]
@@ -136,7 +136,7 @@ def plan_epoch(
         if value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")
     rows = _best_fit_decreasing(sizes, capacity, np.random.default_rng(seed))
-    rows = _split_to_multiple(rows, lcm(rows_multiple_of, ranks * rows_per_rank))
+    rows = split_to_multiple(rows, lcm(rows_multiple_of, ranks * rows_per_rank))
     if ranks == 1:
         return rows
     return rows.take(balance_steps(row_costs(rows, sizes, crossover), ranks, rows_per_rank, seed))
@@ -394,19 +394,3 @@ def _take(stacks: list[list[NDArray[np.int32]]], free: Ints, room: int, count: i
         taken.append(top)
         count -= len(top)
     return taken[0] if len(taken) == 1 else np.concatenate(taken)
-
-
-def _split_to_multiple(rows: Rows, multiple: int) -> Rows:
-    missing = -len(rows) % multiple
-    if len(rows.samples) < len(rows) + missing:
-        raise InputError(
-            f"{len(rows.samples)} samples cannot make a multiple of {multiple} rows; lower rows_multiple_of or add samples"
-        )
-    starts = rows.starts
-    while missing:
-        held = np.diff(starts)
-        most = np.argsort(-held, kind="stable")[:missing]
-        most = most[held[most] > 1]
-        starts = np.sort(np.concatenate([starts, starts[most] + held[most] // 2]))
-        missing -= len(most)
-    return Rows(rows.samples, starts)

@@ -8,6 +8,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from codeact.errors import InputError
 from codeact.types import Ints
 
 
@@ -52,3 +53,24 @@ class Rows(Sequence[Ints]):
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         within = np.arange(starts[-1]) - np.repeat(starts[:-1], sizes)
         return Rows(self.samples[np.repeat(self.starts[:-1][order], sizes) + within], starts)
+
+
+def split_to_multiple(rows: Rows, multiple: int) -> Rows:
+    """The fullest rows halved, until there are a multiple of so many.
+
+    Raises:
+        InputError: there are too few samples.
+    """
+    missing = -len(rows) % multiple
+    if len(rows.samples) < len(rows) + missing:
+        raise InputError(
+            f"{len(rows.samples)} samples cannot make a multiple of {multiple} rows; lower rows_multiple_of or add samples"
+        )
+    starts = rows.starts
+    while missing:
+        held = np.diff(starts)
+        most = np.argsort(-held, kind="stable")[:missing]
+        most = most[held[most] > 1]
+        starts = np.sort(np.concatenate([starts, starts[most] + held[most] // 2]))
+        missing -= len(most)
+    return Rows(rows.samples, starts)
