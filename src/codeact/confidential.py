@@ -29,6 +29,7 @@ _OTHER_RULES = (
     "NPM tokens", "OpenAI Token",  # quadratic
     "Artifactory Credentials",  # "AP" and nine letters
 )  # fmt: skip
+_BY_NAME = ("IBM", "Cloudant", "SoftLayer")  # any letters behind a name
 _FURTHER_KEYS = {
     "NPM tokens": r"(?<=/):_authToken=\s{0,8}(npm_\S{1,200}|[A-Fa-f0-9-]{36})",
     "OpenAI Token": r"sk-[A-Za-z0-9_-]{20,200}T3BlbkFJ[A-Za-z0-9]{20}",
@@ -104,6 +105,7 @@ _PLAIN_THING = re.compile(
     r"[0-9a-f]{12}1[0-9a-f]{3}[89ab][0-9a-f]{15}|[0-9a-z]{8}(?:-[0-9a-z]{4}){3}-[0-9a-z]{8,16}|0x[0-9a-f_]{1,16}[ul]*|\d{4}-\d\d-\d\d(?:[T ][\d:.]+\S*)?|"
     r"arn:[\w-]*:.*|[A-Za-z]:\\.*|[A-Za-z_]{4,}\([\w=]*|[.~]{0,2}(?:/[\w.-]+){2,}/?|[A-Za-z_.]+=|eyJ[\w-]+\.?", re.IGNORECASE,
 )  # fmt: skip
+_PATTERN = re.compile(r"\\[dwsWSD]|\(\?|\.[*+]|\[\^|\w\|\w+\)")  # a regular expression
 # A token in an answer of a server, as documentation shows it: it ends within the hour.
 _SHORT_LIVED = re.compile(r"[\"'](?:access|refresh|id|session)_?token[\"']\s*:", re.IGNORECASE)
 _CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", r"\d", r"[^\w.]")))
@@ -111,6 +113,7 @@ _WORD = re.compile(r"\w[\w.-]*")
 
 
 SECRET, PERSONAL = "secret: ", "personal data: "
+PRIVATE_KEY = f"{SECRET}Private Key"
 ADDRESS = f"{PERSONAL}e-mail address"
 
 
@@ -161,7 +164,7 @@ def _findings(record: Record, kinds: Sequence[SecretKind], documented: bool) -> 
         for reason, position, certain in _search(text, kinds):
             if documented and where == "user turn" and _can_be_shown(reason) and is_shown(text, position, reason.startswith(PERSONAL)):
                 continue
-            if certain and _can_be_shown(reason):
+            if certain and (_can_be_shown(reason) or reason == PRIVATE_KEY):
                 trial = trial_path or is_trial(text) if trial is None else trial
                 certain = is_credited(text, position) if reason == ADDRESS and trial else not (trial or is_asserted(text, position))
             yield Finding(reason, f"{where}, line {text.count(chr(10), 0, position) + 1}"), certain
@@ -205,7 +208,8 @@ def _keys(piece: str) -> Iterator[tuple[str, int]]:
                 (group for group in match.groups() if group and len(group) >= MIN_KEY), key=len, default=match[0]
             )
             alone = not _joined(piece, match.start(), -1) and not _joined(piece, match.end(), 0)
-            if alone and is_valid(value) and not is_made_up(value, 8) and not _SHORT_HOOK.search(match[0]):
+            cut = re.match(r"\.\.\.|…|\*\*\*", piece[match.end() :])
+            if alone and not cut and is_valid(value) and not is_made_up(value, 8) and not _SHORT_HOOK.search(match[0]):
                 yield f"{SECRET}{label}", match.start()
 
 
@@ -215,7 +219,7 @@ def _private_keys(text: str) -> Iterator[tuple[str, int]]:
         after = re.sub(r"\\[nr]|['\"+,#]|\s*\n\s*", "", text[match.end() : match.end() + 800].partition("--END")[0])
         body = _KEY_BODY.search(after)
         if body and not re.match(r"\s?(?:\.|…)", after[body.end() :]) and len(set(body[0])) > 20 and all(re.search(part, body[0]) for part in ("[a-z]", "[A-Z]", r"\d")):
-            yield f"{SECRET}Private Key", match.start()
+            yield PRIVATE_KEY, match.start()
 
 
 @functools.cache
@@ -227,7 +231,7 @@ def _key_rules() -> list[tuple[str, re.Pattern[str], Callable[[str], bool]]]:
     plugins: dict[str, Any] = get_mapping_from_secret_type_to_class()
     for label, plugin in plugins.items():
         if issubclass(plugin, RegexBasedDetector) and label not in _OTHER_RULES:
-            rules += [(label, pattern, bool) for pattern in plugin().denylist]
+            rules += [(label, pattern, _is_key if label.startswith(_BY_NAME) else bool) for pattern in plugin().denylist]
     rules += [(label, re.compile(pattern), bool) for label, pattern in _FURTHER_KEYS.items()]
     return [*rules, ("JSON Web Token", _TOKEN, _is_live_token)]
 
@@ -240,7 +244,9 @@ def _is_live_token(value: str) -> bool:
 
     if not JwtTokenDetector.is_formally_valid(value):
         return False
-    payload = value.split(".")[1]
+    head, payload, _ = value.split(".", 2)
+    if b"nkey" in base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)):  # the claims of an account of NATS, as its settings hold them
+        return False
     claims = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
     told = re.findall(r'"(?:sub|name|user_?name|login|email)" ?: ?"([^"]{1,80})', claims.decode("utf-8", "replace"), re.IGNORECASE)
     times = {name.decode(): int(value) for name, value in re.findall(rb'"(iat|nbf|exp)" ?: ?(\d{9,12})\b', claims)}
@@ -298,14 +304,14 @@ def _names() -> tuple[re.Pattern[str], Callable[[str], list[str]]]:
 
 
 def _is_reference(value: str) -> bool:
-    """An address, a date, a path, or what detect-secrets' own filters leave out: a sequence, a UUID, a template, a variable, a mask."""
+    """A pattern, an address, a date, a path, or what detect-secrets' own filters leave out: a sequence, a UUID, a template, a variable, a mask."""
     from detect_secrets.filters import heuristic
 
     filters: tuple[Callable[[str], bool], ...] = (
         heuristic.is_sequential_string, heuristic.is_potential_uuid, heuristic.is_templated_secret,
         heuristic.is_prefixed_with_dollar_sign, heuristic.is_not_alphanumeric_string,
     )  # fmt: skip
-    return "://" in value or bool(_PLAIN_THING.fullmatch(value)) or is_address(value) or any(rule(value) for rule in filters)
+    return "://" in value or _PATTERN.search(value) is not None or bool(_PLAIN_THING.fullmatch(value)) or is_address(value) or any(rule(value) for rule in filters)
 
 
 def _is_plain_secret(setting: str, value: str) -> bool:
@@ -330,7 +336,7 @@ def _is_key(value: str) -> bool:
     """Whether a value looks drawn by a machine: long, of many letters, digits all over it, or small and capital ones in no order."""
     changes = len(re.findall(r"[a-z](?![a-z])|[A-Z](?![A-Z])|\d(?!\d)", value))
     mixed = len(re.findall(r"\d+", value)) > 2 or (len(value) >= 24 and changes > 0.4 * len(value) and re.search(r"\d", value) is not None)
-    long = len(value) >= MIN_KEY and len(set(value)) >= MIN_KEY_LETTERS
+    long = value.isascii() and len(value) >= MIN_KEY and len(set(value)) >= MIN_KEY_LETTERS and not re.search(r"(.)\1{4,}", value)
     return long and mixed and not re.search(r"\s", value) and not is_made_up(value, 8)
 
 

@@ -28,7 +28,7 @@ _FILLER = re.compile(
         "example sample dummy fake test testing placeholder changeme change your yours my mine some super secure strong very new old the this is here not real "
         "password passwd passwort passphrase pass pwd secret secrets key keys token tokens api auth oauth access private public client service account "
         "admin administrator user username name root guest login email mail mysql postgres postgresql mongo mongodb redis rabbit rabbitmq db database sql server "
-        "enter value string host localhost demo foo bar baz qux abc xyz hello world default letmein welcome "
+        "enter value string host localhost demo foo bar baz qux abc xyz hello world default letmein trustno welcome "
         "qwerty qwert asdf asd zxc 1q2w3e4r 1q2w3e q1w2e3 1qaz 2wsx 3edc qaz wsx bla temp tmp todo insert replace scott tiger orig original "
         "alice bob carol charlie dave eve john jane doe jdoe joe sha md5 aes rsa hmac pbkdf bcrypt hash base utf ascii random generated long id uuid env var"
     ).split(), key=len, reverse=True)), re.IGNORECASE,

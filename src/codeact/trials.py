@@ -1,4 +1,4 @@
-"""Is it a test, a load test or an example? What such code logs in with and writes to is made up."""
+"""Is it a test, a load test, an example or documentation? What such code logs in with and writes to is made up."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ _TRIAL = re.compile(
     r"\b(?:CPPUNIT|QCOMPARE|QVERIFY|BOOST_TEST|munit|cmocka)\w*|\bload[ -]?test|\[(?:Fact|Theory|TestMethod)\]",
     re.MULTILINE,
 )
-_ASSERTED = re.compile(r"^\s*assert\b|\bassert[\w.]*!?\(|\bexpect(?:ed)?\w*\b|\bshould\b", re.IGNORECASE)
+_ASSERTED = re.compile(r"^\s*(?:>>>|assert\b)|\bassert[\w.]*!?\(|\bexpect(?:ed)?\w*\b|\bshould\b", re.IGNORECASE)
 _CREDITED = re.compile(
     r"@authors?\b|\bauthors?\W{0,3}[:=]|copyright|\(c\)|©|\bmaintain\w*\W{0,3}[:=]|signed-off-by|\b(?:written|created|contributed|reported) by\b|作者", re.IGNORECASE
 )
 _TRIAL_PATH = re.compile(
     r"(?:^|[/\\])(?:\w+[-_.])?(?:tests?|testing|testsuites?|testdata|specs?|__tests__|__mocks__|e2e|fixtures?|mocks?|stubs?|examples?|samples?|demos?|playgrounds?|"
-    r"tutorials?|benchmarks?|bench|load[-_]?tests?|perf|fuzz\w*|seeds?|docs?_src|snippets)(?:[-_.]\w+)?[/\\]"
+    r"tutorials?|suites|docs?|documentation|articles?|blogs?|benchmarks?|bench|load[-_]?tests?|perf|fuzz\w*|seeds?|docs?_src|snippets)(?:[-_.]\w+)?[/\\]"
     r"|(?:^|[/\\])(?:test[_-][^/\\]*|conftest\.\w+|locustfile[^/\\]*|[^/\\]*[._-](?:tests?|spec|e2e|stories|mock|sample|example)\.\w+|(?-i:[^/\\]*(?:Tests?|IT|Spec))\.\w+)$",
     re.IGNORECASE,
 )
+_PROSE_FILE = re.compile(r"\.(?:md|mdx|rst|adoc|asciidoc|html?|po|1)$|(?:^|[/\\])(?:readme|changelog|news|history|faq)[^/\\]*$", re.IGNORECASE)
 
 
 def is_trial(text: str) -> bool:
@@ -32,8 +33,9 @@ def is_trial(text: str) -> bool:
 
 
 def is_asserted(text: str, position: int) -> bool:
-    """Whether the line there says what a test expects."""
-    return _ASSERTED.search(_line(text, position)) is not None
+    """Whether the line there says what a test expects or a session types, or is of a comment's block, as answers of servers are shown there."""
+    noted = text.rfind("/*", 0, position)
+    return _ASSERTED.search(_line(text, position)) is not None or (noted >= 0 and text.find("*/", noted, position) < 0)
 
 
 def is_credited(text: str, position: int) -> bool:
@@ -47,5 +49,5 @@ def _line(text: str, position: int) -> str:
 
 
 def is_trial_path(path: str) -> bool:
-    """Whether tests, examples or samples lie there."""
-    return _TRIAL_PATH.search(path) is not None
+    """Whether tests, examples, samples or documentation lie there."""
+    return _TRIAL_PATH.search(path) is not None or _PROSE_FILE.search(path) is not None
