@@ -7,8 +7,7 @@ place, never by what it is. Its verdict comes from secrets_read.json.xz beside t
 the address of a person or an institution) or "wrong", and why. Beside each source stands how many records hold a hit of the
 library's own rules without the question whether it is a placeholder.
 
-Result: experiments/results/secrets_*.json*. `secrets_held_out.json.xz` has what sources showed that no rule was made with, looked at once before it was
-mended: there by this script, by `secret_files`, and by harvests.
+Result: experiments/results/secrets_*.json*
 """
 
 from __future__ import annotations

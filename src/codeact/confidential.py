@@ -105,7 +105,7 @@ _PLAIN_THING = re.compile(
     r"[0-9a-f]{12}1[0-9a-f]{3}[89ab][0-9a-f]{15}|[0-9a-z]{8}(?:-[0-9a-z]{4}){3}-[0-9a-z]{8,16}|0x[0-9a-f_]{1,16}[ul]*|\d{4}-\d\d-\d\d(?:[T ][\d:.]+\S*)?|"
     r"arn:[\w-]*:.*|[A-Za-z]:\\.*|[A-Za-z_]{4,}\([\w=]*|[.~]{0,2}(?:/[\w.-]+){2,}/?|[A-Za-z_.]+=|eyJ[\w-]+\.?", re.IGNORECASE,
 )  # fmt: skip
-_PATTERN = re.compile(r"\\[dwsWSD]|\(\?|\.[*+]|\[\^|\w\|\w+\)")  # a regular expression
+_PATTERN = re.compile(r"^[a-z_]\w*(?:\.[a-z_]\w*){2,}$|\\[dwsWSD]|\(\?|\.[*+]|\[\^|\w\|\w+\)")  # a name with its parts, a regular expression
 # A token in an answer of a server, as documentation shows it: it ends within the hour.
 _SHORT_LIVED = re.compile(r"[\"'](?:access|refresh|id|session)_?token[\"']\s*:", re.IGNORECASE)
 _CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", r"\d", r"[^\w.]")))
@@ -166,7 +166,8 @@ def _findings(record: Record, kinds: Sequence[SecretKind], documented: bool) -> 
                 continue
             if certain and (_can_be_shown(reason) or reason == PRIVATE_KEY):
                 trial = trial_path or is_trial(text) if trial is None else trial
-                certain = is_credited(text, position) if reason == ADDRESS and trial else not (trial or is_asserted(text, position))
+                quoted = reason != ADDRESS or text[position - 1 : position] in ('"', "'", "`")
+                certain = not (trial or (quoted and is_asserted(text, position))) or (reason == ADDRESS and is_credited(text, position))
             yield Finding(reason, f"{where}, line {text.count(chr(10), 0, position) + 1}"), certain
 
 
@@ -178,7 +179,7 @@ def _can_be_shown(reason: str) -> bool:
 def _search(text: str, kinds: Sequence[SecretKind]) -> Iterator[tuple[str, int, bool]]:
     """(reason, position, whether it is certain) of what is found; linear in the text, since every rule sees a bounded piece of it at a time."""
     if "keys" in kinds:
-        yield from ((reason, position, True) for reason, position in _private_keys(text))
+        yield from _private_keys(text)
     for start, piece in _pieces(text):
         for kind in kinds:
             if kind == "emails":
@@ -208,18 +209,25 @@ def _keys(piece: str) -> Iterator[tuple[str, int]]:
                 (group for group in match.groups() if group and len(group) >= MIN_KEY), key=len, default=match[0]
             )
             alone = not _joined(piece, match.start(), -1) and not _joined(piece, match.end(), 0)
-            cut = re.match(r"\.\.\.|…|\*\*\*", piece[match.end() :])
+            cut = re.match(r"\.\.\.|…|\*\*\*", piece[match.end() :]) or _has_pattern(match[0][:4], piece[max(0, match.start() - NEAR) : match.end() + NEAR])
             if alone and not cut and is_valid(value) and not is_made_up(value, 8) and not _SHORT_HOOK.search(match[0]):
                 yield f"{SECRET}{label}", match.start()
 
 
-def _private_keys(text: str) -> Iterator[tuple[str, int]]:
-    """Headers that a key's body follows, whatever joins its lines: code that reads keys names the header alone."""
+def _has_pattern(begin: str, near: str) -> bool:
+    """Whether a pattern for values that begin so stands near: code that looks for secrets, with a sample of each."""
+    return re.search(rf"{re.escape(begin)}[\w-]{{0,12}}(?:\[[\w^\\-]+\]|\\[dw]|\(\?)", near) is not None
+
+
+def _private_keys(text: str) -> Iterator[tuple[str, int, bool]]:
+    """(reason, position, whether it is certain) of headers that a key's body follows, whatever joins its lines: code that reads keys names the header alone."""
     for match in _PRIVATE_KEY.finditer(text):
         after = re.sub(r"\\[nr]|['\"+,#]|\s*\n\s*", "", text[match.end() : match.end() + 800].partition("--END")[0])
         body = _KEY_BODY.search(after)
         if body and not re.match(r"\s?(?:\.|…)", after[body.end() :]) and len(set(body[0])) > 20 and all(re.search(part, body[0]) for part in ("[a-z]", "[A-Z]", r"\d")):
-            yield PRIVATE_KEY, match.start()
+            before, behind = text[max(0, match.start() - 80) : match.start()], text[match.end() : match.end() + 80]
+            # Settings that are commented out show where a key goes.
+            yield PRIVATE_KEY, match.start(), not (re.search(r"(?:^|\n)[ \t]*#[# \t-]*$", before) and re.match(r"[^\n]*\n[ \t]*#", behind))
 
 
 @functools.cache

@@ -20,6 +20,7 @@ _PASSWORDS = tuple(
         rf"(?:\bauth\s{{0,3}}=\s{{0,3}}\(|basic_?auth\s{{0,3}}=?\s{{0,3}}\(|\blogin\(|\bauthenticate\(|getConnection\([^,\n]{{1,80}},)\s{{0,3}}{_USER}\s{{0,3}},\s{{0,3}}{_VALUE}\s{{0,3}}\)",
         rf"^[ \t]*#[ \t]*define[ \t]+\w{{0,40}}{_WORD}\w{{0,20}}[ \t]+{_VALUE}",
         rf"\b\w{{0,40}}{_WORD}\w{{0,20}}\s?:\s?[&\w<>\[\]]{{1,24}}\s?=\s?{_VALUE}",
+        rf"\b\w{{0,40}}{_WORD}\w{{0,20}}(?:\s{{0,8}}:=\s?|\s{{1,8}}string\s{{1,8}}=\s|\s?=\s?[bru]){_VALUE}",
         r"['\"`][\w.-]{1,64}:([^\s/@'\"`]{6,128})@(?:tcp|unix)\(",
         r"\bsshpass\s+-p\s?['\"]?([^\s'\"]{6,128})",
     )
@@ -28,6 +29,7 @@ _PASSWORDS = tuple(
 _USER_ARGUMENT = re.compile(r"(?:(?<=\s)-u|--user)[ =]['\"]?[\w.@-]{1,64}:([^\s'\"]{3,128})")
 _BASIC = re.compile(r"\bBasic ([A-Za-z0-9+/]{12,200}={0,2})(?![A-Za-z0-9+/=])")
 _KEYS = (
+    re.compile(rf"\b\w{{0,40}}(?:secret|token|api_?key)\w{{0,20}}\s{{0,8}}:=\s?{_VALUE}", re.IGNORECASE),
     re.compile(rf"{_GIVEN}['\"][\w.-]{{0,40}}(?:secret|token|api_?key)\w{{0,20}}['\"]\s{{0,3}},\s{{0,3}}{_VALUE}", re.IGNORECASE),
     re.compile(r"\b(?:Bearer|[Tt]oken|[Aa]pi-?[Kk]ey) ([A-Za-z0-9_~+/-]{20,200}={0,2})(?=['\"`])"),
     re.compile(r"\b\w{0,20}(?:aes|hmac|signing|jwt|master|session)_?key\w{0,8}\s{0,3}[=:]\s{0,3}[brf]?['\"`]([^\s'\"`]{16,128})['\"`]", re.IGNORECASE),

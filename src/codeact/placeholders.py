@@ -36,7 +36,7 @@ _FILLER = re.compile(
 _ELLIPSIS = re.compile(r"\.\.\.|…|\*{3}|<|>|\{|\}|\$\(|%[sd(]|x{4}|X{4}|\\[unx]|_{3}")
 EXAMPLE_DOMAIN = re.compile(
     r"(?:.*\.)?(?:example\d?|test|invalid|localhost|local|internal)(?:\.\w+){0,2}"
-    r"|(?!(?:mail\.ru|email\.cz)$)(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|"
+    r"|[a-wyz]\.(?:com|org|net)|(?!(?:mail\.ru|email\.cz)$)(?:.*\.)?(?:my|your|our|some|the|a|an|other|another)?-?(?:domain|company|corp|organi[sz]ation|email|mail|host|server|site|website|sample|"
     r"business|school|university|"
     r"store|shop|place|provider|service|acme|foo|bar|baz|qux|quux|spam|eggs|ham|blah?|xyz|abc|(?:some|no|any|else|every)where|isp|demo|hostname|mailhost|smtp|hello|"
     r"malicious|evil|attacker|github|gitlab|bitbucket)\d?(?:\.(?:com?|org|net|ac|edu|gov))?\.\w+"
@@ -53,7 +53,7 @@ ROLE = re.compile(
     r"test(?:er|ing|[A-Z_]\w{0,20})?|demo|example|beispiel|exemple|ejemplo|esempio|exemplo|przyklad|primer|sample|dummy|fake|foo|bar|baz|abc|xyz|"
     r"\w[\w.-]*[-_.](?:dev(?:el)?|users?|discuss(?:ion)?|lists?|announce|bugs?|help|patches|security|requests?|sig|owner|maintainers?|team|support|info|admin|"
     r"hackers?|talk|core|general|commit(?:s|ters)?|interest|coders|daemon|bounces?)|(?:en|de)crypted|signed|anonymous|unknown|nobody|system|daemon|mailer|bounces?|robot|"
-    r"fred|barney|wilma|waldo|fnord|spam|eggs|(?:joe|j)[._-]?bloggs|john[._-]?(?:smith|appleseed)|(?:homer|bart|marge|lisa)(?:[._-]?simpson)?|"
+    r"tmp|temp|first[._-]?name(?:[._-]?last[._-]?name)?|fred|barney|wilma|waldo|fnord|spam|eggs|(?:joe|j)[._-]?bloggs|john[._-]?(?:smith|appleseed)|(?:homer|bart|marge|lisa)(?:[._-]?simpson)?|"
     r"(?:luke[._-]?skywalker|darth[._-]?vader|harry[._-]?potter|peter[._-]?parker|tony[._-]?stark|bruce[._-]?wayne|clark[._-]?kent|mario[._-]?rossi|"
     r"jan[._-]?kowalski|juan[._-]?perez|fulano|pippo|hans[._-]?mustermann|romeo|juliet)|"
     r"git|hg|svn|ssh|ftp|alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane|doe|jdoe|"

@@ -8,6 +8,7 @@ import random
 import string
 import time
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -28,7 +29,7 @@ def drawn(length: int, letters: str = WORD) -> str:
     return "".join(DRAW.choice(letters) for _ in range(length))
 
 
-def token(claims: dict[str, str]) -> str:
+def token(claims: dict[str, str | int]) -> str:
     parts = [
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "HS256"}, claims)
     ]
@@ -62,7 +63,9 @@ SECRETS = {
         "<password>hunter22</password>", "docker run -e MYSQL_ROOT_PASSWORD=kT7mm2Qz9 -d mysql", "PGPASSWORD=kT7mm2Qz9 psql -h db1",
         "spring.datasource.password=kT7mm2Qz9  # main", "curl -s -u admin:kT7mm2Qz9 https://nexus.kontor.de/x",
         'conn.setPassword("kT7#mm2Q");', "requests.get(u, auth=('svc', 'kT7#mm2Q'))", "server.login('svc', 'kT7#mm2Q')", 'let password: &str = "kT7#mm2Q";',
-        '#define DB_PASSWORD "kT7#mm2Q"', 'sql.Open("mysql", "svc:kT7mm2Q9@tcp(10.0.0.7:3306)/crm")', "setattr(cfg, 'password', 'kT7#mm2Q')",
+        '#define DB_PASSWORD "kT7#mm2Q"',
+        'dbPassword := "kT7#mm2Q"', 'var password string = "kT7#mm2Q"', "password = b'kT7#mm2Q'",
+        'sql.Open("mysql", "svc:kT7mm2Q9@tcp(10.0.0.7:3306)/crm")', "setattr(cfg, 'password', 'kT7#mm2Q')",
         'getConnection(url, "svc", "kT7#mm2Q")', "sshpass -p kT7mm2Q9 ssh deploy@10.0.0.7",
         f"'Authorization': 'Basic {base64.b64encode(b'svc:kT7mm2Qz9').decode()}'", "minhaSenha = 'kT7#mm2Q'", "REDIS_PASSWORD=hunter22",
         "if pwd == 'gR8!tPq2':", "пароль: \"gR8!tPq2\"",
@@ -111,6 +114,13 @@ PLACEHOLDERS = [
     *("postgres://user:password@localhost/db", "http://user:kT7mm2Q9@example.com", "postgresql://{user}:{password}@{host}/db", "redis://:p@ssw0rd@localhost"),
     *("user@example.com", "x@mail.example.org", "john.doe@gmail.com", "test@test.com", "foo@bar.com", "you@yourdomain.com", "zhangsan@qq.com", "bob@gmail.com"),
     *("a@b.com", "x@weights.data", "self.w@x.T", "git@github.com:a/b.git", "me@my.org", "info@acme.com", "@app.route('/x')", "<1424.208.1638@la.host.com>"),
+    *("self.client.post('/in', {'user': 'locust', 'password': 'locust123'})", "user = 'kontor'\npassword = 'Kontor2024!'", "a@b.com", "tmp1@x.org"),
+    *("pwd_keys = 'New(WEPKey\\d+|PreSharedKey|KeyPassphrase)'", "'token': '54537fa855b9a7bbbbbbbbbc568ea7c069d8c34d'"),
+    *('<value key="IndentDeclarationsRelativeToAccessSpecifiers">true', "# Email: <firstname.lastname@cl.cam.ac.uk>", "MYSQL_ROOT_PASSWORD=1q2w3e"),
+    '<Strength :value="credentials.password1.value" />', "#   " + KEY.format("RSA ") + "\n#   " + BODY.replace("\n", "\n#   "),
+    "token计算规则：“对于中文文本来说，1个token通常对应一个汉字；对于英文文本，1个token通常对应3至4个字母”",
+    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;",
+    token({"sub": "u-48213", "iat": 1700000000, "exp": 1700000300}),
     *("key = 'abcdefghijklmnopqrstuvwxyz0123456789'", "api_key = '550e8400-e29b-41d4-a716-446655440000'", "secret_id = 'azure-service-principal-certificate'"),
     *("sha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'", "'AC" + "a" * 32 + "'", "import secrets\nsecrets.token_hex(16)"),
 ]  # fmt: skip
@@ -152,6 +162,38 @@ def test_addresses_as_people_write_them_are_found() -> None:
     missed = [form for form in FORMS if find_confidential(record(form), SECRET_KINDS) is None]
     assert len(FORMS) == 70
     assert len(missed) <= 1, missed
+
+
+# What tests, load tests, examples and documentation log in with and write to: kept, and named.
+TRIALS = [
+    ("class U(HttpUser):\n    def on_start(self):\n        self.client.post('/in', {'password': 'kT7#mm2Q'})", ""),
+    ("def test_login(client):\n    client.login('svc', 'kT7#mm2Q')", ""), ("@Test\nvoid f() { conn.setPassword(\"kT7#mm2Q\"); }", ""),
+    ("it('logs in', () => {\n  login({password: 'kT7#mm2Q'})\n})", ""), ("func TestIn(t *testing.T) {\n\tpassword := \"kT7#mm2Q\"\n}", ""),
+    ("#[test]\nfn f() {\n    let password: &str = \"kT7#mm2Q\";\n}", ""), ("TEST_F(Login, Works) { auto password = \"kT7#mm2Q\"; }", ""),
+    ("assert password == 'kT7#mm2Q'", ""), (">>> get(u, auth=('svc', 'kT7#mm2Q'))", ""),
+    ("/* answers\n{\"email\": \"anna.kowalska88@gmail.com\"}\n*/", ""), ("def test_x():\n    send('anna.kowalska88@gmail.com')", ""),
+    (f"def test_x():\n    k = '{KEY.format('RSA ')}\n{BODY}\n'", ""), ("password: kT7#mm2Qz", "deploy/examples/values.yml"),
+    ("password: kT7#mm2Qz", "docs/setup.md"), (f"api_key = '{drawn(32)}'", "src/test/java/A.java"),
+    ("password = 'kT7#mm2Q'", "locustfile.py"), ("password = 'kT7#mm2Q'", "web/login.spec.ts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "path"), TRIALS)
+def test_what_tests_and_examples_use_is_kept_and_told(text: str, path: str) -> None:
+    def made(code: str) -> Record:
+        return Record("x", (Message("user", "q"), Message("assistant", code)), MappingProxyType({"path": path}))
+
+    assert find_confidential(made(text), SECRET_KINDS) is None
+    assert may_hold_secret(made(text))
+    credited = made(f"{text}\nkey = '{AWS}'\n# by Wei Zhang\n# Copyright Wei Zhang <wei.zhang@siemens.com>")
+    assert find_confidential(credited, ["keys"]) is not None  # a form that gives itself away counts everywhere
+    assert find_confidential(credited, ["emails"]) is not None
+
+
+@pytest.mark.parametrize("path", ["src/audit.py", "app/contest/latest.go", "attestation/submit.js", "app/settings.yml"])
+def test_other_paths_are_no_tests(path: str) -> None:
+    messages = (Message("user", "q"), Message("assistant", "password = 'kT7#mm2Q'"))
+    assert find_confidential(Record("x", messages, MappingProxyType({"path": path})), SECRET_KINDS) is not None
 
 
 DOCUMENTATION = {
