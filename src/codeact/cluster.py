@@ -18,10 +18,13 @@ from codeact.types import Floats, Ints, Vectors
 RESTARTS = 10
 FULL = 20_000
 """Points up to which every restart goes over all of them."""
+STARTS = 4_000
+"""Points of a larger pool that every restart goes over; the best of them goes on over `FULL` points."""
 PASSES = 5
 SETTLED = 0.001
 """Share of the points that may still change their cluster in the last pass over a large pool."""
 BLOCK_ROWS = 4096
+ASSIGN_ROWS = 1024
 AXES_ROWS = 65_536
 CANDIDATES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)
 
@@ -83,8 +86,9 @@ def cluster_embeddings(embeddings: Vectors | Points, k: int, seed: int, *, ids: 
     Points are sorted by id first and the fit runs on one thread, so the result is a function of the records and the
     seed alone. On rows of unit length the squared distance is 2 - 2 cos, so this groups by cosine similarity.
 
-    Above `full` points the restarts go over a seeded sample of so many, drawn and sorted by id. From the best of them Lloyd's
-    algorithm goes on over all points, block by block: five passes, or fewer where a pass moves less than one in a thousand.
+    Above `full` points the restarts go over a seeded sample of 4,000 (of `full`, if that is less), drawn and sorted by id. From the best
+    of them Lloyd's algorithm goes on over a sample of `full` until it settles, and then over all points, block by block: five passes,
+    or fewer where a pass moves less than one in a thousand.
 
     Args:
         embeddings: float32 [N, D], finite; or points that need not be in memory.
@@ -125,21 +129,23 @@ def _cluster_large(points: Points, k: int, seed: int, ids: Sequence[str], full: 
     """See `cluster_embeddings`. Sums over all points are of whole numbers, so no order of the records changes them."""
     order = _order(ids)
     drawn = sampled_rows(ids, seed, full)
-    sample, _ = _sorted_points(points.take(drawn), [ids[n] for n in drawn.tolist()])
+    sample, by_id = _sorted_points(points.take(drawn), [ids[n] for n in drawn.tolist()])
     scale = 2.0 ** (36 - math.ceil(math.log2(max(float(np.abs(sample).max()), 1e-30))) - 2)
     distinct = _count_distinct(sample, k)
     wanted = min(k, distinct)
-    first = _canonical(_fit(sample, wanted, seed) if wanted > 1 else np.zeros(len(sample), np.int64))
+    few = np.isin(drawn, sampled_rows(ids, seed, min(STARTS, full)))[by_id]  # what is drawn for fewer is among what is drawn for more
+    first = _canonical(_fit_from_few(sample, few, wanted, seed) if wanted > 1 else np.zeros(len(sample), np.int64))
     centroids = _means(sample, first, int(first.max()) + 1)
     labels, moved, passes = np.full(len(points), -1, np.int64), 1.0, 0
     while passes < PASSES and moved > SETTLED:
         before = labels
-        labels, sums, _ = _assign(points, centroids, scale, ids)
+        labels, sums = _assign(points, centroids, scale, ids)
         sizes = np.bincount(labels, minlength=len(centroids))
         there = sizes > 0
         centroids[there] = sums[there] / scale / sizes[there, None]
         moved, passes = float((labels != before).mean()), passes + 1
-    labels, sums, distance = _assign(points, centroids, scale, ids)
+    distance = np.empty(len(points), np.float32)
+    labels, sums = _assign(points, centroids, scale, ids, distance)
     canonical = np.empty(len(labels), np.int64)
     canonical[order] = _canonical(labels[order])
     made = int(canonical.max()) + 1
@@ -159,25 +165,33 @@ def sampled_rows(ids: Sequence[str], seed: int, count: int) -> Ints:
     return np.sort(np.argsort(seeded_hash(ids, seed), kind="stable")[:count]).astype(np.int64)
 
 
-def _assign(points: Points, centroids: Floats, scale: float, ids: Sequence[str]) -> tuple[Ints, NDArray[np.int64], NDArray[np.float32]]:
-    """Of each point the nearest centroid (of equals the first) and its distance; of each centroid the sum of its points times `scale`."""
-    labels, distance = np.empty(len(points), np.int64), np.empty(len(points), np.float32)
+def _assign(
+    points: Points, centroids: Floats, scale: float, ids: Sequence[str], distance: NDArray[np.float32] | None = None
+) -> tuple[Ints, NDArray[np.int64]]:
+    """Of each point the nearest centroid (of equals the first), and its distance in `distance`; of each centroid the sum of its points times `scale`."""
+    labels = np.empty(len(points), np.int64)
     sums = np.zeros(centroids.shape, np.int64)
     half = np.einsum("kd,kd->k", centroids, centroids) / 2
     start = 0
     for block in points.blocks():
-        wide = block.astype(np.float64)
-        if not np.isfinite(wide).all():
-            bad = int(np.flatnonzero(~np.isfinite(wide).all(axis=1))[0])
-            raise InputError(f"the embedding of record {ids[start + bad]!r} is not finite; embed the records again")
-        rows = slice(start, start + len(block))
-        near = (wide @ centroids.T - half).argmax(axis=1)
-        labels[rows], distance[rows] = near, np.linalg.norm(wide - centroids[near], axis=1)
-        member = np.zeros((len(centroids), len(block)))
-        member[near, np.arange(len(block))] = 1.0
-        sums += (member @ np.rint(wide * scale)).astype(np.int64)  # whole numbers below 2^53: exact
-        start += len(block)
-    return labels, sums, distance
+        for low in range(0, len(block), ASSIGN_ROWS):
+            wide = block[low : low + ASSIGN_ROWS].astype(np.float64)
+            rows = slice(start, start + len(wide))
+            near = (wide @ centroids.T - half).argmax(axis=1)
+            labels[rows] = near
+            if distance is not None:
+                distance[rows] = np.linalg.norm(wide - centroids[near], axis=1)
+            member = np.zeros((len(centroids), len(wide)))
+            member[near, np.arange(len(wide))] = 1.0
+            np.multiply(wide, scale, out=wide)
+            np.rint(wide, out=wide)
+            added = member @ wide  # whole numbers below 2^53: exact
+            if not np.isfinite(added).all():
+                bad = int(np.flatnonzero(~np.isfinite(wide).all(axis=1))[0])
+                raise InputError(f"the embedding of record {ids[start + bad]!r} is not finite; embed the records again")
+            sums += added.astype(np.int64)
+            start += len(wide)
+    return labels, sums
 
 
 @dataclass(frozen=True)
@@ -327,14 +341,27 @@ def _count_distinct(points: Vectors, enough: int) -> int:
     return len(seen)
 
 
-def _fit(points: Vectors, k: int, seed: int) -> Ints:
+def _fit_from_few(points: Vectors, few: NDArray[np.bool_], k: int, seed: int) -> Ints:
+    """Labels of all points by Lloyd's algorithm, from the centroids of the best restart over the few."""
+    some = points[few]
+    if len(some) == len(points) or _count_distinct(some, k) < k:
+        return _fit(points, k, seed)
+    found = _fit(some, k, seed)
+    if len(np.unique(found)) < k:
+        return _fit(points, k, seed)
+    return _fit(points, k, seed, _means(some, found, k).astype(np.float32))
+
+
+def _fit(points: Vectors, k: int, seed: int, start: Vectors | None = None) -> Ints:
+    """The best of the restarts; with `start`, Lloyd's algorithm from these centroids alone."""
     import warnings
 
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    model: Any = KMeans(k, n_init=RESTARTS, random_state=seed)  # sklearn has no type hints
+    # sklearn has no type hints
+    model: Any = KMeans(k, n_init=RESTARTS, random_state=seed) if start is None else KMeans(k, init=start, n_init=1, random_state=seed)
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return np.asarray(model.fit_predict(points), dtype=np.int64)

@@ -19,6 +19,7 @@ from codeact.parquet import parquet_bytes as parquet_bytes
 from codeact.parquet import read_parquet as read_parquet
 from codeact.parquet import write_parquet as write_parquet
 from codeact.sources.hub import read_dataset
+from codeact.sources.large import arrow_rows, large_delimited, large_list
 from codeact.sources.lines import JoinedRows, Lines, OnDisk, beginning, picked, picked_lines, read_lines
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
 from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
@@ -38,8 +39,8 @@ class Source:
 
     Attributes:
         name: what the user gave, for messages.
-        rows: one dictionary per row, fields untouched; those of large JSONL and Parquet files are decoded anew each time
-            (`sources.lines`, `sources.tables`).
+        rows: one dictionary per row, fields untouched; those of large files are decoded anew each time (`sources.lines`,
+            `sources.tables`, `sources.large`).
         table: the Arrow table, or what takes rows of it from the disk, where the rows came from one, else None: so types survive a
             round trip.
         delimited: whether the rows came as CSV or TSV: only those can be written as such without loss.
@@ -130,7 +131,7 @@ def _read_name(name: str, split: str) -> list[Source]:
     files = files_of(name, split)
     if files is None:
         table = read_dataset(name, split)
-        return [Source(name, table.to_pylist(), table)]
+        return [Source(name, arrow_rows(table), table)]
     if not is_remote(name):
         return [_read_file(path, split) for path in files]
     from codeact.sources.remote import by_address
@@ -158,7 +159,7 @@ def _read_file(path: Path, split: str) -> Source:
         if large is not None:
             return Source(str(path), large, large)
         table = read_parquet(path) if kind == ".parquet" else read_arrow(path)
-        return Source(str(path), _some(table.to_pylist(), str(path)), table)
+        return Source(str(path), _some(arrow_rows(table), str(path)), table)
     if kind not in KINDS:
         raise InputError(
             f"{path}: unknown file type {path.suffix!r}; the known ones are {', '.join(KINDS)}, and .gz or .zst of the first five"
@@ -168,6 +169,12 @@ def _read_file(path: Path, split: str) -> Source:
         found = read_lines(path)
         if found is not None:
             return Source(str(path), found[1], lines=(found[0],))
+    mark = "\t" if kind == ".tsv" else None
+    if kind in (".json", *DELIMITED):
+        refuse_encoding(beginning(path, SAMPLE), str(path))
+        stays = large_list(path) if kind == ".json" else large_delimited(path, mark)
+        if stays is not None:
+            return Source(str(path), stays, delimited=kind in DELIMITED)
     text = decode(read_bytes(path), str(path))
     if not text.strip():
         raise InputError(f"{path} is empty; give at least one instruction/response pair")
@@ -176,12 +183,12 @@ def _read_file(path: Path, split: str) -> Source:
     elif kind == ".json":
         rows = json_document(text, str(path), split)
     else:
-        rows = delimited(text, str(path), "\t" if kind == ".tsv" else None)
+        rows = delimited(text, str(path), mark)
     return Source(str(path), _some(rows, str(path)), delimited=kind in DELIMITED)
 
 
-def _some(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    if not rows:
+def _some(rows: Sequence[Mapping[str, Any]], name: str) -> Sequence[Mapping[str, Any]]:
+    if not len(rows):
         raise InputError(f"{name} holds no rows; give at least one instruction/response pair")
     return rows
 

@@ -201,6 +201,33 @@ def function_shape(node: ast.FunctionDef) -> tuple[str, ...]:
     return tuple(found)
 
 
+def function_signs(node: ast.FunctionDef) -> tuple[str, ...]:
+    """The attributes and the numbers of a function's body, sorted.
+
+    Quicker to tell than `function_tokens`, and equal wherever these are: no name of the author's stands behind a dot.
+    """
+    found: list[str] = []
+    open_: list[ast.AST] = [*_body(node)]
+    while open_:
+        inner = open_.pop()
+        if isinstance(inner, ast.Name):
+            continue
+        if isinstance(inner, ast.Constant):
+            found += [repr(inner.value)] if type(inner.value) in (int, float, complex) else []
+            continue
+        if isinstance(inner, ast.JoinedStr):
+            continue  # one token with all that is in it
+        if isinstance(inner, ast.Attribute):
+            found.append(inner.attr)
+        for name in inner._fields:
+            value = getattr(inner, name, None)
+            if isinstance(value, list):
+                open_ += [one for one in value if isinstance(one, ast.AST)]
+            elif isinstance(value, ast.AST):
+                open_.append(value)
+    return tuple(sorted(found))
+
+
 def _body(node: ast.FunctionDef) -> list[ast.stmt]:
     return node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
 

@@ -12,7 +12,7 @@ from itertools import accumulate, compress, count, islice
 
 from codeact.config import DEFAULTS
 from codeact.curate.blocks import strip_comments
-from codeact.curate.canonical import fingerprint, function_shape, function_tokens, python_functions
+from codeact.curate.canonical import fingerprint, function_shape, function_signs, function_tokens, python_functions
 from codeact.curate.tokens import UNITS_OF_A_WORD, WORD, is_unspaced, plain, words
 from codeact.records import Record
 
@@ -66,7 +66,7 @@ class Index:
         ngram: words in an n-gram.
         sequences: length -> sequence -> (position in `items`, whether it comes from the prompt) of every item that holds it.
         functions: fingerprint of a solution's function, up to names and comments -> positions in `items`.
-        shapes: of these functions (`canonical.function_shape`): no other need be looked at.
+        shapes: of these functions (`canonical.function_shape`), with their signs (`canonical.function_signs`): no other need be looked at.
         heads: the first words of a sequence (4, fewer where a sequence is shorter) -> lengths of the sequences that begin so.
     """
 
@@ -74,7 +74,7 @@ class Index:
     ngram: int
     sequences: Mapping[int, Mapping[_Words, tuple[_Source, ...]]]
     functions: Mapping[bytes, tuple[int, ...]] = field(default_factory=dict)
-    shapes: frozenset[tuple[str, ...]] = frozenset()
+    shapes: Mapping[tuple[str, ...], frozenset[tuple[str, ...]]] = field(default_factory=dict)
     heads: Mapping[_Words, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -127,10 +127,12 @@ def find_overlap(record: Record, index: Index) -> Overlap | None:
     return max(found, key=lambda hit: len(words(hit.text))) if found else None
 
 
-def _functions(items: Sequence[BenchmarkItem]) -> tuple[dict[bytes, tuple[int, ...]], frozenset[tuple[str, ...]]]:
-    """Fingerprint of each solution's function -> positions; and the shapes of these functions."""
+def _functions(
+    items: Sequence[BenchmarkItem],
+) -> tuple[dict[bytes, tuple[int, ...]], dict[tuple[str, ...], frozenset[tuple[str, ...]]]]:
+    """Fingerprint of each solution's function -> positions; and the shapes of these functions, each with its signs."""
     found: dict[bytes, tuple[int, ...]] = {}
-    shapes = set()
+    shapes: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for position, item in enumerate(items):
         whole = (
             item.solution
@@ -142,8 +144,8 @@ def _functions(items: Sequence[BenchmarkItem]) -> tuple[dict[bytes, tuple[int, .
             if len(tokens) >= SHORT_CODE_TOKENS:
                 key = fingerprint(tokens)
                 found[key] = tuple(dict.fromkeys((*found.get(key, ()), position)))
-                shapes.add(function_shape(node))
-    return found, frozenset(shapes)
+                shapes.setdefault(function_shape(node), set()).add(function_signs(node))
+    return found, {shape: frozenset(signs) for shape, signs in shapes.items()}
 
 
 def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
@@ -154,7 +156,8 @@ def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
     """
     asked: set[str] | None = None
     for node in python_functions(record.response):
-        if function_shape(node) not in index.shapes:
+        signs = index.shapes.get(function_shape(node))
+        if signs is None or function_signs(node) not in signs:
             continue
         tokens = function_tokens(node)
         if len(tokens) < SHORT_CODE_TOKENS:

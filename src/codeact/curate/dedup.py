@@ -17,6 +17,7 @@ from codeact.records import Record
 _CODE_SIGN = re.compile(r"""[`{}\[\]<>=;_\\|&#$@^~*+%"]|//|--|::|\w\(|(?<!\w)'|'(?!\w)""")
 _SENTENCE_END = re.compile(r"[.!?:,…。！？：，；][)）」』”’]?$")
 _BLANKS = re.compile(r"[ \t]+")
+_ASCII_BLANKS = bytes(code for code in range(128) if chr(code).isspace())
 LEAST_WORDS = 4
 # Compatibility forms that say something else than their plain letters: 10² is not 102, ½ is not 1/2, ① is not 1.
 _OTHER_MEANING = ("<super>", "<sub>", "<fraction>", "<circle>")
@@ -43,12 +44,15 @@ def sketch(record: Record) -> bytes:
 
     Roles and contents without any blank, in Unicode form NFKD: all that `normalise` changes is lost in it.
     """
-    parts = [m.role + "\0" + "".join(_decomposed(m.content).split()) for m in record.messages]
-    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    parts = [part for m in record.messages for part in (m.role.encode("utf-8", "surrogatepass"), _bare(m.content))]
+    return hashlib.blake2b(b"\0".join(parts), digest_size=16).digest()
 
 
-def _decomposed(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFKD", text.removeprefix("\ufeff"))
+def _bare(text: str) -> bytes:
+    """A text in NFKD without any blank."""
+    if text.isascii():
+        return text.encode("ascii").translate(None, _ASCII_BLANKS)
+    return "".join(unicodedata.normalize("NFKD", text.removeprefix("\ufeff")).split()).encode("utf-8", "surrogatepass")
 
 
 def normalise(text: str) -> str:

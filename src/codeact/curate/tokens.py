@@ -14,7 +14,8 @@ _UNSPACED = (
 # Vowel signs and accents belong to their word, but `\w` leaves them out.
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
 WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_MARKS}])+")
-_ASCII_WORD = re.compile(r"[a-z0-9_]+")  # the same where all letters are ASCII
+# The same where all letters are ASCII: what is in no word becomes a blank, and capitals small letters.
+_ASCII_WORDS = bytes(ord(letter.lower()) if letter.isalnum() or letter == "_" else 32 for letter in map(chr, range(128))).ljust(256)
 _LETTER = re.compile(rf"[{_UNSPACED}]")
 UNITS_OF_A_WORD = 2  # a Chinese or Japanese word is about two letters
 
@@ -30,7 +31,9 @@ def words(text: str) -> list[str]:
     >>> words("Sort the list: 用Python写Ａ")
     ['sort', 'the', 'list', '用', 'python', '写', 'a']
     """
-    return _ASCII_WORD.findall(text.lower()) if text.isascii() else WORD.findall(plain(text).lower())
+    if text.isascii():
+        return text.encode("ascii").translate(_ASCII_WORDS).decode("ascii").split()
+    return WORD.findall(plain(text).lower())
 
 
 def is_unspaced(word: str) -> bool:

@@ -128,7 +128,7 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
 
 def _asks_python2(instruction: str) -> bool:
     """Whether Python 2 is asked for, full-width letters and figures included."""
-    plain = unicodedata.normalize("NFKC", instruction)
+    plain = instruction if instruction.isascii() else unicodedata.normalize("NFKC", instruction)
     return "2" in plain and _ASKS_PYTHON2.search(plain) is not None
 
 

@@ -34,10 +34,11 @@ class RayBackend:
 
     Args:
         workers: actors at most; 0 means one per GPU of the cluster, or one per four CPUs (fewer on small nodes).
+        model: whether each actor runs a model; else it asks for one CPU and no GPU, and 0 workers means one per CPU.
     """
 
-    def __init__(self, workers: int = 0) -> None:
-        self.workers = workers
+    def __init__(self, workers: int = 0, *, model: bool = True) -> None:
+        self.workers, self.model = workers, model
 
     def __call__(
         self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress = SILENT
@@ -59,7 +60,7 @@ class RayBackend:
                 ray.init(log_to_driver=False, logging_level="warning")
             except (ConnectionError, ValueError) as error:
                 raise InputError(f"backend=ray: no cluster answers ({_line(error)}); look at RAY_ADDRESS") from error
-        yield from _Pool(ray, fitting(_alive(ray), self.workers), make_worker, shards, progress).results()
+        yield from _Pool(ray, fitting(_alive(ray), self.workers, model=self.model), make_worker, shards, progress).results()
 
 
 @dataclass(frozen=True)
@@ -84,17 +85,18 @@ class Resources:
         return node.get("CPU", 0) >= self.cpus and node.get("GPU", 0) >= self.gpus
 
 
-def fitting(nodes: Sequence[Mapping[str, float]], workers: int = 0) -> Resources:
+def fitting(nodes: Sequence[Mapping[str, float]], workers: int = 0, *, model: bool = True) -> Resources:
     """What each actor asks for, so that a node can give it: more than one has, it never gives.
 
     Args:
         nodes: resources of each node, by Ray's names.
         workers: actors at most; 0: as many as fit.
+        model: whether each actor runs a model.
 
     Raises:
         InputError: no node has a CPU or a GPU.
     """
-    with_gpu = [node for node in nodes if node.get("GPU", 0) >= 1]
+    with_gpu = [node for node in nodes if node.get("GPU", 0) >= 1] if model else []
     if with_gpu:
         actors = sum(int(node["GPU"]) for node in with_gpu)
         cpus = min(CPUS, *(int(node.get("CPU", 0) // node["GPU"]) for node in with_gpu))
@@ -105,6 +107,9 @@ def fitting(nodes: Sequence[Mapping[str, float]], workers: int = 0) -> Resources
             f"backend=ray: none of the cluster's {len(nodes)} nodes has a CPU or a GPU to give; add a node"
             " (ray start --num-cpus=N), or use backend=local"
         )
+
+    if not model:
+        return Resources(min(workers or sum(cores), sum(cores)), 1, 0)
 
     def room(cpus: int) -> int:
         return sum(have // cpus for have in cores)

@@ -42,7 +42,7 @@ class Lines:
     seen: tuple[int, ...]
 
     def __iter__(self) -> Iterator[bytes]:
-        with _opened(self.path) as file:
+        with open_packed(self.path) as file:
             first = True
             for line in file:
                 if first and line.startswith(BOM):
@@ -104,7 +104,7 @@ class LineRows(OnDisk):
         self._same()
 
     def picked(self, positions: Sequence[int]) -> Iterator[Row]:
-        return _passed(self, positions)
+        return passed(self, positions)
 
     def _same(self) -> None:
         if self.lines.changed():
@@ -149,7 +149,7 @@ def picked(rows: Sequence[Row], positions: Sequence[int]) -> Iterator[Row]:
     yield from rows.picked(positions)
 
 
-def _passed(rows: Iterable[Row], positions: Sequence[int]) -> Iterator[Row]:
+def passed(rows: Iterable[Row], positions: Sequence[int]) -> Iterator[Row]:
     """`picked` by going through the rows, as far as the last."""
     wanted = iter(positions)
     next_ = next(wanted, None)
@@ -202,7 +202,7 @@ def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
 def beginning(path: Path, size: int) -> bytes:
     """The first bytes of a file, unpacked; what can be read of it."""
     try:
-        with _opened(path) as file:
+        with open_packed(path) as file:
             return file.read(size)
     except (EOFError, OSError, zlib.error, lzma.LZMAError):
         return b""
@@ -220,7 +220,7 @@ def state_of(path: Path) -> tuple[int, ...]:
     return there.st_size, there.st_mtime_ns, there.st_ino
 
 
-def _opened(path: Path) -> IO[bytes]:
+def open_packed(path: Path) -> IO[bytes]:
     kind = path.suffix.lower()
     if kind == ".zst":
         return _open_zst(path)

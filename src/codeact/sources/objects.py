@@ -26,8 +26,8 @@ def keyed(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return row
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=keyed)
-parse = _DECODER.decode
+DECODER = json.JSONDecoder(object_pairs_hook=keyed)
+parse = DECODER.decode
 """The value of a JSON text.
 
 Raises:
@@ -42,7 +42,7 @@ def row_with_two(text: str) -> str:
     at, number = (begin.end(), 1) if begin else (len(text), 0)
     while at < len(text):
         try:
-            at = _DECODER.raw_decode(text, at)[1]
+            at = DECODER.raw_decode(text, at)[1]
         except ValueError:
             break
         at += len(text[at : at + 1_000]) - len(text[at : at + 1_000].lstrip(" \t\r\n,"))

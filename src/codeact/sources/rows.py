@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 # one conversation as a whole document, and no list of rows
 TURNS = ("messages", "conversations", "conversation")
-_EXCEL_MARK = re.compile(r"\"?sep=(\S|\t)\"?(?:\r\n|\r|\n)")  # Excel's first line, which says what divides values
+EXCEL_MARK = re.compile(r"\"?sep=(\S|\t)\"?(?:\r\n|\r|\n)")  # Excel's first line, which says what divides values
 
 
 def json_lines(text: str, name: str) -> list[Row]:
@@ -160,10 +160,9 @@ def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
         InputError: no header, or a row with more or fewer values than columns, with its line.
     """
     csv.field_size_limit(sys.maxsize)
-    told = _EXCEL_MARK.match(text)
+    told = EXCEL_MARK.match(text)
     text = text[told.end() :] if told else text
-    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    mark = (told[1] if told else delimiter) or max(",;\t|", key=lambda one: len(next(csv.reader([first], delimiter=one))))
+    mark = (told[1] if told else delimiter) or choose_delimiter(re.split(r"[\r\n]", text, maxsplit=1)[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     rows: list[Row] = []
     header: list[str] | None = None
@@ -172,7 +171,7 @@ def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
     try:
         for values in reader:
             if values and header is None:
-                header = _header(values, name)
+                header = header_of(values, name)
             elif values and header is not None:
                 if len(values) != len(header):
                     raise InputError(
@@ -187,7 +186,12 @@ def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
     return rows
 
 
-def _header(values: list[str], name: str) -> list[str]:
+def choose_delimiter(line: str) -> str:
+    """The mark that divides the first line most often."""
+    return max(",;\t|", key=lambda one: len(next(csv.reader([line], delimiter=one))))
+
+
+def header_of(values: list[str], name: str) -> list[str]:
     refuse_twice(values, f"{name}, line 1")
     return [value or f"column {number}" for number, value in enumerate(values, 1)]
 

@@ -17,7 +17,7 @@ from codeact.stages.columns import TablePoints
 from codeact.stages.pool import pool_stages, read_pool, refines
 from codeact.statistics import distinctive_terms
 
-VERSION = 2
+VERSION = 3
 WORDS_FROM = 400  # texts of a cluster that its words are taken from, at most
 WORDS_CHARS = 600
 
