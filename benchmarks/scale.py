@@ -83,14 +83,14 @@ def as_parquet(path: Path) -> Path:
     return found
 
 
-def measured(command: Sequence[str]) -> dict[str, float]:
-    """Run a command: wall and processor seconds of it and its children, and the peak of their memory together.
+def measured(command: Sequence[str], python: str = sys.executable) -> dict[str, float]:
+    """Run a command of an interpreter: wall and processor seconds of it and its children, and the peak of their memory together.
 
     Raises:
         SystemExit: it failed.
     """
     started = time.perf_counter()
-    pid = os.posix_spawn(sys.executable, [sys.executable, *command], os.environ)
+    pid = os.posix_spawn(python, [python, *command], os.environ)
     peak, most, done = [0.0], [0], threading.Event()
 
     def look() -> None:
@@ -167,7 +167,7 @@ def run_cdas(data: str, run_dir: str, *settings: str) -> None:
 
         def part(start: int) -> pa.Table:
             own = ids.slice(start, PART_ROWS)
-            points = rng.normal(size=(len(own), DIMENSIONS)).astype(np.float32)
+            points = rng.standard_normal((len(own), DIMENSIONS), np.float32)
             points /= np.linalg.norm(points, axis=1, keepdims=True)
             return pa.table({"id": own, "embedding": pa.FixedSizeListArray.from_arrays(pa.array(points.reshape(-1)), DIMENSIONS)})
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
-from codeact.rundir.local import Worker
+from codeact.rundir.shards import Worker
 from codeact.stages import curate
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from codeact.progress import Progress
 from codeact.rundir import ray_cluster
 from codeact.rundir.ray_cluster import RayBackend, Resources, fitting
 from codeact.rundir.shards import Worker, run_local
+from codeact.stages import curate
 from codeact.stages.columns import vectors
 
 ray = pytest.importorskip("ray", reason="the ray extra is not installed")
@@ -48,6 +49,12 @@ def test_gpus_are_not_asked_for_with_cpus_that_their_node_lacks() -> None:
     nodes = [{"CPU": 8.0}, {"CPU": 4.0, "GPU": 2.0}, {"GPU": 1.0}]
     assert fitting(nodes) == Resources(3, 0, 1)
     assert fitting(nodes[:2], 1) == Resources(1, 2, 1)
+
+
+def test_what_runs_no_model_asks_for_a_cpu_and_no_gpu() -> None:
+    nodes = [{"CPU": 8.0}, {"CPU": 4.0, "GPU": 2.0}, {"GPU": 1.0}]
+    assert fitting(nodes, model=False) == Resources(12, 1, 0)
+    assert fitting(nodes, 5, model=False) == Resources(5, 1, 0)
 
 
 def test_a_cluster_that_gives_nothing_is_said() -> None:
@@ -123,6 +130,22 @@ def test_three_unequal_nodes(
     np.testing.assert_allclose(spread["score"]["ifd"].to_numpy(), local["score"]["ifd"].to_numpy(), rtol=1e-5)
     assert spread["score"]["status"].equals(local["score"]["status"])
     assert spread["sample"]["selected"].equals(local["sample"]["selected"])
+
+
+@pytest.mark.slow
+def test_the_checks_of_curate_on_the_cluster(cluster: object, pool_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curate, "PARTITION", 64)
+    monkeypatch.setattr(curate, "WORTH_IT", 0)
+    found = {}
+    for backend in ("local", "ray"):
+        recipe = load_recipe(
+            extra={"run_dir": str(tmp_path / backend), "backend": backend, "data.source": str(pool_file), "evaluate.enabled": False}
+        )
+        asked: list[bool] = []
+        monkeypatch.setattr(ray_cluster, "fitting", lambda *given, model: asked.append(model) or fitting(*given, model=model))  # noqa: B023
+        found[backend] = pq.read_table(run_pipeline(recipe, ("curate",)).path("curate.parquet"))
+        assert asked == ([False] if backend == "ray" else [])
+    assert found["ray"].equals(found["local"])
 
 
 @pytest.mark.slow

@@ -7,11 +7,13 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
-from codeact.curate.decontaminate import build_index, find_overlap
+from codeact.curate.decontaminate import Starts, build_index, find_overlap
+from codeact.curate.kept_index import kept_index
 from codeact.errors import InputError
 from codeact.records import Message, Record, read_records
 
@@ -230,3 +232,34 @@ def test_real_instruction_data_has_few_hits() -> None:
     index = build_index(load(HUMANEVAL, "prompt", "canonical_solution") + load(MBPP, "text", "code"))
     rows = json.loads((DATA / "evol_instruct_code_1966.json").read_text(encoding="utf-8"))
     assert [o for record in read_records(rows).records if (o := find_overlap(record, index))] == []
+
+
+def test_where_a_run_of_words_may_begin_is_never_missed() -> None:
+    random = np.random.default_rng(0)
+    vocabulary = [f"w{n}" for n in range(40)]
+    heads = {tuple(vocabulary[n] for n in random.integers(0, 30, 3)) for _ in range(200)}
+    starts = Starts(heads)
+    for length in (0, 1, 2, 3, 50):
+        said = [vocabulary[n] for n in random.integers(0, 40, length)]
+        there = [at for at in range(length - 2) if tuple(said[at : at + 3]) in heads]
+        assert set(there) <= set(starts(said))
+    assert Starts(())(vocabulary) == []
+
+
+def test_a_kept_index_is_the_one_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEACT_CACHE", str(tmp_path))
+    items = [
+        BenchmarkItem("own", str(n), f"Write a function that multiplies all {n} the odd numbers of a list of integers together.", code)
+        for n, code in enumerate(["def product(xs):\n    total = 1\n    for x in xs:\n        total *= x % 2 or 1\n    return total\n", ""])
+    ]
+    made = build_index(items)
+    for _ in range(2):
+        assert kept_index(items, 13) == made
+    (file,) = tmp_path.glob("indexes/*.bin")
+    file.write_bytes(file.read_bytes()[:-3])
+    assert kept_index(items, 13) == made
+    assert kept_index(items[:1], 13) == build_index(items[:1])
+    assert kept_index(items, 12) == build_index(items, 12)
+    assert len([*tmp_path.glob("indexes/*.bin")]) == 3
+    monkeypatch.setenv("CODEACT_CACHE", str(file))  # a file where the folder should be
+    assert kept_index(items, 13) == made

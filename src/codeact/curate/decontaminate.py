@@ -7,8 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import accumulate, compress, count, islice
+from functools import cached_property, lru_cache
+from itertools import accumulate, repeat
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codeact.config import DEFAULTS
 from codeact.curate.blocks import strip_comments
@@ -34,6 +37,7 @@ _IDIOM_WORDS = frozenset(word.lower() for word in keyword.kwlist) | {
     "self",
     "list",
 }
+_BITS = 21
 _Words = tuple[str, ...]
 _Source = tuple[int, bool]
 
@@ -76,6 +80,44 @@ class Index:
     functions: Mapping[bytes, tuple[int, ...]] = field(default_factory=dict)
     shapes: Mapping[tuple[str, ...], frozenset[tuple[str, ...]]] = field(default_factory=dict)
     heads: Mapping[_Words, tuple[int, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def starts(self) -> Starts:
+        """Tells where one of the heads may begin."""
+        return Starts(self.heads)
+
+
+class Starts:
+    """Tells quickly where in a text one of many runs of words may begin: nowhere else does one.
+
+    Args:
+        heads: the runs, all of the same length.
+    """
+
+    def __init__(self, heads: Collection[_Words]) -> None:
+        self.size = len(next(iter(heads), ()))
+        self.numbers: dict[str, int] = {}
+        given = [self.numbers.setdefault(word, len(self.numbers) + 1) for head in heads for word in head]
+        self.there = np.zeros(1 << _BITS, np.bool_)
+        if self.size:
+            self.there[_mixed(np.array(given, np.uint32).reshape(-1, self.size).T)] = True
+
+    def __call__(self, said: Sequence[str]) -> list[int]:
+        """The places, which ascend."""
+        last = len(said) - self.size + 1
+        if last < 1 or not self.size:
+            return []
+        given = np.fromiter(map(self.numbers.get, said, repeat(0)), np.uint32, len(said))
+        found: list[int] = np.flatnonzero(self.there[_mixed([given[k : last + k] for k in range(self.size)])]).tolist()
+        return found
+
+
+def _mixed(columns: Iterable[NDArray[np.uint32]]) -> NDArray[np.uint32]:
+    """A number below 2^21 for the numbers of a run's words, column by column (multiplicative hashing, Knuth 6.4)."""
+    code = np.zeros(1, np.uint32)
+    for column in columns:
+        code = (column + code) * np.uint32(2_654_435_761)
+    return code >> np.uint32(32 - _BITS)
 
 
 def build_index(items: Iterable[BenchmarkItem], ngram: int = DEFAULTS.curate.ngram) -> Index:
@@ -184,9 +226,8 @@ def _longest_overlap(text: str, index: Index) -> Overlap | None:
     spans: dict[int, list[tuple[int, int]]] = {}
     from_prompt: set[int] = set()
     size = len(next(iter(index.heads), ()))
-    runs_of_words = zip(*(islice(said, k, None) for k in range(size)), strict=False)
-    for start in compress(count(), map(index.heads.__contains__, runs_of_words)):
-        for length in index.heads[tuple(said[start : start + size])]:
+    for start in index.starts(said):
+        for length in index.heads.get(tuple(said[start : start + size]), ()):
             for position, prompt in index.sequences[length].get(tuple(said[start : start + length]), ()):
                 spans.setdefault(position, []).append((start, start + length))
                 if prompt:

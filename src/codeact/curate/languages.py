@@ -139,7 +139,8 @@ def guess_language(code: str, least: int = 2) -> str:
     """
     if len(code) < 2:
         return ""
-    code = "\n".join(line[:_LOOK_LINE] for line in code[:_LOOK].split("\n"))
+    lines = code[:_LOOK].split("\n")
+    code = "\n".join(line[:_LOOK_LINE] for line in lines) if max(map(len, lines)) > _LOOK_LINE else code[:_LOOK]
     may: dict[str, list[re.Pattern[str]]] = {}
     languages, signs = _signs()
     for at in signs.candidates(code):

@@ -95,7 +95,7 @@ def distance(vectors: Vectors | TakeVectors, selected: Bools, most: int = EXACT,
     if not len(sides[0]) or not len(sides[1]):
         return None
     exact = max(map(len, sides)) <= most
-    inside, outside = take(_drawn(sides[0], most)), take(_drawn(sides[1], most if exact else min(most, looked_at)))
+    inside, outside = map(take, distance_rows(selected, most, looked_at))
     nearest = np.concatenate(
         [(outside[start : start + BLOCK] @ inside.T).max(axis=1) for start in range(0, len(outside), BLOCK)]
     )
@@ -110,6 +110,13 @@ def distance(vectors: Vectors | TakeVectors, selected: Bools, most: int = EXACT,
         "p95_interval": _quantile_interval(gaps, 0.95),
         "upper_bound": len(inside) < len(sides[0]),
     }
+
+
+def distance_rows(selected: Bools, most: int = EXACT, looked_at: int = LOOKED_AT) -> tuple[Ints, Ints]:
+    """The selected and the unselected records whose vectors `distance` takes; each ascends."""
+    inside, outside = np.flatnonzero(selected), np.flatnonzero(~selected)
+    exact = max(len(inside), len(outside)) <= most
+    return _drawn(inside, most), _drawn(outside, most if exact else min(most, looked_at))
 
 
 def _drawn(rows: Ints, most: int) -> Ints:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from codeact.errors import InputError
 from codeact.rundir import tables
+from codeact.rundir.parts import PART_ROWS
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT
 from codeact.score import length, selective
@@ -18,6 +20,10 @@ from codeact.types import Floats, Ints, Vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+COPIED = 20_000
+"""Vectors above which a decoded copy is kept."""
 
 
 def plain(table: pa.Table, name: str) -> list[Any]:
@@ -45,6 +51,9 @@ def vectors(table: pa.Table, name: str = "embedding") -> Vectors:
 class TablePoints:
     """The vectors of the table `embed`, read a part at a time: see `codeact.cluster.Points`.
 
+    To decode them takes longer than to read them: the first time that all of a large table are wanted they are also written to a
+    file without a name, in the run directory, from where they are read after that.
+
     Args:
         store: the run directory.
         kept: ids of the records that count; None: all.
@@ -61,17 +70,35 @@ class TablePoints:
         self.mask = None if kept is None else np.asarray(pc.is_in(column, value_set=kept), np.bool_)
         self.column = column if kept is None else column.filter(pc.is_in(column, value_set=kept))
         self.ids: list[str] = self.column.to_pylist()
+        self._decoded: IO[bytes] | None = None
+        self._dimensions = 0
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def blocks(self) -> Iterator[Vectors]:
         """See `codeact.cluster.Points`."""
-        start = 0
+        if self._decoded is not None:
+            self._decoded.seek(0)
+            while content := self._decoded.read(4 * self._dimensions * PART_ROWS):
+                yield np.frombuffer(content, np.float32).reshape(-1, self._dimensions)
+            return
+        start, copy = 0, self._copy()
         for part in self.store.parts("embed", ["embedding"]).values():
             points = vectors(part)
-            yield points if self.mask is None else points[self.mask[start : start + len(points)]]
             start += len(points)
+            found = points if self.mask is None else points[self.mask[start - len(points) : start]]
+            copy = _kept(copy, found)
+            self._dimensions = found.shape[1]
+            yield found
+        self._decoded = copy
+
+    def _copy(self) -> IO[bytes] | None:
+        """A file for the vectors, if they are many and it can be made."""
+        try:
+            return tempfile.TemporaryFile(dir=self.store.root) if len(self) > COPIED else None  # closed with this object
+        except OSError:
+            return None
 
     def take(self, rows: Ints) -> Vectors:
         """See `codeact.cluster.Points`."""
@@ -81,6 +108,18 @@ class TablePoints:
             found.append(points[rows[low:high] - start])
             start += len(points)
         return np.concatenate(found)
+
+
+def _kept(file: IO[bytes] | None, points: Vectors) -> IO[bytes] | None:
+    """The file with these points behind the others; None where the disk has no room."""
+    if file is None:
+        return None
+    try:
+        file.write(np.ascontiguousarray(points, np.float32).data)
+    except OSError:
+        file.close()
+        return None
+    return file
 
 
 def vectors_by_place(store: Store, ids: Sequence[str]) -> Callable[[Ints], Vectors]:

@@ -168,9 +168,9 @@ def _decisions_table(decisions: Sequence[Decision]) -> pa.Table:
 
 def _index(config: CurateConfig, items: Sequence[BenchmarkItem]) -> Index | None:
     """Made once, and not in each process."""
-    from codeact.curate.decontaminate import build_index
+    from codeact.curate.kept_index import kept_index
 
-    return build_index(items, config.ngram) if items else None
+    return kept_index(items, config.ngram) if items else None
 
 
 def _worker(config: Mapping[str, Any], index: Index | None) -> Worker:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from codeact.errors import InputError
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample import Choice, Mixture, Rules, check_settings, choose, choose_mixed
-from codeact.sample.coverage import WARN_BELOW, coverage, length_bands
+from codeact.sample.coverage import WARN_BELOW, TakeVectors, coverage, distance_rows, length_bands
 from codeact.sample.mixture import quotas
 from codeact.sample.pool import Column
 from codeact.sample.steps import NO_RULES
@@ -23,7 +23,7 @@ from codeact.sample.strategies import STRATEGIES, find, reads
 from codeact.score.length import length_figures
 from codeact.stages.columns import read_columns, tables_of, vectors_by_place
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
-from codeact.types import Ints
+from codeact.types import Bools, Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -220,9 +220,20 @@ def _cover(
         groups["cluster"] = found.cluster.tolist()
     if tokens is not None:
         groups["length"] = length_bands(tokens)
-    points = vectors_by_place(store, ids) if store.marker("embed") is not None and "cluster" in groups else None
-    cover = {"selection": coverage(found.selected, groups, points, max(WARN_BELOW, config.floor))}
+    selections = {"selection": found.selected}
     for name in ("random", "complexity") if np.isfinite(found.ifd).any() else ("random",):
         peer = _choose(ids, mixture, name, config.model_copy(update={"unit": "records"}), seed, ifd=found.ifd)
-        cover[name] = coverage(peer.selected, groups, points)
-    return cover
+        selections[name] = peer.selected
+    known = store.marker("embed") is not None and "cluster" in groups
+    points = _read_once(vectors_by_place(store, ids), selections.values()) if known else None
+    return {
+        name: coverage(one, groups, points, max(WARN_BELOW, config.floor) if name == "selection" else WARN_BELOW)
+        for name, one in selections.items()
+    }
+
+
+def _read_once(take: TakeVectors, selections: Iterable[Bools]) -> TakeVectors:
+    """The same for the records that the distances of these selections need, which are read in one pass."""
+    rows = np.unique(np.concatenate([part for one in selections for part in distance_rows(one)]))
+    read = take(rows)
+    return lambda wanted: read[np.searchsorted(rows, wanted)]
