@@ -12,7 +12,7 @@ those of all processes; memory is their proportional set size together, looked a
 A run of a label that the result file has is not done again (`--again` does it). The exponent is that of processor seconds
 against records, between the smallest and the largest run of a label.
 
-Result: benchmarks/results/scale.json
+Result: benchmarks/results/scale.json.xz
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import Any
 from benchmarks import result_files
 from benchmarks.machine import provenance
 
-RESULTS = Path(__file__).parent / "results" / "scale.json"
+RESULTS = Path(__file__).parent / "results" / "scale.json.xz"
 REAL = ("../shared/data/evol_instruct_code_1966.json", "../shared/data/code_alpaca_new_4535.json")
 COPIES = 0.05
 DIMENSIONS = 384

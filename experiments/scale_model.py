@@ -128,18 +128,19 @@ def lengths(path: str = "ifd_speed_avx2.json") -> dict[str, float]:
 
 
 def newest(scale: Mapping[str, Any]) -> dict[str, Any]:
-    """`select --strategy random` of the largest run with default settings of the last such state of benchmarks/results/scale.json."""
+    """`select --strategy random` of the largest run with default settings of the last such state of benchmarks/results/scale.json.xz."""
     for state in reversed(scale["states"].values()):
         runs = [run for run in state["runs"].values() if not run.get("settings")]
         if runs:
             largest: dict[str, Any] = max(runs, key=lambda run: run["records"])["select_random"]
             return largest
-    raise SystemExit("benchmarks/results/scale.json has no run with default settings; run python -m benchmarks.scale")
+    raise SystemExit("benchmarks/results/scale.json.xz has no run with default settings; run python -m benchmarks.scale")
 
 
 def checks() -> list[dict[str, Any]]:
     """The model's figures beside measured ones of committed result files."""
-    read = {name: result_files.read(ROOT / "benchmarks" / "results" / f"{name}.json") for name in ("ifd_speed_avx2", "efficiency", "scale")}
+    read = {name: result_files.read(ROOT / "benchmarks" / "results" / f"{name}.json") for name in ("ifd_speed_avx2", "efficiency")}
+    read["scale"] = result_files.read(ROOT / "benchmarks" / "results" / "scale.json.xz")
     scoring, training = read["ifd_speed_avx2"], read["efficiency"]["results"]["ours"]
     small = MODELS["SmolLM2 135M"]
     # the share of the peak that scoring reaches, on two threads, predicts the training of another day on one
@@ -165,7 +166,7 @@ def _check(what: str, model: float, measured: float) -> dict[str, Any]:
 def costs(records: int, gpus: int, price: float) -> list[dict[str, Any]]:
     """Tokens, FLOPs, hours, bytes and money of each stage; money counts GPUs only."""
     size, peak = lengths(), CARDS["h100"].flops * UTILISATION
-    run = newest(result_files.read(ROOT / "benchmarks" / "results" / "scale.json"))
+    run = newest(result_files.read(ROOT / "benchmarks" / "results" / "scale.json.xz"))
     embedding = forward_flops(EMBEDDER, [INSTRUCTION_TOKENS], 0)
     rows = [
         {"stage": "read, curate, write", "core_hours": records / run["records_per_processor_second"] / HOUR, "bytes": records * DATA_BYTES * 2},
