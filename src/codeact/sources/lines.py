@@ -221,6 +221,7 @@ def state_of(path: Path) -> tuple[int, ...]:
 
 
 def open_packed(path: Path) -> IO[bytes]:
+    """A file's bytes, unpacked where its name says that it is packed."""
     kind = path.suffix.lower()
     if kind == ".zst":
         return _open_zst(path)

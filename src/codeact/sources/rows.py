@@ -192,6 +192,11 @@ def choose_delimiter(line: str) -> str:
 
 
 def header_of(values: list[str], name: str) -> list[str]:
+    """The names of the columns; those without one are numbered.
+
+    Raises:
+        InputError: two are called alike.
+    """
     refuse_twice(values, f"{name}, line 1")
     return [value or f"column {number}" for number, value in enumerate(values, 1)]
 
