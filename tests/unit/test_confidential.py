@@ -145,6 +145,7 @@ def test_placeholders_are_no_secrets(text: str) -> None:
 POSSIBLE = [
     "{ name: 'tobi', email: 'tobi@learnboost.com' }", 'b"conch-keep-alive@twistedmatrix.com"', "'default': 'flexget_notifer@flexget.com'",
     'EMAIL = "PARTS-COORDINATION-L@in2p3.fr"',
+    'createUser("superuser", "ngrinder-superuser@naver.com")',
     'author_email="twisted-python@twistedmatrix.com"', 'maintainer_email = "cobbler.project@gmail.com"', '#define SFTP_EXT_FSROOTS L"fs-roots@vandyke.com"',
     "from:verification@stage.mozaws.net",
     '* giving a user name "jimi@hendrix.org"', "'translations.cs@gnupg.cz'",
