@@ -9,7 +9,9 @@ import pytest
 
 from codeact.errors import InputError
 from codeact.evaluation.canonical import proven
+from codeact.evaluation.sets.own_wrong import wrong_programs
 from codeact.evaluation.task_selection import load_sets
+from codeact.evaluation.tasks import Task
 from codeact.sandbox import Backend
 from codeact.sandbox.toolchains import missing
 
@@ -17,15 +19,10 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 PYTHON = {
     "returned": "def test_a():\n    return half(4) == 2\n",
-    "an expression": "half(4) == 2",
     "swallowed": "try:\n    assert half(4) == 2\nexcept Exception:\n    pass\n",
-    "a tuple": "assert (half(4) == 2, 'wrong')",
-    "unittest without assertions": "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        half(4)\n",
     "expected to fail": "import unittest\nclass T(unittest.TestCase):\n    @unittest.expectedFailure\n    def test_a(self):\n        self.assertEqual(half(4), 2)\n",
     "a generator": "half(1)\ndef test_a():\n    yield\n    assert half(4) == 2\n",
     "never called": "half(1)\ndef verify():\n    assert half(4) == 2\n",
-    "a class that nothing runs": "half(1)\nclass HalfTests:\n    def test_a(self):\n        assert half(4) == 2\n",
-    "logged": "import logging\nif half(4) != 2:\n    logging.error('bad')\n",
     "check without assertions": "def check(candidate):\n    candidate(4) == 2\n",
 }
 SOUND = {
@@ -36,10 +33,7 @@ SOUND = {
 }
 OTHERS = {
     "javascript": ("function half(x) {\n", "const assert = require('assert'); try { assert.equal(half(4), 2) } catch (e) { console.log(e) }"),
-    "go": ("func Half(x int) (int, error) {\n", "func TestA(t *testing.T) {\n defer func() { recover() }()\n if v, _ := Half(4); v != 2 { panic(\"bad\") } }"),
-    "java": ("class Solution {\n public static int half(int x) {\n", "try { assert Solution.half(4) == 2; } catch (AssertionError e) { }"),
     "cpp": ("int half(int x) {\n", "#define NDEBUG\n#include <cassert>\nint main() { assert(half(4) == 2); }"),
-    "rust": ("fn half(x: i32) -> i32 {\n", "let _ = half(4); assert!(true);"),
 }
 
 
@@ -68,6 +62,21 @@ def test_so_in_other_languages(language: str, tmp_path: Path, sandbox: Backend) 
     if missing(language):
         pytest.skip(f"{language} is not installed")
     prompt, tests = OTHERS[language]
-    row: dict[str, object] = {"task_id": "t", "language": language, "prompt": prompt, "entry_point": "Half" if language == "go" else "half", "tests": tests}
-    # Of several values Go's head gives none to make up, so nothing is said.
-    assert refused(tmp_path / "mine.jsonl", [row], sandbox) == ([] if language == "go" else ["t"])
+    row: dict[str, object] = {"task_id": "t", "language": language, "prompt": prompt, "entry_point": "half", "tests": tests}
+    assert refused(tmp_path / "mine.jsonl", [row], sandbox) == ["t"]
+
+
+@pytest.mark.parametrize(("language", "prompt", "bodies"), [
+    ("go", "func half(x int) int {\n", ["return 0", "return 77"]),
+    ("go", "func half(x int) []string {\n", ["var codeact_none []string; return codeact_none", 'panic("no answer")']),
+    ("go", "func half(x int) (int, error) {\n", []),
+    ("java", "class S {\n  public static int half(int x) {\n", ["return 0;", "return 77;"]),
+    ("java", "class S {\n  List<Integer> half(int[] x) {\n", ["return null;", "throw new RuntimeException();"]),
+    ("java", "class S {\n  void half(int x) {\n", []),
+    ("rust", "fn half(x: &str) -> String {\n", ["return String::new();", 'return String::from("no such answer");']),
+    ("rust", "fn half(x: i32) -> Option<u8> {\n", ["return Default::default();", "panic!()"]),
+])  # fmt: skip
+def test_wrong_values_follow_the_return_type(language: str, prompt: str, bodies: list[str]) -> None:
+    task = Task("t", prompt, "half", "", test="x", language=language)
+    closed = "}" * prompt.count("{")
+    assert wrong_programs(task) == [f"{prompt}{body}\n{closed}\n" for body in bodies]
