@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 python -m benchmarks.scoring_profile --dtype bfloat16
 
 The same packed rows of records go through the decoder and the head: once with every linear layer, norm, activation, rotary embedding and
-attention timed by processor seconds (`rest`: additions, products of gates, copies, Python), then in turns as it is, with attention in the
-model's own half precision, with each decoder layer compiled (dynamic shapes), and without the head. What a compiled layer saves is set
-against what compiling took. Processor seconds: other programs hardly change them.
+attention timed by processor seconds (`rest`: additions, products of gates, copies, Python), then in turns as it is, with the heap left to
+itself (`codeact.lm.heap`; page faults are counted), with attention in the model's own half precision, with each decoder layer compiled
+(dynamic shapes), and without the head. What a compiled layer saves is set against what compiling took. Processor seconds: other
+programs hardly change them.
 
 Result: benchmarks/results/scoring_profile.json
 """
@@ -13,11 +14,12 @@ Result: benchmarks/results/scoring_profile.json
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +33,7 @@ from benchmarks.rows.data import instruction_records, spread
 from benchmarks.turns import Load, Turn, in_turns, timed
 from codeact.lm import attention
 from codeact.lm.forward import hidden_states, write_losses
+from codeact.lm.heap import freed_memory_kept
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.streams import Stream
 from codeact.packing import collate_rows, plan_epoch
@@ -38,7 +41,8 @@ from codeact.score import Scorer
 from codeact.score.cost import forward_flops, model_cost
 
 RESULT = Path(__file__).parent / "results" / "scoring_profile.json"
-PLAIN, OWN, COMPILED, BODY = "as it is", "attention in its own precision", "compiled layers", "without the head"
+PLAIN, HEAP, OWN = "as it is", "heap left to itself", "attention in its own precision"
+COMPILED, BODY = "compiled layers", "without the head"
 Row = tuple[dict[str, Any], Any, Any]
 
 
@@ -61,10 +65,10 @@ def packed(scorer: Scorer, records: Sequence[Any], rows: int) -> tuple[list[Row]
     return made, sizes, scored
 
 
-def run(model: Any, rows: Sequence[Row], head: bool = True) -> list[Any]:
-    """Losses of each row; without the head none."""
+def run(model: Any, rows: Sequence[Row], head: bool = True, kept: bool = True) -> list[Any]:
+    """Losses of each row; without the head none. `kept`: the heap keeps what rows free, as in scoring."""
     found = []
-    with torch.inference_mode():
+    with freed_memory_kept(model.device) if kept else nullcontext(), torch.inference_mode():
         for batch, positions, targets in rows:
             hidden = hidden_states(model, batch)[0].index_select(0, positions)
             if head:
@@ -133,6 +137,13 @@ class Compiled:
                 layer._compiled_call_impl = None
 
 
+def faulting(model: Any, rows: Sequence[Row], kept: bool = True) -> tuple[Any, Turn]:
+    """A turn with its page faults."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    found, took = timed(lambda: run(model, rows, kept=kept))
+    return found, {**took, "page_faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before}
+
+
 def own_precision(model: Any, rows: Sequence[Row]) -> tuple[Any, Turn]:
     """A turn whose attention keeps the model's half precision."""
     kept, attention.WIDE_ON_CPU = attention.WIDE_ON_CPU, False
@@ -157,7 +168,7 @@ def measure(model_name: str, dtype: str, records: int, count: int, rounds: int, 
     losses: dict[str, Any] = {}
     compiled = Compiled(model, rows)
     works: dict[str, Callable[[], tuple[Any, Turn]]] = {
-        PLAIN: lambda: timed(lambda: run(model, rows)), OWN: lambda: own_precision(model, rows), **({COMPILED: compiled} if compiles else {}),
+        PLAIN: lambda: faulting(model, rows), HEAP: lambda: faulting(model, rows, kept=False), OWN: lambda: own_precision(model, rows), **({COMPILED: compiled} if compiles else {}),
         BODY: lambda: timed(lambda: run(model, rows, head=False)),
     }  # fmt: skip
 
@@ -182,6 +193,7 @@ def measure(model_name: str, dtype: str, records: int, count: int, rounds: int, 
         "share_of_peak_of_the_head": round((flops - body) / parts["head"] / peak, 3) if parts.get("head") else None,
         "share_of_peak_of_attention": round(inner / parts["attention"] / peak, 3),
         "processor_seconds": {k: [round(one["cpu_seconds"], 3) for one in some] for k, some in turns.items()},
+        "page_faults": {k: [one["page_faults"] for one in some] for k, some in turns.items() if "page_faults" in some[0]},
         "share_of_peak": {name: round((body if name == BODY else flops) / seconds / peak, 3) for name, seconds in took.items()},
         "largest_difference_of_a_loss": {
             k: round(max(float((a - b).abs().max()) for a, b in zip(v, losses[PLAIN], strict=True)), 6) for k, v in losses.items() if v

@@ -14,6 +14,7 @@ import numpy as np
 
 from codeact.errors import CodeactError
 from codeact.lm.forward import allowed_head_gap, head_gap, hidden_states, write_losses
+from codeact.lm.heap import freed_memory_kept
 from codeact.lm.isolation import check_isolation, probe_batch
 from codeact.packing.collate import collate_rows
 from codeact.packing.plan import plan_epoch
@@ -117,7 +118,7 @@ def stream_losses(
     lengths = np.array([len(sample["input_ids"]) for sample in samples], np.int64)
     rows = plan_epoch(lengths, max(batch_tokens, int(lengths.max())))
     counts = np.array([sum(span.end - span.start for span in stream.spans) for stream in streams])
-    with torch.inference_mode():
+    with freed_memory_kept(model.device), torch.inference_mode():
         # one buffer, not a tensor per row: small tensors kept between large ones that are freed keep the heap from shrinking
         flat = torch.empty(int(counts.sum()), dtype=torch.float32, device=model.device)
         start = 0
