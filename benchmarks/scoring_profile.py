@@ -168,7 +168,8 @@ def measure(model_name: str, dtype: str, records: int, count: int, rounds: int, 
     losses: dict[str, Any] = {}
     compiled = Compiled(model, rows)
     works: dict[str, Callable[[], tuple[Any, Turn]]] = {
-        PLAIN: lambda: faulting(model, rows), HEAP: lambda: faulting(model, rows, kept=False), OWN: lambda: own_precision(model, rows), **({COMPILED: compiled} if compiles else {}),
+        PLAIN: lambda: faulting(model, rows), HEAP: lambda: faulting(model, rows, kept=False),
+        OWN: lambda: own_precision(model, rows), **({COMPILED: compiled} if compiles else {}),
         BODY: lambda: timed(lambda: run(model, rows, head=False)),
     }  # fmt: skip
 
