@@ -40,7 +40,7 @@ def rows(small: bool = False, peers: bool = True) -> list[Slice]:
     return [
         Slice("scoring", "scoring", {"records": 2 if small else 4, "group": 1 if small else 2, "max_length": 192 if small else 512,
                                      "dtypes": ["float32"] if small else ["bfloat16", "float32"], **tools}, 10.0),
-        Slice("adaptive", "adaptive", {"records": 8 if small else 200, "ratio": 0.4, "agreement": 0.9, "max_length": 96 if small else 512, **half}, 20.0),
+        Slice("adaptive", "adaptive", {"records": 8 if small else 200, "ratio": 0.4, "agreement": 0.9, "max_length": 96 if small else 256, **half}, 20.0),
         Slice("planning", "planning", {"samples": 500 if small else 200_000, "capacity": 2048, "rounds": 3, **tools}, 3.0),
         Slice("training", "training", {"records": 3 if small else 6, "batch_size": 3, "max_length": 48 if small else 256,
                                        "rounds": 1, "dtype": "float32", **tools}, 20.0),
