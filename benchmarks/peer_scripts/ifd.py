@@ -9,8 +9,9 @@ from serve import serve, settings
 
 GIVEN = settings()
 GROUPS = json.loads(Path(GIVEN["groups"]).read_text(encoding="utf-8"))
-PARAMETERS = {"max_length": GIVEN["max_length"], "torch_dtype": GIVEN["dtype"]}
-OPERATOR = InstructionFollowingDifficultyFilter(hf_model=GIVEN["model"], model_params=PARAMETERS)
+OPERATOR = InstructionFollowingDifficultyFilter(hf_model=GIVEN["model"], model_params={"torch_dtype": GIVEN["dtype"]})
+# its tokenizer asks `model_params` for the limit; given before, the model would be loaded with it, which fails
+OPERATOR.model_params = {**OPERATOR.model_params, "max_length": GIVEN["max_length"]}
 
 
 def run(number):
