@@ -1,7 +1,7 @@
 # CPU:   docker build --target cpu -t codeact:cpu .
 # CUDA:  docker build --target cuda -t codeact:cuda .
-# Use:   docker run --rm -v "$PWD:/work" codeact:cpu select data.jsonl --model demo -o selected.jsonl
-#        docker run --rm --gpus all -v "$PWD:/work" -v ~/.cache/huggingface:/home/user/.cache/huggingface codeact:cuda run recipe.yaml
+# Use:   docker run --rm --user "$(id -u)" -v "$PWD:/work" codeact:cpu select data.jsonl --model demo -o selected.jsonl
+#        docker run --rm --user "$(id -u)" --gpus all -v "$PWD:/work" -v ~/.cache/huggingface:/home/user/.cache/huggingface codeact:cuda run recipe.yaml
 FROM python:3.12-slim AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # bubblewrap: the sandbox for generated code; where the container forbids user namespaces, Landlock is used (codeact doctor).
@@ -10,9 +10,12 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_RO
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends bubblewrap gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
-RUN useradd --create-home --uid 1000 user && mkdir /work && chown user /work
-COPY pyproject.toml README.md LICENSE constraints.txt /src/
+# any user (docker run --user) may keep models and caches in this home
+RUN useradd --create-home --uid 1000 user && mkdir /work && chown user /work && chmod 1777 /home/user
+ENV HOME=/home/user
+COPY pyproject.toml hatch_build.py README.md LICENSE constraints.txt /src/
 COPY recipes /src/recipes
+COPY docs /src/docs
 COPY src /src/src
 
 FROM base AS cpu

@@ -1,4 +1,4 @@
-"""The README as an index shows it, where the repository's own paths lead nowhere."""
+"""The README as an index shows it, where the repository's own paths lead nowhere; and the pages of docs/ in the wheel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)\s]+)\)")
@@ -32,3 +33,14 @@ def outside(text: str, repository: str) -> str:
         return f"{picture}[{words}]({repository.rstrip('/')}/{'raw' if picture else 'blob'}/HEAD/{path})"
 
     return LINK.sub(link, text)
+
+
+class Pages(BuildHookInterface):  # type: ignore[type-arg]
+    """Puts docs/**/*.md beside the package's modules, for `codeact docs`: text alone, no pictures."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        docs = Path(self.root, "docs")
+        for page in docs.rglob("*.md") if version == "standard" else ():
+            build_data["force_include"][str(page)] = f"codeact/docs/{page.relative_to(docs).as_posix()}"

@@ -1,7 +1,7 @@
 """The efficiency table as Markdown, from the result file of benchmarks/efficiency.py.
 
     python -m benchmarks.efficiency_table
-    python -m benchmarks.efficiency_table --write docs/training.md
+    python -m benchmarks.efficiency_table --write docs/training-measured.md
 
 The second writes it between the lines <!-- efficiency --> and <!-- /efficiency --> of the file.
 """

@@ -1,7 +1,7 @@
 """Several comparisons together, the pool of records as the unit: does a strategy differ from a random choice in *other* pools?
 
     cells=$(printf "experiments/results/compare_%s_cells.json.xz " figures_first confirm figures residual)
-    python -m experiments.compare_pooled $cells --output experiments/results/compare_pooled.json.xz --write docs/experiments-tables.md
+    python -m experiments.compare_pooled $cells --output experiments/results/compare_pooled.json.xz --write docs/experiments-pooled.md
 
 Reads what `compare_cells.py save` wrote. For every entrant that two of the files or more have at --rate: each pool's difference (mean over tasks
 or held-out records) to the mean of the random draws of the same pool, a draw being compared with the other draws; the mean of the

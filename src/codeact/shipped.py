@@ -1,4 +1,4 @@
-"""The recipes that come with the package: found by name from any folder, whether codeact was installed from a wheel or from its source."""
+"""What comes with the package, from a wheel or in a checkout: recipes and pages, found by name from any folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ def folder() -> Path:
     Raises:
         InputError: neither is there; the installation is not whole.
     """
+    return _folder("recipes", f"demo{SUFFIX}")
+
+
+def _folder(kind: str, member: str) -> Path:
     package = Path(__file__).parent
-    folders = (package / "recipes", package.parents[1] / "recipes")
-    found = next((folder for folder in folders if (folder / f"demo{SUFFIX}").is_file()), None)
+    folders = (package / kind, package.parents[1] / kind)
+    found = next((folder for folder in folders if (folder / member).is_file()), None)
     if found is None:
-        raise InputError(
-            "this installation holds no recipes; install codeact again: pip install --force-reinstall codeact"
-        )
+        raise InputError(f"this installation holds no {kind}; install codeact again: pip install --force-reinstall codeact")
     return found
 
 
@@ -71,3 +73,31 @@ def copy(name: str, target: Path) -> Path:
     except OSError as error:
         raise InputError(f"{own} cannot be written: {error.strerror}; go to another folder") from error
     return own
+
+
+def pages() -> dict[str, str]:
+    """Every page of the documentation: its name, such as `scoring` and `strategies/cdas`, and its heading.
+
+    Raises:
+        InputError: this installation holds no pages.
+    """
+    root = _folder("docs", "index.md")
+    found = sorted(root.rglob("*.md"))
+    return {path.relative_to(root).with_suffix("").as_posix(): _heading(path) for path in found}
+
+
+def page(name: str) -> str:
+    """The text of one page (`scoring`, `scoring.md`, `docs/scoring.md`), in Markdown.
+
+    Raises:
+        InputError: no such page; the nearest is given.
+    """
+    wanted, known = name.removeprefix("docs/").removesuffix(".md"), pages()
+    if wanted not in known:
+        raise InputError(f"no page {name}{did_you_mean(wanted, known) or '; codeact docs lists them'}")
+    return (_folder("docs", "index.md") / f"{wanted}.md").read_text(encoding="utf-8")
+
+
+def _heading(path: Path) -> str:
+    with path.open(encoding="utf-8") as stream:
+        return stream.readline().lstrip("# ").rstrip("\n")

@@ -50,6 +50,11 @@ def test_lines_of_prose_are_short(page: Path) -> None:
     assert [line for line in lines if len(re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)) > 120] == []
 
 
+def test_no_page_is_long() -> None:
+    """But for the table of all recipe keys, which `codeact keys PART` shows in parts."""
+    assert [page.name for page in DOCS.rglob("*.md") if page.name not in MADE and len(page.read_text(encoding="utf-8").split()) > 2200] == []
+
+
 def test_every_strategy_is_in_the_reference_and_has_a_page() -> None:
     """Made anew by: python -c "from codeact.stages.sample import strategy_table; print(strategy_table())"."""
     text = (DOCS / "strategies.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -96,3 +97,41 @@ def test_a_copy_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_demo_has_a_plan_as_every_run_has() -> None:
     assert "--gpus is for --plan" in cli("demo", "--gpus", "2").stderr
+
+
+def test_pages_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "scoring " in cli("docs").stdout
+    assert cli("docs", "strategies/cdas").stdout.strip() == (ROOT / "docs/strategies/cdas.md").read_text(encoding="utf-8").strip()
+    wrong = cli("docs", "scorin")
+    assert wrong.returncode == 2
+    assert "did you mean 'scoring'" in wrong.stderr
+
+
+def said(path: Path) -> Iterator[str]:
+    """The texts of a module that people may be shown: its string constants but for docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    remarks = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Expr)}
+    yield from (str(one.value) for one in ast.walk(tree) if isinstance(one, ast.Constant) and id(one) not in remarks and isinstance(one.value, str))
+
+
+def test_no_line_points_to_a_file_that_a_wheel_does_not_bring() -> None:
+    """Nor to a page or recipe that is not there: pages are named `codeact docs NAME`, recipes `codeact recipes NAME`."""
+    texts = {path: list(said(path)) for path in (ROOT / "src").rglob("*.py")}
+    texts |= {path: [path.read_text(encoding="utf-8")] for path in [*(ROOT / "src").rglob("*.jinja"), *(ROOT / "recipes").rglob("*.yaml")]}
+    for path, lines in texts.items():
+        for line in lines:
+            assert not re.search(r"\b(docs|recipes)/[\w/]+\.(md|yaml)", line), f"{path}: {line}"
+            for kind, name in re.findall(r"codeact (docs|recipes) ([a-z][\w/-]*\w)(?= --copy|[^\w/ -]|$)", line):
+                assert name in (shipped.pages() if kind == "docs" else shipped.names()), f"{path}: {line}"
+
+
+def test_the_image_is_given_all_that_the_wheel_is_built_of() -> None:
+    """What the Dockerfile copies, and .dockerignore lets through: the build's own files, pages and recipes among them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    copied = set(re.findall(r"\S+", " ".join(re.findall(r"^COPY (.*) /src", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.M))))
+    let = {line[1:].split("/")[0] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")}
+    needed = {"pyproject.toml", "README.md", "hatch_build.py", "constraints.txt", "src", "docs", *project["project"]["license-files"]}
+    needed |= set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])
+    assert needed <= copied
+    assert needed <= let

@@ -26,7 +26,7 @@ PANELS = {
         stages.evaluate, stages.report,
     ),
     "Tools": (
-        tools.records, tools.harvest, tools.export, tools.merge, tools.explain, tools.diff, tools.stability, tools.recipes, tools.keys,
+        tools.records, tools.harvest, tools.export, tools.merge, tools.explain, tools.diff, tools.stability, tools.recipes, tools.docs, tools.keys,
         tools.tasks, tools.doctor,
     ),
 }  # fmt: skip

@@ -212,10 +212,26 @@ def recipes(
     result({"folder": str(shipped.folder()), "recipes": known}, as_json, "\n".join(lines))
 
 
+def docs(
+    page: Annotated[str, typer.Argument(help="print this one", show_default=False)] = "",
+    as_json: Json = False,
+) -> None:
+    """List the pages of the documentation, which come with codeact; print one.
+
+    Example: codeact docs scoring
+    """
+    if page:
+        text = shipped.page(page)
+        result({"page": page, "text": text}, as_json, text.rstrip("\n"))
+        return
+    known = shipped.pages()
+    result(known, as_json, "\n".join(f"{name:<28} {heading}" for name, heading in known.items()))
+
+
 def keys(
     part: Annotated[str, typer.Argument(help="a section or a key; all where none is named", show_default=False)] = "",
     schema: Annotated[bool, typer.Option("--schema", help="print the JSON schema for editors")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="print docs/recipe.md")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print all as the page `recipe`")] = False,
     as_json: Json = False,
 ) -> None:
     """Show every recipe key, or those of PART: what it takes, its default, what it does.
@@ -256,7 +272,7 @@ def tasks(
         f"{', '.join(f['names'])}\n    versions: {', '.join(f['versions'])}; {', '.join(f['languages'])}\n    {f['source']}; {f['licence']}"
         for f in table
     ]
-    result(table, as_json, "\n".join([*lines, "FILE.jsonl\n    tasks of your own: docs/evaluation.md"]))
+    result(table, as_json, "\n".join([*lines, "FILE.jsonl\n    tasks of your own: codeact docs task-sets"]))
 
 
 def doctor(as_json: Json = False) -> None:

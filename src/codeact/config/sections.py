@@ -306,7 +306,7 @@ class JudgeConfig(Section):
 
 
 class SampleConfig(Section):
-    strategy: Strategy = Field("cdas", description="which records are taken; see docs/strategies.md")
+    strategy: Strategy = Field("cdas", description="which records are taken; see `codeact docs strategies`")
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
     unit: Unit = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
     seed: Seed | None = Field(None, description="of the draw; null: the recipe's seed")

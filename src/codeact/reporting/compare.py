@@ -18,7 +18,7 @@ DASHES = ("", "dot", "dash", "dashdot")
 # experiments/results/measure.json.xz
 PROXIES = (
     "that bits per byte, a margin or a loss follows pass@k is not shown: in 22 trainings of a 135M model every interval of the"
-    " correlation held 0 (docs/experiments.md)"
+    " correlation held 0 (codeact docs experiments)"
 )
 
 

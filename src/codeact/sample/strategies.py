@@ -285,7 +285,7 @@ def names() -> list[str]:
 def known(name: str) -> str:
     """What is known of a strategy, in one line for people, and where more is said."""
     one = find(name)
-    return f"what is known of {name}: {one.known} (docs/strategies/{one.page or name}.md, docs/experiments.md)"
+    return f"what is known of {name}: {one.known} (codeact docs strategies/{one.page or name})"
 
 
 def reads(name: str, like: str) -> tuple[str, ...]:

@@ -54,15 +54,15 @@ def _check_launch(train: TrainConfig) -> None:
     """The chunked loss reads the head's weights whole, which ZeRO-3 takes away after each module; 4-bit weights cannot be shared out."""
     if (train.shard or os.environ.get("ACCELERATE_USE_FSDP") == "true") and train.method == "qlora":
         raise InputError(
-            "train.method=qlora does not work under FSDP: use DDP (recipes/accelerate/ddp.yaml), or method lora"
+            "train.method=qlora does not work under FSDP: use DDP (codeact recipes accelerate/ddp --copy), or method lora"
         )
     if (
         os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
         and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
     ):
         raise InputError(
-            "DeepSpeed ZeRO stage 3 is not supported: use stage 2 (recipes/accelerate/deepspeed_zero2.yaml), or FSDP, which"
-            " shards the weights too (recipes/accelerate/fsdp.yaml)"
+            "DeepSpeed ZeRO stage 3 is not supported: use stage 2 (codeact recipes accelerate/deepspeed_zero2 --copy), or FSDP, which"
+            " shards the weights too (codeact recipes accelerate/fsdp --copy)"
         )
 
 
