@@ -233,7 +233,7 @@ def measured_tasks(earlier: tuple[str, ...], task_sets: tuple[str, ...]) -> froz
     for folder in earlier:
         path = Path(folder) / "base" / "result.json"
         if not path.exists():
-            raise InputError(f"apart_from: {folder} holds no measured comparison ({path}); run that comparison first")
+            raise InputError(f"apart_from: {folder} holds no measured comparison ({path}); run that comparison first, or go without: apart_from=[]")
         values: Mapping[str, Mapping[str, float]] = storage.read_json(path)["values"]
         found |= {task for metric, of_tasks in values.items() if metric != HELD_OUT for task in of_tasks}
     return frozenset(found & {task.id for one in load_sets(task_sets, None) for task in one.tasks})

@@ -26,7 +26,7 @@ from codeact.comparison.grid import (
 from codeact.comparison.results import summarise
 from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, check_seeds, divide
 from codeact.config import Recipe
-from codeact.errors import InputError
+from codeact.errors import CodeactError, InputError
 from codeact.evaluation.compare import MARGINS, per_task
 from codeact.outputs import Run, claim_folder
 from codeact.pipeline import ready
@@ -153,7 +153,11 @@ def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> Gri
     """
     planned, budget = cells(comparison), budget or Budget()
     if budget.parameters is None and budget.records is None:
-        _check(comparison, planned)
+        try:
+            _check(comparison, planned)
+        except CodeactError as error:  # a task set that is not at hand stops no plan: the forecast says what it does not count
+            if isinstance(error, InputError):
+                raise
     check_seeds(comparison)
     root = Path(comparison.run_dir)
     facts = _facts(root) if (root / POOL_FILE).exists() else None

@@ -115,7 +115,7 @@ def _used_files(earlier: Path) -> list[Path]:
     found, held_out = sorted(earlier.glob("shared*/records.parquet")), earlier / HELD_OUT_FILE
     if not found:
         raise InputError(
-            f"apart_from: {earlier} holds no comparison's records (shared/records.parquet); run that comparison first"
+            f"apart_from: {earlier} holds no comparison's records (shared/records.parquet); run that comparison first, or go without: apart_from=[]"
         )
     return [*found, held_out] if held_out.exists() else found
 
