@@ -44,6 +44,7 @@ NO_BRACKET_RULE = frozenset(
     }
 )
 _MARKS = re.compile(r"[:;=8][-^']?[()]|^\s*\(?\w+\)\s", re.MULTILINE)  # smileys, and the numbers of lists
+LONG_CHARS = 5_000
 MAX_BLOCKS = 100  # of an answer
 _LONG, _MOST_LINES = 300, 5_000
 _LABELLED = frozenset(LABELS.values())
@@ -116,7 +117,10 @@ def _check_grammar(language: str, code: str, first: int) -> Verdict:
     verdict = _bracket_verdict(wrong, code, first)
     if verdict.status == "unknown":
         return verdict
-    if any(fault(language, repaired) is None for repaired in repairs(code, wrong)):
+    mended = repairs(code, wrong)
+    if len(code) > LONG_CHARS:  # every repair is several more parses; whether its brackets close is a hundredth of the work
+        mended = (repaired for repaired in mended if not brackets(repaired, language))
+    if any(fault(language, repaired) is None for repaired in mended):
         return replace(verdict, status="failed")
     return verdict if guess_language(code) == language else refused
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from codeact.curate.run import Decision
     from codeact.records import Record
 
-VERSION = 4
+VERSION = 5
 PARTITION = PART_ROWS
 ELSEWHERE = {"semantic", "neighbours", "secrets"}  # settings of the stages refine and records
 
