@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers import processes
 from tests.helpers.pool import pool_rows
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from codeact.sandbox import Backend
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# the same examples on every machine: what passed here passes there. `--hypothesis-profile search` draws new ones
+settings.register_profile("same", derandomize=True, database=None)
+settings.register_profile("search", print_blob=True)
+settings.load_profile("same")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only wait for each other
 _scores = tempfile.TemporaryDirectory(prefix="codeact-scores-")

@@ -87,13 +87,13 @@ def slow_cdas(pool: list[Row], ratio: float) -> set[str]:
 
 
 @given(pools(), RATIOS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_cdas_is_its_plain_restatement(pool: list[Row], ratio: float) -> None:
     assert chosen(run(pool, "cdas", ratio)) == slow_cdas(pool, ratio)
 
 
 @given(pools(), RATIOS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_cdas_paper_is_the_authors_rule(pool: list[Row], ratio: float) -> None:
     expected: set[str] = set()
     for name in {row[3] for row in pool}:
@@ -103,7 +103,7 @@ def test_cdas_paper_is_the_authors_rule(pool: list[Row], ratio: float) -> None:
 
 
 @given(pools(), RATIOS, st.integers(0, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_baselines_are_their_plain_restatements(pool: list[Row], ratio: float, seed: int) -> None:
     wanted = half_up(ratio, len(pool))
     able = [row for row in pool if usable(row)]
@@ -118,7 +118,7 @@ def test_baselines_are_their_plain_restatements(pool: list[Row], ratio: float, s
 
 
 @given(pools(), RATIOS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_contract_of_cdas(pool: list[Row], ratio: float) -> None:
     found = run(pool, "cdas", ratio)
     able = [row for row in pool if usable(row)]
@@ -148,7 +148,7 @@ def test_contract_of_cdas(pool: list[Row], ratio: float) -> None:
 
 
 @given(pools(), RATIOS, st.randoms(use_true_random=False), st.sampled_from(FIRST))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_order_of_the_input_changes_nothing(pool: list[Row], ratio: float, shuffler: Any, strategy: str) -> None:
     mixed = list(pool)
     shuffler.shuffle(mixed)
@@ -161,7 +161,7 @@ def test_order_of_the_input_changes_nothing(pool: list[Row], ratio: float, shuff
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 30)), min_size=1, max_size=8), st.integers(0, 300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_allot_meets_the_total_and_the_caps(groups: list[tuple[int, int]], total: int) -> None:
     sizes = np.array([size for size, _ in groups])
     caps = np.array([min(size, cap) for size, cap in groups])
@@ -256,7 +256,7 @@ def test_bad_input_is_one_clear_line(change: dict[str, Any], message: str) -> No
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.0, math.nan, -3.5]), st.integers(0, 4)), min_size=2, max_size=30)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_spearman_is_scipys(pairs: list[tuple[float, int]]) -> None:
     a, b = [x for x, _ in pairs], [float(y) for _, y in pairs]
     both = [(x, y) for x, y in zip(a, b, strict=True) if not math.isnan(x)]

@@ -78,7 +78,7 @@ def able(row: dict[str, Any], strategy: str) -> bool:
 
 @pytest.mark.parametrize("strategy", RANKED)
 @given(pool=pools(), ratio=st.sampled_from([0.1, 0.3, 0.5, 1.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_ranked_strategies_are_their_plain_restatements(strategy: str, pool: Pool, ratio: float) -> None:
     column, sign = RANKED[strategy]
     usable = sorted((i for i in pool if able(pool[i], strategy)), key=lambda i: (sign * pool[i][column], i))
@@ -87,7 +87,7 @@ def test_ranked_strategies_are_their_plain_restatements(strategy: str, pool: Poo
 
 @pytest.mark.parametrize("strategy", ["cdas-length-residual", "cdas-length-band", "cdas-position-matched"])
 @given(pool=pools(), ratio=st.sampled_from([0.3, 0.5, 1.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_length_controlled_cdas_takes_the_top_of_every_cluster(strategy: str, pool: Pool, ratio: float) -> None:
     plain = strategy.removeprefix("cdas-")
     column = RANKED[plain][0]
@@ -101,7 +101,7 @@ def test_length_controlled_cdas_takes_the_top_of_every_cluster(strategy: str, po
 
 
 @given(pools(), st.sampled_from([0.2, 0.5, 1.0]), st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_alpagasus_keeps_only_ratings_of_four_and_a_half(pool: Pool, ratio: float, seed: int) -> None:
     fine = [i for i in pool if pool[i]["rating"] >= 4.5]
     taken = chosen(run(pool, "alpagasus", ratio, seed))
@@ -112,7 +112,7 @@ def test_alpagasus_keeps_only_ratings_of_four_and_a_half(pool: Pool, ratio: floa
 
 
 @given(pools(), st.sampled_from([0.2, 0.5, 1.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_instag_is_its_algorithm(pool: Pool, ratio: float) -> None:
     wanted, taken = sample.budget(ratio, len(pool)), []
     queue = sorted(pool, key=lambda i: (-len(pool[i]["tags"]), i))
@@ -132,7 +132,7 @@ def test_instag_is_its_algorithm(pool: Pool, ratio: float) -> None:
 
 
 @given(pools(), st.sampled_from([0.2, 0.5, 1.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_deita_keeps_what_is_unlike_all_kept(pool: Pool, ratio: float) -> None:
     def point(identity: str) -> np.ndarray:
         vector = np.array(pool[identity]["embedding"], np.float64)
@@ -157,7 +157,7 @@ def test_deita_takes_a_cosine_of_exactly_its_limit() -> None:
 
 
 @given(pools())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_lazy_greedy_is_plain_greedy_on_facility_location(pool: Pool) -> None:
     points = orders.check_vectors(np.array([row["embedding"] for row in pool.values()], np.float32), len(pool))
     similar = np.rint(np.maximum(points @ points.T, 0) * orders.SIMILARITY_STEPS).astype(np.int64)
@@ -249,7 +249,7 @@ def test_k_centre_is_farthest_first_and_within_twice_the_best() -> None:
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_targets_take_turns_for_the_nearest_record_left(targets: int, count: int, seed: int) -> None:
     """Against a brute force; few different vectors, so that there are ties."""
     rng = np.random.default_rng(seed)
@@ -264,7 +264,7 @@ def test_targets_take_turns_for_the_nearest_record_left(targets: int, count: int
 
 
 @given(pools(), st.sampled_from([0.2, 0.5, 1.0]), st.sampled_from([0.0, 0.1, 0.3, 0.9]), st.integers(0, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_trim_draws_as_random_does_among_all_but_the_longest(pool: Pool, ratio: float, trim: float, seed: int) -> None:
     names = sorted(pool)
     lengths = [pool[i]["response_tokens"] for i in names]
@@ -361,7 +361,7 @@ def test_parametric_spreads_as_the_pool_and_takes_no_two_alike() -> None:
 
 @pytest.mark.parametrize("strategy", ALL)
 @given(pool=pools(), shuffler=st.randoms(use_true_random=False), unit=st.sampled_from(["records", "tokens"]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_order_of_the_input_changes_nothing(strategy: str, pool: Pool, shuffler: Any, unit: str) -> None:
     names = list(pool)
     shuffler.shuffle(names)
@@ -373,7 +373,7 @@ def test_order_of_the_input_changes_nothing(strategy: str, pool: Pool, shuffler:
 
 @pytest.mark.parametrize("strategy", [*STRATEGIES])
 @given(pool=pools(), ratio=st.sampled_from([0.2, 0.5, 1.0]), floor=st.sampled_from([0.0, 0.5, 1.0]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_those_who_are_not_selected_have_a_reason_and_no_others(
     strategy: str, pool: Pool, ratio: float, floor: float
 ) -> None:
@@ -383,7 +383,7 @@ def test_those_who_are_not_selected_have_a_reason_and_no_others(
 
 @pytest.mark.parametrize("strategy", [s for s in ALL if s not in ("full", "deita")])
 @given(pool=pools(), ratio=st.sampled_from([0.1, 0.3, 0.5, 0.9]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_token_budget_is_met_as_nearly_as_whole_records_allow(strategy: str, pool: Pool, ratio: float) -> None:
     found = run(pool, strategy, ratio, unit="tokens")
     tokens = np.array([pool[i]["response_tokens"] for i in found.ids])

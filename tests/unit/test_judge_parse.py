@@ -104,7 +104,7 @@ def test_tags_that_come_together_become_one() -> None:
     assert merge_associated([(), ("a",)], 1) == [(), ("a",)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.sampled_from("abcd"), max_size=4, unique=True), max_size=12), st.integers(1, 4))
 def test_no_rule_is_left_and_no_record_loses_all_its_tags(tags: list[list[str]], support: int) -> None:
     """Against a brute force over all pairs."""

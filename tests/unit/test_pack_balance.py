@@ -40,7 +40,7 @@ def test_crossover_counts_the_flops_of_a_llama_layer_by_layer() -> None:
     assert attention / linear == pytest.approx(length / at)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 12), st.integers(1, 5), st.integers(0, 5))
 def test_an_order_of_all_rows(ranks: int, each: int, steps: int, window: int, seed: int) -> None:
     costs = np.random.default_rng(seed).lognormal(0, 1, ranks * each * steps)

@@ -45,7 +45,7 @@ def segments(batch):
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=25), st.integers(30, 64), st.integers(0, 4))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_batch_contract(sizes, capacity, prompt):
     samples = make_samples(sizes, prompt=prompt)
     rows = plan_batch(sizes, capacity)
@@ -79,7 +79,7 @@ def test_batch_contract(sizes, capacity, prompt):
 
 
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=25), st.integers(30, 64), st.integers(0, 4), st.integers(0, 4))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_split_rows(sizes, capacity, prompt, rows):
     samples = [
         {"input_ids": ids, "labels": [-100] * min(prompt, len(ids)) + ids[prompt:]} for ids in map(range_of, sizes)
@@ -155,7 +155,7 @@ def test_truncation_that_leaves_nothing_to_learn_is_counted():
     st.integers(3, 20),
     st.sampled_from(["truncate", "split", "drop"]),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_overlong_policies(sizes, capacity, policy):
     samples = make_samples(sizes)
     fitted = apply_overlong(samples, capacity, policy)

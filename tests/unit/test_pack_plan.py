@@ -50,7 +50,7 @@ def plain_next_fit(lengths, capacity):
 
 
 @given(cases)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_plan_batch_holds_every_sample_once_and_beats_next_fit(case):
     lengths, capacity = case
     rows = plan_batch(lengths, capacity)
@@ -61,7 +61,7 @@ def test_plan_batch_holds_every_sample_once_and_beats_next_fit(case):
 
 
 @given(cases)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_paper_order_is_ascending_next_fit(case):
     lengths, capacity = case
     rows = plan_batch(lengths, capacity, "paper")
@@ -70,7 +70,7 @@ def test_paper_order_is_ascending_next_fit(case):
 
 
 @given(cases)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_plan_epoch_equals_best_fit_decreasing(case):
     lengths, capacity = case
     rows = plan_epoch(lengths, capacity, seed=3)
@@ -80,7 +80,7 @@ def test_plan_epoch_equals_best_fit_decreasing(case):
 
 
 @given(cases, st.integers(1, 9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_plan_epoch_splits_rows_to_a_multiple(case, multiple):
     lengths, capacity = case
     fewest = len(plan_epoch(lengths, capacity))

@@ -21,7 +21,7 @@ def stream(lengths: list[int], capacity: int, **options: Any) -> PackedStream:
     return PackedStream(list(enumerate(lengths)), capacity, length=lambda sample: sample[1], **options)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 50), max_size=120), st.integers(50, 90), st.integers(1, 40), st.integers(0, 3))
 def test_every_sample_is_in_exactly_one_row_that_fits(
     lengths: list[int], capacity: int, window: int, seed: int
@@ -31,7 +31,7 @@ def test_every_sample_is_in_exactly_one_row_that_fits(
     assert all(0 < sum(size for _, size in row) <= capacity for row in rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=120), st.integers(1, 40), st.data())
 def test_a_stopped_stream_goes_on_with_the_same_rows(lengths: list[int], window: int, data: st.DataObject) -> None:
     whole = list(stream(lengths, 60, window=window, seed=1))
@@ -99,7 +99,7 @@ def test_a_second_iteration_is_the_next_epoch() -> None:
         list(once)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=120), st.integers(1, 40), st.data())
 def test_rows_that_a_loader_fetched_ahead_come_again(lengths: list[int], window: int, data: st.DataObject) -> None:
     whole = list(stream(lengths, 60, window=window, seed=1))

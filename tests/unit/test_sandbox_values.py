@@ -49,7 +49,7 @@ def shape(value: object) -> object:
 
 
 @given(values)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_values_come_back_with_their_types(value: object) -> None:
     text = encode(value)
     text.encode("ascii")
@@ -166,7 +166,7 @@ def test_colliding_members_are_refused_at_once(form: str) -> None:
 
 
 @given(values, values)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equal_fingerprints_mean_equal_values(first: object, second: object) -> None:
     digest, _ = fingerprint(first, 0)
     assert digest == fingerprint(decode(encode(first)), 0)[0] or "frozenset" in repr(first) or "{" in repr(first)

@@ -87,6 +87,8 @@ def _bound(node: ast.AST, names: set[str], imports: set[str]) -> None:
         elif isinstance(part, (ast.MatchAs, ast.MatchStar)) and part.name:
             names.add(part.name)
             pending.extend(ast.iter_child_nodes(part))
+        elif isinstance(part, ast.AnnAssign) and part.value is None:  # `x: int` gives x no value
+            pending.append(part.annotation)
         elif not isinstance(part, (ast.Lambda, *COMPREHENSIONS)):
             pending.extend(ast.iter_child_nodes(part))
 

@@ -321,7 +321,9 @@ def _value_quality(node: ast.Assign | ast.AnnAssign, name: str) -> Quality:
     if not any(isinstance(target, ast.Name) and target.id == name for target in targets):
         return Quality.NONE
     value = node.value
-    if value is None or isinstance(value, LITERALS):
+    if value is None:
+        return Quality.NONE
+    if isinstance(value, LITERALS):
         return Quality.OPEN
     # `f = cache(f)` and `f = f(1)` build on another definition
     own = any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(value))
