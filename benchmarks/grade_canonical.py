@@ -1,7 +1,8 @@
 """Grades the canonical solutions of every task set: all must pass.
 
     python -m benchmarks.grade_canonical                        in every sandbox that holds on this machine
-    python -m benchmarks.grade_canonical --sandboxes landlock --sets humaneval humaneval+
+    python -m benchmarks.grade_canonical --sandboxes landlock
+    python -m benchmarks.grade_canonical --sets humaneval humaneval+        printed, not written
 
 The EvalPlus files are read from $CODEACT_DATA (default ../shared/data), else from the cache, else downloaded. The seconds
 of the first sandbox contain the making of the canonical answers, where they are not in the cache yet.
@@ -49,8 +50,8 @@ def main() -> None:
         rows = [graded(name, backend) for name in arguments.sets]
         passed = all(row["base_passed"] == row["tasks"] == (row["plus_passed"] or row["tasks"]) for row in rows)
         result = told | {"sandbox": backend.name, "all_passed": passed, "sets": rows}
-        RESULTS.mkdir(exist_ok=True)
-        result_files.write(RESULTS / f"grade_canonical_{backend.name}.json", result)
+        if tuple(arguments.sets) == SETS:
+            result_files.write(RESULTS / f"grade_canonical_{backend.name}.json", result)
 
 
 def graded(name: str, backend: Backend) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,13 @@ def test_stdin_and_stdout(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert chosen.indices == [0, 1]
     monkeypatch.setattr(sys, "stdin", Stdin(json.dumps(ROWS).encode()))
     assert api.preview("-")["records"] == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_that_is_named_is_refused_as_data_are_read_more_than_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match=r"a\.jsonl is a pipe or a device, which can be read only once; name - "):
+        storage.read_rows(str(tmp_path / "a.jsonl"))
 
 
 def test_select_of_csv_writes_the_rows_as_they_came(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def files_of(name: str, split: str) -> list[Path] | None:
         split: of a folder whose files are named after splits (`train-00000-of-00002.parquet`), those of this one.
 
     Raises:
-        InputError: nothing fits a pattern, or a folder holds no data.
+        InputError: nothing fits a pattern, a folder holds no data, or the name is a pipe's.
     """
     if is_remote(name):
         from codeact.sources import remote
@@ -58,6 +58,8 @@ def files_of(name: str, split: str) -> list[Path] | None:
     if path.is_dir():
         return _shards(path, split)
     if path.exists():
+        if not path.is_file():  # data are read several times, a pipe gives them once and then waits for ever
+            raise InputError(f"{name} is a pipe or a device, which can be read only once; name - and send it to standard input")
         return [path]
     if glob.has_magic(name):
         found = sorted(Path(one) for one in glob.glob(name, recursive=True) if Path(one).is_file())  # noqa: PTH207 (absolute patterns)
