@@ -17,6 +17,9 @@ COPY pyproject.toml hatch_build.py README.md LICENSE constraints.txt /src/
 COPY recipes /src/recipes
 COPY docs /src/docs
 COPY src /src/src
+WORKDIR /work
+ENTRYPOINT ["codeact"]
+CMD ["--help"]
 
 FROM base AS cpu
 # the version is that of constraints.txt
@@ -25,14 +28,8 @@ RUN torch="$(grep '^torch==' /src/constraints.txt)" \
     && pip install --index-url https://download.pytorch.org/whl/cpu "$torch" \
     && pip install --constraint /src/constraints.txt '/src[demo,curate,datasets,judge]'
 USER 1000
-WORKDIR /work
-ENTRYPOINT ["codeact"]
-CMD ["--help"]
 
 # The torch of PyPI brings CUDA's libraries; the host needs the driver and NVIDIA's container toolkit.
 FROM base AS cuda
 RUN pip install --constraint /src/constraints.txt '/src[demo,curate,datasets,judge,gpu,kernels]'
 USER 1000
-WORKDIR /work
-ENTRYPOINT ["codeact"]
-CMD ["--help"]
