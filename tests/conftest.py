@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.helpers import processes
 from tests.helpers.pool import pool_rows
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from codeact.sandbox import Backend
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# the same examples on every machine: what passed here passes there. `--hypothesis-profile search` draws new ones
-settings.register_profile("same", derandomize=True, database=None)
-settings.register_profile("search", print_blob=True)
+# the same examples on every machine, however slow: what passed here passes there. `--hypothesis-profile search` draws new ones
+settings.register_profile("same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", settings.get_profile("same"), derandomize=False, print_blob=True)
 settings.load_profile("same")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only wait for each other

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codeact.evaluation.answer_text import final_answer, markdown_parts
@@ -179,7 +179,7 @@ pieces = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(st.lists(pieces, max_size=40).map("".join), st.sampled_from(["", "def f(x):\n    '''doc'''\n", PROMPT, "```"]))
 def test_no_mixture_of_code_and_prose_raises(text: str, prompt: str) -> None:
     program = sanitize(text, "f", prompt)
