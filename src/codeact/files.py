@@ -32,6 +32,11 @@ def address_of(name: str | Path) -> str:
     return f"{scheme}://{rest.lstrip('/')}"
 
 
+def name_of(path: str | Path) -> str:
+    """A path as a person writes it: of an address both slashes, of which `Path` makes one."""
+    return address_of(path) if is_remote(path) else str(path)
+
+
 def local(path: str | Path) -> Path:
     """The path, if it is one of this machine.
 

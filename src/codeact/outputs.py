@@ -16,7 +16,7 @@ from pathlib import Path
 
 from codeact import storage
 from codeact.errors import InputError
-from codeact.files import address_of, is_remote, local, make_folder, sha256
+from codeact.files import address_of, is_remote, local, make_folder, name_of, sha256
 from codeact.sources.names import STDIN
 
 NOTE = ".codeact.json"
@@ -72,7 +72,7 @@ def check_file(target: Path, run: Run, run_dir: Path | None = None) -> bool:
     noted = _noted(run_dir).get(name, {}) if run_dir is not None else {}
     if noted.get("run") != run.key or noted.get("sha256") != content:
         raise InputError(
-            f"output {address_of(target) if is_remote(target) else target} exists, and this run ({run}) did not write it as it is;"
+            f"output {name_of(target)} exists, and this run ({run}) did not write it as it is;"
             " name another, or replace it with --force"
         )
     return True

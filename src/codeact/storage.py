@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
-from codeact.files import address_of, atomic, is_remote, make_folder, write_text
+from codeact.files import address_of, atomic, is_remote, make_folder, name_of, write_text
 from codeact.parquet import parquet_bytes as parquet_bytes
 from codeact.parquet import read_parquet as read_parquet
 from codeact.parquet import write_parquet as write_parquet
@@ -309,9 +309,8 @@ def _check_kind(path: Path, delimited: bool) -> None:
     known = KINDS if delimited else WRITABLE
     if kind_of(path) not in known:
         only = " (for rows that came as CSV)" if kind_of(path) in DELIMITED else ""
-        name = address_of(path) if is_remote(path) else path
         raise InputError(
-            f"output {name}: unknown file type {path.suffix!r}{only}; use one of {', '.join(known)}, or .jsonl.gz, .jsonl.zst"
+            f"output {name_of(path)}: unknown file type {path.suffix!r}{only}; use one of {', '.join(known)}, or .jsonl.gz, .jsonl.zst"
         )
 
 

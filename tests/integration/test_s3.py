@@ -148,18 +148,21 @@ def test_the_chosen_rows_are_those_of_the_local_file(name: str, s3: Any, tmp_pat
     Path("pool.jsonl").write_bytes(LINES)
     Path("deep").mkdir()
     told = json.loads(cli("select", address, *RANDOM, "-o", f"s3://data/out/{name}", "--json").stdout)
+    assert told["output"] == f"s3://data/out/{name}"  # both slashes, also below
     assert cli("select", "pool.jsonl", *RANDOM, "-o", name).returncode == 0
     assert _there(s3, f"out/{name}") == Path(name).read_bytes()
     assert Path(told["run_dir"]).is_relative_to(tmp_path / "cache")
     assert not Path("s3:").exists()
-    assert cli("curate", address, "-o", f"s3://data/curated/{name}", "--set", "curate.decontaminate=[]").returncode == 0
+    ended = cli("curate", address, "-o", f"s3://data/curated/{name}", "--set", "curate.decontaminate=[]")
+    assert ended.returncode == 0
+    assert f"rows: s3://data/curated/{name}" in ended.stdout
     assert storage.read_rows(f"s3://data/curated/{name}").rows == ROWS
     assert not Path("s3:").exists()
 
 
 def test_an_object_is_replaced_only_by_the_run_that_wrote_it(s3: Any) -> None:
     address, output = _put(s3, "pool.jsonl"), "s3://data/chosen.jsonl"
-    assert cli("select", address, *RANDOM, "-o", output).returncode == 0
+    assert f"records -> {output} " in cli("select", address, *RANDOM, "-o", output).stdout
     assert cli("select", address, *RANDOM, "--seed", "1", "-o", output).returncode == 0
     mine = _there(s3, "chosen.jsonl")
     _put(s3, "chosen.jsonl", b"edited\n")

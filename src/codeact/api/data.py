@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 from codeact import config, storage
 from codeact.api.describing import check_endpoint, described
 from codeact.errors import InputError
+from codeact.files import name_of
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file
 from codeact.pipeline.ready import say_unused
@@ -143,13 +144,13 @@ def harvest(
     return {
         "records": len(kept),
         "held_out": len(held),
-        "held_out_output": str(beside) if held else None,
+        "held_out_output": name_of(beside) if held else None,
         "found": count,
         **({"described": sum(harvesting.DESCRIBED_BY in r.meta for r in found.records), "usd": spent} if describe else {}),
         "skipped": dict(found.skipped),
         "problems": list(found.problems),
         "possible_secrets": list(found.possible),
-        "output": str(output),
+        "output": name_of(output),
     }
 
 

@@ -12,6 +12,7 @@ from codeact import config, storage
 from codeact.api.run_directory import report
 from codeact.config import Recipe
 from codeact.errors import InputError
+from codeact.files import name_of
 from codeact.lm.hardware import UTILISATION
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file, note_file
@@ -129,7 +130,7 @@ def run_stages(
     return {
         "stage": last,
         "run_dir": str(store.root),
-        "output": str(output) if output else None,
+        "output": name_of(output) if output else None,
         **summary,
         "reading": read,
     }

@@ -50,7 +50,7 @@ def _run_stage(
     summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, force=force)
     folder = Path(recipe.run_dir)
     written = "rows" if name == "curate" and output else "table"
-    lines = [*reading_lines(summary["reading"]), f"{written}: {output or folder / f'{name}.parquet'}"]
+    lines = [*reading_lines(summary["reading"]), f"{written}: {summary['output'] or folder / f'{name}.parquet'}"]
     told = _curated(summary, folder) if name == "curate" else api.cluster_lines(folder) if name == "cluster" else []
     result(summary, as_json, "\n".join([*told, *lines]), output)
 
@@ -155,7 +155,7 @@ def score(
     summary = api.run_stages(recipe, ["score"], output, force=force)
     folder = Path(recipe.run_dir)
     found = {**summary, **api.score_summary(folder, examples=3 if show else 0)}
-    result(found, as_json, "\n".join(_scored(found, str(output or folder / "score.parquet"))), output)
+    result(found, as_json, "\n".join(_scored(found, summary["output"] or str(folder / "score.parquet"))), output)
 
 
 def _scored(found: dict[str, Any], table: str) -> list[str]:

@@ -77,7 +77,7 @@ def harvest(
         exclude=exclude or None, commits=commits, held_out=held_out, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed,
         force=force, keep_secrets=keep_secrets, describe=describe, settings=with_settings({}, NONE, settings),
     )  # fmt: skip
-    lines = [f"{made['records']} records -> {output}"]
+    lines = [f"{made['records']} records -> {made['output']}"]
     if describe:
         lines.append(f"{made['described']:,} of them described by the endpoint" + (f", ${made['usd']:.2f}" if made["usd"] else ""))
     if made["held_out"]:

@@ -39,6 +39,7 @@ from codeact.cli.options import (
     run_recipe,
     with_settings,
 )
+from codeact.files import name_of
 from codeact.records import reading_lines
 
 
@@ -124,7 +125,7 @@ def select(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit, seed=seed,
         settings=extra, weights=decimals("--weights", weights), force=force,
     )  # fmt: skip
-    summary = {**chosen.summary, "output": str(output)}
+    summary = {**chosen.summary, "output": name_of(output)}
     result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)), output)
 
 
@@ -133,7 +134,7 @@ def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]
     from codeact.score.length import length_line
 
     lines = [
-        f"{summary['selected']} of {summary['pool']} records -> {output}  (every decision: {run_dir / 'ledger.parquet'})"
+        f"{summary['selected']} of {summary['pool']} records -> {name_of(output)}  (every decision: {run_dir / 'ledger.parquet'})"
     ]
     lines += [f"of {line}" for line in source_lines(summary["sources"])]
     if summary.get("token_share") is not None:
