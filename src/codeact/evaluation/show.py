@@ -9,6 +9,7 @@ from typing import Any
 
 from codeact import storage
 from codeact.errors import InputError, did_you_mean
+from codeact.evaluation import languages
 from codeact.evaluation.compare import PASSED, task_set_of, task_sets
 from codeact.evaluation.grade import grade
 from codeact.evaluation.sets import task_set_names
@@ -36,7 +37,8 @@ def task_samples(
     Returns:
         `task_id`, `task_set`, `version`, and `samples`, of each `sample` (number), `status`, `plus_status`, `detail` (as it was judged),
         `again` (status of the run now) and `again_detail`, `arguments` (Python source of the first input that fails; None where the
-        tests are a program) and `program`. A sample that passed has neither of the last four but `program`.
+        tests are a program) and `program` (of other languages than Python: with the imports that the harness adds). A sample that passed has
+        neither of the last four but `program`.
 
     Raises:
         InputError: no finished evaluation, no such task in it, another version of the task set.
@@ -71,7 +73,8 @@ def task_samples(
                 "again_detail": verdict.detail,
                 "arguments": _arguments(task, verdict.detail),
             }
-        samples.append({**sample, "program": row["solution"]})
+        other = task.language != "python" and task.rules.judge is languages.judge
+        samples.append({**sample, "program": languages.as_run(task, row["solution"]) if other else row["solution"]})
     return {"task_id": task_id, "task_set": found.name, "version": found.version, "samples": samples}
 
 

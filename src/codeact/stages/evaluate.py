@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from codeact.config import Recipe
+from codeact.evaluation import journal
 from codeact.evaluation.held_out import check_file
-from codeact.evaluation.journal import VERSION
 from codeact.evaluation.sets.own import is_file
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
 
+# Raised with the answers' version, and by itself where verdicts, or what is told of them, change: answers on the disk are then kept.
+VERSION = journal.VERSION + 1
 TRAINED = {"tuned": "train", "control": "train_control"}  # model -> the stage that makes it
 EVALUATIONS = ("evaluate_base", *(f"evaluate_{side}" for side in TRAINED))
 

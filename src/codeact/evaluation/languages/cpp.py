@@ -10,7 +10,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from codeact.evaluation.languages.answers import harness, open_brace
+from codeact.evaluation.languages.answers import bare, harness, open_brace
+from codeact.evaluation.languages.assertions import quoted, rewritten
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
@@ -18,19 +19,42 @@ if TYPE_CHECKING:
 DEFINE = re.compile(r"(?:#|%:|\?\?=)(?:\s|/\*.*?\*/)*define(?:\s|/\*.*?\*/)+(\w+)", re.DOTALL)
 # Functions that another translation unit cannot call by their declaration.
 INSIDE = re.compile(r"\b(?:template|static|inline|auto|constexpr|class|struct|namespace)\b")
-MARKED = '#undef main\nint main() {{ codeact_tests(); __builtin_puts("\\n{mark}"); return 0; }}'
+MARKED = '#undef main\nint main() {{ {run}; __builtin_puts("\\n{mark}"); return 0; }}'
+# Tests whose assertions are left as they are: off, the tests' own, or with texts that are not read here.
+OWN_ASSERT = re.compile(r"#\s*define\s+(?:NDEBUG|assert)\b|\bR\"|\bassert\s*\([^()]*\)\s*\{")
 
 
-def tests(task: Task, source: str, mark: str) -> dict[str, str]:
-    """The files of a program with the tests of its task."""
-    main = MARKED.format(mark=mark)
+def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
+    """The files of a program with the tests of its task, which tell the values of a failed assertion where `tell` is true."""
     begun = declared(task.prompt)
     if begun is None:
+        main = MARKED.format(run="codeact_tests()", mark=mark)
         return {"main.cpp": "\n".join([*_includes(task, source), source, *_undone(source), "#define main codeact_tests", task.test, main]) + "\n"}
+    head, test, run = [begun], task.test, "codeact_tests()"
+    if tell:
+        head = ["#define CODEACT_ANY", SHOW, SAID, begun, *_told(task, begun)]
+        test = test if OWN_ASSERT.search(test) else rewritten(test, "cpp", r"(?<!\w)assert", _asserted)
+        run = "codeact::tests([] { codeact_tests(); })"
     return {
         "program.cpp": "\n".join([*_includes(task, source), source]) + "\n",
-        "main.cpp": "\n".join([begun, "#define main codeact_tests", task.test, main]) + "\n",
+        "main.cpp": "\n".join([*head, "#define main codeact_tests", test, MARKED.format(run=run, mark=mark)]) + "\n",
     }
+
+
+def _asserted(expression: str, names: list[str]) -> str:
+    values = "".join(f' + codeact::kept("{name}", {name})' for name in names)
+    return f'(static_cast<bool>({expression}) ? void(0) : codeact::fail({quoted(expression)}, std::string(){values}))'
+
+
+def _told(task: Task, begun: str) -> list[str]:
+    """What stands for the function in the tests; nothing where it is more than a function that they call."""
+    entry = re.escape(task.entry_point)
+    declared, test = bare(begun, "cpp"), bare(task.test, "cpp")
+    parameters = declared.rpartition(task.entry_point)[2]
+    if len(re.findall(rf"\b{entry}\s*\(", declared)) != 1 or "=" in parameters or re.search(rf"(?:\.|->|::|&)\s*{entry}\b", test):
+        return []
+    return [f'static const codeact::Told<decltype({task.entry_point})> codeact_told{{&{task.entry_point}, "{task.entry_point}"}};',
+            f"#define {task.entry_point} codeact_told"]  # fmt: skip
 
 
 def examples(task: Task, source: str, mark: str) -> dict[str, str]:
@@ -55,7 +79,7 @@ def declared(prompt: str) -> str | None:
     if at is None:
         return None
     head = re.split(r"[;}]", prompt[:at])[-1]
-    head = re.sub(r"^\s*#.*$|/\*.*?\*/|//[^\n]*", "", head, flags=re.M | re.S)
+    head = re.sub(r"^[ \t]*#[^\n]*|/\*.*?\*/|//[^\n]*", "", head, flags=re.M | re.S)
     return None if INSIDE.search(head) or "(" not in head else f"{prompt[:at].rstrip()};\n"
 
 
@@ -69,4 +93,5 @@ def _undone(source: str) -> list[str]:
     return [f"#undef {name}" for name in dict.fromkeys(DEFINE.findall(re.sub(r"\\[ \t]*\r?\n", "", source)))]
 
 
-READER = harness("examples.hpp")
+SHOW, SAID = harness("show.hpp"), harness("said.hpp")
+READER = SHOW + harness("examples.hpp")

@@ -18,7 +18,7 @@ DECLARED = re.compile(r"^(func|var|const|type)\s+([A-Za-z_]\w*)")
 SETUP = 'package main\n\nimport (\n    "testing"\n    "github.com/stretchr/testify/assert"\n)\n'
 
 
-def tests(task: Task, source: str, mark: str) -> dict[str, str]:
+def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
     """The files of a program with the tests of its task."""
     setup = task.setup or SETUP
     test = re.sub(r"\bfunc Test(\w+)\(", r"func codeact_\1(", task.test)
@@ -27,6 +27,14 @@ def tests(task: Task, source: str, mark: str) -> dict[str, str]:
     run = f'func TestCodeact(t *testing.T) {{ {called}; if !t.Failed() {{ codeact_os.Stdout.WriteString("\\n{mark}\\n") }} }}'
     # As in the published harness, where all is one file, the tests may use what the prompt imports.
     imports = dict.fromkeys([*_used(setup, test), *_used(task.prompt, test)])
+    if tell and re.search(rf"\bfunc\s+{task.entry_point}\s*\(", bare(task.prompt, "go")):
+        imports |= dict.fromkeys(('codeact_fmt "fmt"', 'codeact_reflect "reflect"'))
+        plain = bare(test, "go")
+        for found in reversed(list(re.finditer(rf"(?<![\w.]){task.entry_point}(?=\s*\()", plain))):
+            if not re.search(r"\bfunc\s+$", plain[: found.start()]):
+                test = f"{test[: found.start()]}codeact_told{test[found.end() :]}"
+        test += f'\n{SAID}\nvar codeact_told = codeact_tells("{task.entry_point}", {task.entry_point})'
+        run = run.replace("{ ", "{ codeact_now = t; defer codeact_said(); ", 1)
     return _files(task, source, list(imports), f"{test}\n{run}\n", _imports(setup))
 
 
@@ -85,4 +93,4 @@ def _used(setup: str, test: str) -> list[str]:
     return [line for line in _imports(setup) if _uses(test, line)]
 
 
-READER = harness("examples.go")
+SAID, READER = harness("said.go"), harness("examples.go")

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from codeact.evaluation.languages.answers import bare, harness
+from codeact.evaluation.languages.assertions import arguments, quoted, statements, variables
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
@@ -20,6 +21,7 @@ METHOD = re.compile(
     re.S,
 )
 GENERIC = re.compile(r"<[^<>]*(?:<[^<>]*(?:<[^<>]*>)?[^<>]*>)?[^<>]*>")
+CLAIMS = re.compile(r"List<Boolean>\s+\w+\s*=\s*(?:Arrays\.asList|List\.of)\s*\(")
 # The first line says what the last call gave: `assert` itself tells no value.
 RUN = """class Run {{ public static void main(String[] a) throws Throwable {{
     try {{ Main.main(a); }} catch (Throwable t) {{ System.err.println("Exception in the tests: " + t + CodeactPlain.said()); throw t; }}
@@ -27,21 +29,36 @@ RUN = """class Run {{ public static void main(String[] a) throws Throwable {{
 }} }}"""
 
 
-def tests(task: Task, source: str, mark: str) -> dict[str, str]:
+def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
     """The files of a program with the tests of its task."""
     owner = _owner(task)
     source = _program(source, owner)
     imports = [line for line in task.prompt.split("\n") if line.startswith("import ")]
-    test, checked = task.test, _checked(task, owner)
+    test, checked = _telling(task.test) if tell else task.test, _checked(task, owner)
     if checked:
-        test = re.sub(rf"\bnew\s+{owner}\s*\(\s*\)", f"new Codeact{owner}()", test)
-        test = re.sub(rf"\b(extends\s+){owner}\b|\b{owner}(?=\.\w+\s*\()", rf"\1Codeact{owner}", test)
+        for found in reversed(list(re.finditer(rf"(?<=\bnew )\s*{owner}(?=\s*\(\s*\))|(?<=\bextends )\s*{owner}\b|\b{owner}(?=\.\w+\s*\()", bare(test, "java")))):
+            test = f"{test[: found.start()]}{test[found.start() : found.end()].replace(owner, f'Codeact{owner}')}{test[found.end() :]}"
     run = RUN.format(mark=mark)
     return {
         "Program.java": _headed(imports, source),
         "Main.java": _headed(imports, test),
         "Run.java": _headed(imports, "\n".join([checked, PLAIN, run])),
     }
+
+
+def _telling(test: str) -> str:
+    """The test with the text of its assertions, and of the claims in a list of them, where they fail."""
+    for begin, end in reversed(list(statements(test, "java", "assert"))):
+        expression = test[begin:end].strip()
+        if ":" not in bare(expression, "java").replace("::", ""):
+            names = "".join(f', {quoted(name)}, {name}' for name in variables(expression, bare(test, "java"), "java"))
+            test = f"{test[:end]} : CodeactPlain.kept({quoted(expression)}{names}){test[end:]}"
+    plain = bare(test, "java")
+    for found in reversed(list(CLAIMS.finditer(plain))):
+        for begin, end in reversed(arguments(test, plain, found.end() - 1)):
+            claim = test[begin:end].strip()
+            test = f"{test[:begin]}CodeactPlain.holds({claim}, {quoted(claim)}){test[end:]}"
+    return test
 
 
 def examples(task: Task, source: str, mark: str) -> dict[str, str]:
@@ -61,7 +78,8 @@ def taken(task: Task, made: list[str]) -> str:
     """Why what was compiled cannot be judged: a class of the program's under a name that the tests use; "" where there is none."""
     mine = {"Main", "Run", "CodeactPlain", "CodeactReader", f"Codeact{_owner(task)}", _owner(task)}
     known = mine | set(CLASS.findall(bare(task.prompt, "java"))) | set(CLASS.findall(bare(task.test, "java")))
-    words = set(re.findall(r"\w+", task.test + PLAIN + (READER if task.outputs else "")))
+    # What stands behind a point is no name of a class that could be another's.
+    words = set(re.findall(r"\w+", task.test + (READER if task.outputs else "")) + re.findall(r"(?<![\w.])\w+", PLAIN))
     found = sorted({name for name in made if "$" not in name and name not in known and name in words})
     return f"the program has a class {found[0]}, which the tests would take for the library's" if found else ""
 
@@ -102,8 +120,8 @@ def _checked(task: Task, owner: str) -> str:
             names = [part.split()[-1].removesuffix("[]") for part in GENERIC.sub("", method[5]).split(",") if part.strip()]
             kind = method[3]
             call = f"CodeactPlain.of({owner if static else 'super'}.{method[4]}({', '.join(names)}))"
-            told = ", ".join([f'"{method[4]}"', call, *(f"(Object) {name}" for name in names)])
-            body = f"return ({_boxed(kind)}) CodeactPlain.told({told});"
+            said = ", ".join([f'"{method[4]}"', *(f"(Object) {name}" for name in names)])
+            body = f"CodeactPlain.called({said}); return ({_boxed(kind)}) CodeactPlain.told({call});"
             access = ("" if static else "@Override ") + ("public " if "public" in method[1] else "") + ("static " if static else "")
             found.append(f"  @SuppressWarnings(\"unchecked\") {access}{method[2]}{kind} {method[4]}({method[5].strip()}) {{ {body} }}")
     return f"class Codeact{owner} extends {owner} {{\n" + "\n".join(found) + "\n}" if found else ""

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from codeact.evaluation.languages.answers import harness, outermost
+from codeact.evaluation.languages.assertions import quoted, rewritten
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
@@ -18,9 +19,10 @@ DECLARED = re.compile(r"(?:export\s+)?(?:default\s+)?(?:(?:async\s+)?function\s*
 REQUIRED = re.compile(r"\brequire\(\s*['\"]([\w:/.-]+)['\"]\s*\)")
 
 
-def tests(task: Task, source: str, mark: str) -> dict[str, str]:
+def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
     """The files of a program with the tests of its task."""
-    test = re.sub(r"\bconsole\.assert\b", "codeact_check", task.test)
+    test = rewritten(task.test, "javascript", r"\bconsole\.assert", _asserted) if tell else task.test
+    test = re.sub(r"\bconsole\.assert\b", "codeact_check", test)
     names = [name for name in _names(task) if re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", test)]
     asked = json.dumps(sorted({*REQUIRED.findall(test), "assert"}))
     head = HEAD.replace("ASKED", asked)
@@ -35,6 +37,11 @@ def examples(task: Task, source: str, mark: str) -> dict[str, str]:
     )
     head = f"{HEAD.replace('ASKED', '[]')}\n{SHOW}"
     return {"program.js": source, "main.js": _run([task.entry_point], calls, head, "undefined")}
+
+
+def _asserted(expression: str, names: list[str]) -> str:
+    values = ", ".join(f"[{quoted(name)}, {name}]" for name in names)
+    return f"codeact_that({expression}, {quoted(expression)}, () => [{values}])"
 
 
 def _names(task: Task) -> list[str]:

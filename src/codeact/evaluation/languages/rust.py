@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from codeact.evaluation.languages.answers import bare, harness, outermost
+from codeact.evaluation.languages.assertions import quoted, rewritten, sides
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
@@ -33,19 +34,22 @@ def refused(source: str) -> str:
     return f"{found[1]}: the program gives linker symbols, which could take the place of the tests' own" if found else ""
 
 
-def tests(task: Task, source: str, mark: str) -> dict[str, str]:
+def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
     """The files of a program with the tests of its task."""
-    test = re.sub(r"\bmod (\w+)\s*\{", rf"mod \1 {{\n    #[allow(unused_imports)] {NAMES}", task.test, count=1)
+    said = _told(task) if tell else ""
+    written = rewritten(task.test, "rust", r"(?<!\w)assert!", _asserted) if tell and 'r#' not in task.test else task.test
+    test = re.sub(r"\bmod (\w+)\s*\{", rf"mod \1 {{\n    #[allow(unused_imports)] {NAMES}", written, count=1)
     modules = re.findall(r"\bmod (\w+)\s*\{", task.test)
     test, found = re.subn(r"#\[test\]((?:\s|//[^\n]*)*)fn (\w+)", r"\1pub fn \2", test)
     names = re.findall(r"#\[test\](?:\s|//[^\n]*)*fn (\w+)", task.test)
     if found:
         inside = f"{modules[0]}::" if modules else ""
         calls = " ".join(f"{inside}{name}();" for name in names)
-        test += f"\n#[test]\nfn codeact_tests() {{ {calls} {_told(mark)} }}"
+        guard = "let _said = CodeactSaid;" if said else ""
+        test += f"\n#[test]\nfn codeact_tests() {{ {guard} {calls} {_marked(mark)} }}"
     if not modules:
         test = NAMES + "\n" + test
-    main = f"{_uses(task)}\nuse program::*;\n{signature(task)}{test}\nfn main() {{}}\n"
+    main = f"{_uses(task)}\nuse program::*;\n{signature(task)}{said}{test}\nfn main() {{}}\n"
     return {"program.rs": _program(task, source), "main.rs": _without_crates(main)}
 
 
@@ -65,16 +69,44 @@ def examples(task: Task, source: str, mark: str) -> dict[str, str]:
 
 def signature(task: Task) -> str:
     """A module that holds the function to the prompt's types; "" where those are generic, or the prompt's own."""
+    if (found := _types(task)) is None:
+        return ""
+    name, kinds, gives = found
+    taken = "use ::std::collections::*; use ::core::primitive::*;"
+    return f"mod codeact_signature {{ {taken} const _: fn({', '.join(kinds)}) {gives} = ::program::{name}; }}\n"
+
+
+def _types(task: Task) -> tuple[str, list[str], str] | None:
+    """Name, parameters' types, and `-> type` of the prompt's function, where those are the library's own and not generic."""
     plain = bare(task.prompt, "rust")
     found = re.search(r"\bfn\s+(\w+)\s*\(([^{]*)\)\s*(->[^{]*?)?\s*\{\s*$", plain)
     if found is None or re.search(r"\bimpl\b|\bwhere\b|\bdyn\b|=", found[2] + (found[3] or "")):
-        return ""
+        return None
     kinds = [part.partition(":")[2].strip() for part in _parts(found[2]) if part.strip()]
     names = set(re.findall(r"\b[A-Z]\w*", " ".join(kinds) + (found[3] or "")))
-    if not all(kinds) or not names <= STANDARD:
+    return (found[1], kinds, found[3] or "") if all(kinds) and names <= STANDARD else None
+
+
+def _told(task: Task) -> str:
+    """A function over the program's that tells how it was called; "" where the prompt's types are generic, or its own."""
+    if (found := _types(task)) is None:
         return ""
-    taken = "use ::std::collections::*; use ::core::primitive::*;"
-    return f"mod codeact_signature {{ {taken} const _: fn({', '.join(kinds)}) {found[3] or ''} = ::program::{found[1]}; }}\n"
+    name, kinds, gives = found
+    names = [f"a{number}" for number in range(len(kinds))]
+    taken = ", ".join(f"{one}: {kind}" for one, kind in zip(names, kinds, strict=True))
+    shown = ", ".join(f"&{one} as &dyn ::std::fmt::Debug" for one in names)
+    call = f'codeact_called("{name}", &[{shown}]); let gave = ::program::{name}({", ".join(names)}); codeact_gave(&gave); gave'
+    return f"{SAID}\nmod codeact_told {{ use super::*; use ::std::collections::*; pub fn {name}({taken}) {gives} {{ {call} }} }}\nuse codeact_told::{name};\n"
+
+
+def _asserted(expression: str, names: list[str]) -> str:
+    """An assertion that says both sides of its `==`, or the variables in it."""
+    text = quoted(expression)
+    if names and (both := sides(expression, "rust")) and names == list(both):
+        left, right = both
+        return (f"match (&({left}), &({right})) {{ (l, r) => if !(*l == *r) {{ panic!(\"assertion failed: {{}}; {{}} = {{:?}}; {{}} = {{:?}}\", "
+                f"{text}, {quoted(left)}, l, {quoted(right)}, r) }} }}")  # fmt: skip
+    return f"assert!({expression})"
 
 
 def _parts(parameters: str) -> list[str]:
@@ -89,7 +121,7 @@ def _parts(parameters: str) -> list[str]:
     return parts
 
 
-def _told(mark: str) -> str:
+def _marked(mark: str) -> str:
     return f'::std::io::Write::write_all(&mut ::std::io::stdout(), b"\\n{mark}\\n").unwrap();'
 
 
@@ -117,4 +149,4 @@ def _without_crates(text: str) -> str:
     return text
 
 
-READER = harness("examples.rs")
+SAID, READER = harness("said.rs"), harness("examples.rs")

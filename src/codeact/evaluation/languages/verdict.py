@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
 
 MODULES: dict[str, ModuleType] = {"cpp": cpp, "go": go, "java": java, "javascript": javascript, "rust": rust}
+# The program's own file; where it stands with the tests in one, it is shown as it is.
+PROGRAMS = ("program.cpp", "program.js", "program.rs", "Program.java", go.PROGRAM)
 # The last line of those that have a test runner.
 RUNNERS = {"go": "PASS", "rust": "test result: ok. 1 passed"}
 # What testify, the testing package and Rust say of the first failure.
@@ -34,6 +37,9 @@ REPORTS = (
     re.compile(r"^thread .* panicked at [^\n]*\n(.+?)(?:\n\s*note:|\n\n|\Z)", re.M | re.S),
     re.compile(r"^(panic: .*)", re.M),
 )
+SAY_NOTHING = ("Should be true", "Should be false", "Condition failed!")
+TRACE = re.compile(r"Error Trace:\s+\S*main_test\.go:(\d+)")
+SAID = re.compile(r"^codeact_said(; the last call: .*)$", re.M)  # the last: before it the program may have printed one
 # What C's assert says, behind a path and a function that mean nothing to anybody.
 ASSERTED = re.compile(r"Assertion .*")
 SHOWN = 80
@@ -49,16 +55,21 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
     if task.language == "rust" and (why := rust.refused(source)):
         return Outcome("failed", why)
     mark = secrets.token_hex(16)
-    files = (module.examples if task.outputs else module.tests)(task, source, mark)
     check = (lambda names: java.taken(task, names)) if task.language == "java" else None
+    files = module.examples(task, source, mark) if task.outputs else module.tests(task, source, mark, True)
     outcome = run_files(task.language, files, backend=backend, refuses=check)
+    if not task.outputs and outcome.detail.startswith("not compiled"):  # what they tell may be what does not compile
+        files = module.tests(task, source, mark, False)
+        outcome = run_files(task.language, files, backend=backend, refuses=check)
     if outcome.status == "killed" and ("Assertion" in outcome.detail or "terminate called" in outcome.detail):
         said = ASSERTED.search(outcome.detail)
         outcome = Outcome("failed", said[0] if said else outcome.detail, stdout=outcome.stdout)
     if task.outputs:
         return _examples(task, mark, outcome)
-    if outcome.status == "failed" and outcome.detail.startswith("exit status"):  # their test runners write to the standard output
-        outcome = replace(outcome, detail=_reported(outcome.stdout) or outcome.detail)
+    if outcome.status == "failed":
+        # Test runners write to the standard output, Go's panics to the standard error.
+        reported = outcome.detail.startswith("exit status") and _reported(task, files, outcome.stdout)
+        outcome = replace(outcome, detail=one_line((reported or outcome.detail) + _last_call(outcome.stdout)))
     if outcome.status != "passed":
         return outcome
     printed = [line.strip() for line in outcome.stdout.strip().split("\n")]
@@ -67,12 +78,31 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
     return Outcome("failed", "it ended before the tests did")
 
 
-def _reported(printed: str) -> str:
-    """The first failure that Go's or Rust's test runner reports, with both values, as one line; "" where there is none."""
+def as_run(task: Task, source: str) -> str:
+    """The program's file as it is compiled: with the package, the imports and the class around it that the harness adds."""
+    module = MODULES[task.language]
+    files = module.examples(task, source, "") if task.outputs else module.tests(task, source, "", False)
+    return next((files[name] for name in PROGRAMS if name in files), source)
+
+
+def _reported(task: Task, files: Mapping[str, str], printed: str) -> str:
+    """The first failure that Go's or Rust's test runner reports, with both values, as one line; "" where there is none.
+
+    A failure that says no value (`assert.True`) is told with the line of the tests that it names.
+    """
     for found in REPORTS:
         if match := found.search(printed):
-            return one_line(" ".join(match[1].split()))
-    return ""
+            text = " ".join(re.split(r"\n\s*\n\s*Diff:", match[1])[0].split())
+            if text in SAY_NOTHING and (line := TRACE.search(printed)):
+                text += f": {files['main_test.go'].split(chr(10))[int(line[1]) - 1].strip().replace('codeact_told', task.entry_point)}"
+            return text
+    return "the tests failed" if _last_call(printed) else ""
+
+
+def _last_call(printed: str) -> str:
+    """What Go's and Rust's tests told of the last call before the first failure."""
+    found = SAID.findall(printed)
+    return str(found[-1]) if found else ""
 
 
 def _examples(task: Task, mark: str, outcome: Outcome) -> Outcome:

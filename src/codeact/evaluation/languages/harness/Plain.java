@@ -1,14 +1,26 @@
 class CodeactPlain {
-    static String name;
-    static Object[] given;
+    static String name, given, failed;
+    static Object[] values;
     static Object value;
-    static Object told(String called, Object found, Object... with) { name = called; given = with; value = found; return found; }
+    static boolean ended;
+    /** How it is called, written before it runs, which may change what it was given; a long list only where it is told. */
+    static void called(String called, Object... with) {
+        name = called; values = with; given = null; ended = false;
+        for (Object v : with) if (v instanceof java.util.Collection && ((java.util.Collection<?>) v).size() > 1000 || v != null && v.getClass().isArray() && java.lang.reflect.Array.getLength(v) > 1000) return;
+        given = shown(with);
+    }
+    static Object told(Object found) { value = found; ended = true; return found; }
     static String said() {
+        if (failed != null) return failed;
         if (name == null) return "";
-        try {
-            String with = java.util.Arrays.deepToString(given), gave = java.util.Arrays.deepToString(new Object[] {value});
-            return "; the last call: " + name + "(" + cut(with) + ") gave " + cut(gave);
-        } catch (RuntimeException e) { return ""; }
+        return "; the last call: " + name + "(" + (given == null ? shown(values) : given) + ")" + (ended ? " gave " + shown(value) : "");
+    }
+    static String shown(Object... values) { try { return cut(java.util.Arrays.deepToString(values)); } catch (RuntimeException e) { return "?"; } }
+    /** One of several claims that are looked at together later: the first that does not hold is told. */
+    static boolean holds(boolean ok, String text) { if (!ok && failed == null) failed = ": " + text + said(); return ok; }
+    static String kept(String text, Object... names) {
+        for (int i = 0; i < names.length; i += 2) text += "; " + names[i] + " = " + shown(new Object[] {names[i + 1]});
+        return text;
     }
     static String cut(String text) { text = text.substring(1, text.length() - 1); return text.length() > 60 ? text.substring(0, 57) + "..." : text; }
     static Object of(Object v) {

@@ -1,7 +1,5 @@
 #include <map>
 #include <memory>
-#include <optional>
-#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -59,44 +57,6 @@ template <class K, class V> struct As<std::map<K, V>> { static auto read(const J
 template <class K, class V> struct As<std::unordered_map<K, V>> { static auto read(const Json &j) { return mapped<std::unordered_map<K, V>>(j); } };
 template <class A, class B> struct As<std::pair<A, B>> { static std::pair<A, B> read(const Json &j) { return {As<A>::read(j.items.at(0)), As<B>::read(j.items.at(1))}; } };
 template <class... T> struct As<std::tuple<T...>> { static std::tuple<T...> read(const Json &j) { size_t i = 0; return std::tuple<T...>{As<T>::read(j.items.at(i++))...}; } };
-inline void show(std::string &o, bool v) { o += v ? "true" : "false"; }
-inline void show(std::string &o, const std::string &v) {
-  o += '"';
-  for (unsigned char c : v) { if (c == '"' || c == '\\') { o += '\\'; o += c; } else if (c < 32) { char b[8]; snprintf(b, 8, "\\u%04x", c); o += b; } else o += c; }
-  o += '"';
-}
-inline void show(std::string &o, const char *v) { show(o, std::string(v)); }
-inline void show(std::string &o, char v) { show(o, std::string(1, v)); }
-template <class T> std::enable_if_t<std::is_integral_v<T>> show(std::string &o, T v) { o += std::to_string(v); }
-template <class T> std::enable_if_t<std::is_floating_point_v<T>> show(std::string &o, T v) {
-  if (v != v) { o += "NaN"; return; }
-  if (v - v != 0) { o += v > 0 ? "Infinity" : "-Infinity"; return; }
-  char b[64]; snprintf(b, 64, std::is_same_v<T, float> ? "%.9g" : "%.17g", double(v)); o += b;
-  if (!strpbrk(b, ".e")) o += ".0";
-}
-template <class A, class B> void show(std::string &, const std::pair<A, B> &);
-template <class... T> void show(std::string &, const std::tuple<T...> &);
-template <class T> void show(std::string &, const std::optional<T> &);
-template <class C> auto show(std::string &, const C &) -> std::void_t<typename C::value_type, decltype(std::declval<C>().begin())>;
-template <class A, class B> void show(std::string &o, const std::pair<A, B> &v) { o += '['; show(o, v.first); o += ','; show(o, v.second); o += ']'; }
-template <class... T> void show(std::string &o, const std::tuple<T...> &v) {
-  o += '['; bool first = true;
-  std::apply([&](auto &...x) { ((first ? void(first = false) : void(o += ','), show(o, x)), ...); }, v); o += ']';
-}
-template <class T> void show(std::string &o, const std::optional<T> &v) { if (v) show(o, *v); else o += "null"; }
-template <class C, class = void> struct Keyed : std::false_type {};
-template <class C> struct Keyed<C, std::void_t<typename C::mapped_type>> : std::true_type {};
-template <class C> auto show(std::string &o, const C &v) -> std::void_t<typename C::value_type, decltype(std::declval<C>().begin())> {
-  bool first = true; o += Keyed<C>::value ? '{' : '[';
-  for (auto it = v.begin(); it != v.end(); ++it) {
-    if (!first) o += ','; first = false;
-    if constexpr (Keyed<C>::value) {
-      std::string key; show(key, it->first); if (key[0] == '"') o += key; else show(o, key);
-      o += ':'; show(o, it->second);
-    } else show(o, typename C::value_type(*it));
-  }
-  o += Keyed<C>::value ? '}' : ']';
-}
 template <class R, class... A, size_t... I> void call(std::string &o, R (*f)(A...), std::tuple<std::decay_t<A>...> &a, std::index_sequence<I...>) {
   if constexpr (std::is_void_v<R>) { f(static_cast<A &&>(std::get<I>(a))...); o += "null"; }
   else show(o, static_cast<std::decay_t<R>>(f(static_cast<A &&>(std::get<I>(a))...)));

@@ -1,8 +1,13 @@
 const codeact_say = (write => text => write(text + '\n'))(process.stdout.write.bind(process.stdout));
 const codeact_err = process.stderr.write.bind(process.stderr), codeact_exit = process.exit.bind(process);
 const codeact_check = (ok, ...why) => { if (!ok) throw new Error('assertion failed ' + why.join(' ')); };
+const codeact_that = (ok, text, values) => {
+  if (ok) return;
+  try { for (const [name, value] of values()) text += '; ' + name + ' = ' + codeact_shown(value); } catch { }
+  throw new Error('assertion failed: ' + text);
+};
 const {Object, Array, JSON, Math, Number, String, Boolean, Symbol, Map, Set, Error, Promise, RegExp, Date, BigInt, Reflect, Proxy, isNaN, parseInt, parseFloat, structuredClone} = globalThis;
-const [codeact_load, codeact_take, codeact_told] = (() => {
+const [codeact_load, codeact_take, codeact_told, codeact_shown] = (() => {
   const vm = require('vm'), fs = require('fs'), path = require('path'), real = require;
   const kept = Object.create(null);
   for (const name of ASKED) { try { kept[name] = real(name); } catch { } }
@@ -28,14 +33,23 @@ const [codeact_load, codeact_take, codeact_told] = (() => {
     try { text = v === undefined ? 'undefined' : stringify(v); } catch { text = String(v); }
     return text.length > 60 ? text.slice(0, 57) + '...' : text;
   };
-  const tell = (name, given, value) => { last.name = name; last.given = given; last.value = value; return value; };
+  // How it is called, written before it runs, which may change what it was given; a long list only where it is told.
+  const small = v => (typeof v === 'string' || Array.isArray(v)) ? v.length < 1000 : true;
+  const given = values => shown(Array.from(values)).slice(1, -1);
+  const called = (name, values, f) => {
+    last.name = name; last.ended = false; last.given = values.every(small) ? given(values) : values;
+    last.value = f(); last.ended = true;
+    return last.value;
+  };
   return [() => run(text, own, {filename: 'program.js'}), name => {
     const found = run(`typeof ${name} === 'undefined' ? (module.exports && module.exports.${name}) || exports.${name} || module.exports : ${name}`, own);
-    return typeof found === 'function' ? new Proxy(found, {apply: (f, self, given) => tell(name, given, plain(apply(f, self, given)))}) : plain(found);
+    return typeof found === 'function' ? new Proxy(found, {apply: (f, self, values) => called(name, values, () => plain(apply(f, self, values)))}) : plain(found);
   }, text => {  // a test that throws says no values of its own: what the last call gave
     const head = text.split(/\n\s+at /)[0].trimEnd();
-    return last.name ? head + '; the last call: ' + last.name + '(' + shown(Array.from(last.given)).slice(1, -1) + ') gave ' + shown(last.value) : head;
-  }];
+    if (!last.name) return head;
+    const call = last.name + '(' + (typeof last.given === 'string' ? last.given : given(last.given)) + ')';
+    return head + '; the last call: ' + call + (last.ended ? ' gave ' + shown(last.value) : '');
+  }, shown];
 })();
 require = (kept => name => { if (!(name in kept)) throw new Error('module ' + name + ' is not there'); return kept[name]; })(globalThis.codeact_kept);
 delete globalThis.codeact_kept;
