@@ -12,8 +12,10 @@ import pytest
 
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
-from codeact.curate.decontaminate import Starts, build_index, find_overlap
+from codeact.curate.decontaminate import build_index, find_overlap, find_overlaps
 from codeact.curate.kept_index import kept_index
+from codeact.curate.runs import Runs
+from codeact.curate.tokens import spelled
 from codeact.errors import InputError
 from codeact.records import Message, Record, read_records
 
@@ -234,16 +236,27 @@ def test_real_instruction_data_has_few_hits() -> None:
     assert [o for record in read_records(rows).records if (o := find_overlap(record, index))] == []
 
 
-def test_where_a_run_of_words_may_begin_is_never_missed() -> None:
+def test_where_a_run_of_words_stands_is_found_in_many_texts_at_once() -> None:
     random = np.random.default_rng(0)
-    vocabulary = [f"w{n}" for n in range(40)]
-    heads = {tuple(vocabulary[n] for n in random.integers(0, 30, 3)) for _ in range(200)}
-    starts = Starts(heads)
-    for length in (0, 1, 2, 3, 50):
-        said = [vocabulary[n] for n in random.integers(0, 40, length)]
-        there = [at for at in range(length - 2) if tuple(said[at : at + 3]) in heads]
-        assert set(there) <= set(starts(said))
-    assert Starts(())(vocabulary) == []
+    vocabulary = [*(f"w{n}" for n in range(6)), "用", "größe", "x" * 20_000, "\ud800"]
+    known = {3: {tuple(vocabulary[n] for n in random.integers(0, 8, 3)) for _ in range(50)} | {("用", "größe", "x" * 20_000)}}
+    known[5] = {(*run, "用", "w1") for run in sorted(known[3])[:40]}
+    said = [[vocabulary[n] for n in random.integers(0, len(vocabulary), length)] for length in (0, 1, 2, 3, 0, 0, 50, 300, 0)]
+    said += [["w1", "用"], ["größe", "x" * 20_000, "w2"], ["用", "größe", "x" * 20_000], [*sorted(known[5])[0], "w2"], ["w2", *sorted(known[5])[1]]]
+    there = [[(at, n) for n in known for at in range(len(text) - n + 1) if tuple(text[at : at + n]) in known[n]] for text in said]
+    runs = Runs(known)
+    assert runs([" ".join(text).encode("utf-8", "surrogatepass") for text in said]) == there and sum(map(len, there)) > 10
+    plain = [[word for word in text if word != "\ud800"] for text in said]
+    assert runs([spelled(" ".join(text)) for text in plain]) == runs([" ".join(text).encode() for text in plain])
+    assert runs([]) == [] and Runs({})([b"w1 w2 w3"]) == [[]] and runs([b"", b"   "]) == [[], []]
+
+
+def test_records_together_have_the_overlaps_that_each_has_alone() -> None:
+    asked, solved = PRICES.text_prompt, PRICES.solution.replace("\n", "  # step\n")
+    records = [pair(*turn) for turn in (("", ""), (asked, "ok"), ("sum", "# nothing here"), ("", solved), (f"用{asked}", solved), ("", "\n"))]
+    index = build_index(ITEMS)
+    assert find_overlaps(records, index) == [find_overlap(record, index) for record in records]
+    assert [found is not None for found in find_overlaps(records, index)] == [False, True, False, True, True, False]
 
 
 def test_a_kept_index_is_the_one_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,9 +36,10 @@ _OTHER_LINE = re.compile(
     )""",
     re.VERBOSE,
 )
-# An unterminated string matches to its line's (or the text's) end, so that no character is scanned twice.
-_STRING_OR_COMMENT = re.compile(
-    r"""(\"{3}(?:[^\\]|\\.)*?(?:\"{3}|\\?\Z)|'{3}(?:[^\\]|\\.)*?(?:'{3}|\\?\Z)|\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?)|\#[^\n]*""",
+# All up to a comment, or a comment. An unterminated string matches to its line's (or the text's) end, so that no character
+# is scanned twice.
+_NO_COMMENT_OR_COMMENT = re.compile(
+    r"""((?:[^\"'\#]++|\"{3}(?:[^\\]|\\.)*?(?:\"{3}|\\?\Z)|'{3}(?:[^\\]|\\.)*?(?:'{3}|\\?\Z)|\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?)++)|\#[^\n]*""",
     re.DOTALL,
 )
 
@@ -159,4 +160,4 @@ def python_evidence(text: str) -> int:
 
 def strip_comments(code: str) -> str:
     """Python code without its `#` comments; strings are left alone."""
-    return _STRING_OR_COMMENT.sub(lambda found: found[1] or "", code)
+    return "".join(_NO_COMMENT_OR_COMMENT.findall(code))

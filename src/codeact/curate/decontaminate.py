@@ -8,19 +8,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import accumulate, repeat
-
-import numpy as np
-from numpy.typing import NDArray
+from itertools import accumulate
 
 from codeact.config import DEFAULTS
 from codeact.curate.blocks import strip_comments
 from codeact.curate.canonical import fingerprint, function_shape, function_signs, function_tokens, python_functions
-from codeact.curate.tokens import UNITS_OF_A_WORD, WORD, is_unspaced, plain, words
+from codeact.curate.runs import Runs
+from codeact.curate.tokens import UNITS_OF_A_WORD, WORD, is_unspaced, plain, spelled, words
 from codeact.records import Record
 
 MIN_EXACT_WORDS = 8
-HEAD_WORDS = 4
 BOILERPLATE_ITEMS = 3
 MIN_TELLING_WORDS = 2
 LETTERS_THAT_TELL = 4
@@ -37,7 +34,6 @@ _IDIOM_WORDS = frozenset(word.lower() for word in keyword.kwlist) | {
     "self",
     "list",
 }
-_BITS = 21
 _Words = tuple[str, ...]
 _Source = tuple[int, bool]
 
@@ -71,7 +67,6 @@ class Index:
         sequences: length -> sequence -> (position in `items`, whether it comes from the prompt) of every item that holds it.
         functions: fingerprint of a solution's function, up to names and comments -> positions in `items`.
         shapes: of these functions (`canonical.function_shape`), with their signs (`canonical.function_signs`): no other need be looked at.
-        heads: the first words of a sequence (4, fewer where a sequence is shorter) -> lengths of the sequences that begin so.
     """
 
     items: tuple[BenchmarkItem, ...]
@@ -79,45 +74,11 @@ class Index:
     sequences: Mapping[int, Mapping[_Words, tuple[_Source, ...]]]
     functions: Mapping[bytes, tuple[int, ...]] = field(default_factory=dict)
     shapes: Mapping[tuple[str, ...], frozenset[tuple[str, ...]]] = field(default_factory=dict)
-    heads: Mapping[_Words, tuple[int, ...]] = field(default_factory=dict)
 
     @cached_property
-    def starts(self) -> Starts:
-        """Tells where one of the heads may begin."""
-        return Starts(self.heads)
-
-
-class Starts:
-    """Tells quickly where in a text one of many runs of words may begin: nowhere else does one.
-
-    Args:
-        heads: the runs, all of the same length.
-    """
-
-    def __init__(self, heads: Collection[_Words]) -> None:
-        self.size = len(next(iter(heads), ()))
-        self.numbers: dict[str, int] = {}
-        given = [self.numbers.setdefault(word, len(self.numbers) + 1) for head in heads for word in head]
-        self.there = np.zeros(1 << _BITS, np.bool_)
-        if self.size:
-            self.there[_mixed(np.array(given, np.uint32).reshape(-1, self.size).T)] = True
-
-    def __call__(self, said: Sequence[str]) -> list[int]:
-        """The places, which ascend."""
-        last = len(said) - self.size + 1
-        if last < 1 or not self.size:
-            return []
-        given = np.fromiter(map(self.numbers.get, said, repeat(0)), np.uint32, len(said))
-        found: list[int] = np.flatnonzero(self.there[_mixed([given[k : last + k] for k in range(self.size)])]).tolist()
-        return found
-
-
-def _mixed(columns: Iterable[NDArray[np.uint32]]) -> NDArray[np.uint32]:
-    """A number below 2^21 for the numbers of a run's words, column by column (multiplicative hashing, Knuth 6.4)."""
-    code = np.zeros(1, np.uint32)
-    for column in columns:
-        code = (column + code) * np.uint32(2_654_435_761)
-    return code >> np.uint32(32 - _BITS)
+    def runs(self) -> Runs:
+        """Tells where one of the sequences may stand."""
+        return Runs(self.sequences)
 
 
 def build_index(items: Iterable[BenchmarkItem], ngram: int = DEFAULTS.curate.ngram) -> Index:
@@ -147,13 +108,8 @@ def _index(kept: tuple[BenchmarkItem, ...], ngram: int) -> Index:
         for length, table in found.items()
     }
     sequences = {length: table for length, table in sequences.items() if table}
-    size = min((HEAD_WORDS, *sequences))
-    heads: dict[_Words, dict[int, None]] = {}
-    for length, table in sequences.items():
-        for sequence in table:
-            heads.setdefault(sequence[:size], {})[length] = None
     functions, shapes = _functions(kept)
-    return Index(kept, ngram, sequences, functions, shapes, {head: tuple(lengths) for head, lengths in heads.items()})
+    return Index(kept, ngram, sequences, functions, shapes)
 
 
 def find_overlap(record: Record, index: Index) -> Overlap | None:
@@ -163,10 +119,24 @@ def find_overlap(record: Record, index: Index) -> Overlap | None:
     0.8 of its words: two programs may share a common loop. The record is read with and without its `#` comments, which
     would otherwise hide a solution. Takes time linear in the record's length.
     """
-    text = plain("\n".join(message.content for message in record.messages))
-    texts = dict.fromkeys([text, strip_comments(text)] if "#" in text else [text])
-    found = [hit for variant in texts if (hit := _longest_overlap(variant, index)) is not None]
-    return max(found, key=lambda hit: len(words(hit.text))) if found else None
+    return find_overlaps([record], index)[0]
+
+
+def find_overlaps(records: Sequence[Record], index: Index) -> list[Overlap | None]:
+    """`find_overlap` of each record; many together take a fraction of the time."""
+    texts: list[str] = []
+    whose: list[int] = []
+    for number, record in enumerate(records):
+        text = plain("\n".join([message.content for message in record.messages]))
+        variants = dict.fromkeys([text, strip_comments(text)] if "#" in text else [text])
+        texts += variants
+        whose += [number] * len(variants)
+    hits: dict[int, list[Overlap]] = {}
+    for number, text, places in zip(whose, texts, index.runs([spelled(text) for text in texts]), strict=True):
+        hit = _longest_overlap(text, places, index) if places else None
+        if hit is not None:
+            hits.setdefault(number, []).append(hit)
+    return [max(hits[n], key=lambda hit: len(words(hit.text))) if n in hits else None for n in range(len(records))]
 
 
 def _functions(
@@ -221,17 +191,15 @@ def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
     return None
 
 
-def _longest_overlap(text: str, index: Index) -> Overlap | None:
+def _longest_overlap(text: str, places: Sequence[tuple[int, int]], index: Index) -> Overlap | None:
     said = words(text)
     spans: dict[int, list[tuple[int, int]]] = {}
     from_prompt: set[int] = set()
-    size = len(next(iter(index.heads), ()))
-    for start in index.starts(said):
-        for length in index.heads.get(tuple(said[start : start + size]), ()):
-            for position, prompt in index.sequences[length].get(tuple(said[start : start + length]), ()):
-                spans.setdefault(position, []).append((start, start + length))
-                if prompt:
-                    from_prompt.add(position)
+    for start, length in places:
+        for position, prompt in index.sequences[length].get(tuple(said[start : start + length]), ()):
+            spans.setdefault(position, []).append((start, start + length))
+            if prompt:
+                from_prompt.add(position)
     runs: dict[int, tuple[int, int]] = {}
     for position, found in spans.items():
         stretches = _merge(found)

@@ -28,12 +28,12 @@ def kept_index(items: Sequence[BenchmarkItem], ngram: int) -> Index:
     try:
         data = path.read_bytes()
         if hashlib.sha256(data[_SEAL:]).digest() == data[:_SEAL]:
-            sequences, functions, shapes, heads = marshal.loads(data[_SEAL:])
-            return Index(tuple(items), ngram, sequences, functions, shapes, heads)
+            sequences, functions, shapes = marshal.loads(data[_SEAL:])
+            return Index(tuple(items), ngram, sequences, functions, shapes)
     except (OSError, ValueError, EOFError, TypeError):
         pass
     found = build_index(items, ngram)
-    told: Any = (found.sequences, found.functions, found.shapes, found.heads)
+    told: Any = (found.sequences, found.functions, found.shapes)
     data = marshal.dumps(told)
     try:
         write_bytes(path, hashlib.sha256(data).digest() + data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from codeact.confidential import Finding, find_confidential
@@ -11,7 +11,7 @@ from codeact.curate.answers import check_grammars
 from codeact.curate.asked_language import check_language
 from codeact.curate.blocks import code_blocks
 from codeact.curate.completeness import check_complete
-from codeact.curate.decontaminate import BenchmarkItem, Index, build_index, find_overlap, find_renamed_solution
+from codeact.curate.decontaminate import BenchmarkItem, Index, Overlap, build_index, find_overlaps, find_renamed_solution
 from codeact.curate.dedup import sketch
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import LABELS, MOST_GUESSED, guess_language
@@ -24,6 +24,8 @@ from codeact.sandbox import Backend, detect_backend
 MAX_DETAIL_CHARS = 500
 MAX_ANSWER_CHARS = 200_000
 """Longer answers are kept unchecked but for their Python's syntax."""
+BATCH_CHARS = 1 << 15
+"""Characters of records in which benchmarks are looked for together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Facts:
 
 
 class Looker:
-    """Looks at records, one by one.
+    """Looks at records, each by itself.
 
     Args:
         config: which checks run, and the n-gram length.
@@ -63,8 +65,13 @@ class Looker:
         self.index = items if isinstance(items, Index) else build_index(items, config.ngram) if items else None
         self.backend = detect_backend() if config.verify and "examples" in config.checks else None
 
-    def __call__(self, record: Record) -> Facts:
-        """The facts of one record; what its own facts bar is not looked for in benchmarks."""
+    def __call__(self, records: Iterable[Record]) -> Iterator[Facts]:
+        """The facts of each record, in order; what its own facts bar is not looked for in benchmarks."""
+        for some in _batches(records):
+            overlaps = find_overlaps(some, self.index) if self.index is not None else [None] * len(some)
+            yield from map(self._facts, some, overlaps)
+
+    def _facts(self, record: Record, overlap: Overlap | None) -> Facts:
         config = self.config
         language, key = language_of(record.response), sketch(record) if config.dedup else b""
         secret = find_confidential(record, config.secrets) if config.secrets else None
@@ -73,13 +80,26 @@ class Looker:
         verdict = check_record(record, config.checks, self.backend) if config.verify else None
         if verdict is not None and verdict.status == "failed" and config.failed == "drop":
             return Facts(record.id, language, key, None, verdict)
-        overlap = None
-        if self.index is not None:
-            found = find_overlap(record, self.index) or find_renamed_solution(record, self.index)
-            if found is not None:
-                detail = f"{found.method}: {found.text}"[:MAX_DETAIL_CHARS]
-                overlap = f"{found.item.benchmark}:{found.item.id}", detail
-        return Facts(record.id, language, key, None, verdict, overlap)
+        if overlap is None and self.index is not None:
+            overlap = find_renamed_solution(record, self.index)
+        if overlap is None:
+            return Facts(record.id, language, key, None, verdict)
+        detail = f"{overlap.method}: {overlap.text}"[:MAX_DETAIL_CHARS]
+        return Facts(record.id, language, key, None, verdict, (f"{overlap.item.benchmark}:{overlap.item.id}", detail))
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Neighbours of about `BATCH_CHARS` characters together."""
+    open_: list[Record] = []
+    held = 0
+    for record in records:
+        open_.append(record)
+        held += sum([len(message.content) for message in record.messages])
+        if held >= BATCH_CHARS:
+            yield open_
+            open_, held = [], 0
+    if open_:
+        yield open_
 
 
 def benchmarks_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,17 @@ class Screen:
         patterns: the compiled patterns.
         always: positions in `patterns` of those that nothing is known of.
         waiting: a string, and the positions of the patterns of whose needles it is one.
-        pairs: of each string, in a column, the codes of its first pairs of neighbouring letters (`_codes`), padded with 0.
+        numbers: of each pair of neighbouring bytes (the first in the upper eight bits) its number, from 1 on, where a string holds it; else 0.
+        pairs: of each string, in a column, the numbers of its first pairs of neighbouring letters, padded with -1.
+        most: the largest number.
     """
 
     patterns: tuple[re.Pattern[str], ...]
     always: frozenset[int]
     waiting: tuple[tuple[str, tuple[int, ...]], ...]
-    pairs: NDArray[np.uint16]
+    numbers: NDArray[np.intp]
+    pairs: NDArray[np.intp]
+    most: int
 
     def candidates(self, text: str) -> set[int]:
         """Positions of the patterns that may match somewhere in the text; all others cannot.
@@ -36,21 +41,18 @@ class Screen:
         What pairs of letters the text holds says of most strings that they are not in it, at once.
         """
         found = set(self.always)
-        there = np.zeros(1 << 16, np.bool_)
-        there[_codes(text)] = True
-        there[0] = True
-        for at in np.flatnonzero(np.logical_and.reduce(there[self.pairs])).tolist():
+        there = np.zeros(self.most + 2, np.bool_)
+        letters = text.encode("latin-1", "replace")  # beyond Latin-1 all are the same
+        for start in (0, 1):  # pairs that begin at even places, and at odd ones
+            count = (len(letters) - start) // 2
+            if count > 0:
+                there[self.numbers.take(np.frombuffer(letters, ">u2", count, start))] = True
+        there[-1] = True
+        for at in np.flatnonzero(there.take(self.pairs).all(axis=0)).tolist():
             needle, positions = self.waiting[at]
             if needle in text:
                 found.update(positions)
         return found
-
-
-def _codes(text: str) -> NDArray[np.uint16]:
-    """A number for each pair of neighbouring letters; letters beyond Latin-1 are all the same."""
-    letters = np.frombuffer(text.encode("latin-1", "replace"), np.uint8).astype(np.uint16)
-    found: NDArray[np.uint16] = letters[:-1] * np.uint16(256) + letters[1:]
-    return found
 
 
 def screen(patterns: Sequence[re.Pattern[str]]) -> Screen:
@@ -63,11 +65,16 @@ def screen(patterns: Sequence[re.Pattern[str]]) -> Screen:
         for needle in some:
             waiting.setdefault(needle, []).append(at)
     each = tuple((needle, tuple(found)) for needle, found in waiting.items())
-    pairs = np.zeros((len(each), _PAIRS), np.uint16)
-    for row, needle in zip(pairs, waiting, strict=True):
-        codes = _codes(needle)[:_PAIRS]
-        row[: len(codes)] = codes
-    return Screen(tuple(patterns), frozenset(always), each, np.ascontiguousarray(pairs.T))
+    numbers, most = np.zeros(1 << 16, np.intp), 0
+    pairs = np.full((_PAIRS, len(each)), -1, np.intp)
+    for column, needle in enumerate(waiting):
+        for row, (left, right) in enumerate(pairwise(needle.encode("latin-1", "replace")[: _PAIRS + 1])):
+            code = left * 256 + right
+            if not numbers[code]:
+                most += 1
+                numbers[code] = most
+            pairs[row, column] = numbers[code]
+    return Screen(tuple(patterns), frozenset(always), each, numbers, pairs, most)
 
 
 def needles(pattern: re.Pattern[str]) -> tuple[str, ...]:

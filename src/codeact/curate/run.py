@@ -75,8 +75,8 @@ def curate_records(
     look = Looker(config, items)
     with track("verify", len(records)) as progress:
         facts = []
-        for record in records:
-            facts.append(look(record))
+        for one in look(records):
+            facts.append(one)
             progress.advance()
     return list(decide(facts, config, lambda positions: (records[at] for at in positions.tolist())))
 

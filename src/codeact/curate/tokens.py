@@ -36,6 +36,13 @@ def words(text: str) -> list[str]:
     return WORD.findall(plain(text).lower())
 
 
+def spelled(text: str) -> bytes:
+    """`words` as bytes, with one or more blanks between them."""
+    if text.isascii():
+        return text.encode("ascii").translate(_ASCII_WORDS)
+    return " ".join(words(text)).encode("utf-8", "surrogatepass")
+
+
 def is_unspaced(word: str) -> bool:
     """Whether a word is one letter of a script without blanks between words."""
     return len(word) == 1 and word > "\u0e00" and _LETTER.match(word) is not None

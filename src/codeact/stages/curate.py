@@ -181,8 +181,8 @@ def _worker(config: Mapping[str, Any], index: Index | None) -> Worker:
     @rare_collections()
     def work(shard: pa.Table, progress: Progress) -> pa.Table:
         found = []
-        for record in tables.records_from(shard):
-            found.append(look(record))
+        for one in look(tables.records_from(shard)):
+            found.append(one)
             progress.advance()
         return _facts_table(found)
 
