@@ -24,7 +24,7 @@ PASSES = 5
 SETTLED = 0.001
 """Share of the points that may still change their cluster in the last pass over a large pool."""
 BLOCK_ROWS = 4096
-ASSIGN_ROWS = 1024
+ASSIGN_ROWS = 256
 AXES_ROWS = 65_536
 CANDIDATES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)
 
@@ -56,7 +56,7 @@ class Points(Protocol):
         """N."""
 
     def blocks(self) -> Iterator[Vectors]:
-        """All points in their order, some thousand at a time: float32 [n, D]."""
+        """All points in their order, some thousand at a time: float32 [n, D], of which each may be gone when the next is asked for."""
 
     def take(self, rows: Ints) -> Vectors:
         """The points of these numbers, which ascend: float32 [len(rows), D]."""
@@ -137,15 +137,16 @@ def _cluster_large(points: Points, k: int, seed: int, ids: Sequence[str], full: 
     first = _canonical(_fit_from_few(sample, few, wanted, seed) if wanted > 1 else np.zeros(len(sample), np.int64))
     centroids = _means(sample, first, int(first.max()) + 1)
     labels, moved, passes = np.full(len(points), -1, np.int64), 1.0, 0
+    sums = np.zeros(centroids.shape, np.int64)
     while passes < PASSES and moved > SETTLED:
         before = labels
-        labels, sums = _assign(points, centroids, scale, ids)
+        labels = _assign(points, centroids, scale, ids, before, sums)
         sizes = np.bincount(labels, minlength=len(centroids))
         there = sizes > 0
         centroids[there] = sums[there] / scale / sizes[there, None]
         moved, passes = float((labels != before).mean()), passes + 1
     distance = np.empty(len(points), np.float32)
-    labels, sums = _assign(points, centroids, scale, ids, distance)
+    labels = _assign(points, centroids, scale, ids, labels, sums, distance)
     canonical = np.empty(len(labels), np.int64)
     canonical[order] = _canonical(labels[order])
     made = int(canonical.max()) + 1
@@ -166,11 +167,15 @@ def sampled_rows(ids: Sequence[str], seed: int, count: int) -> Ints:
 
 
 def _assign(
-    points: Points, centroids: Floats, scale: float, ids: Sequence[str], distance: NDArray[np.float32] | None = None
-) -> tuple[Ints, NDArray[np.int64]]:
-    """Of each point the nearest centroid (of equals the first), and its distance in `distance`; of each centroid the sum of its points times `scale`."""
+    points: Points, centroids: Floats, scale: float, ids: Sequence[str], before: Ints, sums: NDArray[np.int64],
+    distance: NDArray[np.float32] | None = None,
+) -> Ints:
+    """Of each point the nearest centroid (of equals the first), and its distance in `distance`.
+
+    `sums`, of each centroid the sum of its points times `scale`, is brought from the labels before (-1: none) to the new ones: whole
+    numbers, so that adding and taking away what moved leaves what a new sum would be.
+    """
     labels = np.empty(len(points), np.int64)
-    sums = np.zeros(centroids.shape, np.int64)
     half = np.einsum("kd,kd->k", centroids, centroids) / 2
     start = 0
     for block in points.blocks():
@@ -181,17 +186,21 @@ def _assign(
             labels[rows] = near
             if distance is not None:
                 distance[rows] = np.linalg.norm(wide - centroids[near], axis=1)
-            member = np.zeros((len(centroids), len(wide)))
-            member[near, np.arange(len(wide))] = 1.0
-            np.multiply(wide, scale, out=wide)
-            np.rint(wide, out=wide)
-            added = member @ wide  # whole numbers below 2^53: exact
-            if not np.isfinite(added).all():
-                bad = int(np.flatnonzero(~np.isfinite(wide).all(axis=1))[0])
-                raise InputError(f"the embedding of record {ids[start + bad]!r} is not finite; embed the records again")
-            sums += added.astype(np.int64)
+            moved = np.flatnonzero(near != before[rows])
+            if len(moved):
+                whole = np.rint(wide[moved] * scale)
+                change = np.zeros((len(centroids), len(moved)))
+                change[near[moved], np.arange(len(moved))] = 1.0
+                was = before[rows][moved]
+                there = np.flatnonzero(was >= 0)
+                change[was[there], there] = -1.0
+                added = change @ whole  # whole numbers below 2^53: exact
+                if not np.isfinite(added).all():
+                    bad = int(moved[np.flatnonzero(~np.isfinite(whole).all(axis=1))[0]])
+                    raise InputError(f"the embedding of record {ids[start + bad]!r} is not finite; embed the records again")
+                sums += added.astype(np.int64)
             start += len(wide)
-    return labels, sums
+    return labels
 
 
 @dataclass(frozen=True)
@@ -297,7 +306,10 @@ def project_2d(embeddings: Vectors | Points, *, ids: Sequence[str], full: int = 
     axes = axes * np.sign(axes[strongest, np.arange(axes.shape[1])])
     flat = np.zeros((len(held), 2), np.float32)
     if large:
-        flat[:, : axes.shape[1]] = np.concatenate([((block - mean) @ axes).astype(np.float32) for block in held.blocks()])
+        flat[:, : axes.shape[1]] = np.concatenate([
+            ((block[low : low + ASSIGN_ROWS] - mean) @ axes).astype(np.float32)
+            for block in held.blocks() for low in range(0, len(block), ASSIGN_ROWS)
+        ])
         return flat
     for start in range(0, len(points), AXES_ROWS):
         rows = order[start : start + AXES_ROWS]

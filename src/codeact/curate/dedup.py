@@ -32,8 +32,12 @@ def find_duplicates(records: Iterable[Record]) -> dict[str, str]:
     """
     best: dict[bytes, tuple[float, str]] = {}
     keys: dict[str, bytes] = {}
+    same: dict[bytes, bytes] = {}  # most copies are equal as they stand
     for record in records:
-        key = keys[record.id] = _key(record)
+        raw = hashlib.blake2b(repr((record.messages, record.tools)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if raw not in same:
+            same[raw] = _key(record)
+        key = keys[record.id] = same[raw]
         if key not in best or file_order(record) < best[key]:
             best[key] = file_order(record)
     return {identity: best[key][1] for identity, key in keys.items() if best[key][1] != identity}

@@ -11,7 +11,14 @@ from codeact.curate.answers import check_grammars
 from codeact.curate.asked_language import check_language
 from codeact.curate.blocks import code_blocks
 from codeact.curate.completeness import check_complete
-from codeact.curate.decontaminate import BenchmarkItem, Index, Overlap, build_index, find_overlaps, find_renamed_solution
+from codeact.curate.decontaminate import (
+    BenchmarkItem,
+    Index,
+    Overlap,
+    build_index,
+    find_overlaps,
+    find_renamed_solution,
+)
 from codeact.curate.dedup import sketch
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import LABELS, MOST_GUESSED, guess_language

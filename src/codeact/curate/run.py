@@ -170,13 +170,8 @@ def _is_faulty(verdict: Verdict | None) -> bool:
 
 
 def _decision(facts: Facts, dropped: Decision | None, verdict: Verdict | None) -> Decision:
-    decision = dropped or Decision(facts.id, True)
-    failed = _is_faulty(verdict)
-    if decision.kept and failed and verdict is not None:
-        decision = replace(decision, detail=f"{verdict.reason}: {verdict.detail}"[:MAX_DETAIL_CHARS])
-    return replace(
-        decision,
-        verdict=verdict.status if verdict else "",
-        penalised=decision.kept and failed,
-        language=facts.language,
-    )
+    failed, status = _is_faulty(verdict), verdict.status if verdict else ""
+    if dropped is not None:
+        return replace(dropped, verdict=status, language=facts.language)
+    detail = f"{verdict.reason}: {verdict.detail}"[:MAX_DETAIL_CHARS] if failed and verdict is not None else ""
+    return Decision(facts.id, True, "", detail, None, None, status, failed, facts.language)

@@ -102,9 +102,9 @@ def _powers(factor: int, count: int) -> _Codes:
 
 def _run_codes(columns: Iterable[_Codes]) -> _Codes:
     """A number for each run, of the numbers of its words, column by column (multiplicative hashing, Knuth 6.4)."""
-    code = np.zeros(1, np.uint64)
+    code: _Codes = np.zeros(1, np.uint64)
     for column in columns:
-        code = (column + code) * np.uint64(_FACTOR)
+        code = np.multiply(column + code, np.uint64(_FACTOR), dtype=np.uint64)
     return code
 
 

@@ -75,7 +75,10 @@ def texts(values: Sequence[str | None]) -> pa.StringArray:
     """A column of text; half surrogate pairs, which Arrow cannot hold, become their escapes (`storage.utf8`)."""
     import pyarrow as pa
 
-    return pa.array([value if value is None else utf8(value) for value in values], pa.string())
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([value if value is None else utf8(value) for value in values], pa.string())
 
 
 def ids_of(table: pa.Table, flag: str) -> pa.Array:

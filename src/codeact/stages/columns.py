@@ -80,8 +80,9 @@ class TablePoints:
         """See `codeact.cluster.Points`."""
         if self._decoded is not None:
             self._decoded.seek(0)
-            while content := self._decoded.read(4 * self._dimensions * PART_ROWS):
-                yield np.frombuffer(content, np.float32).reshape(-1, self._dimensions)
+            room = np.empty((PART_ROWS, self._dimensions), np.float32)
+            while size := self._decoded.readinto(room.reshape(-1).view(np.uint8)):  # type: ignore[attr-defined]
+                yield room[: size // (4 * self._dimensions)]
             return
         start, copy = 0, self._copy()
         for part in self.store.parts("embed", ["embedding"]).values():

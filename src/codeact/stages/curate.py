@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,10 +161,8 @@ def _decisions_table(decisions: Sequence[Decision]) -> pa.Table:
     names = ("id", "kept", "reason", "detail", "duplicate_of", "benchmark_item", "verdict", "penalised", "language")
     types = {"kept": pa.bool_(), "penalised": pa.bool_()}
 
-    def column(name: str) -> list[Any]:
-        return [getattr(decision, name) for decision in decisions]
-
-    return pa.table({n: pa.array(column(n), types[n]) if n in types else tables.texts(column(n)) for n in names})
+    columns = zip(names, zip(*map(attrgetter(*names), decisions), strict=True), strict=True)
+    return pa.table({name: pa.array(values, types[name]) if name in types else tables.texts(values) for name, values in columns})
 
 
 def _index(config: CurateConfig, items: Sequence[BenchmarkItem]) -> Index | None:
@@ -210,10 +209,11 @@ def _facts_from(table: pa.Table) -> list[Facts]:
     from codeact.curate.verify import Verdict
 
     columns = (table[name].to_pylist() for name in table.column_names)
+    verdict = lru_cache(Verdict)  # most are one of few
     return [
         Facts(
             identity, language, sketch, None,
-            None if status is None else Verdict(status, reason, detail), None if item is None else (item, passage),
+            None if status is None else verdict(status, reason, detail), None if item is None else (item, passage),
         )
         for identity, language, sketch, status, reason, detail, item, passage in zip(*columns, strict=True)
     ]  # fmt: skip
