@@ -151,6 +151,61 @@ def read_records(
     return reader.reading(records, rejected)
 
 
+class RowParser:
+    """Reads one row at a time, and counts what it meets; no row has a say in what becomes of another.
+
+    Args:
+        whole: the form of all rows together.
+        mapping: as `read_records`.
+        weight_key: a mapped weight that is a key of the turns and no column; "" for none.
+        graded: of `rows.is_graded`.
+
+    Attributes:
+        used, unread, marked: see `Reading.forms`, `Reading.not_read` and `Reading.marks`.
+    """
+
+    def __init__(self, whole: Format, mapping: Mapping[str, str], weight_key: str, graded: bool) -> None:
+        self.whole, self.mapping, self.weight_key, self.graded = whole, dict(mapping), weight_key, graded
+        self.forms: dict[tuple[str, ...], Format] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Count anew."""
+        self.used: Counter[str] = Counter()
+        self.unread: Counter[str] = Counter()
+        self.marked: Counter[str] = Counter()
+
+    def read(self, index: int, row: Mapping[str, Any]) -> Record | Rejected:
+        """What a row becomes; its id is not unique yet (`Ids`)."""
+        filled = tuple([key for key, value in row.items() if not is_missing(value) and not _is_empty(value)])
+        if filled not in self.forms:
+            self.forms[filled] = _form(filled, self.whole, self.mapping)
+        form = self.forms[filled]
+        try:
+            messages, tools = read_row(row, form, self.unread, self.weight_key, self.graded)
+        except Unreadable as problem:
+            return Rejected(self._identity(row, None, ""), index, problem.reason, problem.detail)
+        taken = set(form.columns.values())
+        for name in untold(row, taken, messages, tools):
+            self.unread[f"column {name!r}"] += 1
+        self.marked.update(marks(messages))
+        self.used[form.name] += 1
+        meta = {key: value for key, value in row.items() if key not in taken}
+        meta["row"] = index
+        return Record(self._identity(row, messages, tools), messages, MappingProxyType(meta), tools)
+
+    def names_itself(self, row: Mapping[str, Any]) -> bool:
+        """Whether the row has an id of its own."""
+        column = self.whole.column("id")
+        return bool(column) and not is_blank(row.get(column))
+
+    def _identity(self, row: Mapping[str, Any], messages: Sequence[Message] | None, tools: str) -> str:
+        """The row's own id, else a hash of what it says; `messages` is None where it could not be read."""
+        if self.names_itself(row):
+            return str(row[self.whole.column("id")])
+        return content_hash(messages, tools) if messages is not None else digest(repr(sorted(row.items(), key=str)))
+
+
 class RowReader:
     """`read_records` row by row, for data that is larger than the memory: a record or a refused row for each row.
 
@@ -169,40 +224,26 @@ class RowReader:
         self.rows, self.mapping, self.where, self.locate = rows, dict(mapping or {}), where, locate
         self.columns = columns_of(rows)
         self.whole = detect_format(self.columns, self.mapping, where, rows[0])
-        self.weight_key = _weight_key(self.mapping, self.columns, self.whole)
-        self.graded = is_graded(rows, self.whole)
-        self._start()
-
-    def _start(self) -> None:
-        self.used: Counter[str] = Counter()
-        self.unread: Counter[str] = Counter()
-        self.marked: Counter[str] = Counter()
+        self.parser = RowParser(self.whole, self.mapping, _weight_key(self.mapping, self.columns, self.whole), is_graded(rows, self.whole))
 
     def __iter__(self) -> Iterator[Record | Rejected]:
-        self._start()
-        forms: dict[tuple[str, ...], Format] = {}
-        ids = _Ids(self.where, self.locate)
-        whole = self.whole
+        self.parser.start()
+        ids = Ids(self.where, self.locate)
         for index, row in enumerate(self.rows):
-            filled = tuple(key for key, value in row.items() if not is_missing(value) and not _is_empty(value))
-            if filled not in forms:
-                forms[filled] = _form(filled, whole, self.mapping)
-            form = forms[filled]
-            try:
-                messages, tools = read_row(row, form, self.unread, self.weight_key, self.graded)
-            except Unreadable as problem:
-                yield Rejected(ids.of(row, whole, None, "", index), index, problem.reason, problem.detail)
-                continue
-            taken = set(form.columns.values())
-            for name in untold(row, taken, messages, tools):
-                self.unread[f"column {name!r}"] += 1
-            self.marked.update(marks(messages))
-            self.used[form.name] += 1
-            meta = {key: value for key, value in row.items() if key not in taken}
-            meta["row"] = index
-            yield Record(ids.of(row, whole, messages, tools, index), messages, MappingProxyType(meta), tools)
-        if self.weight_key and self.weight_key not in self.columns and not _seen(self.rows, whole, self.weight_key):
-            raise InputError(f"--map weight={self.weight_key}: {self.where} has no column and no turn with that key")
+            found = self.parser.read(index, row)
+            identity = ids.unique(found.id, self.parser.names_itself(row), index)
+            yield found if identity == found.id else replace(found, id=identity)
+        self.check_weight()
+
+    def check_weight(self) -> None:
+        """Refuse a mapped weight that no row has, once they have been read.
+
+        Raises:
+            InputError: it is neither a column nor a key of the turns.
+        """
+        key = self.parser.weight_key
+        if key and key not in self.columns and not _seen(self.rows, self.whole, key):
+            raise InputError(f"--map weight={key}: {self.where} has no column and no turn with that key")
 
     def reading(self, records: list[Record], rejected: list[Rejected], count: int | None = None) -> Reading:
         """What became of all rows, once they have been read.
@@ -212,9 +253,9 @@ class RowReader:
             rejected: the others.
             count: of the usable rows, where `records` does not hold them.
         """
-        order = sorted(self.unread.items(), key=lambda item: (-item[1], item[0]))
+        order = sorted(self.parser.unread.items(), key=lambda item: (-item[1], item[0]))
         return Reading(
-            self.where, records, rejected, dict(self.used), dict(order), dict(self.marked.most_common()), self.locate,
+            self.where, records, rejected, dict(self.parser.used), dict(order), dict(self.parser.marked.most_common()), self.locate,
             len(records) if count is None else count,
         )  # fmt: skip
 
@@ -267,33 +308,35 @@ def _seen(rows: Sequence[Mapping[str, Any]], form: Format, key: str) -> bool:
     return any(repr(key) in repr(row.get(column)) or f'"{key}"' in str(row.get(column)) for row in rows)
 
 
-class _Ids:
-    """Unique ids: the row's own, else a hash of what it says."""
+class Ids:
+    """Makes ids unique: the row's own must be so, of those made from the content a copy gets a number."""
 
     def __init__(self, where: str, locate: Locate) -> None:
         self.where, self.locate = where, locate
         self.first: dict[str, int] = {}
         self.copies: dict[str, int] = {}  # of what was there before
 
-    def of(
-        self, row: Mapping[str, Any], form: Format, messages: Sequence[Message] | None, tools: str, index: int
-    ) -> str:
-        """The id of a row; `messages` is None where it could not be read."""
-        explicit = row.get(form.column("id")) if form.column("id") else None
-        if not is_blank(explicit):
-            identity = str(explicit)
-            if identity in self.first:
+    def unique(self, identity: str, explicit: bool, index: int) -> str:
+        """The id of a row.
+
+        Args:
+            identity: as the row alone has it.
+            explicit: whether the row names it.
+            index: the row's 0-based position.
+
+        Raises:
+            InputError: an id that a row names was there before.
+        """
+        if identity in self.first:
+            if explicit:
                 first, second = self.locate(self.first[identity]), self.locate(index)
                 both = f"rows {first[4:]} and {second[4:]}" if first.startswith("row ") else f"{first} and {second}"
                 raise InputError(
                     f"{self.where}: {both} share the id {identity!r}; "
                     "make ids unique, or have them made from the content with --map id=-"
                 )
-        else:
-            base = content_hash(messages, tools) if messages is not None else digest(repr(sorted(row.items(), key=str)))
-            identity = base
-            if base in self.first:
-                self.copies[base] = self.copies.get(base, 1) + 1
-                identity = f"{base}-{self.copies[base]}"
+            base = identity
+            self.copies[base] = self.copies.get(base, 1) + 1
+            identity = f"{base}-{self.copies[base]}"
         self.first[identity] = index
         return identity

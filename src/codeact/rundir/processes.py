@@ -162,7 +162,7 @@ class _Pool:
     def _count(self, number: int, why: str) -> None:
         self.tries[number] += 1
         if self.tries[number] < MOST_TRIES:
-            self.open.append(number)
+            self.open.appendleft(number)  # those that wait for it in order need not wait for all
         else:
             self.failed[number] = why
 

@@ -22,6 +22,7 @@ from codeact.sources.text import COMPRESSED
 
 Row = Mapping[str, Any]
 
+PLACED = 4096
 WHOLE = 1 << 24
 """Bytes of a file (unpacked) up to which its rows are kept in memory."""
 PACKED = 4
@@ -43,17 +44,27 @@ class Lines:
 
     def __iter__(self) -> Iterator[bytes]:
         with open_packed(self.path) as file:
-            first = True
-            for line in file:
-                if first and line.startswith(BOM):
-                    line = line[3:]
-                first = False
-                if not _is_blank(line):
-                    yield line
+            yield from _said(file)
+
+    def between(self, start: int, end: int) -> Iterator[bytes]:
+        """Those that begin at these bytes of a file that is not packed, `end` not included; both are beginnings of lines."""
+        with self.path.open("rb") as file:
+            file.seek(start)
+            yield from _said(io.BytesIO(file.read(end - start)), start == 0)
 
     def changed(self) -> bool:
         """Whether the file is not the one that was first read."""
         return not self.path.exists() or state_of(self.path) != self.seen
+
+
+def _said(file: Iterable[bytes], first: bool = True) -> Iterator[bytes]:
+    """The lines of a file that are not blank; the first of all without its byte order mark."""
+    for line in file:
+        if first and line.startswith(BOM):
+            line = line[3:]
+        first = False
+        if not _is_blank(line):
+            yield line
 
 
 class OnDisk(Sequence[Row]):
@@ -85,10 +96,11 @@ class LineRows(OnDisk):
 
     Attributes:
         lines: the file.
+        places: of every `PLACED`-th row from the first on the byte at which its line begins, and the file's size; empty for a packed file.
     """
 
-    def __init__(self, lines: Lines, count: int, columns: Iterable[str]) -> None:
-        self.lines, self._columns, self._count = lines, list(columns), count
+    def __init__(self, lines: Lines, count: int, columns: Iterable[str], places: Sequence[int] = ()) -> None:
+        self.lines, self._columns, self._count, self.places = lines, list(columns), count, tuple(places)
 
     @property
     def columns(self) -> list[str]:
@@ -98,15 +110,20 @@ class LineRows(OnDisk):
         return self._count
 
     def __iter__(self) -> Iterator[Row]:
-        self._same()
+        self.check_same()
         for line in self.lines:
             yield json.loads(line.decode("utf-8"))
-        self._same()
+        self.check_same()
 
     def picked(self, positions: Sequence[int]) -> Iterator[Row]:
         return passed(self, positions)
 
-    def _same(self) -> None:
+    def check_same(self) -> None:
+        """Refuse a file that is not the one that was first read.
+
+        Raises:
+            InputError: it was changed.
+        """
         if self.lines.changed():
             raise InputError(f"{self.lines.path} changed while it was read; start the same command again")
 
@@ -179,14 +196,18 @@ def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
     """The lines of a JSONL file and its rows, those of a large file on the disk; None where there is something to say about it."""
     try:
         lines = Lines(path, state_of(path))
-        size = lines.seen[0] * (PACKED if path.suffix.lower() in COMPRESSED else 1)
+        packed = path.suffix.lower() in COMPRESSED
+        size = lines.seen[0] * (PACKED if packed else 1)
         rows: list[Row] = []
         columns: dict[str, None] = {}
         count = 0
-        for line in lines:
+        ends, places = _Ends(path), list[int]()
+        for line in _said(ends):
             row = parse(line.decode("utf-8").removeprefix("\ufeff"))
             if not isinstance(row, dict):
                 return None
+            if count % PLACED == 0:
+                places.append(ends.start)
             count += 1
             if size <= WHOLE:
                 rows.append(row)
@@ -196,7 +217,21 @@ def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
         return None
     if not count:
         return None
-    return lines, rows or LineRows(lines, count, columns)
+    return lines, rows or LineRows(lines, count, columns, () if packed else (*places, lines.seen[0]))
+
+
+class _Ends:
+    """The lines of a file; `start` is the byte at which the last of them began."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.start = path, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        end = 0
+        with open_packed(self.path) as file:
+            for line in file:
+                self.start, end = end, end + len(line)
+                yield line
 
 
 def beginning(path: Path, size: int) -> bytes:

@@ -20,6 +20,7 @@ from codeact.rundir.parts import PART_ROWS
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
 from codeact.rundir.tables import rare_collections
+from codeact.stages.reading import can_share, parts_in_processes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,9 +50,10 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
     rows are read, a few thousand at a time.
     """
     reader = inputs.reader()
-    door = _Door(recipe, reader)
+    door = Door(recipe, reader)
     sources = inputs.source.sources
-    store.write_parts("records", (tables.with_source(part, sources) for part in door.parts()))
+    made = parts_in_processes(door) if can_share(door, sources) else door.parts()
+    store.write_parts("records", (tables.with_source(part, sources) for part in made))
     reading = reader.reading([], door.unread, door.usable)
     rejected = [*door.unread, *door.barred, *door.beyond]
     storage.write_parquet(tables.with_source(tables.rejected_table(rejected), sources), store.path("rejected.parquet"))
@@ -66,7 +68,7 @@ def _held_out(recipe: Recipe) -> str:
     return recipe.evaluate.held_out if recipe.evaluate.enabled else ""
 
 
-class _Door:
+class Door:
     """Which records come in, and of the others why not.
 
     Attributes:
@@ -98,6 +100,16 @@ class _Door:
                 if len(open_) == PART_ROWS:
                     yield tables.records_table(open_)
                     open_ = []
+        self.check()
+        if open_:
+            yield tables.records_table(open_)
+
+    def check(self) -> None:
+        """See `parts`, whose end this is.
+
+        Raises:
+            InputError: as `parts`.
+        """
         self.reader.reading([], self.unread, self.usable).usable()
         if not self.records:
             first = self.barred[0]
@@ -105,8 +117,6 @@ class _Door:
                 f"{'evaluate.held_out' if first.reason == HELD_OUT else 'curate.secrets'}: none of {len(self.barred)} records is left;"
                 f" the first: {first.reason}{', ' + first.detail if first.reason == HELD_OUT else ''}"
             )
-        if open_:
-            yield tables.records_table(open_)
 
     def _within(self) -> frozenset[str] | None:
         """The ids of the records within the limit; None: all are."""

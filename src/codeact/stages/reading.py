@@ -1,0 +1,128 @@
+"""Large JSON lines become records in several processes: each reads a range of the file; ids are made unique here, in the rows' order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from codeact.confidential import find_confidential
+from codeact.lm.hardware import processors
+from codeact.progress import SILENT, Progress
+from codeact.records import Record, Rejected
+from codeact.records.read import Ids, RowParser
+from codeact.rundir import tables
+from codeact.rundir.parts import PART_ROWS, Parts, regrouped
+from codeact.rundir.processes import WORTH_IT, ProcessBackend
+from codeact.rundir.shards import Worker
+from codeact.sources.lines import PLACED, LineRows, Lines
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from codeact.stages.records import Door
+
+_TOLD = b"told"
+
+
+def can_share(door: Door, sources: Sequence[str] | None) -> bool:
+    """Whether several processes read this data: one large JSONL file that is not packed, of which all rows are wanted."""
+    recipe, rows = door.recipe, door.reader.rows
+    return (
+        isinstance(rows, LineRows) and bool(rows.places) and len(rows) >= WORTH_IT and (recipe.workers or processors()) > 1
+        and recipe.backend == "local" and sources is None and recipe.data.limit is None and door.held is None
+    )  # fmt: skip
+
+
+def parts_in_processes(door: Door) -> Iterator[pa.Table]:
+    """`Door.parts`, the same tables and the same refused rows.
+
+    Raises:
+        InputError: as `Door.parts`.
+        CodeactError: a range of the file failed three times.
+    """
+    rows = door.reader.rows
+    assert isinstance(rows, LineRows)
+    rows.check_same()
+    door.reader.parser.start()
+    ids = Ids(door.reader.where, door.reader.locate)
+    make_worker = partial(_worker, rows.lines, door.reader.parser, door.recipe.curate.secrets)
+    ranges = Parts(len(rows), PLACED, partial(_range, rows.places))
+    with closing(_in_order(ProcessBackend(door.recipe.workers)(make_worker, ranges, SILENT))) as found:
+        for whole in regrouped((_entered(door, ids, at * PLACED, part) for at, part in enumerate(found)), PART_ROWS):
+            if whole.num_rows:
+                yield whole.combine_chunks()
+    rows.check_same()
+    door.reader.check_weight()
+    door.check()
+
+
+def _range(places: Sequence[int], number: int) -> pa.Table:
+    """A range of the file: the bytes at which it begins and ends, and its first row's number, under a name for messages."""
+    import pyarrow as pa
+
+    return pa.table({"id": [f"row {number * PLACED + 1}"], "begin": [places[number]], "end": [places[number + 1]], "row": [number * PLACED]})
+
+
+def _worker(lines: Lines, like: RowParser, secrets: Sequence[str]) -> Worker:
+    """What makes of a range of the file the table of its records, whose ids are not unique yet, with all else that is to be told."""
+    parser = RowParser(like.whole, like.mapping, like.weight_key, like.graded)
+
+    @tables.rare_collections()
+    def work(shard: pa.Table, progress: Progress) -> pa.Table:
+        (given,) = shard.to_pylist()
+        parser.start()
+        names: list[str] = []
+        explicit: list[int] = []
+        refused: list[tuple[int, str, str]] = []
+        barred: list[tuple[int, str, str]] = []
+        entered: list[Record] = []
+        for at, line in enumerate(lines.between(given["begin"], given["end"])):
+            row = json.loads(line.decode("utf-8"))
+            found = parser.read(given["row"] + at, row)
+            names.append(found.id)
+            if parser.names_itself(row):
+                explicit.append(at)
+            if isinstance(found, Rejected):
+                refused.append((at, found.reason, found.detail))
+            elif secrets and (secret := find_confidential(found, secrets)) is not None:
+                barred.append((at, secret.reason, secret.detail))
+            else:
+                entered.append(found)
+        told = {
+            "names": names, "explicit": explicit, "refused": refused, "barred": barred,
+            "counts": [parser.used, parser.unread, parser.marked],
+        }  # fmt: skip
+        return tables.records_table(entered).replace_schema_metadata({_TOLD: json.dumps(told)})
+
+    return work
+
+
+def _in_order(results: Iterator[tuple[int, pa.Table]]) -> Iterator[pa.Table]:
+    """The tables by their numbers, from 0 on; what came too early waits."""
+    waiting: dict[int, pa.Table] = {}
+    number = 0
+    for at, table in results:
+        waiting[at] = table
+        while number in waiting:
+            yield waiting.pop(number)
+            number += 1
+
+
+def _entered(door: Door, ids: Ids, start: int, part: pa.Table) -> pa.Table:
+    """The records of a range with their ids; what did not come in, and all that was counted, is noted at the door."""
+    told: dict[str, Any] = json.loads(part.schema.metadata[_TOLD])
+    explicit = set(told["explicit"])
+    names = [ids.unique(name, at in explicit, start + at) for at, name in enumerate(told["names"])]
+    for key, noted in (("refused", door.unread), ("barred", door.barred)):
+        noted += [Rejected(names[at], start + at, reason, detail) for at, reason, detail in told[key]]
+    out = {at for key in ("refused", "barred") for at, *_ in told[key]}
+    parser = door.reader.parser
+    for counter, more in zip((parser.used, parser.unread, parser.marked), told["counts"], strict=True):
+        counter.update(more)
+    door.usable += len(names) - len(told["refused"])
+    door.records += part.num_rows
+    kept = tables.texts([name for at, name in enumerate(names) if at not in out])
+    return part.replace_schema_metadata().set_column(0, "id", kept)
