@@ -92,7 +92,7 @@ def _hashed_block(letters: NDArray[np.uint8]) -> tuple[_Codes, Ints]:
 
 @lru_cache(maxsize=2)
 def _more_powers(factor: int, count: int) -> _Codes:
-    found: _Codes = np.cumprod(np.full(count, factor, np.uint64))
+    found: _Codes = np.cumprod(np.full(count, factor, np.uint64), dtype=np.uint64)
     return found
 
 
@@ -104,7 +104,7 @@ def _run_codes(columns: Iterable[_Codes]) -> _Codes:
     """A number for each run, of the numbers of its words, column by column (multiplicative hashing, Knuth 6.4)."""
     code: _Codes = np.zeros(1, np.uint64)
     for column in columns:
-        code = np.multiply(column + code, np.uint64(_FACTOR), dtype=np.uint64)
+        code = (column + code) * np.uint64(_FACTOR)
     return code
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from codeact.confidential import find_confidential
+from codeact.config.kinds import SecretKind
 from codeact.lm.hardware import processors
 from codeact.progress import SILENT, Progress
 from codeact.records import Record, Rejected
@@ -66,7 +67,7 @@ def _range(places: Sequence[int], number: int) -> pa.Table:
     return pa.table({"id": [f"row {number * PLACED + 1}"], "begin": [places[number]], "end": [places[number + 1]], "row": [number * PLACED]})
 
 
-def _worker(lines: Lines, like: RowParser, secrets: Sequence[str]) -> Worker:
+def _worker(lines: Lines, like: RowParser, secrets: Sequence[SecretKind]) -> Worker:
     """What makes of a range of the file the table of its records, whose ids are not unique yet, with all else that is to be told."""
     parser = RowParser(like.whole, like.mapping, like.weight_key, like.graded)
 
@@ -100,7 +101,7 @@ def _worker(lines: Lines, like: RowParser, secrets: Sequence[str]) -> Worker:
     return work
 
 
-def _in_order(results: Iterator[tuple[int, pa.Table]]) -> Iterator[pa.Table]:
+def _in_order(results: Iterator[tuple[int, pa.Table]]) -> Generator[pa.Table, None, None]:
     """The tables by their numbers, from 0 on; what came too early waits."""
     waiting: dict[int, pa.Table] = {}
     number = 0
