@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 PARQUET: Mapping[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
 
+def _settings(schema: pa.Schema) -> Mapping[str, Any]:
+    """`PARQUET`; columns of vectors without a dictionary, which takes twice as long as all else there, and is given up for their many values."""
+    import pyarrow as pa
+
+    plain = [f.name for f in schema if not pa.types.is_nested(f.type)]
+    vectors = any(pa.types.is_fixed_size_list(f.type) and pa.types.is_floating(f.type.value_type) for f in schema)
+    return {**PARQUET, "use_dictionary": plain} if vectors else PARQUET
+
+
 def write_parquet(table: pa.Table, path: str | Path) -> None:
     """Write an Arrow table atomically (zstd, every page with its checksum)."""
     import pyarrow.parquet as pq
 
     with atomic(path) as handle:
-        pq.write_table(table, handle, **PARQUET)
+        pq.write_table(table, handle, **_settings(table.schema))
 
 
 def write_parquet_parts(parts: Iterable[pa.Table], path: str | Path) -> None:
@@ -32,7 +41,7 @@ def write_parquet_parts(parts: Iterable[pa.Table], path: str | Path) -> None:
 
     left = iter(parts)
     first = next(left)
-    with atomic(path) as handle, pq.ParquetWriter(handle, first.schema, **PARQUET) as out:
+    with atomic(path) as handle, pq.ParquetWriter(handle, first.schema, **_settings(first.schema)) as out:
         for part in chain([first], left):
             out.write_table(part)
 
@@ -43,7 +52,7 @@ def parquet_bytes(table: pa.Table) -> pa.Buffer:
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **PARQUET)
+    pq.write_table(table, sink, **_settings(table.schema))
     return sink.getvalue()
 
 
