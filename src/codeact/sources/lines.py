@@ -14,13 +14,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, overload
+from typing import IO, Any, TypeVar, overload
 
 from codeact.errors import InputError
 from codeact.sources.objects import parse
 from codeact.sources.text import COMPRESSED
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 PLACED = 4096
 WHOLE = 1 << 24
@@ -116,7 +117,10 @@ class LineRows(OnDisk):
         self.check_same()
 
     def picked(self, positions: Sequence[int]) -> Iterator[Row]:
-        return passed(self, positions)
+        self.check_same()
+        for line in passed(self.lines, positions):
+            yield json.loads(line.decode("utf-8"))
+        self.check_same()
 
     def check_same(self) -> None:
         """Refuse a file that is not the one that was first read.
@@ -166,7 +170,7 @@ def picked(rows: Sequence[Row], positions: Sequence[int]) -> Iterator[Row]:
     yield from rows.picked(positions)
 
 
-def passed(rows: Iterable[Row], positions: Sequence[int]) -> Iterator[Row]:
+def passed(rows: Iterable[T], positions: Sequence[int]) -> Iterator[T]:
     """`picked` by going through the rows, as far as the last."""
     wanted = iter(positions)
     next_ = next(wanted, None)
