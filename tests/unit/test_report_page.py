@@ -21,6 +21,7 @@ from codeact.reporting import gather, html, main_figures, write_report
 from codeact.reporting.browser import browser
 from codeact.reporting.html import render
 from codeact.reporting.page import safe_json
+from codeact.reporting.plot import linear
 from codeact.reporting.wording import duration
 from scripts.look_at_page import look
 from tests.helpers import drawn
@@ -308,6 +309,14 @@ def test_in_a_browser(tmp_path: Path) -> None:
     assert used["cluster_listed"] == "0"
     assert used["printed"] > 10_000
     assert used["paper"] == "rgb(252, 252, 250)"  # in the dark too: paper is white, and backgrounds are often left out
+
+
+@pytest.mark.parametrize("high", [1, 2, 3, 7, 40, 2000])
+def test_steps_and_records_are_counted_in_whole_ones(high: int) -> None:
+    ticks = linear(1, high, "optimizer step", whole=True).ticks
+    assert ticks
+    assert [shown for _, shown in ticks] == [f"{value:,.0f}" for value, _ in ticks]
+    assert all(value == int(value) for value, _ in ticks)
 
 
 def test_the_charts_are_the_tables(run: Path, figures: dict[str, Any]) -> None:

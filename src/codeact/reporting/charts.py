@@ -35,7 +35,7 @@ def _ifd(ifd: dict[str, Any]) -> Markup:
     bins = steps(edges)
     counts = list(zip(ifd["selected"], ifd["not_selected"], strict=True))
     x = linear(edges[0], max(edges[-1], 1.0) + (edges[1] - edges[0]), "IFD")
-    y = linear(0, max(a + b for a, b in counts) * 1.08, "records")
+    y = linear(0, max(a + b for a, b in counts) * 1.08, "records", whole=True)
     marks = []
     for at, ((low, high), (chosen, rest)) in enumerate(zip(bins, counts, strict=True)):
         where = f"IFD {low:.3f} to {high:.3f}{' and above' if ifd['above'] and at == len(bins) - 1 else ''}"
@@ -109,7 +109,7 @@ def _length(points: dict[str, Any]) -> Markup:
 
 def _loss(curve: dict[str, Any]) -> Markup:
     step, loss = curve["step"], curve["loss"]
-    x, y = linear(min(step), max(step), "optimizer step"), _around(loss, "training loss (nats per token)")
+    x, y = linear(min(step), max(step), "optimizer step", whole=True), _around(loss, "training loss (nats per token)")
     points = list(zip(step, loss, strict=True))
     marks = [lines(x, y, points, "s-selected"), *([dots(x, y, points, "small s-selected")] if len(points) <= 80 else [])]
     return chart(x, y, marks, f"Training loss by optimizer step, from {number(loss[0])} to {number(loss[-1])}.", height=320)

@@ -72,12 +72,13 @@
   const rows = records.rows.map((row) => Object.fromEntries(records.columns.map((name, i) => [name, row[i]])));
   for (const row of rows) row.text = [row.id, row.reason, row.detail, row.instruction, row.response].join("\n").toLowerCase();
   const PAGE = 20;
+  const short = (text) => text.length > 110 ? text.slice(0, 110) + "\u2026" : text;
   let shown = PAGE;
 
   const card = (row) => {
     const item = make("details", undefined, "record " + row.status);
     const first = make("summary");
-    first.append(make("b", row.status), ` ${row.instruction.replace(/\s+/g, " ").slice(0, 110) || row.id}`);
+    first.append(make("b", row.status), " " + (short(row.instruction.replace(/\s+/g, " ")) || row.id));
     first.append(make("span", row.said, "said"));
     item.append(first);
     if (row.detail) item.append(make("p", "Evidence: " + row.detail));

@@ -34,13 +34,13 @@ class Axis:
         return round(UNITS * (here - low) / (high - low), 1) if high != low else UNITS / 2
 
 
-def linear(low: float, high: float, title: str, percent: bool = False) -> Axis:
-    """A scale with about five round ticks that holds both values."""
+def linear(low: float, high: float, title: str, percent: bool = False, whole: bool = False) -> Axis:
+    """A scale with about five round ticks, of things that are counted whole ones, that holds both values."""
     if not high > low:
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
     raw = (high - low) / TICKS
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999 and not (whole and power * m % 1))
     digits = max(0, -math.floor(math.log10(step) + 1e-9) + (1 if f"{step / power:.1f}" == "2.5" else 0))
     values = [n * step for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
     shown = [f"{100 * v:.{max(0, digits - 2)}f} %" if percent else f"{v:,.{digits}f}" for v in values]
