@@ -69,4 +69,5 @@ def _script() -> list[str]:
 
 
 def _bare(word: str) -> str:
-    return Path(word).name if "/" in word and Path(word).exists() else word
+    path = Path(word)
+    return path.name if "/" in word and (path.is_absolute() or path.exists()) else word

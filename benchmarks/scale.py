@@ -123,7 +123,7 @@ def measured(command: Sequence[str], python: str = sys.executable) -> dict[str, 
     return {
         "wall_seconds": round(time.perf_counter() - started, 2),
         "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_memory_MiB": round(max(peak[0], usage.ru_maxrss if most[0] < 2 else 0) / 1024),
+        "peak_memory_MiB": round((peak[0] or usage.ru_maxrss) / 1024),
         "processes": most[0],
     }
 
