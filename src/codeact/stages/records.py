@@ -13,10 +13,12 @@ from codeact.config import Recipe
 from codeact.draws import seeded_subset
 from codeact.errors import InputError
 from codeact.evaluation.held_out import HeldOut
+from codeact.progress import Progress, track
 from codeact.records import Record, Rejected, RowReader
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import PART_ROWS
+from codeact.rundir.processes import WORTH_IT
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
 from codeact.rundir.tables import rare_collections
@@ -53,7 +55,9 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
     door = Door(recipe, reader)
     sources = inputs.source.sources
     made = parts_in_processes(door) if can_share(door, sources) else door.parts()
-    store.write_parts("records", (tables.with_source(part, sources) for part in made))
+    rows = len(reader.rows)
+    with track("read", rows, "rows", shown=rows >= WORTH_IT) as progress:
+        store.write_parts("records", (tables.with_source(part, sources) for part in _counted(made, progress)))
     reading = reader.reading([], door.unread, door.usable)
     rejected = [*door.unread, *door.barred, *door.beyond]
     storage.write_parquet(tables.with_source(tables.rejected_table(rejected), sources), store.path("rejected.parquet"))
@@ -62,6 +66,12 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
         read = Counter(store.table("records", ["source"])["source"].to_pylist())
         counts["sources"] = {name: {"rows": rows, "records": read[name]} for name, rows in inputs.source.mixture}
     return {**reading.summary(), **counts}
+
+
+def _counted(parts: Iterator[pa.Table], progress: Progress) -> Iterator[pa.Table]:
+    for part in parts:
+        yield part
+        progress.advance(part.num_rows)
 
 
 def _held_out(recipe: Recipe) -> str:
