@@ -99,8 +99,54 @@ FAULTS = [
     ({"language": "go", "prompt": "func twice(x int) int {\n", "canonical_solution": "return x }\n", "tests": "assert.Equal(1, 1)"}, "tests does not call 'twice'"),
     ({"language": "rust", "prompt": "fn twice(x: i32) -> i32 {\n", "canonical_solution": "x }\n", "tests": "assert_eq!(twice(1), 1); }"}, "tests has unequal numbers"),
     ({"language": "rust", "tests": []}, "tests is no program"),
+    ({"language": "javascript", "prompt": "const twice = (x) => {\n", "canonical_solution": "return x }\n",
+      "tests": "const assert = require('assert');\ntest('twice', () => assert(twice(1)));"}, "tests uses a test runner (test(...)"),
     ({"language": 3}, "language is 3; give a text"),
 ]
+
+
+THROWS = """const assert = require('assert');
+assert.throws(() => twice(-1), RangeError);
+assert.throws(() => twice(0), {name: 'Error', code: 'E0'});
+await assert.rejects(twice(1), error => error instanceof TypeError && error instanceof Error && error.message === 'one');
+assert.strictEqual(twice(2), 4);
+"""
+
+
+def test_errors_of_a_javascript_program_are_of_the_kinds_that_tests_expect(tmp_path: Path, sandbox: Backend) -> None:
+    if missing("javascript"):
+        pytest.skip("javascript is not installed")
+    body = "  if (x < 0) throw new RangeError('no');\n  if (x === 0) throw Object.assign(new Error('no'), {code: 'E0'});\n" \
+        "  if (x === 1) return Promise.reject(new TypeError('one'));\n  return 2 * x;\n}\n"
+    one = {"task_id": "t", "language": "javascript", "prompt": "function twice(x) {\n", "entry_point": "twice", "tests": THROWS}
+    task_set = load_tasks(write(tmp_path / "mine.jsonl", one))
+    answers = [f"function twice(x) {{\n{text}" for text in (body, body.replace("RangeError", "Error"), body.replace("TypeError", "RangeError"))]
+    verdicts = grade(task_set, [("t", answer) for answer in answers], backend=sandbox)
+    assert [verdict.base_status for verdict in verdicts] == ["passed", "failed", "failed"], verdicts
+
+
+RUST_TESTS = """#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    #[should_panic(expected = "odd")]
+    fn odd() { half(3); }
+    #[test]
+    fn even() -> Result<(), String> { if half(4) == 2 { Ok(()) } else { Err("four".into()) } }
+}
+"""
+
+
+def test_rust_tests_that_expect_a_panic_or_return_a_result(tmp_path: Path, sandbox: Backend) -> None:
+    if missing("rust"):
+        pytest.skip("rust is not installed")
+    one = {"task_id": "t", "language": "rust", "prompt": "fn half(x: i32) -> i32 {\n", "entry_point": "half", "tests": RUST_TESTS}
+    task_set = load_tasks(write(tmp_path / "mine.jsonl", one))
+    bodies = ('assert!(x % 2 == 0, "odd"); x / 2', "x / 2", 'assert!(x % 2 == 0, "odd"); x')
+    verdicts = grade(task_set, [("t", f"fn half(x: i32) -> i32 {{ {body} }}") for body in bodies], backend=sandbox)
+    said = [(verdict.base_status, verdict.detail) for verdict in verdicts]
+    assert said == [("passed", ""), ("failed", "tests::odd did not panic as expected; the last call: half(3) gave 1"),
+                    ("failed", 'Err("four"); the last call: half(4) gave 4')]  # fmt: skip
 
 
 @pytest.mark.parametrize(("changes", "fault"), FAULTS, ids=[fault for _, fault in FAULTS])

@@ -84,6 +84,8 @@ FAULTS = [
     ({**ADD, "prompt": "class add:\n", "canonical_solution": "    x = 1\n"}, "'add' is a class; tests see the function alone"),
     ({**ADD, "prompt": "HALF = 1\ndef add(a, b):\n", "tests": "assert add(1, HALF) == 2"}, "tests use 'HALF' of the program"),
     ({**ADD, "tests": "assert add(1, lambda: 2)"}, "tests give 'add' a function"),
+    ({**ADD, "tests": "xs = []\nadd(xs, 1)\nassert xs == [1]"}, "tests look at 'xs' after 'add' had it, as if it were changed"),
+    ({**ADD, "tests": "import io, sys\nsys.stdin = io.StringIO('1')\nassert add(1, 2) == 3"}, "tests use 'sys.stdin', which another process does not share"),
     ({**ADD, "same_process": 1}, "same_process is 1; it is true or false"),
     ({**PAIR, "examples": [{"input": [1], "output": float("nan")}]}, "examples hold NaN or Infinity"),
     ({**PAIR, "prompt": "# half of x\n"}, "neither prompt nor instruction names 'pair'"),
@@ -138,6 +140,13 @@ def test_tests_in_the_programs_process_see_all_of_it(tmp_path: Path, sandbox: Ba
     answers = {right: "passed", right.replace("append", "count"): "failed", f"{right}print('\\n{{mark}}', flush=True)\nimport os\nos._exit(0)\n": "failed"}
     verdicts = grade(task_set, [("stack", answer) for answer in answers], backend=sandbox)
     assert [v.base_status for v in verdicts] == list(answers.values()), verdicts
+
+
+def test_a_dataclass_finds_its_module(tmp_path: Path, sandbox: Backend) -> None:
+    point = "from __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\nclass Point:\n    x: int\n\n"
+    body = {"prompt": f"{point}def add(a, b):\n", "canonical_solution": "    return Point(a + b).x\n"}
+    rows = [{**ADD, **body}, {**ADD, **body, "task_id": "2", "same_process": True, "tests": "assert add(1, 2) == Point(3).x"}]
+    assert check_tasks(write(tmp_path / "points.jsonl", *rows))["failed"] == []
 
 
 def test_names_and_line_ends_as_the_world_has_them(tmp_path: Path, sandbox: Backend) -> None:

@@ -24,6 +24,22 @@ NAMES = (
     "use ::std::{cmp::{PartialEq, PartialOrd}, iter::{IntoIterator, Iterator}, clone::Clone, convert::{From, Into}};"
 )
 STANDARD = {"Vec", "String", "Option", "Result", "Box", "HashMap", "HashSet", "BTreeMap", "BTreeSet", "VecDeque"}
+# A test function with the attributes around its own, comments among them.
+SHOULD_PANIC = re.compile(r"#\[should_panic(?:\s*\([^\]]*\))?\]")
+AROUND = rf"(?:{SHOULD_PANIC.pattern}|\s|//[^\n]*)*"
+TEST = re.compile(rf"(?P<before>(?:{SHOULD_PANIC.pattern}\s*)?)#\[test\](?P<between>{AROUND})(?:pub\s+)?fn (?P<name>\w+)")
+# How a test function ends well: with nothing or `Ok`, or with the panic that is expected.
+ENDS = """mod codeact_ends {  // in which no name is the program's
+pub trait End { fn end(self); }
+impl End for () { fn end(self) {} }
+impl<T, E: ::std::fmt::Debug> End for Result<T, E> { fn end(self) { if let Err(e) = self { ::std::panic!("Err({:?})", e) } } }
+pub fn panics<T>(name: &str, expected: &str, run: fn() -> T) {
+    let hook = ::std::panic::take_hook(); ::std::panic::set_hook(Box::new(|_| {}));
+    let ended = ::std::panic::catch_unwind(run); ::std::panic::set_hook(hook);
+    let said = match ended { Ok(_) => ::std::panic!("{} did not panic as expected", name), Err(e) => e };
+    let text = said.downcast_ref::<String>().cloned().or(said.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default();
+    if !text.contains(expected) { ::std::panic!("{} panicked with {:?}, expected {:?}", name, text, expected) }
+} }"""
 ITEM = re.compile(r"[ \t]*(?:(?:const|async|unsafe|extern|default)\b[ \t]*(?:\"[^\"]*\"[ \t]*)?)*(?:fn|struct|enum|union|trait|type|const|static|mod|use)\b")
 SYMBOLS = re.compile(r"\b(no_mangle|export_name|link_section|link_name|link_args|global_asm|asm|naked_asm)\b")
 
@@ -40,13 +56,13 @@ def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
     written = rewritten(task.test, "rust", r"(?<!\w)assert!", _asserted) if tell and 'r#' not in task.test else task.test
     test = re.sub(r"\bmod (\w+)\s*\{", rf"mod \1 {{\n    #[allow(unused_imports)] {NAMES}", written, count=1)
     modules = re.findall(r"\bmod (\w+)\s*\{", task.test)
-    test, found = re.subn(r"#\[test\]((?:\s|//[^\n]*)*)fn (\w+)", r"\1pub fn \2", test)
-    names = re.findall(r"#\[test\](?:\s|//[^\n]*)*fn (\w+)", task.test)
+    found = list(TEST.finditer(test))
+    inside = f"{modules[0]}::" if modules else ""
+    calls = " ".join(_call(f"{inside}{one['name']}", SHOULD_PANIC.search(one[0])) for one in found)
+    test = TEST.sub(lambda one: SHOULD_PANIC.sub("", one["before"] + one["between"]) + f"pub fn {one['name']}", test)
     if found:
-        inside = f"{modules[0]}::" if modules else ""
-        calls = " ".join(f"{inside}{name}();" for name in names)
         guard = "let _said = CodeactSaid;" if said else ""
-        test += f"\n#[test]\nfn codeact_tests() {{ {guard} {calls} {_marked(mark)} }}"
+        test += f"\n{ENDS}\n#[test]\nfn codeact_tests() {{ {guard} {calls} {_marked(mark)} }}"
     if not modules:
         test = NAMES + "\n" + test
     main = f"{_uses(task)}\nuse program::*;\n{signature(task)}{said}{test}\nfn main() {{}}\n"
@@ -119,6 +135,14 @@ def _parts(parameters: str) -> list[str]:
         else:
             parts[-1] += letter
     return parts
+
+
+def _call(name: str, panics: re.Match[str] | None) -> str:
+    """Runs a test function, which panics where it fails."""
+    if panics is None:
+        return f"codeact_ends::End::end({name}());"
+    expected = re.search(r'"(?:\\.|[^"\\])*"', panics[0])
+    return f'codeact_ends::panics("{name}", {expected[0] if expected else quoted("")}, {name});'
 
 
 def _marked(mark: str) -> str:

@@ -20,9 +20,11 @@ ASSERTS = {
     "java": r"\bassert|\bthrow\b|\bAssert",
     "go": r"\bassert\.|\brequire\.|\bt\.(?:Error|Fatal|Fail)|\bpanic\(",
     "cpp": r"\bassert\s*\(|\bthrow\b|\babort\s*\(|\bexit\s*\(",
-    "rust": r"\bassert|\bpanic!",
+    "rust": r"\bassert|\bpanic!|\bshould_panic\b|->\s*Result\b",
 }
 PROGRAMS = {"java": r"\bclass\s+Main\b", "go": r"\bfunc\s+Test\w*\s*\(", "cpp": r"\bint\s+main\s*\(", "rust": r"#\[test\]", "javascript": ""}
+# JavaScript's test runners: their functions are not there, or run when the tests have ended.
+RUNNER = re.compile(r"""(?:^|[;\n{])[ \t]*(?:describe|it|test|beforeEach|afterEach)(?:\.\w+)?\(|['"](?:node:test|vitest|@jest/globals|mocha|jest)['"]""")
 AROUND = {
     "java": ("public class Main { public static void main(String[] args) throws Throwable {\n", "\n} }\n"),
     "go": ("func TestTask(t *testing.T) {\nassert := assert.New(t)\n_ = assert\n", "\n}\n"),
@@ -73,5 +75,7 @@ def faults(row: Mapping[str, Any], language: str) -> Iterator[str]:
             yield f"tests has unequal numbers of opening and closing braces; mend the {spoken} program"
         elif re.search(ASSERTS[language], plain) is None:
             yield "tests asserts nothing, so that everything would pass; add assertions"
+        elif language == "javascript" and (runner := RUNNER.search(text)) and not re.search(r"\bfunction\s+(?:describe|it|test)\b", plain):
+            yield f"tests uses a test runner ({runner[0].strip()}...), which is not run here; write assertions as statements"
         elif re.search(rf"(?<![\w$]){re.escape(entry)}(?![\w$])", plain) is None:
             yield f"tests does not call {entry!r}, so that everything would pass; test the function"

@@ -63,11 +63,13 @@ def check(candidate):
 '''
 TOGETHER = '''
 def codeact_main(program, tests):
-    space = {"__name__": "solution"}
+    import sys, types
+    space = vars(sys.modules.setdefault("solution", types.ModuleType("solution")))  # dataclasses look their module up
     exec(compile(program, "<solution>", "exec"), space)
-    space["__name__"] = "__main__"
-    module = codeact_run(space, tests)
+    module = codeact_run({**space, "__name__": "__main__"}, tests)
 '''
+# What a program writes and reads, and what is replaced in its process.
+STREAMS = re.compile(r"\bsys\.std(?:in|out|err)\b|\bredirect_std(?:out|err)\b|\bunittest\.mock\b|\bmock\.patch\b")
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -177,6 +179,8 @@ def _beyond_entry(tests: ast.Module, row: Mapping[str, Any], entry: str) -> str:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             defined |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+    if streams := STREAMS.search(ast.unparse(tests)):
+        return f"tests use {streams[0]!r}, which another process does not share"
     names = [node for node in ast.walk(tests) if isinstance(node, ast.Name)]
     bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
     functions = {node.name for node in ast.walk(tests) if isinstance(node, FUNCTIONS | ast.ClassDef)}
@@ -189,4 +193,26 @@ def _beyond_entry(tests: ast.Module, row: Mapping[str, Any], entry: str) -> str:
             given = [*call.args, *(keyword.value for keyword in call.keywords)]
             if any(isinstance(one, ast.Lambda) or (isinstance(one, ast.Name) and one.id in functions) for one in given):
                 return f"tests give {entry!r} a function"
+    if changed := _looked_at(tests, entry):
+        return f"tests look at {changed!r} after {entry!r} had it, as if it were changed"
     return ""
+
+
+def _looked_at(tests: ast.Module, entry: str) -> str:
+    """What a call without use of its value was given and an assertion behind it looks at; "" for none."""
+    def called(node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry
+
+    given = {argument.id: node.lineno for node in ast.walk(tests) if isinstance(node, ast.Expr) and called(node.value)
+             for argument in getattr(node.value, "args", ()) if isinstance(argument, ast.Name)}  # fmt: skip
+    for node in ast.walk(tests):
+        claims = node.test if isinstance(node, ast.Assert) else node if isinstance(node, ast.Call) and _asserts(node) else None
+        if claims is not None and given and not any(called(part) for part in ast.walk(claims)):
+            for part in ast.walk(claims):
+                if isinstance(part, ast.Name) and given.get(part.id, part.lineno) < part.lineno:
+                    return part.id
+    return ""
+
+
+def _asserts(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr.startswith("assert")

@@ -22,9 +22,19 @@ const [codeact_load, codeact_take, codeact_told, codeact_shown] = (() => {
     setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate, queueMicrotask, performance, structuredClone, crypto: globalThis.crypto});
   vm.runInContext('var global = globalThis, window = undefined;', own);
   const clone = structuredClone, apply = Reflect.apply, stringify = JSON.stringify;
+  // An error of the program's realm as one of the tests' realm, of the same name: `assert.throws(..., RangeError)` asks for that.
+  const kinds = {Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError};
+  const theirs = Object.keys(kinds).map(name => [name, vm.runInContext(name, own).prototype]), parent = Object.getPrototypeOf;
+  const mine = e => {
+    const found = e !== null && typeof e === 'object' && theirs.find(([, prototype]) => parent(e) === prototype);
+    if (!found) return e;
+    const made = new kinds[found[0]](String(e.message));
+    for (const key of ['code', 'name']) if (Object.hasOwn(e, key) && typeof e[key] !== 'object') made[key] = e[key];
+    return made;
+  };
   const plain = v => {
     if ((typeof v !== 'object' && typeof v !== 'function') || v === null || typeof v === 'function') return v;
-    if (typeof v.then === 'function') return new Promise((yes, no) => v.then(yes, no)).then(plain);
+    if (typeof v.then === 'function') return new Promise((yes, no) => v.then(yes, e => no(mine(e)))).then(plain);
     try { return clone(v); } catch { return v; }
   };
   const run = vm.runInContext, text = fs.readFileSync(path.join(__dirname, 'program.js'), 'utf8');
@@ -43,7 +53,7 @@ const [codeact_load, codeact_take, codeact_told, codeact_shown] = (() => {
   };
   return [() => run(text, own, {filename: 'program.js'}), name => {
     const found = run(`typeof ${name} === 'undefined' ? (module.exports && module.exports.${name}) || exports.${name} || module.exports : ${name}`, own);
-    return typeof found === 'function' ? new Proxy(found, {apply: (f, self, values) => called(name, values, () => plain(apply(f, self, values)))}) : plain(found);
+    return typeof found === 'function' ? new Proxy(found, {apply: (f, self, values) => called(name, values, () => { let v; try { v = apply(f, self, values); } catch (e) { throw mine(e); } return plain(v); })}) : plain(found);
   }, text => {  // a test that throws says no values of its own: what the last call gave
     const head = text.split(/\n\s+at /)[0].trimEnd();
     if (!last.name) return head;
