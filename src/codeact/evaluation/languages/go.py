@@ -28,7 +28,7 @@ def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
     # As in the published harness, where all is one file, the tests may use what the prompt imports.
     imports = dict.fromkeys([*_used(setup, test), *_used(task.prompt, test)])
     if tell and re.search(rf"\bfunc\s+{task.entry_point}\s*\(", bare(task.prompt, "go")):
-        imports |= dict.fromkeys(('codeact_fmt "fmt"', 'codeact_reflect "reflect"'))
+        imports |= dict.fromkeys(('codeact_fmt "fmt"', 'codeact_reflect "reflect"', 'codeact_sync "sync"'))
         plain = bare(test, "go")
         for found in reversed(list(re.finditer(rf"(?<![\w.]){task.entry_point}(?=\s*\()", plain))):
             if not re.search(r"\bfunc\s+$", plain[: found.start()]):

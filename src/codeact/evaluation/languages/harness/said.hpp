@@ -1,7 +1,7 @@
 #include <csignal>
 #include <unistd.h>
 namespace codeact {
-static std::string name, gave; static bool ended = false;
+static thread_local std::string name, gave; static thread_local bool ended = false;  // tests may call it in threads
 static std::string cut(const std::string &s) { return s.size() > 60 ? s.substr(0, 57) + "..." : s; }
 static std::string said() { return name.empty() ? "" : "; the last call: " + name + (ended ? " gave " + gave : ""); }
 template <class T> std::string shown(const T &v) { std::string o; show(o, v); return cut(o); }
