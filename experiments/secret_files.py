@@ -41,14 +41,14 @@ READ = re.compile(
 )
 
 
-def files(folder: Path, most: int) -> Iterator[tuple[str, str]]:
-    """(path, text) of the newest commit's files."""
+def files(folder: Path, most: int, wanted: re.Pattern[str] = READ, size: int = SIZE) -> Iterator[tuple[str, str]]:
+    """(path, text) of the newest commit's files whose path fits a pattern and that are no larger."""
     listed = _git(folder, "-c", "core.quotepath=off", "ls-tree", "-r", "-l", "-z", "HEAD").decode("utf-8", "replace")
     rows = []
     for line in listed.split("\0"):
         facts, _, path = line.partition("\t")
-        _, kind, blob, size = facts.split() if path else ("", "", "", "-")
-        if kind == "blob" and size.isdigit() and 0 < int(size) <= SIZE and READ.search(f"/{path}"):
+        _, kind, blob, bytes_ = facts.split() if path else ("", "", "", "-")
+        if kind == "blob" and bytes_.isdigit() and 0 < int(bytes_) <= size and wanted.search(f"/{path}"):
             rows.append((hashlib.md5(path.encode(), usedforsecurity=False).hexdigest(), blob, path))
     chosen = sorted(rows)[:most]
     packed = _git(folder, "cat-file", "--batch", given="".join(f"{blob}\n" for _, blob, _ in chosen))
@@ -59,9 +59,9 @@ def files(folder: Path, most: int) -> Iterator[tuple[str, str]]:
         if head[-1] == b"missing":
             at = end + 1
             continue
-        size = int(head[2])
-        yield path, packed[end + 1 : end + 1 + size].decode("utf-8", "replace")
-        at = end + 2 + size
+        length = int(head[2])
+        yield path, packed[end + 1 : end + 1 + length].decode("utf-8", "replace")
+        at = end + 2 + length
 
 
 def _git(folder: Path, *words: str, given: str = "") -> bytes:

@@ -116,6 +116,12 @@ def addresses(piece: str) -> Iterator[tuple[int, bool]]:
         yield start, _is_certain(local.strip("'"), domain, lead, above, after)
 
 
+def is_signed(text: str, position: int) -> bool:
+    """Whether a name and an open bracket stand before the address there: Wei Zhang <wei@...>."""
+    lead = text[max(text.rfind("\n", 0, position) + 1, position - _LEAD) : position]
+    return lead.endswith(("<", "&lt;", "(", "mailto:")) and _NAME.search(lead) is not None
+
+
 def _is_open(local: str, domain: str, lead: str, after: str) -> bool:
     """Whether this may be somebody's at all: no placeholder, no role, no account of a host, no part of a path or a message."""
     top = domain.rpartition(".")[2].lower()

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codeact.addresses import addresses
+from codeact.addresses import addresses, is_signed
+from codeact.code_places import is_in_code, is_of_other_file, names_people
 from codeact.config import SECRET_KINDS, SecretKind
 from codeact.credentials import keys_of, passwords_of
 from codeact.placeholders import EXAMPLE_DOMAIN, EXAMPLE_TALK, is_address, is_cipher, is_made_up, is_nobody, is_shown
@@ -110,6 +111,7 @@ _PATTERN = re.compile(r"^[a-z_]\w*(?:\.[a-z_]\w*){2,}$|\\[dwsWSD]|\(\?|\.[*+]|\[
 _SHORT_LIVED = re.compile(r"[\"'](?:access|refresh|id|session)_?token[\"']\s*:", re.IGNORECASE)
 _CLASSES = tuple(map(re.compile, ("[a-z]", "[A-Z]", r"\d", r"[^\w.]")))
 _WORD = re.compile(r"\w[\w.-]*")
+_SYLLABLES = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
 
 
 SECRET, PERSONAL = "secret: ", "personal data: "
@@ -143,14 +145,20 @@ def find_confidential(record: Record, kinds: Sequence[SecretKind], documented: b
         documented: the user's turn is a function's documentation. What it shows as an example of use is nobody's, but for keys
             whose form gives them away.
 
-    In tests, and where the row's path says that it is one or an example, what has no form that gives it away is no finding.
+    Certain is what stands in a program. In settings, data and prose, in tests, and where the row's path says that it is one or an
+    example, what has no form that gives it away is no finding but possible, see `find_possible`.
     """
-    return next((finding for finding, certain in _findings(record, kinds, documented) if certain), None)
+    return find_possible(record, kinds, documented)[0]
 
 
-def may_hold_secret(record: Record, kinds: Sequence[SecretKind] = SECRET_KINDS, documented: bool = False) -> bool:
-    """Whether a record holds what is possibly, not certainly, a secret or somebody's address; arguments as of `find_confidential`."""
-    return any(not certain for _, certain in _findings(record, kinds, documented))
+def find_possible(record: Record, kinds: Sequence[SecretKind] = SECRET_KINDS, documented: bool = False) -> tuple[Finding | None, Finding | None]:
+    """The first that is certain, and the first before it that is only possibly a secret or somebody's address; arguments as of `find_confidential`."""
+    possible = None
+    for finding, certain in _findings(record, kinds, documented):
+        if certain:
+            return finding, possible
+        possible = possible or finding
+    return None, possible
 
 
 def _findings(record: Record, kinds: Sequence[SecretKind], documented: bool) -> Iterator[tuple[Finding, bool]]:
@@ -166,9 +174,24 @@ def _findings(record: Record, kinds: Sequence[SecretKind], documented: bool) -> 
                 continue
             if certain and (_can_be_shown(reason) or reason == PRIVATE_KEY):
                 trial = trial_path or is_trial(text) if trial is None else trial
-                quoted = reason != ADDRESS or text[position - 1 : position] in ('"', "'", "`")
-                certain = not (trial or (quoted and is_asserted(text, position))) or (reason == ADDRESS and is_credited(text, position))
+                certain = _counts(reason, text, position, path, trial, documented)
             yield Finding(reason, f"{where}, line {text.count(chr(10), 0, position) + 1}"), certain
+
+
+def _counts(reason: str, text: str, position: int, path: str, trial: bool, documented: bool) -> bool:
+    """Whether it stands where what people write is mostly real: in a program or its documentation, no test of it; an address also where its
+    owner is named."""
+    address = reason == ADDRESS
+    if address and is_credited(text, position):
+        return True
+    quoted = not address or text[position - 1 : position] in ('"', "'", "`")
+    if trial or (quoted and is_asserted(text, position)):
+        return False
+    if reason == PRIVATE_KEY:
+        return not is_of_other_file(path)
+    if address and (names_people(path) or (is_of_other_file(path) and is_signed(text, position))):
+        return True
+    return documented or is_in_code(text, position, path)
 
 
 def _can_be_shown(reason: str) -> bool:
@@ -336,7 +359,8 @@ def _is_chosen(value: str) -> bool:
     """Whether a value looks chosen as a password: no blank, letters together with digits or signs, and no placeholder."""
     if len(value) < MIN_PASSWORD or re.search(r"\s", value):
         return False
-    mixed = re.search(r"[^\W\d_]", value) and re.search(r"\d|[^\w./:-]", value)
+    # A sign at the end of a word alone, or several letters of a script of syllables, is a label or a message.
+    mixed = re.search(r"[^\W\d_]", value) and re.search(r"\d|\w[^\w./:-]+\w", value) and len(_SYLLABLES.findall(value)) < 3
     return bool(mixed) and not is_made_up(value, 4)
 
 

@@ -14,12 +14,13 @@ _TRIAL = re.compile(
     r"\b(?:CPPUNIT|QCOMPARE|QVERIFY|BOOST_TEST|munit|cmocka)\w*|\bload[ -]?test|\[(?:Fact|Theory|TestMethod)\]",
     re.MULTILINE,
 )
-_ASSERTED = re.compile(r"^\s*(?:>>>|assert\b)|\bassert[\w.]*!?\(|\bexpect(?:ed)?\w*\b|\bshould\b", re.IGNORECASE)
+_ASSERTED = re.compile(r"^\s*(?:>>>|assert\b)|\bassert[\w.]*!?\(|\bexpect(?:ed)?\w*\b|\.should\b|\bshould(?:\.|(?-i:[A-Z]))", re.IGNORECASE)
+_COMMENT = re.compile(r"(?:^|\s)/\*", re.MULTILINE)  # not as in a pattern of paths
 _CREDITED = re.compile(
     r"@authors?\b|\bauthors?\W{0,3}[:=]|copyright|\(c\)|©|\bmaintain\w*\W{0,3}[:=]|signed-off-by|\b(?:written|created|contributed|reported) by\b|作者", re.IGNORECASE
 )
 _TRIAL_PATH = re.compile(
-    r"(?:^|[/\\])(?:\w+[-_.])?(?:tests?|testing|testsuites?|testdata|specs?|__tests__|__mocks__|e2e|fixtures?|mocks?|stubs?|examples?|samples?|demos?|playgrounds?|"
+    r"(?:^|[/\\])(?:\w+[-_.])?(?:tests?|testing|testsuites?|testdata|specs?|__tests__|__mocks__|unit_?tests?|regress\w*|t|e2e|cypress|playwright|selenium|jmeter|swagger|stor(?:ies|ybook)|fixtures?|mocks?|stubs?|examples?|samples?|demos?|playgrounds?|"
     r"tutorials?|suites|ci|docs?|documentation|articles?|blogs?|benchmarks?|bench|load[-_]?tests?|perf|fuzz\w*|seeds?|docs?_src|snippets)(?:[-_.]\w+)?[/\\]"
     r"|(?:^|[/\\])(?:test[_-][^/\\]*|conftest\.\w+|locustfile[^/\\]*|[^/\\]*[._-](?:tests?|spec|e2e|stories|mock|sample|example)\.\w+|(?-i:[^/\\]*(?:Tests?|IT|Spec))\.\w+)$",
     re.IGNORECASE,
@@ -34,8 +35,8 @@ def is_trial(text: str) -> bool:
 
 def is_asserted(text: str, position: int) -> bool:
     """Whether the line there says what a test expects or a session types, or is of a comment's block, as answers of servers are shown there."""
-    noted = text.rfind("/*", 0, position)
-    return _ASSERTED.search(_line(text, position)) is not None or (noted >= 0 and text.find("*/", noted, position) < 0)
+    closed = text.rfind("*/", 0, position)
+    return _ASSERTED.search(_line(text, position)) is not None or _COMMENT.search(text, max(closed, 0), position) is not None
 
 
 def is_credited(text: str, position: int) -> bool:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import pytest
 
-from codeact.confidential import Finding, find_confidential, may_hold_secret
+from codeact.confidential import Finding, find_confidential, find_possible
 from codeact.config import SECRET_KINDS, CurateConfig, SecretKind
 from codeact.curate import curate_records
 from codeact.harvesting import harvest_functions
@@ -155,8 +155,8 @@ POSSIBLE = [
 @pytest.mark.parametrize("text", POSSIBLE)
 def test_an_address_that_nothing_says_to_be_somebodys_is_kept_and_told(text: str) -> None:
     assert find_confidential(record(text), SECRET_KINDS) is None
-    assert may_hold_secret(record(text))
-    assert not may_hold_secret(record("x = 'user@example.com'; y = 'git@github.com:a/b'"))
+    assert find_possible(record(text))[1]
+    assert not find_possible(record("x = 'user@example.com'; y = 'git@github.com:a/b'"))[1]
 
 
 def test_addresses_as_people_write_them_are_found() -> None:
@@ -185,13 +185,13 @@ def test_what_tests_and_examples_use_is_kept_and_told(text: str, path: str) -> N
         return Record("x", (Message("user", "q"), Message("assistant", code)), MappingProxyType({"path": path}))
 
     assert find_confidential(made(text), SECRET_KINDS) is None
-    assert may_hold_secret(made(text))
+    assert find_possible(made(text))[1]
     credited = made(f"{text}\nkey = '{AWS}'\n# by Wei Zhang\n# Copyright Wei Zhang <wei.zhang@siemens.com>")
     assert find_confidential(credited, ["keys"]) is not None  # a form that gives itself away counts everywhere
     assert find_confidential(credited, ["emails"]) is not None
 
 
-@pytest.mark.parametrize("path", ["src/audit.py", "app/contest/latest.go", "attestation/submit.js", "app/settings.yml"])
+@pytest.mark.parametrize("path", ["src/audit.py", "app/contest/latest.go", "attestation/submit.js", "app/settings.py"])
 def test_other_paths_are_no_tests(path: str) -> None:
     messages = (Message("user", "q"), Message("assistant", "password = 'kT7#mm2Q'"))
     assert find_confidential(Record("x", messages, MappingProxyType({"path": path})), SECRET_KINDS) is not None
@@ -223,9 +223,7 @@ def test_a_password_that_a_tool_made_up_is_no_secret() -> None:
     given = Message("tool", '{"host": "db1", "password": "aB3#fG7!kL9@"}')
     asked = (Message("user", "Make me a password."), Message("assistant", "Here:"))
     assert find_confidential(Record("x", (*asked, made)), SECRET_KINDS) is None
-    assert find_confidential(Record("x", (*asked, given)), SECRET_KINDS) == Finding(
-        "secret: password", "tool turn, line 1"
-    )
+    assert find_possible(Record("x", (*asked, given))) == (None, Finding("secret: password", "tool turn, line 1"))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from codeact.confidential import find_confidential, may_hold_secret
+from codeact.confidential import find_possible
 from codeact.config import DEFAULTS, SECRET_KINDS, SecretKind
 from codeact.draws import seeded_order
 from codeact.errors import InputError
@@ -157,10 +157,10 @@ def _without_secrets(
     possible: list[str] = []
     for record in records:
         documented = not record.meta.keys() & {"commit", DESCRIBED_BY}
-        finding = find_confidential(record, kinds, documented)
+        finding, maybe = find_possible(record, kinds, documented)
         if finding is None:
             kept.append(replace(record, meta=MappingProxyType({**record.meta, "row": len(kept)})))
-            possible += [place_of(record)] if may_hold_secret(record, kinds, documented) else []
+            possible += [] if maybe is None else [place_of(record)]
             continue
         skipped[finding.reason] += 1
         problems.append(f"{place_of(record)} is left out: {finding.reason}")
