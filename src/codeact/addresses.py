@@ -85,6 +85,7 @@ _WORDS = frozenset((
     "tests the third three ticket tickets to token tool tools translation translations translators two unix unknown update updates user username "
     "users valid value vendor verify video void web webmaster wiki windows work worker world wrong www x y your zero"
 ).split())  # fmt: skip
+_ACTORS = frozenset("alice bob carol charlie dave eve mallory trent john jane".split())  # alone, of every example; with another name perhaps somebody
 # First names that examples are made of; alone they are nobody's.
 _FIRST = frozenset((
     "adam alan albert alex alexander alfred ana andrea andrew andy ann anna anne anthony arthur barbara ben betty bill billy brad brian bruce cathy "
@@ -150,7 +151,8 @@ def _is_certain(local: str, domain: str, lead: str, above: str, after: str) -> b
     parts = [part for part in re.split(r"[._+-]|(?<=[a-z])(?=[A-Z])", local.partition("+")[0]) if part]
     words = [_plain(part).rstrip("0123456789") for part in parts]
     labels = {label for label in re.split(r"[.-]", domain.lower()) if len(label) > 2}
-    called = any(word in _WORDS or _ABSTRACT.search(word) or ROLE.fullmatch(word) for word in words if len(word) > 1) or bool(set(words) & labels)
+    long = {word for word in words if len(word) > 1}
+    called = bool(long & _WORDS or set(words) & labels) or any(_ABSTRACT.search(word) or ROLE.fullmatch(word) for word in long - _FIRST - _ACTORS)
     called = called or (len(words[0]) > 3 and len(words) == 1 and any(label.startswith(words[0]) for label in labels))
     if (called and not (agreed or len(names) > 1)) or re.search("[-_]l$", local, re.IGNORECASE):
         return False

@@ -56,7 +56,7 @@ ROLE = re.compile(
     r"tmp|temp|first[._-]?name(?:[._-]?last[._-]?name)?|fred|barney|wilma|waldo|fnord|spam|eggs|(?:joe|j)[._-]?bloggs|john[._-]?(?:smith|appleseed)|(?:homer|bart|marge|lisa)(?:[._-]?simpson)?|"
     r"(?:luke[._-]?skywalker|darth[._-]?vader|harry[._-]?potter|peter[._-]?parker|tony[._-]?stark|bruce[._-]?wayne|clark[._-]?kent|mario[._-]?rossi|"
     r"jan[._-]?kowalski|juan[._-]?perez|fulano|pippo|hans[._-]?mustermann|romeo|juliet)|"
-    r"git|hg|svn|ssh|ftp|alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane|doe|jdoe|"
+    r"git|hg|svn|ssh|ftp|(?:alice|bob|carol|charlie|dave|eve|mallory|trent|john|jane)(?![._](?!test|demo|dev|work|home|example|admin|user|corp)[a-z]{3})|doe|jdoe|"
     r"(?:john|jane|joe|jon)[._-]?(?:q[._-]?)?(?:doe|smith|public)|max[._-]?mustermann|erika[._-]?mustermann|jean[._-]?dupont|"
     r"zhang[._-]?san|li[._-]?si|wang[._-]?wu|zhao[._-]?liu|lao[._-]?wang|xiao[._-]?(?:ming|hong|wang|li)|hong[._-]?gil[._-]?dong|"
     r"(?:taro|hanako)[._-]?yamada|yamada[._-]?(?:taro|hanako)|ivan[._-]?ivanov)[._+-]?\d{0,4}(?:[._+-]\w+)?",
