@@ -4,7 +4,7 @@
     python -m experiments.secret_looks --state state.json ... --verdicts verdicts.jsonl
 
 A folder is a clone, bare or not, named `owner+name` or in a folder of that name. Of its newest commit --most files are records with a
-column `path` (tests, settings and prose too), in the order of their paths' hashes; then all its functions, documented or not, are
+column `path` (tests, settings and prose too), in the order of their paths' hashes; then the functions, documented or not, of as many code files are
 harvested. A data file is one of instruction data of any known form, or more of one source, named `source=FILE`. Of a repository or
 source the first five addresses and the first twelve keys and passwords count, each value once; what is only possible is counted.
 
@@ -105,10 +105,10 @@ def in_files(folder: Path, most: int, found: Found) -> None:
             found.add(path, Record("x", (Message("user", "Write it."), Message("assistant", text)), MappingProxyType({"path": path})))
 
 
-def in_functions(folder: Path, found: Found) -> None:
+def in_functions(folder: Path, most: int, found: Found) -> None:
     """What is left out of all its functions."""
     with tempfile.TemporaryDirectory() as tree:
-        for path, text in secret_files.files(folder, 1_000_000, CODE, 150_000):
+        for path, text in secret_files.files(folder, most, CODE, 100_000):
             target = Path(tree) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8", errors="replace")
@@ -144,6 +144,7 @@ def main() -> None:
     parser.add_argument("--repositories", nargs="*", type=Path, default=[])
     parser.add_argument("--data", nargs="*", default=[])
     parser.add_argument("--most", type=int, default=400)
+    parser.add_argument("--parts", nargs="+", choices=("files", "functions"), default=["files"], help="of repositories")
     parser.add_argument("--state", nargs="+", type=Path, required=True)
     parser.add_argument("--read", type=Path)
     parser.add_argument("--verdicts", type=Path)
@@ -157,18 +158,21 @@ def main() -> None:
             name, equals, file = one.rpartition("=")
             sources[name if equals else Path(file).name].append(file)
         trees = {folder.parent.name if folder.name in ("repo", ".git") else folder.name: folder for folder in options.repositories}
-        for name in (name for name in (*trees, *sources) if name not in look):
-            parts = {"files": Found(name, options.read), "functions": Found(f"function {name}", options.read), "data": Found(name, options.read)}
-            if name in trees:
-                in_files(trees[name], options.most, parts["files"])
-                in_functions(trees[name], parts["functions"])
-            else:
-                in_data(sources[name], parts["data"])
-            commit = secret_files._git(trees[name], "rev-parse", "HEAD").decode().strip() if name in trees else ""
-            parted = {part: {"records": one.records, "possible": one.possible, "found": one.kept} for part, one in parts.items() if one.records}
-            look[name] = {"commit": commit, **parted}
-            options.state[0].write_text(json.dumps(states[0]), encoding="utf-8")
-            print(name, {part: (one["records"], len(one["found"])) for part, one in parted.items()}, flush=True)
+        for name in (*trees, *sources):
+            seen = look.setdefault(name, {"commit": secret_files._git(trees[name], "rev-parse", "HEAD").decode().strip() if name in trees else ""})
+            for part in options.parts if name in trees else ["data"]:
+                if part in seen:
+                    continue
+                found = Found(f"function {name}" if part == "functions" else name, options.read)
+                if part == "data":
+                    in_data(sources[name], found)
+                elif part == "files":
+                    in_files(trees[name], options.most, found)
+                else:
+                    in_functions(trees[name], options.most, found)
+                seen[part] = {"records": found.records, "possible": found.possible, "found": found.kept}
+                options.state[0].write_text(json.dumps(states[0]), encoding="utf-8")
+                print(name, part, found.records, len(found.kept), flush=True)
         return
     verdicts = {one["id"]: one["verdict"] for one in map(json.loads, options.verdicts.read_text(encoding="utf-8").splitlines())}
     looks: dict[str, Any] = result_files.read(options.output)["looks"] if options.output.exists() else {}

@@ -169,6 +169,25 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def names_in(folder: Path) -> frozenset[str]:
+    """What lies directly in a folder; nothing where there is none."""
+    try:
+        return frozenset(path.name for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, one after the other, until one is not empty."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:  # another process of the same run was first
+            continue
+        except OSError:
+            return
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, 64 hex digits."""
     with path.open("rb") as handle:

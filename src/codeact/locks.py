@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from codeact.errors import InputError
-from codeact.files import is_remote, local, make_folder
+from codeact.files import is_remote, local, make_folder, remove_empty
 from codeact.sources.names import STDIN
 
 P = ParamSpec("P")
@@ -64,6 +64,7 @@ def one_writer(parameter: str, *, addresses: bool = False) -> Callable[[Callable
 def _beside(output: Path) -> Iterator[None]:
     target = Path(os.path.realpath(output))  # two names of one file are one output
     path = target.with_name(f".{target.name}.lock")
+    missing = [folder for folder in path.parents if not folder.exists()]
     make_folder(path.parent)
     while True:
         with path.open("w") as handle:
@@ -77,6 +78,7 @@ def _beside(output: Path) -> Iterator[None]:
                 yield
             finally:
                 path.unlink(missing_ok=True)
+                remove_empty(missing)  # where the work was refused
             return
 
 

@@ -8,15 +8,15 @@ a note of their own (`.codeact.json`).
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 from codeact import storage
 from codeact.errors import InputError
-from codeact.files import address_of, is_remote, local, make_folder, name_of, sha256
+from codeact.files import address_of, is_remote, local, make_folder, name_of, names_in, remove, remove_empty, sha256
 from codeact.sources.names import STDIN
 
 NOTE = ".codeact.json"
@@ -143,17 +143,50 @@ def _refuse_address(target: str, reads: Iterable[str]) -> None:
 
 @contextmanager
 def claimed(folder: Path, names: Collection[str], run: Run) -> Iterator[Path]:
-    """`claim_folder`, taken back where the work is refused before it wrote anything: no folder with a mere note stays."""
-    before = {p.name for p in folder.iterdir()} if folder.is_dir() else None
+    """`claim_folder`, taken back where the work is refused before it wrote anything."""
+    there = standing(folder)
     path = claim_folder(folder, names, run)
-    try:
+    with taken_back(there, lambda: bool(names_in(path) - there.names - {NOTE})):
         yield path
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What there was before a command claimed a folder.
+
+    Attributes:
+        folder: the output.
+        names: what it held.
+        missing: it and its parents, the innermost first, where they were not there.
+    """
+
+    folder: Path
+    names: frozenset[str]
+    missing: tuple[Path, ...]
+
+
+def standing(folder: Path) -> Standing:
+    """What there is of a folder, before it is claimed."""
+    return Standing(folder, names_in(folder), tuple(path for path in (folder, *folder.parents) if not path.exists()))
+
+
+@contextmanager
+def taken_back(there: Standing, finished: Callable[[], bool], names: Collection[str] = ()) -> Iterator[None]:
+    """Where the block is refused (`InputError`) before anything is finished, what it made goes again: no folder with a mere note stays.
+
+    Args:
+        there: what there was before the folder was claimed, by a caller that has kept others out since.
+        finished: whether something is done that is worth keeping; asked after a refusal.
+        names: what the block may have written directly in the folder, beside its note. What was there before stays, and so does a
+            folder that holds anything else.
+    """
+    try:
+        yield
     except InputError:
-        with suppress(FileNotFoundError):  # several processes of one run end alike
-            if {p.name for p in path.iterdir()} - (before or set()) == {NOTE}:
-                (path / NOTE).unlink()
-                if before is None:
-                    path.rmdir()
+        if there.folder.is_dir() and not finished():
+            for name in {*names, NOTE} - there.names:
+                remove(there.folder / name)
+            remove_empty(there.missing)
         raise
 
 

@@ -28,7 +28,7 @@ from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, check_seeds, divi
 from codeact.config import Recipe
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation.compare import MARGINS, per_task
-from codeact.outputs import Run, claim_folder
+from codeact.outputs import Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
 from codeact.pipeline.budget import Budget
 from codeact.pipeline.plan import chosen, plan
@@ -43,6 +43,7 @@ from codeact.stages.sample import tables_for
 log = logging.getLogger(__name__)
 CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
 WRITTEN = ("pool.jsonl", "held_out.jsonl", "split.json", "compare.json", "compare.html", "base", "cells", "shared")
+READY = ".ready"  # a lock
 VERSION = 2  # of what is done here: the held-out loss, and what a result holds
 BASE, TUNED = "evaluate_base", "evaluate_tuned"
 
@@ -78,12 +79,14 @@ def run_comparison(
     root = Path(comparison.run_dir)
     read = (*Inputs(source_recipe(comparison)).paths(), *comparison.apart_from)
     begun = any((root / name).is_file() for name in ("split.json", "base/result.json"))  # cells restored from a file have no split
+    there = standing(root)
     claim_folder(root, WRITTEN, Run("compare", "", read, force), begun)
 
     def out_of_time() -> bool:
         return minutes is not None and time.monotonic() - started > 60 * minutes
 
-    with Store(root).wait_lock(".ready", partial(log.info, "another process is dividing the records; waiting for it")):
+    waits = partial(log.info, "another process is dividing the records; waiting for it")
+    with Store(root).wait_lock(READY, waits), taken_back(there, (root / "split.json").is_file, {*WRITTEN, READY}):
         held_out = divide(comparison, root)
     facts = _facts(root)
     left = [cell for cell in planned if _result(cell, facts) is None]
@@ -115,13 +118,13 @@ def _make_ready(jobs: Mapping[Path, Callable[[], Any]]) -> None:
     """Do what no other process is doing, then wait for the rest; a job that is done, or that a killed process left, is called again."""
     elsewhere = []
     for folder, job in jobs.items():
-        with Store(folder).try_lock(".ready") as mine:
+        with Store(folder).try_lock(READY) as mine:
             if mine:
                 job()
             else:
                 elsewhere.append(folder)
     for folder in elsewhere:
-        with Store(folder).wait_lock(".ready", partial(log.info, "another process is in %s; waiting for it", folder)):
+        with Store(folder).wait_lock(READY, partial(log.info, "another process is in %s; waiting for it", folder)):
             jobs[folder]()
 
 

@@ -14,14 +14,14 @@ from codeact import progress, storage
 from codeact.config import Recipe
 from codeact.files import write_text
 from codeact.logs import RUN_LOG, may_hold_log, run_log
-from codeact.outputs import OUTPUTS, Run, claim_folder
+from codeact.outputs import OUTPUTS, Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
 from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
 from codeact.rundir import ranks
 from codeact.rundir.inputs import Inputs, versions
 from codeact.rundir.stage import Stage, turn
-from codeact.rundir.store import Store, now
+from codeact.rundir.store import LOCK, Store, now
 from codeact.stages.pool import check_quotas, pool_stages
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,13 @@ def run_pipeline(
         _help(store, stages)
     mine = store.path("markers").is_dir()
     own = {RUN_LOG} if may_hold_log(store.path(RUN_LOG)) else set()  # such a file is nobody's but a run's
-    claim_folder(store.root, _names(recipe, inputs) - own, Run("run", "", inputs.paths(), force), mine)
-    with store.lock(), run_log(store.root, log) as note, ranks.first(store.root):
+    there, written = standing(store.root), _names(recipe, inputs)
+    claim_folder(store.root, written - own, Run("run", "", inputs.paths(), force), mine)
+
+    def finished() -> bool:  # helpers of a launch follow the folder
+        return ranks.world() > 1 or any(store.path("markers").glob("*.json"))
+
+    with store.lock(), taken_back(there, finished, written | {LOCK}), run_log(store.root, log) as note, ranks.first(store.root):
         write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for before, stage in zip(("", *(stage.name for stage in stages)), stages, strict=False):
             if before == pool_stages(recipe.curate)[-1] and "sample" in names:

@@ -23,6 +23,7 @@ from codeact.rundir.parts import PART_ROWS, Parts, file_parts
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LOCK = ".lock"
 AGAIN = "start the same command again: the stage is done anew"
 
 
@@ -162,7 +163,7 @@ class Store:
         Raises:
             InputError: another process is working in it, or it cannot be written.
         """
-        with self.try_lock(".lock") as mine:
+        with self.try_lock(LOCK) as mine:
             if not mine:
                 raise InputError(
                     f"run directory {self.root}: another codeact process is working in it; wait for it or choose another run_dir"

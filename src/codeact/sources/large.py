@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codeact.errors import InputError
-from codeact.sources.lines import PACKED, WHOLE, OnDisk, Row, open_packed, passed, state_of
+from codeact.sources.lines import PACKED, WHOLE, OnDisk, Row, check_unchanged, open_packed, passed, state_of
 from codeact.sources.objects import DECODER
 from codeact.sources.rows import EXCEL_MARK, choose_delimiter, header_of
 from codeact.sources.tables import BATCH
@@ -58,8 +58,7 @@ class TextRows(OnDisk):
         return passed(self, positions)
 
     def _same(self) -> None:
-        if not self.path.exists() or state_of(self.path) != self.seen:
-            raise InputError(f"{self.path} changed while it was read; start the same command again")
+        check_unchanged(self.path, self.seen)
 
 
 class ArrowRows(OnDisk):

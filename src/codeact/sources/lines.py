@@ -55,7 +55,7 @@ class Lines:
 
     def changed(self) -> bool:
         """Whether the file is not the one that was first read."""
-        return not self.path.exists() or state_of(self.path) != self.seen
+        return has_changed(self.path, self.seen)
 
 
 def _said(file: Iterable[bytes], first: bool = True) -> Iterator[bytes]:
@@ -128,8 +128,7 @@ class LineRows(OnDisk):
         Raises:
             InputError: it was changed.
         """
-        if self.lines.changed():
-            raise InputError(f"{self.lines.path} changed while it was read; start the same command again")
+        check_unchanged(self.lines.path, self.lines.seen)
 
 
 class JoinedRows(OnDisk):
@@ -257,6 +256,21 @@ def state_of(path: Path) -> tuple[int, ...]:
     """Size, time and place of a file."""
     there = path.stat()
     return there.st_size, there.st_mtime_ns, there.st_ino
+
+
+def has_changed(path: Path, seen: tuple[int, ...]) -> bool:
+    """Whether a file is not the one of which `state_of` was `seen`."""
+    return not path.exists() or state_of(path) != seen
+
+
+def check_unchanged(path: Path, seen: tuple[int, ...]) -> None:
+    """Refuse a file that is not the one that was first read.
+
+    Raises:
+        InputError: it has changed, or is gone.
+    """
+    if has_changed(path, seen):
+        raise InputError(f"{path} changed while it was read; start the same command again")
 
 
 def open_packed(path: Path) -> IO[bytes]:

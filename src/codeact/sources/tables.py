@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codeact.errors import InputError
 from codeact.parquet import opened
-from codeact.sources.lines import WHOLE, OnDisk, Row, state_of
+from codeact.sources.lines import WHOLE, OnDisk, Row, check_unchanged, state_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,8 +70,7 @@ class TableRows(OnDisk):
             start, low = start + batch.num_rows, high
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        if not self.path.exists() or state_of(self.path) != self.seen:
-            raise InputError(f"{self.path} changed while it was read; start the same command again")
+        check_unchanged(self.path, self.seen)
         with opened(self.path) as file:
             yield from file.iter_batches(BATCH, use_threads=False)
 
