@@ -197,6 +197,30 @@ def test_other_paths_are_no_tests(path: str) -> None:
     assert find_confidential(Record("x", messages, MappingProxyType({"path": path})), SECRET_KINDS) is not None
 
 
+# What is not part of a program is mostly a sample or a default: kept, and named.
+ELSEWHERE = [
+    ("password: kT7#mm2Qz", "app/settings.yml"), ("DB_PASSWORD=kT7#mm2Qz", ".env"), ('{"user": "svc", "password": "kT7#mm2Qz"}', "config.json"), ("password = 'kT7#mm2Qz'", "conf.toml"),
+    ("<Login password='kT7#mm2Qz'/>", "web/Form.vue"), ("curl -u svc:kT7mm2Qz9 https://nexus.kontor.de/x", "run.sh"),
+    ("Set it so:\n```yaml\npassword: kT7#mm2Qz\n```\nThen:\n```python\ndef f():\n    return 1\n```", ""), ('{"user": "svc", "password": "kT7#mm2Qz"}', ""),
+    ("DB_PASSWORD=kT7#mm2Qz", ""), ("```bash\nexport DB_PASSWORD=kT7#mm2Qz\n```", ""), (KEY.format("RSA ") + "\n" + BODY, "certs/server.pem"),
+    ('{"name": "Kim Griffith", "email": "kim.griffith@cipromox.biz"}', ""), ("email: kim.griffith@cipromox.biz", "users.yml"),
+]  # fmt: skip
+PROGRAMS = [
+    ("Here:\n```yaml\na: 1\n```\nand\n```python\nconnect(password='kT7#mm2Qz')\n```", ""), ("password = 'kT7#mm2Qz'", ""), ("password = 'kT7#mm2Qz'", "app/settings.py"),
+    ('String password = "kT7#mm2Qz";', ""), ("def f(p):\n    xs = glob(p + '/*')\n    return connect(xs, password='kT7#mm2Qz')", ""),
+    (f"def f():\n    return '{KEY.format('')}\n{BODY}'", ""), (KEY.format("RSA ") + "\n" + BODY, ""), ("def f():\n    send('alice.chen@meridian-health.io')", ""),
+    (f"aws:\n  id: {AWS}", "app/settings.yml"), ("authors = [\"Wei Zhang <wei.zhang@siemens.com>\"]", "Cargo.toml"), ("Wei Zhang <wei.zhang@siemens.com>", "AUTHORS"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "path", "certain"), [*((*one, False) for one in ELSEWHERE), *((*one, True) for one in PROGRAMS)])
+def test_what_a_program_holds_is_certain_and_elsewhere_possible(text: str, path: str, certain: bool) -> None:
+    meta = MappingProxyType({"path": path} if path else {})
+    found, possible = find_possible(Record("x", (Message("user", "q"), Message("assistant", text)), meta))
+    assert (found is not None) == certain
+    assert certain or possible is not None
+
+
 DOCUMENTATION = {
     "shown": [
         "    password = 'kT7#mm2Q'", ">>> connect('kT7#mm2Q', password='kT7#mm2Q')", "Example::\n\npassword: kT7#mm2Q", "grant_type=password&password=kT7#mm2Q",

@@ -29,8 +29,7 @@ from codeact.cli.options import (
     with_settings,
 )
 from codeact.errors import InputError
-
-MAX_PLACES = 5
+from codeact.records import possible_line
 
 
 def records(
@@ -87,8 +86,7 @@ def harvest(
     if left_out:
         lines.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in left_out))
     if possible := made["possible_secrets"]:
-        told = "; ".join(possible[:MAX_PLACES]) + ("; ... (--json names all)" if len(possible) > MAX_PLACES else "")
-        lines.append(f"kept, though they may hold a secret or somebody's e-mail address: {len(possible):,} ({told})")
+        lines.append(possible_line(len(possible), possible))
     result(made, as_json, "\n".join([*lines, *made["problems"]]))
 
 

@@ -25,6 +25,8 @@ from codeact.rundir.store import LOCK, Store, now
 from codeact.stages.pool import check_quotas, pool_stages
 
 log = logging.getLogger(__name__)
+MAX_LISTED = 20
+"""Parts of a list that the log shows."""
 
 
 def run_pipeline(
@@ -136,5 +138,5 @@ def _short(value: object) -> str:
     if isinstance(value, dict):
         return "(" + brief(value) + ")"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_short, value)) + "]"
+        return "[" + ", ".join([*map(_short, value[:MAX_LISTED]), *(["..."] if len(value) > MAX_LISTED else [])]) + "]"
     return str(value)

@@ -7,6 +7,7 @@ from codeact.records.read import (
     Reading,
     RowReader,
     counted,
+    possible_line,
     read_data,
     read_records,
     read_source,
@@ -16,6 +17,21 @@ from codeact.records.read import (
 from codeact.records.types import Message, Record, Rejected, Role, content_hash
 
 __all__ = [
-    "MAP_KEYS", "Format", "Message", "Reading", "Record", "Rejected", "Role", "RowReader", "content_hash", "counted", "detect_format", "read_data",
-    "read_records", "read_source", "reading_lines", "row_reader",
+    "MAP_KEYS",
+    "Format",
+    "Message",
+    "Reading",
+    "Record",
+    "Rejected",
+    "Role",
+    "RowReader",
+    "content_hash",
+    "counted",
+    "detect_format",
+    "possible_line",
+    "read_data",
+    "read_records",
+    "read_source",
+    "reading_lines",
+    "row_reader",
 ]  # fmt: skip

@@ -95,8 +95,17 @@ def counted(rejected: Sequence[Rejected]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in Counter(r.reason for r in rejected).most_common())
 
 
+MAX_PLACES = 5
+
+
+def possible_line(count: int, places: Sequence[str]) -> str:
+    """For people: where what is kept may hold a secret."""
+    told = "; ".join(places[:MAX_PLACES]) + ("; ... (--json names more)" if len(places) > MAX_PLACES else "")
+    return f"kept, though they may hold a secret or somebody's e-mail address: {count:,} ({told})"
+
+
 def reading_lines(summary: Mapping[str, Any]) -> list[str]:
-    """For people: how many rows were refused, with the first cause, and what was not read; nothing where all is well.
+    """For people: how many rows were refused, with the first cause, what was not read and what may hold a secret; nothing where all is well.
 
     Args:
         summary: of `Reading.summary`.
@@ -118,6 +127,8 @@ def reading_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"the text holds marks of a template: {names}; where they are not meant, split it into turns or take them out"
         )
+    if summary.get("possible_secrets"):
+        lines.append(possible_line(summary["possible_secrets"], summary["possible_places"]))
     return lines
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact import storage
-from codeact.confidential import find_confidential
+from codeact.confidential import find_possible
 from codeact.config import Recipe
 from codeact.draws import seeded_subset
 from codeact.errors import InputError
@@ -27,8 +27,9 @@ from codeact.stages.reading import can_share, parts_in_processes
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 6
+VERSION = 7
 HELD_OUT = "held out"
+MAX_NAMED = 1_000
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
@@ -62,6 +63,11 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
     rejected = [*door.unread, *door.barred, *door.beyond]
     storage.write_parquet(tables.with_source(tables.rejected_table(rejected), sources), store.path("rejected.parquet"))
     counts: dict[str, Any] = {"records": door.records, "rejected": dict(Counter(r.reason for r in rejected))}
+    if door.barred and not door.unread:
+        first = door.barred[0]
+        counts["first_rejected"] = f"{reader.locate(first.row)}: {first.reason}, {first.detail}"
+    if recipe.curate.secrets:
+        counts |= {"possible_secrets": door.maybe, "possible_places": door.possible}
     if sources is not None:
         read = Counter(store.table("records", ["source"])["source"].to_pylist())
         counts["sources"] = {name: {"rows": rows, "records": read[name]} for name, rows in inputs.source.mixture}
@@ -84,15 +90,17 @@ class Door:
     Attributes:
         usable, records: rows that could be read, and those of them that came in.
         unread, barred, beyond: rows that could not, that hold a secret or are held out, that are beyond the limit.
+        maybe, possible: those that came in and hold what is possibly a secret or somebody's address, and where the first do.
     """
 
     def __init__(self, recipe: Recipe, reader: RowReader) -> None:
         self.recipe, self.reader = recipe, reader
         self.held = HeldOut(_held_out(recipe)) if _held_out(recipe) else None
-        self.usable = self.records = 0
+        self.usable = self.records = self.maybe = 0
         self.unread: list[Rejected] = []
         self.barred: list[Rejected] = []
         self.beyond: list[Rejected] = []
+        self.possible: list[str] = []
 
     def parts(self) -> Iterator[pa.Table]:
         """The table of the records, a few thousand at a time.
@@ -143,7 +151,7 @@ class Door:
             self.beyond.append(Rejected(record.id, row, "limit", f"not in the sample of {self.recipe.data.limit}"))
             return False
         kinds = self.recipe.curate.secrets
-        found = find_confidential(record, kinds) if kinds else None
+        found, maybe = find_possible(record, kinds) if kinds else (None, None)
         if found is not None:
             self.barred.append(Rejected(record.id, row, found.reason, found.detail))
             return False
@@ -151,4 +159,7 @@ class Door:
             self.barred.append(Rejected(record.id, row, HELD_OUT, f"it is in {Path(self.held.file).name} too"))
             return False
         self.records += 1
+        if maybe is not None:
+            self.maybe += 1
+            self.possible += [f"{self.reader.locate(row)}: {maybe.reason}, {maybe.detail}"] if len(self.possible) < MAX_NAMED else []
         return True
