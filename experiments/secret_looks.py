@@ -3,10 +3,11 @@
     python -m experiments.secret_looks --look fifth --state state.json --read read.jsonl --repositories FOLDER ... --data FILE ...
     python -m experiments.secret_looks --state state.json ... --verdicts verdicts.jsonl
 
-A folder is a clone, bare or not, named `owner+name` or in a folder of that name. Of its newest commit --most files are records with a
-column `path` (tests, settings and prose too), in the order of their paths' hashes; then the functions, documented or not, of as many code files are
-harvested. A data file is one of instruction data of any known form, or more of one source, named `source=FILE`. Of a repository or
-source the first five addresses and the first twelve keys and passwords count, each value once; what is only possible is counted.
+A folder is a clone, bare or not, named `owner+name` or in a folder of that name. Parts of it are `files`: --most files of its newest
+commit as records with a column `path` (tests, settings and prose too), in the order of their paths' hashes; `code`: keys and passwords
+alone, which are rare, in --most code files; `functions`: what `harvest` makes of --most code files, documented or not. A data file is
+one of instruction data of any known form, or more of one source, named `source=FILE`. Of each part of a source the first five
+addresses and the first twelve keys and passwords count, each value once; of what is only possible the records are counted.
 
 A finding is named by its place, never by what it is. read.jsonl, kept outside of the repository, has each with its lines, to be read.
 verdicts.jsonl has {"id", "verdict"} of each: "right" is a key, a password or an address that is or was in use, "fixture" a test's own
@@ -22,7 +23,7 @@ import json
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,7 +31,7 @@ from typing import Any
 from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.confidential import ADDRESS, PRIVATE_KEY, _findings
-from codeact.config import SECRET_KINDS
+from codeact.config import SECRET_KINDS, SecretKind
 from codeact.harvesting import DESCRIBED_BY, harvest_functions
 from codeact.records import Message, Record, read_records
 from codeact.storage import read_rows
@@ -71,11 +72,11 @@ class Found:
         self.seen: set[str] = set()
         self.count: Counter[str] = Counter()
 
-    def add(self, place: str, record: Record, documented: bool = False) -> None:
+    def add(self, place: str, record: Record, documented: bool = False, kinds: Sequence[SecretKind] = SECRET_KINDS) -> None:
         """Look at a record."""
         self.records += 1
         possible = False
-        for finding, certain in _findings(record, SECRET_KINDS, documented):
+        for finding, certain in _findings(record, kinds, documented):
             possible = possible or not certain
             if not certain:
                 continue
@@ -103,6 +104,14 @@ def in_files(folder: Path, most: int, found: Found) -> None:
     for path, text in secret_files.files(folder, most, READ):
         if not NOT_THEIRS.search(path):
             found.add(path, Record("x", (Message("user", "Write it."), Message("assistant", text)), MappingProxyType({"path": path})))
+
+
+def in_code(folder: Path, most: int, found: Found) -> None:
+    """Keys and passwords alone, which are rare, in more of its code."""
+    for path, text in secret_files.files(folder, most, CODE, 100_000):
+        if not NOT_THEIRS.search(path):
+            record = Record("x", (Message("user", "Write it."), Message("assistant", text)), MappingProxyType({"path": path}))
+            found.add(path, record, kinds=("keys", "passwords"))
 
 
 def in_functions(folder: Path, most: int, found: Found) -> None:
@@ -144,7 +153,7 @@ def main() -> None:
     parser.add_argument("--repositories", nargs="*", type=Path, default=[])
     parser.add_argument("--data", nargs="*", default=[])
     parser.add_argument("--most", type=int, default=400)
-    parser.add_argument("--parts", nargs="+", choices=("files", "functions"), default=["files"], help="of repositories")
+    parser.add_argument("--parts", nargs="+", choices=("files", "code", "functions"), default=["files"], help="of repositories")
     parser.add_argument("--state", nargs="+", type=Path, required=True)
     parser.add_argument("--read", type=Path)
     parser.add_argument("--verdicts", type=Path)
@@ -157,7 +166,7 @@ def main() -> None:
         for one in options.data:
             name, equals, file = one.rpartition("=")
             sources[name if equals else Path(file).name].append(file)
-        trees = {folder.parent.name if folder.name in ("repo", ".git") else folder.name: folder for folder in options.repositories}
+        trees = {next(one.name for one in (folder, *folder.parents) if one.name not in ("repo", ".git")): folder for folder in options.repositories}
         for name in (*trees, *sources):
             seen = look.setdefault(name, {"commit": secret_files._git(trees[name], "rev-parse", "HEAD").decode().strip() if name in trees else ""})
             for part in options.parts if name in trees else ["data"]:
@@ -168,6 +177,8 @@ def main() -> None:
                     in_data(sources[name], found)
                 elif part == "files":
                     in_files(trees[name], options.most, found)
+                elif part == "code":
+                    in_code(trees[name], options.most, found)
                 else:
                     in_functions(trees[name], options.most, found)
                 seen[part] = {"records": found.records, "possible": found.possible, "found": found.kept}
@@ -179,13 +190,15 @@ def main() -> None:
     for name in sorted({name for state in states for name in state}):
         trees = {tree: one for state in states for tree, one in state.get(name, {}).items()}
         told: dict[str, Any] = {"commits": {tree: one["commit"] for tree, one in trees.items()}, "findings": []}
-        for part, before in (("files", ""), ("functions", "function "), ("data", "")):
+        for part, before in (("files", ""), ("code", ""), ("functions", "function "), ("data", "")):
             mine = [(tree, one[part]) for tree, one in trees.items() if part in one]
-            findings = [(f"{before}{tree}:{place}", reason) for tree, one in mine for place, reason in one["found"]]
+            places = [(f"{before}{tree}:{place}", reason) for tree, one in mine for place, reason in one["found"]]
+            findings = [(place, reason) for place, reason in places if [place, reason] not in told["findings"]]
             sums = {key: sum(one[key] for _, one in mine) for key in ("records", "possible")}
             told[part] = {"sources": len(mine), **sums, "kinds": tally(findings, verdicts)}
-            told["findings"] += [(place, reason, verdicts.get(place, "unread")) for place, reason in findings]
-        told["kinds"] = tally([(place, reason) for place, reason, _ in told["findings"]], verdicts)
+            told["findings"] += [[place, reason] for place, reason in findings]
+        told["kinds"] = tally(told["findings"], verdicts)
+        told["findings"] = [(place, reason, verdicts.get(place, "unread")) for place, reason in told["findings"]]
         looks[name] = told
     result_files.write(options.output, {**provenance(), "looks": looks})
     print(json.dumps({name: {k: v for k, v in one.items() if k not in ("findings", "commits")} for name, one in looks.items()}, indent=1))

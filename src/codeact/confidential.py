@@ -359,8 +359,9 @@ def _is_chosen(value: str) -> bool:
     """Whether a value looks chosen as a password: no blank, letters together with digits or signs, and no placeholder."""
     if len(value) < MIN_PASSWORD or re.search(r"\s", value):
         return False
-    # A sign at the end of a word alone, or several letters of a script of syllables, is a label or a message.
-    mixed = re.search(r"[^\W\d_]", value) and re.search(r"\d|\w[^\w./:-]+\w", value) and len(_SYLLABLES.findall(value)) < 3
+    # Small letters alone around a sign name a thing (login#forgot), a sign at a word's end is a label, letters of syllables are a message.
+    signs = re.search(r"\w[^\w./:-]+\w", value) and not value.islower()
+    mixed = re.search(r"[^\W\d_]", value) and (signs or re.search(r"\d", value)) and len(_SYLLABLES.findall(value)) < 3
     return bool(mixed) and not is_made_up(value, 4)
 
 

@@ -30,6 +30,7 @@ from codeact.sources.writing import packed, table_of, texts, to_stdout, write_ar
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 WRITABLE = tuple(kind for kind in KINDS if kind not in DELIMITED)
 
 
@@ -161,8 +162,9 @@ def _read_file(path: Path, split: str) -> Source:
         table = read_parquet(path) if kind == ".parquet" else read_arrow(path)
         return Source(str(path), _some(arrow_rows(table), str(path)), table)
     if kind not in KINDS:
+        sheet = "; save the sheet as CSV (UTF-8) and name that" if kind in SHEETS else ""
         raise InputError(
-            f"{path}: unknown file type {path.suffix!r}; the known ones are {', '.join(KINDS)}, and .gz or .zst of the first five"
+            f"{path}: unknown file type {path.suffix!r}{sheet}; the known ones are {', '.join(KINDS)}, and .gz or .zst of the first five"
         )
     if kind in (".jsonl", ".ndjson"):
         refuse_encoding(beginning(path, SAMPLE), str(path))

@@ -113,6 +113,7 @@ PLACEHOLDERS = [
     *("delegated_bypass='SecurityFeature2(status='", "'Basic dXNlcjpwYXNzd29yZA=='", "123456789@qq.com", "# e.g. wei.zhang@siemens.com"),
     *("postgres://user:password@localhost/db", "http://user:kT7mm2Q9@example.com", "postgresql://{user}:{password}@{host}/db", "redis://:p@ssw0rd@localhost"),
     *("user@example.com", "x@mail.example.org", "john.doe@gmail.com", "test@test.com", "foo@bar.com", "you@yourdomain.com", "zhangsan@qq.com", "bob@gmail.com"),
+    *("get '/login/forgot_password' => 'login#forgot_password'", "password: 'Passwort:'", "password: '密码必须6到16位'", "pwd: 'mot-de-passe*'"),
     *("a@b.com", "x@weights.data", "self.w@x.T", "git@github.com:a/b.git", "me@my.org", "info@acme.com", "@app.route('/x')", "<1424.208.1638@la.host.com>"),
     *("self.client.post('/in', {'user': 'locust', 'password': 'locust123'})", "user = 'kontor'\npassword = 'Kontor2024!'", "a@b.com", "tmp1@x.org"),
     *("pwd_keys = 'New(WEPKey\\d+|PreSharedKey|KeyPassphrase)'", "'token': '54537fa855b9a7bbbbbbbbbc568ea7c069d8c34d'"),
@@ -199,8 +200,8 @@ def test_other_paths_are_no_tests(path: str) -> None:
 
 # What is not part of a program is mostly a sample or a default: kept, and named.
 ELSEWHERE = [
-    ("password: kT7#mm2Qz", "app/settings.yml"), ("DB_PASSWORD=kT7#mm2Qz", ".env"), ('{"user": "svc", "password": "kT7#mm2Qz"}', "config.json"), ("password = 'kT7#mm2Qz'", "conf.toml"),
-    ("<Login password='kT7#mm2Qz'/>", "web/Form.vue"), ("curl -u svc:kT7mm2Qz9 https://nexus.kontor.de/x", "run.sh"),
+    ("password: kT7#mm2Qz", "app/settings.yml"), ("DB_PASSWORD=kT7#mm2Qz", ".env"), ('{"user": "svc", "password": "kT7#mm2Qz"}', "config.json"),
+    ("password = 'kT7#mm2Qz'", "conf.toml"), ("<Login password='kT7#mm2Qz'/>", "web/Form.vue"), ("curl -u svc:kT7mm2Qz9 https://nexus.kontor.de/x", "run.sh"),
     ("Set it so:\n```yaml\npassword: kT7#mm2Qz\n```\nThen:\n```python\ndef f():\n    return 1\n```", ""), ('{"user": "svc", "password": "kT7#mm2Qz"}', ""),
     ("DB_PASSWORD=kT7#mm2Qz", ""), ("```bash\nexport DB_PASSWORD=kT7#mm2Qz\n```", ""), (KEY.format("RSA ") + "\n" + BODY, "certs/server.pem"),
     ('{"name": "Kim Griffith", "email": "kim.griffith@cipromox.biz"}', ""), ("email: kim.griffith@cipromox.biz", "users.yml"),
