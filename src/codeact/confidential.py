@@ -69,7 +69,7 @@ _PASSWORD_NAME = re.compile(
 )
 _NO_PASSWORD_NAME = re.compile(
     r"hash|digest|encrypt|\benc_|cipher|salt|checksum|md5|sha\d|regex|pattern|prompt|label|placeholder|message|error|field|ur[il]|path|policy|"
-    r"scheme|length|algorithm|encoder|type\b|file\b|format|strength|expir|timeout|ttl\b|reset|arn\b|secret_?name|tokenizer|example|sample|(?:link|page|next|csrf|xsrf|cancel\w*)_?token|"
+    r"scheme|length|algorithm|encoder|type\b|file\b|format|strength|expir|timeout|ttl\b|reset|arn\b|secret_?name|tokenizer|example|sample|(?:link|page|next|[cx]srf\w*|cancel\w*)_?token|"
     # What stands behind the word itself makes it something about a password.
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)[_-]?(?:prefix|suffix|date|revision|created|updated|last|callback|column|header|param|"
     r"property|attr|store_|title|description|text|help|hint|rule|valid|dialog|button|icon|widget|class|module|command|option|mode|version|"

@@ -49,7 +49,7 @@ ROLE = re.compile(
     r"news(?:letter)?|billing|alerts?|notifications?|updates?|services?|feedback|enquir(?:y|ies)|inquir(?:y|ies)|hello|hi|"
     r"no-?reply|do-?not-?reply|postmaster|webmaster|hostmaster|abuse|security|sender|from|to|recipient|receiver|boss|me|you|someone|somebody|anyone|person|container|"
     r"tenant|guest|member|student|employee|victim|hacker|bad_?guy|spammer|scammer|"
-    r"customer|client|dev|devs|users?|lists?|announce|community|privacy|datenschutz|legal|hey|ask|"
+    r"(?:sender|receiver|recipient|from|to|your|my)[._-]?e?mail(?:[._-]?(?:id|address))?|customer|client|dev|devs|users?|lists?|announce|community|privacy|datenschutz|legal|hey|ask|"
     r"test(?:er|ing|[A-Z_]\w{0,20})?|demo|example|beispiel|exemple|ejemplo|esempio|exemplo|przyklad|primer|sample|dummy|fake|foo|bar|baz|abc|xyz|"
     r"\w[\w.-]*[-_.](?:dev(?:el)?|users?|discuss(?:ion)?|lists?|announce|bugs?|help|patches|security|requests?|sig|owner|maintainers?|team|support|info|admin|"
     r"hackers?|talk|core|general|commit(?:s|ters)?|interest|coders|daemon|bounces?)|(?:en|de)crypted|signed|anonymous|unknown|nobody|system|daemon|mailer|bounces?|robot|"

@@ -22,7 +22,7 @@ _CREDITED = re.compile(
 _TRIAL_PATH = re.compile(
     r"(?:^|[/\\])(?:\w+[-_.])?(?:tests?|testing|testsuites?|testdata|specs?|__tests__|__mocks__|unit_?tests?|regress\w*|t|e2e|cypress|playwright|selenium|jmeter|swagger|stor(?:ies|ybook)|fixtures?|mocks?|stubs?|examples?|samples?|demos?|playgrounds?|"
     r"tutorials?|suites|ci|docs?|documentation|articles?|blogs?|benchmarks?|bench|load[-_]?tests?|perf|fuzz\w*|seeds?|docs?_src|snippets)(?:[-_.]\w+)?[/\\]"
-    r"|(?:^|[/\\])(?:test[_-][^/\\]*|conftest\.\w+|locustfile[^/\\]*|[^/\\]*[._-](?:tests?|spec|e2e|stories|mock|sample|example)\.\w+|(?-i:[^/\\]*(?:Tests?|IT|Spec))\.\w+)$",
+    r"|(?:^|[/\\])(?:test[_-][^/\\]*|conftest\.\w+|locustfile[^/\\]*|factories\.\w+|[^/\\]*[._-](?:tests?|spec|e2e|stories|mock|sample|example)\.\w+|(?-i:[^/\\]*(?:Tests?|IT|Spec))\.\w+)$",
     re.IGNORECASE,
 )
 _PROSE_FILE = re.compile(r"\.(?:md|mdx|rst|adoc|asciidoc|html?|po|1)$|(?:^|[/\\])(?:readme|changelog|news|history|faq)[^/\\]*$", re.IGNORECASE)

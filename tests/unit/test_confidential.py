@@ -113,6 +113,7 @@ PLACEHOLDERS = [
     *("delegated_bypass='SecurityFeature2(status='", "'Basic dXNlcjpwYXNzd29yZA=='", "123456789@qq.com", "# e.g. wei.zhang@siemens.com"),
     *("postgres://user:password@localhost/db", "http://user:kT7mm2Q9@example.com", "postgresql://{user}:{password}@{host}/db", "redis://:p@ssw0rd@localhost"),
     *("user@example.com", "x@mail.example.org", "john.doe@gmail.com", "test@test.com", "foo@bar.com", "you@yourdomain.com", "zhangsan@qq.com", "bob@gmail.com"),
+    *("server.login('senderemail@gmail.com', pw)", f"# csrfmiddlewaretoken: {drawn(64)}"),
     *("get '/login/forgot_password' => 'login#forgot_password'", "password: 'Passwort:'", "password: '密码必须6到16位'", "pwd: 'mot-de-passe*'"),
     *("a@b.com", "x@weights.data", "self.w@x.T", "git@github.com:a/b.git", "me@my.org", "info@acme.com", "@app.route('/x')", "<1424.208.1638@la.host.com>"),
     *("self.client.post('/in', {'user': 'locust', 'password': 'locust123'})", "user = 'kontor'\npassword = 'Kontor2024!'", "a@b.com", "tmp1@x.org"),
