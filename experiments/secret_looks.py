@@ -166,21 +166,21 @@ def main() -> None:
         for one in options.data:
             name, equals, file = one.rpartition("=")
             sources[name if equals else Path(file).name].append(file)
-        trees = {next(one.name for one in (folder, *folder.parents) if one.name not in ("repo", ".git")): folder for folder in options.repositories}
-        for name in (*trees, *sources):
-            seen = look.setdefault(name, {"commit": secret_files._git(trees[name], "rev-parse", "HEAD").decode().strip() if name in trees else ""})
-            for part in options.parts if name in trees else ["data"]:
+        clones = {next(one.name for one in (folder, *folder.parents) if one.name not in ("repo", ".git")): folder for folder in options.repositories}
+        for name in (*clones, *sources):
+            seen = look.setdefault(name, {"commit": secret_files._git(clones[name], "rev-parse", "HEAD").decode().strip() if name in clones else ""})
+            for part in options.parts if name in clones else ["data"]:
                 if part in seen:
                     continue
                 found = Found(f"function {name}" if part == "functions" else name, options.read)
                 if part == "data":
                     in_data(sources[name], found)
                 elif part == "files":
-                    in_files(trees[name], options.most, found)
+                    in_files(clones[name], options.most, found)
                 elif part == "code":
-                    in_code(trees[name], options.most, found)
+                    in_code(clones[name], options.most, found)
                 else:
-                    in_functions(trees[name], options.most, found)
+                    in_functions(clones[name], options.most, found)
                 seen[part] = {"records": found.records, "possible": found.possible, "found": found.kept}
                 options.state[0].write_text(json.dumps(states[0]), encoding="utf-8")
                 print(name, part, found.records, len(found.kept), flush=True)
@@ -188,7 +188,10 @@ def main() -> None:
     verdicts = {one["id"]: one["verdict"] for one in map(json.loads, options.verdicts.read_text(encoding="utf-8").splitlines())}
     looks: dict[str, Any] = result_files.read(options.output)["looks"] if options.output.exists() else {}
     for name in sorted({name for state in states for name in state}):
-        trees = {tree: one for state in states for tree, one in state.get(name, {}).items()}
+        trees: dict[str, dict[str, Any]] = {}
+        for state in states:
+            for tree, one in state.get(name, {}).items():
+                trees[tree] = {**trees.get(tree, {}), **one}
         told: dict[str, Any] = {"commits": {tree: one["commit"] for tree, one in trees.items()}, "findings": []}
         for part, before in (("files", ""), ("code", ""), ("functions", "function "), ("data", "")):
             mine = [(tree, one[part]) for tree, one in trees.items() if part in one]

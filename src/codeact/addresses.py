@@ -75,7 +75,7 @@ _WORDS = frozenset((
     "default delta demo deploy desk dev devel developer developers devs digital docs dog dogs domain dummy email empty error errors event events "
     "example export fake feed file first firstname forum foundation free from full game gamma get git global gnome go good group guest help home "
     "hook host i18n id import in index info input install int internal invalid invoice issue issues it java job jobs joe js kde keep keepalive key "
-    "superadmin superuser sysadmin moderator operator "
+    "superadmin superuser sysadmin moderator operator coc conduct marketing opendata schema press legal jubao kefu hotline service library journal editor editors "
     "l10n last lastname lib linux list lists local log login mail mailer mailing main maintainer maintainers manager master media member message "
     "mod monitor my name network new news nobody node noreply normal not notifer notification notifications notifier notify null office one online "
     "open order org other owner package packages page party patch patches pay paypal phone php play post press primary private pro project projects "

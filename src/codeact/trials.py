@@ -17,8 +17,11 @@ _TRIAL = re.compile(
 _ASSERTED = re.compile(r"^\s*(?:>>>|assert\b)|\bassert[\w.]*!?\(|\bexpect(?:ed)?\w*\b|\.should\b|\bshould(?:\.|(?-i:[A-Z]))", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:^|\s)/\*", re.MULTILINE)  # not as in a pattern of paths
 _CREDITED = re.compile(
-    r"@authors?\b|\bauthors?\W{0,3}[:=]|copyright|\(c\)|©|\bmaintain\w*\W{0,3}[:=]|signed-off-by|\b(?:written|created|contributed|reported) by\b|作者", re.IGNORECASE
+    r"@authors?\b|\bauthors?\W{0,3}[:=]|copyright|\(c\)|©|\bmaintain\w*\W{0,3}[:=]|signed-off-by|"
+    r"\b(?:written|created|contributed|reported) by\b(?! [a-z](?-i:[a-z]+ing)\b)|作者",
+    re.IGNORECASE,
 )
+_CREDIT = 160  # characters before an address in which somebody is credited
 _TRIAL_PATH = re.compile(
     r"(?:^|[/\\])(?:\w+[-_.])?(?:tests?|testing|testsuites?|testdata|specs?|__tests__|__mocks__|unit_?tests?|regress\w*|t|e2e|cypress|playwright|selenium|jmeter|swagger|stor(?:ies|ybook)|fixtures?|mocks?|stubs?|examples?|samples?|demos?|playgrounds?|"
     r"tutorials?|suites|ci|docs?|documentation|articles?|blogs?|benchmarks?|bench|load[-_]?tests?|perf|fuzz\w*|seeds?|docs?_src|snippets)(?:[-_.]\w+)?[/\\]"
@@ -42,7 +45,7 @@ def is_asserted(text: str, position: int) -> bool:
 def is_credited(text: str, position: int) -> bool:
     """Whether the line there says who wrote something, before that position."""
     start = text.rfind("\n", 0, position) + 1
-    return _CREDITED.search(text[start:position]) is not None
+    return _CREDITED.search(text[max(start, position - _CREDIT) : position]) is not None
 
 
 def _line(text: str, position: int) -> str:
