@@ -85,6 +85,7 @@ _WORDS = frozenset((
     "tests the third three ticket tickets to token tool tools translation translations translators two unix unknown update updates user username "
     "users valid value vendor verify video void web webmaster wiki windows work worker world wrong www x y your zero"
 ).split())  # fmt: skip
+_SUFFIXES = frozenset("png jpg jpeg gif svg webp pdf js css html json xml zip".split())  # of files, which look like addresses: icon@2x.png
 _ACTORS = frozenset("alice bob carol charlie dave eve mallory trent john jane".split())  # alone, of every example; with another name perhaps somebody
 # First names that examples are made of; alone they are nobody's.
 _FIRST = frozenset((
@@ -127,7 +128,9 @@ def _is_open(local: str, domain: str, lead: str, after: str) -> bool:
     """Whether this may be somebody's at all: no placeholder, no role, no account of a host, no part of a path or a message."""
     top = domain.rpartition(".")[2].lower()
     mailed = re.search(r"<$|mailto:$", lead)
-    if not local or not re.search(rf"[{_LETTER}0-9一-鿿가-힣]", local) or (top.isascii() and top not in TOP_LEVEL and not (top.startswith("xn--") or mailed)):
+    if not local or not re.search(rf"[{_LETTER}0-9一-鿿가-힣]", local):
+        return False
+    if top.isascii() and top not in TOP_LEVEL and not (top.startswith("xn--") or (mailed and top not in _SUFFIXES)):
         return False
     if EXAMPLE_DOMAIN.fullmatch(domain) or _NO_PERSON.search(domain) or ROLE.fullmatch(local) or _MESSAGE_ID.fullmatch(local):
         return False
@@ -145,6 +148,8 @@ def _is_certain(local: str, domain: str, lead: str, above: str, after: str) -> b
         return local[0] != "0" and 7 <= len(local) <= 11 and _NUMBERED.fullmatch(domain) is not None and is_drawn_number(local)
     name = _NAME.search(lead)
     names = [] if name is None else [word for word in re.split(r"[\s.-]+", _plain(name[1])) if word]
+    if {"mustermann", "bloggs"} & set(names):
+        return False
     if any(word in _WORDS or word in ("foo", "doe", "joe") for word in names):
         names = []
     agreed = _agree(names, local)

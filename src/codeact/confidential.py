@@ -16,7 +16,7 @@ from typing import Any
 from codeact.addresses import addresses, is_signed
 from codeact.code_places import is_in_code, is_of_other_file, names_people
 from codeact.config import SECRET_KINDS, SecretKind
-from codeact.credentials import keys_of, passwords_of
+from codeact.credentials import KEYS_BY_FORM, keys_of, passwords_of
 from codeact.placeholders import EXAMPLE_DOMAIN, EXAMPLE_TALK, is_address, is_cipher, is_made_up, is_nobody, is_shown
 from codeact.records import Record
 from codeact.trials import is_asserted, is_credited, is_trial, is_trial_path
@@ -31,30 +31,6 @@ _OTHER_RULES = (
     "Artifactory Credentials",  # "AP" and nine letters
 )  # fmt: skip
 _BY_NAME = ("IBM", "Cloudant", "SoftLayer")  # any letters behind a name
-_FURTHER_KEYS = {
-    "NPM tokens": r"(?<=/):_authToken=\s{0,8}(npm_\S{1,200}|[A-Fa-f0-9-]{36})",
-    "OpenAI Token": r"sk-[A-Za-z0-9_-]{20,200}T3BlbkFJ[A-Za-z0-9]{20}",
-    "Artifactory Credentials": r"AKCp[A-Za-z0-9]{60,80}",
-    "Google API Key": r"AIza[0-9A-Za-z_-]{35}",
-    "Hugging Face Token": r"hf_[A-Za-z]{34}",
-    "Anthropic Token": r"sk-ant-[A-Za-z0-9_-]{32,128}",
-    "GitHub Token": r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}",
-    "Alibaba Cloud Key": r"LTAI[A-Za-z0-9]{12,20}",
-    "Tencent Cloud Key": r"AKID[A-Za-z0-9]{32}",
-    "NPM Token": r"npm_[A-Za-z0-9]{36}",
-    "Mailgun Key": r"key-[0-9a-f]{32}",
-    "Google OAuth Secret": r"GOCSPX-[A-Za-z0-9_-]{28}",
-    "Databricks Token": r"dapi[0-9a-f]{32}",
-    "Shopify Token": r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
-    "Vault Token": r"hvs\.[A-Za-z0-9_-]{24,160}",
-    "Groq Token": r"gsk_[A-Za-z0-9]{52}",
-    "Replicate Token": r"r8_[A-Za-z0-9]{37}",
-    "Notion Token": r"(?:ntn_|secret_)[A-Za-z0-9]{43,50}",
-    "Grafana Token": r"gls?[ac]_[A-Za-z0-9]{32}_[0-9a-f]{8}",
-    "New Relic Key": r"NRAK-[A-Z0-9]{27}",
-    "Postman Key": r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}",
-    "age Secret Key": r"AGE-SECRET-KEY-1[A-Z0-9]{58}",
-}
 _SHORT_HOOK = re.compile(r"^(?:https?://)?hooks\.slack\.com/services/(?![^/]+/[^/]+/\w{20})")
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{2,}\.[\w-]{8,}")
 _PRIVATE_KEY = re.compile(r"(?:BEGIN (?:[A-Z0-9]{1,10} ){0,2}PRIVATE KEY(?: BLOCK)?-{4,5}|PuTTY-User-Key-File-\d)")
@@ -98,6 +74,10 @@ _UNQUOTED = tuple(
         rf"^[\s#>*-]{{0,24}}{_SETTING_NAME}\s?[:=：]\s{{0,3}}{_PLAIN_VALUE}(?:\s+#.*|\s*)$",
         rf"<{_SETTING_NAME}>\s?{_PLAIN_VALUE}</",
     )
+)
+# A token of which the name does not say what it opens is as often of a link, a form or a page.
+_TOLD_TOKEN = re.compile(
+    r"(?:access|auth|api|bot|private|personal|refresh|secret|bearer|hub|gitlab|slack|app|user|admin|master)[_ -]?token|secret|(?<!mon)key", re.IGNORECASE
 )
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]|^\$|%\w+%|%[({]|\\$|^!?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+$")
 _SUM = re.compile(r"[\w.]+(?:[-+*/%|&^]{1,2}[\w.]+)+")
@@ -208,7 +188,7 @@ def _search(text: str, kinds: Sequence[SecretKind]) -> Iterator[tuple[str, int, 
             if kind == "emails":
                 yield from ((ADDRESS, start + position, certain) for position, certain in addresses(piece))
             else:
-                yield from ((reason, start + position, True) for reason, position in _RULES[kind](piece))
+                yield from ((reason, start + position, certain) for reason, position, certain in _RULES[kind](piece))
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
@@ -225,7 +205,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
         start = start + PIECE_CHARACTERS - OVERLAP if cut else end
 
 
-def _keys(piece: str) -> Iterator[tuple[str, int]]:
+def _keys(piece: str) -> Iterator[tuple[str, int, bool]]:
     for label, pattern, is_valid in _key_rules():
         for match in pattern.finditer(piece):
             value = max(
@@ -234,7 +214,7 @@ def _keys(piece: str) -> Iterator[tuple[str, int]]:
             alone = not _joined(piece, match.start(), -1) and not _joined(piece, match.end(), 0)
             cut = re.match(r"\.\.\.|…|\*\*\*", piece[match.end() :]) or _has_pattern(match[0][:4], piece[max(0, match.start() - NEAR) : match.end() + NEAR])
             if alone and not cut and is_valid(value) and not is_made_up(value, 8) and not _SHORT_HOOK.search(match[0]):
-                yield f"{SECRET}{label}", match.start()
+                yield f"{SECRET}{label}", match.start(), True
 
 
 def _has_pattern(begin: str, near: str) -> bool:
@@ -263,7 +243,7 @@ def _key_rules() -> list[tuple[str, re.Pattern[str], Callable[[str], bool]]]:
     for label, plugin in plugins.items():
         if issubclass(plugin, RegexBasedDetector) and label not in _OTHER_RULES:
             rules += [(label, pattern, _is_key if label.startswith(_BY_NAME) else bool) for pattern in plugin().denylist]
-    rules += [(label, re.compile(pattern), bool) for label, pattern in _FURTHER_KEYS.items()]
+    rules += [(label, re.compile(pattern), bool) for label, pattern in KEYS_BY_FORM.items()]
     return [*rules, ("JSON Web Token", _TOKEN, _is_live_token)]
 
 
@@ -292,18 +272,18 @@ def _joined(piece: str, position: int, before: int) -> bool:
     return 0 <= at < len(piece) and piece[at].isascii() and piece[at].isalnum()
 
 
-def _passwords(piece: str) -> Iterator[tuple[str, int]]:
+def _passwords(piece: str) -> Iterator[tuple[str, int, bool]]:
     for match in _URL_PASSWORD.finditer(piece):
         before = piece[max(0, piece.rfind("\n", 0, match.start())) : match.start()]
         if not EXAMPLE_DOMAIN.fullmatch(match[2]) and _is_chosen(match[1]) and not EXAMPLE_TALK.search(before):
-            yield f"{SECRET}password in a URL", match.start()
+            yield f"{SECRET}password in a URL", match.start(), True
     for position, value in passwords_of(piece):
         line = piece[piece.rfind("\n", 0, position) + 1 :].partition("\n")[0]
         if _is_chosen(value) and not (_is_reference(value) or _is_of_user(value, piece, position) or _is_stored(value) or EXAMPLE_TALK.search(line)):
-            yield f"{SECRET}password", position
+            yield f"{SECRET}password", position, True
     for position, value in keys_of(piece):
         if _is_key(value) and not _is_reference(value):
-            yield f"{SECRET}key", position
+            yield f"{SECRET}key", position, not _is_any_token(piece[position : piece.find(value, position)].rstrip())
     if _LONE_PASSWORD.fullmatch(piece):
         return
     name, values = _names()
@@ -314,9 +294,9 @@ def _passwords(piece: str) -> Iterator[tuple[str, int]]:
             if _NO_PASSWORD_NAME.search(before) or _is_reference(value) or EXAMPLE_TALK.search(line) or _SHORT_LIVED.search(line):
                 continue
             if _PASSWORD_NAME.search(before) and _is_chosen(value) and not _is_of_user(value, piece, start) and not _is_stored(value):
-                yield f"{SECRET}password", start
+                yield f"{SECRET}password", start, True
             elif not _PASSWORD_NAME.search(before) and _is_key(value):
-                yield f"{SECRET}key", start
+                yield f"{SECRET}key", start, not _is_any_token(f"{before}=")
         start += len(line) + 1
 
 
@@ -373,6 +353,11 @@ def _is_key(value: str) -> bool:
     return long and mixed and not re.search(r"\s", value) and not is_made_up(value, 8)
 
 
+def _is_any_token(name: str) -> bool:
+    """Whether a name, with the sign behind it, says of a token not what it opens; a header of HTTP has no such sign."""
+    return "token" in name.lower() and re.search(r"[^\w.-]$", name) is not None and _TOLD_TOKEN.search(name) is None
+
+
 def _is_stored(value: str) -> bool:
     """Whether a value is what a program keeps in a password's place: its hash in hexadecimal, or a cipher."""
     return is_cipher(value) or (len(value) in (32, 40, 56, 64, 96, 128) and re.fullmatch("[0-9a-f]+", value, re.IGNORECASE) is not None)
@@ -385,4 +370,4 @@ def _is_of_user(value: str, text: str, position: int) -> bool:
     return 3 <= len(stem) < len(value) and re.search(rf"(?<![^\W\d_]){re.escape(stem)}(?![^\W\d_])", near, re.IGNORECASE) is not None
 
 
-_RULES: dict[SecretKind, Callable[[str], Iterator[tuple[str, int]]]] = {"keys": _keys, "passwords": _passwords}
+_RULES: dict[SecretKind, Callable[[str], Iterator[tuple[str, int, bool]]]] = {"keys": _keys, "passwords": _passwords}

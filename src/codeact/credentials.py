@@ -1,4 +1,4 @@
-"""Passwords and keys that no assignment names: arguments of calls, headers, command lines, drivers' addresses, constants of C."""
+"""Keys of services by their form; passwords and keys that no assignment names: arguments of calls, headers, command lines, drivers' addresses, constants of C."""
 
 from __future__ import annotations
 
@@ -25,6 +25,43 @@ _PASSWORDS = tuple(
         r"\bsshpass\s+-p\s?['\"]?([^\s'\"]{6,128})",
     )
 )
+# Services of which detect-secrets has no rule, or none that is quick.
+KEYS_BY_FORM = {
+    "NPM tokens": r"(?<=/):_authToken=\s{0,8}(npm_\S{1,200}|[A-Fa-f0-9-]{36})",
+    "OpenAI Token": r"sk-[A-Za-z0-9_-]{20,200}T3BlbkFJ[A-Za-z0-9]{20}",
+    "Artifactory Credentials": r"AKCp[A-Za-z0-9]{60,80}",
+    "Google API Key": r"AIza[0-9A-Za-z_-]{35}",
+    "Hugging Face Token": r"hf_[A-Za-z]{34}",
+    "Anthropic Token": r"sk-ant-[A-Za-z0-9_-]{32,128}",
+    "GitHub Token": r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}",
+    "Alibaba Cloud Key": r"LTAI[A-Za-z0-9]{12,20}",
+    "Tencent Cloud Key": r"AKID[A-Za-z0-9]{32}",
+    "NPM Token": r"npm_[A-Za-z0-9]{36}",
+    "Mailgun Key": r"key-[0-9a-f]{32}",
+    "Google OAuth Secret": r"GOCSPX-[A-Za-z0-9_-]{28}",
+    "Databricks Token": r"dapi[0-9a-f]{32}",
+    "Shopify Token": r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
+    "Vault Token": r"hvs\.[A-Za-z0-9_-]{24,160}",
+    "Groq Token": r"gsk_[A-Za-z0-9]{52}",
+    "Replicate Token": r"r8_[A-Za-z0-9]{37}",
+    "Notion Token": r"(?:ntn_|secret_)[A-Za-z0-9]{43,50}",
+    "Grafana Token": r"gls?[ac]_[A-Za-z0-9]{32}_[0-9a-f]{8}",
+    "New Relic Key": r"NRAK-[A-Z0-9]{27}",
+    "Postman Key": r"PMAK-[0-9a-f]{24}-[0-9a-f]{34}",
+    "DigitalOcean Token": r"do[opr]_v1_[0-9a-f]{64}",
+    "Figma Token": r"figd_[A-Za-z0-9_-]{40,60}",
+    "Linear Key": r"lin_api_[A-Za-z0-9]{40}",
+    "Supabase Token": r"sbp_[0-9a-f]{40}",
+    "Netlify Token": r"nfp_[A-Za-z0-9]{36,44}",
+    "Doppler Token": r"dp\.[a-z]{2}\.[A-Za-z0-9]{40,44}",
+    "PlanetScale Token": r"pscale_(?:pw|tkn|oauth)_[A-Za-z0-9_.-]{32,64}",
+    "RubyGems Key": r"rubygems_[0-9a-f]{48}",
+    "Atlassian Token": r"ATATT3[A-Za-z0-9_=-]{80,260}",
+    "Slack App Token": r"xapp-\d-[A-Z0-9]{8,14}-\d{10,16}-[0-9a-f]{64}",
+    "Perplexity Key": r"pplx-[A-Za-z0-9]{48}",
+    "xAI Key": r"xai-[A-Za-z0-9]{80}",
+    "age Secret Key": r"AGE-SECRET-KEY-1[A-Z0-9]{58}",
+}
 # The name and the password of a user: as curl's argument, and as Base64 in a header of HTTP.
 _USER_ARGUMENT = re.compile(r"(?:(?<=\s)-u|--user)[ =]['\"]?[\w.@-]{1,64}:([^\s'\"]{3,128})")
 _BASIC = re.compile(r"\bBasic ([A-Za-z0-9+/]{12,200}={0,2})(?![A-Za-z0-9+/=])")

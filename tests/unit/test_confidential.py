@@ -45,6 +45,7 @@ SECRETS = {
     "secret: NPM Token": [f"//registry.npmjs.org/:x=npm_{drawn(36)}"],
     "secret: Mailgun Key": [f"auth = ('api', 'key-{drawn(32, '0123456789abcdef')}')"],
     "secret: Slack Token": [f"x = 'xoxb-{drawn(11, string.digits)}-{drawn(12, string.digits)}-{drawn(24)}'"],
+    "secret: DigitalOcean Token": [f"do = Manager(token='dop_v1_{drawn(64, '0123456789abcdef')}')"],
     "secret: Stripe Access Key": [f"stripe.api_key = 'sk_live_{drawn(24)}'"],
     "secret: OpenAI Token": [f"Bearer sk-{drawn(20)}T3BlbkFJ{drawn(20)}"],
     "secret: Google API Key": [f"AIza{drawn(35)}"],
@@ -113,6 +114,7 @@ PLACEHOLDERS = [
     *("delegated_bypass='SecurityFeature2(status='", "'Basic dXNlcjpwYXNzd29yZA=='", "123456789@qq.com", "# e.g. wei.zhang@siemens.com"),
     *("postgres://user:password@localhost/db", "http://user:kT7mm2Q9@example.com", "postgresql://{user}:{password}@{host}/db", "redis://:p@ssw0rd@localhost"),
     *("user@example.com", "x@mail.example.org", "john.doe@gmail.com", "test@test.com", "foo@bar.com", "you@yourdomain.com", "zhangsan@qq.com", "bob@gmail.com"),
+    *('<a href="mailto:icon@2x.png">icon</a>', "// - author Max Mustermann <mm@gitness.io> 1666401234"),
     *("server.login('senderemail@gmail.com', pw)", f"# csrfmiddlewaretoken: {drawn(64)}"),
     *("get '/login/forgot_password' => 'login#forgot_password'", "password: 'Passwort:'", "password: '密码必须6到16位'", "pwd: 'mot-de-passe*'"),
     *("a@b.com", "x@weights.data", "self.w@x.T", "git@github.com:a/b.git", "me@my.org", "info@acme.com", "@app.route('/x')", "<1424.208.1638@la.host.com>"),
@@ -205,6 +207,7 @@ ELSEWHERE = [
     ("password = 'kT7#mm2Qz'", "conf.toml"), ("<Login password='kT7#mm2Qz'/>", "web/Form.vue"), ("curl -u svc:kT7mm2Qz9 https://nexus.kontor.de/x", "run.sh"),
     ("Set it so:\n```yaml\npassword: kT7#mm2Qz\n```\nThen:\n```python\ndef f():\n    return 1\n```", ""), ('{"user": "svc", "password": "kT7#mm2Qz"}', ""),
     ("DB_PASSWORD=kT7#mm2Qz", ""), ("```bash\nexport DB_PASSWORD=kT7#mm2Qz\n```", ""), (KEY.format("RSA ") + "\n" + BODY, "certs/server.pem"),
+    (f"def f():\n    token = '{drawn(32)}'", ""), (f"open('https://a.cn/explore/7?xsec_token={drawn(40)}')", "src/a.py"),
     ('{"name": "Kim Griffith", "email": "kim.griffith@cipromox.biz"}', ""), ("email: kim.griffith@cipromox.biz", "users.yml"),
 ]  # fmt: skip
 PROGRAMS = [
