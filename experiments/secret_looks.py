@@ -192,7 +192,7 @@ def main() -> None:
         for state in states:
             for tree, one in state.get(name, {}).items():
                 trees[tree] = {**trees.get(tree, {}), **one}
-        told: dict[str, Any] = {"commits": {tree: one["commit"] for tree, one in trees.items()}, "findings": []}
+        told: dict[str, Any] = {"commits": {tree: one["commit"][:12] for tree, one in trees.items()}, "findings": []}
         for part, before in (("files", ""), ("code", ""), ("functions", "function "), ("data", "")):
             mine = [(tree, one[part]) for tree, one in trees.items() if part in one]
             places = [(f"{before}{tree}:{place}", reason) for tree, one in mine for place, reason in one["found"]]
