@@ -94,3 +94,18 @@ def test_curation_by_processes_by_one_and_of_records_are_the_same(
     assert [d.reason for d in decisions] == found[0]["reason"].to_pylist()
     assert [d.duplicate_of for d in decisions] == found[0]["duplicate_of"].to_pylist()
     assert found[0].num_rows - len(tables.ids_where(found[0], "kept")) == 10
+
+
+def test_records_that_do_not_fit_into_memory_are_refused_with_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curate, "main_memory", lambda: 13_999.0)
+    rows = [{"instruction": f"Add {n}.", "output": f"{n} more"} for n in range(2)]
+    for setting, fits in (("dedup=true", True), ("renamed=true", True), ("near=0.8", False)):
+        recipe = config.load_recipe(
+            None, [f"curate.{setting}"], extra={"run_dir": str(tmp_path / setting), "curate.decontaminate": [], "evaluate.enabled": False}
+        )
+        inputs = Inputs(recipe, Source("rows", rows))
+        if fits:
+            run_pipeline(recipe, ("curate",), inputs)
+        else:
+            with pytest.raises(InputError, match=r"curate\.near holds about 7 kB of each record in memory: 2 records need"):
+                run_pipeline(recipe, ("curate",), inputs)

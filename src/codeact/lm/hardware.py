@@ -97,7 +97,7 @@ def this_machine(seconds: float = 0.5) -> Card:
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         return Card(properties.name, best, float(properties.total_memory), moved, measured=True)
-    return Card(f"this machine ({device.type}, {str(dtype).removeprefix('torch.')})", best, _main_memory(), moved, measured=True)
+    return Card(f"this machine ({device.type}, {str(dtype).removeprefix('torch.')})", best, main_memory(), moved, measured=True)
 
 
 def processors() -> int:
@@ -107,7 +107,7 @@ def processors() -> int:
     return int(joblib.cpu_count())
 
 
-def _main_memory() -> float:
+def main_memory() -> float:
     """Bytes of main memory, or what the container allows of it."""
     whole = float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):

@@ -15,6 +15,7 @@ import numpy as np
 from codeact.config import CurateConfig, Recipe
 from codeact.errors import InputError
 from codeact.evaluation.benchmarks import NOT_CHECKED, benchmark_items, not_at_hand
+from codeact.lm.hardware import main_memory
 from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 VERSION = 5
 PARTITION = PART_ROWS
+HELD = {"near": 7_000, "renamed": 2_000, "mismatch": 2_000}
+"""Bytes of a record of a kilobyte that the steps over all records hold (docs/scale.md)."""
 ELSEWHERE = {"semantic", "neighbours", "secrets"}  # settings of the stages refine and records
 
 
@@ -61,6 +64,7 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     items = benchmark_items(config)
     parts = store.parts("records", size=PARTITION)
     _check_ids(store)
+    _check_memory(config, parts.num_rows)
     make_shards(
         store, "curate", parts, partial(_worker, config.model_dump(), _index(config, benchmarks_of(config, items))),
         backend=_backend(recipe, parts.num_rows), label="verify",
@@ -138,6 +142,21 @@ def _records_at(parts: Parts, positions: Ints) -> Iterator[Record]:
         low, high = np.searchsorted(positions, (start, start + parts.size))
         if low < high:
             yield from tables.records_from(parts[number].take(pa.array(positions[low:high] - start)))
+
+
+def _check_memory(config: CurateConfig, rows: int) -> None:
+    """Refuse what holds every record in memory, where this machine has no room for them.
+
+    Raises:
+        InputError: it has none.
+    """
+    room = main_memory()
+    for key, size in HELD.items():
+        if getattr(config, key) not in (None, False) and rows * size > room:
+            raise InputError(
+                f"curate.{key} holds about {size / 1000:.0f} kB of each record in memory: {rows:,} records need {rows * size / 1e9:,.0f} GB,"
+                f" this machine has {room / 1e9:,.0f}; leave it out, or take fewer records (data.limit)"
+            )
 
 
 def _check_ids(store: Store) -> None:
