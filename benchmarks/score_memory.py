@@ -146,7 +146,7 @@ def by_stage(records: list[Record], sampler: Sampler) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         scores, _ = run_cached(
-            ScoreCache(Path(folder)), table, make_worker, backend=run_local, shard_size=128, label="score"
+            ScoreCache(Path(folder), {}), table, make_worker, backend=run_local, shard_size=128, label="score"
         )
         sampler.samples.append({"records": len(table), **held()})
     return int(scores.num_rows - scores["ifd"].null_count)

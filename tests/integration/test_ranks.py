@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,10 @@ import pytest
 from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.pipeline import ready
+from codeact.records import Message, Record
+from codeact.rundir import ranks
+from codeact.rundir.score_cache import open_cache, run_cached
+from codeact.rundir.tables import records_table
 from tests.helpers.command import codeact_command
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started, launched
@@ -48,7 +53,7 @@ def test_two_processes_give_the_tables_of_one_and_one_that_dies_is_said(command:
     # both work, one writes and speaks
     both = _start([*command, "-o", "two.jsonl"])
     said = [process.communicate() for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    assert [process.returncode for process in both] == [0, 0], "\n".join(told[-1500:] for _, told in said)
     _equal("one", "two")
     assert Path("two.jsonl").read_bytes() == Path("one.jsonl").read_bytes()
     assert [out.count("records -> two.jsonl") for out, _ in said] == [1, 0]
@@ -57,7 +62,7 @@ def test_two_processes_give_the_tables_of_one_and_one_that_dies_is_said(command:
     first, second = _start([*command, "-o", "three.jsonl"])
     claims = Path("three.codeact/.ranks")
     until = time.monotonic() + 120
-    while time.monotonic() < until and not any(file.read_text() == "1" for file in claims.glob("*/score/*")):
+    while first.poll() is None and time.monotonic() < until and not any(file.read_text() == "1" for file in claims.glob("*/score/*")):
         time.sleep(0.005)
     second.send_signal(signal.SIGKILL)
     second.wait()
@@ -74,7 +79,7 @@ def test_two_processes_give_the_tables_of_one_and_one_that_dies_is_said(command:
 def test_the_others_end_with_a_line_where_the_first_is_killed(command: list[str]) -> None:
     first, second = _start([*command, "-o", "x.jsonl"])
     until = time.monotonic() + 120
-    while time.monotonic() < until and not list(Path("x.codeact/.ranks").glob("*/1")):
+    while first.poll() is None and time.monotonic() < until and not list(Path("x.codeact/.ranks").glob("*/1")):
         time.sleep(0.01)
     first.send_signal(signal.SIGKILL)
     first.wait()
@@ -91,6 +96,25 @@ def test_what_several_processes_cannot_do_is_one_line(monkeypatch: pytest.Monkey
     ):
         with pytest.raises(InputError, match=message):
             ready.check(load_recipe(extra={"model.name": "demo", **settings}), names)
+
+
+def test_one_that_comes_late_writes_nothing_into_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first removes the folder of a finished stage: what another put there meanwhile ended it with "Directory not empty"."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    job = tmp_path / ranks.FOLDER / "job0"
+    job.mkdir(parents=True)
+    (job.parent / "job").write_text(job.name)
+    (job / "score.open").write_text("[]")  # another launch had scored everything
+    table = records_table([Record(f"r{n}", (Message("user", f"{n}?"), Message("assistant", "yes")), {"row": n}) for n in range(9)])
+
+    def no_model() -> NoReturn:
+        pytest.fail("there is nothing to compute")
+
+    cache = open_cache(tmp_path / "shards/score", {"model": "tiny"})
+    with pytest.raises(ranks.HelpedError):
+        run_cached(cache, table, no_model, backend=ranks.Shared(tmp_path, "score"), shard_size=2, label="score")
+    assert not (tmp_path / "shards").exists()
 
 
 SCRIPT = """

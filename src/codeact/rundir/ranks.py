@@ -5,16 +5,18 @@ with the first. Under the run directory:
 
     .ranks/job                   the launch that the others follow
     .ranks/<job>/<rank>          changes every second while the process lives
-    .ranks/<job>/<stage>.open    the first has begun this stage
+    .ranks/<job>/<stage>.open    the first has begun this stage; the shards that it waits for
     .ranks/<job>/<stage>/000012  who takes shard 12: made once, so that one process has it
     .ranks/<job>/end             there is nothing left to do
     shards/<stage>/handed/       shards that the others have finished, until the first has taken them over
 
-A shard is one forward computation of its own, so who does it changes no figure.
+A shard is one forward computation of its own, so who does it changes no figure. The others write nothing into the run directory but shards
+that the first waits for: one that comes late, when a stage is over, must not meet its folder being removed.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -133,16 +135,18 @@ class Shared:
                 workers.append(make_worker())
             return workers[0](shards[number], progress if self.rank == 0 else SILENT)
 
+        opened = self.job / f"{self.stage}.open"
         if self.rank:
+            wanted = set(json.loads(opened.read_text(encoding="utf-8")))
             for number in shards:
-                if self._claim(number):
+                if number in wanted and self._claim(number):
                     write_sealed(compute(number), self.handed, f"{number:06d}")
             raise HelpedError
         waiting = set(shards)
         for number, table in self._taken_over(waiting, shards, compute):  # what an earlier launch left
             self._claim(number)
             yield number, table
-        (self.job / f"{self.stage}.open").touch()
+        write_text(opened, json.dumps(sorted(waiting)))
         for number in shards:
             if number in waiting and self._claim(number):
                 waiting.discard(number)

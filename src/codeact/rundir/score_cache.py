@@ -22,7 +22,7 @@ from codeact.files import cache_dir
 from codeact.progress import track
 from codeact.records import Message, Record
 from codeact.rundir import tables
-from codeact.rundir.shards import Backend, MakeWorker, read_sealed, write_sealed
+from codeact.rundir.shards import Backend, MakeWorker, read_sealed, sealed, write_sealed
 from codeact.rundir.store import digest
 
 if TYPE_CHECKING:
@@ -38,9 +38,11 @@ class ScoreCache:
 
     Attributes:
         folder: where its shards lie.
+        context: what they are made with; it is written with the first of them.
     """
 
     folder: Path
+    context: Mapping[str, Any]
 
     def find(self, keys: Sequence[str]) -> pa.Table | None:
         """The rows of those keys that are there, one each, in no order; None where there is none."""
@@ -49,7 +51,7 @@ class ScoreCache:
 
         wanted = pa.array(sorted(set(keys)), pa.string())
         found = []
-        for file in sorted(self.folder.glob("*-*-*.parquet")):
+        for file in sealed(self.folder, "*-*-*.parquet"):
             table = read_sealed(self.folder, file.stem.rpartition("-")[0])
             if table is None:
                 continue  # damaged: its records are scored again
@@ -66,8 +68,10 @@ class ScoreCache:
         """Keep finished rows; those of one call are one file, there wholly or not at all."""
         import pyarrow as pa
 
+        if not (self.folder / "context.json").exists():
+            storage.write_json(self.folder / "context.json", dict(self.context))
         name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
-        number = len(list(self.folder.glob("*.parquet")))
+        number = len(sealed(self.folder, "*.parquet"))
         kept = table.drop_columns("id").append_column(KEY, pa.array(keys, pa.string()))
         write_sealed(kept, self.folder, f"{number:06d}-{name}")
 
@@ -79,10 +83,7 @@ def shared_folder() -> Path:
 
 def open_cache(folder: Path, context: Mapping[str, Any]) -> ScoreCache:
     """The rows under `folder` that were made with exactly this `context`."""
-    where = folder / digest(context)
-    if not (where / "context.json").exists():
-        storage.write_json(where / "context.json", dict(context))
-    return ScoreCache(where)
+    return ScoreCache(folder / digest(context), context)
 
 
 def record_key(record: Record) -> str:

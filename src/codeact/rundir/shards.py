@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from codeact import storage
 from codeact.errors import CodeactError
-from codeact.files import write_bytes
+from codeact.files import names_in, write_bytes
 from codeact.progress import SILENT, Progress, track
 from codeact.rundir.parts import Parts, table_parts
 from codeact.rundir.store import Store
@@ -107,9 +108,17 @@ def read_sealed(folder: Path, name: str) -> pa.Table | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for path in sorted(folder.glob(f"{name}-*.parquet")):
-        content = path.read_bytes()
+    for path in sealed(folder, f"{name}-*.parquet"):
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # another process has finished the stage
+            continue
         if path.stem == f"{name}-{hashlib.sha256(content).hexdigest()[:16]}":
             return pq.read_table(pa.BufferReader(content))
         path.unlink(missing_ok=True)
     return None
+
+
+def sealed(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder with such names, in order; none where there is no folder, or another process has just removed it."""
+    return [folder / name for name in sorted(names_in(folder)) if fnmatchcase(name, pattern)]
