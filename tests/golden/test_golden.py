@@ -66,6 +66,12 @@ def test_what_is_told(changes: dict[str, Any], versions: dict[str, int], told: t
     assert all(line.startswith(start) for line, start in zip(found, told, strict=True)), found
 
 
+def test_whole_steps_of_a_token_or_two_are_rounded_otherwise_on_another_cpu() -> None:
+    assert stages.difference({"token_log_ifd": [4.817]}, {"token_log_ifd": [4.817 + 2 / 1024]}) is None
+    assert stages.difference({"token_log_ifd": [4.817]}, {"token_log_ifd": [4.817 + 5 / 1024]}) == "/token_log_ifd[0]: 4.817 became 4.8218828125"
+    assert stages.difference({"ifd": [4.817]}, {"ifd": [4.817 + 2 / 1024]}) is not None
+
+
 def fingerprints(recipe: Recipe) -> dict[str, str]:
     """Of every stage, by what decides it; the model's own facts are left out, for it is not read."""
     done: dict[str, str] = {}
