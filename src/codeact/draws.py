@@ -27,7 +27,9 @@ def seeded_hash(ids: Sequence[str], seed: int) -> NDArray[np.uint64]:
 
     Another hash than that of `seeded_order`, so that a selection is no function of the draw that made its pool.
     """
-    digests = b"".join(_digests(hashlib.blake2b(digest_size=8), ids, seed))
+    digests = bytearray()
+    for digest in _digests(hashlib.blake2b(digest_size=8), ids, seed):
+        digests += digest
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from codeact import storage
 from codeact.confidential import is_confidential
 from codeact.config import Recipe
@@ -52,7 +54,11 @@ def ledger_table(store: Store, done: set[str]) -> pa.Table | None:
         told = {"status": "dropped", "stage": "records"}
         parts.insert(0, _shaped({**_columns(rejected), **{name: pa.repeat(text, len(rejected)) for name, text in told.items()}}, schema))
     whole = pa.concat_tables(parts)
-    return whole.take(pc.sort_indices(whole["row"])).combine_chunks()
+    del table, parts
+    order = pc.sort_indices(whole["row"])
+    if pc.all(pc.equal(order, pa.array(np.arange(len(whole)), pa.uint64()))).as_py():
+        return whole
+    return whole.take(order).combine_chunks()
 
 
 def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:

@@ -46,11 +46,13 @@ def coverage(
     warnings: list[str] = []
     total, chosen = len(selected), int(selected.sum())
     for grouping, values in groups.items():
-        said, number = np.unique([str(value) for value in values], return_inverse=True)
+        said = sorted({str(value) for value in values})
+        numbers = {name: at for at, name in enumerate(said)}
+        number = np.fromiter((numbers[str(value)] for value in values), np.int64, total)
         pools, takens = np.bincount(number, minlength=len(said)), np.bincount(number[selected], minlength=len(said))
         rows = []
         for at in np.lexsort((np.arange(len(said)), -pools)).tolist():
-            name, pool, taken = str(said[at]), int(pools[at]), int(takens[at])
+            name, pool, taken = said[at], int(pools[at]), int(takens[at])
             row: dict[str, Any] = {
                 "group": name,
                 "pool": pool,

@@ -27,9 +27,15 @@ COPIED = 20_000
 
 
 def plain(table: pa.Table, name: str) -> list[Any]:
-    """The column as the table has it."""
-    values: list[Any] = table[name].to_pylist()
-    return values
+    """The column as the table has it; equal texts are one object."""
+    import pyarrow as pa
+
+    if not pa.types.is_string(table.schema.field(name).type):
+        values: list[Any] = table[name].to_pylist()
+        return values
+    coded = table[name].combine_chunks().dictionary_encode()
+    said = [*coded.dictionary.to_pylist(), None]
+    return [said[at] for at in coded.indices.fill_null(len(said) - 1).to_pylist()]
 
 
 def floats(table: pa.Table, name: str) -> Floats:
@@ -273,7 +279,10 @@ def read_columns(
     """
     found: dict[str, Any] = {}
     for stage in tables_of(wanted):
-        whole = scores if stage == "score" and scores is not None else store.table(stage)
+        if stage == "score" and scores is not None:
+            whole = scores
+        else:  # what a strategy makes of a table may need any of its columns; curate's are read as they are
+            whole = store.table(stage, ["id", *(name for name in wanted if COLUMNS[name].table == stage)] if stage == "curate" else None)
         table = tables.in_order(whole, ids)
         for name, origin in COLUMNS.items():
             if origin.table == stage and (name in wanted or origin.always):
