@@ -39,7 +39,7 @@ def made(trainings: int, rng: np.random.Generator, samples: int = 20) -> tuple[l
 
 def test_a_good_proxy_is_told_from_a_mirrored_and_a_blind_one() -> None:
     trainings, group = made(16, np.random.default_rng(0))
-    found = measure.study(trainings, group, 20, {f"r{n}": n for n in range(30)}, resamples=300)
+    found = measure.study(trainings, group, 20, {f"r{n}": n for n in range(30)}, resamples=150)
     assert {*found["targets"]} == {"pass@1", "pass@10"}
     told = {name: one["correlation"]["pass@1"] for name, one in found["proxies"].items()}
     assert told["good bits_per_byte"]["pearson"]["value"] > 0.9
@@ -62,7 +62,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         target, proxy = (rng.normal(0, 1, (14, 10)) + rng.normal(0, 1, (14, 1)) for _ in range(2))
-        low, high = measure.correlation(proxy, target, resamples=200)["pearson"]["interval"]
+        low, high = measure.correlation(proxy, target, resamples=100)["pearson"]["interval"]
         wrong += not low <= 0 <= high
     assert wrong <= 5
 
@@ -73,7 +73,7 @@ def test_share_of_the_seeds_is_that_of_the_components(within: float, between: fl
     groups = 400
     values = np.repeat(rng.normal(0, np.sqrt(between), groups), 2) + rng.normal(0, 1, 2 * groups) * np.sqrt(within)
     table = values[:, None] + np.zeros((1, 3))
-    found = measure.seeds_share(table, [f"g{n // 2}" for n in range(2 * groups)], resamples=100)
+    found = measure.seeds_share(table, [f"g{n // 2}" for n in range(2 * groups)], resamples=20)
     assert found["value"] == pytest.approx(share, abs=0.08)
     assert found["interval"][0] - 1e-9 <= found["value"] <= found["interval"][1] + 1e-9
     assert measure.seeds_share(table[:4], ["a", "b", "c", "d"], resamples=10)["value"] is None
