@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
 from codeact.evaluation.canonical import check_tasks, task_table
 from codeact.evaluation.grade import grade
+from codeact.evaluation.run import evaluate_model
 from codeact.evaluation.sets import load_tasks, task_set_names
 from codeact.evaluation.task_selection import load_sets
 from codeact.sandbox import Backend
@@ -86,6 +88,20 @@ FAULTS = [
     ({**ADD, "tests": "assert add(1, lambda: 2)"}, "tests give 'add' a function"),
     ({**ADD, "tests": "xs = []\nadd(xs, 1)\nassert xs == [1]"}, "tests look at 'xs' after 'add' had it, as if it were changed"),
     ({**ADD, "tests": "import io, sys\nsys.stdin = io.StringIO('1')\nassert add(1, 2) == 3"}, "tests use 'sys.stdin', which another process does not share"),
+    ({**ADD, "tests": "class TestAdd:\n    def test_add(self, tmp_path): assert add(1, 2) == 3"}, "tests has test_add(tmp_path), which nothing calls"),
+    ({**ADD, "tests": "def test_add(*, capsys): assert add(1, 2) == 3"}, "tests has test_add(capsys), which nothing calls"),
+    ({**ADD, "tests": "def test_add(): assert add(1, 2) == 3\ndef test_add(): assert add(1, 1) == 2"}, "tests defines test_add twice, so that the first is never run"),
+    ({**ADD, "tests": "assert (add(1, 2) == 3, 'sum')\nassert add(1, 1) == 2"}, "tests asserts a tuple in line 1, which is always true"),
+    ({**ADD, "tests": "import sys\nassert add(1, 2) == 3\nsys.exit(0)"}, "tests calls sys.exit, which ends them before their verdict"),
+    ({**ADD, "tests": "import unittest\nclass T(unittest.TestCase):\n    async def test_a(self): assert add(1, 2) == 3"}, "which never awaits it; use unittest.Isolated"),
+    ({**ADD, "tests": "import builtins\nbuiltins.input = lambda: '1'\nassert add(1, 2) == 3"}, "tests change 'builtins.input', which another process"),
+    ({**ADD, "tests": "import os\nos.environ['A'] = '1'\nassert add(1, 2) == 3"}, "tests change \"os.environ['A']\", which another process"),
+    ({**ADD, "tests": "xs = [1]\nassert add(xs, [2]) == [1, 2]\nassert xs == [1]"}, "tests look at 'xs' after 'add' had it, as if it were changed"),
+    ({**ADD, "tests": "xs = [1]\nout = add(xs, [])\nassert out == xs\nassert out is not xs"}, "tests look whether 'add' returns 'xs' itself"),
+    ({**ADD, "tests": "assert add(1, len) == 2"}, "tests give 'add' a function"),
+    ({**ADD, "tests": "assert add.__doc__ and add(1, 2) == 3"}, "tests look at add.__doc__; tests see the function alone"),
+    ({**ADD, "tests": "both = add(1, 2)\nassert both.total == 3"}, "tests use 'total' of what 'add' returns"),
+    ({**ADD, "tests": "assert next(add(1, 2)) == 3"}, "tests take one item at a time of what 'add' returns"),
     ({**ADD, "same_process": 1}, "same_process is 1; it is true or false"),
     ({**PAIR, "examples": [{"input": [1], "output": float("nan")}]}, "examples hold NaN or Infinity"),
     ({**PAIR, "prompt": "# half of x\n"}, "neither prompt nor instruction names 'pair'"),
@@ -111,6 +127,10 @@ FORMS = {  # every form of tests is run, so a wrong assertion in it fails
     "unittest": "import unittest\nclass Add(unittest.TestCase):\n    def test_add(self):\n        {}\nif __name__ == '__main__':\n    unittest.main()\n",
     "class": "class TestAdd:\n    def test_add(self):\n        {}\n",
     "main": "from __future__ import annotations\nif __name__ == '__main__':\n    {}\n",
+    "set up": "class TestAdd:\n    @classmethod\n    def setup_class(cls):\n        cls.x = 1\n    def setup_method(self, method):\n        self.y = 2\n"
+    "    def test_add(self):\n        self.z = add(self.x, self.y)\n    def teardown_method(self):\n        add = lambda *a: self.z\n        {}\n",
+    "of the module": "def setup_module():\n    global x\n    x = add\ndef teardown_function():\n    {}\ndef test_add():\n    x(1, 2)\n",
+    "a case": "import unittest\ndef verify():\n    {}\ncase = unittest.FunctionTestCase(verify)\n",
     "check": "def check(candidate):\n    {}\ncheck(add)\n",
     "async": "async def test_add():\n    {}\n",
     "raises": "from math import *\ntry:\n    add(1, 'b')\nexcept TypeError:\n    {}\nelse:\n    raise AssertionError\n",
@@ -130,6 +150,48 @@ def test_what_the_function_raises_ends_no_loop_of_the_tests(tmp_path: Path, sand
     task_set = load_tasks(write(tmp_path / "loop.jsonl", {**ADD, "tests": "assert list(map(add, [1], [2])) in ([3], [])\nassert add(1, 1)"}))
     stops = "def add(a, b):\n    if b == 2: raise StopIteration\n    return 1\n"
     assert grade(task_set, [("add", stops)], backend=sandbox)[0].detail == "RuntimeError: StopIteration"
+
+
+def test_what_the_function_raises_is_caught_as_what_it_is(tmp_path: Path, sandbox: Backend) -> None:
+    tests = "import json\ntry:\n    add(1, 2)\nexcept {}:\n    pass\nelse:\n    raise AssertionError\n"
+    rows = [{**ADD, "task_id": kind, "tests": tests.format(kind)} for kind in ("ValueError", "json.JSONDecodeError", "UnicodeError", "RuntimeError", "SystemExit")]
+    raised = {"class Own(ValueError): pass\ndef add(a, b): raise Own('no')": ["ValueError"],
+              "class Own(Exception): pass\ndef add(a, b): raise Own('no')": [],
+              "import json\ndef add(a, b): return json.loads('{')": ["ValueError", "json.JSONDecodeError"],
+              "def add(a, b): return b'\\xff'.decode()": ["ValueError", "UnicodeError"],
+              "def add(a, b): raise SystemExit(0)": ["SystemExit"]}  # fmt: skip
+    task_set = load_tasks(write(tmp_path / "raised.jsonl", *rows))
+    samples = [(row["task_id"], program) for program in raised for row in rows]
+    verdicts = grade(task_set, samples, backend=sandbox)
+    passed = [[v.task_id for v in verdicts[at : at + len(rows)] if v.base_status == "passed"] for at in range(0, len(samples), len(rows))]
+    assert passed == list(raised.values())
+
+
+def test_tests_may_replace_what_the_program_prints_with(tmp_path: Path, sandbox: Backend) -> None:
+    captured = "import io, sys\nsys.stdout = io.StringIO()\nadd(1, 2)\nassert sys.stdout.getvalue() == '3\\n'\n"
+    replaced = "import builtins\nout = []\nbuiltins.print = lambda *given: out.append(given)\nadd(1, 2)\nassert out == [(3,)]\n"
+    rows = [{**ADD, "task_id": tests[:20], "tests": tests, "same_process": True} for tests in (captured, replaced)]
+    answers = {"def add(a, b): print(a + b)\ndef test_of_the_answer(): assert False\n": "passed", "def add(a, b): print(a - b)": "failed"}
+    task_set = load_tasks(write(tmp_path / "prints.jsonl", *rows))
+    verdicts = grade(task_set, [(row["task_id"], answer) for row in rows for answer in answers], backend=sandbox)
+    assert [v.base_status for v in verdicts] == [*answers.values()] * 2, verdicts
+
+
+def test_an_evaluation_says_what_nobody_has_shown(tmp_path: Path, sandbox: Backend) -> None:
+    bare = {key: value for key, value in ADD.items() if key != "canonical_solution"}
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text(json.dumps({"task_id": "add", "solution": "def add(a, b): return a + b"}))
+
+
+    def evaluated(path: str) -> dict[str, Any]:
+        config = EvaluateConfig(tasks=[path])
+        return evaluate_model(None, tmp_path / "out", model=ModelConfig(name="demo"), config=config, seed=0, samples=answers)
+
+    results = evaluated(write(tmp_path / "mine.jsonl", bare))
+    assert results["warnings"] == ["mine: 1 of 1 tasks have no canonical_solution (add); nothing shows that a right answer passes their tests"]
+    wrong = write(tmp_path / "wrong.jsonl", {**PAIR, "canonical_solution": "    return x\n"})
+    with pytest.raises(InputError, match=r"wrong, task pair: its canonical_solution does not pass its tests .failed: input 1 of 2: expected"):
+        evaluated(wrong)
 
 
 def test_tests_in_the_programs_process_see_all_of_it(tmp_path: Path, sandbox: Backend) -> None:

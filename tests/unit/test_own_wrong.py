@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,15 @@ OTHERS = {
 }
 
 
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
 def refused(path: Path, rows: list[dict[str, object]], backend: Backend) -> list[str]:
     """The tasks that are named when an evaluation would begin."""
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     try:
-        proven(load_sets([str(path)], None)[0], backend)
+        proven(load_sets([write_rows(path, rows)], None)[0], backend)
     except InputError as error:
         lines = str(error).splitlines()
         assert all("its tests pass whatever" in line and line.startswith(f"{path.stem}, task ") for line in lines)
@@ -55,6 +60,12 @@ def test_tests_that_pass_whatever_is_returned_are_refused(tmp_path: Path, sandbo
     ]
     together = {"task_id": "together", "same_process": True, "tests": "import atexit\natexit.register(lambda: half(4))\nassert True\n"}
     assert refused(tmp_path / "mine.jsonl", [*rows, {**rows[0], **together}], sandbox) == [*PYTHON, "together"]
+
+
+def test_tests_that_give_what_is_no_value_are_refused(tmp_path: Path, sandbox: Backend) -> None:
+    row = {"task_id": "day", "prompt": "def half(x):\n", "entry_point": "half", "tests": "import datetime\nassert half(datetime.date(2026, 1, 2)) == 2\n"}
+    with pytest.raises(InputError, match=r'mine, task day: tests give the function a datetime\.date, which is no value; give "same_process": true'):
+        proven(load_sets([write_rows(tmp_path / "mine.jsonl", [row])], None)[0], sandbox)
 
 
 @pytest.mark.parametrize("language", OTHERS)

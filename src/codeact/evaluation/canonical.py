@@ -12,14 +12,18 @@ from typing import Any
 
 from codeact import __version__, storage
 from codeact.errors import InputError
-from codeact.evaluation.grade import grade
+from codeact.evaluation.grade import Verdict, grade
 from codeact.evaluation.sets import FAMILIES, check_folder, load_tasks
+from codeact.evaluation.sets.own_python import GENERATOR
 from codeact.evaluation.settings import check_languages
 from codeact.evaluation.tasks import Task, TaskSet
 from codeact.files import cache_dir
 from codeact.progress import SILENT, Progress, track
 from codeact.sandbox import Backend, detect_backend
 from codeact.sandbox.backends import Name
+from codeact.sandbox.child import UNGIVEN
+
+ASKED = 2  # of what a set is asked here; raised where that changes, so that nothing older is taken from the cache
 
 
 def task_table() -> list[dict[str, Any]]:
@@ -113,7 +117,7 @@ def _kept(
 
     if not asked:
         return {}
-    told = (what, task_set.name, task_set.digest, backend.name, platform.python_version(), numpy.__version__, __version__)
+    told = (what, ASKED, task_set.name, task_set.digest, backend.name, platform.python_version(), numpy.__version__, __version__)
     kept = cache_dir() / "proven" / f"{hashlib.sha256(repr(told).encode()).hexdigest()[:32]}.json"
     if kept.is_file():
         return dict(storage.read_json(kept))
@@ -132,16 +136,24 @@ def _failing(task_set: TaskSet, backend: Backend, progress: Progress) -> dict[st
 
 
 def _passing_wrong(task_set: TaskSet, backend: Backend, progress: Progress) -> dict[str, str]:
-    """Tasks whose tests pass every program that is wrong."""
+    """Tasks whose tests pass every program that is wrong, or give the function what is no value."""
     wrong = {task.id: task.rules.wrong(task) if task.rules.wrong is not None else () for task in task_set.tasks}
     entries = {task.id: task.entry_point for task in task_set.tasks}
     left = [identity for identity, programs in wrong.items() if programs]
+    found: dict[str, str] = {}
     for number in range(max(map(len, wrong.values()))):
         asked = [(identity, wrong[identity][number]) for identity in left if number < len(wrong[identity])]
         verdicts = grade(task_set, asked, backend=backend, progress=SILENT if number else progress)
         failed = {v.task_id for v in verdicts if v.base_status != "passed"}
+        found |= {v.task_id: f"{_said(v)}; give \"same_process\": true" for v in verdicts if UNGIVEN in v.detail}
+        found |= {v.task_id: f"its tests pass whatever {entries[v.task_id]!r} returns: {_said(v)}" for v in verdicts if GENERATOR in v.detail}
         left = [identity for identity in left if identity not in failed]
-    return {identity: f"its tests pass whatever {entries[identity]!r} returns; have them fail where a value is wrong" for identity in left}
+    found |= {identity: f"its tests pass whatever {entries[identity]!r} returns; have them fail where a value is wrong" for identity in left}
+    return {identity: found[identity] for identity in wrong if identity in found}
+
+
+def _said(verdict: Verdict) -> str:
+    return verdict.detail.partition(": ")[2]
 
 
 def check_lines(found: dict[str, Any]) -> list[str]:

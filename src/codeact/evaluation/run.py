@@ -17,7 +17,7 @@ from codeact.evaluation import held_out, journal
 from codeact.evaluation.answering import Row, Setup, facts_of, generate_rows, thoughts
 from codeact.evaluation.canonical import proven
 from codeact.evaluation.grade import NOT_RUN
-from codeact.evaluation.samples import not_run, partial, read_samples
+from codeact.evaluation.samples import not_run, partial, read_samples, unsolved
 from codeact.evaluation.settings import check_evaluation, check_languages
 from codeact.evaluation.task_selection import sets_of, subset
 from codeact.evaluation.tasks import TaskSet
@@ -139,6 +139,7 @@ def evaluate_model(
         short = len(held) - results[held_out.NAME]["bits_per_byte_tasks"]
         warnings += [f"{held_out.NAME}: {short} of {len(held)} records are longer than model.max_length, or cannot be measured"] if short else []
     warnings += filter(None, (not_run(s) for s in sets))
+    warnings += filter(None, (unsolved(s) for s in sets if backend is not None))
     warnings += filter(None, (partial(s, {row["task_id"] for row in rows[s.name]}) for s in sets))
     results["warnings"] = warnings
     _write_samples(out_dir / "samples.jsonl", sets, rows, verdicts)

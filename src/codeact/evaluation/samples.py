@@ -90,6 +90,18 @@ def not_run(task_set: TaskSet) -> str:
     )
 
 
+def unsolved(task_set: TaskSet) -> str:
+    """How many tasks of one's own nobody has shown that they can be passed; "" where all are."""
+    own = [task for task in task_set.tasks if task.rules.wrong is not None]
+    unshown = [task.id for task in own if not task.canonical_solution]
+    if not unshown:
+        return ""
+    return (
+        f"{task_set.name}: {len(unshown)} of {len(own)} tasks have no canonical_solution ({_some(unshown)}); nothing shows that a right answer "
+        "passes their tests"
+    )
+
+
 def _program(task: Task, completion: str | None, solution: str | None) -> str:
     answer = solution if solution and solution.strip() else completion or ""
     return task.rules.program(answer, task, task.prompt)

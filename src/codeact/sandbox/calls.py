@@ -199,8 +199,8 @@ def run_check(
         CodeactError: a process cannot be started.
     """
     patience = limits.cpu_seconds if call_seconds is None else call_seconds
-    serve = {"mode": "serve", "source": source, "entry_point": entry_point}
-    check = {"mode": "check", "source": check_source, "entry_point": "check"}
+    serve = {"mode": "serve", "source": source, "entry_point": entry_point, "raises": raises}
+    check = {"mode": "check", "source": check_source, "entry_point": "check", "raises": raises}
     with Process(backend, serve, limits) as candidate, Process(backend, check, limits) as checker:
         for process in (candidate, checker):
             loaded = _loaded(process, LOAD_SECONDS)

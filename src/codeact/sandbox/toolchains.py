@@ -46,12 +46,18 @@ PACKAGES = {
     "rust": "rustc",
 }
 PROGRAMS = {"javascript": ("node",), "java": ("javac", "java"), "go": ("go",), "cpp": ("g++",), "rust": ("rustc", "cc")}
+# Without these, right answers that use them would not compile.
+LIBRARIES = {
+    "cpp": ("/usr/include/boost/any.hpp", "/usr/include/openssl/md5.h"),
+    "go": ("/usr/share/gocode/src/github.com/stretchr/testify/assert",),
+}
 LANGUAGES = tuple(PROGRAMS)
 
 
 def missing(language: str) -> tuple[str, ...]:
-    """The programs of a language that are not on the PATH."""
-    return tuple(name for name in PROGRAMS[language] if shutil.which(name) is None)
+    """The programs of a language that are not on the PATH, and the libraries of the task sets that are not installed."""
+    programs = tuple(name for name in PROGRAMS[language] if shutil.which(name) is None)
+    return programs or tuple(path for path in LIBRARIES.get(language, ()) if not Path(path).exists())
 
 
 @functools.cache
@@ -59,12 +65,12 @@ def toolchain(language: str) -> Toolchain:
     """The toolchain of a language on this machine.
 
     Raises:
-        InputError: a program of it is not installed; the message names the package.
+        InputError: a program or a library of it is not installed; the message names the package.
     """
     absent = missing(language)
     if absent:
         raise InputError(
-            f"{language} needs {' and '.join(absent)}, not found on the PATH; install it with: apt-get install {PACKAGES[language]}"
+            f"{language} needs {' and '.join(absent)}, not found{'' if absent[0][0] == '/' else ' on the PATH'}; install it with: apt-get install {PACKAGES[language]}"
         )
     found = [str(Path(str(shutil.which(name))).resolve()) for name in PROGRAMS[language]]
     compile_, run, environment, readable = _COMMANDS[language](found)

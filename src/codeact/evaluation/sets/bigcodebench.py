@@ -28,7 +28,6 @@ for codeact_case, codeact_why in [*codeact_done.errors, *codeact_done.failures]:
     raise AssertionError(f"{codeact_case.id().rpartition('.')[2]}: {codeact_said[-1]}")
 if codeact_done.testsRun == 0:
     raise AssertionError("no test ran")
-print("\\n{mark}", flush=True)
 """
 
 
@@ -63,7 +62,7 @@ def question(task: Task) -> str:
 def judge(task: Task, source: str, backend: Backend) -> Outcome:
     """Run the published test cases; imports of the head that an answer has left out are there ("calibrated")."""
     head = f"__name__ = '__test__'\n{task.setup}\n    pass\n\n"
-    return in_process.judge(f"{head}{source}\n{task.test}\n", RUNNER, backend)
+    return in_process.judge(f"{head}{source}\n{task.test}\n{RUNNER}", backend)
 
 
 RULES = Rules(question=question, judge=judge, proven=True)

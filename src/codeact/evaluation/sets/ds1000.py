@@ -72,7 +72,7 @@ def program(answer: str, task: Task, prompt: str) -> str:
 def judge(task: Task, source: str, backend: Backend) -> Outcome:
     """Run the published tests on the code."""
     run = "test_execution(codeact_answer)\nif 'test_string' in globals():\n    test_string(codeact_answer)\n"
-    return in_process.judge(f"{task.test}\ncodeact_answer = {source!r}\n{run}", "print('\\n{mark}', flush=True)\n", backend)
+    return in_process.judge(f"{task.test}\ncodeact_answer = {source!r}\n{run}", backend)
 
 
 RULES = Rules(lambda task: STOPS, question, program, judge=judge, always_cut=True, proven=True)

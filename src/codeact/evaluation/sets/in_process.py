@@ -14,13 +14,17 @@ from codeact.sandbox import DEFAULT_LIMITS, Backend, Outcome, run_program
 LIMITS = replace(DEFAULT_LIMITS, cpu_seconds=60.0)
 
 
-def judge(source: str, last: str, backend: Backend) -> Outcome:
-    """Run a program and its last statements, which print {mark}; "passed" only where it came that far.
+# Whatever the tests have made of print and sys.stdout.
+SAY = 'import posix as codeact_posix\ncodeact_posix.write(1, b"\\n{mark}\\n")\n'
 
-    The mark stands in `last` alone: an answer that has the text "{mark}" in it learns nothing.
+
+def judge(source: str, backend: Backend) -> Outcome:
+    """Run a program with its tests; "passed" only where it came to its end, where a mark is printed.
+
+    The mark stands in the last line alone: an answer that has the text "{mark}" in it learns nothing.
     """
     mark = secrets.token_hex(16)
-    outcome = run_program(source + last.replace("{mark}", mark), limits=LIMITS, backend=backend)
+    outcome = run_program(f"{source}\n{SAY.replace('{mark}', mark)}", limits=LIMITS, backend=backend)
     if outcome.status != "passed":
         return outcome
     return outcome if mark in outcome.stdout.split("\n") else Outcome("failed", "it ended before the tests did", stdout=outcome.stdout)

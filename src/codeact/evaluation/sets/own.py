@@ -208,6 +208,6 @@ def _lists(value: object) -> object:
     return {key: _lists(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-RULES = Rules(question=question, special=special)
+RULES = Rules(question=question, special=special, wrong=own_wrong.wrong_programs)
 TESTED = Rules(question=question, judge=own_python.judge, wrong=own_wrong.wrong_programs)
 TOGETHER = Rules(question=question, judge=own_python.judge_together, wrong=own_wrong.wrong_programs)

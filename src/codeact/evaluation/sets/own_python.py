@@ -9,44 +9,69 @@ from __future__ import annotations
 import ast
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from codeact.evaluation.sets import in_process, published
+from codeact.evaluation.sets import in_process, own_beyond, published
 from codeact.evaluation.tasks import Task
-from codeact.parsing import parse, parse_or_error
+from codeact.parsing import parse_or_error
 from codeact.sandbox import Backend, Outcome, run_check
 
 # Runs a module of tests. unittest.main and the like would end the process before its verdict.
 RUN = '''
 def codeact_run(space, codeact_source):
-    import asyncio, inspect, sys, types, unittest
+    import sys, types, unittest
     module = types.ModuleType("__main__")
     module.__dict__.update(space)
     sys.modules["__main__"] = module
     unittest.main = lambda *args, **keywords: None
     exec(compile(codeact_source, "<tests>", "exec"), module.__dict__)
-    for name, found in list(vars(module).items()):
-        if inspect.isclass(found) and issubclass(found, unittest.TestCase):
-            done = unittest.TestResult()
-            unittest.defaultTestLoader.loadTestsFromTestCase(found).run(done)
-            for case, why in [*done.errors, *done.failures]:
-                said = [line for line in why.strip().split("\\n") if line and not line.startswith((" ", "Traceback"))]
-                raise AssertionError(f"{case.id().rpartition('.')[2]}: {said[0] if said else why}")
-        elif inspect.isclass(found) and name.startswith("Test"):
+    own = {name: found for name, found in vars(module).items() if name not in space or found is not space[name]}
+    codeact_call(own.get("setup_module"), module)
+    for name, found in own.items():
+        if isinstance(found, type) and issubclass(found, unittest.TestCase):
+            codeact_cases(unittest.defaultTestLoader.loadTestsFromTestCase(found))
+        elif isinstance(found, unittest.TestCase):
+            codeact_cases(found)
+        elif isinstance(found, type) and name.startswith("Test"):
+            codeact_call(getattr(found, "setup_class", None), found)
             for method in [m for m in dir(found) if m.startswith("test")]:
                 one = found()
-                getattr(one, "setup_method", lambda *args: None)()
-                codeact_call(getattr(one, method))
+                codeact_around(one, "method", getattr(one, method))
+            codeact_call(getattr(found, "teardown_class", None), found)
         elif name.startswith("test") and isinstance(found, types.FunctionType):
-            codeact_call(found)
+            codeact_around(module, "function", found)
+    codeact_call(own.get("teardown_module"), module)
     return module
 
-def codeact_call(function):
+def codeact_cases(suite):
+    import unittest
+    done = unittest.TestResult()
+    suite.run(done)
+    for case, why in [*done.errors, *done.failures]:
+        said = [line for line in why.strip().split("\\n") if line and not line.startswith((" ", "Traceback"))]
+        raise AssertionError(f"{case.id().rpartition('.')[2]}: {said[0] if said else why}")
+    for case in done.unexpectedSuccesses:
+        raise AssertionError(f"{case.id().rpartition('.')[2]}: it was expected to fail")
+
+def codeact_around(holder, kind, test):
+    codeact_call(getattr(holder, f"setup_{kind}", None), test)
+    try:
+        codeact_call(test)
+    finally:
+        codeact_call(getattr(holder, f"teardown_{kind}", None), test)
+
+def codeact_call(function, argument=None):
     import asyncio, inspect
-    given = function()
+    if function is None:
+        return
+    asks = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    given = function(argument) if argument is not None and asks else function()
     if inspect.iscoroutine(given):
         asyncio.run(given)
+    elif inspect.isgenerator(given):
+        raise AssertionError(f"{function.__name__} is a generator, which nothing runs")
 '''
 APART = '''
 def check(candidate):
@@ -68,9 +93,9 @@ def codeact_main(program, tests):
     exec(compile(program, "<solution>", "exec"), space)
     module = codeact_run({**space, "__name__": "__main__"}, tests)
 '''
-# What a program writes and reads, and what is replaced in its process.
-STREAMS = re.compile(r"\bsys\.std(?:in|out|err)\b|\bredirect_std(?:out|err)\b|\bunittest\.mock\b|\bmock\.patch\b")
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+GENERATOR = "is a generator, which nothing runs"
+ENDS = ("sys.exit", "os._exit", "os.abort", "exit", "quit")
 
 
 def name(entry: str) -> str:
@@ -85,7 +110,7 @@ def faults(row: Mapping[str, Any], entry: str) -> Iterator[str]:
     if not tests:
         if not _named(entry, told):
             yield f"neither prompt nor instruction names {entry!r}; name the function that is tested"
-        elif why := _beyond_values(row, entry):
+        elif why := own_beyond.beyond_values(row, entry):
             yield f"{why}, which examples cannot judge; give tests, with \"same_process\": true"
         return
     tree = parse_or_error(tests)
@@ -98,14 +123,41 @@ def faults(row: Mapping[str, Any], entry: str) -> Iterator[str]:
         return
     if not _checked(tree) and not _named(entry, tests):
         yield f"tests does not call {entry!r}, so that everything would pass; test the function"
-    fixtures = [f"{node.name}({node.args.args[0].arg})" for node in tree.body
-                if isinstance(node, FUNCTIONS) and node.name.startswith("test") and len(node.args.args) > len(node.args.defaults)]  # fmt: skip
-    if fixtures:
-        yield f"tests has {fixtures[0]}, which nothing calls with an argument (there are no fixtures here); write functions without arguments"
+    yield from _unrun(tree)
     if why := published.lacking([tests]):
         yield f"tests cannot run: {why}; use the standard library, or numpy"
-    if not row.get("same_process") and (why := _beyond_values(row, entry) or _beyond_entry(tree, row, entry)):
+    if not row.get("same_process") and (why := own_beyond.beyond_values(row, entry) or own_beyond.beyond_entry(tree, row, entry)):
         yield f'{why}; tests see the function alone, in a process of their own: test its values, or give "same_process": true'
+
+
+def _unrun(tree: ast.Module) -> Iterator[str]:
+    """Tests that would never be run, or end before their verdict; one line each, with the mend."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    scopes = [(tree.body, ""), *((node.body, " ".join(map(ast.unparse, node.bases)) or "object") for node in classes)]
+    for body, bases in scopes:
+        tests = [node for node in body if isinstance(node, FUNCTIONS) and node.name.startswith("test")]
+        if twice := [name for name, count in Counter(node.name for node in tests).items() if count > 1]:
+            yield f"tests defines {twice[0]} twice, so that the first is never run; give each a name of its own"
+        for test in tests:
+            if asked := _asked(test, bool(bases)):
+                yield f"tests has {test.name}({asked}), which nothing calls with an argument (there are no fixtures here); write functions without arguments"
+            if isinstance(test, ast.AsyncFunctionDef) and "TestCase" in bases and "Async" not in bases:
+                yield f"tests has the async {test.name} in a class of unittest, which never awaits it; use unittest.IsolatedAsyncioTestCase"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Tuple) and node.test.elts:
+            yield f"tests asserts a tuple in line {node.lineno}, which is always true; leave the parentheses out"
+        if isinstance(node, ast.Call) and (called := ast.unparse(node.func)) in ENDS:
+            yield f"tests calls {called}, which ends them before their verdict; leave it out"
+
+
+def _asked(test: ast.FunctionDef | ast.AsyncFunctionDef, method: bool) -> str:
+    """The first argument that a test needs; "" where it needs none, or a decorator gives it."""
+    plain = [*test.args.posonlyargs, *test.args.args]
+    needed = [one.arg for one in plain[: len(plain) - len(test.args.defaults)]]
+    decorators = " ".join(map(ast.unparse, test.decorator_list))
+    needed = needed[method and "staticmethod" not in decorators :]
+    needed += [one.arg for one, default in zip(test.args.kwonlyargs, test.args.kw_defaults, strict=True) if default is None]
+    return needed[0] if needed and "patch" not in decorators else ""
 
 
 def source(tests: str | list[str]) -> str:
@@ -118,7 +170,7 @@ def check_program(row: Mapping[str, Any], entry: str) -> str:
     tests = source(row["tests"])
     if row.get("same_process"):
         return tests
-    head = "\n".join(ast.unparse(node) for node in _tree(row).body if isinstance(node, ast.Import | ast.ImportFrom) and _plain(node))
+    head = "\n".join(ast.unparse(node) for node in own_beyond.tree_of(row).body if isinstance(node, ast.Import | ast.ImportFrom) and _plain(node))
     tree = ast.parse(tests)
     future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     if head and not future:  # what the prompt imports is there for its tests too
@@ -135,7 +187,7 @@ def judge_together(task: Task, source: str, backend: Backend) -> Outcome:
     """Run the tests in the program's own process: they see its classes, exceptions and helpers, and it could see them."""
     checked = "module.check(space[ENTRY])" if _checked(ast.parse(task.test)) else "pass"
     run = f"{RUN}{TOGETHER}    {checked.replace('ENTRY', repr(task.entry_point))}\ncodeact_main({source!r}, {task.test!r})\n"
-    return in_process.judge(run, "print('\\n{mark}', flush=True)\n", backend)
+    return in_process.judge(run, backend)
 
 
 def _named(entry: str, text: str) -> bool:
@@ -149,70 +201,3 @@ def _checked(tree: ast.Module) -> bool:
 
 def _plain(node: ast.Import | ast.ImportFrom) -> bool:
     return isinstance(node, ast.Import) or node.module != "__future__"
-
-
-def _tree(row: Mapping[str, Any]) -> ast.Module:
-    """What prompt and solution define; a prompt that ends in an open function is closed."""
-    prompt = row["prompt"]
-    for text in (prompt + str(row.get("canonical_solution") or ""), prompt.rstrip() + "\n    pass\n", prompt.rstrip() + "\n        pass\n"):
-        if (tree := parse(text)) is not None:
-            return tree
-    return ast.Module([], [])
-
-
-def _beyond_values(row: Mapping[str, Any], entry: str) -> str:
-    """Why the entry point does not turn values into a value; "" where it may."""
-    for node in _tree(row).body:
-        if isinstance(node, ast.ClassDef) and node.name == entry:
-            return f"{entry!r} is a class"
-        if isinstance(node, ast.AsyncFunctionDef) and node.name == entry:
-            return f"{entry!r} is async"
-    return ""
-
-
-def _beyond_entry(tests: ast.Module, row: Mapping[str, Any], entry: str) -> str:
-    """Which part of the program beside the entry point the tests need, or what they give it that is no value; "" for none."""
-    defined: set[str] = set()
-    for node in _tree(row).body:
-        if isinstance(node, FUNCTIONS | ast.ClassDef):
-            defined.add(node.name)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            defined |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
-    if streams := STREAMS.search(ast.unparse(tests)):
-        return f"tests use {streams[0]!r}, which another process does not share"
-    names = [node for node in ast.walk(tests) if isinstance(node, ast.Name)]
-    bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
-    functions = {node.name for node in ast.walk(tests) if isinstance(node, FUNCTIONS | ast.ClassDef)}
-    bound |= functions | {node.arg for node in ast.walk(tests) if isinstance(node, ast.arg)}
-    used = [node.id for node in names if isinstance(node.ctx, ast.Load) and node.id in defined - bound - {entry}]
-    if used:
-        return f"tests use {used[0]!r} of the program"
-    for call in ast.walk(tests):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == entry:
-            given = [*call.args, *(keyword.value for keyword in call.keywords)]
-            if any(isinstance(one, ast.Lambda) or (isinstance(one, ast.Name) and one.id in functions) for one in given):
-                return f"tests give {entry!r} a function"
-    if changed := _looked_at(tests, entry):
-        return f"tests look at {changed!r} after {entry!r} had it, as if it were changed"
-    return ""
-
-
-def _looked_at(tests: ast.Module, entry: str) -> str:
-    """What a call without use of its value was given and an assertion behind it looks at; "" for none."""
-    def called(node: ast.AST) -> bool:
-        return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry
-
-    given = {argument.id: node.lineno for node in ast.walk(tests) if isinstance(node, ast.Expr) and called(node.value)
-             for argument in getattr(node.value, "args", ()) if isinstance(argument, ast.Name)}  # fmt: skip
-    for node in ast.walk(tests):
-        claims = node.test if isinstance(node, ast.Assert) else node if isinstance(node, ast.Call) and _asserts(node) else None
-        if claims is not None and given and not any(called(part) for part in ast.walk(claims)):
-            for part in ast.walk(claims):
-                if isinstance(part, ast.Name) and given.get(part.id, part.lineno) < part.lineno:
-                    return part.id
-    return ""
-
-
-def _asserts(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Attribute) and call.func.attr.startswith("assert")
