@@ -157,6 +157,33 @@ SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
                       {"role": "model", "parts": [{"text": A[1]}]}]},
         [U, ("assistant", "f({})"), ("tool", '{"y": 2}'), A],
     ),
+    "messages of a pair as JSON text": ({"prompt": json.dumps([{"role": "system", "content": S[1]}, PLAIN[0]]), "completion": json.dumps(PLAIN[1:])}, [S, U, A]),
+    "messages of a pair as Python text": ({"prompt": str(PLAIN[:1]), "completion": str(PLAIN[1:])}, [U, A]),
+    "messages of a preference as JSON text": ({"prompt": json.dumps(PLAIN[:1]), "chosen": json.dumps(PLAIN), "rejected": "x"}, [U, A]),
+    "an answer that is JSON of turns": (
+        {"prompt": U[1], "completion": json.dumps(PLAIN)}, [U, ("assistant", json.dumps(PLAIN))],
+    ),
+    "Gemini's thinking": (
+        {"contents": [{"role": "user", "parts": [{"text": U[1]}]}, {"role": "model", "parts": [{"text": "hm", "thought": True}, {"text": A[1]}]}]},
+        [U, ("assistant", f"<hm>{A[1]}")],
+    ),
+    "Gemini's calls in snake case": (
+        {"contents": [{"role": "user", "parts": [{"text": U[1]}]}, {"role": "model", "parts": [{"function_call": {"name": "f", "args": {}}}]},
+                      {"role": "user", "parts": [{"function_response": {"name": "f", "response": {"y": 2}}}]},
+                      {"role": "model", "parts": [{"text": A[1]}]}]},
+        [U, ("assistant", "f({})"), ("tool", '{"y": 2}'), A],
+    ),
+    "calls that Parquet filled with nulls": (
+        {"messages": [{**turn, "function_call": {"name": None, "arguments": None}, "tool_calls": [{"id": None, "function": None}]} for turn in PLAIN]},
+        [U, A],
+    ),
+    "a history before a system turn": (
+        {"history": [["q", "a"]], "messages": [{"role": "system", "content": S[1]}, *PLAIN]}, [S, ("user", "q"), ("assistant", "a"), U, A],
+    ),
+    "xLAM's calls as a list": (
+        {"query": U[1], "answers": [{"name": "f", "arguments": {"x": 1}}, {"name": "f", "arguments": {}}], "tools": [{"name": "f"}]},
+        [U, ("assistant", 'f({"x": 1})f({})')],
+    ),
     "empty messages beside a pair": ({"messages": [], "instruction": U[1], "output": A[1]}, [U, A]),
     "a list of one answer as text": ({"question": U[1], "answers": str([A[1]])}, [U, A]),
     "SQuAD in CSV": ({"question": U[1], "answers": "{'text': ['1998'], 'answer_start': [3]}"}, [U, ("assistant", "1998")]),
@@ -213,6 +240,7 @@ def test_every_part_is_read(shape: str, tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[Row, str, str]] = {
     "KTO false": ({"messages": PLAIN, "label": False}, "label", "a bad answer"),
+    "the answer in another column": ({"messages": PLAIN[:1], "response": A[1]}, "empty", "--map instruction=messages --map response=response"),
     "KTO 0": ({"messages": PLAIN, "kto_tag": 0}, "label", "a bad answer"),
     "several answers with scores": (
         {"query": "q", "responses": [{"text": "a", "score": 1}, {"text": "b", "score": 2}]}, "answers", "2 different answers"
@@ -321,6 +349,9 @@ def test_tools_of_others_are_the_same_form(row: Row, tmp_path: Path) -> None:
         {"passage": "Kurz."}, {"schema": "a int"}, {"choices": ["A", "B"]}, {"is_correct": False}, {"desirable": 0}, {"loss_weight": 0.5},
         {"hint": "bisect"}, {"persona": "pirate"}, {"target_language": "Rust"}, {"starter_code": "def f"}, {"train_on_inputs": True},
         {"masks": [0, 1]}, {"mask": "User"}, {"A": "x", "B": "y"}, {"opa": "x", "opb": "y"}, {"option 1": "x", "option 2": "y"},
+        {"source_code": "x = 1"}, {"user_input": "3, 1"}, {"task_description": "Sort the list"}, {"codeSnippet": "x = 1"}, {"response_2": "Or so."},
+        {"solved": False}, {"all_tests_passed": 0}, {"verdict": "wrong"}, {"reward": 0.0}, {"split": "test"}, {"meta": {"system": "Kurz."}},
+        {"title": "How can I sort a dictionary by its values?"}, {"task": "用一句话概括下面的文字"},
         {"train": False}, {"label": 0}, {"file": "a.png"}, {"output": "Anders."}, {"system_note": "Kurz."},
     ],
     ids=str,
@@ -331,7 +362,11 @@ def test_short_columns_that_matter_by_their_name_are_named(extra: Row, tmp_path:
 
 
 def test_verdicts_that_are_good_and_labels_of_a_row_are_not_named(tmp_path: Path) -> None:
-    assert not read(tmp_path, {"messages": PLAIN, "is_correct": True, "category": "qa", "score": 0.5})["not_read"]
+    quiet = {
+        "is_correct": True, "category": "qa", "score": 0.5, "split": "train", "title": "Mercury_(planet)", "task": "summarization", "text_length": 7,
+        "lang_code": "en", "metadata": {"year": 2024}, "status": "ok", "reward": 1.0,
+    }  # fmt: skip
+    assert not read(tmp_path, {"messages": PLAIN, **quiet})["not_read"]
     mapped = read(tmp_path, {"messages": PLAIN, "ok": 1}, {"messages": PLAIN, "ok": 0}, mapping={"label": "ok"})
     assert mapped["rejected"] == {"label": 1}
 
@@ -413,6 +448,13 @@ def test_marks_of_a_template_in_the_text_are_named(tmp_path: Path) -> None:
     found = read(tmp_path, row, {"prompt": U[1], "completion": A[1]})
     assert found["marks"] == {"<|im_start|>": 1, "<|im_end|>": 1}
     assert "marks of a template: <|im_start|> (1), <|im_end|> (1)" in "\n".join(found["lines"])
+
+
+def test_absent_values_and_broken_characters_are_named(tmp_path: Path) -> None:
+    rows = [{"instruction": U[1], "input": "<noinput>", "output": A[1]}, {"instruction": "-", "output": "Gr\ufffd\ufffde"}, {"instruction": U[1], "output": "None"}]
+    found = read(tmp_path, *rows)
+    assert found["marks"] == {"'<noinput>' as column 'input'": 1, "'-' as column 'instruction'": 1, "U+FFFD (a broken character)": 1}
+    assert "look like damage or an absent value: '<noinput>' as column 'input' (1), " in "\n".join(found["lines"])
 
 
 @pytest.mark.parametrize("key", ["mask", "loss_mask", "is_trained", "weights"])

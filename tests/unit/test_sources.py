@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,8 @@ BAD = {
     "pointer.jsonl": ("version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 5\n", "git lfs pull"),
     "pointer.parquet": ("version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 5\n", "git lfs pull"),
     "page.json": ("<!DOCTYPE html>\n<html></html>", "a web page and not data"),
+    "common.json": (json.dumps({"system": "Kurz.", "data": ROWS}), "'system' stands beside the list 'data'"),
+    "blanks.csv": ('instruction,output\na, "b"\n', "line 2: a blank stands before the quote of '\"b\"'"),
     "torn.jsonl.gz": ("not packed", "not a whole .gz file"),
     "torn.jsonl.zst": ("not packed", "not a whole .zst file"),
 }  # fmt: skip
@@ -177,6 +180,29 @@ def test_what_cannot_be_read_is_one_line_with_the_mend(name: str, tmp_path: Path
     assert message in str(caught.value)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+HIDDEN = {
+    "a.jsonl": (gzip.compress(LINES.encode()), "packed with gzip: name it so that its name ends in .gz"),
+    "b.jsonl": (parquet(), "a Parquet file: name it .parquet"),
+    "c.json": (b"PK\x03\x04" + b"\0" * 40, "a zip archive or an Office file"),
+    "d.csv": (b"SQLite format 3\0" + b"\0" * 40, "a database of SQLite"),
+    "e.jsonl": (LINES.encode() + b"\0" * 500, "line 3: broken JSON"),
+    "f.jsonl.bz2": (bz2.compress(LINES.encode())[:-9], "not a whole .bz2 file"),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_what_is_no_text_is_named(name: str, tmp_path: Path) -> None:
+    data, message = HIDDEN[name]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=re.escape(message)):
+        api.preview(str(tmp_path / name))
+
+
+def test_a_quoted_value_that_begins_with_a_blank_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('prompt,completion\na," ""b"""\n', encoding="utf-8")
+    assert list(storage.read_rows(tmp_path / "a.csv").rows) == [{"prompt": "a", "completion": ' "b"'}]
 
 
 def test_folders_patterns_and_several_files(tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ def is_blank(value: object) -> bool:
     return is_missing(value) or (isinstance(value, list | tuple | Mapping) and not value)
 
 
+def is_void(value: object) -> bool:
+    """Blank, or an object or list of nothing but blanks: what Parquet makes of an object that is absent."""
+    if isinstance(value, Mapping):
+        return all(map(is_void, value.values()))
+    return all(map(is_void, value)) if isinstance(value, list | tuple) else is_blank(value)
+
+
 def read_content(value: object, where: str) -> Said:
     """Read the content of a turn: text, a part, or a list of parts (OpenAI, Anthropic, Gemini, LLaMA-Factory's `value`).
 
@@ -77,7 +84,9 @@ def _read_part(part: Mapping[str, Any], said: Said, where: str) -> None:
             "invalid", f"{where} has an object without a known type (its keys: {', '.join(map(str, part))})"
         )
     lower = kind.lower()
-    if lower in TEXT or lower == REFUSAL:
+    if lower in TEXT and part.get("thought") is True:  # Gemini's thinking
+        said.reasoning.append(_text(part, ("text",), where))
+    elif lower in TEXT or lower == REFUSAL:
         said.text.append(_text(part, (REFUSAL, "text", "value", "content", "parts"), where))
     elif lower in REASONING:
         said.reasoning.append(_text(part, (*REASONING, "text", "value", "content"), where))
@@ -97,7 +106,8 @@ def _kind_of(part: Mapping[str, Any]) -> str | None:
     names = {
         "text": "text", "functionCall": "function_call", "toolUse": "tool_use", "functionResponse": "function_response",
         "toolResult": "tool_result", "inlineData": "image", "fileData": "file", "image": "image", "video": "video", "audio": "audio",
-        "image_url": "image",
+        "image_url": "image", "function_call": "function_call", "function_response": "function_response", "inline_data": "image",
+        "file_data": "file",
     }  # fmt: skip
     return next(
         (kind for key, kind in names.items() if not is_blank(part.get(key))), "text" if "text" in part else None
@@ -133,7 +143,7 @@ def _is_part(value: object) -> bool:
 
 
 def _result(part: Mapping[str, Any], where: str) -> Message:
-    held = next((part[k] for k in ("functionResponse", "toolResult") if isinstance(part.get(k), Mapping)), part)
+    held = next((part[k] for k in ("functionResponse", "function_response", "toolResult") if isinstance(part.get(k), Mapping)), part)
     value = next((held[k] for k in ("content", "output", "response", "value", "text") if not is_blank(held.get(k))), "")
     name, call = (
         held.get("name"),

@@ -14,7 +14,7 @@ from codeact.records.columns import Format, detect_format, find_format
 from codeact.records.content import is_blank, is_missing
 from codeact.records.rows import is_graded, read_row
 from codeact.records.types import Message, Record, Rejected, Unreadable, content_hash, digest
-from codeact.records.unread import marks, untold
+from codeact.records.unread import absent, is_template, marks, untold
 from codeact.sources.lines import columns_of
 from codeact.storage import Source, read_rows
 
@@ -104,6 +104,12 @@ def possible_line(count: int, places: Sequence[str]) -> str:
     return f"kept, though they may hold a secret or somebody's e-mail address: {count:,} ({told})"
 
 
+MARKED = {
+    True: "the text holds marks of a template: {}; where they are not meant, split it into turns or take them out",
+    False: "read as they are, though they look like damage or an absent value: {}; where they are, mend the file or leave them empty",
+}
+
+
 def reading_lines(summary: Mapping[str, Any]) -> list[str]:
     """For people: how many rows were refused, with the first cause, what was not read and what may hold a secret; nothing where all is well.
 
@@ -122,11 +128,9 @@ def reading_lines(summary: Mapping[str, Any]) -> list[str]:
     if summary.get("not_read"):
         names = ", ".join(f"{name} ({count:,})" for name, count in list(summary["not_read"].items())[:8])
         lines.append(f"may matter and was not read: {names}; if it does, name it with --map FIELD=COLUMN")
-    if summary.get("marks"):
-        names = ", ".join(f"{mark} ({count:,})" for mark, count in summary["marks"].items())
-        lines.append(
-            f"the text holds marks of a template: {names}; where they are not meant, split it into turns or take them out"
-        )
+    for of_template, told in MARKED.items():
+        names = ", ".join(f"{mark} ({count:,})" for mark, count in (summary.get("marks") or {}).items() if is_template(mark) is of_template)
+        lines += [told.format(names)] if names else []
     if summary.get("possible_secrets"):
         lines.append(possible_line(summary["possible_secrets"], summary["possible_places"]))
     return lines
@@ -199,7 +203,7 @@ class RowParser:
         taken = set(form.columns.values())
         for name in untold(row, taken, messages, tools):
             self.unread[f"column {name!r}"] += 1
-        self.marked.update(marks(messages))
+        self.marked.update([*marks(messages), *absent(row, form.columns)])
         self.used[form.name] += 1
         meta = {key: value for key, value in row.items() if key not in taken}
         meta["row"] = index

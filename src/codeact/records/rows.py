@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from codeact.records.columns import REJECTED, Format
+from codeact.records.columns import REJECTED, RESPONSE, Format, plain_name
 from codeact.records.content import is_blank, joined, read_content
 from codeact.records.media import find_media
 from codeact.records.tools import as_json, calls_from, parsed, tools_text
-from codeact.records.turns import TOOL_KEYS, Unread, listed_turns, read_turns, switch
-from codeact.records.types import Message, Unreadable
+from codeact.records.turns import ROLES, TOOL_KEYS, Unread, listed_turns, read_turns, switch
+from codeact.records.types import Message, Role, Unreadable
 
 Row = Mapping[str, Any]
 GOOD, BAD = ("true", "1", "1.0"), ("false", "0", "0.0", "-1")  # of KTO
+EVERYBODY: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 SEVERAL = ("answers", "responses")  # columns that hold several answers, in CSV as the text of a list
 
 
@@ -48,14 +49,15 @@ def read_row(
     _check_label(row, form, unread, graded)
     messages = _turns(row, form, unread, weight_key) if form.kind == "turns" else _pair(row, form, unread, weight_key)
     messages = _with_answer(messages, row, form, unread, weight_key)
-    messages = [*_history(row, form, unread), *messages]
+    opening = next((n for n, m in enumerate(messages) if m.role != "system"), 0)
+    messages = [*messages[:opening], *_history(row, form, unread), *messages[opening:]]
     messages = _with_system(messages, row, form)
     messages = _with_reasoning(messages, row, form)
     while messages and messages[-1].role != "assistant":
         messages.pop()
     messages = [replace(m, learn=False) if _is_silent(m) else m for m in _weighted(messages, row, form)]
     tools = _tools(row, form, unread)
-    _check(messages, row)
+    _check(messages, row, form)
     return tuple(messages), tools
 
 
@@ -78,10 +80,21 @@ def _is_conversation(value: object) -> bool:
     )
 
 
+def _unwritten(value: object, roles: Iterable[Role]) -> object:
+    """The list of turns that a text is JSON or Python's notation of, as CSV holds them, where nobody else speaks; else the value."""
+    if not isinstance(value, str) or value.lstrip()[:1] != "[" or not any(f"{key}{mark}" in value for key in ("role", "from") for mark in "\"'"):
+        return value
+    try:
+        turns = parsed(value)
+    except ValueError:
+        return value
+    return turns if _is_conversation(turns) and {ROLES.get(str(t.get("role", t.get("from"))).lower()) for t in turns} <= {*roles} else value
+
+
 def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Message]:
     """The question's turns, and the answer's where the form has one (`chosen` is read apart)."""
     column = form.column("instruction")
-    value, answer = row.get(column), row.get(form.column("response")) if form.column("response") else None
+    value, answer = _unwritten(row.get(column), EVERYBODY), row.get(form.column("response")) if form.column("response") else None
     given = row.get(form.column("input")) if form.column("input") else None
     if form.kind == "instances":
         given, answer = _instance(answer)
@@ -103,8 +116,8 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
 
 
 def _called(answer: object, row: Row, form: Format) -> list[Message]:
-    """An answer that is a JSON list of calls of the row's own tools (xLAM, APIGen); none where it is anything else."""
-    if not isinstance(answer, str) or not form.column("tools") or answer.lstrip()[:1] not in ("[", "{"):
+    """An answer that is a list of calls of the row's own tools, or JSON text of one (xLAM, APIGen); none where it is anything else."""
+    if not form.column("tools") or is_blank(answer) or (isinstance(answer, str) and answer.lstrip()[:1] not in ("[", "{")):
         return []
     try:
         calls = calls_from(answer, "the answer")
@@ -148,12 +161,13 @@ def _context(row: Row, form: Format) -> str:
     raise Unreadable("invalid", f"{_column(form, 'context')} holds {type(value).__name__}, not text")
 
 
-def _answer(value: object, column: str, unread: Unread, weight_key: str) -> list[Message]:
-    """The assistant's turns of an answer: text, one text in a list, parts, a turn, or a list of turns."""
+def _answer(value: object, column: str, unread: Unread, weight_key: str, speakers: Iterable[Role] = ("assistant", "tool")) -> list[Message]:
+    """The assistant's turns of an answer: text, one text in a list, parts, a turn, or a list of turns (in text, of these speakers)."""
     if isinstance(value, str) and column.lower() in SEVERAL:
         value = _written_list(value)
     if isinstance(value, Mapping) and isinstance(value.get("text"), list) and "type" not in value:
         value = value["text"]  # SQuAD: {"text": [...], "answer_start": [...]}
+    value = _unwritten(value, speakers)
     if _is_conversation(value):
         return read_turns(value, column, unread, weight_key)
     if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
@@ -204,7 +218,7 @@ def _with_answer(messages: list[Message], row: Row, form: Format, unread: Unread
         if refused is None and messages and messages[-1].role == "assistant":
             return messages
         raise Unreadable("empty", f"column {column!r} is empty: there is no chosen answer to learn")
-    chosen = _answer(value, column, unread, weight_key)
+    chosen = _answer(value, column, unread, weight_key, EVERYBODY)
     if any(m.role == "user" for m in chosen):
         return chosen  # the whole conversation, its prompt within
     while messages and messages[-1].role == "assistant":
@@ -297,14 +311,21 @@ def _tools(row: Row, form: Format, unread: Unread) -> str:
     return own or inner
 
 
-def _check(messages: list[Message], row: Row) -> None:
+def _apart(row: Row, form: Format) -> str:
+    """The mend where the turns end with a question and another column holds the answer."""
+    answer = next((key for key in row if plain_name(key) in map(plain_name, RESPONSE) and not is_blank(row[key])), None)
+    turns = form.column("messages")
+    return f"; name the column of the answer: --map instruction={turns} --map response={answer}" if turns and answer is not None else ""
+
+
+def _check(messages: list[Message], row: Row, form: Format) -> None:
     for message in messages:
         if any(map(_has_lone_surrogate, (message.content, message.reasoning, message.tool_calls))):
             raise Unreadable(
                 "invalid", f"the {message.role} text holds an unpaired surrogate, which is not valid Unicode"
             )
     if not messages:
-        raise Unreadable("empty", "there is no assistant turn")
+        raise Unreadable("empty", f"there is no assistant turn{_apart(row, form)}")
     if not any(m.role == "user" and not is_blank(m.content) for m in messages):
         raise Unreadable("empty", "the instruction is empty")
     answers = [m for m in messages if m.role == "assistant"]

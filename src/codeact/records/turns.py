@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from codeact.records.content import Said, holds_results, is_blank, joined, read_content, result_text
+from codeact.records.content import Said, holds_results, is_blank, is_void, joined, read_content, result_text
 from codeact.records.tools import as_json, calls_from, parsed
 from codeact.records.types import Message, Role, Unreadable
 from codeact.sources.objects import TwiceError
@@ -41,7 +41,7 @@ NAME_KEYS, CALL_ID_KEYS = ("name", "tool_name"), ("tool_call_id", "call_id", "to
 ASKED = ("human", "user", "prompt", "question", "query", "instruction", "input")
 ANSWERED = ("assistant", "gpt", "bot", "model", "response", "answer", "output")
 # of a turn's keys, those that say nothing about what is said
-QUIET_KEYS = ("id", "turn", "index", "timestamp", "created", "lang", "language", "type", "refusal", "end_turn", "hash")
+QUIET_KEYS = ("id", "turn", "index", "timestamp", "created", "lang", "language", "type", "end_turn", "hash")
 
 Unread = Counter[str]
 
@@ -190,7 +190,7 @@ def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) 
     if reasoning_key:
         said.reasoning += read_content(turn[reasoning_key], where).text
     for key in CALL_KEYS:
-        if not is_blank(turn.get(key)):
+        if not is_void(turn.get(key)):
             said.calls += calls_from(turn[key], where)
     if content_key is None and not (said.reasoning or said.calls):
         raise Unreadable("invalid", f"{where} has no text (its keys: {', '.join(map(str, turn))})")

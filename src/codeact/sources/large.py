@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from codeact.errors import InputError
 from codeact.sources.lines import PACKED, WHOLE, OnDisk, Row, check_unchanged, open_packed, passed, state_of
 from codeact.sources.objects import DECODER
-from codeact.sources.rows import EXCEL_MARK, choose_delimiter, header_of
+from codeact.sources.rows import EXCEL_MARK, choose_delimiter, header_of, quoted_behind_blank
 from codeact.sources.tables import BATCH
 from codeact.sources.text import COMPRESSED
 
@@ -135,6 +135,8 @@ def _delimited(path: Path, delimiter: str | None) -> Iterator[Row]:
             if values and header is None:
                 header = header_of(values, str(path))
             elif values and header is not None:
+                if any(map(quoted_behind_blank, values)):
+                    raise InputError(f"{path}: a blank before a quote")  # perhaps: the whole text tells
                 yield dict(zip(header, values, strict=True))
 
 

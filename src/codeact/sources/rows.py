@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 # one conversation as a whole document, and no list of rows
 TURNS = ("messages", "conversations", "conversation")
+# what is said to the model and stands beside a list of rows that share it
+COMMON = ("system", "systemprompt", "systemmessage", "systeminstruction", "instruction", "prompt", "context", "tools", "functions", "history")
 EXCEL_MARK = re.compile(r"\"?sep=(\S|\t)\"?(?:\r\n|\r|\n)")  # Excel's first line, which says what divides values
 
 
@@ -133,11 +135,16 @@ def _list_of(value: object, name: str, split: str) -> list[Any]:
         for key, part in value.items()
         if isinstance(part, list) and all(isinstance(row, dict) for row in part)
     }
-    if len(lists) == 1:
-        return next(iter(lists.values()))
+    taken = next(iter(lists)) if len(lists) == 1 else split
+    if taken in lists:
+        common = next((key for key in value if key != taken and key.lower().replace("_", "") in COMMON and value[key]), None)
+        if common is not None:
+            raise InputError(
+                f"{name}: {common!r} stands beside the list {taken!r} and not in its rows, which would lose it; write it into each:"
+                f" jq -c '.{common} as $x | .{taken}[] | .{common} = $x' FILE > rows.jsonl"
+            )
+        return lists[taken]
     if lists:
-        if split in lists:
-            return lists[split]
         raise InputError(f"{name}: several lists ({', '.join(lists)}) and none is {split!r}: name one with data.split=")
     if len(value) > 1 and all(isinstance(part, list) for part in value.values()):
         raise InputError(
@@ -177,6 +184,9 @@ def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
                     raise InputError(
                         f"{name}, line {start}: {len(values)} values for {len(header)} columns; quote values that hold {mark!r} or line ends"
                     )
+                held = next((value for value in values if quoted_behind_blank(value) and f"{mark}{value}" in text), None)
+                if held is not None:
+                    raise InputError(f"{name}, line {start}: a blank stands before the quote of {held.strip()[:40]!r}; take out the blanks behind {mark!r}")
                 rows.append(dict(zip(header, values, strict=True)))
             start = reader.line_num + 1 + before
     except csv.Error as error:
@@ -184,6 +194,11 @@ def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
             f"{name}, line {start}: {error}; put values that hold quotes into quotes and double the inner ones"
         ) from error
     return rows
+
+
+def quoted_behind_blank(value: str) -> bool:
+    """Whether a value begins with blanks and a quote, which then belong to it: `a, "b"` is rarely meant so."""
+    return value[:1] == " " and len(value) > 3 and value.endswith('"') and value.lstrip(" ")[:1] == '"'
 
 
 def choose_delimiter(line: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from codeact.errors import InputError
@@ -18,6 +19,18 @@ OTHER = (
     (b"<!doctype html", "is a web page and not data; fetch the raw file"),
     (b"<html", "is a web page and not data; fetch the raw file"),
 )
+# what a text file's name hides, by its first bytes
+HIDDEN = (
+    (b"\x1f\x8b", "is packed with gzip: name it so that its name ends in .gz"),
+    (b"\x28\xb5\x2f\xfd", "is packed with zstd: name it so that its name ends in .zst"),
+    (b"BZh", "is packed with bzip2: name it so that its name ends in .bz2"),
+    (b"\xfd7zXZ", "is packed with xz: name it so that its name ends in .xz"),
+    (b"PK\x03\x04", "is a zip archive or an Office file; unpack it, or save the sheet as CSV (UTF-8), and name that"),
+    (b"PAR1", "is a Parquet file: name it .parquet"),
+    (b"ARROW1", "is an Arrow file: name it .arrow"),
+    (b"SQLite format 3", "is a database of SQLite; write a table as CSV (sqlite3 -header -csv FILE 'select * from TABLE') and name that"),
+)  # fmt: skip
+TAR = (b"ustar", 257)
 # East Asian encodings: the name that `iconv` knows (the widest of the family), the one people say, and the share of common characters
 # that a text of it has at least; the strictest first, since the rows of frequent characters overlap
 CJK = {
@@ -45,7 +58,7 @@ def read_bytes(path: Path) -> bytes:
             return _read_zst(path)
         data = path.read_bytes()
         unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}.get(kind)
-        return unpack(data) if unpack is not None else data
+        return _unpacked(data, unpack) if unpack is not None else data
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
@@ -54,6 +67,14 @@ def read_bytes(path: Path) -> bytes:
         if kind in COMPRESSED and error.errno is None:
             raise InputError(f"{path} is not a whole {kind} file ({error}); fetch or pack it anew") from error
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _unpacked(data: bytes, unpack: Callable[[bytes], bytes]) -> bytes:
+    """Raises EOFError where bz2 says with a ValueError that the end is missing."""
+    try:
+        return unpack(data)
+    except ValueError as error:
+        raise EOFError(str(error)) from error
 
 
 def _read_zst(path: Path) -> bytes:
@@ -76,6 +97,22 @@ def refuse_other(begin: bytes, name: str) -> None:
     """
     text = begin.lstrip().lower()
     other = next((what for mark, what in OTHER if text.startswith(mark)), "")
+    if other:
+        raise InputError(f"{name} {other}")
+
+
+def refuse_packed(begin: bytes, name: str) -> None:
+    """Refuse what is no text, whatever its name says: an archive, a table.
+
+    Args:
+        begin, name: as `refuse_other`.
+
+    Raises:
+        InputError: it is such.
+    """
+    other = next((what for mark, what in HIDDEN if begin.startswith(mark)), "")
+    if begin[TAR[1] :].startswith(TAR[0]):
+        other = "is a tar archive; unpack it and name the files"
     if other:
         raise InputError(f"{name} {other}")
 
@@ -108,11 +145,12 @@ def refuse_encoding(data: bytes, name: str) -> None:
     for mark, encoding in MARKS:
         if data.startswith(mark):
             raise InputError(f"{name}: invalid UTF-8: the file is {encoding}; {_iconv(encoding, name)}")
+    refuse_other(data[:SAMPLE], name)
+    refuse_packed(data[:SAMPLE], name)
     if b"\0" in data[:SAMPLE]:
         encoding = _wide(data[:SAMPLE])
         if encoding:
             raise InputError(f"{name}: invalid UTF-8: the file is {encoding}; {_iconv(encoding, name)}")
-    refuse_other(data[:SAMPLE], name)
     if any(mark in data[:SAMPLE] for mark in (b"\x1b$B", b"\x1b$@")):
         raise InputError(f"{name}: the file is ISO-2022-JP; {_iconv('ISO-2022-JP', name)}")
 
@@ -120,8 +158,8 @@ def refuse_encoding(data: bytes, name: str) -> None:
 def _wide(sample: bytes) -> str:
     """UTF-16 without a mark: nearly every second byte of Latin text is 0."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    if max(even, odd) * 8 < len(sample):
-        return ""
+    if max(even, odd) * 8 < len(sample) or min(even, odd) * 4 > max(even, odd):
+        return ""  # also a file that was filled up with zeros
     return "UTF-16LE" if odd > even else "UTF-16BE"
 
 

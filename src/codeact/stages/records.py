@@ -27,7 +27,7 @@ from codeact.stages.reading import can_share, parts_in_processes
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 7
+VERSION = 8
 HELD_OUT = "held out"
 MAX_NAMED = 1_000
 
