@@ -19,6 +19,7 @@ from codeact.sandbox.toolchains import LANGUAGES, missing, toolchain
 
 CPP = r"""
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/keyctl.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -27,6 +28,7 @@ CPP = r"""
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
@@ -36,6 +38,8 @@ CPP = r"""
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 #include <cstdio>
 #include <cstdlib>
@@ -97,6 +101,38 @@ int main() {
   got("watch", inotify_init() >= 0 && inotify_add_watch(inotify_init(), "HOME", IN_CREATE) >= 0);
   got("module", syscall(SYS_init_module, 0, 0, "") == 0 || syscall(SYS_kexec_load, 0, 0, 0, 0) == 0);
   got("host name", sethostname("marker", 6) == 0);
+  char text[256];
+  auto calls = [](long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) { return syscall(number, a, b, c, d, e) >= 0; };
+  int ends[2]; pipe(ends);
+  got("signals by a pipe", fcntl(ends[0], F_SETOWN, PARENT) == 0 || fcntl(ends[0], F_SETSIG, SIGKILL) == 0);
+  rlimit none{0, 0}; got("limits of the parent", prlimit(PARENT, RLIMIT_CPU, &none, nullptr) == 0);
+  got("signal a thread", calls(SYS_tkill, PARENT, 0) || calls(SYS_tgkill, PARENT, PARENT, 0) || calls(SYS_rt_sigqueueinfo, PARENT, 0, (long)text));
+  got("signal the group", kill(0, 0) == 0);
+  got("priority of the parent", setpriority(PRIO_PROCESS, PARENT, 19) == 0 || calls(SYS_ioprio_set, 1, PARENT, 3 << 13));
+  cpu_set_t one; CPU_ZERO(&one); CPU_SET(0, &one); got("processors of the parent", sched_setaffinity(PARENT, sizeof one, &one) == 0);
+  got("another session", setsid() > 0 || setpgid(0, PARENT) == 0);
+  got("outlive the parent", prctl(PR_SET_PDEATHSIG, 0) == 0);
+  got("capabilities", prctl(PR_CAPBSET_DROP, 0) == 0 || calls(SYS_capset, (long)text, (long)text) || setgroups(0, nullptr) == 0);
+  got("truncate", truncate("SECRET", 0) == 0);
+  got("times", utimensat(AT_FDCWD, "SECRET", nullptr, 0) == 0);
+  got("owner", chown("SECRET", 1, 1) == 0 || lchown("SECRET", 1, 1) == 0);
+  got("attributes", setxattr("SECRET", "user.marker", "x", 1, 0) == 0 || removexattr("SECRET", "user.marker") == 0);
+  got("new mounts", calls(SYS_open_tree, AT_FDCWD, (long)"/", 1) || calls(SYS_fsopen, (long)"tmpfs") || calls(SYS_pivot_root, (long)"/tmp", (long)"/tmp"));
+  got("watch the file system", calls(SYS_fanotify_init, 0, 0));
+  got("descriptors of others", calls(SYS_pidfd_getfd, 3, 0, 0) || calls(SYS_kcmp, PARENT, PARENT, 0, 0, 0));
+  got("memory of others", calls(SYS_process_vm_writev, PARENT) || calls(SYS_process_madvise, 3));
+  got("queues", calls(SYS_msgget, 0, 01600) || calls(SYS_semget, 0, 1, 01600) || calls(SYS_mq_open, (long)"marker", O_CREAT | O_RDWR, 0600));
+  timespec now{1, 0}; got("clock", clock_settime(CLOCK_REALTIME, &now) == 0);
+  got("kernel", calls(SYS_syslog, 3, (long)text, 16) || calls(SYS_acct) || calls(SYS_swapon, (long)"SECRET") || calls(SYS_personality, 0x40000));
+  for (const char *f : {"/dev/kmsg", "/dev/mem", "/dev/tty", "/dev/ptmx", "/dev/kvm", "/dev/fuse", "/dev/net/tun"}) got(f, open(f, O_RDWR) >= 0 || reads(f));
+  got("kernel's names", reads("/proc/kallsyms") || reads("/proc/kcore"));
+  got("links of the parent", readlink("/proc/PARENT/cwd", text, 255) > 0 || readlink("/proc/PARENT/fd/0", text, 255) > 0 || reads("/proc/PARENT/cmdline"));
+  int held = open("SECRET", O_PATH); snprintf(text, sizeof text, "/proc/self/fd/%d", held); got("reopened", held >= 0 && reads(text));
+  got("open by rules", calls(SYS_openat2, AT_FDCWD, (long)"SECRET", (long)handle, 24));
+  got("rings", calls(SYS_io_setup, 8, (long)text));
+  got("secret memory", calls(SYS_memfd_secret, 0));
+  got("datagrams", socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) == 0 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
+  got("another instruction set", calls(SYS_getpid | 0x40000000));
   for (char **e = environ; *e; e++) got("environment", strstr(*e, "CODEACT_TEST_SECRET") != nullptr);
   puts("END");
 }
@@ -115,6 +151,12 @@ const tried = {
   link: () => fs.symlinkSync('SECRET', '/tmp/marker'),
   listen: () => require('dgram').createSocket('udp4').bind(0, () => console.log('GOT udp')).on('error', () => {}) && (() => { throw 1; })(),
   folder: () => fs.readdirSync('HOME'),
+  report: () => { if (!fs.existsSync(process.report.writeReport('/tmp/marker'))) throw 1; },
+  inspector: () => { const i = require('inspector'); i.open(0); if (!i.url()) throw 1; },
+  times: () => fs.utimesSync('SECRET', 2, 2),
+  descriptor: () => fs.readFileSync('/proc/PARENT/environ'),
+  user: () => process.setuid(1),
+  priority: () => require('os').setPriority(PARENT, 19),
   environment: () => { if (!process.env.CODEACT_TEST_SECRET) throw 1; },
 };
 for (const [name, attack] of Object.entries(tried)) { try { attack(); console.log('GOT ' + name); } catch (e) {} }
@@ -142,6 +184,14 @@ public class Main {
     tries("link", () -> Files.createSymbolicLink(Path.of("/tmp/marker"), Path.of("SECRET")));
     tries("memory", () -> Files.newByteChannel(Path.of("/proc/PARENT/mem")).read(java.nio.ByteBuffer.allocate(1)));
     tries("attach", () -> { if (ProcessHandle.allProcesses().anyMatch(p -> p.pid() == PARENT)) return; throw new Error(); });
+    tries("times", () -> Files.setLastModifiedTime(Path.of("SECRET"), java.nio.file.attribute.FileTime.fromMillis(2000)));
+    tries("truncate", () -> new java.io.RandomAccessFile("SECRET", "rw").setLength(0));
+    tries("kill", () -> { if (!ProcessHandle.current().parent().get().destroyForcibly()) throw new Error(); });
+    tries("library", () -> System.load("SECRET"));
+    tries("unix", () -> java.nio.channels.ServerSocketChannel.open(java.net.StandardProtocolFamily.UNIX).bind(java.net.UnixDomainSocketAddress.of("/tmp/marker")));
+    tries("datagram", () -> new java.net.DatagramSocket(0));
+    tries("memory map", () -> new java.io.RandomAccessFile("/tmp/marker", "rw").getChannel().map(java.nio.channels.FileChannel.MapMode.READ_WRITE, 0, 9));
+    tries("log", () -> new java.util.logging.FileHandler("/tmp/marker").flush());
     tries("environment", () -> System.getenv("CODEACT_TEST_SECRET").length());
     System.out.println("END");
   }
@@ -167,6 +217,15 @@ func TestAttacks(t *testing.T) {
   got("link", os.Symlink("SECRET", "/tmp/marker"))
   got("signal", syscall.Kill(PARENT, 0))
   got("trace", syscall.PtraceAttach(PARENT))
+  got("truncate", os.Truncate("SECRET", 0))
+  got("mode", os.Chmod("SECRET", 0777))
+  got("owner", os.Chown("SECRET", 1, 1))
+  _, err = net.Listen("unix", "/tmp/marker"); got("unix", err)
+  got("limits", syscall.Setrlimit(syscall.RLIMIT_CPU, &syscall.Rlimit{Cur: 9, Max: 9}))
+  _, err = syscall.Mmap(-1, 0, 4096, syscall.PROT_READ, syscall.MAP_SHARED|syscall.MAP_ANON); got("shared pages", err)
+  if _, _, number := syscall.RawSyscall(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0); number == 0 { fmt.Println("GOT raw clone") }
+  got("root", syscall.Chroot("/tmp"))
+  got("user", syscall.Setuid(1))
   got("mount", syscall.Mount("none", "/tmp", "tmpfs", 0, ""))
   if os.Getenv("CODEACT_TEST_SECRET") != "" { fmt.Println("GOT environment") }
   fmt.Println("END")
@@ -189,6 +248,16 @@ fn attacks() {
     got("unix", std::os::unix::net::UnixStream::connect("/run/marker").is_ok() || std::os::unix::net::UnixDatagram::unbound().is_ok());
     got("folder", fs::read_dir("HOME").is_ok());
     got("link", std::os::unix::fs::symlink("SECRET", "/tmp/marker").is_ok());
+    got("truncate", fs::OpenOptions::new().write(true).truncate(true).open("SECRET").is_ok());
+    got("mode", fs::set_permissions("SECRET", std::os::unix::fs::PermissionsExt::from_mode(0o777)).is_ok());
+    got("bind", std::os::unix::net::UnixListener::bind("/tmp/marker").is_ok());
+    extern "C" { fn setsid() -> i32; fn kill(p: i32, s: i32) -> i32; fn fork() -> i32; fn mmap(a: usize, n: usize, p: i32, f: i32, d: i32, o: i64) -> isize; }
+    got("session", unsafe { setsid() } > 0);
+    got("signal", unsafe { kill(PARENT, 0) == 0 || kill(0, 0) == 0 });
+    got("fork", unsafe { fork() } >= 0);
+    got("stacks by hand", unsafe { mmap(0, 4096, 3, 0x122, -1, 0) } >= 0);
+    #[cfg(target_arch = "x86_64")]
+    unsafe { let r: i64; std::arch::asm!("syscall", inlateout("rax") 58i64 => r, out("rcx") _, out("r11") _); got("vfork", r >= 0); }
     got("environment", env::var("CODEACT_TEST_SECRET").is_ok());
     println!("END");
     panic!("so that the output is shown");
@@ -214,6 +283,7 @@ def prey(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     monkeypatch.setenv("CODEACT_TEST_SECRET", "yes")
     with tempfile.TemporaryDirectory(dir=Path.home(), prefix=".codeact-test-") as home, socket.create_server(("127.0.0.1", 0)) as server:
         (Path(home) / "secret").write_text("secret")
+        os.utime(Path(home) / "secret", (1, 1))
         yield {"SECRET": f"{home}/secret", "HOME": home, "PORT": str(server.getsockname()[1]), "PARENT": str(os.getpid())}
 
 
@@ -230,6 +300,8 @@ def test_no_attack_gets_through(language: str, backend: Backend, prey: dict[str,
     assert "END" in told, (outcome.status, outcome.detail, outcome.stdout)
     assert [line for line in told if line.startswith("GOT")] == []
     assert os.listdir(prey["HOME"]) == ["secret"]  # noqa: PTH208
+    found = Path(prey["SECRET"]).stat()
+    assert (found.st_size, found.st_mtime, found.st_mode & 0o777 & 0o133, found.st_uid) == (6, 1, 0, os.getuid())
     assert not any(Path(folder, "marker").exists() for folder in ("/tmp", "/var/tmp", "/dev/shm", "/"))
 
 
@@ -259,6 +331,15 @@ def test_a_compiler_reads_nothing_outside(language: str, source: str, backend: B
     assert "secret" not in outcome.detail.replace(prey["SECRET"], "")
 
 
+MAPPINGS = r"""
+#include <sys/mman.h>
+#include <cstring>
+int main() { for (int i = 0; i < 5; i++) {
+  void *p = mmap(0, 256 << 20, PROT_READ | PROT_WRITE, KIND | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return 7;
+  memset(p, 1, 256 << 20);
+} }
+"""
 BOMBS = {
     "memory": "#include <cstdlib>\n#include <cstring>\nint main() { for (;;) { char *p = (char *)malloc(1 << 28); if (!p) abort(); memset(p, 1, 1 << 28); } }",
     "threads": "#include <thread>\n#include <unistd.h>\nint main() { for (;;) std::thread([] { pause(); }).detach(); }",
@@ -268,6 +349,9 @@ BOMBS = {
     "output": "#include <cstdio>\nint main() { for (;;) puts(\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"); }",
     "templates": "template <int N> struct A { static constexpr int v = A<N + 1>::v + A<N + 2>::v; };\nint main() { return A<0>::v; }",
     "constant": "constexpr long f(long n) { long s = 0; for (long i = 0; i < n; i++) s += i; return s; }\nint main() { static_assert(f(1L << 60) > 0); }",
+    "shared pages": MAPPINGS.replace("KIND", "MAP_SHARED"),
+    "stacks by hand": MAPPINGS.replace("KIND", "MAP_PRIVATE | MAP_GROWSDOWN"),
+    "32-bit calls": "int main() {\n#ifdef __x86_64__\nint r; asm volatile(\"int $0x80\" : \"=a\"(r) : \"a\"(2)); return r < 0;\n#endif\nreturn 7; }",
     "big array": "char a[3L << 30] = {1};\nint main() { return a[5]; }",
 }
 TIGHT = Limits(cpu_seconds=1.0, wall_seconds=60.0, idle_seconds=1.5, memory_bytes=512 << 20, answer_bytes=1 << 16, output_bytes=1 << 18,
@@ -283,6 +367,15 @@ def test_no_bomb_goes_beyond_its_limits(bomb: str, backend: Backend) -> None:
         assert outcome.status in ("timeout", "killed")
     if bomb == "output":
         assert outcome.status == "output"
+
+
+def test_another_program_in_its_place_reads_no_more(backend: Backend, prey: dict[str, str]) -> None:
+    installed("cpp")
+    shell = f"cat {prey['SECRET']} /etc/passwd; echo x > {prey['HOME']}/marker; cat /proc/{prey['PARENT']}/environ; true & /bin/true; echo $?"
+    source = f'#include <unistd.h>\nint main() {{ execl("/bin/sh", "sh", "-c", "{shell}", nullptr); return 7; }}'
+    outcome = run_files("cpp", {"main.cpp": source}, backend=backend)
+    assert outcome.stdout.strip() in ("", "126", "127", "2"), outcome
+    assert os.listdir(prey["HOME"]) == ["secret"]  # noqa: PTH208
 
 
 def test_limits_of_both_steps_are_apart() -> None:

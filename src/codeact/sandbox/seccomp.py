@@ -157,6 +157,8 @@ CLONE_THREAD = 0x10000
 # A namespace, and what would have the new process traced or made a child of another.
 CLONE_FORBIDDEN = 0x7E020000 | 0x2000 | 0x8000
 Profile = Literal["python", "threads", "processes"]
+# What RLIMIT_DATA does not count, and would be memory without a limit: shared pages of no file, and stacks made by hand.
+MMAP, MAP_SHARED, MAP_ANONYMOUS, MAP_GROWSDOWN = (9, 222), 0x01, 0x20, 0x100
 # prctl may name a thread and a mapping
 PRCTL = ((157, 167), ((0, (15, 16, 0x53564D41)),))
 
@@ -206,13 +208,16 @@ def build_filter(architecture: str, execve: bool, profile: Profile = "python") -
     ]
     more = [] if profile == "python" else [*THREADS.values()]
     more += [*PROCESSES.values()] if profile == "processes" else []
-    plain = [numbers[column] for numbers in [*ALLOWED.values(), *([EXECVE] if execve else []), *more]]
+    checked = () if profile == "python" else (MMAP,)
+    plain = [numbers[column] for numbers in [*ALLOWED.values(), *([EXECVE] if execve else []), *more] if numbers not in checked]
     for number in plain:
         if number is not None:
             code += [(EQUAL, 0, 1, number), (RETURN, 0, 0, RET_ALLOW)]
     if profile != "python":
         body = _clone_checks(threads_only=profile == "threads")
         code += [(EQUAL, 0, len(body), CLONE[column]), *body]
+        body = _mapping_checks()
+        code += [(EQUAL, 0, len(body), MMAP[column]), *body]
         # the C library then takes `clone`, whose flags a filter can read
         code += [(EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, RET_NO_CALL)]
     for numbers, arguments in (*CONDITIONAL, *([PRCTL] if profile != "python" else [])):
@@ -226,6 +231,17 @@ def _clone_checks(threads_only: bool) -> list[tuple[int, int, int, int]]:
     only = [(ANY_BIT, 1, 0, CLONE_THREAD), (RETURN, 0, 0, RET_ERRNO)] if threads_only else []
     code = [(LOAD, 0, 0, OFFSET_ARGUMENTS), (ANY_BIT, 0, 1, CLONE_FORBIDDEN), (RETURN, 0, 0, RET_ERRNO), *only]
     return [*code, (RETURN, 0, 0, RET_ALLOW)]
+
+
+def _mapping_checks() -> list[tuple[int, int, int, int]]:
+    return [
+        (LOAD, 0, 0, OFFSET_ARGUMENTS + 8 * 3),
+        (ANY_BIT, 2, 0, MAP_GROWSDOWN),
+        (ANY_BIT, 0, 2, MAP_SHARED),
+        (ANY_BIT, 0, 1, MAP_ANONYMOUS),
+        (RETURN, 0, 0, RET_ERRNO),
+        (RETURN, 0, 0, RET_ALLOW),
+    ]
 
 
 def _argument_checks(number: int, arguments: Iterable[tuple[int, tuple[int, ...]]]) -> list[tuple[int, int, int, int]]:
