@@ -114,6 +114,19 @@ def test_renamed_code_under_instructions_in_chinese() -> None:
     assert {identity: copy.original for identity, copy in find_renamed(pool).items()} == {"b": "a"}
 
 
+def test_a_translation_is_no_renamed_code() -> None:
+    told = "`total` sums all numbers of the list that are greater than three, and leaves out the smaller ones."
+    translated = "`total` addiert nur jene Zahlen der Liste, die größer als drei sind; kleinere werden dabei übergangen."
+    said = "The function sums each number of the list which is greater than three; all smaller ones are left out."
+    asked = f"Python: total([1, 5, 9])? Options: 14, 15, 16.\n{fence(LONG)}\n"
+    pool = [
+        record("a", f"{asked}What does it print for these numbers?", f"{fence(LONG)}\n{told}", 0),
+        record("b", f"{asked}Welche Zahl wird hier ausgegeben?", f"{fence(LONG)}\n{translated}", 1),
+        record("c", f"{asked}What is printed for these numbers?", f"{fence(RENAMED)}\n{said}", 2),
+    ]
+    assert {identity: copy.original for identity, copy in find_renamed(pool).items()} == {"c": "a"}
+
+
 @pytest.mark.parametrize(
     ("asked", "one", "other", "remark"),
     [

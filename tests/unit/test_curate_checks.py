@@ -439,6 +439,19 @@ def test_a_part_that_begins_with_a_closing_bracket_is_no_fault() -> None:
     assert check_grammars(fence("} else if (x > 3) {\n    y = 1;\n", "c")).status == "unknown"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Read [here](https://example.org/docs/overview.html#harvester)",
+        "More [on this](https://example.org//a/b#c-d) topic, and `kubectl get pods`",
+        "sub last {\n    my @all = @_;\n    return $all[ int rand $#all ];\n}\n1;",
+        fence("for ( my ( $i, $j ) = ( 0, $#chars ); $i < $j; $i++, $j-- ) {\n    swap( $i, $j );  # both (\n}", "perl"),
+    ],
+)
+def test_addresses_and_lengths_of_lists_begin_no_remark(answer: str) -> None:
+    assert check_grammars(answer).status not in ("failed", "doubtful")
+
+
 def test_json_in_a_python_block_has_no_undefined_names() -> None:
     assert check_names(fence('{\n  "a": true,\n  "b": null\n}')).status != "doubtful"
 

@@ -14,6 +14,8 @@ _CHARACTER_ONLY = frozenset({"rust", "c", "cpp", "java", "csharp", "go", "kotlin
 _STOP = re.compile(r"[\"'`/#<\-()\[\]{}]")
 _CHARACTER = re.compile(r"'(?:[^'\\\n]|\\[^\n][^'\n]{0,8})'")
 _REST = {quote: re.compile(rf"(?:[^{quote}\\\n]|\\.)*", re.DOTALL) for quote in "\"'"}
+LONGEST_ADDRESS = 300
+_ADDRESS = re.compile(r"\b(?:https?|ftp)://(?:[^\s()<>\"'`]*(?:#|//))?\Z")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _PARTNERS = {close: opening for opening, close in _CLOSERS.items()}
 _MOST_OPEN, _MOST_PLACES = 3, 8
@@ -76,7 +78,7 @@ def _symbols(code: str, language: str) -> Iterator[tuple[str, int]]:
         position = at + 1
         if sign in "()[]{}":
             yield sign, at
-        elif comment and code.startswith(comment, at):
+        elif comment and code.startswith(comment, at) and not _is_no_remark(code, at, comment, language):
             position = _end(code, "\n", at)
         elif sign in "\"'" and code.startswith(sign * 3, at):
             position = _end(code, sign * 3, at + 3)
@@ -91,12 +93,19 @@ def _symbols(code: str, language: str) -> Iterator[tuple[str, int]]:
         elif sign == "`":
             end = code.find("`", at + 1)
             position = end + 1 if end >= 0 else position
-        elif not comment and code.startswith("//", at):
+        elif not comment and code.startswith("//", at) and not _is_no_remark(code, at, "//", language):
             position = _end(code, "\n", at)
         elif not comment and code.startswith("/*", at):
             position = _end(code, "*/", at + 2)
         elif code.startswith("<!--", at):
             position = _end(code, "-->", at + 4)
+
+
+def _is_no_remark(code: str, at: int, sign: str, language: str) -> bool:
+    """Whether a sign of remarks is a part of an address (`https://a.b/c#d`), or of a word of Perl or a shell (`$#list`)."""
+    if _ADDRESS.search(code, max(0, at - LONGEST_ADDRESS), at + len(sign)) is not None:
+        return True
+    return language in ("perl", "bash") and at > 0 and not (code[at - 1].isspace() or code[at - 1] in ";{}()&|")
 
 
 def _end(code: str, sign: str, start: int) -> int:

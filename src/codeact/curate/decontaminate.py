@@ -33,6 +33,9 @@ _IDIOM_WORDS = frozenset(word.lower() for word in keyword.kwlist) | {
     "print",
     "self",
     "list",
+    *"zero one two three four five six seven eight nine ten eleven twelve".split(),
+    *"monday tuesday wednesday thursday friday saturday sunday".split(),
+    *"january february march april may june july august september october november december".split(),
 }
 _Words = tuple[str, ...]
 _Source = tuple[int, bool]
@@ -87,7 +90,7 @@ def build_index(items: Iterable[BenchmarkItem], ngram: int = DEFAULTS.curate.ngr
     Words are compared without case and punctuation. 13 words are the n-gram of GPT-3's contamination analysis
     (arXiv 2005.14165, appendix C), and so are the 8 words below which a text is never looked for. Sequences that do not
     point at one item are left out: those that three or more items of one benchmark share (licence headers, imports,
-    stock phrases), and those with fewer than two distinct telling words (tables of numbers, `for i in range(n)`).
+    stock phrases), and those with fewer than two distinct telling words (tables of numbers, also in words, days and months, `for i in range(n)`).
 
     Args:
         items: the tasks of one or more benchmarks.

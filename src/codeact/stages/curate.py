@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from codeact.curate.run import Decision
     from codeact.records import Record
 
-VERSION = 5
+VERSION = 6
 PARTITION = PART_ROWS
 HELD = {"near": 7_000, "renamed": 2_000, "mismatch": 2_000}
 """Bytes of a record of a kilobyte that the steps over all records hold (docs/scale.md)."""
