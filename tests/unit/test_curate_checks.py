@@ -180,6 +180,9 @@ def test_weak_signs_of_an_end_in_the_middle_are_doubtful(response: str, reason: 
         "+",
         "👍",
         "Blaue Hortensie -- Blau",
+        "WHERE",
+        "`ORDER BY`",
+        "DELETE FROM",
         "." * 25,  # five boxes of a text that was to be blacked out
     ],
 )
@@ -226,6 +229,13 @@ def test_a_language_is_asked_for_in_many_languages(asked: str, language: str) ->
     assert check_language(fence("def f(xs):\n    for x in xs:\n        print(x)\n    return xs"), asked).status == "failed"
 
 
+def test_a_sign_that_the_request_lists_is_an_answer() -> None:
+    asked = "What is the member access operator of a structure?\n- ,\n- []\n- .\n- :"
+    assert check_complete(".", asked).status == "passed"
+    assert check_complete(".", "What is a structure?").reason == "empty answer"
+    assert check_complete("SELECT name FROM users WHERE", "Who is active?").reason == "cut off"
+
+
 @pytest.mark.parametrize("indent", ["    ", "  ", "\t"])
 def test_the_body_of_a_function_that_the_request_begins_is_whole(indent: str) -> None:
     asked = 'def sort_numbers(numbers: str) -> str:\n    """ 从小到大排序。 """'
@@ -244,6 +254,7 @@ def test_what_a_program_prints_below_it_is_no_half_statement() -> None:
 def test_the_language_that_is_asked_for() -> None:
     assert asked_language("Write a function in Java to reverse a list.") == "java"
     assert asked_language("Write an HTML page with JavaScript.") == "javascript"
+    assert asked_language("Write me a Java Script code that sorts a list.") == "javascript"
     assert asked_language("Convert this Python code to another language.") == ""
     assert asked_language("Rewrite it from Python to Ruby.") == ""
     assert guess_language("def f(x):\n    return len(x)\n\nprint(f([]))") == "python"

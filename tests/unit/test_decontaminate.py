@@ -107,9 +107,10 @@ def test_a_licence_header_that_items_share_is_no_hit() -> None:
         "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]",
         "for i in range(n):\n    for j in range(0, n - i - 1):\n        if arr[j] > arr[j + 1]:",
         "{'zero': 0, 'one': 1, 'two': 2, 'three': 3, 'four': 4, 'five': 5, 'six': 6, 'seven': 7, 'eight': 8, 'nine': 9}",
+        "Write a function that takes a vector of numbers as input and returns the number of",
         "['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'] + [1, 2, 3, 4, 5, 6, 7]",
     ],
-    ids=["numbers", "loops", "numbers in words", "days"],
+    ids=["numbers", "loops", "numbers in words", "any function", "days"],
 )
 def test_idioms_are_no_hit(idiom: str) -> None:
     assert (

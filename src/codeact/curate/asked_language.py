@@ -65,6 +65,7 @@ _ONE_LETTER_REQUEST = re.compile(
     r"\b(?:in|using) (C|R)\b(?![+#])|\b(?i:an?|some|write|create|give|provide|develop|generate)(?: [a-z]+)? (C|R) (?:program|function|code)\b(?! calls?\b)"
     rf"|(?:用|使用|以)\s*{_TONGUE}|{_TONGUE}(?:编写|編寫|で|로)"
 )
+_TWO_WORDS = re.compile(r"\b(java|type)[ -]script\b", re.IGNORECASE)
 _SCRIPT_LIBRARY = re.compile(r"\w\.js\b", re.IGNORECASE)  # React.js, Three.js
 _ABOUT_TWO = re.compile(
     r"\b(?:another|other|different|any) (?:programming )?languages?\b|\bequivalent\b"
@@ -97,7 +98,7 @@ def asked_language(instruction: str) -> str:
 
 def _prose(instruction: str) -> str:
     """An instruction without its code, full-width letters as the others."""
-    return unicodedata.normalize("NFKC", without_blocks(instruction)[:_LOOK])
+    return _TWO_WORDS.sub(r"\1script", unicodedata.normalize("NFKC", without_blocks(instruction)[:_LOOK]))
 
 
 def requests_language(instruction: str, language: str) -> bool:

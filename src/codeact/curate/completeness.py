@@ -52,6 +52,12 @@ _BOILERPLATE = re.compile(
     r"(?:#|//)?\s*(?:your|insert|add|write) (?:\w+ )?(?:code|answer|solution)(?: \w+)? here[.:!]?|(?:#|//)\s*(?:todo|code goes here).*",
     re.IGNORECASE,
 )
+_ITEM = re.compile(r"\s*(?:[-*•]|\(?\w{1,2}[.):])\s+")
+_KEYWORDS = re.compile(
+    r"(?:(?:SELECT|FROM|WHERE|AND|OR|(?:LEFT|RIGHT|INNER|OUTER|FULL|CROSS) JOIN|JOIN|ON|ORDER BY|GROUP BY|PARTITION BY|SET|VALUES|INSERT INTO|INTO|"
+    r"LIKE|BETWEEN|HAVING|NOT|NOT IN|IN|UNION|DELETE FROM|UPDATE|MATCH|RETURN)\W*){1,2}",
+    re.IGNORECASE,
+)
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 
 
@@ -62,7 +68,7 @@ def check_complete(response: str, instruction: str = "") -> Verdict:
     open tag, half a name. Weaker signs (an open bracket, no stop where all other sentences have one, a refusal) are doubtful.
     """
     text = response.strip().strip(_INVISIBLE).strip()
-    if not text or _BOILERPLATE.fullmatch(text[:200]):
+    if not text or (_BOILERPLATE.fullmatch(text[:200]) and not _is_choice(text, instruction)):
         return Verdict("failed", "empty answer", clip(text))
     blocks = code_blocks(text)
     if _is_refusal(text, instruction, fenced=bool(blocks)):
@@ -94,6 +100,13 @@ def check_complete(response: str, instruction: str = "") -> Verdict:
         tail, head, instruction
     )
     return _verdict(text, ending) if verdict is PASSED else verdict
+
+
+def _is_choice(text: str, instruction: str) -> bool:
+    """Whether the request lists an answer, as a line or between quotes: `.` may be the operator that is asked for."""
+    return any(_ITEM.sub("", line).strip(" \t`\"'") == text for line in instruction.split("\n")) or any(
+        f"{quote}{text}{quote}" in instruction for quote in "`'\""
+    )
 
 
 def _is_refusal(text: str, instruction: str, fenced: bool) -> bool:
@@ -131,6 +144,8 @@ def _code_end(text: str, instruction: str) -> Verdict:
         return _verdict(text, code_ending(text, language, instruction) or _python_end(text))
     if (text.startswith("<") and not text.startswith("<?")) or language in ("html", "xml"):
         return _verdict(text, _markup_end(text))
+    if _KEYWORDS.fullmatch(text):  # the name of a clause is the answer
+        return PASSED
     if language == "sql" or _QUERY_START.match(text):
         return _verdict(text, _query_end(tail))
     bare = re.sub(r"\s+(?://|#|--)\s.*", "", tail) or tail

@@ -37,6 +37,12 @@ _IDIOM_WORDS = frozenset(word.lower() for word in keyword.kwlist) | {
     *"monday tuesday wednesday thursday friday saturday sunday".split(),
     *"january february march april may june july august september october november december".split(),
 }
+# an n-gram of nothing else asks for any function: "Write a function that takes an array of numbers as input and returns the number of"
+_STOCK = frozenset(
+    "a an of to in as is it or if be by on you this its write create implement define function method program code that which takes take given "
+    "accepts receives returns return returning and the for with from should will input inputs output number numbers integer integers string "
+    "strings array arrays vector list lists argument arguments parameter parameters".split()
+)
 _Words = tuple[str, ...]
 _Source = tuple[int, bool]
 
@@ -90,7 +96,8 @@ def build_index(items: Iterable[BenchmarkItem], ngram: int = DEFAULTS.curate.ngr
     Words are compared without case and punctuation. 13 words are the n-gram of GPT-3's contamination analysis
     (arXiv 2005.14165, appendix C), and so are the 8 words below which a text is never looked for. Sequences that do not
     point at one item are left out: those that three or more items of one benchmark share (licence headers, imports,
-    stock phrases), and those with fewer than two distinct telling words (tables of numbers, also in words, days and months, `for i in range(n)`).
+    stock phrases), those with fewer than two distinct telling words (tables of numbers, also in words, days and months,
+    `for i in range(n)`), and n-grams that ask for any function.
 
     Args:
         items: the tasks of one or more benchmarks.
@@ -107,7 +114,11 @@ def _index(kept: tuple[BenchmarkItem, ...], ngram: int) -> Index:
             holders = found.setdefault(len(sequence), {}).setdefault(sequence, {})
             holders[position] = prompt or holders.get(position, False)
     sequences = {
-        length: {s: tuple(at.items()) for s, at in table.items() if _tells(s) and not _is_boilerplate(at, kept)}
+        length: {
+            s: tuple(at.items())
+            for s, at in table.items()
+            if _tells(s) and not _is_boilerplate(at, kept) and not (length == ngram and _STOCK.issuperset(s))
+        }
         for length, table in found.items()
     }
     sequences = {length: table for length, table in sequences.items() if table}

@@ -27,7 +27,7 @@ MIN_SHARED_WORDS = 0.25
 LONG_CODE_TOKENS = 30
 SHORT_SHARED_WORDS = 0.5
 MIN_GIVEN_CODE = 20
-MIN_TOLD = 10
+MIN_TOLD = 4
 TRANSLATED = 0.45
 """Of the words of the shorter text: of 20 translated questions the most is 0.37, of 152 copies in English the least 0.52."""
 MIN_ANSWER_WORDS = 10
