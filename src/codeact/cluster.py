@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.amounts import amount
 from codeact.draws import seeded_hash
 from codeact.errors import InputError
 from codeact.types import Floats, Ints, Vectors
@@ -121,8 +122,8 @@ def cluster_embeddings(embeddings: Vectors | Points, k: int, seed: int, *, ids: 
 
 def _note(k: int, wanted: int, made: int, count: int, distinct: int) -> str:
     if made < wanted:
-        return f"k reduced from {k} to {made}: K-means left {wanted - made} clusters empty (embeddings too close together)"
-    return f"k reduced from {k} to {made}: the {count} records hold only {distinct} distinct embeddings" if made < k else ""
+        return f"k reduced from {k} to {made}: K-means left {amount(wanted - made, 'cluster')} empty (embeddings too close together)"
+    return f"k reduced from {k} to {made}: of {amount(count, 'record')} only {amount(distinct, 'embedding is distinct', 'embeddings are distinct')}" if made < k else ""
 
 
 def _cluster_large(points: Points, k: int, seed: int, ids: Sequence[str], full: int) -> Clustering:

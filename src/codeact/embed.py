@@ -14,13 +14,15 @@ from codeact.errors import CodeactError, InputError
 from codeact.lm.devices import choose_device
 from codeact.lm.identity import NO_CODE, UNREADABLE, check_hub, hub_name, resolve_embedder
 from codeact.lm.sentence_encoder import SentenceEncoder, plain_folder
-from codeact.progress import SILENT, Progress
+from codeact.progress import SILENT, Progress, Steady
 from codeact.types import Vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     Embedder = SentenceTransformer | SentenceEncoder
+
+READ_CHARS = 1500  # 256 to 512 tokens
 
 
 def load_embedder(name: str, device: str = "auto") -> SentenceTransformer:
@@ -116,15 +118,21 @@ def embed_texts(
     # Longest first: texts of like length share a batch (little padding), and lack of memory shows at once.
     order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
     found: Vectors | None = None
+    steady = Steady(progress, len(texts), sum(map(_work, texts)))
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         block = embedder.encode([texts[i] for i in chosen], batch_size=batch_size, show_progress_bar=False)
         if found is None:
             found = np.empty((len(texts), block.shape[1]), dtype=np.float32)
         found[chosen] = _unit_rows(np.asarray(block, dtype=np.float32), chosen)
-        progress.advance(len(chosen))
+        steady.add(sum(_work(texts[i]) for i in chosen))
     assert found is not None
     return found
+
+
+def _work(text: str) -> int:
+    """What a text costs, in characters: embedders cut long ones."""
+    return 1 + min(len(text), READ_CHARS)
 
 
 def _unit_rows(block: Vectors, rows: Sequence[int]) -> Vectors:

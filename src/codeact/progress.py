@@ -21,6 +21,27 @@ class Progress(Protocol):
         """Say that `amount` more units are done; `note` is shown beside the bar."""
 
 
+class Steady:
+    """Advances a progress by whole units, evenly with the work done: units of which the largest come first do not look slow at the start.
+
+    Args:
+        progress: what is advanced, by `units` in all.
+        units: how many the work makes.
+        work: all of it, in any unit, such as tokens.
+    """
+
+    def __init__(self, progress: Progress, units: int, work: float) -> None:
+        self.progress, self.units, self.work = progress, units, work
+        self.done, self.told = 0.0, 0
+
+    def add(self, work: float, note: str = "") -> None:
+        """Say that so much more of the work is done; `note` as in `Progress.advance`."""
+        self.done += work
+        reached = int(self.units * self.done / self.work) if self.done < self.work else self.units
+        self.progress.advance(reached - self.told, note)
+        self.told = reached
+
+
 class _Silent:
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         return None
@@ -31,25 +52,35 @@ class _Plain:
         self.label, self.total, self.unit, self.done = label, total, unit, done
         self.first, self.started = done, time.monotonic()
         self.last = self.started
+        self.warm: tuple[float, float] | None = None  # when the first units were done, and how many there were then
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         self.done += amount
         now = time.monotonic()
+        if amount and self.warm is None:
+            self.warm = now, self.done
         if now - self.last >= PLAIN_INTERVAL_S and self.done < self.total:
             self.last = now
             self.line(note)
 
     def line(self, note: str = "") -> None:
-        spent = time.monotonic() - self.started
-        rate = (self.done - self.first) / spent if spent > 0 else 0.0
+        now = time.monotonic()
+        rate = _rate(self.done - self.first, now - self.started)
         speed = f"{rate:,.1f}" if rate >= 1 else f"{rate:.2g}"
-        left = f", ETA {format_seconds((self.total - self.done) / rate)}" if rate > 0 and self.done < self.total else ""
+        # what is loaded before the first unit is not loaded again
+        at, before = self.warm or (self.started, self.first)
+        pace = _rate(self.done - before, now - at) or rate
+        left = f", ETA {format_seconds((self.total - self.done) / pace)}" if pace > 0 and self.done < self.total else ""
         tail = f", {note}" if note else ""
         print(
             f"{self.label}: {self.done:,.0f}/{self.total:,.0f} {self.unit} ({speed} {self.unit}/s{left}{tail})",
             file=sys.stderr,
             flush=True,
         )
+
+
+def _rate(amount: float, seconds: float) -> float:
+    return amount / seconds if seconds > 0 else 0.0
 
 
 SILENT: Progress = _Silent()

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.pool import pool_rows
 
-TOLD = "2 of 14 rows were refused (empty 1, media 1); the first: row 13: empty: the response is empty (column 'output')"
+TOLD = "refused: 2 of 14 rows (empty 1, media 1); the first: row 13: empty: the response is empty (column 'output')"
 UNREAD = "may matter and was not read: column 'remark' (12)"
 
 
@@ -62,4 +62,4 @@ def test_records_shows_turns_and_fails_where_nothing_is_usable(data: str, tmp_pa
     done = cli("records", str(tmp_path / "none.jsonl"), "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["records"] == 0
-    assert "none of its 1 rows is usable" in done.stderr
+    assert "none of its rows is usable (empty 1)" in done.stderr

@@ -41,7 +41,7 @@ def test_chat_answers_are_noticed_and_sanitize_is_offered_and_reads_them(tmp_pat
     plain = command(tmp_path, CHAT[:30])
     assert plain.returncode == 0, plain.stderr
     assert "pass@1 0.0% [0.0%, 11.4%], 30 of 164 tasks" in plain.stdout
-    assert "30 of 30 programs do not parse as Python; --sanitize" in plain.stdout
+    assert "not to be parsed as Python: 30 of 30 programs; --sanitize" in plain.stdout
     assert "finds a program in 30 of them" in plain.stdout
     clean = command(tmp_path, CHAT[:30], "--sanitize", "--force")
     assert "pass@1 100.0% [88.6%, 100.0%], 30 of 164 tasks" in clean.stdout

@@ -178,7 +178,7 @@ BAD: dict[str, tuple[str, list[str], str]] = {
         "all 3 records are longer",
     ),
     "an empty data set": ("", [], "is empty; give at least one"),
-    "nothing learnt": ('{"instruction": "Add.", "output": ""}\n', [], "none of its 1 rows is usable"),
+    "nothing learnt": ('{"instruction": "Add.", "output": ""}\n', [], "none of its rows is usable"),
     "a short context": (ROW * 3, ["--max-length", "4096"], "is beyond the context of"),
     "nothing to hold out": (ROW, ["--validation", "0.5"], "holds out at least one record, and there is only one"),
     "too much held out": (

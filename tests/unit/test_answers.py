@@ -169,7 +169,7 @@ def test_what_a_template_refuses_or_leaves_out_is_the_status_of_that_record() ->
         scored = build_sequences(bad, template, tokenizer)
         assert (scored.status, scored.streams) == ("refused", ())
         assert reason in scored.detail
-        with pytest.raises(InputError, match=rf"1 records are refused; the first, 'bad': .*{reason}"):
+        with pytest.raises(InputError, match=rf"1 record is refused; the first, 'bad': .*{reason}"):
             tokenise_records([bad], template, tokenizer, 512)
         with pytest.raises(RefusedError, match=reason):
             encode(bad.messages, template, tokenizer)

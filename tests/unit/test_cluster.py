@@ -111,7 +111,7 @@ def test_fewer_distinct_points_than_clusters() -> None:
     assert found.labels.tolist() == [1, 0, 1, 0, 0]
     assert found.centroids.shape == (2, 2)
     assert found.distance.max() == 0
-    assert found.note == "k reduced from 10 to 2: the 5 records hold only 2 distinct embeddings"
+    assert found.note == "k reduced from 10 to 2: of 5 records only 2 embeddings are distinct"
 
 
 def test_one_record_and_one_cluster() -> None:

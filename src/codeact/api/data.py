@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from codeact import config, storage
+from codeact.amounts import amount
 from codeact.api.describing import check_endpoint, described
 from codeact.errors import InputError
 from codeact.files import name_of
@@ -197,7 +198,7 @@ def _plain(record: Record) -> dict[str, Any]:
 def _lines(reading: Reading, found: Mapping[str, Any]) -> list[str]:
     forms = ", ".join(f"{name} {count:,}" for name, count in reading.forms.items())
     lines = [
-        f"{reading.where}: {found['rows']:,} rows, {found['records']:,} records" + (f" ({forms})" if forms else "")
+        f"{reading.where}: {amount(found['rows'], 'row')}, {amount(found['records'], 'record')}" + (f" ({forms})" if forms else "")
     ]
     for reason, first in found["refused"].items():
         lines.append(f"refused: {reason} {found['rejected'][reason]:,}; the first: {first['place']}: {first['detail']}")

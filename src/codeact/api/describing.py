@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from codeact.amounts import amount
 from codeact.config import JudgeConfig, Recipe
 from codeact.curate.completeness import check_complete
 from codeact.errors import CodeactError, InputError
@@ -54,7 +55,7 @@ def described(found: Harvest, recipe: Recipe) -> tuple[Harvest, float]:
     descriptions = {record.id: text for record, (text, _) in zip(asked, read, strict=True) if text}
     faults = {record.id: fault for record, (_, fault) in zip(asked, read, strict=True) if fault}
     if not descriptions:
-        raise CodeactError(f"harvest: none of {len(asked)} answers of {recipe.judge.model} is a description; the first: {read[0][1]}")
+        raise CodeactError(f"harvest: none of {amount(len(asked), 'answer')} of {recipe.judge.model} is a description; the first: {read[0][1]}")
     return with_descriptions(found, descriptions, faults, recipe.judge.model, recipe.data.harvest.secrets), spent
 
 

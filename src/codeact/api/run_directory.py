@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import config, storage
+from codeact.amounts import amount
 from codeact.errors import InputError
 from codeact.files import local
 from codeact.pipeline.difference import diff
@@ -55,7 +56,7 @@ def cluster_lines(run_dir: str | Path) -> list[str]:
 
     store = Store(Path(run_dir))
     words, sizes = cluster_words(store), Counter(store.table("cluster")["cluster"].to_pylist())
-    return [f"cluster {cluster_name(number, words)}: {sizes[number]:,} records" for number in sorted(sizes)]
+    return [f"cluster {cluster_name(number, words)}: {amount(sizes[number], 'record')}" for number in sorted(sizes)]
 
 
 def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact import config, storage
+from codeact.amounts import amount
 from codeact.api.data import Data, is_dataset, open_data
 from codeact.api.run_directory import explain, stability
 from codeact.config import Recipe
@@ -202,7 +203,7 @@ def _data_keys(name: str | tuple[str, ...], source: Source | None, weights: Sequ
     if source is not None:
         raise InputError("weights: the rows are in memory, as one source; write them to files, or leave the weights out")
     if len(weights) != len(names):
-        raise InputError(f"weights: {len(weights)} for {len(names)} sources of data; give one for each")
+        raise InputError(f"weights: {len(weights)} for {amount(len(names), 'source')} of data; give one for each")
     return {"data.sources": [{"path": one, "weight": weight} for one, weight in zip(names, weights, strict=True)]}
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from codeact import config
+from codeact.amounts import amount
 from codeact.cli.options import (
     NONE,
     Command,
@@ -65,7 +66,7 @@ def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
     lines = [f"{name:<22}{count:>10,}{count / total:>8.1%}" for name, count in rows]
     if summary.get("near a benchmark"):
         lines.append(
-            f"{summary['near a benchmark']} kept records are near a benchmark's task: read {folder / 'review.jsonl'}"
+            f"kept, and near a benchmark's task: {amount(summary['near a benchmark'], 'record')}; read {folder / 'review.jsonl'}"
         )
     if summary.get("benchmarks"):
         missing = summary.get("benchmarks not at hand")
@@ -164,7 +165,7 @@ def _scored(found: dict[str, Any], table: str) -> list[str]:
     lines = []
     for name, rows in found.get("examples", {}).items():
         for row in rows:
-            lines += [f"[{name}] {row['id']}  IFD {row['ifd']:.3f}  {row['response_tokens']} response tokens"]
+            lines += [f"[{name}] {row['id']}  IFD {row['ifd']:.3f}  {amount(row['response_tokens'], 'response token')}"]
             lines += [f"    instruction: {row['instruction']}", f"    response:    {row['response']}"]
     if found.get("share_of_full_scoring") is not None:
         lines.append(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from codeact import shipped
+from codeact.amounts import amount
 from codeact.cli.explanation import explanation
 from codeact.cli.options import (
     NONE,
@@ -76,12 +77,12 @@ def harvest(
         exclude=exclude or None, commits=commits, held_out=held_out, min_tokens=min_tokens, max_tokens=max_tokens, limit=limit, seed=seed,
         force=force, keep_secrets=keep_secrets, describe=describe, settings=with_settings({}, NONE, settings),
     )  # fmt: skip
-    lines = [f"{made['records']} records -> {made['output']}"]
+    lines = [f"{amount(made['records'], 'record')} -> {made['output']}"]
     if describe:
         lines.append(f"{made['described']:,} of them described by the endpoint" + (f", ${made['usd']:.2f}" if made["usd"] else ""))
     if made["held_out"]:
         held = made["held_out"] / (made["records"] + made["held_out"])
-        lines.append(f"{made['held_out']} records of other files ({held:.0%}) -> {made['held_out_output']}")
+        lines.append(f"{amount(made['held_out'], 'record')} of other files ({held:.0%}) -> {made['held_out_output']}")
     left_out = sorted(made["skipped"].items(), key=lambda item: (-item[1], item[0]))
     if left_out:
         lines.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in left_out))
@@ -105,7 +106,7 @@ def export(
     from codeact import api
 
     made = api.export(run_dir, to, output, model=model, force=force)
-    lines = [f"{made['records']} records -> {made['output']}: {', '.join(made['files'])}"]
+    lines = [f"{amount(made['records'], 'record')} -> {made['output']}: {', '.join(made['files'])}"]
     result(made, as_json, "\n".join([*lines, *(f"mind: {warning}" for warning in made["warnings"])]))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from codeact import config
+from codeact.amounts import amount
 from codeact.cli.options import (
     NONE,
     Data,
@@ -134,7 +135,7 @@ def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]
     from codeact.score.length import length_line
 
     lines = [
-        f"{summary['selected']} of {summary['pool']} records -> {name_of(output)}  (every decision: {run_dir / 'ledger.parquet'})"
+        f"{summary['selected']:,} of {amount(summary['pool'], 'record')} -> {name_of(output)}  (every decision: {run_dir / 'ledger.parquet'})"
     ]
     lines += [f"of {line}" for line in source_lines(summary["sources"])]
     if summary.get("token_share") is not None:
@@ -175,7 +176,7 @@ def compare(
     from codeact.reporting.compare import proxies, tables
 
     console = Console()
-    console.print(f"{summary['cells']['done']} of {summary['cells']['planned']} trainings are done")
+    console.print(f"done: {summary['cells']['done']} of {amount(summary['cells']['planned'], 'training')}")
     for title, header, rows in tables(summary):
         table = Table(*header, title=title, title_justify="left")
         for row in rows:

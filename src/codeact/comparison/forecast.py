@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from codeact.amounts import amount
 from codeact.comparison.grid import Cell, Comparison, cells, shared_recipes, source_recipe
 from codeact.comparison.power import power_lines
 from codeact.config import DataConfig
@@ -57,9 +58,9 @@ class GridForecast:
     def lines(self) -> list[str]:
         """For people."""
         pools = (
-            f"{self.pools} pools of {self.records:,} records"
+            f"{self.pools} pools of {amount(self.records, 'record')}"
             if self.pools > 1
-            else f"a pool of {self.records:,} records"
+            else f"a pool of {amount(self.records, 'record')}"
         )
         found = [
             f"trainings       {self.planned}, {self.done} of them done; {pools}",

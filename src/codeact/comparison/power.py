@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from codeact import storage
+from codeact.amounts import amount
 from codeact.comparison.grid import WHOLE, Comparison
 from codeact.statistics import NORMAL_QUANTILE
 
@@ -49,6 +50,6 @@ def power_lines(comparison: Comparison) -> list[str]:
         smallest = smallest_seen(storage.read_json(path)["rows"], len(comparison.seeds))
         if smallest:
             told = ", ".join(f"{metric} {value:.3g}" for metric, value in smallest.items())
-            seeds = f"{len(comparison.seeds)} seed" + ("s" if len(comparison.seeds) > 1 else "")
+            seeds = amount(len(comparison.seeds), "seed")
             return [f"with {seeds} smaller differences are missed in more than one of five comparisons: {told} (by the noise of {folder})"]
     return []

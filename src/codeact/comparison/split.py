@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import storage
+from codeact.amounts import amount
 from codeact.comparison.grid import Comparison, source_recipe
 from codeact.config import Recipe, read_yaml
 from codeact.draws import seeded_subset
@@ -48,7 +49,7 @@ def divide(comparison: Comparison, root: Path) -> list[Record]:
     if comparison.held_out >= len(unused):
         apart = f" that {', '.join(comparison.apart_from)} did not use" if comparison.apart_from else ""
         raise InputError(
-            f"held_out = {comparison.held_out}, but {source.name} has {len(unused)} distinct instructions{apart}; lower it"
+            f"held_out = {comparison.held_out}, but {source.name} has {amount(len(unused), 'distinct instruction')}{apart}; lower it"
         )
     # a draw is by a hash of the seed: without the earlier ones in it, it would go on where theirs ended
     salt = digest(wanted["apart_from"]) if comparison.apart_from else ""

@@ -17,6 +17,8 @@ WORD = re.compile(rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_MARKS}])+")
 # The same where all letters are ASCII: what is in no word becomes a blank, and capitals small letters.
 _ASCII_WORDS = bytes(ord(letter.lower()) if letter.isalnum() or letter == "_" else 32 for letter in map(chr, range(128))).ljust(256)
 _LETTER = re.compile(rf"[{_UNSPACED}]")
+_APOSTROPHE = re.compile(r"([^\W\d_]+)['\u2019\u02bc`\u00b4]([^\W\d_]+)")
+_ENDINGS = frozenset("s d m t ll re ve".split())
 UNITS_OF_A_WORD = 2  # a Chinese or Japanese word is about two letters
 
 
@@ -34,6 +36,22 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return text.encode("ascii").translate(_ASCII_WORDS).decode("ascii").split()
     return WORD.findall(plain(text).lower())
+
+
+def whole_words(text: str) -> str:
+    """The text without what apostrophes cut from words, for readers: no `don` of "don't", no `s` of "date's", no `qu` of "qu'une".
+
+    >>> whole_words("I don't know the user's l'histoire")
+    'I   know the user  histoire'
+    """
+    return _APOSTROPHE.sub(_whole, text)
+
+
+def _whole(found: re.Match[str]) -> str:
+    head, tail = found.groups()
+    if tail.lower() == "t" and head.lower().endswith("n"):
+        return " "
+    return f"{head} " if tail.lower() in _ENDINGS else f" {tail}"
 
 
 def spelled(text: str) -> bytes:

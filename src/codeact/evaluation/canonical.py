@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import __version__, storage
+from codeact.amounts import amount
 from codeact.errors import InputError
 from codeact.evaluation.grade import Verdict, grade
 from codeact.evaluation.sets import FAMILIES, check_folder, load_tasks
@@ -162,10 +163,10 @@ def check_lines(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['name']} {found['version']}: {found['passed']} of {solved} canonical solutions pass ({found['sandbox']})"]
     if found["buggy"]:
         wrong = found["buggy_passed"]
-        lines.append(f"{found['buggy'] - len(wrong)} of {found['buggy']} buggy twins fail" + (f"; not {', '.join(wrong)}" if wrong else ""))
+        lines.append(f"{found['buggy'] - len(wrong)} of {amount(found['buggy'], 'buggy twin')} fail" + (f"; not {', '.join(wrong)}" if wrong else ""))
     if found["unsolved"]:
-        lines.append(f"{len(found['unsolved'])} of {found['tasks']} tasks have no canonical_solution: nothing says that their tests can be passed")
+        lines.append(f"without canonical_solution: {len(found['unsolved'])} of {amount(found['tasks'], 'task')}; nothing says that their tests can be passed")
     if found["not_run"]:
         first, why = next(iter(found["not_run"].items()))
-        lines.append(f"{len(found['not_run'])} of {found['tasks']} tasks are not run here; {first}: {why}")
+        lines.append(f"not run here: {len(found['not_run'])} of {amount(found['tasks'], 'task')}; {first}: {why}")
     return lines + [f"{v['task_id']}: {v['status']}: {v['detail']}" for v in found["failed"]]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from codeact.amounts import amount
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation import journal
 from codeact.evaluation.answering import Row, Setup, with_programs
@@ -56,7 +57,7 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
     most = settings.price(sent, settings.max_tokens * len(left))
     if config.budget is not None and most > config.budget:
         raise InputError(
-            f"evaluate.budget = {config.budget}: {len(left):,} requests, at most about ${most:.2f}; raise it, or lower evaluate.max_new_tokens or"
+            f"evaluate.budget = {config.budget}: {amount(len(left), 'request')}, at most about ${most:.2f}; raise it, or lower evaluate.max_new_tokens or"
             " evaluate.generate_limit"
         )
     failed: dict[str, int] = {}
@@ -79,7 +80,7 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
     if failed:
         what = ", ".join(f"{status}: {count}" for status, count in sorted(failed.items()))
         raise CodeactError(
-            f"evaluate.endpoint {settings.address}: {sum(failed.values())} of {len(keys)} requests failed ({what}); no figure is made of some tasks:"
+            f"evaluate.endpoint {settings.address}: {sum(failed.values())} of {amount(len(keys), 'request')} failed ({what}); no figure is made of some tasks:"
             " answers are kept, start the same command again"
         )
     return with_programs(chosen, [(task, key) for (task, _), key in zip(wanted, keys, strict=True)], done, config)

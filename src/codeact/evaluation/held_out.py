@@ -83,7 +83,7 @@ def answers_bits(
         progress: advanced by one for each record.
     """
     from codeact.evaluation.likelihood import GROUP, Likelihood
-    from codeact.lm.streams import check_model, choose_batch_tokens, stream_losses
+    from codeact.lm.streams import check_model, choose_batch_tokens, evenly, stream_losses
     from codeact.score.sequences import build_sequences
 
     check_model(model)
@@ -92,7 +92,8 @@ def answers_bits(
         group = records[start : start + GROUP]
         ready = [build_sequences(record, template, tokenizer, "default", max_length) for record in group]
         whole = [i for i, one in enumerate(ready) if one.status == "ok"]
-        losses = stream_losses(model, [ready[i].conditional[0] for i in whole], budget, lambda rows, _: progress.advance(len(rows)))
+        streams = [ready[i].conditional[0] for i in whole]
+        losses = stream_losses(model, streams, budget, evenly(progress, streams))
         progress.advance(len(group) - len(whole))
         bits = {i: float(nats.sum()) / math.log(2) for i, nats in zip(whole, losses, strict=True)}
         yield [

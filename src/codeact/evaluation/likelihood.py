@@ -14,7 +14,7 @@ from typing import Any
 
 from codeact.evaluation.tasks import Task
 from codeact.lm.models import context_length
-from codeact.lm.streams import Span, Stream, check_model, choose_batch_tokens, stream_losses
+from codeact.lm.streams import Span, Stream, check_model, choose_batch_tokens, evenly, stream_losses
 from codeact.progress import SILENT, Progress
 from codeact.types import Model, Tokenizer
 
@@ -117,7 +117,8 @@ def bits_per_byte(
         group = tasks[start : start + GROUP]
         streams = [solution_stream(task, tokenizer) for task in group]
         usable = [i for i, s in enumerate(streams) if len(s.ids) <= limit and s.spans[0].start < s.spans[0].end]
-        losses = stream_losses(model, [streams[i] for i in usable], budget, lambda rows, _: progress.advance(len(rows)))
+        measured = [streams[i] for i in usable]
+        losses = stream_losses(model, measured, budget, evenly(progress, measured))
         progress.advance(len(group) - len(usable))
         bits = {i: float(nats.sum()) / math.log(2) for i, nats in zip(usable, losses, strict=True)}
         yield [_likelihood(task, streams[i], bits.get(i)) for i, task in enumerate(group)]

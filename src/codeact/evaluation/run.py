@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact import storage
+from codeact.amounts import amount
 from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
 from codeact.evaluation import held_out, journal
@@ -137,7 +138,7 @@ def evaluate_model(
     if held:
         results[held_out.NAME] = held_out.figures(held, bits, f"sha256 {digest}, template {facts['trained_template'].name}", seed)
         short = len(held) - results[held_out.NAME]["bits_per_byte_tasks"]
-        warnings += [f"{held_out.NAME}: {short} of {len(held)} records are longer than model.max_length, or cannot be measured"] if short else []
+        warnings += [f"{held_out.NAME}: longer than model.max_length, or not to be measured: {short} of {amount(len(held), 'record')}"] if short else []
     warnings += filter(None, (not_run(s) for s in sets))
     warnings += filter(None, (unsolved(s) for s in sets if backend is not None))
     warnings += filter(None, (partial(s, {row["task_id"] for row in rows[s.name]}) for s in sets))

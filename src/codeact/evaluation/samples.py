@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import storage
+from codeact.amounts import amount
 from codeact.errors import InputError
 from codeact.evaluation.sets import FAMILIES
 from codeact.evaluation.tasks import Task, TaskSet
@@ -74,7 +75,7 @@ def partial(task_set: TaskSet, done: Collection[str]) -> str:
         return ""
     count = len(task_set.tasks) - len(missing)
     return (
-        f"{task_set.name}: {count} of {len(task_set.tasks)} tasks ({_some(missing)} missing); "
+        f"{task_set.name}: {count} of {amount(len(task_set.tasks), 'task')} ({_some(missing)} missing); "
         "the figure is of these tasks, not the benchmark's"
     )
 
@@ -85,7 +86,7 @@ def not_run(task_set: TaskSet) -> str:
     if not absent:
         return ""
     return (
-        f"{task_set.name}: {len(absent)} of {len(task_set.tasks)} tasks are not run here, and in no figure "
+        f"{task_set.name}: not run here, and in no figure: {len(absent)} of {amount(len(task_set.tasks), 'task')} "
         f"({absent[0].id}: {absent[0].not_run}); results.json names all of them"
     )
 
@@ -130,7 +131,7 @@ def _unread(path: Path, broken: int, mended: int, count: int) -> list[str]:
     if 2 * broken < count and mended < max(1, MENDED_SHARE * count):
         return []
     offer = f"; --sanitize, which reads chat answers, finds a program in {mended} of them" if mended else ""
-    return [f"{path}: {broken} of {count} programs do not parse as Python{offer}"]
+    return [f"{path}: not to be parsed as Python: {broken} of {amount(count, 'program')}{offer}"]
 
 
 def _uneven(path: Path, counts: Counter[str]) -> list[str]:

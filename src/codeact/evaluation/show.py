@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import storage
+from codeact.amounts import amount
 from codeact.errors import InputError, did_you_mean
 from codeact.evaluation import languages
 from codeact.evaluation.compare import PASSED, task_set_of, task_sets
@@ -50,7 +51,7 @@ def task_samples(
     mine = [row for row in rows if row["task_id"] == task_id]
     if not mine:
         known = list(dict.fromkeys(row["task_id"] for row in rows))
-        raise InputError(f"{folder} has no answer to {task_id!r}{did_you_mean(task_id, known)}; it has {len(known)} tasks with answers")
+        raise InputError(f"{folder} has no answer to {task_id!r}{did_you_mean(task_id, known)}; it has {amount(len(known), 'task')} with answers")
     name = task_set_of(mine[0])
     told = [asked for asked in task_sets(results) if asked.removesuffix("+") == name]
     if not tasks and name not in task_set_names():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codeact.amounts import amount
 from codeact.evaluation.held_out import NAME
 from codeact.evaluation.run import KS
 from codeact.evaluation.show import visible
@@ -24,7 +25,7 @@ def result_lines(results: Mapping[str, Any]) -> list[str]:
                 lines.append(f"{name}: {metric} cannot be paired by task with {results['against']}")
                 continue
             between = "" if pair["interval"] is None else " [{:+.4f}, {:+.4f}]".format(*pair["interval"])
-            change = f"{pair['difference']:+.4f}{between} on {pair['tasks']} tasks"
+            change = f"{pair['difference']:+.4f}{between} on {amount(pair['tasks'], 'task')}"
             lines.append(f"{name}: {metric} {change}, against {results['against']}: {pair['verdict']}")
             lines += [f"  {what}: {_listed(tasks)}" for what, tasks in pair.get("changed", {}).items() if tasks]
     return lines
@@ -43,12 +44,10 @@ def _task_set(name: str, figures: Mapping[str, Any]) -> str:
             parts.append(f"pass@{k} {figures[f'pass@{k}']:.1%} [{low:.1%}, {high:.1%}]")
     if parts:
         whole = figures.get("tasks_in_set", figures["tasks"])
-        parts.append(
-            f"{figures['tasks']} tasks" if figures["tasks"] == whole else f"{figures['tasks']} of {whole} tasks"
-        )
+        parts.append(amount(whole, "task") if figures["tasks"] == whole else f"{figures['tasks']} of {amount(whole, 'task')}")
     if figures["bits_per_byte"] is not None:
         parts.append(f"bits per byte {figures['bits_per_byte']:.4f}")
-        parts += [f"{figures['bits_per_byte_tasks']} of {figures['tasks_in_set']} records"] if name == NAME else []
+        parts += [f"{figures['bits_per_byte_tasks']} of {amount(figures['tasks_in_set'], 'record')}"] if name == NAME else []
     if figures.get("margin") is not None:
         low, high = figures["margin_interval"]
         parts.append(f"margin over the buggy twins {figures['margin']:+.2f} nats [{low:+.2f}, {high:+.2f}], right ones likelier {figures['prefers_right']:.1%}")

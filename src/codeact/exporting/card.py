@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codeact.amounts import amount
 from codeact.config import Recipe
 
 RUN = {
@@ -40,7 +41,7 @@ def data_card(
         "- instruction-tuning",
         "---",
         "",
-        f"# {facts['records']} records chosen by codeact",
+        f"# {amount(facts['records'], 'record')} chosen by codeact",
         "",
         f"Train on them, inside this folder: `{RUN[tool]}`",
         "",

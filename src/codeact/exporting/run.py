@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import __version__
+from codeact.amounts import amount
 from codeact.config import Recipe, load_recipe
 from codeact.errors import InputError
 from codeact.exporting import tools
@@ -137,7 +138,7 @@ def _warnings(to: str, facts: Facts, records: list[Record]) -> list[str]:
     found = []
     if facts.marked and to not in LEARN_KEY and to != "datasets":
         count = sum(any(not m.learn for m in record.messages) for record in records)
-        found.append(f"{count} records have turns that are context only; {to} has no word for that and learns them too.")
+        found.append(f"{amount(count, 'record has', 'records have')} turns that are context only; {to} has no word for that and learns them too.")
     if to == "llama-factory" and facts.template_name not in ("", "chat", "alpaca"):
         found.append(
             f"LLaMA-Factory has no template like {facts.template_name!r}, under which the records were chosen; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from codeact.amounts import amount
 from codeact.config import JudgeConfig
 from codeact.errors import CodeactError
 from codeact.files import cache_dir
@@ -47,7 +48,7 @@ def ask_endpoint(
     failed = Counter(a.status for a in answers if a.text is None and not (whole and a.is_refused))
     if sum(failed.values()) > config.max_failures * len(answers):
         raise CodeactError(
-            f"{sum(failed.values())} of {len(answers)} requests to {split_userinfo(config.endpoint)[0]} failed ({dict(failed)}); the other answers are"
+            f"{sum(failed.values())} of {amount(len(answers), 'request')} to {split_userinfo(config.endpoint)[0]} failed ({dict(failed)}); the other answers are"
             " kept: run again to ask only for these, or allow them with judge.max_failures"
         )
     return answers, round(sum(a.usd for a in answers), 6)

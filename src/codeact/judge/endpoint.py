@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from codeact.amounts import amount
 from codeact.config import DEFAULTS
 from codeact.errors import CodeactError, InputError, require
 from codeact.files import make_folder
@@ -146,7 +147,7 @@ class Cost:
     def line(self) -> str:
         """One line for people."""
         return (
-            f"{self.requests:,} requests ({self.cached:,} answers known), about {self.prompt_tokens:,} prompt tokens and at most"
+            f"{amount(self.requests, 'request')} ({amount(self.cached, 'answer')} known), about {self.prompt_tokens:,} prompt tokens and at most"
             f" {self.answer_tokens:,} answer tokens, at most about ${self.usd:.2f}"
         )
 

@@ -18,6 +18,7 @@ from codeact.lm.heap import freed_memory_kept
 from codeact.lm.isolation import check_isolation, probe_batch
 from codeact.packing.collate import collate_rows
 from codeact.packing.plan import plan_epoch
+from codeact.progress import Progress, Steady
 from codeact.types import Floats, Ints, Model
 
 if TYPE_CHECKING:
@@ -136,6 +137,12 @@ def stream_losses(
         values = flat.cpu().numpy().astype(np.float64)
     pieces = np.split(values, np.cumsum(counts[rows.samples])[:-1])
     return [pieces[index] for index in np.argsort(rows.samples)]
+
+
+def evenly(progress: Progress, streams: Sequence[Stream]) -> Callable[[Ints, int], None]:
+    """A `finished` of `stream_losses` that advances by one for each stream, evenly with the tokens: long streams come first."""
+    steady = Steady(progress, len(streams), sum(len(stream.ids) - 1 for stream in streams))
+    return lambda _, tokens: steady.add(tokens)
 
 
 def token_losses_at(model: Model, hidden: torch.Tensor, positions: Ints, targets: Sequence[int]) -> Floats:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codeact.amounts import amount
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.packing.overlong import IGNORE, FitCounts, Overlong, apply_overlong, plain_sample
@@ -135,7 +136,7 @@ class DynamicPackCollator:
         fitted = apply_overlong(samples, self.capacity, self.overlong, self.eos_token_id)
         if not fitted.samples:
             raise InputError(
-                f"overlong={self.overlong} leaves nothing of a batch of {len(samples)} samples, all longer than the capacity"
+                f"overlong={self.overlong} leaves nothing of a batch of {amount(len(samples), 'sample')}, all longer than the capacity"
                 f" {self.capacity}; raise the capacity, or fit the data set with apply_overlong before batching"
             )
         lengths = [len(sample["input_ids"]) for sample in fitted.samples]

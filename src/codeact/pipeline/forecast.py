@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from codeact.amounts import amount
 from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import CodeactError, InputError
 from codeact.lm import models
@@ -89,7 +90,7 @@ class Forecast:
         found = [f"{name:<15} {state}" for name, state in self.stages.items()]
         found.append(f"records         {self.records:,}; selected at most {self.selected:,}")
         found += [
-            f"source          {name}: {one['records']:,} records" + (f", gives {one['quota']:,}" if one["quota"] is not None else "")
+            f"source          {name}: {amount(one['records'], 'record')}" + (f", gives {one['quota']:,}" if one["quota"] is not None else "")
             for name, one in self.sources.items()
         ]
         if self.score_tokens:
@@ -213,7 +214,7 @@ def _data(inputs: Inputs, names: set[str], budget: Budget) -> tuple[list[Record]
         if elsewhere:
             raise InputError(f"{error}; to plan without the data: --records N, how many they are, or data.source=FILE with a sample of them") from error
         raise
-    sample = [f"planned for {budget.records:,} records like these {len(records):,}"] if budget.records not in (None, len(records)) else []
+    sample = [f"planned for {amount(budget.records, 'record')} like these {len(records):,}"] if budget.records not in (None, len(records)) else []
     return records, [*reading_lines(reading.summary()), *sample]
 
 

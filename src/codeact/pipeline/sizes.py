@@ -187,8 +187,11 @@ def record_lengths(records: Sequence[Record], recipe: Recipe, known: bool, longe
         return rough_lengths(some, recipe.model.max_length)
     m, variant = recipe.model, recipe.score.variant
     asked, trained = default_template(variant, tokenizer, m.template), load_template(m.template, tokenizer)
-    scoring, scored = cost.pass_lengths(some, tokenizer, asked, variant, min(m.max_length, longest or m.max_length))
-    streams = [s for r in some for s in build_sequences(r, trained, tokenizer, "default", m.max_length).conditional]
+    limit = min(m.max_length, longest or m.max_length)
+    both = [(asked, variant, limit), (trained, "default", m.max_length)]
+    made = [[build_sequences(record, template, tokenizer, kind, most) for record in some] for template, kind, most in dict.fromkeys(both)]
+    scoring, scored = cost.pass_lengths(made[0])
+    streams = [stream for item in made[-1] for stream in item.conditional]
     learnt = sum(span.end - span.start for stream in streams for span in stream.spans)
     return Lengths(len(some), scoring, scored, [len(stream.ids) for stream in streams], learnt)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeact import storage
+from codeact.amounts import amount
 from codeact.cluster import cluster_embeddings
 from codeact.config import Recipe, validate
 from codeact.errors import InputError
@@ -98,7 +99,7 @@ def measure_stability(
 def stability_lines(found: Mapping[str, Any]) -> list[str]:
     """What `stability` found, for people."""
     told = [
-        f"strategy {found['strategy']}: {found['selected']:,} of {found['pool']:,} records; overlap (Jaccard) of its selections,"
+        f"strategy {found['strategy']}: {found['selected']:,} of {amount(found['pool'], 'record')}; overlap (Jaccard) of its selections,"
         f" by chance {found['chance']:.2f}",
         f"{'what changes':<40} {'mean':>5} {'least':>6}",
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from codeact.amounts import amount
 from codeact.errors import InputError
 from codeact.records.columns import Format, detect_format, find_format
 from codeact.records.content import is_blank, is_missing
@@ -75,7 +76,7 @@ class Reading:
             return ""
         first = self.rejected[0]
         return (
-            f"{self.where}: none of its {len(self.rejected)} rows is usable ({counted(self.rejected)});"
+            f"{self.where}: none of its rows is usable ({counted(self.rejected)});"
             f" the first: {self._cause(first)}"
         )
 
@@ -123,7 +124,7 @@ def reading_lines(summary: Mapping[str, Any]) -> list[str]:
             f"{reason} {count:,}" for reason, count in sorted(refused.items(), key=lambda item: -item[1])
         )
         lines.append(
-            f"{sum(refused.values()):,} of {summary['rows']:,} rows were refused ({reasons}); the first: {summary['first_rejected']}"
+            f"refused: {sum(refused.values()):,} of {amount(summary['rows'], 'row')} ({reasons}); the first: {summary['first_rejected']}"
         )
     if summary.get("not_read"):
         names = ", ".join(f"{name} ({count:,})" for name, count in list(summary["not_read"].items())[:8])

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from codeact.amounts import amount
 from codeact.reporting.plot import Axis, bar, chart, dots, line, linear, lines, logarithmic, rings, steps, tag
 from codeact.reporting.wording import number
 from codeact.stages.cluster import cluster_name
@@ -45,7 +46,7 @@ def _ifd(ifd: dict[str, Any]) -> Markup:
     marks += [line(x.at(min(cut["cutoff"], edges[-1])), 0, x.at(min(cut["cutoff"], edges[-1])), 40, "cut") for cut in ifd["cutoffs"]]
     marks.append(line(x.at(1), 0, x.at(1), 1000, "alarm"))
     label = (
-        f"Stacked histogram of IFD for {number(ifd['records'], 0)} records, selected and not selected, with a line at 1 and a tick for the cutoff"
+        f"Stacked histogram of IFD for {amount(ifd['records'], 'record')}, selected and not selected, with a line at 1 and a tick for the cutoff"
         f" of each cluster. Median {number(ifd['median'])}. The numbers are in the table below."
     )
     keys = [("b-selected", "selected"), ("b-rest", "not selected"), ("k-alarm", "IFD = 1")]
@@ -70,11 +71,11 @@ def _clusters(clusters: dict[str, Any]) -> Markup:
         if len(members) <= MOST_LABELS:
             middle = (_middle([points["x"][i] for i in rows]), _middle([points["y"][i] for i in rows]))
             words = {cluster: clusters["words"].get(str(cluster), ())}
-            said = f"cluster {cluster_name(cluster, words)}: {len(rows)} records shown, {len(sides[1])} of them selected"
+            said = f"cluster {cluster_name(cluster, words)}: {amount(len(rows), 'record')} shown, {len(sides[1])} of them selected"
             over.append(tag(x, y, *middle, str(cluster), f"t-{colour}", role="button", tabindex="0", data_cluster=str(cluster),
                             aria_label=said, title=said))  # fmt: skip
     label = (
-        f"Map of {number(points['shown'], 0)} records in the plane of the first two principal components of their embeddings, coloured and"
+        f"Map of {amount(points['shown'], 'record')} in the plane of the first two principal components of their embeddings, coloured and"
         " labelled by cluster; discs are selected, rings are not. The table below holds the figures of each cluster."
     )
     keys = [("k-disc", "selected (disc)"), ("k-ring", "not selected (ring)")]

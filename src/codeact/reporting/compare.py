@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from codeact.amounts import amount
 from codeact.files import write_text
 from codeact.reporting.page import render_page
 from codeact.reporting.plot import Axis, chart, dots, line, linear, lines
@@ -24,7 +25,7 @@ PROXIES = (
 
 def write_comparison(summary: Mapping[str, Any], root: Path) -> Path:
     """Write ROOT/compare.html from the content of compare.json; one self-contained page. Returns its path."""
-    tools = {tool.__name__: tool for tool in (number, percent, interval, difference, unit_title)}
+    tools = {tool.__name__: tool for tool in (amount, number, percent, interval, difference, unit_title)}
     page = render_page(
         "compare.html.jinja", tools, name=root.name, summary=summary, charts=figures(summary), proxies=proxies(summary), units=("records", "tokens"),
     )  # fmt: skip

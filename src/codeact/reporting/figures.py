@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeact import config, storage
+from codeact.amounts import amount
 from codeact.errors import InputError
 from codeact.pipeline.ledger import BEFORE_SAMPLING, ledger_table
 from codeact.pipeline.plan import plan
@@ -171,7 +172,7 @@ def _headline(figures: dict[str, Any]) -> dict[str, Any]:
     if "selected" in steps:
         pool = steps.get("curated", steps["records"])
         share = f" ({percent(steps['selected'] / pool)})" if pool else ""
-        selection = f"Selected {steps['selected']:,} of {pool:,} records{share}."
+        selection = f"Selected {steps['selected']:,} of {amount(pool, 'record')}{share}."
     evaluation = figures["evaluation"]
     results = [f"{metric['title']}: {metric_text(metric)}" for metric in (evaluation or {"metrics": ()})["metrics"]]
     control = [f"{metric['title']}: {said}" for metric in (evaluation or {"metrics": ()})["metrics"] if (said := control_text(metric))]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import storage
+from codeact.amounts import amount
 from codeact.evaluation.compare import NO_DIFFERENCE
 from codeact.files import write_text
 from codeact.reporting.browser import browser
@@ -58,7 +59,7 @@ def render(figures: dict[str, Any], records: dict[str, Any] | None = None, tasks
     """The page for the figures that `gather` returned, the records of `browser` and the tasks of `tasks_of`."""
     unbroken = {tool.__name__: _unbroken(tool) for tool in (percent, metric_value, metric_interval, metric_change, control_text)}
     tools: dict[str, Callable[..., Any]] = {
-        "number": number, "setting": setting, "duration": duration, "relation": relation, "coverage_rows": coverage_rows,
+        "number": number, "amount": amount, "setting": setting, "duration": duration, "relation": relation, "coverage_rows": coverage_rows,
         "cluster_name": cluster_name, "model_title": model_title, "training_rows": training_rows, "pictures": pictures, **unbroken,
     }  # fmt: skip
     return render_page(

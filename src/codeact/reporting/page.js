@@ -114,7 +114,7 @@
       const dropped = ranked.filter((row) => row.status === "dropped").sort((a, b) => a.rank - b.rank);
       place.append(list("The last that were kept", kept, 10), list("The first that were not", dropped, 10));
     } else place.append(list("", found, shown));
-    $("count").textContent = `${found.length.toLocaleString("en")} records` + (cuts ? ", those nearest to the cut" : "");
+    $("count").textContent = `${found.length.toLocaleString("en")} record${found.length === 1 ? "" : "s"}` + (cuts ? ", those nearest to the cut" : "");
     $("more").hidden = cuts || found.length <= shown;
   };
   for (const name of ["cluster", "status", "language", "cut"])

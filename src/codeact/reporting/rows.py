@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from codeact.amounts import amount
 from codeact.packing.plan import plan_batch
 from codeact.reporting.plot import UNITS
 from codeact.reporting.wording import number, percent
@@ -55,7 +56,7 @@ def pictures(packing: dict[str, Any]) -> list[dict[str, Any]]:
     for name, laid in batching(batches, packing["capacity"]).items():
         rate, rows = drawn_rate(laid), sum(len(batch.rows) for batch in laid)
         label = (
-            f"{name}: {sum(map(len, batches))} records in {rows} {'row' if rows == 1 else 'rows'}, {percent(rate)} padding; a record is a coloured block, padding is"
+            f"{name}: {amount(sum(map(len, batches)), 'record')} in {amount(rows, 'row')}, {percent(rate)} padding; a record is a coloured block, padding is"
             f" empty. The whole width is {number(packing['capacity'], 0)} tokens."
         )
         found.append({
@@ -80,7 +81,7 @@ def _marks(batches: Sequence[Batch], capacity: int) -> Iterator[Markup]:
             yield _rect("pad", 0, batch.width, top, capacity, "")
             at = 0
             for sample, size in row:
-                yield _rect(f"c{sample % PALETTE}", at, size, top, capacity, f"{number(size, 0)} tokens")
+                yield _rect(f"c{sample % PALETTE}", at, size, top, capacity, f"{amount(size, 'token')}")
                 at += size
             top += ROW
         top += GAP

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from codeact.amounts import amount
 from codeact.evaluation.compare import NO_DIFFERENCE
 from codeact.records import reading_lines
 from codeact.score.length import length_line
@@ -15,7 +16,7 @@ def main_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [("rows", line) for line in reading_lines(figures.get("reading") or {})]
     rows += [(step["name"], f"{step['records']:,}") for step in figures["funnel"] or ()]
     rows += [
-        (f"source {one['name']}", f"{one['selected']:,} of {one['rows']:,} rows" + (f", quota {one['quota']:,}" if one["quota"] is not None else ""))
+        (f"source {one['name']}", f"{one['selected']:,} of {amount(one['rows'], 'row')}" + (f", quota {one['quota']:,}" if one["quota"] is not None else ""))
         for one in figures.get("sources") or ()
         if "selected" in one
     ]
@@ -31,7 +32,7 @@ def main_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
     if training is not None:
         summary = training["summary"]
         speed = f"{number(summary['tokens_per_second'], 0)} tokens/s"
-        rows.append(("training", f"{summary['steps']:,} steps in {number(summary['seconds'], 0)} s, {speed}"))
+        rows.append(("training", f"{amount(summary['steps'], 'step')} in {number(summary['seconds'], 0)} s, {speed}"))
         rows.append(("training loss", f"{number(summary['first_loss'], 3)} → {number(summary['final_loss'], 3)}"))
     if figures["evaluation"] is not None:
         for metric in figures["evaluation"]["metrics"]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from codeact.amounts import amount
 from codeact.statistics import NORMAL_QUANTILE
 from codeact.types import Bools, Floats, Ints, Vectors
 
@@ -64,7 +65,7 @@ def coverage(
             if pool >= MIN_GROUP and chosen and row["share_selected"] < warn_below * row["share_pool"]:
                 part = row["share_selected"] / row["share_pool"]
                 warnings.append(
-                    f"{grouping} {name or 'unknown'}: {taken} of {pool} records selected, {part:.2f} of its share (floor {warn_below:g})"
+                    f"{grouping} {name or 'unknown'}: {taken} of {amount(pool, 'record')} selected, {part:.2f} of its share (floor {warn_below:g})"
                 )
         shown[grouping] = rows
     found: dict[str, Any] = {"groups": shown, "warnings": warnings}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from codeact.amounts import amount
 from codeact.errors import InputError
 from codeact.sample.pool import Column
 from codeact.sample.quotas import budget
@@ -89,7 +90,7 @@ def source_lines(sources: Mapping[str, Mapping[str, Any]] | None) -> list[str]:
     """
     lines = []
     for name, one in (sources or {}).items():
-        line = f"{name}: {one['selected']:,} of {one['pool']:,} records"
+        line = f"{name}: {one['selected']:,} of {amount(one['pool'], 'record')}"
         if one["selected_tokens"] is not None:
             line += f", {one['selected_tokens']:,} of {one['tokens']:,} response tokens"
         lines.append(line if one["quota"] is None else f"{line}, quota {one['quota']:,}")

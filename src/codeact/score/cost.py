@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codeact.amounts import amount
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.lm.hardware import CARDS, UTILISATION
 from codeact.lm.models import context_length
 from codeact.lm.prompts import Template
 from codeact.records import Record
-from codeact.score.sequences import build_sequences, default_template
+from codeact.score.sequences import Prepared, build_sequences, default_template
 from codeact.types import Tokenizer
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Estimate:
         """A few lines for people."""
         counted = "" if self.sampled == self.records else f" (from a sample of {self.sampled:,})"
         return [
-            f"{self.records:,} records, {self.tokens:,} model tokens in two passes{counted}, {self.scored_tokens:,} of them scored; {self.flops:.3g} FLOPs",
+            f"{amount(self.records, 'record')}, {self.tokens:,} model tokens in two passes{counted}, {self.scored_tokens:,} of them scored; {self.flops:.3g} FLOPs",
             *(f"{name:<28} {duration(hours)}" for name, hours in self.hours.items()),
         ]
 
@@ -98,7 +99,7 @@ def estimate(
     template = template or default_template(variant, tokenizer)
     limit = min(max_length, context_length(config.get_text_config()) or max_length)
     picked = spread(records)
-    lengths, scored = pass_lengths(picked, tokenizer, template, variant, limit)
+    lengths, scored = pass_lengths(build_sequences(record, template, tokenizer, variant, limit) for record in picked)
     scale = len(records) / len(picked)
     flops = scale * forward_flops(model_cost(config), lengths, scored)
     speeds = hardware or {f"{card.name} at {UTILISATION:.0%}": UTILISATION * card.flops for card in CARDS.values()}
@@ -118,17 +119,10 @@ def spread(records: Sequence[Record]) -> list[Record]:
     return [records[index] for index in picked]
 
 
-def pass_lengths(
-    records: Sequence[Record], tokenizer: Tokenizer, template: Template, variant: str, limit: int
-) -> tuple[list[int], int]:
+def pass_lengths(prepared: Iterable[Prepared]) -> tuple[list[int], int]:
     """Tokens of every forward pass of scoring these records, and how many positions go through the output head."""
-    lengths: list[int] = []
-    scored = 0
-    for record in records:
-        for stream in build_sequences(record, template, tokenizer, variant, limit).streams:
-            lengths.append(len(stream.ids) - 1)
-            scored += sum(span.end - span.start for span in stream.spans)
-    return lengths, scored
+    streams = [stream for item in prepared for stream in item.streams]
+    return [len(stream.ids) - 1 for stream in streams], sum(span.end - span.start for stream in streams for span in stream.spans)
 
 
 def forward_flops(cost: ModelCost, lengths: Sequence[int], scored: int) -> float:

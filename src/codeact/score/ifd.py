@@ -22,13 +22,13 @@ from codeact.config import DEFAULTS
 from codeact.lm.models import context_length
 from codeact.lm.prompts import Template
 from codeact.lm.streams import Stream, check_model, choose_batch_tokens, stream_losses
-from codeact.progress import SILENT, Progress
+from codeact.progress import SILENT, Progress, Steady
 from codeact.records import Record
 from codeact.score import selective
 from codeact.score.sequences import Prepared, build_sequences, check_variant, default_template
 from codeact.score.surprise import worst_spot
 from codeact.statuses import Status
-from codeact.types import Floats, Ints, Model, Tokenizer
+from codeact.types import Floats, Model, Tokenizer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -150,7 +150,8 @@ class Scorer:
         check_model(model)
 
     def score(self, records: Sequence[Record], progress: Progress = SILENT) -> list[Score]:
-        """One `Score` per record, in their order. `progress` advances by one per record, with tokens/s as its note.
+        """One `Score` per record, in their order. `progress` advances by as many as there are records, evenly with the tokens, with
+        tokens/s as its note.
 
         Raises:
             InputError: a template with a fault in it.
@@ -178,17 +179,10 @@ class Scorer:
         return [build_sequences(r, self.template, self.tokenizer, self.variant, self.max_length) for r in records]
 
     def _run(self, window: list[Prepared], report: _Report) -> list[Score]:
-        owner = np.repeat(np.arange(len(window)), [len(item.streams) for item in window])
         streams = [stream for item in window for stream in item.streams]
-        left = [len(item.streams) for item in window]
-        report(left.count(0), 0)
-
-        def finished(row: Ints, tokens: int) -> None:
-            for record in owner[row]:
-                left[record] -= 1
-            report(sum(left[record] == 0 for record in set(owner[row].tolist())), tokens)
-
-        losses = iter(stream_losses(self.model, streams, self.batch_tokens, finished))
+        # a record is through when both of its passes are, and for most that is late: what is told is the share of the work
+        told = report.window(len(window), sum(len(stream.ids) - 1 for stream in streams))
+        losses = iter(stream_losses(self.model, streams, self.batch_tokens, lambda _, tokens: told(tokens)))
         return [to_score(item, [next(losses) for _ in item.streams]) for item in window]
 
 
@@ -291,12 +285,20 @@ def _ahead(
 
 
 class _Report:
-    """Counts tokens for the note beside the bar."""
+    """Tokens a second, for the note beside the bar."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress, self.tokens, self.started = progress, 0, time.monotonic()
 
-    def __call__(self, records: int, tokens: int) -> None:
-        self.tokens += tokens
-        spent = time.monotonic() - self.started
-        self.progress.advance(records, f"{self.tokens / spent:,.0f} tokens/s" if spent > 0 and self.tokens else "")
+    def window(self, records: int, tokens: int) -> Callable[[int], None]:
+        """What is called with the tokens of each row, of a window of so many records and tokens."""
+        steady = Steady(self.progress, records, tokens)
+        if not tokens:
+            self.progress.advance(records)
+
+        def told(done: int) -> None:
+            self.tokens += done
+            spent = time.monotonic() - self.started
+            steady.add(done, f"{self.tokens / spent:,.0f} tokens/s" if spent > 0 else "")
+
+        return told

@@ -23,7 +23,7 @@ def response_losses(model: str, records: Sequence[Record], config: ModelConfig, 
         label: of the progress.
     """
     from codeact.lm import models, prompts
-    from codeact.lm.streams import check_model, choose_batch_tokens, stream_losses
+    from codeact.lm.streams import check_model, choose_batch_tokens, evenly, stream_losses
     from codeact.score.sequences import build_sequences
 
     tokenizer = models.load_tokenizer(model)
@@ -34,5 +34,5 @@ def response_losses(model: str, records: Sequence[Record], config: ModelConfig, 
     ready = [item for item in ready if item.conditional]
     streams = [item.conditional[0] for item in ready]
     with track(label, len(streams), "records") as progress:
-        losses = stream_losses(network, streams, choose_batch_tokens(network), lambda rows, _: progress.advance(len(rows)))
+        losses = stream_losses(network, streams, choose_batch_tokens(network), evenly(progress, streams))
     return {item.id: float(np.mean(values)) for item, values in zip(ready, losses, strict=True)}

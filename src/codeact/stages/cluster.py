@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from codeact.config import Recipe
-from codeact.curate.tokens import terms
+from codeact.curate.tokens import terms, whole_words
 from codeact.draws import seeded_hash
 from codeact.rundir import tables
 from codeact.rundir.stage import Stage
@@ -78,7 +78,7 @@ def cluster_words(store: Store) -> dict[int, tuple[str, ...]]:
     starts = np.searchsorted(labels[drawn], np.arange(len(sizes)))
     rows = np.concatenate([drawn[at : at + min(size, WORDS_FROM)] for at, size in zip(starts, sizes, strict=True)])
     records = tables.records_from(tables.in_order(store.table("records"), [ids[n] for n in rows]))
-    found = [{t for t in terms(r.instruction[:WORDS_CHARS]) if any(c.isalpha() for c in t)} for r in records]
+    found = [{t for t in terms(whole_words(r.instruction[:WORDS_CHARS])) if any(c.isalpha() for c in t)} for r in records]
     return distinctive_terms(found, labels[rows].tolist())
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codeact.amounts import amount
 from codeact.config import CurateConfig, Recipe
 from codeact.errors import InputError
 from codeact.evaluation.benchmarks import NOT_CHECKED, benchmark_items, not_at_hand
@@ -76,7 +77,8 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         made.append(_decisions_table(counts.count(part)))
     if not counts.kept:
         raise InputError(
-            f"curate dropped all {parts.num_rows} records ({dict(counts.dropped)}); look at curate.parquet's reasons or switch stages off with curate.verify=false"
+            f"curate dropped everything: {amount(parts.num_rows, 'record')} ({dict(counts.dropped)}); look at curate.parquet's reasons or switch"
+            " stages off with curate.verify=false"
         )
     store.write_table("curate", pa.concat_tables(made))
     return {

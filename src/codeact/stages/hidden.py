@@ -8,7 +8,7 @@ from typing import Any
 
 from codeact.config import ModelConfig, Recipe
 from codeact.errors import InputError
-from codeact.progress import SILENT, Progress
+from codeact.progress import SILENT, Progress, Steady
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
@@ -39,7 +39,7 @@ def hidden(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         shard_size=SHARD_RECORDS, label="hidden states",
     )  # fmt: skip
     if table.num_rows == table["hidden"].null_count:
-        raise InputError(f"none of the {table.num_rows} records of the pool has a response that the model can read; look at the template")
+        raise InputError("no record of the pool has a response that the model can read; look at the template")
     store.write_table("hidden", table)
     return {"vectors": table.num_rows - table["hidden"].null_count, "dimensions": table["hidden"].type.list_size}
 
@@ -68,7 +68,8 @@ def _embedder(config: ModelConfig) -> Callable[[Sequence[Record], Progress], tup
         usable = [n for n, streams in enumerate(made) if streams]
         progress.advance(len(records) - len(usable))
         sequences = [made[n][0].ids for n in usable]
-        return usable, pooled_states(network, sequences, choose_batch_tokens(network), lambda row, _: progress.advance(len(row)))
+        steady = Steady(progress, len(usable), sum(map(len, sequences)))
+        return usable, pooled_states(network, sequences, choose_batch_tokens(network), lambda _, tokens: steady.add(tokens))
 
     return run
 

@@ -53,7 +53,7 @@ def rank(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     asked = sorted((record for record in asked if record.id in chosen), key=lambda record: (record.instruction, record.response))
     read, points = hidden.embed(asked, recipe.model)
     if not read:
-        raise InputError(f"sample.target: none of the {len(asked)} examples can be read by the model; look at the template")
+        raise InputError("sample.target: none of the examples can be read by the model; look at the template")
     table = tables.in_order(store.table("hidden"), sorted(store.table("hidden")["id"].to_pylist()))
     records = {r.id: r for r in tables.records_from(read_pool(store, pool_stages(recipe.curate)))}
     ids: list[str] = table["id"].to_pylist()

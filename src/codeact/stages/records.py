@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact import storage
+from codeact.amounts import amount
 from codeact.confidential import find_possible
 from codeact.config import Recipe
 from codeact.draws import seeded_subset
@@ -132,7 +133,7 @@ class Door:
         if not self.records:
             first = self.barred[0]
             raise InputError(
-                f"{'evaluate.held_out' if first.reason == HELD_OUT else 'curate.secrets'}: none of {len(self.barred)} records is left;"
+                f"{'evaluate.held_out' if first.reason == HELD_OUT else 'curate.secrets'}: none of {amount(len(self.barred), 'record')} is left;"
                 f" the first: {first.reason}{', ' + first.detail if first.reason == HELD_OUT else ''}"
             )
 

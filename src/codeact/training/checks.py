@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codeact.amounts import amount
 from codeact.config import ModelConfig, TrainConfig
 from codeact.errors import InputError, require
 from codeact.lm.devices import choose_device, choose_dtype
@@ -109,7 +110,7 @@ def data_warnings(tokenised: Tokenised) -> list[str]:
     refused = tokenised.refused
     named = "; ".join(f"{identity}: {reason}" for identity, reason in refused[:3])
     counted = (
-        f"{len(refused)} records are left out, refused by the template ({named}{'; ...' if len(refused) > 3 else ''})"
+        f"left out, refused by the template: {amount(len(refused), 'record')} ({named}{'; ...' if len(refused) > 3 else ''})"
     )
     return [*([counted] if refused else []), *tokenised.notes]
 

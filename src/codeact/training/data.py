@@ -9,6 +9,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.amounts import amount
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.lm.prompts import Encoded, RefusedError, Template, Turn, encode, special_ids
@@ -133,14 +134,14 @@ def tokenise_records(
 
 def _nothing_left(dropped: int, refused: Sequence[tuple[str, str]], max_length: int, overlong: str) -> str:
     long = (
-        f"all {dropped} records are longer than model.max_length = {max_length} tokens "
+        f"{amount(dropped, 'record is', 'records are')} longer than model.max_length = {max_length} tokens "
         f"(pack.overlong = {overlong}); raise model.max_length"
     )
     if not refused:
         return f"there is nothing to train on: {long}"
     first, reason = refused[0]
-    others = f"; {long.removeprefix('all ')}" if dropped else ""
-    return f"there is nothing to train on: {len(refused)} records are refused; the first, {first!r}: {reason}{others}"
+    others = f"; {long}" if dropped else ""
+    return f"there is nothing to train on: {amount(len(refused), 'record is', 'records are')} refused; the first, {first!r}: {reason}{others}"
 
 
 def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
