@@ -206,7 +206,7 @@ def _names(wanted: Wanted) -> str:
 def _elsewhere(root: str | Path, wanted: Wanted) -> str:
     """Of an empty harvest: files of other languages that are there, and what does not count."""
     if wanted.include or wanted.exclude:
-        return " (the patterns of include and exclude leave the others out)"
+        return " (files that the patterns of include and exclude leave out are not counted)"
     others = Counter(file.language for file in find_files(root, Counter(), [], EVERYTHING))
     if others:
         told = ", ".join(f"{count:,} of {language_name(language)}" for language, count in others.most_common())

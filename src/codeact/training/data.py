@@ -133,14 +133,11 @@ def tokenise_records(
 
 
 def _nothing_left(dropped: int, refused: Sequence[tuple[str, str]], max_length: int, overlong: str) -> str:
-    long = (
-        f"{amount(dropped, 'record is', 'records are')} longer than model.max_length = {max_length} tokens "
-        f"(pack.overlong = {overlong}); raise model.max_length"
-    )
+    too_long = f"longer than model.max_length = {max_length} tokens (pack.overlong = {overlong}); raise model.max_length"
     if not refused:
-        return f"there is nothing to train on: {long}"
+        return f"there is nothing to train on: {f'all {dropped} records are' if dropped > 1 else 'the only record is'} {too_long}"
     first, reason = refused[0]
-    others = f"; {long}" if dropped else ""
+    others = f"; {amount(dropped, 'record is', 'records are')} {too_long}" if dropped else ""
     return f"there is nothing to train on: {amount(len(refused), 'record is', 'records are')} refused; the first, {first!r}: {reason}{others}"
 
 
