@@ -63,6 +63,7 @@ def test_tests_may_be_a_check_program_and_the_file_packed(tmp_path: Path, sandbo
     assert [(f["task_id"], f["status"], f["detail"]) for f in failed["failed"]] == [('a "b"', "failed", "AssertionError")]
 
 
+CASE = "import unittest\nclass T(unittest.TestCase):\n    "
 FAULTS = [
     ("no json", "it is no JSON object; write one object on a line"),
     ([1], "it is no JSON object"),
@@ -93,7 +94,7 @@ FAULTS = [
     ({**ADD, "tests": "def test_add(): assert add(1, 2) == 3\ndef test_add(): assert add(1, 1) == 2"}, "tests defines test_add twice, so that the first is never run"),
     ({**ADD, "tests": "assert (add(1, 2) == 3, 'sum')\nassert add(1, 1) == 2"}, "tests asserts a tuple in line 1, which is always true"),
     ({**ADD, "tests": "import sys\nassert add(1, 2) == 3\nsys.exit(0)"}, "tests calls sys.exit, which ends them before their verdict"),
-    ({**ADD, "tests": "import unittest\nclass T(unittest.TestCase):\n    async def test_a(self): assert add(1, 2) == 3"}, "which never awaits it; use unittest.Isolated"),
+    ({**ADD, "tests": f"{CASE}async def test_a(self): assert add(1, 2) == 3"}, "which never awaits it; use unittest.Isolated"),
     ({**ADD, "tests": "import builtins\nbuiltins.input = lambda: '1'\nassert add(1, 2) == 3"}, "tests change 'builtins.input', which another process"),
     ({**ADD, "tests": "import os\nos.environ['A'] = '1'\nassert add(1, 2) == 3"}, "tests change \"os.environ['A']\", which another process"),
     ({**ADD, "tests": "xs = [1]\nassert add(xs, [2]) == [1, 2]\nassert xs == [1]"}, "tests look at 'xs' after 'add' had it, as if it were changed"),
@@ -102,6 +103,13 @@ FAULTS = [
     ({**ADD, "tests": "assert add.__doc__ and add(1, 2) == 3"}, "tests look at add.__doc__; tests see the function alone"),
     ({**ADD, "tests": "both = add(1, 2)\nassert both.total == 3"}, "tests use 'total' of what 'add' returns"),
     ({**ADD, "tests": "assert next(add(1, 2)) == 3"}, "tests take one item at a time of what 'add' returns"),
+    ({**ADD, "tests": "assert add(1, 2) == 3\nadd(1, 1) == 2"}, "tests compares in line 2 and asserts nothing; write assert before it"),
+    ({**ADD, "tests": "assert add(1, 2) == 3\ndef test_b():\n    return add(1, 1) == 2"}, "tests has test_b, which returns a comparison"),
+    ({**ADD, "tests": "assert add(1, 2) == 3\ntry:\n    assert add(1, 1) == 2\nexcept Exception:\n    pass"}, "tests catches in line 2 what it asserts"),
+    ({**ADD, "tests": "assert add(1, 2) == 3\ndef verify():\n    assert add(1, 1) == 2"}, "tests has verify, which nothing calls; call it test_verify"),
+    ({**ADD, "tests": "assert add(1, 2) == 3\nclass AddTests:\n    def test_b(self): assert add(1, 1) == 2"}, "tests has AddTests.test_b, which nothing runs"),
+    ({**ADD, "tests": f"{CASE}def test_a(self): self.assertTrue(add(1, 2), 3)"}, "tests has assertTrue with two values in line 3"),
+    ({**ADD, "tests": f"{CASE}@unittest.skip('x')\n    def test_a(self): self.assertEqual(add(1, 2), 3)"}, "tests skips test_a; leave"),
     ({**ADD, "same_process": 1}, "same_process is 1; it is true or false"),
     ({**PAIR, "examples": [{"input": [1], "output": float("nan")}]}, "examples hold NaN or Infinity"),
     ({**PAIR, "prompt": "# half of x\n"}, "neither prompt nor instruction names 'pair'"),

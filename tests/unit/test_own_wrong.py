@@ -63,9 +63,14 @@ def test_tests_that_pass_whatever_is_returned_are_refused(tmp_path: Path, sandbo
 
 
 def test_tests_that_give_what_is_no_value_are_refused(tmp_path: Path, sandbox: Backend) -> None:
-    row = {"task_id": "day", "prompt": "def half(x):\n", "entry_point": "half", "tests": "import datetime\nassert half(datetime.date(2026, 1, 2)) == 2\n"}
-    with pytest.raises(InputError, match=r'mine, task day: tests give the function a datetime\.date, which is no value; give "same_process": true'):
-        proven(load_sets([write_rows(tmp_path / "mine.jsonl", [row])], None)[0], sandbox)
+    given = {"datetime.date": "datetime.date(2026, 1, 2)", "builtins.range": "range(3)", "builtins.generator": "(x for x in [1])"}
+    rows = [{"task_id": "t" + str(n), "prompt": "def half(x):\n", "entry_point": "half", "tests": f"import datetime\nassert half({text}) == 2\n"}
+            for n, text in enumerate(given.values())]  # fmt: skip
+    with pytest.raises(InputError) as raised:
+        proven(load_sets([write_rows(tmp_path / "mine.jsonl", rows)], None)[0], sandbox)
+    assert str(raised.value).splitlines() == [
+        f'mine, task t{n}: tests give the function a {kind}, which is no value; give "same_process": true' for n, kind in enumerate(given)
+    ]
 
 
 @pytest.mark.parametrize("language", OTHERS)

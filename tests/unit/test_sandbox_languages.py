@@ -378,6 +378,16 @@ def test_another_program_in_its_place_reads_no_more(backend: Backend, prey: dict
     assert os.listdir(prey["HOME"]) == ["secret"]  # noqa: PTH208
 
 
+def test_the_distribution_s_rust_compiles(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path("/usr/bin/rustc").exists():
+        pytest.skip("rust is not installed: apt-get install rustc")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    toolchain.cache_clear()
+    outcome = run_files("rust", {"main.rs": "#[test]\nfn adds() { assert_eq!(1 + 1, 2); }"}, backend=backend)
+    toolchain.cache_clear()
+    assert outcome.status == "passed", outcome
+
+
 def test_limits_of_both_steps_are_apart() -> None:
     assert COMPILE_LIMITS.file_bytes > 0 == RUN_LIMITS.file_bytes
 

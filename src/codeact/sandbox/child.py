@@ -31,8 +31,8 @@ BUFFER_BYTES = 1 << 16
 LARGE = 1 << 14
 SCALARS = (bool, int, float, type(None))
 MODULE = "solution"
-# Of a value whose type cannot cross, in `encode`'s text; and what is said where tests pass one.
-BARE, UNGIVEN = '{"o":"', "tests give the function"
+# Values whose types cannot cross, in `encode`'s text; and what is said where tests pass one.
+OPAQUE, UNGIVEN = ('{"o":"', '{"y":["', '{"g":["'), "tests give the function"
 ENDING = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 
@@ -125,8 +125,8 @@ def _kind(kind: type) -> str:
 def _run_check(request: Mapping[str, Any], results: BinaryIO, replies: BinaryIO) -> None:
     def candidate(*arguments: object, **keywords: object) -> object:
         asked = encode([list(arguments), keywords])
-        if request["raises"] and BARE in asked:  # the quotes of a text are written with a backslash
-            results.write(_describe(TypeError(f"{UNGIVEN} a {asked.partition(BARE)[2].partition(chr(34))[0]}, which is no value")))
+        if request["raises"] and (tag := next((one for one in OPAQUE if one in asked), "")):  # a text has a backslash before its quotes
+            results.write(_describe(TypeError(f"{UNGIVEN} a {asked.partition(tag)[2].partition(chr(34))[0]}, which is no value")))
             results.flush()
             os._exit(0)
         results.write(b"c" + asked.encode("ascii") + b"\n")

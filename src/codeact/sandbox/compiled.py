@@ -188,5 +188,7 @@ def _within(backend: Backend, tools: Toolchain, folder: str, profile: Profile) -
     for path in tools.readable:
         extra += ["--ro-bind-try", path, path]
     extra += ["--bind" if writable else "--ro-bind", folder, folder]
+    if tools.language == "rust" and writable:  # older ones look for their libraries beside themselves
+        extra += ["--symlink", tools.compile[0][1][0], "/proc/self/exe"]
     at = backend.prefix.index("--remount-ro")
     return replace(changed, prefix=(*backend.prefix[:at], *extra, *backend.prefix[at:]))

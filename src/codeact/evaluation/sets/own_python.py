@@ -9,11 +9,10 @@ from __future__ import annotations
 import ast
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from codeact.evaluation.sets import in_process, own_beyond, published
+from codeact.evaluation.sets import in_process, own_beyond, own_unrun, published
 from codeact.evaluation.tasks import Task
 from codeact.parsing import parse_or_error
 from codeact.sandbox import Backend, Outcome, run_check
@@ -93,9 +92,7 @@ def codeact_main(program, tests):
     exec(compile(program, "<solution>", "exec"), space)
     module = codeact_run({**space, "__name__": "__main__"}, tests)
 '''
-FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 GENERATOR = "is a generator, which nothing runs"
-ENDS = ("sys.exit", "os._exit", "os.abort", "exit", "quit")
 
 
 def name(entry: str) -> str:
@@ -123,41 +120,11 @@ def faults(row: Mapping[str, Any], entry: str) -> Iterator[str]:
         return
     if not _checked(tree) and not _named(entry, tests):
         yield f"tests does not call {entry!r}, so that everything would pass; test the function"
-    yield from _unrun(tree)
+    yield from own_unrun.unrun(tree)
     if why := published.lacking([tests]):
         yield f"tests cannot run: {why}; use the standard library, or numpy"
     if not row.get("same_process") and (why := own_beyond.beyond_values(row, entry) or own_beyond.beyond_entry(tree, row, entry)):
         yield f'{why}; tests see the function alone, in a process of their own: test its values, or give "same_process": true'
-
-
-def _unrun(tree: ast.Module) -> Iterator[str]:
-    """Tests that would never be run, or end before their verdict; one line each, with the mend."""
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    scopes = [(tree.body, ""), *((node.body, " ".join(map(ast.unparse, node.bases)) or "object") for node in classes)]
-    for body, bases in scopes:
-        tests = [node for node in body if isinstance(node, FUNCTIONS) and node.name.startswith("test")]
-        if twice := [name for name, count in Counter(node.name for node in tests).items() if count > 1]:
-            yield f"tests defines {twice[0]} twice, so that the first is never run; give each a name of its own"
-        for test in tests:
-            if asked := _asked(test, bool(bases)):
-                yield f"tests has {test.name}({asked}), which nothing calls with an argument (there are no fixtures here); write functions without arguments"
-            if isinstance(test, ast.AsyncFunctionDef) and "TestCase" in bases and "Async" not in bases:
-                yield f"tests has the async {test.name} in a class of unittest, which never awaits it; use unittest.IsolatedAsyncioTestCase"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Tuple) and node.test.elts:
-            yield f"tests asserts a tuple in line {node.lineno}, which is always true; leave the parentheses out"
-        if isinstance(node, ast.Call) and (called := ast.unparse(node.func)) in ENDS:
-            yield f"tests calls {called}, which ends them before their verdict; leave it out"
-
-
-def _asked(test: ast.FunctionDef | ast.AsyncFunctionDef, method: bool) -> str:
-    """The first argument that a test needs; "" where it needs none, or a decorator gives it."""
-    plain = [*test.args.posonlyargs, *test.args.args]
-    needed = [one.arg for one in plain[: len(plain) - len(test.args.defaults)]]
-    decorators = " ".join(map(ast.unparse, test.decorator_list))
-    needed = needed[method and "staticmethod" not in decorators :]
-    needed += [one.arg for one, default in zip(test.args.kwonlyargs, test.args.kw_defaults, strict=True) if default is None]
-    return needed[0] if needed and "patch" not in decorators else ""
 
 
 def source(tests: str | list[str]) -> str:
