@@ -7,14 +7,17 @@ import re
 import socket
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from codeact.errors import InputError
+from codeact.errors import CodeactError, InputError
 from codeact.sandbox import Backend, Limits
 from codeact.sandbox import toolchains as tools_module
+from codeact.sandbox.backends import make_backend
 from codeact.sandbox.compiled import COMPILE_LIMITS, RUN_LIMITS, run_files
+from codeact.sandbox.language_attacks import attack_language
 from codeact.sandbox.toolchains import LANGUAGES, missing, toolchain
 
 CPP = r"""
@@ -386,6 +389,21 @@ def test_the_distribution_s_rust_compiles(backend: Backend, monkeypatch: pytest.
     outcome = run_files("rust", {"main.rs": "#[test]\nfn adds() { assert_eq!(1 + 1, 2); }"}, backend=backend)
     toolchain.cache_clear()
     assert outcome.status == "passed", outcome
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_is_attacked_before_its_first_program(language: str, sandbox: Backend) -> None:
+    installed(language)
+    attack_language(language, sandbox)
+
+
+def test_an_attack_that_gets_through_is_named() -> None:
+    installed("javascript")
+    none = make_backend("none")
+    assert isinstance(none, Backend)
+    open_to_all = replace(none, name="leaky")  # type: ignore[arg-type]
+    with pytest.raises(CodeactError, match=r"the sandbox leaky did not block .*read_passwd.* in javascript, so no program in it is run here"):
+        attack_language("javascript", open_to_all)
 
 
 def test_limits_of_both_steps_are_apart() -> None:

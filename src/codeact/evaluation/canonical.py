@@ -51,6 +51,7 @@ def check_tasks(name: str, data_dir: Path | None = None, *, sandbox: Name | None
     task_set = load_tasks(name, data_dir)
     check_languages([task_set])
     backend = detect_backend(sandbox)
+    check_languages([task_set], backend)
     refuse_unsound(task_set, backend)
     judged = [task for task in task_set.tasks if not task.not_run]
     solved = [task for task in judged if task.canonical_solution or task.given]

@@ -86,7 +86,9 @@ def evaluate_model(
     if samples is not None or config.generate_limit != 0:
         check_languages(sets)
     backend = _sandbox(config) if samples is not None or (sets and config.generate_limit != 0) else None
-    sets = [proven(one, backend) for one in sets] if backend is not None else sets
+    if backend is not None:
+        check_languages(sets, backend)
+        sets = [proven(one, backend) for one in sets]
     make_folder(out_dir)
     (out_dir / "results.json").unlink(missing_ok=True)
     whose = str(model_name if model_name is not None else samples)

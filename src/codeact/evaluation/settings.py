@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from codeact.config import EvaluateConfig
 from codeact.errors import InputError, require
 from codeact.evaluation.tasks import TaskSet
+from codeact.sandbox import Backend
+from codeact.sandbox.language_attacks import attack_language
 from codeact.sandbox.toolchains import toolchain
 
 
@@ -42,11 +44,14 @@ def check_evaluation(config: EvaluateConfig, generates: bool) -> None:
         require("vllm", "vllm", "evaluate.backend vllm")
 
 
-def check_languages(sets: Iterable[TaskSet]) -> None:
-    """See that the compilers and runtimes of the tasks' languages are installed.
+def check_languages(sets: Iterable[TaskSet], backend: Backend | None = None) -> None:
+    """See that the compilers and runtimes of the tasks' languages are installed; with a backend also that it withstands attacks from them.
 
     Raises:
         InputError: one is not; the message names the package.
+        CodeactError: an attack got through.
     """
     for language in sorted({task.language for one in sets for task in one.tasks if task.rules.judge is not None and task.language != "python"}):
         toolchain(language)
+        if backend is not None:
+            attack_language(language, backend)

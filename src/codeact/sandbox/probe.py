@@ -145,7 +145,7 @@ def _probe(name: Name, limits: Limits) -> Probe:
             attack: outcome.status != "passed" or outcome.value is None
             for attack, outcome in zip(RETURNING, outcomes, strict=True)
         }
-        blocked["write_outside"] &= not _written(facts)
+        blocked["write_outside"] &= not written(facts)
         # Every process has an environment; the attack works if it shows an entry of ours.
         seen = outcomes[RETURNING.index("read_environment")].value or []
         ours = {f"{key}={value}" for key, value in os.environ.items() if backend.environment.get(key) != value}
@@ -200,7 +200,8 @@ def attack_facts() -> Iterator[dict[str, Any]]:
         }
 
 
-def _written(facts: dict[str, Any]) -> bool:
+def written(facts: dict[str, Any]) -> bool:
+    """Whether a marker is in one of the folders that were aimed at; it is removed."""
     paths = [Path(folder) / facts["marker"] for folder in facts["folders"]]
     found = [path for path in paths if path.is_file()]
     for path in found:
