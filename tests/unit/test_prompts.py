@@ -129,6 +129,17 @@ def test_eos_is_added_only_where_the_template_leaves_the_turn_open(tmp_path: Pat
         assert coded.input_ids.count(tokenizer.eos_token_id) == (1 if name == str(file) else 2)
 
 
+def test_reasoning_that_a_template_leaves_out_is_said() -> None:
+    tokenizer = byte_level(trim=False, bos=False)
+    talk = (Message("user", "Is 7 prime?"), Message("assistant", "Yes.", reasoning="No smaller number divides it."))
+    turn = "{% for m in messages %}{{ m.role + '\\n' + THOUGHT + m.content + '<|im_end|>' }}{% endfor %}"
+    tokenizer.chat_template = turn.replace("THOUGHT", "''")
+    (note,) = encode(talk, load_template("chat", tokenizer), tokenizer).notes
+    assert "leaves the reasoning out" in note
+    tokenizer.chat_template = turn.replace("THOUGHT", "(m.reasoning_content or '')")
+    assert not encode(talk, load_template("chat", tokenizer), tokenizer).notes
+
+
 def test_templates_that_cannot_work_are_refused(tmp_path: Path) -> None:
     tokenizer = byte_level(trim=False, bos=False)
     with pytest.raises(InputError, match="no chat template"):

@@ -103,8 +103,17 @@ def locate(messages: Sequence[Message], template: Template, tokenizer: Tokenizer
         else:
             end = span[1]
         answers.append(Answer(min(begin, end), span, end, limit, message.learn))
-    notes += _uneven(talk.text, answers)
+    notes += _uneven(talk.text, answers) + _unthought(talk)
     return Rendered(talk.text, tuple(answers), tuple(dict.fromkeys(notes)))
+
+
+def _unthought(talk: Conversation) -> list[str]:
+    """The note of reasoning that the template shows in no turn; that of earlier turns many leave out on purpose."""
+    thoughts = [message.reasoning.strip() for message in talk.messages if message.reasoning.strip()]
+    if not thoughts or any(thought in talk.text for thought in thoughts):
+        return []
+    name = talk.template.name
+    return [f"template {name!r} leaves the reasoning out, and answers are learnt without it; write it into their text, or take a template with a place for it"]
 
 
 def _agree(talk: Conversation, holes: str, spans: Mapping[int, Span], notes: list[str]) -> str:
