@@ -110,6 +110,13 @@ def test_the_commands_say_what_was_looked_for_and_what_could_not_be(
     assert told("--set", "curate.decontaminate=[]") == []
 
 
+def test_secrets_that_are_not_looked_for_are_said(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text("".join(json.dumps(row) + "\n" for row in CLEAN), encoding="utf-8")
+    said = [codeact_command("curate", str(pool), *more).stdout for more in ((), ("--set", "curate.secrets=[keys]"))]
+    assert ["secrets and personal data were not looked for" in text for text in said] == [True, False]
+
+
 def file_of(rows: list[dict[str, str]]) -> str:
     """A benchmark's file that holds these."""
     return "".join(json.dumps({"task_id": f"Go/{n}", "prompt": row["instruction"], "canonical_solution": row["output"]}) + "\n" for n, row in enumerate(rows))

@@ -76,6 +76,8 @@ def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
         )
     if summary.get("contamination not checked"):
         lines.append(f"contamination was not checked: {summary['contamination not checked']}")
+    if "possible_secrets" not in summary["reading"]:
+        lines.append("secrets and personal data were not looked for: --set 'curate.secrets=[keys,passwords,emails]'")
     return [*lines, f"dropped records with the evidence: {folder / 'dropped.jsonl'}"]
 
 
