@@ -66,14 +66,16 @@ class _Plain:
     def line(self, note: str = "") -> None:
         now = time.monotonic()
         rate = _rate(self.done - self.first, now - self.started)
-        speed = f"{rate:,.1f}" if rate >= 1 else f"{rate:.2g}"
+        speed = f"{f'{rate:,.1f}' if rate >= 1 else f'{rate:.2g}'} {self.unit}/s"
+        if self.first == self.done == self.total:
+            speed = "done before"
         # what is loaded before the first unit is not loaded again
         at, before = self.warm or (self.started, self.first)
         pace = _rate(self.done - before, now - at) or rate
         left = f", ETA {format_seconds((self.total - self.done) / pace)}" if pace > 0 and self.done < self.total else ""
         tail = f", {note}" if note else ""
         print(
-            f"{self.label}: {self.done:,.0f}/{self.total:,.0f} {self.unit} ({speed} {self.unit}/s{left}{tail})",
+            f"{self.label}: {self.done:,.0f}/{self.total:,.0f} {self.unit} ({speed}{left}{tail})",
             file=sys.stderr,
             flush=True,
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codeact import progress
 from codeact.progress import Steady
 
 
@@ -25,3 +27,18 @@ def test_units_follow_the_work_within_one_and_are_complete(costs: list[int], uni
         assert abs(sum(told.amounts) - units * sum(costs[:number]) / sum(costs)) < 1
     assert sum(told.amounts) == units
     assert all(amount == int(amount) >= 0 for amount in told.amounts)
+
+
+def test_work_that_was_done_before_has_no_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    before = progress.show()
+    try:
+        with progress.track("score", 23, done=23):
+            pass
+        with progress.track("score", 23, done=20) as shown:
+            shown.advance(3)
+    finally:
+        progress.show(before)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "score: 23/23 records (done before)"
+    assert second.startswith("score: 23/23 records (")
+    assert second.endswith(" records/s)")
