@@ -104,10 +104,10 @@ def _section(info: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null", Any: "any"}
+NAMES: dict[object, str] = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null", Any: "any"}
 
 
-def _type(kind: Any) -> str:
+def _type(kind: object) -> str:
     origin, inside = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _type(inside[0])

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from codeact.errors import InputError
 from codeact.files import address_of, atomic, is_remote, make_folder, name_of, write_text
@@ -342,7 +342,17 @@ def _check(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def plain(value: object) -> Any:
+@overload
+def plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping stays one."""
+
+
+@overload
+def plain(value: object) -> object:
+    """Anything else becomes what JSON has for it."""
+
+
+def plain(value: object) -> object:
     """Plain JSON values: numpy becomes Python, NaN and infinities become None, what JSON lacks (paths, dates) becomes text."""
     if hasattr(value, "tolist"):
         value = value.tolist()

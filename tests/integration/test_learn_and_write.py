@@ -13,8 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.evaluation.generate import generate, task_prompt
-from codeact.evaluation.python_rules import INSTRUCTION
-from codeact.evaluation.tasks import Task
+from codeact.evaluation.tasks import INSTRUCTION, Task
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.prompts import load_template
 from codeact.records import Message, Record

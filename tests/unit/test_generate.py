@@ -16,8 +16,7 @@ from codeact.evaluation.generate import (
     sample_seed,
     task_prompt,
 )
-from codeact.evaluation.python_rules import BODY_STOPS, PROGRAM_STOPS
-from codeact.evaluation.tasks import Task
+from codeact.evaluation.tasks import BODY_STOPS, PROGRAM_STOPS, Task
 from codeact.lm import prompts
 from tests.helpers.tiny_models import byte_level, ended, greedy_alone
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from codeact import config, storage
 from codeact.amounts import amount
@@ -12,6 +12,9 @@ from codeact.files import local
 from codeact.pipeline.difference import diff
 from codeact.pipeline.explanation import explain
 from codeact.rundir.store import Store
+
+if TYPE_CHECKING:
+    from codeact.pipeline.stability import Choices
 
 __all__ = ["cluster_lines", "diff", "explain", "report", "score_summary", "stability", "summary_rows"]
 
@@ -59,7 +62,7 @@ def cluster_lines(run_dir: str | Path) -> list[str]:
     return [f"cluster {cluster_name(number, words)}: {amount(sizes[number], 'record')}" for number in sorted(sizes)]
 
 
-def stability(run_dir: str | Path, **choices: Any) -> dict[str, Any]:
+def stability(run_dir: str | Path, **choices: Unpack[Choices]) -> dict[str, Any]:
     """Overlap (Jaccard) of a run's selection with those of other seeds, numbers of clusters and scoring models.
 
     Args:

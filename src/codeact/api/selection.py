@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from codeact import config, storage
 from codeact.amounts import amount
@@ -32,6 +32,9 @@ from codeact.storage import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from datasets import Dataset
+
+    from codeact.pipeline.stability import Choices
 
 SELECTION_STAGES = ("sample",)
 
@@ -68,7 +71,7 @@ class Selection:
         return iter(self.rows)
 
     @property
-    def dataset(self) -> Any:
+    def dataset(self) -> Dataset:
         """The chosen rows as a `datasets.Dataset`, with the features of the one that was given.
 
         Raises:
@@ -84,11 +87,11 @@ class Selection:
         except (ValueError, TypeError, OverflowError) as error:  # pyarrow's own are among these
             raise InputError(f"these rows have no common types ({error}); take selection.rows") from error
 
-    def explain(self, record_id: str = "", **choices: Any) -> dict[str, Any]:
+    def explain(self, record_id: str = "", *, row: int | None = None, find: str = "", tokens: bool = False) -> dict[str, Any]:
         """Why one record was kept or dropped: `codeact.explain` of this run."""
-        return explain(self.run_dir, record_id, **choices)
+        return explain(self.run_dir, record_id, row=row, find=find, tokens=tokens)
 
-    def stability(self, **choices: Any) -> dict[str, Any]:
+    def stability(self, **choices: Unpack[Choices]) -> dict[str, Any]:
         """How much of the selection is chance: `codeact.stability` of this run."""
         return stability(self.run_dir, **choices)
 
@@ -153,7 +156,22 @@ def select(
     return chosen
 
 
-def plan_select(data: Data, *, budget: Mapping[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
+class SelectArguments(TypedDict, total=False):
+    """What of `select`'s arguments says what is chosen, beside the data."""
+
+    model: str
+    ratio: float | None
+    strategy: str | None
+    embedder: str | None
+    output: str | Path | None
+    run_dir: str | Path | None
+    limit: int | None
+    seed: int | None
+    settings: Mapping[str, Any] | None
+    weights: Sequence[float] | None
+
+
+def plan_select(data: Data, *, budget: Mapping[str, Any] | None = None, **arguments: Unpack[SelectArguments]) -> dict[str, Any]:
     """What `select` with the same arguments would do and cost; nothing is written. See `plan`.
 
     Args:

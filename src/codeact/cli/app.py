@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 
@@ -98,7 +98,16 @@ def _fail(error: Exception, text: str, status: int) -> None:
     sys.exit(status)
 
 
-def _misused(error: Any) -> None:
+class _Misuse(Protocol):
+    """What is read of click's `UsageError`, of whichever copy of click typer uses."""
+
+    @property
+    def ctx(self) -> typer.Context | None: ...
+    def format_message(self) -> str: ...
+    def show(self) -> None: ...
+
+
+def _misused(error: _Misuse) -> None:
     """One line for a wrong option or argument; the help where a command has none at all."""
     said = error.format_message()
     if "\n" in said:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -99,7 +99,7 @@ def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
     ]
 
     @functools.wraps(command)
-    def logged(*args: Any, quiet: bool, verbose: bool, log_file: Path | None, **kwargs: Any) -> None:
+    def logged(*args: object, quiet: bool, verbose: bool, log_file: Path | None, **kwargs: object) -> None:
         choose(quiet, verbose, log_file)
         if not _console.verbose:
             _hush_libraries()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.models import OptionInfo
 
 from codeact.config import Recipe, default_of, given, joined, load_recipe
 from codeact.errors import InputError
@@ -18,12 +19,13 @@ from codeact.storage import plain
 Command = Callable[..., None]
 
 
-def key_option(key: str, about: str, *names: str) -> Any:
+def key_option(key: str, about: str, *names: str) -> OptionInfo:
     """An option that stands for a recipe key: it has no default of its own (None: not given), its help shows the recipe's."""
     value = default_of(key)
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
     untold = value is None or value is False or value in ("", ())
-    return typer.Option(*names, help=about, show_default=False if untold else shown.lower() if value is True else shown)
+    option: OptionInfo = typer.Option(*names, help=about, show_default=False if untold else shown.lower() if value is True else shown)
+    return option
 
 
 Data = Annotated[

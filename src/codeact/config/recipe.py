@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -81,6 +81,6 @@ SECTIONS = tuple(_sections(Recipe))  # dotted, those within others too
 DEFAULTS = Recipe()  # the one home of every default: functions and options that stand for a key take theirs from here
 
 
-def default_of(key: str) -> Any:
+def default_of(key: str) -> object:
     """The default of a dotted key, such as `sample.ratio`."""
     return functools.reduce(getattr, key.split("."), DEFAULTS)

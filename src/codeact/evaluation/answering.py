@@ -17,6 +17,7 @@ from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
     from codeact.evaluation.generate import Completion, Prompt
+    from codeact.evaluation.vllm_engine import Engine
 
 Row = dict[str, Any]
 
@@ -65,14 +66,15 @@ class Setup:
         loaded: Tokenizer = self._loaded["tokenizer"]
         return loaded
 
-    def engine(self, dtype: str, longest: int) -> Any:
+    def engine(self, dtype: str, longest: int) -> Engine:
         """The vLLM engine with room for sequences of `longest` tokens, on first use."""
         from codeact.evaluation import vllm_engine
 
         if "vllm" not in self._loaded:
             self.release()
             self._loaded["vllm"] = vllm_engine.start(self.name, self.model.revision, dtype, longest)
-        return self._loaded["vllm"]
+        loaded: Engine = self._loaded["vllm"]
+        return loaded
 
 
 def facts_of(setup: Setup) -> dict[str, Any]:

@@ -61,8 +61,9 @@ def _check(row: Row) -> str:
     return row_key(sorted((name, value) for name, value in row.items() if name not in LATER))[:16]
 
 
-def _parse(line: str) -> Any:
+def _parse(line: str) -> object:
     try:
-        return json.loads(line)
+        found: object = json.loads(line)
+        return found
     except (ValueError, RecursionError):
         return None

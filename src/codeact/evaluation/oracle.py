@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from codeact.evaluation.tasks import Task
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 # Relative tolerance and the absolute one used where the task names none (numpy.testing.assert_allclose; EvalPlus).
 RELATIVE, ABSOLUTE = 1e-7, 1e-6
 
 
-def is_right(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) -> bool:
+def is_right(task: Task, arguments: Sequence[Any], expected: object, answer: object) -> bool:
     """Whether `answer` is right for `arguments`.
 
     Args:
@@ -36,14 +39,14 @@ def is_right(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) -
         return False
 
 
-def _is_right(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) -> bool:
+def _is_right(task: Task, arguments: Sequence[Any], expected: object, answer: object) -> bool:
     special = task.rules.special(task, arguments, expected, answer)
     if special is not None:
         return special
     return agrees(expected, answer, task.atol)
 
 
-def agrees(expected: Any, answer: Any, atol: float = 0.0) -> bool:
+def agrees(expected: object, answer: object, atol: float = 0.0) -> bool:
     """The general rule: equality, and tolerance where the expected value is floating-point or `atol` is given.
 
     Raises:
@@ -54,9 +57,9 @@ def agrees(expected: Any, answer: Any, atol: float = 0.0) -> bool:
     tolerance = atol or (ABSOLUTE if _is_floats(expected) else 0.0)
     if tolerance == 0 or type(answer) is not type(expected):
         return False
-    if isinstance(expected, list | tuple) and len(answer) != len(expected):
+    if isinstance(expected, list | tuple) and isinstance(answer, list | tuple) and len(answer) != len(expected):
         return False
-    return bool(np.allclose(answer, expected, rtol=RELATIVE, atol=tolerance))
+    return bool(np.allclose(cast("ArrayLike", answer), cast("ArrayLike", expected), rtol=RELATIVE, atol=tolerance))
 
 
 def _is_floats(value: object) -> bool:

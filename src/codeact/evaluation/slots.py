@@ -5,13 +5,14 @@ Transformers' own cache appends by copying all of it for every token: with 32 ro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
 
 LEAST_ROOM = 64  # tokens of room ahead; a quarter of what is held where that is more
 
@@ -61,7 +62,7 @@ def order_after(rows: int, gone: Sequence[int]) -> list[int]:
 
 
 @cache
-def _layer_class() -> Any:
+def _layer_class() -> Callable[[int], DynamicLayer]:
     from transformers.cache_utils import DynamicLayer
 
     class SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A programming task, and a set of them of a fixed version. Where they come from: `codeact.evaluation.sets`."""
+"""A programming task, how it is asked, cut and judged, and a set of tasks of a fixed version. Where they come from: `codeact.evaluation.sets`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,41 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codeact.evaluation import python_rules
+from codeact.evaluation.sanitize import sanitize
 from codeact.sandbox import Backend, Outcome
 
 Arguments = tuple[Any, ...]
+
+# A completion of an open function ends where something new begins at the left margin.
+BODY_STOPS = (
+    "\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n```", "\nassert ", "\nimport ", "\nfrom ", "\n@", '\n"""',
+)  # fmt: skip
+# After a docstring alone the functions, their helpers and imports are still to come.
+PROGRAM_STOPS = ('\n"""', "\nassert ", "\nprint(", "\nif __name__", "\n```", "\n# Test", "\n# test")
+INSTRUCTION = (
+    "Complete the following Python function. Answer with the whole program, imports included, in one code block.\n\n"
+    "```python\n{prompt}\n```"
+)
+
+
+def python_stops(task: Task) -> tuple[str, ...]:
+    """What ends a completion of the prompt: less where the function itself is still to come."""
+    return BODY_STOPS if f"def {task.entry_point}(" in task.prompt else PROGRAM_STOPS
+
+
+def python_question(task: Task) -> str:
+    """The chat turn that asks for the program."""
+    return INSTRUCTION.format(prompt=task.prompt.strip("\n"))
+
+
+def python_program(answer: str, task: Task, prompt: str) -> str:
+    """The program in an answer, which may continue `prompt`."""
+    return sanitize(answer, task.entry_point, prompt)
+
+
+def no_exception(task: Task, arguments: Sequence[Any], expected: object, answer: object) -> bool | None:
+    """No task is judged apart from the general rule."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +58,14 @@ class Rules:
         special: (task, arguments, expected, answer) -> the verdict on one answer, None where the general rule decides.
     """
 
-    stops: Callable[[Any], tuple[str, ...]] = python_rules.stops
-    question: Callable[[Any], str] = python_rules.question
-    program: Callable[[str, Any, str], str] = python_rules.program
-    special: Callable[[Any, Sequence[Any], Any, Any], bool | None] = python_rules.special
-    judge: Callable[[Any, str, Backend], Outcome] | None = None
+    stops: Callable[[Task], tuple[str, ...]] = python_stops
+    question: Callable[[Task], str] = python_question
+    program: Callable[[str, Task, str], str] = python_program
+    special: Callable[[Task, Sequence[Any], object, object], bool | None] = no_exception
+    judge: Callable[[Task, str, Backend], Outcome] | None = None
     always_cut: bool = False
     proven: bool = False
-    wrong: Callable[[Any], Sequence[str]] | None = None
+    wrong: Callable[[Task], Sequence[str]] | None = None
 
 
 PYTHON = Rules()

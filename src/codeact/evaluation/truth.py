@@ -78,7 +78,7 @@ def ground_truth(
     return {identity: known[identity] for identity in wanted}
 
 
-def expected_value(task: Task, index: int, backend: Backend) -> Any:
+def expected_value(task: Task, index: int, backend: Backend) -> object:
     """The canonical answer to one input, computed anew: for answers that are too large to keep.
 
     Raises:

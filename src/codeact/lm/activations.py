@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-9}
 HALF_ROUNDING = 2.0**-7  # two units in the last place of bfloat16
 
 
-Hook = Callable[[torch.nn.Module, tuple[Any, ...], Any], Any]  # of `register_forward_hook`
+Hook = Callable[[torch.nn.Module, tuple[Any, ...], object], object]  # of `register_forward_hook`
 
 
 @dataclass
@@ -58,17 +58,17 @@ def observe(
     seen, calls = Seen(), Counter[str]()
 
     def hook(name: str, experts: bool) -> Hook:
-        def note(module: torch.nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
+        def note(module: torch.nn.Module, arguments: tuple[Any, ...], output: object) -> object:
             calls[name] += 1
             call = f"{name}#{calls[name]}"
             first = arguments[0] if arguments else None
             if isinstance(first, Tensor) and _is_of(first, shape):
                 seen.tensors[f"{call} in"] = first
-            made = output[0] if isinstance(output, tuple | list) and output else output
+            made: object = output[0] if isinstance(output, tuple | list) and output else output
             if experts and _is_of(made, shape, flat=True):
                 if before is not None and touched is not None and call in before.experts:
                     made = _pin(made, before.experts[call], touched)
-                    output = made if isinstance(output, Tensor) else type(output)((made, *output[1:]))
+                    output = type(output)((made, *output[1:])) if isinstance(output, tuple | list) else made
                 seen.experts[call] = made
             if _is_of(made, shape):
                 seen.tensors[f"{call} out"] = made
@@ -103,7 +103,7 @@ def change(first: Tensor, second: Tensor, scale: Tensor) -> float:
     return float(moved.max()) / largest if largest > 0 else float("inf")
 
 
-def _is_of(value: object, shape: tuple[int, ...], flat: bool = False) -> bool:
+def _is_of(value: object, shape: tuple[int, ...], flat: bool = False) -> TypeGuard[Tensor]:
     """Whether a value is a float tensor [B, T, ...] (or, `flat`, [B * T, ...])."""
     if not isinstance(value, Tensor) or not value.is_floating_point():
         return False

@@ -84,7 +84,7 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     if attention == "any":
-        return _load_any(name, revision=revision, dtype=dtype, device=device)
+        return _load_any(name, revision, dtype, device)
     if attention == "codeact":
         from codeact.lm.attention import register
 
@@ -130,16 +130,16 @@ def load_model(
     return model.to(torch_device).eval()
 
 
-def _load_any(name: str, **options: Any) -> Model:
+def _load_any(name: str, revision: str | None, dtype: str, device: str) -> Model:
     """The model with attention "codeact" if it runs a short input so, else with the library's own."""
     import torch
 
     try:
-        model = load_model(name, attention="codeact", **options)
+        model = load_model(name, revision=revision, dtype=dtype, device=device, attention="codeact")
         with torch.no_grad():
             model(input_ids=torch.zeros((1, 2), dtype=torch.long, device=model.device))
     except (InputError, TypeError, AttributeError, LookupError, ValueError, RuntimeError):
-        model = load_model(name, attention=None, **options)  # a model that is at fault itself fails again
+        model = load_model(name, revision=revision, dtype=dtype, device=device, attention=None)  # a model that is at fault itself fails again
         model.not_packed = f"model {name!r} {NOT_PACKED}"  # type: ignore[assignment]  # the guard says so
     return model
 

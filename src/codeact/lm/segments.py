@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 # of one sample: keys and values [key-value heads, tokens, size] per layer
 Past = list[tuple["torch.Tensor", "torch.Tensor"]]
+
+
+class _PastsCache(Protocol):
+    """A cache of transformers that hands out what it kept of each sample."""
+
+    def pasts(self) -> list[Past | None]: ...
 
 
 def continue_row(
@@ -67,7 +73,7 @@ def past_bytes(config: PretrainedConfig, itemsize: int) -> int:
     return int(2 * text.num_hidden_layers * heads * size * itemsize)
 
 
-def _make_cache(pasts: Sequence[Past | None], new: Sequence[int], keep: Sequence[bool]) -> Any:
+def _make_cache(pasts: Sequence[Past | None], new: Sequence[int], keep: Sequence[bool]) -> _PastsCache:
     import torch
     from transformers import Cache
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -24,6 +24,16 @@ from codeact.types import Bools
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class Choices(TypedDict, total=False):
+    """What `measure_stability` may be told."""
+
+    seeds: Sequence[int]
+    ks: Sequence[int]
+    scores: Mapping[str, str | Path] | None
+    strategy: str | None
+    ratio: float | None
 
 
 def measure_stability(

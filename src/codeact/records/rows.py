@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from codeact.records.columns import REJECTED, RESPONSE, Format, plain_name
 from codeact.records.content import is_blank, joined, read_content
@@ -121,7 +121,7 @@ def _called(answer: object, row: Row, form: Format) -> list[Message]:
         return []
     try:
         calls = calls_from(answer, "the answer")
-        tools = parsed(tools_text(row.get(form.column("tools")), _column(form, "tools")) or "[]")
+        tools = cast("list[dict[str, Any]]", parsed(tools_text(row.get(form.column("tools")), _column(form, "tools")) or "[]"))
     except Unreadable:
         return []
     names = {tool["function"].get("name") for tool in tools}

@@ -28,7 +28,7 @@ def as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def parsed(text: str) -> Any:
+def parsed(text: str) -> object:
     """What a text of JSON holds, or of Python's own notation (`str()` of a list, as CSV exports have it).
 
     Raises:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from codeact.records.content import Said, holds_results, is_blank, is_void, joined, read_content, result_text
 from codeact.records.tools import as_json, calls_from, parsed
@@ -111,9 +111,11 @@ def _of_lines(text: str) -> list[Any]:
         return []
 
 
-def _is_map(turn: Any) -> bool:
+def _is_map(turn: object) -> bool:
     """Whether a turn is an Arrow map: its pairs of key and value."""
-    paired = isinstance(turn, list) and all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in turn)
+    if not isinstance(turn, list):
+        return False
+    paired = all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in turn)
     return paired and {"role", "from"} & {pair[0] for pair in turn} != set()
 
 
@@ -305,5 +307,10 @@ def _goes_on(last: Message, message: Message) -> bool:
     return thought or called
 
 
+def _calls(text: str) -> list[Any]:
+    """What `as_json` made of calls."""
+    return cast("list[Any]", parsed(text))
+
+
 def _both(first: str, second: str) -> str:
-    return as_json([*parsed(first), *parsed(second)]) if first and second else first or second
+    return as_json([*_calls(first), *_calls(second)]) if first and second else first or second

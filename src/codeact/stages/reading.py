@@ -19,11 +19,10 @@ from codeact.rundir.parts import PART_ROWS, Parts, regrouped
 from codeact.rundir.processes import WORTH_IT, ProcessBackend
 from codeact.rundir.shards import Worker
 from codeact.sources.lines import PLACED, LineRows, Lines
+from codeact.stages.door import Door
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from codeact.stages.records import Door
 
 _TOLD = b"told"
 

@@ -155,6 +155,13 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
     return True
 
 
+class _Gradients(Protocol):
+    """What the forward pass leaves for the backward pass: the gradients of hidden states [N, D] and of each weight that has one."""
+
+    hidden_grad: Tensor
+    weight_grads: list[Tensor | None]
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """Each chunk's gradients are made in the forward pass, so that no logits outlive their chunk and none are made twice.
 
@@ -164,7 +171,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, targets: Tensor, scales: Tensor | None,
+        ctx: _Gradients, hidden: Tensor, targets: Tensor, scales: Tensor | None,
         head: Callable[[Tensor], Tensor], chunk: int, *weights: Tensor,
     ) -> Tensor:  # fmt: skip
         wanted = [w for w in weights if w.requires_grad]
@@ -191,10 +198,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Gradients, scale: Tensor) -> tuple[Tensor | None, ...]:
         hidden = ctx.hidden_grad.mul_(scale.to(ctx.hidden_grad.dtype))
         weights = [None if g is None else g.mul_(scale.to(g.dtype)) for g in ctx.weight_grads]
-        ctx.hidden_grad = ctx.weight_grads = None
+        del ctx.hidden_grad, ctx.weight_grads
         return (hidden, None, None, None, None, *weights)
 
 

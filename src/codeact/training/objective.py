@@ -68,9 +68,10 @@ def use_sample_mean(model: Model, packed: bool) -> None:
     seen: list[tuple[bool, bool]] = []
 
     def loss(
-        logits: Tensor, labels: Tensor, vocab_size: int, num_items_in_batch: Tensor | int | None = None, **inputs: Any
-    ) -> Tensor:
-        bounds = inputs.get("cu_seq_lens_q")
+        logits: Tensor, labels: Tensor, vocab_size: int, num_items_in_batch: Tensor | int | None = None,
+        cu_seq_lens_q: Tensor | None = None, **inputs: object,
+    ) -> Tensor:  # fmt: skip
+        bounds = cu_seq_lens_q
         seen.append((bounds is not None, num_items_in_batch is not None))
         weights, count = sample_weights(labels, bounds)
         learnt = weights[:, 1:] > 0

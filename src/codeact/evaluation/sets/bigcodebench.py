@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact.evaluation import python_rules
 from codeact.evaluation.sets import in_process, published
 from codeact.evaluation.sets.files import Family
-from codeact.evaluation.tasks import Rules, Task, TaskSet
+from codeact.evaluation.tasks import Rules, Task, TaskSet, python_question
 from codeact.sandbox import Backend, Outcome
 
 SOURCE = "https://huggingface.co/datasets/bigcode/bigcodebench (or the releases of https://github.com/bigcode-project/bigcodebench-annotation)"
@@ -56,7 +55,7 @@ def _task(row: Mapping[str, Any], instruct: bool) -> Task:
 
 def question(task: Task) -> str:
     """The published instruction, or the documented head to be completed."""
-    return task.instruction or python_rules.question(task)
+    return task.instruction or python_question(task)
 
 
 def judge(task: Task, source: str, backend: Backend) -> Outcome:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from codeact.errors import InputError, require
 from codeact.evaluation.sets.evalplus import evalplus_task
@@ -53,11 +53,11 @@ def _original_task(row: Mapping[str, Any]) -> Task:
     return Task(row["task_id"], row["prompt"], row["entry_point"], row["canonical_solution"], test=test, rules=RULES)
 
 
-def special(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) -> bool | None:
+def special(task: Task, arguments: Sequence[Any], expected: object, answer: object) -> bool | None:
     """HumanEval/32, which EvalPlus 0.3.1 always fails, is judged by the value of the polynomial at the answer."""
     if task.id != "HumanEval/32":
         return None
-    value = sum(coefficient * math.pow(answer, power) for power, coefficient in enumerate(arguments[0]))
+    value = sum(coefficient * math.pow(cast("float", answer), power) for power, coefficient in enumerate(arguments[0]))
     return bool(abs(value) <= task.atol)
 
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact.evaluation import languages, python_rules
+from codeact.evaluation import languages
 from codeact.evaluation.sets.files import Family, Release, pick, read_rows
-from codeact.evaluation.tasks import Rules, Task, TaskSet
+from codeact.evaluation.tasks import Rules, Task, TaskSet, python_question
 
 VERSION = "2023-08"
 # Language of the published files -> its name here, SHA-256 of the file.
@@ -67,7 +67,7 @@ def _task(row: Mapping[str, Any], language: str) -> Task:
 def question(task: Task) -> str:
     """The published instruction, and the beginning of the program."""
     if not task.instruction:
-        return python_rules.question(task)
+        return python_question(task)
     begun = task.prompt.strip("\n")
     return f"{task.instruction.strip()}\n\nAnswer with the whole program in one code block. It begins:\n\n```{task.language}\n{begun}\n```"
 

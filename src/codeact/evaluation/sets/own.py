@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError, did_you_mean
-from codeact.evaluation import python_rules
 from codeact.evaluation.oracle import agrees
 from codeact.evaluation.sets import own_languages, own_python, own_wrong
-from codeact.evaluation.tasks import Rules, Task, TaskSet
+from codeact.evaluation.tasks import Rules, Task, TaskSet, python_question
 from codeact.parsing import parse
 from codeact.sources import objects
 
@@ -194,10 +193,10 @@ def _task(row: Mapping[str, Any]) -> Task:
 
 def question(task: Task) -> str:
     """The task's own instruction, where it has one."""
-    return task.instruction or python_rules.question(task)
+    return task.instruction or python_question(task)
 
 
-def special(task: Task, arguments: Sequence[Any], expected: Any, answer: Any) -> bool | None:
+def special(task: Task, arguments: Sequence[Any], expected: object, answer: object) -> bool | None:
     """JSON has no tuples: an answer's tuples count as lists. A tuple of floats is compared with the usual tolerance."""
     return agrees(expected, _lists(answer), task.atol) if task.outputs else None
 

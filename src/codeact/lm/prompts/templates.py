@@ -332,8 +332,9 @@ def _tools(text: str) -> list[Any] | None:
     return wrapped or None
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, where: str) -> object:
     try:
-        return json.loads(text)
+        found: object = json.loads(text)
+        return found
     except (ValueError, RecursionError) as error:
         raise RefusedError(f"{where} cannot be read as JSON: {error}") from error
