@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from benchmarks.turns import processor_seconds
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
@@ -42,12 +43,6 @@ def resampled(records: list[Record], count: int, seed: int) -> list[Record]:
             Record(f"{number:07d}", (Message(first.role, f"{first.content} ({number})"), *rest), {"row": number})
         )
     return found
-
-
-def processor_seconds() -> float:
-    """User and system time of this process and of the children that ended."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def stages(records: list[Record], seed: int) -> dict[str, tuple[int, Callable[[], Any]]]:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from codeact.comparison.split import normal_text
 from codeact.draws import seeded_subset
 from codeact.records import Record, read_data
 from codeact.storage import write_jsonl
@@ -27,14 +28,9 @@ SHARES = (0.0, 0.15, 0.3, 0.45)
 KINDS = ("swapped", "syntax", "operators", "constants", "truncated")  # none of them touches the instruction
 
 
-def normal(instruction: str) -> str:
-    """As `codeact.comparison.split` compares instructions."""
-    return " ".join(instruction.lower().split())
-
-
 def held_out(records: Sequence[Record], count: int, seed: int) -> set[str]:
     """The instructions that `codeact compare` with this seed will hold out of these records."""
-    return seeded_subset(sorted({normal(record.instruction) for record in records}), count, seed)
+    return seeded_subset(sorted({normal_text(record.instruction) for record in records}), count, seed)
 
 
 def noisy(records: Sequence[Record], share: float, kept: set[str], seed: int) -> tuple[list[Record], Counter[str]]:
@@ -43,7 +39,7 @@ def noisy(records: Sequence[Record], share: float, kept: set[str], seed: int) ->
     A record that a kind cannot be applied to gets the next kind; one that none can be applied to stays, and the next one is taken.
     """
     rng = random.Random(f"noise {seed}")
-    order = [n for n, record in enumerate(records) if normal(record.instruction) not in kept]
+    order = [n for n, record in enumerate(records) if normal_text(record.instruction) not in kept]
     rng.shuffle(order)
     wanted = round(share * len(order))
     made, found = list(records), Counter[str]()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.helpers import processes
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 from tests.helpers.sandboxes import SANDBOXES, held_sandbox, sandbox_missing
 from tests.helpers.tiny_models import byte_level, ended, save_embedder
@@ -126,5 +126,5 @@ def pool_file(tmp_path: Path) -> Path:
     """48 records as JSONL with an extra field."""
     file = tmp_path / "pool.jsonl"
     rows = [{**row, "source": f"s{n}"} for n, row in enumerate(pool_rows(48))]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(file, rows)
     return file

@@ -127,11 +127,6 @@ def rows(plain: int = 20) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def write_rows(file: Path, content: list[dict[str, Any]]) -> Path:
-    file.write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
-    return file
-
-
 def judged(prompt: str) -> str:
     """What the canned judge says of a record: a rating, now and then one that cannot be read; or tags."""
     size = len(prompt)

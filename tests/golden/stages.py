@@ -22,6 +22,7 @@ from codeact.score.adaptive.decide import Facts, Pool, decide
 from codeact.score.selective import STEPS_PER_NAT
 from tests.golden import pieces
 from tests.helpers.judge_server import judge_server
+from tests.helpers.lines import write_lines
 
 FILE = Path(__file__).with_name("stages.json")
 SET = 2  # of the model, the records and the values kept below; raised where one of these is changed, or a library gives other values
@@ -78,11 +79,11 @@ def run_all(folder: Path) -> dict[str, Any]:
     """Every stage's values, by stage. `folder` must be empty; the caches are the caller's business."""
     model, other = pieces.write_model(folder / "model", seed=500), pieces.write_model(folder / "other", seed=1100)
     embedder = pieces.write_embedder(folder / "embedder")
-    data = pieces.write_rows(folder / "rows.jsonl", pieces.rows())
-    own = pieces.write_rows(folder / "own.jsonl", [{"prompt": pieces.plain_row(5)["instruction"] + " " + pieces.plain_row(5)["output"]}])
+    data = write_lines(folder / "rows.jsonl", pieces.rows())
+    own = write_lines(folder / "own.jsonl", [{"prompt": pieces.plain_row(5)["instruction"] + " " + pieces.plain_row(5)["output"]}])
     listed = folder / "listed.txt"
     listed.write_text("\n".join(str(row) for row in (7, 3, 11, 0, 2, 19, 20, 5, 28)), encoding="utf-8")
-    near = pieces.write_rows(folder / "target.jsonl", [pieces.plain_row(3), pieces.plain_row(12)])
+    near = write_lines(folder / "target.jsonl", [pieces.plain_row(3), pieces.plain_row(12)])
     common = {
         "run_dir": str(folder / "run"), "seed": 3, "data.source": str(data), "model.name": str(model), "model.dtype": "float32",
         "model.device": "cpu", "model.max_length": 320, "model.template": "question", "embed.model": str(embedder), "cluster.k": 3,
@@ -165,7 +166,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
 
 def _graded(folder: Path) -> dict[str, Any]:
     """Ready chat answers, through the reading of answers and the grading."""
-    answers = pieces.write_rows(folder / "answers.jsonl", pieces.ANSWERS)
+    answers = write_lines(folder / "answers.jsonl", pieces.ANSWERS)
     config = EvaluateConfig(bits_per_byte=False, unsafe_no_sandbox=True)
     evaluate_model(None, folder / "graded", model=ModelConfig(), config=config, seed=0, samples=answers, sanitized=True)
     return {key: value for key, value in _evaluation(folder / "graded").items() if key != "bits"}

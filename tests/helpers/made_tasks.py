@@ -1,8 +1,11 @@
-"""A task set of one made-up task."""
+"""A task set of one made-up task, and files of tasks."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from codeact.evaluation.tasks import Task, TaskSet
+from tests.helpers.lines import write_lines
 
 
 def made_up(**changes: object) -> TaskSet:
@@ -16,3 +19,8 @@ def made_up(**changes: object) -> TaskSet:
         "plus_inputs": ((4,), (5,)),
     }
     return TaskSet("made+", "1", (Task(**{**fields, **changes}),), "0" * 64)  # type: ignore[arg-type]
+
+
+def write_tasks(path: Path, *rows: object) -> str:
+    """The file's name, as options take it."""
+    return str(write_lines(path, rows))

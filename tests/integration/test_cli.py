@@ -11,6 +11,7 @@ import pytest
 import codeact
 from codeact.errors import InputError
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 
@@ -165,7 +166,7 @@ def test_a_single_bad_row_is_a_status_not_a_failure(tmp_path: Path, options: lis
         {"instruction": "long", "output": "x = 1\n" * 33_334},
         {"instruction": "none", "output": ""},
     ]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    write_lines(tmp_path / "a.jsonl", rows)
     done = cli(
         "select",
         str(tmp_path / "a.jsonl"),

@@ -16,6 +16,7 @@ from codeact import storage
 from codeact.comparison.grid import load_comparison
 from codeact.comparison.run import plan_comparison
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("compare")
-    (folder / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in pool_rows(48)), encoding="utf-8")
+    write_lines(folder / "pool.jsonl", pool_rows(48))
     file = folder / "compare.yaml"
     file.write_text(
         f"""

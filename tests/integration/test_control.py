@@ -20,6 +20,7 @@ from codeact.pipeline.run import run_pipeline
 from codeact.reporting import gather, main_figures
 from tests.helpers import run_page
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 CONTROL = ("control", "train_control", "evaluate_control")
@@ -32,7 +33,7 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, 
     folder = tmp_path_factory.mktemp("control")
     rows = pool_rows(52)
     for name, some in (("pool.jsonl", rows[:40]), ("own.jsonl", [*rows[40:], LEAK])):
-        (folder / name).write_text("".join(json.dumps(r) + "\n" for r in some), encoding="utf-8")
+        write_lines(folder / name, some)
     file = folder / "mine.yaml"
     file.write_text(
         f"""

@@ -20,6 +20,7 @@ from codeact.rundir.shards import read_sealed
 from codeact.rundir.store import Store
 from codeact.training.checkpoints import complete, last_checkpoint
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.lines import write_lines
 from tests.helpers.log import logged
 from tests.helpers.pool import pool_rows
 
@@ -35,7 +36,7 @@ def settings(folder: Path, model: Path, embedder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool_rows(16)), encoding="utf-8")
+    write_lines(folder / "pool.jsonl", pool_rows(16))
     run_pipeline(load_recipe(extra=settings(folder, tiny_model_dir, tiny_embedder_dir)), ("train",))
     return folder
 

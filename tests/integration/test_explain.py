@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import codeact
 from codeact import api
 from codeact.errors import InputError
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 RATIO = 0.3
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows.append({**rows[0], "id": "twin"})
     rows.append({"id": "empty", "instruction": "say nothing", "output": ""})
     rows.append({"id": "zh", "instruction": "写一个排序列表的函数", "output": "def 排序(列表):\n    return sorted(列表)"})
-    (made / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(made / "pool.jsonl", rows)
     return made
 
 

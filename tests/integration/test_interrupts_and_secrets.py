@@ -17,6 +17,7 @@ from codeact import config
 from codeact.redact import redact, split_userinfo
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.judge_server import JudgeServer, judge_server
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
 
@@ -27,7 +28,7 @@ PASSWORD = "p@ss/word-51x"  # percent-encoded in an address
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     file = tmp_path / "pool.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in pool_rows(6)), encoding="utf-8")
+    write_lines(file, pool_rows(6))
     return file
 
 

@@ -22,6 +22,7 @@ from tests.helpers.command import codeact_command
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from tests.helpers.chat_templates import TEMPLATES, TOKENIZERS
+from tests.helpers.lines import write_lines
 
 TASKS = [
     Task(f"T/{n}", f'def {name}(a, b):\n    """{name}"""\n', name, "")
@@ -87,7 +88,7 @@ def test_refused_records_are_told_and_the_run_goes_on(tmp_path: Path) -> None:
         for n in range(8)
     ]  # fmt: skip
     file = tmp_path / "data.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(file, rows)
     model = ("--model", str(tmp_path / "base"), "--set", "model.device=cpu", "--max-length", "512")
     scored = codeact_command("score", str(file), *model, "-o", str(tmp_path / "s.jsonl"), "--json")
     assert scored.returncode == 0, scored.stderr

@@ -18,6 +18,7 @@ from codeact import progress
 from codeact.locks import try_lock
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.judge_server import judge_server
+from tests.helpers.lines import write_lines
 from tests.helpers.log import logged
 from tests.helpers.pool import pool_rows
 
@@ -28,7 +29,7 @@ PLAIN = ["--set", "sample.strategy=random"]
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     file = tmp_path / "pool.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in pool_rows(8)), encoding="utf-8")
+    write_lines(file, pool_rows(8))
     return file
 
 

@@ -24,6 +24,7 @@ from codeact.pipeline.run import run_pipeline
 from codeact.sample import Mixture, choose, choose_mixed
 from codeact.sample.mixture import quotas, share_out
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 QUIET = {"curate.decontaminate": ()}
@@ -34,7 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """a.jsonl with 40 rows, deep/b.csv.gz with 20 others, one of them unusable and one a copy of a row of a.jsonl."""
     monkeypatch.chdir(tmp_path)
     rows = [dict(row) for row in pool_rows(59)]
-    Path("a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:40]), encoding="utf-8")
+    write_lines(Path("a.jsonl"), rows[:40])
     Path("deep").mkdir()
     others = [*rows[40:58], rows[3], {"instruction": "nothing", "output": ""}]
     text = "instruction,output\n" + "".join(f"{json.dumps(r['instruction'])},\"{r['output']}\"\n" for r in others)

@@ -14,6 +14,7 @@ import pytest
 from codeact.reporting.wording import percent
 from codeact.score.length import length_line
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 
@@ -23,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_emb
     rows = pool_rows(150)
     rows += [{**rows[n], "output": rows[n + 20]["output"]} for n in range(12)]  # the same instruction, another answer
     rows += [{"instruction": "broken", "output": "def f(:\n    return 1\n"}, {"instruction": "empty", "output": ""}]
-    (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(folder / "pool.jsonl", rows)
     (folder / "recipe.yaml").write_text(
         f"""
 run_dir: {json.dumps(str(folder / "run"))}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 MINE = "the work of another tool\n"
@@ -19,7 +20,7 @@ MINE = "the work of another tool\n"
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     file = tmp_path / "pool.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in pool_rows(16)), encoding="utf-8")
+    write_lines(file, pool_rows(16))
     return file
 
 

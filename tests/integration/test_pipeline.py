@@ -18,6 +18,7 @@ from codeact.config import Recipe, load_recipe
 from codeact.pipeline.run import run_pipeline
 from tests.helpers import run_page
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.lines import write_lines
 from tests.helpers.log import logged
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
@@ -45,7 +46,7 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, 
         {"instruction": "broken", "output": "def f(:\n    return 1\n"},
     ]
     rows.append(dict(rows[0]))
-    (folder / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    write_lines(folder / "pool.jsonl", rows)
     file = folder / "recipe.yaml"
     file.write_text(
         f"""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import codeact
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 CHEAP = {"curate.decontaminate": []}
@@ -59,7 +59,7 @@ def test_a_selection_of_a_dataset_keeps_its_features(tmp_path: Path) -> None:
 def test_rows_train_a_model_as_their_file_does(tiny_model_dir: Path, tmp_path: Path) -> None:
     rows = pool_rows(8)
     file = tmp_path / "rows.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(file, rows)
     settings = {
         "train.epochs": 1,
         "train.batch_size": 4,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from codeact.rundir import ranks
 from codeact.rundir.score_cache import open_cache, run_cached
 from codeact.rundir.tables import records_table
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started, launched
 
@@ -31,7 +31,7 @@ TABLES = ("records", "embed", "cluster", "score", "sample", "ledger")
 def command(tmp_path: Path, tiny_model_dir: Path, tiny_embedder_dir: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    Path("pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool_rows(48)), encoding="utf-8")
+    write_lines(Path("pool.jsonl"), pool_rows(48))
     settings = {"score.shard_size": 4, "score.cache": "false", "cluster.k": 3, "curate.decontaminate": "[]", "model.dtype": "float32"}
     return ["select", "pool.jsonl", "--model", str(tiny_model_dir), "--max-length", "256", "--embedder", str(tiny_embedder_dir), "--ratio", "0.4",
             *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 TOLD = "refused: 2 of 14 rows (empty 1, media 1); the first: row 13: empty: the response is empty (column 'output')"
@@ -18,7 +19,7 @@ UNREAD = "may matter and was not read: column 'remark' (12)"
 def data(tmp_path: Path) -> str:
     rows = [{**row, "remark": "long enough to be more than a label"} for row in pool_rows(12)]
     rows += [{"instruction": "nothing", "output": ""}, {"instruction": "look", "output": "there", "images": ["a.png"]}]
-    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(tmp_path / "data.jsonl", rows)
     return str(tmp_path / "data.jsonl")
 
 

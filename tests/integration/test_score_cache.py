@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ import pytest
 from codeact.config import load_recipe
 from codeact.pipeline.run import run_pipeline
 from codeact.stages.score import VERSION
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
 
@@ -24,11 +24,6 @@ from tests.helpers.processes import Started
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CODEACT_SCORES", str(tmp_path / "scores"))
     return tmp_path
-
-
-def write(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def score(folder: Path, run: str, data: Path, model: Path, **settings: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -43,7 +38,7 @@ def score(folder: Path, run: str, data: Path, model: Path, **settings: Any) -> t
 
 def test_only_new_records_are_scored(folder: Path, tiny_model_dir: Path) -> None:
     rows = pool_rows(30)
-    some, more = write(folder / "some.jsonl", rows[:20]), write(folder / "more.jsonl", rows[::-1])
+    some, more = write_lines(folder / "some.jsonl", rows[:20]), write_lines(folder / "more.jsonl", rows[::-1])
     first, before = score(folder, "a", some, tiny_model_dir)
     again, after = score(folder, "b", some, tiny_model_dir)
     wider, whole = score(folder, "c", more, tiny_model_dir)
@@ -59,7 +54,7 @@ def test_only_new_records_are_scored(folder: Path, tiny_model_dir: Path) -> None
 
 
 def test_what_decides_a_score_keeps_scores_apart(folder: Path, tiny_model_dir: Path) -> None:
-    data = write(folder / "data.jsonl", pool_rows(8))
+    data = write_lines(folder / "data.jsonl", pool_rows(8))
     other = folder / "other-model"
     shutil.copytree(tiny_model_dir, other)
     text = (other / "config.json").read_text()
@@ -81,7 +76,7 @@ def test_what_decides_a_score_keeps_scores_apart(folder: Path, tiny_model_dir: P
 def test_a_raised_version_of_scoring_scores_again(
     folder: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = write(folder / "data.jsonl", pool_rows(8))
+    data = write_lines(folder / "data.jsonl", pool_rows(8))
     first, before = score(folder, "a", data, tiny_model_dir)
     monkeypatch.setattr("codeact.stages.score.VERSION", VERSION + 1)
     raised, after = score(folder, "a", data, tiny_model_dir)  # the stage of the same run is not kept either
@@ -93,7 +88,7 @@ def test_a_raised_version_of_scoring_scores_again(
 
 def test_records_of_equal_content_share_a_score(folder: Path, tiny_model_dir: Path) -> None:
     rows = pool_rows(4)
-    data = write(folder / "data.jsonl", [{**row, "id": f"{copy}{n}"} for copy in "xy" for n, row in enumerate(rows)])
+    data = write_lines(folder / "data.jsonl", [{**row, "id": f"{copy}{n}"} for copy in "xy" for n, row in enumerate(rows)])
     summary, found = score(folder, "a", data, tiny_model_dir)
     assert sum(summary["status"].values()) == 8
     for n in range(4):
@@ -103,7 +98,7 @@ def test_records_of_equal_content_share_a_score(folder: Path, tiny_model_dir: Pa
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_in_another_run_directory(folder: Path, tiny_model_dir: Path) -> None:
-    data = write(folder / "data.jsonl", pool_rows(48))
+    data = write_lines(folder / "data.jsonl", pool_rows(48))
     settings = [
         f"model.name={tiny_model_dir}",
         "model.dtype=float32",

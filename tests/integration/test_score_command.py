@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 
@@ -19,7 +20,7 @@ def big_pool(tmp_path: Path) -> Path:
         for n, row in enumerate(pool_rows(240))
     ]
     file = tmp_path / "pool.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(file, rows)
     return file
 
 

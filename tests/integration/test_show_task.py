@@ -19,6 +19,7 @@ from codeact.evaluation.compare import per_task
 from codeact.pipeline.plan import plan
 from codeact.rundir.inputs import Inputs
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_lines
 
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.usefixtures("sandbox")]
 ADD = {
@@ -31,9 +32,9 @@ RIGHT, WRONG, HOSTILE = "    return a + b\n", "    return a * b + 1\n", "    ret
 
 def evaluated(folder: Path, name: str, answers: dict[str, Sequence[str]]) -> Path:
     tasks = folder / "mine.jsonl"
-    tasks.write_text("".join(json.dumps(task) + "\n" for task in (ADD, CHECK)), encoding="utf-8")
+    write_lines(tasks, (ADD, CHECK))
     rows = [{"task_id": task, "completion": text} for task, texts in answers.items() for text in texts]
-    (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(folder / f"{name}.jsonl", rows)
     api.evaluate(None, folder / name, samples=folder / f"{name}.jsonl", settings={"evaluate.tasks": [str(tasks)]})
     return folder / name
 

@@ -16,6 +16,7 @@ from codeact.errors import InputError
 from tests.helpers.command import Finished
 from tests.helpers.command import codeact_command as codeact
 from tests.helpers.judge_server import judge_server
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 Select = Callable[..., Finished]
@@ -24,7 +25,7 @@ Select = Callable[..., Finished]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("strategies")
-    (made / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in pool_rows(40)), encoding="utf-8")
+    write_lines(made / "pool.jsonl", pool_rows(40))
     return made
 
 

@@ -11,6 +11,7 @@ from codeact import api, storage
 from codeact.evaluation.sets import load_tasks
 from codeact.rundir.store import Store
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 HALF = "\ud83d"
@@ -31,7 +32,7 @@ def spoiled() -> list[dict[str, object]]:
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
     file = tmp_path / "pool.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in spoiled()), encoding="ascii")
+    write_lines(file, spoiled())
     return file
 
 
@@ -85,7 +86,7 @@ def test_an_exception_that_holds_one_is_a_failed_sample(tmp_path: Path, sandbox:
     samples = tmp_path / "samples.jsonl"
     rows = [{"task_id": task.id, "completion": body} for task, body in zip(tasks, bodies, strict=True)]
     rows.append({"task_id": tasks[2].id, "completion": f"    x = '{HALF}'\n{tasks[2].canonical_solution}"})
-    samples.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
+    write_lines(samples, rows)
     results = api.evaluate("none", tmp_path / "out", samples=samples)
     found = storage.read_jsonl(tmp_path / "out" / "samples.jsonl")
     assert [row["status"] == "passed" for row in found][:3] == [False, False, True]

@@ -18,6 +18,7 @@ from codeact.lm.prompts import load_template
 from codeact.records import read_data, read_records
 from codeact.training.data import hold_out, tokenise_records
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 USUAL = ("--max-length", "256", "--template", "question", "--dtype", "float32", "--batch-size", "4", "--json")
@@ -33,7 +34,7 @@ def command(pool: Path, model: Path, out: Path, *options: str) -> dict[str, Any]
 def pool(tmp_path: Path) -> Path:
     """24 records of mixed lengths."""
     file = tmp_path / "pool.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in pool_rows(24)), encoding="utf-8")
+    write_lines(file, pool_rows(24))
     return file
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from codeact import locks
 from codeact.errors import InputError
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
 
@@ -38,7 +38,7 @@ def held(output: Path) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
     file = tmp_path / "pool.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in pool_rows(8)), encoding="utf-8")
+    write_lines(file, pool_rows(8))
     return file
 
 

@@ -13,6 +13,7 @@ from codeact.config import load_recipe
 from codeact.pipeline.run import run_pipeline
 from codeact.sandbox import Backend
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.lines import write_lines
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
 pytest.importorskip("datasketch", reason="needs the extra `curate`")
@@ -142,7 +143,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     sound = sound_rows()
     doubtful = doubtful_rows()
     rows = [*sound, *(row for _, row in wrong), *(row for _, row in doubtful)]
-    (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(folder / "pool.jsonl", rows)
     task = {"task_id": "own/1", "prompt": "Compute the price in cents after a rebate.", "solution": PRICE}
     (folder / "own.jsonl").write_text(json.dumps(task) + "\n", encoding="utf-8")
     return {

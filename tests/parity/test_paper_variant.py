@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -68,7 +69,7 @@ def test_the_scores_are_the_published_formulas(
 ) -> None:
     rows = [json.loads(line) for line in pool_file.read_text(encoding="utf-8").splitlines()][:12]
     data, run = tmp_path / "some.jsonl", tmp_path / "run"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(data, rows)
     common = [command, str(data), "--model", str(instruct), "--embedder", str(tiny_embedder_dir), "--dtype", "float32"]
     common += ["--set", "cluster.k=2", "--run-dir", str(run), "-o", str(tmp_path / "out.jsonl")]
     first = cli(*common)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.helpers.lines import write_lines
 from tests.helpers.processes import launched
 from tests.parity.test_train_parity import POOL, assert_same, plain_loop
 
@@ -45,7 +46,7 @@ def command(processes: int, *words: str, ended: bool = False) -> None:
 def words(folder: Path, model: Path, out: Path, batch_size: int, *more: str) -> list[str]:
     data = folder / "pool.jsonl"
     rows = [{"instruction": r.messages[0].content, "output": r.messages[1].content} for r in POOL]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(data, rows)
     made = ["train", str(data), "--model", str(model), "-o", str(out), "--template", "question", "--dtype", "float32"]
     made += ["--max-length", "128", "--batch-size", str(batch_size), "--epochs", "3", "--learning-rate", "0.001"]
     keys = ["shard=true", "warmup_steps=0", "weight_decay=0.01", "max_grad_norm=0.5", *more]

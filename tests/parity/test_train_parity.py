@@ -17,6 +17,7 @@ from codeact.records import Message, Record
 from codeact.training.data import tokenise_records
 from codeact.training.sft import fine_tune, prepare_model
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_lines
 from tests.helpers.processes import launched
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +160,7 @@ def test_the_command_on_two_processes(tiny_model_dir: Path, tmp_path: Path) -> N
     """`codeact train` on two processes (gloo), as torchrun starts them, against one: parameters, losses, validation losses."""
     data = tmp_path / "pool.jsonl"
     rows = [{"instruction": r.messages[0].content, "output": r.messages[1].content} for r in POOL]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(data, rows)
     outs = {"4": tmp_path / "two", "8": tmp_path / "one"}  # records per process: 8 of 12 are learnt in one step
     for batch_size, out in outs.items():
         options = [

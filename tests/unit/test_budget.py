@@ -16,6 +16,7 @@ from codeact.lm.hardware import CARDS, find_card, this_machine
 from codeact.pipeline.budget import USABLE, Budget, Work, times
 from codeact.pipeline.sizes import divided_memory, parse_count, shape_from_count, shape_of, training_memory
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 from tests.unit.test_dry_run import llama_7b
 
@@ -87,7 +88,7 @@ def test_this_machine_is_measured_and_others_are_not() -> None:
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("plans")
-    (folder / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in pool_rows(20)), encoding="utf-8")
+    write_lines(folder / "pool.jsonl", pool_rows(20))
     (folder / "config").mkdir()
     shutil.copy(tiny_model_dir / "config.json", folder / "config")
     tree = {

@@ -12,6 +12,7 @@ from codeact.comparison.grid import Comparison, shared_recipes
 from codeact.comparison.split import check_seeds, divide
 from codeact.errors import InputError
 from codeact.pipeline.run import run_pipeline
+from tests.helpers.lines import write_lines
 
 
 def rows(name: str, count: int = 240) -> list[dict[str, str]]:
@@ -20,7 +21,7 @@ def rows(name: str, count: int = 240) -> list[dict[str, str]]:
 
 def comparison(folder: Path, name: str, data: list[dict[str, str]], seed: int, **more: Any) -> Comparison:
     source = folder / f"{name}.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in data), encoding="utf-8")
+    write_lines(source, data)
     recipe = {"seed": seed, "model": {"name": "none"}, "data": {"source": str(source), "limit": 60}}
     named = [{"name": "random", "strategy": "random"}]
     return Comparison(run_dir=str(folder / name), recipe=recipe, strategies=named, **more)  # type: ignore[arg-type]

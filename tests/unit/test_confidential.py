@@ -19,6 +19,7 @@ from codeact.harvesting import harvest_functions
 from codeact.records import Message, Record
 from experiments.address_lines import FORMS
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 
 DRAW = random.Random(5)
 WORD = string.ascii_letters + string.digits
@@ -344,7 +345,7 @@ def test_nothing_of_a_run_holds_the_secret(tmp_path: Path) -> None:
     ]
     rows[3]["output"] = f"def f3():\n    return '{AWS}'\n"
     data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(data, rows)
     run = tmp_path / "run"
     told = cli(
         "curate",

@@ -26,17 +26,9 @@ from codeact.curate.canonical import (
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
 from codeact.curate.near_copies import find_near, find_renamed, find_same_meaning, neighbours
-from codeact.records import Message, Record
+from tests.helpers.answers import fence, record
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
-
-
-def fence(code: str, language: str = "python") -> str:
-    return f"Here it is:\n\n```{language}\n{code}\n```\n\nIt is done."
-
-
-def record(identity: str, instruction: str, response: str, row: int = 0) -> Record:
-    return Record(identity, (Message("user", instruction), Message("assistant", response)), {"row": row})
 
 
 LONG = "def total(values):\n    result = 0\n    for value in values:\n        if value > 3:\n            result += value\n    return result\n\nprint(total([1, 5, 9]))"

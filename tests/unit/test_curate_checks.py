@@ -21,7 +21,9 @@ from codeact.curate.names import check_names
 from codeact.records import Message, Record
 from codeact.sample import choose
 from codeact.sandbox import Backend
+from tests.helpers.answers import fence, record
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_lines
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
 
@@ -39,14 +41,6 @@ SOUND = {
     "sql": "SELECT name, COUNT(*) FROM users WHERE (age > 3) GROUP BY name;",
     "bash": 'for f in *.txt; do\n  echo "$f"\ndone',
 }
-
-
-def fence(code: str, language: str = "python") -> str:
-    return f"Here it is:\n\n```{language}\n{code}\n```\n\nIt is done."
-
-
-def record(identity: str, instruction: str, response: str, row: int = 0) -> Record:
-    return Record(identity, (Message("user", instruction), Message("assistant", response)), {"row": row})
 
 
 @pytest.mark.parametrize("language", sorted(GRAMMAR_LANGUAGES))
@@ -435,7 +429,7 @@ def test_the_command_keeps_what_it_drops(tmp_path: Path) -> None:
     rows = [{"instruction": f"Say {i}.", "output": f"It is {i}.", "tag": i} for i in range(5)]
     rows.append({"instruction": "Say 0.", "output": "It is 0.", "tag": 9})
     data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(data, rows)
     result = codeact_command("curate", str(data), "-o", str(tmp_path / "clean.jsonl"))
     assert result.returncode == 0, result.stderr
     dropped = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from codeact.errors import CodeactError, InputError
 from codeact.evaluation.run import evaluate_model
 from codeact.sandbox import Backend
 from tests.helpers.judge_server import JudgeServer, judge_server
+from tests.helpers.lines import write_lines
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 TASKS = [
@@ -27,7 +27,7 @@ TASKS = [
 @pytest.fixture
 def mine(tmp_path: Path) -> str:
     path = tmp_path / "mine.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in TASKS))
+    write_lines(path, TASKS)
     return str(path)
 
 

@@ -15,18 +15,12 @@ import pytest
 from codeact.errors import InputError
 from codeact.harvesting import Harvest, count_tokens, harvest_functions, to_rows, tree_identity
 from codeact.records import content_hash, read_records
+from tests.helpers.lines import write_files
 
 BODY = (
     "    total = 0\n    for value in values:\n        total += value * value\n    return total / max(1, len(values))\n"
 )
 GOOD = f'def mean_square(values):\n    """Return the mean of the squared values."""\n{BODY}'
-
-
-def write(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
-    return root
 
 
 def take(root: Path, **options: int) -> Harvest:
@@ -108,7 +102,7 @@ def test_text_of_a_function_and_a_method(tmp_path: Path) -> None:
     signature = "(self, values: list[float], *, scale=1.0) -> float"
     method = textwrap.indent("@staticmethod\n" + GOOD.replace("(values)", signature, 1), " " * 8)
     outer = 'class Outer:\n    class Meter:\n        """Measures how loud\n        a signal is."""\n'
-    write(tmp_path, {"a.py": f"{GOOD}\n{outer}\n{method}".replace("total = 0", "total = 1", 1)})
+    write_files(tmp_path, {"a.py": f"{GOOD}\n{outer}\n{method}".replace("total = 0", "total = 1", 1)})
     function, inner = take(tmp_path).records
     assert (
         function.instruction
@@ -155,7 +149,7 @@ def test_text_of_a_function_and_a_method(tmp_path: Path) -> None:
     ids=["semicolon", "one line", "comments", "parentheses", "not ASCII", "strings over lines", "tabs"],
 )
 def test_layout_of_the_response(tmp_path: Path, source: str, response: str) -> None:
-    write(tmp_path, {"a.py": source})
+    write_files(tmp_path, {"a.py": source})
     assert [record.response for record in take(tmp_path, min_tokens=1).records] == [response]
 
 
@@ -190,7 +184,7 @@ def test_layout_of_the_response(tmp_path: Path, source: str, response: str) -> N
     ],
 )
 def test_what_is_skipped_is_counted_with_its_reason(tmp_path: Path, source: str, reason: str) -> None:
-    write(tmp_path, {"a.py": source, "b.py": GOOD.replace("squared", "square").replace("total", "result")})
+    write_files(tmp_path, {"a.py": source, "b.py": GOOD.replace("squared", "square").replace("total", "result")})
     found = take(tmp_path)
     assert found.skipped[reason] == 1
     assert len(found.records) == (2 if reason == "duplicate" else 1)
@@ -198,7 +192,7 @@ def test_what_is_skipped_is_counted_with_its_reason(tmp_path: Path, source: str,
 
 def test_duplicates_are_found_under_other_comments_and_layout(tmp_path: Path) -> None:
     other = GOOD.replace("total = 0", "total  =  0  # start").replace("Return", "Compute")
-    write(tmp_path, {"b.py": other, "a.py": GOOD})
+    write_files(tmp_path, {"b.py": other, "a.py": GOOD})
     found = take(tmp_path)
     assert [(r.meta["file"], found.skipped["duplicate"]) for r in found.records] == [("a.py", 1)]
 
@@ -208,14 +202,14 @@ def test_folders_and_files_left_out(tmp_path: Path) -> None:
         ".hidden/a.py", "tests/a.py", "pkg/test/a.py", "node_modules/a.py", "site-packages/a.py", "env/a.py", "x.egg-info/a.py",
         "test_a.py", "a_test.py", "conftest.py", "a_pb2.py", ".a.py", "a.txt",
     ]  # fmt: skip
-    write(tmp_path, dict.fromkeys(left_out, GOOD) | {"env/pyvenv.cfg": "", "pkg/kept.py": GOOD})
+    write_files(tmp_path, dict.fromkeys(left_out, GOOD) | {"env/pyvenv.cfg": "", "pkg/kept.py": GOOD})
     found = take(tmp_path)
     assert [record.meta["file"] for record in found.records] == ["pkg/kept.py"]
     assert found.skipped == {"test file": 3, "generated file": 1, "hidden file": 1}
 
 
 def test_unusable_files_are_reported_and_the_rest_is_kept(tmp_path: Path) -> None:
-    write(
+    write_files(
         tmp_path,
         {
             "kept.py": GOOD,
@@ -240,7 +234,7 @@ def test_unusable_files_are_reported_and_the_rest_is_kept(tmp_path: Path) -> Non
 
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
-    write(tmp_path, {"pkg/a.py": GOOD})
+    write_files(tmp_path, {"pkg/a.py": GOOD})
     (tmp_path / "pkg" / "loop").symlink_to(tmp_path, target_is_directory=True)
     found = take(tmp_path)
     assert names(found) == ["mean_square"]
@@ -249,8 +243,8 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
 
 def test_a_file_link_is_followed_inside_the_tree_only(tmp_path: Path) -> None:
     tree, outside = tmp_path / "tree", tmp_path / "outside"
-    write(tree, {"pkg/a.py": GOOD, "store/b.txt": GOOD.replace("total = 0", "total = 1", 1)})
-    write(
+    write_files(tree, {"pkg/a.py": GOOD, "store/b.txt": GOOD.replace("total = 0", "total = 1", 1)})
+    write_files(
         outside,
         {
             "secret.py": GOOD.replace("total = 0", "total = 2", 1),
@@ -277,7 +271,7 @@ def test_a_file_link_is_followed_inside_the_tree_only(tmp_path: Path) -> None:
 
 
 def test_a_tree_of_nothing_but_links_out_says_so(tmp_path: Path) -> None:
-    write(tmp_path / "real", {"a.py": GOOD})
+    write_files(tmp_path / "real", {"a.py": GOOD})
     (tmp_path / "farm").mkdir()
     (tmp_path / "farm" / "a.py").symlink_to(tmp_path / "real" / "a.py")
     with pytest.raises(InputError, match="links out of it do not count"):
@@ -286,12 +280,12 @@ def test_a_tree_of_nothing_but_links_out_says_so(tmp_path: Path) -> None:
 
 def test_a_long_elif_chain_does_not_stop_the_harvest(tmp_path: Path) -> None:
     chain = "if x:\n    pass\n" + "elif x:\n    pass\n" * 3000
-    write(tmp_path, {"a.py": chain, "b.py": GOOD})
+    write_files(tmp_path, {"a.py": chain, "b.py": GOOD})
     assert names(take(tmp_path)) == ["mean_square"]
 
 
 def test_overlapping_roots_give_each_function_once(tmp_path: Path) -> None:
-    write(tmp_path, {"pkg/a.py": GOOD})
+    write_files(tmp_path, {"pkg/a.py": GOOD})
     found = harvest_functions([tmp_path, tmp_path / "pkg", tmp_path / "pkg" / "a.py"])
     assert names(found) == ["mean_square"]
     assert found.skipped["duplicate"] == 0
@@ -313,12 +307,12 @@ def test_overlapping_roots_give_each_function_once(tmp_path: Path) -> None:
 )
 def test_licence_hint(tmp_path: Path, files: dict[str, str], licence: str) -> None:
     root = tmp_path / "project"
-    write(root, files | {"pkg/a.py": GOOD})
+    write_files(root, files | {"pkg/a.py": GOOD})
     assert [r.meta["license"] for r in take(root).records] == [licence]
 
 
 def test_an_spdx_header_overrides_the_licence_file(tmp_path: Path) -> None:
-    write(
+    write_files(
         tmp_path,
         {
             "LICENSE": "Apache License Version 2.0",
@@ -340,7 +334,7 @@ def test_token_count_against_tokenize() -> None:
 
 
 def test_the_token_limits_are_inclusive(tmp_path: Path) -> None:
-    write(tmp_path, {"a.py": GOOD})
+    write_files(tmp_path, {"a.py": GOOD})
     size = count_tokens("def mean_square(values):\n" + BODY)
     assert len(take(tmp_path, min_tokens=size, max_tokens=size).records) == 1
     assert take(tmp_path, min_tokens=size + 1).skipped["too short"] == 1
@@ -368,11 +362,11 @@ def test_bad_input_is_one_line(
 
 
 def test_tree_identity_follows_the_python_files(tmp_path: Path) -> None:
-    write(tmp_path, {"a.py": GOOD, "tests/test_a.py": GOOD, "notes.txt": "a"})
+    write_files(tmp_path, {"a.py": GOOD, "tests/test_a.py": GOOD, "notes.txt": "a"})
     first = tree_identity(tmp_path)
-    write(tmp_path, {"tests/test_a.py": "x = 1\n", "notes.txt": "b"})
+    write_files(tmp_path, {"tests/test_a.py": "x = 1\n", "notes.txt": "b"})
     assert tree_identity(tmp_path) == first
-    write(tmp_path, {"a.py": GOOD.replace("0", "1")})
+    write_files(tmp_path, {"a.py": GOOD.replace("0", "1")})
     second = tree_identity(tmp_path)
     (tmp_path / "a.py").rename(tmp_path / "b.py")
     assert len({first, second, tree_identity(tmp_path)}) == 3

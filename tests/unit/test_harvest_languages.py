@@ -15,6 +15,7 @@ from codeact.errors import InputError
 from codeact.harvesting import harvest_functions
 from codeact.records import Message, Record
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_files
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
 
@@ -79,17 +80,10 @@ SOURCES = {
 }  # fmt: skip
 
 
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    return folder
-
-
 @pytest.mark.parametrize("language", SOURCES)
 def test_a_documented_function(language: str, tmp_path: Path) -> None:
     name, source, instruction, response = SOURCES[language]
-    found = harvest_functions([write(tmp_path, {name: source})], languages=[language], min_tokens=5)
+    found = harvest_functions([write_files(tmp_path, {name: source})], languages=[language], min_tokens=5)
     (record,) = found.records
     assert record.instruction == instruction
     assert record.response == response
@@ -120,7 +114,7 @@ def test_a_documented_function(language: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_left_out(name: str, source: str, reason: str, tmp_path: Path) -> None:
-    write(tmp_path, {name: source, "kept.go": SOURCES["go"][1]})
+    write_files(tmp_path, {name: source, "kept.go": SOURCES["go"][1]})
     found = harvest_functions([tmp_path], languages=[*SOURCES], min_tokens=5)
     assert [record.meta["file"] for record in found.records] == ["kept.go"]
     assert found.skipped == ({reason: 1} if reason else {})
@@ -129,7 +123,7 @@ def test_what_is_left_out(name: str, source: str, reason: str, tmp_path: Path) -
 def test_a_secret_is_left_out_in_every_language(tmp_path: Path) -> None:
     key = "ghp_" + "a1B2c3D4e5" * 3 + "F6g7H8"
     source = SOURCES["go"][1].replace("sum := 0.0", f'sum := 0.0\n\tlogin("{key}")')
-    write(tmp_path, {"a.go": source, "b.go": SOURCES["go"][1]})
+    write_files(tmp_path, {"a.go": source, "b.go": SOURCES["go"][1]})
     found = harvest_functions([tmp_path], languages=["go"])
     assert [record.meta["file"] for record in found.records] == ["b.go"]
     assert key not in "".join(found.problems)
@@ -139,7 +133,7 @@ def test_include_and_exclude(tmp_path: Path) -> None:
     body = '(x):\n    """Double the number given."""\n    y = x + x\n    print(y, y * 2)\n    return y + len(str(y))\n'
     files = {name: f"def f{number}{body.replace('2', str(number))}" for number, name in enumerate(
         ("src/a.py", "src/old/b.py", "src/c_old.py", "tools/d.py", "e.py"))}  # fmt: skip
-    write(tmp_path, files)
+    write_files(tmp_path, files)
 
     def taken(**patterns: list[str]) -> list[str]:
         return [record.meta["file"] for record in harvest_functions([tmp_path], min_tokens=5, **patterns).records]
@@ -154,7 +148,7 @@ def test_include_and_exclude(tmp_path: Path) -> None:
 
 
 def test_a_tree_of_another_language_says_so(tmp_path: Path) -> None:
-    write(tmp_path, {"a.go": SOURCES["go"][1], "b.rs": SOURCES["rust"][1], "c.rs": SOURCES["rust"][1]})
+    write_files(tmp_path, {"a.go": SOURCES["go"][1], "b.rs": SOURCES["rust"][1], "c.rs": SOURCES["rust"][1]})
     with pytest.raises(InputError, match="holds no Python file to harvest; it holds 2 of Rust, 1 of Go: --languages rust,go"):
         harvest_functions([tmp_path])
     told = codeact_command("harvest", str(tmp_path), "--languages", "go,cobol", "-o", str(tmp_path / "o.jsonl"))
@@ -164,7 +158,7 @@ def test_a_tree_of_another_language_says_so(tmp_path: Path) -> None:
 
 def test_the_command_says_what_was_left_out_and_holds_out_whole_files(tmp_path: Path) -> None:
     for number in range(12):
-        write(tmp_path / "tree", {f"m{number}.py": "".join(
+        write_files(tmp_path / "tree", {f"m{number}.py": "".join(
             f'def f{n}(x):\n    """Add {n} to the number given."""\n    y = x + {n} + {number}\n    print(y)\n    return y + len(str(y))\n'
             for n in range(3)) + "def g():\n    return 1\n"})  # fmt: skip
     call = ["harvest", str(tmp_path / "tree"), "--held-out", "0.2", "-o", str(tmp_path / "pool.jsonl"), "--min-tokens", "5"]
@@ -210,7 +204,7 @@ def test_the_held_out_files_are_the_set_nearest_to_the_share(sizes: list[int]) -
 
 
 def test_the_folder_that_one_stands_in_is_a_root_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, {"a/b/c/m.py": 'def f(x):\n    """Double the number given."""\n    y = x + x\n    print(y)\n    return y\n'})
+    write_files(tmp_path, {"a/b/c/m.py": 'def f(x):\n    """Double the number given."""\n    y = x + x\n    print(y)\n    return y\n'})
     monkeypatch.chdir(tmp_path)
     expected = harvest_functions([tmp_path], min_tokens=5).records
     for root in (".", "./", "a/..", Path()):
@@ -226,7 +220,7 @@ def test_an_installed_package_has_the_licence_of_its_metadata(tmp_path: Path) ->
     told = {"one": "License-Expression: MIT AND ISC", "two": "Classifier: License :: OSI Approved :: Apache Software License"}
     body = 'def {0}(x):\n    """Double the number given."""\n    y = x + x\n    print(y)\n    return y\n'
     for name, line in told.items():
-        write(site, {
+        write_files(site, {
             f"{name}/__init__.py": body.format(name), f"{name}-1.dist-info/METADATA": metadata.format(name, line),
             f"{name}-1.dist-info/RECORD": f"{name}/__init__.py,,\n",
         })  # fmt: skip
@@ -240,7 +234,7 @@ def test_an_installed_package_has_the_licence_of_its_metadata(tmp_path: Path) ->
 
 @pytest.mark.parametrize("unit", ["(", "{", "/**", "`", "function f() {", "// a b c\n", "<a", "\\", '"'])
 def test_a_hostile_file_ends(unit: str, tmp_path: Path) -> None:
-    write(tmp_path, {"a.ts": f"{unit * 50}\n" * (100_000 // (50 * len(unit))), "b.ts": SOURCES["typescript"][1]})
+    write_files(tmp_path, {"a.ts": f"{unit * 50}\n" * (100_000 // (50 * len(unit))), "b.ts": SOURCES["typescript"][1]})
     started = time.process_time()
     assert len(harvest_functions([tmp_path], languages=["typescript"], min_tokens=5).records) == 1
     assert time.process_time() - started < 30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from codeact.evaluation.sets import load_tasks
 from codeact.evaluation.task_selection import to_generate
 from codeact.statistics import pass_at_k
 from experiments import measure
+from tests.helpers.lines import write_lines
 
 
 def made(trainings: int, rng: np.random.Generator, samples: int = 20) -> tuple[list[dict[str, dict[str, float]]], list[str]]:
@@ -86,7 +86,7 @@ def test_pass_at_k_of_shares() -> None:
 
 def test_tasks_are_those_that_are_solved_sometimes(tmp_path: Path) -> None:
     rows = [{"task_id": t, "status": "passed" if n < c else "failed"} for t, c in (("never", 0), ("some", 2), ("all", 5)) for n in range(5)]
-    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(tmp_path / "samples.jsonl", rows)
     assert measure.solved_sometimes(tmp_path) == {"some": 0.4}
 
 
@@ -95,7 +95,7 @@ def test_margins_of_each_task_are_read_from_its_pair(tmp_path: Path) -> None:
         return {"task_set": name, "task_id": task, "bits": bits, "tokens": tokens, "bits_per_byte": None}
 
     rows = [row("p", "a", 10.0, 5), row("p#buggy", "a#buggy", 14.0, 5), row("p", "b", None, 5), row("p#buggy", "b#buggy", 3.0, 5), row("q", "c", 1.0, 1)]
-    (tmp_path / "bits.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
+    write_lines(tmp_path / "bits.jsonl", rows)
     assert per_task(tmp_path, "p", "margin") == {"a": pytest.approx(4 * np.log(2))}
     assert per_task(tmp_path, "p", "margin_per_token") == {"a": pytest.approx(0.8 * np.log(2))}
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.command import codeact_command as codeact
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 LINUX_ALONE = ("sched_getaffinity", "sched_setaffinity", "memfd_create", "pidfd_open", "eventfd", "splice", "posix_fallocate",
@@ -17,7 +17,7 @@ LINUX_ALONE = ("sched_getaffinity", "sched_setaffinity", "memfd_create", "pidfd_
 
 def test_the_same_selection_without_what_macos_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool_rows(24)), encoding="utf-8")
+    write_lines(Path("pool.jsonl"), pool_rows(24))
     command = ("select", "pool.jsonl", "--strategy", "random", "--set", "curate.decontaminate=[]")
     here = codeact(*command, "-o", "here.jsonl")
     assert here.returncode == 0, here.stderr

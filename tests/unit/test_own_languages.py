@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from codeact.evaluation.grade import grade
 from codeact.evaluation.sets import load_tasks
 from codeact.sandbox import Backend
 from codeact.sandbox.toolchains import missing
+from tests.helpers.made_tasks import write_tasks
 
 # Each doubles a list of whole numbers: head, right body, wrong body, tests.
 ROWS = {
@@ -38,17 +38,12 @@ def row(language: str, **changes: Any) -> dict[str, Any]:
     return {"task_id": f"{language}/1", "language": language, "prompt": prompt, "entry_point": "twice", "canonical_solution": right, "tests": tests, **changes}
 
 
-def write(path: Path, *rows: Any) -> str:
-    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows), encoding="utf-8")
-    return str(path)
-
-
 @pytest.mark.parametrize("language", ROWS)
 def test_tests_and_examples_judge_answers(language: str, tmp_path: Path, sandbox: Backend) -> None:
     if missing(language):
         pytest.skip(f"{language} is not installed")
     by_example = {k: v for k, v in row(language, task_id=f"{language}/2", examples=EXAMPLES).items() if k != "tests"}
-    path = write(tmp_path / "mine.jsonl", row(language), by_example)
+    path = write_tasks(tmp_path / "mine.jsonl", row(language), by_example)
     found = check_tasks(path)
     assert (found["passed"], found["failed"]) == (2, [])
     prompt, _, wrong, _ = ROWS[language]
@@ -84,7 +79,7 @@ def test_examples_hold_every_kind_of_value(language: str, tmp_path: Path, sandbo
     one = {"task_id": "k", "language": language, "prompt": prompt, "entry_point": "F" if language == "go" else "f",
            "canonical_solution": KINDS[language].removeprefix(prompt),
            "examples": [{"input": [text, 7, 0.5, True, {"k ": [1, 2], "l": []}], "output": output}]}  # fmt: skip
-    found = check_tasks(write(tmp_path / "kinds.jsonl", one))
+    found = check_tasks(write_tasks(tmp_path / "kinds.jsonl", one))
     assert (found["passed"], found["failed"]) == (1, [])
 
 
@@ -119,7 +114,7 @@ def test_errors_of_a_javascript_program_are_of_the_kinds_that_tests_expect(tmp_p
     body = "  if (x < 0) throw new RangeError('no');\n  if (x === 0) throw Object.assign(new Error('no'), {code: 'E0'});\n" \
         "  if (x === 1) return Promise.reject(new TypeError('one'));\n  return 2 * x;\n}\n"
     one = {"task_id": "t", "language": "javascript", "prompt": "function twice(x) {\n", "entry_point": "twice", "tests": THROWS}
-    task_set = load_tasks(write(tmp_path / "mine.jsonl", one))
+    task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", one))
     answers = [f"function twice(x) {{\n{text}" for text in (body, body.replace("RangeError", "Error"), body.replace("TypeError", "RangeError"))]
     verdicts = grade(task_set, [("t", answer) for answer in answers], backend=sandbox)
     assert [verdict.base_status for verdict in verdicts] == ["passed", "failed", "failed"], verdicts
@@ -141,7 +136,7 @@ def test_rust_tests_that_expect_a_panic_or_return_a_result(tmp_path: Path, sandb
     if missing("rust"):
         pytest.skip("rust is not installed")
     one = {"task_id": "t", "language": "rust", "prompt": "fn half(x: i32) -> i32 {\n", "entry_point": "half", "tests": RUST_TESTS}
-    task_set = load_tasks(write(tmp_path / "mine.jsonl", one))
+    task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", one))
     bodies = ('assert!(x % 2 == 0, "odd"); x / 2', "x / 2", 'assert!(x % 2 == 0, "odd"); x')
     verdicts = grade(task_set, [("t", f"fn half(x: i32) -> i32 {{ {body} }}") for body in bodies], backend=sandbox)
     said = [(verdict.base_status, verdict.detail) for verdict in verdicts]
@@ -151,7 +146,7 @@ def test_rust_tests_that_expect_a_panic_or_return_a_result(tmp_path: Path, sandb
 
 @pytest.mark.parametrize(("changes", "fault"), FAULTS, ids=[fault for _, fault in FAULTS])
 def test_a_fault_is_one_line(changes: dict[str, Any], fault: str, tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.jsonl", {**row("rust"), **changes})
+    path = write_tasks(tmp_path / "mine.jsonl", {**row("rust"), **changes})
     with pytest.raises(InputError) as raised:
         load_tasks(path)
     assert any(line.startswith(f"{path}, row 1: ") and fault in line for line in str(raised.value).splitlines()), str(raised.value)

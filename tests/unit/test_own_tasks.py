@@ -18,6 +18,7 @@ from codeact.evaluation.sets import load_tasks, task_set_names
 from codeact.evaluation.task_selection import load_sets
 from codeact.sandbox import Backend
 from tests.helpers.command import codeact_command
+from tests.helpers.made_tasks import write_tasks
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -27,13 +28,8 @@ PAIR = {"task_id": "pair", "prompt": 'def pair(x):\n    """x and its half, as a 
         "examples": [{"input": [2], "output": [2, 1.0]}, {"input": [1], "output": [1, 0.5]}]}  # fmt: skip
 
 
-def write(path: Path, *rows: Any) -> str:
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
-
-
 def test_assertions_and_examples_are_judged(tmp_path: Path, sandbox: Backend) -> None:
-    task_set = load_tasks(write(tmp_path / "mine.jsonl", ADD, "", PAIR))
+    task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", ADD, "", PAIR))
     assert (task_set.name, task_set.plus, [task.id for task in task_set.tasks]) == ("mine", False, ["add", "pair"])
     assert task_set.version == f"sha256 {task_set.digest[:12]}"
     answers = {
@@ -58,7 +54,7 @@ def test_tests_may_be_a_check_program_and_the_file_packed(tmp_path: Path, sandbo
     found = check_tasks(str(path))
     assert (found["name"], found["passed"], found["failed"], found["unsolved"]) == ("packed", 1, [], [])
     wrong = {**row, "canonical_solution": "    return x\n"}
-    failed = check_tasks(write(tmp_path / "m.jsonl", wrong, PAIR))
+    failed = check_tasks(write_tasks(tmp_path / "m.jsonl", wrong, PAIR))
     assert failed["unsolved"] == ["pair"]
     assert [(f["task_id"], f["status"], f["detail"]) for f in failed["failed"]] == [('a "b"', "failed", "AssertionError")]
 
@@ -123,7 +119,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("row", "fault"), FAULTS, ids=[fault for _, fault in FAULTS])
 def test_a_fault_is_one_line(row: Any, fault: str, tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.jsonl", {**ADD, "task_id": "first"}, row)
+    path = write_tasks(tmp_path / "mine.jsonl", {**ADD, "task_id": "first"}, row)
     with pytest.raises(InputError) as raised:
         load_tasks(path)
     assert any(line.startswith(f"{path}, row 2: ") and fault in line for line in str(raised.value).splitlines())
@@ -148,14 +144,14 @@ FORMS = {  # every form of tests is run, so a wrong assertion in it fails
 def test_every_form_of_tests_is_run(tmp_path: Path, sandbox: Backend) -> None:
     rows = [{**ADD, "task_id": f"{form} {told}", "tests": text.format(line)} for form, text in FORMS.items() for line, told in ((RIGHT, "right"), (WRONG, "wrong"))]
     never = {**ADD, "task_id": "never", "tests": "def verify():\n    assert add(1, 2) == 3\n"}
-    task_set = load_tasks(write(tmp_path / "forms.jsonl", *rows, never))
+    task_set = load_tasks(write_tasks(tmp_path / "forms.jsonl", *rows, never))
     verdicts = grade(task_set, [(task.id, task.canonical_program) for task in task_set.tasks], backend=sandbox)
     assert [v.base_status for v in verdicts] == ["passed", "failed"] * len(FORMS) + ["failed"], verdicts
     assert verdicts[-1].detail == "AssertionError: the tests did not call add"
 
 
 def test_what_the_function_raises_ends_no_loop_of_the_tests(tmp_path: Path, sandbox: Backend) -> None:
-    task_set = load_tasks(write(tmp_path / "loop.jsonl", {**ADD, "tests": "assert list(map(add, [1], [2])) in ([3], [])\nassert add(1, 1)"}))
+    task_set = load_tasks(write_tasks(tmp_path / "loop.jsonl", {**ADD, "tests": "assert list(map(add, [1], [2])) in ([3], [])\nassert add(1, 1)"}))
     stops = "def add(a, b):\n    if b == 2: raise StopIteration\n    return 1\n"
     assert grade(task_set, [("add", stops)], backend=sandbox)[0].detail == "RuntimeError: StopIteration"
 
@@ -168,7 +164,7 @@ def test_what_the_function_raises_is_caught_as_what_it_is(tmp_path: Path, sandbo
               "import json\ndef add(a, b): return json.loads('{')": ["ValueError", "json.JSONDecodeError"],
               "def add(a, b): return b'\\xff'.decode()": ["ValueError", "UnicodeError"],
               "def add(a, b): raise SystemExit(0)": ["SystemExit"]}  # fmt: skip
-    task_set = load_tasks(write(tmp_path / "raised.jsonl", *rows))
+    task_set = load_tasks(write_tasks(tmp_path / "raised.jsonl", *rows))
     samples = [(row["task_id"], program) for program in raised for row in rows]
     verdicts = grade(task_set, samples, backend=sandbox)
     passed = [[v.task_id for v in verdicts[at : at + len(rows)] if v.base_status == "passed"] for at in range(0, len(samples), len(rows))]
@@ -180,7 +176,7 @@ def test_tests_may_replace_what_the_program_prints_with(tmp_path: Path, sandbox:
     replaced = "import builtins\nout = []\nbuiltins.print = lambda *given: out.append(given)\nadd(1, 2)\nassert out == [(3,)]\n"
     rows = [{**ADD, "task_id": tests[:20], "tests": tests, "same_process": True} for tests in (captured, replaced)]
     answers = {"def add(a, b): print(a + b)\ndef test_of_the_answer(): assert False\n": "passed", "def add(a, b): print(a - b)": "failed"}
-    task_set = load_tasks(write(tmp_path / "prints.jsonl", *rows))
+    task_set = load_tasks(write_tasks(tmp_path / "prints.jsonl", *rows))
     verdicts = grade(task_set, [(row["task_id"], answer) for row in rows for answer in answers], backend=sandbox)
     assert [v.base_status for v in verdicts] == [*answers.values()] * 2, verdicts
 
@@ -195,9 +191,9 @@ def test_an_evaluation_says_what_nobody_has_shown(tmp_path: Path, sandbox: Backe
         config = EvaluateConfig(tasks=[path])
         return evaluate_model(None, tmp_path / "out", model=ModelConfig(name="demo"), config=config, seed=0, samples=answers)
 
-    results = evaluated(write(tmp_path / "mine.jsonl", bare))
+    results = evaluated(write_tasks(tmp_path / "mine.jsonl", bare))
     assert results["warnings"] == ["mine: 1 of 1 tasks have no canonical_solution (add); nothing shows that a right answer passes their tests"]
-    wrong = write(tmp_path / "wrong.jsonl", {**PAIR, "canonical_solution": "    return x\n"})
+    wrong = write_tasks(tmp_path / "wrong.jsonl", {**PAIR, "canonical_solution": "    return x\n"})
     with pytest.raises(InputError, match=r"wrong, task pair: its canonical_solution does not pass its tests .failed: input 1 of 2: expected"):
         evaluated(wrong)
 
@@ -205,7 +201,7 @@ def test_an_evaluation_says_what_nobody_has_shown(tmp_path: Path, sandbox: Backe
 def test_tests_in_the_programs_process_see_all_of_it(tmp_path: Path, sandbox: Backend) -> None:
     stack = {"task_id": "stack", "prompt": "class Stack:\n", "entry_point": "Stack", "same_process": True,
              "tests": "def test_stack():\n    s = Stack()\n    s.push(1)\n    assert s.pop() == 1\n"}  # fmt: skip
-    task_set = load_tasks(write(tmp_path / "stack.jsonl", stack))
+    task_set = load_tasks(write_tasks(tmp_path / "stack.jsonl", stack))
     right = "class Stack(list):\n    push = list.append\n"
     answers = {right: "passed", right.replace("append", "count"): "failed", f"{right}print('\\n{{mark}}', flush=True)\nimport os\nos._exit(0)\n": "failed"}
     verdicts = grade(task_set, [("stack", answer) for answer in answers], backend=sandbox)
@@ -216,7 +212,7 @@ def test_a_dataclass_finds_its_module(tmp_path: Path, sandbox: Backend) -> None:
     point = "from __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\nclass Point:\n    x: int\n\n"
     body = {"prompt": f"{point}def add(a, b):\n", "canonical_solution": "    return Point(a + b).x\n"}
     rows = [{**ADD, **body}, {**ADD, **body, "task_id": "2", "same_process": True, "tests": "assert add(1, 2) == Point(3).x"}]
-    assert check_tasks(write(tmp_path / "points.jsonl", *rows))["failed"] == []
+    assert check_tasks(write_tasks(tmp_path / "points.jsonl", *rows))["failed"] == []
 
 
 def test_names_and_line_ends_as_the_world_has_them(tmp_path: Path, sandbox: Backend) -> None:
@@ -230,7 +226,7 @@ def test_names_and_line_ends_as_the_world_has_them(tmp_path: Path, sandbox: Back
 
 
 def test_every_fault_of_a_file_is_said_at_once(tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.jsonl", ADD, ADD, {**ADD, "prompt": 1}, "{")
+    path = write_tasks(tmp_path / "mine.jsonl", ADD, ADD, {**ADD, "prompt": 1}, "{")
     with pytest.raises(InputError) as raised:
         load_tasks(path)
     assert str(raised.value).splitlines() == [
@@ -244,15 +240,15 @@ def test_files_that_cannot_be_sets(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.jsonl cannot be read as JSONL in UTF-8: No such file"):
         load_tasks(str(tmp_path / "none.jsonl"))
     with pytest.raises(InputError, match="holds no tasks"):
-        load_tasks(write(tmp_path / "empty.jsonl", ""))
+        load_tasks(write_tasks(tmp_path / "empty.jsonl", ""))
     with pytest.raises(InputError, match=r"'warnings' is the name of something else in results\.json"):
-        load_tasks(write(tmp_path / "warnings.jsonl", ADD))
-    one, two = write(tmp_path / "one.jsonl", ADD), write(tmp_path / "two.jsonl", ADD)
+        load_tasks(write_tasks(tmp_path / "warnings.jsonl", ADD))
+    one, two = write_tasks(tmp_path / "one.jsonl", ADD), write_tasks(tmp_path / "two.jsonl", ADD)
     with pytest.raises(InputError, match="task_id 'add' is in two of"):
         load_sets([one, two], None)
     (tmp_path / "other").mkdir()
     with pytest.raises(InputError, match="cannot be in one evaluation"):
-        load_sets([one, write(tmp_path / "other" / "one.jsonl", PAIR)], None)
+        load_sets([one, write_tasks(tmp_path / "other" / "one.jsonl", PAIR)], None)
 
 
 def test_the_table_has_every_set() -> None:
@@ -262,7 +258,7 @@ def test_the_table_has_every_set() -> None:
 
 
 def test_the_command_says_what_fails(tmp_path: Path, sandbox: Backend) -> None:
-    path = write(tmp_path / "mine.jsonl", {**ADD, "canonical_solution": "    return a - b\n"})
+    path = write_tasks(tmp_path / "mine.jsonl", {**ADD, "canonical_solution": "    return a - b\n"})
     found = codeact_command("tasks", "--check", path)
     assert found.returncode == 1
     assert "0 of 1 canonical solutions pass" in found.stdout

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from codeact.evaluation.task_selection import load_sets
 from codeact.evaluation.tasks import Task
 from codeact.sandbox import Backend
 from codeact.sandbox.toolchains import missing
+from tests.helpers.lines import write_lines
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -38,15 +37,10 @@ OTHERS = {
 }
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
-
-
 def refused(path: Path, rows: list[dict[str, object]], backend: Backend) -> list[str]:
     """The tasks that are named when an evaluation would begin."""
     try:
-        proven(load_sets([write_rows(path, rows)], None)[0], backend)
+        proven(load_sets([str(write_lines(path, rows))], None)[0], backend)
     except InputError as error:
         lines = str(error).splitlines()
         assert all("its tests pass whatever" in line and line.startswith(f"{path.stem}, task ") for line in lines)
@@ -67,7 +61,7 @@ def test_tests_that_give_what_is_no_value_are_refused(tmp_path: Path, sandbox: B
     rows = [{"task_id": "t" + str(n), "prompt": "def half(x):\n", "entry_point": "half", "tests": f"import datetime\nassert half({text}) == 2\n"}
             for n, text in enumerate(given.values())]  # fmt: skip
     with pytest.raises(InputError) as raised:
-        proven(load_sets([write_rows(tmp_path / "mine.jsonl", rows)], None)[0], sandbox)
+        proven(load_sets([str(write_lines(tmp_path / "mine.jsonl", rows))], None)[0], sandbox)
     assert str(raised.value).splitlines() == [
         f'mine, task t{n}: tests give the function a {kind}, which is no value; give "same_process": true' for n, kind in enumerate(given)
     ]

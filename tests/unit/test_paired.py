@@ -14,6 +14,7 @@ from codeact.evaluation.compare import compare_results
 from codeact.reporting.results import evaluation_figures
 from codeact.score.length import length_figures, relation
 from codeact.statistics import spearman, spearman_interval
+from tests.helpers.lines import write_lines
 
 
 def evaluation(folder: Path, passed: list[list[bool]], plus: list[list[bool]], **settings: Any) -> Path:
@@ -24,7 +25,7 @@ def evaluation(folder: Path, passed: list[list[bool]], plus: list[list[bool]], *
         for number, (one, two) in enumerate(zip(base_ok, plus_ok, strict=True)):
             status = {"status": "passed" if one else "failed", "plus_status": "passed" if two else "failed"}
             rows.append({"task_set": "humaneval", "task_id": f"HumanEval/{task}", "sample": number, **status})
-    (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(folder / "samples.jsonl", rows)
     results: dict[str, Any] = {"model": folder.name, "sandbox": "landlock", "prompting": "base", **settings}
     for name, outcomes in (("humaneval", passed), ("humaneval+", plus)):
         rate = float(np.mean([np.mean(one) for one in outcomes]))

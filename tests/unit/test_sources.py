@@ -22,6 +22,7 @@ from codeact.sources import lines
 from codeact.sources.rows import json_lines
 from codeact.storage import Source
 from tests.helpers.command import codeact_command
+from tests.helpers.lines import write_lines
 
 ROWS = [
     {"instruction": "写一个函数", "output": "def f():\n\treturn ','"},
@@ -235,7 +236,7 @@ def test_folders_patterns_and_several_files(tmp_path: Path) -> None:
 )
 def test_splits_at_the_end_of_names_and_what_is_left_out(train: str, other: str, tmp_path: Path) -> None:
     for name, rows in ((train, ROWS), (other, ROWS[:1]), ("unit_test_generation.jsonl", ROWS)):
-        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        write_lines(tmp_path / name, rows)
     read = storage.read_rows(tmp_path)
     assert list(read.rows) == ROWS
     assert read.name.endswith(f"{train} (1 file of split 'train'; left out: {other}, unit_test_generation.jsonl)")
@@ -308,7 +309,7 @@ def refusing(tmp_path: Path) -> str:
         {"instruction": f"i{n}", "output": f"print({n})", "remark": "said by nobody, and long enough to matter"}
         for n in range(3)
     ]
-    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(tmp_path / "r.jsonl", rows)
     return str(tmp_path / "r.jsonl")
 
 

@@ -44,7 +44,7 @@ def divide(comparison: Comparison, root: Path) -> list[Record]:
     source, reading = inputs.source, inputs.read()
     records = reading.usable()
     used = set().union(*(used_instructions(Path(earlier), recipe) for earlier in comparison.apart_from))
-    texts = {r.id: _normal(r.instruction) for r in records}
+    texts = {r.id: normal_text(r.instruction) for r in records}
     unused = sorted(set(texts.values()) - used)
     if comparison.held_out >= len(unused):
         apart = f" that {', '.join(comparison.apart_from)} did not use" if comparison.apart_from else ""
@@ -108,7 +108,7 @@ def used_instructions(earlier: Path, recipe: Recipe) -> set[str]:
     for path in _used_files(earlier):
         whole = path.suffix == ".parquet"
         records = tables.records_from(storage.read_parquet(path)) if whole else _read_records(path, recipe)
-        used |= {_normal(record.instruction) for record in records}
+        used |= {normal_text(record.instruction) for record in records}
     return used
 
 
@@ -121,7 +121,8 @@ def _used_files(earlier: Path) -> list[Path]:
     return [*found, held_out] if held_out.exists() else found
 
 
-def _normal(instruction: str) -> str:
+def normal_text(instruction: str) -> str:
+    """An instruction as it is compared: without case, and without the number of blanks."""
     return " ".join(instruction.lower().split())
 
 

@@ -88,7 +88,10 @@ def _unwritten(value: object, roles: Iterable[Role]) -> object:
         turns = parsed(value)
     except ValueError:
         return value
-    return turns if _is_conversation(turns) and {ROLES.get(str(t.get("role", t.get("from"))).lower()) for t in turns} <= {*roles} else value
+    if not _is_conversation(turns):
+        return value
+    speakers = {ROLES.get(str(turn.get("role", turn.get("from"))).lower()) for turn in cast("Sequence[Mapping[str, Any]]", turns)}
+    return turns if speakers <= {*roles} else value
 
 
 def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Message]:

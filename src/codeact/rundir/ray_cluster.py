@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from codeact.errors import CodeactError, InputError, require
 from codeact.progress import SILENT, Progress
 from codeact.rundir.shards import MakeWorker, Worker
+from codeact.rundir.worker import table_bytes, table_from
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -189,14 +190,14 @@ class _Pool:
             self._replace(shard, error)
             return
         if step == "work" and shard not in self.faults:
-            table = _from_bytes(found)
+            table = table_from(found)
             self.progress.advance(table.num_rows)
             yield shard, table
         if step == "placed":
             self.doing[actor.load.remote(self.make_worker)] = (actor, "load", NO_SHARD)
         elif self.left:
             shard = self.left.popleft()
-            self.doing[actor.work.remote(_to_bytes(self.shards[shard]))] = (actor, "work", shard)
+            self.doing[actor.work.remote(table_bytes(self.shards[shard]))] = (actor, "work", shard)
             self.ended.pop(NO_SHARD, None)
         else:
             self.ray.kill(actor)
@@ -240,7 +241,7 @@ class _ShardActor:
 
     def work(self, table: bytes) -> bytes:
         assert self.worker is not None
-        return _to_bytes(self.worker(_from_bytes(table), SILENT))
+        return table_bytes(self.worker(table_from(table), SILENT))
 
 
 def _alive(ray: ModuleType) -> list[Mapping[str, float]]:
@@ -249,18 +250,3 @@ def _alive(ray: ModuleType) -> list[Mapping[str, float]]:
 
 def _line(text: object) -> str:
     return " ".join(str(text).split())[:300]
-
-
-def _to_bytes(table: pa.Table) -> bytes:
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-def _from_bytes(data: bytes) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.ipc.open_stream(data).read_all()
