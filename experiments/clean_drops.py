@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import machine, result_files
 from codeact.config import CurateConfig
 from codeact.curate import curate_records
-from codeact.curate.look import check_record
+from codeact.curate.single_record import check_record
 from codeact.records import Record
 from codeact.sandbox import detect_backend
 from experiments import clean_sources

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks import machine, result_files
 from codeact.cluster import cluster_embeddings
-from codeact.curate.look import language_of
+from codeact.curate.single_record import language_of
 from codeact.embed import embed_texts
 from codeact.records import read_data
 from codeact.sample import Rules, choose

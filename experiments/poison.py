@@ -25,7 +25,7 @@ from benchmarks import machine, result_files
 from codeact.cluster import cluster_embeddings
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, Decision, curate_records
-from codeact.curate.look import check_record
+from codeact.curate.single_record import check_record
 from codeact.embed import embed_texts
 from codeact.evaluation.sets import load_tasks
 from codeact.records import Record, read_records

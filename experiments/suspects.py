@@ -23,7 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks import machine, result_files
 from codeact.cluster import cluster_embeddings
-from codeact.curate.look import check_record
+from codeact.curate.single_record import check_record
 from codeact.progress import track
 from codeact.records import Record, read_data
 from codeact.sample import Rules, choose

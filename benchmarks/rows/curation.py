@@ -11,8 +11,8 @@ from benchmarks.rows import row, told, tools
 from benchmarks.rows.data import instruction_records, spread
 from benchmarks.turns import Turn, in_turns, timed
 from codeact.curate.dedup import find_duplicates
-from codeact.curate.look import check_record
 from codeact.curate.mismatch import find_mismatches
+from codeact.curate.single_record import check_record
 
 OURS, WORDS = "codeact checks", "splitting into words"
 CHECKS = ("syntax", "grammars", "complete", "language", "names")

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from codeact.config.kinds import Check
 from codeact.curate.blocks import code_blocks
-from codeact.curate.look import check_record
+from codeact.curate.single_record import check_record
 from codeact.curate.verify import Verdict
 from tests.unit.test_layers import LAYERS
 
@@ -62,6 +62,6 @@ def test_the_check_that_contributors_are_shown_works_and_stands_where_it_is_said
     exec(code, names)
     answers = {"failed": "```makefile\nall: a.c\n    cc a.c\n```", "passed": "```makefile\nall: a.c\n\tcc a.c\n```", "unknown": "make it"}
     assert {status: names["check_tabs"](answer).status for status, answer in answers.items()} == {status: status for status in answers}
-    for thing, file in ((check_record, "`curate/look.py`"), (get_args(Check), "`src/codeact/config/kinds.py`")):
+    for thing, file in ((check_record, "`curate/single_record.py`"), (get_args(Check), "`src/codeact/config/kinds.py`")):
         assert thing
         assert file in page

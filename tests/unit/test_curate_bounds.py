@@ -18,7 +18,7 @@ from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
 from codeact.curate.completeness import check_complete
 from codeact.curate.examples import check_examples
-from codeact.curate.names import check_names
+from codeact.curate.undefined_names import check_names
 from codeact.curate.verify import verify_response
 from codeact.harvesting import harvest_functions
 from codeact.records import Message, Record

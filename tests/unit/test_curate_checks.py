@@ -15,9 +15,9 @@ from codeact.curate.asked_language import asked_language, check_language
 from codeact.curate.completeness import check_complete
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import GRAMMAR_LANGUAGES, fault, guess_language
-from codeact.curate.look import check_record
 from codeact.curate.mismatch import find_mismatches
-from codeact.curate.names import check_names
+from codeact.curate.single_record import check_record
+from codeact.curate.undefined_names import check_names
 from codeact.records import Message, Record
 from codeact.sample import choose
 from codeact.sandbox import Backend

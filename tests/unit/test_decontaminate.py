@@ -14,8 +14,8 @@ from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
 from codeact.curate.decontaminate import build_index, find_overlap, find_overlaps
 from codeact.curate.kept_index import kept_index
-from codeact.curate.runs import Runs
 from codeact.curate.tokens import spelled
+from codeact.curate.word_runs import Runs
 from codeact.errors import InputError
 from codeact.records import Message, Record, read_records
 

@@ -14,7 +14,7 @@ from codeact.errors import InputError
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
 from codeact.sources import lines
-from codeact.stages import reading, records
+from codeact.stages import door, records, shared_reading
 
 KEY = "ghp_" + "a1B2c3D4e5F6g7H8i9J0" + "k1L2m3N4o5P6q7R8"
 
@@ -45,10 +45,10 @@ def load(folder: Path, data: Path, **settings: Any) -> tuple[Any, list[bytes]]:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges and parts of few rows, and no further process: the same calls, in this one."""
     monkeypatch.setattr(lines, "WHOLE", 10)
-    monkeypatch.setattr(reading, "WORTH_IT", 10)
-    for module in (lines, reading):
+    monkeypatch.setattr(shared_reading, "WORTH_IT", 10)
+    for module in (lines, shared_reading):
         monkeypatch.setattr(module, "PLACED", 16)
-    for module in (records, reading):
+    for module in (door, shared_reading):
         monkeypatch.setattr(module, "PART_ROWS", 20)
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from codeact.packing.plan import compare_layouts
 from codeact.reporting import gather, write_report
+from codeact.reporting.batches import batching, drawn_rate, pictures
 from codeact.reporting.html import render, tasks_of
-from codeact.reporting.rows import batching, drawn_rate, pictures
 from codeact.reporting.tasks import PROGRAMS
 from codeact.training.metrics import pack_report
 from scripts.look_at_page import look

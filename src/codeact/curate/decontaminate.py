@@ -13,8 +13,8 @@ from itertools import accumulate
 from codeact.config import DEFAULTS
 from codeact.curate.blocks import strip_comments
 from codeact.curate.canonical import fingerprint, function_shape, function_signs, function_tokens, python_functions
-from codeact.curate.runs import Runs
 from codeact.curate.tokens import UNITS_OF_A_WORD, WORD, is_unspaced, plain, spelled, words
+from codeact.curate.word_runs import Runs
 from codeact.records import Record
 
 MIN_EXACT_WORDS = 8

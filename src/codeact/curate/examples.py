@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 from codeact.curate.blocks import code_blocks
-from codeact.curate.names import lost_names, python_program
+from codeact.curate.undefined_names import lost_names, python_program
 from codeact.curate.verify import NOTHING_TO_CHECK, PASSED, Verdict
 from codeact.sandbox import Backend, Limits, run_program
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from codeact.config import CurateConfig
 from codeact.curate.decontaminate import BenchmarkItem
 from codeact.curate.dedup import find_duplicates
-from codeact.curate.look import MAX_DETAIL_CHARS, Facts, Looker, benchmarks_of
 from codeact.curate.mismatch import find_mismatches
 from codeact.curate.near_copies import Copy, find_near, find_renamed
+from codeact.curate.single_record import MAX_DETAIL_CHARS, Facts, Looker, benchmarks_of
 from codeact.curate.verify import Verdict
 from codeact.errors import InputError
 from codeact.progress import track

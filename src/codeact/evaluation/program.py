@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from codeact.evaluation.answer_text import repaired
-from codeact.evaluation.names import DYNAMIC, Names, names_of
+from codeact.evaluation.scopes import DYNAMIC, Names, names_of
 from codeact.parsing import open_string, parse, parse_or_fault
 
 CONTINUES = re.compile(r"(?:else|elif|except|finally)\b|[)\]}]")

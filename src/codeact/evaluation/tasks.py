@@ -83,7 +83,6 @@ class Task:
         base_inputs: argument lists of the original benchmark's tests; empty where only `test` exists.
         plus_inputs: argument lists that EvalPlus added; empty in a base set.
         atol: absolute tolerance for floating-point answers; 0 means the oracle's default.
-        contract: source of assertions on the arguments (EvalPlus), "" where there is none.
         test: program that defines `check(candidate)` (HumanEval), "" where there is none.
         outputs: the right answers to `base_inputs` where the set gives them; else the canonical solution says them.
         instruction: what a chat turn asks, where the set gives it.
@@ -104,7 +103,6 @@ class Task:
     base_inputs: tuple[Arguments, ...] = ()
     plus_inputs: tuple[Arguments, ...] = ()
     atol: float = 0.0
-    contract: str = ""
     test: str = ""
     outputs: tuple[Any, ...] = ()
     instruction: str = ""

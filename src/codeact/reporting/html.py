@@ -12,11 +12,11 @@ from codeact import storage
 from codeact.amounts import amount
 from codeact.evaluation.compare import NO_DIFFERENCE
 from codeact.files import write_text
+from codeact.reporting.batches import pictures
 from codeact.reporting.browser import browser
 from codeact.reporting.charts import charts, positions
 from codeact.reporting.figures import gather
 from codeact.reporting.page import render_page
-from codeact.reporting.rows import pictures
 from codeact.reporting.tasks import task_matrix
 from codeact.reporting.wording import (
     control_text,

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from codeact.curate import BenchmarkItem
     from codeact.curate.decontaminate import Index
-    from codeact.curate.look import Facts
     from codeact.curate.run import Decision
+    from codeact.curate.single_record import Facts
     from codeact.records import Record
 
 VERSION = 6
@@ -58,8 +58,8 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """Decide which records stay in the pool."""
     import pyarrow as pa
 
-    from codeact.curate.look import benchmarks_of
     from codeact.curate.run import decide
+    from codeact.curate.single_record import benchmarks_of
 
     config = recipe.curate.model_copy(update={"secrets": ()})  # barred before
     items = benchmark_items(config)
@@ -194,7 +194,7 @@ def _index(config: CurateConfig, items: Sequence[BenchmarkItem]) -> Index | None
 
 
 def _worker(config: Mapping[str, Any], index: Index | None) -> Worker:
-    from codeact.curate.look import Looker
+    from codeact.curate.single_record import Looker
 
     look = Looker(CurateConfig.model_validate(config), index or ())
 
@@ -226,7 +226,7 @@ def _facts_table(facts: Sequence[Facts]) -> pa.Table:
 
 
 def _facts_from(table: pa.Table) -> list[Facts]:
-    from codeact.curate.look import Facts
+    from codeact.curate.single_record import Facts
     from codeact.curate.verify import Verdict
 
     columns = (table[name].to_pylist() for name in table.column_names)

@@ -17,7 +17,7 @@ from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
 from codeact.rundir.tables import rare_collections
 from codeact.stages.door import Door, held_out
-from codeact.stages.reading import can_share, parts_in_processes
+from codeact.stages.shared_reading import can_share, parts_in_processes
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,7 +20,6 @@ def evalplus_task(
         base_inputs=tuple(restore(arguments) for arguments in row["base_input"]),
         plus_inputs=tuple(restore(arguments) for arguments in row["plus_input"]) if plus else (),
         atol=float(row["atol"]),
-        contract=row["contract"],
         few_shot=few_shot,
         rules=rules,
     )

@@ -22,7 +22,7 @@ from codeact.curate.decontaminate import (
 from codeact.curate.dedup import sketch
 from codeact.curate.examples import check_examples
 from codeact.curate.languages import LABELS, MOST_GUESSED, guess_language
-from codeact.curate.names import check_names
+from codeact.curate.undefined_names import check_names
 from codeact.curate.verify import Verdict, combine, eased, exchanges, verify_record
 from codeact.errors import InputError
 from codeact.records import Record
