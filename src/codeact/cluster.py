@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from codeact.amounts import amount
 from codeact.draws import seeded_hash
 from codeact.errors import InputError
-from codeact.types import Floats, Ints, Vectors
+from codeact.types import Bools, Floats, Ints, Vectors
 
 RESTARTS = 10
 FULL = 20_000
@@ -168,7 +168,7 @@ def sampled_rows(ids: Sequence[str], seed: int, count: int) -> Ints:
 
 
 def _assign(
-    points: Points, centroids: Floats, scale: float, ids: Sequence[str], before: Ints, sums: NDArray[np.int64],
+    points: Points, centroids: Floats, scale: float, ids: Sequence[str], before: Ints, sums: Ints,
     distance: NDArray[np.float32] | None = None,
 ) -> Ints:
     """Of each point the nearest centroid (of equals the first), and its distance in `distance`.
@@ -354,7 +354,7 @@ def _count_distinct(points: Vectors, enough: int) -> int:
     return len(seen)
 
 
-def _fit_from_few(points: Vectors, few: NDArray[np.bool_], k: int, seed: int) -> Ints:
+def _fit_from_few(points: Vectors, few: Bools, k: int, seed: int) -> Ints:
     """Labels of all points by Lloyd's algorithm, from the centroids of the best restart over the few."""
     some = points[few]
     if len(some) == len(points) or _count_distinct(some, k) < k:

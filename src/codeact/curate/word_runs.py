@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from codeact.types import Ints
+from codeact.types import Bools, Ints
 
 _BITS = 21
 _HEAD = 4
@@ -108,7 +108,7 @@ def _run_codes(columns: Iterable[_Codes]) -> _Codes:
     return code
 
 
-def _among(codes: _Codes, known: _Codes) -> NDArray[np.bool_]:
+def _among(codes: _Codes, known: _Codes) -> Bools:
     """Whether each code is among those that are known, which ascend."""
-    there: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, codes), len(known) - 1)] == codes
+    there: Bools = known[np.minimum(np.searchsorted(known, codes), len(known) - 1)] == codes
     return there
