@@ -69,13 +69,12 @@ def markdown() -> str:
         "So is a key that an argument or option says otherwise (`--ratio 0.3`, `--run-dir`, DATA). A whole section,",
         "`'sample={ratio: 0.2, unit: tokens}'`, changes the keys that it names and no others.",
         "",
-        "An editor that knows YAML schemas completes and checks the keys. Put this line on top of a recipe:",
+        "An editor that knows YAML schemas completes and checks the keys. Write the schema beside a recipe,",
+        "`codeact keys --schema > recipe.schema.json`, and put this line on top of the recipe:",
         "",
         "```yaml",
         "# yaml-language-server: $schema=recipe.schema.json",
         "```",
-        "",
-        "The schema is [recipe.schema.json](recipe.schema.json), or `codeact keys --schema`.",
     ]
     for section in ("", *sections()):
         keys = recipe_keys(section) if section else [key for key in recipe_keys() if "." not in key.name]
