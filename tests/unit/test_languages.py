@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from codeact.evaluation import languages
@@ -12,8 +9,8 @@ from codeact.evaluation.sets import humanevalpack
 from codeact.evaluation.tasks import Task
 from codeact.sandbox import Backend
 from codeact.sandbox.toolchains import missing
+from tests.helpers.shared_data import DATA
 
-DATA = Path(os.environ.get("CODEACT_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data")
 SIGNATURES = {
     "javascript": ("const twice = (x) => {\n", "  return 2 * x;\n}\n", "  return x;\n}\n", "  process.exit(0);\n}\n"),
     "cpp": ("#include<stdio.h>\n#include <stdlib.h>\nint twice(int x){\n", "    return 2 * x;\n}\n", "    return x;\n}\n", "    exit(0);\n}\n"),

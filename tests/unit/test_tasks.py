@@ -7,7 +7,6 @@ import functools
 import gzip
 import http.server
 import json
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,8 +18,8 @@ from codeact.errors import CodeactError, InputError
 from codeact.evaluation.sets import load_tasks, releases
 from codeact.evaluation.sets.files import Release, read_release
 from codeact.evaluation.tasks import Task
+from tests.helpers.shared_data import DATA
 
-DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[2] / "../shared/data"))
 needs_data = pytest.mark.skipif(
     not (DATA / "MbppPlus-v0.2.0.jsonl.gz").exists(), reason="CODEACT_DATA names no folder with the EvalPlus files"
 )

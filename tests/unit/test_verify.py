@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import random
 import sysconfig
 import warnings
@@ -17,8 +16,8 @@ from codeact.curate.blocks import Block, code_blocks, python_evidence
 from codeact.curate.verify import verify_record, verify_response
 from codeact.harvesting import harvest_functions
 from codeact.records import Message, Record, read_records
+from tests.helpers.shared_data import DATA
 
-DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 EVOL, ALPACA = DATA / "evol_instruct_code_1966.json", DATA / "code_alpaca_2017.json"
 
 GOOD = "def add(a, b):\n    return a + b"
