@@ -77,7 +77,8 @@ def test_a_byte_order_mark_and_compression_change_nothing(name: str, tmp_path: P
 def test_tasks_with_more_samples_than_others_are_named(tmp_path: Path) -> None:
     tasks = tmp_path / "own.jsonl"
     ids = [f"t{number}" for number in range(5)]
-    rows = [{"task_id": name, "prompt": "def f():\n", "entry_point": "f", "tests": ["assert f() == 1"]} for name in ids]
+    task = {"prompt": "def f():\n", "entry_point": "f", "tests": ["assert f() == 1"], "canonical_solution": "    return 1\n"}
+    rows = [{"task_id": name, **task} for name in ids]
     write_lines(tasks, rows)
     samples = [{"task_id": name, "completion": "    pass\n"} for name in ids]
 
