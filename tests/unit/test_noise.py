@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codeact.comparison.grid import Comparison
-from codeact.comparison.split import divide
+from codeact.comparison.split import divide, normal_text
 from codeact.records import Message, Record, content_hash
 from codeact.storage import write_jsonl
 from experiments import noise
@@ -28,7 +28,7 @@ def test_share_is_met_with_every_kind_and_held_out_records_stay_clean(share: flo
     assert len(wrong) == sum(found.values()) == round(share * 200)
     assert share == 0 or {*found} == {*noise.KINDS}
     assert [r.instruction for r in made] == [r.instruction for r in clean]
-    assert not any(noise.normal(clean[n].instruction) in kept for n in wrong)
+    assert not any(normal_text(clean[n].instruction) in kept for n in wrong)
 
 
 def test_what_is_wrong_at_fifteen_per_cent_is_wrong_at_thirty() -> None:
@@ -45,5 +45,5 @@ def test_the_comparison_holds_out_what_was_left_clean(tmp_path: Path) -> None:
     tree = {"data": {"source": str(tmp_path / "45.jsonl")}, "seed": 7}
     comparison = Comparison(run_dir=str(tmp_path / "run"), recipe=tree, strategies=("random",), held_out=10)  # type: ignore[arg-type]
     out = divide(comparison, tmp_path / "run")
-    assert {noise.normal(r.instruction) for r in out} == kept
+    assert {normal_text(r.instruction) for r in out} == kept
     assert {r.response for r in out} <= {r.response for r in clean}
