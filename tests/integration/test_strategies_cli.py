@@ -360,9 +360,12 @@ def test_list_and_others_say_what_they_lack(folder: Path, select: Select) -> Non
 
 
 def test_select_says_what_is_known_of_its_strategy(folder: Path, select: Select, tiny_model_dir: Path, tiny_embedder_dir: Path) -> None:
-    assert json.loads(select("cdas", "--ratio", "0.3").stdout)["known"].startswith("what is known of cdas: a higher held-out loss")
+    known = json.loads(select("cdas", "--ratio", "0.3").stdout)["known"]
+    assert known.startswith("what is known of cdas: a higher held-out loss")
+    assert known.endswith("; what is known to help: codeact run evidence")
     told = codeact("select", str(folder / "pool.jsonl"), "-o", str(folder / "out.jsonl"), "--strategy", "random", "--run-dir", str(folder / "run"))
     assert "what is known of random: the baseline" in told.stdout
+    assert "codeact run evidence" not in told.stdout
 
 
 def test_rds_takes_what_the_model_finds_like_the_examples_but_no_copies(folder: Path, select: Select) -> None:

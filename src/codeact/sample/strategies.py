@@ -22,8 +22,11 @@ IN_GROUPS = f"the same inside groups of at most {groups.GROUP:,} near records, m
 COMPARED_IN_GROUPS = f"records are compared inside groups of at most {orders.COMPARED:,} near ones"
 
 UNKNOWN = "not compared with random draws here"
+WORSE_OF_THREE = "a higher held-out loss than random draws at equal tokens (135M model, three pools)"
 WORSE = "a higher held-out loss than random draws at equal tokens in nine pools of nine, level on benchmark solutions (135M model)"
 LEVEL = "level with random draws at equal tokens (135M model)"
+NO_BETTER = (WORSE, WORSE_OF_THREE, LEVEL)
+"""What is known of a strategy that did not beat random draws: it is followed by the recipe of what is known to help."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ _ENTRIES = (
     Strategy("random", "B records at random", not_taken="not drawn", known="the baseline: at equal tokens nothing clearly beat it here (135M model)"),
     Strategy(
         "complexity", "the B of highest IFD below 1, clusters ignored", ("ifd",), IFD,
-        known="a higher held-out loss than random draws at equal tokens (135M model, three pools)",
+        known=WORSE_OF_THREE,
     ),
     Strategy("diversity", "of each cluster its share, at random", ("cluster",), not_taken="not drawn", known=LEVEL),
     Strategy(
@@ -283,9 +286,10 @@ def names() -> list[str]:
 
 
 def known(name: str) -> str:
-    """What is known of a strategy, in one line for people, and where more is said."""
+    """What is known of a strategy, in one line for people, where more is said, and the shipped recipe to take where it is no better than chance."""
     one = find(name)
-    return f"what is known of {name}: {one.known} (codeact docs strategies/{one.page or name})"
+    other = "; what is known to help: codeact run evidence" if one.known in NO_BETTER else ""
+    return f"what is known of {name}: {one.known} (codeact docs strategies/{one.page or name}){other}"
 
 
 def reads(name: str, like: str) -> tuple[str, ...]:
