@@ -22,12 +22,12 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_resume_train as here
-here.fit(Path({folder!r}), Path({out!r}), {scope!r}, {method!r}, save_minutes={save_minutes!r})
+here.fit(Path({folder!r}), Path({out!r}), {scope!r}, {method!r}, save_minutes={save_minutes!r}, share={share!r})
 """
 
 
 def fit(
-    folder: Path, out: Path, scope: str = "batch", method: str = "full", rate: float = 3e-3, save_minutes: float = 30
+    folder: Path, out: Path, scope: str = "batch", method: str = "full", rate: float = 3e-3, save_minutes: float = 30, share: float = 1.0
 ) -> dict[str, object]:
     """Two epochs, with dropout in the LoRA layers; a checkpoint every 4 steps or, packed ahead, once an epoch or by the clock."""
     pool = [
@@ -37,7 +37,7 @@ def fit(
     hyper = TrainConfig(
         method=method, epochs=2, batch_size=2 if scope == "batch" else 4, grad_accum=2 if scope == "batch" else 1, learning_rate=rate,
         warmup_steps=2, save_steps=4 if scope == "batch" else 0, lora_dropout=0.1, validation=0.125 if scope == "batch" else 0.0,
-        save_minutes=save_minutes,
+        save_minutes=save_minutes, token_share=share,
     )  # fmt: skip
     model = ModelConfig(name=str(folder), max_length=64, template="question", device="cpu", dtype="float32")
     return fine_tune(pool, out, model=model, train=hyper, pack=PackConfig(scope=scope), seed=0)
@@ -55,7 +55,7 @@ def steps_of(out: Path) -> list[int]:
     return list(rows_of(out))
 
 
-def killed(folder: Path, out: Path, scope: str, method: str, step: int, save_minutes: float = 30) -> list[int]:
+def killed(folder: Path, out: Path, scope: str, method: str, step: int, save_minutes: float = 30, share: float = 1.0) -> list[int]:
     """Start a training in a process of its own, kill it once `step` is logged, and return the steps it had logged."""
     script = out.with_suffix(".py")
     script.write_text(
@@ -66,6 +66,7 @@ def killed(folder: Path, out: Path, scope: str, method: str, step: int, save_min
             scope=scope,
             method=method,
             save_minutes=save_minutes,
+            share=share,
         )
     )
     process = Started(str(script))
@@ -85,13 +86,13 @@ def same(first: Path, second: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scope", "method"), [("batch", "lora"), ("epoch", "full")])
+@pytest.mark.parametrize(("scope", "method", "share"), [("batch", "lora", 1.0), ("epoch", "full", 1.0), ("batch", "full", 0.6)])
 def test_a_killed_training_ends_as_one_that_was_not(
-    tiny_model_dir: Path, tmp_path: Path, scope: str, method: str
+    tiny_model_dir: Path, tmp_path: Path, scope: str, method: str, share: float
 ) -> None:
-    whole = fit(tiny_model_dir, tmp_path / "whole", scope, method)
+    whole = fit(tiny_model_dir, tmp_path / "whole", scope, method, share=share)
     out, other = tmp_path / "killed", tmp_path / "other"
-    logged = killed(tiny_model_dir, out, scope, method, step=int(str(whole["steps"])) // 2 + 2)
+    logged = killed(tiny_model_dir, out, scope, method, step=int(str(whole["steps"])) // 2 + 2, share=share)
     assert logged == list(range(1, len(logged) + 1))
     checkpoint = max(
         (out / "checkpoints").glob("checkpoint-*/complete.json"), key=lambda path: path.stat().st_mtime
@@ -106,7 +107,7 @@ def test_a_killed_training_ends_as_one_that_was_not(
     shutil.copytree(out, other)
     before = rows_of(out)
 
-    resumed = fit(tiny_model_dir, out, scope, method)
+    resumed = fit(tiny_model_dir, out, scope, method, share=share)
     assert same(tmp_path / "whole", out)
     assert steps_of(out) == list(range(1, int(str(whole["steps"])) + 1))
     after = rows_of(out)

@@ -362,6 +362,9 @@ class TrainConfig(Section):
     scheduler: str = Field("cosine", description="of the learning rate after the warm-up: any of transformers (paper: cosine)")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     train_on_prompt: bool = Field(False, description="also learn the instruction tokens")
+    token_share: float = Field(
+        1.0, gt=0, le=1, description="share of the answers' tokens that is learnt: those that the base model expects least; 1: all"
+    )
     gradient_checkpointing: bool = Field(
         False, description="compute activations twice instead of keeping them: less memory, about a third more time"
     )
@@ -378,6 +381,10 @@ class TrainConfig(Section):
     eval_steps: int = Field(0, ge=0, description="optimizer steps between validation losses; 0: ten times a run")
     report_to: tuple[Tracker, ...] = Field((), description="trackers to log to, beside metrics.jsonl")
     liger: bool = Field(True, description="use Liger kernels where liger-kernel is installed and the device is CUDA")
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the result of a training. A setting that is younger than finished trainings counts where it is used."""
+        return {key: value for key, value in self.model_dump(exclude=self.WITHOUT_EFFECT).items() if (key, value) != ("token_share", 1.0)}
 
 
 class ModelConfig(Section):

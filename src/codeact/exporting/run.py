@@ -144,6 +144,8 @@ def _warnings(to: str, facts: Facts, records: list[Record]) -> list[str]:
             f"LLaMA-Factory has no template like {facts.template_name!r}, under which the records were chosen; "
             "without `template` in sft.yaml it reads the tokenizer's own."
         )
+    if facts.recipe.train.token_share < 1 and to != "datasets":
+        found.append(f"train.token_share={facts.recipe.train.token_share:g} has no word in {to}: it learns all tokens of the answers.")
     if to == "torchtune":
         found.append("torchtune takes its prompt template from the model's tokenizer class, not from the records' template.")
     return found

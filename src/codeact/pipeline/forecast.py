@@ -239,9 +239,11 @@ def _training(recipe: Recipe, selected: int, lengths: Lengths, shape: Shape) -> 
     if not lengths.training:
         raise InputError("nothing to train on: no record has a response that fits into model.max_length")
     train = recipe.train
-    scale = selected / len(lengths.training) * train.epochs
+    share = selected / len(lengths.training)
+    scale = share * train.epochs
     passes = (3 if train.method == "full" else 2) + train.gradient_checkpointing
-    flops = passes * scale * cost.forward_flops(shape.cost, lengths.training, lengths.learnt)
+    choosing = share if train.token_share < 1 else 0.0  # one pass of the base model
+    flops = (passes * scale + choosing) * cost.forward_flops(shape.cost, lengths.training, lengths.learnt)
     return round(scale * sum(lengths.training)), flops
 
 

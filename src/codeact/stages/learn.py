@@ -26,7 +26,7 @@ LORA_RATE = 2e-4  # where the recipe's learning rate is that of full fine-tuning
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes `learn`: id, nll_after, learnable, in_probe, response_tokens."""
-    settings = probe_settings(recipe.train).model_dump(exclude=recipe.train.WITHOUT_EFFECT)
+    settings = probe_settings(recipe.train).deciding()
     packing = recipe.pack.model_dump(exclude=recipe.pack.WITHOUT_EFFECT)
 
     def config() -> Mapping[str, Any]:
@@ -42,7 +42,7 @@ def probe_settings(train: TrainConfig) -> TrainConfig:
     """Those of the recipe, but LoRA and one epoch."""
     rate = LORA_RATE if train.method == "full" else train.learning_rate
     method = "qlora" if train.method == "qlora" else "lora"
-    short: dict[str, Any] = {"epochs": 1.0, "validation": 0.0, "report_to": (), "warmup_steps": min(train.warmup_steps, 2), "merge": True}
+    short: dict[str, Any] = {"epochs": 1.0, "validation": 0.0, "report_to": (), "warmup_steps": min(train.warmup_steps, 2), "merge": True, "token_share": 1.0}
     return train.model_copy(update={"method": method, "learning_rate": rate, **short})
 
 

@@ -25,7 +25,7 @@ def stage_control(recipe: Recipe, inputs: Inputs) -> Stage:
 
 def _stage(name: str, choice: str, recipe: Recipe, inputs: Inputs) -> Stage:
     """The training on what `choice` chose, into the folder `name`."""
-    settings = recipe.train.model_dump(exclude=recipe.train.WITHOUT_EFFECT)
+    settings = recipe.train.deciding()
     packing = recipe.pack.model_dump(exclude=recipe.pack.WITHOUT_EFFECT)
 
     def config() -> Mapping[str, Any]:

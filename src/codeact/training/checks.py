@@ -33,6 +33,7 @@ def check_training(model: ModelConfig, train: TrainConfig) -> None:
     if train.method == "qlora":
         require("bitsandbytes", "gpu", "train.method=qlora")
     _check_launch(train)
+    _check_share(train)
     from codeact.training.trainer import check_scheduler, check_trackers
 
     check_scheduler(train.scheduler)
@@ -65,6 +66,18 @@ def _check_launch(train: TrainConfig) -> None:
             "DeepSpeed ZeRO stage 3 is not supported: use stage 2 (codeact recipes accelerate/deepspeed_zero2 --copy), or FSDP, which"
             " shards the weights too (codeact recipes accelerate/fsdp --copy)"
         )
+
+
+def _check_share(train: TrainConfig) -> None:
+    """What a share of the tokens does not go with: its pass runs the base model in one process, in 16 or 32 bits, over answers."""
+    if train.token_share == 1:
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("train.token_share below 1 works in one process; start it without torchrun or accelerate launch, or leave it out")
+    if train.method == "qlora":
+        raise InputError("train.token_share below 1 works with train.method full and lora; use one of these, or leave it out")
+    if train.train_on_prompt:
+        raise InputError("train.token_share below 1 chooses among the tokens of answers; leave train.train_on_prompt off, or train.token_share out")
 
 
 def parameter_counts(network: Model) -> tuple[int, int]:

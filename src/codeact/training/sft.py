@@ -39,6 +39,7 @@ from codeact.training.checks import (
 from codeact.training.data import Sample, Tokenised, hold_out, tokenise_records
 from codeact.training.merge import merge_adapter, save_model
 from codeact.training.metrics import summarise
+from codeact.training.surprise import LEARNT, surprising_tokens
 from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def fine_tune(
         The content of `summary.json`: steps, seconds, tokens (no padding), tokens_per_second, padding_rate, peak_memory_bytes,
         first_loss, final_loss, parameters, trainable_parameters, dtype, method, loss, scope, warmup_steps, records (those trained on), truncated,
         split, dropped, refused, warnings, chunked_loss and liger; of several processes also balance; with
+        `train.token_share` also token_share; with
         `train.validation` also validation_records, first_validation_loss (before the first step) and final_validation_loss.
 
     Raises:
@@ -108,6 +110,8 @@ def fine_tune(
         log.warning("%s", line)
     device = own_device(choose_device(model.device))
     dtype = choose_dtype(model.dtype, device)
+    if train.token_share < 1:
+        tokenised = surprising_tokens(tokenised, train.token_share, model, out_dir)
 
     from codeact.training.liger import use_liger
     from codeact.training.losses import use_chunked_loss
@@ -150,6 +154,7 @@ def fine_tune(
         "dtype": str(dtype).removeprefix("torch."),
         "method": train.method,
         "loss": train.loss,
+        **({"token_share": train.token_share} if train.token_share < 1 else {}),
         "scope": pack.scope,
         "warmup_steps": fitted.warmup_steps,
         "records": len(learnt) - tokenised.dropped - len(tokenised.refused),
@@ -166,6 +171,7 @@ def fine_tune(
         save(network, tokenizer, out_dir, dtype, tokenised.stops, train.merge, fitted.state)
         write_json(out_dir / "summary.json", summary)
         remove_checkpoints(out_dir)
+        (out_dir / LEARNT).unlink(missing_ok=True)
     return summary
 
 
@@ -342,7 +348,7 @@ def _fingerprint(samples: Sequence[Sample], model: ModelConfig, train: TrainConf
     total = hashlib.sha256()
     settings = [
         model.model_dump(exclude={"dtype", "device"}),  # what `auto` means is the machine's: see `last_checkpoint`
-        train.model_dump(exclude=TrainConfig.WITHOUT_EFFECT | {"merge"}) | _step_size(train, pack),
+        {key: value for key, value in train.deciding().items() if key != "merge"} | _step_size(train, pack),
         pack.model_dump(exclude=PackConfig.WITHOUT_EFFECT),
         seed,
         VERSION,
