@@ -13,9 +13,10 @@ written when all trainings are done. Rules: README.md beside this file.
 from __future__ import annotations
 
 import argparse
+import lzma
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,33 @@ def result(summary: Mapping[str, Any], pool_name: str, entrant: Mapping[str, Any
     }  # fmt: skip
 
 
-def faults(found: Mapping[str, Any]) -> list[str]:
+def read_result(path: Path) -> Any:
+    """The document of a result file, whoever sent it.
+
+    Raises:
+        InputError: there is none that can be read.
+    """
+    try:
+        return result_files.read(path)
+    except FileNotFoundError as error:
+        raise InputError("does not exist; `enter` writes it when all its trainings are done") from error
+    except (OSError, ValueError, RecursionError, lzma.LZMAError, EOFError) as error:
+        raise InputError("cannot be read; give the .json.xz file that `enter` wrote") from error
+
+
+def faults(found: Any) -> list[str]:
     """What is wrong with a result file, one line each; none: it may stand on the board."""
-    lacking = [key for key in ("form", "pool", "pool_digest", "model", "entrant", "list", "list_digest", "rows", "base", "versions") if key not in found]
+    if not isinstance(found, Mapping):
+        return ["is no result of `enter`"]
+    keys = ("form", "pool", "pool_digest", "model", "entrant", "list", "list_digest", "rows", "base", "lower_is_better", "versions")
+    lacking = [key for key in keys if key not in found]
     if lacking:
         return [f"lacks {', '.join(lacking)}"]
+    kinds = {"pool": str, "model": str, "entrant": str, "list": list, "rows": list, "lower_is_better": dict}
+    if not all(isinstance(found[key], kind) for key, kind in kinds.items()) or not all(isinstance(one, str) for one in found["list"]):
+        return [f"one of {', '.join(kinds)} is not as `enter` writes it"]
+    if not all(_is_row(row, found["lower_is_better"]) for row in found["rows"]):
+        return ["a row is not as `enter` writes it"]
     told: list[str] = []
     if found["form"] != FORM:
         told.append(f"form {found['form']!r}; this kit reads {FORM}")
@@ -120,6 +143,29 @@ def faults(found: Mapping[str, Any]) -> list[str]:
         if sizes and max(sizes) - min(sizes) > UNEQUAL * max(sizes):
             told.append(f"budgets at {rate:.0%} are not equal: {min(sizes):,.0f} to {max(sizes):,.0f} response tokens")
     return told
+
+
+def _is_row(row: Any, metrics: Collection[str]) -> bool:
+    """Whether a row has all that is read of it, in the types that it is read as."""
+    kinds = {"entrant": str, "rate": int | float, "seeds": list, "response_tokens": int | float, "metrics": dict}
+    if not isinstance(row, Mapping) or not all(isinstance(row.get(key), kind) for key, kind in kinds.items()):
+        return False
+    if not all(isinstance(seed, int) for seed in row["seeds"]):
+        return False
+    return all(name in metrics and (one is None or _is_metric(one)) for name, one in row["metrics"].items())
+
+
+def _is_metric(one: Any) -> bool:
+    if not isinstance(one, Mapping) or not {"value", "minus_against"} <= one.keys():
+        return False
+    change = one["minus_against"]
+    return change is None or (isinstance(change, Mapping) and all(isinstance(n, int | float) for n in _figures(change)))
+
+
+def _figures(change: Mapping[str, Any]) -> list[Any]:
+    """The difference and the two ends of its interval; something that is no number where one lacks."""
+    ends = change.get("interval")
+    return [change.get("difference"), *(ends if isinstance(ends, list) and len(ends) == 2 else [None])]
 
 
 def board(results: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -186,8 +232,11 @@ def main() -> None:
         if options.action == "check":
             sound = []
             for path in options.files:
-                found = result_files.read(path)
-                wrong = faults(found)
+                try:
+                    found = read_result(path)
+                    wrong = faults(found)
+                except InputError as error:
+                    found, wrong = None, [str(error)]
                 print("\n".join(f"{path}: {line}" for line in wrong or ["sound"]))
                 sound += [] if wrong else [found]
             print("\n".join(board(sound)))

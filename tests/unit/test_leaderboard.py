@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,27 @@ def test_what_is_not_the_boards_is_refused(made: Path, change: Callable[[dict[st
     found = copy.deepcopy(sent())
     change(found)
     assert any(told in line for line in run.faults(found)), run.faults(found)
+
+
+def test_check_says_of_every_file_what_it_is_and_never_how_it_failed(made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = {
+        "sound": json.dumps(sent()), "list": "[1, 2]", "text": "no JSON", "rows": json.dumps({**sent(), "rows": [1]}),
+        "pool": json.dumps({**sent(), "pool": ["made"]}),
+        "metrics": json.dumps({**sent(), "rows": [{**sent()["rows"][0], "metrics": {"m": {"value": 1.0, "minus_against": {"difference": 2}}}}]}),
+    }  # fmt: skip
+    for name, text in texts.items():
+        (made / f"{name}.json").write_text(text, encoding="utf-8")
+    (made / "cut.json.xz").write_bytes(lzma.compress(texts["sound"].encode())[:40])
+    names = ["sound.json", "list.json", "text.json", "rows.json", "metrics.json", "pool.json", "cut.json.xz", "none.json.xz"]
+    monkeypatch.setattr("sys.argv", ["run", "check", *(str(made / name) for name in names)])
+    with pytest.raises(SystemExit) as ended:
+        run.main()
+    assert ended.value.code == 1
+    told = dict(line.removeprefix(f"{made}/").split(": ", 1) for line in capsys.readouterr().out.splitlines() if line.startswith(str(made)))
+    assert told == {
+        "sound.json": "sound", "list.json": "is no result of `enter`", "text.json": "cannot be read; give the .json.xz file that `enter` wrote",
+        "rows.json": "a row is not as `enter` writes it", "metrics.json": "a row is not as `enter` writes it",
+        "pool.json": "one of pool, model, entrant, list, rows, lower_is_better is not as `enter` writes it",
+        "cut.json.xz": "cannot be read; give the .json.xz file that `enter` wrote",
+        "none.json.xz": "does not exist; `enter` writes it when all its trainings are done",
+    }  # fmt: skip
