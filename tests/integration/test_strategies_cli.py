@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -386,6 +387,28 @@ def test_rds_takes_what_the_model_finds_like_the_examples_but_no_copies(folder: 
     assert set(chosen["reason"][np.isin(chosen["id"], copies)]) == {"like an example"}
     assert json.loads(done.stdout)["selected"] == 12
     assert len(table(folder, "hidden")["hidden"][0]) > 0
+
+
+def test_dsir_draws_by_weight_and_names_its_extra_before_any_work(folder: Path, select: Select, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [json.loads(line) for line in (folder / "pool.jsonl").read_text(encoding="utf-8").splitlines()]
+    write_lines(folder / "like.jsonl", [rows[n] for n in (7, 30)])
+    wanted = ("--ratio", "0.3", "--set", f"sample.target={folder / 'like.jsonl'}")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "data_selection", None)
+        refused = select("dsir", *wanted, "--set", "seed=77")
+    assert refused.returncode == 2
+    assert "strategy dsir needs the package 'data_selection', which is not installed; install it with: pip install 'codeact[dsir]'" in refused.stderr
+    assert "reading" not in refused.stdout
+    pytest.importorskip("data_selection", reason="needs the extra `dsir`")
+    done = select("dsir", *wanted)
+    assert done.returncode == 0, done.stderr
+    found, chosen = table(folder, "dsir"), table(folder, "sample")
+    assert sorted(found["id"]) == sorted(chosen["id"])
+    weight = dict(zip(found["id"], found["importance"].astype(float), strict=True))
+    taken = {i for i, one in zip(chosen["id"], chosen["selected"], strict=True) if one}
+    assert len(taken) == 12
+    assert np.mean([weight[i] for i in taken]) > np.mean([weight[i] for i in weight if i not in taken])
+    assert set(chosen["reason"]) == {"", "not drawn"}
 
 
 def test_learnable_takes_records_that_were_not_trained_on(folder: Path, select: Select) -> None:

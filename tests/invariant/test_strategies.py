@@ -19,7 +19,8 @@ from codeact.sample.strategies import STRATEGIES
 
 VALUES = st.sampled_from([0.2, 0.2, 0.7, 0.7, 0.95, 1.0, 1.4, math.nan]) | st.floats(0.05, 1.6)
 TAGS = st.sets(st.sampled_from("abcdef"), max_size=4)
-COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_band", "position_matched", "target_rank", "selective_ifd", "listed", "rds_rank", "learnable")
+COLUMNS = ("nll_cond", "loss_ratio", "proxy_ifd", "length_residual", "length_band", "position_matched", "target_rank", "selective_ifd", "listed", "rds_rank", "learnable",
+           "importance")  # fmt: skip
 RANKED = {
     "ppl-low": ("nll_cond", 1), "ppl-high": ("nll_cond", -1), "cherry": ("loss_ratio", -1), "superfiltering": ("proxy_ifd", -1),
     "targeted": ("target_rank", 1), "list": ("listed", 1), "rds": ("rds_rank", 1), "learnable": ("learnable", -1), "s-ifd": ("selective_ifd", -1),
@@ -98,6 +99,23 @@ def test_length_controlled_cdas_takes_the_top_of_every_cluster(strategy: str, po
         here = sorted((i for i in usable if pool[i]["cluster"] == number), key=lambda i: (-pool[i][column], i))
         mine = [i for i in here if i in taken]
         assert mine == here[: len(mine)]
+
+
+@given(pools(), st.sampled_from([0.2, 0.5, 1.0]), st.integers(0, 3))
+@settings(max_examples=60)
+def test_dsir_is_the_gumbel_top_k_of_the_weights(pool: Pool, ratio: float, seed: int) -> None:
+    weighed = [i for i in pool if math.isfinite(pool[i]["importance"])]
+    hashes = {i: int(one) for i, one in zip(weighed, seeded_hash(weighed, seed), strict=True)}
+    key = {i: pool[i]["importance"] - math.log(-math.log((hashes[i] // 2**12 + 0.5) / 2**52)) for i in weighed}
+    wanted = sorted(weighed, key=lambda i: (-key[i], i))[: sample.budget(ratio, len(pool))]
+    assert chosen(run(pool, "dsir", ratio, seed)) == set(wanted)
+
+
+def test_dsir_takes_each_record_as_often_as_its_weight_says() -> None:
+    weights = {"a": 1.0, "b": 2.0, "c": 5.0}
+    first = [sample.choose(list(weights), strategy="dsir", ratio=1 / 3, seed=seed, importance=np.log(list(weights.values()))).chosen[0] for seed in range(3000)]
+    for name, weight in weights.items():
+        assert first.count(name) / 3000 == pytest.approx(weight / 8, abs=0.03)
 
 
 @given(pools(), st.sampled_from([0.2, 0.5, 1.0]), st.integers(0, 3))

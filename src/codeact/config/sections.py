@@ -333,7 +333,7 @@ class SampleConfig(Section):
     )
     like: Strategy = Field("cdas", description="strategy length-matched: the strategy whose selection's lengths it draws by")
     listed: str = Field("", description="strategy list: file of ids, or of row numbers from 0, the first to take first")
-    target: str = Field("", description="file of examples of what the model is for (strategy targeted)")
+    target: str = Field("", description="file of examples of what the model is for (strategies targeted, rds, dsir)")
     target_map: dict[str, str] = Field(default_factory=dict, description="field -> column of that file, as data.map")
 
 

@@ -19,6 +19,7 @@ from codeact.lm.devices import choose_device, own_device
 from codeact.pipeline.plan import plan
 from codeact.rundir import ranks
 from codeact.rundir.inputs import Inputs
+from codeact.sample import importance
 from codeact.stages.evaluate import EVALUATIONS
 from codeact.stages.target import examples
 
@@ -54,7 +55,9 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
             needs("vllm", "vllm", "score.backend vllm")
     if "curate" in names:
         _curation(recipe)
-    if names & {"target", "rds"}:
+    if "dsir" in names:
+        needs(importance.MODULE, importance.EXTRA, "strategy dsir")
+    if names & {"target", "rds", "dsir"}:
         examples(recipe.sample)
     if names & {"judge", "tags"}:
         _judge(recipe)

@@ -46,7 +46,7 @@ class Inputs:
             resolve(self.recipe.model.name, self.recipe.model.revision)
         if "proxy" in stages:
             resolve(self.recipe.score.proxy)
-        if stages & {"target", "rds"}:
+        if stages & {"target", "rds", "dsir"}:
             self.target()
         if "listed" in stages:
             self.listed()

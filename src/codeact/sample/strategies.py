@@ -161,6 +161,13 @@ def drawn_but_longest(pool: Pool) -> Floats:
     return place
 
 
+def drawn_by_weight(pool: Pool) -> Floats:
+    """Log weight plus Gumbel noise of the draw: the B highest are a draw without replacement by the weights."""
+    uniform = ((pool.drawn >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52
+    noise: Floats = -np.log(-np.log(uniform))
+    return pool.numbers("importance") + noise
+
+
 def drawn_like(pool: Pool) -> Iterator[int]:
     """See `orders.length_matched`."""
     return orders.length_matched(pool.integers("response_tokens"), pool.like, pool.drawn)
@@ -252,6 +259,10 @@ _ENTRIES = (
     Strategy(
         "rds", "B in turn by likeness to examples, in the model's own hidden states", ("rds_rank",),
         Ranking("rds_rank", lowest=True, scored=False, missing="like an example"),
+    ),
+    Strategy(
+        "dsir", "B drawn by how much likelier their words are among examples than in the pool", ("importance",),
+        Ranking("log weight + noise", drawn_by_weight, scored=False, missing="no weight"), not_taken="not drawn",
     ),
     Strategy(
         "learnable", "of records of like length the B whose loss a short training on others lowers most", ("learnable",),

@@ -251,6 +251,7 @@ COLUMNS: Mapping[str, Origin] = {
     "tags": Origin("tags", plain),
     "target_rank": Origin("target"),
     "rds_rank": Origin("rds"),
+    "importance": Origin("dsir"),
     "learnable": Origin("learn", learnable),
     "listed": Origin("listed"),
     "penalised": Origin("curate", plain),
