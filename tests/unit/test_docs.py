@@ -55,6 +55,12 @@ def test_no_page_is_long() -> None:
     assert [page.name for page in DOCS.rglob("*.md") if page.name not in MADE and len(page.read_text(encoding="utf-8").split()) > 2200] == []
 
 
+def test_every_page_has_its_place_in_the_sites_menu() -> None:
+    """Each once; `make site` refuses a page without one."""
+    _, menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")
+    assert sorted(re.findall(r"[\w./-]+\.md", menu)) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
 def test_every_strategy_is_in_the_reference_and_has_a_page() -> None:
     """Made anew by: python -c "from codeact.stages.sample import strategy_table; print(strategy_table())"."""
     text = (DOCS / "strategies.md").read_text(encoding="utf-8")

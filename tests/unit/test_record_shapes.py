@@ -12,33 +12,7 @@ import pytest
 
 from codeact import api
 from codeact.errors import InputError
-
-Row = dict[str, Any]
-
-
-def read(tmp_path: Path, *rows: Row, **options: Any) -> dict[str, Any]:
-    """What `codeact records --json` prints for a file of these rows."""
-    path = tmp_path / "data.jsonl"
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return api.preview(str(path), show=len(rows), **options)
-
-
-def turns(found: dict[str, Any], place: int = 0) -> list[tuple[str, str]]:
-    """Who says what in a shown record; calls and thinking as `name(arguments)` and `<thinking>`."""
-    said = []
-    for m in found["shown"][place]["messages"]:
-        calls = "".join(
-            f"{c['function']['name']}({json.dumps(c['function']['arguments'])})" for c in m.get("tool_calls", ())
-        )
-        thought = f"<{m['reasoning']}>" if m.get("reasoning") else ""
-        said.append((m["role"] + ("" if m.get("learn", True) else " off"), thought + m["content"] + calls))
-    return said
-
-
-U, A = ("user", "Wie sortiert man?"), ("assistant", "Mit sorted().")
-S = ("system", "你是助手。")
-PLAIN = [{"role": "user", "content": U[1]}, {"role": "assistant", "content": A[1]}]
-SHARED = [{"from": "human", "value": U[1]}, {"from": "gpt", "value": A[1]}]
+from tests.helpers.record_lines import PLAIN, SHARED, A, Row, S, U, read, turns
 
 SHAPES: dict[str, tuple[Row, list[tuple[str, str]]]] = {
     "system column beside messages": ({"system": S[1], "messages": PLAIN}, [S, U, A]),
@@ -343,34 +317,6 @@ def test_tools_of_others_are_the_same_form(row: Row, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {"passage": "Kurz."}, {"schema": "a int"}, {"choices": ["A", "B"]}, {"is_correct": False}, {"desirable": 0}, {"loss_weight": 0.5},
-        {"hint": "bisect"}, {"persona": "pirate"}, {"target_language": "Rust"}, {"starter_code": "def f"}, {"train_on_inputs": True},
-        {"masks": [0, 1]}, {"mask": "User"}, {"A": "x", "B": "y"}, {"opa": "x", "opb": "y"}, {"option 1": "x", "option 2": "y"},
-        {"source_code": "x = 1"}, {"user_input": "3, 1"}, {"task_description": "Sort the list"}, {"codeSnippet": "x = 1"}, {"response_2": "Or so."},
-        {"solved": False}, {"all_tests_passed": 0}, {"verdict": "wrong"}, {"reward": 0.0}, {"split": "test"}, {"meta": {"system": "Kurz."}},
-        {"title": "How can I sort a dictionary by its values?"}, {"task": "用一句话概括下面的文字"},
-        {"train": False}, {"label": 0}, {"file": "a.png"}, {"output": "Anders."}, {"system_note": "Kurz."},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_short_columns_that_matter_by_their_name_are_named(extra: Row, tmp_path: Path) -> None:
-    found = read(tmp_path, {"messages": PLAIN, **extra})
-    assert found["not_read"] == {f"column {name!r}": 1 for name in extra}
-
-
-def test_verdicts_that_are_good_and_labels_of_a_row_are_not_named(tmp_path: Path) -> None:
-    quiet = {
-        "is_correct": True, "category": "qa", "score": 0.5, "split": "train", "title": "Mercury_(planet)", "task": "summarization", "text_length": 7,
-        "lang_code": "en", "metadata": {"year": 2024}, "status": "ok", "reward": 1.0,
-    }  # fmt: skip
-    assert not read(tmp_path, {"messages": PLAIN, **quiet})["not_read"]
-    mapped = read(tmp_path, {"messages": PLAIN, "ok": 1}, {"messages": PLAIN, "ok": 0}, mapping={"label": "ok"})
-    assert mapped["rejected"] == {"label": 1}
-
-
 def test_all_rows_settle_the_format(tmp_path: Path) -> None:
     """Neither the first row nor the first 1,000 decide: shapes may be mixed, and columns may come late."""
     rows: list[Row] = [{"instruction": f"i{n}", "output": "o"} for n in range(1200)]
@@ -409,110 +355,6 @@ def test_missing_values_are_no_text(tmp_path: Path) -> None:
     )
     assert turns(found) == [("user", "a"), ("assistant", "b")]
     assert found["rejected"] == {"empty": 1}
-
-
-def test_colliding_keys_and_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
-    row = {
-        "messages": PLAIN, "conversations": [{"from": "human", "value": "etwas anderes"}], "instruction": U[1], "id": 1, "url": "https://x.y/z",
-        "comment": "a remark that is long enough to be more than a label", "category": "a label",
-        "file": "some/rather/long/folder/of/a/file.py", "path": "def f():\n    return 'a whole file'",
-    }  # fmt: skip
-    found = read(tmp_path, row)
-    assert turns(found) == [U, A]
-    assert found["not_read"] == {"column 'comment'": 1, "column 'conversations'": 1, "column 'path'": 1}
-    assert "may matter and was not read: column 'comment' (1), column 'conversations' (1)" in "\n".join(found["lines"])
-
-
-def test_the_conversation_as_a_template_shows_it_is_no_further_text(tmp_path: Path) -> None:
-    found = read(
-        tmp_path, {"instruction": U[1], "output": A[1], "text": f"### Instruction:\n{U[1]}\n\n### Response:\n{A[1]}"}
-    )
-    assert found["not_read"] == {}
-
-
-def test_a_column_of_reasoning_that_may_be_a_judges_is_named(tmp_path: Path) -> None:
-    row = {"question": U[1], "answer": A[1], "reasoning": "The answer is clear and correct.", "score": 5}
-    assert read(tmp_path, row)["not_read"] == {"column 'reasoning'": 1}
-    assert turns(read(tmp_path, row, mapping={"reasoning": "reasoning"})) == [
-        U,
-        ("assistant", f"<The answer is clear and correct.>{A[1]}"),
-    ]
-
-
-def test_a_prompt_that_is_a_transcript_is_named(tmp_path: Path) -> None:
-    assert read(tmp_path, {"prompt": f"Human: {U[1]} Assistant: ", "chosen": A[1]})["marks"] == {"Assistant:": 1}
-
-
-def test_marks_of_a_template_in_the_text_are_named(tmp_path: Path) -> None:
-    row = {"prompt": f"<|im_start|>user\n{U[1]}<|im_end|>", "completion": A[1]}
-    found = read(tmp_path, row, {"prompt": U[1], "completion": A[1]})
-    assert found["marks"] == {"<|im_start|>": 1, "<|im_end|>": 1}
-    assert "marks of a template: <|im_start|> (1), <|im_end|> (1)" in "\n".join(found["lines"])
-
-
-def test_absent_values_and_broken_characters_are_named(tmp_path: Path) -> None:
-    rows = [{"instruction": U[1], "input": "<noinput>", "output": A[1]}, {"instruction": "-", "output": "Gr\ufffd\ufffde"}, {"instruction": U[1], "output": "None"}]
-    found = read(tmp_path, *rows)
-    assert found["marks"] == {"'<noinput>' as column 'input'": 1, "'-' as column 'instruction'": 1, "U+FFFD (a broken character)": 1}
-    assert "look like damage or an absent value: '<noinput>' as column 'input' (1), " in "\n".join(found["lines"])
-
-
-@pytest.mark.parametrize("key", ["mask", "loss_mask", "is_trained", "weights"])
-def test_switches_of_turns_that_are_not_known_are_named(key: str, tmp_path: Path) -> None:
-    assert read(tmp_path, {"messages": [PLAIN[0], {**PLAIN[1], key: 0}]})["not_read"] == {f"turns' key {key!r}": 1}
-
-
-def test_keys_of_turns_that_are_not_read_are_named(tmp_path: Path) -> None:
-    found = read(tmp_path, {"messages": [PLAIN[0], {**PLAIN[1], "inner_voice": "hm, let me see"}]})
-    assert found["not_read"] == {"turns' key 'inner_voice'": 1}
-
-
-def test_every_field_can_be_named(tmp_path: Path) -> None:
-    row = {
-        "q": U[1],
-        "doc": "Text",
-        "a": A[1],
-        "persona": S[1],
-        "before": [["x", "y"]],
-        "api": '{"name": "f"}',
-        "w": 1,
-        "key": "k7",
-        "ok": True,
-    }
-    mapping = {
-        "instruction": "q", "context": "doc", "response": "a", "system": "persona", "history": "before", "tools": "api", "weight": "w", "id": "key",
-        "label": "ok",
-    }  # fmt: skip
-    found = read(tmp_path, row, mapping=mapping)
-    assert turns(found) == [S, ("user", "x"), ("assistant", "y"), ("user", f"{U[1]}\n\nText"), A]
-    assert found["shown"][0]["id"] == "k7"
-    assert found["shown"][0]["tools"][0]["function"]["name"] == "f"
-    assert turns(read(tmp_path, {"log": PLAIN}, mapping={"messages": "log"})) == [U, A]
-    assert turns(read(tmp_path, {"system": S[1], "messages": PLAIN}, mapping={"system": "-"})) == [U, A]
-    assert read(tmp_path, {"messages": PLAIN, "label": False}, mapping={"label": "-"})["records"] == 1
-    off = read(tmp_path, {"messages": [*PLAIN, PLAIN[0], {**PLAIN[1], "learnt": 0}]}, mapping={"weight": "learnt"})
-    assert turns(off)[3] == ("assistant off", A[1])
-
-
-@pytest.mark.parametrize(
-    ("mapping", "message"),
-    [
-        ({"messages": "messages", "instruction": "q"}, "exclude each other"),
-        ({"weight": "nowhere"}, "no column and no turn"),
-        ({"context": "q"}, "have no place for it"),
-        ({"persona": "q"}, "unknown field 'persona'"),
-    ],
-)
-def test_mappings_that_say_nothing_are_refused(mapping: dict[str, str], message: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=message):
-        read(tmp_path, {"messages": PLAIN, "q": "x"}, mapping=mapping)
-
-
-def test_ids_that_repeat_have_a_mend(tmp_path: Path) -> None:
-    rows = [{"id": 1, "messages": PLAIN}, {"id": 1, "messages": PLAIN}]
-    with pytest.raises(InputError, match="--map id=-"):
-        read(tmp_path, *rows)
-    assert read(tmp_path, *rows, mapping={"id": "-"})["records"] == 2
 
 
 def test_huge_things_are_read(tmp_path: Path) -> None:

@@ -1,0 +1,185 @@
+"""The chunked loss and the mean of samples against the models' own loss and the formula."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from codeact.errors import InputError
+from codeact.packing import DynamicPackCollator
+from codeact.training.losses import use_chunked_loss
+from codeact.training.objective import use_sample_mean
+from codeact.training.sft import PaddingCollator
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 128, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+}  # fmt: skip
+NETWORKS: dict[str, Any] = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
+    "llama, tied": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)),
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
+    "gemma2, soft-capped": lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, head_dim=8, final_logit_softcapping=0.5)),
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=2)
+    ),
+}
+
+
+def network(name: str, lora: bool) -> Any:
+    torch.manual_seed(0)
+    made = NETWORKS[name]().eval()
+    if not lora:
+        return made
+    from peft import LoraConfig, get_peft_model
+
+    targets = ["c_attn", "c_fc"] if name == "gpt2" else "all-linear"
+    return get_peft_model(
+        made, LoraConfig(r=4, target_modules=targets, init_lora_weights=False, fan_in_fan_out=name == "gpt2")
+    )
+
+
+def gradients(model: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    model.zero_grad()
+    loss = model(**batch).loss
+    loss.backward()
+    return loss.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+class TestChunkedLoss:
+    @pytest.mark.parametrize("items", [None, 150])
+    @pytest.mark.parametrize("lora", [False, True])
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_equals_the_models_own(
+        self, name: str, lora: bool, items: int | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = network(name, lora)
+        ids = torch.randint(3, 97, (2, 40), generator=torch.Generator().manual_seed(1))
+        labels = ids.clone()
+        labels[:, :7] = labels[1, 30:] = -100
+        batch: dict[str, Any] = {"input_ids": ids, "labels": labels}
+        if items:
+            batch["num_items_in_batch"] = items
+        expected, wanted = gradients(model, batch)
+        monkeypatch.setattr("codeact.lm.forward.LOGITS_PER_CHUNK", 17 * 97)
+        assert use_chunked_loss(model)
+        seen: list[int] = []
+        model.get_output_embeddings().register_forward_hook(lambda _m, _i, out: seen.append(out.shape[0]))
+        loss, found = gradients(model, batch)
+        assert seen == [17, 17, 17, 5]  # the learnt positions only, never more than a chunk of them
+        torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
+        assert found.keys() == wanted.keys()
+        for key, gradient in wanted.items():
+            assert (found[key] - gradient).norm() <= 1e-5 * gradient.norm(), key
+        with torch.no_grad():
+            torch.testing.assert_close(model(**batch).loss, expected, rtol=1e-5, atol=0)
+
+    def test_leaves_calls_without_labels_alone(self) -> None:
+        model = network("llama", lora=False)
+        ids = torch.arange(12)[None]
+        before = model(input_ids=ids).logits
+        assert use_chunked_loss(model)
+        assert torch.equal(model(input_ids=ids).logits, before)
+
+    def test_a_batch_with_nothing_learnt_gives_zero(self) -> None:
+        model = network("llama", lora=False)
+        use_chunked_loss(model)
+        loss = model(input_ids=torch.arange(6)[None], labels=torch.full((1, 6), -100), num_items_in_batch=5).loss
+        loss.backward()
+        assert loss == 0
+
+    def test_a_model_with_an_auxiliary_loss_keeps_its_own(self) -> None:
+        torch.manual_seed(0)
+        model = MixtralForCausalLM(
+            MixtralConfig(**SIZES, num_local_experts=2, output_router_logits=True, router_aux_loss_coef=0.5)
+        )
+        ids = torch.arange(12)[None]
+        before = model.eval()(input_ids=ids, labels=ids).loss
+        assert not use_chunked_loss(model)
+        assert torch.equal(model(input_ids=ids, labels=ids).loss, before)
+
+
+def mean_of_samples(model: Any, samples: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """The formula, one sample at a time."""
+    means = []
+    for ids, labels in samples:
+        logits = model(input_ids=ids[None]).logits[0, :-1].float()
+        if (labels[1:] != -100).any():
+            means.append(torch.nn.functional.cross_entropy(logits, labels[1:]))
+    return torch.stack(means).mean()
+
+
+class TestSampleMean:
+    def batches(self) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], dict[str, Any], dict[str, Any]]:
+        """Samples (the last with nothing learnt), packed and padded."""
+        generator = torch.Generator().manual_seed(3)
+        samples = []
+        for size, prompt in [(23, 3), (5, 4), (11, 1), (17, 9), (8, 8)]:
+            ids = torch.randint(3, 97, (size,), generator=generator)
+            labels = ids.clone()
+            labels[:prompt] = -100
+            samples.append((ids, labels))
+        items = [{"input_ids": ids.numpy(), "labels": labels.numpy()} for ids, labels in samples]
+        packed = DynamicPackCollator(capacity=32, pad_token_id=0)(items)
+        return samples, packed, PaddingCollator(pad_token_id=0)(items)
+
+    @pytest.mark.parametrize("chunked", [True, False])
+    @pytest.mark.parametrize("lora", [False, True])
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_equals_the_formula(self, name: str, lora: bool, chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = network(name, lora)
+        model.config.use_cache = False  # with a cache packed samples would see each other
+        samples, packed, padded = self.batches()
+        model.zero_grad()
+        expected = mean_of_samples(model, samples)
+        expected.backward()
+        wanted = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        monkeypatch.setattr("codeact.lm.forward.LOGITS_PER_CHUNK", 17 * 97)
+        if chunked:
+            assert use_chunked_loss(model, "sample-mean")
+        else:
+            use_sample_mean(model, packed=True)
+        for batch in (packed, padded):
+            loss, found = gradients(model, batch)
+            torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=0)
+            for key, gradient in wanted.items():
+                assert (found[key] - gradient).norm() <= 1e-5 * gradient.norm(), key
+            doubled = model(**batch, num_items_in_batch=2).loss
+            assert float(doubled.detach()) == pytest.approx(2 * float(loss), rel=1e-5)  # 4 samples have something learnt
+
+    def test_an_auxiliary_loss_stays(self) -> None:
+        torch.manual_seed(0)
+        routed = MixtralConfig(**SIZES, num_local_experts=2, output_router_logits=True, router_aux_loss_coef=0.5)
+        model = MixtralForCausalLM(routed).eval()
+        samples, _, padded = self.batches()
+        with torch.no_grad():
+            extra = 0.5 * model(**padded).aux_loss
+            expected = mean_of_samples(model, samples) + extra
+        assert not use_chunked_loss(model, "sample-mean")
+        use_sample_mean(model, packed=False)
+        torch.testing.assert_close(model(**padded).loss.detach(), expected, rtol=1e-5, atol=0)
+
+    def test_a_model_with_a_loss_of_its_own_is_refused(self) -> None:
+        model = network("llama", lora=False)
+        own = type(model).forward
+
+        def alone(input_ids: torch.Tensor, labels: Any = None, **inputs: Any) -> Any:
+            return own(model, input_ids=input_ids)
+
+        model.forward = alone
+        with pytest.raises(InputError, match="LlamaForCausalLM computes its own loss, which cannot be weighed by samples"):
+            use_sample_mean(model, packed=False)
