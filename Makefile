@@ -21,9 +21,10 @@ test: .venv/.dev-ready
 
 # every part once, in under a minute on two cores; QUICK holds a file or two of each
 QUICK := tests/golden $(addprefix tests/integration/test_,cli.py bad_input.py) $(addprefix tests/invariant/test_,sample.py segments.py) \
-  $(addprefix tests/unit/test_,$(addsuffix .py,cluster config curate_checks decontaminate dedup docs dry_run embed judge_parse \
-  layers likelihood pack_balance pack_collate pack_plan paired prompts recipe_keys record_shapes records report score_ifd score_sequences \
-  score_stats sources spikes statistics storage tasks train verify))
+  $(addprefix tests/unit/test_,$(addsuffix .py,cluster config curate_checks curate_completeness curate_languages decontaminate dedup \
+  docs dry_run embed judge_parse layers likelihood pack_balance pack_collate pack_plan paired prompts recipe_keys record_columns \
+  record_shapes records report score_ifd score_sequences score_stats sources spikes statistics storage tasks train training_losses \
+  training_samples verify))
 
 quick: .venv/.dev-ready
 	$(PY) -m pytest $(SHARED) -m "not slow" $(QUICK)
