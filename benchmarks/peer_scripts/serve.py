@@ -32,5 +32,3 @@ def serve(work) -> None:
 def answer(document: dict) -> None:
 
     print("ANSWER " + json.dumps(document), flush=True)
-
-

@@ -215,4 +215,3 @@ def _noted(run_dir: Path) -> dict[str, dict[str, object]]:
     path = run_dir / OUTPUTS
     found: dict[str, dict[str, object]] = storage.read_json(path) if path.is_file() else {}
     return found
-

@@ -99,5 +99,3 @@ def _read(content: bytes, tokens: int, settings: Settings) -> list[float]:
             " with `logprobs` and prompts of token ids, as vLLM and SGLang do; and max_length may be above its context"
         )
     return found
-
-

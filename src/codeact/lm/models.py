@@ -207,5 +207,3 @@ def context_length(config: PretrainedConfig) -> int | None:
         if isinstance(value, int) and 0 < value < 10**9:
             return value
     return None
-
-

@@ -157,4 +157,3 @@ def notes_of(budget: Budget, devices: Mapping[str, Mapping[str, Any]], work: Wor
         )
         found.append(f"{budget.gpus} GPUs: {how}; {scoring}; no time is counted for their communication")
     return found
-

@@ -22,7 +22,6 @@ STREAMS = re.compile(
     r"\bsys\.std(?:in|out|err)\b|\bredirect_std(?:out|err)\b|\bunittest\.mock\b|\bmock\.patch\b|\bsetrecursionlimit\b|\bcatch_warnings\(record=True"
     r"|\bassertWarns(?:Regex)?\b|\bassert(?:No)?Logs\b"
 )
-FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 VALUES: tuple[object, ...] = (None, True, 1, 1.0, 1j, "", b"", [], (), {}, set(), Fraction(1), Decimal(1))
 ATTRIBUTES = frozenset(name for value in VALUES for name in dir(value))
