@@ -99,9 +99,10 @@ def check_hub(name: str, revision: str | None = None, what: str = "model") -> No
             hf_hub_url(name, "config.json", revision=revision, endpoint=constants.ENDPOINT), timeout=10
         )
     except _hub_errors() as error:
+        where = " as embed.model (--embedder)" if what == "embedder" else ""  # few have chosen the embedder: it has a default
         raise InputError(
             f"{what} {name!r}: no such folder here, nothing cached, and {constants.ENDPOINT} does not serve it or cannot be reached "
-            f"({' '.join(str(error).split())[:120]}); check the name and the network, or give a local folder or `demo`"
+            f"({' '.join(str(error).split())[:120]}); check the name and the network, or give a local folder or `demo`{where}"
         ) from error
 
 
