@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
-from codeact.evaluation.canonical import check_tasks
 from codeact.evaluation.grade import grade
+from codeact.evaluation.set_checks import check_tasks
 from codeact.evaluation.sets import FAMILIES, load_tasks
 from codeact.sandbox import detect_backend
 

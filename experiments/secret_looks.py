@@ -30,7 +30,7 @@ from typing import Any
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
-from codeact.confidential import ADDRESS, PRIVATE_KEY, _findings
+from codeact.confidential import ADDRESS, PRIVATE_KEY, every_finding
 from codeact.config import SECRET_KINDS, SecretKind
 from codeact.harvesting import DESCRIBED_BY, harvest_functions
 from codeact.records import Message, Record, read_records
@@ -76,7 +76,7 @@ class Found:
         """Look at a record."""
         self.records += 1
         possible = False
-        for finding, certain in _findings(record, kinds, documented):
+        for finding, certain in every_finding(record, kinds, documented):
             possible = possible or not certain
             if not certain:
                 continue

@@ -17,9 +17,9 @@ from codeact.addresses import addresses, is_signed
 from codeact.code_places import is_in_code, is_of_other_file, names_people
 from codeact.config import SECRET_KINDS, SecretKind
 from codeact.credentials import KEYS_BY_FORM, keys_of, passwords_of
+from codeact.example_code import is_asserted, is_credited, is_example, is_example_path
 from codeact.placeholders import EXAMPLE_DOMAIN, EXAMPLE_TALK, is_address, is_cipher, is_made_up, is_nobody, is_shown
 from codeact.records import Record
-from codeact.trials import is_asserted, is_credited, is_trial, is_trial_path
 
 _PATHS = ("file", "path", "file_path", "filepath", "filename", "file_name")  # columns that say where a row's code lies
 PIECE_CHARACTERS, OVERLAP = 1_500, 500
@@ -134,38 +134,39 @@ def find_confidential(record: Record, kinds: Sequence[SecretKind], documented: b
 def find_possible(record: Record, kinds: Sequence[SecretKind] = SECRET_KINDS, documented: bool = False) -> tuple[Finding | None, Finding | None]:
     """The first that is certain, and the first before it that is only possibly a secret or somebody's address; arguments as of `find_confidential`."""
     possible = None
-    for finding, certain in _findings(record, kinds, documented):
+    for finding, certain in every_finding(record, kinds, documented):
         if certain:
             return finding, possible
         possible = possible or finding
     return None, possible
 
 
-def _findings(record: Record, kinds: Sequence[SecretKind], documented: bool) -> Iterator[tuple[Finding, bool]]:
+def every_finding(record: Record, kinds: Sequence[SecretKind], documented: bool) -> Iterator[tuple[Finding, bool]]:
+    """All that is found, place by place, and whether each is certain. `documented`: the record was made of documentation."""
     if not kinds:
         return
     parts = [(f"{m.role} turn", text) for m in record.messages for text in (m.content, m.reasoning, m.tool_calls)]
     path = next((str(record.meta[name]) for name in _PATHS if record.meta.get(name)), "")
-    trial_path = is_trial_path(path)
+    example_path = is_example_path(path)
     for where, text in [*parts, ("tools", record.tools)]:
-        trial: bool | None = None
+        example: bool | None = None
         for reason, position, certain in _search(text, kinds):
             if documented and where == "user turn" and _can_be_shown(reason) and is_shown(text, position, reason.startswith(PERSONAL)):
                 continue
             if certain and (_can_be_shown(reason) or reason == PRIVATE_KEY):
-                trial = trial_path or is_trial(text) if trial is None else trial
-                certain = _counts(reason, text, position, path, trial, documented)
+                example = example_path or is_example(text) if example is None else example
+                certain = _counts(reason, text, position, path, example, documented)
             yield Finding(reason, f"{where}, line {text.count(chr(10), 0, position) + 1}"), certain
 
 
-def _counts(reason: str, text: str, position: int, path: str, trial: bool, documented: bool) -> bool:
+def _counts(reason: str, text: str, position: int, path: str, example: bool, documented: bool) -> bool:
     """Whether it stands where what people write is mostly real: in a program or its documentation, no test of it; an address also where its
     owner is named."""
     address = reason == ADDRESS
     if address and is_credited(text, position):
         return True
     quoted = not address or text[position - 1 : position] in ('"', "'", "`")
-    if trial or (quoted and is_asserted(text, position)):
+    if example or (quoted and is_asserted(text, position)):
         return False
     if reason == PRIVATE_KEY:
         return not is_of_other_file(path)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2] / "src" / "codeact"
 LAYERS = {
     0: (
         "errors", "progress", "records", "shipped", "outputs", "redact", "config", "confidential", "addresses",
-        "placeholders", "trials", "code_places", "credentials", "parsing", "grammars", "recipe_keys", "files", "storage", "parquet", "sources",
+        "placeholders", "example_code", "code_places", "credentials", "parsing", "grammars", "recipe_keys", "files", "storage", "parquet", "sources",
         "amounts", "locks", "logs", "draws", "downloads", "statistics", "statuses", "types", "sandbox", "packing", "lm",
         "sample",
     ),

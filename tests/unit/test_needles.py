@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeact.curate.languages import _SIGNS, guess_language
+from codeact.curate.languages import SIGNS, guess_language
 from codeact.curate.needles import needles, screen
 
 
@@ -43,13 +43,13 @@ _PIECES = ["def f(x):\n", "self.", " = ", "let mut ", "const x = 1;", "SELECT ",
 
 @given(st.lists(st.sampled_from(_PIECES), max_size=30).map("".join), st.sampled_from([1, 2]))
 def test_guess_equals_the_plain_count_of_all_signs(code: str, least: int) -> None:
-    counts = {name: sum(re.search(s, code, re.MULTILINE) is not None for s in signs) for name, signs in _SIGNS.items()}
+    counts = {name: sum(re.search(s, code, re.MULTILINE) is not None for s in signs) for name, signs in SIGNS.items()}
     (best, language), (second, other) = sorted(((n, name) for name, n in counts.items()), reverse=True)[:2]
     tied = best == second and not {language, other} <= {"c", "cpp"}
     assert guess_language(code, least) == ("" if len(code) < 2 or best < least or tied else language)
 
 
-_SCREEN = screen([re.compile(sign, re.MULTILINE) for signs in _SIGNS.values() for sign in signs])
+_SCREEN = screen([re.compile(sign, re.MULTILINE) for signs in SIGNS.values() for sign in signs])
 
 
 @given(st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))

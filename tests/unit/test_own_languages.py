@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from codeact.errors import InputError
-from codeact.evaluation.canonical import check_tasks
 from codeact.evaluation.grade import grade
+from codeact.evaluation.set_checks import check_tasks
 from codeact.evaluation.sets import load_tasks
 from codeact.sandbox import Backend
 from codeact.sandbox.toolchains import missing

@@ -11,9 +11,9 @@ import pytest
 
 from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
-from codeact.evaluation.canonical import check_tasks, task_table
 from codeact.evaluation.grade import grade
 from codeact.evaluation.run import evaluate_model
+from codeact.evaluation.set_checks import check_tasks, task_table
 from codeact.evaluation.sets import load_tasks, task_set_names
 from codeact.evaluation.task_selection import load_sets
 from codeact.sandbox import Backend

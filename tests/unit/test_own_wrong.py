@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codeact.errors import InputError
-from codeact.evaluation.canonical import proven
+from codeact.evaluation.set_checks import proven
 from codeact.evaluation.sets.own_wrong import wrong_programs
 from codeact.evaluation.task_selection import load_sets
 from codeact.evaluation.tasks import Task

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact.errors import InputError
-from codeact.evaluation.canonical import check_tasks, proven
 from codeact.evaluation.grade import grade
+from codeact.evaluation.set_checks import check_tasks, proven
 from codeact.evaluation.sets import load_tasks
 from codeact.evaluation.sets.livecodebench import same_output
 from codeact.sandbox import Backend

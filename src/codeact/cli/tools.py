@@ -258,7 +258,7 @@ def tasks(
 
     Example: codeact tasks --check mine.jsonl
     """
-    from codeact.evaluation.canonical import check_lines, check_tasks, task_table
+    from codeact.evaluation.set_checks import check_lines, check_tasks, task_table
 
     if check is not None:
         found = check_tasks(check, data_dir)

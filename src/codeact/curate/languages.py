@@ -57,7 +57,7 @@ MOST_GUESSED = 1_000
 """Blocks of one answer whose language is guessed where their fences do not say it."""
 
 # Lines that few other languages have; each counts once, so that length does not decide.
-_SIGNS: Mapping[str, tuple[str, ...]] = {
+SIGNS: Mapping[str, tuple[str, ...]] = {
     "python": (
         r"^[ \t]*def \w+\(.*\)\s*(?:->.*)?:", r"^[ \t]*(?:if|elif|while|for|else|try|except|with)\b[^{;]*:\s*(?:#.*)?$", r"^[ \t]*(?:from [\w.]+ )?import [\w., *]+$",
         r"^[ \t]*class \w+(?:\(.*\))?:", r"\bself\.", r"^[ \t]*print\(.*\)\s*(?:#.*)?$", r"\blen\(", r"\b(?:None|True|False)\b", r"\bfor \w+ in \w",
@@ -119,7 +119,7 @@ _SIGNS: Mapping[str, tuple[str, ...]] = {
     "haskell": (r"^\w+ ::", r"\bwhere\s*$", r"^module \w+"),
     "vb": (r"^[ \t]*(?:Dim|Sub|End Sub|End If|Public Sub|Private Sub|MsgBox)\b",),
 }  # fmt: skip
-TELLING = frozenset(_SIGNS)
+TELLING = frozenset(SIGNS)
 """Languages that `guess_language` can tell."""
 
 
@@ -175,7 +175,7 @@ def _count_shown(signs: Sequence[re.Pattern[str]], code: str, needed: int) -> in
 @lru_cache(maxsize=1)
 def _signs() -> tuple[tuple[str, ...], Screen]:
     """Of each sign its language, and the signs."""
-    each = [(language, re.compile(sign, re.MULTILINE)) for language, signs in _SIGNS.items() for sign in signs]
+    each = [(language, re.compile(sign, re.MULTILINE)) for language, signs in SIGNS.items() for sign in signs]
     return tuple(language for language, _ in each), screen([pattern for _, pattern in each])
 
 

@@ -16,9 +16,9 @@ from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import InputError
 from codeact.evaluation import held_out, journal
 from codeact.evaluation.answering import Row, Setup, facts_of, generate_rows, thoughts
-from codeact.evaluation.canonical import proven
 from codeact.evaluation.grade import NOT_RUN
 from codeact.evaluation.samples import not_run, partial, read_samples, unsolved
+from codeact.evaluation.set_checks import proven
 from codeact.evaluation.settings import check_evaluation, check_languages
 from codeact.evaluation.task_selection import sets_of, subset
 from codeact.evaluation.tasks import TaskSet

@@ -12,7 +12,8 @@ from functools import cached_property
 
 from codeact.evaluation import answer_text
 from codeact.evaluation.answer_text import Part
-from codeact.evaluation.program import Quality, Statement, below_prose, moved_left, needed, quality_of, statements
+from codeact.evaluation.definitions import Quality
+from codeact.evaluation.program import Statement, below_prose, moved_left, needed, quality_of, statements
 from codeact.parsing import parse
 
 GIVES = re.compile(r"\b(?:return|yield)\b")

@@ -1,6 +1,6 @@
 """Tests of a team's own in Python that would never be run, end early, or look at a value and assert nothing.
 
-Where a file asserts nothing at all, wrong programs pass it and show that (`codeact.evaluation.canonical`); here it is one among other tests.
+Where a file asserts nothing at all, wrong programs pass it and show that (`codeact.evaluation.set_checks`); here it is one among other tests.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_TRIAL = re.compile(
+_EXAMPLE = re.compile(
     r"^\s*(?:async )?def test_\w|\bclass (?:Test[A-Z_]\w*|\w+Tests?(?:Case|Base|Suite)?)\b|\b(?:import|from) (?:unittest|pytest|locust|nose)\b|\bself\.assert[A-Z_]|"
     r"@(?:pytest|mock|unittest)\b|\b(?:TestCase|HttpUser|HttpLocust|TaskSet|MagicMock|MockMvc|Mockito|Gatling|monkeypatch)\b|"
     r"^\s*(?:describe|it|test|context)(?:\.\w+)?\(\s*['\"`]|\bexpect\([^\n]{1,120}\)\.(?:to|not|resolves|rejects)|\bjest\.|['\"]k6(?:/http)?['\"]|\bcy\.(?:get|visit)\(|"
@@ -22,7 +22,7 @@ _CREDITED = re.compile(
     re.IGNORECASE,
 )
 _CREDIT = 160  # characters before an address in which somebody is credited
-_TRIAL_PATH = re.compile(
+_EXAMPLE_PATH = re.compile(
     r"(?:^|[/\\])(?:\w+[-_.])?(?:tests?|testing|testsuites?|testdata|specs?|__tests__|__mocks__|unit_?tests?|regress\w*|t|e2e|cypress|playwright|selenium|jmeter|swagger|stor(?:ies|ybook)|fixtures?|mocks?|stubs?|examples?|samples?|demos?|playgrounds?|"
     r"tutorials?|suites|ci|docs?|documentation|articles?|blogs?|benchmarks?|bench|load[-_]?tests?|perf|fuzz\w*|seeds?|docs?_src|snippets)(?:[-_.]\w+)?[/\\]"
     r"|(?:^|[/\\])(?:test[_-][^/\\]*|conftest\.\w+|locustfile[^/\\]*|factories\.\w+|[^/\\]*[._-](?:tests?|spec|e2e|stories|mock|sample|example)\.\w+|(?-i:[^/\\]*(?:Tests?|IT|Spec))\.\w+)$",
@@ -31,9 +31,9 @@ _TRIAL_PATH = re.compile(
 _PROSE_FILE = re.compile(r"\.(?:md|mdx|rst|adoc|asciidoc|html?|po|1)$|(?:^|[/\\])(?:readme|changelog|news|history|faq)[^/\\]*$", re.IGNORECASE)
 
 
-def is_trial(text: str) -> bool:
+def is_example(text: str) -> bool:
     """Whether code looks like a test, or a load test."""
-    return _TRIAL.search(text) is not None
+    return _EXAMPLE.search(text) is not None
 
 
 def is_asserted(text: str, position: int) -> bool:
@@ -52,6 +52,6 @@ def _line(text: str, position: int) -> str:
     return text[text.rfind("\n", 0, position) + 1 :].partition("\n")[0]
 
 
-def is_trial_path(path: str) -> bool:
+def is_example_path(path: str) -> bool:
     """Whether tests, examples, samples or documentation lie there."""
-    return _TRIAL_PATH.search(path) is not None or _PROSE_FILE.search(path) is not None
+    return _EXAMPLE_PATH.search(path) is not None or _PROSE_FILE.search(path) is not None
