@@ -15,7 +15,7 @@ All ways use the same weights, dtype, prompts, end tokens and stop texts; the sh
 so there it is none). transformers' ways run with its "sdpa" attention, ours with "codeact", as `codeact evaluate` does. Rates count the tokens
 that a user gets, up to the stop. Processor seconds say what the work was on a shared machine (--threads 1).
 
-benchmarks/results/generate_speed.json keeps one part for each workload, dtype and size; `slots` is run again in each call, and a way's factor
+benchmarks/results/generate_speed.json.xz keeps one part for each workload, dtype and size; `slots` is run again in each call, and a way's factor
 is of its own call.
 """
 
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1, help="0: PyTorch's own choice")
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "results" / "generate_speed.json")
+    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "results" / "generate_speed.json.xz")
     options = parser.parse_args()
 
     import torch

@@ -45,5 +45,5 @@ def measure(tasks: int, batch_size: int, new_tokens: int, rounds: int, model: st
     turns = in_turns({name: lambda _, name=name: turn_of(name) for name in works}, rounds)
     return row(
         f"Greedy generation, {tasks} prompts, {batch_size} at a time, {new_tokens} new tokens", "tokens", turns, OURS,
-        note=f"SmolLM2-135M, {dtype}, prompts of HumanEval, no stop texts. With stop texts, as `codeact evaluate` runs: generate_speed.json.",
+        note=f"SmolLM2-135M, {dtype}, prompts of HumanEval, no stop texts. With stop texts, as `codeact evaluate` runs: generate_speed.json.xz.",
     )  # fmt: skip

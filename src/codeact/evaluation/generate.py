@@ -4,7 +4,7 @@ Decoding is plain: the most likely token, or one drawn at a temperature. What a 
 (repetition penalties, top-k) is left out on purpose, so that every model is measured alike.
 
 Transformers' own ways were measured beside this one (`benchmarks/generate_speed.py`): where answers end at stop texts, its
-padded batches take 1.5 times the work, because a finished row waits there for the longest of its batch.
+padded batches take 1.5 to 2.5 times the work, because a finished row waits there for the longest of its batch.
 Its continuous batching takes neither stop texts nor a seed for each prompt. Where all rows are equally long, nothing is won.
 """
 
