@@ -150,10 +150,57 @@ def test_every_form_of_tests_is_run(tmp_path: Path, sandbox: Backend) -> None:
     assert verdicts[-1].detail == "AssertionError: the tests did not call add"
 
 
-def test_what_the_function_raises_ends_no_loop_of_the_tests(tmp_path: Path, sandbox: Backend) -> None:
-    task_set = load_tasks(write_tasks(tmp_path / "loop.jsonl", {**ADD, "tests": "assert list(map(add, [1], [2])) in ([3], [])\nassert add(1, 1)"}))
-    stops = "def add(a, b):\n    if b == 2: raise StopIteration\n    return 1\n"
-    assert grade(task_set, [("add", stops)], backend=sandbox)[0].detail == "RuntimeError: StopIteration"
+def test_what_the_function_raises_ends_no_loop_of_the_tests(tmp_path: Path, backend: Backend) -> None:
+    """It reaches the tests as itself, so that they may expect it; where it ends a loop in C, no assertion has seen it."""
+    loops = "assert list(map(add, [1], [2])) in ([3], [])\nassert add(1, 1)"
+    expects = "try:\n    add(1, 2)\nexcept {0}:\n    pass\nelse:\n    raise AssertionError\n"
+    asserts = f"{CASE}def test_a(self):\n        with self.assertRaises({{0}}): add(1, 2)\n        self.assertRaises({{0}}, add, 1, 2)\n"
+    kinds = ("StopIteration", "StopAsyncIteration", "GeneratorExit", "RuntimeError")
+    rows = [{**ADD, "task_id": f"{kind} {number}", "tests": tests.format(kind)} for kind in kinds for number, tests in enumerate((expects, asserts))]
+    task_set = load_tasks(write_tasks(tmp_path / "loop.jsonl", {**ADD, "task_id": "loop", "tests": loops}, *rows))
+    stops = "def add(a, b):\n    if b == 2: raise {}\n    return 1\n"
+    verdict = grade(task_set, [("loop", stops.format("StopIteration"))], backend=backend)[0]
+    assert (verdict.base_status, verdict.detail) == ("failed", "AssertionError: add raised StopIteration, which ended a loop of the tests")
+    samples = [(row["task_id"], stops.format(kind)) for kind in kinds for row in rows]
+    passed = [[v.task_id, kind] for v, kind in zip(grade(task_set, samples, backend=backend), (k for k in kinds for _ in rows), strict=True) if v.base_status == "passed"]
+    assert passed == [[f"{kind} {number}", kind] for kind in kinds for number in (0, 1)]
+
+
+SKIPS = {  # what a program raises to have its tests skipped
+    "import unittest\ndef add(a, b): raise unittest.SkipTest('no')": "SkipTest: no",
+    "import unittest\nclass Own(unittest.SkipTest): pass\ndef add(a, b): raise Own('no')": "Own: no",
+    "import unittest.case\ndef add(a, b): raise unittest.case._ShouldStop('no')": "_ShouldStop: no",
+    "class Later(Exception): __module__ = '__main__'\ndef add(a, b): raise Later('no')": "Later: no",
+}
+
+
+def test_a_program_does_not_have_its_tests_skipped(tmp_path: Path, backend: Backend) -> None:
+    cases = "import sys, unittest\nclass Later(unittest.SkipTest): pass\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(add(1, 2), 3)\n"
+    own = "    @unittest.skipIf(sys.version_info > (3,), 'new')\n    def test_b(self):\n        self.assertEqual(add(1, 2), 4)\n"
+    own += "    def test_c(self):\n        self.skipTest('later')\n"
+    part = "    def test_d(self):\n        with self.subTest(a=1):\n            self.assertEqual(add(1, 2), 3)\n"
+    rows = [{**ADD, "task_id": name, "tests": cases + own + part, "same_process": name == "together"} for name in ("apart", "together")]
+    task_set = load_tasks(write_tasks(tmp_path / "skips.jsonl", *rows))
+    right = grade(task_set, [(row["task_id"], "def add(a, b): return a + b") for row in rows], backend=backend)
+    assert [v.base_status for v in right] == ["passed", "passed"], right  # the tests may skip themselves
+    apart = grade(task_set, [("apart", program) for program in SKIPS], backend=backend)
+    assert [v.base_status for v in apart] == ["failed"] * len(SKIPS), apart
+    assert [v.detail.rpartition(".")[2] for v in apart] == [*SKIPS.values()]
+    together = grade(task_set, [("together", program) for program in list(SKIPS)[:2]], backend=backend)
+    assert [v.base_status for v in together] == ["failed", "failed"], together
+
+
+def test_what_cannot_reach_the_tests_is_nothing_that_they_expect(tmp_path: Path, backend: Backend) -> None:
+    tests = "try:\n    add(1, 2)\nexcept {}:\n    pass\nelse:\n    raise AssertionError\n"
+    kinds = ("RuntimeError", "MemoryError", "ExceptionGroup", "OSError")
+    task_set = load_tasks(write_tasks(tmp_path / "kinds.jsonl", *({**ADD, "task_id": kind, "tests": tests.format(kind)} for kind in kinds)))
+    raised = {"def add(a, b): raise ExceptionGroup('two', [ValueError(1)])": ["failed"] * 4,
+              "def add(a, b): raise MemoryError('too large')": ["memory", "passed", "memory", "memory"],
+              "def add(a, b): return bytearray(1 << 50)": ["memory", "passed", "memory", "memory"],
+              "def add(a, b): raise RuntimeError('no')": ["passed", "failed", "failed", "failed"]}  # fmt: skip
+    for program, statuses in raised.items():
+        verdicts = grade(task_set, [(kind, program) for kind in kinds], backend=backend)
+        assert [v.base_status for v in verdicts] == statuses, verdicts
 
 
 def test_what_the_function_raises_is_caught_as_what_it_is(tmp_path: Path, sandbox: Backend) -> None:

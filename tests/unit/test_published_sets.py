@@ -70,9 +70,11 @@ def test_bigcodebench(tmp_path: Path, sandbox: Backend) -> None:
         assert (found["passed"], found["failed"]) == (1, [])
         assert list(found["not_run"].values()) == ["it needs pandas, sklearn, which the sandbox does not show"]
         first, second = task_set.tasks
-        bodies = ("    return []\n", "    import sys; sys.exit(0)\n", "    import os; os._exit(0)\n", BIGCODE["canonical_solution"])
+        ends = ("import sys; sys.exit(0)", "import os; os._exit(0)", "import unittest; raise unittest.SkipTest('no')")
+        bodies = ("    return []\n", *(f"    {end}\n" for end in ends), BIGCODE["canonical_solution"])
         verdicts = grade(task_set, [*((first.id, first.prompt + body) for body in bodies), (second.id, "x")], backend=sandbox)
-        assert [v.base_status for v in verdicts] == ["failed", "failed", "failed", "passed", "not run"]
+        assert [v.base_status for v in verdicts] == ["failed", "failed", "failed", "failed", "passed", "not run"]
+        assert verdicts[3].detail == "AssertionError: test_one: unittest.case.SkipTest: no"
         assert verdicts[0].detail.startswith("AssertionError: test_one: AssertionError: Lists differ")
     assert "starting with" in first.rules.question(first)
 

@@ -24,7 +24,7 @@ from codeact.sandbox import Backend, detect_backend
 from codeact.sandbox.backends import Name
 from codeact.sandbox.child import UNGIVEN
 
-ASKED = 3  # of what a set is asked here; raised where that changes, so that nothing older is taken from the cache
+ASKED = 4  # of what a set is asked here; raised where that changes, so that nothing older is taken from the cache
 
 
 def task_table() -> list[dict[str, Any]]:

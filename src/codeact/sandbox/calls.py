@@ -193,7 +193,8 @@ def run_check(
         source: untrusted; defines `entry_point`.
         check_source: trusted; defines `check`.
         call_seconds: processor seconds for each call; None leaves only `limits`.
-        raises: a built-in exception of the candidate is raised in the check too, which may expect it; else it ends the run.
+        raises: an exception of the candidate, MemoryError included, is raised in the check too, which may expect it; else it
+            ends the run.
 
     Raises:
         CodeactError: a process cannot be started.
@@ -217,7 +218,7 @@ def run_check(
                 candidate.send(line[1:] + b"\n")
                 reply = candidate.read_line(patience)
                 outcome = outcome_of(_parse(reply))
-                if outcome.status != "passed" and not (raises and outcome.status == "failed"):
+                if outcome.status != "passed" and not (raises and outcome.status in ("failed", "memory")):
                     return outcome
                 checker.send(reply + b"\n")
         except Stop as stop:

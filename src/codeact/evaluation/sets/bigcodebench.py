@@ -20,10 +20,10 @@ PATTERNS = ("[Bb]ig[Cc]ode[Bb]ench*.jsonl*", "data/v0.1*.parquet", "v0.1*.parque
 KEYS = ("task_id", "complete_prompt", "instruct_prompt", "canonical_solution", "code_prompt", "test", "entry_point")
 RUNNER = """
 import io as codeact_io, re as codeact_re, unittest as codeact_unittest
-codeact_done = codeact_unittest.TextTestRunner(stream=codeact_io.StringIO()).run(
+codeact_done = codeact_unittest.TextTestRunner(stream=codeact_io.StringIO(), resultclass=codeact_result(codeact_unittest.TextTestResult)).run(
     codeact_unittest.defaultTestLoader.loadTestsFromTestCase(TestCases))
 for codeact_case, codeact_why in [*codeact_done.errors, *codeact_done.failures]:
-    codeact_said = codeact_re.findall(r"^[\\w.]+(?:Error|Exception|Exit|Interrupt)\\b.*", codeact_why, codeact_re.M) or [codeact_why.strip()]
+    codeact_said = codeact_re.findall(r"^[\\w.]+(?:Error|Exception|Exit|Interrupt|SkipTest)\\b.*", codeact_why, codeact_re.M) or [codeact_why.strip()]
     raise AssertionError(f"{codeact_case.id().rpartition('.')[2]}: {codeact_said[-1]}")
 if codeact_done.testsRun == 0:
     raise AssertionError("no test ran")
@@ -61,7 +61,7 @@ def question(task: Task) -> str:
 def judge(task: Task, source: str, backend: Backend) -> Outcome:
     """Run the published test cases; imports of the head that an answer has left out are there ("calibrated")."""
     head = f"__name__ = '__test__'\n{task.setup}\n    pass\n\n"
-    return in_process.judge(f"{head}{source}\n{task.test}\n{RUNNER}", backend)
+    return in_process.judge(f"{head}{source}\n{task.test}\n{in_process.RESULT}{RUNNER}", backend)
 
 
 RULES = Rules(question=question, judge=judge, proven=True)

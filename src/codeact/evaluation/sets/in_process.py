@@ -14,6 +14,20 @@ from codeact.sandbox import DEFAULT_LIMITS, Backend, Outcome, run_program
 LIMITS = replace(DEFAULT_LIMITS, cpu_seconds=60.0)
 
 
+# A result of unittest. A test may skip itself; a program that raises SkipTest would have its tests skipped, and pass.
+RESULT = '''
+def codeact_result(base):
+    import sys, traceback, unittest
+    skips = unittest.TestCase.skipTest.__code__.co_filename
+    class Result(base):
+        def addSkip(self, case, reason):
+            files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(sys.exc_info()[2])]
+            if files and ("<solution>" in files or files[-1] not in (skips, "<tests>")):
+                self.addError(case, sys.exc_info())
+            else:
+                super().addSkip(case, reason)
+    return Result
+'''
 # Whatever the tests have made of print and sys.stdout.
 SAY = 'import posix as codeact_posix\ncodeact_posix.write(1, b"\\n{mark}\\n")\n'
 

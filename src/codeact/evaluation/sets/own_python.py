@@ -18,7 +18,7 @@ from codeact.parsing import parse_or_error
 from codeact.sandbox import Backend, Outcome, run_check
 
 # Runs a module of tests. unittest.main and the like would end the process before its verdict.
-RUN = '''
+RUN = in_process.RESULT + '''
 def codeact_run(space, codeact_source):
     import sys, types, unittest
     module = types.ModuleType("__main__")
@@ -46,7 +46,7 @@ def codeact_run(space, codeact_source):
 
 def codeact_cases(suite):
     import unittest
-    done = unittest.TestResult()
+    done = codeact_result(unittest.TestResult)()
     suite.run(done)
     for case, why in [*done.errors, *done.failures]:
         said = [line for line in why.strip().split("\\n") if line and not line.startswith((" ", "Traceback"))]
@@ -74,16 +74,23 @@ def codeact_call(function, argument=None):
 '''
 APART = '''
 def check(candidate):
-    called = []
+    called, ends = [], []
     def entry(*args, **keywords):
         called.append(1)
-        return candidate(*args, **keywords)
+        try:
+            return candidate(*args, **keywords)
+        except (StopIteration, StopAsyncIteration, GeneratorExit) as error:
+            ends.append(error)
+            raise
     entry.__name__ = entry.__qualname__ = {entry!r}
     module = codeact_run({{{entry!r}: entry}}, {tests!r})
     if {checked}:
         module.check(entry)
     if not called:
         raise AssertionError("the tests did not call " + {entry!r})
+    for error in ends:  # one that no frame of the tests has seen ended a map or the like
+        if error.__traceback__ and error.__traceback__.tb_frame.f_code is entry.__code__:
+            raise AssertionError({entry!r} + " raised " + type(error).__name__ + ", which ended a loop of the tests")
 '''
 TOGETHER = '''
 def codeact_main(program, tests):
