@@ -170,6 +170,7 @@ SKIPS = {  # what a program raises to have its tests skipped
     "import unittest\ndef add(a, b): raise unittest.SkipTest('no')": "SkipTest: no",
     "import unittest\nclass Own(unittest.SkipTest): pass\ndef add(a, b): raise Own('no')": "Own: no",
     "import unittest.case\ndef add(a, b): raise unittest.case._ShouldStop('no')": "_ShouldStop: no",
+    "from unittest.case import _ShouldStop\ndef add(a, b): raise _ShouldStop('no')": "_ShouldStop: no",
     "class Later(Exception): __module__ = '__main__'\ndef add(a, b): raise Later('no')": "Later: no",
 }
 
@@ -178,16 +179,18 @@ def test_a_program_does_not_have_its_tests_skipped(tmp_path: Path, backend: Back
     cases = "import sys, unittest\nclass Later(unittest.SkipTest): pass\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(add(1, 2), 3)\n"
     own = "    @unittest.skipIf(sys.version_info > (3,), 'new')\n    def test_b(self):\n        self.assertEqual(add(1, 2), 4)\n"
     own += "    def test_c(self):\n        self.skipTest('later')\n"
+    expected = "    @unittest.expectedFailure\n    def test_e(self):\n        with self.subTest(a=1):\n            self.assertEqual(add(1, 2), 4)\n"
     part = "    def test_d(self):\n        with self.subTest(a=1):\n            self.assertEqual(add(1, 2), 3)\n"
-    rows = [{**ADD, "task_id": name, "tests": cases + own + part, "same_process": name == "together"} for name in ("apart", "together")]
+    names = {"apart": own + part, "together": own + part, "apart, expected": expected, "together, expected": expected}
+    rows = [{**ADD, "task_id": name, "tests": cases + more, "same_process": name.startswith("together")} for name, more in names.items()]
     task_set = load_tasks(write_tasks(tmp_path / "skips.jsonl", *rows))
     right = grade(task_set, [(row["task_id"], "def add(a, b): return a + b") for row in rows], backend=backend)
-    assert [v.base_status for v in right] == ["passed", "passed"], right  # the tests may skip themselves
+    assert [v.base_status for v in right] == ["passed"] * 4, right  # the tests may skip themselves
     apart = grade(task_set, [("apart", program) for program in SKIPS], backend=backend)
     assert [v.base_status for v in apart] == ["failed"] * len(SKIPS), apart
     assert [v.detail.rpartition(".")[2] for v in apart] == [*SKIPS.values()]
-    together = grade(task_set, [("together", program) for program in list(SKIPS)[:2]], backend=backend)
-    assert [v.base_status for v in together] == ["failed", "failed"], together
+    together = grade(task_set, [("together", program) for program in SKIPS], backend=backend)
+    assert [v.base_status for v in together] == ["failed"] * len(SKIPS), together
 
 
 def test_what_cannot_reach_the_tests_is_nothing_that_they_expect(tmp_path: Path, backend: Backend) -> None:

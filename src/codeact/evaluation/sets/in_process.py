@@ -18,6 +18,7 @@ LIMITS = replace(DEFAULT_LIMITS, cpu_seconds=60.0)
 RESULT = '''
 def codeact_result(base):
     import sys, traceback, unittest
+    unittest.case._ShouldStop = ()  # what ends a test as if it had passed: raised by nobody, caught nowhere
     skips = unittest.TestCase.skipTest.__code__.co_filename
     class Result(base):
         def addSkip(self, case, reason):
