@@ -3,9 +3,12 @@
     python -m experiments.held_out_drops --repositories FOLDER --state state.json
 
 FOLDER holds clones, bare or not, at `owner+name`. The newest commit of each is read (SOURCES: path, natural language of most answers,
-how it becomes conversations). Every drop of `recipes/verified.yaml`'s checks, of exact, renamed and near copies and of the benchmarks was read
-once in full; "right" is: wrong as it stands for the reason given, a copy, or a benchmark's task. Verdicts stay in the result, by id
-and reason: ids, reasons and verdicts, no text. `lot` 1 was read first, `lot` 2 after it; "mended" says what the second showed.
+how it becomes conversations). Every drop of `recipes/verified.yaml`'s checks, of exact, renamed and near copies and of the benchmarks was
+judged by one reader; equal copies were compared by program. "right" is: wrong as it stands for the reason given, a copy, or a benchmark's
+task. Verdicts stay in the result, by id and reason: ids, reasons and verdicts, no text.
+
+Lots 1 and 2 were read under older rules (their drops are those of then); 3 and 4 under curate VERSION 6; 5 after what 3 and 4 showed was
+mended. "drops" of 3 to 5 are those of VERSION 7, "mended" what it no longer drops.
 
 Result: experiments/results/held_out_drops.json.xz
 """
@@ -22,14 +25,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks import machine, result_files
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
 from codeact.evaluation.sets import load_tasks
 from codeact.records import Message, Record
+from experiments import held_out_code, held_out_prose
 from experiments.clean_sources import Turns, sections
+from experiments.held_out_code import ONE_A_FILE, Pages, some
+from experiments.held_out_sources import CODE_SOURCES, LATER_SOURCES, PROSE_SOURCES, Source
 
 OUT = Path("experiments/results/held_out_drops.json.xz")
 BENCHMARKS = ("humaneval", "mbpp")
@@ -37,18 +43,6 @@ CONFIG = CurateConfig(
     checks=("syntax", "grammars", "complete", "language", "names", "examples"), renamed=True, near=0.8, decontaminate=BENCHMARKS
 )
 Show = Callable[[str], str]
-
-
-class Source(NamedTuple):
-    """One source: its lot, name, natural language, repository, the pattern of its paths, its reader, and how many records at most."""
-
-    lot: int
-    name: str
-    language: str
-    repository: str
-    paths: str
-    reader: str
-    most: int = 400
 
 
 QUESTIONS, PATTERNS = "lydiahallie+javascript-questions", "iluwatar+java-design-patterns"
@@ -94,7 +88,9 @@ SOURCES = (
     *(Source(2, f"hexl_{code}", code, "floatai+HumanEval-XL", rf"data/python/{name}\.jsonl", "rows", 20) for code, name in (
         ("ar", "Arabic"), ("pt", "Portuguese"), ("ru", "Russian"),
     )),
+    *PROSE_SOURCES, *CODE_SOURCES, *LATER_SOURCES,
 )  # fmt: skip
+READERS = {**held_out_prose.READERS, **held_out_code.READERS}
 ASKED = ("instruction", "question", "problem", "query", "prompt")
 ANSWERED = ("output", "response", "answer", "reference_solution", "canonical_solution", "chosen", "completion")
 
@@ -119,6 +115,9 @@ def conversations(source: Source, folder: Path) -> list[Turns]:
         return (gzip.decompress(data) if path.endswith(".gz") else data).decode("utf-8", "replace")
 
     reader, _, further = source.reader.partition(":")
+    if reader in READERS:
+        few = some(paths, source.most) if reader in ONE_A_FILE else paths
+        return list(READERS[reader](Pages(few, listed(folder), show, further)))
     if reader == "exercism":
         return [turns for path in paths for turns in _exercise(path, further, folder, show)]
     if reader == "sections":

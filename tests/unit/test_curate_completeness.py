@@ -28,7 +28,6 @@ pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
         ("SELECT name\nFROM users\nWHERE name LIKE", "cut off"),
         ("SELECT name\nFROM users\nORDER BY", "cut off"),
         ("words = ['a', 'b']\n\nfor word in words:\n    print(word)\n\nfor word in wor", "cut off"),
-        (fence("x = 1").replace("It is done.", "It sets a name, and then it is used. It is a name,"), "cut off"),
     ],
 )
 def test_what_is_no_whole_answer_fails(response: str, reason: str) -> None:
@@ -44,6 +43,7 @@ def test_what_is_no_whole_answer_fails(response: str, reason: str) -> None:
         ("```java\nint x = 1;", "truncated fence"),
         ('#!/bin/bash\nif [ -e "$1" ]; then\n  echo yes', "cut off"),
         ("#include <stdio.h>\nint f(int n) {\n    if (n > 1) {\n        return n;\n    }", "cut off"),
+        (fence("x = 1").replace("It is done.", "It sets a name, and then it is used. It is a name,"), "cut off"),
         (fence("x = 1").replace("It is done.", "It sets a name to one. The name is then us"), "cut off"),
         (fence("x = 1").replace("It is done.", "Then it gives the output for these values:"), "cut off"),
         ("def f(n):\n    return n + 1\n\n# Testing the fu", "cut off"),

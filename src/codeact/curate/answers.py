@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from codeact.curate.blocks import Block, code_blocks, python_evidence
 from codeact.curate.brackets import Brackets, brackets, repairs
+from codeact.curate.continuation import closes_what_was_opened
 from codeact.curate.faults import SHOWN
 from codeact.curate.languages import (
     GRAMMAR_LANGUAGES,
@@ -62,49 +63,50 @@ MIDDLE_WORDS = frozenset(
 )
 
 
-def check_grammars(response: str) -> Verdict:
+def check_grammars(response: str, instruction: str = "") -> Verdict:
     """The syntax of the code that is not Python: by its grammar where there is one, and by its brackets in any language.
 
     A block fails where its language's grammar refuses it, its brackets do not match, and putting in or taking out one of them
     makes the grammar take it: so its label is right, and it has that one fault. Brackets alone are doubtful, and so is a fault in
     one of several blocks of a language (parts shown one after the other). What a grammar alone refuses is unknown: it may be of
-    another language than its label says, output, a dialect, or a mark of the page that it comes from.
+    another language than its label says, output, a dialect, or a mark of the page that it comes from. Code that the instruction begins
+    and the answer goes on with is judged with it.
 
     Raises:
         MissingExtraError: a grammar is not installed.
     """
     blocks = code_blocks(response)
     if not blocks:
-        return _check_bare(response)
+        return _check_bare(response, instruction)
     if SHOWN.search(response):
         return Verdict("unknown", "an error that is shown on purpose")
     labels = Counter(LABELS.get(block.language, block.language) for block in blocks)
     verdicts = [
-        _check_block(block, labels[LABELS.get(block.language, block.language)] > 1)
+        _check_block(block, labels[LABELS.get(block.language, block.language)] > 1, instruction)
         for block in blocks[:MAX_BLOCKS]
         if block.closed
     ]
     return combine(verdicts)
 
 
-def _check_block(block: Block, one_of_several: bool) -> Verdict:
+def _check_block(block: Block, one_of_several: bool, asked: str) -> Verdict:
     label = LABELS.get(block.language, block.language)
     if label == "python" or not block.code.strip() or len(block.code) > MAX_GRAMMAR_CHARS:
         return NOTHING_TO_CHECK
     if not label:
-        verdict = _check_unlabelled(block.code, block.line)
+        verdict = _check_unlabelled(block.code, block.line, asked)
     elif label == "bash":
         verdict = _check_script(block)
     elif label in GRAMMAR_LANGUAGES:
-        verdict = _check_grammar(label, block.code, block.line)
+        verdict = _check_grammar(label, block.code, block.line, asked)
     elif label in _LABELLED - NO_BRACKET_RULE:
-        verdict = _bracket_verdict(brackets(block.code, label), block.code, block.line)
+        verdict = _bracket_verdict(brackets(block.code, label), block.code, block.line, label, asked)
     else:
         return NOTHING_TO_CHECK
     return replace(verdict, status="doubtful") if verdict.status == "failed" and one_of_several else verdict
 
 
-def _check_grammar(language: str, code: str, first: int) -> Verdict:
+def _check_grammar(language: str, code: str, first: int, asked: str) -> Verdict:
     found = fault(language, code)
     if found is None:
         return PASSED
@@ -114,8 +116,8 @@ def _check_grammar(language: str, code: str, first: int) -> Verdict:
     refused = Verdict("unknown", f"{language} that the grammar does not know", _line(code, found.line))
     if not wrong:
         return refused
-    verdict = _bracket_verdict(wrong, code, first)
-    if verdict.status == "unknown":
+    verdict = _bracket_verdict(wrong, code, first, language, asked)
+    if verdict.status in ("unknown", "passed"):
         return verdict
     mended = repairs(code, wrong)
     if len(code) > LONG_CHARS:  # every repair is several more parses; whether its brackets close is a hundredth of the work
@@ -142,33 +144,39 @@ def _check_script(block: Block) -> Verdict:
     return Verdict("unknown", "no script, perhaps", first)
 
 
-def _check_unlabelled(code: str, first: int) -> Verdict:
+def _check_unlabelled(code: str, first: int, asked: str) -> Verdict:
     if python_evidence(code) == 2 or not is_code(code):
         return NOTHING_TO_CHECK
     language = guess_language(code)
     if not language or language in NO_BRACKET_RULE or language == "python":
         return NOTHING_TO_CHECK
     if language in GRAMMAR_LANGUAGES:
-        return _check_grammar(language, code, first)
-    return _bracket_verdict(brackets(code, language), code, first)
+        return _check_grammar(language, code, first, asked)
+    return _bracket_verdict(brackets(code, language), code, first, language, asked)
 
 
-def _check_bare(text: str) -> Verdict:
+def _check_bare(text: str, asked: str) -> Verdict:
     """An answer without a fence, where most of its lines are code and none is a sentence of its own."""
     if len(text) > MAX_GRAMMAR_CHARS or python_evidence(text):
         return NOTHING_TO_CHECK
     if guess_language(text) or not is_code(text) or not text.isascii() or _MARKS.search(text):
-        return _check_unlabelled(text, 1)
+        return _check_unlabelled(text, 1, asked)
     found = brackets(text, "")  # a `#` or a `//` may open a comment or not: both readings must agree
-    return _bracket_verdict(found, text, 1) if found and brackets(text, "python") else NOTHING_TO_CHECK
+    return _bracket_verdict(found, text, 1, "", asked) if found and brackets(text, "python") else NOTHING_TO_CHECK
 
 
-def _bracket_verdict(found: Brackets, code: str, first: int) -> Verdict:
+def _bracket_verdict(found: Brackets, code: str, first: int, language: str, asked: str) -> Verdict:
     if not found:
         return PASSED
     line = _line(code, found.line)
     if LEFT_OUT.search(code):
         return Verdict("unknown", "left-out code", line)
+    begun = closes_what_was_opened(asked, code, language)
+    if begun:
+        whole = language in GRAMMAR_LANGUAGES and fault(language, f"{begun}\n{code}") is None
+        return PASSED if whole else Verdict("unknown", "it goes on with the code of the request", line)
+    if begun is None and found.stray and code[:1] in (" ", "\t") and code[found.at - 1 : found.at] == "\n":  # a body, and its end
+        return Verdict("unknown", "a part of a program", line)
     what = "without a partner" if found.stray else "never closed"
     return Verdict("doubtful", "syntax error", f"line {first + found.line - 1}: {found.symbol!r} {what}: {line!r}")
 

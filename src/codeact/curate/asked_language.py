@@ -51,6 +51,15 @@ _REQUEST_BEFORE = re.compile(
     r"(?:\b(?:in|using|with|en|em|con|com|mit|avec|на(?: языке)?)\s+|(?:用|使用|基于|在|以)\s*)[`*\"']*$",
     re.IGNORECASE,
 )
+# A language that is run, read or carried by the program that is asked for.
+_HANDLED_BEFORE = re.compile(
+    r"\b(?:run|execut|call|invok|embed|pars|evaluat|compil|minif|format|inject|load|highlight|interpret)(?:e|es|ed|ing|s|y|ies|ied)?\s+(?:(?:a|an|the|some|any|your|my|this)\s+)?[`*\"']*$"
+    r"|(?:执行|執行|运行|運行|调用|調用|嵌入|解析|编译|編譯|加载|載入|注入)(?:一段|一个|一個)?\s*[`*\"']*$",
+    re.IGNORECASE,
+)
+_HANDLED_BEHIND = re.compile(r"[`*\"']*\s*の?(?:コード|関数|プログラム)を(?:実行|評価|解析)|[`*\"']*\s*(?:코드|함수|프로그램)(?:를|을)\s*(?:실행|평가|분석)")
+# The arguments of a call that the request shows: "stringToList(\"python programming\")".
+_ARGUMENT = re.compile(r"(?<=[(\[,=])(\s*)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}')(?=\s*[),\]])")
 _DESCRIBES = re.compile(r"(?<!be )\b(?:written|implemented|built|coded|developed)\b[^.!?\n]{0,30}$", re.IGNORECASE)
 _REQUEST_BEHIND = re.compile(
     r"[`*\"']*\s*(?:\d[\d.]*\s*)?(?:(?:\w+ ){0,2}(?:program|function|code|script|class|method|snippet|command|app|application)s?\b(?! calls?\b)"
@@ -97,8 +106,9 @@ def asked_language(instruction: str) -> str:
 
 
 def _prose(instruction: str) -> str:
-    """An instruction without its code, full-width letters as the others."""
-    return _TWO_WORDS.sub(r"\1script", unicodedata.normalize("NFKC", without_blocks(instruction)[:_LOOK]))
+    """An instruction without its code and the texts that it hands to a call, full-width letters as the others."""
+    text = unicodedata.normalize("NFKC", without_blocks(instruction)[:_LOOK])
+    return _ARGUMENT.sub(r"\1", _TWO_WORDS.sub(r"\1script", text))
 
 
 def requests_language(instruction: str, language: str) -> bool:
@@ -109,6 +119,8 @@ def requests_language(instruction: str, language: str) -> bool:
         and match[1].lower() not in _FRAMEWORKS | {"c", "r"}
         and (_REQUEST_BEFORE.search(before := text[max(0, match.start() - 60) : match.start()]) or _REQUEST_BEHIND.match(text[match.end() : match.end() + 60]))
         and not _DESCRIBES.search(before)
+        and not _HANDLED_BEFORE.search(before)
+        and not _HANDLED_BEHIND.match(text[match.end() : match.end() + 60])
         for match in _NAMED.finditer(text)
     ) or any(match[match.lastindex or 0].lower() == language for match in _ONE_LETTER_REQUEST.finditer(text))  # fmt: skip
 

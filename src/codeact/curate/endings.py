@@ -6,6 +6,7 @@ import ast
 import re
 from typing import NamedTuple
 
+from codeact.curate.continuation import is_body
 from codeact.parsing import parse, parse_or_error
 
 _LONG = 500  # characters of the last line that are looked at: some of the patterns below take quadratic time
@@ -63,7 +64,8 @@ def prose_ending(tail: str, above: str, asked: str = "", after_code: bool = Fals
         tail: the answer's last line, or all of its text behind the last block of code.
         above: what comes before it.
         asked: the instruction.
-        after_code: whether it explains a block of code; texts without code are less strict about their last stop.
+        after_code: whether it explains a block of code: a comma there may be typed for a stop, and texts without code are less strict
+            about their last stop.
     """
     head, _, last = tail.rstrip().rpartition("\n")
     line, above = last.rstrip()[-_LONG:], f"{above}\n{head}"[-_LOOK:]
@@ -73,7 +75,7 @@ def prose_ending(tail: str, above: str, asked: str = "", after_code: bool = Fals
     stops = _sentences(above) + len(_NEXT_SENTENCE.findall(line))
     if _COMMA.search(line):
         closing = _SALUTATION.fullmatch(line.strip()) and len(line) < (12 if _NO_BLANKS.search(line) else 60)
-        return None if closing or (not stops and len(line) < 30) else Ending("a comma", bool(stops))
+        return None if closing or (not stops and len(line) < 30) else Ending("a comma", bool(stops) and not after_code)
     if re.fullmatch(r"\s*(?:\d+[.)]|[-+\u2022])", line):
         others = sum(_ITEM.match(other) is not None and len(other.split()) > 1 for other in above.split("\n"))
         return Ending("an empty item", others >= 2) if others else None
@@ -195,18 +197,12 @@ def _has_statements(code: str) -> bool:
     )
 
 
-def _is_body(text: str, line: str) -> bool:
-    """Whether a text is the body of a function that the request begins, without the blanks before its first line."""
-    indent = line[: len(line) - len(line.lstrip())]
-    return bool(indent) and parse(f"def body():\n{indent}{text.lstrip()}") is not None
-
-
 def _half_statement(text: str, line: str) -> bool:
     """Whether only the last line keeps a text from being Python, and does so at its own end."""
     if "//" in line or "=>" in line or len(line) >= _LONG:
         return False
     error = parse_or_error(text)
-    if not isinstance(error, SyntaxError) or _is_body(text, line):
+    if not isinstance(error, SyntaxError) or is_body(text):
         return False
     at_end = (error.lineno or 0) >= text.count("\n") + 1 and (error.offset or 0) > len(line)
     word = re.fullmatch(r"\s*(\w+)\.\s*", line)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import doctest
+import inspect
 import re
+import textwrap
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +28,9 @@ _STATED = re.compile(
 )
 _BARE = re.compile(r"#+\s*(?:(?:=>|->|>)\s*)?(-?\d[\d.,]*|True|False|None|\[.*\]|\(.*\)|\{.*\}|\"[^\"]*\"|'[^']*')\s*$")
 _WAITS = re.compile(
-    r"\b(?:input|open|exit|quit)\s*\(|\bsys\.(?:argv|stdin|exit)\b|\b(?:time\.sleep|sleep|socket|requests|urllib|subprocess|random|"
-    r"tkinter|turtle|threading|asyncio|datetime|time)\b|while True"
+    r"\b(?:input|open|exit|quit)\s*\(|\bsys\.(?:argv|stdin|exit|version|platform|maxsize|getsizeof|getrefcount)\b|while True"
+    r"|\b(?:time\.sleep|sleep|socket|requests|urllib|subprocess|random|tkinter|turtle|threading|asyncio|datetime|time)\b"
+    r"|\b(?:platform|uname|getpid|getcwd|sqlite3|zipfile|tempfile|shutil|pathlib)\b|(?<!stdout)\.write\(|\b(?:ET|ElementTree|minidom)\.parse\("
 )
 _ERROR_TALK = re.compile(r"\b(?:raises?|error|exception|fail|invalid)", re.IGNORECASE)
 _SHOWS_WRONG_CODE = re.compile(
@@ -60,7 +63,7 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
 
     In an answer of more than two blocks, and where an example ends in an error that a reader may be meant to see, a failure is
     only doubtful. Passed: at least one assert, doctest or stated output held, and none failed. Failed: an assert or a doctest failed, a
-    printed value differs from the one stated beside it, the examples end in an error of the code, or they do not end. Unknown:
+    printed value differs from the one stated beside it, or the examples end in an error of the code. Doubtful too: they do not end. Unknown:
     nothing to run, or it needs what the sandbox does not give (input, files, network, other packages, time, chance).
 
     Args:
@@ -82,7 +85,7 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
     if lost_names(code)[0]:
         return Verdict("unknown", "names that the code leaves open")
     examples = _stated(tree, code.split("\n"))
-    program = _instrumented(tree, {e.line for e in examples}) + (_RUN_DOCTESTS if doctests else "")
+    program = _instrumented(tree, {e.line for e in examples}) + (_doctest_code() if doctests else "")
     outcome = run_program(program, limits=limits, backend=backend)
     printed = _printed(outcome.stdout)
     held = 0
@@ -91,15 +94,17 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
             break
         same = _agrees(example.stated, printed[str(example.line)])
         if same is False:
+            if _is_reordered(example.stated, printed[str(example.line)]) and _makes_sets(tree):
+                return Verdict("unknown", "the order of a set")
             detail = f"line {example.line} of the code: stated {_clip(example.stated)!r}, printed {_clip(printed[str(example.line)])!r}"
             return Verdict(_status(response), "wrong output", detail)
         held += same is True
     if outcome.status == "timeout":
         return Verdict(
-            "failed", "does not end", f"its examples ran for more than {limits.cpu_seconds:g} s of processor time"
+            "doubtful", "does not end", f"its examples ran for more than {limits.cpu_seconds:g} s of processor time"
         )
     if outcome.status == "failed":
-        if _is_announced(outcome.detail, response) or _SHOWS_WRONG_CODE.search(response) or _is_guard(outcome.detail, tree):
+        if _is_announced(outcome.detail, response) or _SHOWS_WRONG_CODE.search(response) or _is_guard(outcome.detail, tree) or _shows_assert(outcome.detail, tree):
             return Verdict("unknown", "an error that is meant to be shown", outcome.detail[:200])
         return _raised(outcome.detail, code, parts=len(code_blocks(response)))
     if outcome.status != "passed":
@@ -108,7 +113,7 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
     whole = _stated_block(response, outcome.stdout)
     if whole is not None and not whole[0]:
         return Verdict(_status(response), "wrong output", whole[1])
-    if held or doctests or asserted or (whole is not None and whole[0]):
+    if held or f"{_OPEN}0\n" in outcome.stdout or asserted or (whole is not None and whole[0]):
         return PASSED
     return Verdict("unknown", "ran without a stated result")
 
@@ -132,15 +137,44 @@ def _has_doctests(tree: ast.Module) -> bool:
     return False
 
 
+# Runs behind the answer's own code. An example tells something of the code where it states a plain value: one that needs names the
+# answer has not, is no Python, or states in words what becomes of an object, tells nothing.
 _RUN_DOCTESTS = """
-import doctest as _doctest, sys as _sys
-_failed, _tried = 0, 0
-for _test in _doctest.DocTestFinder(recurse=True, exclude_empty=True).find(_sys.modules["__main__"], "answer"):
-    _lines = []
-    _result = _doctest.DocTestRunner(optionflags=_doctest.ELLIPSIS | _doctest.NORMALIZE_WHITESPACE, verbose=False).run(_test, out=_lines.append)
-    if _result.failed:
-        raise AssertionError("doctest: " + " ".join("".join(_lines).split())[-200:])
+def _codeact_doctests():
+    import ast, doctest, sys, warnings
+{values}
+    class Told(doctest.DocTestRunner):
+        told, nothing, held = "", "", 0
+        def report_success(self, out, test, example, got):
+            self.held += bool(example.want)
+        def report_failure(self, out, test, example, got):
+            want, value = _value(example.want), _value(got)
+            text = f"{{example.source.strip()}}: stated {{example.want.strip()}}, gives {{got.strip() or 'nothing'}}"
+            if want is not None and not got.strip():
+                self.nothing = self.nothing or text
+            elif want is not None and value is not None and not _equal(want[0], value[0]):
+                self.told = self.told or text
+            else:
+                self.held += want is not None and value is not None
+        def report_unexpected_exception(self, out, test, example, exc_info):
+            pass
+    runner = Told(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False)
+    for test in doctest.DocTestFinder(recurse=True, exclude_empty=True).find(sys.modules["__main__"], "answer"):
+        runner.run(test, out=len)
+    if runner.told:
+        raise AssertionError("doctest: " + " ".join(runner.told.split())[:200])
+    if runner.nothing:
+        raise KeyError("doctest: " + " ".join(runner.nothing.split())[:200])
+    if runner.held:
+        print("{open}0")
+_codeact_doctests()
 """
+
+
+def _doctest_code() -> str:
+    """The code that runs the doctests, in a function of its own: no name of the answer's is touched. Values are compared there as here."""
+    values = textwrap.indent(inspect.getsource(_value) + inspect.getsource(_equal), "    ")
+    return _RUN_DOCTESTS.format(values=values, open=_OPEN)
 
 
 def _stated(tree: ast.Module, lines: Sequence[str]) -> list[Example]:
@@ -288,6 +322,32 @@ def _is_guard(detail: str, tree: ast.Module) -> bool:
     said = {node.msg.value for node in guards if isinstance(node.msg, ast.Constant)}
     alone = bool(guards) and not any(isinstance(node, ast.Assert) for node in tree.body)
     return message.strip() in said if message.strip() else alone
+
+
+def _shows_assert(detail: str, tree: ast.Module) -> bool:
+    """Whether an assert outside of functions was refused, in a loop over values that the code calls nothing for: it shows its message."""
+    kind, _, message = detail.partition(":")
+    loops = [node for node in tree.body if isinstance(node, ast.For | ast.While)]
+    asserts = [node for loop in loops for node in ast.walk(loop) if isinstance(node, ast.Assert) and node.msg is not None]
+    return (
+        kind.strip() == "AssertionError"
+        and bool(message.strip())
+        and any(not any(isinstance(inner, ast.Call) for inner in ast.walk(node.test)) for node in asserts)
+    )
+
+
+def _is_reordered(stated: str, printed: str) -> bool:
+    """Whether two values have the same items in another order."""
+    left, right = (sorted(re.findall(r"[^\s,()\[\]{}]+", text)) for text in (stated, printed))
+    return bool(left) and left == right
+
+
+def _makes_sets(tree: ast.Module) -> bool:
+    """Whether the code makes a set, whose items come in no order that a reader could know."""
+    return any(
+        isinstance(node, ast.Set | ast.SetComp) or (isinstance(node, ast.Name) and node.id in ("set", "frozenset"))
+        for node in ast.walk(tree)
+    )
 
 
 def _raised(detail: str, code: str, parts: int) -> Verdict:

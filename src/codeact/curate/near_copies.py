@@ -41,6 +41,7 @@ COMMON_SENTENCE = 50
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])")
 _NUMBER = re.compile(r"\d+")
+_WORD_OR_BRACKET = re.compile(r"\w+|[()\[\]{}]")
 _REMARK = re.compile(r"^[ \t]*(?:--|//|#+)[ \t]+", re.MULTILINE)
 
 
@@ -89,13 +90,17 @@ def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
 
 
 def _ask_apart(left: Record, right: Record) -> bool:
-    """Whether each request has a number of its own in its sentences, or a word of its own that only its answer takes up.
+    """Whether each request has a number of its own in its sentences, a word of its own that only its answer takes up, or the same words
+    in other roles.
 
     A program from a template carries its title in remarks and in the text around it, where a copy with other names has
     the same words. Both must have one: a copy may leave out an example, or name a thing that the other only describes.
     """
     numbers = [set(_prose_numbers(record.instruction)) for record in (left, right)]
     if numbers[0] - numbers[1] and numbers[1] - numbers[0]:
+        return True
+    said = words(left.instruction), words(right.instruction)
+    if said[0] != said[1] and Counter(said[0]) == Counter(said[1]):  # "rand7 by rand5", "rand5 by rand7"
         return True
     asked, other = terms(left.instruction), terms(right.instruction)
     answered, reply = terms(left.response), terms(right.response)
@@ -137,11 +142,12 @@ def shared_words(left: str, right: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A text in comparable pieces: sentences of words, the lines that may be code as they are, and all numbers."""
+    """A text, and its comparable pieces: sentences of words, the lines that may be code as they are, and all numbers."""
 
     sentences: tuple[tuple[str, ...], ...]
     code: tuple[str, ...]
     numbers: tuple[str, ...]
+    text: str
 
 
 def find_near(records: Sequence[Record], threshold: float, progress: Progress = SILENT) -> dict[str, Copy]:
@@ -202,12 +208,18 @@ def _agree(left: Record, right: Record, threshold: float) -> bool:
     reworded = Counter(word for s in asked.sentences for word in s) != Counter(w for s in other.sentences for w in s)
     return (
         _setting(left) == _setting(right)
+        and (reworded or _grouped(asked) == _grouped(other))
         and not (reworded and len(words(left.response)) < MIN_ANSWER_WORDS)  # `yes` answers many questions
         and all(
             a.code == b.code and a.numbers == b.numbers and _same_sentences(a, b, threshold)
             for a, b in ((asked, other), (answered, reply))
         )
     )
+
+
+def _grouped(part: _Part) -> list[str]:
+    """The words of a text with its brackets: `a or (b and c)` asks for another thing than `(a or b) and c`."""
+    return _WORD_OR_BRACKET.findall(plain(part.text).lower())
 
 
 def _same_sentences(left: _Part, right: _Part, threshold: float) -> bool:
@@ -233,7 +245,7 @@ def _part(text: str) -> _Part:
             code.append(line)
             continue
         sentences += [tuple(found) for sentence in _SENTENCE.split(line) if (found := words(sentence))]
-    return _Part(tuple(sentences), tuple(code), tuple(numbers))
+    return _Part(tuple(sentences), tuple(code), tuple(numbers), text)
 
 
 def _shingles(record: Record, common: frozenset[tuple[str, ...]]) -> NDArray[np.uint32]:

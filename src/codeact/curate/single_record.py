@@ -147,7 +147,7 @@ def check_record(record: Record, checks: Iterable[str], backend: Backend | None 
             verdicts.append(Verdict("unknown", f"an answer of more than {MAX_ANSWER_CHARS:,} characters"))
             continue
         if "grammars" in chosen:
-            verdicts.append(check_grammars(turn.answer))
+            verdicts.append(check_grammars(turn.answer, turn.asked))
         if "complete" in chosen:
             whole = eased(check_complete(turn.answer, turn.asked), turn is turns[-1])
             verdicts += [whole] if whole.status in ("failed", "doubtful") else []

@@ -11,6 +11,7 @@ from typing import Literal
 
 from codeact.curate.blocks import PYTHON_NAMES, TRANSCRIPT_NAMES, Block, code_blocks, python_evidence
 from codeact.curate.brackets import brackets
+from codeact.curate.continuation import goes_on_in_python, is_methods
 from codeact.curate.faults import find, is_code_line, meant
 from codeact.curate.languages import LABELS
 from codeact.parsing import NeverParsed, parse, parse_or_error, too_costly
@@ -103,7 +104,8 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
     With fences, every block labelled Python, and every unlabelled one that looks like it, must parse, and the last one
     must be closed. Without fences the whole answer is checked where it looks like Python. REPL transcripts are checked
     input by input. A text fails only where one repair of one place makes the rest a program (`faults`); what cannot be told
-    for sure (prose, output or a shell among the code, a part of a program, another language) is "unknown".
+    for sure (prose, output or a shell among the code, a part of a program, another language) is "unknown". Code that the request
+    begins and the answer goes on with is judged with it.
 
     Args:
         response: the answer.
@@ -228,6 +230,9 @@ def _judge(error: SyntaxError | ValueError | OverflowError, code: str, first_lin
     line = lines[index][:_LONG_LINE]
     message = error.msg if isinstance(error, SyntaxError) else str(error)
     detail = f"line {first_line + index}: {message}: {_clip(line)!r}"
+    if index and line.lstrip().startswith(">>>"):  # a definition, then a session that looks at it
+        above, session = "\n".join(lines[:index]), "\n".join(lines[index:])
+        return combine([_check(above, first_line, context), _check_transcript(session, first_line + index)])
     if _SHELL_LINE.match(line):
         return Verdict("unknown", "shell commands", detail)
     if _PYTHON2_LINE.fullmatch(line):
@@ -235,6 +240,10 @@ def _judge(error: SyntaxError | ValueError | OverflowError, code: str, first_lin
         return Verdict("unknown" if excused else "doubtful", "Python 2 syntax", detail)
     if sys.version_info < (3, 12) and (message.startswith(_NEWER_F_STRING) or _NEWER_LINE.fullmatch(line)):
         return Verdict("unknown", "perhaps the syntax of a newer Python", detail)
+    if goes_on_in_python(context.instruction, code):
+        return PASSED
+    if is_methods(code):
+        return Verdict("unknown", "a part of a program", detail)
     status, why = find(_unindent(code), index, message, context.instruction, context.answer)
     return Verdict(status, "syntax error" if status != "unknown" else why, detail)
 

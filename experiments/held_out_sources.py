@@ -1,0 +1,124 @@
+"""The sources of `held_out_drops` whose drops were read last: lot 3 (natural languages), 4 (programming languages), 5 (after the mends)."""
+
+# ruff: noqa: E501
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Source(NamedTuple):
+    """One source: its lot, name, natural language, repository, the pattern of its paths, its reader, and how many records at most."""
+
+    lot: int
+    name: str
+    language: str
+    repository: str
+    paths: str
+    reader: str
+    most: int = 400
+
+
+CB, XQ = "gunthercox+chatterbot-corpus", "google-deepmind+xquad"
+CC = (("ru", "BoryaMogila+clean-code-javascript-ru"), ("es", "andersontr15+clean-code-javascript-es"), ("ru2", "andirkh+clean-code-javascript"), ("tr", "bsonmez+clean-code-javascript"), ("pt", "fesnt+clean-code-javascript"), ("de", "marcbruederlin+clean-code-javascript"), ("ja", "mitsuruog+clean-code-javascript"), ("ko", "qkraudghgh+clean-code-javascript-ko"))
+PROSE_SOURCES = (
+    Source(3, "vi_alpaca", "vi", "telexyz+GPT4VN", r"data/\.archive/vi_alpaca_reduced\.data/vi_alpaca_reduced_(6|10)\.jsonl", "pairs:prompt,response", 600),
+    Source(3, "vi_lima", "vi", "VietnamAIHub+Vietnamese_LLMs", r"Generate_and_Translate_Dataset/Vietnamese_Instructions_datasets/Translation/Lima/.*\.json", "lists:prompt,response", 300),
+    Source(3, "huatuo", "zh", "SCIR-HI+Huatuo-Llama-Med-Chinese", r"data/llama_data\.json", "pairs:instruction,output", 600),
+    Source(3, "liver", "zh", "SCIR-HI+Huatuo-Llama-Med-Chinese", r"data-literature/liver_cancer\.json", "pairs:instruction,output", 300),
+    Source(3, "aqua", "en", "google-deepmind+AQuA", r"test\.json", "options", 254),
+    Source(3, "ko_chat", "ko", "songys+Chatbot_data", r"ChatbotData\.csv", "table", 600),
+    Source(3, "jsquad", "ja", "yahoojapan+JGLUE", r"datasets/jsquad-v1\.3/valid-v1\.3\.json", "passages:first", 400),
+    Source(3, "jcommonsense", "ja", "yahoojapan+JGLUE", r"datasets/jcommonsenseqa-v1\.3/train-v1\.3\.json", "choice", 400),
+    *(Source(3, f"xquad_{c}", c, XQ, rf"xquad\.{c}\.json", "passages:first", 150) for c in ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")),
+    Source(3, "math23k", "zh", "SCNU203+Math23k", r"math23k_test\.json", "pairs:original_text,equation", 400),
+    Source(3, "pclue", "zh", "CLUEbenchmark+pCLUE", r"datasets/pCLUE_train_9\.json", "pairs:input,target", 500),
+    Source(3, "unnes_id", "id", "Kannnnz+untuk-laporan", r"training_data_unnes_mega_paraphrased\.jsonl", "messages", 400),
+    *(Source(3, f"bot_{c}", c, CB, rf"chatterbot_corpus/data/{n}/.*\.yml", "dialogues", 250) for c, n in (("bn", "bengali"), ("zh", "chinese"), ("nl", "dutch"), ("en", "english"), ("fr", "french"), ("de", "german"), ("he", "hebrew"), ("hi", "hindi"), ("id", "indonesian"), ("it", "italian"), ("ja", "japanese"), ("ko", "korean"), ("fa", "persian"), ("pt", "portuguese"), ("ru", "russian"), ("es", "spanish"), ("sv", "swedish"), ("tr", "turkish"), ("uk", "ukrainian"), ("zht", "traditionalchinese"))),
+    Source(3, "java_ru", "ru", "enhorse+java-interview", r"[^/]*\.md", "sections", 500),
+    Source(3, "begin_ko", "ko", "JaeYeopHan+Interview_Question_for_Beginner", r".*/README\.md", "sections", 400),
+    Source(3, "tech_ko", "ko", "gyoogle+tech-interview-for-developer", r".*/.*\.md", "sections", 500),
+    *(Source(3, f"clean_{c}", c[:2], r, r"README\.md", "sections", 150) for c, r in CC),
+    Source(3, "wtfpy_zh", "zh", "leisurelicht+wtfpython-cn", r"README\.md", "sections", 200),
+    Source(3, "pydays_zh", "zh", "jackfrued+Python-100-Days", r".*\.md", "sections", 600),
+    Source(3, "pyjobs_zh", "zh", "walter201230+Python", r".*\.md", "sections", 400),
+    Source(3, "bbh", "en", "suzgunmirac+BIG-Bench-Hard", r"bbh/.*\.json", "examples", 540),
+    Source(3, "self_seed", "en", "yizhongw+self-instruct", r"data/seed_tasks\.jsonl", "seeds", 175),
+    Source(3, "huatuo_q", "zh", "FreedomIntelligence+LLMZoo", r"llmzoo/eval/reviews/review_(zh|en)_?7?b?/(zh|en)/general/review\.jsonl", "reviews", 500),
+)  # fmt: skip
+CE = "FudanSELab+ClassEval"
+LATER_SOURCES = (
+    Source(5, "belle_eval", "zh", "LianjiaTech+BELLE", r"eval/eval_set\.json", "pairs:question,std_answer", 1000),
+    Source(5, "belle_seeds", "zh", "LianjiaTech+BELLE", r"data/1\.5M/zh_seed_tasks\.json", "seeds", 300),
+    Source(5, "classeval", "en", CE, r"output/model_output_v1\.0\.0/.*greedy\.json", "classes", 400),
+    Source(5, "classeval_old", "en", CE, r"output/model_output/.*\.json", "classes", 500),
+    Source(5, "rtlcoder", "en", "hkust-zhiyao+RTL-Coder", r"data_generation/data_sample\.json|train/scoring_data_sample\.json|benchmark_inference/rtllm.*\.json", "circuits", 300),
+    Source(5, "verilog", "en", "NVlabs+verilog-eval", r"dataset_spec-to-rtl/.*_prompt\.txt", "prompts", 160),
+    Source(5, "py_zh", "zh", "taizilongxu+interview_python", r"Readme\.md", "sections", 200),
+    Source(5, "vim_zh", "zh", "wsdjeg+Learn-Vim_zh_cn", r".*\.md", "sections", 400),
+    Source(5, "pysheeet", "en", "crazyguitar+pysheeet", r"docs/notes/.*\.rst", "underlined", 500),
+    Source(5, "cookbook_zh", "zh", "yidao620c+python3-cookbook", r"source/c\d+/.*\.rst", "recipes", 300),
+    Source(5, "kdn", "en", "kdn251+interviews", r"README\.md", "sections", 100), Source(5, "kdn_zh", "zh", "kdn251+interviews", r"README-zh-cn\.md", "sections", 100),
+    Source(5, "jnli", "ja", "yahoojapan+JGLUE", r"datasets/jnli-v1\.3/valid-v1\.3\.json", "pairs:sentence1,sentence2", 300),
+    Source(5, "llmzoo_en", "en", "FreedomIntelligence+LLMZoo", r"llmzoo/eval/answers/.*\.jsonl", "answers", 500),
+    Source(5, "gamma_id", "zh", "hikariming+chat-dataset-baseline", r"data/identity\.json", "pairs:instruction,output", 100),
+    Source(5, "learn_go", "en", "graykode+nlp-tutorial", r".*\.ipynb", "notebooks", 100),
+    Source(5, "pandas_ex", "en", "guipsamora+pandas_exercises", r".*solutions\.ipynb", "notebooks", 400),
+    Source(5, "fluent", "en", "fluentpython+example-code-2e", r".*\.ipynb", "notebooks", 300),
+    Source(5, "godot", "en", "minosvasilias+godot-dodo", r".*\.md", "sections", 200),
+    Source(5, "fcc_intro", "mul", "freeCodeCamp+i18n-curriculum", r"client/(ukrainian|arabic|japanese|german|espanol|portuguese|italian)/intro\.json", "introductions", 1200),
+    Source(5, "bot_more", "mul", "gunthercox+chatterbot-corpus", r"chatterbot_corpus/data/(marathi|oriya|tamil|telugu|thai|urdu|yoruba|hinglish)/.*\.yml", "dialogues", 300),
+    *(Source(5, f"xquad2_{c}", c, "google-deepmind+xquad", rf"xquad\.{c}\.json", "passages:rest", 150) for c in ("ar", "de", "es", "hi", "ru", "th", "tr", "vi", "zh")),
+)  # fmt: skip
+MBXP, HEX, ODEX, T2S = "amazon-science+mxeval", "THUDM+CodeGeeX", "zorazrw+odex", "jkkummerfeld+text2sql-data"
+CODE_SOURCES = (
+    *(Source(4, f"odex_{code}", code, ODEX, rf"data/{code}_test\.jsonl", f"odex:{how}", 500) for code, how in (("en", "whole"), ("ru", "whole"), ("ja", "rest"), ("es", "rest"))),
+    Source(4, "nl2bash", "en", "TellinaTool+nl2bash", r"data/bash/all\.nl", "parallel:data/bash/all.cm", 500),
+    Source(4, "java_cs", "en", "microsoft+CodeXGLUE", r"Code-Code/code-to-code-trans/data/train\.java-cs\.txt\.java", "parallel:Code-Code/code-to-code-trans/data/train.java-cs.txt.cs", 500),
+    Source(4, "cheat", "en", "cheat+cheatsheets", r"[^/.]+", "cheat", 500),
+    *(Source(4, f"lz_{name}", "en", f"learning-zone+{long}-basics", path, "asked", most) for name, long, path, most in (
+        ("java", "java", r"[^/]*\.md", 300), ("sql", "sql", r"[^/]*\.md", 300), ("python", "python", r"[^/]*\.md", 300), ("nodejs", "nodejs", r"[^/]*\.md", 300), ("js", "javascript", r"README\.md", 500),
+    )),
+    *(Source(4, f"mbxp_{name}", "en", MBXP, rf"data/mbxp/mb{name}_release_v1\.2\.jsonl", "rows", 25) for name in ("cpp", "csp", "jp", "jsp", "kp", "php", "rbp", "tsp")),
+    *(Source(4, f"hex_{name}", "en", HEX, rf"codegeex/benchmark/humaneval-x/{name}/data/humaneval_{name}\.jsonl\.gz", "rows", 25) for name in ("cpp", "go", "java", "js")),
+    *(Source(4, f"t2s_{name}", "en", T2S, rf"data/{name}\.json", "sql", 120) for name in ("academic", "advising", "atis", "geography", "imdb", "restaurants", "scholar", "yelp")),
+    Source(4, "csnotes_zh", "zh", "CyC2018+CS-Notes", r"notes/.*\.md", "sections", 500),
+    Source(4, "lzl", "en", "lzl124631x+LeetCode", r"leetcode/\d+/README\.md", "solution", 400),
+    *(Source(4, f"wtfjs_{code}", code, "denysdovhan+wtfjs", rf"README-{path}\.md", "sections", 100) for code, path in (
+        ("zh", "zh-cn"), ("pl", "pl-pl"), ("ko", "kr"), ("fr", "fr-fr"), ("hi", "hi"), ("it", "it-it"),
+    )),
+    Source(4, "rustcook", "en", "rust-lang-nursery+rust-cookbook", r"src/.*\.md", "sections", 400),
+    Source(4, "swiftclub", "en", "kodecocodes+swift-algorithm-club", r".*/README\.md", "sections", 400),
+    Source(4, "rstacruz", "en", "rstacruz+cheatsheets", r"[^/]*\.md", "sections", 500),
+    Source(4, "learnx", "en", "adambard+learnxinyminutes-docs", r"[^/]*\.md", "whole", 150),
+    Source(4, "learnx_other", "zh", "adambard+learnxinyminutes-docs", r"[^/]*/[^/]*\.md", "whole", 250),
+    Source(4, "sec30", "en", "30-seconds+30-seconds-of-code", r"snippets/.*\.md", "snippet", 500),
+    Source(4, "sec30_py", "en", "30-seconds+30-seconds-of-python", r"snippets/.*\.md", "snippet", 400),
+    Source(4, "gotests", "en", "quii+learn-go-with-tests", r"[^/]*\.md", "sections", 300),
+    Source(4, "ccphp", "en", "jupeter+clean-code-php", r"README\.md", "sections", 100),
+    *(Source(4, f"helloalgo_{code}", code, "krahets+hello-algo", path, "sections", most) for code, path, most in (
+        ("zh", r"docs/.*\.md", 200), ("en", r"en/docs/.*\.md", 150), ("ja", r"ja/docs/.*\.md", 150), ("ru", r"ru/docs/.*\.md", 150),
+    )),
+    Source(4, "pycheat", "en", "gto76+python-cheatsheet", r"README\.md", "sections", 300),
+    Source(4, "web_zh", "zh", "qianguyihao+Web", r".*\.md", "sections", 500),
+    Source(4, "r4ds", "en", "hadley+r4ds", r"[^/]*\.qmd", "sections", 400),
+    Source(4, "vonng_zh", "zh", "Vonng+pg", r".*\.md", "sections", 400),
+    Source(4, "walkccc", "en", "walkccc+LeetCode", r"solutions/[^/]*/[^/]*\.(cpp|java|py|sql|ts)", "file:folder", 500),
+    Source(4, "kamyu", "en", "kamyu104+LeetCode-Solutions", r"(C\+\+|Python|Golang|Kotlin|Shell|MySQL|PHP|Ruby|Rust|Swift|TypeScript|JavaScript|Bash)/[^/]*", "file", 400),
+    Source(4, "lc_cs", "en", "LeetCode-in-Net+LeetCode-in-Net", r".*/readme\.md", "beside:Solution.cs", 300),
+    Source(4, "lc_kt", "en", "javadev+LeetCode-in-Kotlin", r".*/readme\.md", "beside:Solution.kt", 300),
+    Source(4, "javaguide_zh", "zh", "Snailclimb+JavaGuide", r"docs/.*\.md", "sections", 500),
+    Source(4, "bashbible", "en", "dylanaraps+pure-bash-bible", r"README\.md", "sections", 300),
+    Source(4, "dailycp", "en", "vineetjohn+daily-coding-problem", r"README\.md", "daily", 400),
+    Source(4, "numpy100", "en", "rougier+numpy-100", r"100_Numpy_exercises_with_solutions\.md", "numbered", 100),
+    *(Source(4, f"feih_{code[:2]}", code[:2], "yangshun+front-end-interview-handbook", rf"packages/quiz/questions/.*/{code}\.mdx", "titled", 250) for code in ("en-US", "zh-CN", "pt-BR")),
+    Source(4, "codeprob", "en", "blakeembrey+code-problems", r"problems/.*", "problems", 300),
+    Source(4, "retos_es", "es", "mouredev+retos-programacion-2023", r"Retos/[^/]*/[^/]*/[^/]*\.[a-z]+", "reto", 500),
+    Source(4, "py100", "en", "zhiwehu+Python-programming-exercises", r"100\+ Python challenging programming exercises\.txt", "exercises", 300),
+    Source(4, "breakice", "en", "darkprinx+break-the-ice-with-python", r"Status/.*\.md", "solved", 300),
+    Source(4, "baliyan", "en", "baliyanvinay+Python-Interview-Preparation", r"README\.md", "sections", 300),
+    Source(4, "wilfred", "en", "wilfredinni+python-cheatsheet", r"docs/.*\.md", "sections", 400),
+    Source(4, "es6_zh", "zh", "ruanyf+es6tutorial", r"docs/.*\.md", "sections", 400),
+    Source(4, "bash_zh", "zh", "wangdoc+bash-tutorial", r"docs/.*\.md", "sections", 300),
+    Source(4, "go_zh", "zh", "unknwon+the-way-to-go_ZH_CN", r"eBook/.*\.md", "chapters", 400),
+    Source(4, "devint_py", "en", "Devinterview-io+python-interview-questions", r"README\.md", "sections", 100),
+)  # fmt: skip

@@ -1,0 +1,175 @@
+"""Sound records of public data that checks of curate once dropped, and their broken siblings that they must go on dropping."""
+
+from __future__ import annotations
+
+import pytest
+
+from codeact.config import CurateConfig
+from codeact.curate import curate_records
+from codeact.records import Message, Record
+from tests.helpers.answers import fence
+
+pytest.importorskip("tree_sitter", reason="needs the extra `curate`")
+pytest.importorskip("datasketch", reason="needs the extra `curate`")
+
+CONFIG = CurateConfig(
+    checks=("syntax", "grammars", "complete", "language", "names", "examples"), renamed=True, near=0.8, decontaminate=()
+)
+
+
+def pair(asked: str, answer: str, name: str = "a") -> Record:
+    return Record(name, (Message("user", asked), Message("assistant", answer)))
+
+
+def reasons(*records: Record) -> list[str]:
+    return [decision.reason for decision in curate_records(list(records), CONFIG)]
+
+
+DIAMOND = "class A:\n    pass\n\nclass B(A):\n    pass\n\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (fence(DIAMOND + ">>> B.__mro__\n(B, A, object)"), ""),
+        (fence(DIAMOND + "    >>> B.__mro__\n    (B, A, object)"), ""),
+        (fence(DIAMOND.replace("B(A):", "B(A)") + ">>> B.__mro__\n(B, A, object)"), "syntax error"),
+    ],
+)
+def test_a_session_may_follow_the_code_that_it_looks_at(answer: str, reason: str) -> None:
+    assert reasons(pair("클래스를 상속했을 때 메서드 실행 방식", answer)) == [reason]
+
+
+RUNS = fence('browser.execute_script("window.scrollTo(0, document.body.scrollHeight)")\nfor page in pages:\n    print(page.title)')
+WANTED = fence("def scroll(pages):\n    for page in pages:\n        print(page.title)")
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "reason"),
+    [
+        ("执行JavaScript代码", RUNS, ""),
+        ("Show me how to run JavaScript code on a page that is loading.", RUNS, ""),
+        ("ページの JavaScript コードを実行する方法は？", RUNS, ""),
+        ('Turn a text into a list.\n> to_list("java programming")\n> to_list("in Java")', WANTED, ""),
+        ("用JavaScript代码实现", WANTED, "wrong language"),
+        ("Write JavaScript code that prints the titles.", WANTED, "wrong language"),
+    ],
+)
+def test_a_language_that_is_run_or_handed_to_a_call_is_not_asked_for(asked: str, answer: str, reason: str) -> None:
+    assert reasons(pair(asked, answer)) == [reason]
+
+
+def test_brackets_tell_two_expressions_apart() -> None:
+    asked = "Work out what this expression is worth, step by step, and say True or False: False or ( False {} not False {} is"
+    answer = "First the inner part is worked out, then the outer one, so that the whole of it is False."
+    other = pair(asked.format(") and", ""), answer, "b")
+    assert reasons(pair(asked.format("and", ")"), answer), other) == ["", ""]
+    same = pair(asked.format("and", ")").replace("step by step, ", "step by step "), answer, "b")
+    assert sorted(reasons(pair(asked.format("and", ")"), answer), same)) == ["", "duplicate"]
+
+
+UNION = "def union(a, b):\n    return list(set(a + b))\n\n\nprint(union([2.5], [1.5]))  # {}"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (UNION.format("[2.5, 1.5]"), ""),
+        (UNION.format("[1.5, 2.5]"), ""),
+        (UNION.format("[2.5, 3.5]"), "wrong output"),
+        (UNION.replace("list(set(a + b))", "sorted(a + b)").format("[2.5, 1.5]"), "wrong output"),
+        ('data = [2, 5]\nfor i in data:\n    assert i % 2 == 0, "{} is odd".format(i)', ""),
+        ("def even(i):\n    return i % 2 == 1\n\n\nassert even(2)", "examples raise"),
+        ("n = 0\nwhile n < 10 ** 12:\n    n += 1\nprint(n)  # 1000000000000", ""),
+    ],
+)
+def test_what_hangs_on_order_time_or_purpose_is_no_sure_fault(code: str, reason: str) -> None:
+    assert reasons(pair("Show an example.", fence(code))) == [reason]
+
+
+def test_a_comma_below_code_may_be_typed_for_a_stop() -> None:
+    says = "The date is shown in the same way. If you work with other languages, give a locale. See the list, or make your own with it,"
+    assert reasons(pair("How are dates read?", f"{fence('read(dates)')}\n\n{says}")) == [""]
+    assert reasons(pair("How are dates read?", says)) == ["cut off"]
+
+
+JS = '/**\n * Tell whether any two of the numbers (of a list) are close.\n */\nconst close = (numbers, limit) => {{\n{}'
+JS_BODY = "  for (let i = 1; i < numbers.length; i++) {\n    if (numbers[i] - numbers[i - 1] < limit) {\n      return true;\n    }\n  }\n  return false;\n}"
+GO = "package main\n\n// Close tells whether two numbers are close.\nfunc Close(numbers []int, limit int) bool {\n"
+GO_BODY = "\tfor i := 1; i < len(numbers); i++ {\n\t\tif numbers[i]-numbers[i-1] < limit {\n\t\t\treturn true\n\t\t}\n\t}\n\treturn false\n}"
+CS = "public class Close {\n    public static bool Any(int[] numbers, int limit) {\n"
+CS_BODY = "        for (int i = 1; i < numbers.Length; i++) {\n            if (numbers[i] < limit) { return true; }\n        }\n        return false;\n    }"
+PY = 'def close(numbers, limit):\n    """Tell whether two numbers are close."""\n'
+PY_BODY = "for a in numbers:\n        if a < limit:\n            return True\n    return False"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "reason"),
+    [
+        (JS.format(""), JS_BODY, ""),
+        (f"Complete the function.\n{fence(JS.format(''), 'js')}", JS_BODY, ""),
+        (f"Complete the function.\n{fence(JS.format(''), 'js')}", fence(JS_BODY, "js"), ""),
+        (f"Go on:\n\n{GO}", GO_BODY, ""),
+        (CS, CS_BODY, ""),  # the class stays open
+        (f"Close numbers\n\n{PY}    ", PY_BODY, ""),
+        (f"Close numbers\n\n{PY}", f"    {PY_BODY}", ""),
+        (JS.format(""), f"{JS_BODY}\n}}", "doubtful"),
+        (f"Write it in JavaScript.\n{fence('const limit = 3;', 'js')}", JS_BODY, ""),  # of what, nobody knows
+        (f"Write it in JavaScript.\n{fence('const limit = 3;', 'js')}", f"const f = (numbers) => {{\n{JS_BODY}\n}}", "syntax error"),
+        (f"Close numbers\n\n{PY}", fence(PY_BODY.replace("limit:", "limit")), "syntax error"),
+    ],
+)
+def test_an_answer_that_goes_on_with_the_request_is_judged_with_it(asked: str, answer: str, reason: str) -> None:
+    [decision] = curate_records([pair(asked, answer)], CONFIG)
+    assert (decision.reason or ("doubtful" if decision.penalised else "")) == reason, decision
+
+
+METHOD = (
+    'def _equal(a, b):\n    return "yes" if a == b else "no"\n\n\n'
+    'class Box:\n    """A box.\n\n{}    """\n\n    def __init__(self):\n        self.items = []\n\n'
+    '    def put(self, item):\n        self.items.append(item)\n        return len(self.items) / 2\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("doctest", "reason"),
+    [
+        (">>> box.put(1)\n0.5", ""),  # a name that the answer has not
+        (">>> Box().put(1)\nself.items = [1]", ""),
+        (">>> Box().put(1\n0.5", ""),
+        (">>> Box().put(1)\n0.50", ""),
+        (">>> str(Box().put(1))\n\"0.5\"", ""),
+        (">>> [Box().put(1)]\n(0.5,)", ""),
+        (">>> _equal(Box().put(1), 0.5)\n'yes'", ""),  # a name of the answer's own
+        (">>> Box().put(1)\n0.75", "examples raise"),
+        (">>> str(Box().put(1))\n'0.6'", "examples raise"),
+    ],
+)
+def test_a_doctest_tells_something_where_it_states_a_value(doctest: str, reason: str) -> None:
+    told = "".join(f"    {line}\n" for line in doctest.split("\n"))
+    assert reasons(pair("Write a class for a box.", fence(METHOD.format(told)))) == [reason]
+
+
+def test_a_doctest_of_which_nothing_comes_is_doubtful() -> None:
+    told = "    >>> box = Box()\n    >>> box.items.append(1)\n    [1]\n"
+    [decision] = curate_records([pair("Write a class for a box.", fence(METHOD.format(told)))], CONFIG)
+    assert (decision.kept, decision.penalised) == (True, True)
+
+
+def test_methods_whose_first_line_lost_its_blanks_are_a_part_of_a_program() -> None:
+    methods = "def put(self, item):\n        self.items.append(item)\n\n    def size(self):\n        return len(self.items)"
+    assert reasons(pair("Complete the class.", fence(methods))) == [""]
+    assert reasons(pair("Complete the class.", fence(methods.replace("size(self):", "size(self:")))) == ["syntax error"]
+
+
+def test_what_a_machine_says_of_itself_is_not_compared() -> None:
+    code = "import platform\n\n\nprint(platform.python_version())  # '2.7.1'"
+    assert reasons(pair("Which version runs?", fence(code))) == [""]
+
+
+def test_the_same_words_in_other_roles_are_another_request() -> None:
+    code = fence("def draw():\n    while True:\n        value = 5 * one() + other() - 6\n        if value <= 21:\n            return value % 7 + 1\n\nprint(draw())")
+    asked = "Given a function one that draws evenly, write the function other by means of one and nothing else"
+    swapped = "Given a function other that draws evenly, write the function one by means of other and nothing else".replace("other and", "one and")
+    assert reasons(pair(asked, code), pair(swapped, code.replace("draw", "pick"), "b")) == ["", ""]
+    assert reasons(pair(asked, code), pair(asked, code.replace("draw", "pick"), "b")) == ["", "duplicate"]
