@@ -168,6 +168,34 @@ def _found(pattern: str) -> Callable[[Pages], Iterable[Turns]]:
     return read
 
 
+def _rest(pages: Pages) -> Iterable[Turns]:
+    """Tasks of a benchmark from the hundredth on, with their solutions; the request's last blanks stay."""
+    for path in pages.paths:
+        for row in [json.loads(line) for line in pages.show(path).split("\n") if line.strip()][100:]:
+            if row.get("canonical_solution"):
+                yield [("user", row["prompt"]), ("assistant", row["canonical_solution"])]
+
+
+def _functions(pages: Pages) -> Iterable[Turns]:
+    """What models made of a function: the first two of each row."""
+    for path in pages.paths:
+        for row in [json.loads(line) for line in pages.show(path).split("\n") if line.strip()]:
+            for made in row.get("generate_results", [])[:2]:
+                asked = f"Write this function ({row.get('_id') or row.get('question_id')})."
+                yield [("user", asked), ("assistant", made["generate_code"] if isinstance(made, dict) else made)]
+
+
+def _lessons(pages: Pages) -> Iterable[Turns]:
+    """Of 900 lessons those with a solution: what they say, and with what one begins."""
+    for path in random.Random(1).sample(pages.paths, 900):
+        text = pages.show(path)
+        parts = [re.search(rf"(?ms)^#+ --{name}--\n(.*?)(?=^#|\Z)", text) for name in ("description", "instructions", "seed-contents")]
+        solved = re.search(r"(?ms)^# --solutions--\n(.*)", text)
+        if parts[0] and solved:
+            told = "\n\n".join(part[1].strip() for part in parts if part)
+            yield [("user", told), ("assistant", solved[1].split("\n---\n")[0].strip())]
+
+
 def _chapters(pages: Pages) -> Iterable[Turns]:
     """Sections, first-order headings among them."""
     return sections(re.sub(r"(?m)^# ", "## ", pages.show(path)) for path in pages.paths)
@@ -176,7 +204,7 @@ def _chapters(pages: Pages) -> Iterable[Turns]:
 READERS: Mapping[str, Callable[[Pages], Iterable[Turns]]] = {
     "odex": _odex, "parallel": _parallel, "cheat": _cheat, "asked": _asked, "sql": _sql, "solution": _solution, "whole": _whole,
     "snippet": _snippet, "titled": _titled, "file": _file, "beside": _beside, "daily": _daily, "reto": _reto, "problems": _problems,
-    "chapters": _chapters, "numbered": _found(r"(?ms)^#### (.*?)\n(.*?)(?=^#### |\Z)"),
+    "chapters": _chapters, "rest": _rest, "functions": _functions, "lessons": _lessons, "numbered": _found(r"(?ms)^#### (.*?)\n(.*?)(?=^#### |\Z)"),
     "exercises": _found(r"(?s)Question:?(.*?)Solution:?[ \t]*\n(.*?)(?=#-----|\Z)"),
     "solved": _found(r"(?ms)^# Question \d+\s*(.*?)^[^\n]*?[Ss]olution[^\n]*?$(.*?)(?=^# Question|\Z)"),
 }  # fmt: skip

@@ -70,6 +70,16 @@ LATER_SOURCES = (
     *(Source(5, f"xquad2_{c}", c, "google-deepmind+xquad", rf"xquad\.{c}\.json", "passages:rest", 150) for c in ("ar", "de", "es", "hi", "ru", "th", "tr", "vi", "zh")),
 )  # fmt: skip
 MBXP, HEX, ODEX, T2S = "amazon-science+mxeval", "THUDM+CodeGeeX", "zorazrw+odex", "jkkummerfeld+text2sql-data"
+LAST_SOURCES = (
+    *(Source(6, f"fcc_{c}", c, "freeCodeCamp+i18n-curriculum", rf"curriculum/challenges/{n}/.*\.md", "lessons", 200) for c, n in (
+        ("uk", "ukrainian"), ("pt", "portuguese"), ("ko", "korean"), ("ja", "japanese"), ("it", "italian"), ("de", "german"), ("es", "espanol"),
+        ("zh", "chinese"), ("ar", "arabic"), ("sw", "swahili"),
+    )),
+    *(Source(6, f"ce_{c}", "en", "CoderEval+CoderEval", rf"experimental-results/GenerateResult{n}/[^/]*/(Raw|Greedy|Human)[^/]*\.jsonl", "functions", 500)
+      for c, n in (("java", "Java"), ("py", "Python"))),
+    *(Source(6, f"mbxp2_{n}", "en", MBXP, rf"data/mbxp/mb{n}_release_v1\.2\.jsonl", "rest", 150) for n in ("cpp", "csp", "jp", "jsp", "kp", "php", "rbp", "tsp")),
+    *(Source(6, f"hex2_{n}", "en", HEX, rf"codegeex/benchmark/humaneval-x/{n}/data/humaneval_{n}\.jsonl\.gz", "rest", 60) for n in ("cpp", "go", "java", "js", "rust", "python")),
+)  # fmt: skip
 CODE_SOURCES = (
     *(Source(4, f"odex_{code}", code, ODEX, rf"data/{code}_test\.jsonl", f"odex:{how}", 500) for code, how in (("en", "whole"), ("ru", "whole"), ("ja", "rest"), ("es", "rest"))),
     Source(4, "nl2bash", "en", "TellinaTool+nl2bash", r"data/bash/all\.nl", "parallel:data/bash/all.cm", 500),

@@ -95,6 +95,10 @@ def test_a_comma_below_code_may_be_typed_for_a_stop() -> None:
 
 JS = '/**\n * Tell whether any two of the numbers (of a list) are close.\n */\nconst close = (numbers, limit) => {{\n{}'
 JS_BODY = "  for (let i = 1; i < numbers.length; i++) {\n    if (numbers[i] - numbers[i - 1] < limit) {\n      return true;\n    }\n  }\n  return false;\n}"
+JS_SIGNS = (
+    '  const found = limit.match(/\\d+/g);\n\n'
+    '  if (limit.match(/ *\\( */g)) {\n    return found;\n  }\n\n  return found.filter(n => !(n === 0 || n === 2));\n}'
+)
 GO = "package main\n\n// Close tells whether two numbers are close.\nfunc Close(numbers []int, limit int) bool {\n"
 GO_BODY = "\tfor i := 1; i < len(numbers); i++ {\n\t\tif numbers[i]-numbers[i-1] < limit {\n\t\t\treturn true\n\t\t}\n\t}\n\treturn false\n}"
 CS = "public class Close {\n    public static bool Any(int[] numbers, int limit) {\n"
@@ -111,6 +115,8 @@ PY_BODY = "for a in numbers:\n        if a < limit:\n            return True\n  
         (f"Complete the function.\n{fence(JS.format(''), 'js')}", fence(JS_BODY, "js"), ""),
         (f"Go on:\n\n{GO}", GO_BODY, ""),
         (CS, CS_BODY, ""),  # the class stays open
+        (JS.format(""), JS_SIGNS, ""),
+        ("/* Sort them.\n*/\n", "\n    let mut all = given.clone();\n    all.sort();\n    all\n}\n\npub fn one(n: i32) -> i32 {\n    n\n}\n", ""),
         (f"Close numbers\n\n{PY}    ", PY_BODY, ""),
         (f"Close numbers\n\n{PY}", f"    {PY_BODY}", ""),
         (JS.format(""), f"{JS_BODY}\n}}", "doubtful"),

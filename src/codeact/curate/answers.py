@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from codeact.curate.blocks import Block, code_blocks, python_evidence
 from codeact.curate.brackets import Brackets, brackets, repairs
-from codeact.curate.continuation import closes_what_was_opened
+from codeact.curate.continuation import fits, opened_code
 from codeact.curate.faults import SHOWN
 from codeact.curate.languages import (
     GRAMMAR_LANGUAGES,
@@ -171,11 +171,12 @@ def _bracket_verdict(found: Brackets, code: str, first: int, language: str, aske
     line = _line(code, found.line)
     if LEFT_OUT.search(code):
         return Verdict("unknown", "left-out code", line)
-    begun = closes_what_was_opened(asked, code, language)
-    if begun:
-        whole = language in GRAMMAR_LANGUAGES and fault(language, f"{begun}\n{code}") is None
-        return PASSED if whole else Verdict("unknown", "it goes on with the code of the request", line)
-    if begun is None and found.stray and code[:1] in (" ", "\t") and code[found.at - 1 : found.at] == "\n":  # a body, and its end
+    begun = opened_code(asked, language)
+    if begun and language in GRAMMAR_LANGUAGES and fault(language, f"{begun}\n{code}") is None:
+        return PASSED
+    if begun and fits(begun, code, language):
+        return Verdict("unknown", "it goes on with the code of the request", line)
+    if not begun and found.stray and code.lstrip("\n")[:1] in (" ", "\t") and code[found.at - 1 : found.at] == "\n":  # a body, and its end
         return Verdict("unknown", "a part of a program", line)
     what = "without a partner" if found.stray else "never closed"
     return Verdict("doubtful", "syntax error", f"line {first + found.line - 1}: {found.symbol!r} {what}: {line!r}")

@@ -23,20 +23,22 @@ def given_code(asked: str) -> str:
     return blocks[-1].code if blocks else asked[-_LOOK:]
 
 
-def closes_what_was_opened(asked: str, code: str, language: str) -> str | None:
-    """The code that the request leaves open, where the answer's brackets are right behind it; "" where they are not; None where nothing is open.
-
-    What the request leaves open may stay open: of a class that a test's own frame closes, the answer is one method.
-    """
+def opened_code(asked: str, language: str) -> str:
+    """The code that a request ends with, where it leaves a bracket open; else ""."""
     given = given_code(asked)
     if not (_ENDS_OPEN.search(given) or code_blocks(asked) or guess_language(given, 1)):
-        return None
+        return ""
     for begun in (given, given.rstrip().rpartition("\n")[2]):
         left = brackets(begun, language)
         if left.open and not left.stray:
-            joined = brackets(f"{begun}\n{code}", language)
-            return begun if not joined.stray and joined.unclosed <= left.unclosed else ""
-    return None
+            return begun
+    return ""
+
+
+def fits(begun: str, code: str, language: str) -> bool:
+    """Whether the brackets of code are right behind what was begun, which may stay open: a test's own frame closes a class."""
+    joined = brackets(f"{begun}\n{code}", language)
+    return not joined.stray and joined.unclosed <= brackets(begun, language).unclosed
 
 
 def goes_on_in_python(asked: str, text: str) -> bool:
