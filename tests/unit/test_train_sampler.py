@@ -14,7 +14,7 @@ from codeact.packing.balance import deal_steps, sample_costs
 from codeact.training.metrics import rank_metrics
 from codeact.training.sampler import BalancedSampler, batch_cost, crossover_of
 from codeact.training.sft import PaddingCollator
-from tests.unit.test_train import NETWORKS
+from tests.unit.test_training_losses import NETWORKS
 
 RANKS, EACH, CROSSOVER = 4, 8, 700.0
 
