@@ -53,11 +53,15 @@ _REQUEST_BEFORE = re.compile(
 )
 # A language that is run, read or carried by the program that is asked for.
 _HANDLED_BEFORE = re.compile(
-    r"\b(?:run|execut|call|invok|embed|pars|evaluat|compil|minif|format|inject|load|highlight|interpret)(?:e|es|ed|ing|s|y|ies|ied)?\s+(?:(?:a|an|the|some|any|your|my|this)\s+)?[`*\"']*$"
+    r"\b(?:runn?|execut|call|invok|embed|pars|evaluat|compil|minif|format|inject|load|highlight|interpret)(?:e|es|ed|ing|s|y|ies|ied)?\s+(?:(?:a|an|the|some|any|your|my|this)\s+)?[`*\"']*$"
     r"|(?:执行|執行|运行|運行|调用|調用|嵌入|解析|编译|編譯|加载|載入|注入)(?:一段|一个|一個)?\s*[`*\"']*$",
     re.IGNORECASE,
 )
-_HANDLED_BEHIND = re.compile(r"[`*\"']*\s*の?(?:コード|関数|プログラム)を(?:実行|評価|解析)|[`*\"']*\s*(?:코드|함수|프로그램)(?:를|을)\s*(?:실행|평가|분석)")
+_HANDLED_BEHIND = re.compile(
+    r"[`*\"']*\s*(?:の?(?:コード|関数|プログラム)を(?:実行|評価|解析)|(?:코드|함수|프로그램)(?:를|을)\s*(?:실행|평가|분석)"
+    r"|-?(?:Programme?|Codes?|Skripte?)\s+(?:(?:\w+ ){0,3})(?:aus(?:zu)?führ|ausgeführt|einbett|einzubett|pars|kompilier)|kod(?:u|unu|ları)\s+(?:çalıştır|yürüt))",
+    re.IGNORECASE,
+)
 # The arguments of a call that the request shows: "stringToList(\"python programming\")".
 _ARGUMENT = re.compile(r"(?<=[(\[,=])(\s*)(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}')(?=\s*[),\]])")
 _DESCRIBES = re.compile(r"(?<!be )\b(?:written|implemented|built|coded|developed)\b[^.!?\n]{0,30}$", re.IGNORECASE)

@@ -109,6 +109,8 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
         return _raised(outcome.detail, code, parts=len(code_blocks(response)))
     if outcome.status != "passed":
         return Verdict("unknown", f"run ended with {outcome.status}", outcome.detail[:100])
+    if nothing := outcome.stdout.partition(f"{_OPEN}1")[2].partition("\n")[0]:
+        return Verdict("doubtful", "examples raise", f"doctest: {nothing}")
     asserted = any(isinstance(node, ast.Assert) for node in tree.body)
     whole = _stated_block(response, outcome.stdout)
     if whole is not None and not whole[0]:
@@ -164,7 +166,7 @@ def _codeact_doctests():
     if runner.told:
         raise AssertionError("doctest: " + " ".join(runner.told.split())[:200])
     if runner.nothing:
-        raise KeyError("doctest: " + " ".join(runner.nothing.split())[:200])
+        print("{open}1" + " ".join(runner.nothing.split())[:200])
     if runner.held:
         print("{open}0")
 _codeact_doctests()
@@ -209,7 +211,7 @@ def _instrumented(tree: ast.Module, lines: set[int]) -> str:
         shown = (
             node
             if is_print
-            else ast.parse(f"_value = {ast.unparse(node)}\nif _value is not None: print(repr(_value))").body
+            else ast.parse(f"_codeact_value = {ast.unparse(node)}\nif _codeact_value is not None: print(repr(_codeact_value))").body
         )
         marks = [ast.parse(f"print({mark + str(node.lineno)!r})").body[0] for mark in (_OPEN, _CLOSE)]
         body += [marks[0], *(shown if isinstance(shown, list) else [shown]), marks[1]]
