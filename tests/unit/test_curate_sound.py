@@ -169,6 +169,15 @@ def test_a_doctest_of_which_nothing_comes_is_doubtful() -> None:
     assert (decision.kept, decision.penalised) == (True, True)
 
 
+@pytest.mark.parametrize("line", [1, 2, 9, 10, 11, 19, 100, 101, 1000])
+def test_an_output_is_compared_on_whichever_line_it_is_stated(line: int) -> None:
+    def twice(stated: int) -> Record:
+        return pair("Double a number.", fence("\n" * (line - 1) + f"print(2 * 21)  # {stated}\n\n\ndef double(n):\n    return 2 * n"))
+
+    decisions = [curate_records([twice(stated)], CONFIG)[0] for stated in (42, 41)]
+    assert [(one.reason, one.penalised) for one in decisions] == [("", False), ("wrong output", False)]
+
+
 def test_methods_whose_first_line_lost_its_blanks_are_a_part_of_a_program() -> None:
     methods = "def put(self, item):\n        self.items.append(item)\n\n    def size(self):\n        return len(self.items)"
     assert reasons(pair("Complete the class.", fence(methods))) == [""]

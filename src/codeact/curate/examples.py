@@ -109,7 +109,7 @@ def check_examples(response: str, backend: Backend, *, limits: Limits = LIMITS) 
         return _raised(outcome.detail, code, parts=len(code_blocks(response)))
     if outcome.status != "passed":
         return Verdict("unknown", f"run ended with {outcome.status}", outcome.detail[:100])
-    if nothing := outcome.stdout.partition(f"{_OPEN}1")[2].partition("\n")[0]:
+    if nothing := outcome.stdout.partition(f"{_OPEN}doctest: ")[2].partition("\n")[0]:
         return Verdict("doubtful", "examples raise", f"doctest: {nothing}")
     asserted = any(isinstance(node, ast.Assert) for node in tree.body)
     whole = _stated_block(response, outcome.stdout)
@@ -166,7 +166,7 @@ def _codeact_doctests():
     if runner.told:
         raise AssertionError("doctest: " + " ".join(runner.told.split())[:200])
     if runner.nothing:
-        print("{open}1" + " ".join(runner.nothing.split())[:200])
+        print("{open}doctest: " + " ".join(runner.nothing.split())[:200])
     if runner.held:
         print("{open}0")
 _codeact_doctests()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from codeact.curate.single_record import Facts
     from codeact.records import Record
 
-VERSION = 7
+VERSION = 8
 PARTITION = PART_ROWS
 HELD = {"near": 7_000, "renamed": 2_000, "mismatch": 2_000}
 """Bytes of a record of a kilobyte that the steps over all records hold (docs/scale.md)."""
