@@ -77,7 +77,6 @@ def wrong_rows(leaked: str, solution: str) -> list[tuple[str, dict[str, str]]]:
         "truncated fence": ("Double a parachute count in Python.", "Here it is:\n\n```python\ndef double_parachutes(n):\n    return (n"),
         "cut off": ("What does a harbour do?", "A harbour is a place for ships. It lies at the coast. It shelters ships from the waves and the"),
         "empty answer": ("Say what a museum shows.", "<noinput>"),
-        "wrong language": ("Write a Java method that squares a number.", fence("def square_number(number):\n    return number * number")),
         "undefined name": ("Sum an aquarium's fish in Python.", fence("def count_fish(fish):\n    amount = sum(fish)\n    amount += 1\n    return amout")),
         "wrong output": ("Write the square of three in Python.", fence("def squared(n):\n    return n * n\n\nprint(squared(3))  # Output: 12")),
         "examples raise": (
@@ -124,6 +123,7 @@ def doubtful_rows() -> list[tuple[str, dict[str, str]]]:
     """(reason, row): what is ranked last, not dropped."""
     asked = {
         "Python 2 syntax": ("Show a farewell in Python.", fence('print "farewell"')),
+        "wrong language": ("Write a Java method that squares a width.", fence("def squared_width(width):\n    area = width * width\n    return area")),
         "refusal": ("Draw a vineyard.", "I'm sorry, but I cannot draw a vineyard for you."),
         "mismatch": (
             "Explain how a glacier moves over the centuries towards its valley.",

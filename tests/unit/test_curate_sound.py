@@ -45,25 +45,28 @@ WANTED = fence("def scroll(pages):\n    for page in pages:\n        print(page.t
 
 
 @pytest.mark.parametrize(
-    ("asked", "answer", "reason"),
+    ("asked", "answer"),
     [
-        ("执行JavaScript代码", RUNS, ""),
-        ("Show me how to run JavaScript code on a page that is loading.", RUNS, ""),
-        ("ページの JavaScript コードを実行する方法は？", RUNS, ""),
-        ("What is the way of running JavaScript code on a page?", RUNS, ""),
-        ("Wie kann ich JavaScript Code auf der Seite ausführen?", RUNS, ""),
-        ("Sayfada JavaScript kodu çalıştırmak istiyorum.", RUNS, ""),
-        ("Comment exécuter du code JavaScript sur la page ?", RUNS, ""),
-        ("Como executar código JavaScript na página?", RUNS, ""),
-        ("Как выполнить код JavaScript на странице?", RUNS, ""),
-        ("Schreibe einen JavaScript Code, der die Titel ausgibt.", WANTED, "wrong language"),
-        ('Turn a text into a list.\n> to_list("java programming")\n> to_list("in Java")', WANTED, ""),
-        ("用JavaScript代码实现", WANTED, "wrong language"),
-        ("Write JavaScript code that prints the titles.", WANTED, "wrong language"),
+        ("执行JavaScript代码", RUNS),
+        ("Show me how to run JavaScript code on a page that is loading.", RUNS),
+        ("ページの JavaScript コードを実行する方法は？", RUNS),
+        ("Wie kann ich JavaScript Code auf der Seite ausführen?", RUNS),
+        ("Sayfada JavaScript kodu çalıştırmak istiyorum.", RUNS),
+        ("Write PHP code that prints the titles.", "foreach ($pages as $page) {\n    echo $page;\n}\n\n" + RUNS),
+        ("Schreibe einen JavaScript Code, der die Titel ausgibt.", WANTED),
+        ("用JavaScript代码实现", WANTED),
+        ("Write JavaScript code that prints the titles.", WANTED),
     ],
 )
-def test_a_language_that_is_run_or_handed_to_a_call_is_not_asked_for(asked: str, answer: str, reason: str) -> None:
-    assert reasons(pair(asked, answer)) == [reason]
+def test_another_language_than_is_named_drops_nothing(asked: str, answer: str) -> None:
+    [decision] = curate_records([pair(asked, answer)], CONFIG)
+    assert (decision.kept, decision.penalised) == (True, True)
+
+
+def test_a_language_that_is_handed_to_a_call_is_not_named() -> None:
+    asked = 'Turn a text into a list.\n> to_list("java programming")\n> to_list("in Java")'
+    [decision] = curate_records([pair(asked, WANTED)], CONFIG)
+    assert (decision.kept, decision.penalised) == (True, False)
 
 
 def test_brackets_tell_two_expressions_apart() -> None:
