@@ -1,4 +1,4 @@
-"""Right answers that are lost and wrong ones that pass, by sanitiser. Writes benchmarks/results/answer_styles.json.
+"""Right answers that are lost and wrong ones that pass, by sanitiser. Writes benchmarks/results/answer_styles.json.xz.
 
     python -m benchmarks.answer_styles               our sanitiser on tests/data/answers.jsonl
     python -m benchmarks.answer_styles --evalplus    also EvalPlus 0.3.1's (pip install 'codeact[parity]', see docs/evaluation.md)
@@ -26,7 +26,7 @@ from codeact.evaluation.tasks import Task
 from codeact.sandbox import Backend, detect_backend
 
 ANSWERS = Path(__file__).parents[1] / "tests" / "data" / "answers.jsonl"
-RESULT = Path(__file__).parent / "results" / "answer_styles.json"
+RESULT = Path(__file__).parent / "results" / "answer_styles.json.xz"
 
 
 def main() -> None:

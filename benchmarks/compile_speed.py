@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks import result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from benchmarks.machine import provenance
 from codeact.lm.forward import hidden_states
 from codeact.lm.models import load_model, load_tokenizer
@@ -60,7 +61,7 @@ def timed(model: Any, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, float],
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="demo")
-    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--data", default=str(EVOL_INSTRUCT))
     parser.add_argument("--records", type=int, default=200, help="records that the rows are planned from")
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--batch-tokens", type=int, default=1024)

@@ -1,6 +1,6 @@
 """Processor time of each stage of curation, on real records and on more of them drawn with replacement.
 
-    python -m benchmarks.curate_speed --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_new_4535.json --resampled 100000
+    python -m benchmarks.curate_speed --resampled 100000
 
 A resampled record gets a number appended to its instruction, so that it is no exact copy. Records per second are of processor
 time (of this process, and for the examples of the sandboxed ones too), which other work on the machine hardly changes; the
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import CODE_ALPACA, EVOL_INSTRUCT
 from benchmarks.turns import processor_seconds
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
@@ -86,15 +87,11 @@ def stages(records: list[Record], seed: int) -> dict[str, tuple[int, Callable[[]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        default=["../shared/data/evol_instruct_code_1966.json", "../shared/data/code_alpaca_new_4535.json"],
-    )
+    parser.add_argument("--data", nargs="+", default=[str(EVOL_INSTRUCT), str(CODE_ALPACA)])
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--resampled", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/curate_speed.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/curate_speed.json.xz"))
     parser.add_argument("--stages", nargs="*", default=None, help="only those whose name starts with one of these")
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()

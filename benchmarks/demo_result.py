@@ -5,7 +5,7 @@
 Reads RUN/report.json and writes benchmarks/results/<run name>.json: everything but the points of the scatter plot. Start it on the
 machine of the run, with the run's packages: both are written down.
 
-Result: benchmarks/results/demo.json
+Result: benchmarks/results/demo.json.xz
 """
 
 from __future__ import annotations

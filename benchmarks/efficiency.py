@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -41,11 +40,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact import progress
 
 PAD_TO_MAX, DYNAMIC, REFERENCE, OURS = "pad to max", "dynamic padding", "reference Dynamic Pack", "Dynamic Pack"
 WAYS = {"max": PAD_TO_MAX, "dynamic": DYNAMIC, "reference": REFERENCE, "ours": OURS, "part": OURS}
-DEFAULT_DATA = Path(os.environ.get("CODEACT_DATA", "../shared/data")) / "evol_instruct_code_1966.json"
 PAD = 0  # of random tokens
 TIME_TARGET, MEMORY_TARGET = 0.20, 0.65
 
@@ -277,7 +276,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="demo", help="hub name, folder, GGUF file or demo")
     parser.add_argument("--config", type=Path, help="random weights of this configuration instead; needs --lengths")
     parser.add_argument("--lengths", type=Path, help="random tokens of these lengths instead of --data")
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    parser.add_argument("--data", type=Path, default=EVOL_INSTRUCT)
     parser.add_argument("--records", type=int, default=48)
     parser.add_argument("--ratio", type=float, default=0.4)
     parser.add_argument("--selected", type=Path, help="records chosen by `codeact select` from the data")

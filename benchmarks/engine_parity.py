@@ -11,7 +11,7 @@
 Two score tables are compared by IFD, two evaluations by their texts. Where two texts part, the model is run up to there, and the
 difference of the log-probabilities of the two tokens is told: a tie is one below the rounding of float32 (TIE).
 
-benchmarks/results/engine_parity.json keeps the parts side by side.
+benchmarks/results/engine_parity.json.xz keeps the parts side by side.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from codeact.lm import models
 from codeact.lm.prompts import load_template
 from codeact.statistics import spearman
 
-RESULT = Path(__file__).parent / "results" / "engine_parity.json"
+RESULT = Path(__file__).parent / "results" / "engine_parity.json.xz"
 TIE = 1e-3  # nats; logits of some 20 in float32 differ by about 1e-5 between engines, and the sums before them by more
 
 

@@ -4,7 +4,7 @@
     python -m benchmarks.grade_canonical --sandboxes landlock
     python -m benchmarks.grade_canonical --sets humaneval humaneval+        printed, not written
 
-The EvalPlus files are read from $CODEACT_DATA (default ../shared/data), else from the cache, else downloaded. The seconds
+The EvalPlus files are read from $CODEACT_DATA, else from the cache, else downloaded. The seconds
 of the first sandbox contain the making of the canonical answers, where they are not in the cache yet.
 
 Result: benchmarks/results/grade_canonical_*.json
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import result_files
+from benchmarks.data_folder import DATA
 from benchmarks.machine import provenance
 from codeact.errors import InputError
 from codeact.evaluation.grade import grade
@@ -29,7 +29,6 @@ from codeact.sandbox import Backend, probe_backend
 from codeact.sandbox.probe import SAFE
 
 SETS = ("humaneval", "humaneval+@v0.1.10", "humaneval+@v0.1.9", "mbpp+@v0.2.0", "mbpp+@v0.1.0")
-DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[1] / "../shared/data"))
 RESULTS = Path(__file__).parent / "results"
 
 

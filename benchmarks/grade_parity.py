@@ -8,7 +8,7 @@ Who executes HumanEval+ faster, both timed three times in turn:
 
     python -m benchmarks.grade_parity --evalplus --benchmarks humaneval --repeats 3 --workers 2 8
 
-The generations and published verdicts are read from $CODEACT_DATA/qwen2.5-coder-1.5b (default ../shared/data).
+The generations and published verdicts are read from $CODEACT_DATA/qwen2.5-coder-1.5b.
 
 Result: benchmarks/results/grade_parity_*.json
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import result_files
+from benchmarks.data_folder import DATA
 from benchmarks.machine import provenance
 from codeact.errors import InputError, require
 from codeact.evaluation.grade import Verdict, grade
@@ -33,7 +34,6 @@ from codeact.evaluation.tasks import Task, TaskSet
 from codeact.progress import track
 from codeact.sandbox import Backend, detect_backend
 
-DATA = Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[1] / "../shared/data"))
 RESULTS = Path(__file__).parent / "results"
 # Benchmark, our name for the task set that the published verdicts were reached on.
 PUBLISHED = (("humaneval", "humaneval+@v0.1.9"), ("mbpp", "mbpp+@v0.1.0"))

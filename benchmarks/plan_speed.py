@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import DATA
 from codeact.packing import padding_rate, plan_batch, plan_epoch
 
 DATA_FILES = ("code_alpaca_new_4535.json", "evol_instruct_code_1966.json")
@@ -40,7 +40,7 @@ def read_lengths(path: Path) -> np.ndarray:
 
 
 def measure_lengths(folder: Path, tokenizer: str | None) -> np.ndarray:
-    rows = [row for name in DATA_FILES for row in json.loads((folder / name).read_text(encoding="utf-8"))]
+    rows = [row for name in DATA_FILES for row in json.loads((DATA / name).read_text(encoding="utf-8"))]
     texts = ["\n".join(str(row[field]) for field in FIELDS if row.get(field)) for row in rows]
     if tokenizer is None:
         return np.array([max(1, round(len(text) / CHARACTERS_PER_TOKEN)) for text in texts])
@@ -188,10 +188,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "plan_speed.json")
     options = parser.parse_args()
 
-    folder = Path(os.environ.get("CODEACT_DATA", "../shared/data"))
-    if options.lengths is None and not all((folder / name).exists() for name in DATA_FILES):
-        parser.error(f"{folder} lacks {' or '.join(DATA_FILES)}; set CODEACT_DATA to their folder or give --lengths")
-    real = read_lengths(options.lengths) if options.lengths else measure_lengths(folder, options.tokenizer)
+    if options.lengths is None and not all((DATA / name).exists() for name in DATA_FILES):
+        parser.error(f"{DATA} lacks {' or '.join(DATA_FILES)}; set CODEACT_DATA to their folder or give --lengths")
+    real = read_lengths(options.lengths) if options.lengths else measure_lengths(DATA, options.tokenizer)
     real = np.minimum(real, options.capacity)
     source = str(options.lengths.name) if options.lengths else " + ".join(DATA_FILES)
     counted = (

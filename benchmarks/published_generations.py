@@ -6,7 +6,7 @@ DIR holds, of each set, NAME.jsonl (task_id with completion or solution) and NAM
 that `SETS` names; they are not copied into this one. With EvalPlus importable (it may stand in a folder of its own on
 PYTHONPATH) the third column is there too.
 
-Result: benchmarks/results/published_generations.json
+Result: benchmarks/results/published_generations.json.xz
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from codeact.evaluation.samples import read_samples
 from codeact.evaluation.sets import load_tasks
 from codeact.sandbox import detect_backend
 
-RESULT = Path(__file__).parent / "results" / "published_generations.json"
+RESULT = Path(__file__).parent / "results" / "published_generations.json.xz"
 TYFANN = "https://github.com/tyfann/Evaluate_LLM_Evalplus at 68de93a3"
 SHINDE = "https://github.com/MansiShinde/Evaluate_LLM_using_Evalplus at ab41758d"
 # name of the files -> (what wrote the programs, where they are from)

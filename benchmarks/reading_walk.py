@@ -31,10 +31,10 @@ from typing import Any
 
 import codeact
 from benchmarks import machine, result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact.cli import main as command_line
 
 PACKAGE = Path(codeact.__file__).parent
-DATA = Path(os.environ.get("CODEACT_DATA", "../shared/data")) / "evol_instruct_code_1966.json"
 RESULT = Path(__file__).parent / "results" / "reading_walk.json.xz"
 
 
@@ -119,7 +119,7 @@ def source_figures(strategy: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA, help="a JSON list of records")
+    parser.add_argument("--data", type=Path, default=EVOL_INSTRUCT, help="a JSON list of records")
     parser.add_argument("--label", required=True, help="of this package in the result: before, after")
     parser.add_argument("--checkout", required=True, help="its commit, for the result")
     parser.add_argument("--model", default="demo")

@@ -32,10 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import result_files
+from benchmarks.data_folder import CODE_ALPACA, EVOL_INSTRUCT
 from benchmarks.machine import provenance
 
 RESULTS = Path(__file__).parent / "results" / "scale.json.xz"
-REAL = ("../shared/data/evol_instruct_code_1966.json", "../shared/data/code_alpaca_new_4535.json")
 COPIES = 0.05
 DIMENSIONS = 384
 LOOK_SECONDS = 0.2
@@ -280,7 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--label", default="now", help="name of the state that is measured")
-    parser.add_argument("--data", nargs="+", default=list(REAL))
+    parser.add_argument("--data", nargs="+", default=[str(EVOL_INSTRUCT), str(CODE_ALPACA)])
     parser.add_argument("--workers", type=int, default=None, help="recipe key `workers`")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "codeact-scale")
     parser.add_argument("--no-cdas", action="store_true", help="leave CDAS out, whose K-means takes minutes on random vectors")

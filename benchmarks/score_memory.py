@@ -14,7 +14,7 @@ stage `score`. After every 500 records three figures are read:
 A leak raises all three record by record; pages that the heap keeps raise `resident` alone, and not steadily. The slope is
 that of least squares over the samples after the first 1,000 records, with its standard error.
 
-Result: benchmarks/results/score_memory_*.json
+Result: benchmarks/results/score_memory_*.json.xz
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from benchmarks.machine import provenance
 from codeact.records import Message, Record, read_data
 from codeact.score import Scorer, to_table
@@ -189,11 +190,11 @@ def measure(way: str, data: str, count: int, characters: int, step: int) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("way", choices=["scorer", "stage"])
-    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--data", default=str(EVOL_INSTRUCT))
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--characters", type=int, default=60, help="of each message")
     parser.add_argument("--step", type=int, default=500)
-    parser.add_argument("--output", type=Path, help="default: benchmarks/results/score_memory_WAY.json")
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/score_memory_WAY.json.xz")
     args = parser.parse_args()
     told = provenance()
     found = measure(args.way, args.data, args.records, args.characters, args.step)
@@ -202,7 +203,7 @@ def main() -> None:
     for mark, after in found["after"].items():
         print(f"after {int(mark):>6,} records: peak {after['peak_above_start'] / 2**20:,.0f} MiB above the start")
     result_files.write(
-        args.output or RESULTS / f"score_memory_{args.way}.json", {**told, "characters": args.characters, **found}
+        args.output or RESULTS / f"score_memory_{args.way}.json.xz", {**told, "characters": args.characters, **found}
     )
 
 

@@ -6,7 +6,7 @@ Part 1 packs 1,000,000 lengths (those of Evol-Instruct in configs/, drawn with r
 beside `plan_epoch` of all of them. Part 2 is a simulation: it counts FLOPs, no model is run. Lengths of reasoning traces are
 drawn from a log-normal distribution (median 2,000 tokens, sigma 1.2, cut at the row), so they are an assumption and no data.
 
-Result: benchmarks/results/stream_balance.json
+Result: benchmarks/results/stream_balance.json.xz
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def balance(capacity: int, model: str, rows_wanted: int = 3200) -> dict[str, Any
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=1_000_000)
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "stream_balance.json")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "stream_balance.json.xz")
     options = parser.parse_args()
     windows = [64, 256, 1024, 4096, 16384]
     result = {

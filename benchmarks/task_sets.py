@@ -4,7 +4,7 @@
     python -m benchmarks.task_sets --sets humanevalpack-go --again    only what did not pass in that row, kept in it as `again`
 
 Rows of other sets and sandboxes that the result file holds stay, each with the command, date and data file of its own.
-Data: $CODEACT_DATA. Result: benchmarks/results/task_sets.json
+Data: $CODEACT_DATA. Result: benchmarks/results/task_sets.json.xz
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from codeact.evaluation.set_checks import check_tasks
 from codeact.evaluation.sets import FAMILIES, load_tasks
 from codeact.sandbox import detect_backend
 
-RESULT = Path(__file__).parent / "results" / "task_sets.json"
+RESULT = Path(__file__).parent / "results" / "task_sets.json.xz"
 
 
 def data_of(name: str, version: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ of `training.trainer.fit` over the same rows: what `codeact train` reports.
 Time, in processor seconds of the second step (on CPUs): of each phase, and `share_of_limit`: three forward passes' FLOPs (one forward,
 two backward) by the best matrix product of that type measured before and after.
 
-Result: benchmarks/results/train_memory.json
+Result: benchmarks/results/train_memory.json.xz
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--dtype", default="auto", help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=("account", "trainer"), help=argparse.SUPPRESS)
-    parser.add_argument("--output", type=Path, default=RESULTS / "train_memory.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "train_memory.json.xz")
     return parser.parse_args(arguments)
 
 

@@ -1,7 +1,7 @@
 """How many model tokens does it take to know whom CDAS selects? Adaptive scoring against full scoring on real records.
 
-    python -m experiments.token_losses --data ../shared/data/evol_instruct_code_1966.json --model demo --out runs/token_losses
-    python -m experiments.adaptive_frontier --losses runs/token_losses --data ../shared/data/evol_instruct_code_1966.json
+    python -m experiments.token_losses --model demo --out runs/token_losses
+    python -m experiments.adaptive_frontier --losses runs/token_losses
 
 Replays the token losses of a full scoring run: `codeact.score.adaptive.decide` asks for losses as it would ask the model,
 and gets those already computed, so that every setting is tried on the same numbers. Model tokens are counted as the real
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from benchmarks.machine import provenance
 from codeact.cluster import cluster_embeddings
 from codeact.draws import seeded_hash
@@ -130,7 +131,7 @@ def guides(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--losses", type=Path, default=Path("runs/token_losses"))
-    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--data", default=str(EVOL_INSTRUCT))
     parser.add_argument("--model", default="demo", help="whose losses these are")
     parser.add_argument("--embedder", default="demo")
     parser.add_argument("--k", type=int, default=10)

@@ -1,10 +1,10 @@
 """Which records of public data do the checks drop or rank last, and are they right?
 
-    python -m experiments.clean_drops --files FOLDER --data ../shared/data --verdicts experiments/results/clean_drops.json.xz
+    python -m experiments.clean_drops --files FOLDER --verdicts experiments/results/clean_drops.json.xz
 
 Runs every check of `recipes/verified.yaml` on the sources of `clean_sources.py` (SOURCES: where each is from, its language and
-licence). Each record that leaves or is ranked last was read once in full, instruction and answers, by a person or a session; the
-verdict stays in --verdicts, and is kept there from run to run by record and rule, with a few words of why: "right" (it is wrong as
+licence). Each record that leaves or is ranked last was read once in full, instruction and answers, by one reader; the verdict
+stays in --verdicts, and is kept there from run to run by record and rule, with a few words of why: "right" (it is wrong as
 it stands, for the reason given), "wrong" (it is sound, or faulty for another reason), or "" (not read yet). No text of the data is
 kept. A second sample, of rows that the first one leaves out, is looked at for what would leave only: "mended" in
 the result lists what it dropped wrongly when it was first looked at, which was mended then. `--before` writes the counts of an older revision's checks beside them.
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import DATA
 from codeact.config import CurateConfig
 from codeact.curate import curate_records
 from codeact.curate.single_record import check_record
@@ -35,7 +36,7 @@ ALONE = CurateConfig(verify=False, dedup=False, mismatch=0.02)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=Path, required=True)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--verdicts", type=Path, default=Path("experiments/results/clean_drops.json.xz"))
     parser.add_argument("--before", type=Path, help="counts of an older revision, as this script prints them")
     args = parser.parse_args()

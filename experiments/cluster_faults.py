@@ -6,7 +6,7 @@ A trial is one kill. Several of them hit one selection (embed, cluster, score, s
 mapped stages workers and the driver, each after a random number of shards has begun. A killed driver is started again with the same command.
 At the end every table must be that of one local process, bit for bit; the workers' own log says how many shards were begun more than once.
 
-Selections are added to experiments/results/cluster_faults.json as they end; run it again to go on.
+Selections are added to experiments/results/cluster_faults.json.xz as they end; run it again to go on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from codeact.progress import Progress
 
-RESULT = Path(__file__).parent / "results" / "cluster_faults.json"
+RESULT = Path(__file__).parent / "results" / "cluster_faults.json.xz"
 RECORDS, SHARD, PAUSE_S = 240, 8, 0.1
 NODES = {2: (1, 2), 3: (0, 1, 2)}  # CPUs of each
 TABLES = ("embed", "cluster", "score", "sample")

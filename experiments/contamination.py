@@ -1,6 +1,6 @@
 """Which training records hold a benchmark's tasks, method by method, and how many tasks are found when they leak unchanged.
 
-    python -m experiments.contamination --data ../shared/data/evol_instruct_code_1966.json ../shared/data/code_alpaca_2017.json
+    python -m experiments.contamination
 
 The benchmarks are those that `curate.decontaminate: auto` finds. What is dropped of more data, with a verdict on each, is in
 `copy_drops.py`.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import DATA
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import Index, build_index, find_overlap, find_renamed_solution
@@ -44,7 +45,7 @@ def _found(asked: str, answer: str, index: Index) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ("evol_instruct_code_1966", "code_alpaca_2017", "code_alpaca_new_4535")
-    parser.add_argument("--data", nargs="+", default=[f"../shared/data/{name}.json" for name in names])
+    parser.add_argument("--data", nargs="+", default=[str(DATA / f"{name}.json") for name in names])
     parser.add_argument("--out", type=Path, default=Path("experiments/results/contamination.json"))
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()

@@ -1,6 +1,6 @@
 """What the rules about copies and benchmark overlap drop on public data of many sources and languages, with a verdict on each.
 
-    python -m experiments.copy_drops --data ../shared/data --files FOLDER
+    python -m experiments.copy_drops --files FOLDER
 
 `--files` names a folder that holds the files of the repositories below at `OWNER/NAME/PATH`; `--data` is the folder that
 `CODEACT_DATA` names. A source that is not there is left out, and said. Sources of one kind form one pool, since copies come from
@@ -23,6 +23,7 @@ from typing import Any
 from unittest import mock
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import DATA
 from codeact.config import CurateConfig
 from codeact.curate import near_copies
 from codeact.curate.blocks import code_blocks
@@ -160,7 +161,7 @@ def tallied(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--files", type=Path)
     parser.add_argument("--templates", type=Path, help="data that repeat programs under many titles: counted, not read")
     parser.add_argument("--recount", action="store_true", help="only count again, after verdicts were put in")

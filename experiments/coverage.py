@@ -1,6 +1,6 @@
 """What a chosen 40 % has not seen: CDAS against complexity only and random, on scores measured before.
 
-    python -m experiments.coverage --data ../shared/data/evol_instruct_code_1966.json --losses runs/token_losses --cache runs/coverage
+    python -m experiments.coverage --losses runs/token_losses --cache runs/coverage
 
 Needs the token losses of `token_losses.py`; records without one take no part. Prints the distance of every unselected record
 to its nearest selected one (1 - cosine of the instruction's embedding; mean and 95th percentile) and the groups that are short.
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact.cluster import cluster_embeddings
 from codeact.curate.single_record import language_of
 from codeact.embed import embed_texts
@@ -26,7 +27,7 @@ from experiments import loss_cache
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--data", default=str(EVOL_INSTRUCT))
     parser.add_argument("--losses", type=Path, default=Path("runs/token_losses"))
     parser.add_argument("--embedder", default="demo")
     parser.add_argument("--ratio", type=float, default=0.4)

@@ -1,6 +1,6 @@
 """How many instructions are longer than an embedder reads: they are cut there, and what follows does not count.
 
-python -m experiments.embed_cut --embedder demo --data FILE...
+python -m experiments.embed_cut --embedder demo
 
 Result: experiments/results/embed_cut.json
 """
@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks import result_files
+from benchmarks.data_folder import DATA
 from benchmarks.machine import provenance
 from codeact.lm.identity import resolve_embedder
 from codeact.lm.models import load_tokenizer
@@ -18,15 +19,15 @@ from codeact.records import read_data
 from codeact.storage import read_json
 
 RESULTS = Path(__file__).parent / "results"
-DATA = [
-    f"../shared/data/{name}.json" for name in ("evol_instruct_code_1966", "code_alpaca_2017", "code_alpaca_new_4535")
+FILES = [
+    str(DATA / f"{name}.json") for name in ("evol_instruct_code_1966", "code_alpaca_2017", "code_alpaca_new_4535")
 ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--embedder", default="demo")
-    parser.add_argument("--data", nargs="+", default=DATA)
+    parser.add_argument("--data", nargs="+", default=FILES)
     parser.add_argument("--output", type=Path, default=RESULTS / "embed_cut.json")
     args = parser.parse_args()
     told = provenance()

@@ -1,7 +1,7 @@
 """Who names a function's language better: the signs that curation looks for, or a model of a library?
 
     pip install magika==1.0.3
-    python -m experiments.label_guess --data ../shared/data -o experiments/results/label_guess.json
+    python -m experiments.label_guess -o experiments/results/label_guess.json
 
 magika (https://pypi.org/project/magika/) is no dependency of the package: it is installed by hand for this comparison. Both read
 the 164 functions of HumanEvalPack in each of six languages, prompt and canonical solution, without a label. "right": named as the
@@ -23,6 +23,7 @@ from typing import Any
 from magika import Magika
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import DATA
 from codeact.curate.languages import guess_language
 
 LANGUAGES = {"python": "python", "js": "javascript", "java": "java", "go": "go", "cpp": "cpp", "rust": "rust"}
@@ -31,7 +32,7 @@ ABSTAINS = ("", "txt", "unknown", "empty", "undefined")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("-o", "--out", type=Path, default=Path("experiments/results/label_guess.json"))
     args = parser.parse_args()
     model = Magika()

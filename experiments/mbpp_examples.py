@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 from pathlib import Path
 
+from benchmarks.data_folder import DATA
 from codeact.evaluation.sets import load_tasks
 from codeact.storage import write_jsonl
 
@@ -21,7 +21,7 @@ TRAINING = range(601, 975)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CODEACT_DATA", "../shared/data")))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=Path("runs/mbpp_examples.jsonl"))
     options = parser.parse_args()
     measured = {int(task.id.rpartition("/")[2]) for task in load_tasks("mbpp+", options.data).tasks}

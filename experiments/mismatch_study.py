@@ -1,6 +1,6 @@
 """Does this response belong to this instruction? What a model's losses and embeddings know beyond shared words.
 
-    python -m experiments.mismatch_study --data ../shared/data/evol_instruct_code_1966.json --cache runs/poison --losses runs/token_losses
+    python -m experiments.mismatch_study --cache runs/poison --losses runs/token_losses
 
 The pool of `poison.py`, its responses swapped in two ways. For each record, from the losses that scoring has measured: IFD over
 the whole response and over its beginning, and the gain (the nats that the instruction saves on the whole response). With
@@ -27,6 +27,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact.cluster import cluster_embeddings
 from codeact.curate.mismatch import agreements, words
 from codeact.lm.models import load_model, load_tokenizer
@@ -119,7 +120,7 @@ def operating_point(clean: np.ndarray[Any, Any], wrong: np.ndarray[Any, Any], lo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--data", default=str(EVOL_INSTRUCT))
     parser.add_argument("--model", default="demo")
     parser.add_argument("--pool", type=int, default=320)
     parser.add_argument("--share", type=float, default=0.1)

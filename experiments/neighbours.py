@@ -1,6 +1,6 @@
 """Records that are near a benchmark's task by meaning, both texts side by side: what `curate.neighbours` flags for review.
 
-    python -m experiments.neighbours --data ../shared/data/evol_instruct_code_1966.json --threshold 0.75
+    python -m experiments.neighbours --threshold 0.75
 
 Flags each record whose instruction has this cosine with the prompt of a task, and says which of them a method that drops
 (shared words, renamed code) finds too. Writes all that is flagged, highest cosine first, for reading.
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.near_copies import neighbours
@@ -39,7 +40,7 @@ def embedded(texts: list[str], path: Path, model: str) -> np.ndarray[Any, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--data", default=str(EVOL_INSTRUCT))
     parser.add_argument("--embedder", default="demo")
     parser.add_argument("--threshold", type=float, default=0.75)
     parser.add_argument("--cache", type=Path, default=Path("runs/coverage"), help="as of coverage.py")

@@ -11,7 +11,6 @@ Result: experiments/results/other_selectors.json.xz
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import DATA
 from codeact.records import Record, read_data
 from codeact.sample import choose
 from codeact.sample.importance import log_weights
@@ -52,7 +52,7 @@ def follows(value: Floats, length: Floats) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CODEACT_DATA", "../shared/data")))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--examples", type=Path, default=Path("runs/mbpp_examples.jsonl"))
     parser.add_argument("--pairs", type=int, default=400, help="records that ZIP-FIT sees")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """Hard, or wrong? Real records are corrupted, and plain and verified CDAS choose 40 % of the pool.
 
-    python -m experiments.poison --data ../shared/data/evol_instruct_code_1966.json --model demo --cache runs/poison --losses runs/token_losses
+    python -m experiments.poison --model demo --cache runs/poison --losses runs/token_losses
 
 For each kind of corruption one pool: --pool records of the file from row --first on, a tenth of them replaced. Prints, per kind, how many of the
 corrupted records curation drops and ranks last, and the fraction selected (0.40 = blind) by plain CDAS, after curation, with the gain that
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact.cluster import cluster_embeddings
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, Decision, curate_records
@@ -105,7 +106,7 @@ def _holds_code(record: Record) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--data", nargs="+", default=["../shared/data/evol_instruct_code_1966.json"], help="files, one after the other"
+        "--data", nargs="+", default=[str(EVOL_INSTRUCT)], help="files, one after the other"
     )
     parser.add_argument("--model", default="demo")
     parser.add_argument("--first", type=int, default=0, help="row of the file that the pool begins with")

@@ -9,9 +9,9 @@ Rows without an answer are left out.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
+from benchmarks.data_folder import DATA
 from codeact.records import read_data
 from codeact.storage import write_jsonl
 
@@ -20,7 +20,7 @@ FILES = ("evol_instruct_code_1966.json", "code_alpaca_2017.json", "code_alpaca_n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CODEACT_DATA", "../shared/data")))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=Path("runs/real_records.jsonl"))
     options = parser.parse_args()
     rows = []

@@ -1,6 +1,6 @@
 """What the check for secrets finds: in public data and in installed packages, each finding read by hand; and planted ones.
 
-    python -m experiments.secrets_found --packages huggingface_hub pandas --data FILE ... -o experiments/results/secrets_found.json
+    python -m experiments.secrets_found --packages huggingface_hub pandas --data FILE ... -o experiments/results/secrets_found.json.xz
 
 `stdlib` and the packages are harvested; the data are instruction files of any known form. A finding is named by its source and
 place, never by what it is. Its verdict comes from secrets_read.json.xz beside the result, which a person wrote: "right" (a secret, or

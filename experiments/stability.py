@@ -1,6 +1,6 @@
 """How stable a selection is: overlap (Jaccard) across seeds, numbers of clusters and scoring models, beside that of chance.
 
-    python -m experiments.stability --data ../shared/data/evol_instruct_code_1966.json
+    python -m experiments.stability
     python -m experiments.stability --data pool.jsonl --proxy tiny=some/other-model --output experiments/results/stability.json.xz
 
 Selects once with --model (or reuses --run-dir of an earlier `codeact select`), scores again with every --proxy, and repeats
@@ -17,6 +17,7 @@ import json
 from pathlib import Path
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact import api, progress
 from codeact.config import load_recipe
 from codeact.pipeline.stability import measure_stability
@@ -27,7 +28,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", default=str(EVOL_INSTRUCT))
     parser.add_argument("--model", default="demo")
     parser.add_argument("--embedder", default="demo")
     parser.add_argument("--proxy", action="append", default=[], help="NAME=MODEL that scores the same records too")

@@ -1,6 +1,6 @@
 """Wrong operators and constants: what the token losses of scoring know of them, at no further model cost.
 
-    python -m experiments.suspects --data ../shared/data/evol_instruct_code_1966.json --cache runs/poison --losses runs/token_losses
+    python -m experiments.suspects --cache runs/poison --losses runs/token_losses
 
 First on purpose: the pool and the corruptions of `poison.py` (operators, constants). For each statistic of the losses at operators and
 whole numbers, the area under the ROC curve against all clean records of the pool, and what plain CDAS selects at 40 % if the most
@@ -22,6 +22,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import machine, result_files
+from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact.cluster import cluster_embeddings
 from codeact.curate.single_record import check_record
 from codeact.progress import track
@@ -126,7 +127,7 @@ def auc(clean: Sequence[float], wrong: Sequence[float]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--data", default=str(EVOL_INSTRUCT))
     parser.add_argument("--model", default="demo")
     parser.add_argument("--pool", type=int, default=320)
     parser.add_argument("--share", type=float, default=0.1)

@@ -1,6 +1,6 @@
 """Every response token's loss, with and without the instruction, for all records of a file: what the scoring studies replay.
 
-    python -m experiments.token_losses --data ../shared/data/evol_instruct_code_1966.json --model demo --out runs/token_losses
+    python -m experiments.token_losses --model demo --out runs/token_losses
 
 One .npz of 64 records a time (run it again after a kill to go on): ids, prompt and response tokens, and the two losses of
 every response token in the record's order, concatenated. `load` reads the folder back.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.streams import stream_losses
 from codeact.progress import track
@@ -93,7 +94,7 @@ def load(folder: Path) -> list[Losses]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/evol_instruct_code_1966.json")
+    parser.add_argument("--data", default=str(EVOL_INSTRUCT))
     parser.add_argument("--model", default="demo")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--max-length", type=int, default=2048)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
+from benchmarks.data_folder import CODE_ALPACA, DATA, EVOL_INSTRUCT
 from codeact.errors import InputError
 from codeact.records import Record, read_data
 
-FILES = ("evol_instruct_code_1966.json", "code_alpaca_new_4535.json")
-
-
-def data_folder() -> Path:
-    return Path(os.environ.get("CODEACT_DATA", Path(__file__).parents[2] / "../shared/data"))
+FILES = (EVOL_INSTRUCT.name, CODE_ALPACA.name)
 
 
 def instruction_records(count: int | None = None, files: tuple[str, ...] = FILES) -> list[Record]:
@@ -21,10 +15,10 @@ def instruction_records(count: int | None = None, files: tuple[str, ...] = FILES
     Raises:
         InputError: they are not at hand.
     """
-    missing = [name for name in files if not (data_folder() / name).exists()]
+    missing = [name for name in files if not (DATA / name).exists()]
     if missing:
-        raise InputError(f"{data_folder()} lacks {' and '.join(missing)}; point CODEACT_DATA to the folder of benchmark data")
-    found = {r.id: r for name in files for r in read_data(data_folder() / name).records}
+        raise InputError(f"{DATA} lacks {' and '.join(missing)}; point CODEACT_DATA to the folder of benchmark data")
+    found = {r.id: r for name in files for r in read_data(DATA / name).records}
     return list(found.values())[:count]
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.data_folder import DATA
 from benchmarks.rows import row, told, tools
-from benchmarks.rows.data import data_folder
 from benchmarks.turns import Turn, in_turns, timed
 from codeact.evaluation.grade import grade
 from codeact.evaluation.sets import load_tasks
@@ -20,7 +20,7 @@ EVALPLUS = "EvalPlus"
 
 
 def measure(tasks: int, rounds: int, workers: int = 0, peers: bool = True) -> dict[str, Any]:
-    whole = load_tasks("humaneval+", data_folder())
+    whole = load_tasks("humaneval+", DATA)
     chosen = whole.tasks[:: max(1, len(whole.tasks) // tasks)][:tasks]
     samples = {task.id: task.reference for task in chosen}
     backend, several = detect_backend(), workers or (os.cpu_count() or 1)

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks import efficiency
 from benchmarks import peers as tools
+from benchmarks.data_folder import EVOL_INSTRUCT
 from benchmarks.rows import row
-from benchmarks.rows.data import data_folder
 from benchmarks.rows.scoring import weights_folder
 from benchmarks.turns import Turn, in_turns
 
@@ -20,7 +20,7 @@ RATE = 2e-5
 
 def measure(records: int, batch_size: int, max_length: int, rounds: int, dtype: str, model: str = "demo", peers: bool = True) -> dict[str, Any]:
     words = ["--records", str(records), "--batch-size", str(batch_size), "--grad-accum", str(records), "--max-length", str(max_length)]
-    words += ["--dtype", dtype, "--model", model, "--data", str(data_folder() / "evol_instruct_code_1966.json"), "--learning-rate", str(RATE)]
+    words += ["--dtype", dtype, "--model", model, "--data", str(EVOL_INSTRUCT), "--learning-rate", str(RATE)]
     options = efficiency.parse(words)
     from codeact.lm.models import load_tokenizer
 
