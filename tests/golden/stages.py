@@ -107,7 +107,7 @@ def run_all(folder: Path) -> dict[str, Any]:
                 found["tags"] = _table(store, "tags")
             if strategy == "targeted":
                 found["target"] = _table(store, "target")
-            for name in {"list": ("listed",), "rds": ("rds",), "dsir": ("dsir",), "learnable": ("learn",)}.get(strategy, ()):
+            for name in {"list": ("listed",), "rds": ("rds",), "dsir": ("dsir",), "learnable": ("learn",), "trim": ("lengths",)}.get(strategy, ()):
                 found[name] = {column: values for column, values in _table(store, name).items() if column != "learnable"}  # of two near losses
             if strategy == "rds":
                 found["hidden"] = {"hidden": [row and row[:4] for row in _table(store, "hidden")["hidden"]]}

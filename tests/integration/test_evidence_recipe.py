@@ -47,18 +47,20 @@ def marker(root: Path, stage: str) -> dict[str, Any]:
     return found
 
 
-def test_the_plan_counts_scoring_training_and_the_control(settings: list[str]) -> None:
+def test_the_plan_counts_training_and_the_control_and_no_scoring(settings: list[str]) -> None:
     done = codeact("run", *settings, "--plan", "--json")
     assert done.returncode == 0, done.stderr
-    planned = done.stdout
-    assert all(stage in planned for stage in ("score", "cluster", "sample", "train", "control", "train_control"))
+    planned = json.loads(done.stdout)
+    assert {"lengths", "cluster", "sample", "train", "control", "train_control"} <= {*planned["stages"]}
+    assert "score" not in planned["stages"]
+    assert (planned["score_tokens"], planned["trainings"]) == (0, 2)
     assert not Path(settings[1].removeprefix("run_dir=")).exists()
 
 
 def test_it_drops_what_is_wrong_for_sure_and_draws_by_tokens_without_the_longest(finished: Path) -> None:
     dropped = [json.loads(line) for line in (finished / "dropped.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {row["row"]: row["reason"] for row in dropped} == {SIZE: "duplicate", SIZE + 1: "syntax error"}
-    tokens = {row["id"]: row["response_tokens"] for row in pq.read_table(finished / "score.parquet").to_pylist()}
+    tokens = {row["id"]: row["response_tokens"] for row in pq.read_table(finished / "lengths.parquet").to_pylist()}
     rows = pq.read_table(finished / "sample.parquet").to_pylist()
     by_length = sorted(rows, key=lambda row: (tokens[row["id"]], row["id"]))
     cut = {row["id"] for row in by_length[-SIZE // 10 :]}
@@ -75,7 +77,7 @@ def test_it_drops_what_is_wrong_for_sure_and_draws_by_tokens_without_the_longest
 
 def test_it_trains_packed_beside_a_random_draw_of_as_many_tokens(finished: Path) -> None:
     drawn, own = (marker(finished, "control")[key] for key in ("response_tokens", "selection_response_tokens"))
-    longest = int(np.max(pq.read_table(finished / "score.parquet")["response_tokens"].to_numpy()))
+    longest = int(np.max(pq.read_table(finished / "lengths.parquet")["response_tokens"].to_numpy()))
     assert abs(drawn - own) <= longest / 2 + 1
     for side in ("train", "train_control"):
         assert json.loads((finished / side / "summary.json").read_text(encoding="utf-8"))["padding_rate"] == 0

@@ -89,7 +89,7 @@ def test_by_tokens_the_quotas_are_tokens(tiny_model_dir: Path) -> None:
     model = {"model.name": str(tiny_model_dir), "model.dtype": "float32", "model.max_length": 256, "score.cache": False}
     store = _run("run", _sources(1, 1), **model, **{"sample.strategy": "longest", "sample.unit": "tokens"})
     told = store.marker("sample")["summary"]["sources"]
-    tokens = dict(zip(store.table("score")["id"].to_pylist(), store.table("score")["response_tokens"].to_pylist(), strict=True))
+    tokens = dict(zip(store.table("lengths")["id"].to_pylist(), store.table("lengths")["response_tokens"].to_pylist(), strict=True))
     longest = max(tokens.values())
     for one in told.values():
         assert one["quota"] in (sum(tokens.values()) * 2 // 10, sum(tokens.values()) * 2 // 10 + 1)
@@ -242,7 +242,7 @@ def test_the_control_has_the_tokens_of_the_selection_from_each_source(tiny_model
     extra = {"run_dir": "run", "data.sources": _sources(1, 1), "sample.strategy": "longest", "sample.ratio": 0.3, "control": "random",
              "model.name": str(tiny_model_dir), "model.dtype": "float32", "model.max_length": 256, "score.cache": False, **QUIET}  # fmt: skip
     store = run_pipeline(config.load_recipe(extra=extra), ("control",))
-    tokens = dict(zip(store.table("score")["id"].to_pylist(), store.table("score")["response_tokens"].to_pylist(), strict=True))
+    tokens = dict(zip(store.table("lengths")["id"].to_pylist(), store.table("lengths")["response_tokens"].to_pylist(), strict=True))
     source = {row["id"]: row["source"] for row in store.table("records").select(["id", "source"]).to_pylist()}
     sums: dict[str, Counter[str]] = {}
     for stage in ("sample", "control"):

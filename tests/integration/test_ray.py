@@ -21,7 +21,7 @@ from codeact.progress import Progress
 from codeact.rundir import ray_cluster
 from codeact.rundir.ray_cluster import RayBackend, Resources, fitting
 from codeact.rundir.shards import Worker, run_local
-from codeact.stages import curate
+from codeact.stages import curate, lengths
 from codeact.stages.columns import vectors
 
 ray = pytest.importorskip("ray", reason="the ray extra is not installed")
@@ -130,6 +130,21 @@ def test_three_unequal_nodes(
     np.testing.assert_allclose(spread["score"]["ifd"].to_numpy(), local["score"]["ifd"].to_numpy(), rtol=1e-5)
     assert spread["score"]["status"].equals(local["score"]["status"])
     assert spread["sample"]["selected"].equals(local["sample"]["selected"])
+
+
+@pytest.mark.slow
+def test_the_tokenizer_counts_on_the_cluster_and_asks_for_no_gpu(
+    cluster: object, pool_file: Path, tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lengths, "SHARD_RECORDS", 64)
+    asked: list[bool] = []
+    monkeypatch.setattr(ray_cluster, "fitting", lambda *given, model: asked.append(model) or fitting(*given, model=model))
+    found = {}
+    for backend in ("local", "ray"):
+        extra = {"run_dir": str(tmp_path / backend), "backend": backend, "data.source": str(pool_file), "model.name": str(tiny_model_dir)}
+        found[backend] = pq.read_table(run_pipeline(load_recipe(extra=extra), ("lengths",)).path("lengths.parquet"))
+    assert asked == [False]
+    assert found["ray"].equals(found["local"])
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from codeact.rundir.store import Store, digest
 from codeact.sample.strategies import known
 from codeact.sources.lines import picked
 from codeact.sources.names import STDIN, as_list
+from codeact.stages.columns import LENGTHS, SCORES
 from codeact.stages.sample import tables_for
 from codeact.storage import Source
 
@@ -205,11 +206,10 @@ def _select_recipe(
     if "run_dir" not in keys:
         keys["run_dir"] = str(_run_dir(target, name, source))
     recipe = config.load_recipe(extra={"evaluate.enabled": False, **keys})
-    needs_model = "score" in tables_for(recipe.sample)
-    if needs_model and not recipe.model.name:
-        raise InputError(
-            f"strategy {recipe.sample.strategy!r} scores with the model that will be trained; name it with --model"
-        )
+    read = tables_for(recipe.sample)
+    does = "scores with" if SCORES in read else "counts tokens as does" if LENGTHS in read else ""
+    if does and not recipe.model.name:
+        raise InputError(f"strategy {recipe.sample.strategy!r} {does} the model that will be trained; name it with --model")
     return recipe, source, target
 
 
@@ -242,7 +242,7 @@ def _selection(store: Store, source: Source, data: Data) -> Selection:
     table = store.table("sample")
     indices = sorted(tables.keep_ids(store.table("records", ["id", "row"]), tables.ids_of(table, "selected"))["row"].to_pylist())
     marker = store.marker("sample") or {}
-    stages = {name: (store.marker(name) or {}).get("summary") for name in ("records", "curate", "score", "sample")}
+    stages = {name: (store.marker(name) or {}).get("summary") for name in ("records", "curate", "score", "lengths", "sample")}
     summary = {
         **marker.get("summary", {}),
         "known": known(str(marker["summary"]["strategy"])) if marker else None,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-APART = ("record", "score", "neighbours", "changes", "tokens", "words", "sentence", "row")
+APART = ("record", "score", "lengths", "neighbours", "changes", "tokens", "words", "sentence", "row")
 CLEAR = 0.5  # nats: what is coloured
 
 
@@ -25,7 +25,7 @@ def explanation(found: Mapping[str, Any]) -> Iterator[str]:
         ifd = "" if near["ifd"] is None else f", IFD {near['ifd']:.3f}"
         yield f"  {near['cosine']:.3f}  {near['id']}  {near['status']}{ifd}  {near['instruction']}"
     yield ""
-    figures = {**found, **{k: v for k, v in (found.get("score") or {}).items() if k not in ("id", "turns", "ifd")}}
+    figures = {**found, **{k: v for k, v in (found.get("score") or found.get("lengths") or {}).items() if k not in ("id", "turns", "ifd")}}
     yield from (f"{key:<15} {_shown(value)}" for key, value in figures.items() if key not in APART and value not in (None, "", []))
     yield from (f"\n[{m['role']}]\n{m['content']}" for m in (found.get("record") or {}).get("messages", []))
     if "tokens" in found:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from codeact.amounts import amount
-from codeact.comparison.grid import Cell, Comparison, cells, shared_recipes, source_recipe
+from codeact.comparison.grid import Cell, Comparison, cells, counted_by_all, shared_recipes, source_recipe
 from codeact.comparison.power import power_lines
 from codeact.config import DataConfig
 from codeact.pipeline.budget import Budget, Work, device_lines, notes_of, times
 from codeact.pipeline.forecast import Forecast, forecast
 from codeact.score.cost import duration
+from codeact.stages.columns import SCORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class GridForecast:
         )
         found = [
             f"trainings       {self.planned}, {self.done} of them done; {pools}",
-            f"score           {self.score_tokens:,} tokens, once",
+            *([f"score           {self.score_tokens:,} tokens, once"] if self.score_tokens else []),
             f"train           {self.train_tokens:,} tokens, {self.train_flops:.3g} FLOPs left",
             f"memory          {sum(self.memory.values()) / 1e9:.1f} GB for a training",
         ]
@@ -98,8 +99,9 @@ def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any
     """
     planned = cells(comparison)
     source = source_recipe(comparison)
+    counted = counted_by_all(comparison)
     whole = {_settings(cell): cell for cell in planned}
-    costs = {key: _whole(cell, comparison, source.data, budget) for key, cell in whole.items()}
+    costs = {key: _whole(cell, comparison, source.data, budget, counted) for key, cell in whole.items()}
     left = [cell for cell in planned if cell.name not in results]
     flops = [cell.rate * costs[_settings(cell)].train_flops for cell in left]
     tokens = [cell.rate * costs[_settings(cell)].train_tokens for cell in left]
@@ -138,12 +140,12 @@ def _settings(cell: Cell) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def _whole(cell: Cell, comparison: Comparison, data: DataConfig, budget: Budget) -> Forecast:
-    """The forecast of scoring, and of training on the whole pool with this cell's settings."""
-    sample = cell.recipe.sample.model_copy(update={"strategy": "cdas", "ratio": 1.0, "suspects": 0.0, "min_gain": 0.0})
+def _whole(cell: Cell, comparison: Comparison, data: DataConfig, budget: Budget, counted: str) -> Forecast:
+    """The forecast of scoring (of counting, where nothing is scored), and of training on the whole pool with this cell's settings."""
+    sample = cell.recipe.sample.model_copy(update={"strategy": "cdas" if counted == SCORES else "random", "ratio": 1.0, "suspects": 0.0, "min_gain": 0.0})
     nowhere = str(Path(comparison.run_dir) / "cells" / ".plan")
     recipe = cell.recipe.model_copy(update={"data": data, "sample": sample, "run_dir": nowhere})
-    return forecast(recipe, ("score", "evaluate_tuned"), budget=budget)
+    return forecast(recipe, (counted, "evaluate_tuned"), budget=budget)
 
 
 def _seconds_left(tokens: Sequence[float], done: Sequence[Mapping[str, Any]]) -> float | None:

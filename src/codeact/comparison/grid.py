@@ -17,6 +17,8 @@ from codeact import config, storage
 from codeact.config import Recipe, Unit
 from codeact.errors import InputError, did_you_mean
 from codeact.sample.strategies import find
+from codeact.stages.columns import LENGTHS, SCORES
+from codeact.stages.sample import counted_by
 
 WHOLE = "full"
 HELD_OUT = "held-out loss"
@@ -193,6 +195,11 @@ def shared_recipes(comparison: Comparison) -> list[Recipe]:
     """
     pools = {shared_dir(comparison, seed): _pool_seed(comparison, seed) for seed in comparison.seeds}
     return [base_recipe(comparison, {"run_dir": str(folder), **changes}) for folder, changes in pools.items()]
+
+
+def counted_by_all(comparison: Comparison) -> str:
+    """The stage that counts the response tokens of the pools: `score` where one of the strategies comes with scores, else `lengths`."""
+    return SCORES if SCORES in {counted_by(cell.recipe.sample) for cell in cells(comparison)} else LENGTHS
 
 
 def _pool_seed(comparison: Comparison, seed: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact import storage
 from codeact.comparison.forecast import GridForecast, forecast_grid
@@ -19,6 +19,7 @@ from codeact.comparison.grid import (
     Comparison,
     base_recipe,
     cells,
+    counted_by_all,
     shared_dir,
     shared_recipes,
     source_recipe,
@@ -39,6 +40,9 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest, file_digest
 from codeact.score.response_loss import response_losses
 from codeact.stages.sample import tables_for
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
@@ -88,13 +92,13 @@ def run_comparison(
     waits = partial(log.info, "another process is dividing the records; waiting for it")
     with Store(root).wait_lock(READY, waits), taken_back(there, (root / "split.json").is_file, {*WRITTEN, READY}):
         held_out = divide(comparison, root)
-    facts = _facts(root)
+    facts, counted = _facts(root), counted_by_all(comparison)
     left = [cell for cell in planned if _result(cell, facts) is None]
     if void := sum((Path(cell.recipe.run_dir) / "result.json").is_file() for cell in left):
         log.info("%d results of cells are of other settings, data or versions of the code, or damaged: done again", void)
     if left or storage.read_checked(root / "base" / "result.json") is None:
         jobs: dict[Path, Callable[[], Any]] = {
-            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", "score"))
+            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", counted))
             for recipe in shared_recipes(comparison)
         }
         jobs[root / "base"] = partial(_base, root, base_recipe(comparison), held_out, facts)
@@ -108,7 +112,7 @@ def run_comparison(
                 log.info("%s: another process is in it", cell.name)
             elif _result(cell, facts) is None:  # else another process has done it meanwhile
                 log.info("cell %d of %d: %s", len(planned) - len(left) + number, len(planned), cell.name)
-                _run_cell(root, cell, shared_dir(comparison, cell.seed), held_out, facts)
+                _run_cell(root, cell, Store(shared_dir(comparison, cell.seed)).table(counted), held_out, facts)
     summary = gather(comparison)
     storage.write_json(root / "compare.json", summary)
     return summary
@@ -229,7 +233,7 @@ def _base(root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping
 def _run_cell(
     root: Path,
     cell: Cell,
-    shared: Path,
+    counts: pa.Table,
     held_out: Sequence[Record],
     facts: Mapping[str, Any],
 ) -> None:
@@ -241,7 +245,7 @@ def _run_cell(
     trained = storage.read_json(store.path("train/summary.json"))
     sampled = store.table("sample")
     chosen = tables.ids_where(sampled, "selected")
-    lengths = tables.by_id(Store(shared).table("score"), ["response_tokens"])
+    lengths = tables.by_id(counts, ["response_tokens"])
     result = {
         "key": _key(cell.recipe, facts, TUNED),
         "cell": {"entrant": cell.entrant, "strategy": cell.recipe.sample.strategy, "rate": cell.rate,

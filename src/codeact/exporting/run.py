@@ -22,6 +22,7 @@ from codeact.pipeline.ledger import finished, ledger_table
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.store import Store
+from codeact.stages.columns import SCORES, counted_in
 from codeact.stages.pool import selected_records
 
 TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
@@ -117,9 +118,10 @@ def _template(name: str, recipe: Recipe) -> tuple[str, str]:
 def _rows_per_step(store: Store, recipe: Recipe) -> int:
     """How many full rows hold the records of one optimizer step; without token counts, as many as records."""
     records = recipe.train.batch_size * recipe.train.grad_accum
-    if store.marker("score") is None or recipe.pack.scope == "none":
+    counted = counted_in(store)
+    if counted is None or recipe.pack.scope == "none":
         return records
-    scores = store.table("score")
+    scores = store.table(counted, ["id", "prompt_tokens", "response_tokens"])
     chosen = set(tables.ids_where(store.table("sample"), "selected"))
     sizes = [
         prompt + response
@@ -166,7 +168,7 @@ def _card_facts(store: Store, recipe: Recipe, model: str, records: list[Record],
         "strategy": recipe.sample.strategy,
         "ratio": f"{recipe.sample.ratio} of the {recipe.sample.unit}",
         "share of the response tokens": "not counted" if share is None else f"{share:.3f}",
-        "scored by": model or "no model",
+        "scored by": "not scored" if store.marker(SCORES) is None else model or "no model",
         "embedded by": recipe.embed.model if store.marker("embed") else "not embedded",
         "codeact": __version__,
     }

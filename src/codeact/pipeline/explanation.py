@@ -15,7 +15,7 @@ from codeact.pipeline.fates import Fates, read_fates, sentence
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import STRATEGIES
-from codeact.stages.columns import vectors
+from codeact.stages.columns import lacking, vectors
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.stages.sample import choose_from_run, tables_for
 from codeact.types import Tokenizer
@@ -43,7 +43,7 @@ def explain(
         tokens: also load the model and say what the instruction saves on each token of the answer.
 
     Returns:
-        The ledger's row; `sentence`; `words` of its cluster; `score` and `record`, where the run has them; `neighbours`; `changes`, settings
+        The ledger's row; `sentence`; `words` of its cluster; `score`, `lengths` and `record`, where the run has them; `neighbours`; `changes`, settings
         and what they would do; `tokens`, nats with and without the instruction.
 
     Raises:
@@ -56,7 +56,7 @@ def explain(
     found: dict[str, Any] = dict(told)
     found["sentence"] = sentence(fates, told, _at_ratio(told, ratio))
     found["words"] = list(fates.words.get(told["cluster"], ()))
-    for stage, key in (("score", "score"), ("records", "record")):
+    for stage, key in (("score", "score"), ("lengths", "lengths"), ("records", "record")):
         if stage in fates.done:
             match = fates.store.table(stage)
             rows = match.filter(_equal(match["id"], identity)).to_pylist()
@@ -225,7 +225,7 @@ def _curation(recipe: Recipe, row: Mapping[str, Any]) -> list[str]:
 def _can_choose(fates: Fates, recipe: Recipe) -> bool:
     """Whether the run holds the tables that this choice reads, and is small enough for it."""
     small = STRATEGIES[recipe.sample.strategy].order is None or len(fates.rows) <= MOST_FOR_ORDER
-    return small and {*tables_for(recipe.sample), "sample"} <= fates.done and not recipe.score.adaptive
+    return small and not lacking((*tables_for(recipe.sample), "sample"), fates.done) and not recipe.score.adaptive
 
 
 def _pool(fates: Fates) -> pa.Table:

@@ -37,7 +37,7 @@ from codeact.score import cost
 from codeact.stages.evaluate import EVALUATIONS, TRAINED
 from codeact.storage import source_files
 
-LOOKED_UP = {"embed", "proxy", "score", "hidden", "learn", "pack", "train", "train_control", *EVALUATIONS}  # stages whose models may lie at the hub
+LOOKED_UP = {"embed", "proxy", "score", "lengths", "hidden", "learn", "pack", "train", "train_control", *EVALUATIONS}  # stages whose models may lie at the hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,8 @@ def forecast(
             notes.append("selected records are taken to be of average length; strategies that follow IFD take longer ones")
         # every token of a batch reads the weights once
         decode = evaluations * generated / recipe.evaluate.batch_size * 2 * shape.parameters
-    notes += [*_judge_notes(recipe, records, todo), *([remark] if remark else [])]
+    counted = ["lengths are counted by the tokenizer alone: no pass of the model for the choice"] if "lengths" in todo and "score" not in names else []
+    notes += [*counted, *_judge_notes(recipe, records, todo), *([remark] if remark else [])]
     work = Work(score_flops, train_flops, decode, memory, divided, score_on_all=recipe.backend == "ray")
     devices = times(work, budget)
     told = tuple(device_lines(devices, work, budget))

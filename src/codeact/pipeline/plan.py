@@ -1,7 +1,7 @@
 """The way of the data, from records to the results that the report shows. Read it from top to bottom, then the stages' files.
 
-records -> curate -> embed -> cluster -> score -> sample -> (pack) train -> evaluate -> report
-                                           `-> control -> train_control -> evaluate_control, where `control: random` asks for it
+records -> curate -> embed -> cluster -> score or lengths -> sample -> (pack) train -> evaluate -> report
+                                                      `-> control -> train_control -> evaluate_control, where `control: random` asks for it
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from codeact.stages import (
     hidden,
     judge,
     learn,
+    lengths,
     listed,
     pack,
     rds,
@@ -62,6 +63,7 @@ def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:
         *([refine.stage(recipe)] if refines(recipe.curate) else []),
         cluster.stage(recipe),
         score.stage(recipe, inputs),
+        lengths.stage(recipe, inputs),
         score.stage_proxy(recipe, inputs),
         judge.stage(recipe, inputs),
         tags.stage(recipe, inputs),

@@ -61,7 +61,7 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
         examples(recipe.sample)
     if names & {"judge", "tags"}:
         _judge(recipe)
-    if names & {"score", "hidden", "learn", "pack", "train"}:
+    if names & {"score", "lengths", "hidden", "learn", "pack", "train"}:
         _template(recipe, names)
     if "train" in names:
         from codeact.training.checks import check_training
@@ -152,7 +152,7 @@ def _template(recipe: Recipe, names: Collection[str]) -> None:
     from codeact.score import default_template
 
     tokenizer = models.load_tokenizer(recipe.model.name, recipe.model.revision)
-    if "score" in names:
+    if {"score", "lengths"} & set(names):
         default_template(recipe.score.variant, tokenizer, recipe.model.template)
     if {"hidden", "learn", "pack", "train"} & set(names):
         prompts.load_template(recipe.model.template, tokenizer)
@@ -170,6 +170,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "train": ("pack", "train"),
     "evaluate": (*EVALUATIONS, "evaluate"),
 }
+READ_TOO: Mapping[str, tuple[str, ...]] = {"score.variant": ("lengths",)}  # keys that other stages read than their section's
 OWN = ("embed.model", "evaluate.enabled")  # of the commands' own options
 
 
@@ -177,7 +178,7 @@ def unused_keys(recipe: Recipe, stages: Iterable[str]) -> list[str]:
     """The keys that were set in a recipe and that none of the stages reads, in order."""
     names = set(stages)
     keys = [f"{section}.{key}" for section in SECTIONS for key in sorted(getattr(recipe, section).model_fields_set)]
-    return [key for key in keys if key not in OWN and not names & set(SECTIONS[key.partition(".")[0]])]
+    return [key for key in keys if key not in OWN and not names & {*SECTIONS[key.partition(".")[0]], *READ_TOO.get(key, ())}]
 
 
 def say_unused(recipe: Recipe, stages: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from codeact.config import Recipe, validate
 from codeact.errors import InputError
 from codeact.rundir import tables
 from codeact.rundir.store import Store
-from codeact.stages.columns import read_columns
+from codeact.stages.columns import SCORES, lacking, read_columns
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.stages.sample import choose_from_run, tables_for
 from codeact.statistics import chance_overlap, jaccard
@@ -73,9 +73,9 @@ def measure_stability(
     config = validate({"sample": {**recipe.sample.model_dump(), **own}}).sample
     read = tables_for(config)
     clustered = "cluster" in read
-    for name in (*read, *(("embed",) if clustered else ())):
-        if not store.path(f"{name}.parquet").exists():
-            raise InputError(f"{run_dir} has no table {name}.parquet, which strategy {config.strategy!r} needs")
+    asked = (*read, *(("embed",) if clustered else ()))
+    for name in lacking(asked, [name for name in (*asked, SCORES) if store.path(f"{name}.parquet").exists()]):
+        raise InputError(f"{run_dir} has no table {name}.parquet, which strategy {config.strategy!r} needs")
     pool = read_pool(store, pool_stages(recipe.curate))
     ids: list[str] = pool["id"].to_pylist()
     mixture = read_mixture(pool, recipe.data.weights)

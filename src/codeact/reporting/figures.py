@@ -22,8 +22,9 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import states
 from codeact.rundir.store import Store
 from codeact.sample.strategies import IFD_LIMIT, find
-from codeact.score.length import length_figures
+from codeact.score.length import lengths_held
 from codeact.stages.cluster import cluster_words
+from codeact.stages.columns import counted_in
 from codeact.stages.evaluate import TRAINED
 from codeact.statuses import ESTIMATED
 
@@ -54,7 +55,8 @@ def gather(run_dir: Path) -> dict[str, Any]:
     stages = [{"stage": n, "status": found[n][0]} | {k: found[n][1].get(k) for k in _MARKER_KEYS} for n in told]
     done = {name for name, (status, _) in found.items() if status == "done"}
     paths = {stage.name: run_dir / stage.main_file if stage.name in done else None for stage in planned}
-    frame = read_frame(paths["sample"], paths["cluster"], paths["score"])
+    counted = counted_in(store)
+    frame = read_frame(paths["sample"], paths["cluster"], paths["score"], paths[counted] if counted else None)
     fates = ledger_table(store, done)
     sides = [side for side in ("base", *TRAINED) if f"evaluate_{side}" in done]
     figures: dict[str, Any] = {
@@ -68,8 +70,8 @@ def gather(run_dir: Path) -> dict[str, Any]:
         "ifd": None if frame is None else ifd_figures(frame),
         "clusters": None if frame is None or "cluster" not in done else cluster_figures(frame, paths["records"], cluster_words(store) if "records" in done else {}),
         "length": None
-        if frame is None or not {"score", "sample"} <= done
-        else length_figures(frame.ifd, frame.tokens, frame.selected),
+        if frame is None or counted not in done or "sample" not in done
+        else lengths_held(frame.ifd, frame.tokens, frame.selected),
         "coverage": _coverage(run_dir / "coverage.json") if "sample" in done else None,
         "packing": storage.read_json(run_dir / "pack.json") if "pack" in done else None,
         "training": _training(run_dir / "train") if "train" in done else None,

@@ -57,10 +57,15 @@ class Frame:
         return len(self.ids)
 
 
-def read_frame(sample: Path | None, cluster: Path | None, score: Path | None) -> Frame | None:
-    """Join the tables of the selection stages by id; a stage that was not run is None. No stage at all: None."""
-    tables = [None if path is None else storage.read_parquet(path) for path in (sample, cluster, score)]
-    chosen, placed, scored = tables
+def read_frame(sample: Path | None, cluster: Path | None, score: Path | None, counted: Path | None) -> Frame | None:
+    """Join the tables of the selection stages by id; a stage that was not run is None. No stage at all: None.
+
+    Args:
+        sample, cluster, score: the stages' tables.
+        counted: the one that counts the response tokens, `score` itself or `lengths`.
+    """
+    tables = [None if path is None else storage.read_parquet(path) for path in (sample, cluster, score, counted)]
+    chosen, placed, scored, sized = tables
     base = next((table for table in tables if table is not None), None)
     if base is None:
         return None
@@ -77,7 +82,7 @@ def read_frame(sample: Path | None, cluster: Path | None, score: Path | None) ->
         x=_floats(placed, "x", ids),
         y=_floats(placed, "y", ids),
         ifd=ifd,
-        tokens=_ints(scored, "response_tokens", ids),
+        tokens=_ints(sized, "response_tokens", ids),
         selected=_ints(chosen, "selected", ids) == 1,
         cutoff=_floats(chosen, "cutoff", ids),
         reason=_strings(chosen, "reason", ids),

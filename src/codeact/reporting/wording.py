@@ -21,7 +21,7 @@ def main_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
         if "selected" in one
     ]
     length, packing, training = figures["length"], figures["packing"], figures["training"]
-    if length is not None:
+    if length is not None and figures["ifd"] is not None:
         label, _, said = length_line(length["spearman"], length["interval"]).partition(": ")
         rows.append((label, said))
     if length is not None and length["token_share"] is not None:

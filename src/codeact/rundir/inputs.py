@@ -42,7 +42,7 @@ class Inputs:
         if self.given is None and self.recipe.data.source != HARVEST:
             storage.check_source(self.recipe.data.names)
         self.identity()
-        if stages & {"score", "hidden", "learn", "pack", "train", "evaluate_base"}:
+        if stages & {"score", "lengths", "hidden", "learn", "pack", "train", "evaluate_base"}:
             resolve(self.recipe.model.name, self.recipe.model.revision)
         if "proxy" in stages:
             resolve(self.recipe.score.proxy)

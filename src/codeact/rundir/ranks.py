@@ -264,10 +264,16 @@ def _job(run_dir: Path) -> Path:
     raise CodeactError(f"{run_dir}: the first process of this launch does not show; do all of them see this folder?")
 
 
-def choose_backend(recipe: Recipe, stage: str) -> Backend:
-    """The backend that the recipe names; for one of several processes that were started together, its part of them."""
+def choose_backend(recipe: Recipe, stage: str, *, model: bool = True) -> Backend:
+    """The backend that the recipe names; for one of several processes that were started together, its part of them.
+
+    Args:
+        recipe: names it.
+        stage: whose shards it runs.
+        model: whether a worker runs a model; else it needs no GPU.
+    """
     if recipe.backend == "ray":
         from codeact.rundir.ray_cluster import RayBackend
 
-        return RayBackend(recipe.workers)
+        return RayBackend(recipe.workers, model=model)
     return Shared(Path(recipe.run_dir), stage) if world() > 1 else run_local

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.statistics import chance_overlap, jaccard, mid_ranks, spearman, spearman_interval, token_share, top
-from codeact.types import Floats, Ints
+from codeact.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,23 @@ def length_figures(ifd: ArrayLike, response_tokens: ArrayLike, selected: ArrayLi
         return None
     values, tokens, chosen = values[known], tokens[known], chosen[known]
     found = spearman(values, tokens)
+    interval = None if found is None else spearman_interval(found, len(values))
+    return {"spearman": found, "interval": interval, **held_figures(tokens, chosen)}
+
+
+def lengths_held(ifd: ArrayLike, response_tokens: ArrayLike, selected: ArrayLike) -> dict[str, Any] | None:
+    """`length_figures`; where no record is ranked, `held_figures` of all whose length is known, and no correlation. None where none is."""
+    if (found := length_figures(ifd, response_tokens, selected)) is not None:
+        return found
+    tokens, chosen = np.asarray(response_tokens, np.int64), np.asarray(selected, np.bool_)
+    known = tokens >= 0
+    return {"spearman": None, "interval": None, **held_figures(tokens[known], chosen[known])} if known.any() else None
+
+
+def held_figures(tokens: Ints, chosen: Bools) -> dict[str, Any]:
+    """What a selection holds of some records: those of `length_figures` that need no IFD. int64 [N] from 0, bool [N]."""
     return {
-        "records": len(values),
-        "spearman": found,
-        "interval": None if found is None else spearman_interval(found, len(values)),
+        "records": len(tokens),
         "selected": int(chosen.sum()),
         "record_share": float(chosen.mean()),
         "response_tokens": int(tokens.sum()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+SCORES, LENGTHS = "score", "lengths"  # both count response tokens; the second runs no model
+SCORING = (SCORES, "learn")  # whoever reads these has scores
 COPIED = 20_000
 """Vectors above which a decoded copy is kept."""
 
@@ -232,7 +234,7 @@ class Origin:
 COLUMNS: Mapping[str, Origin] = {
     "ifd": Origin("score", ranked, always=True),
     "status": Origin("score", plain, always=True),
-    "response_tokens": Origin("score", integers, always=True),
+    "response_tokens": Origin(LENGTHS, integers, always=True),
     "nll_cond": Origin("score"),
     "loss_ratio": Origin("score", loss_ratio),
     "gain": Origin("score", gain),
@@ -260,8 +262,26 @@ COLUMNS: Mapping[str, Origin] = {
 
 
 def tables_of(columns: Iterable[str]) -> tuple[str, ...]:
-    """The stages whose tables these columns are read from, each once."""
-    return tuple(dict.fromkeys(COLUMNS[name].table for name in columns))
+    """The stages whose tables these columns are read from, each once: where there are scores, they tell the lengths too."""
+    found = dict.fromkeys(COLUMNS[name].table for name in columns)
+    return tuple(dict.fromkeys(SCORES if name == LENGTHS and scored(found) else name for name in found))
+
+
+def scored(stages: Iterable[str]) -> bool:
+    """Whether one of these stages comes with the scores of the model."""
+    return any(stage in SCORING for stage in stages)
+
+
+def lacking(stages: Iterable[str], there: Collection[str]) -> tuple[str, ...]:
+    """Of these stages those whose tables are not among those that are there; `score` stands for `lengths`."""
+    return tuple(stage for stage in stages if stage not in there and not (stage == LENGTHS and SCORES in there))
+
+
+def counted_in(store: Store) -> str | None:
+    """The table of a run that holds its response tokens: of two that which the selection was made from; None: there is none."""
+    there = [name for name in (LENGTHS, SCORES) if store.path(f"{name}.parquet").exists()]
+    made_from = (store.marker("sample") or {}).get("inputs", {})
+    return next((name for name in there if name in made_from), there[0] if there else None)
 
 
 def read_columns(
@@ -280,13 +300,15 @@ def read_columns(
     """
     found: dict[str, Any] = {}
     for stage in tables_of(wanted):
-        if stage == "score" and scores is not None:
+        if stage == LENGTHS:
+            stage = SCORES if scores is not None else counted_in(store) or LENGTHS
+        if stage == SCORES and scores is not None:
             whole = scores
         else:  # what a strategy makes of a table may need any of its columns; curate's are read as they are
             whole = store.table(stage, ["id", *(name for name in wanted if COLUMNS[name].table == stage)] if stage == "curate" else None)
         table = tables.in_order(whole, ids)
         for name, origin in COLUMNS.items():
-            if origin.table == stage and (name in wanted or origin.always):
+            if stage in (origin.table, SCORES if origin.table == LENGTHS else "") and (name in wanted or origin.always):
                 found[name] = origin.read(table, name)
     return found
 

@@ -13,8 +13,9 @@ from codeact.rundir import tables
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample import choose
-from codeact.stages.columns import read_columns
+from codeact.stages.columns import integers
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
+from codeact.stages.sample import counted_by
 
 VERSION = 1
 NONE = "none"
@@ -30,7 +31,7 @@ def stage(recipe: Recipe) -> Stage:
         raise InputError("control = 'random': sample.strategy=full trains on everything, so a draw is no comparison; leave control out")
     if not recipe.evaluate.enabled:
         raise InputError("control = 'random' is compared by the evaluation; set evaluate.enabled=true, or leave control out")
-    needs = (*pool_stages(recipe.curate), "score", "sample")
+    needs = (*pool_stages(recipe.curate), counted_by(recipe.sample), "sample")
     return Stage("control", needs, lambda: {"seed": seed(recipe)}, VERSION, lambda store: draw(store, recipe))
 
 
@@ -52,11 +53,12 @@ def draw(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     pool = read_pool(store, pool_stages(recipe.curate), ("id", "source"))
     ids: list[str] = pool["id"].to_pylist()
     mixture = read_mixture(pool, recipe.data.weights)
-    tokens = read_columns(store, ("response_tokens",), ids)["response_tokens"]
+    counted = store.table(counted_by(recipe.sample), ["id", "response_tokens"])
+    tokens = integers(tables.in_order(counted, ids), "response_tokens")
     selected = np.array(tables.in_order(store.table("sample"), ids)["selected"].to_pylist(), np.bool_)
     budget = int(tokens[selected].sum())
     if budget == 0:
-        raise InputError("control = 'random': no selected record has a response token by the stage score, so no equal draw can be made")
+        raise InputError("control = 'random': no selected record has a response token, so no equal draw can be made")
     found = np.zeros(len(ids), np.bool_)
     for rows in [np.arange(len(ids))] if mixture is None else mixture.members().values():
         share = int(tokens[rows][selected[rows]].sum()) / int(tokens[rows].sum() or 1)

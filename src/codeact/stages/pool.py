@@ -51,7 +51,7 @@ def read_mixture(pool: pa.Table, weights: Mapping[str, float]) -> Mixture | None
 def check_quotas(store: Store, recipe: Recipe) -> None:
     """See, as soon as the pool is known, that each source of a mixture has the records that it should give.
 
-    Tokens are counted by the stage `score`, so quotas of tokens are looked at by the stage `sample`.
+    Tokens are counted later (by `score` or `lengths`), so quotas of tokens are looked at by the stage `sample`.
 
     Raises:
         InputError: one has not.

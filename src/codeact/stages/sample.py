@@ -20,8 +20,8 @@ from codeact.sample.mixture import quotas
 from codeact.sample.pool import Column
 from codeact.sample.steps import NO_RULES
 from codeact.sample.strategies import STRATEGIES, find, reads
-from codeact.score.length import length_figures
-from codeact.stages.columns import read_columns, tables_of, vectors_by_place
+from codeact.score.length import lengths_held
+from codeact.stages.columns import LENGTHS, SCORES, read_columns, scored, tables_of, vectors_by_place
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.types import Bools, Ints
 
@@ -61,6 +61,11 @@ def columns_for(config: SampleConfig) -> tuple[str, ...]:
 def tables_for(config: SampleConfig) -> tuple[str, ...]:
     """The stages whose tables are read, beside those that decide who is in the pool."""
     return tables_of(columns_for(config))
+
+
+def counted_by(config: SampleConfig) -> str:
+    """The stage that counts a run's response tokens: `score` where the choice comes with scores, else `lengths`."""
+    return SCORES if scored(tables_for(config)) else LENGTHS
 
 
 def strategy_table() -> str:
@@ -105,7 +110,7 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
             }
         ),
     )
-    known = None if counts is None else length_figures(found.ifd, counts, found.selected)
+    known = None if counts is None else lengths_held(found.ifd, counts, found.selected)
     length = known or dict.fromkeys(("spearman", "interval", "token_share"))
     cover = _cover(store, ids, found, columns["language"], counts, seed, config, mixture)
     storage.write_json(store.path("coverage.json"), cover)

@@ -26,7 +26,9 @@ from codeact.rundir.store import Store
 from codeact.sample import cdas, id_ranks
 from codeact.sample.strategies import IFD_LIMIT, reads
 from codeact.score.sequences import template_name
+from codeact.stages.columns import SCORES
 from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.sample import counted_by
 from codeact.statistics import spearman
 from codeact.statuses import ESTIMATED, MEASURED, ranked_ifd
 from codeact.types import Bools, Floats
@@ -46,7 +48,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     needed = (*pool_stages(recipe.curate), *needs(recipe))
     return Stage(
         "score", needed, lambda: {"model": inputs.model(), **settings(recipe)}, VERSION, lambda store: score(store, recipe, inputs),
-        shared=True, loads_model=True, in_shards=True,
+        on_demand=counted_by(recipe.sample) != SCORES, shared=True, loads_model=True, in_shards=True,
     )  # fmt: skip
 
 
@@ -66,7 +68,7 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
 
 def settings(recipe: Recipe) -> Mapping[str, Any]:
     """What decides the scores, beside the model."""
-    plain = recipe.score.model_dump(include={"variant", "shard_size"}) | _template(recipe) | _engine(recipe)
+    plain = recipe.score.model_dump(include={"shard_size"}) | wording(recipe) | _engine(recipe)
     if not recipe.score.adaptive:
         return plain
     chosen = {"strategy": recipe.sample.strategy, "ratio": recipe.sample.ratio, "seed": recipe.seed}
@@ -81,10 +83,11 @@ def _engine(recipe: Recipe) -> dict[str, str]:
     return {} if s.backend == "transformers" else {"engine": s.backend}
 
 
-def _template(recipe: Recipe) -> dict[str, str]:
-    """The template that scoring takes, where that is not the one that the recipe names: what the paper's variant makes of `auto`."""
+def wording(recipe: Recipe) -> dict[str, str]:
+    """What decides which tokens a record has, beside the model: the variant, and the template where that is not the one that the recipe names
+    (what the paper's variant makes of `auto`)."""
     name = template_name(recipe.score.variant, recipe.model.template)
-    return {} if name == recipe.model.template else {"template": name}
+    return {"variant": recipe.score.variant, **({} if name == recipe.model.template else {"template": name})}
 
 
 def with_proxy(recipe: Recipe) -> Recipe:
@@ -106,7 +109,7 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
             backend=choose_backend(recipe, stage), shard_size=recipe.score.shard_size, label=stage,
         )  # fmt: skip
         extra = {"cached": cached}
-    _check_any(table)
+    check_any(table)
     store.write_table(stage, table)
     counts = table["response_tokens"].to_numpy()
     return {
@@ -117,8 +120,12 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
     }
 
 
-def _check_any(table: pa.Table) -> None:
-    """Refused records are a status each; a template that refuses all of them is the wrong one."""
+def check_any(table: pa.Table) -> None:
+    """Refused records are a status each; a template that refuses all of them is the wrong one.
+
+    Raises:
+        InputError: it does.
+    """
     if table.num_rows and set(table["status"].to_pylist()) == {"refused"}:
         raise InputError(
             f"no record can be scored: the template refuses all ({table.num_rows}); the first: {table['detail'][0].as_py()}"
@@ -129,9 +136,8 @@ def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -
     """The scores of this model and these settings: the user's, or with `score.cache` off some that end with the stage."""
     context = {
         **{key: value for key, value in model.items() if key != "device"},
-        **_template(recipe),
+        **wording(recipe),
         **_engine(recipe),
-        "variant": recipe.score.variant,
         "version": VERSION,
     }
     return open_cache(shared_folder() if recipe.score.cache else store.path(f"shards/{stage}"), context)
@@ -172,7 +178,7 @@ def _prompt_scorer(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> Prompt
 
     tokenizer = models.load_tokenizer(m.name, m.revision)
     template = default_template(s.variant, tokenizer, m.template)
-    limit = min(m.max_length, _context(m) - 1)  # such engines write a token behind the prompt
+    limit = longest(m, 1)  # such engines write a token behind the prompt
     if s.endpoint:
         settings = Settings(
             s.endpoint, s.endpoint_model or m.name, api_key(judge.api_key_env), judge.concurrency, judge.timeout, judge.attempts, judge.backoff
@@ -183,11 +189,12 @@ def _prompt_scorer(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> Prompt
     return PromptScorer(engine, tokenizer, template=template, variant=s.variant, max_length=limit)
 
 
-def _context(m: ModelConfig) -> int:
-    """Longest sequence of a model, from its configuration; what the recipe asks for where it says nothing."""
+def longest(m: ModelConfig, kept_free: int = 0) -> int:
+    """Most tokens of a sequence: `model.max_length`, or where that is less the model's context without the places that are kept free."""
     from codeact.lm.models import context_length, text_config
 
-    return context_length(text_config(m.name, m.revision)) or m.max_length + 1
+    context = context_length(text_config(m.name, m.revision))
+    return m.max_length if context is None else min(m.max_length, context - kept_free)
 
 
 def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[pa.Table, dict[str, Any]]:
