@@ -18,11 +18,12 @@ from codeact.files import address_of, atomic, is_remote, make_folder, name_of, w
 from codeact.parquet import parquet_bytes as parquet_bytes
 from codeact.parquet import read_parquet as read_parquet
 from codeact.parquet import write_parquet as write_parquet
+from codeact.sources.delimited import delimited
 from codeact.sources.hub import read_dataset
 from codeact.sources.large import arrow_rows, large_delimited, large_list
 from codeact.sources.lines import JoinedRows, Lines, OnDisk, beginning, picked, picked_lines, read_lines
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
-from codeact.sources.rows import delimited, json_document, json_lines, read_arrow
+from codeact.sources.rows import json_document, json_lines, read_arrow
 from codeact.sources.tables import JoinedTables, TableRows, table_rows
 from codeact.sources.text import SAMPLE, decode, read_bytes, refuse_encoding, refuse_other
 from codeact.sources.writing import packed, table_of, texts, to_stdout, write_arrow

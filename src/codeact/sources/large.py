@@ -6,18 +6,16 @@ import csv
 import io
 import json
 import lzma
-import sys
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from codeact.errors import InputError
+from codeact.sources.delimited import known_rows, literal_rows, quoted_rows, tell_literal
 from codeact.sources.lines import PACKED, WHOLE, OnDisk, Row, check_unchanged, open_packed, passed, state_of
 from codeact.sources.objects import DECODER
-from codeact.sources.rows import EXCEL_MARK, choose_delimiter, header_of, quoted_behind_blank
 from codeact.sources.tables import BATCH
 from codeact.sources.text import COMPRESSED
 
@@ -94,8 +92,13 @@ def arrow_rows(table: pa.Table) -> Sequence[Row]:
 
 
 def large_delimited(path: Path, delimiter: str | None) -> TextRows | None:
-    """The rows of a large CSV or TSV file; None for a small one, and where there is something to say about it (see `rows.delimited`)."""
-    return _large(path, lambda: _delimited(path, delimiter))
+    """The rows of a large CSV or TSV file; None for a small one, and where there is something to say about it (see `delimited.delimited`)."""
+    found = _large(path, lambda: _delimited(path, delimiter, quoted_rows), lambda: _delimited(path, delimiter, known_rows))
+    if found is None:
+        found = _large(path, lambda: _delimited(path, delimiter, literal_rows))
+        if found is not None:
+            tell_literal(str(path), len(found.columns))
+    return found
 
 
 def large_list(path: Path) -> TextRows | None:
@@ -124,20 +127,9 @@ def _text(path: Path) -> io.TextIOWrapper:
     return io.TextIOWrapper(open_packed(path), encoding="utf-8-sig", newline="")
 
 
-def _delimited(path: Path, delimiter: str | None) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)
-    header: list[str] | None = None
+def _delimited(path: Path, delimiter: str | None, read: Callable[[TextIO, str, str | None], Iterator[Row]]) -> Iterator[Row]:
     with _text(path) as text:
-        first = text.readline()
-        told = EXCEL_MARK.match(first)
-        mark = (told[1] if told else delimiter) or choose_delimiter(first.rstrip("\r\n"))
-        for values in csv.reader(text if told else chain([first], text), delimiter=mark, strict=True):
-            if values and header is None:
-                header = header_of(values, str(path))
-            elif values and header is not None:
-                if any(map(quoted_behind_blank, values)):
-                    raise InputError(f"{path}: a blank before a quote")  # perhaps: the whole text tells
-                yield dict(zip(header, values, strict=True))
+        yield from read(text, str(path), delimiter)
 
 
 def _elements(path: Path, decoder: json.JSONDecoder) -> Iterator[Row]:

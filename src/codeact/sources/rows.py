@@ -1,13 +1,9 @@
-"""Text or tables to rows: JSON lines, JSON, CSV, TSV, Parquet and Arrow."""
+"""Text or tables to rows: JSON lines, JSON and Arrow; CSV and TSV are in `sources.delimited`."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +19,6 @@ Row = dict[str, Any]
 TURNS = ("messages", "conversations", "conversation")
 # what is said to the model and stands beside a list of rows that share it
 COMMON = ("system", "systemprompt", "systemmessage", "systeminstruction", "instruction", "prompt", "context", "tools", "functions", "history")
-EXCEL_MARK = re.compile(r"\"?sep=(\S|\t)\"?(?:\r\n|\r|\n)")  # Excel's first line, which says what divides values
 
 
 def json_lines(text: str, name: str) -> list[Row]:
@@ -153,67 +148,6 @@ def _list_of(value: object, name: str, split: str) -> list[Any]:
     if len(value) > 1 and all(isinstance(part, dict) for part in value.values()):
         raise InputError(f"{name}: an object of objects and not a list of rows; put its values into a list")
     raise InputError(f"{name}: a dict at the top; a list of objects is expected: put it into [ ]")
-
-
-def delimited(text: str, name: str, delimiter: str | None = None) -> list[Row]:
-    """Rows of CSV or TSV whose first line names the columns; every value stays text.
-
-    Args:
-        text: the file.
-        name: for messages.
-        delimiter: of the values; None: the one of `,` `;` tab `|` that divides the first line most often.
-
-    Raises:
-        InputError: no header, or a row with more or fewer values than columns, with its line.
-    """
-    csv.field_size_limit(sys.maxsize)
-    told = EXCEL_MARK.match(text)
-    text = text[told.end() :] if told else text
-    mark = (told[1] if told else delimiter) or choose_delimiter(re.split(r"[\r\n]", text, maxsplit=1)[0])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
-    rows: list[Row] = []
-    header: list[str] | None = None
-    before = 1 if told else 0
-    start = 1 + before
-    try:
-        for values in reader:
-            if values and header is None:
-                header = header_of(values, name)
-            elif values and header is not None:
-                if len(values) != len(header):
-                    raise InputError(
-                        f"{name}, line {start}: {len(values)} values for {len(header)} columns; quote values that hold {mark!r} or line ends"
-                    )
-                held = next((value for value in values if quoted_behind_blank(value) and f"{mark}{value}" in text), None)
-                if held is not None:
-                    raise InputError(f"{name}, line {start}: a blank stands before the quote of {held.strip()[:40]!r}; take out the blanks behind {mark!r}")
-                rows.append(dict(zip(header, values, strict=True)))
-            start = reader.line_num + 1 + before
-    except csv.Error as error:
-        raise InputError(
-            f"{name}, line {start}: {error}; put values that hold quotes into quotes and double the inner ones"
-        ) from error
-    return rows
-
-
-def quoted_behind_blank(value: str) -> bool:
-    """Whether a value begins with blanks and a quote, which then belong to it: `a, "b"` is rarely meant so."""
-    return value[:1] == " " and len(value) > 3 and value.endswith('"') and value.lstrip(" ")[:1] == '"'
-
-
-def choose_delimiter(line: str) -> str:
-    """The mark that divides the first line most often."""
-    return max(",;\t|", key=lambda one: len(next(csv.reader([line], delimiter=one))))
-
-
-def header_of(values: list[str], name: str) -> list[str]:
-    """The names of the columns; those without one are numbered.
-
-    Raises:
-        InputError: two are called alike.
-    """
-    refuse_twice(values, f"{name}, line 1")
-    return [value or f"column {number}" for number, value in enumerate(values, 1)]
 
 
 def read_arrow(path: Path) -> pa.Table:
