@@ -153,7 +153,7 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, Any]:
     from codeact.training.losses import use_chunked_loss
     from codeact.training.metrics import summarise
     from codeact.training.sft import PaddingCollator
-    from codeact.training.trainer import fit
+    from codeact.training.trainer import Feed, fit
 
     packed, length = WAYS[way] == OURS, options.max_length
     hyper = TrainConfig(
@@ -184,8 +184,8 @@ def measure(way: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         processor = time.process_time()
         rows = fit(
-            model, samples, collate, Path(folder), train=hyper, batch_size=options.batch_size, seed=options.seed, dtype=dtype, device=device,
-            rows_per_pass=PackConfig().rows_per_pass if chunked else 0,
+            model, Feed(samples, collate, options.batch_size, PackConfig().rows_per_pass if chunked else 0), Path(folder),
+            train=hyper, seed=options.seed, dtype=dtype, device=device,
         ).rows  # fmt: skip
     processor = time.process_time() - processor
     losses = [row["loss"] for row in rows]

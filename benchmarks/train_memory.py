@@ -187,7 +187,7 @@ def trainer_peak(options: argparse.Namespace) -> int:
     from codeact.packing.collate import DynamicPackCollator
     from codeact.training.losses import use_chunked_loss
     from codeact.training.metrics import summarise
-    from codeact.training.trainer import fit
+    from codeact.training.trainer import Feed, fit
 
     model, device, dtype = build(options)
     use_chunked_loss(model)
@@ -196,8 +196,8 @@ def trainer_peak(options: argparse.Namespace) -> int:
     collate = DynamicPackCollator(capacity=options.max_length, pad_token_id=0)
     with tempfile.TemporaryDirectory() as folder:
         rows = fit(
-            model, samples, collate, Path(folder), train=hyper, batch_size=options.max_length // options.sample_tokens, seed=0,
-            dtype=dtype, device=device, rows_per_pass=PackConfig().rows_per_pass,
+            model, Feed(samples, collate, options.max_length // options.sample_tokens, PackConfig().rows_per_pass), Path(folder),
+            train=hyper, seed=0, dtype=dtype, device=device,
         ).rows  # fmt: skip
     return int(summarise(rows)["peak_memory_bytes"])
 

@@ -79,7 +79,8 @@ class Load:
         if self.busy is None or (now := _busy_seconds()) is None:
             self.others = min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
         else:
-            self.others = max(0.0, (now - self.busy - (processor_seconds() - self.used)) / cores)
+            took = now - self.busy - (processor_seconds() - self.used)
+            self.others = min(1.0, max(0.0, took / cores))  # the kernel counts in ticks, so a short block could seem overfull
 
 
 def _busy_seconds() -> float | None:

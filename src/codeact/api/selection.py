@@ -190,19 +190,22 @@ def plan_select(data: Data, *, budget: Mapping[str, Any] | None = None, **argume
     return {**found.summary(), "lines": found.lines()}
 
 
-def _select_recipe(
-    data: Data, *, model: str = "", ratio: float | None = None, strategy: str | None = None, embedder: str | None = None,
-    output: str | Path | None = None, run_dir: str | Path | None = None, limit: int | None = None, seed: int | None = None,
-    settings: Mapping[str, Any] | None = None, weights: Sequence[float] | None = None,
-) -> tuple[Recipe, Source | None, Path | None]:  # fmt: skip
+def _select_recipe(data: Data, **arguments: Unpack[SelectArguments]) -> tuple[Recipe, Source | None, Path | None]:
     """The recipe of `select`'s arguments, the rows where they are in memory, and the output."""
     source, name = open_data(data)
+    output, run_dir = arguments.get("output"), arguments.get("run_dir")
     target = Path(output) if output is not None else None
     own = config.given({
-        **_data_keys(name, source, weights), "data.limit": limit, "model.name": model or None, "sample.ratio": ratio, "sample.strategy": strategy,
-        "seed": seed, "embed.model": embedder, "run_dir": str(run_dir) if run_dir else None,
-    })  # fmt: skip
-    keys = config.joined(own, settings or {})
+        **_data_keys(name, source, arguments.get("weights")),
+        "data.limit": arguments.get("limit"),
+        "model.name": arguments.get("model") or None,
+        "sample.ratio": arguments.get("ratio"),
+        "sample.strategy": arguments.get("strategy"),
+        "seed": arguments.get("seed"),
+        "embed.model": arguments.get("embedder"),
+        "run_dir": str(run_dir) if run_dir else None,
+    })
+    keys = config.joined(own, arguments.get("settings") or {})
     if "run_dir" not in keys:
         keys["run_dir"] = str(_run_dir(target, name, source))
     recipe = config.load_recipe(extra={"evaluate.enabled": False, **keys})

@@ -96,15 +96,7 @@ def fine_tune(
     check_training(model, train)
     make_folder(utf8_path(out_dir, "output folder"))
     tokenizer = load_tokenizer(model.name, model.revision)
-    template = load_template(model.template, tokenizer)
-    learnt, held = hold_out(records, train.validation, seed)
-    reading = (template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong)
-    with track("tokenise", len(learnt)) as progress:
-        tokenised = tokenise_records(learnt, *reading, progress)
-    watched = None
-    if held:
-        with track("tokenise", len(held)) as progress:
-            watched = tokenise_records(held, *reading, progress, required=False)
+    tokenised, watched, counts = _samples(records, tokenizer, model, train, pack, seed)
     warnings = [*data_warnings(tokenised), *ignored(train)]
     for line in warnings:
         log.warning("%s", line)
@@ -116,37 +108,29 @@ def fine_tune(
     from codeact.training.liger import use_liger
     from codeact.training.losses import use_chunked_loss
     from codeact.training.objective import use_sample_mean
-    from codeact.training.trainer import fit
+    from codeact.training.trainer import Feed, fit
 
-    network = prepare_model(model, train, packed=pack.scope != "none", seed=seed)
+    packed = pack.scope != "none"
+    network = prepare_model(model, train, packed=packed, seed=seed)
     check_context(network, model)
     total, trainable = parameter_counts(network)
     check_room(out_dir, network, train)
     liger = train.liger and use_liger(network, device)
-    if pack.scope != "none":
+    if packed:
         check_packing(network, dtype, device)
 
     chunked = use_chunked_loss(network, train.loss)
     if not chunked and train.loss == "sample-mean":
-        use_sample_mean(network, packed=pack.scope != "none")
-    rows = pack.rows_per_pass if chunked else 0  # a model's own loss may have a part that is a mean over the batch
-    dataset, collate, batch_size = batches(tokenised, tokenizer, model.max_length, train.batch_size, pack.scope, seed)
-    (out_dir / "summary.json").unlink(missing_ok=True)
-    fitted = fit(
-        network,
-        dataset,
-        collate,
-        out_dir,
-        train=train,
-        batch_size=batch_size,
-        seed=seed,
-        dtype=dtype,
-        device=device,
-        fingerprint=_fingerprint(tokenised.samples, model, train, pack, seed),
-        validation=watched.samples if watched else (),
-        validation_collate=DynamicPackCollator(tokenizer, model.max_length) if pack.scope == "epoch" else None,
-        rows_per_pass=rows,
+        use_sample_mean(network, packed=packed)
+    feed = Feed(
+        *batches(tokenised, tokenizer, model.max_length, train.batch_size, pack.scope, seed),
+        rows_per_pass=pack.rows_per_pass if chunked else 0,  # a model's own loss may have a part that is a mean over the batch
+        held_out=watched,
+        collate_held_out=DynamicPackCollator(tokenizer, model.max_length) if pack.scope == "epoch" else None,
     )
+    (out_dir / "summary.json").unlink(missing_ok=True)
+    fingerprint = _fingerprint(tokenised.samples, model, train, pack, seed)
+    fitted = fit(network, feed, out_dir, train=train, seed=seed, dtype=dtype, device=device, fingerprint=fingerprint)
     summary = {
         **summarise(fitted.rows),
         "parameters": total,
@@ -157,13 +141,8 @@ def fine_tune(
         **({"token_share": train.token_share} if train.token_share < 1 else {}),
         "scope": pack.scope,
         "warmup_steps": fitted.warmup_steps,
-        "records": len(learnt) - tokenised.dropped - len(tokenised.refused),
-        "refused": len(tokenised.refused),
         "warnings": warnings,
-        **({"validation_records": len(held) - watched.dropped - len(watched.refused)} if watched else {}),
-        "truncated": tokenised.truncated,
-        "split": tokenised.split,
-        "dropped": tokenised.dropped,
+        **counts,
         "chunked_loss": chunked,
         "liger": liger,
     }
@@ -173,6 +152,30 @@ def fine_tune(
         remove_checkpoints(out_dir)
         (out_dir / LEARNT).unlink(missing_ok=True)
     return summary
+
+
+def _samples(
+    records: Sequence[Record], tokenizer: Tokenizer, model: ModelConfig, train: TrainConfig, pack: PackConfig, seed: int
+) -> tuple[Tokenised, Sequence[Sample], dict[str, int]]:
+    """The samples that are learnt, those held out, and how many records became what."""
+    template = load_template(model.template, tokenizer)
+    learnt, held = hold_out(records, train.validation, seed)
+    reading = (template, tokenizer, model.max_length, train.train_on_prompt, pack.overlong)
+    with track("tokenise", len(learnt)) as progress:
+        tokenised = tokenise_records(learnt, *reading, progress)
+    watched = None
+    if held:
+        with track("tokenise", len(held)) as progress:
+            watched = tokenise_records(held, *reading, progress, required=False)
+    counts = {
+        "records": len(learnt) - tokenised.dropped - len(tokenised.refused),
+        "refused": len(tokenised.refused),
+        **({"validation_records": len(held) - watched.dropped - len(watched.refused)} if watched else {}),
+        "truncated": tokenised.truncated,
+        "split": tokenised.split,
+        "dropped": tokenised.dropped,
+    }
+    return tokenised, watched.samples if watched else (), counts
 
 
 def prepare_model(model: ModelConfig, train: TrainConfig, packed: bool, seed: int) -> Model:

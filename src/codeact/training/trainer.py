@@ -75,6 +75,33 @@ class CountedCollator:
 
 
 @dataclass(frozen=True)
+class Feed:
+    """What `fit` trains on, and what it measures the loss of.
+
+    Attributes:
+        dataset: map-style data set of samples or packed rows.
+        collate: items to the model's inputs with `labels`.
+        batch_size: items of `dataset` per batch and device.
+        rows_per_pass: rows of a packed batch in a forward and backward pass; 0: all, as always under DeepSpeed, which exchanges
+            something in every pass.
+        held_out: samples whose loss is measured before the first step, every `train.eval_steps` steps and at the end.
+        collate_held_out: samples to a batch; default: `collate`.
+    """
+
+    dataset: Sequence[Mapping[str, Any]] | PackedDataset
+    collate: Collate
+    batch_size: int
+    rows_per_pass: int = 0
+    held_out: Sequence[Mapping[str, Any]] = ()
+    collate_held_out: Collate | None = None
+
+    def steps(self, train: TrainConfig, processes: int) -> int:
+        """Optimizer steps of the whole run, on so many processes."""
+        per_epoch = math.ceil(math.ceil(len(self.dataset) / (self.batch_size * processes)) / train.grad_accum)
+        return math.ceil(train.epochs * per_epoch)
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What `fit` leaves beside the trained model.
 
@@ -179,37 +206,26 @@ class MeteredTrainer(Trainer):
 
 def fit(
     model: Model,
-    dataset: Sequence[Mapping[str, Any]] | PackedDataset,
-    collate: Collate,
+    feed: Feed,
     folder: Path,
     *,
     train: TrainConfig,
-    batch_size: int,
     seed: int,
     dtype: torch.dtype,
     device: torch.device,
     fingerprint: str = "",
-    validation: Sequence[Mapping[str, Any]] = (),
-    validation_collate: Collate | None = None,
-    rows_per_pass: int = 0,
 ) -> Fitted:
     """Train `model` in place, going on from the last complete checkpoint in `folder` that has this `fingerprint`.
 
     Args:
         model: a causal language model, perhaps PEFT-wrapped, whose loss divides by `num_items_in_batch`.
-        dataset: map-style data set of samples or packed rows.
-        collate: items to the model's inputs with `labels`.
+        feed: what it is trained on.
         folder: gets `metrics.jsonl` and `checkpoints/`, which holds at most one complete checkpoint and stays.
         train: the hyperparameters; `batch_size` there is not read.
-        batch_size: items of `dataset` per batch and device.
         seed: of the order of the items and of dropout.
         dtype: bfloat16 and float16 compute under autocast.
         device: where to train.
         fingerprint: what the run depends on; a checkpoint with another one is removed.
-        validation: held-out samples; their loss is measured before the first step, every `train.eval_steps` steps and at the end.
-        validation_collate: samples to a batch; default: `collate`.
-        rows_per_pass: rows of a packed batch in a forward and backward pass; 0: all, as always under DeepSpeed, which exchanges
-            something in every pass.
 
     Returns:
         What was logged, and the weights where the model holds only a part of them.
@@ -219,43 +235,23 @@ def fit(
             in another dtype or on another kind of device.
         CodeactError: the loss became infinite or not a number, or the device's memory does not suffice.
     """
-    sharded = is_sharded(train.shard)
-    args = _arguments(folder, train, batch_size, seed, dtype, device)
-    # a checkpoint in parts is read by any number of processes, and the steps are theirs too but for rows planned by ranks
-    counted = {"sharded": True} if sharded else {"processes": args.world_size}
-    if sharded and isinstance(dataset, PackedDataset):
-        counted["processes"] = args.world_size
-    machine = {**counted, "dtype": str(dtype).removeprefix("torch."), "device": device.type}
-    with args.main_process_first(desc="choosing the checkpoint"):
-        start = last_checkpoint(folder, fingerprint, machine)
-        if args.process_index == 0:
-            remove_checkpoints(folder, keep=start)
+    args = _arguments(folder, train, feed.batch_size, seed, dtype, device)
+    machine = _machine(train, feed, args.world_size, dtype, device)
+    start = _start(folder, fingerprint, machine, args)
     done = int(start.name.rpartition("-")[2]) if start else 0
-    per_epoch = math.ceil(math.ceil(len(dataset) / (batch_size * args.world_size)) / train.grad_accum)
-    steps = math.ceil(train.epochs * per_epoch)
+    steps = feed.steps(train, args.world_size)
     args.logging_steps, args.warmup_steps = math.ceil(steps / MAX_LOGGED_STEPS), warmup(train.warmup_steps, steps)
-    eval_steps = (train.eval_steps or math.ceil(steps / VALIDATIONS)) if validation else 0
-    args.eval_on_start = bool(validation) and start is None
+    eval_steps = (train.eval_steps or math.ceil(steps / VALIDATIONS)) if feed.held_out else 0
+    args.eval_on_start = bool(feed.held_out) and start is None
     meter = Meter()
-    if sharded:
+    if is_sharded(train.shard):
         shard(model, dtype)
     try:
         with hushed(), track("train", steps, "steps", done, shown=args.process_index == 0) as progress:
             recorder = Recorder(
                 folder, fingerprint, machine, train.save_steps, train.save_minutes, eval_steps, meter, progress, done
             )
-            trainer = MeteredTrainer(
-                model=model,
-                args=args,
-                train_dataset=dataset,
-                data_collator=CountedCollator(collate),
-                callbacks=[recorder],
-            )
-            trainer.meter, trainer.held_out, trainer.collate = meter, validation, validation_collate or collate
-            trainer.objective, trainer.crossover = train.loss, crossover_of(model)
-            rows = 0 if trainer.is_deepspeed_enabled else rows_per_pass
-            trainer.data_collator = CountedCollator(collate, rows, trainer.crossover)
-            trainer.remove_callback(PrinterCallback)
+            trainer = _trainer(model, feed, args, recorder, train.loss)
             _place_tensorboard(trainer, folder)
             reset_peak_memory(args.device)
             trainer.train(resume_from_checkpoint=str(start) if start else None)
@@ -268,6 +264,43 @@ def fit(
             " train.method=lora"
         ) from error
     return Fitted(logged_rows(trainer.state.log_history), int(args.warmup_steps), state)
+
+
+def _machine(train: TrainConfig, feed: Feed, processes: int, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """What a checkpoint can only be gone on with on: dtype, kind of device, and how many processes.
+
+    A checkpoint in parts is read by any number of processes, and the steps are theirs too but for rows planned by ranks.
+    """
+    sharded = is_sharded(train.shard)
+    counted: dict[str, Any] = {"sharded": True} if sharded else {}
+    if not sharded or isinstance(feed.dataset, PackedDataset):
+        counted["processes"] = processes
+    return {**counted, "dtype": str(dtype).removeprefix("torch."), "device": device.type}
+
+
+def _start(folder: Path, fingerprint: str, machine: Mapping[str, Any], args: TrainingArguments) -> Path | None:
+    """The checkpoint to go on from; the others are removed."""
+    with args.main_process_first(desc="choosing the checkpoint"):
+        start = last_checkpoint(folder, fingerprint, machine)
+        if args.process_index == 0:
+            remove_checkpoints(folder, keep=start)
+    return start
+
+
+def _trainer(model: Model, feed: Feed, args: TrainingArguments, recorder: Recorder, objective: str) -> MeteredTrainer:
+    trainer = MeteredTrainer(
+        model=model,
+        args=args,
+        train_dataset=feed.dataset,
+        data_collator=CountedCollator(feed.collate),
+        callbacks=[recorder],
+    )
+    trainer.meter, trainer.held_out, trainer.collate = recorder.meter, feed.held_out, feed.collate_held_out or feed.collate
+    trainer.objective, trainer.crossover = objective, crossover_of(model)
+    rows = 0 if trainer.is_deepspeed_enabled else feed.rows_per_pass
+    trainer.data_collator = CountedCollator(feed.collate, rows, trainer.crossover)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def check_scheduler(name: str) -> None:
