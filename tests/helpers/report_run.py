@@ -58,74 +58,103 @@ def make_run(
     `until` names the last stage that was run.
     """
     rng = np.random.default_rng(seed)
-    n = len(instructions)
-    ids = [f"r{i}" for i in range(n)]
+    ids = [f"r{i}" for i in range(len(instructions))]
     last = STAGES.index(until)
     folder.mkdir(parents=True)
+    _write_head(folder, k, ratio, seed, STAGES[: last + 1])
+    kept = _write_records(folder, ids, instructions, responses)
+    pool = [i for i in range(len(ids)) if kept[i]]
+    names = [ids[i] for i in pool]
+    tokens = np.array([max(5, len(responses[i]) // 4) for i in pool], np.int32)
+    cluster, spread, ifd, status = _drawn(rng, pool, tokens, k)
+    choice = _chosen(cluster, ifd, status, k, ratio)
+    _write_tables(folder, rng, names, cluster, spread)
+    _write_scores(folder, pool, names, cluster, tokens, ifd, status, choice)
+    _write_ledger(folder, ids, kept, pool, choice)
+    _write_pack(folder, tokens, choice["selected"])
+    _write_training(folder, rng, int(tokens[choice["selected"]].sum()))
+
+    task_names = [f"HumanEval/{i}" for i in range(tasks)]
+    base = rng.normal(0.95, 0.25, tasks)
+    tuned = base - gain + rng.normal(0, 0.03, tasks)
+    verdicts = {"base": np.arange(tasks) % 10 < 1, "tuned": (np.arange(tasks) % 10 < 1) ^ (np.arange(tasks) == 5)}
+    for side, bits in (("base", base), ("tuned", tuned)):
+        write_evaluation(folder / "evaluate" / side, task_names, bits, verdicts[side])
+    outputs = {"train": "train", "evaluate_base": "evaluate/base", "evaluate_tuned": "evaluate/tuned", "pack": "pack.json"}
+    for stage in STAGES[last + 1 :]:
+        output = folder / outputs.get(stage, f"{stage}.parquet")
+        shutil.rmtree(output) if output.is_dir() else output.unlink()
+    return folder
+
+
+def _write_head(folder: Path, k: int, ratio: float, seed: int, stages: Sequence[str]) -> None:
+    """recipe.yaml, versions.json, and a marker of each stage."""
     recipe = {
         "run_dir": str(folder),
         "seed": seed,
         "model": {"name": "demo", "dtype": "auto"},
         "sample": {"ratio": ratio},
+        "data": {"source": "pool.jsonl", "map": {}},
+        "cluster": {"k": k},
     }
-    (folder / "recipe.yaml").write_text(
-        yaml.safe_dump(recipe | {"data": {"source": "pool.jsonl", "map": {}}, "cluster": {"k": k}})
-    )
-    (folder / "versions.json").write_text(
-        json.dumps({"codeact": "0.1.0", "python": "3.12.1", "cores": 2, "cpu": "<b>cpu</b>"})
-    )
-    markers = folder / "markers"
-    markers.mkdir()
-    for number, stage in enumerate(STAGES[: last + 1]):
-        inputs = {name: f"print-{name}" for name in NEEDS[stage]}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    versions = {"codeact": "0.1.0", "python": "3.12.1", "cores": 2, "cpu": "<b>cpu</b>"}
+    (folder / "versions.json").write_text(json.dumps(versions))
+    (folder / "markers").mkdir()
+    for number, stage in enumerate(stages):
         marker = {
             "stage": stage,
             "fingerprint": f"print-{stage}",
             "config": {},
-            "inputs": inputs,
+            "inputs": {name: f"print-{name}" for name in NEEDS[stage]},
             "seconds": 1.5 * number,
+            "finished_at": f"{DAY}T10:{number:02d}:00+00:00",
+            "summary": {},
         }
-        (markers / f"{stage}.json").write_text(
-            json.dumps(marker | {"finished_at": f"{DAY}T10:{number:02d}:00+00:00", "summary": {}})
-        )
+        (folder / "markers" / f"{stage}.json").write_text(json.dumps(marker))
+
+
+def _write_records(folder: Path, ids: list[str], instructions: Sequence[str], responses: Sequence[str]) -> list[bool]:
+    """The tables of reading and curating; which records are kept."""
+    n = len(ids)
     messages = [
         [{"role": "user", "content": a}, {"role": "assistant", "content": b}]
         for a, b in zip(instructions, responses, strict=True)
     ]
-    write(
-        folder, "records.parquet", id=ids, row=pa.array(range(1, n + 1), pa.int64()), messages=messages, tools=[""] * n, meta=["{}"] * n
-    )
-
-    kept = np.arange(n) != 1
-    duplicate = [None if keep else "r0" for keep in kept]
+    row = pa.array(range(1, n + 1), pa.int64())
+    write(folder, "records.parquet", id=ids, row=row, messages=messages, tools=[""] * n, meta=["{}"] * n)
+    write(folder, "rejected.parquet", id=["broken"], row=[0], reason=["empty"], detail=["the response is empty"])
+    kept = [i != 1 for i in range(n)]
     write(
         folder,
         "curate.parquet",
         id=ids,
-        kept=kept.tolist(),
+        kept=kept,
         reason=["" if keep else "duplicate" for keep in kept],
         detail=[""] * n,
         language=["python"] * n,
-        duplicate_of=pa.array(duplicate, pa.string()),
+        duplicate_of=pa.array([None if keep else "r0" for keep in kept], pa.string()),
         benchmark_item=pa.array([None] * n, pa.string()),
     )
-    pool = [i for i in range(n) if kept[i]]
-    names = [ids[i] for i in pool]
+    return kept
+
+
+def _drawn(rng: np.random.Generator, pool: list[int], tokens: Any, k: int) -> tuple[Any, Any, Any, Any]:
+    """Cluster, place in the picture [N, 2], IFD and status of each record of the pool."""
     size = len(pool)
     cluster = rng.integers(0, k, size).astype(np.int32)
     centres = rng.normal(0, 0.45, (k, 2))
     spread = (centres[cluster] + rng.normal(0, 0.13, (size, 2))).astype(np.float32)
-    tokens = np.array([max(5, len(responses[i]) // 4) for i in pool], np.int32)
     ifd = 0.62 + 0.05 * np.log(tokens) + rng.normal(0, 0.06, size)
+    ifd[pool.index(4)] = 1.3
     status = np.full(size, "ok", object)
     status[pool.index(2)], status[pool.index(3)] = "too_long", "nonfinite"
-    ifd[pool.index(4)] = 1.3
-    scores: list[float | None] = [
-        float(value) if state == "ok" else None for value, state in zip(ifd, status, strict=True)
-    ]
-    ranked = list(scores)
-    scores[pool.index(2)], scores[pool.index(3)] = 0.5, float("nan")  # a status counts, not the number beside it
+    return cluster, spread, ifd, status
 
+
+def _chosen(cluster: Any, ifd: Any, status: Any, k: int, ratio: float) -> dict[str, Any]:
+    """`selected`, `rank`, `cutoff` and `reason` of each record of the pool."""
+    size = len(cluster)
     selected = np.zeros(size, bool)
     rank: list[int | None] = [None] * size
     cutoff: list[float | None] = [None] * size
@@ -137,20 +166,21 @@ def make_run(
         members = [i for i in np.flatnonzero(cluster == number) if status[i] == "ok" and ifd[i] < 1]
         members.sort(key=lambda i: -ifd[i])
         quota = round(ratio * int((cluster == number).sum()))
-        for place, i in enumerate(members, 1):
-            rank[i] = place
-            selected[i] = place <= quota
-            reason[i] = "within the quota" if place <= quota else reason[i]
+        for at, i in enumerate(members, 1):
+            rank[i] = at
+            selected[i] = at <= quota
+            reason[i] = "within the quota" if at <= quota else reason[i]
         for i in np.flatnonzero(cluster == number):
             cutoff[i] = float(ifd[members[min(quota, len(members)) - 1]]) if quota and members else None
+    return {"selected": selected, "rank": rank, "cutoff": cutoff, "reason": reason}
 
-    shuffled = rng.permutation(size)  # tables need not share an order: rows join by id
-    write(
-        folder,
-        "embed.parquet",
-        id=names,
-        embedding=pa.FixedSizeListArray.from_arrays(pa.array(np.ones(2 * size, np.float32)), 2),
-    )
+
+def _write_tables(folder: Path, rng: np.random.Generator, names: list[str], cluster: Any, spread: Any) -> None:
+    """The embeddings and the clusters; tables need not share an order: rows join by id."""
+    size = len(names)
+    shuffled = rng.permutation(size)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(2 * size, np.float32)), 2)
+    write(folder, "embed.parquet", id=names, embedding=vectors)
     write(
         folder,
         "cluster.parquet",
@@ -160,6 +190,16 @@ def make_run(
         y=spread[shuffled, 1],
         distance=np.zeros(size, np.float32),
     )
+
+
+def _write_scores(
+    folder: Path, pool: list[int], names: list[str], cluster: Any, tokens: Any, ifd: Any, status: Any, choice: dict[str, Any]
+) -> None:
+    """The scores, and what was sampled by them."""
+    size = len(pool)
+    ranked = [float(value) if state == "ok" else None for value, state in zip(ifd, status, strict=True)]
+    scores = list(ranked)
+    scores[pool.index(2)], scores[pool.index(3)] = 0.5, float("nan")  # a status counts, not the number beside it
     write(
         folder,
         "score.parquet",
@@ -171,32 +211,35 @@ def make_run(
         prompt_tokens=np.full(size, 12, np.int32),
         status=status[::-1].tolist(),
     )
-    ranks, cutoffs = pa.array(rank, pa.int32()), pa.array(cutoff, pa.float64())
-    ifd_column = pa.array(ranked, pa.float64())
+    column = pa.array(ranked, pa.float64())
     write(
         folder,
         "sample.parquet",
         id=names,
         cluster=cluster,
-        rank=ranks,
-        ifd=ifd_column,
-        cutoff=cutoffs,
-        selected=selected,
-        reason=reason,
-        score=ifd_column,
+        rank=pa.array(choice["rank"], pa.int32()),
+        ifd=column,
+        cutoff=pa.array(choice["cutoff"], pa.float64()),
+        selected=choice["selected"],
+        reason=choice["reason"],
+        score=column,
         detail=[""] * size,
     )
 
-    write(folder, "rejected.parquet", id=["broken"], row=[0], reason=["empty"], detail=["the response is empty"])
-    fates = [
+
+def _write_ledger(folder: Path, ids: list[str], kept: list[bool], pool: list[int], choice: dict[str, Any]) -> None:
+    rows = [
         ("dropped", "records", "empty"),
         *(("kept" if keep else "dropped", "curate", "duplicate") for keep in kept),
     ]
-    for i, place in enumerate(pool):
-        fates[place + 1] = ("kept" if selected[i] else "dropped", "sample", "" if selected[i] else reason[i])
-    fate = dict(zip(("status", "stage", "reason"), map(list, zip(*fates, strict=True)), strict=True))
-    write(folder, "ledger.parquet", id=["broken", *ids], row=pa.array(range(n + 1), pa.int64()), **fate)
+    for i, at in enumerate(pool):
+        chosen = choice["selected"][i]
+        rows[at + 1] = ("kept" if chosen else "dropped", "sample", "" if chosen else choice["reason"][i])
+    columns = dict(zip(("status", "stage", "reason"), map(list, zip(*rows, strict=True)), strict=True))
+    write(folder, "ledger.parquet", id=["broken", *ids], row=pa.array(range(len(ids) + 1), pa.int64()), **columns)
 
+
+def _write_pack(folder: Path, tokens: Any, selected: Any) -> None:
     rates = {
         "pad to max": 0.71,
         "dynamic padding": 0.442,
@@ -204,13 +247,22 @@ def make_run(
         "Dynamic Pack": 0.014,
         "epoch pack": 0.002,
     }
-    methods = {name: {"padding_rate": rate, "rows": 12, "row_tokens": 2048} for name, rate in rates.items()}
-    chosen = int(tokens[selected].sum())
     lengths = [int(size) for size in tokens[selected][:32]]
-    batches = [batch for batch in (lengths[:16], lengths[16:]) if batch]
-    packing = {"batches": batches, "capacity": 2048, "records": int(selected.sum()), "tokens": chosen, "batch_size": 16, "methods": methods}
-    (folder / "pack.json").write_text(json.dumps(packing | {"truncated": 3, "dropped": 0}))
+    packing = {
+        "batches": [batch for batch in (lengths[:16], lengths[16:]) if batch],
+        "capacity": 2048,
+        "records": int(selected.sum()),
+        "tokens": int(tokens[selected].sum()),
+        "batch_size": 16,
+        "methods": {name: {"padding_rate": rate, "rows": 12, "row_tokens": 2048} for name, rate in rates.items()},
+        "truncated": 3,
+        "dropped": 0,
+    }
+    (folder / "pack.json").write_text(json.dumps(packing))
 
+
+def _write_training(folder: Path, rng: np.random.Generator, tokens: int) -> None:
+    """A loss curve of 60 steps, and the summary of three epochs of `tokens`."""
     train = folder / "train"
     train.mkdir()
     losses = 1.4 * np.exp(-np.arange(60) / 25) + 0.6 + rng.normal(0, 0.04, 60)
@@ -218,33 +270,21 @@ def make_run(
         {"step": i + 1, "epoch": i / 20, "loss": float(loss), "learning_rate": 5e-5} for i, loss in enumerate(losses)
     ]
     (train / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    summary = {"steps": 60, "seconds": 184.2, "tokens": 3 * chosen, "tokens_per_second": 912.4, "padding_rate": 0.014}
-    summary |= {
+    summary = {
+        "steps": 60,
+        "seconds": 184.2,
+        "tokens": 3 * tokens,
+        "tokens_per_second": 912.4,
+        "padding_rate": 0.014,
         "peak_memory_bytes": 1.9e9,
         "final_loss": float(losses[-1]),
         "first_loss": float(losses[0]),
         "trainable_parameters": 4_884_480,
+        "parameters": 134_515_008,
+        "dtype": "float32",
+        "method": "lora",
     }
-    (train / "summary.json").write_text(
-        json.dumps(summary | {"parameters": 134_515_008, "dtype": "float32", "method": "lora"})
-    )
-
-    names = [f"HumanEval/{i}" for i in range(tasks)]
-    base = rng.normal(0.95, 0.25, tasks)
-    tuned = base - gain + rng.normal(0, 0.03, tasks)
-    verdicts = {"base": np.arange(tasks) % 10 < 1, "tuned": (np.arange(tasks) % 10 < 1) ^ (np.arange(tasks) == 5)}
-    for side, bits in (("base", base), ("tuned", tuned)):
-        write_evaluation(folder / "evaluate" / side, names, bits, verdicts[side])
-    places = {
-        "train": "train",
-        "evaluate_base": "evaluate/base",
-        "evaluate_tuned": "evaluate/tuned",
-        "pack": "pack.json",
-    }
-    for stage in STAGES[last + 1 :]:
-        place = folder / places.get(stage, f"{stage}.parquet")
-        shutil.rmtree(place) if place.is_dir() else place.unlink()
-    return folder
+    (train / "summary.json").write_text(json.dumps(summary))
 
 
 def write_evaluation(folder: Path, tasks: Sequence[str], bits: Any, passed: Any, **settings: str) -> None:
