@@ -26,7 +26,8 @@ from codeact.curate import BenchmarkItem
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
 from codeact.curate.mismatch import find_mismatches
-from codeact.curate.near_copies import find_near, find_renamed, find_same_meaning
+from codeact.curate.near_copies import find_near, find_same_meaning
+from codeact.curate.renamed_copies import find_renamed
 from codeact.curate.single_record import check_record
 from codeact.evaluation.sets import load_tasks
 from codeact.records import Message, Record, read_data

@@ -25,11 +25,12 @@ from unittest import mock
 from benchmarks import machine, result_files
 from benchmarks.data_folder import DATA
 from codeact.config import CurateConfig
-from codeact.curate import near_copies
+from codeact.curate import renamed_copies
 from codeact.curate.blocks import code_blocks
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
-from codeact.curate.near_copies import find_near, find_renamed
+from codeact.curate.near_copies import find_near
+from codeact.curate.renamed_copies import find_renamed
 from codeact.evaluation.benchmarks import benchmark_items
 from codeact.records import Message, Record, read_records
 from codeact.storage import read_rows
@@ -132,7 +133,7 @@ def template_drops(path: Path) -> dict[str, Any]:
         answer = Message("assistant", re.sub("#[^\n]*", "", code))
         bare.append(replace(record, messages=(Message("user", record.instruction), answer)))
     limited = {"as they are": len(find_renamed(records)), "code alone": len(find_renamed(bare))}
-    with mock.patch.object(near_copies, "MOST_COPIES", len(bare)):
+    with mock.patch.object(renamed_copies, "MOST_COPIES", len(bare)):
         free = len(find_renamed(bare))
     return {"file": path.name, "records": len(records), "renamed": limited, "code alone, of however many copies": free}
 

@@ -71,7 +71,7 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with _told(path):
+        with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open(mode, encoding=encoding, errors=errors) as handle:
                 yield handle
@@ -93,7 +93,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = Path(os.path.realpath(local(path)))  # a link to a folder on another disk stays one
     fresh = path.with_name(f".{path.name}.tmp")
     try:
-        with _told(path):
+        with told(path):
             remove(fresh)
             fresh.mkdir(parents=True)
             yield fresh
@@ -103,13 +103,30 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What the operating system refuses, as one line about `path`; errors that only look like its own pass (no number).
+
+    Raises:
+        InputError: the disk is full, or `path` cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        mend = "free some space and start again: finished work is kept" if full else "choose another output"
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; {mend}") from error
+
+
 def append(path: Path, data: bytes) -> None:
     """Add to a file; the bytes are on the disk when this returns. A kill may leave a part of them: readers drop a line that is cut off.
 
     Raises:
         InputError: the disk is full or the file cannot be written.
     """
-    with _told(path), path.open("ab") as handle:
+    with told(path), path.open("ab") as handle:
         handle.write(data)
         _to_disk(handle)
 
@@ -207,19 +224,6 @@ def sha256_of(named: Iterable[tuple[str, Path]]) -> str:
             while block := handle.read(1 << 20):
                 total.update(block)
     return total.hexdigest()
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What the operating system refuses, as one line about `path`; errors that only look like its own pass (no number)."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        mend = "free some space and start again: finished work is kept" if full else "choose another output"
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; {mend}") from error
 
 
 def _to_disk(handle: IO[Any]) -> None:

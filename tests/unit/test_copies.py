@@ -25,7 +25,8 @@ from codeact.curate.canonical import (
 )
 from codeact.curate.decontaminate import build_index, find_overlap, find_renamed_solution
 from codeact.curate.dedup import find_duplicates
-from codeact.curate.near_copies import find_near, find_renamed, find_same_meaning, neighbours
+from codeact.curate.near_copies import find_near, find_same_meaning, neighbours
+from codeact.curate.renamed_copies import find_renamed
 from tests.helpers.answers import fence, record
 
 pytest.importorskip("tree_sitter", reason="needs the extra `curate`")

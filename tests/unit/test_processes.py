@@ -97,9 +97,9 @@ def test_curation_by_processes_by_one_and_of_records_are_the_same(
 
 
 def test_records_that_do_not_fit_into_memory_are_refused_with_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curate, "main_memory", lambda: 13_999.0)
+    monkeypatch.setattr(curate, "main_memory", lambda: 3_999.0)
     rows = [{"instruction": f"Add {n}.", "output": f"{n} more"} for n in range(2)]
-    for setting, fits in (("dedup=true", True), ("renamed=true", True), ("near=0.8", False)):
+    for setting, fits in (("dedup=true", True), ("renamed=true", True), ("near=0.8", True), ("mismatch=0.02", False)):
         recipe = config.load_recipe(
             None, [f"curate.{setting}"], extra={"run_dir": str(tmp_path / setting), "curate.decontaminate": [], "evaluate.enabled": False}
         )
@@ -107,5 +107,5 @@ def test_records_that_do_not_fit_into_memory_are_refused_with_the_setting(tmp_pa
         if fits:
             run_pipeline(recipe, ("curate",), inputs)
         else:
-            with pytest.raises(InputError, match=r"curate\.near holds about 7 kB of each record in memory: 2 records need"):
+            with pytest.raises(InputError, match=r"curate\.mismatch holds about 2 kB of each record in memory: 2 records need"):
                 run_pipeline(recipe, ("curate",), inputs)

@@ -7,6 +7,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 from codeact.curate.blocks import code_blocks
@@ -21,6 +22,14 @@ _ASCII_BLANKS = bytes(code for code in range(128) if chr(code).isspace())
 LEAST_WORDS = 4
 # Compatibility forms that say something else than their plain letters: 10² is not 102, ½ is not 1/2, ① is not 1.
 _OTHER_MEANING = ("<super>", "<sub>", "<fraction>", "<circle>")
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Which record represents the group, and what makes the two copies."""
+
+    original: str
+    evidence: str
 
 
 def find_duplicates(records: Iterable[Record]) -> dict[str, str]:
@@ -146,3 +155,11 @@ def file_order(record: Record) -> tuple[float, str]:
 def preference(record: Record) -> tuple[int, float, str]:
     """Which of two records that are nearly equal represents both: the longer response, then the lower row, then the lower id."""
     return -len(record.response), *file_order(record)
+
+
+def setting(record: Record) -> str:
+    """What must be equal in any two copies: roles, tools, and what neither the user nor the assistant says."""
+    turns = [
+        (m.role, "" if m.role in ("user", "assistant") else m.content, m.tool_calls, m.learn) for m in record.messages
+    ]
+    return json.dumps([*turns, record.tools])

@@ -1,147 +1,45 @@
-"""Copies that are not equal: code with other names, texts with a few other words, instructions that mean the same."""
+"""Copies that are not equal: texts with a few other words, instructions that mean the same."""
 
 from __future__ import annotations
 
-import json
+import marshal
 import re
 import zlib
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codeact.curate.canonical import canonical_code, canonical_tokens, fingerprint
-from codeact.curate.dedup import file_order, lines_of, preference
-from codeact.curate.languages import guess_language
-from codeact.curate.tokens import plain, terms, words
+from codeact.curate.dedup import Copy, lines_of, preference, setting
+from codeact.curate.shared_bands import Bands, Earlier
+from codeact.curate.spool import Counts, Spool
+from codeact.curate.tokens import plain, words
 from codeact.errors import InputError, require
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
-from codeact.types import Vectors
+from codeact.types import Floats, Ints, Vectors
 
-MIN_CODE_TOKENS = 20
-MIN_SHARED_WORDS = 0.25
-LONG_CODE_TOKENS = 30
-SHORT_SHARED_WORDS = 0.5
-MIN_GIVEN_CODE = 20
-MIN_TOLD = 4
-TRANSLATED = 0.45
-"""Of the words of the shorter text: of 20 translated questions the most is 0.37, of 152 copies in English the least 0.52."""
 MIN_ANSWER_WORDS = 10
 MOST_COMPARED = 50
-MOST_COPIES = 10
-"""Of one program. What more requests get is a template's; of 28 public sources the most is 7."""
 SHINGLE = 5
 PERMUTATIONS = 128
 BLOCK = 2048
 COMMON_SENTENCE = 50
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
+MOST_BANDED = 0.99
+"""A higher threshold gets the bands of this one: above, there would be a single one."""
+PARTS_AT_HAND, RUNS_AT_HAND = 512, 4096
+"""Of so many records what is compared is kept in memory: copies have the same length, and come one after the other."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])")
 _NUMBER = re.compile(r"\d+")
 _WORD_OR_BRACKET = re.compile(r"\w+|[()\[\]{}]")
-_REMARK = re.compile(r"^[ \t]*(?:--|//|#+)[ \t]+", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Which record represents the group, and what makes the two copies."""
-
-    original: str
-    evidence: str
-
-
-def find_renamed(records: Sequence[Record]) -> dict[str, Copy]:
-    """Records whose code differs in the names that it defines, in remarks and in layout only (the indentation of Python counts).
-
-    At least 20 tokens of code. The instructions need a quarter of their distinct words in common (half of them under
-    30 tokens), and neither the word that tells them apart nor a number may differ: one program under two titles is no
-    copy. Nor is one mended program for two broken ones: code that the user shows must agree too. Nor is a translation. Text of no known
-    language is never a copy, nor is a program that more than ten others repeat: a template's. The lowest row represents
-    the group, then the lowest id.
-    """
-    groups: dict[bytes, list[Record]] = {}
-    copies: dict[bytes, dict[str, Copy]] = {}
-    for record in sorted(records, key=file_order):
-        code = canonical_code(record.response)
-        if len(code) < MIN_CODE_TOKENS:
-            continue
-        key = fingerprint([*code, _setting(record), *_given_code(record)])
-        group = groups.setdefault(key, [])
-        least = MIN_SHARED_WORDS if len(code) >= LONG_CODE_TOKENS else SHORT_SHARED_WORDS
-        original = next(
-            (
-                other
-                for other in group
-                if shared_words(other.instruction, record.instruction) >= least
-                and not _ask_apart(other, record)
-                and _same_tongue(other, record)
-            ),
-            None,
-        )
-        if original is not None:
-            evidence = f"same code as {original.id} up to names, remarks and layout ({len(code)} tokens)"
-            copies.setdefault(key, {})[record.id] = Copy(original.id, evidence)
-        elif len(group) < MOST_COMPARED:
-            group.append(record)
-    return {identity: copy for found in copies.values() if len(found) <= MOST_COPIES for identity, copy in found.items()}
-
-
-def _ask_apart(left: Record, right: Record) -> bool:
-    """Whether each request has a number of its own in its sentences, a word of its own that only its answer takes up, or the same words
-    in other roles.
-
-    A program from a template carries its title in remarks and in the text around it, where a copy with other names has
-    the same words. Both must have one: a copy may leave out an example, or name a thing that the other only describes.
-    """
-    numbers = [set(_prose_numbers(record.instruction)) for record in (left, right)]
-    if numbers[0] - numbers[1] and numbers[1] - numbers[0]:
-        return True
-    said = words(left.instruction), words(right.instruction)
-    if said[0] != said[1] and Counter(said[0]) == Counter(said[1]):  # "rand7 by rand5", "rand5 by rand7"
-        return True
-    asked, other = terms(left.instruction), terms(right.instruction)
-    answered, reply = terms(left.response), terms(right.response)
-    return bool((asked - other) & (answered - reply)) and bool((other - asked) & (reply - answered))
-
-
-def _same_tongue(left: Record, right: Record) -> bool:
-    """Whether what two records say outside of code may be in one language: a translation shares the code, and few words."""
-    a, b = (terms(_CODE.sub(" ", f"{record.instruction}\n{record.response}")) for record in (left, right))
-    return min(len(a), len(b)) < MIN_TOLD or len(a & b) >= TRANSLATED * min(len(a), len(b))
-
-
-def _prose_numbers(text: str) -> list[str]:
-    """The numbers of the lines that are prose, remarks too: those of an example differ between two requests for one program."""
-    bare = _REMARK.sub("", text)
-    return [number for line, prose in lines_of(bare) if prose for number in _NUMBER.findall(plain(line))]
-
-
-def _given_code(record: Record) -> list[str]:
-    """The tokens of the code that the user shows, if it is more than a call or a list: two programs to mend are two tasks."""
-    lines = [line for line, prose in lines_of(record.instruction) if not prose]
-    shown = canonical_tokens("\n".join(lines), indented=True) if lines else []
-    return shown if len(shown) >= MIN_GIVEN_CODE and guess_language("\n".join(lines)) else []
-
-
-def _setting(record: Record) -> str:
-    """What must be equal in any two copies: roles, tools, and what neither the user nor the assistant says."""
-    turns = [
-        (m.role, "" if m.role in ("user", "assistant") else m.content, m.tool_calls, m.learn) for m in record.messages
-    ]
-    return json.dumps([*turns, record.tools])
-
-
-def shared_words(left: str, right: str) -> float:
-    """Jaccard similarity of the sets of words of two or more letters, or of pairs of letters where words have no blanks between them."""
-    a, b = terms(left), terms(right)
-    return len(a & b) / len(a | b) if a | b else 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """A text, and its comparable pieces: sentences of words, the lines that may be code as they are, and all numbers."""
 
     sentences: tuple[tuple[str, ...], ...]
@@ -150,7 +48,19 @@ class _Part:
     text: str
 
 
-def find_near(records: Sequence[Record], threshold: float, progress: Progress = SILENT) -> dict[str, Copy]:
+class _Parts(NamedTuple):
+    """What is compared of a record: its setting, whether its answer has few words, what is asked, what is answered."""
+
+    id: str
+    setting: str
+    brief: bool
+    asked: _Part
+    answered: _Part
+
+
+def find_near(
+    records: Iterable[Record], threshold: float, progress: Progress = SILENT, folder: Path | None = None
+) -> dict[str, Copy]:
     """Records that repeat one that stays in slightly other words.
 
     Candidates share runs of five words with a Jaccard similarity of at least `threshold`, found by MinHash (Broder 1997) with
@@ -163,58 +73,134 @@ def find_near(records: Sequence[Record], threshold: float, progress: Progress = 
     first, then the lowest row, so each copy names a record that stays.
 
     Args:
-        records: the pool.
+        records: the pool, gone through once.
         threshold: above 0, at most 1.
         progress: advanced by each record.
+        folder: where what is compared lies meanwhile; None: where the system has its temporary files.
 
     Raises:
         MissingExtraError: datasketch is not installed.
-        InputError: the threshold is out of range.
+        InputError: the threshold is out of range, or the disk is full.
     """
     if not 0 < threshold <= 1:
         raise InputError(f"curate.near = {threshold}: must be above 0 and at most 1 (a Jaccard similarity)")
     datasketch = require("datasketch", "curate", "finding near duplicates")
-    # more bands than the threshold alone asks for: a missed candidate is lost, a wrong one only costs a comparison
-    index = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.2, 0.8))
-    seed = datasketch.MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int)
-    common = _common_pieces(records)
-    kept: dict[str, tuple[Record, NDArray[np.uint32]]] = {}
-    found: dict[str, Copy] = {}
-    for record in sorted(records, key=preference):
+    pool = _Pool(folder)
+    for record in records:
+        pool.append(record)
         progress.advance()
-        shingles = _shingles(record, common)
-        sketch: Any = seed.copy()
-        sketch.update_batch(shingles.tolist())
-        similar = sorted((-_jaccard(shingles, kept[key][1]), key) for key in index.query(sketch))
-        likely = [(-value, key) for value, key in similar[:MOST_COMPARED] if -value >= threshold]
-        best = next(((value, key) for value, key in likely if _agree(record, kept[key][0], threshold)), None)
+    pool.make_runs()
+    bands = _bands(pool, datasketch, min(threshold, MOST_BANDED), folder)
+    order = pool.by_preference(bands.shared())
+    earlier = Earlier(bands, order)
+    stays = np.ones(len(order), np.bool_)
+    found: dict[str, Copy] = {}
+    for place, row in enumerate(order.tolist()):
+        before = earlier[place]
+        best = pool.nearest(row, order[before[stays[before]]], threshold)
         if best is not None:
-            found[record.id] = Copy(
-                best[1], f"near copy of {best[1]}: {best[0]:.2f} of their runs of {SHINGLE} words are shared"
-            )
-            continue
-        kept[record.id] = record, shingles
-        index.insert(record.id, sketch)
+            value, name, original = best
+            stays[place] = False
+            found[name] = Copy(original, f"near copy of {original}: {value:.2f} of their runs of {SHINGLE} words are shared")
     return found
 
 
-def _common_pieces(records: Sequence[Record]) -> frozenset[tuple[str, ...]]:
-    counts = Counter(piece for record in records for piece in set(_pieces(record)))
-    return frozenset(piece for piece, count in counts.items() if count >= COMMON_SENTENCE)
+def _bands(pool: _Pool, datasketch: Any, threshold: float, folder: Path | None) -> Bands:
+    """The bands of MinHash of every record."""
+    # more bands than the threshold alone asks for: a missed candidate is lost, a wrong one only costs a comparison
+    shape = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.2, 0.8))
+    seed = datasketch.MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int)
+    bands = Bands(shape.b, shape.r, folder)
+    for runs in pool.runs:
+        sketch = seed.copy()
+        sketch.update_batch(np.frombuffer(runs, np.uint32).tolist())
+        bands.append(sketch.hashvalues)
+    return bands
 
 
-def _agree(left: Record, right: Record, threshold: float) -> bool:
-    (asked, answered), (other, reply) = _parts(left), _parts(right)
-    reworded = Counter(word for s in asked.sentences for word in s) != Counter(w for s in other.sentences for w in s)
-    return (
-        _setting(left) == _setting(right)
-        and (reworded or _grouped(asked) == _grouped(other))
-        and not (reworded and len(words(left.response)) < MIN_ANSWER_WORDS)  # `yes` answers many questions
-        and all(
-            a.code == b.code and a.numbers == b.numbers and _same_sentences(a, b, threshold)
-            for a, b in ((asked, other), (answered, reply))
+class _Pool:
+    """What is compared of the records, on the disk by their numbers: their parts, and then the runs of their words."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.parts, self.runs = parts, runs = Spool(folder), Spool(folder)
+        self.lengths, self.places = array("q"), array("d")
+        self.pieces = Counts(folder)
+        self.part_of: Callable[[int], _Parts] = lru_cache(PARTS_AT_HAND)(lambda row: _unpacked(parts[row]))
+        self.runs_of = lru_cache(RUNS_AT_HAND)(lambda row: np.frombuffer(runs[row], np.uint32))
+
+    def append(self, record: Record) -> None:
+        parts = _parts(record)
+        self.parts.append(marshal.dumps((*parts[:3], tuple(parts.asked), tuple(parts.answered))))
+        self.pieces.add(map(hash, set(_pieces(parts))))
+        length, place, _ = preference(record)
+        self.lengths.append(length)
+        self.places.append(place)
+
+    def make_runs(self) -> None:
+        """The runs of each record's words, but for the sentences that many records share, where anything else is left."""
+        common = self.pieces.often(COMMON_SENTENCE)
+        for packed in self.parts:
+            pieces = _pieces(_unpacked(packed))
+            own = [word for piece in pieces if hash(piece) not in common for word in piece]
+            self.runs.append(_runs(own or [word for piece in pieces for word in piece]).tobytes())
+        self.sizes = self.runs.sizes() // np.uint32().itemsize
+
+    def by_preference(self, rows: Ints) -> Ints:
+        """These records in the order of `dedup.preference`."""
+        names = [_unpacked(self.parts[row]).id for row in rows.tolist()]
+        rank = np.empty(len(names), np.int64)
+        rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+        del names
+        ordered: Ints = rows[np.lexsort((rank, np.array(self.places)[rows], np.array(self.lengths, np.int64)[rows]))]
+        return ordered
+
+    def nearest(self, row: int, others: Ints, threshold: float) -> tuple[float, str, str] | None:
+        """Of these records the one that a record is a near copy of: the similarity of their runs, the record's id, and the other's."""
+        own, size = self.runs_of(row), self.sizes[row]
+        sizes = self.sizes[others]
+        others = others[np.minimum(sizes, size) / np.maximum(sizes, size) >= threshold]
+        if not len(others):
+            return None
+        values = _similarities(own, [self.runs_of(other) for other in others.tolist()])
+        likely = np.flatnonzero(values >= threshold)
+        if not len(likely):
+            return None
+        parts = self.part_of(row)
+        similar = sorted((-values[at], self.part_of(int(others[at])).id, int(others[at])) for at in likely)
+        return next(
+            ((-value, parts.id, name) for value, name, other in similar[:MOST_COMPARED] if _agree(parts, self.part_of(other), threshold)),
+            None,
         )
-    )
+
+
+def _similarities(own: NDArray[np.uint32], others: Sequence[NDArray[np.uint32]]) -> Floats:
+    """The Jaccard similarity of sorted distinct runs with each of several others."""
+    ends = np.cumsum([len(other) for other in others])
+    whole = np.concatenate(others)
+    at = np.searchsorted(own, whole)
+    at[at == len(own)] = 0
+    starts = np.concatenate([[0], ends[:-1]])
+    shared = np.add.reduceat(own[at] == whole, starts, dtype=np.int64)
+    found: Floats = shared / (len(own) + ends - starts - shared)
+    return found
+
+
+def _unpacked(packed: bytes) -> _Parts:
+    name, setting, brief, asked, answered = marshal.loads(packed)
+    return _Parts(name, setting, brief, _Part(*asked), _Part(*answered))
+
+
+def _agree(left: _Parts, right: _Parts, threshold: float) -> bool:
+    both = (left.asked, right.asked), (left.answered, right.answered)
+    if left.setting != right.setting or any(a.code != b.code or a.numbers != b.numbers for a, b in both):
+        return False
+    reworded, other = (Counter(word for s in one.asked.sentences for word in s) for one in (left, right))
+    if reworded != other:
+        if left.brief:  # `yes` answers many questions
+            return False
+    elif _grouped(left.asked) != _grouped(right.asked):
+        return False
+    return all(_same_sentences(a, b, threshold) for a, b in both)
 
 
 def _grouped(part: _Part) -> list[str]:
@@ -229,11 +215,12 @@ def _same_sentences(left: _Part, right: _Part, threshold: float) -> bool:
     return only[0] == only[1] or _jaccard(_runs(only[0]), _runs(only[1])) >= threshold
 
 
-def _parts(record: Record) -> tuple[_Part, _Part]:
-    """What is asked (all that is not the assistant's), and what is answered."""
+def _parts(record: Record) -> _Parts:
+    """What is asked is all that is not the assistant's."""
     asked = [m.content for m in record.messages if m.role != "assistant"]
     answered = [text for m in record.messages if m.role == "assistant" for text in (m.reasoning, m.content)]
-    return _part("\n".join(asked)), _part("\n".join(answered))
+    brief = len(words(record.response)) < MIN_ANSWER_WORDS
+    return _Parts(record.id, setting(record), brief, _part("\n".join(asked)), _part("\n".join(answered))._replace(text=""))
 
 
 def _part(text: str) -> _Part:
@@ -248,16 +235,9 @@ def _part(text: str) -> _Part:
     return _Part(tuple(sentences), tuple(code), tuple(numbers), text)
 
 
-def _shingles(record: Record, common: frozenset[tuple[str, ...]]) -> NDArray[np.uint32]:
-    """The runs of a record's words, but for the sentences that many records share, where anything else is left."""
-    pieces = _pieces(record)
-    own = [word for piece in pieces if piece not in common for word in piece]
-    return _runs(own or [word for piece in pieces for word in piece])
-
-
-def _pieces(record: Record) -> list[tuple[str, ...]]:
+def _pieces(parts: _Parts) -> list[tuple[str, ...]]:
     """The words of each sentence and of each line of code."""
-    return [piece for p in _parts(record) for piece in (*p.sentences, *(tuple(words(line)) for line in p.code))]
+    return [piece for p in (parts.asked, parts.answered) for piece in (*p.sentences, *(tuple(words(line)) for line in p.code))]
 
 
 def _runs(text: Sequence[str]) -> NDArray[np.uint32]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codeact.config import CurateConfig
 from codeact.curate.decontaminate import BenchmarkItem
-from codeact.curate.dedup import find_duplicates
+from codeact.curate.dedup import Copy, find_duplicates
 from codeact.curate.mismatch import find_mismatches
-from codeact.curate.near_copies import Copy, find_near, find_renamed
+from codeact.curate.near_copies import find_near
+from codeact.curate.renamed_copies import find_renamed
 from codeact.curate.single_record import MAX_DETAIL_CHARS, Facts, Looker, benchmarks_of
 from codeact.curate.verify import Verdict
 from codeact.errors import InputError
@@ -91,13 +94,16 @@ def check_ids(ids: Sequence[str]) -> None:
         raise InputError(SHARED_ID)
 
 
-def decide(facts: Collection[Facts], config: CurateConfig, take: TakeRecords) -> Iterator[Decision]:
+def decide(
+    facts: Collection[Facts], config: CurateConfig, take: TakeRecords, folder: Path | None = None
+) -> Iterator[Decision]:
     """Decide about every record by what each says (`look.Looker`) and by what they have in common, in the order given.
 
     Args:
-        facts: of the records, whose ids are unique; gone through twice.
+        facts: of the records, whose ids are unique; gone through twice, and once more for each step that finds copies which are not exact.
         config: which stages run.
-        take: gives the records that must be compared. Exact copies need few of them, the other stages all that are left.
+        take: gives the records that must be compared. Exact copies need few of them, the other steps all that are left.
+        folder: where such a step writes meanwhile what it compares; None: where the system has its temporary files.
     """
     count = len(facts)
     dropped: dict[int, Decision] = {}
@@ -128,21 +134,21 @@ def decide(facts: Collection[Facts], config: CurateConfig, take: TakeRecords) ->
                 verdicts[place[identity]] = Verdict("doubtful", "mismatch", evidence)
             progress.advance(count)
 
-    def exact(records: Iterable[Record]) -> dict[str, Copy]:
-        return {copy: Copy(first, f"same as {first}") for copy, first in find_duplicates(records).items()}
-
+    if config.dedup:
+        with track("dedup", count) as progress:
+            positions, place = _alike(sketches, left()), dict[str, int]()
+            for identity, first in find_duplicates(_placed(take(positions), positions, place)).items():
+                dropped[place[identity]] = _duplicate(identity, Copy(first, f"same as {first}"))
+            progress.advance(count)
+    near = partial(find_near, threshold=config.near or 1.0, folder=folder)
     for label, wanted, find in (
-        ("dedup", config.dedup, exact),
-        ("dedup (names)", config.renamed, lambda records: find_renamed(list(records))),
-        ("dedup (near)", config.near is not None, lambda records: find_near(list(records), config.near or 1.0)),
+        ("dedup (names)", config.renamed, partial(find_renamed, folder=folder)),
+        ("dedup (near)", config.near is not None, near),
     ):
         if wanted:
             with track(label, count) as progress:
-                positions, place = _alike(sketches, left()) if find is exact else left(), dict[str, int]()
-                for identity, copy in find(_placed(take(positions), positions, place)).items():
-                    dropped[place[identity]] = Decision(
-                        identity, False, "duplicate", copy.evidence, duplicate_of=copy.original
-                    )
+                copies = find(take(left()))
+                dropped |= {at: _duplicate(one.id, copies[one.id]) for at, one in enumerate(facts if copies else ()) if one.id in copies}
                 progress.advance(count)
     for at, one in enumerate(facts):
         if one.overlap is not None and at not in dropped:
@@ -156,6 +162,10 @@ def _placed(records: Iterable[Record], positions: Ints, place: dict[str, int]) -
     for record, at in zip(records, positions.tolist(), strict=True):
         place[record.id] = at
         yield record
+
+
+def _duplicate(identity: str, copy: Copy) -> Decision:
+    return Decision(identity, False, "duplicate", copy.evidence, duplicate_of=copy.original)
 
 
 def _alike(sketches: NDArray[np.uint64], positions: Ints) -> Ints:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 VERSION = 8
 PARTITION = PART_ROWS
-HELD = {"near": 7_000, "renamed": 2_000, "mismatch": 2_000}
-"""Bytes of a record of a kilobyte that the steps over all records hold (docs/scale.md)."""
+HELD = {"mismatch": 2_000}
+"""Bytes of a record of a kilobyte that a step holds of all records (docs/scale.md)."""
 ELSEWHERE = {"semantic", "neighbours", "secrets"}  # settings of the stages refine and records
 
 
@@ -71,7 +71,7 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         backend=_backend(recipe, parts.num_rows), label="verify",
     )  # fmt: skip
     counts = _Counts()
-    decisions = decide(_Seen(store, parts), config, partial(_records_at, parts))
+    decisions = decide(_Seen(store, parts), config, partial(_records_at, parts), store.root)
     made = []
     while part := list(islice(decisions, PART_ROWS)):
         made.append(_decisions_table(counts.count(part)))
