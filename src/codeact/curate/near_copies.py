@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ def find_near(
     return found
 
 
-def _bands(pool: _Pool, datasketch: Any, threshold: float, folder: Path | None) -> Bands:
+def _bands(pool: _Pool, datasketch: ModuleType, threshold: float, folder: Path | None) -> Bands:
     """The bands of MinHash of every record."""
     # more bands than the threshold alone asks for: a missed candidate is lost, a wrong one only costs a comparison
     shape = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.2, 0.8))
