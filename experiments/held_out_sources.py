@@ -1,4 +1,5 @@
-"""The sources of `held_out_drops` whose drops were read last: lot 3 (natural languages), 4 (programming languages), 5 (after the mends)."""
+"""The sources of `held_out_drops` whose drops were read last: lot 3 (natural languages), 4 (programming languages), 5 and 6 (after the mends),
+7 (answers of models)."""
 
 # ruff: noqa: E501
 from __future__ import annotations
@@ -79,6 +80,33 @@ LAST_SOURCES = (
       for c, n in (("java", "Java"), ("py", "Python"))),
     *(Source(6, f"mbxp2_{n}", "en", MBXP, rf"data/mbxp/mb{n}_release_v1\.2\.jsonl", "rest", 150) for n in ("cpp", "csp", "jp", "jsp", "kp", "php", "rbp", "tsp")),
     *(Source(6, f"hex2_{n}", "en", HEX, rf"codegeex/benchmark/humaneval-x/{n}/data/humaneval_{n}\.jsonl\.gz", "rest", 60) for n in ("cpp", "go", "java", "js", "rust", "python")),
+)  # fmt: skip
+AE, ARENA, MT, LOGIC, WILD = "tatsu-lab+alpaca_eval", "lmarena+arena-hard-auto", "shisa-ai+ja-mt-bench-harness", "instructkr+LogicKor", "allenai+WildBench"
+CHATS = "SFT_data/conversations/conversation_without_plugins"
+WEAK = "falcon-7b-instruct|oasst-sft-pythia-12b|guanaco-33b|phi-2-sft|minichat-3b|opencoderplus-15b|pythia-12b-mix-sft|alpaca-7b|baize-v2-7b|chatglm2-6b|baichuan-13b-chat"
+MIDDLE = "text_davinci_003|vicuna-13b|wizardlm-13b|openchat-13b|zephyr-7b-beta|llama-2-13b-chat-hf|gemma-7b-it|Qwen1\\.5-7B-Chat|tulu-2-dpo-7b|causallm-14b|nous-hermes-13b"
+STRONG = "gpt4_0613|claude-2|mistral-medium|gpt-3\\.5-turbo-0613|Mixtral-8x7B-Instruct-v0\\.1|Yi-34B-Chat|deepseek-llm-67b-chat|Qwen2-72B-Instruct|gemini-pro|dbrx-instruct|gpt-4o-2024-05-13"
+ANSWER_SOURCES = (
+    *(Source(7, f"ae_{n}", "en", AE, rf"results/({models})/model_outputs\.json", "pairs:instruction,output", 1000) for n, models in (("weak", WEAK), ("middle", MIDDLE), ("strong", STRONG))),
+    *(Source(7, f"arena_{n}", "en", ARENA, rf"data/arena-hard-v{v}/model_answer/{m}\.jsonl", "arena", 800) for n, v, m in (
+        ("gpt35", "0\\.1", "gpt-3\\.5-turbo-0125"), ("gpt4", "0\\.1", "gpt-4-0314"), ("gpt4b", "0\\.1", "gpt-4-0613"), ("o3", "2\\.0", "o3-mini-2025-01-31"),
+    )),
+    *(Source(7, f"mt_{c}", c, MT, rf"fastchat/llm_judge/data/{p}mt_bench/model_answer/.*\.jsonl", "benchmark:question.jsonl", 400) for c, p in (
+        ("de", "de_"), ("fr", "fr_"), ("ja", "ja_"), ("ru", "ru_"), ("zh", "zh_"), ("en", ""),
+    )),
+    Source(7, "logickor", "ko", LOGIC, r"generated/(?!Qwen/Qwen2-57B|allganize/Llama-3-Alpha).*\.jsonl", "listed", 1000),
+    Source(7, "mt_ko", "ko", "pnu-clink+korean-mt-bench", r"data/ko/answers/.*\.jsonl", "benchmark:questions.jsonl", 480),
+    Source(7, "moss_code", "zh", "OpenMOSS+MOSS", rf"{CHATS}/helpful_conversations/helpful_code_conversations/.*\.json", "chats", 100),
+    Source(7, "moss", "zh", "OpenMOSS+MOSS", rf"{CHATS}/(?!helpful_conversations/helpful_code).*\.json", "chats", 520),
+    Source(7, "align", "zh", "THUDM+AlignBench", r"data/data_v1\.1_release\.jsonl", "pairs:question,reference", 700),
+    *(Source(7, f"wild_{n}", "mul", WILD, rf"eval_results/v2\.0522/score\.v2/eval=gpt-4-turbo-2024-04-09/{m}\.json", "pairs:session_id,model_output", 500) for n, m in (
+        ("qwen", "Qwen1\\.5-72B-Chat-greedy"), ("gpt35", "gpt-3\\.5-turbo-0125"), ("phi", "Phi-3-mini-128k-instruct"),
+    )),
+    Source(7, "self_models", "en", "yizhongw+self-instruct", r"human_eval/predictions/.*\.jsonl", "pairs:instruction,response", 800),
+    Source(7, "gpt_cpp", "en", "LiKe-rm+Human-and-ChatGPT-Code-Dataset", r"Codes Generated From ChatGPT/.*\.cpp", "programs", 400),
+    Source(7, "gpt_java", "en", "LiKe-rm+Human-and-ChatGPT-Code-Dataset", r"Codes Generated From ChatGPT/.*\.java", "programs", 400),
+    Source(7, "gpt_humaneval", "en", "SpnMrc97+python_generated_humaneval", r".*\.py", "programs", 200),
+    Source(7, "algorithms", "en", "TheAlgorithms+Python", r"(maths|strings|sorts|graphs|dynamic_programming|ciphers|data_structures|searches|matrix|bit_manipulation)/.*\.py", "programs", 400),
 )  # fmt: skip
 CODE_SOURCES = (
     *(Source(4, f"odex_{code}", code, ODEX, rf"data/{code}_test\.jsonl", f"odex:{how}", 500) for code, how in (("en", "whole"), ("ru", "whole"), ("ja", "rest"), ("es", "rest"))),
