@@ -68,6 +68,15 @@ def tokenizers() -> dict[bool, Any]:
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 512}
 GROUPED = dict(SMALL, intermediate_size=48, num_key_value_heads=2, head_dim=8, initializer_range=0.25)
+# a layer of chunked attention and one of full, experts and none
+LLAMA4 = {
+    "attention_chunk_size": 8, "layer_types": ["chunked_attention", "full_attention"], "no_rope_layers": [1, 0],
+    "num_local_experts": 2, "moe_layers": [1], "intermediate_size_mlp": 48,
+}  # fmt: skip
+DEEPSEEK = {
+    "num_key_value_heads": 4, "kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 12,
+    "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "moe_intermediate_size": 24,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,16 @@ KINDS = {
     "gemma3-bos": Kind("Gemma3TextConfig", dict(GROUPED, sliding_window=7), bos=True),
     "cohere": Kind("CohereConfig", dict(GROUPED, logit_scale=0.4)),
     "granite": Kind("GraniteConfig", dict(GROUPED, logits_scaling=3.0)),
+    "cohere2": Kind("Cohere2Config", dict(GROUPED, logit_scale=0.4, sliding_window=7)),
+    "llama4-chunks": Kind("Llama4TextConfig", dict(GROUPED, **LLAMA4)),
+    "deepseek-v3": Kind("DeepseekV3Config", dict(GROUPED, **DEEPSEEK)),
+    "qwen3-moe": Kind("Qwen3MoeConfig", dict(GROUPED, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24)),
+    "gpt-neox": Kind("GPTNeoXConfig", dict(SMALL, intermediate_size=48, initializer_range=0.25)),
+    "phi3-window": Kind("Phi3Config", dict(GROUPED, sliding_window=7)),
+    "starcoder2": Kind("Starcoder2Config", dict(GROUPED, sliding_window=7)),
+    "olmo2": Kind("Olmo2Config", GROUPED),
+    "glm4": Kind("Glm4Config", GROUPED),
+    "smollm3-nope": Kind("SmolLM3Config", dict(GROUPED, no_rope_layers=[1, 0])),
 }  # fmt: skip
 
 

@@ -9,14 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 import codeact
 from codeact import downloads
+from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import CodeactError, InputError
 from codeact.lm import models
+from codeact.lm.attention import register
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import model_identity
+from codeact.lm.isolation import check_isolation
+from codeact.lm.streams import Span, Stream, check_model, stream_losses
+from codeact.records import Message, Record
+from codeact.training.sft import fine_tune
 
 
 def write_gguf(folder: Path, target: Path) -> None:
@@ -257,3 +264,80 @@ def test_a_repository_with_code_of_its_own_is_refused_without_a_question(
             load(str(folder))
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
+
+
+class TestArchitectures:
+    """Models whose text part is a part of a larger one, and those that transformers' `get_decoder` says nothing useful of."""
+
+    @pytest.fixture
+    def gemma3(self, tiny_model_dir: Path, tmp_path: Path) -> Path:
+        """Of texts and images, as all of Gemma 3 but the smallest."""
+        text = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 6, "vocab_size": 600, **SMALL}
+        vision = {
+            "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14,
+        }  # fmt: skip
+        config = hf.Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+        return save_beside(hf.Gemma3ForConditionalGeneration(config), tiny_model_dir, tmp_path)
+
+    def test_a_model_of_texts_and_images_is_packed(self, gemma3: Path) -> None:
+        model = models.load_model(str(gemma3), dtype="float32", device="cpu")
+        assert check_isolation(model).leak == 0
+        plain = AutoModelForCausalLM.from_pretrained(gemma3, attn_implementation="eager").eval()
+        assert_scores_are(model, plain)
+
+    def test_it_is_trained_packed_and_saved_with_its_cache_on(self, gemma3: Path, tmp_path: Path) -> None:
+        pool = [Record(f"r{n}", (Message("user", f"Add {n}."), Message("assistant", f"return {n}"))) for n in range(8)]
+        summary = fine_tune(
+            pool, tmp_path / "tuned", model=ModelConfig(name=str(gemma3), max_length=96, template="question", dtype="float32"),
+            train=TrainConfig(epochs=1, batch_size=4, warmup_steps=0), pack=PackConfig(), seed=0,
+        )  # fmt: skip
+        assert (summary["scope"], summary["steps"]) == ("batch", 2)
+        tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "tuned" / "model")
+        assert tuned.config.get_text_config().use_cache
+
+    def test_a_whole_model_given_for_its_own_decoder(self) -> None:
+        config = hf.models.mllama.MllamaTextConfig(
+            vocab_size=600, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            cross_attention_layers=[], initializer_range=0.2, pad_token_id=0,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        plain = hf.MllamaForCausalLM._from_config(config, attn_implementation="eager").eval()
+        model = hf.MllamaForCausalLM._from_config(config, attn_implementation=register()).eval()
+        model.load_state_dict(plain.state_dict())
+        assert model.get_decoder() is model
+        assert_scores_are(model, plain)
+
+    def test_a_head_of_several_layers_is_refused_in_one_line(self, tiny_model_dir: Path, tmp_path: Path) -> None:
+        config = hf.ModernBertDecoderConfig(
+            vocab_size=600, num_hidden_layers=2, local_attention=6, bos_token_id=0, cls_token_id=0, sep_token_id=0, pad_token_id=0, eos_token_id=0,
+            **{key: SMALL[key] for key in ("hidden_size", "intermediate_size", "num_attention_heads")},
+        )  # fmt: skip
+        folder = save_beside(hf.ModernBertDecoderForCausalLM(config), tiny_model_dir, tmp_path)
+        model = models.load_model(str(folder), dtype="float32", device="cpu")
+        with pytest.raises(CodeactError, match="does more to its logits than its output head does"):
+            check_model(model)
+
+
+SMALL = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
+    "initializer_range": 0.2,
+}  # fmt: skip
+
+
+def save_beside(model: hf.PreTrainedModel, tokenizer: Path, folder: Path) -> Path:
+    """A model saved with another one's tokenizer."""
+    model.save_pretrained(folder / "made")
+    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder / "made")
+    return folder / "made"
+
+
+def assert_scores_are(model: hf.PreTrainedModel, plain: hf.PreTrainedModel) -> None:
+    """Packed token losses of `model` are those of `plain`, one sequence at a time."""
+    check_model(model)
+    rng = np.random.default_rng(0)
+    streams = [Stream(rng.integers(1, 600, size).tolist(), (Span(0, 1, int(size)),)) for size in (5, 30, 17, 2)]
+    for stream, found in zip(streams, stream_losses(model, streams, 40), strict=True):
+        ids = torch.tensor([stream.ids])
+        with torch.no_grad():
+            logits = plain(input_ids=ids, use_cache=False).logits[0, :-1].double()
+        assert found == pytest.approx(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none").numpy(), abs=1e-4)

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import (
+    BartConfig,
+    BartForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
@@ -17,6 +20,8 @@ from transformers import (
     MixtralForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    WhisperConfig,
+    WhisperForCausalLM,
 )
 
 from codeact.errors import InputError
@@ -37,6 +42,15 @@ NETWORKS: dict[str, Any] = {
     "gpt2": lambda: GPT2LMHeadModel(
         GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=2)
     ),
+}
+
+DECODER: dict[str, Any] = {
+    "vocab_size": 97, "d_model": 32, "decoder_ffn_dim": 48, "decoder_layers": 2, "decoder_attention_heads": 4,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "init_std": 0.2,
+}  # fmt: skip
+UNSHIFTED: dict[str, Any] = {
+    "bart": lambda: BartForCausalLM(BartConfig(**DECODER, max_position_embeddings=96)),
+    "whisper": lambda: WhisperForCausalLM(WhisperConfig(**DECODER, max_target_positions=96)),
 }
 
 
@@ -111,6 +125,36 @@ class TestChunkedLoss:
         before = model.eval()(input_ids=ids, labels=ids).loss
         assert not use_chunked_loss(model)
         assert torch.equal(model(input_ids=ids, labels=ids).loss, before)
+
+    @pytest.mark.parametrize("name", ["bart", "whisper"])
+    def test_labels_that_the_models_own_loss_does_not_shift(self, name: str) -> None:
+        """A decoder of BART's kind compares each token with itself: trained so it would learn to repeat what it reads."""
+        torch.manual_seed(0)
+        model = UNSHIFTED[name]().eval()
+        ids = torch.randint(3, 97, (2, 20), generator=torch.Generator().manual_seed(1))
+        labels = ids.clone()
+        labels[:, :7] = -100
+        logits = model(input_ids=ids).logits
+        following = cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+        assert model(input_ids=ids, labels=labels).loss.item() != pytest.approx(following.item(), rel=1e-3)
+        assert use_chunked_loss(model)
+        assert model(input_ids=ids, labels=labels).loss.item() == pytest.approx(following.item(), rel=1e-5)
+
+    def test_such_a_loss_that_cannot_be_made_anew_is_refused(self) -> None:
+        torch.manual_seed(0)
+        model = UNSHIFTED["bart"]().eval()
+        own = model.forward
+
+        def scaled(*args: Any, **kwargs: Any) -> Any:
+            found = own(*args, **{key: value for key, value in kwargs.items() if key != "labels"})
+            found.logits = found.logits * 3.0
+            if "labels" in kwargs:
+                found.loss = cross_entropy(found.logits.flatten(0, 1), kwargs["labels"].flatten())
+            return found
+
+        model.forward = scaled
+        with pytest.raises(InputError, match="BartForCausalLM takes each label for that of the next token already"):
+            use_chunked_loss(model)
 
 
 def mean_of_samples(model: Any, samples: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:

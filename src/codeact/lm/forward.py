@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from codeact.errors import InputError
 from codeact.packing.collate import collate_rows
 from codeact.types import Model
 
@@ -30,10 +31,34 @@ def hidden_states(model: Model, batch: Mapping[str, Any]) -> torch.Tensor:
     Args:
         model: a causal LM of transformers, perhaps wrapped by PEFT; gradients flow unless switched off.
         batch: model inputs; `labels` are ignored, no KV cache is made unless it asks for one.
+
+    Raises:
+        InputError: as `decoder`.
     """
     inputs = {key: value for key, value in batch.items() if key != "labels"}
-    hidden: torch.Tensor = model.get_decoder()(**{"use_cache": False, **inputs})[0]
+    hidden: torch.Tensor = decoder(model)(**{"use_cache": False, **inputs})[0]
     return hidden
+
+
+def decoder(model: Model) -> torch.nn.Module:
+    """What a causal LM runs below its output head.
+
+    transformers' `get_decoder` gives the whole model where it knows no better (Llama 4, Mllama), and the head where that is
+    called `decoder` (ModernBERT).
+
+    Raises:
+        InputError: none is found.
+    """
+    given: Any = model
+    causal: Any = given.get_base_model() if hasattr(given, "get_base_model") else given
+    others = (causal, causal.get_output_embeddings())
+    for found in (causal.get_decoder(), causal.base_model, getattr(causal, "model", None)):
+        if found is not None and not any(found is other for other in others):
+            below: torch.nn.Module = found
+            return below
+    raise InputError(
+        f"{type(causal).__name__} has no network apart from its output head that could be run alone; this model cannot be scored"
+    )
 
 
 def head_logits(model: Model, hidden: torch.Tensor) -> torch.Tensor:

@@ -155,7 +155,7 @@ def contract_faults(inputs: Mapping[str, Any], config: PretrainedConfig) -> list
     if inputs.get("use_cache", getattr(config, "use_cache", False)):
         faults.append(
             "use_cache is on, and with a KV cache transformers does not look for packed samples;"
-            " set model.config.use_cache = False"
+            " set model.config.get_text_config().use_cache = False"
         )
     positions, bounds = inputs.get("position_ids"), inputs.get("cu_seq_lens_q")
     if positions is None:

@@ -123,11 +123,17 @@ def load_model(
             f"model {name!r} cannot be loaded: its files lack {len(missing)} weights of {type(model).__name__} ({missing[0]}, ...);"
             " it is no causal language model, or not all of one"
         )
-    model.config.use_cache = False
+    keep_cache(model, False)
     if four_bit:  # is on its device
         _keep_trainable(model)
         return model.eval()
     return model.to(torch_device).eval()
+
+
+def keep_cache(model: Model, wanted: bool) -> None:
+    """Switch the KV cache on or off where a call does not say; a model of texts and images asks its text part's configuration."""
+    for config in (model.config, model.config.get_text_config()):
+        config.use_cache = wanted
 
 
 def _load_any(name: str, revision: str | None, dtype: str, device: str) -> Model:

@@ -6,12 +6,14 @@ This module imports torch at the top; import it inside functions.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
-from codeact.lm.forward import allowed_head_gap, chunk_positions, head_gap, head_logits, hidden_states
+from codeact.errors import InputError
+from codeact.lm.forward import allowed_head_gap, chunk_positions, head_gap, head_logits, hidden_states, losses_of_logits
 from codeact.packing.overlong import IGNORE
 from codeact.training.objective import sample_weights
 from codeact.types import Model
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
 PROBE_TOKENS = 16
+CLOSE = 1e-3  # relative difference of two equal losses
+UNSHIFTED = (
+    "takes each label for that of the next token already: trained so it would learn to repeat what it reads, and its loss cannot"
+    " be made anew from its output head; this architecture cannot be trained"
+)
 
 Forward = Callable[..., "CausalLMOutputWithPast"]
 
@@ -108,16 +115,22 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
     by that.
 
     Not every model's logits are what `head_logits` makes of its hidden states, and some add an auxiliary loss. Both are
-    measured on short random inputs first; where they differ, the model keeps its own loss.
+    measured on short random inputs first; where they differ, the model keeps its own loss. But a loss that takes the labels
+    for those of the next tokens already (decoders of BART's kind) would teach it to repeat what it reads, so it is not kept.
 
     Returns:
         Whether the model computes its loss in chunks now.
+
+    Raises:
+        InputError: it can keep neither its own loss nor have this one.
     """
     given: Any = model
     causal: Model = given.get_base_model() if hasattr(given, "get_base_model") else given
     output: torch.nn.Module | None = causal.get_output_embeddings()
     own: Forward = causal.forward
-    if causal.get_decoder() is causal or output is None or not head_gap(causal) <= allowed_head_gap(causal, packed=False):
+    if output is None or not _head_is_all(causal):
+        if _losses(causal, own).unshifted:
+            raise InputError(f"{type(causal).__name__} {UNSHIFTED}")
         return False
 
     def head(hidden: Tensor) -> Tensor:
@@ -149,7 +162,9 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
         total = chunked_cross_entropy(hidden, targets, head, list(output.parameters()), chunk, scales)
         return CausalLMOutputWithPast(loss=total / (items if num_items_in_batch is None else num_items_in_batch))
 
-    if not _same_loss(causal, own, forward):
+    losses = _losses(causal, own)
+    ours = _loss(causal, forward)
+    if not losses.unshifted and abs(ours - losses.own) >= CLOSE * abs(losses.own):
         return False
     causal.forward = forward  # type: ignore[method-assign]
     return True
@@ -205,8 +220,43 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (hidden, None, None, None, None, *weights)
 
 
-def _same_loss(causal: Model, own: Forward, ours: Forward) -> bool:
-    """Whether both ways give the same loss: an auxiliary loss shows here."""
+def _head_is_all(causal: Model) -> bool:
+    """Whether the model's logits are its head's of the hidden states below it."""
+    try:
+        return head_gap(causal) <= allowed_head_gap(causal, packed=False)
+    except InputError:  # nothing below the head can be run alone
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Losses:
+    """What a model's forward pass says of random tokens, each its own label: an auxiliary loss shows here.
+
+    Attributes:
+        own: its loss.
+        unshifted: that is the loss of its logits at each token itself, not at the next one.
+    """
+
+    own: float
+    unshifted: bool
+
+
+def _losses(causal: Model, own: Forward) -> _Losses:
+    ids, output = _probe(causal, own)
+    found = _loss_of(output)
+    if output.logits is None:
+        return _Losses(found, False)
+    logits = output.logits[0]
+    same, following = (float(losses_of_logits(*pair).mean()) for pair in ((logits, ids[0]), (logits[:-1], ids[0, 1:])))
+    return _Losses(found, abs(found - same) < CLOSE * abs(same) and abs(found - following) > CLOSE * abs(following))
+
+
+def _loss(causal: Model, way: Forward) -> float:
+    return _loss_of(_probe(causal, way)[1])
+
+
+def _probe(causal: Model, way: Forward) -> tuple[Tensor, CausalLMOutputWithPast]:
+    """Random tokens, int64 [1, T], and what a forward pass in eval mode says of them."""
     generator = torch.Generator().manual_seed(0)
     vocabulary = causal.config.get_text_config().vocab_size
     ids = torch.randint(vocabulary, (1, PROBE_TOKENS), generator=generator).to(causal.device)
@@ -214,10 +264,9 @@ def _same_loss(causal: Model, own: Forward, ours: Forward) -> bool:
     causal.eval()
     try:
         with torch.no_grad():
-            expected, found = (_loss_of(way(input_ids=ids, labels=ids, use_cache=False)) for way in (own, ours))
+            return ids, way(input_ids=ids, labels=ids, use_cache=False)
     finally:
         causal.train(training)
-    return abs(found - expected) < 1e-3 * abs(expected)
 
 
 def _loss_of(output: CausalLMOutputWithPast) -> float:

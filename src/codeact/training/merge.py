@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from codeact.errors import CodeactError, InputError
 from codeact.files import atomic_folder
 from codeact.lm.identity import NO_CODE, UNREADABLE, no_model
-from codeact.lm.models import load_model
+from codeact.lm.models import keep_cache, load_model
 from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def save_model(
     known = known if isinstance(known, list) else [] if known is None else [known]
     ends = sorted({*known, *stops})
     network.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0] if ends else None
-    network.config.use_cache = True
+    keep_cache(network, True)
     kind = getattr(torch, dtype)
     if state is None:
         network = network.to(kind)
