@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Callable
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -86,7 +88,7 @@ def _load(name: str, files: tuple[Path, ...]) -> list[Any]:
             raise InputError(
                 f"curate.decontaminate: {name} needs {FILES[name]} in the folder that CODEACT_DATA names; {SOURCES[name]}"
             )
-        return [item for path in files for item in _read_items(str(path), path.name.partition(".")[0])]
+        return [item for path in files for item in _read_once(path, path.name.partition(".")[0], _read_items)]
     release = next((r for r in releases() for path in files if path.name.startswith(f"{r.file}-{r.version}.")), None)
     tasks = load_tasks(name if release is None else f"{name}+@{release.version}").tasks
     return [BenchmarkItem(name, t.id, t.prompt, t.canonical_solution) for t in tasks]
@@ -122,7 +124,6 @@ def mbpp_all() -> list[Any]:
     Raises:
         InputError: the file is not there, or is not the whole of MBPP.
     """
-    from codeact.curate import BenchmarkItem
     from codeact.files import cache_dir
 
     path = next((f / name for f in _folders() for name in MBPP_FILES if (f / name).is_file()), None)
@@ -131,10 +132,18 @@ def mbpp_all() -> list[Any]:
             f"curate.decontaminate: mbpp-all needs mbpp.jsonl in the folder that CODEACT_DATA names or in {cache_dir()};"
             f" fetch it from {MBPP_SOURCE}"
         )
+    return _read_once(path, "mbpp-all", _read_mbpp)
+
+
+def _read_mbpp(name: str, benchmark: str) -> list[Any]:
+    """All of MBPP's tasks."""
+    from codeact.curate import BenchmarkItem
+
+    path = Path(name)
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         rows = [json.loads(line) for line in raw.decode("utf-8").splitlines() if line.strip()]
-        items = [BenchmarkItem("mbpp-all", str(row["task_id"]), str(row["text"]), str(row["code"])) for row in rows]
+        items = [BenchmarkItem(benchmark, str(row["task_id"]), str(row["text"]), str(row["code"])) for row in rows]
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read as MBPP ({error}); fetch it anew from {MBPP_SOURCE}") from error
     if len(items) != MBPP_TASKS:
@@ -157,3 +166,14 @@ def _read_items(path: str, benchmark: str) -> list[Any]:
         identity = next((str(row[key]) for key in ("task_id", "id") if row.get(key) is not None), str(number))
         items.append(BenchmarkItem(benchmark, identity, prompt, solution))
     return items
+
+
+def _read_once(path: Path, benchmark: str, read: Callable[[str, str], list[Any]]) -> list[Any]:
+    """The tasks of a file: a run wants them when it is checked and when it curates, and the file is read once where it stayed the same."""
+    there = path.stat()
+    return list(_read(str(path), benchmark, read, there.st_size, there.st_mtime_ns))
+
+
+@lru_cache(maxsize=16)
+def _read(path: str, benchmark: str, read: Callable[[str, str], list[Any]], _size: int, _changed: int) -> tuple[Any, ...]:
+    return tuple(read(path, benchmark))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -270,9 +270,16 @@ def versions(device: str | None = None) -> dict[str, Any]:
     """The versions of everything that matters to the figures, and the machine."""
     import os
     import platform
+
+    return {**_packages(), "platform": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count(), "device": device}
+
+
+@cache
+def _packages() -> Mapping[str, str | None]:
+    import platform
     from importlib import metadata
 
-    found: dict[str, Any] = {"codeact": __version__, "python": platform.python_version()}
+    found: dict[str, str | None] = {"codeact": __version__, "python": platform.python_version()}
     for package in (
         "torch",
         "transformers",
@@ -287,7 +294,7 @@ def versions(device: str | None = None) -> dict[str, Any]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = None
-    return {**found, "platform": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count(), "device": device}
+    return found
 
 
 def _cpu_name() -> str:
