@@ -14,7 +14,7 @@ from codeact.errors import InputError
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
 from codeact.sources import lines
-from codeact.stages import door, records, shared_reading
+from codeact.stages import admission, records, shared_reading
 
 KEY = "ghp_" + "a1B2c3D4e5F6g7H8i9J0" + "k1L2m3N4o5P6q7R8"
 
@@ -48,7 +48,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_reading, "WORTH_IT", 10)
     for module in (lines, shared_reading):
         monkeypatch.setattr(module, "PLACED", 16)
-    for module in (door, shared_reading):
+    for module in (admission, shared_reading):
         monkeypatch.setattr(module, "PART_ROWS", 20)
 
 

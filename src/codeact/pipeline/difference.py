@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.config import flatten
-from codeact.pipeline.fates import Fates, read_fates, sentence
+from codeact.pipeline.outcomes import Outcomes, read_outcomes, sentence
 
 ELSEWHERE = ("run_dir",)  # settings that decide nothing
 
@@ -24,8 +24,8 @@ def diff(one: str | Path, other: str | Path) -> dict[str, Any]:
     Raises:
         InputError: one of them is no run directory.
     """
-    first, second = read_fates(one), read_fates(other)
-    chosen = [_selected(fates) for fates in (first, second)]
+    first, second = read_outcomes(one), read_outcomes(other)
+    chosen = [_selected(outcomes) for outcomes in (first, second)]
     union = len(chosen[0] | chosen[1])
     return {
         "first": str(one), "second": str(other),
@@ -56,16 +56,16 @@ def diff_lines(found: Mapping[str, Any], shown: int) -> list[str]:
     return lines
 
 
-def _selected(fates: Fates) -> set[str]:
-    return {i for i, row in fates.rows.items() if row["status"] == "kept" and row["stage"] == "sample"}
+def _selected(outcomes: Outcomes) -> set[str]:
+    return {i for i, row in outcomes.rows.items() if row["status"] == "kept" and row["stage"] == "sample"}
 
 
-def _sources(both: Sequence[Fates], chosen: Sequence[set[str]]) -> dict[str, list[int]]:
-    counts = [Counter(str(fates.rows[i]["source"]) for i in ids if "source" in fates.rows[i]) for fates, ids in zip(both, chosen, strict=True)]
+def _sources(both: Sequence[Outcomes], chosen: Sequence[set[str]]) -> dict[str, list[int]]:
+    counts = [Counter(str(outcomes.rows[i]["source"]) for i in ids if "source" in outcomes.rows[i]) for outcomes, ids in zip(both, chosen, strict=True)]
     return {name: [count[name] for count in counts] for name in sorted(counts[0] | counts[1])}
 
 
-def _only(here: Fates, there: Fates, ids: set[str]) -> dict[str, Any]:
+def _only(here: Outcomes, there: Outcomes, ids: set[str]) -> dict[str, Any]:
     ordered = [identity for identity in here.rows if identity in ids]
     reasons = Counter(_reason(there, identity) for identity in ordered)
     records = [
@@ -75,12 +75,12 @@ def _only(here: Fates, there: Fates, ids: set[str]) -> dict[str, Any]:
     return {"count": len(ordered), "reasons": dict(reasons.most_common()), "records": records}
 
 
-def _reason(fates: Fates, identity: str) -> str:
-    row = fates.rows.get(identity)
+def _reason(outcomes: Outcomes, identity: str) -> str:
+    row = outcomes.rows.get(identity)
     return "not in its data" if row is None else f"{row['stage']}, {row['reason'] or 'nothing was chosen yet'}"
 
 
-def _settings(first: Fates, second: Fates) -> dict[str, list[Any]]:
-    flat = [flatten(fates.recipe.model_dump(mode="json")) for fates in (first, second)]
+def _settings(first: Outcomes, second: Outcomes) -> dict[str, list[Any]]:
+    flat = [flatten(outcomes.recipe.model_dump(mode="json")) for outcomes in (first, second)]
     return {key: [flat[0].get(key), flat[1].get(key)] for key in flat[0] | flat[1]
             if key not in ELSEWHERE and flat[0].get(key) != flat[1].get(key)}  # fmt: skip

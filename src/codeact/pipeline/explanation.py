@@ -1,4 +1,4 @@
-"""One record of a run: its fate in a sentence, its neighbours, the settings that would change it, and what each token gained."""
+"""One record of a run: its outcome in a sentence, its neighbours, the settings that would change it, and what each token gained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from codeact.config import Recipe
 from codeact.errors import InputError
-from codeact.pipeline.fates import Fates, read_fates, sentence
+from codeact.pipeline.outcomes import Outcomes, read_outcomes, sentence
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import STRATEGIES
@@ -49,26 +49,26 @@ def explain(
     Raises:
         InputError: no ledger there, or no such record, or several (the nearest ones are named).
     """
-    fates = read_fates(run_dir)
-    identity = find_record(fates, record_id, row, find)
-    told = fates.rows[identity]
-    ratio = changing_ratio(fates, told)
+    outcomes = read_outcomes(run_dir)
+    identity = find_record(outcomes, record_id, row, find)
+    told = outcomes.rows[identity]
+    ratio = changing_ratio(outcomes, told)
     found: dict[str, Any] = dict(told)
-    found["sentence"] = sentence(fates, told, _at_ratio(told, ratio))
-    found["words"] = list(fates.words.get(told["cluster"], ()))
+    found["sentence"] = sentence(outcomes, told, _at_ratio(told, ratio))
+    found["words"] = list(outcomes.words.get(told["cluster"], ()))
     for stage, key in (("score", "score"), ("lengths", "lengths"), ("records", "record")):
-        if stage in fates.done:
-            match = fates.store.table(stage)
+        if stage in outcomes.done:
+            match = outcomes.store.table(stage)
             rows = match.filter(_equal(match["id"], identity)).to_pylist()
             found[key] = {name: value for name, value in rows[0].items() if name != "token_log_ifd"} if rows else None
-    found["neighbours"] = neighbours(fates, identity)
-    found["changes"] = list(changes(fates, told, ratio))
+    found["neighbours"] = neighbours(outcomes, identity)
+    found["changes"] = list(changes(outcomes, told, ratio))
     if tokens:
-        found["tokens"] = token_gains(fates, identity)
+        found["tokens"] = token_gains(outcomes, identity)
     return found
 
 
-def find_record(fates: Fates, record_id: str, row: int | None, find: str) -> str:
+def find_record(outcomes: Outcomes, record_id: str, row: int | None, find: str) -> str:
     """The id of the one record that is meant.
 
     Raises:
@@ -79,47 +79,47 @@ def find_record(fates: Fates, record_id: str, row: int | None, find: str) -> str
     if (record_id != "") + (row is not None) + (find != "") != 1:
         raise InputError("explain: name the record by its id, by --row, or by --find, one of the three")
     if row is not None:
-        match = [identity for identity, told in fates.rows.items() if told["row"] == row - 1]
+        match = [identity for identity, told in outcomes.rows.items() if told["row"] == row - 1]
         if not match:
-            raise InputError(f"{fates.store.root}: there is no row {row}; the data has rows 1 to {len(fates.rows):,}")
+            raise InputError(f"{outcomes.store.root}: there is no row {row}; the data has rows 1 to {len(outcomes.rows):,}")
         return match[0]
     if find:
-        match = list(holding(fates, find))
+        match = list(holding(outcomes, find))
         if len(match) != 1:
-            raise InputError(_several(fates, match, f"{find!r} in its text"))
+            raise InputError(_several(outcomes, match, f"{find!r} in its text"))
         return match[0]
-    if record_id in fates.rows:
+    if record_id in outcomes.rows:
         return record_id
-    match = [identity for identity in fates.rows if identity.startswith(record_id)]
+    match = [identity for identity in outcomes.rows if identity.startswith(record_id)]
     if len(match) > 1:
-        raise InputError(_several(fates, match, f"an id that begins with {record_id!r}"))
+        raise InputError(_several(outcomes, match, f"an id that begins with {record_id!r}"))
     if match:
         return match[0]
-    near = difflib.get_close_matches(record_id, list(fates.rows), n=3, cutoff=0.3) or list(fates.rows)[:3]
-    raise InputError(f"{fates.store.root}: no record has the id {record_id!r}; near ones: {', '.join(near)}")
+    near = difflib.get_close_matches(record_id, list(outcomes.rows), n=3, cutoff=0.3) or list(outcomes.rows)[:3]
+    raise InputError(f"{outcomes.store.root}: no record has the id {record_id!r}; near ones: {', '.join(near)}")
 
 
-def holding(fates: Fates, text: str) -> Iterator[str]:
+def holding(outcomes: Outcomes, text: str) -> Iterator[str]:
     """Ids of the records that hold a text in any of their turns, whatever its case."""
     wanted = text.casefold()
-    for record in tables.records_from(fates.store.table("records")):
+    for record in tables.records_from(outcomes.store.table("records")):
         if any(wanted in part.casefold() for m in record.messages for part in (m.content, m.reasoning, m.tool_calls)):
             yield record.id
 
 
-def _several(fates: Fates, match: Sequence[str], what: str) -> str:
+def _several(outcomes: Outcomes, match: Sequence[str], what: str) -> str:
     if not match:
-        return f"{fates.store.root}: no record has {what}"
-    lines = [f"\n  {identity}  {sentence(fates, fates.rows[identity])}" for identity in match[:MOST_FOUND]]
+        return f"{outcomes.store.root}: no record has {what}"
+    lines = [f"\n  {identity}  {sentence(outcomes, outcomes.rows[identity])}" for identity in match[:MOST_FOUND]]
     more = f"\n  and {len(match) - MOST_FOUND:,} more" if len(match) > MOST_FOUND else ""
-    return f"{fates.store.root}: {len(match):,} records have {what}; name one by its id:{''.join(lines)}{more}"
+    return f"{outcomes.store.root}: {len(match):,} records have {what}; name one by its id:{''.join(lines)}{more}"
 
 
-def neighbours(fates: Fates, identity: str) -> list[dict[str, Any]]:
-    """The records whose embeddings are nearest, with their fates: by cosine, at most five; none without embeddings."""
-    if "embed" not in fates.done:
+def neighbours(outcomes: Outcomes, identity: str) -> list[dict[str, Any]]:
+    """The records whose embeddings are nearest, with their outcomes: by cosine, at most five; none without embeddings."""
+    if "embed" not in outcomes.done:
         return []
-    table = fates.store.table("embed")
+    table = outcomes.store.table("embed")
     ids = table["id"].to_pylist()
     if identity not in ids:
         return []
@@ -127,10 +127,10 @@ def neighbours(fates: Fates, identity: str) -> list[dict[str, Any]]:
     cosine = points @ points[at]
     cosine[at] = -np.inf
     nearest = np.argsort(-cosine, kind="stable")[: min(NEIGHBOURS, len(ids) - 1)]
-    texts = records_of(fates.store, [ids[n] for n in nearest])
+    texts = records_of(outcomes.store, [ids[n] for n in nearest])
     found = []
     for n, record in zip(nearest.tolist(), texts, strict=True):
-        row = fates.rows[ids[n]]
+        row = outcomes.rows[ids[n]]
         first = " ".join(record.instruction.split())[:EXCERPT]
         found.append({"id": ids[n], "cosine": round(float(cosine[n]), 4), "instruction": first}
                      | {key: row[key] for key in ("status", "reason", "cluster", "ifd")})  # fmt: skip
@@ -142,22 +142,22 @@ def records_of(store: Store, ids: Sequence[str]) -> list[Any]:
     return tables.records_from(tables.in_order(store.table("records"), list(ids)))
 
 
-def changing_ratio(fates: Fates, row: Mapping[str, Any]) -> float | None:
-    """The ratio nearest to the run's, in steps of a hundredth, at which a record's fate is the other one; None where none is found.
+def changing_ratio(outcomes: Outcomes, row: Mapping[str, Any]) -> float | None:
+    """The ratio nearest to the run's, in steps of a hundredth, at which a record's outcome is the other one; None where none is found.
 
     Each is tried: the strategy chooses again from the run's tables. A dropped record is looked for above the ratio, a kept one below it.
     """
-    if row["stage"] != "sample" or not _can_choose(fates, fates.recipe):
+    if row["stage"] != "sample" or not _can_choose(outcomes, outcomes.recipe):
         return None
-    kept, at = row["status"] == "kept", fates.recipe.sample.ratio * STEPS
-    pool = _pool(fates)
+    kept, at = row["status"] == "kept", outcomes.recipe.sample.ratio * STEPS
+    pool = _pool(outcomes)
 
     def other(step: int) -> bool:
-        return chosen_with(fates, pool, row["id"], {"ratio": step / STEPS}) is not kept
+        return chosen_with(outcomes, pool, row["id"], {"ratio": step / STEPS}) is not kept
 
     steps = list(range(int(np.ceil(at)) - 1, 0, -1)) if kept else list(range(int(at) + 1, STEPS + 1))
-    if fates.recipe.data.weights:  # the quota of a small source ends the way
-        steps = list(takewhile(lambda step: chosen_with(fates, pool, row["id"], {"ratio": step / STEPS}) is not None, steps))
+    if outcomes.recipe.data.weights:  # the quota of a small source ends the way
+        steps = list(takewhile(lambda step: chosen_with(outcomes, pool, row["id"], {"ratio": step / STEPS}) is not None, steps))
     if not steps or not other(steps[-1]):
         return None
     low, high = -1, len(steps) - 1  # halving, as if a larger budget only added records; what is told was tried
@@ -167,31 +167,31 @@ def changing_ratio(fates: Fates, row: Mapping[str, Any]) -> float | None:
     return steps[high] / STEPS
 
 
-def chosen_with(fates: Fates, pool: pa.Table, identity: str, settings: Mapping[str, Any]) -> bool | None:
+def chosen_with(outcomes: Outcomes, pool: pa.Table, identity: str, settings: Mapping[str, Any]) -> bool | None:
     """Whether the record is selected where `sample` has these settings; None where the choice cannot be made from the run's tables."""
-    config = fates.recipe.sample.model_copy(update=dict(settings))
+    config = outcomes.recipe.sample.model_copy(update=dict(settings))
     ids: list[str] = pool["id"].to_pylist()
-    mixture = read_mixture(pool, fates.recipe.data.weights)
+    mixture = read_mixture(pool, outcomes.recipe.data.weights)
     try:
-        found, _ = choose_from_run(fates.store, ids, config, fates.recipe.seed_of("sample"), mixture=mixture)
+        found, _ = choose_from_run(outcomes.store, ids, config, outcomes.recipe.seed_of("sample"), mixture=mixture)
     except InputError:
         return None
     return bool(found.selected[ids.index(identity)])
 
 
-def changes(fates: Fates, row: Mapping[str, Any], ratio: float | None) -> Iterator[dict[str, Any]]:
-    """Settings that would change the record's fate: `set`, `then`, and `tried`, whether the choice was made again with it."""
+def changes(outcomes: Outcomes, row: Mapping[str, Any], ratio: float | None) -> Iterator[dict[str, Any]]:
+    """Settings that would change the record's outcome: `set`, `then`, and `tried`, whether the choice was made again with it."""
     then = "dropped" if row["status"] == "kept" else "kept"
     if row["stage"] == "records":
         if row["reason"] == "limit":
             yield {"set": "data.limit=null", "then": "read", "tried": False}
         return
     if row["stage"] != "sample":
-        yield from ({"set": one, "then": "not dropped there", "tried": False} for one in _curation(fates.recipe, row))
+        yield from ({"set": one, "then": "not dropped there", "tried": False} for one in _curation(outcomes.recipe, row))
         return
     if ratio is not None:
         yield {"set": f"sample.ratio={ratio:g}", "then": then, "tried": True}
-    sample, pool = fates.recipe.sample, _pool(fates)
+    sample, pool = outcomes.recipe.sample, _pool(outcomes)
     rules: list[tuple[str, dict[str, Any]]] = [(f"sample.{rule}", {rule: 0.0}) for rule in ("suspects", "min_gain", "floor") if getattr(sample, rule)]
     others: list[tuple[str, dict[str, Any]]] = [
         ("sample.strategy", {"strategy": name})
@@ -199,8 +199,8 @@ def changes(fates: Fates, row: Mapping[str, Any], ratio: float | None) -> Iterat
         if name not in (sample.strategy, "full", "cdas-paper") and one.ranks
     ]
     for key, settings in (*rules, *others):
-        recipe = fates.recipe.model_copy(update={"sample": sample.model_copy(update=settings)})
-        if _can_choose(fates, recipe) and chosen_with(fates, pool, row["id"], settings) is (then == "kept"):
+        recipe = outcomes.recipe.model_copy(update={"sample": sample.model_copy(update=settings)})
+        if _can_choose(outcomes, recipe) and chosen_with(outcomes, pool, row["id"], settings) is (then == "kept"):
             yield {"set": f"{key}={next(iter(settings.values()))}", "then": then, "tried": True}
     if str(row["reason"]) == "status:too_long":
         yield {"set": "model.max_length, larger", "then": "scored", "tried": False}
@@ -222,14 +222,14 @@ def _curation(recipe: Recipe, row: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _can_choose(fates: Fates, recipe: Recipe) -> bool:
+def _can_choose(outcomes: Outcomes, recipe: Recipe) -> bool:
     """Whether the run holds the tables that this choice reads, and is small enough for it."""
-    small = STRATEGIES[recipe.sample.strategy].order is None or len(fates.rows) <= MOST_FOR_ORDER
-    return small and not lacking((*tables_for(recipe.sample), "sample"), fates.done) and not recipe.score.adaptive
+    small = STRATEGIES[recipe.sample.strategy].order is None or len(outcomes.rows) <= MOST_FOR_ORDER
+    return small and not lacking((*tables_for(recipe.sample), "sample"), outcomes.done) and not recipe.score.adaptive
 
 
-def _pool(fates: Fates) -> pa.Table:
-    return read_pool(fates.store, pool_stages(fates.recipe.curate))
+def _pool(outcomes: Outcomes) -> pa.Table:
+    return read_pool(outcomes.store, pool_stages(outcomes.recipe.curate))
 
 
 def _at_ratio(row: Mapping[str, Any], ratio: float | None) -> str:
@@ -244,7 +244,7 @@ def _equal(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
     return pc.equal(column, value)
 
 
-def token_gains(fates: Fates, identity: str) -> list[dict[str, Any]]:
+def token_gains(outcomes: Outcomes, identity: str) -> list[dict[str, Any]]:
     """What the instruction saves on each token of the answer: `text`, and nats `with` and `without` the instruction.
 
     The run's model is loaded and both passes of the default variant are made anew.
@@ -256,12 +256,12 @@ def token_gains(fates: Fates, identity: str) -> list[dict[str, Any]]:
     from codeact.lm.streams import stream_losses
     from codeact.score.sequences import build_sequences, default_template
 
-    model = fates.recipe.model
+    model = outcomes.recipe.model
     if not model.name:
-        raise InputError(f"{fates.store.root}: the run has no model, so no token was scored")
+        raise InputError(f"{outcomes.store.root}: the run has no model, so no token was scored")
     tokenizer = load_tokenizer(model.name, model.revision)
     template = default_template("default", tokenizer, model.template)
-    (record,) = records_of(fates.store, [identity])
+    (record,) = records_of(outcomes.store, [identity])
     made = build_sequences(record, template, tokenizer, "default", model.max_length)
     if not made.streams:
         raise InputError(f"record {identity!r} has no tokens to score: its status is {made.status}")

@@ -42,7 +42,7 @@ def ledger_table(store: Store, done: set[str]) -> pa.Table | None:
         return None
     source = ["source"] if "source" in store.columns("records") else []
     records = store.table("records", ["id", "row", *source])
-    table = _fates(store, done, records)
+    table = _outcomes(store, done, records)
     schema = pa.schema(
         [("id", pa.string()), ("row", pa.int64()), *((name, pa.string()) for name in source), ("status", pa.string()), ("stage", pa.string()), ("reason", pa.string()),
          ("detail", pa.string()), ("cluster", pa.int32()), ("rank", pa.int32()), ("ifd", pa.float64()), ("cutoff", pa.float64()),
@@ -73,7 +73,7 @@ def _shaped(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     return pa.table([columns[f.name].cast(f.type) if f.name in columns else pa.nulls(count, f.type) for f in schema], schema=schema)
 
 
-def _fates(store: Store, done: set[str], records: pa.Table) -> dict[str, Any]:
+def _outcomes(store: Store, done: set[str], records: pa.Table) -> dict[str, Any]:
     """Status, stage, reason, evidence and figures of each record; what the last stage says that decided about it."""
     import pyarrow as pa
     import pyarrow.compute as pc

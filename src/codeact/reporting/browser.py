@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from codeact.confidential import is_confidential
-from codeact.pipeline.fates import Fates, Group, read_fates, sentence
+from codeact.pipeline.outcomes import Group, Outcomes, read_outcomes, sentence
 from codeact.reporting.selection import excerpt
 from codeact.rundir import tables
 from codeact.storage import plain
@@ -25,27 +25,27 @@ COLUMNS = (
 
 
 def browser(run_dir: Path) -> dict[str, Any] | None:
-    """Records with their fates, texts and evidence; None where the run has no records.
+    """Records with their outcomes, texts and evidence; None where the run has no records.
 
     A run of more than 2,000 rows gives up to 10 on each side of every cut, 500 of those that left before the sampling, and a random
     sample of the others (seed 0). A record that holds a secret has no text.
     """
     if not (run_dir / "ledger.parquet").is_file():
         return None
-    fates = read_fates(run_dir)
-    if "records" not in fates.done:
+    outcomes = read_outcomes(run_dir)
+    if "records" not in outcomes.done:
         return None
-    rows = [row for row in fates.rows.values() if row["reason"] != "limit"]
-    chosen = _chosen(fates, rows)
+    rows = [row for row in outcomes.rows.values() if row["reason"] != "limit"]
+    chosen = _chosen(outcomes, rows)
     wanted = list(dict.fromkeys([r["id"] for r in chosen] + [r["duplicate_of"] for r in chosen if r["duplicate_of"]]))
-    texts = {r.id: r for r in tables.records_from(tables.keep(fates.store.table("records"), wanted))}
-    languages = tables.by_id(fates.store.table("curate"), ["language"]) if "curate" in fates.done else {}
+    texts = {r.id: r for r in tables.records_from(tables.keep(outcomes.store.table("records"), wanted))}
+    languages = tables.by_id(outcomes.store.table("curate"), ["language"]) if "curate" in outcomes.done else {}
     listed = []
     for row in chosen:
         record, other = texts.get(row["id"]), texts.get(row["duplicate_of"] or "")
         silent = record is None or is_confidential(row["reason"] or "")
         more = {
-            "said": sentence(fates, row).partition(": ")[2],
+            "said": sentence(outcomes, row).partition(": ")[2],
             "language": (languages.get(row["id"]) or {}).get("language") or "",
             "instruction": "" if silent or record is None else excerpt(record.instruction, TEXT),
             "response": "" if silent or record is None else excerpt(record.response, TEXT),
@@ -61,13 +61,13 @@ def browser(run_dir: Path) -> dict[str, Any] | None:
     return found
 
 
-def _chosen(fates: Fates, rows: list[Any]) -> list[Any]:
+def _chosen(outcomes: Outcomes, rows: list[Any]) -> list[Any]:
     if len(rows) <= MOST:
         return rows
     groups: dict[Group, list[Any]] = defaultdict(list)
     for row in rows:
         if row["rank"] is not None:
-            groups[fates.group(row)].append(row)
+            groups[outcomes.group(row)].append(row)
     taken: dict[str, Any] = {}
     each = max(1, min(AROUND, MOST // (4 * max(len(groups), 1))))
     for group in groups.values():

@@ -57,16 +57,16 @@ def gather(run_dir: Path) -> dict[str, Any]:
     paths = {stage.name: run_dir / stage.main_file if stage.name in done else None for stage in planned}
     counted = counted_in(store)
     frame = read_frame(paths["sample"], paths["cluster"], paths["score"], paths[counted] if counted else None)
-    fates = ledger_table(store, done)
+    outcomes = ledger_table(store, done)
     sides = [side for side in ("base", *TRAINED) if f"evaluate_{side}" in done]
     figures: dict[str, Any] = {
         "version": VERSION,
         "run": {"name": run_dir.resolve().name, "date": _date(stages)},
         "stages": stages,
         "reading": (found["records"][1].get("summary") or None) if "records" in done else None,
-        "funnel": None if fates is None else _funnel(paths, fates, frame),
+        "funnel": None if outcomes is None else _funnel(paths, outcomes, frame),
         "sources": _sources(found),
-        "drops": None if fates is None else _drops(fates),
+        "drops": None if outcomes is None else _drops(outcomes),
         "ifd": None if frame is None else ifd_figures(frame),
         "clusters": None if frame is None or "cluster" not in done else cluster_figures(frame, paths["records"], cluster_words(store) if "records" in done else {}),
         "length": None
@@ -98,9 +98,9 @@ def _date(stages: list[dict[str, Any]]) -> str:
     return datetime.date.today().isoformat() if finished is None else str(finished)[:10]
 
 
-def _funnel(paths: dict[str, Path | None], fates: pa.Table, frame: Frame | None) -> list[dict[str, Any]]:
+def _funnel(paths: dict[str, Path | None], outcomes: pa.Table, frame: Frame | None) -> list[dict[str, Any]]:
     """Records left after each stage; `share` is the fraction of the records that could be read."""
-    rows = [row for row in fates.select(["status", "stage"]).to_pylist() if row["stage"] != "records"]
+    rows = [row for row in outcomes.select(["status", "stage"]).to_pylist() if row["stage"] != "records"]
     steps: list[tuple[str, int]] = [("records", len(rows))]
     if paths["curate"] is not None:
         steps.append(("curated", sum(row["status"] == "kept" or row["stage"] == "sample" for row in rows)))
@@ -122,12 +122,12 @@ def _estimated(score: Path | None) -> int:
     return 0 if score is None else storage.read_parquet(score)["status"].to_pylist().count(ESTIMATED)
 
 
-def _drops(fates: pa.Table) -> list[dict[str, Any]]:
+def _drops(outcomes: pa.Table) -> list[dict[str, Any]]:
     """Dropped rows by stage and reason, as in the ledger: stages in the order of the data's way, the most frequent reason first."""
     order = (*BEFORE_SAMPLING, "sample")
     counts = Counter(
         (row["stage"], row["reason"] or "")
-        for row in fates.select(["status", "stage", "reason"]).to_pylist()
+        for row in outcomes.select(["status", "stage", "reason"]).to_pylist()
         if row["status"] == "dropped"
     )
     ranked = sorted(counts.items(), key=lambda item: (order.index(item[0][0]), -item[1], item[0][1]))

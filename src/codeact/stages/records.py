@@ -16,7 +16,7 @@ from codeact.rundir.processes import WORTH_IT
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
 from codeact.rundir.tables import rare_collections
-from codeact.stages.door import Door, held_out
+from codeact.stages.admission import Admission, held_out
 from codeact.stages.shared_reading import can_share, parts_in_processes
 
 if TYPE_CHECKING:
@@ -42,25 +42,25 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
     """Rows to records; unreadable rows, rows beyond `data.limit`, those that `curate.secrets` bars and those that `evaluate.held_out`
     holds too go to rejected.parquet.
 
-    A secret is barred here, at the door, and not by `curate`: so no table of the run ever holds it. The table is written while the
+    A secret is barred here, at admission, and not by `curate`: so no table of the run ever holds it. The table is written while the
     rows are read, a few thousand at a time.
     """
     reader = inputs.reader()
-    door = Door(recipe, reader)
+    admission = Admission(recipe, reader)
     sources = inputs.source.sources
-    made = parts_in_processes(door) if can_share(door, sources) else door.parts()
+    made = parts_in_processes(admission) if can_share(admission, sources) else admission.parts()
     rows = len(reader.rows)
     with track("read", rows, "rows", shown=rows >= WORTH_IT) as progress:
         store.write_parts("records", (tables.with_source(part, sources) for part in _counted(made, progress)))
-    reading = reader.reading([], door.unread, door.usable)
-    rejected = [*door.unread, *door.barred, *door.beyond]
+    reading = reader.reading([], admission.unread, admission.usable)
+    rejected = [*admission.unread, *admission.barred, *admission.beyond]
     storage.write_parquet(tables.with_source(tables.rejected_table(rejected), sources), store.path("rejected.parquet"))
-    counts: dict[str, Any] = {"records": door.records, "rejected": dict(Counter(r.reason for r in rejected))}
-    if door.barred and not door.unread:
-        first = door.barred[0]
+    counts: dict[str, Any] = {"records": admission.records, "rejected": dict(Counter(r.reason for r in rejected))}
+    if admission.barred and not admission.unread:
+        first = admission.barred[0]
         counts["first_rejected"] = f"{reader.locate(first.row)}: {first.reason}, {first.detail}"
     if recipe.curate.secrets:
-        counts |= {"possible_secrets": door.maybe, "possible_places": door.possible}
+        counts |= {"possible_secrets": admission.maybe, "possible_places": admission.possible}
     if sources is not None:
         read = Counter(store.table("records", ["source"])["source"].to_pylist())
         counts["sources"] = {name: {"rows": rows, "records": read[name]} for name, rows in inputs.source.mixture}

@@ -19,7 +19,7 @@ from codeact.rundir.parts import PART_ROWS, Parts, regrouped
 from codeact.rundir.processes import WORTH_IT, ProcessBackend
 from codeact.rundir.shards import Worker
 from codeact.sources.lines import PLACED, LineRows, Lines
-from codeact.stages.door import Door
+from codeact.stages.admission import Admission
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,36 +27,36 @@ if TYPE_CHECKING:
 _TOLD = b"told"
 
 
-def can_share(door: Door, sources: Sequence[str] | None) -> bool:
+def can_share(admission: Admission, sources: Sequence[str] | None) -> bool:
     """Whether several processes read this data: one large JSONL file that is not packed, of which all rows are wanted."""
-    recipe, rows = door.recipe, door.reader.rows
+    recipe, rows = admission.recipe, admission.reader.rows
     return (
         isinstance(rows, LineRows) and bool(rows.places) and len(rows) >= WORTH_IT and (recipe.workers or processors()) > 1
-        and recipe.backend == "local" and sources is None and recipe.data.limit is None and door.held is None
+        and recipe.backend == "local" and sources is None and recipe.data.limit is None and admission.held is None
     )  # fmt: skip
 
 
-def parts_in_processes(door: Door) -> Iterator[pa.Table]:
-    """`Door.parts`, the same tables and the same refused rows.
+def parts_in_processes(admission: Admission) -> Iterator[pa.Table]:
+    """`Admission.parts`, the same tables and the same refused rows.
 
     Raises:
-        InputError: as `Door.parts`.
+        InputError: as `Admission.parts`.
         CodeactError: a range of the file failed three times.
     """
-    rows = door.reader.rows
+    rows = admission.reader.rows
     assert isinstance(rows, LineRows)
     rows.check_same()
-    door.reader.parser.start()
-    ids = Ids(door.reader.where, door.reader.locate)
-    make_worker = partial(_worker, rows.lines, door.reader.parser, door.recipe.curate.secrets)
+    admission.reader.parser.start()
+    ids = Ids(admission.reader.where, admission.reader.locate)
+    make_worker = partial(_worker, rows.lines, admission.reader.parser, admission.recipe.curate.secrets)
     ranges = Parts(len(rows), PLACED, partial(_range, rows.places))
-    with closing(_in_order(ProcessBackend(door.recipe.workers)(make_worker, ranges, SILENT))) as found:
-        for whole in regrouped((_entered(door, ids, at * PLACED, part) for at, part in enumerate(found)), PART_ROWS):
+    with closing(_in_order(ProcessBackend(admission.recipe.workers)(make_worker, ranges, SILENT))) as found:
+        for whole in regrouped((_entered(admission, ids, at * PLACED, part) for at, part in enumerate(found)), PART_ROWS):
             if whole.num_rows:
                 yield whole.combine_chunks()
     rows.check_same()
-    door.reader.check_weight()
-    door.check()
+    admission.reader.check_weight()
+    admission.check()
 
 
 def _range(places: Sequence[int], number: int) -> pa.Table:
@@ -111,18 +111,18 @@ def _in_order(results: Iterator[tuple[int, pa.Table]]) -> Generator[pa.Table, No
             number += 1
 
 
-def _entered(door: Door, ids: Ids, start: int, part: pa.Table) -> pa.Table:
-    """The records of a range with their ids; what did not come in, and all that was counted, is noted at the door."""
+def _entered(admission: Admission, ids: Ids, start: int, part: pa.Table) -> pa.Table:
+    """The records of a range with their ids; what did not come in, and all that was counted, is noted there."""
     told: dict[str, Any] = json.loads(part.schema.metadata[_TOLD])
     explicit = set(told["explicit"])
     names = [ids.unique(name, at in explicit, start + at) for at, name in enumerate(told["names"])]
-    for key, noted in (("refused", door.unread), ("barred", door.barred)):
+    for key, noted in (("refused", admission.unread), ("barred", admission.barred)):
         noted += [Rejected(names[at], start + at, reason, detail) for at, reason, detail in told[key]]
     out = {at for key in ("refused", "barred") for at, *_ in told[key]}
-    parser = door.reader.parser
+    parser = admission.reader.parser
     for counter, more in zip((parser.used, parser.unread, parser.marked), told["counts"], strict=True):
         counter.update(more)
-    door.usable += len(names) - len(told["refused"])
-    door.records += part.num_rows
+    admission.usable += len(names) - len(told["refused"])
+    admission.records += part.num_rows
     kept = tables.texts([name for at, name in enumerate(names) if at not in out])
     return part.replace_schema_metadata().set_column(0, "id", kept)

@@ -28,7 +28,7 @@ def held_out(recipe: Recipe) -> str:
     return recipe.evaluate.held_out if recipe.evaluate.enabled else ""
 
 
-class Door:
+class Admission:
     """Which records come in, and of the others why not.
 
     Attributes:

@@ -22,8 +22,8 @@ Group = tuple[str, int]  # source ("" where there are no quotas), cluster (0 whe
 
 
 @dataclass(frozen=True)
-class Fates:
-    """A run directory, and the fate of every row of its data.
+class Outcomes:
+    """A run directory, and the outcome of every row of its data.
 
     Attributes:
         store: the run directory.
@@ -94,7 +94,7 @@ class Share:
     cut: float | None
 
 
-def read_fates(run_dir: str | Path) -> Fates:
+def read_outcomes(run_dir: str | Path) -> Outcomes:
     """Read a run directory.
 
     Raises:
@@ -107,22 +107,22 @@ def read_fates(run_dir: str | Path) -> Fates:
     done = finished(store, recipe)
     table = ledger_table(store, done)  # the file may be older than the tables, where a later run was stopped
     rows = {row["id"]: row for row in table.to_pylist()} if table is not None else {}
-    return Fates(store, recipe, frozenset(done), rows)
+    return Outcomes(store, recipe, frozenset(done), rows)
 
 
-def sentence(fates: Fates, row: Mapping[str, Any], further: str = "") -> str:
+def sentence(outcomes: Outcomes, row: Mapping[str, Any], further: str = "") -> str:
     """`dropped: rank 22 of 37 in cluster 4 'date, parse', quota 15; IFD 0.288 < cut 0.400`.
 
     Args:
-        fates: of the run.
+        outcomes: of the run.
         row: of the record's ledger.
         further: what is said behind it, such as `kept at ratio 0.6`.
     """
-    said = [f"{row['status']}: {_why(fates, row)}", *([further] if further else [])]
+    said = [f"{row['status']}: {_why(outcomes, row)}", *([further] if further else [])]
     return "; ".join(said)
 
 
-def _why(fates: Fates, row: Mapping[str, Any]) -> str:
+def _why(outcomes: Outcomes, row: Mapping[str, Any]) -> str:
     detail = row["detail"] or ""
     if row["stage"] == "records":
         return f"not read, {row['reason']}" + (f" ({detail})" if detail else "")
@@ -131,15 +131,15 @@ def _why(fates: Fates, row: Mapping[str, Any]) -> str:
             return f"in the pool; nothing was chosen from it yet{f' ({detail})' if detail else ''}"
         of = row["benchmark_item"] or row["duplicate_of"]
         return f"by {row['stage']}, {row['reason']}{f' of {of}' if of else ''}" + (f" ({detail})" if detail else "")
-    return _sampled(fates, row)
+    return _sampled(outcomes, row)
 
 
-def _sampled(fates: Fates, row: Mapping[str, Any]) -> str:
-    strategy, share = fates.strategy, fates.shares[fates.group(row)]
+def _sampled(outcomes: Outcomes, row: Mapping[str, Any]) -> str:
+    strategy, share = outcomes.strategy, outcomes.shares[outcomes.group(row)]
     kept, reason = row["status"] == "kept", str(row["reason"] or "")
-    source = fates.group(row)[0]
+    source = outcomes.group(row)[0]
     of = f" of {source}" if source else ""
-    where = f"in cluster {cluster_name(row['cluster'], fates.words)}{of}" if strategy.clustered else f"in the pool{of}"
+    where = f"in cluster {cluster_name(row['cluster'], outcomes.words)}{of}" if strategy.clustered else f"in the pool{of}"
     if reason.startswith("status:"):
         state = reason.removeprefix("status:")
         return f"no score, {state.replace('_', ' ')}: {row['detail'] or STATUS_MEANING[state]}"
@@ -149,22 +149,22 @@ def _sampled(fates: Fates, row: Mapping[str, Any]) -> str:
         drawn = "drawn" if kept else "not drawn"
         return f"{drawn}; {share.quota:,} of {share.records:,} {where} are" if share.quota < share.records else "everything is"
     if row["rank"] is None:
-        return f"not ranked, {reason}" if reason else f"{_figure(fates, row, share)} {where}".strip()
-    last = f"ranked last ({reason or row['detail']}), " if reason == "suspect" or _is_last(fates, row) else ""
+        return f"not ranked, {reason}" if reason else f"{_figure(outcomes, row, share)} {where}".strip()
+    last = f"ranked last ({reason or row['detail']}), " if reason == "suspect" or _is_last(outcomes, row) else ""
     said = f"{last}rank {row['rank']:,} of {share.ranked:,} {where}, quota {share.quota:,}"
-    figure = _figure(fates, row, share)
+    figure = _figure(outcomes, row, share)
     told = f"{said}; {figure}" if figure else said
     return told if kept or reason in ("", "below cut", "suspect", strategy.not_taken) else f"{told}; {reason}"
 
 
-def _is_last(fates: Fates, row: Mapping[str, Any]) -> bool:
+def _is_last(outcomes: Outcomes, row: Mapping[str, Any]) -> bool:
     """Whether a doubt of curation sent the record behind all others."""
-    return row["status"] == "dropped" and bool(row["detail"]) and fates.recipe.curate.failed == "penalise"
+    return row["status"] == "dropped" and bool(row["detail"]) and outcomes.recipe.curate.failed == "penalise"
 
 
-def _figure(fates: Fates, row: Mapping[str, Any], share: Share) -> str:
+def _figure(outcomes: Outcomes, row: Mapping[str, Any], share: Share) -> str:
     """`IFD 0.288 < cut 0.400`; without a comparison where something else decided."""
-    ranking, value = fates.strategy.ranking, fates.values.get(row["id"])
+    ranking, value = outcomes.strategy.ranking, outcomes.values.get(row["id"])
     if ranking is None or value is None:
         return ""
     name = "IFD" if ranking.column in ("ifd", "proxy_ifd") else ranking.column.replace("_", " ")
