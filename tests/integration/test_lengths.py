@@ -167,7 +167,10 @@ def test_what_reads_a_run_without_scores(recipe: Callable[..., Recipe], tmp_path
     assert (figures["ifd"], held["spearman"]) == (None, None)
     assert held["selected_tokens"] == sum(sizes[i]["response_tokens"] for i in kept)
     assert held["token_share"] == pytest.approx(held["selected_tokens"] / sum(one["response_tokens"] for one in sizes.values()))
-    assert "no record was scored" in write_report(store.root).read_text(encoding="utf-8")
+    page = write_report(store.root).read_text(encoding="utf-8")
+    assert "no record was scored" in page
+    assert "The examples are the first of those kept" in page
+    assert "median IFD among" not in page
 
     codeact.export(store.root, "axolotl", tmp_path / "sft")
     mean = sum(sizes[i]["response_tokens"] + sizes[i]["prompt_tokens"] for i in kept) / len(kept)

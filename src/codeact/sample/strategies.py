@@ -272,10 +272,13 @@ _ENTRIES = (
         "s-ifd", "the B of highest IFD over the tokens that the instruction moves most", ("selective_ifd", "ifd"),
         Ranking("selective_ifd", ifd_below=True, missing="no informative token"),
     ),
-    Strategy("trim", "B at random of all but the longest 10 %", ("response_tokens",), TRIMMED, not_taken="not drawn"),
+    Strategy(
+        "trim", "B at random of all but the longest 10 %", ("response_tokens",), TRIMMED, not_taken="not drawn",
+        known="not compared itself; `longest`, whose records it leaves out, was worse than random draws (135M model)",
+    ),
     Strategy(
         "trim-diversity", "of each cluster its share, at random of all but the longest 10 %", ("response_tokens", "cluster"), TRIMMED,
-        not_taken="not drawn", page="trim",
+        not_taken="not drawn", page="trim", known="not compared itself; `diversity` was level with random draws, `longest` worse (135M model)",
     ),
     Strategy(
         "length-matched", "a random draw with the lengths of another strategy's selection", ("response_tokens",), order=drawn_like,
