@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+Whole = Callable[[Path], None]  # is told of a file that is complete, and not in its place yet
 
 
 def is_remote(name: str | Path) -> bool:
@@ -59,10 +60,15 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def atomic(path: str | Path, mode: str = "wb", whole: Whole | None = None) -> Iterator[IO[Any]]:
     """Open a temporary neighbour of `path` and rename it over `path` when the block ends well; else remove it.
 
     Half a surrogate pair, which UTF-8 cannot hold, becomes its escape (`\\ud83d`): in JSON the same text again.
+
+    Args:
+        path: the file.
+        mode: `wb` or `w`.
+        whole: called with the temporary file when it is complete and on the disk, before it takes the place of `path`.
 
     Raises:
         InputError: the disk is full or the file cannot be written.
@@ -76,6 +82,8 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             with temporary.open(mode, encoding=encoding, errors=errors) as handle:
                 yield handle
                 _to_disk(handle)
+            if whole is not None:
+                whole(temporary)
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -16,7 +16,18 @@ from pathlib import Path
 
 from codeact import storage
 from codeact.errors import InputError
-from codeact.files import address_of, is_remote, local, make_folder, name_of, names_in, remove, remove_empty, sha256
+from codeact.files import (
+    Whole,
+    address_of,
+    is_remote,
+    local,
+    make_folder,
+    name_of,
+    names_in,
+    remove,
+    remove_empty,
+    sha256,
+)
 from codeact.sources.names import STDIN
 
 NOTE = ".codeact.json"
@@ -70,7 +81,7 @@ def check_file(target: Path, run: Run, run_dir: Path | None = None) -> bool:
     if content is None or run.force:
         return content is not None
     noted = _noted(run_dir).get(name, {}) if run_dir is not None else {}
-    if noted.get("run") != run.key or noted.get("sha256") != content:
+    if noted.get("run") != run.key or content not in (noted.get("sha256"), noted.get("before")):
         raise InputError(
             f"output {name_of(target)} exists, and this run ({run}) did not write it as it is;"
             " name another, or replace it with --force"
@@ -98,6 +109,21 @@ def note_file(target: Path, run: Run, run_dir: Path) -> None:
     name, content = _told_apart(target)
     noted[name] = {"run": run.key, "sha256": content}
     storage.write_json(run_dir / OUTPUTS, noted)
+
+
+def note_ahead(target: Path, run: Run, run_dir: Path) -> Whole:
+    """What to give `storage.write_rows` as `whole`: it notes a file before it takes its place.
+
+    A run that is killed between the two, or whose disk is full then, finds its own file and goes on. `note_file` follows.
+    """
+
+    def note(complete: Path) -> None:
+        name, before = _told_apart(target)
+        noted = _noted(run_dir)
+        noted[name] = {"run": run.key, "sha256": sha256(complete), "before": before}
+        storage.write_json(run_dir / OUTPUTS, noted)
+
+    return note
 
 
 def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = False) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
-from codeact.files import atomic
+from codeact.files import Whole, atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,11 +27,11 @@ def _settings(schema: pa.Schema) -> Mapping[str, Any]:
     return {**PARQUET, "use_dictionary": plain} if vectors else PARQUET
 
 
-def write_parquet(table: pa.Table, path: str | Path) -> None:
-    """Write an Arrow table atomically (zstd, every page with its checksum)."""
+def write_parquet(table: pa.Table, path: str | Path, whole: Whole | None = None) -> None:
+    """Write an Arrow table atomically (zstd, every page with its checksum); `whole` as in `files.atomic`."""
     import pyarrow.parquet as pq
 
-    with atomic(path) as handle:
+    with atomic(path, whole=whole) as handle:
         pq.write_table(table, handle, **_settings(table.schema))
 
 

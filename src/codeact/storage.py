@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from codeact.errors import InputError
-from codeact.files import address_of, atomic, is_remote, make_folder, name_of, write_text
+from codeact.files import Whole, address_of, atomic, is_remote, make_folder, name_of, write_text
 from codeact.parquet import parquet_bytes as parquet_bytes
 from codeact.parquet import read_parquet as read_parquet
 from codeact.parquet import write_parquet as write_parquet
@@ -230,7 +230,7 @@ def source_files(source: str | Path | Sequence[str | Path], split: str = "train"
     return found
 
 
-def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, replace: bool = True) -> None:
+def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, replace: bool = True, whole: Whole | None = None) -> None:
     """Write the chosen rows of `source`, untouched and in the order of the input; `-` writes JSON lines to stdout.
 
     JSON lines that came as such are the bytes of their lines, as they are in the file.
@@ -240,10 +240,11 @@ def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, re
         indices: which, in any order.
         target: a file, an address (`s3://...`), or `-`.
         replace: write over an object that is behind the address; a local file always is.
+        whole: as in `files.atomic`, of a local file.
 
     Raises:
-        InputError: the suffix of `target` is none of `WRITABLE`, or the rows do not fit that form.
-        InputError: the disk is full or the folder cannot be written; nothing half-written is left.
+        InputError: the suffix of `target` is none of `WRITABLE`, or the rows do not fit that form; the disk is full or the folder cannot
+            be written: nothing half-written is left.
     """
     path = Path(target)
     if is_remote(target):
@@ -251,9 +252,9 @@ def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, re
 
         _check_kind(path, source.delimited)
         with tempfile.TemporaryDirectory() as folder:
-            whole = Path(folder) / path.name
-            write_rows(source, indices, whole)
-            send(whole, address_of(target), replace=replace)
+            copy = Path(folder) / path.name
+            write_rows(source, indices, copy)
+            send(copy, address_of(target), replace=replace)
         return
     check_writable(path, source.delimited)
     kept = sorted(indices)
@@ -263,10 +264,10 @@ def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, re
     kind = kind_of(path)
     if kind in (".parquet", ".arrow"):
         table = table_of(list(picked(source.rows, kept)), path) if source.table is None else source.table.take(kept)
-        (write_parquet if kind == ".parquet" else write_arrow)(table, path)
+        (write_parquet if kind == ".parquet" else write_arrow)(table, path, whole)
         return
     lines = kind in (".jsonl", ".ndjson")
-    with atomic(path) as handle:
+    with atomic(path, whole=whole) as handle:
         for text in packed(chosen_lines(source, kept), path) if lines else texts(list(picked(source.rows, kept)), kind, path):
             handle.write(text)
 

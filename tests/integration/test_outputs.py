@@ -148,6 +148,50 @@ def test_a_file_of_another_is_replaced_only_with_force(data: Path, tmp_path: Pat
     assert cli(*call).returncode == 0
 
 
+@pytest.mark.parametrize("suffix", [".jsonl.gz", ".parquet", ".arrow", ".json"])
+@pytest.mark.parametrize("command", ["select", "curate"])
+def test_a_run_that_ends_before_it_notes_its_output_goes_on(
+    command: str, suffix: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the two, or its disk full: the same command again finds its own file there."""
+    out = tmp_path / f"selected{suffix}"
+    call = [command, str(data), "-o", str(out), *(["--strategy", "random"] if command == "select" else [])]
+    api = f"codeact.api.{'selection' if command == 'select' else 'runs'}"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{api}.note_file", full_disk)
+        assert cli(*call).returncode == 2
+    whole = out.read_bytes()
+    with out.open("ab") as handle:
+        handle.write(MINE.encode())
+    assert cli(*call).returncode == 2  # a file that was edited meanwhile is the user's
+    out.write_bytes(whole)
+    assert cli(*call).returncode == 0
+    assert cli(*call).returncode == 0
+    # killed before the new file took its place: the old one is still the run's own
+    changed = [*call, "--set", "curate.dedup=false"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refusing(out))
+        assert cli(*changed).returncode == 2
+    assert out.read_bytes() == whole
+    assert cli(*changed).returncode == 0
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def refusing(target: Path) -> Callable[[Path, Path], Path]:
+    """`Path.replace` that fails for one target."""
+    real = Path.replace
+
+    def replace(self: Path, other: Path) -> Path:
+        if other == target:
+            full_disk()
+        return real(self, other)
+
+    return replace
+
+
 COMMANDS: dict[str, Callable[[Path, Path], list[str]]] = {
     "curate": lambda data, model: ["curate", str(data)],
     "score": lambda data, model: ["score", str(data), "--model", str(model), "--max-length", "64"],

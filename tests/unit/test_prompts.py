@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from codeact.errors import InputError
@@ -96,6 +96,32 @@ def test_unusual_text_keeps_its_span(text: str) -> None:
     coded = encode((Message("user", "hello"), Message("assistant", text)), template, tokenizer)
     (turn,) = coded.turns
     assert tokenizer.decode(coded.input_ids[turn.start : turn.end], clean_up_tokenization_spaces=False) == text
+
+
+def test_an_empty_answer_has_no_tokens() -> None:
+    """Also where one token holds the end of the question and the words that lead to the answer."""
+    raw = Tokenizer(models.BPE(unk_token="<unk>"))
+    raw.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=500, special_tokens=["<unk>", "</s>"], show_progress=False))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="</s>", unk_token="<unk>")
+    template = load_template("question", tokenizer)
+    for answer in ("", "\n"):
+        talk = (Message("user", "Write a function."), Message("assistant", answer))
+        (turn,) = encode(talk, template, tokenizer).turns
+        assert turn.start == turn.end
+    whole = encode((talk[0], Message("assistant", "def")), template, tokenizer)
+    assert "function.\n\nAnswer:" in "".join(tokenizer.convert_ids_to_tokens(whole.input_ids[:2]))  # one token straddles
+
+
+@pytest.mark.parametrize("answer", ["def add", "def add \n", " def add\n\n"])
+def test_blanks_that_a_tokenizer_drops_leave_the_marker_outside_the_answer(answer: str) -> None:
+    raw = Tokenizer(models.WordPiece(unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    raw.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=["<unk>", "</s>"], show_progress=False))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="</s>", unk_token="<unk>")
+    coded = encode((Message("user", "hello"), Message("assistant", answer)), load_template("question", tokenizer), tokenizer, add_eos=True)
+    (turn,) = coded.turns
+    assert tokenizer.convert_ids_to_tokens(coded.input_ids[turn.start :]) == ["def", "add", "</s>"]
+    assert (turn.end, turn.stop) == (len(coded.input_ids) - 1, len(coded.input_ids))
 
 
 def test_chat_template_and_trimming_template() -> None:

@@ -12,10 +12,10 @@ from codeact import config, storage
 from codeact.api.run_directory import report
 from codeact.config import Recipe
 from codeact.errors import InputError
-from codeact.files import name_of
+from codeact.files import Whole, name_of
 from codeact.lm.hardware import UTILISATION
 from codeact.locks import one_writer
-from codeact.outputs import Run, check_file, note_file
+from codeact.outputs import Run, check_file, note_ahead, note_file
 from codeact.pipeline.plan import chosen
 from codeact.pipeline.ready import say_unused
 from codeact.pipeline.run import run_pipeline
@@ -119,7 +119,7 @@ def run_stages(
     last = targets[-1]
     if output is not None:
         there = check_file(output, writer, store.root)  # a file may have come meanwhile
-        _export(store, last, inputs, output, there)
+        _export(store, last, inputs, output, there, note_ahead(output, writer, store.root))
         note_file(output, writer, store.root)
     marker = store.marker(last) or {}
     summary = dict(marker.get("summary", {}))
@@ -147,11 +147,13 @@ def estimate_scores(recipe: Recipe) -> dict[str, Any]:
     return forecast_scores(recipe, Inputs(recipe))
 
 
-def _export(store: Store, stage: str, inputs: Inputs, output: Path, replace: bool) -> None:
+def _export(store: Store, stage: str, inputs: Inputs, output: Path, replace: bool, whole: Whole) -> None:
     if stage in ("curate", "refine"):
         kept = tables.ids_of(store.table(stage, ["id", "kept"]), "kept")
         rows = tables.keep_ids(store.table("records", ["id", "row"]), kept)["row"].to_pylist()
-        storage.write_rows(inputs.source, rows, output, replace=replace)
+        storage.write_rows(inputs.source, rows, output, replace=replace, whole=whole)
         return
     table = store.table(stage)
-    storage.write_rows(Source(stage, table.to_pylist(), table), range(table.num_rows), output, replace=replace)
+    storage.write_rows(
+        Source(stage, table.to_pylist(), table), range(table.num_rows), output, replace=replace, whole=whole
+    )

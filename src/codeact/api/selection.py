@@ -17,7 +17,7 @@ from codeact.errors import InputError, require
 from codeact.exporting import export
 from codeact.files import cache_dir, is_remote
 from codeact.locks import one_writer
-from codeact.outputs import Run, check_file, note_file
+from codeact.outputs import Run, check_file, note_ahead, note_file
 from codeact.pipeline import plan
 from codeact.pipeline.ready import say_unused
 from codeact.pipeline.run import run_pipeline
@@ -152,7 +152,9 @@ def select(
     chosen = _selection(store, inputs.source, data)
     if target is not None:
         there = check_file(target, writer, store.root)  # a file may have come meanwhile
-        storage.write_rows(inputs.source, chosen.indices, target, replace=there)
+        storage.write_rows(
+            inputs.source, chosen.indices, target, replace=there, whole=note_ahead(target, writer, store.root)
+        )
         note_file(target, writer, store.root)
     return chosen
 

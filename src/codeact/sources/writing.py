@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
-from codeact.files import atomic
+from codeact.files import Whole, atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,11 +98,11 @@ def table_of(rows: Sequence[Mapping[str, Any]], path: Path) -> pa.Table:
         ) from error
 
 
-def write_arrow(table: pa.Table, path: Path) -> None:
-    """Write an Arrow file, whole or not at all."""
+def write_arrow(table: pa.Table, path: Path, whole: Whole | None = None) -> None:
+    """Write an Arrow file, whole or not at all; `whole` as in `files.atomic`."""
     import pyarrow as pa
 
-    with atomic(path) as handle, pa.ipc.new_file(handle, table.schema) as out:
+    with atomic(path, whole=whole) as handle, pa.ipc.new_file(handle, table.schema) as out:
         out.write_table(table.unify_dictionaries())  # this form holds one dictionary a column
 
 

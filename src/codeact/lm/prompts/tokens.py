@@ -247,7 +247,7 @@ def _tokens_of(text: str, answer: Answer, spans: Sequence[Span], at: int) -> tup
     end = start
     while end < len(spans) and spans[end] != NOWHERE and spans[end][0] < answer.end:
         end += 1
-    if not any(last > first for first, last in spans[start:end]):
+    if answer.begin == answer.end or not any(last > first for first, last in spans[start:end]):
         return start, start
     # most first words take a blank at the prompt's end into their token; then it is the answer's before every word
     while start > at and text[slice(*spans[start - 1])] and not text[slice(*spans[start - 1])].strip(" "):
@@ -284,7 +284,8 @@ def _plain_note(template: Template, marks: _Marks, tokenizer: Tokenizer) -> tupl
 def _token_spans(text: str, offsets: Sequence[Span], ids: Sequence[int], special: frozenset[int]) -> list[Span]:
     """First character of each token and the one after its last; (-1, -1) for a token that stands for no text (BOS).
 
-    Byte-level tokenizers may trim blanks out of a token's offsets; they are given back to the token.
+    Byte-level tokenizers may trim blanks out of a token's offsets; they are given back to the token. No special token holds
+    any: before one stand blanks that the tokenizer drops, or an end-of-turn marker would count as the answer's.
     """
     spans: list[Span] = []
     reached = 0
@@ -299,7 +300,7 @@ def _token_spans(text: str, offsets: Sequence[Span], ids: Sequence[int], special
             continue
         if start == end:
             start, end = reached, upto if text[reached:upto].isspace() else reached
-        elif start > reached and text[reached:start].isspace():
+        elif start > reached and text[reached:start].isspace() and identity not in special:
             start = reached
         spans.append((start, end))
         reached = max(reached, end)
