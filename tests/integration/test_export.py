@@ -58,6 +58,15 @@ def exported(run_dir: Path, tool: str) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory"])
+def test_the_demo_model_is_named_by_its_folder(tool: str, run_dir: Path, chat_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codeact.lm.identity.demo_model", lambda: chat_model)
+    folder = run_dir.with_name(f"demo for {tool}")
+    api.export(run_dir, tool, folder, model="demo")
+    settings = yaml.safe_load((folder / "sft.yaml").read_text(encoding="utf-8"))
+    assert settings["base_model" if tool == "axolotl" else "model_name_or_path"] == str(chat_model)
+
+
 @pytest.mark.parametrize("run_dir", ["chat", "question", "alpaca"], indirect=True)
 def test_trl_reads_it_with_its_own_parser_and_trains_on_the_same_tokens(
     run_dir: Path, chat_model: Path, monkeypatch: pytest.MonkeyPatch

@@ -56,6 +56,25 @@ def test_a_commit_that_changes_one_function(repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ("fixes #12", ""),
+        ("Fixes #1, Closes #2.", ""),
+        ("See also https://example.com/a/b/issues/3", ""),
+        ("-------------\nCreated by MOE: https://example.com/moe\nMOE_MIGRATED_REVID=1", ""),
+        ("git-svn-id: https://example.com/trunk@1 5b\n", ""),
+        ("It fixes #12 by counting.", "It fixes #12 by counting."),
+        ("The limit is 5.\n\ncloses #9", "The limit is 5."),
+    ],
+)
+def test_lines_that_only_name_issues_are_taken_off(repository: Path, body: str, kept: str) -> None:
+    commit(repository, f"Refuse a negative side, fixes #3\n\n{body}", area=AFTER)
+    (row,), _ = history(repository)
+    told = str(row["instruction"]).partition("\n\nChange this")[0]
+    assert told == f"Refuse a negative side\n\n{kept}".rstrip()
+
+
+@pytest.mark.parametrize(
     ("message", "files", "reason"),
     [
         ("wip", {"area": AFTER}, "commit: thin message"),

@@ -93,6 +93,57 @@ def test_a_documented_function(language: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "asked"),
+    [
+        ("app.use = function use(fn, ...rest) {BODY};", "function `app.use(fn, ...rest)`"),
+        ("exports = module.exports = function(fn) {BODY}", "function `module.exports(fn)`"),
+        ("var a = exports.a = async fn => {BODY};", "function `async exports.a(fn)`"),
+        ("Shape.prototype.area = function() {BODY};", "function `Shape.prototype.area()`"),
+        ("export const twice = (fn) => fn * 2 + fn / 3;", "function `twice(fn)`"),
+        ("class A {\n  /** Another. */\n  b = 1;\nDOC  run = async (fn) => {BODY};\n}", "method `async run(fn)` of the JavaScript class `A`"),
+        ("extend({\n  one: 1,\nDOC  'more of': function (fn) {BODY},\n});", "function `more of(fn)`"),
+    ],
+)
+@pytest.mark.parametrize("gap", ["", "\n"])
+@pytest.mark.parametrize("ending", ["js", "ts"])
+def test_a_function_that_is_given_to_a_name(source: str, asked: str, gap: str, ending: str, tmp_path: Path) -> None:
+    doc = f"/**\n * Says how much there is of it.\n */\n{gap}"
+    told = source.replace("BODY", " const a = fn + 1; return a * 2; ")
+    write_files(tmp_path, {f"a.{ending}": f"'use strict';\n{told.replace('DOC', doc) if 'DOC' in told else doc + told}\n"})
+    (record,) = harvest_functions([tmp_path], languages=["javascript", "typescript"], min_tokens=5).records
+    name = "TypeScript" if ending == "ts" else "JavaScript"
+    article = "the" if asked.startswith("method") else f"a {name}"
+    assert record.instruction == f"Write {article} {asked.replace('JavaScript', name)}.\n\nSays how much there is of it."
+    assert record.response in told
+    assert record.response.count("(") >= told.count("(") - 1
+
+
+def test_what_heads_a_file_is_no_documentation_of_what_stands_below_a_blank_line(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a.js": "/** Tools of the whole project. */\n\nfunction f(a) { return a * a + 1; }\n"})
+    found = harvest_functions([tmp_path], languages=["javascript"], min_tokens=5)
+    assert (found.records, found.skipped) == ([], {"no docstring": 1})
+
+
+def test_a_class_whose_end_the_grammar_does_not_find(tmp_path: Path) -> None:
+    method = "  // Says how much there is of it.\n  int more(int a) {\n    return a * a + 1;\n  }\n"
+    torn = f"class A {{\n#ifdef WIDE\n  int less(long a) {{\n#else\n  int less(int a) {{\n#endif\n    return a - 1;\n  }}\n{method}}};\n"
+    after = f"class B {{\n{method.replace('1', '2')}}};\n"
+    write_files(tmp_path, {"a.cc": f"namespace n {{\n{torn}{after}}}  // namespace n\n", "b.cc": f"class C {{\n{method.replace('1', '3')}}};\n"})
+    found = harvest_functions([tmp_path], languages=["cpp"], min_tokens=5)
+    assert [record.meta["name"] for record in found.records] == ["C.more"]
+    assert found.skipped["function does not parse"] >= 1
+
+
+def test_a_signature_of_many_lines_and_a_body_with_preprocessor_lines(tmp_path: Path) -> None:
+    rust = "/// Adds up what is positive.\npub fn total<\n    T: Add,\n>(\n    xs: &[T],\n    start: T,\n) -> T {\n    xs.iter().fold(start, |a, b| a + b)\n}\n"
+    cpp = "class A {\n  // Adds up what is positive.\n  int total(int a) {\n#if CHECKED\n    check(a);\n#endif\n    return a + a;\n  }\n};\n"
+    write_files(tmp_path, {"a.rs": rust, "b.cc": cpp})
+    one, two = harvest_functions([tmp_path], languages=["rust", "cpp"], min_tokens=5).records
+    assert one.instruction.startswith("Write a Rust function `pub fn total<T: Add>(xs: &[T], start: T) -> T`.")
+    assert two.response == "int total(int a) {\n#if CHECKED\n  check(a);\n#endif\n  return a + a;\n}"
+
+
+@pytest.mark.parametrize(
     ("name", "source", "reason"),
     [
         ("a.js", "// eslint-disable-next-line\nfunction f(a) { return a * a + 1; }", "no docstring"),

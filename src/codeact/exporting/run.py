@@ -17,6 +17,7 @@ from codeact.exporting.card import data_card
 from codeact.exporting.rows import message_rows
 from codeact.exporting.tools import ROWS, Facts
 from codeact.files import make_folder, write_text
+from codeact.lm.identity import DEMO, resolve
 from codeact.locks import one_writer
 from codeact.pipeline.ledger import finished, ledger_table
 from codeact.records import Record
@@ -61,7 +62,7 @@ def export(
     if store.marker("sample") is None:
         raise InputError(f"{run_dir} holds no finished selection; give the folder that `codeact select` or `run` printed")
     recipe = load_recipe(store.path("recipe.yaml"))
-    name = _from_anywhere(model or recipe.model.name)
+    name = model or recipe.model.name
     if not name and to != "datasets":
         raise InputError(f"the run in {run_dir} names no model; say which one will be trained with --model")
     if not force:
@@ -70,7 +71,7 @@ def export(
     source, template_name = ("", "") if to in ("datasets", "torchtune") else _template(name, recipe)
     facts = Facts(
         recipe=recipe,
-        model=name,
+        model=name if to in ("datasets", "torchtune") else _from_anywhere(name),
         rows_per_step=_rows_per_step(store, recipe),
         template=source,
         template_name=template_name,
@@ -98,8 +99,11 @@ def _refuse_there(folder: Path, files: Iterable[str]) -> None:
 
 
 def _from_anywhere(name: str) -> str:
-    """A folder's whole path, for the tool runs inside the export; hub names as they are."""
-    return str(Path(name).resolve()) if name and Path(name).exists() else name
+    """The whole path of a folder, for the tool runs inside the export and knows neither `demo` nor a GGUF file; hub names as they are."""
+    path = Path(name).expanduser()
+    if name == DEMO or path.suffix == ".gguf":
+        return resolve(name)
+    return str(path.resolve()) if name and path.exists() else name
 
 
 def _template(name: str, recipe: Recipe) -> tuple[str, str]:

@@ -15,13 +15,23 @@ from codeact.harvesting.documentation import MAX_FILE_BYTES, Source, count_words
 from codeact.harvesting.files import PYTHON, Wanted, is_skipped_folder, language_name, unwanted
 from codeact.harvesting.functions import python_sources
 from codeact.harvesting.grammar_functions import grammar_sources
+from codeact.progress import track
 
 MOST_FILES = 5  # of any kind: a message about more is seldom about the one function
 # Nothing of the repository's own configuration may run a program, and nothing is fetched.
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "protocol.allow=never", "-c", "log.showSignature=false")
 _ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
-_TRAILER = re.compile(r"^(?:[A-Z][\w-]*-by|Co-authored-by|Change-Id|Cc|Bug|PiperOrigin-RevId|Closes|Fixes|Resolves|Refs?|See-also|Link)\s*:.*$", re.I | re.M)
-_NUMBER = re.compile(r"\s*\((?:#|!|gh-|GH-)\d+\)|^\[?[A-Z][A-Z0-9]+-\d+\]?:?\s*|^(?:bpo|gh)-\d+:\s*")
+_TRAILER = re.compile(
+    r"^(?:[A-Z][\w-]*-by|Co-authored-by|Change-Id|Cc|Bug|PiperOrigin-RevId|Closes|Fixes|Resolves|Refs?|See-also|Link|PR-URL|git-svn-id"
+    r"|Created by MOE|Reviewed-on)\s*:.*$|^MOE_MIGRATED_REVID=.*$|^-{3,}\s*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CLOSES = r"(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)"
+_ISSUE = re.compile(r"(?:issues?\s*)?#\d+|\bissues? \d+|\bgh-\d+|https?://\S+/(?:issues|pull|merge_requests)/\d+\S*", re.IGNORECASE)
+_REFERS = re.compile(rf"\b(?:{_CLOSES}|refs?|references|see(?: also)?|part of|addresses|relate[sd] to|and|pr)\b", re.IGNORECASE)
+_NUMBER = re.compile(
+    rf"\s*\((?:#|!|gh-|GH-)\d+\)|^\[?[A-Z][A-Z0-9]+-\d+\]?:?\s*|^(?:bpo|gh)-\d+:\s*|[\s,;.(]+(?i:{_CLOSES})\s+#\d+\)?\.?$"
+)
 _EMPTY_MESSAGE = re.compile(
     r"(?:merge|revert|bump|release|version|wip|typos?|fixup!|squash!|amend!|lint|format|reformat|cleanup|clean up|minor|update|backport)\b"
     r"[^.\n]{0,40}",
@@ -77,8 +87,12 @@ def changes(root: Path, count: int, wanted: Wanted, skipped: Counter[str]) -> It
     """
     command = ["git", *_SAFE, "-C", str(root), "cat-file", "--batch"]
     log = _log(root, count)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | _ENVIRONMENT) as blobs:
+    with (
+        track("commits", len(log), "commits") as progress,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | _ENVIRONMENT) as blobs,
+    ):
         for commit in log:
+            progress.advance()
             message = _clean(commit.message)
             if not message:
                 skipped["commit: thin message"] += 1
@@ -124,9 +138,16 @@ def _functions(content: bytes, language: str, suffix: str) -> Mapping[str, Sourc
 def _clean(message: str) -> str:
     """A message without trailers, numbers of issues and the like; "" where it does not say what to do."""
     subject, _, body = message.strip().partition("\n")
-    text = f"{_NUMBER.sub('', subject).strip()}\n\n{_TRAILER.sub('', body).strip()}".strip()
+    body = "\n".join(line for line in _TRAILER.sub("", body).split("\n") if not _only_refers(line))
+    text = f"{_NUMBER.sub('', subject).strip()}\n\n{body.strip()}".strip()
     text = re.sub(r"\n{3,}", "\n\n", text)
     return "" if count_words(text) < 3 or _EMPTY_MESSAGE.fullmatch(text) else text
+
+
+def _only_refers(line: str) -> bool:
+    """Whether a line does nothing but name issues: "Fixes #12, closes #14"."""
+    rest, issues = _ISSUE.subn("", line)
+    return issues > 0 and re.search(r"\w", _REFERS.sub("", rest)) is None
 
 
 def _log(root: Path, count: int) -> list[_Commit]:

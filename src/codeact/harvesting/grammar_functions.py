@@ -27,6 +27,7 @@ class Grammar:
         owners: classes and the like, whose functions are methods.
         doc: beginning of a comment that documents what follows it.
         plain: a block of ordinary `//` comments documents too.
+        apart: a blank line may stand between a `/**` comment and its function.
         entries: suffix -> another grammar of the same module.
     """
 
@@ -36,16 +37,25 @@ class Grammar:
     owners: frozenset[str] = frozenset()
     doc: tuple[str, ...] = ("/**",)
     plain: bool = False
+    apart: bool = False
     entries: Mapping[str, str] | None = None
 
 
-_SCRIPT_FUNCTIONS = frozenset({"function_declaration", "generator_function_declaration", "method_definition", "variable_declarator"})
+# A function that is given to a name: node -> (field of the name, field of the function).
+_GIVEN: Mapping[str, tuple[str, str]] = {
+    "variable_declarator": ("name", "value"),
+    "assignment_expression": ("left", "right"),
+    "pair": ("key", "value"),
+    "field_definition": ("property", "value"),
+    "public_field_definition": ("name", "value"),
+}
+_SCRIPT_FUNCTIONS = frozenset({"function_declaration", "generator_function_declaration", "method_definition", *_GIVEN})
 _SCRIPT_OWNERS = frozenset({"class_declaration", "class", "abstract_class_declaration"})
 _C_DOC = ("/**", "/*!", "///", "//!", "/*")
 GRAMMARS: Mapping[str, Grammar] = {
-    "javascript": Grammar("JavaScript", (".js", ".jsx", ".mjs", ".cjs"), _SCRIPT_FUNCTIONS, _SCRIPT_OWNERS),
+    "javascript": Grammar("JavaScript", (".js", ".jsx", ".mjs", ".cjs"), _SCRIPT_FUNCTIONS, _SCRIPT_OWNERS, apart=True),
     "typescript": Grammar(
-        "TypeScript", (".ts", ".tsx", ".mts", ".cts"), _SCRIPT_FUNCTIONS, _SCRIPT_OWNERS,
+        "TypeScript", (".ts", ".tsx", ".mts", ".cts"), _SCRIPT_FUNCTIONS, _SCRIPT_OWNERS, apart=True,
         entries=dict.fromkeys((".ts", ".mts", ".cts"), "language_typescript"),
     ),
     "java": Grammar(
@@ -63,7 +73,10 @@ GRAMMARS: Mapping[str, Grammar] = {
 
 _COMMENTS = frozenset({"comment", "line_comment", "block_comment"})
 _ATTRIBUTES = frozenset({"attribute_item", "decorator"})
-_WRAPPERS = frozenset({"export_statement", "template_declaration", "lexical_declaration", "variable_declaration"})
+_WRAPPERS = frozenset({
+    "export_statement", "template_declaration", "lexical_declaration", "variable_declaration", "variable_declarator",
+    "assignment_expression", "expression_statement",
+})
 _ARROWS = frozenset({"arrow_function", "function_expression", "function", "generator_function"})
 _BODY = "statement_block", "block", "compound_statement", "constructor_body"
 # What is for a tool and not for people: of linters, of the compiler, and lines of nothing but marks.
@@ -91,12 +104,12 @@ def grammar_functions(
     """
     grammar = GRAMMARS[language]
     content = source.encode("utf-8")
-    for node, owners in _functions(_root(content, language, suffix), grammar, skipped):
+    for node, owners, readable in _functions(_root(content, language, suffix), grammar, skipped):
         outer = _outer(node)
         doc = _doc_above(outer, grammar)
         fault = doc_fault(doc, _without_code(doc)) if doc else "no docstring"
         reason, body = "" if undocumented else fault, _body(node)
-        if not reason and outer.has_error:
+        if not reason and not readable:
             reason = "function does not parse"
         if not reason and body is not None:
             reason = _fault_of(body)
@@ -119,9 +132,9 @@ def grammar_sources(source: str, language: str, suffix: str) -> Iterator[Source]
         MissingExtraError: the grammar is not installed.
     """
     grammar, content = GRAMMARS[language], source.encode("utf-8")
-    for node, owners in _functions(_root(content, language, suffix), grammar, Counter()):
+    for node, owners, readable in _functions(_root(content, language, suffix), grammar, Counter()):
         outer = _outer(node)
-        if not outer.has_error:
+        if readable:
             owner = ".".join(_owner_name(item) for item in owners)
             name = _name(node)
             yield Source(outer.start_point[0] + 1, f"{owner}.{name}" if owner else name, *_response(outer, content))
@@ -133,20 +146,32 @@ def _root(content: bytes, language: str, suffix: str) -> Node:
     return grammar_parser(language, f"harvesting {grammar.name}", entry).parse(content).root_node
 
 
-def _functions(root: Node, grammar: Grammar, skipped: Counter[str]) -> Iterator[tuple[Node, tuple[Node, ...]]]:
-    stack: list[tuple[Node, tuple[Node, ...]]] = [(root, ())]
+def _functions(root: Node, grammar: Grammar, skipped: Counter[str]) -> Iterator[tuple[Node, tuple[Node, ...], bool]]:
+    """Each function, the classes and the like around it, and whether the grammar could read it and where it belongs."""
+    stack: list[tuple[Node, tuple[Node, ...], bool]] = [(root, (), True)]
     while stack:
-        node, owners = stack.pop()
+        node, owners, placed = stack.pop()
         if node.type == "mod_item" and _is_test(node):
             skipped["test module"] += 1
             continue
         if node.type in grammar.functions and _body(node) is not None:
             if not _is_test(node):
-                yield node, owners
+                yield node, owners, placed and not _outer(node).has_error
             continue
         if node.type in grammar.owners:
-            owners = (*owners, node)
-        stack.extend((child, owners) for child in reversed(node.named_children))
+            owners, placed = (*owners, node), placed and not _loses_its_end(node, grammar)
+        stack.extend((child, owners, placed) for child in reversed(node.named_children))
+
+
+def _loses_its_end(owner: Node, grammar: Grammar) -> bool:
+    """Whether a class, outside of its functions, holds a brace too many or lacks an end: what follows it may seem to be its own."""
+    stack = [owner] if owner.has_error else []
+    while stack:
+        node = stack.pop()
+        if (node.is_missing and node.type in {"}", "#endif"}) or (node.type == "ERROR" and any(child.type in {"{", "}"} for child in node.children)):
+            return True
+        stack.extend(child for child in node.children if (child.has_error or child.is_missing) and child.type not in grammar.functions)
+    return False
 
 
 def _is_test(node: Node) -> bool:
@@ -167,14 +192,20 @@ def _outer(node: Node) -> Node:
 
 
 def _body(node: Node) -> Node | None:
-    if node.type == "variable_declarator":
-        value = node.child_by_field_name("value")
-        several = node.parent is not None and sum(c.type == "variable_declarator" for c in node.parent.named_children) > 1
-        if value is None or value.type not in _ARROWS or several:
+    if node.type in _GIVEN:
+        given = _given(node)
+        if given is None:
             return None
-        node = value
+        node = given
     body = node.child_by_field_name("body")
-    return body if body is not None and body.type in _BODY else None
+    return body if body is not None and (body.type in _BODY or node.type == "arrow_function") else None
+
+
+def _given(node: Node) -> Node | None:
+    """The function that a name is given; None where it is something else, or one of several names of a statement."""
+    several = node.parent is not None and sum(c.type == "variable_declarator" for c in node.parent.named_children) > 1
+    value = node.child_by_field_name(_GIVEN[node.type][1])
+    return value if value is not None and value.type in _ARROWS and not several else None
 
 
 def _doc_above(node: Node, grammar: Grammar) -> str:
@@ -183,7 +214,8 @@ def _doc_above(node: Node, grammar: Grammar) -> str:
     first, above = node.start_point[0], node.prev_sibling
     while above is not None:
         last = above.end_point[0] - (above.end_point[1] == 0 and above.end_point[0] > above.start_point[0])
-        if above.type in _COMMENTS and last + 1 >= first and not (comments and _text(comments[-1]).startswith("/*")):
+        gap = 2 if grammar.apart and not comments and _text(above).startswith("/**") and not _heads_file(above) else 1
+        if above.type in _COMMENTS and last + gap >= first and not (comments and _text(comments[-1]).startswith("/*")):
             comments.append(above)
         elif above.type not in _ATTRIBUTES or comments:
             break
@@ -197,6 +229,10 @@ def _doc_above(node: Node, grammar: Grammar) -> str:
     lines = doc.split("\n")
     ends = sum(line.endswith((";", "{", "}")) for line in lines)
     return "" if 2 * ends > len(lines) and not texts[0].startswith("/**") else doc  # code that was put into a comment
+
+
+def _heads_file(comment: Node) -> bool:
+    return comment.prev_sibling is None and comment.parent is not None and comment.parent.parent is None
 
 
 def _shares_its_line(comment: Node) -> bool:
@@ -226,7 +262,7 @@ def _without_code(doc: str) -> str:
 
 
 def _fault_of(body: Node) -> str:
-    statements = [child for child in body.named_children if child.type not in _COMMENTS]
+    statements = [child for child in body.named_children if child.type not in _COMMENTS] if body.type in _BODY else [body]
     if not statements:
         return "stub"
     text = " ".join(_text(statements[0]).split())
@@ -238,6 +274,8 @@ def _fault_of(body: Node) -> str:
 
 
 def _name(node: Node) -> str:
+    if node.type in _GIVEN:
+        return " ".join(_text(node.child_by_field_name(_GIVEN[node.type][0])).split()).strip("'\"")
     found = node.child_by_field_name("name") or node.child_by_field_name("declarator")
     while found is not None and found.child_by_field_name("declarator") is not None:
         found = found.child_by_field_name("declarator")  # C's pointers and references stand around the name
@@ -256,9 +294,8 @@ def _owner_name(node: Node) -> str:
 
 def _signature(node: Node, outer: Node, body: Node, name: str) -> str:
     """The declaration up to the body, on one line; annotations are part of the response, not of what is asked for."""
-    if node.type == "variable_declarator":
-        value = node.child_by_field_name("value")
-        assert value is not None
+    value = _given(node) if node.type in _GIVEN else None
+    if value is not None:
         head = _between(value, value, body).removesuffix("=>").strip()
         waits = "async " if head.startswith("async") else ""
         head = head.removeprefix("async").lstrip().removeprefix("function").lstrip("* ")
@@ -268,7 +305,7 @@ def _signature(node: Node, outer: Node, body: Node, name: str) -> str:
     text = _between(start, node, body)
     for part in [child for child in node.named_children if child.type == "modifiers"]:
         for note in part.named_children:
-            text = text.replace(" ".join(_text(note).split()), "", 1)
+            text = text.replace(_one_line(_text(note)), "", 1)
     return " ".join(text.split()).removesuffix(":").strip()
 
 
@@ -279,7 +316,12 @@ def _between(start: Node, node: Node, body: Node) -> str:
         if child.type == "field_initializer_list":
             end = min(end, child.start_byte)
     whole = start.text or b""
-    return " ".join(whole[: end - start.start_byte].decode("utf-8", "replace").split())
+    return _one_line(whole[: end - start.start_byte].decode("utf-8", "replace"))
+
+
+def _one_line(text: str) -> str:
+    """Without the blanks and the last comma that stand there because each parameter has a line of its own."""
+    return " ".join(re.sub(r"([(\[<])\s*\n\s*", r"\1", re.sub(r",?\s*\n\s*([)\]>])", r"\1", text)).split())
 
 
 def _instruction(grammar: Grammar, owners: tuple[Node, ...], owner: str, signature: str) -> str:
@@ -320,7 +362,11 @@ def _has_attribute_above(comment: Node) -> bool:
 
 def _rows_inside(node: Node) -> set[int]:
     """The rows that begin inside a string."""
-    return {row for leaf in _code(node) for row in range(leaf.start_point[0] + 1, leaf.end_point[0] + 1)}
+    return {
+        row
+        for leaf in _code(node)  # the end of a line is a leaf of its own behind C's `#if`
+        for row in range(leaf.start_point[0] + 1, leaf.end_point[0] + (leaf.end_point[1] > 0))
+    }
 
 
 def _code(node: Node) -> Iterator[Node]:

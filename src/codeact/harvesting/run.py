@@ -123,13 +123,14 @@ def harvest_functions(
             files.setdefault(real_path(file.path), file)
     made: list[Made] = []
     limits = min_tokens, max_tokens
-    with track("harvest", len(files) + bool(commits) * len(roots), "files") as progress, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        parts = [_harvest_file(file, limits, skipped, problems, undocumented) for file in files.values()]
-        parts += [_harvest_history(Path(root), commits, wanted, limits, skipped) for root in roots if commits]
-        for part in parts:
-            made += part
-            progress.advance()
+        with track("harvest", len(files), "files") as progress:
+            for file in files.values():
+                made += _harvest_file(file, limits, skipped, problems, undocumented)
+                progress.advance()
+        for root in roots if commits else ():
+            made += _harvest_history(Path(root), commits, wanted, limits, skipped)
     return _without_secrets([_record(messages, meta) for _, messages, meta in _without_copies(made, skipped)], secrets, skipped, problems)
 
 
