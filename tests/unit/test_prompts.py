@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from codeact.errors import InputError
-from codeact.lm.prompts import encode, encode_text, load_template, prompt_text, render
+from codeact.lm.prompts import RefusedError, encode, encode_text, load_template, prompt_text, render
 from codeact.records import Message
 from tests.helpers import tiny_models
 
@@ -178,3 +178,62 @@ def test_templates_that_cannot_work_are_refused(tmp_path: Path) -> None:
     tokenizer.chat_template = REWRITING
     with pytest.raises(InputError, match="rewrites"):
         encode(TALK, load_template("chat", tokenizer), tokenizer)
+
+
+CODE = (
+    Message("system", "Be brief.\n\n- one"),
+    Message("user", "Write f:\n\n  x = 1"),
+    Message("assistant", "def f(a):\n    if a:\n        return a\n\n\n    return  0"),
+    Message("user", "And g?"),
+    Message("assistant", "Here:\n\n    g = f"),
+)
+UNSOUND = {
+    "blank lines gone": ("m.content", "m.content | replace('\\n\\n', '\\n')"),
+    "lines joined": ("m.content", "m.content | replace('\\n', ' ')"),
+    "runs of blanks gone": ("m.content", "m.content.split() | join(' ')"),
+    "indentation gone": ("m.content", "m.content | replace('    ', '')"),
+    "answers only rewritten": ("m.content", "(m.content | replace('    ', '\\t') if m.role == 'assistant' else m.content)"),
+    "questions only rewritten": ("m.content", "(m.content | replace('\\n', ' ') if m.role == 'user' else m.content)"),
+    "system only rewritten": ("m.content", "(m.content | title if m.role == 'system' else m.content)"),
+    "answers twice": ("{{ m.content }}", "{{ m.content }}{% if m.role == 'assistant' %}{{ m.content }}{% endif %}"),
+    "no system": ("for m in messages", "for m in messages if m.role != 'system'"),
+    "the last pair only": ("for m in messages", "for m in messages[-2:]"),
+    "the last answer only": ("for m in messages", "for m in messages if m.role != 'assistant' or m == messages[-1]"),
+}
+
+
+@pytest.mark.parametrize("kind", UNSOUND)
+def test_a_template_that_shows_another_conversation_is_refused(kind: str) -> None:
+    tokenizer = byte_level(trim=False, bos=False)
+    tokenizer.chat_template = CHATML.replace(*UNSOUND[kind])
+    with pytest.raises(RefusedError, match=r"drops or rewrites|leaves the system's turn|shows the assistant's turn 3 2 times"):
+        encode(CODE, load_template("chat", tokenizer), tokenizer)
+
+
+def test_what_a_template_shows_of_a_record_is_enough() -> None:
+    """A rewriting that does not touch this record, and blanks around the marks of thoughts."""
+    tokenizer = byte_level(trim=False, bos=False)
+    tokenizer.chat_template = CHATML.replace(*UNSOUND["blank lines gone"])
+    assert encode(TALK, load_template("chat", tokenizer), tokenizer).contents[1] == "hello"
+    split = "{{ m.content.split('</think>')[0].strip() }}</think>{{ m.content.split('</think>')[1].strip() }}"
+    tokenizer.chat_template = CHATML.replace("{{ m.content }}", f"{{% if '</think>' in m.content %}}{split}{{% else %}}{{{{ m.content }}}}{{% endif %}}")
+    talk = (Message("user", "Is 7 prime?"), Message("assistant", "<think>\nhm\n</think>\n\n def f():\n    pass\n"))
+    coded = encode(talk, load_template("chat", tokenizer), tokenizer)
+    assert "hm</think>def f():\n    pass<|im_end|>" in tokenizer.decode(coded.input_ids)
+    assert not coded.notes
+
+
+def test_what_a_template_changes_beside_the_record_is_said() -> None:
+    tokenizer = byte_level(trim=False, bos=False)
+    talk = (Message("user", "Is 7 prime?"), Message("assistant", "<think>\nhm\n</think>\n\nYes."))
+    tokenizer.chat_template = CHATML.replace("m.content", "m.content.split('</think>')[-1]")
+    assert ["leaves the reasoning out" in note for note in encode(talk, load_template("chat", tokenizer), tokenizer).notes] == [True]
+    tokenizer.chat_template = CHATML.replace("for m in messages", "for m in messages if m.role != 'user'")
+    assert ["shows no question" in note for note in encode(TALK, load_template("chat", tokenizer), tokenizer).notes][:1] == [True]
+    tokenizer.chat_template = TRIMMING
+    assert ["strips the indentation" in note for note in encode(TALK[:2], load_template("chat", tokenizer), tokenizer).notes] == [True]
+    assert not encode(TALK[2:], load_template("chat", tokenizer), tokenizer).notes
+    tokenizer.chat_template = "Today: {{ strftime_now('%d %b %Y') }}\n" + CHATML
+    assert ["the day of the run" in note for note in encode(TALK, load_template("chat", tokenizer), tokenizer).notes] == [True]
+    tokenizer.chat_template = "{% if strftime_now is defined and false %}{{ strftime_now('%Y') }}{% endif %}" + CHATML
+    assert not encode(TALK, load_template("chat", tokenizer), tokenizer).notes

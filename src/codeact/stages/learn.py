@@ -18,7 +18,7 @@ from codeact.rundir.store import Store
 from codeact.stages.pool import pool_stages, read_pool
 from codeact.types import Floats
 
-VERSION = 1
+VERSION = 2
 SHARE = 0.08  # of the pool that is trained on: 5 to 10 %
 FEWEST = 8
 LORA_RATE = 2e-4  # where the recipe's learning rate is that of full fine-tuning

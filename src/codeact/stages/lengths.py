@@ -25,7 +25,7 @@ from codeact.stages.pool import pool_stages, read_pool
 from codeact.stages.sample import counted_by
 from codeact.stages.score import check_any, longest, wording
 
-VERSION = 1
+VERSION = 2
 SHARD_RECORDS = 1024
 
 

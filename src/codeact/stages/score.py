@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from codeact.score import Scorer
     from codeact.score.engines import PromptScorer
 
-VERSION = 3
+VERSION = 4
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
 
 

@@ -7,14 +7,26 @@ the same context: a blank, a line break or a header that the template writes aft
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from codeact.lm.prompts.templates import CLOSE, OPEN, PAIR, Conversation, RefusedError, Template, piece, special_ids
+from codeact.lm.prompts.templates import (
+    CLOSE,
+    OPEN,
+    PAIR,
+    Conversation,
+    RefusedError,
+    Template,
+    dated,
+    piece,
+    special_ids,
+)
 from codeact.records import Message
 from codeact.types import Tokenizer
 
 _HOLE = re.compile(f"{OPEN}(\\d+){CLOSE}")
+_THOUGHT_MARK = re.compile(r"\s*(</?think>)\s*")
 _SHOWN = 60  # characters of a template's text that a note quotes
 Span = tuple[int, int]
 
@@ -98,22 +110,40 @@ def locate(messages: Sequence[Message], template: Template, tokenizer: Tokenizer
         if span is None or message.tool_calls:
             end, limit = _turn_end(talk, number, begin, spans)
             if span is None:
-                _check_same(talk, number, talk.text[begin:end])
+                _check_same(talk, number, talk.text[floor:end])
                 span = (begin, end)
         else:
             end = span[1]
         answers.append(Answer(min(begin, end), span, end, limit, message.learn))
-    notes += _uneven(talk.text, answers) + _unthought(talk)
+    notes += _uneven(talk.text, answers) + _unsaid(talk, answers) + dated(template, tokenizer)
     return Rendered(talk.text, tuple(answers), tuple(dict.fromkeys(notes)))
 
 
-def _unthought(talk: Conversation) -> list[str]:
-    """The note of reasoning that the template shows in no turn; that of earlier turns many leave out on purpose."""
-    thoughts = [message.reasoning.strip() for message in talk.messages if message.reasoning.strip()]
-    if not thoughts or any(thought in talk.text for thought in thoughts):
-        return []
+def _unsaid(talk: Conversation, answers: Sequence[Answer]) -> list[str]:
+    """Notes of what the template leaves out of answers: their thoughts in every turn (of earlier turns many do so on purpose), an indentation."""
     name = talk.template.name
-    return [f"template {name!r} leaves the reasoning out, and answers are learnt without it; write it into their text, or take a template with a place for it"]
+    said = [m for m in talk.messages if m.role == "assistant"]
+    inline = (m.content.partition("</think>")[0].rpartition("<think>")[2] for m in said if "</think>" in m.content)
+    thoughts = [thought.strip() for thought in (*(m.reasoning for m in said), *inline) if thought.strip()]
+    notes = []
+    if thoughts and not any(thought in talk.text for thought in thoughts):
+        notes.append(
+            f"template {name!r} leaves the reasoning out, and answers are learnt without it; write it into their text, or take a template with a"
+            " place for it"
+        )
+    asked = [m.content.strip() for m in talk.messages if m.role == "user" and m.content.strip()]
+    if asked and not any(question in talk.text for question in asked):
+        notes.append(f"template {name!r} shows no question: answers are learnt and scored without what was asked")
+    lost = any(
+        m.content[:1] in (" ", "\t") and a.learn and not talk.text[a.begin : a.content[1]].startswith(m.content[:1])
+        for m, a in zip(said, answers, strict=True)
+    )
+    if lost:
+        notes.append(
+            f"template {name!r} strips the indentation with which an answer begins, and code is learnt without it; begin answers with a line at the"
+            " margin"
+        )
+    return notes
 
 
 def _agree(talk: Conversation, holes: str, spans: Mapping[int, Span], notes: list[str]) -> str:
@@ -208,14 +238,21 @@ def _search(text: str, messages: Sequence[Message]) -> dict[int, Span]:
 
 def _check_complete(talk: Conversation, spans: Mapping[int, Span], holes: str) -> None:
     """Refuse what the template leaves out: a turn's text, a tool."""
-    shown = {int(name) for name in _HOLE.findall(holes)}
+    shown = Counter(map(int, _HOLE.findall(holes)))
+    asked = not holes or any(talk.messages[number].role == "user" for number in shown)
     name = talk.template.name
     for number, message in enumerate(talk.messages):
         told = number in spans or number in shown or not message.content.strip()
         if not told and message.role in ("system", "tool"):
             raise RefusedError(f"template {name!r} leaves the {message.role}'s turn {number + 1} out; {_mend(message)}")
         if not told and message.role == "assistant" and message.learn and holes:
-            raise RefusedError(f"template {name!r} {_REWRITES.format(number + 1, message.content[:40])}")
+            raise RefusedError(f"template {name!r} {_REWRITES.format('assistant', number + 1, message.content[:40])}")
+        if message.role == "assistant" and message.learn and shown[number] > 1:
+            raise RefusedError(f"template {name!r} shows the assistant's turn {number + 1} {shown[number]} times; {_mend(message)}")
+        if number in spans or message.content.strip() in talk.text or (message.role == "user" and not asked):
+            continue
+        if message.role in ("user", "system"):
+            raise RefusedError(f"template {name!r} {_REWRITES.format(message.role, number + 1, message.content[:40])}")
     for tool in talk.tools or ():
         called = tool.get("function", tool).get("name", "") if isinstance(tool, dict) else ""
         if isinstance(called, str) and called not in talk.text:
@@ -224,7 +261,7 @@ def _check_complete(talk: Conversation, spans: Mapping[int, Span], holes: str) -
             )
 
 
-_REWRITES = "drops or rewrites the assistant's turn {} ({!r}...); use --template question or your own jinja file"
+_REWRITES = "drops or rewrites the {}'s turn {} ({!r}...); use --template question or your own jinja file"
 
 
 def _mend(message: Message) -> str:
@@ -234,11 +271,11 @@ def _mend(message: Message) -> str:
 
 
 def _check_same(talk: Conversation, number: int, found: str) -> None:
-    """A turn whose content was not found as it is: nothing but blanks may differ."""
-    wanted, there = ("".join(text.split()) for text in (talk.messages[number].content, found))
+    """Refuse a turn whose content was not found as it is: nothing but blanks around the marks of its thoughts may differ."""
+    content = talk.messages[number].content
+    wanted, there = (_THOUGHT_MARK.sub(r"\1", text) for text in (content.strip(), found))
     if wanted not in there:
-        content = talk.messages[number].content
-        raise RefusedError(f"template {talk.template.name!r} {_REWRITES.format(number + 1, content[:40])}")
+        raise RefusedError(f"template {talk.template.name!r} {_REWRITES.format('assistant', number + 1, content[:40])}")
 
 
 def _shared(left: str, right: str) -> int:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import product
 from pathlib import Path
@@ -23,6 +23,7 @@ OPEN, CLOSE = "\ue000", "\ue001"
 PAIR = ("user", "assistant")
 THINKING_ON = {"enable_thinking": True, "thinking": True}
 THINKING_OFF = {"enable_thinking": False, "thinking": False}  # how Qwen, GLM, Nemotron and DeepSeek, Granite call it
+CLOCK = "strftime_now"  # transformers' function of the date
 SHORT_ID = 9  # letters and digits of a call's id, as Mistral's templates demand
 
 
@@ -213,6 +214,25 @@ def skeleton(roles: tuple[str, ...], template: Template, tokenizer: Tokenizer) -
         holes = [{"role": role, "content": f"{OPEN}{n}{CLOSE}"} for n, role in enumerate(roles)]
         _cache[key] = _apply(holes, template, tokenizer, False, None, {})
     return _cache[key]
+
+
+_dated: dict[str, list[str]] = {}
+
+
+def dated(template: Template, tokenizer: Tokenizer) -> list[str]:
+    """The note of a template that writes the day of the run into conversations, as Llama 3.2's and gpt-oss' do; else nothing."""
+    if template.identity not in _dated:
+        writes = False
+        if CLOCK in template.source:
+            turns = [{"role": role, "content": role} for role in PAIR]
+            clock = f"{{%- macro {CLOCK}(form) -%}}{OPEN}{{%- endmacro -%}}"
+            with contextlib.suppress(RefusedError):
+                writes = OPEN in _apply(turns, replace(template, source=clock + template.source), tokenizer, False, None, {})
+        _dated[template.identity] = [
+            f"template {template.name!r} writes the day of the run into conversations: answers are learnt and scored behind it, and another day's"
+            " scores differ a little; a jinja file of yours can hold a fixed date"
+        ] if writes else []  # fmt: skip
+    return _dated[template.identity]
 
 
 def piece(roles: tuple[str, ...], number: int | None, template: Template, tokenizer: Tokenizer) -> str:
