@@ -6,8 +6,9 @@
 `select` runs in this process on the first --rows rows, under `sys.setprofile`. Counted are calls of functions of the package:
 files entered, and changes (a call in another file than the call before it), of all calls and of each function's first call
 alone, as a reader meets it. What importing runs (bodies of classes, tables made by a comprehension) is no call. From the source:
-files, lines, annotations of parameters and results that are a bare `Any`, imports that rename what the package itself defines, and files that
-name the strategy --strategy, each of which another strategy had to be put into. The other labels of the result stay.
+files, lines, annotations of parameters and results that are a bare `Any`, imports that rename what the package itself defines, functions of
+more than 60 lines (the docstring left out) and of more than 8 parameters, and files that name the strategy --strategy, each of which another
+strategy had to be put into. The other labels of the result stay.
 
 Result: benchmarks/results/reading_walk.json.xz
 """
@@ -102,6 +103,16 @@ def aliases(tree: ast.AST) -> Iterator[str]:
             yield from (one.name for one in node.names if one.asname and one.name.split(".")[0] == "codeact")
 
 
+def functions(tree: ast.AST) -> Iterator[tuple[str, int, int]]:
+    """Name, lines without the docstring, and number of parameters of each function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            told = node.body[0] if ast.get_docstring(node, clean=False) is not None else None
+            lines = node.end_lineno - node.lineno + 1 - (told.end_lineno - told.lineno + 1 if told else 0)
+            given = [one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            yield node.name, lines, len(given) - (given[:1] == ["self"])
+
+
 def source_figures(strategy: str) -> dict[str, Any]:
     texts = {file.relative_to(PACKAGE).as_posix(): file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py")}
     trees = {name: ast.parse(text) for name, text in texts.items()}
@@ -113,6 +124,8 @@ def source_figures(strategy: str) -> dict[str, Any]:
             isinstance(found, ast.Name) and found.id == "Any" for tree in trees.values() for found in annotations(tree)
         ),
         "aliases": sorted(name for tree in trees.values() for name in aliases(tree)),
+        "long_functions": {f"{name}: {one}": lines for name, tree in trees.items() for one, lines, _ in functions(tree) if lines > 60},
+        "wide_functions": {f"{name}: {one}": given for name, tree in trees.items() for one, _, given in functions(tree) if given > 8},
         "files_naming_the_strategy": sorted(name for name, text in texts.items() if spelt.search(text)),
     }
 
@@ -146,7 +159,7 @@ def main() -> None:
     }  # fmt: skip
     kept = result_files.read(options.output) if options.output.exists() else {}
     result_files.write(options.output, {**kept, options.label: found})
-    shown = {name: len(value) if isinstance(value, list) else value for name, value in found.items()}
+    shown = {name: len(value) if isinstance(value, list | dict) else value for name, value in found.items()}
     print({name: value for name, value in shown.items() if isinstance(value, int)})
 
 

@@ -105,23 +105,13 @@ def fine_tune(
     if train.token_share < 1:
         tokenised = surprising_tokens(tokenised, train.token_share, model, out_dir)
 
-    from codeact.training.liger import use_liger
-    from codeact.training.losses import use_chunked_loss
-    from codeact.training.objective import use_sample_mean
     from codeact.training.trainer import Feed, fit
 
-    packed = pack.scope != "none"
-    network = prepare_model(model, train, packed=packed, seed=seed)
+    network = prepare_model(model, train, packed=pack.scope != "none", seed=seed)
     check_context(network, model)
     total, trainable = parameter_counts(network)
     check_room(out_dir, network, train)
-    liger = train.liger and use_liger(network, device)
-    if packed:
-        check_packing(network, dtype, device)
-
-    chunked = use_chunked_loss(network, train.loss)
-    if not chunked and train.loss == "sample-mean":
-        use_sample_mean(network, packed=packed)
+    liger, chunked = _use_losses(network, train, pack.scope != "none", dtype, device)
     feed = Feed(
         *batches(tokenised, tokenizer, model.max_length, train.batch_size, pack.scope, seed),
         rows_per_pass=pack.rows_per_pass if chunked else 0,  # a model's own loss may have a part that is a mean over the batch
@@ -152,6 +142,26 @@ def fine_tune(
         remove_checkpoints(out_dir)
         (out_dir / LEARNT).unlink(missing_ok=True)
     return summary
+
+
+def _use_losses(network: Model, train: TrainConfig, packed: bool, dtype: torch.dtype, device: torch.device) -> tuple[bool, bool]:
+    """Give the model the loss and the kernels that it is trained with; whether liger's kernels and the loss in chunks are used.
+
+    Raises:
+        CodeactError: packed samples would see each other.
+        InputError: `sample-mean` of a model whose own loss cannot be weighed.
+    """
+    from codeact.training.liger import use_liger
+    from codeact.training.losses import use_chunked_loss
+    from codeact.training.objective import use_sample_mean
+
+    liger = train.liger and use_liger(network, device)
+    if packed:
+        check_packing(network, dtype, device)
+    chunked = use_chunked_loss(network, train.loss)
+    if not chunked and train.loss == "sample-mean":
+        use_sample_mean(network, packed=packed)
+    return liger, chunked
 
 
 def _samples(
