@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +62,11 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """A full disk ends the log, not the run, which will say so itself."""
+
+    def close(self) -> None:
+        """What is left in the buffer is lost on a full disk; the run says so itself, or did not need it."""
+        with suppress(OSError):
+            super().close()
 
     def write(self, logger: logging.Logger, level: int, text: str, error: BaseException | None = None) -> None:
         """One line in this file alone."""

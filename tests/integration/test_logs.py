@@ -212,3 +212,13 @@ def test_a_command_whose_streams_are_closed_does_its_work(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert out.read_text(encoding="utf-8") == rows.read_text(encoding="utf-8").splitlines(keepends=True)[0]
+
+
+def test_a_log_on_a_full_disk_ends_no_run(data: Path) -> None:
+    log = data.with_name("out.codeact") / "log.txt"
+    assert select(data).returncode == 0
+    log.unlink()
+    log.symlink_to("/dev/full")
+    done = select(data, "--ratio", "0.5")
+    assert done.returncode == 0, done.stderr
+    assert data.with_name("out.jsonl").read_text(encoding="utf-8")
