@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_LEFT = re.compile(r"\.(.+)\.([1-9]\d*)\.tmp", re.DOTALL)
 Whole = Callable[[Path], None]  # is told of a file that is complete, and not in its place yet
 
 
@@ -192,6 +194,25 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_left(folder: Path, name: str = "") -> None:
+    """Remove what processes that are no more have left of files that they were writing (`atomic`): those of one name directly in a
+    folder, or without a name all in it and below. The caller keeps other writers out, on other machines too."""
+    for path in folder.glob(f".{escape(name)}.*.tmp") if name else folder.rglob(".*.tmp"):
+        found = _LEFT.fullmatch(path.name)
+        if found and (not name or found[1] == name) and not _runs(int(found[2])):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def names_in(folder: Path) -> frozenset[str]:

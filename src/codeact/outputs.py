@@ -26,6 +26,7 @@ from codeact.files import (
     names_in,
     remove,
     remove_empty,
+    remove_left,
     sha256,
 )
 from codeact.sources.names import STDIN
@@ -102,9 +103,11 @@ def _told_apart(target: Path) -> tuple[str, str | None]:
 
 
 def note_file(target: Path, run: Run, run_dir: Path) -> None:
-    """Remember that this run wrote the file, as it is now."""
+    """Remember that this run wrote the file, as it is now; what killed runs left beside it goes."""
     if str(target) == STDIN:
         return
+    if not is_remote(target):
+        remove_left(target.parent, target.name)
     noted = {name: entry for name, entry in _noted(run_dir).items() if is_remote(name) or Path(name).exists()}
     name, content = _told_apart(target)
     noted[name] = {"run": run.key, "sha256": content}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,6 +176,21 @@ def test_a_run_that_ends_before_it_notes_its_output_goes_on(
         assert cli(*changed).returncode == 2
     assert out.read_bytes() == whole
     assert cli(*changed).returncode == 0
+
+
+def test_what_killed_runs_left_half_written_goes(data: Path, tmp_path: Path) -> None:
+    out, run_dir = tmp_path / "selected.jsonl", tmp_path / "selected.codeact"
+    call = ["select", str(data), "--strategy", "random", "-o", str(out)]
+    assert cli(*call).returncode == 0
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone = [run_dir / f".records.parquet.{dead.pid}.tmp", run_dir / "markers" / f".curate.json.{dead.pid}.tmp",
+            tmp_path / f".selected.jsonl.{dead.pid}.tmp"]  # fmt: skip
+    stay = [run_dir / f".report.json.{os.getpid()}.tmp", tmp_path / f".other.jsonl.{dead.pid}.tmp", tmp_path / ".selected.jsonl.tmp"]
+    for path in (*gone, *stay):
+        path.write_text(MINE, encoding="utf-8")
+    assert cli(*call).returncode == 0
+    assert [path.exists() for path in (*gone, *stay)] == [False] * 3 + [True] * 3
 
 
 def full_disk(*_: object) -> None:

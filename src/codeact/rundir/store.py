@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact import locks, parquet, storage
 from codeact.errors import InputError
-from codeact.files import local, remove, sha256, sha256_of, write_text
+from codeact.files import local, remove, remove_left, sha256, sha256_of, write_text
 from codeact.rundir.parts import PART_ROWS, Parts, file_parts
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep a second process out of the same run directory.
+        """Keep a second process out of the same run directory; what killed ones left half-written in it goes.
 
         Raises:
             InputError: another process is working in it, or it cannot be written.
@@ -168,6 +168,7 @@ class Store:
                 raise InputError(
                     f"run directory {self.root}: another codeact process is working in it; wait for it or choose another run_dir"
                 )
+            remove_left(self.root)
             yield
 
     @contextmanager
