@@ -62,6 +62,15 @@ def agrees(expected: object, answer: object, atol: float = 0.0) -> bool:
     return bool(np.allclose(cast("ArrayLike", answer), cast("ArrayLike", expected), rtol=RELATIVE, atol=tolerance))
 
 
+def same_truths(expected: object, answer: object) -> bool:
+    """Whether JSON's true and false stand where they are expected, and nowhere else: Python takes True for 1."""
+    if isinstance(expected, list) and isinstance(answer, list):
+        return all(map(same_truths, expected, answer))
+    if isinstance(expected, dict) and isinstance(answer, dict):
+        return all(same_truths(value, answer[key]) for key, value in expected.items() if key in answer)
+    return isinstance(expected, bool) == isinstance(answer, bool)
+
+
 def _is_floats(value: object) -> bool:
     if isinstance(value, list | tuple):
         return len(value) > 0 and all(isinstance(item, float) for item in value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,7 +25,13 @@ from codeact.sandbox import Backend, detect_backend
 from codeact.sandbox.backends import Name
 from codeact.sandbox.child import UNGIVEN
 
-ASKED = 4  # of what a set is asked here; raised where that changes, so that nothing older is taken from the cache
+# What no program that returns a value brings about: a name that the tests do not have, files, the network, processes and threads.
+OWN_FAULT = re.compile(
+    r"failed: (?:AssertionError: the tests did not call "
+    r"|(?:AssertionError: [\w .()]+: )?(?:(?:Name|UnboundLocal|Import|ModuleNotFound|FileNotFound|Permission|URL|ConnectionRefused)Error\b"
+    r"|RuntimeError: can't start new thread))"
+)
+ASKED = 5  # of what a set is asked here; raised where that changes, so that nothing older is taken from the cache
 
 
 def task_table() -> list[dict[str, Any]]:
@@ -138,19 +145,23 @@ def _failing(task_set: TaskSet, backend: Backend, progress: Progress) -> dict[st
 
 
 def _passing_wrong(task_set: TaskSet, backend: Backend, progress: Progress) -> dict[str, str]:
-    """Tasks whose tests pass every program that is wrong, or give the function what is no value."""
+    """Tasks whose tests pass every program that is wrong, give the function what is no value, or fail by themselves whatever it returns."""
     wrong = {task.id: task.rules.wrong(task) if task.rules.wrong is not None else () for task in task_set.tasks}
     entries = {task.id: task.entry_point for task in task_set.tasks}
-    left = [identity for identity, programs in wrong.items() if programs]
+    passing = failing = {identity for identity, programs in wrong.items() if programs}
+    own: dict[str, str] = {}
     found: dict[str, str] = {}
     for number in range(max(map(len, wrong.values()))):
-        asked = [(identity, wrong[identity][number]) for identity in left if number < len(wrong[identity])]
+        asked = [(identity, programs[number]) for identity, programs in wrong.items() if identity in passing | failing and number < len(programs)]
         verdicts = grade(task_set, asked, backend=backend, progress=SILENT if number else progress)
-        failed = {v.task_id for v in verdicts if v.base_status != "passed"}
         found |= {v.task_id: f"{_said(v)}; give \"same_process\": true" for v in verdicts if UNGIVEN in v.detail}
         found |= {v.task_id: f"its tests pass whatever {entries[v.task_id]!r} returns: {_said(v)}" for v in verdicts if GENERATOR in v.detail}
-        left = [identity for identity in left if identity not in failed]
-    found |= {identity: f"its tests pass whatever {entries[identity]!r} returns; have them fail where a value is wrong" for identity in left}
+        passing = passing - {v.task_id for v in verdicts if v.base_status != "passed"}
+        failing = failing - {v.task_id for v in verdicts if not OWN_FAULT.match(f"{v.base_status}: {v.detail}")}
+        own |= {v.task_id: v.detail for v in verdicts}
+    found |= {identity: f"its tests pass whatever {entries[identity]!r} returns; have them fail where a value is wrong" for identity in passing}
+    by_themselves = {identity: f"its tests fail whatever {entries[identity]!r} returns ({own[identity]}); mend them" for identity in failing}
+    found = by_themselves | found
     return {identity: found[identity] for identity in wrong if identity in found}
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from codeact.sandbox.backends import Backend
 from codeact.sandbox.process import DEFAULT_LIMITS, Limits, Process, Status, Stop, one_line
-from codeact.sandbox.values import MESSAGE_CHARACTERS, TooLarge, decode
+from codeact.sandbox.values import MESSAGE_CHARACTERS, TooLarge, decode, opaque_kind
 
 LARGE_ANSWER = re.compile(rb"f([0-9a-f]{64}) (\d{1,15})")
 # Processor time for loading a solution, the start of the interpreter and its imports included.
@@ -18,6 +18,7 @@ LOAD_SECONDS = 10.0
 # A message as a JSON string: an escape has six characters, a letter beyond the first 65,536 two of them.
 MESSAGE_BYTES = 12 * MESSAGE_CHARACTERS + 3
 MALFORMED = "the process wrote a malformed answer"
+NO_VALUE = "which reaches the tests as no value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,7 @@ def run_check(
             loaded = _loaded(process, LOAD_SECONDS)
             if loaded.status != "passed":
                 return Outcome(loaded.status, loaded.detail)
+        strange = ""
         try:
             while True:
                 line = checker.read_line(limits.cpu_seconds)
@@ -214,12 +216,14 @@ def run_check(
                     return Outcome("passed")
                 if line[:1] != b"c":
                     failed = _parse(line)
-                    return Outcome(failed.status, failed.detail or MALFORMED)
+                    return Outcome(failed.status, (failed.detail or MALFORMED) + strange)
                 candidate.send(line[1:] + b"\n")
                 reply = candidate.read_line(patience)
                 outcome = outcome_of(_parse(reply))
                 if outcome.status != "passed" and not (raises and outcome.status in ("failed", "memory")):
                     return outcome
+                if raises and not strange and (kind := opaque_kind(reply)):
+                    strange = f"; {entry_point} returned a {kind}, {NO_VALUE}"
                 checker.send(reply + b"\n")
         except Stop as stop:
             return Outcome(stop.status, stop.detail)

@@ -35,6 +35,8 @@ MESSAGE_CHARACTERS = 300
 MAX_NODES, MAX_CONTAINERS = 4_000_000, 500_000
 # Items that go along with a value of another type; digits of each part of a fraction or a decimal; characters of a type's name.
 MAX_ITEMS, MAX_DIGITS, MAX_NAME = 100_000, 4_000, 200
+# How a value whose type cannot cross begins in `encode`'s text.
+OPAQUE = ('{"o":"', '{"y":["', '{"g":["')
 
 
 class Opaque:
@@ -159,6 +161,16 @@ def _encode_opaque(value: Any, kind: type) -> str:
         return f'{{"o":{name}}}'
     tag = "y" if hasattr(kind, "__len__") else "g"
     return f'{{"{tag}":[{name},{encode(items)}]}}'
+
+
+def opaque_kind(text: str | bytes) -> str:
+    """The type of the first value in `encode`'s text that cannot cross; "" for none."""
+    told = text if isinstance(text, str) else text.decode("ascii")
+    found = [(told.find(tag), tag) for tag in OPAQUE if tag in told]  # a text has a backslash before its quotes
+    if not found:
+        return ""
+    at, tag = min(found)
+    return told[at + len(tag) :].partition('"')[0][:MAX_NAME]
 
 
 def decode(text: str | bytes) -> Any:

@@ -107,7 +107,7 @@ def _last_call(printed: str) -> str:
 
 def _examples(task: Task, mark: str, outcome: Outcome) -> Outcome:
     """What became of the examples, from the lines with what the function returned."""
-    from codeact.evaluation.oracle import agrees
+    from codeact.evaluation.oracle import agrees, same_truths
 
     answers: dict[int, str] = {}
     for line in outcome.stdout.split("\n"):
@@ -123,7 +123,8 @@ def _examples(task: Task, mark: str, outcome: Outcome) -> Outcome:
             return Outcome(status, detail if detail.startswith("not compiled") else f"{where}: {detail}", stdout=outcome.stdout)
         try:
             value = json.loads(answers[number])
-            right = agrees(_numbers(expected, value), value)
+            # where a type is declared, it says which of both comes
+            right = agrees(_numbers(expected, value), value) and (task.language != "javascript" or same_truths(expected, value))
         except (ValueError, RecursionError, TypeError, ArithmeticError):
             right = False
         if not right:

@@ -6,6 +6,7 @@ import ast
 import gzip
 import hashlib
 import json
+import keyword
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError, did_you_mean
-from codeact.evaluation.oracle import agrees
+from codeact.evaluation.oracle import agrees, same_truths
 from codeact.evaluation.sets import own_languages, own_python, own_wrong
 from codeact.evaluation.tasks import Rules, Task, TaskSet, python_question
 from codeact.parsing import parse
@@ -149,7 +150,7 @@ def _example_faults(examples: object) -> Iterator[str]:
 
 
 def _entry_faults(row: Mapping[str, Any], entry: str) -> Iterator[str]:
-    if not entry.isidentifier():
+    if not entry.isidentifier() or keyword.iskeyword(entry):
         yield f"entry_point {entry!r} is no name of a function; give the name alone"
         return
     prompt, solution = row.get("prompt"), row.get("canonical_solution")
@@ -197,8 +198,11 @@ def question(task: Task) -> str:
 
 
 def special(task: Task, arguments: Sequence[Any], expected: object, answer: object) -> bool | None:
-    """JSON has no tuples: an answer's tuples count as lists. A tuple of floats is compared with the usual tolerance."""
-    return agrees(expected, _lists(answer), task.atol) if task.outputs else None
+    """JSON has no tuples: an answer's tuples count as lists. A tuple of floats is compared with the usual tolerance. Its true is not its 1."""
+    if not task.outputs:
+        return None
+    plain = _lists(answer)
+    return same_truths(expected, plain) and agrees(expected, plain, task.atol)
 
 
 def _lists(value: object) -> object:

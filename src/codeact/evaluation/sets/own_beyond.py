@@ -22,6 +22,9 @@ STREAMS = re.compile(
     r"\bsys\.std(?:in|out|err)\b|\bredirect_std(?:out|err)\b|\bunittest\.mock\b|\bmock\.patch\b|\bsetrecursionlimit\b|\bcatch_warnings\(record=True"
     r"|\bassertWarns(?:Regex)?\b|\bassert(?:No)?Logs\b"
 )
+# Classes of the standard library that equal their own instances alone, which do not cross the border.
+NO_VALUES = frozenset(("collections.deque", "datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta", "pathlib.Path", "pathlib.PurePath",
+                       "pathlib.PurePosixPath", "uuid.UUID", "array.array"))  # fmt: skip
 SCOPES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 VALUES: tuple[object, ...] = (None, True, 1, 1.0, 1j, "", b"", [], (), {}, set(), Fraction(1), Decimal(1))
 ATTRIBUTES = frozenset(name for value in VALUES for name in dir(value))
@@ -196,8 +199,11 @@ def _compared(tests: ast.Module, entry: str) -> Iterator[str]:
         for argument in _arguments(call):
             if isinstance(argument, ast.Name):
                 given[argument.id] = min(call.lineno, given.get(argument.id, call.lineno))
+    whole, calls = _imported(tests), [*_calls(tests, entry)]
     for sides, same in _comparisons(tests):
         for one, other in (sides, sides[::-1]):
+            if isinstance(one, ast.Call) and (kind := _dotted(one.func, whole)) in NO_VALUES and not same and (other in calls or getattr(other, "id", "") in results):
+                yield f"tests compare what {entry!r} returns with a {kind}, which is no value"
             if not isinstance(one, ast.Name) or given.get(one.id, one.lineno + 1) > one.lineno:
                 continue
             returned = any(_calls(other, entry)) or any(isinstance(part, ast.Name) and part.id in results for part in ast.walk(other))
@@ -205,6 +211,22 @@ def _compared(tests: ast.Module, entry: str) -> Iterator[str]:
                 yield f"tests look whether {entry!r} returns {one.id!r} itself"
             elif one.id in mutable and not same and not returned and given[one.id] < one.lineno:
                 yield _as_if_changed(one.id, entry)
+
+
+def _imported(tests: ast.Module) -> dict[str, str]:
+    """What each imported name stands for, with its module."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tests):
+        if isinstance(node, ast.Import):
+            found |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _dotted(node: ast.expr, imported: Mapping[str, str]) -> str:
+    first, dot, rest = ast.unparse(node).partition(".")
+    return f"{imported.get(first, first)}{dot}{rest}"
 
 
 def _as_if_changed(name: str, entry: str) -> str:

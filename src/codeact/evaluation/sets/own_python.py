@@ -14,7 +14,7 @@ from typing import Any
 
 from codeact.evaluation.sets import in_process, own_beyond, own_unrun, published
 from codeact.evaluation.tasks import Task
-from codeact.parsing import parse_or_error
+from codeact.parsing import LONGEST, parse_or_error
 from codeact.sandbox import Backend, Outcome, run_check
 
 # Runs a module of tests. unittest.main and the like would end the process before its verdict.
@@ -46,13 +46,16 @@ def codeact_run(space, codeact_source):
 
 def codeact_cases(suite):
     import unittest
+    def named(case):
+        of = type(getattr(case, "test_case", case))  # of a part of a test: its test
+        return case.id().removeprefix(f"{of.__module__}.{of.__qualname__}.").replace("(__main__.", "(").removesuffix(" (__main__)")
     done = codeact_result(unittest.TestResult)()
     suite.run(done)
     for case, why in [*done.errors, *done.failures]:
         said = [line for line in why.strip().split("\\n") if line and not line.startswith((" ", "Traceback"))]
-        raise AssertionError(f"{case.id().rpartition('.')[2]}: {said[0] if said else why}")
+        raise AssertionError(f"{named(case)}: {said[0] if said else why}")
     for case in done.unexpectedSuccesses:
-        raise AssertionError(f"{case.id().rpartition('.')[2]}: it was expected to fail")
+        raise AssertionError(f"{named(case)}: it was expected to fail")
 
 def codeact_around(holder, kind, test):
     codeact_call(getattr(holder, f"setup_{kind}", None), test)
@@ -111,13 +114,17 @@ def faults(row: Mapping[str, Any], entry: str) -> Iterator[str]:
     """What is wrong with the tests or examples of a row whose keys are of the right kinds; one line each, with the mend."""
     tests = source(row["tests"]) if "tests" in row else ""
     told = " ".join(str(row.get(key, "")) for key in ("prompt", "instruction", "canonical_solution"))
+    if not _named(entry, told):
+        yield f"neither prompt nor instruction names {entry!r}; name the function that is tested"
+        return
     if not tests:
-        if not _named(entry, told):
-            yield f"neither prompt nor instruction names {entry!r}; name the function that is tested"
-        elif why := own_beyond.beyond_values(row, entry):
+        if why := own_beyond.beyond_values(row, entry):
             yield f"{why}, which examples cannot judge; give tests, with \"same_process\": true"
         return
     tree = parse_or_error(tests)
+    if why := _no_program(tests):
+        yield why
+        return
     if not isinstance(tree, ast.Module):
         where = f"line {tree.lineno}: {tree.msg}" if isinstance(tree, SyntaxError) and tree.lineno else str(tree)
         yield f"tests does not parse as Python ({where}); mend the program"
@@ -137,6 +144,15 @@ def faults(row: Mapping[str, Any], entry: str) -> Iterator[str]:
 def source(tests: str | list[str]) -> str:
     """The program that a row's tests are."""
     return tests if isinstance(tests, str) else "\n".join(tests)
+
+
+def _no_program(tests: str) -> str:
+    """What tests are in place of a program that can be read; "" where they may be one."""
+    if len(tests) > LONGEST:
+        return f"tests is code of more than {LONGEST:,} characters ({len(tests):,}); part it into several tasks, or compute large values in it"
+    if re.match(r"\s*>>> ", tests):
+        return "tests is a session (>>> ...), which nothing compares; write assert f(1) == 2 in place of >>> f(1)"
+    return "tests has the marks of a code block (```); leave them out" if re.match(r"\s*(?:```|~~~)", tests) else ""
 
 
 def check_program(row: Mapping[str, Any], entry: str) -> str:
