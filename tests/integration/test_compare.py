@@ -88,12 +88,13 @@ def test_killed_and_resumed(grid: Path) -> None:
 
 
 def test_the_parts_are_shared_and_apart(grid: Path) -> None:
-    """After the run above: one scoring, no held-out instruction in any pool, no model left behind."""
+    """After the run above: one scoring, one counting, no held-out instruction in any pool, no model left behind."""
     root = grid.parent / "runs"
     assert (root / "compare.json").exists(), "the comparison above did not finish"
-    markers = [json.loads(p.read_text()) for p in root.glob("cells/*/markers/score.json")]
+    markers = {p.parents[1].name: json.loads(p.read_text()) for stage in ("score", "lengths") for p in root.glob(f"cells/*/markers/{stage}.json")}
     assert len(markers) == CELLS
-    assert {m["shared_from"] for m in markers} == {"shared"} or all("shared_from" in m for m in markers)
+    assert {name for name, m in markers.items() if m["stage"] == "score"} == {name for name in markers if name.startswith("cdas")}  # no other reads a score
+    assert {m["shared_from"] for m in markers.values()} == {"shared"} or all("shared_from" in m for m in markers.values())
     pool, kept_out = ((root / name).read_text().splitlines() for name in ("pool.jsonl", "held_out.jsonl"))
     assert (len(pool), len(kept_out)) == (40, 8)
     assert not set(pool) & set(kept_out)

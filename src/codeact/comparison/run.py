@@ -39,7 +39,7 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest, file_digest
 from codeact.score.response_loss import response_losses
-from codeact.stages.sample import tables_for
+from codeact.stages.sample import counted_by, tables_for
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,8 +97,9 @@ def run_comparison(
     if void := sum((Path(cell.recipe.run_dir) / "result.json").is_file() for cell in left):
         log.info("%d results of cells are of other settings, data or versions of the code, or damaged: done again", void)
     if left or storage.read_checked(root / "base" / "result.json") is None:
+        counting = sorted({counted_by(cell.recipe.sample) for cell in planned})
         jobs: dict[Path, Callable[[], Any]] = {
-            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", counted))
+            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", *counting))
             for recipe in shared_recipes(comparison)
         }
         jobs[root / "base"] = partial(_base, root, base_recipe(comparison), held_out, facts)
