@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 PLAIN_INTERVAL_S = 10.0
+RATE_SECONDS = 600.0  # of the work before that a terminal's ETA goes by: a unit may take minutes
 
 
 class Progress(Protocol):
@@ -143,7 +144,7 @@ def _rich_bar(label: str, total: float, unit: str, done: float) -> Iterator[Prog
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with RichProgress(*columns, console=Console(stderr=True)) as shown:
+    with RichProgress(*columns, console=Console(stderr=True), speed_estimate_period=RATE_SECONDS) as shown:
         task = shown.add_task(label, total=total, completed=int(done), note="")
 
         class _Bar:

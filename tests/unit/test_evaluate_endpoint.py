@@ -81,8 +81,11 @@ def test_what_failed_is_no_figure_and_a_second_start_goes_on(server: JudgeServer
     with pytest.raises(CodeactError, match=r"1 of 2 requests failed \(HTTP 400: 1\); no figure is made of some tasks: answers are kept"):
         run(server, tmp_path / "out", mine)
     assert not (tmp_path / "out" / "results.json").exists()
+    server.script.append((400, {}, b'{"message": "the context is 2048 tokens"}'))
+    with pytest.raises(CodeactError, match=r"start the same command again, mended, for the server says: .*the context is 2048 tokens"):
+        run(server, tmp_path / "out", mine)
     assert run(server, tmp_path / "out", mine)["mine"]["pass@1"] == 0.5
-    assert len(server.payloads) == 3
+    assert len(server.payloads) == 4
     server.script.extend([(401, {}), (401, {})])
     with pytest.raises(InputError, match=r"evaluate\.endpoint .* answers 401: the key is refused .*evaluate\.api_key_env"):
         run(server, tmp_path / "two", mine, max_new_tokens=65)

@@ -163,6 +163,16 @@ def test_samples_follow_the_model_distribution(llama: Any, tokenizer: Any) -> No
         assert abs(drawn - expected) < 4 * np.sqrt(expected * (1 - expected) / count)
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_steps_tell_how_far_the_answers_are(llama: Any, tokenizer: Any, batch_size: int) -> None:
+    requests = some_prompts(tokenizer, stops=("a", "e"))
+    told: list[float] = []
+    found = run(llama, tokenizer, requests, batch_size=batch_size, step=told.append)
+    assert sum(told) == pytest.approx(len(requests))
+    assert min(told) > 0
+    assert len(told) >= max(one.tokens for one in found)
+
+
 def test_a_prompt_without_room_is_a_status(llama: Any, tokenizer: Any) -> None:
     long = Prompt(tuple(tokenizer(TEXT[0] * 20)["input_ids"]))
     near = Prompt(long.ids[:120])

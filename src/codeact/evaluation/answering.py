@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from codeact.errors import require
 from codeact.evaluation import journal
 from codeact.evaluation.task_selection import to_generate
 from codeact.evaluation.tasks import Task, TaskSet
-from codeact.progress import track
+from codeact.progress import Steady, track
 from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
@@ -124,9 +124,10 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
     done: dict[str, Row] = journal.resume(path, keys)
     left = [i for i, key in enumerate(keys) if key not in done]
     if left:
-        completions = _completions(setup, [wanted[i][2] for i in left], facts["dtype"])
         with track("generate", len(keys), "samples", done=len(done)) as progress:
-            for finished in completions:
+            steady = Steady(progress, len(left), len(left))
+            step = steady.add if _tells_steps(config) else None
+            for finished in _completions(setup, [wanted[i][2] for i in left], facts["dtype"], step):
                 fresh: list[Row] = []
                 for index, completion in finished:
                     task, number, _ = wanted[left[index]]
@@ -135,7 +136,10 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any
                     fresh.append({**row, "tokens": completion.tokens, "finish": completion.finish, **thought, "key": keys[left[index]]})
                 journal.append(path, fresh)
                 done |= {row["key"]: row for row in fresh}
-                progress.advance(len(fresh))
+                if step is None:
+                    progress.advance(len(fresh))
+            if step is not None:
+                step(len(left))  # whatever was lost in rounding
     order = [(task, key) for (task, _, _), key in zip(wanted, keys, strict=True)]
     return with_programs(chosen, order, done, config)
 
@@ -169,7 +173,14 @@ def _engine(config: EvaluateConfig) -> tuple[str, ...]:
     return config.backend, str(require(config.backend, config.backend, f"evaluate.backend {config.backend}").__version__)
 
 
-def _completions(setup: Setup, requests: Sequence[Prompt], dtype: str) -> Iterator[list[tuple[int, Completion]]]:
+def _tells_steps(config: EvaluateConfig) -> bool:
+    """Whether the engine says after each token how far its answers are; thoughts and answers are two generations."""
+    return config.backend == "transformers" and not config.thinking_tokens
+
+
+def _completions(
+    setup: Setup, requests: Sequence[Prompt], dtype: str, step: Callable[[float], None] | None
+) -> Iterator[list[tuple[int, Completion]]]:
     from codeact.evaluation import generate, vllm_engine
     from codeact.evaluation.prompting import with_thoughts
 
@@ -181,7 +192,7 @@ def _completions(setup: Setup, requests: Sequence[Prompt], dtype: str) -> Iterat
         if config.backend == "vllm":
             return vllm_engine.generate(setup.engine(dtype, longest), tokenizer, some, max_new_tokens=tokens, temperature=config.temperature)
         return generate.generate(
-            setup.load(), tokenizer, some, batch_size=config.batch_size, max_new_tokens=tokens, temperature=config.temperature
+            setup.load(), tokenizer, some, batch_size=config.batch_size, max_new_tokens=tokens, temperature=config.temperature, step=step
         )
 
     if config.thinking_tokens:

@@ -61,6 +61,7 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
             " evaluate.generate_limit"
         )
     failed: dict[str, int] = {}
+    said = ""  # of what the server would refuse again
     spent = 0.0
     with track("generate", len(keys), "samples", done=len(done)) as progress:
         for at in range(0, len(left), CHUNK * settings.concurrency):
@@ -70,6 +71,7 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
                 spent += answer.usd
                 if answer.text is None:
                     failed[answer.status] = failed.get(answer.status, 0) + 1
+                    said = said or (answer.finish if answer.is_refused else "")
                     continue
                 task, number = wanted[index]
                 text, finish = _cut(answer.text, answer.finish, texts[task.id][1])
@@ -80,8 +82,8 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
     if failed:
         what = ", ".join(f"{status}: {count}" for status, count in sorted(failed.items()))
         raise CodeactError(
-            f"evaluate.endpoint {settings.address}: {sum(failed.values())} of {amount(len(keys), 'request')} failed ({what}); no figure is made of some tasks:"
-            " answers are kept, start the same command again"
+            f"evaluate.endpoint {settings.address}: {sum(failed.values())} of {amount(len(keys), 'request')} failed ({what});"
+            f" no figure is made of some tasks: answers are kept, start the same command again{f', mended, for the server says: {said}' if said else ''}"
         )
     return with_programs(chosen, [(task, key) for (task, _), key in zip(wanted, keys, strict=True)], done, config)
 

@@ -11,7 +11,7 @@ Its continuous batching takes neither stop texts nor a seed for each prompt. Whe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,6 +122,7 @@ def generate(
     max_new_tokens: int,
     batch_size: int,
     temperature: float = 0.0,
+    step: Callable[[float], None] | None = None,
 ) -> Iterator[list[tuple[int, Completion]]]:
     """Complete every prompt; yields (index, completion) of the rows that are finished, as they finish.
 
@@ -136,6 +137,8 @@ def generate(
         batch_size: rows generated at a time. Models whose layers keep another state than keys and values (state-space,
             convolution) or attend in fixed chunks run with 1.
         temperature: 0 takes the most likely token; above 0 draws with each prompt's own seed.
+        step: told after each token how much more of the answers is done, in answers: one of the longest length is 1 when its last token is
+            written, a shorter one when it ends.
     """
     room = rooms(requests, max_new_tokens, context_length(model.config))
     if blocked := too_long(room):
@@ -156,6 +159,8 @@ def generate(
             completion = _finish(tokenizer, requests[row], written[row], ends[row], room[row])
             if completion is not None:
                 finished[row] = completion
+        if step is not None:
+            step(sum(1 - (len(written[row]) - 1) / room[row] if row in finished else 1 / room[row] for row in live.rows))
         return _without(live, finished.keys()), list(finished.items())
 
     live: _Live | None = None

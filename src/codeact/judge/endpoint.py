@@ -118,7 +118,7 @@ class Answer:
         status: ok, or the last failure: "timeout", "connection", "malformed", "cut off", "HTTP 500", "HTTP 400", ...
         usd: what it cost; 0 from the cache.
         cached: no request was made.
-        finish: why the answer ends, as the server says ("stop", "length"); "" where it does not.
+        finish: why the answer ends, as the server says ("stop", "length"); of a status of its own what it said of it; "" where it says nothing.
     """
 
     text: str | None
@@ -262,7 +262,7 @@ class _Asker:
         known = self.cache.get(key)
         if known is not None:
             return Answer(known, "ok", cached=True, finish=self.cache.get(f"{key}#finish") or "")
-        status, usd = "stopped", 0.0
+        status, usd, finish = "stopped", 0.0, ""
         for attempt in range(s.attempts):
             if self.stop.is_set():
                 return Answer(None, "stopped")
@@ -284,7 +284,7 @@ class _Asker:
                 break
             growing = s.backoff * 2**attempt * random.uniform(0.5, 1.0)
             self.stop.wait(min(max(pause, growing), s.max_wait))
-        return Answer(None, status, usd)
+        return Answer(None, status, usd, finish=finish)
 
     def _reserve(self, price: float) -> None:
         budget = self.settings.budget
@@ -296,7 +296,7 @@ class _Asker:
             self.reserved += price
 
     def _send(self, payload: Mapping[str, Any], prompt: str) -> tuple[str | None, float, str, float | None, str]:
-        """(text, dollars, status, seconds to wait before another try or None for never, why the answer ends)."""
+        """(text, dollars, status, seconds to wait before another try or None for never, why the answer ends or what was said of its failure)."""
         deadline = time.monotonic() + self.settings.timeout
         try:
             with self.client.stream("POST", self.url, json=payload) as response:
@@ -323,7 +323,7 @@ class _Asker:
                 f"{self.settings.section}.endpoint {self.url} answers {code}: {REFUSED[code]} (model {self.settings.model!r}){self._said(code, body)}"
             )
         if code != 200:
-            return None, 0.0, f"HTTP {code}", retry_after(after) if code in RETRIED else None, ""
+            return None, 0.0, f"HTTP {code}", retry_after(after) if code in RETRIED else None, self._said(code, body).removeprefix("; ")
         return self._read(body, prompt)
 
     def _said(self, code: int, body: bytearray) -> str:
