@@ -250,7 +250,7 @@ REFUSED: dict[str, tuple[Row, str, str]] = {
     "turns as YAML": ({"messages": "- role: user\n  content: q\n- role: assistant\n  content: a\n"}, "invalid", "a list of turns is expected"),
     "turns as NumPy prints them": ({"messages": "[{'role': 'user', 'content': 'q'}\n {'role': 'assistant', 'content': 'a'}]"}, "invalid", "no JSON"),
     "turns as XML": ({"messages": "<turn role='user'>q</turn>"}, "invalid", "split a transcript"),
-    "LangChain's turns": ({"messages": [{"type": "human", "data": {"content": "q"}}]}, "invalid", "does not say who speaks"),
+    "turns of an unknown type": ({"messages": [{"type": "widget", "data": {"content": "q"}}]}, "invalid", "does not say who speaks"),
     "a ranking": ({"prompt": "q", "answers": [{"answer": "a", "rank": 1}, {"answer": "b", "rank": 2}]}, "answers", "2 different answers"),
     "a transcript": ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "x"}, "invalid", "split a transcript"),
 }  # fmt: skip

@@ -34,7 +34,7 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
         "系统提示词",
     ),
     "history": ("history",),
-    "tools": ("tools", "functions", "available_tools", "tool_schemas", "tool_definitions"),
+    "tools": ("tools", "functions", "available_tools", "tool_schemas", "tool_definitions", "tool_config"),
     "reasoning": ("reasoning_content", "thinking", "complex_cot"),  # `reasoning` is as often a judge's
     "label": ("label", "kto_tag"),
     "id": ("id",),
@@ -218,11 +218,24 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
         )
     if "input_ids" in alone:
         return InputError(f"{where}: columns {listed(columns)} hold tokens, made for one model; give the rows from before tokenizing")
+    if {"custom_id", "response"} <= set(alone):
+        return InputError(
+            f"{where}: the answers of a batch, without what was asked: join them with the file of requests: jq -cs 'group_by(.custom_id)[] |"
+            f" {{messages: (map(.body.messages // empty)[0] + [map(.response.body.choices // empty)[0][0].message])}}' REQUESTS {where} > rows.jsonl"
+        )
     inner = None if mapping else _inside(example)
     if inner is not None:
         path, held = inner
         turns = next((value for value in held.values() if isinstance(value, list) and value and isinstance(value[-1], Mapping)), None)
         if turns is not None and {"user", "human"} & {str(value).lower() for value in turns[-1].values()}:
+            key = next((key for key, value in held.items() if value is turns), "messages")
+            objects = ((str(name), value.get("choices")) for name, value in example.items() if isinstance(value, Mapping))
+            logged = next((name for name, choices in objects if isinstance(choices, list) and choices), None)
+            if logged is not None:
+                return InputError(
+                    f"{where}: columns {listed(columns)}; what is asked stands in {path!r} and what is answered in {logged!r}: make turns of both:"
+                    f" jq -c '{{messages: (.{path}.{key} + [.{logged}.choices[0].message])}}' {where} > rows.jsonl"
+                )
             return InputError(
                 f"{where}: columns {listed(columns)}; the turns in the object {path!r} end with a question: make them the row"
                 f" (jq -c .{path} FILE) and put the answer behind them, as a turn of the assistant"

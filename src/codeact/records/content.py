@@ -10,8 +10,9 @@ from typing import Any
 from codeact.records.tools import as_json, calls_from
 from codeact.records.types import Message, Unreadable
 
-TEXT = ("text", "input_text", "output_text", "markdown")
+TEXT = ("text", "input_text", "output_text", "summary_text", "markdown")
 REASONING = ("reasoning", "thinking", "reasoning_text", "thought", "think")
+ENCRYPTED = ("redacted_thinking", "redactedContent")
 CALLS = ("tool_call", "tool_use", "function_call", "tool_calls")
 RESULTS = ("tool_result", "tool_response", "function_response", "function_call_output")
 REFUSAL = "refusal"
@@ -81,7 +82,7 @@ def _read_part(part: Mapping[str, Any], said: Said, where: str) -> None:
         kind = _kind_of(part)
     if not isinstance(kind, str):
         raise Unreadable(
-            "invalid", f"{where} has an object without a known type (its keys: {', '.join(map(str, part))})"
+            "invalid", f"{where} has an object without a known type (its keys: {', '.join(map(str, part))}); take it out, or write it as text"
         )
     lower = kind.lower()
     if lower in TEXT and part.get("thought") is True:  # Gemini's thinking
@@ -89,7 +90,7 @@ def _read_part(part: Mapping[str, Any], said: Said, where: str) -> None:
     elif lower in TEXT or lower == REFUSAL:
         said.text.append(_text(part, (REFUSAL, "text", "value", "content", "parts"), where))
     elif lower in REASONING:
-        said.reasoning.append(_text(part, (*REASONING, "text", "value", "content"), where))
+        said.reasoning.append(_text(_thoughts(part, where), (*REASONING, "text", "value", "content"), where))
     elif lower in CALLS:
         held = next((part[k] for k in (*CALLS, "functionCall", "toolUse", "value") if not is_blank(part.get(k))), part)
         said.calls += calls_from(held, where)
@@ -98,7 +99,17 @@ def _read_part(part: Mapping[str, Any], said: Said, where: str) -> None:
     elif any(word in lower for word in MEDIA):
         raise Unreadable("media", f"{where} holds a part of type {kind!r}; only text is learnt here")
     else:
-        raise Unreadable("invalid", f"{where} holds a part of the unknown type {kind!r}")
+        told = "thoughts that are encrypted" if kind in ENCRYPTED else f"a part of the unknown type {kind!r}"
+        raise Unreadable("invalid", f"{where} holds {told}; take the part out, or write it as text")
+
+
+def _thoughts(part: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The object that holds the text of a part of reasoning: Bedrock's stands two levels deep."""
+    held = part.get("reasoningContent", part)
+    if isinstance(held, Mapping) and not is_blank(held.get("redactedContent")):
+        raise Unreadable("invalid", f"{where} holds thoughts that are encrypted; take the part out, or write it as text")
+    inner = held.get("reasoningText", held) if isinstance(held, Mapping) else held
+    return inner if isinstance(inner, Mapping) else {"text": inner}
 
 
 def _kind_of(part: Mapping[str, Any]) -> str | None:
@@ -107,7 +118,7 @@ def _kind_of(part: Mapping[str, Any]) -> str | None:
         "text": "text", "functionCall": "function_call", "toolUse": "tool_use", "functionResponse": "function_response",
         "toolResult": "tool_result", "inlineData": "image", "fileData": "file", "image": "image", "video": "video", "audio": "audio",
         "image_url": "image", "function_call": "function_call", "function_response": "function_response", "inline_data": "image",
-        "file_data": "file",
+        "file_data": "file", "reasoningContent": "reasoning",
     }  # fmt: skip
     return next(
         (kind for key, kind in names.items() if not is_blank(part.get(key))), "text" if "text" in part else None
@@ -139,7 +150,7 @@ def holds_results(value: object) -> bool:
 
 
 def _is_part(value: object) -> bool:
-    return isinstance(value, str) or (isinstance(value, Mapping) and isinstance(value.get("type"), str))
+    return isinstance(value, str) or (isinstance(value, Mapping) and (isinstance(value.get("type"), str) or value.keys() == {"text"}))
 
 
 def _result(part: Mapping[str, Any], where: str) -> Message:

@@ -10,7 +10,7 @@ from codeact.records.columns import REJECTED, RESPONSE, Format, plain_name
 from codeact.records.content import is_blank, joined, read_content
 from codeact.records.media import find_media
 from codeact.records.tools import as_json, calls_from, parsed, tools_text
-from codeact.records.turns import ROLES, TOOL_KEYS, Unread, listed_turns, read_turns, switch
+from codeact.records.turns import ROLES, TOOL_KEYS, Unread, is_item, listed_turns, read_turns, switch
 from codeact.records.types import Message, Role, Unreadable
 
 Row = Mapping[str, Any]
@@ -76,7 +76,7 @@ def _is_conversation(value: object) -> bool:
     return (
         isinstance(value, list | tuple)
         and bool(value)
-        and all(isinstance(t, Mapping) and ("role" in t or "from" in t) for t in value)
+        and all(isinstance(t, Mapping) and ("role" in t or "from" in t or is_item(t)) for t in value)
     )
 
 
@@ -170,7 +170,7 @@ def _answer(value: object, column: str, unread: Unread, weight_key: str, speaker
         value = _written_list(value)
     if isinstance(value, Mapping) and isinstance(value.get("text"), list) and "type" not in value:
         value = value["text"]  # SQuAD: {"text": [...], "answer_start": [...]}
-    value = _unwritten(value, speakers)
+    value = _unwritten(_of_api(value, column), speakers)
     if _is_conversation(value):
         return read_turns(value, column, unread, weight_key)
     if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
@@ -189,6 +189,16 @@ def _answer(value: object, column: str, unread: Unread, weight_key: str, speaker
             "invalid", f"column {column!r} holds an object, not text (its keys: {', '.join(map(str, list(value)[:8]))})"
         )
     return read_turns([{"role": "assistant", "content": value}], column, unread)
+
+
+def _of_api(value: object, column: str) -> object:
+    """The message within what a chat API answers, `{"choices": [{"message": ...}]}`; else the value."""
+    choices = value.get("choices") if isinstance(value, Mapping) else None
+    if not isinstance(choices, list) or not choices or not all(isinstance(c, Mapping) and isinstance(c.get("message"), Mapping) for c in choices):
+        return value
+    if len(choices) > 1:
+        raise _several(column, len(choices))
+    return choices[0]["message"]
 
 
 def _several(column: str, count: int) -> Unreadable:
@@ -318,6 +328,8 @@ def _apart(row: Row, form: Format) -> str:
     """The mend where the turns end with a question and another column holds the answer."""
     answer = next((key for key in row if plain_name(key) in map(plain_name, RESPONSE) and not is_blank(row[key])), None)
     turns = form.column("messages")
+    if answer is None and isinstance(row.get("choices"), list):
+        return f"; put the answer behind the turns: jq -c '.{turns} += [.choices[0].message]' FILE > rows.jsonl"
     return f"; name the column of the answer: --map instruction={turns} --map response={answer}" if turns and answer is not None else ""
 
 

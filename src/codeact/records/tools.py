@@ -88,7 +88,14 @@ def tools_text(value: object, where: str) -> str:
 
 
 def _declared(value: object) -> Sequence[object]:
-    """One tool as a list of it; Gemini's `{"functionDeclarations": [...]}` as its tools."""
+    """One tool as a list of it; Gemini's `{"functionDeclarations": [...]}` and Bedrock's `{"tools": [{"toolSpec": ...}]}` as their tools."""
+    spec = value.get("toolSpec") if isinstance(value, Mapping) else None
+    if isinstance(spec, Mapping):
+        schema = spec.get("inputSchema")
+        rest = {key: part for key, part in spec.items() if key != "inputSchema"}
+        return [{**rest, "parameters": schema.get("json", schema)} if isinstance(schema, Mapping) else rest]
+    if isinstance(value, Mapping) and isinstance(value.get("tools"), list) and value.keys() <= {"tools", "toolChoice"}:
+        return [one for part in value["tools"] for one in _declared(part)]
     for key in ("functionDeclarations", "function_declarations"):
         if isinstance(value, Mapping) and isinstance(value.get(key), list):
             return list(value[key])

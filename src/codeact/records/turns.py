@@ -43,6 +43,19 @@ ANSWERED = ("assistant", "gpt", "bot", "model", "response", "answer", "output")
 # of a turn's keys, those that say nothing about what is said
 QUIET_KEYS = ("id", "turn", "index", "timestamp", "created", "lang", "language", "type", "end_turn", "hash")
 
+# steps of OpenAI's Responses API: the role, the keys that hold what is said, and those that say nothing
+ITEMS: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "reasoning": ("reasoning", ("content", "summary"), ("type", "status", "encrypted_content")),
+    "function_call": ("function_call", ("name", "arguments"), ("type", "status", "call_id")),
+    "custom_tool_call": ("function_call", ("name", "input"), ("type", "status", "call_id")),
+    "function_call_output": ("tool", ("output",), ("type", "status")),
+    "custom_tool_call_output": ("tool", ("output",), ("type", "status")),
+}
+LANGCHAIN = {
+    **dict.fromkeys(("human", "HumanMessage"), "user"), **dict.fromkeys(("ai", "AIMessage"), "assistant"),
+    **dict.fromkeys(("system", "SystemMessage"), "system"), **dict.fromkeys(("tool", "ToolMessage"), "tool"),
+}  # fmt: skip
+
 Unread = Counter[str]
 
 
@@ -63,6 +76,7 @@ def read_turns(value: object, column: str, unread: Unread, weight_key: str = "")
     messages: list[Message] = []
     for number, turn in enumerate(turns, 1):
         where = f"turn {number} of {column!r}"
+        turn = as_turn(turn)
         if isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn):
             if turn[0].strip() or turn[1].strip():
                 messages += [Message("user", turn[0]), Message("assistant", turn[1])]
@@ -81,6 +95,28 @@ def _with_roles(turns: Iterable[Any]) -> Iterable[Any]:
     if len(pairs) != len(turns) or None in roles or not {"user", "assistant"} <= set(roles):
         return turns
     return [{"role": role, "content": text} for role, text in pairs]
+
+
+def is_item(turn: object) -> bool:
+    """Whether an object without a role is a step of OpenAI's Responses API: reasoning, a call, its result."""
+    return isinstance(turn, Mapping) and not any(isinstance(turn.get(key), str) for key in ROLE_KEYS) and str(turn.get("type")) in ITEMS
+
+
+def as_turn(turn: Any) -> Any:
+    """A step of the Responses API, or a message of LangChain (plain, as a dictionary, serialised), as a turn with a role; else the turn."""
+    if is_item(turn):
+        role, keys, dropped = ITEMS[turn["type"]]
+        rest = {key: held for key, held in turn.items() if key not in (*keys, *dropped)}
+        if role == "function_call":
+            return {**rest, "role": role, "content": {"id": turn.get("call_id"), "name": turn.get("name"), "arguments": turn.get("arguments", turn.get("input"))}}
+        return {**rest, "role": role, "content": next((turn[key] for key in keys if not is_blank(turn.get(key))), "")}
+    if not isinstance(turn, Mapping) or any(isinstance(turn.get(key), str) for key in ROLE_KEYS):
+        return turn
+    held = next((turn[key] for key in ("data", "kwargs") if isinstance(turn.get(key), Mapping)), turn)
+    path = turn.get("id")
+    kind = path[-1] if turn.get("type") == "constructor" and isinstance(path, list) and path else turn.get("type")
+    speaker = LANGCHAIN.get(str(kind).removesuffix("Chunk"))
+    return {**{key: value for key, value in held.items() if key != "type"}, "role": speaker} if speaker and "content" in held else turn
 
 
 def _unpacked(text: str) -> str:
@@ -187,7 +223,7 @@ def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) 
         said = read_content(content, where)
     channel = str(turn.get("channel", "")).strip().lower() if role == "assistant" else ""
     if name in THINKING_ROLES or channel == CHANNELS[0]:
-        said = Said(reasoning=said.text)
+        said = Said(reasoning=[*said.reasoning, *said.text])
     reasoning_key = next((key for key in REASONING_KEYS if not is_blank(turn.get(key))), None)
     if reasoning_key:
         said.reasoning += read_content(turn[reasoning_key], where).text

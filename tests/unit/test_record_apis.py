@@ -1,0 +1,128 @@
+"""Conversations as the programs' interfaces of providers write them: read with all they say, or refused with a mend that mends."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codeact import api
+from codeact.errors import InputError
+from codeact.records import Message, Record, read_records
+
+ASKED = {"role": "user", "content": "Weather?"}
+CALL = [{"type": "function", "function": {"name": "get", "arguments": {"a": 1}}}]
+REASONING = {"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Look it up."}], "encrypted_content": "gAA", "status": "completed"}
+STEP = {"id": "fc_1", "type": "function_call", "call_id": "c1", "name": "get", "arguments": '{"a": 1}', "status": "completed"}
+RESULT = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
+SAID = {"id": "m", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Sunny.", "annotations": []}]}
+ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Sunny."}}]}
+
+
+def record(row: dict[str, Any]) -> Record:
+    reading = read_records([row])
+    assert not reading.not_read
+    return reading.usable()[0]
+
+
+def said(messages: tuple[Message, ...]) -> list[tuple[str, str]]:
+    return [(m.role, m.content) for m in messages]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"messages": [ASKED, REASONING, STEP, RESULT, SAID]}, {"input": "Weather?", "output": [REASONING, STEP, RESULT, SAID]}],
+    ids=["among messages", "as output"],
+)
+def test_steps_of_the_responses_api_are_turns(row: dict[str, Any]) -> None:
+    messages = record(row).messages
+    assert said(messages) == [("user", "Weather?"), ("assistant", ""), ("tool", "sunny"), ("assistant", "Sunny.")]
+    assert messages[1].reasoning == "Look it up."
+    assert json.loads(messages[1].tool_calls) == [{"id": "c1", **CALL[0]}]
+    assert messages[2].tool_call_id == "c1"
+
+
+def test_thoughts_as_parts_of_a_thinking_turn_are_read() -> None:
+    step = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Hm."}], "summary": []}
+    assert record({"messages": [ASKED, step, SAID]}).messages[1].reasoning == "Hm."
+
+
+def test_bedrocks_reasoning_tools_and_results() -> None:
+    row = {
+        "system": [{"text": "Be brief."}],
+        "toolConfig": {"tools": [{"toolSpec": {"name": "get", "description": "d", "inputSchema": {"json": {"type": "object"}}}}], "toolChoice": {"auto": {}}},
+        "messages": [
+            {"role": "user", "content": [{"text": "Weather?"}]},
+            {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "s"}}},
+                                              {"toolUse": {"toolUseId": "t", "name": "get", "input": {"a": 1}}}]},
+            {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "sunny"}], "status": "success"}}]},
+            {"role": "assistant", "content": [{"text": "Sunny."}]},
+        ],
+    }  # fmt: skip
+    found = record(row)
+    assert said(found.messages) == [("system", "Be brief."), ("user", "Weather?"), ("assistant", ""), ("tool", "sunny"), ("assistant", "Sunny.")]
+    assert found.messages[2].reasoning == "Hm."
+    assert json.loads(found.tools) == [{"type": "function", "function": {"name": "get", "description": "d", "parameters": {"type": "object"}}}]
+
+
+@pytest.mark.parametrize("part", [{"type": "redacted_thinking", "data": "x"}, {"reasoningContent": {"redactedContent": "x"}}])
+def test_encrypted_thoughts_are_refused(part: dict[str, Any]) -> None:
+    (refused,) = read_records([{"messages": [ASKED, {"role": "assistant", "content": [part, {"type": "text", "text": "Sunny."}]}]}]).rejected
+    assert "thoughts that are encrypted; take the part out" in refused.detail
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda kind, name, held: {"type": kind, **held},
+        lambda kind, name, held: {"type": kind, "data": {"type": kind, **held}},
+        lambda kind, name, held: {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", name], "kwargs": held},
+    ],
+    ids=["plain", "as dictionaries", "serialised"],
+)
+def test_langchains_messages(wrap: Any) -> None:
+    calls = [{"name": "get", "args": {"a": 1}, "id": "c1", "type": "tool_call"}]
+    turns = [
+        wrap("system", "SystemMessage", {"content": "Be brief."}), wrap("human", "HumanMessage", {"content": "Weather?"}),
+        wrap("ai", "AIMessage", {"content": "", "tool_calls": calls}), wrap("tool", "ToolMessage", {"content": "sunny", "tool_call_id": "c1"}),
+        wrap("ai", "AIMessage", {"content": "Sunny.", "tool_calls": []}),
+    ]  # fmt: skip
+    messages = record({"messages": turns}).messages
+    assert said(messages) == [("system", "Be brief."), ("user", "Weather?"), ("assistant", ""), ("tool", "sunny"), ("assistant", "Sunny.")]
+    assert json.loads(messages[2].tool_calls) == [{"id": "c1", **CALL[0]}]
+
+
+def test_the_answer_of_a_chat_api_is_read() -> None:
+    assert said(record({"prompt": "Weather?", "response": ANSWER}).messages) == [("user", "Weather?"), ("assistant", "Sunny.")]
+    (refused,) = read_records([{"prompt": "Weather?", "response": {"choices": ANSWER["choices"] * 2}}]).rejected
+    assert refused.reason == "answers"
+    (row,) = read_records([{"messages": [ASKED], "response": {"id": "x", **ANSWER}}], {"instruction": "messages", "response": "response"}).usable()
+    assert said(row.messages) == [("user", "Weather?"), ("assistant", "Sunny.")]
+
+
+REQUEST = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": [ASKED]}}
+LOGS = {
+    "batch": {"id": "b", "custom_id": "1", "response": {"status_code": 200, "body": ANSWER}, "error": None},
+    "log": {"request": {"messages": [ASKED]}, "response": ANSWER},
+    "stored": {"messages": [ASKED], **ANSWER},
+}
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+@pytest.mark.parametrize("kind", LOGS)
+def test_the_command_that_joins_questions_and_answers_does(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "requests.jsonl").write_text(json.dumps(REQUEST) + "\n", encoding="utf-8")
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps(LOGS[kind]) + "\n", encoding="utf-8")
+    try:
+        message = str(api.preview(str(file))["first_rejected"])
+    except InputError as error:
+        message = str(error)
+    command = message[message.index("jq ") :].replace("REQUESTS", "requests.jsonl").replace(" FILE", f" {file}")
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    row = json.loads((tmp_path / "rows.jsonl").read_text(encoding="utf-8"))
+    assert said(record({"messages": row["messages"]}).messages) == [("user", "Weather?"), ("assistant", "Sunny.")]
