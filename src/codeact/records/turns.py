@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from codeact.records.content import Said, holds_results, is_blank, is_void, joined, read_content, result_text
 from codeact.records.tools import as_json, calls_from, parsed
@@ -97,12 +97,12 @@ def _with_roles(turns: Iterable[Any]) -> Iterable[Any]:
     return [{"role": role, "content": text} for role, text in pairs]
 
 
-def is_item(turn: object) -> bool:
+def is_item(turn: object) -> TypeGuard[Mapping[str, Any]]:
     """Whether an object without a role is a step of OpenAI's Responses API: reasoning, a call, its result."""
     return isinstance(turn, Mapping) and not any(isinstance(turn.get(key), str) for key in ROLE_KEYS) and str(turn.get("type")) in ITEMS
 
 
-def as_turn(turn: Any) -> Any:
+def as_turn(turn: object) -> object:
     """A step of the Responses API, or a message of LangChain (plain, as a dictionary, serialised), as a turn with a role; else the turn."""
     if is_item(turn):
         role, keys, dropped = ITEMS[turn["type"]]
