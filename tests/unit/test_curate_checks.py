@@ -36,7 +36,7 @@ def test_each_answer_is_judged_by_the_turn_before_it() -> None:
     asked = conversation("Write a function in Java.", JAVA, "Now the same function in Python.", PYTHON)
     assert check_record(asked, ("language",)).status == "passed"
     crossed = conversation("Write a function in Java.", PYTHON, "Now the same function in Python.", JAVA)
-    assert check_record(crossed, ("language",)).status == "failed"
+    assert check_record(crossed, ("language",)).status == "doubtful"
     # a letter that refuses is what the last turn asked for, whatever the first one was about
     excuse = "I'm sorry, but I cannot attend the meeting tomorrow, because I am ill."
     letters = conversation("What is 2 + 2?", "It is 4.", "Write an excuse letter to my manager.", excuse)
