@@ -78,6 +78,51 @@ def test_brackets_tell_two_expressions_apart() -> None:
     assert sorted(reasons(pair(asked.format("and", ")"), answer), same)) == ["", "duplicate"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "other", "copies"),
+    [
+        ("a GiAnT SpIdEr blocks", "A Giant Spider Blocks", False),
+        ("A giant spider blocks", "A Giant Spider Blocks", False),
+        ("паук ВЕЛИК", "паук велик", False),
+        ("\U0001f431\U0001f3b6", "\U0001f46f", False),
+        ("Well done \U0001f600", "Well done \U0001f622", False),
+        ("The limit grows: n + k", "The limit grows: n * k", False),
+        ("offensive", "Offensive.", True),
+        ("Smart Home", "Smart Home.", True),
+        ("First, a spider.\nThen a cat.", "first, a spider. then a cat", True),
+    ],
+)
+def test_capitals_and_symbols_tell_answers_of_the_same_words_apart(answer: str, other: str, copies: bool) -> None:
+    asked = "Write the sentence as the guide says, or say in one word what it is."
+    assert sorted(reasons(pair(asked, answer), pair(asked, other, "b"))) == ["", "duplicate" if copies else ""]
+
+
+@pytest.mark.parametrize(
+    ("says", "line", "reason"),
+    [
+        ("As Cython, in fast.pyx:", "def add_one(int x):", ""),
+        ("As Cython:", "cdef int add_one(int x):", ""),
+        ("In Mojo:", "fn add_one(x):", ""),
+        ("As Cython:", "def add_one(x", "syntax error"),
+        ("In Python:", "def add_one(int x):", "syntax error"),
+    ],
+)
+def test_a_superset_of_python_may_stand_in_its_fence(says: str, line: str, reason: str) -> None:
+    code = f"def twice(x):\n    return 2 * x\n\n\n{line}\n    return twice(x) + 1\n\n\nprint(add_one(2))"
+    assert reasons(pair("How is it compiled?", f"{says}\n\n{fence(code)}")) == [reason]
+
+
+SKETCH = "def load(path):\n    return path\n\n\ndef forecast(data):\n    {}\n\n# Forecast the next one\nprint(forecast(load('a')))"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [("# Implement the model here\n    # ...", ""), ("# Implement the model here", ""), ("return data", ""), ("", "syntax error"), ("return data)", "syntax error")],
+)
+def test_a_body_of_remarks_is_left_out(body: str, reason: str) -> None:
+    assert reasons(pair("Sketch a forecast.", fence(SKETCH.format(body)))) == [reason]
+
+
 UNION = "def union(a, b):\n    return list(set(a + b))\n\n\nprint(union([2.5], [1.5]))  # {}"
 
 

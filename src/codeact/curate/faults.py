@@ -15,6 +15,7 @@ import html
 import keyword
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Literal
 
 from codeact.curate.brackets import brackets, repairs
@@ -41,6 +42,12 @@ _HEADER = re.compile(
 _NEXT_PART = ("@", "def ", "class ", "async ", "else", "elif", "except", "finally", "if __name__")
 _PAIR = re.compile(r"(?<![\w.])([^\W\d]\w*) +(?=([^\W\d]\w*))")
 _OTHERS_END = re.compile(r"\s*(?:end|fi|done|esac|endif|endfor|endwhile|endfunction|next|loop|wend)[;.]?\s*", re.IGNORECASE)
+# Supersets of Python, in fences that say Python: how the answer names each, and what only its lines have.
+_SUPERSETS = (
+    (re.compile(r"\b[Cc]ython\b|\.pyx\b"), re.compile(r"\b(?:cp?def|cimport|ctypedef|nogil)\b|[(,]\s*(?:unsigned )?(?:int|long|float|double|char|bint|size_t)\b[ *]+\w")),
+    (re.compile(r"\bMojo\b|\.mojo\b"), re.compile(r"^\s*(?:fn|var|let|struct)\s|\b(?:inout|borrowed|owned)\s")),
+    (re.compile(r"\bSage(?:Math)?\b"), re.compile(r"\w\.<\w+")),
+)
 _ESCAPE = re.compile(r"\\([_*\[\]#<>])")
 _TYPOGRAPHY = str.maketrans(
     "\u201c\u201d\u2018\u2019\uff08\uff09\uff0c\uff1a\uff1b\uff3b\uff3d\uff5b\uff5d", "\"\"''(),:;[]{}"
@@ -72,7 +79,7 @@ def find(code: str, line: int, message: str, instruction: str, answer: str) -> F
         return "unknown", "left-out code"
     if code.lstrip()[:1] in (")", "]", "}") or _is_fragment(code, lines):
         return "unknown", "a part of a program"
-    if any(_OTHERS_END.fullmatch(other) for other in lines):
+    if any(_OTHERS_END.fullmatch(other) for other in lines) or any(named.search(answer) and sign.search(text) for named, sign in _SUPERSETS):
         return "unknown", "another language"
     for sign, other in _rewritten(code).items():
         if other != code and _is_program(parse(other)):
@@ -155,14 +162,14 @@ def _is_program(tree: ast.Module | None) -> bool:
 
 
 def _body_left_out(message: str, lines: list[str], at: int) -> bool:
-    """A header above nothing, a comment or the next header: a sketch of a program."""
+    """A header above nothing, comments or the next header: a sketch of a program."""
     if not message.startswith("expected an indented block"):
         return False
     above = next((n for n in reversed(range(max(0, at - 20), at)) if lines[n].strip()), None)
     if not lines[at].strip() or lines[at].lstrip().startswith("#") or above is None:
         return True
-    comment = lines[above].lstrip().startswith("#")
-    if comment and _indent(lines[above]) > _indent(lines[at]):
+    remarks = list(takewhile(lambda line: not line.strip() or line.lstrip().startswith("#"), reversed(lines[max(0, at - 20) : at])))
+    if any(line.strip() and _indent(line) > _indent(lines[at]) for line in remarks):
         return True
     if _indent(lines[at]) < _indent(lines[above]) or lines[at].lstrip().startswith(_NEXT_PART):
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import re
+import unicodedata
 import zlib
 from array import array
 from collections import Counter
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.curate.canonical import fingerprint
 from codeact.curate.dedup import Copy, lines_of, preference, setting
 from codeact.curate.shared_bands import Bands, Earlier
 from codeact.curate.spool import Counts, Spool
@@ -38,15 +40,18 @@ PARTS_AT_HAND, RUNS_AT_HAND = 512, 4096
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？；])")
 _NUMBER = re.compile(r"\d+")
 _WORD_OR_BRACKET = re.compile(r"\w+|[()\[\]{}]")
+_WORD = re.compile(r"(\w+)")
+_SENTENCE_BEGINS = re.compile(r"[.!?:]\s|\n")
 
 
 class _Part(NamedTuple):
-    """A text, and its comparable pieces: sentences of words, the lines that may be code as they are, and all numbers."""
+    """A text, its comparable pieces (sentences of words, the lines that may be code as they are, all numbers), and how its words look."""
 
     sentences: tuple[tuple[str, ...], ...]
     code: tuple[str, ...]
     numbers: tuple[str, ...]
     text: str
+    looks: bytes
 
 
 class _Parts(NamedTuple):
@@ -69,8 +74,9 @@ def find_near(
     schema or a standing request, do not count.
 
     A long common text says little about two records, so instruction and response must each agree by itself: the lines
-    that may be code and all numbers are equal, and the sentences that the two do not have in common reach the threshold too. Where
-    other words are asked, the answer has ten words at least. Roles, tools and tool calls are equal. The longest response goes
+    that may be code and all numbers are equal, and the sentences that the two do not have in common reach the threshold too. Texts
+    of the same words agree in capitals and symbols. Where other words are asked, the answer has ten words at least. Roles, tools and
+    tool calls are equal. The longest response goes
     first, then the lowest row, so each copy names a record that stays.
 
     Args:
@@ -213,7 +219,22 @@ def _same_sentences(left: _Part, right: _Part, threshold: float) -> bool:
     """Whether the sentences that only one of two texts has say nearly the same."""
     a, b = Counter(left.sentences), Counter(right.sentences)
     only = [[word for s in c if c[s] > d[s] for word in s] for c, d in ((a, b), (b, a))]
-    return only[0] == only[1] or _jaccard(_runs(only[0]), _runs(only[1])) >= threshold
+    if only[0] == only[1]:
+        return left.looks == right.looks
+    return _jaccard(_runs(only[0]), _runs(only[1])) >= threshold
+
+
+def _looks(text: str) -> list[str]:
+    """What the same words can still differ in: capitals, but for the first letter of a sentence, and symbols, as of sums or faces."""
+    shown = plain(text)
+    pieces = _WORD.split(shown)
+    found = [sign for sign in shown if sign != "`" and unicodedata.category(sign)[0] == "S"]
+    for at in range(1, len(pieces), 2):
+        begins = at == 1 or _SENTENCE_BEGINS.search(pieces[at - 1])
+        word = pieces[at][0].lower() + pieces[at][1:] if begins else pieces[at]
+        if word != word.lower():
+            found.append(word)
+    return sorted(found)
 
 
 def _parts(record: Record) -> _Parts:
@@ -233,7 +254,7 @@ def _part(text: str) -> _Part:
             code.append(line)
             continue
         sentences += [tuple(found) for sentence in _SENTENCE.split(line) if (found := words(sentence))]
-    return _Part(tuple(sentences), tuple(code), tuple(numbers), text)
+    return _Part(tuple(sentences), tuple(code), tuple(numbers), text, fingerprint(_looks(text)))
 
 
 def _pieces(parts: _Parts) -> list[tuple[str, ...]]:
