@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 _EXAMPLE = re.compile(
-    r"^\s*(?:async )?def test_\w|\bclass (?:Test[A-Z_]\w*|\w+Tests?(?:Case|Base|Suite)?)\b|\b(?:import|from) (?:unittest|pytest|locust|nose)\b|\bself\.assert[A-Z_]|"
+    r"^[^\S\n]*(?:async )?def test_\w|\bclass (?:Test[A-Z_]\w*|\w+Tests?(?:Case|Base|Suite)?)\b|\b(?:import|from) (?:unittest|pytest|locust|nose)\b|\bself\.assert[A-Z_]|"
     r"@(?:pytest|mock|unittest)\b|\b(?:TestCase|HttpUser|HttpLocust|TaskSet|MagicMock|MockMvc|Mockito|Gatling|monkeypatch)\b|"
-    r"^\s*(?:describe|it|test|context)(?:\.\w+)?\(\s*['\"`]|\bexpect\([^\n]{1,120}\)\.(?:to|not|resolves|rejects)|\bjest\.|['\"]k6(?:/http)?['\"]|\bcy\.(?:get|visit)\(|"
+    r"^[^\S\n]*(?:describe|it|test|context)(?:\.\w+)?\(\s*['\"`]|\bexpect\([^\n]{1,120}\)\.(?:to|not|resolves|rejects)|\bjest\.|['\"]k6(?:/http)?['\"]|\bcy\.(?:get|visit)\(|"
     r"@(?:Test|ParameterizedTest|BeforeEach|AfterEach|BeforeAll|BeforeClass|SpringBootTest)\b|\bassert(?:Equals|That|True|False|NotNull|Null|Throws)\(|\borg\.junit\b|"
     r"\*testing\.[TBM]\b|#\[(?:\w+::)?test\b|#\[cfg\(test\)\]|\bassert_(?:eq|ne)!\(|"
     r"\b(?:TEST|TEST_F|TEST_P|TEST_CASE|TEST_METHOD|BOOST_AUTO_TEST_CASE|DROGON_TEST)\(|\bEXPECT_[A-Z]{2,8}\(|"

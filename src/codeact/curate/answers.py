@@ -21,9 +21,9 @@ from codeact.curate.verify import NOTHING_TO_CHECK, PASSED, Verdict, combine
 
 MAX_GRAMMAR_CHARS = 50_000  # tree-sitter takes more than linear time to recover from errors
 # What makes a shell block a script, and what makes it none: a prompt before a command, a placeholder.
-_SESSION = re.compile(r"^\s*[$>%] |<[A-Za-z][\w .-]*>", re.MULTILINE)
+_SESSION = re.compile(r"^[^\S\n]*[$>%] |<[A-Za-z][\w .-]*>", re.MULTILINE)
 _SCRIPT = re.compile(
-    r"^#!|^\s*(?:if|for|while|until|case)\s.*(?:then|do|in)\s*$|^\s*(?:function\s+)?\w+\s*\(\)\s*\{|;\s*(?:then|do)\b",
+    r"^#!|^[^\S\n]*(?:if|for|while|until|case)\s.*(?:then|do|in)\s*$|^[^\S\n]*(?:function\s+)?\w+\s*\(\)\s*\{|;\s*(?:then|do)\b",
     re.MULTILINE,
 )
 NO_BRACKET_RULE = frozenset(
@@ -44,7 +44,7 @@ NO_BRACKET_RULE = frozenset(
         "matlab",
     }
 )
-_MARKS = re.compile(r"[:;=8][-^']?[()]|^\s*\(?\w+\)\s", re.MULTILINE)  # smileys, and the numbers of lists
+_MARKS = re.compile(r"[:;=8][-^']?[()]|^[^\S\n]*\(?\w+\)\s", re.MULTILINE)  # smileys, and the numbers of lists
 LONG_CHARS = 5_000
 MAX_BLOCKS = 100  # of an answer
 _LONG, _MOST_LINES = 300, 5_000

@@ -258,7 +258,7 @@ def _plain_text(comment: str) -> str:
 def _without_code(doc: str) -> str:
     """The prose of a documentation: no fenced examples, no tags such as `@param x`."""
     prose = re.sub(r"```.*?(?:```|\Z)", "", doc, flags=re.DOTALL)
-    return re.sub(r"^\s*[@\\](?:param|return|throws|exception|type|template|see|since|author|deprecated)\w*.*$", "", prose, flags=re.MULTILINE)
+    return re.sub(r"^[^\S\n]*[@\\](?:param|return|throws|exception|type|template|see|since|author|deprecated)\w*.*$", "", prose, flags=re.MULTILINE)
 
 
 def _fault_of(body: Node) -> str:

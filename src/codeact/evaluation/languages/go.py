@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PROGRAM, EXPORTS = "src/program/program.go", "src/program/exports.go"
 HELPERS = tuple(f'"{name}"' for name in ("math", "strings", "fmt", "strconv", "time", "bytes", "regexp", "sort", "math/rand", "crypto/md5"))
-IMPORT = re.compile(r'^\s*(?:import\s+)?((?:[\w.]+\s+)?"[\w/.-]+")\s*$', re.M)
+IMPORT = re.compile(r'^[^\S\n]*(?:import\s+)?((?:[\w.]+\s+)?"[\w/.-]+")\s*$', re.M)
 DECLARED = re.compile(r"^(func|var|const|type)\s+([A-Za-z_]\w*)")
 SETUP = 'package main\n\nimport (\n    "testing"\n    "github.com/stretchr/testify/assert"\n)\n'
 
@@ -53,7 +53,7 @@ def _files(task: Task, source: str, imports: list[str], body: str, offered: list
     # As in the published harness: what the prompt imports and nothing uses goes, what is used and not imported comes.
     for line in _imports(task.prompt):
         if not _uses(source, line):
-            source = re.sub(rf"^\s*(?:import\s+)?{re.escape(line)}[ \t]*$", "", source, count=1, flags=re.M)
+            source = re.sub(rf"^[^\S\n]*(?:import\s+)?{re.escape(line)}[ \t]*$", "", source, count=1, flags=re.M)
     has = set(_imports(source))
     offered = [line for line in offered if not line.endswith(('"testing"', 'testify/assert"'))]
     lent = [line for line in dict.fromkeys([*offered, *HELPERS]) if line not in has and _uses(source, line)]

@@ -99,7 +99,7 @@ def _headed(imports: list[str], text: str) -> str:
 
 
 def _program(source: str, owner: str) -> str:
-    source = re.sub(r"^\s*package\s+[\w.]+\s*;", "", source, count=1, flags=re.M)
+    source = re.sub(r"^[^\S\n]*package\s+[\w.]+\s*;", "", source, count=1, flags=re.M)
     source = re.sub(r"\bpublic\s+((?:final\s+|abstract\s+|sealed\s+)*(?:class|interface|enum|record)\s+(?!Main\b))", r"\1", source)
     source = source.replace("public class Main {\n    }", "")
     if not re.search(rf"\b(?:class|record|enum|interface)\s+{owner}\b", source):

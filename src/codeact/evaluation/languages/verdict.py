@@ -32,8 +32,8 @@ PROGRAMS = ("program.cpp", "program.js", "program.rs", "Program.java", go.PROGRA
 RUNNERS = {"go": "PASS", "rust": "test result: ok. 1 passed"}
 # What testify, the testing package and Rust say of the first failure.
 REPORTS = (
-    re.compile(r"^\s+Error:\s+(.+?)\n\s+(?:Test|Messages):", re.M | re.S),
-    re.compile(r"^\s+\w+_test\.go:\d+: (\S.*)", re.M),
+    re.compile(r"^[^\S\n]+Error:\s+(.+?)\n\s+(?:Test|Messages):", re.M | re.S),
+    re.compile(r"^[^\S\n]+\w+_test\.go:\d+: (\S.*)", re.M),
     re.compile(r"^thread .* panicked at [^\n]*\n(.+?)(?:\n\s*note:|\n\n|\Z)", re.M | re.S),
     re.compile(r"^(panic: .*)", re.M),
 )
