@@ -30,9 +30,9 @@ _FENCE = re.compile(r"^[ \t>]*(?:```+|~~~+)[ \t]*\{?\.?([\w+#.-]*)[^`\n]*$", re.
 # What only a program says: a definition, an import, a call with a text that ends a statement, a value that is given to a name with blanks around.
 _PROGRAM = re.compile(
     r"\b(?:async )?def \w+\s*\(|\bclass \w+\s*[:({]|\bclass \w+ (?:extends|implements)\b|\bfunction\*?\s*\w*\s*\(|\bfunc(?:tion)?\s*(?:\([^)\n]{0,80}\)\s*)?\w+\s*\("
-    r"|\bf(?:n|un) \w+\s*[(<]|^[^\S\n]*(?:import [\w.{*\"'/ ]+|from [\w.]+ import |#\s*include\s*[<\"]|using [\w.]+;|package [\w.]+;?$|require(?:_once)?\b|use [\w:\\{}, ]+;"
-    r"|namespace \w)|\b(?:public|private|protected|static|final) [\w<>\[\], ]{1,80}[({=;]|<\?php|=>\s*\{|\)\s*\{\s*$|^#!.*\b(?:python|node|ruby|perl|php)"
-    r"|\b(?:const|let|var|val|auto|String|char|string)\s+\*?\w+(?:\[\])?(?::\s?[&\w<>]+)?\s*=|^[^\S\n]*(?:return\b|\$\w+\s*=|#\s*define\s)"
+    r"|\bf(?:n|un) \w+\s*[(<]|^[^\S\n]*(?:import [\w.{*\"'/ ]+|from [\w.]+ import |#\s*include\s*[<\"]|using [\w.]+;|package [\w.]+;?$|require(?:_once)?\b"
+    r"|use [\w:\\{}, ]+;|namespace \w)|\b(?:public|private|protected|static|final) [\w<>\[\], ]{1,80}[({=;]|<\?php|=>\s*\{|\)\s*\{\s*$"
+    r"|^#!.*\b(?:python|node|ruby|perl|php)|\b(?:const|let|var|val|auto|String|char|string)\s+\*?\w+(?:\[\])?(?::\s?[&\w<>]+)?\s*=|^[^\S\n]*(?:return\b|\$\w+\s*=|#\s*define\s)"
     r"|(?:^|[=(,]\s{0,3}|\bawait |\bnew |\bself\.)[A-Za-z_][\w.:]*(?:->\w+)?\([^()\n'\"]{0,120}['\"][^()\n]{0,200}\)[;)]*\s*$"
     r"|^[^\S\n]*[A-Za-z_一-鿿가-힣ぁ-ヿа-яёА-ЯЁ][\w.\[\]'\"]*\s+:?=\s+[rbfuRBFU]{0,2}['\"{\[(]|\b(?:if|elif|while)\b[^\n]{0,120}:\s*$|\bif\s*\(|[!=]==?\s*['\"]",
     re.MULTILINE,

@@ -108,13 +108,14 @@ def test_single_quotes_around_all_names_quote_the_values(tmp_path: Path) -> None
     ],
 )
 def test_the_mend_that_is_named_mends(text: str, line: str, wanted: list[list[str]], tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    file = tmp_path / "my (data)'s a.csv"  # a shell takes it apart
+    file.write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
-        api.preview(str(tmp_path / "a.csv"))
+        api.preview(str(file))
     assert line in str(caught.value)
     command = str(caught.value).rpartition(": ")[2]
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
-    mended = next(path for path in tmp_path.iterdir() if path.name.endswith("-a.csv"))
+    mended = next(path for path in tmp_path.iterdir() if path.name.endswith(f"-{file.name}"))
     assert [list(row.values()) for row in storage.read_rows(mended).rows] == wanted
 
 

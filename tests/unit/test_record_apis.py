@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -116,13 +117,13 @@ LOGS = {
 @pytest.mark.parametrize("kind", LOGS)
 def test_the_command_that_joins_questions_and_answers_does(kind: str, tmp_path: Path) -> None:
     (tmp_path / "requests.jsonl").write_text(json.dumps(REQUEST) + "\n", encoding="utf-8")
-    file = tmp_path / "a.jsonl"
+    file = tmp_path / "my (data).jsonl"
     file.write_text(json.dumps(LOGS[kind]) + "\n", encoding="utf-8")
     try:
         message = str(api.preview(str(file))["first_rejected"])
     except InputError as error:
         message = str(error)
-    command = message[message.index("jq ") :].replace("REQUESTS", "requests.jsonl").replace(" FILE", f" {file}")
+    command = message[message.index("jq ") :].replace("REQUESTS", "requests.jsonl").replace(" FILE", f" {shlex.quote(str(file))}")
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
     row = json.loads((tmp_path / "rows.jsonl").read_text(encoding="utf-8"))
     assert said(record({"messages": row["messages"]}).messages) == [("user", "Weather?"), ("assistant", "Sunny.")]

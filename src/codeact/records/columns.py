@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any, Literal
 
 from codeact.errors import InputError
@@ -221,7 +222,7 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
     if {"custom_id", "response"} <= set(alone):
         return InputError(
             f"{where}: the answers of a batch, without what was asked: join them with the file of requests: jq -cs 'group_by(.custom_id)[] |"
-            f" {{messages: (map(.body.messages // empty)[0] + [map(.response.body.choices // empty)[0][0].message])}}' REQUESTS {where} > rows.jsonl"
+            f" {{messages: (map(.body.messages // empty)[0] + [map(.response.body.choices // empty)[0][0].message])}}' REQUESTS {quote(where)} > rows.jsonl"
         )
     inner = None if mapping else _inside(example)
     if inner is not None:
@@ -234,7 +235,7 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
             if logged is not None:
                 return InputError(
                     f"{where}: columns {listed(columns)}; what is asked stands in {path!r} and what is answered in {logged!r}: make turns of both:"
-                    f" jq -c '{{messages: (.{path}.{key} + [.{logged}.choices[0].message])}}' {where} > rows.jsonl"
+                    f" jq -c '{{messages: (.{path}.{key} + [.{logged}.choices[0].message])}}' {quote(where)} > rows.jsonl"
                 )
             return InputError(
                 f"{where}: columns {listed(columns)}; the turns in the object {path!r} end with a question: make them the row"

@@ -9,11 +9,11 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError
 from codeact.parquet import refuse_twice
+from codeact.sources.text import rewriting
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -21,6 +21,8 @@ EXCEL_MARK = re.compile(r"\"?sep=(\S|\t)\"?(?:\r\n|\r|\n)")  # Excel's first lin
 NUMBER = re.compile(r"\s*[-+]?\d[\d.,:/-]*\s*%?\s*")
 FEW = 12  # different values of a column of labels, at most; each stands in FULL rows on average
 FULL = 5
+STRIP_NUL = "tr -d '\\000' <"
+DOUBLE_ESCAPED = """sed 's/\\\\"/""/g'"""
 DOUBLED = "put values that hold quotes into quotes and double the inner ones"
 
 
@@ -141,7 +143,7 @@ class _Passed:
             if "\0" in line:
                 number = self.next + len(self.kept) - 1
                 raise InputError(
-                    f"{self.name}, line {number}: a NUL character, which is no text; take it out: tr -d '\\000' < {self.name} > {_copy('clean', self.name)}"
+                    f"{self.name}, line {number}: a NUL character, which is no text; take it out: {rewriting(STRIP_NUL, self.name, 'clean')}"
                 )
             yield line
 
@@ -278,18 +280,15 @@ def _ragged_mend(raw: Sequence[str], mark: str, name: str) -> str:
     return f"quote values that hold {mark!r} or line ends"
 
 
-def _copy(word: str, name: str) -> str:
-    return f"{word}-{Path(name).name}"
-
-
 def _single_mend(mark: str, name: str) -> str:
     read = f"csv.reader(open(sys.argv[1], newline=''), delimiter={mark!r}, quotechar=chr(39))"
-    return f'quote them as CSV does: python3 -c "import csv, sys; csv.writer(sys.stdout).writerows({read})" {name} > {_copy("quoted", name)}'
+    command = f'python3 -c "import csv, sys; csv.writer(sys.stdout).writerows({read})"'
+    return f"quote them as CSV does: {rewriting(command, name, 'quoted')}"
 
 
 def _quote_mend(raw: Sequence[str], mark: str, name: str) -> str:
     if any('\\"' in line for line in raw):
-        return f"""quotes behind \\ are to be doubled: sed 's/\\\\"/""/g' {name} > {_copy("doubled", name)}"""
+        return f"quotes behind \\ are to be doubled: {rewriting(DOUBLE_ESCAPED, name, 'doubled')}"
     return DOUBLED
 
 

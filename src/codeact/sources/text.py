@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from codeact.errors import InputError
 
@@ -164,7 +165,12 @@ def _wide(sample: bytes) -> str:
 
 
 def _iconv(encoding: str, name: str) -> str:
-    return f"convert it: iconv -f {encoding} -t UTF-8 {name} > utf8-{Path(name).name}"
+    return f"convert it: {rewriting(f'iconv -f {encoding} -t UTF-8', name, 'utf8')}"
+
+
+def rewriting(command: str, name: str, word: str) -> str:
+    """The line of shell that writes what a command makes of a file beside it, as `word-NAME`."""
+    return f"{command} {quote(name)} > {quote(f'{word}-{Path(name).name}')}"
 
 
 def _mend(data: bytes, start: int, name: str) -> str:
@@ -180,7 +186,7 @@ def _mend(data: bytes, start: int, name: str) -> str:
     best = from_bytes(lines).best()
     encoding = best.encoding.upper() if best is not None else ""
     if encoding in ("", "UTF_8"):
-        return f"find its encoding, then: iconv -f ENCODING -t UTF-8 {name} > utf8-{Path(name).name}"
+        return f"find its encoding, then: {rewriting('iconv -f ENCODING -t UTF-8', name, 'utf8')}"
     # languages of one alphabet differ in a few letters: only a reader can tell
     read = next((word for word in lines.decode(encoding, "replace").split() if not word.isascii()), "")
     return f"it looks like {encoding}: {_iconv(encoding, name)}; right if {read.strip(QUOTES)[:20]!r} is how the first such word reads"
