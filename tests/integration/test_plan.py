@@ -52,6 +52,9 @@ def test_the_plan_counts_and_writes_nothing(folder: Path, tiny_model_dir: Path, 
     text = codeact("run", str(recipe), "--plan")
     assert "A100 80GB" in text.stdout
     assert "H100 80GB" in text.stdout
+    told = [line for line in codeact("run", str(recipe), "--plan", "control=random").stdout.splitlines() if not line.startswith("note: ")]
+    column = len("evaluate_control ")  # the longest name
+    assert [line for line in told if line[column - 1] != " " or line[column] == " "] == []
     api.run_stages(config.load_recipe(recipe), ["score"], None)
     scored = json.loads(codeact("run", str(recipe), "--plan", "--json").stdout)
     assert scored["stages"]["score"] == "done before, kept"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from codeact.amounts import amount
+from codeact.amounts import amount, columns
 from codeact.comparison.grid import Cell, Comparison, cells, counted_by_all, shared_recipes, source_recipe
 from codeact.comparison.power import power_lines
 from codeact.config import DataConfig
@@ -38,7 +38,7 @@ class GridForecast:
         devices: device -> see `budget.times`.
         seconds_left: on this machine, one process, by what the trainings done took; None before the first.
         notes: what the figures assume and leave out.
-        told: lines on the devices, for people.
+        told: on the devices, for people: a name and what is told of it.
     """
 
     planned: int
@@ -54,7 +54,7 @@ class GridForecast:
     devices: Mapping[str, Mapping[str, Any]]
     seconds_left: float | None
     notes: tuple[str, ...]
-    told: tuple[str, ...] = ()
+    told: tuple[tuple[str, str], ...] = ()
 
     def lines(self) -> list[str]:
         """For people."""
@@ -64,19 +64,18 @@ class GridForecast:
             else f"a pool of {amount(self.records, 'record')}"
         )
         found = [
-            f"trainings       {self.planned}, {self.done} of them done; {pools}",
-            *([f"score           {self.score_tokens:,} tokens, once"] if self.score_tokens else []),
-            f"train           {self.train_tokens:,} tokens, {self.train_flops:.3g} FLOPs left",
-            f"memory          {sum(self.memory.values()) / 1e9:.1f} GB for a training",
+            ("trainings", f"{self.planned}, {self.done} of them done; {pools}"),
+            *([("score", f"{self.score_tokens:,} tokens, once")] if self.score_tokens else []),
+            ("train", f"{self.train_tokens:,} tokens, {self.train_flops:.3g} FLOPs left"),
+            ("memory", f"{sum(self.memory.values()) / 1e9:.1f} GB for a training"),
         ]
         if self.generated_tokens:
-            found.append(f"evaluate        at most {self.generated_tokens:,} generated tokens left")
+            found.append(("evaluate", f"at most {self.generated_tokens:,} generated tokens left"))
         found += self.told
         if self.seconds_left is not None:
-            found.append(
-                f"this machine    {duration(self.seconds_left / 3600)} left for one process, by the trainings done"
-            )
-        return [*found, *(f"note: {note}" for note in self.notes)]
+            left = f"{duration(self.seconds_left / 3600)} left for one process, by the trainings done"
+            found.append(("this machine", left))
+        return [*columns(found), *(f"note: {note}" for note in self.notes)]
 
     def summary(self) -> dict[str, Any]:
         """As JSON values."""

@@ -6,12 +6,13 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from codeact import shipped
+from codeact.config.kinds import OneOf
 from codeact.config.recipe import SECTIONS, Recipe
 from codeact.config.sections import SourceConfig
 from codeact.errors import InputError, did_you_mean
@@ -75,9 +76,12 @@ def _explain(item: Mapping[str, Any]) -> str:
             return f"{key!r} is now called {RENAMED_KEYS[key]!r}"
         parent = key.rpartition(".")[0]
         in_a_list = len(item["loc"]) > 1 and isinstance(item["loc"][-2], int)  # of the list of sources, the only one of sections
-        near = nearest(key, [f"{parent}.{name}" for name in SourceConfig.model_fields] if in_a_list else known_keys())
+        options = [f"{parent}.{name}" for name in SourceConfig.model_fields] if in_a_list else [
+            one for one in known_keys() if "." in one or not parent
+        ]  # fmt: skip
+        near = nearest(key, options)
         return f"unknown key {key!r}" + (
-            f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}"
+            _as_value(key) or (f"; did you mean {near!r}?" if near else f"; the sections are {', '.join(Recipe.model_fields)}")
         )
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "literal_error" and isinstance(item["input"], str):
@@ -85,6 +89,31 @@ def _explain(item: Mapping[str, Any]) -> str:
     if key in MAY_HOLD_SECRETS or (item["type"] == "value_error" and isinstance(item["input"], Mapping | list | tuple)):
         return f"{key}: {message[0].lower()}{message[1:]}"
     return f"{key} = {item['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _as_value(key: str) -> str:
+    """A hint where an unknown key's last part is one of the words that a key of its section takes; else empty.
+
+    `curate.complete` is a value of `curate.checks`.
+    """
+    section, _, word = key.rpartition(".")
+    kind = Recipe.model_fields[section].annotation if section in Recipe.model_fields else None
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return ""
+    for name, info in kind.model_fields.items():
+        words = [*_literals(info.annotation), *(one for rule in info.metadata if isinstance(rule, OneOf) for one in rule.names())]
+        if word in words:
+            shown = f"[{', '.join([*info.default, word])}]" if get_origin(info.annotation) is tuple else word
+            return f"; {word} is a value: {section}.{name}={shown}"
+    return ""
+
+
+def _literals(kind: object) -> Iterator[str]:
+    """The words that a type takes, alone or in a list."""
+    if get_origin(kind) is Literal:
+        yield from get_args(kind)
+    for part in get_args(kind) if get_origin(kind) is not Literal else ():
+        yield from _literals(part)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:

@@ -113,19 +113,19 @@ def _on(card: Card, work: Work, budget: Budget) -> dict[str, Any]:
     }
 
 
-def device_lines(devices: Mapping[str, Mapping[str, Any]], work: Work, budget: Budget) -> list[str]:
-    """The same for people."""
+def device_lines(devices: Mapping[str, Mapping[str, Any]], work: Work, budget: Budget) -> list[tuple[str, str]]:
+    """The same for people: a device's name, or nothing where the line before has it, and what is told of it."""
     found = []
     parts = (("score", "score_hours"), ("train", "train_hours"), ("the longest", "longest_hours"), ("evaluate at most", "evaluate_hours"))
     for name, device in devices.items():
         told = ", ".join(f"{what} {duration(device[key])}" for what, key in parts if device[key])
         title = name if budget.gpus == 1 else f"{budget.gpus} x {name}"
-        found.append(f"{title:<15} {told or 'nothing to compute'}{_fits(device, work)}")
+        found.append((title, f"{told or 'nothing to compute'}{_fits(device, work)}"))
         if budget.gpus > 1 and work.memory and work.together:
-            found.append(f"{'':<15} memory of each: {_whole_or_part(device, work)}")
+            found.append(("", f"memory of each: {_whole_or_part(device, work)}"))
         if device["cost"] is not None:
             held = f"{budget.gpus} x {duration(device['hours'])} at {budget.price:g} an hour"
-            found.append(f"{'':<15} cost {device['cost']:,.2f} ({held})")
+            found.append(("", f"cost {device['cost']:,.2f} ({held})"))
     return found
 
 

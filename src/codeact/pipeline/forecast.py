@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from codeact.amounts import amount
+from codeact.amounts import amount, columns
 from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import CodeactError, InputError
 from codeact.lm import models
@@ -62,7 +62,7 @@ class Forecast:
         devices: device -> see `budget.times`.
         about: what is to be said of the data and the model.
         notes: the same, and what the figures assume and leave out.
-        told: lines on the devices, for people.
+        told: on the devices, for people: a name and what is told of it.
     """
 
     stages: Mapping[str, str]
@@ -82,28 +82,27 @@ class Forecast:
     devices: Mapping[str, Mapping[str, Any]]
     about: tuple[str, ...]
     notes: tuple[str, ...]
-    told: tuple[str, ...] = ()
+    told: tuple[tuple[str, str], ...] = ()
 
     def lines(self) -> list[str]:
         """For people."""
         total = sum(self.memory.values()) / 1e9
-        found = [f"{name:<15} {state}" for name, state in self.stages.items()]
-        found.append(f"records         {self.records:,}; selected at most {self.selected:,}")
+        found = [*self.stages.items(), ("records", f"{self.records:,}; selected at most {self.selected:,}")]
         found += [
-            f"source          {name}: {amount(one['records'], 'record')}" + (f", gives {one['quota']:,}" if one["quota"] is not None else "")
+            ("source", f"{name}: {amount(one['records'], 'record')}" + (f", gives {one['quota']:,}" if one["quota"] is not None else ""))
             for name, one in self.sources.items()
         ]
         if self.score_tokens:
-            found.append(f"score           {self.score_tokens:,} tokens, {self.score_flops:.3g} FLOPs")
+            found.append(("score", f"{self.score_tokens:,} tokens, {self.score_flops:.3g} FLOPs"))
         if self.train_tokens:
             both = "; two trainings, of the selection and of the control" if self.trainings > 1 else ""
-            found.append(f"train           {self.train_tokens:,} tokens, {self.train_flops:.3g} FLOPs{both}")
+            found.append(("train", f"{self.train_tokens:,} tokens, {self.train_flops:.3g} FLOPs{both}"))
             parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in self.memory.items())
-            found.append(f"memory          {total:.1f} GB ({parts})")
+            found.append(("memory", f"{total:.1f} GB ({parts})"))
         if self.generated_tokens:
             each = "each model" if self.evaluations == 1 else f"each of {self.evaluations} models"
-            found.append(f"evaluate        at most {self.generated_tokens:,} generated tokens for {each}")
-        return [*found, *self.told, *(f"note: {note}" for note in self.notes)]
+            found.append(("evaluate", f"at most {self.generated_tokens:,} generated tokens for {each}"))
+        return [*columns([*found, *self.told]), *(f"note: {note}" for note in self.notes)]
 
     def summary(self) -> dict[str, Any]:
         """As JSON values."""

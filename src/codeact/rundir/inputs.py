@@ -53,10 +53,10 @@ class Inputs:
         judge = self.recipe.judge
         if stages & {"judge", "tags"} and not judge.model:
             raise InputError(
-                "judge.model is not set; name the model of judge.endpoint, or without an endpoint a local one (hub name, folder, demo)"
+                "judge.model is not set; name the model of judge.endpoint, or without an endpoint a local one (hub name, folder, demo): --set judge.model=NAME"
             )
         if "tags" in stages and not judge.endpoint:
-            raise InputError("tags are generated text and need judge.endpoint (an OpenAI-compatible address)")
+            raise InputError("tags are generated text and need judge.endpoint, an OpenAI-compatible address: --set judge.endpoint=http://localhost:8000/v1")
         if "judge" in stages and not judge.endpoint:
             resolve(judge.model)
         if "embed" in stages:
@@ -184,7 +184,7 @@ class Inputs:
         """
         sample = self.recipe.sample
         if not sample.target:
-            raise InputError("sample.target is not set; name a file of examples of what the model is for")
+            raise InputError("sample.target is not set; name a file of examples of what the model is for: --set sample.target=FILE")
         if not Path(sample.target).is_file():
             raise InputError(f"sample.target: {sample.target} does not exist; give a file of any kind that data may have")
         return {"target": file_digest(Path(sample.target)), "map": sample.target_map}
@@ -197,7 +197,7 @@ class Inputs:
         """
         name = self.recipe.sample.listed
         if not name:
-            raise InputError("sample.listed is not set; name a file of ids, or of row numbers from 0, one a line")
+            raise InputError("sample.listed is not set; name a file of ids, or of row numbers from 0, one a line: --set sample.listed=FILE")
         if not Path(name).is_file():
             raise InputError(f"sample.listed: {name} does not exist; give a file of ids, or of row numbers from 0, one a line")
         return {"listed": file_digest(Path(name))}
