@@ -205,6 +205,19 @@ def test_bad_input_is_one_line_and_exit_2(case: str, tiny_model_dir: Path, tmp_p
     assert not (out / "summary.json").exists()
 
 
+@pytest.mark.parametrize("made", ["model", "train/model", "adapter", "train/adapter"])
+def test_the_folder_around_a_model_names_the_model(made: str, tiny_model_dir: Path, tmp_path: Path) -> None:
+    """What `train` and `run` leave: the model is below the folder that a user named."""
+    below = tmp_path / "tuned" / made
+    below.mkdir(parents=True)
+    (below / ("adapter_config.json" if "adapter" in made else "config.json")).write_text("{}", encoding="utf-8")
+    (tmp_path / "tuned/checkpoints").mkdir()
+    (tmp_path / "tuned/checkpoints/config.json").write_text("{}", encoding="utf-8")
+    done = cli("evaluate", str(tmp_path / "tuned"), "--tasks", "humaneval", "-o", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith(f"holds no config.json, {below} has a model; give that one")
+
+
 def test_a_tokenizer_that_cannot_end_is_refused(pool: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
     model = without_end(tiny_model_dir, tmp_path / "endless")
     done = cli("train", str(pool), "--model", str(model), "-o", str(tmp_path / "out"), *USUAL)

@@ -109,6 +109,23 @@ def test_a_refusal_stops_everything_with_one_line(server: JudgeServer, cache: Pa
     assert len(server.payloads) < 10
 
 
+@pytest.mark.parametrize(("fault", "mend"), [("reset", "connection); start the server"), ("hang", "timeout); start the server or mend the address, or raise")])
+def test_an_endpoint_of_which_nothing_is_heard_is_not_asked_thousands_of_times(server: JudgeServer, cache: Path, fault: str, mend: str) -> None:
+    server.script.extend([fault] * 400)
+    with pytest.raises(CodeactError, match="answers nothing") as caught:
+        ask([f"p{n}" for n in range(200)], settings(server, concurrency=4, attempts=2, timeout=0.3), cache)
+    assert mend in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(server.payloads) < 30
+
+
+def test_an_endpoint_that_was_heard_is_asked_to_the_end(server: JudgeServer, cache: Path) -> None:
+    server.script.extend([(500, {}), *["reset"] * 12])
+    answers = ask([f"p{n}" for n in range(20)], settings(server, concurrency=4, attempts=1), cache)
+    assert len([answer for answer in answers if answer.text is None]) == 13
+    assert {answer.status for answer in answers if answer.text is None} == {"HTTP 500", "connection"}
+
+
 def test_nobody_listens(cache: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from codeact.amounts import columns
 from codeact.terminal import visible_lines
 
 APART = ("record", "score", "lengths", "neighbours", "changes", "tokens", "words", "sentence", "row")
@@ -18,9 +19,8 @@ def explanation(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"row {found['row'] + 1} of the data, id {found['id']}"
     if found["changes"]:
         yield ""
-    for change in found["changes"]:
-        how = "the strategy chose again with it" if change["tried"] else "not tried"
-        yield f"{change['set']:<36} would have it {change['then']} ({how})"
+    tried = {True: "the strategy chose again with it", False: "not tried"}
+    yield from columns([(one["set"], f"would have it {one['then']} ({tried[bool(one['tried'])]})") for one in found["changes"]])
     if found["neighbours"]:
         yield "\nnearest records by the embedding"
     for near in found["neighbours"]:
@@ -28,7 +28,7 @@ def explanation(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {near['cosine']:.3f}  {near['id']}  {near['status']}{ifd}  {near['instruction']}"
     yield ""
     figures = {**found, **{k: v for k, v in (found.get("score") or found.get("lengths") or {}).items() if k not in ("id", "turns", "ifd")}}
-    yield from (f"{key:<15} {_shown(value)}" for key, value in figures.items() if key not in APART and value not in (None, "", []))
+    yield from columns([(key, _shown(value)) for key, value in figures.items() if key not in APART and value not in (None, "", [])])
     yield from (f"\n[{m['role']}]\n{m['content']}" for m in (found.get("record") or {}).get("messages", []))
     if "tokens" in found:
         yield from _tokens(found["tokens"])

@@ -37,6 +37,7 @@ CHARACTERS_PER_TOKEN = 4  # for the estimate alone
 CONNECT_S = 10.0
 LOWERED = {"judge": "judge.max_tokens or data.limit", "evaluate": "evaluate.max_new_tokens or evaluate.generate_limit"}
 CUT_OFF = "cut off"
+LEAST_UNHEARD = 4  # requests given up before an endpoint that never said anything is taken to be down
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,8 @@ def ask(prompts: Sequence[str], settings: Settings, cache_file: Path, progress: 
 
     Raises:
         InputError: the key, the path or the model is refused, or the estimate exceeds the budget (nothing is sent then).
-        CodeactError: the budget is spent; the answers so far are kept.
+        CodeactError: the budget is spent (the answers so far are kept), or nothing was ever heard of the endpoint: as many requests as run
+            at the same time were given up, and the others are not tried.
         MissingExtraError: httpx2 is not installed.
     """
     http = require("httpx2", "judge", "asking a judge endpoint")
@@ -234,6 +236,7 @@ class _Asker:
         self.stop = threading.Event()
         self.money = threading.Lock()
         self.spent = self.reserved = 0.0
+        self.heard = False  # whether any request was answered, by whatever
 
     def run(self, prompts: Sequence[str]) -> list[Answer]:
         """Ask every distinct prompt once."""
@@ -248,12 +251,24 @@ class _Asker:
                 for future in as_completed(waiting):
                     prompt = waiting[future]
                     answers[prompt] = future.result()
+                    self._refuse_silence(answers)
                     note = f"${self.spent:.2f}" if self.spent else ""
                     self.progress.advance(copies[prompt], note)
             finally:  # after an error: nothing more is sent
                 self.stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
         return [answers[prompt] for prompt in prompts]
+
+    def _refuse_silence(self, answers: Mapping[str, Answer]) -> None:
+        given_up = [one.status for one in answers.values() if one.text is None]
+        if self.heard or len(given_up) < max(LEAST_UNHEARD, self.settings.concurrency):
+            return
+        section, how = self.settings.section, sorted({*given_up})
+        slow = f", or raise {section}.timeout" if "timeout" in how else ""
+        raise CodeactError(
+            f"{section}.endpoint {self.settings.address} answers nothing ({len(given_up)} requests, {self.settings.attempts} tries each: {', '.join(how)});"
+            f" start the server or mend the address{slow}, and run again: what was answered before is kept"
+        )
 
     def _one(self, prompt: str) -> Answer:
         s = self.settings
@@ -300,6 +315,7 @@ class _Asker:
         deadline = time.monotonic() + self.settings.timeout
         try:
             with self.client.stream("POST", self.url, json=payload) as response:
+                self.heard = True
                 body = bytearray()
                 for block in response.iter_bytes():
                     body += block

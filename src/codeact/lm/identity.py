@@ -43,7 +43,9 @@ def resolve(name: str, revision: str | None = None) -> str:
         return str(converted(utf8_path(path, "model")))
     if path.is_dir():
         if not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
-            raise InputError(f"model {name}: the folder holds no config.json; give a folder written by save_pretrained")
+            below = _models_below(path)
+            mend = f", {below[0]} has a model; give that one" if below else "; give a folder written by save_pretrained"
+            raise InputError(f"model {name}: the folder holds no config.json{mend}")
         return str(utf8_path(path, "model"))
     if path.is_file():
         raise InputError(f"model {name}: a file, but no .gguf; give a hub name, a local folder, a GGUF file or `demo`")
@@ -51,6 +53,12 @@ def resolve(name: str, revision: str | None = None) -> str:
         raise InputError(f"model {name}: no such folder; give a hub name, a local folder, a GGUF file or `demo`")
     check_hub(name, revision)
     return name
+
+
+def _models_below(path: Path) -> list[Path]:
+    """Folders of models one or two levels down, as `train` and `run` leave them; whole models before adapters and checkpoints."""
+    found = [file.parent for pattern in ("*/config.json", "*/*/config.json", "*/adapter_config.json", "*/*/adapter_config.json") for file in path.glob(pattern)]
+    return sorted(dict.fromkeys(found), key=lambda one: (one.name not in ("model", "adapter"), one.name != "model", str(one)))
 
 
 def resolve_embedder(name: str) -> str:
