@@ -113,6 +113,17 @@ def test_rows_and_card(run_dir: Path, tool: str) -> None:
         assert yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
+def test_the_card_names_who_scored_and_not_who_will_be_trained(pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    options = ("--model", str(tiny_model_dir), "--strategy", "ppl-high", "--ratio", "0.25", "--template", "question")
+    done = codeact_command("select", str(pool_file), *options, "-o", str(tmp_path / "chosen.jsonl"))
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "card"
+    api.export(tmp_path / "chosen.codeact", "datasets", folder, model="someone/else")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"| scored by | {tiny_model_dir} |" in card
+    assert "someone/else" not in card
+
+
 def test_what_a_turn_holds_comes_along() -> None:
     call = json.dumps([{"type": "function", "function": {"name": "now", "arguments": {"zone": "UTC"}}}])
     turns = (

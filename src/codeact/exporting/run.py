@@ -17,7 +17,7 @@ from codeact.exporting.card import data_card
 from codeact.exporting.rows import message_rows
 from codeact.exporting.tools import ROWS, Facts
 from codeact.files import make_folder, write_text
-from codeact.lm.identity import DEMO, resolve
+from codeact.lm.identity import DEMO, model_title, resolve
 from codeact.locks import one_writer
 from codeact.pipeline.ledger import finished, ledger_table
 from codeact.records import Record
@@ -82,7 +82,7 @@ def export(
         json.dumps(row, ensure_ascii=False) + "\n" for row in message_rows(records, LEARN_KEY.get(to, ""))
     )
     warnings = _warnings(to, facts, records)
-    card = data_card(to, recipe, _card_facts(store, recipe, name, records, rows), _ledger(store, recipe), warnings)
+    card = data_card(to, recipe, _card_facts(store, recipe, records, rows), _ledger(store, recipe), warnings)
     files = {ROWS: rows, **TOOLS[to](facts), "README.md": card}
     folder = make_folder(Path(output))
     if not force:
@@ -157,7 +157,7 @@ def _warnings(to: str, facts: Facts, records: list[Record]) -> list[str]:
     return found
 
 
-def _card_facts(store: Store, recipe: Recipe, model: str, records: list[Record], rows: str) -> dict[str, Any]:
+def _card_facts(store: Store, recipe: Recipe, records: list[Record], rows: str) -> dict[str, Any]:
     summary = (store.marker("sample") or {}).get("summary", {})
     names = recipe.data.names
     files = [Path(name) for name in names if Path(name).is_file()]
@@ -172,8 +172,8 @@ def _card_facts(store: Store, recipe: Recipe, model: str, records: list[Record],
         "strategy": recipe.sample.strategy,
         "ratio": f"{recipe.sample.ratio} of the {recipe.sample.unit}",
         "share of the response tokens": "not counted" if share is None else f"{share:.3f}",
-        "scored by": "not scored" if store.marker(SCORES) is None else model or "no model",
-        "embedded by": recipe.embed.model if store.marker("embed") else "not embedded",
+        "scored by": "not scored" if store.marker(SCORES) is None else model_title(recipe.model.name),
+        "embedded by": model_title(recipe.embed.model, embedder=True) if store.marker("embed") else "not embedded",
         "codeact": __version__,
     }
 

@@ -84,6 +84,11 @@ def resolve_embedder(name: str) -> str:
     return name
 
 
+def model_title(name: str, embedder: bool = False) -> str:
+    """What a name is told as: `demo` stands for a model with a name of its own."""
+    return (("all-MiniLM-L6-v2" if embedder else "SmolLM2-135M-Instruct") + " (demo)") if name == DEMO else name
+
+
 def hub_name(embedder: str) -> str:
     """The repository of an embedder's name: short names live under sentence-transformers."""
     return embedder if "/" in embedder else f"sentence-transformers/{embedder}"

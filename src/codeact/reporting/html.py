@@ -12,6 +12,7 @@ from codeact import storage
 from codeact.amounts import amount
 from codeact.evaluation.compare import NO_DIFFERENCE
 from codeact.files import write_text
+from codeact.lm.identity import model_title
 from codeact.reporting.batches import pictures
 from codeact.reporting.browser import browser
 from codeact.reporting.charts import charts, positions
@@ -25,7 +26,6 @@ from codeact.reporting.wording import (
     metric_change,
     metric_interval,
     metric_value,
-    model_title,
     number,
     percent,
     training_rows,

@@ -71,11 +71,6 @@ def number(value: float | None, digits: int = 3) -> str:
     return (text.removeprefix("-") if float(text.replace(",", "")) == 0 else text).replace("-", "\N{MINUS SIGN}")
 
 
-def model_title(name: str, embedder: bool = False) -> str:
-    """The model that a name stands for: `demo` is one with a name of its own."""
-    return (("all-MiniLM-L6-v2" if embedder else "SmolLM2-135M-Instruct") + " (demo)") if name == "demo" else name
-
-
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction as `40.0 %`."""
     return "n/a" if value is None else f"{number(100 * value, digits)} %"
