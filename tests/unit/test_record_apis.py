@@ -219,7 +219,25 @@ NESTED: dict[str, tuple[str, object, list[str]]] = {
     "squad in lines": ("a.jsonl", {"title": "t", "paragraphs": [{"context": "C.", "qas": QAS}]}, ["Q?\n\nC.", "A"]),
     "lists": ("a.jsonl", {"questions": ["Q?", "R?"], "outputs": ["A", "B"]}, ["Q?", "A", "R?", "B"]),
     "pairs": ("a.json", {"train": [["Q?", "A"]], "test": [["R?", "B"]]}, ["Q?", "A"]),
+    "lists of another name": ("a.json", [{"Instructions": ["Q?"], "Golden_Answers": [[{"Action": "f"}]]}], ["Q?", '[{"Action":"f"}]']),
+    "rows in a row": ("a.jsonl", {"topic": "t", "items": [{"question": "Q?", "answer": "A"}, {"question": "R?", "answer": "B"}]}, ["Q?", "A", "R?", "B"]),
+    "scores": ("a.json", {"examples": [{"input": "Q?", "target_scores": {"A b": 1, "B": 0}}]}, ["Q?", "A b"]),
+    "scores in lists": ("a.json", [{"question": "Q?", "mc1_targets": {"choices": ["A", "B"], "labels": [0, 1]}}], ["Q?", "B"]),
 }  # fmt: skip
+TALK = ["Be brief.", "Q: is it?\nOr not?", "Ü\n\n- a: b", "R?", "B"]
+SPEAKERS = ["system", "user", "assistant", "user", "assistant"]
+TRANSCRIPTS = {
+    "chat ml": "".join(f"<|im_start|>{role}\n{{}}<|im_end|>\n" for role in SPEAKERS),
+    "llama 3": "<|begin_of_text|>" + "".join(f"<|start_header_id|>{role}<|end_header_id|>\n\n{{}}<|eot_id|>" for role in SPEAKERS),
+    "zephyr": "".join(f"<|{role}|>\n{{}}</s>\n" for role in SPEAKERS),
+    "anthropic": "{}\n\nHuman: {}\n\nAssistant: {}\n\nHuman: {}\n\nAssistant: {}",
+    "guanaco": "{}\n### Human: {}\n### Assistant: {}\n### Human: {}\n### Assistant: {}",
+    "alpaca": "{}\n\n### Instruction:\n{}\n\n### Response:\n{}\n\n### Instruction:\n{}\n\n### Response:\n{}",
+    "h2o": "{} <human>: {} <bot>: {} <human>: {} <bot>: {}",
+    "tags": "".join(f"[{role.upper()}] {{}}\n" for role in SPEAKERS),
+    "chinese": "{}\n用户：{}\n助手：{}\n用户：{}\n助手：{}",
+    "bold": "{}\n**User:** {}\n**Assistant:** {}\n**User:** {}\n**Assistant:** {}",
+}
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
@@ -234,6 +252,42 @@ def test_the_command_that_makes_rows_of_what_is_nested_does(kind: str, tmp_path:
     subprocess.run(message[message.index("jq -c") :].partition("; as rows")[0], shell=True, check=True, cwd=tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [m.content for row in rows for m in record(row).messages] == said_then
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+@pytest.mark.parametrize("column", ["text", "messages", "my talk"])
+@pytest.mark.parametrize("kind", TRANSCRIPTS)
+def test_the_command_that_makes_turns_of_a_transcript_does(kind: str, column: str, tmp_path: Path) -> None:
+    row = {column: TRANSCRIPTS[kind].format(*TALK), "source": "x"}
+    (tmp_path / "FILE").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    try:
+        (refused,) = read_records([row], where="FILE").rejected
+        message = refused.detail
+    except InputError as error:
+        message = str(error)
+    subprocess.run(message[message.index("jq -c") :].partition(" > rows")[0] + " > rows.jsonl", shell=True, check=True, cwd=tmp_path)
+    (made,) = map(json.loads, (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines())
+    assert said(record(made).messages) == list(zip(SPEAKERS, TALK, strict=True))
+    assert made["source"] == "x"
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+@pytest.mark.parametrize(("name", "mark"), [("a.csv", ","), ("my a.TSV", "\t")])
+def test_the_command_for_a_transcript_in_a_table_does(name: str, mark: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(f'id{mark}text\n1{mark}"Human: Ü?\n\nAssistant: A"\n', encoding="utf-8")
+    with pytest.raises(InputError) as refused:
+        api.preview(str(tmp_path / name))
+    message = str(refused.value)
+    subprocess.run(message[message.index("python3 -c") :], shell=True, check=True, cwd=tmp_path)
+    (made,) = map(json.loads, (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines())
+    assert said(record(made).messages) == [("user", "Ü?"), ("assistant", "A")]
+
+
+@pytest.mark.parametrize("text", ["Human: only asked", "Assistant: A\nUser: Q", "The human: an assistant: no", "Q&A: a list"])
+def test_text_in_which_nobody_asks_and_answers_is_no_transcript(text: str) -> None:
+    with pytest.raises(InputError) as refused:
+        read_records([{"text": text}])
+    assert "jq" not in str(refused.value)
 
 
 def test_the_command_that_makes_json_of_yaml_does(tmp_path: Path) -> None:

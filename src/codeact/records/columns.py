@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 from typing import Any, Literal
 
 from codeact.errors import InputError
+from codeact.records.mends import best_answer, command, transcript, value_of
 
 MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "contents")
 INSTRUCTION = ("instruction", "problem", "prompt", "question", "query", "input", "指令", "问题", "提问")
@@ -205,17 +207,42 @@ def _nested(example: Mapping[str, Any], file: str) -> str:
         return (
             "SQuAD's passages: make a row of each question:"
             " jq -c '(.data? // (if type == \"array\" then . else [.] end))[].paragraphs[] | .context as $c | .qas[] | select(.answers != [])"
-            f" | {{question, context: $c, answer: .answers[0].text}}' {file} > rows.jsonl"
+            f" | {{question, context: $c, answer: .answers[0].text}}' {quote(file)} > rows.jsonl"
         )
-    lists = {str(key): value for key, value in example.items() if isinstance(value, list) and value and all(isinstance(one, str) for one in value)}
-    asked, answered = (next((key for key in lists if plain_name(key).rstrip("s") in names), "") for names in (INSTRUCTION, RESPONSE))
-    if asked and answered and len(lists[asked]) == len(lists[answered]):
+    lists = {str(name): value for name, value in example.items() if isinstance(value, list) and value}
+    asked = next((name for name, held in lists.items() if _named(name, INSTRUCTION) and all(isinstance(one, str) for one in held)), "")
+    answered = next((name for name, held in lists.items() if _named(name, RESPONSE) and len(held) == len(lists.get(asked, ()))), "")
+    if asked and answered:
+        text = "" if all(isinstance(one, str) for one in lists[answered]) else " | if type == \"string\" then . else tojson end"
+        both = f".. | objects | select(has({json.dumps(answered)})) | [{value_of(asked)}, {value_of(answered)}] | transpose"
+        of_one = f'{{messages: ({both} | map({{role: "user", content: .[0]}}, {{role: "assistant", content: (.[1]{text})}}))}}'
         return (
-            f"lists under {asked!r} and {answered!r}: as turns of one conversation: jq -c '{{messages: ([.{asked}, .{answered}] | transpose |"
-            f' map({{role: "user", content: .[0]}}, {{role: "assistant", content: .[1]}}))}}\' {file} > rows.jsonl; as rows of their own:'
-            f" jq -c '[.{asked}, .{answered}] | transpose[] | {{instruction: .[0], output: .[1]}}' {file} > rows.jsonl"
+            f"lists under {asked!r} and {answered!r}: as turns of one conversation: {command(of_one, file)}; as rows of their own:"
+            f" {command(f'{both} | .[] | {{instruction: .[0], output: (.[1]{text})}}', file)}"
+        )
+    inner = next((name for name, held in lists.items() if isinstance(held[0], Mapping) and find_format(list(map(str, held[0]))) is not None), "")
+    if inner:
+        return (
+            f"a list of rows under {inner!r} ({listed(list(lists[inner][0]))}): make a row of each, with what else matters:"
+            f" {command(f'.. | objects | select(has({json.dumps(inner)})) | {value_of(inner)}[]', file)}"
         )
     return ""
+
+
+def _named(column: str, names: Sequence[str]) -> bool:
+    """Whether a column is called by one of these names, or its last word is (`Golden_Answers`)."""
+    plain = column.lower().removesuffix("s")
+    return any(plain == name.removesuffix("s") or plain.endswith(f"_{name.removesuffix('s')}") for name in names)
+
+
+def _untaken(example: Mapping[str, Any], where: str) -> str:
+    """What a row holds that no form has, with the command that makes rows of it: a transcript, scores, what is nested."""
+    for column, value in example.items():
+        mend = transcript(value, str(column), where) if isinstance(value, str) else ""
+        if mend:
+            return f"a transcript in the column {str(column)!r}: make turns of it: {mend}"
+    asked = next((str(column) for column, value in example.items() if isinstance(value, str) and _named(str(column), INSTRUCTION)), "")
+    return (best_answer(example, asked, where) if asked else "") or _nested(example, where)
 
 
 def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: str, example: Mapping[str, Any]) -> InputError:
@@ -230,6 +257,9 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
         return InputError(
             f"{where}: its first line looks like data; add a line with the columns' names, for example: instruction,output"
         )
+    untaken = "" if mapping else _untaken(example, where)
+    if untaken:
+        return InputError(f"{where}: columns {listed(columns)}; {untaken}")
     alone = [str(name) for name in columns]
     if alone == ["text"] or (len(alone) <= 3 and "text" in alone):
         named = ", or name them with --map instruction=text --map response=COLUMN" if len(alone) > 1 else ""
@@ -250,9 +280,6 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
             f"{where}: the answers of a batch, without what was asked: join them with the file of requests: jq -cs 'group_by(.custom_id)[] |"
             f" {{messages: (map(.body.messages // empty)[0] + [map(.response.body.choices // empty)[0][0].message])}}' REQUESTS {quote(where)} > rows.jsonl"
         )
-    nested = "" if mapping else _nested(example, quote(where))
-    if nested:
-        return InputError(f"{where}: columns {listed(columns)}; {nested}")
     inner = None if mapping else _inside(example)
     if inner is not None:
         path, held = inner

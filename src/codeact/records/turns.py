@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeGuard, cast
 
 from codeact.records.content import Said, holds_results, is_blank, is_void, joined, read_content, result_text
+from codeact.records.mends import transcript
 from codeact.records.tools import as_json, calls_from, parsed
 from codeact.records.types import Message, Role, Unreadable
 from codeact.records.ui_messages import steps_of
@@ -171,15 +172,16 @@ def listed_turns(value: object, column: str) -> Iterable[Any]:
         if value.lstrip()[:1] not in ("[", "{"):
             raise Unreadable(
                 "invalid",
-                f"column {column!r} holds text where a list of turns is expected; split a transcript into turns, or name the"
-                " question's column with --map instruction=COLUMN",
+                f"column {column!r} holds text where a list of turns is expected; split a transcript into turns{_command(value, column)}, or name"
+                " the question's column with --map instruction=COLUMN",
             )
         try:
             value = _of_lines(value) or parsed(value)
         except TwiceError as error:
             raise Unreadable("invalid", f"column {column!r}: {error}") from error
         except ValueError as error:
-            raise Unreadable("invalid", f"column {column!r} holds text that is no JSON list of turns; split it into turns with role and content") from error
+            told = f"column {column!r} holds text that is no JSON list of turns; split it into turns with role and content{_command(str(value), column)}"
+            raise Unreadable("invalid", told) from error
     if isinstance(value, Mapping) and value:
         inner = next(
             (
@@ -204,6 +206,11 @@ def listed_turns(value: object, column: str) -> Iterable[Any]:
     if not isinstance(value, list | tuple):
         raise Unreadable("invalid", f"column {column!r} holds {type(value).__name__} where a list of turns is expected")
     return value
+
+
+def _command(text: str, column: str) -> str:
+    mend = transcript(text, column, "FILE")
+    return f" ({mend})" if mend else ""
 
 
 def _turn(turn: Mapping[str, Any], where: str, unread: Unread, weight_key: str) -> list[Message]:
