@@ -132,6 +132,8 @@ def make():
             os._exit(9)
         if ranks.mine() == 1 and fault == "raises":
             raise ValueError("no memory")
+        if fault == "poisoned" and table["value"][0].as_py() in (7, 21):
+            raise ValueError("a bad value")
         time.sleep(0.1)
         with (folder / "log").open("a") as log:
             log.write(f"{ranks.mine()} {table['id'][0].as_py()}\\n")
@@ -169,14 +171,29 @@ def test_every_shard_is_done_once_and_all_processes_help(tmp_path: Path) -> None
     assert {line.split()[0] for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()} == {"0", "1", "2"}
 
 
-@pytest.mark.parametrize("fault", ["dies", "raises"])
-def test_a_process_that_ends_over_a_shard_is_named_and_the_same_command_goes_on(fault: str, tmp_path: Path) -> None:
-    first, second = _pair(tmp_path, fault)
+def test_what_fails_in_another_process_is_done_by_the_first(tmp_path: Path) -> None:
+    first, second = _pair(tmp_path, "raises")
+    assert first.wait() == 0, first.communicate()[1]
+    assert second.wait() != 0  # after so many failures one after the other
+    assert "partitions failed: partition" in second.communicate()[1]
+    assert sorted(_done(tmp_path)) == sorted(f"r{n}" for n in range(40))
+
+
+def test_what_fails_in_every_process_is_named_after_the_others_are_done(tmp_path: Path) -> None:
+    first, second = _pair(tmp_path, "poisoned")
+    told = first.communicate()[1]
+    for number in (7, 21):
+        assert f"partition {number} (records 'r{number}' to 'r{number}'): record 'r{number}': ValueError: a bad value" in told
+    second.wait()
+    assert sorted(_done(tmp_path)) == sorted(f"r{n}" for n in range(40) if n not in (7, 21))
+
+
+def test_a_process_that_ends_over_a_shard_is_named_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    first, second = _pair(tmp_path, "dies")
     told = first.communicate()[1]
     assert "CodeactError: process 1 of 2 has ended before its shard 0000" in told
     assert second.wait() != 0
     before = len(_done(tmp_path))
     for process in _pair(tmp_path, ""):
         assert process.wait() == 0, process.communicate()[1]
-    if fault == "dies":
-        assert 30 <= before < 40
+    assert 30 <= before < 40

@@ -186,9 +186,9 @@ def test_a_poisoned_shard_fails_alone_and_by_name(cluster: object, tmp_path: Pat
         found.update(number for number, _ in results)
     assert found == set(range(14)) - {3, 10}
     line = str(told.value)
-    assert "2 of 14 shards failed" in line
-    assert "shard 000003 (records r13 to r13): its process ended 3 times" in line
-    assert "shard 000010 (records r20 to r20): ValueError: 20 is not a number" in line
+    assert "2 of 14 partitions failed" in line
+    assert "partition 3 (records 'r13' to 'r13'): its process ended 3 times" in line
+    assert "partition 10 (records 'r20' to 'r20'): record 'r20': ValueError: 20 is not a number" in line
     assert "\n" not in line
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from codeact.amounts import amount
@@ -12,6 +13,8 @@ from codeact.files import cache_dir
 from codeact.judge import endpoint
 from codeact.progress import track
 from codeact.redact import split_userinfo
+
+NAMED = 3
 
 
 def settings(config: JudgeConfig, max_tokens: int, whole: bool = False) -> endpoint.Settings:
@@ -29,12 +32,13 @@ def cache_file() -> Path:
 
 
 def ask_endpoint(
-    prompts: list[str], config: JudgeConfig, label: str, max_tokens: int, whole: bool = False
+    prompts: list[str], ids: Sequence[str], config: JudgeConfig, label: str, max_tokens: int, whole: bool = False
 ) -> tuple[list[endpoint.Answer], float]:
     """Answers of the recipe's endpoint in the order of the prompts, and what they cost in dollars.
 
     Args:
         prompts: one request each.
+        ids: of the records that they ask about, for messages.
         config: address, model, limits.
         label: of the progress.
         max_tokens: of an answer.
@@ -45,10 +49,13 @@ def ask_endpoint(
     """
     with track(label, len(prompts), "records") as progress:
         answers = endpoint.ask(prompts, settings(config, max_tokens, whole), cache_file(), progress)
-    failed = Counter(a.status for a in answers if a.text is None and not (whole and a.is_refused))
-    if sum(failed.values()) > config.max_failures * len(answers):
+    failed = [(one, a) for one, a in zip(ids, answers, strict=True) if a.text is None and not (whole and a.is_refused)]
+    if len(failed) > config.max_failures * len(answers):
+        said = [f"record {one!r} ({': '.join(filter(None, (a.status, a.finish)))})" for one, a in failed[:NAMED]]
+        more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
         raise CodeactError(
-            f"{sum(failed.values())} of {amount(len(answers), 'request')} to {split_userinfo(config.endpoint)[0]} failed ({dict(failed)}); the other answers are"
-            " kept: run again to ask only for these, or allow them with judge.max_failures"
+            f"{label}: {len(failed)} of {amount(len(answers), 'request')} to {split_userinfo(config.endpoint)[0]} failed"
+            f" ({dict(Counter(a.status for _, a in failed))}): {', '.join(said)}{more}; the other answers are kept: run again to ask only"
+            " for these, or allow them with judge.max_failures"
         )
     return answers, round(sum(a.usd for a in answers), 6)

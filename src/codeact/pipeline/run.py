@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +19,7 @@ from codeact.pipeline import ready
 from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
 from codeact.rundir import ranks
+from codeact.rundir.faults import PartitionError
 from codeact.rundir.inputs import Inputs, versions
 from codeact.rundir.processes import kept_processes
 from codeact.rundir.stage import Stage, turn
@@ -89,7 +90,7 @@ def run_pipeline(
             started = now()
             log.debug("%s: begins", stage.name)
             store.begin(stage.name, here.fingerprint, stage.files)
-            summary = stage.work(store)
+            summary = _worked(stage, store)
             marker: dict[str, Any] = {
                 "stage": stage.name, "fingerprint": here.fingerprint, "config": here.config,
                 "inputs": {name: done[name] for name in stage.needs}, "made_from": dict(here.made_from),
@@ -103,6 +104,14 @@ def run_pipeline(
         if "curate" in done:
             write_dropped(store, inputs.source.rows)
     return store
+
+
+def _worked(stage: Stage, store: Store) -> Mapping[str, Any]:
+    """The stage's work; an error that names partitions says whose they are."""
+    try:
+        return stage.work(store)
+    except PartitionError as error:
+        raise PartitionError(f"{stage.name}: {error}") from error
 
 
 def _help(store: Store, stages: Sequence[Stage]) -> NoReturn:

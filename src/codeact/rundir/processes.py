@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
-from codeact.errors import CodeactError, InputError
+from codeact.errors import InputError
 from codeact.lm.hardware import processors
 from codeact.progress import SILENT, Progress
+from codeact.rundir.faults import Faults
 from codeact.rundir.parts import Parts, rows_of
 from codeact.rundir.shards import MakeWorker, run_local
 from codeact.rundir.worker import DONE, MAKER, MODULES, NUMBER, REFUSED, TABLE, table_bytes, table_from
@@ -85,7 +86,7 @@ class ProcessBackend:
 
         Raises:
             InputError: a worker's own.
-            CodeactError: a partition failed three times.
+            PartitionError: partitions failed three times each.
         """
         few = len(shards) < 2 or sum(rows_of(shards, number) for number in shards) < self.worth_it
         count = 1 if few else min(self.processes or processors(), len(shards))
@@ -144,7 +145,7 @@ class _Pool:
         self.maker = MAKER + pickle.dumps((make_worker, shards.read if isinstance(shards, Parts) and shards.anywhere else None))
         self.open = deque(shards)
         self.tries = dict.fromkeys(shards, 0)
-        self.failed: dict[int, str] = {}
+        self.faults = Faults(shards)
         self.children: list[_Child] = []
         self.kept = _kept.get()
         self.keep = keep
@@ -168,12 +169,7 @@ class _Pool:
                     child.end()
             if self.kept is not None:
                 self.kept += idle
-        if self.failed:
-            first = min(self.failed)
-            raise CodeactError(
-                f"{len(self.failed)} of {len(self.shards)} partitions failed {MOST_TRIES} times each: {self._names()}; "
-                f"{self.failed[first]}; the others are done and kept: mend the cause and start the same command again"
-            )
+        self.faults.check()
 
     def _start(self) -> None:
         """Take over those that wait, and start what is missing, all before anything is said to one: they begin together."""
@@ -222,6 +218,7 @@ class _Pool:
         if kind != DONE:
             self._count(number, content.decode("utf-8", "replace"))
             return None
+        self.faults.passed()
         self.progress.advance(rows_of(self.shards, number))
         return number, table_from(content)
 
@@ -237,12 +234,4 @@ class _Pool:
         if self.tries[number] < MOST_TRIES:
             self.open.appendleft(number)  # those that wait for it in order need not wait for all
         else:
-            self.failed[number] = why
-
-    def _names(self) -> str:
-        """`partition 3 (records 'a' to 'b')`, of at most three."""
-        said = []
-        for number in sorted(self.failed)[:3]:
-            ids = self.shards[number]["id"]
-            said.append(f"partition {number} (records {ids[0].as_py()!r} to {ids[-1].as_py()!r})")
-        return ", ".join(said) + (" and others" if len(self.failed) > 3 else "")
+            self.faults.add(number, f"{why} ({MOST_TRIES} times)")

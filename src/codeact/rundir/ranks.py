@@ -7,6 +7,7 @@ with the first. Under the run directory:
     .ranks/<job>/<rank>          changes every second while the process lives
     .ranks/<job>/<stage>.open    the first has begun this stage; the shards that it waits for
     .ranks/<job>/<stage>/000012  who takes shard 12: made once, so that one process has it
+    .ranks/<job>/<stage>/000012.failed   it could not do it: the first tries it too
     .ranks/<job>/end             there is nothing left to do
     shards/<stage>/handed/       shards that the others have finished, until the first has taken them over
 
@@ -25,6 +26,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ from codeact.config import Recipe
 from codeact.errors import CodeactError
 from codeact.files import make_folder, write_text
 from codeact.progress import SILENT, Progress
+from codeact.rundir.faults import Fault, Faults, attempt
 from codeact.rundir.shards import Backend, MakeWorker, Worker, read_sealed, run_local, write_sealed
 
 if TYPE_CHECKING:
@@ -126,21 +129,31 @@ class Shared:
         Raises:
             HelpedError: not the first process, and no shard is left to take.
             CodeactError: a process has died over a shard.
+            PartitionError: shards failed here and in the process that had them; all others are done.
         """
         make_folder(self.claims)
         workers: list[Worker] = []
+        faults = Faults(shards)
 
-        def compute(number: int) -> pa.Table:
+        def compute(number: int) -> Iterator[tuple[int, pa.Table]]:
             if not workers:
                 workers.append(make_worker())
-            return workers[0](shards[number], progress if self.rank == 0 else SILENT)
+            made = attempt(workers[0], partial(shards.__getitem__, number), progress if self.rank == 0 else SILENT)
+            if isinstance(made, Fault):
+                if self.rank:
+                    (self.claims / f"{number:06d}.failed").touch()
+                faults.add(number, made.why)
+            else:
+                faults.passed()
+                yield number, made
 
         opened = self.job / f"{self.stage}.open"
         if self.rank:
             wanted = set(json.loads(opened.read_text(encoding="utf-8")))
             for number in shards:
                 if number in wanted and self._claim(number):
-                    write_sealed(compute(number), self.handed, f"{number:06d}")
+                    for _, table in compute(number):
+                        write_sealed(table, self.handed, f"{number:06d}")
             raise HelpedError
         waiting = set(shards)
         for number, table in self._taken_over(waiting, shards, compute):  # what an earlier launch left
@@ -150,14 +163,18 @@ class Shared:
         for number in shards:
             if number in waiting and self._claim(number):
                 waiting.discard(number)
-                yield number, compute(number)
+                yield from compute(number)
                 yield from self._taken_over(waiting, shards, compute, progress)
         watches: dict[int, _Watch] = {}
         while waiting:
             yield from self._taken_over(waiting, shards, compute, progress)
+            for number in [n for n in waiting if (self.claims / f"{n:06d}.failed").exists()]:
+                waiting.discard(number)
+                yield from compute(number)
             for number in waiting:
                 self._see_that_it_lives(number, watches)
             time.sleep(LOOK_S if waiting else 0)
+        faults.check()
 
     def _claim(self, number: int) -> bool:
         try:
@@ -168,7 +185,7 @@ class Shared:
         return True
 
     def _taken_over(
-        self, waiting: set[int], shards: Mapping[int, pa.Table], compute: Callable[[int], pa.Table], progress: Progress = SILENT
+        self, waiting: set[int], shards: Mapping[int, pa.Table], compute: Callable[[int], Iterator[tuple[int, pa.Table]]], progress: Progress = SILENT
     ) -> Iterator[tuple[int, pa.Table]]:
         """The shards that other processes have finished. One of other records (the score cache grew meanwhile) is computed here."""
         names = [path.name for path in self.handed.iterdir()] if self.handed.is_dir() else []
@@ -176,12 +193,12 @@ class Shared:
             table = read_sealed(self.handed, f"{number:06d}")
             if table is None:
                 continue
+            waiting.discard(number)
             if table["id"].combine_chunks() != shards[number]["id"].combine_chunks():
-                table = compute(number)
+                yield from compute(number)
             else:
                 progress.advance(table.num_rows)
-            waiting.discard(number)
-            yield number, table
+                yield number, table
             for file in self.handed.glob(f"{number:06d}-*.parquet"):
                 file.unlink(missing_ok=True)
 

@@ -6,11 +6,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import CodeactError, InputError, require
 from codeact.progress import SILENT, Progress
+from codeact.rundir.faults import Fault, Faults, attempt
 from codeact.rundir.shards import MakeWorker, Worker
 from codeact.rundir.worker import table_bytes, table_from
 
@@ -26,7 +28,6 @@ TRIES = 3
 WAIT_S = 300.0
 """For a node that is free, while no actor works."""
 LOOK_S = 5.0
-NAMED = 3
 NO_SHARD = -1
 
 
@@ -51,7 +52,7 @@ class RayBackend:
 
         Raises:
             InputError: no cluster answers, no node has a CPU or a GPU, or none is free for five minutes.
-            CodeactError: shards that fail, or over which three processes end, by name, after all others are done.
+            PartitionError: shards that fail, or over which three processes end, by name, after all others are done.
         """
         if not shards:
             return
@@ -134,7 +135,7 @@ class _Pool:
         self.left = deque(shards)
         self.doing: dict[Any, tuple[Any, str, int]] = {}  # what is awaited -> actor, its step, the shard
         self.ended: dict[int, int] = {}
-        self.faults: dict[int, str] = {}
+        self.faults = Faults(shards)
 
     def results(self) -> Iterator[tuple[int, pa.Table]]:
         try:
@@ -146,8 +147,7 @@ class _Pool:
         finally:
             for actor, *_ in self.doing.values():
                 self.ray.kill(actor)
-        if self.faults:
-            raise CodeactError(self._told())
+        self.faults.check()
 
     def _start(self) -> None:
         actor = self.actor.options(num_cpus=self.resources.cpus, num_gpus=self.resources.gpus).remote()
@@ -179,18 +179,19 @@ class _Pool:
         errors = self.ray.exceptions
         try:
             found = self.ray.get(awaited)
-        except errors.RayTaskError as error:
-            if step != "work":  # the model cannot be loaded: so it is for every shard
-                self.ray.kill(actor)
-                if isinstance(error.cause, CodeactError):
-                    raise error.cause from None
-                raise
-            self.faults[shard] = f"{type(error.cause).__name__}: {_line(error.cause)}"
+        except errors.RayTaskError as error:  # the model cannot be loaded, or an input is refused: so it is for every shard
+            self.ray.kill(actor)
+            if isinstance(error.cause, CodeactError):
+                raise error.cause from None
+            raise
         except errors.RayActorError as error:
             self._replace(shard, error)
             return
-        if step == "work" and shard not in self.faults:
+        if step == "work" and isinstance(found, Fault):
+            self.faults.add(shard, found.why)
+        elif step == "work":
             table = table_from(found)
+            self.faults.passed()
             self.progress.advance(table.num_rows)
             yield shard, table
         if step == "placed":
@@ -213,20 +214,9 @@ class _Pool:
                 f"backend=ray: {TRIES} processes ended while they loaded the model ({_line(error)}); is there memory for it?"
             ) from error
         else:
-            self.faults[shard] = f"its process ended {TRIES} times ({_line(error)})"
+            self.faults.add(shard, f"its process ended {TRIES} times ({_line(error)})")
         if self.left:
             self._start()
-
-    def _told(self) -> str:
-        told = []
-        for number, fault in sorted(self.faults.items())[:NAMED]:
-            ids = self.shards[number]["id"]
-            told.append(f"shard {number:06d} (records {ids[0].as_py()} to {ids[-1].as_py()}): {fault}")
-        more = f"; and {len(self.faults) - NAMED} more" if len(self.faults) > NAMED else ""
-        return (
-            f"{len(self.faults)} of {len(self.shards)} shards failed: {'; '.join(told)}{more}. The others are done and kept:"
-            " mend or remove what fails and start the same command again"
-        )
 
 
 class _ShardActor:
@@ -239,9 +229,10 @@ class _ShardActor:
     def load(self, make_worker: MakeWorker) -> None:
         self.worker = make_worker()
 
-    def work(self, table: bytes) -> bytes:
+    def work(self, table: bytes) -> bytes | Fault:
         assert self.worker is not None
-        return table_bytes(self.worker(table_from(table), SILENT))
+        made = attempt(self.worker, partial(table_from, table))
+        return made if isinstance(made, Fault) else table_bytes(made)
 
 
 def _alive(ray: ModuleType) -> list[Mapping[str, float]]:

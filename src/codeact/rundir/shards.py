@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,8 @@ from codeact import storage
 from codeact.errors import CodeactError
 from codeact.files import names_in, write_bytes
 from codeact.progress import SILENT, Progress, track
+from codeact.rundir.faults import Fault, Faults, attempt
+from codeact.rundir.faults import Worker as Worker
 from codeact.rundir.parts import Parts, table_parts
 from codeact.rundir.store import Store
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-Worker = Callable[["pa.Table", Progress], "pa.Table"]
 MakeWorker = Callable[[], Worker]
 
 
@@ -36,6 +38,10 @@ class Backend(Protocol):
 
         `make_worker` is picklable and is called once per process: it loads the model and returns the function that
         turns one Arrow table into another.
+
+        Raises:
+            InputError: a worker's own, at once.
+            PartitionError: some shards failed, by name, after all others are done.
         """
 
 
@@ -45,9 +51,15 @@ def run_local(
     """Every shard in order, in this process; see `Backend`."""
     if not shards:
         return
-    worker = make_worker()
-    for number, shard in shards.items():
-        yield number, worker(shard, progress)
+    worker, faults = make_worker(), Faults(shards)
+    for number in shards:
+        made = attempt(worker, partial(shards.__getitem__, number), progress)
+        if isinstance(made, Fault):
+            faults.add(number, made.why)
+        else:
+            faults.passed()
+            yield number, made
+    faults.check()
 
 
 def run_shards(

@@ -7,13 +7,14 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from codeact.errors import InputError
-from codeact.progress import SILENT
+from codeact.rundir.faults import Fault, attempt, reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,16 +53,20 @@ def serve(handle: int) -> None:
                 make_worker, read = pickle.loads(content)  # of the parent, which runs the same code
                 continue
             try:
-                shard = table_from(content) if kind == TABLE else read(int(content))
                 work = work or make_worker()
-                answer = DONE + table_bytes(work(shard, SILENT))
+                made = attempt(work, partial(table_from, content) if kind == TABLE else partial(read, int(content)))
+                answer = FAILED + _told(made.why) if isinstance(made, Fault) else DONE + table_bytes(made)
             except InputError as error:
-                answer = REFUSED + str(error).encode("utf-8", "backslashreplace")
-            except Exception as error:  # noqa: BLE001  whatever it is, the parent says it with the partition's name
-                answer = FAILED + f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")
+                answer = REFUSED + _told(str(error))
+            except Exception as error:  # noqa: BLE001  the worker cannot be made: the parent says it with the partition's name
+                answer = FAILED + _told(reason(error))
             line.send_bytes(answer)
     except (EOFError, ConnectionError):
         sys.exit(0)
+
+
+def _told(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _give_back() -> None:

@@ -5,36 +5,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codeact.config import Recipe
+from codeact.config import JudgeConfig, Recipe
 from codeact.judge import ratings
 from codeact.judge.asking import ask_endpoint
-from codeact.progress import track
-from codeact.records import Record
+from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.ranks import choose_backend
+from codeact.rundir.shards import Worker, run_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample.strategies import reads
 from codeact.stages.pool import pool_stages, read_pool
 
-VERSION = 1
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VERSION = 2
+SHARD_RECORDS = 256
 DEFAULT_RUBRICS = ("accuracy",)
 NO_EFFECT = {"api_key_env", "concurrency", "timeout", "attempts", "backoff", "budget", "price_in", "price_out"}
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
-    """Writes `judge`: id and, for each rubric, its rating, status and detail."""
+    """Writes `judge`: id and, for each rubric, its rating, status and detail. A local model rates in shards."""
 
     def config() -> Mapping[str, Any]:
         return {**identity(recipe, inputs), "rubrics": rubrics(recipe)}
 
     return Stage(
         "judge", pool_stages(recipe.curate), config, VERSION, lambda store: rate(store, recipe, inputs),
-        on_demand=True, shared=True, loads_model=True,
+        on_demand=True, shared=True, loads_model=True, in_shards=not recipe.judge.endpoint,
     )  # fmt: skip
 
 
@@ -53,48 +58,68 @@ def identity(recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
 
 
 def rate(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
-    """Ratings of every record of the pool by every rubric: columns `<name>` and `<name>_status`."""
-    import pyarrow as pa
-
+    """Ratings of every record of the pool by every rubric: columns `<name>`, `<name>_status` and `<name>_detail`."""
     pool = read_pool(store, pool_stages(recipe.curate))
-    records = tables.records_from(pool)
-    columns: dict[str, Any] = {"id": pool["id"]}
-    summary: dict[str, Any] = {}
-    for name in rubrics(recipe):
-        rubric = ratings.rubric(name)
-        found, spent = _ratings(records, rubric, recipe, inputs)
-        columns[rubric.name] = pa.array([r.value for r in found], pa.float64())
-        columns[f"{rubric.name}_status"] = pa.array([r.status for r in found], pa.string())
-        columns[f"{rubric.name}_detail"] = tables.texts([r.detail for r in found])
-        values = [r.value for r in found if r.value is not None]
-        summary[rubric.name] = {
-            "status": dict(Counter(r.status for r in found)),
-            "mean": float(np.mean(values)) if values else None,
-            "usd": spent,
-        }
-    store.write_table("judge", pa.table(columns))
-    return summary
+    asked = [ratings.rubric(name) for name in rubrics(recipe)]
+    if recipe.judge.endpoint:
+        table, spent = _by_endpoint(pool, asked, recipe)
+    else:
+        table, spent = run_shards(
+            store, "judge", pool, partial(_worker, recipe.judge, recipe.model.dtype, recipe.model.device, asked),
+            backend=choose_backend(recipe, "judge"), shard_size=SHARD_RECORDS, label="judge",
+        ), dict.fromkeys((rubric.name for rubric in asked), 0.0)  # fmt: skip
+    store.write_table("judge", table)
+    return {rubric.name: _figures(table, rubric.name, spent[rubric.name]) for rubric in asked}
 
 
-def _ratings(
-    records: Sequence[Record], rubric: ratings.Rubric, recipe: Recipe, inputs: Inputs
-) -> tuple[list[ratings.Rating], float]:
+def _figures(table: pa.Table, name: str, spent: float) -> dict[str, Any]:
+    values = [value for value in table[name].to_pylist() if value is not None]
+    status = dict(Counter(table[f"{name}_status"].to_pylist()))
+    return {"status": status, "mean": float(np.mean(values)) if values else None, "usd": spent}
+
+
+def _by_endpoint(pool: pa.Table, asked: Sequence[ratings.Rubric], recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
+    """The table, and what each rubric cost in dollars."""
     config = recipe.judge
-    prompts = ratings.render(rubric.template, records)
-    if config.endpoint:
-        answers, spent = ask_endpoint(prompts, config, f"judge: {rubric.name}", config.max_tokens)
+    ids, records = pool["id"].to_pylist(), tables.records_from(pool)
+    found, spent = dict[str, list[ratings.Rating]](), dict[str, float]()
+    for rubric in asked:
+        prompts = ratings.render(rubric.template, records)
+        answers, spent[rubric.name] = ask_endpoint(prompts, ids, config, f"judge: {rubric.name}", config.max_tokens)
         parse = partial(ratings.parse_rating, low=rubric.low, high=rubric.high)
-        return [
-            parse(a.text) if a.text is not None else ratings.Rating(None, "no_answer", a.status) for a in answers
-        ], spent
+        found[rubric.name] = [parse(a.text) if a.text is not None else ratings.Rating(None, "no_answer", a.status) for a in answers]
+    return _table(pool["id"], found), spent
+
+
+def _worker(config: JudgeConfig, dtype: str, device: str, asked: Sequence[ratings.Rubric]) -> Worker:
+    """Rates by the local model `config.model`."""
     from codeact.lm import models
     from codeact.lm.prompts import load_template
 
     tokenizer = models.load_tokenizer(config.model)
-    model = models.load_model(config.model, dtype=recipe.model.dtype, device=recipe.model.device, attention="any")
-    with track(f"judge: {rubric.name}", len(prompts), "records") as progress:
-        found = ratings.local_ratings(
-            prompts, model, tokenizer, load_template("auto", tokenizer), low=rubric.low, high=rubric.high,
-            min_mass=config.min_mass, advance=progress.advance,
-        )  # fmt: skip
-    return found, 0.0
+    model = models.load_model(config.model, dtype=dtype, device=device, attention="any")
+    template = load_template("auto", tokenizer)
+
+    def work(shard: pa.Table, progress: Progress) -> pa.Table:
+        records = tables.records_from(shard)
+        found = {
+            rubric.name: ratings.local_ratings(
+                ratings.render(rubric.template, records), model, tokenizer, template, low=rubric.low, high=rubric.high,
+                min_mass=config.min_mass, advance=lambda done: progress.advance(done / len(asked)),
+            )
+            for rubric in asked
+        }  # fmt: skip
+        return _table(shard["id"], found)
+
+    return work
+
+
+def _table(ids: pa.ChunkedArray, found: Mapping[str, Sequence[ratings.Rating]]) -> pa.Table:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {"id": ids}
+    for name, rated in found.items():
+        columns[name] = pa.array([r.value for r in rated], pa.float64())
+        columns[f"{name}_status"] = pa.array([r.status for r in rated], pa.string())
+        columns[f"{name}_detail"] = tables.texts([r.detail for r in rated])
+    return pa.table(columns)

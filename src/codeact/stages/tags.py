@@ -39,7 +39,7 @@ def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     config = recipe.judge
     pool = read_pool(store, pool_stages(recipe.curate))
     prompts = ratings.render("judge_tags", tables.records_from(pool))
-    answers, spent = ask_endpoint(prompts, config, "tags", config.tag_tokens)
+    answers, spent = ask_endpoint(prompts, pool["id"].to_pylist(), config, "tags", config.tag_tokens)
     found = [tags.parse_tags(a.text) if a.text is not None else tags.Tagged((), "no_answer", a.status) for a in answers]
     names = tags.frequent([f.tags for f in found], config.min_tag_count)
     if config.merge_tags:
