@@ -12,9 +12,10 @@ import pytest
 import typer.main
 import yaml
 
+from codeact import shipped
 from codeact.cli.app import app
 from codeact.comparison.grid import Comparison
-from codeact.config import known_keys
+from codeact.config import known_keys, load_recipe
 from codeact.sample.strategies import STRATEGIES
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +71,21 @@ def test_commands_that_are_shown_are_commands_that_exist(page: Path) -> None:
                 known = key in known_keys() or (name == "compare" and key.split(".")[0] in COMPARISON)
                 assert known, f"codeact {name} {word}"
             before = word
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_blocks_are_taken_as_they_stand(page: Path) -> None:
+    """Nothing that is required is missing, every value is of its option's kind, every recipe is shipped or a reader's own file."""
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"^```(?:bash|sh)\n(.*?)^```", text, flags=re.S | re.M):
+        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
+            for name, *words in commands(line.partition(" > ")[0]):
+                taken = COMMANDS[name].make_context(name, list(words)).params
+                settings = taken["settings"] if "settings" in taken else taken["overrides"] if name in ("run", "demo") else []
+                load_recipe(None, settings)
+                if name in ("run", "compare"):
+                    recipe = str(taken["recipe"])
+                    assert recipe.endswith(".yaml") or shipped.find(Path(recipe)).is_file(), recipe
 
 
 def keys_of_yaml(tree: Any, before: str = "") -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from codeact.errors import InputError
 from codeact.harvesting import Harvest, harvest_functions, tree_identity
+from tests.helpers.command import codeact_command
 
 BEFORE = 'def area(side):\n    """Give the area of a square."""\n    size = side * side\n    return size\n'
 AFTER = BEFORE.replace("    size = side * side\n", "    if side < 0:\n        raise ValueError(side)\n    size = side * side\n")
@@ -53,6 +55,17 @@ def test_a_commit_that_changes_one_function(repository: Path) -> None:
     assert (row["file"], row["name"], row["source"], row["language"]) == ("area.py", "area", "shapes", "python")
     assert len(str(row["commit"])) == 40
     assert tree_identity(repository, history=True) != before
+
+
+def test_the_command_says_how_many_come_from_commits(repository: Path, tmp_path: Path) -> None:
+    commit(repository, "Refuse a negative side", area=AFTER)
+    out = tmp_path / "rows.jsonl"
+    done = codeact_command("harvest", str(repository), "--min-tokens", "5", "--commits", "50", "-o", str(out))
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [row["name"] for row in rows if "commit" in row] == ["area"]
+    assert "\nof them from commits: 1\n" in done.stdout
+    without = codeact_command("harvest", str(repository), "--min-tokens", "5", "-o", str(tmp_path / "without.jsonl"))
+    assert "from commits" not in without.stdout
 
 
 @pytest.mark.parametrize(

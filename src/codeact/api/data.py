@@ -103,7 +103,7 @@ def harvest(
     Returns:
         `records` (written), `held_out` (likewise), `found`, `skipped` (reason -> functions or files), `problems` (one line a file),
         `possible_secrets` (places of kept functions that hold what may be a secret or an e-mail address), `output`;
-        with `describe` also `described` (records) and `usd` (what that cost).
+        with `commits` also `of_commits` (how many of `records`); with `describe` also `described` (records) and `usd` (what that cost).
 
     Raises:
         InputError: a number out of range, a root that does not exist, nothing in it is usable, or `describe` without an endpoint.
@@ -143,6 +143,7 @@ def harvest(
         "held_out_output": name_of(beside) if held else None,
         "found": count,
         **({"described": sum(harvesting.DESCRIBED_BY in r.meta for r in found.records), "usd": spent} if describe else {}),
+        **({"of_commits": sum("commit" in r.meta for r in kept)} if own.commits else {}),
         "skipped": dict(found.skipped),
         "problems": list(found.problems),
         "possible_secrets": list(found.possible),

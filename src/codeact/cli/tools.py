@@ -78,6 +78,8 @@ def harvest(
         force=force, keep_secrets=keep_secrets, describe=describe, settings=with_settings({}, NONE, settings),
     )  # fmt: skip
     lines = [f"{amount(made['records'], 'record')} -> {made['output']}"]
+    if "of_commits" in made:
+        lines.append(f"of them from commits: {made['of_commits']:,}")
     if describe:
         lines.append(f"{made['described']:,} of them described by the endpoint" + (f", ${made['usd']:.2f}" if made["usd"] else ""))
     if made["held_out"]:
