@@ -19,7 +19,7 @@ from codeact.exporting.tools import ROWS, Facts
 from codeact.files import make_folder, write_text
 from codeact.lm.identity import DEMO, model_title, resolve
 from codeact.locks import one_writer
-from codeact.pipeline.ledger import finished, ledger_table
+from codeact.pipeline.ledger import check_selection, finished, ledger_table
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.store import Store
@@ -59,9 +59,10 @@ def export(
     if to not in TOOLS:
         raise InputError(f"--to {to!r} is unknown; the tools are {', '.join(TOOLS)}")
     store = Store(Path(run_dir))
-    if store.marker("sample") is None:
+    if not store.path("recipe.yaml").exists():
         raise InputError(f"{run_dir} holds no finished selection; give the folder that `codeact select` or `run` printed")
     recipe = load_recipe(store.path("recipe.yaml"))
+    check_selection(store, recipe)
     name = model or recipe.model.name
     if not name and to != "datasets":
         raise InputError(f"the run in {run_dir} names no model; say which one will be trained with --model")

@@ -11,6 +11,7 @@ import numpy as np
 from codeact import storage
 from codeact.confidential import is_confidential
 from codeact.config import Recipe
+from codeact.errors import InputError
 from codeact.files import atomic
 from codeact.pipeline.plan import plan
 from codeact.rundir import tables
@@ -29,8 +30,33 @@ EVIDENCE = ("duplicate_of", "benchmark_item")
 
 def finished(store: Store, recipe: Recipe) -> set[str]:
     """The stages of this recipe whose results in the run directory count."""
-    found = states(store, plan(recipe, Inputs(recipe)))
-    return {name for name, (status, _) in found.items() if status == "done"}
+    return {name for name, status in _statuses(store, recipe).items() if status == "done"}
+
+
+def outdated(store: Store, recipe: Recipe) -> list[str]:
+    """The stages whose results do not count, in order: made with other settings than the directory has now, or of other tables."""
+    return [name for name, status in _statuses(store, recipe).items() if status == "outdated"]
+
+
+def _statuses(store: Store, recipe: Recipe) -> dict[str, str]:
+    return {name: status for name, (status, _) in states(store, plan(recipe, Inputs(recipe))).items()}
+
+
+def check_selection(store: Store, recipe: Recipe) -> set[str]:
+    """The stages that count, `sample` among them.
+
+    Raises:
+        InputError: there is no finished selection, or it was made with other settings than the run directory has now.
+    """
+    status = _statuses(store, recipe)
+    if status["sample"] == "outdated":
+        raise InputError(
+            f"{store.root}: its selection was made with other settings, or of other tables, than the directory has now; run the last command"
+            " there to its end, or `codeact select` again"
+        )
+    if status["sample"] != "done":
+        raise InputError(f"{store.root} holds no finished selection; give the folder that `codeact select` or `run` printed")
+    return {name for name, state in status.items() if state == "done"}
 
 
 def ledger_table(store: Store, done: set[str]) -> pa.Table | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,12 +13,13 @@ from codeact import config
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.files import local
-from codeact.pipeline.ledger import finished, ledger_table
+from codeact.pipeline.ledger import finished, ledger_table, outdated
 from codeact.rundir.store import Store
 from codeact.sample.strategies import Strategy, find
 from codeact.stages.cluster import cluster_name, cluster_words
 from codeact.statuses import STATUS_MEANING
 
+log = logging.getLogger(__name__)
 Group = tuple[str, int]  # source ("" where there are no quotas), cluster (0 where the strategy has none)
 
 
@@ -105,6 +107,8 @@ def read_outcomes(run_dir: str | Path) -> Outcomes:
         raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
     store, recipe = Store(root), config.load_recipe(root / "recipe.yaml")
     done = finished(store, recipe)
+    if old := outdated(store, recipe):
+        log.warning("%s: not shown, for made with other settings or of other tables than the directory has now: %s", root, ", ".join(old))
     table = ledger_table(store, done)  # the file may be older than the tables, where a later run was stopped
     rows = {row["id"]: row for row in table.to_pylist()} if table is not None else {}
     return Outcomes(store, recipe, frozenset(done), rows)

@@ -16,6 +16,7 @@ from codeact.files import write_text
 from codeact.logs import RUN_LOG, may_hold_log, run_log
 from codeact.outputs import OUTPUTS, Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
+from codeact.pipeline.changed import doubt_others
 from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
 from codeact.rundir import ranks
@@ -71,6 +72,7 @@ def run_pipeline(
         return ranks.world() > 1 or any(store.path("markers").glob("*.json"))
 
     with store.lock(), taken_back(there, finished, written | {LOCK}), run_log(store.root, log) as note, ranks.first(store.root), kept_processes():
+        doubt_others(store, recipe)
         write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         for before, stage in zip(("", *(stage.name for stage in stages)), stages, strict=False):
             if before == pool_stages(recipe.curate)[-1] and "sample" in names:
@@ -78,6 +80,7 @@ def run_pipeline(
             here = turn(stage, store, done)
             done[stage.name] = here.fingerprint
             if here.kept:
+                store.trust(stage.name)
                 note(f"{stage.name}: done before, kept")
                 continue
             if fault := store.fault(stage.name):

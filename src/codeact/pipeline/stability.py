@@ -14,6 +14,7 @@ from codeact.amounts import amount
 from codeact.cluster import cluster_embeddings
 from codeact.config import Recipe, validate
 from codeact.errors import InputError
+from codeact.pipeline.ledger import check_selection
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.stages.columns import SCORES, lacking, read_columns
@@ -69,12 +70,13 @@ def measure_stability(
     if not store.path("sample.parquet").exists() or not store.path("recipe.yaml").exists():
         raise InputError(f"{run_dir} holds no selection; give the run directory of `codeact select` or `run`")
     recipe = _recipe(store)
+    done = check_selection(store, recipe)
     own = {"strategy": strategy or recipe.sample.strategy, "ratio": recipe.sample.ratio if ratio is None else ratio}
     config = validate({"sample": {**recipe.sample.model_dump(), **own}}).sample
     read = tables_for(config)
     clustered = "cluster" in read
     asked = (*read, *(("embed",) if clustered else ()))
-    for name in lacking(asked, [name for name in (*asked, SCORES) if store.path(f"{name}.parquet").exists()]):
+    for name in lacking(asked, [name for name in (*asked, SCORES) if name in done]):
         raise InputError(f"{run_dir} has no table {name}.parquet, which strategy {config.strategy!r} needs")
     pool = read_pool(store, pool_stages(recipe.curate))
     ids: list[str] = pool["id"].to_pylist()

@@ -40,7 +40,8 @@ def gather(run_dir: Path) -> dict[str, Any]:
     """Every figure of the run, as plain JSON values (a failed or missing figure is None, never NaN).
 
     Only finished stages count. Any other has one of these statuses in `stages`, and its sections are None: `not run`,
-    `unfinished` (no completion marker), `outdated` (made from an earlier result of a stage that it reads).
+    `unfinished` (no completion marker), `outdated` (made with other settings than the directory has now, or from an earlier result of a stage that
+    it reads).
 
     Raises:
         InputError: `run_dir` is no run directory, or one of its files cannot be read.

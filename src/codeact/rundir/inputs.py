@@ -158,6 +158,11 @@ class Inputs:
         """The data, by the name that the user gave."""
         return ", ".join(self.recipe.data.names) if self.given is None else self.given.name
 
+    def embedder_files(self) -> Mapping[str, str]:
+        """Of an embedder in a local folder, the digest of its files, which may change under one name."""
+        folder = Path(self.recipe.embed.model).expanduser()
+        return {"embedder_files": file_digest(folder)} if folder.is_dir() else {}
+
     def benchmark_digests(self) -> Mapping[str, str]:
         """Hash of each benchmark file that the recipe names, and of those at hand that are looked for.
 

@@ -97,7 +97,7 @@ def states(store: Store, stages: Sequence[Stage]) -> dict[str, tuple[str, dict[s
 
     Returns:
         name -> (status, marker): `done`; or, with an empty marker, `not run`, `unfinished` (no completion marker) or `outdated`
-        (made from an earlier result of a stage that it reads).
+        (made with other settings than the directory has now, or from an earlier result of a stage that it reads).
     """
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for stage in stages:
@@ -106,7 +106,7 @@ def states(store: Store, stages: Sequence[Stage]) -> dict[str, tuple[str, dict[s
         if marker is None or not present:
             begun = present or marker is not None or (store.path("markers") / f"{stage.name}.started").exists()
             found[stage.name] = ("unfinished" if begun else "not run", {})
-        elif all(found.get(n, ("", {}))[1].get("fingerprint") == told for n, told in marker["inputs"].items()):
+        elif not store.is_doubted(stage.name) and all(found.get(n, ("", {}))[1].get("fingerprint") == told for n, told in marker["inputs"].items()):
             found[stage.name] = ("done", marker)
         else:
             found[stage.name] = ("outdated", {})

@@ -122,10 +122,23 @@ class Store:
         started = self.path("markers") / f"{stage}.started"
         same = started.exists() and started.read_text(encoding="utf-8") == fingerprint
         self._marker_path(stage).unlink(missing_ok=True)
+        self.trust(stage)
         if not same:
             for name in (*outputs, f"shards/{stage}"):
                 remove(self.path(name))
             write_text(started, fingerprint)
+
+    def doubt(self, stage: str) -> None:
+        """A finished stage was made with other settings than the run directory has now: it does not count until its turn has come."""
+        write_text(self.path("markers") / f"{stage}.doubted", "")
+
+    def trust(self, stage: str) -> None:
+        """Its turn has come."""
+        (self.path("markers") / f"{stage}.doubted").unlink(missing_ok=True)
+
+    def is_doubted(self, stage: str) -> bool:
+        """Whether `doubt` was called and its turn has not come since."""
+        return (self.path("markers") / f"{stage}.doubted").exists()
 
     def finish(self, stage: str, marker: Mapping[str, Any], outputs: Sequence[str]) -> None:
         """Write the completion marker, with size and SHA-256 of every file of `outputs`: the last thing that a stage does."""
@@ -141,6 +154,7 @@ class Store:
         Files are replaced and never written in place, so a link cannot change under the other run.
         """
         self._marker_path(stage).unlink(missing_ok=True)
+        self.trust(stage)
         for name in outputs:
             source, target = other.path(name), self.path(name)
             remove(target)

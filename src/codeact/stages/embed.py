@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from codeact.config import Recipe
@@ -15,7 +14,7 @@ from codeact.rundir.parts import regrouped, table_parts
 from codeact.rundir.ranks import choose_backend
 from codeact.rundir.shards import Worker, make_shards, read_shards
 from codeact.rundir.stage import Stage
-from codeact.rundir.store import Store, file_digest
+from codeact.rundir.store import Store
 from codeact.stages.pool import read_pool
 
 VERSION = 1
@@ -26,18 +25,12 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes `embed`: id, embedding."""
 
     def config() -> Mapping[str, Any]:
-        return {**recipe.embed.model_dump(exclude={"batch_size"}), **embedder_files(recipe)}
+        return {**recipe.embed.model_dump(exclude={"batch_size"}), **inputs.embedder_files()}
 
     return Stage(
         "embed", ("curate",), config, VERSION, lambda store: embed(store, recipe, inputs),
         shared=True, loads_model=True, in_shards=True,
     )  # fmt: skip
-
-
-def embedder_files(recipe: Recipe) -> Mapping[str, str]:
-    """Of an embedder in a local folder, the digest of its files, which may change under one name."""
-    folder = Path(recipe.embed.model).expanduser()
-    return {"embedder_files": file_digest(folder)} if folder.is_dir() else {}
 
 
 def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:

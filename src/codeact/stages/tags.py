@@ -14,7 +14,6 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
-from codeact.stages.embed import embedder_files
 from codeact.stages.judge import identity
 from codeact.stages.pool import pool_stages, read_pool
 
@@ -25,7 +24,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes `tags`: id, tags, status, detail."""
 
     def config() -> Mapping[str, Any]:
-        return {**identity(recipe, inputs), "embedder": recipe.embed.model, **embedder_files(recipe)}
+        return {**identity(recipe, inputs), "embedder": recipe.embed.model, **inputs.embedder_files()}
 
     return Stage(
         "tags", pool_stages(recipe.curate), config, VERSION, lambda store: tag(store, recipe, inputs), on_demand=True, shared=True

@@ -1,0 +1,83 @@
+"""Tables that were made with other settings than a run directory has now are not shown as results of these."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codeact import api, export, stability
+from codeact.config import load_recipe
+from codeact.errors import InputError
+from codeact.pipeline.run import run_pipeline
+from codeact.rundir.store import Store
+from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
+from tests.helpers.log import logged
+from tests.helpers.pool import pool_rows
+
+
+def run(folder: Path, targets: tuple[str, ...] = ("sample",), **settings: Any) -> Store:
+    given = {
+        "run_dir": str(folder / "run"), "data.source": str(folder / "pool.jsonl"), "sample.strategy": "random", "sample.ratio": 0.5,
+        "curate.decontaminate": [], **{key.replace("__", "."): value for key, value in settings.items()},
+    }  # fmt: skip
+    return run_pipeline(load_recipe(extra=given), targets)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    write_lines(tmp_path / "pool.jsonl", [{"id": f"r{n}", **row} for n, row in enumerate(pool_rows(20))])
+    run(tmp_path)
+    return tmp_path
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    api.report(folder / "run")
+    told = json.loads((folder / "run/report.json").read_text(encoding="utf-8"))
+    return {stage["stage"]: stage["status"] for stage in told["stages"] if stage["status"] != "not run"}
+
+
+def test_the_selection_of_other_settings_does_not_count_and_is_back_with_them(made: Path) -> None:
+    assert set(statuses(made).values()) == {"done"}
+    kept = api.explain(made / "run", "r3")["sentence"]
+    run(made, ("curate",), sample__ratio=0.2)  # the choice is not made anew
+    assert statuses(made) == {"records": "done", "curate": "done", "sample": "outdated"}
+    said = cli("explain", str(made / "run"), "r3")
+    assert "in the pool; nothing was chosen from it yet" in said.stdout
+    assert "not shown, for made with other settings or of other tables than the directory has now: sample" in said.stderr
+    for refused in (lambda: export(made / "run", "datasets", made / "out"), lambda: stability(made / "run")):
+        with pytest.raises(InputError, match="its selection was made with other settings"):
+            refused()
+    with logged() as lines:
+        run(made)
+    assert all("done before, kept" in line for line in lines)
+    assert api.explain(made / "run", "r3")["sentence"] == kept
+
+
+def test_a_run_that_was_stopped_before_its_choice(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "fault", stop)  # at the first stage's turn
+        with pytest.raises(KeyboardInterrupt):
+            run(made, sample__strategy="full")
+    assert statuses(made)["sample"] == "outdated"
+    assert run(made, sample__strategy="full").marker("sample") is not None
+    assert statuses(made)["sample"] == "done"
+
+
+def test_settings_that_do_not_concern_a_stage_leave_it_as_it_is(made: Path) -> None:
+    run(made, ("curate",), train__learning_rate=1e-5, workers=2, embed__model="another")
+    assert set(statuses(made).values()) == {"done"}
+
+
+def test_a_recipe_of_another_release_is_no_hindrance(made: Path) -> None:
+    (made / "run/recipe.yaml").write_text("no_such_key: 1\n", encoding="utf-8")
+    run(made, ("curate",))
+    assert statuses(made)["sample"] == "outdated"
+    run(made)
+    assert statuses(made)["sample"] == "done"
