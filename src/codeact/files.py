@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -89,7 +89,8 @@ def atomic(path: str | Path, mode: str = "wb", whole: Whole | None = None) -> It
                 whole(temporary)
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing is there; the error that says so must stand
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -249,6 +249,9 @@ def _inside(path: Path, folder: Path) -> str | None:
 
 
 def _noted(run_dir: Path) -> dict[str, dict[str, object]]:
-    path = run_dir / OUTPUTS
-    found: dict[str, dict[str, object]] = storage.read_json(path) if path.is_file() else {}
-    return found
+    """What was noted; nothing where the notes are damaged: files are then another's, which --force replaces."""
+    try:
+        found: object = storage.read_json(run_dir / OUTPUTS)
+    except InputError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -11,6 +11,7 @@ import pytest
 from codeact import api, export, stability
 from codeact.config import load_recipe
 from codeact.errors import InputError
+from codeact.files import write_text
 from codeact.pipeline.run import run_pipeline
 from codeact.rundir.store import Store
 from tests.helpers.command import codeact_command as cli
@@ -81,3 +82,42 @@ def test_a_recipe_of_another_release_is_no_hindrance(made: Path) -> None:
     assert statuses(made)["sample"] == "outdated"
     run(made)
     assert statuses(made)["sample"] == "done"
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "is damaged: it is empty"), ("sample: {ratio: 0.", "is not valid YAML"), ("\0", "is not valid YAML")])
+def test_a_damaged_recipe_is_one_line_and_never_the_defaults(made: Path, text: str, message: str) -> None:
+    (made / "run/recipe.yaml").write_text(text, encoding="utf-8")
+    for call in (["explain", "r3"], ["report"], ["diff", str(made / "run")], ["stability"], ["export", "--to", "trl", "-o", str(made / "out")]):
+        done = cli(call[0], str(made / "run"), *call[1:])
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), call
+        assert message in done.stderr, call
+    run(made)
+    assert set(statuses(made).values()) == {"done"}
+
+
+def test_records_that_are_gone_are_one_line(made: Path) -> None:
+    (made / "run/records.parquet").unlink()
+    done = cli("explain", str(made / "run"), "r3")
+    assert done.returncode == 2
+    assert "the records are not there whole; start the run's command again" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]"])
+def test_damaged_notes_of_outputs_ask_for_force(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_lines(Path("pool.jsonl"), pool_rows(8))
+    call = ["select", "pool.jsonl", "--strategy", "random", "-o", "out.jsonl"]
+    assert cli(*call).returncode == 0
+    Path("out.codeact/outputs.json").write_bytes(content)
+    done = cli(*call)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "name another, or replace it with --force" in done.stderr
+    assert cli(*call, "--force").returncode == 0
+    assert cli(*call).returncode == 0
+
+
+def test_what_cannot_be_written_is_named_and_not_its_temporary_file(made: Path) -> None:
+    """As on a read-only disk: there the file that was never made cannot be removed either."""
+    (made / "file").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match=r"report\.json cannot be written"):
+        write_text(made / "file" / "report.json", "{}")

@@ -47,7 +47,7 @@ def score_summary(run_dir: str | Path, ratio: float | None = None, examples: int
     from codeact.reporting.scores import summarise_scores
 
     root = Path(run_dir)
-    share = config.load_recipe(root / "recipe.yaml").sample.ratio if ratio is None else ratio
+    share = config.kept_recipe(root).sample.ratio if ratio is None else ratio
     return summarise_scores(Store(root), share, examples)
 
 

@@ -39,6 +39,18 @@ def load_recipe(
     return validate(tree, where)
 
 
+def kept_recipe(run_dir: Path) -> Recipe:
+    """The recipe that a run keeps in its directory, all of it.
+
+    Raises:
+        InputError: as `load_recipe`; or the file holds nothing, and no default is what the run was made with.
+    """
+    file = run_dir / "recipe.yaml"
+    if not read_yaml(file):
+        raise InputError(f"{file} is damaged: it is empty; start the run's command again, which writes it anew")
+    return load_recipe(file)
+
+
 def validate(tree: Mapping[str, Any], where: str = "the recipe") -> Recipe:
     """Build a `Recipe` from nested dictionaries; every problem is one line.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from codeact import __version__
 from codeact.amounts import amount
-from codeact.config import Recipe, load_recipe
+from codeact.config import Recipe, kept_recipe
 from codeact.errors import InputError
 from codeact.exporting import tools
 from codeact.exporting.card import data_card
@@ -61,7 +61,7 @@ def export(
     store = Store(Path(run_dir))
     if not store.path("recipe.yaml").exists():
         raise InputError(f"{run_dir} holds no finished selection; give the folder that `codeact select` or `run` printed")
-    recipe = load_recipe(store.path("recipe.yaml"))
+    recipe = kept_recipe(store.root)
     check_selection(store, recipe)
     name = model or recipe.model.name
     if not name and to != "datasets":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact.config import Recipe, load_recipe
+from codeact.config import Recipe, kept_recipe
 from codeact.errors import InputError
 from codeact.pipeline.plan import plan
 from codeact.rundir.inputs import Inputs
@@ -50,7 +50,7 @@ def doubt_others(store: Store, recipe: Recipe) -> None:
 def _configs(file: Path) -> Mapping[str, str]:
     """Of a recipe in a file; none where it cannot be read any more."""
     try:
-        return _digests(load_recipe(file))
+        return _digests(kept_recipe(file.parent))
     except InputError:
         return {}
 

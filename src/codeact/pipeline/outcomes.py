@@ -100,17 +100,19 @@ def read_outcomes(run_dir: str | Path) -> Outcomes:
     """Read a run directory.
 
     Raises:
-        InputError: no ledger there.
+        InputError: no ledger there, or no records.
     """
     root = local(run_dir)
     if not (root / "ledger.parquet").exists() or not (root / "recipe.yaml").exists():
         raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
-    store, recipe = Store(root), config.load_recipe(root / "recipe.yaml")
+    store, recipe = Store(root), config.kept_recipe(root)
     done = finished(store, recipe)
     if old := outdated(store, recipe):
         log.warning("%s: not shown, for made with other settings or of other tables than the directory has now: %s", root, ", ".join(old))
     table = ledger_table(store, done)  # the file may be older than the tables, where a later run was stopped
-    rows = {row["id"]: row for row in table.to_pylist()} if table is not None else {}
+    if table is None:
+        raise InputError(f"{root}: the records are not there whole; start the run's command again")
+    rows = {row["id"]: row for row in table.to_pylist()}
     return Outcomes(store, recipe, frozenset(done), rows)
 
 

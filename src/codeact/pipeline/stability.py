@@ -12,7 +12,7 @@ import numpy as np
 from codeact import storage
 from codeact.amounts import amount
 from codeact.cluster import cluster_embeddings
-from codeact.config import Recipe, validate
+from codeact.config import kept_recipe, validate
 from codeact.errors import InputError
 from codeact.pipeline.ledger import check_selection
 from codeact.rundir import tables
@@ -69,7 +69,7 @@ def measure_stability(
     store = Store(Path(run_dir))
     if not store.path("sample.parquet").exists() or not store.path("recipe.yaml").exists():
         raise InputError(f"{run_dir} holds no selection; give the run directory of `codeact select` or `run`")
-    recipe = _recipe(store)
+    recipe = kept_recipe(store.root)
     done = check_selection(store, recipe)
     own = {"strategy": strategy or recipe.sample.strategy, "ratio": recipe.sample.ratio if ratio is None else ratio}
     config = validate({"sample": {**recipe.sample.model_dump(), **own}}).sample
@@ -142,11 +142,3 @@ def _scores(path: Path, ids: Sequence[str]) -> pa.Table:
     if missing is not None:
         raise InputError(f"{path} has no score of record {missing!r}; score the same records with the other model")
     return table
-
-
-def _recipe(store: Store) -> Recipe:
-    import yaml
-
-    return validate(
-        yaml.safe_load(store.path("recipe.yaml").read_text(encoding="utf-8")), str(store.path("recipe.yaml"))
-    )

@@ -49,7 +49,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
     run_dir = Path(run_dir)
     if not (run_dir / "recipe.yaml").is_file():
         raise InputError(f"{run_dir} is no run directory: it holds no recipe.yaml; give the run_dir of a recipe")
-    recipe, store = config.load_recipe(run_dir / "recipe.yaml"), Store(run_dir)
+    recipe, store = config.kept_recipe(run_dir), Store(run_dir)
     planned = plan(recipe, Inputs(recipe))
     found = states(store, planned)
     told = [stage.name for stage in planned if found[stage.name][0] != "not run" or not stage.on_demand]
