@@ -24,6 +24,18 @@ class MissingExtraError(InputError):
     """An optional dependency is not installed; the message names the extra that brings it."""
 
 
+class PromptError(CodeactError):
+    """An engine failed over one prompt of several, for good.
+
+    Attributes:
+        number: of the prompt.
+    """
+
+    def __init__(self, number: int, said: str) -> None:
+        super().__init__(said)
+        self.number = number
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """`; did you mean 'question'?` for a misspelt name; empty where no valid one is near."""
     options = {option.lower(): option for option in valid}

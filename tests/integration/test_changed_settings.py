@@ -121,3 +121,8 @@ def test_what_cannot_be_written_is_named_and_not_its_temporary_file(made: Path) 
     (made / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match=r"report\.json cannot be written"):
         write_text(made / "file" / "report.json", "{}")
+
+
+def test_files_that_the_settings_name_and_that_are_gone_stop_only_who_reads_them(made: Path) -> None:
+    run(made, ("curate",), evaluate__held_out=str(made / "gone.jsonl"))
+    assert statuses(made)["curate"] == "done"

@@ -20,23 +20,26 @@ from codeact.judge.endpoint import Settings
 from codeact.judge.logprobs import prompt_logprobs
 from codeact.lm import models
 from codeact.lm.streams import Span, Stream
+from codeact.pipeline.run import run_pipeline
 from codeact.records import read_records
 from codeact.score import Scorer
 from codeact.score.engines import PromptScorer, scored
 from codeact.stages.score import check
+from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 pytest.importorskip("httpx2", reason="the judge extra is not installed")
 
 
 class Served:
-    """A model behind `/v1/completions`, as vLLM serves it; `faults` are (status, body) of the next answers."""
+    """A model behind `/v1/completions`, as vLLM serves it; `faults` are (status, body) of the next answers, `longest` and `down` refuse more."""
 
     def __init__(self, folder: Path) -> None:
         import torch
 
         self.model = models.load_model(str(folder), dtype="float32", device="cpu")
         self.faults, self.asked, self.lock = deque[tuple[int, bytes]](), [], Lock()
+        self.longest, self.down = 10_000, False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,6 +51,10 @@ class Served:
                 with outer.lock, torch.inference_mode():
                     outer.asked.append({**body, "path": self.path, "key": self.headers.get("Authorization")})
                     status, data = outer.faults.popleft() if outer.faults else (200, b"")
+                    if len(body["prompt"]) > outer.longest:
+                        status, data = 400, b"the context is shorter"
+                    if outer.down:
+                        status, data = 503, b"busy"
                     if not data and status == 200:
                         ids = torch.tensor([body["prompt"]])
                         found = torch.log_softmax(outer.model(ids).logits[0].float(), -1)
@@ -111,6 +118,43 @@ def test_select_by_an_endpoint_chooses_the_same_and_keeps_its_scores_apart(
     assert "a-secret-key" not in "".join(path.read_text(errors="replace") for path in (tmp_path / "there").rglob("*") if path.is_file())
 
 
+def _by_endpoint(folder: Path, served: Served, model: Path) -> config.Recipe:
+    return config.load_recipe(extra={
+        "run_dir": str(folder / "run"), "data.source": str(folder / "pool.jsonl"), "model.name": str(model), "model.dtype": "float32",
+        "model.max_length": 1024, "score.endpoint": served.url, "score.endpoint_model": "tiny", "score.cache": False, "score.shard_size": 4,
+        "judge.attempts": 2, "judge.backoff": 0.01, "judge.concurrency": 2, "curate.decontaminate": [], "curate.verify": False,
+    })  # fmt: skip
+
+
+def test_a_record_that_the_endpoint_refuses_is_named_after_the_others_are_scored(served: Served, tiny_model_dir: Path, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"id": f"r{n}", **row} for n, row in enumerate(pool_rows(20))]
+    rows[9]["output"] = "\n".join(f"y{n} = {n}" for n in range(120))
+    write_lines(tmp_path / "pool.jsonl", rows)
+    served.longest = 300
+    try:
+        with pytest.raises(CodeactError) as told:
+            run_pipeline(_by_endpoint(tmp_path, served, tiny_model_dir), ("score",))
+    finally:
+        served.longest = 10_000
+    assert "score: 1 of 5 partitions failed: partition 2 (records 'r8' to 'r11'): record 'r9': score.endpoint" in str(told.value)
+    assert "answers 400: the context is shorter" in str(told.value)
+    served.asked.clear()
+    run_pipeline(_by_endpoint(tmp_path, served, tiny_model_dir), ("score",))
+    assert len(served.asked) == 8  # of four records, with the instruction and without
+
+
+def test_an_endpoint_that_is_gone_is_not_asked_for_every_partition(served: Served, tiny_model_dir: Path, tmp_path: Path) -> None:
+    write_lines(tmp_path / "pool.jsonl", pool_rows(40))
+    served.asked.clear()
+    served.down = True
+    try:
+        with pytest.raises(CodeactError, match=r"3 of 10 partitions failed: .*HTTP 503.*The rest was not tried, after 3 failures one after the other"):
+            run_pipeline(_by_endpoint(tmp_path, served, tiny_model_dir), ("score",))
+    finally:
+        served.down = False
+    assert len(served.asked) <= 3 * 8 * 2
+
+
 def test_what_passes_is_tried_again_and_what_does_not_is_one_line(served: Served) -> None:
     served.faults.extend([(503, b"busy"), (500, b"oops")])
     (found,) = prompt_logprobs([[1, 2, 3]], _settings(served, concurrency=1))
@@ -118,7 +162,7 @@ def test_what_passes_is_tried_again_and_what_does_not_is_one_line(served: Served
     for faults, kind, message in (
         ([(503, b"busy")] * 3, CodeactError, "3 tries, the last: HTTP 503"),
         ([(401, b"no")], InputError, "answers 401: the key is refused"),
-        ([(400, b"too long")], InputError, "answers 400: too long"),
+        ([(400, b"too long")], CodeactError, r"answers 400: too long \(model 'tiny', 3 tokens\)"),
         ([(200, b'{"choices": [{"text": "hello", "logprobs": null}]}')], InputError, "it has to know `echo`"),
         ([(200, b'{"choices": [{"logprobs": {"token_logprobs": [null, -1.0, -2.0, -3.0, -4.0, -5.0]}}]}')], InputError, "returns 6 log-probabilities for a prompt of 3"),
         ([(200, b"<html>")], InputError, "returns 0 log-probabilities"),

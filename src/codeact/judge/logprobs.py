@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from codeact.errors import CodeactError, InputError, require
+from codeact.errors import InputError, PromptError, require
 from codeact.judge.endpoint import REFUSED, RETRIED, Settings, retry_after
 from codeact.redact import redact
 
@@ -35,7 +35,7 @@ def prompt_logprobs(
 
     Raises:
         InputError: the key, the path or the model is refused, or the endpoint returns no log-probabilities of prompts.
-        CodeactError: a request failed for good.
+        PromptError: a request failed for good: after all tries, or by its own prompt.
         MissingExtraError: httpx2 is not installed.
     """
     http = require("httpx2", "judge", "scoring by an endpoint")
@@ -47,7 +47,7 @@ def prompt_logprobs(
         http.Client(headers=headers, auth=login, timeout=settings.timeout, follow_redirects=False) as client,
         ThreadPoolExecutor(settings.concurrency) as pool,
     ):
-        waiting = {pool.submit(_one, http, client, settings, prompt, stop): n for n, prompt in enumerate(prompts)}
+        waiting = {pool.submit(_one, http, client, settings, n, prompt, stop): n for n, prompt in enumerate(prompts)}
         try:
             for future in as_completed(waiting):
                 found[waiting[future]] = future.result()
@@ -59,7 +59,7 @@ def prompt_logprobs(
     return [found[n] for n in range(len(prompts))]
 
 
-def _one(http: ModuleType, client: Client, settings: Settings, prompt: Sequence[int], stop: threading.Event) -> list[float]:
+def _one(http: ModuleType, client: Client, settings: Settings, number: int, prompt: Sequence[int], stop: threading.Event) -> list[float]:
     body = {"model": settings.model, "prompt": list(prompt), "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1, **settings.extra}
     url, status = settings.address + "/completions", "stopped"
     for attempt in range(settings.attempts):
@@ -79,12 +79,14 @@ def _one(http: ModuleType, client: Client, settings: Settings, prompt: Sequence[
                 return _read(response.content, len(prompt), settings)
             status = f"HTTP {response.status_code}"
             said = " ".join(redact(response.text[:400], *settings.secrets).split())[:200]
+            if response.status_code in REFUSED:
+                raise InputError(f"{NAMED} {url} answers {response.status_code}: {REFUSED[response.status_code]} (model {settings.model!r})")
             if response.status_code not in RETRIED:
-                raise InputError(f"{NAMED} {url} answers {response.status_code}: {REFUSED.get(response.status_code, said)} (model {settings.model!r})")
+                raise PromptError(number, f"{NAMED} {url} answers {response.status_code}: {said} (model {settings.model!r}, {len(prompt)} tokens)")
             pause = min(retry_after(response.headers.get("retry-after")), settings.max_wait)
         if attempt + 1 < settings.attempts:
             stop.wait(max(pause, settings.backoff * 2**attempt * random.uniform(0.5, 1.0)))
-    raise CodeactError(f"{NAMED} {url}: {settings.attempts} tries, the last: {status}; finished shards are kept: start the same command again")
+    raise PromptError(number, f"{NAMED} {url}: {settings.attempts} tries, the last: {status}")
 
 
 def _read(content: bytes, tokens: int, settings: Settings) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from codeact.config import Recipe, kept_recipe
@@ -40,20 +39,28 @@ def doubt_others(store: Store, recipe: Recipe) -> None:
 
     Whoever reads the directory before their turn comes must not show them as results of the new settings.
     """
-    file = store.path("recipe.yaml")
-    before, after = _configs(file) if file.exists() else {}, _digests(recipe)
-    for name, config in after.items():
-        if store.marker(name) is not None and before.get(name) != config:
+    finished = {stage.name for stage in plan(recipe, Named(recipe)) if store.marker(stage.name) is not None}
+    if not finished:
+        return
+    try:
+        before = kept_recipe(store.root)
+    except InputError:  # of another release, or damaged
+        before = None
+    if before == recipe:
+        return
+    known = _configs(before, finished) if before is not None else {}
+    for name, config in _configs(recipe, finished).items():
+        if config is None or known.get(name) != config:
             store.doubt(name)
 
 
-def _configs(file: Path) -> Mapping[str, str]:
-    """Of a recipe in a file; none where it cannot be read any more."""
-    try:
-        return _digests(kept_recipe(file.parent))
-    except InputError:
-        return {}
-
-
-def _digests(recipe: Recipe) -> dict[str, str]:
-    return {stage.name: digest([stage.config(), stage.needs]) for stage in plan(recipe, Named(recipe))}
+def _configs(recipe: Recipe, names: set[str]) -> dict[str, str | None]:
+    """What decides the results of these stages, as far as the recipe tells; None where a file that it names is not there."""
+    found = dict[str, str | None]()
+    for stage in plan(recipe, Named(recipe)):
+        if stage.name in names:
+            try:
+                found[stage.name] = digest([stage.config(), stage.needs])
+            except InputError:
+                found[stage.name] = None
+    return found

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 NAMED = 3
 IN_A_ROW = 8
 """Partitions that fail one after the other before the rest is given up: it is not the data then."""
+TOLD_IN_A_ROW = 3
+"""The same where our own line says what is wrong: an endpoint is gone, and each partition waits for it."""
 LONGEST = 300
 
 
@@ -29,9 +31,15 @@ class PartitionError(CodeactError):
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a partition failed, for people; a record that fails by itself is named."""
+    """Why a partition failed.
+
+    Attributes:
+        why: for people; a record that fails by itself is named.
+        ours: whether the error was one of ours, whose line says what is wrong.
+    """
 
     why: str
+    ours: bool = False
 
 
 def attempt(worker: Worker, read: Callable[[], pa.Table], progress: Progress = SILENT) -> pa.Table | Fault:
@@ -49,7 +57,7 @@ def attempt(worker: Worker, read: Callable[[], pa.Table], progress: Progress = S
     except Exception as error:  # whatever it is, it is said with the partition's name
         log.debug("a partition failed", exc_info=True)
         alone = None if shard is None or isinstance(error, CodeactError) else _alone(worker, shard)
-        return Fault((f"record {alone!r}: " if alone is not None else "") + reason(error))
+        return Fault((f"record {alone!r}: " if alone is not None else "") + reason(error), isinstance(error, CodeactError))
 
 
 def reason(error: BaseException) -> str:
@@ -82,22 +90,24 @@ class Faults:
     """
 
     def __init__(self, shards: Mapping[int, pa.Table]) -> None:
-        self.shards, self.found, self.row = shards, dict[int, str](), 0
+        self.shards, self.found = shards, dict[int, str]()
+        self.row = self.told = 0
 
     def passed(self) -> None:
         """One has ended well."""
-        self.row = 0
+        self.row = self.told = 0
 
-    def add(self, number: int, why: str) -> None:
+    def add(self, number: int, fault: Fault) -> None:
         """One has failed.
 
         Raises:
             PartitionError: so have all of the last few.
         """
-        self.found[number] = why
+        self.found[number] = fault.why
         self.row += 1
-        if self.row == IN_A_ROW and len(self.found) < len(self.shards):
-            raise PartitionError(f"{self._told()}. The rest was not tried, after {IN_A_ROW} failures one after the other; what is done is kept: {_MEND}")
+        self.told += fault.ours
+        if (self.row == IN_A_ROW or self.told == TOLD_IN_A_ROW) and len(self.found) < len(self.shards):
+            raise PartitionError(f"{self._told()}. The rest was not tried, after {self.row} failures one after the other; what is done is kept: {_MEND}")
 
     def check(self) -> None:
         """Call this when all others are done.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from codeact.errors import InputError
 from codeact.lm.hardware import processors
 from codeact.progress import SILENT, Progress
-from codeact.rundir.faults import Faults
+from codeact.rundir.faults import Fault, Faults
 from codeact.rundir.parts import Parts, rows_of
 from codeact.rundir.shards import MakeWorker, run_local
 from codeact.rundir.worker import DONE, MAKER, MODULES, NUMBER, REFUSED, TABLE, table_bytes, table_from
@@ -234,4 +234,4 @@ class _Pool:
         if self.tries[number] < MOST_TRIES:
             self.open.appendleft(number)  # those that wait for it in order need not wait for all
         else:
-            self.faults.add(number, f"{why} ({MOST_TRIES} times)")
+            self.faults.add(number, Fault(f"{why} ({MOST_TRIES} times)"))

@@ -142,7 +142,7 @@ class Shared:
             if isinstance(made, Fault):
                 if self.rank:
                     (self.claims / f"{number:06d}.failed").touch()
-                faults.add(number, made.why)
+                faults.add(number, made)
             else:
                 faults.passed()
                 yield number, made

@@ -188,7 +188,7 @@ class _Pool:
             self._replace(shard, error)
             return
         if step == "work" and isinstance(found, Fault):
-            self.faults.add(shard, found.why)
+            self.faults.add(shard, found)
         elif step == "work":
             table = table_from(found)
             self.faults.passed()
@@ -214,7 +214,7 @@ class _Pool:
                 f"backend=ray: {TRIES} processes ended while they loaded the model ({_line(error)}); is there memory for it?"
             ) from error
         else:
-            self.faults.add(shard, f"its process ended {TRIES} times ({_line(error)})")
+            self.faults.add(shard, Fault(f"its process ended {TRIES} times ({_line(error)})"))
         if self.left:
             self._start()
 

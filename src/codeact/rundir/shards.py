@@ -55,7 +55,7 @@ def run_local(
     for number in shards:
         made = attempt(worker, partial(shards.__getitem__, number), progress)
         if isinstance(made, Fault):
-            faults.add(number, made.why)
+            faults.add(number, made)
         else:
             faults.passed()
             yield number, made

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from codeact.config import DEFAULTS
-from codeact.errors import require
+from codeact.errors import CodeactError, PromptError, require
 from codeact.lm.prompts import Template
 from codeact.lm.streams import Stream
 from codeact.lm.vllm_model import load_vllm
@@ -47,6 +47,7 @@ class PromptScorer:
 
         Raises:
             InputError: a template with a fault in it; or what the engine raises.
+            CodeactError: the engine fails over a record, which is named.
         """
         scores: list[Score] = []
         for at in range(0, len(records), WINDOW_RECORDS):
@@ -55,7 +56,12 @@ class PromptScorer:
                 for record in records[at : at + WINDOW_RECORDS]
             ]
             streams = [stream for one in window for stream in one.streams]
-            losses = iter([scored(s, found) for s, found in zip(streams, self.log_probs([s.ids for s in streams]), strict=True)])
+            try:
+                given = self.log_probs([s.ids for s in streams])
+            except PromptError as error:
+                owner = [one.id for one in window for _ in one.streams][error.number]
+                raise CodeactError(f"record {owner!r}: {error}") from error
+            losses = iter([scored(s, found) for s, found in zip(streams, given, strict=True)])
             scores += [to_score(one, [next(losses) for _ in one.streams]) for one in window]
             progress.advance(len(window))
         return scores
