@@ -15,7 +15,7 @@ from pathlib import Path
 
 from codeact import __version__
 from codeact.errors import CodeactError, InputError
-from codeact.files import make_folder
+from codeact.files import local, make_folder
 from codeact.redact import redact
 from codeact.terminal import visible_lines
 
@@ -54,7 +54,7 @@ class LogFile(logging.FileHandler):
     """
 
     def __init__(self, path: Path) -> None:
-        make_folder(path.parent)
+        make_folder(local(path).parent)
         try:
             super().__init__(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:

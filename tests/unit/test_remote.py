@@ -103,7 +103,7 @@ REFUSED = "is remote: run directories and folders of results are local only"
     [
         "select DATA --strategy random -o x.jsonl --run-dir ADDRESS", "curate DATA --run-dir ADDRESS", "train DATA --model demo -o ADDRESS", "evaluate demo -o ADDRESS",
         "merge . -o ADDRESS", "export . --to axolotl -o ADDRESS", "export ADDRESS --to axolotl -o x", "report ADDRESS",
-        "explain ADDRESS 1", "stability ADDRESS", "run demo run_dir=ADDRESS",
+        "explain ADDRESS 1", "stability ADDRESS", "run demo run_dir=ADDRESS", "diff ADDRESS .", "records DATA --log-file ADDRESS",
     ],
 )  # fmt: skip
 def test_no_command_makes_a_folder_behind_an_address(
