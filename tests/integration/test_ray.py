@@ -187,8 +187,8 @@ def test_a_poisoned_shard_fails_alone_and_by_name(cluster: object, tmp_path: Pat
     assert found == set(range(14)) - {3, 10}
     line = str(told.value)
     assert "2 of 14 partitions failed" in line
-    assert "partition 3 (records 'r13' to 'r13'): its process ended 3 times" in line
-    assert "partition 10 (records 'r20' to 'r20'): record 'r20': ValueError: 20 is not a number" in line
+    assert "partition 3 ('r13'): its process ended 3 times" in line
+    assert "partition 10 ('r20'): ValueError: 20 is not a number" in line
     assert "\n" not in line
 
 

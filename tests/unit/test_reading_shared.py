@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact import config
-from codeact.errors import InputError
+from codeact.errors import CodeactError, InputError
+from codeact.records.read import RowParser
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
 from codeact.sources import lines
@@ -66,6 +67,25 @@ def test_ranges_of_a_file_become_the_same_tables(tmp_path: Path) -> None:
     assert shared["possible_secrets"] == len(shared["possible_places"]) == 3
     table = pq.read_table(tmp_path / "2" / "records.parquet")
     assert len(set(table["id"].to_pylist())) == len(table) == 117
+
+
+@pytest.mark.usefixtures("small")
+def test_a_range_that_cannot_be_read_ends_the_reading_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a reading is kept, so no further range is read, and none waits in memory."""
+    data = tmp_path / "data.jsonl"
+    data.write_text("\n".join(json.dumps(row) for row in rows()), encoding="utf-8")
+    plain, seen = RowParser.read, list[int]()
+
+    def read(parser: RowParser, index: int, row: dict[str, Any]) -> Any:
+        seen.append(index)
+        if index == 40:
+            raise ValueError("a bad row")
+        return plain(parser, index, row)
+
+    monkeypatch.setattr(RowParser, "read", read)
+    with pytest.raises(CodeactError, match=r"^1 of 8 partitions failed: partition 2 \('row 33 and on'\): ValueError: a bad row; mend or remove"):
+        load(tmp_path / "run", data, workers=2)
+    assert max(seen) == 40
 
 
 @pytest.mark.usefixtures("small")

@@ -56,7 +56,8 @@ def attempt(worker: Worker, read: Callable[[], pa.Table], progress: Progress = S
         raise
     except Exception as error:  # whatever it is, it is said with the partition's name
         log.debug("a partition failed", exc_info=True)
-        alone = None if shard is None or isinstance(error, CodeactError) else _alone(worker, shard)
+        search = shard is not None and shard.num_rows > 1 and not isinstance(error, CodeactError)
+        alone = _alone(worker, shard) if search else None
         return Fault((f"record {alone!r}: " if alone is not None else "") + reason(error), isinstance(error, CodeactError))
 
 
@@ -71,7 +72,7 @@ def _alone(worker: Worker, shard: pa.Table) -> str | None:
     while shard.num_rows > 1:
         half = shard.num_rows // 2
         shard = shard.slice(0, half) if _fails(worker, shard.slice(0, half)) else shard.slice(half)
-    return str(shard["id"][0].as_py()) if shard.num_rows and _fails(worker, shard) else None
+    return str(shard["id"][0].as_py()) if _fails(worker, shard) else None
 
 
 def _fails(worker: Worker, shard: pa.Table) -> bool:
@@ -87,10 +88,11 @@ class Faults:
 
     Args:
         shards: all that the backend was given.
+        whole: the results are of use only together, so that the first failure ends the work.
     """
 
-    def __init__(self, shards: Mapping[int, pa.Table]) -> None:
-        self.shards, self.found = shards, dict[int, str]()
+    def __init__(self, shards: Mapping[int, pa.Table], whole: bool = False) -> None:
+        self.shards, self.whole, self.found = shards, whole, dict[int, str]()
         self.row = self.told = 0
 
     def passed(self) -> None:
@@ -101,9 +103,11 @@ class Faults:
         """One has failed.
 
         Raises:
-            PartitionError: so have all of the last few.
+            PartitionError: so have all of the last few, or the results are of use only together.
         """
         self.found[number] = fault.why
+        if self.whole:
+            raise PartitionError(f"{self._told()}; {_MEND}")
         self.row += 1
         self.told += fault.ours
         if (self.row == IN_A_ROW or self.told == TOLD_IN_A_ROW) and len(self.found) < len(self.shards):
@@ -129,7 +133,8 @@ class Faults:
             ids = self.shards[number]["id"]
         except (InputError, OSError):  # it is what cannot be read
             return f"partition {number}"
-        return f"partition {number} (records {ids[0].as_py()!r} to {ids[-1].as_py()!r})"
+        first, last = ids[0].as_py(), ids[-1].as_py()
+        return f"partition {number} (records {first!r} to {last!r})" if len(ids) > 1 else f"partition {number} ({first!r})"
 
 
 _MEND = "mend or remove what fails and start the same command again"

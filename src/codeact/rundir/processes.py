@@ -73,11 +73,13 @@ class ProcessBackend:
         processes: how many; 0: one for each processor that this process may use.
         worth_it: records from which further processes are started.
         keep: whether its processes then wait for the next backend, inside `kept_processes`.
+        whole: the results are of use only together, so that the first partition that never ends well ends the work.
     """
 
     processes: int = 0
     worth_it: int = WORTH_IT
     keep: bool = False
+    whole: bool = False
 
     def __call__(
         self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress = SILENT
@@ -91,9 +93,9 @@ class ProcessBackend:
         few = len(shards) < 2 or sum(rows_of(shards, number) for number in shards) < self.worth_it
         count = 1 if few else min(self.processes or processors(), len(shards))
         if count < 2:
-            yield from run_local(make_worker, shards, progress)
+            yield from run_local(make_worker, shards, progress, self.whole)
             return
-        yield from _Pool(make_worker, shards, progress, count, self.keep).results()
+        yield from _Pool(make_worker, shards, progress, count, self).results()
 
 
 class _Child:
@@ -138,17 +140,17 @@ class _Child:
 
 class _Pool:
     def __init__(
-        self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress, processes: int, keep: bool
+        self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress, processes: int, backend: ProcessBackend
     ) -> None:
         self.shards, self.progress, self.processes = shards, progress, processes
         self.numbered = isinstance(shards, Parts) and shards.anywhere
         self.maker = MAKER + pickle.dumps((make_worker, shards.read if isinstance(shards, Parts) and shards.anywhere else None))
         self.open = deque(shards)
         self.tries = dict.fromkeys(shards, 0)
-        self.faults = Faults(shards)
+        self.faults = Faults(shards, backend.whole)
         self.children: list[_Child] = []
         self.kept = _kept.get()
-        self.keep = keep
+        self.keep = backend.keep
 
     def results(self) -> Iterator[tuple[int, pa.Table]]:
         try:

@@ -46,12 +46,12 @@ class Backend(Protocol):
 
 
 def run_local(
-    make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress = SILENT
+    make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress = SILENT, whole: bool = False
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Every shard in order, in this process; see `Backend`."""
+    """Every shard in order, in this process; see `Backend`, and of `whole` `Faults`."""
     if not shards:
         return
-    worker, faults = make_worker(), Faults(shards)
+    worker, faults = make_worker(), Faults(shards, whole)
     for number in shards:
         made = attempt(worker, partial(shards.__getitem__, number), progress)
         if isinstance(made, Fault):

@@ -60,7 +60,7 @@ def parts_in_processes(admission: Admission) -> Iterator[pa.Table]:
     ids = Ids(admission.reader.where, admission.reader.locate)
     make_worker = partial(_worker, rows.lines, admission.reader.parser, admission.recipe.curate.secrets)
     ranges = Parts(len(rows), PLACED, partial(_range, rows.offsets), anywhere=True)
-    backend = ProcessBackend(admission.recipe.workers, keep=True)
+    backend = ProcessBackend(admission.recipe.workers, keep=True, whole=True)
     with closing(_in_order(backend(make_worker, ranges, SILENT))) as found:
         for whole in regrouped((_entered(admission, ids, at * PLACED, part) for at, part in enumerate(found)), PART_ROWS):
             if whole.num_rows:
@@ -74,7 +74,7 @@ def _range(offsets: Sequence[int], number: int) -> pa.Table:
     """A range of the file: the bytes at which it begins and ends, and its first row's number, under a name for messages."""
     import pyarrow as pa
 
-    return pa.table({"id": [f"row {number * PLACED + 1}"], "begin": [offsets[number]], "end": [offsets[number + 1]], "row": [number * PLACED]})
+    return pa.table({"id": [f"row {number * PLACED + 1} and on"], "begin": [offsets[number]], "end": [offsets[number + 1]], "row": [number * PLACED]})
 
 
 def _worker(lines: Lines, like: RowParser, secrets: Sequence[SecretKind]) -> Worker:
