@@ -38,14 +38,30 @@ UNRUN = {
     "assert lambda: add(1, 2) == 3": "asserts a function in line 2",
     "def test_a():\n    return 3\nassert test_a": "asserts the function test_a in line 4",
     f"{CASE}    def test_a(self):\n        self.assertRaises(TypeError)\n        add(1, 'a')": "tests has self.assertRaises alone in line 5",
+    "check_small = lambda: add(1, 2) == 3": "tests has check_small in line 2, a lambda that nothing calls",
+    "test_small = lambda: add(1, 2) == 3": "tests has test_small in line 2, a lambda that nothing calls",
+    f"{CASE}    def test_a(self):\n        self.assertTrue(add(1, 0))\n        last = lambda: self.assertEqual(add(1, 2), 3)":
+        "tests has last in line 6, a lambda that nothing calls",
+    "right = add(1, 2) == 3": "tests keeps in right what it compares in line 2, and nothing reads it",
+    "def test_a():\n    (right := isinstance(add(1, 2), int))": "tests keeps in right what it compares in line 3",
+    "right: bool = not add(1, 2) != 3": "tests keeps in right what it compares in line 2",
+    "right = True\nright &= add(1, 2) == 3": "tests keeps in right what it compares in line 3",
+    "rights = [add(1, 2) == 3, add(2, 2) == 4]": "tests keeps in rights what it compares in line 2",
     "from sys import exit as leave\nleave(0)": "tests calls leave, which ends them",
     "raise SystemExit(add(1, 2) != 3)": "tests raises SystemExit in line 2, which ends them",
-}
+}  # fmt: skip
 # The same forms where they are right.
 SOUND = {
     "import contextlib\nwith contextlib.suppress(TypeError):\n    add(1, 'a')",
     "def test_a():\n    def inner():\n        assert add(1, 2) == 3\n    inner()",
     "def expect(x):\n    if x:\n        return\n    assert add(1, 2) == 3\nexpect(0)",
+    "right = lambda: add(1, 2) == 3\nassert right()",
+    "right = add(1, 2) == 3\nassert right",
+    "three = lambda a: a == 3\nassert list(filter(three, [add(1, 2)])) == [3]",
+    "rights = [add(1, 2) == 3]\nassert all(rights)",
+    "rights = {}\nrights['a'] = add(1, 2) == 3\nassert all(rights.values())",
+    "def test_a():\n    big = add(1, 2) > 2\n    if big:\n        assert add(1, 2) == 3",
+    f"{CASE}    def setUp(self):\n        self.right = add(1, 2) == 3\n    def test_a(self):\n        self.assertTrue(self.right)",
     "if True:\n    assert add(1, 2) == 3",
     "assert all(add(x, 1) == x + 1 for x in (1, 2))",
     "assert [x for x in (1, 2) if add(x, 1) == x + 1]",
@@ -127,14 +143,20 @@ def test_tests_that_no_program_passes_are_refused(tmp_path: Path, backend: Backe
 def test_a_failure_says_that_the_answer_was_no_value(tmp_path: Path, backend: Backend) -> None:
     tests = "import numpy\nassert numpy.array_equal(add([1], [2]), [3])"
     answers = {
-        "import numpy\ndef add(a, b): return numpy.array(a) + b": "AssertionError; add returned a numpy.ndarray, which reaches the tests as no value",
-        "from collections import deque\ndef add(a, b): return [deque(a)]": "AssertionError; add returned a collections.deque, which reaches the tests as no value",
-        "def add(a, b): return '{\"o\":\"collections.deque\"}'": "AssertionError",
-        "def add(a, b): return [4]": "AssertionError",
-    }
+        "import datetime\ndef add(a, b): return datetime.date(2026, 1, 3)":
+            "; add returned a datetime.date, which reaches the tests as no value; the last call: add([1], [2]) gave <datetime.date object>",
+        "from collections import deque\ndef add(a, b): return [deque(a)]":
+            "; add returned a collections.deque, which reaches the tests as no value; the last call: add([1], [2]) gave [<collections.deque object>]",
+        "def add(a, b): return '{\"o\":\"collections.deque\"}'": "; the last call: add([1], [2]) gave '{\"o\":\"collections.deque\"}'",
+        "def add(a, b): return [4]": "; the last call: add([1], [2]) gave [4]",
+    }  # fmt: skip
     task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", {**ADD, "tests": tests}))
     verdicts = grade(task_set, [("add", program) for program in answers], backend=backend)
-    assert [(v.base_status, v.detail) for v in verdicts] == [("failed", why) for why in answers.values()]
+    array = grade(task_set, [("add", "import numpy\ndef add(a, b): return numpy.array(a) + b")], backend=backend)
+    assert [v.base_status for v in array] == ["passed"]
+    assert [(v.base_status, v.detail) for v in verdicts] == [
+        ("failed", f"AssertionError: numpy.array_equal(add([1], [2]), [3]){why}") for why in answers.values()
+    ]
 
 
 def test_a_failure_in_a_class_is_told_by_its_place(tmp_path: Path, backend: Backend) -> None:
@@ -142,9 +164,9 @@ def test_a_failure_in_a_class_is_told_by_its_place(tmp_path: Path, backend: Back
     module = "def setUpModule():\n    assert add(1, 2) == 3\n"
     part = "    def test_a(self):\n        for x in ('a.b', 'c)'):\n            with self.subTest(x, y='p.q'):\n                self.assertEqual(add(1, 2), 3)\n"
     told = {
-        CASE + body.format("setUpClass"): "setUpClass (T): AssertionError",
-        CASE + body.format("tearDownClass"): "tearDownClass (T): AssertionError",
-        module + CASE + body.format("other"): "setUpModule: AssertionError",
+        CASE + body.format("setUpClass"): "setUpClass (T): AssertionError: add(1, 2) == 3",
+        CASE + body.format("tearDownClass"): "tearDownClass (T): AssertionError: add(1, 2) == 3",
+        module + CASE + body.format("other"): "setUpModule: AssertionError: add(1, 2) == 3",
         CASE + part: "test_a [a.b] (y='p.q'): AssertionError: 1 != 3",
     }
     rows = [{**ADD, "task_id": f"t{number}", "tests": tests, "same_process": False} for number, tests in enumerate(told)]
@@ -152,7 +174,8 @@ def test_a_failure_in_a_class_is_told_by_its_place(tmp_path: Path, backend: Back
     task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", *rows, *together))
     wrong = "def add(a, b):\n    return a\n"
     verdicts = grade(task_set, [(row["task_id"], wrong) for row in [*rows, *together]], backend=backend)
-    assert [v.detail.partition("AssertionError: ")[2] for v in verdicts] == [*told.values()] * 2
+    assert [v.detail.partition("AssertionError: ")[2].partition("; the last call: ")[0] for v in verdicts] == [*told.values()] * 2
+    assert all(v.detail.partition("; the last call: ")[2] in ("add(1, 2) gave 1", "add(1, 0) gave 1") for v in verdicts[: len(told)])
 
 
 def test_true_is_no_number_in_examples(tmp_path: Path, backend: Backend) -> None:

@@ -182,9 +182,9 @@ def test_check_programs(backend: Backend) -> None:
     right = "def f(x, y): return x, {y}"
     assert run_check(right, "f", check, limits=LIMITS, backend=backend).status == "passed"
     wrong = run_check("def f(x, y): return 7", "f", check, limits=LIMITS, backend=backend)
-    assert (wrong.status, wrong.detail) == ("failed", "AssertionError")
+    assert (wrong.status, wrong.detail) == ("failed", "AssertionError: candidate([1], y=2) == ([1], {2}); the last call: f([1], y=2) gave 7")
     raising = run_check("def f(x, y): raise KeyError(x)", "f", check, limits=LIMITS, backend=backend)
-    assert (raising.status, raising.detail) == ("failed", "KeyError: [1]")
+    assert (raising.status, raising.detail) == ("failed", "KeyError: [1]; the last call: f([1], y=2)")
     looping = "def f(x, y):\n while True: pass"
     assert run_check(looping, "f", check, limits=LIMITS, backend=backend, call_seconds=0.5).status == "timeout"
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codeact.sandbox.values import Opaque, decode, encode, fingerprint
+from codeact.sandbox.opaque import Opaque
+from codeact.sandbox.values import decode, encode, fingerprint
 
 scalars = (
     st.none()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,7 +16,8 @@ from codeact.lm.hardware import processors
 from codeact.progress import SILENT, Progress
 from codeact.sandbox import DEFAULT_LIMITS, Answer, Backend, Calls, Limits, run_check
 from codeact.sandbox.calls import LOAD_SECONDS, outcome_of
-from codeact.sandbox.process import Status, one_line
+from codeact.sandbox.process import Status
+from codeact.sandbox.shown import short
 from codeact.sandbox.values import decode
 
 Judged = Status | Literal["not run"]
@@ -28,10 +28,6 @@ CALL_SECONDS, CALL_FACTOR = 1.0, 4.0
 CHECK_CALL_SECONDS = 3.0
 # Tags of values that do not equal themselves, so equal text does not make equal answers.
 UNEQUAL = (b'{"f":"nan"}', b'{"o":', b'{"y":', b'{"g":', b'{"m":')
-SHOWN_CHARACTERS = 80
-SHOWN = reprlib.Repr()
-SHOWN.maxlist = SHOWN.maxtuple = SHOWN.maxset = SHOWN.maxfrozenset = SHOWN.maxdict = SHOWN.maxstring = SHOWN_CHARACTERS
-SHOWN.maxother = SHOWN.maxlong = SHOWN_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +179,4 @@ def _test_answer(task: Task, index: int, truth: str, calls: Calls, seconds: floa
     expected = expected_value(task, index, backend) if expected_digest else decode(truth)
     if is_right(task, inputs_of(task)[index], expected, value):
         return answer
-    return Answer("failed", f"expected {_short(expected)}, got {_short(value)}")
-
-
-def _short(value: object) -> str:
-    try:
-        text = SHOWN.repr(value[:SHOWN_CHARACTERS] if isinstance(value, bytes) else value)
-    except (ValueError, RecursionError):  # integers of more than 4,300 digits, deep nesting
-        return f"a large {type(value).__name__}"
-    text = one_line(text)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+    return Answer("failed", f"expected {short(expected)}, got {short(value)}")

@@ -23,6 +23,7 @@ from codeact.files import cache_dir
 from codeact.progress import SILENT, Progress, track
 from codeact.sandbox import Backend, detect_backend
 from codeact.sandbox.backends import Name
+from codeact.sandbox.calls import LAST_CALL
 from codeact.sandbox.child import UNGIVEN
 
 # What no program that returns a value brings about: a name that the tests do not have, files, the network, processes and threads.
@@ -158,7 +159,7 @@ def _passing_wrong(task_set: TaskSet, backend: Backend, progress: Progress) -> d
         found |= {v.task_id: f"its tests pass whatever {entries[v.task_id]!r} returns: {_said(v)}" for v in verdicts if GENERATOR in v.detail}
         passing = passing - {v.task_id for v in verdicts if v.base_status != "passed"}
         failing = failing - {v.task_id for v in verdicts if not OWN_FAULT.match(f"{v.base_status}: {v.detail}")}
-        own |= {v.task_id: v.detail for v in verdicts}
+        own |= {v.task_id: v.detail.partition(LAST_CALL)[0] for v in verdicts}
     found |= {identity: f"its tests pass whatever {entries[identity]!r} returns; have them fail where a value is wrong" for identity in passing}
     by_themselves = {identity: f"its tests fail whatever {entries[identity]!r} returns ({own[identity]}); mend them" for identity in failing}
     found = by_themselves | found
@@ -166,7 +167,7 @@ def _passing_wrong(task_set: TaskSet, backend: Backend, progress: Progress) -> d
 
 
 def _said(verdict: Verdict) -> str:
-    return verdict.detail.partition(": ")[2]
+    return verdict.detail.partition(LAST_CALL)[0].partition(": ")[2]
 
 
 def check_lines(found: dict[str, Any]) -> list[str]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from codeact.sandbox.backends import Backend
 from codeact.sandbox.calls import Answer, Calls, Outcome, call_function, run_check, run_program
+from codeact.sandbox.opaque import Opaque
 from codeact.sandbox.probe import Probe, detect_backend, probe_backend
 from codeact.sandbox.process import DEFAULT_LIMITS, Limits, Stop
-from codeact.sandbox.values import Opaque
 
 __all__ = [
     "DEFAULT_LIMITS",

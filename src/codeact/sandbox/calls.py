@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
+from codeact.sandbox import shown
 from codeact.sandbox.backends import Backend
 from codeact.sandbox.process import DEFAULT_LIMITS, Limits, Process, Status, Stop, one_line
 from codeact.sandbox.values import MESSAGE_CHARACTERS, TooLarge, decode, opaque_kind
@@ -19,6 +20,9 @@ LOAD_SECONDS = 10.0
 MESSAGE_BYTES = 12 * MESSAGE_CHARACTERS + 3
 MALFORMED = "the process wrote a malformed answer"
 NO_VALUE = "which reaches the tests as no value"
+# Between what a check program says of a failure and the call before it; calls and answers that are longer are not told.
+LAST_CALL = "; the last call: "
+TOLD_BYTES = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +212,7 @@ def run_check(
             loaded = _loaded(process, LOAD_SECONDS)
             if loaded.status != "passed":
                 return Outcome(loaded.status, loaded.detail)
-        strange = ""
+        strange, asked, reply = "", b"", b""
         try:
             while True:
                 line = checker.read_line(limits.cpu_seconds)
@@ -216,17 +220,34 @@ def run_check(
                     return Outcome("passed")
                 if line[:1] != b"c":
                     failed = _parse(line)
-                    return Outcome(failed.status, (failed.detail or MALFORMED) + strange)
-                candidate.send(line[1:] + b"\n")
+                    return Outcome(failed.status, (failed.detail or MALFORMED) + strange + _last_call(entry_point, asked, reply))
+                asked, reply = line[1:], b""
+                candidate.send(asked + b"\n")
                 reply = candidate.read_line(patience)
                 outcome = outcome_of(_parse(reply))
                 if outcome.status != "passed" and not (raises and outcome.status in ("failed", "memory")):
-                    return outcome
+                    return replace(outcome, detail=outcome.detail + _last_call(entry_point, asked, b""))
                 if raises and not strange and (kind := opaque_kind(reply)):
                     strange = f"; {entry_point} returned a {kind}, {NO_VALUE}"
                 checker.send(reply + b"\n")
         except Stop as stop:
-            return Outcome(stop.status, stop.detail)
+            return Outcome(stop.status, stop.detail + _last_call(entry_point, asked, reply))
+
+
+def _last_call(entry_point: str, asked: bytes, reply: bytes) -> str:
+    """How a check program called the function, and what that gave; "" before the first call."""
+    if not asked:
+        return ""
+    made = f"{entry_point}(...)"
+    if len(asked) <= TOLD_BYTES:
+        arguments, keywords = decode(asked)
+        made = shown.call(entry_point, arguments, keywords)
+    if not reply:
+        return f"{LAST_CALL}{made}"
+    outcome = outcome_of(_parse(reply)) if len(reply) <= TOLD_BYTES else None
+    if outcome is None:
+        return f"{LAST_CALL}{made} gave a large value"
+    return f"{LAST_CALL}{made} {f'gave {shown.short(outcome.value)}' if outcome.status == 'passed' else f'raised {outcome.detail}'}"
 
 
 def run_program(source: str, *, stdin: str = "", limits: Limits = DEFAULT_LIMITS, backend: Backend) -> Outcome:

@@ -20,6 +20,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
+from codeact.sandbox.conversation import converse
 from codeact.sandbox.values import MESSAGE_CHARACTERS, decode, encode, fingerprint, opaque_kind
 from codeact.sandbox.view import Packages, View, install
 
@@ -32,6 +33,10 @@ LARGE = 1 << 14
 SCALARS = (bool, int, float, type(None))
 MODULE = "solution"
 UNGIVEN = "tests give the function"
+# The file that tests which share a process are compiled as; the types whose values are told of a failed assertion, and how long each part is.
+TESTS = "<tests>"
+TOLD = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
+TOLD_CHARACTERS = 80
 
 
 def main() -> None:
@@ -57,7 +62,7 @@ def main() -> None:
         serve(request, results, replies)
     # Whatever the program raises, SystemExit and its own subclasses of BaseException included, is its answer.
     except BaseException as error:  # noqa: BLE001
-        results.write(_describe(error))
+        results.write(b"e" + encode(_told(error, request["source"] if request["mode"] == "check" else "")).encode("ascii") + b"\n")
     results.flush()
     os._exit(0)
 
@@ -102,6 +107,7 @@ def _answer(value: object, results: BinaryIO, replies: BinaryIO) -> None:
 
 
 def _answer_questions(request: Mapping[str, Any], results: BinaryIO, replies: BinaryIO) -> None:
+    converse("s")
     function = _load(request, results)
     for question in replies:
         arguments, keywords = decode(question)
@@ -134,6 +140,7 @@ def _run_check(request: Mapping[str, Any], results: BinaryIO, replies: BinaryIO)
             raise _raised(str(decode(reply[1:])))
         return decode(reply[1:])
 
+    converse("c")
     check = _load(request, results)
     check(candidate)
     results.write(b"d\n")
@@ -192,7 +199,7 @@ def _run_program(source: str, stdin: str) -> NoReturn:
         raise
     except BaseException as error:  # noqa: BLE001 as in main
         sys.stdout.flush()
-        sys.stderr.write(_message(error))
+        sys.stderr.write(_told(error))
         sys.stderr.flush()
         os._exit(1)
     sys.exit(0)
@@ -209,6 +216,55 @@ def _message(error: BaseException, name: str = "") -> str:
     except BaseException:  # noqa: BLE001 the program's own __str__ may raise anything
         text = ""
     return f"{name}: {text}"[:MESSAGE_CHARACTERS] if text else name
+
+
+def _told(error: BaseException, check: str = "") -> str:
+    """The message; of an assertion of the tests that says nothing itself, with its text and the variables in it.
+
+    Args:
+        check: source of the check program; tests in a file of their own are where `linecache` has them.
+    """
+    if not isinstance(error, AssertionError) or error.args:
+        return _message(error)
+    import ast
+    import linecache
+
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        text = check if name == f"<{MODULE}>" else "".join(linecache.getlines(name)) if name == TESTS else ""
+        found = (text, trace) if text else found
+        trace = trace.tb_next
+    if found is None:
+        return _message(error)
+    text, trace = found
+    try:
+        claims = [node.test for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assert) and node.lineno <= trace.tb_lineno <= (node.end_lineno or 0)]
+        if not claims:
+            return _message(error)
+        claim = " ".join((ast.get_source_segment(text, claims[-1]) or "").split())
+        names = {node.id: None for node in ast.walk(claims[-1]) if isinstance(node, ast.Name)}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _message(error)
+    known = {**trace.tb_frame.f_globals, **trace.tb_frame.f_locals}
+    values = [f"; {one} = {_cut(_written(known[one]))}" for one in names if type(known.get(one)) in TOLD]
+    return "".join([f"AssertionError: {_cut(claim)}", *values])[:MESSAGE_CHARACTERS]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TOLD_CHARACTERS else f"{text[: TOLD_CHARACTERS - 3]}..."
+
+
+def _written(value: object) -> str:
+    import reprlib
+
+    short = reprlib.Repr()  # which sorts sets, so that the line is the same in every run
+    for kind in ("list", "tuple", "set", "frozenset", "dict", "string", "other", "long"):
+        setattr(short, f"max{kind}", TOLD_CHARACTERS)
+    try:
+        return short.repr(value)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits, deep nesting
+        return f"a large {type(value).__name__}"
 
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 38, 22, 2

@@ -168,9 +168,12 @@ def _step(command: tuple[str, ...], tools: Toolchain, folder: str, backend: Back
         if code == 0:
             return Outcome("passed", stdout=stdout)
         if code is None or code > 128:
-            ended = process.ended()
-            return Outcome(ended.status, ended.detail, stdout=stdout)
-        return Outcome("failed", process.first_fault() or f"exit status {code}", stdout=stdout)
+            ended = process.ended(process.first_fault())
+            status, detail = ended.status, ended.detail
+        else:
+            status, detail = "failed", process.first_fault() or f"exit status {code}"
+        # The folder has another name in every run.
+        return Outcome(status, detail.replace(f"{folder}/", ""), stdout=stdout)
 
 
 def _within(backend: Backend, tools: Toolchain, folder: str, profile: Profile) -> Backend:

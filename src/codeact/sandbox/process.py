@@ -32,7 +32,7 @@ Status = Literal["passed", "failed", "timeout", "memory", "output", "killed"]
 READ_BYTES = 1 << 18
 STDERR_BYTES = 1 << 16
 # An error as node, javac, gcc, rustc, go and the runtimes of Java and C++ tell it.
-FAULT = re.compile(r"^\s*\w*(?:Error|Exception)\b|\berror(?:\[\w+\])?:|^Exception in|panicked|^panic:|Assertion|^\S+\.go:\d")
+FAULT = re.compile(r"^\s*\w*(?:Error|Exception)\b|FATAL ERROR|^# Fatal error|\berror(?:\[\w+\])?:|^Exception in|panicked|^panic:|Assertion|^\S+\.go:\d")
 EXIT_GRACE_S = 1.0
 # An answer that comes within this time is not looked into further, unless many of them add up.
 FREE_S = 0.1
@@ -41,7 +41,7 @@ TICK_S = 0.02
 # What a thread was queued is seen while it lives.
 LOOK_S = 1.0
 IDLE_FACTOR = 10.0
-CHILD_MODULES = ("codeact.sandbox.values", "codeact.sandbox.view", "codeact.sandbox.child")
+CHILD_MODULES = ("codeact.sandbox.opaque", "codeact.sandbox.values", "codeact.sandbox.conversation", "codeact.sandbox.view", "codeact.sandbox.child")
 BOOTSTRAP = (
     "import marshal,sys,types\n"
     "for name,code in marshal.load(sys.stdin.buffer):\n"
@@ -106,7 +106,7 @@ class Process:
         self.lines: deque[bytes] = deque()
         self.partial = bytearray()
         self.output_bytes = 0
-        self.waited = self.looked = 0.0
+        self.waited = self.looked = self.used = 0.0
         self.stderr = bytearray()
         command, descriptors = backend.command(INTERPRETER_FLAGS)
         command = _limited(command, limits, strict=backend.name != "none")
@@ -219,6 +219,7 @@ class Process:
                     raise Stop("timeout", self._wall_detail())
                 if now >= began + pause:
                     usage = self.usage.look()
+                    self.used = max(self.used, usage.used)
                     first = usage if first is None else first
                     used = free + usage.used - first.used
                     left = seconds - used if usage.used else began + seconds - now
@@ -278,19 +279,22 @@ class Process:
     def first_fault(self) -> str:
         """The first line of the standard error that names an error, with what follows its colon; else the last line."""
         self._drain_stderr()
-        lines = self.stderr.decode("utf-8", "replace").strip().split("\n")
+        said = self.stderr.decode("utf-8", "replace").strip().split("\n")
+        lines = [line for line in said if not line.startswith("note: run with")] or [""]
         at = next((number for number, line in enumerate(lines) if FAULT.search(line)), len(lines) - 1)
         more = [line.strip() for line in lines[at + 1 : at + 12] if line.strip()] if lines[at].endswith(":") else []
         return one_line(" ".join([lines[at], *takewhile(lambda line: not line.startswith("at "), more)]))
 
-    def ended(self) -> Stop:
-        """Why a child that has closed its output ended, as far as its exit status and its last words tell."""
+    def ended(self, said: str | None = None) -> Stop:
+        """Why a child that has closed its output ended, as far as its exit status and what it said (its last words) tell."""
         code = self.exit_code()
-        said = self.last_words()
+        said = self.last_words() if said is None else said
         tail = f": {said}" if said else ""
         if code is None:
             return Stop("killed", "the process closed its output and ran on")
-        if code == 128 + signal.SIGXCPU:
+        # Go's runtime takes no notice of the first signal; between two looks, two threads may have worked.
+        late = code == 128 + signal.SIGKILL and self.used >= self.limits.cpu_seconds - 2 * LOOK_S
+        if code == 128 + signal.SIGXCPU or late:
             return Stop("timeout", "the process used up its CPU time")
         if code > 128:
             return Stop("killed", f"the process was ended by signal {code - 128}{tail}")

@@ -5,6 +5,10 @@ key, the tag: {"i": "-1f"} integer in hexadecimal, {"f": "nan"}, {"c": [re, im]}
 {"d": [[key, value], ...]} dict, {"b": "00ff"} bytes, {"q": ["1", "-3"]} fraction, {"m": "0.10"} decimal,
 {"o": "re.Match"} a value of another type, which cannot cross, {"y": ["collections.deque", [...]]} the same with its items
 where it has a length and {"g": ["builtins.map", [...]]} where it has none.
+
+In a conversation (`codeact.sandbox.conversation`) further kinds are told apart: {"f": "nanc3"} one NaN, {"z": [...]} frozen set,
+{"a": "00ff"} byte array, {"k": [...]} Counter, {"e": [...]} OrderedDict, {"r": [0, 9, 1]} range, {"w": "Ellipsis"}, {"x": [...]} as "g" where it
+gives its items once, {"h": ["<f8", [2], "00ff..."]} array of numpy, or its number where the shape is null.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from codeact.sandbox.opaque import Opaque, OpaqueArray, OpaqueIterator, OpaqueSized
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -34,32 +40,28 @@ MESSAGE_CHARACTERS = 300
 # Values in one answer, and those that hold others. The largest of the published task sets: a million (HumanEval+) and 59,050 (MBPP+).
 MAX_NODES, MAX_CONTAINERS = 4_000_000, 500_000
 # Items that go along with a value of another type; digits of each part of a fraction or a decimal; characters of a type's name.
-MAX_ITEMS, MAX_DIGITS, MAX_NAME = 100_000, 4_000, 200
+MAX_ITEMS, MAX_DIGITS, MAX_NAME, MAX_NAN_NAME = 100_000, 4_000, 200, 12
 # How a value whose type cannot cross begins in `encode`'s text.
-OPAQUE = ('{"o":"', '{"y":["', '{"g":["')
+OPAQUE = ('{"o":"', '{"y":["', '{"g":["', '{"x":["')
 
 
-class Opaque:
-    """Stands for a value whose type cannot cross the border. It equals nothing but itself; its items can be looked at."""
-
-    def __init__(self, type_name: str, items: list[Any] | None = None) -> None:
-        self.type_name = type_name
-        self.items = items
-
-    def __repr__(self) -> str:
-        return f"<{self.type_name} object>"
-
-    def __iter__(self) -> Iterator[Any]:
-        if self.items is None:
-            raise TypeError(f"{self.type_name!r} object is not iterable")
-        return iter(self.items)
+def _nothing_further(value: object, kind: type) -> str | None:
+    return None
 
 
-class OpaqueSized(Opaque):
-    """One that has a length, and is false without items."""
+def _any_nan(name: str) -> float:
+    return float("nan")
 
-    def __len__(self) -> int:
-        return len(self.items or ())
+
+_further: Callable[[object, type], str | None] = _nothing_further
+_nan: Callable[[str], float] = _any_nan
+_array: Callable[[OpaqueArray], object] = lambda found: found  # noqa: E731 a default
+
+
+def tell_apart(further: Callable[[object, type], str | None], nan: Callable[[str], float], array: Callable[[OpaqueArray], object]) -> None:
+    """For the rest of this process: `further` encodes what it knows (a NaN among it), `nan` and `array` decode what it wrote."""
+    global _further, _nan, _array
+    _further, _nan, _array = further, nan, array
 
 
 class TooLarge(ValueError):
@@ -82,7 +84,7 @@ def encode(value: Any) -> str:
     if kind is bool:
         return "true" if value else "false"
     if kind is float:
-        return repr(value) if math.isfinite(value) else f'{{"f":"{value!r}"}}'
+        return repr(value) if math.isfinite(value) else _further(value, kind) or f'{{"f":"{value!r}"}}'
     if kind is str:
         return str(_quote(value))
     if kind is list:
@@ -91,6 +93,8 @@ def encode(value: Any) -> str:
         return f'{{"t":[{",".join([encode(item) for item in value])}]}}'
     if kind is dict:
         return f'{{"d":[{",".join([f"[{encode(key)},{encode(item)}]" for key, item in value.items()])}]}}'
+    if (text := _further(value, kind)) is not None:
+        return text
     if kind is set or kind is frozenset:
         return f'{{"s":[{",".join(sorted([encode(item) for item in value]))}]}}'
     if kind is complex:
@@ -159,7 +163,7 @@ def _encode_opaque(value: Any, kind: type) -> str:
     items = list(islice(value.tolist() if hasattr(kind, "tolist") else iter(value), MAX_ITEMS + 1))
     if len(items) > MAX_ITEMS:
         return f'{{"o":{name}}}'
-    tag = "y" if hasattr(kind, "__len__") else "g"
+    tag = "y" if hasattr(kind, "__len__") else "x" if _further is not _nothing_further and hasattr(kind, "__next__") else "g"
     return f'{{"{tag}":[{name},{encode(items)}]}}'
 
 
@@ -229,9 +233,9 @@ def _untag(node: Any, hashable: bool) -> Any:
     if len(node) != 1:
         raise ValueError("a tagged value has exactly one key")
     ((tag, body),) = node.items()
-    if tag in ("t", "s", "d", "c", "q", "y", "g") and type(body) is not list:
+    if tag in ("t", "s", "d", "c", "q", "y", "g", "z", "k", "e", "r", "h", "x") and type(body) is not list:
         raise ValueError(f"the body of {tag!r} is not a list")
-    if tag in ("i", "f", "b", "o", "m") and type(body) is not str:
+    if tag in ("i", "f", "b", "o", "m", "a", "w") and type(body) is not str:
         raise ValueError(f"the body of {tag!r} is not a string")
     if tag == "t":
         return tuple([_untag(item, hashable) for item in body])
@@ -243,10 +247,14 @@ def _untag(node: Any, hashable: bool) -> Any:
             raise ValueError("an entry of a dict is not a pair")
         keys = check_hashes([_untag(pair[0], True) for pair in body])
         return dict(zip(keys, [_untag(pair[1], False) for pair in body], strict=True))
+    if tag in ("z", "k", "e", "r", "a", "w", "h"):
+        return _untag_further(tag, body if type(body) is list else [], body if type(body) is str else "", hashable)
     if tag == "i":
         return int(body, 16)
-    if tag == "f" and body in ("nan", "inf", "-inf"):
+    if tag == "f" and body in ("inf", "-inf"):
         return float(body)
+    if tag == "f" and body[:3] == "nan" and len(body) <= MAX_NAN_NAME:
+        return _nan(body)
     if tag == "c" and len(body) == 2:
         real, imag = (_untag(part, True) for part in body)
         if isinstance(real, float) and isinstance(imag, float):
@@ -255,14 +263,35 @@ def _untag(node: Any, hashable: bool) -> Any:
         return bytes.fromhex(body)
     if tag == "o":
         return Opaque(body[:MAX_NAME])
-    if tag in ("y", "g") and len(body) == 2 and type(body[0]) is str and type(body[1]) is list:
-        kept = OpaqueSized if tag == "y" else Opaque
+    if tag in ("y", "g", "x") and len(body) == 2 and type(body[0]) is str and type(body[1]) is list:
+        kept = {"y": OpaqueSized, "g": Opaque, "x": OpaqueIterator}[tag]
         return kept(body[0][:MAX_NAME], _untag(body[1], False))
     if tag == "m" and len(body) <= 2 * MAX_DIGITS:
         return _decimal(body)
     if tag == "q" and len(body) == 2 and all(type(part) is str and len(part) <= MAX_DIGITS + 1 for part in body):
         return _fraction(int(body[0], 16), int(body[1], 16))
     raise ValueError(f"unknown tag {tag!r}")
+
+
+def _untag_further(tag: str, items: list[Any], text: str, hashable: bool) -> object:
+    if tag == "z":
+        return frozenset(check_hashes([_untag(item, True) for item in items]))
+    if tag == "r" and len(items) == 3 and all(type(part) is int for part in items) and items[2] and len(range(*items)) <= MAX_ITEMS:
+        return range(*items)
+    if tag == "w" and text in ("NotImplemented", "Ellipsis"):
+        return NotImplemented if text == "NotImplemented" else ...
+    if tag in ("k", "e") and not hashable:
+        import collections
+
+        pairs = _untag({"d": items}, False)
+        return collections.Counter(pairs) if tag == "k" else collections.OrderedDict(pairs)
+    if tag == "a" and not hashable:
+        return bytearray.fromhex(text)
+    if tag == "h" and len(items) == 3 and type(items[0]) is str and type(items[2]) is str:
+        dtype, shape, data = items
+        if shape is None or (not hashable and type(shape) is list and all(type(part) is int and part >= 0 for part in shape)):
+            return _array(OpaqueArray(dtype, shape, data))
+    raise ValueError(f"a malformed {tag!r}")
 
 
 def _decimal(text: str) -> Decimal:

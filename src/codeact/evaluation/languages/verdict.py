@@ -42,6 +42,8 @@ TRACE = re.compile(r"Error Trace:\s+\S*main_test\.go:(\d+)")
 SAID = re.compile(r"^codeact_said(; the last call: .*)$", re.M)  # the last: before it the program may have printed one
 # What C's assert says, behind a path and a function that mean nothing to anybody.
 ASSERTED = re.compile(r"Assertion .*")
+# A runtime that was refused memory, before what is told of the last call.
+MEMORY = re.compile(r"java\.lang\.OutOfMemoryError|^fatal error: .*out of memory|std::bad_alloc|memory allocation of \d+ bytes failed|FATAL ERROR: .*(?:memory|heap)")
 SHOWN = 80
 
 
@@ -70,6 +72,8 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
         # Test runners write to the standard output, Go's panics to the standard error.
         reported = outcome.detail.startswith("exit status") and _reported(task, files, outcome.stdout)
         outcome = replace(outcome, detail=one_line((reported or outcome.detail) + _last_call(outcome.stdout)))
+    if outcome.status in ("failed", "killed") and MEMORY.search(outcome.detail.partition("; the last call")[0]):
+        outcome = replace(outcome, status="memory")
     if outcome.status != "passed":
         return outcome
     printed = [line.strip() for line in outcome.stdout.strip().split("\n")]

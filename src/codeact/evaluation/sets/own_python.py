@@ -20,7 +20,8 @@ from codeact.sandbox import Backend, Outcome, run_check
 # Runs a module of tests. unittest.main and the like would end the process before its verdict.
 RUN = in_process.RESULT + '''
 def codeact_run(space, codeact_source):
-    import sys, types, unittest
+    import linecache, sys, types, unittest
+    linecache.cache["<tests>"] = (len(codeact_source), None, [f"{line}\\n" for line in codeact_source.split("\\n")], "<tests>")
     module = types.ModuleType("__main__")
     module.__dict__.update(space)
     sys.modules["__main__"] = module
@@ -52,8 +53,10 @@ def codeact_cases(suite):
     done = codeact_result(unittest.TestResult)()
     suite.run(done)
     for case, why in [*done.errors, *done.failures]:
-        said = [line for line in why.strip().split("\\n") if line and not line.startswith((" ", "Traceback"))]
-        raise AssertionError(f"{named(case)}: {said[0] if said else why}")
+        lines = why.strip().split("\\n")
+        said = [line for line in lines if line and not line.startswith((" ", "Traceback"))] or [why]
+        claims = [line.strip() for line in lines if line.strip().startswith("assert ")]
+        raise AssertionError(f"{named(case)}: {said[0]}" + (f": {claims[-1][7:]}" if claims and said[0] == "AssertionError" else ""))
     for case in done.unexpectedSuccesses:
         raise AssertionError(f"{named(case)}: it was expected to fail")
 

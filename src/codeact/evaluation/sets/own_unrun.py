@@ -15,6 +15,8 @@ ENDS = frozenset(("sys.exit", "os._exit", "os.abort", "exit", "quit"))
 RUN = re.compile(r"test|check$|setup_|teardown_|setUpModule$|tearDownModule$|load_tests$")
 LITERALS = ast.List | ast.Tuple | ast.Dict | ast.Set
 SWALLOWED = ("AssertionError", "Exception", "BaseException")
+DISPLAYS = ast.List | ast.Tuple | ast.Set
+LOOKED_UP = frozenset(("globals", "locals", "vars", "getattr"))
 LEAVES = ast.Return | ast.Raise | ast.Continue | ast.Break
 # Calls whose value is all that they are for.
 PREDICATES = frozenset(("all", "any", "isinstance", "issubclass", "callable", "hasattr", "isclose", "allclose", "array_equal", "array_equiv",
@@ -66,6 +68,7 @@ def _idle(tree: ast.Module) -> Iterator[str]:
             yield f"tests catches in line {node.lineno} what it asserts; leave the try out, or raise again"
         if isinstance(node, ast.With) and _suppresses(node) and everything > _assertions(node) > 0:
             yield f"tests suppresses in line {node.lineno} what it asserts; leave the with out"
+    yield from _kept_and_unread(tree, everything)
     yield from _never_reached(tree, everything)
     yield from _always_true(tree)
     for call in ast.walk(tree):
@@ -91,6 +94,25 @@ def _compares(node: ast.expr) -> bool:
     if isinstance(node, ast.Call):
         return getattr(node.func, "attr", getattr(node.func, "id", "")) in PREDICATES
     return isinstance(node, ast.Compare)
+
+
+def _kept_and_unread(tree: ast.Module, everything: int) -> Iterator[str]:
+    """Comparisons, and functions (lambda) that compare or assert, under a name that nothing reads."""
+    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    if read & LOOKED_UP:
+        return
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.NamedExpr) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names = [getattr(one, "id", getattr(one, "attr", "")) for one in targets]
+        if not everything or not all(names) or read & set(names):
+            continue
+        if isinstance(node.value, ast.Lambda) and (_compares(node.value.body) or _assertions(node.value.body)):
+            yield f"tests has {names[0]} in line {node.lineno}, a lambda that nothing calls; write assert, or a function test_{names[0].removeprefix('test_')}"
+        elif _compares(node.value) or (isinstance(node.value, DISPLAYS) and node.value.elts and all(map(_compares, node.value.elts))):
+            yield f"tests keeps in {names[0]} what it compares in line {node.lineno}, and nothing reads it; assert it"
 
 
 def _suppresses(node: ast.With) -> bool:
@@ -153,7 +175,7 @@ def _named(tree: ast.Module) -> set[str]:
 def _uncalled(tree: ast.Module, everything: int) -> Iterator[str]:
     """Functions and classes with assertions that nothing runs."""
     named = _named(tree)
-    if named & {"globals", "locals", "vars", "getattr"}:
+    if named & LOOKED_UP:
         return
     for one in tree.body:
         if not isinstance(one, FUNCTIONS | ast.ClassDef) or one.decorator_list or one.name in named or not everything > _assertions(one) > 0:
