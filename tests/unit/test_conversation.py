@@ -41,6 +41,7 @@ PAIRS = (
     ("def f(x): return range(x)", "assert f(3) == [0, 1, 2]"),
     ("def f(x): return (i for i in range(x))", "g = f(2)\nassert list(g) == [0, 1]\nassert list(g) == []"),
     ("def f(x): return {1: 2}.values()", "g = f(2)\nassert list(g) == [2]\nassert list(g) == [2]"),
+    (SAME, "assert f(range(3)) == range(3) and f(range(0, -9, -2)) == range(0, -9, -2)"),
     ("def f(x): return NotImplemented if x else ...", "assert f(1) is NotImplemented and f(0) is ..."),
     (f"{NUMPY}def f(x): return np.float32(0.1)", "assert f(1) == 0.1"),
     (f"{NUMPY}def f(x): return np.bool_(True)", "assert f(1) is True"),

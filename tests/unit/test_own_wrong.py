@@ -57,8 +57,8 @@ def test_tests_that_pass_whatever_is_returned_are_refused(tmp_path: Path, sandbo
 
 
 def test_tests_that_give_what_is_no_value_are_refused(tmp_path: Path, sandbox: Backend) -> None:
-    given = {"datetime.date": "datetime.date(2026, 1, 2)", "builtins.range": "range(3)", "builtins.generator": "(x for x in [1])"}
-    rows = [{"task_id": "t" + str(n), "prompt": "def half(x):\n", "entry_point": "half", "tests": f"import datetime\nassert half({text}) == 2\n"}
+    given = {"datetime.date": "datetime.date(2026, 1, 2)", "collections.deque": "collections.deque([3])", "builtins.generator": "(x for x in [1])"}
+    rows = [{"task_id": "t" + str(n), "prompt": "def half(x):\n", "entry_point": "half", "tests": f"import collections, datetime\nassert half({text}) == 2\n"}
             for n, text in enumerate(given.values())]  # fmt: skip
     with pytest.raises(InputError) as raised:
         proven(load_sets([str(write_lines(tmp_path / "mine.jsonl", rows))], None)[0], sandbox)

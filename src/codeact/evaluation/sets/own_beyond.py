@@ -9,14 +9,11 @@ import ast
 import builtins
 import math
 import re
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from types import UnionType
 from typing import Any
-
-import numpy as np
 
 from codeact.parsing import parse
 
@@ -29,9 +26,10 @@ STREAMS = re.compile(
 NO_VALUES = frozenset(("collections.deque", "datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta", "pathlib.Path", "pathlib.PurePath",
                        "pathlib.PurePosixPath", "uuid.UUID", "array.array"))  # fmt: skip
 SCOPES = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-VALUES: tuple[object, ...] = (None, True, 1, 1.0, 1j, "", b"", [], (), {}, set(), Fraction(1), Decimal(1), frozenset(), bytearray(), range(0), Counter(),
-                              OrderedDict(), np.zeros(1), np.float64(1))  # fmt: skip
-ATTRIBUTES = frozenset(name for value in VALUES for name in dir(value))
+VALUES: tuple[object, ...] = (None, True, 1, 1.0, 1j, "", b"", [], (), {}, set(), Fraction(1), Decimal(1), frozenset(), bytearray(), range(0))
+# Of Counter, OrderedDict and numpy's arrays, whose other attributes have names that classes of one's own have too.
+FURTHER = ("most_common", "elements", "subtract", "move_to_end", "shape", "ndim", "dtype", "tolist", "astype", "item", "all", "any", "mean", "sum")
+ATTRIBUTES = frozenset(name for value in VALUES for name in dir(value)).union(FURTHER)
 DISPLAYS = ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp
 CALLABLE = {"math": frozenset(name for name in dir(math) if callable(getattr(math, name))), "operator": None}
 
