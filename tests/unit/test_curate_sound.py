@@ -307,3 +307,25 @@ LARGEST = "def top(values, n):\n    order = sorted(range(len(values)), key=lambd
 def test_one_program_for_a_value_that_only_one_request_names_is_no_copy(asked: str, other: str, code: str, copies: bool) -> None:
     named = code.replace("values", "numbers")
     assert (reasons(pair(asked, fence(code), "a"), pair(other, fence(named), "b")) == ["", "duplicate"]) is copies
+
+
+SUM = "def total(values):\n    found = 0\n    for value in values:\n        found += value * 2 - 1\n    return found"
+
+
+@pytest.mark.parametrize(
+    ("asked", "other", "copies"),
+    [
+        ("Écris en Python le programme « Vendanges ».", "Écris en Python le programme « Le grand évènement ».", False),
+        ("Écris en Python le programme « Tour II ».", "Écris en Python le programme « Tour III ».", False),
+        ("Écris en Python le programme « Etape la plus longue ».", "Écris en Python le programme « Étape la plus longue ! ».", True),
+        ("プログラム「合計」をPythonで書いてください。", "プログラム「総計算」をPythonで書いてください。", False),
+        ("Sum the list `values` of numbers.", "Sum the list `numbers` of numbers.", True),
+        ("Sum the numbers of a list 'values'.", "Sum the numbers of a list.", True),
+        ("# [Silver II] The sum (small) - 22857\n\nSum the list.", "# [Gold V] The sum (large) - 22862\n\nSum the list.", False),
+        ("# [Silver II] The sum - 22857\n\nSum the list.", "# [Gold V] The sum - 22857\n\nSum the list.", True),
+    ],
+)
+def test_one_program_under_two_titles_is_no_copy(asked: str, other: str, copies: bool) -> None:
+    """Titles that requests quote, and the numbers of a heading; a quoted name that the program holds is no title."""
+    named = SUM.replace("values", "numbers").replace("found", "result")
+    assert (reasons(pair(asked, fence(SUM), "a"), pair(other, fence(named), "b")) == ["", "duplicate"]) is copies

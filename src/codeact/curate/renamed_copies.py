@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import re
+import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -35,11 +36,13 @@ MOST_COPIES = 10
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _CODE_BLOCK = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _QUOTED = re.compile(r"""(?<!\w)["'`\u201c\u2018\u00ab]([^"'`\u201d\u2019\u00bb\n]{1,60})["'`\u201d\u2019\u00bb](?!\w)""")
+_BRACKETED = re.compile("[「『《〈]([^」』》〉\\n]{1,60})[」』》〉]")
 _COUNTED = ("zero|no", "one|once|single|first", "two|twice|both|second|pairs?", "three|third", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NUMBER = re.compile(r"\d+")
 _LOOSE = dict.fromkeys(map(ord, "_<>+*%$^~@#|&\"'"), " ")
 """Signs that a form's fields have too (`ATTACK_END 4 <b>+2/+2</b>`): without a bracket, `=` or a fence they make no example."""
 _REMARK = re.compile(r"^[ \t]*(?:--|//|#+)[ \t]+", re.MULTILINE)
+_TITLE = re.compile(r"#+ ")
 
 
 class _Said(NamedTuple):
@@ -118,7 +121,7 @@ def _renamed_in(group: Iterable[tuple[_Said, int]]) -> dict[str, Copy]:
 
 def _ask_apart(left: _Said, right: _Said) -> bool:
     """Whether each request has a number of its own in its sentences, a word of its own that only its answer takes up, or the same words
-    in other roles; or one of them a value of its own that the program holds.
+    in other roles, or a quoted text that the program does not hold; or one of them a value of its own that the program holds.
 
     A program from a template carries its title in remarks and in the text around it, where a copy with other names has
     the same words. Both must have one: a copy may leave out an example, or name a thing that the other only describes.
@@ -131,9 +134,24 @@ def _ask_apart(left: _Said, right: _Said) -> bool:
         return True
     if _names_more(left, right) or _names_more(right, left):
         return True
+    titles = _quotes(left.instruction), _quotes(right.instruction)
+    if all(any(name not in _spelled(record.response) for name in own) for record, own in ((left, titles[0] - titles[1]), (right, titles[1] - titles[0]))):
+        return True
     asked, other = terms(left.instruction), terms(right.instruction)
     answered, reply = terms(left.response), terms(right.response)
     return bool((asked - other) & (answered - reply)) and bool((other - asked) & (reply - answered))
+
+
+def _quotes(request: str) -> set[str]:
+    """What the sentences of a request quote: titles, and names and examples that the program may hold."""
+    bare = _CODE_BLOCK.sub(" ", request)
+    return {_spelled(found) for found in [*_QUOTED.findall(bare), *_BRACKETED.findall(bare)]} - {""}
+
+
+def _spelled(text: str) -> str:
+    """The words of a text without accents, a blank before and behind each."""
+    bare = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return "".join(f" {word} " for word in words(bare))
 
 
 def _names_more(left: _Said, right: _Said) -> bool:
@@ -149,7 +167,7 @@ def _values(request: str) -> set[str]:
     """The numbers of a request's sentences, of a request of one line all, and what it quotes."""
     bare = _CODE_BLOCK.sub(" ", request)
     numbers = _NUMBER.findall(plain(bare)) if "\n" not in bare.strip() else _prose_numbers(bare)
-    return {*numbers, *(found.strip() for found in _QUOTED.findall(bare))} - {""}
+    return {*numbers, *(found.strip() for found in (*_QUOTED.findall(bare), *_BRACKETED.findall(bare)))} - {""}
 
 
 def _literals(answer: str) -> Iterator[str]:
@@ -168,9 +186,11 @@ def _same_tongue(left: _Said, right: _Said) -> bool:
 
 
 def _prose_numbers(text: str) -> list[str]:
-    """The numbers of the lines that are prose, remarks too: those of an example differ between two requests for one program."""
-    bare = _REMARK.sub("", text).translate(_LOOSE)
-    return [number for line, prose in lines_of(bare) if prose for number in _NUMBER.findall(plain(line))]
+    """The numbers of the lines that are prose, remarks too, and of a title: those of an example differ between two requests for one program."""
+    title, _, rest = text.partition("\n") if _TITLE.match(text) else ("", "", text)
+    bare = _REMARK.sub("", rest).translate(_LOOSE)
+    lines = [title, *(line for line, prose in lines_of(bare) if prose)]
+    return [number for line in lines for number in _NUMBER.findall(plain(line))]
 
 
 def _given_code(record: Record) -> list[str]:

@@ -12,9 +12,10 @@ from typing import Literal
 from codeact.curate.blocks import PYTHON_NAMES, TRANSCRIPT_NAMES, Block, code_blocks, python_evidence
 from codeact.curate.brackets import brackets
 from codeact.curate.continuation import goes_on_in_python, is_methods
+from codeact.curate.f_strings import with_plain_fields
 from codeact.curate.faults import find, is_code_line, meant
 from codeact.curate.languages import LABELS
-from codeact.parsing import NeverParsed, parse, parse_or_error, too_costly
+from codeact.parsing import F_STRING, NeverParsed, parse, parse_or_error, too_costly
 from codeact.records import Record
 
 Status = Literal["passed", "failed", "doubtful", "unknown"]
@@ -34,6 +35,7 @@ _PYTHON2_LINE = re.compile(
     r"""\s*(?:.*[:;]\s*)?(?:print\s+["'\w%-].*|print\s*>>.*|exec\s+["'\w].*|raise\s+\w+\s*,.*|except\s+[\w.]+\s*,\s*\w+\s*:.*)|.*\w\s*<>\s*\w.*"""
 )
 _NEWER_LINE = re.compile(r"\s*(?:type\s+\w+.*=.*|(?:async\s+)?def\s+\w+\[.*|class\s+\w+\[.*)")  # PEP 695, Python 3.12
+_NEWER_EXCEPT = re.compile(r"\s*except\s+[A-Z][\w.]*(?:\s*,\s*[A-Z][\w.]*)+\s*:.*")  # PEP 758, Python 3.14; Python 2 has a variable behind the comma
 _NEWER_F_STRING = ("f-string: expecting '}'", "f-string expression part cannot include")  # PEP 701, Python 3.12
 # ASCII boundaries: Chinese, Japanese and Korean write no blank beside a name.
 _ASKS_PYTHON = re.compile(r"(?<![A-Za-z0-9_])python(?![A-Za-z_])", re.IGNORECASE)
@@ -55,6 +57,7 @@ class Verdict:
 
 PASSED = Verdict("passed")
 NOTHING_TO_CHECK = Verdict("unknown", "no Python code")
+NEWER = Verdict("unknown", "perhaps the syntax of a newer Python")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,13 @@ def _check(code: str, first_line: int, context: _Context) -> Verdict:
         return Verdict("unknown", "nested too deeply for this Python's parser")
     if _STARTS_WITH_PROMPT.match(code):
         return _check_transcript(code, first_line)
+    newer = with_plain_fields(code) if sys.version_info < (3, 12) and F_STRING.search(code) else code
+    if newer is not None and newer != code:
+        found = _syntax_error(newer)
+        if found is None:
+            return NEWER
+        if not isinstance(found, RecursionError | MemoryError):
+            error, code = found, newer
     if _MAGIC_LINE.search(code):
         return _check(_MAGIC_LINE.sub(r"\1pass", code), first_line, context)
     return _judge(error, code, first_line, context)
@@ -235,11 +245,13 @@ def _judge(error: SyntaxError | ValueError | OverflowError, code: str, first_lin
         return combine([_check(above, first_line, context), _check_transcript(session, first_line + index)])
     if _SHELL_LINE.match(line):
         return Verdict("unknown", "shell commands", detail)
+    if sys.version_info < (3, 14) and _NEWER_EXCEPT.fullmatch(line):
+        return replace(NEWER, detail=detail)
     if _PYTHON2_LINE.fullmatch(line):
         excused = context.python2 or meant(line, context.instruction, context.answer)
         return Verdict("unknown" if excused else "doubtful", "Python 2 syntax", detail)
     if sys.version_info < (3, 12) and (message.startswith(_NEWER_F_STRING) or _NEWER_LINE.fullmatch(line)):
-        return Verdict("unknown", "perhaps the syntax of a newer Python", detail)
+        return replace(NEWER, detail=detail)
     if goes_on_in_python(context.instruction, code):
         return PASSED
     if is_methods(code):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from shlex import quote
 from typing import Any
 
@@ -23,6 +24,7 @@ MARKS = (
     ("<", ">:", False), ("<", ">", False), ("### ", ":", True), ("### ", "\n", True), ("[", "]:", True), ("[", "]", True), ("**", ":**", True), ("**", "**:", True),
     ("", ":", True), ("", "：", True),
 )  # fmt: skip
+LOOKED_AT = 20_000
 ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "<|end|>", "<|begin_of_text|>", "<bos>", "</s>", "<s>")
 
 
@@ -46,34 +48,49 @@ def _text(value: object) -> str:
 
 
 def transcript(text: str, column: str, file: str) -> str:
-    """The command that makes turns of a transcript in a column, what stands before it a system turn; "" where nobody asks and answers in it."""
-    held = next(_transcripts(text), None)
+    """The command that makes turns of a transcript in a column, what stands before it a system turn; "" where nobody asks and answers in it.
+
+    Only the text's beginning is looked at.
+    """
+    beginning = text[:LOOKED_AT]
+    held = _marks_of(beginning)
     if held is None:
         return ""
-    roles, start, turn = held
-    ends = "|".join(re.escape(end) for end in ENDS if end in text)
-    clean = (f'gsub({_text(ends)}; "") | ' if ends else "") + 'gsub("\\\\A\\\\s+|\\\\s+\\\\z"; "")'
-    opening = rf"\A([\s\S]*?)(?={start})"
-    before = f'(match({_text(opening)}).captures[0].string // "" | {clean} | select(. != "") | {{role: "system", content: .}})'
-    turns = f'(match({_text(turn)}; "g").captures | {{role: ({_text(roles)}[.[0].string]), content: (.[1].string // "" | {clean})}})'
-    return command(
-        f'.. | objects | select({value_of(column)} | type == "string") | {{messages: [{value_of(column)} | {before}, {turns}]}} + del({value_of(column)})', file
-    )
+    return _of_transcript(*held, tuple(end for end in ENDS if end in beginning), column, file)
 
 
-def _transcripts(text: str) -> Iterator[tuple[Mapping[str, str], str, str]]:
-    """Of each way to read a transcript: role of each speaker, the pattern of a turn's beginning, and that of a turn in two groups."""
+def _marks_of(text: str) -> tuple[tuple[str, ...], str, str, bool] | None:
+    """The speakers of a transcript (system, user, assistant), and what stands before and behind a name; None where there is none."""
     for speakers in SPEAKERS:
         for case in (str, str.lower, str.upper):
-            roles = {case(name): role for name, role in zip(speakers, ("system", "user", "assistant"), strict=True)}
-            names = "|".join(map(re.escape, roles))
+            names = tuple(map(case, speakers))
+            if names[1] not in text or names[2] not in text:
+                continue
             for before, after, line in MARKS:
-                lead = (r"(?:\A|\n)[ \t]*" if line else "") + re.escape(before)
-                end = r"[ \t]*\n" if after == "\n" else re.escape(after)
-                said = [roles[name] for name in re.findall(f"{lead}({names}){end}", text)]
-                if "assistant" in said and "user" in said[: said.index("assistant")]:
-                    start = f"{lead}(?:{names}){end}"
-                    yield roles, start, rf"{lead}({names}){end}([\s\S]*?)(?={start}|\z)"
+                if before not in text:
+                    continue
+                said = re.findall(_start(names, before, after, line, "("), text)
+                if names[2] in said and names[1] in said[: said.index(names[2])]:
+                    return names, before, after, line
+    return None
+
+
+def _start(names: tuple[str, ...], before: str, after: str, line: bool, group: str = "(?:") -> str:
+    """The pattern of a turn's beginning, for Python and for jq."""
+    lead = (r"(?:\A|\n)[ \t]*" if line else "") + re.escape(before)
+    return f"{lead}{group}{'|'.join(map(re.escape, names))})" + (r"[ \t]*\n" if after == "\n" else re.escape(after))
+
+
+@lru_cache(maxsize=16)  # all rows of a file are refused in the same words
+def _of_transcript(names: tuple[str, ...], before: str, after: str, line: bool, ends: tuple[str, ...], column: str, file: str) -> str:
+    start, named = _start(names, before, after, line), _start(names, before, after, line, "(")
+    opening, turn = rf"\A([\s\S]*?)(?={start})", rf"{named}([\s\S]*?)(?={start}|\z)"
+    clean = (f'gsub({_text("|".join(map(re.escape, ends)))}; "") | ' if ends else "") + 'gsub("\\\\A\\\\s+|\\\\s+\\\\z"; "")'
+    roles = dict(zip(names, ("system", "user", "assistant"), strict=True))
+    first = f'(match({_text(opening)}).captures[0].string // "" | {clean} | select(. != "") | {{role: "system", content: .}})'
+    turns = f'(match({_text(turn)}; "g").captures | {{role: ({_text(roles)}[.[0].string]), content: (.[1].string // "" | {clean})}})'
+    value = value_of(column)
+    return command(f'.. | objects | select({value} | type == "string") | {{messages: [{value} | {first}, {turns}]}} + del({value})', file)
 
 
 def best_answer(row: Mapping[str, Any], asked: str, file: str) -> str:
