@@ -2,14 +2,15 @@
 
     python -m experiments.held_out_drops --repositories FOLDER --state state.json
 
-FOLDER holds clones, bare or not, at `owner+name`. The newest commit of each is read (SOURCES: path, natural language of most answers,
+FOLDER holds clones, bare or not, at `owner+name`; `a|b` are two, read as one pool. The newest commit of each is read (SOURCES: path, natural language of most answers,
 how it becomes conversations). Every drop of `recipes/verified.yaml`'s checks, of exact, renamed and near copies and of the benchmarks was
 judged by one reader; equal copies were compared by program. "right" is: wrong as it stands for the reason given, a copy, or a benchmark's
 task. Verdicts stay in the result, by id and reason: ids, reasons and verdicts, no text.
 
 Lots 1 and 2 were read under older rules (their drops are those of then); 3 and 4 under curate VERSION 6; 5 after what 3 and 4 showed was
-mended, 6 after what 5 showed, 7 under VERSION 8, 8 under VERSION 9. 9 under VERSION 10.
-"drops" of 3 to 6 are those of VERSION 7, of 8 and 9 those of VERSION 10; "mended": the wrong ones that are no longer dropped.
+mended, 6 after what 5 showed, 7 under VERSION 8, 8 under VERSION 9, 9 under VERSION 10, 10 under VERSION 11.
+"drops" of 3 to 6 are those of VERSION 7, of 8 and 9 those of VERSION 10, of 10, and
+renamed copies of 296 sources, those of VERSION 12; "mended": the wrong ones that are no longer dropped.
 
 Result: experiments/results/held_out_drops.json.xz
 """
@@ -33,7 +34,7 @@ from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
 from codeact.evaluation.sets import load_tasks
 from codeact.records import Message, Record
-from experiments import held_out_answers, held_out_code, held_out_copies, held_out_prose
+from experiments import held_out_answers, held_out_code, held_out_copies, held_out_prose, held_out_tongues
 from experiments.clean_sources import Turns, sections
 from experiments.held_out_code import ONE_A_FILE, Pages, some
 from experiments.held_out_sources import (
@@ -45,6 +46,7 @@ from experiments.held_out_sources import (
     PROSE_SOURCES,
     Source,
 )
+from experiments.held_out_tongues import TONGUE_SOURCES
 
 OUT = Path("experiments/results/held_out_drops.json.xz")
 BENCHMARKS = ("humaneval", "mbpp")
@@ -97,9 +99,10 @@ SOURCES = (
     *(Source(2, f"hexl_{code}", code, "floatai+HumanEval-XL", rf"data/python/{name}\.jsonl", "rows", 20) for code, name in (
         ("ar", "Arabic"), ("pt", "Portuguese"), ("ru", "Russian"),
     )),
-    *PROSE_SOURCES, *CODE_SOURCES, *LATER_SOURCES, *LAST_SOURCES, *ANSWER_SOURCES, *COPY_SOURCES,
+    *PROSE_SOURCES, *CODE_SOURCES, *LATER_SOURCES, *LAST_SOURCES, *ANSWER_SOURCES, *COPY_SOURCES, *TONGUE_SOURCES,
 )  # fmt: skip
-READERS = {**held_out_prose.READERS, **held_out_code.READERS, **held_out_answers.READERS, **held_out_copies.READERS}
+READERS = {**held_out_prose.READERS, **held_out_code.READERS, **held_out_answers.READERS, **held_out_copies.READERS,
+           **held_out_tongues.READERS}  # fmt: skip
 ASKED = ("instruction", "question", "problem", "query", "prompt")
 ANSWERED = ("output", "response", "answer", "reference_solution", "canonical_solution", "chosen", "completion")
 
@@ -183,9 +186,10 @@ def _exercise(path: str, suffix: str, folder: Path, show: Show) -> Iterable[Turn
             yield [("user", show(path)), ("assistant", show(solution))]
 
 
-def load(source: Source, folder: Path) -> list[Record]:
-    """The records of a source, a seeded sample where there are more than it asks for."""
-    rows = [t for t in conversations(source, folder) if {"user", "assistant"} <= {role for role, text in t if text.strip()}]
+def load(source: Source, folders: Sequence[Path]) -> list[Record]:
+    """The records of a source, of all its repositories together; a seeded sample where there are more than it asks for."""
+    talks = (talk for folder in folders for talk in conversations(source, folder))
+    rows = [t for t in talks if {"user", "assistant"} <= {role for role, text in t if text.strip()}]
     if len(rows) > source.most:
         rows = random.Random(0).sample(rows, source.most)
     return [
@@ -212,12 +216,21 @@ def tallied(drops: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return told
 
 
-def look(source: Source, folder: Path) -> dict[str, Any]:
+def clones(source: Source, parent: Path) -> list[Path]:
+    """The clones of a source's repositories, none where one of them is missing."""
+    found = [
+        next((folder for folder in (parent / name / "repo" / ".git", parent / name / "repo", parent / name) if folder.exists()), None)
+        for name in source.repository.split("|")
+    ]
+    return [folder for folder in found if folder] if all(found) else []
+
+
+def look(source: Source, folders: Sequence[Path]) -> dict[str, Any]:
     """One source: how many records, and (id, rule) of each that is dropped."""
-    records = load(source, folder)
+    records = load(source, folders)
     items = {n: [BenchmarkItem(n, t.id, t.prompt, t.canonical_solution) for t in load_tasks(n).tasks] for n in BENCHMARKS}
     drops = [(d.id, rule_of(d.reason, d.detail)) for d in curate_records(records, CONFIG, items) if not d.kept]
-    return {"records": len(records), "commit": git(folder, "rev-parse", "HEAD").decode().split()[0], "drops": drops}
+    return {"records": len(records), "commit": "|".join(git(folder, "rev-parse", "HEAD").decode().strip() for folder in folders), "drops": drops}
 
 
 def main() -> None:
@@ -234,10 +247,10 @@ def main() -> None:
         known |= {key: tuple(value) for key, value in json.loads(options.verdicts.read_text(encoding="utf-8")).items()}
     seen: dict[str, Any] = json.loads(options.state.read_text(encoding="utf-8")) if options.state.exists() else {}
     for source in SOURCES:
-        folder = next((f for f in (options.repositories / source.repository / "repo", options.repositories / source.repository) if f.exists()), None)
-        if folder is None or source.name in seen:
+        folders = clones(source, options.repositories)
+        if not folders or source.name in seen:
             continue
-        seen[source.name] = look(source, folder)
+        seen[source.name] = look(source, folders)
         options.state.write_text(json.dumps(seen), encoding="utf-8")
         print(source.name, seen[source.name]["records"], len(seen[source.name]["drops"]), flush=True)
     sources: dict[str, Any] = {}
