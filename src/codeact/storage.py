@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import sys
 import tempfile
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -22,7 +24,7 @@ from codeact.sources.delimited import delimited
 from codeact.sources.hub import read_dataset
 from codeact.sources.large import arrow_rows, large_delimited, large_list
 from codeact.sources.lines import LINE_KINDS, JoinedRows, Lines, OnDisk, beginning, picked, picked_lines, read_lines
-from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, split_note
+from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, other_splits
 from codeact.sources.rows import json_document, json_lines, read_arrow
 from codeact.sources.tables import JoinedTables, TableRows, table_rows
 from codeact.sources.text import SAMPLE, converting, decode, read_bytes, refuse_encoding, refuse_other
@@ -30,6 +32,8 @@ from codeact.sources.writing import packed, table_of, texts, to_stdout, write_ar
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger(__name__)
 
 WRITABLE = tuple(kind for kind in KINDS if kind not in DELIMITED)
 
@@ -88,10 +92,23 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
     names = as_list(source)
     check_source(names)
     parts = [part for name in names for part in _read_name(name, split)]
+    others = {name: found for name in names if (found := other_splits(name, split)) is not None}
+    for name, files in others.items():
+        _tell_left(name, split, files)
     if len(parts) == 1:
-        note = split_note(names[0], split) if len(names) == 1 else ""
-        return replace(parts[0], name=f"{parts[0].name} (1 file{note})") if note else parts[0]
-    return join(parts, _joint_name(names, len(parts), split))
+        return replace(parts[0], name=f"{parts[0].name} (1 file of split {split!r})") if others else parts[0]
+    return join(parts, _joint_name(names, len(parts), f" of split {split!r}" if others else ""))
+
+
+def _tell_left(name: str, split: str, others: Sequence[str]) -> None:
+    if others:
+        _tell(f"{name}: {split!r} is read; left out: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''} (data.split)")
+
+
+@cache
+def _tell(line: str) -> None:
+    """Once a process: data are read several times."""
+    log.warning("%s", line)
 
 
 def read_mixture(sources: Sequence[tuple[str, str, str]]) -> Source:
@@ -127,7 +144,7 @@ def join(parts: Sequence[Source], name: str) -> Source:
 def _read_name(name: str, split: str) -> list[Source]:
     if name == STDIN:
         text = decode(sys.stdin.buffer.read(), "stdin")
-        rows = json_document(text, "stdin", split) if text.lstrip().startswith("[") else json_lines(text, "stdin")
+        rows = json_document(text, "stdin", split)[0] if text.lstrip().startswith("[") else json_lines(text, "stdin")
         return [Source("stdin", _some(rows, "stdin"))]
     files = files_of(name, split)
     if files is None:
@@ -144,9 +161,9 @@ def _read_name(name: str, split: str) -> list[Source]:
     return [replace(part, name=by_address(part.name, name)) for part in parts]
 
 
-def _joint_name(names: list[str], count: int, split: str) -> str:
+def _joint_name(names: list[str], count: int, note: str) -> str:
     if len(names) == 1:
-        return f"{names[0]} ({count} files{split_note(names[0], split)})"
+        return f"{names[0]} ({count} files{note})"
     return " and ".join(names) if len(names) == 2 else f"{names[0]} and {len(names) - 1} more"
 
 
@@ -182,7 +199,8 @@ def _read_file(path: Path, split: str) -> Source:
     if kind in LINE_KINDS:
         rows = json_lines(text, str(path))
     elif kind == ".json":
-        rows = json_document(text, str(path), split)
+        rows, others = json_document(text, str(path), split)
+        _tell_left(str(path), split, others)
     else:
         rows = delimited(text, str(path), mark)
     return Source(str(path), _some(rows, str(path)), delimited=kind in DELIMITED)

@@ -234,12 +234,27 @@ def test_folders_patterns_and_several_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "other"), [("my_train.jsonl", "my_test.jsonl"), ("de-train-00000-of-00001.jsonl", "de-valid-00000-of-00001.jsonl")]
 )
-def test_splits_at_the_end_of_names_and_what_is_left_out(train: str, other: str, tmp_path: Path) -> None:
+def test_splits_at_the_end_of_names_and_what_is_left_out(train: str, other: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name, rows in ((train, ROWS), (other, ROWS[:1]), ("unit_test_generation.jsonl", ROWS)):
         write_lines(tmp_path / name, rows)
     read = storage.read_rows(tmp_path)
     assert list(read.rows) == ROWS
-    assert read.name.endswith(f"{train} (1 file of split 'train'; left out: {other}, unit_test_generation.jsonl)")
+    assert read.name.endswith(f"{train} (1 file of split 'train')")
+    storage.read_rows(tmp_path)
+    assert caplog.messages == [f"{tmp_path}: 'train' is read; left out: {other}, unit_test_generation.jsonl (data.split)"]
+
+
+def test_lists_of_a_document_that_are_left_out_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, lists, told in (
+        ("two", {"train": ROWS, "dev": ROWS[:1], "none": []}, "'train' is read; left out: dev (data.split)"),
+        ("one", {"data": ROWS, "none": [], "version": 1}, None),
+        ("empty", {"train": ROWS, "test": []}, None),
+    ):
+        caplog.clear()
+        (tmp_path / f"{name}.json").write_text(json.dumps(lists))
+        read = storage.read_rows(tmp_path / f"{name}.json", "data" if "data" in lists else "train")
+        assert list(read.rows) == ROWS
+        assert caplog.messages == ([f"{tmp_path}/{name}.json: {told}"] if told else [])
 
 
 def test_a_guess_among_alphabets_shows_how_it_reads(tmp_path: Path) -> None:

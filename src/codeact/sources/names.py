@@ -69,18 +69,16 @@ def files_of(name: str, split: str) -> list[Path] | None:
     return None
 
 
-def split_note(name: str, split: str) -> str:
-    """Of a folder whose files are named after splits: which one was taken, and what was left out, for messages."""
+def other_splits(name: str, split: str) -> list[str] | None:
+    """Of a folder whose files are named after splits: those that are left out; None of every other source."""
     folder = Path(name)
     if is_remote(name) or not folder.is_dir() or is_saved_dataset(folder):
-        return ""
+        return None
     files = _data_files(folder)
     taken = _shards(folder, split)
     if not any(_split(file, folder) for file in taken):
-        return ""
-    others = [str(file.relative_to(folder)) for file in files if file not in taken]
-    left = f"; left out: {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}" if others else ""
-    return f" of split {split!r}{left}"
+        return None
+    return [str(file.relative_to(folder)) for file in files if file not in taken]
 
 
 def _data_files(folder: Path) -> list[Path]:

@@ -86,8 +86,10 @@ def _fault(error: Exception, text: str) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else "a number with too many digits"
 
 
-def json_document(text: str, name: str, split: str = "train") -> list[Row]:
-    """The rows of a JSON document: a list of objects, an object that holds one, or one conversation.
+def json_document(text: str, name: str, split: str = "train") -> tuple[list[Row], list[str]]:
+    """The rows of a JSON document, and the names of its lists of rows that were left out.
+
+    A document is a list of objects, an object that holds one, or one conversation.
 
     Args:
         text: the document.
@@ -106,11 +108,11 @@ def json_document(text: str, name: str, split: str = "train") -> list[Row]:
             raise InputError(f"{name}: broken JSON: {_fault(error, text)}") from error
         hint = _lines_hint(text) if error.msg == "Extra data" else "; mend the file"
         raise InputError(f"{name}, line {error.lineno}: broken JSON: {_fault(error, text)}{hint}") from error
-    rows = _list_of(value, name, split)
+    rows, others = _list_of(value, name, split)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise InputError(f"{name}, row {number}: a {type(row).__name__} where an object is expected; give its values the columns' names")
-    return rows
+    return rows, others
 
 
 def _lines_hint(text: str) -> str:
@@ -121,13 +123,13 @@ def _lines_hint(text: str) -> str:
     return "; the file looks like one object per line: name it .jsonl"
 
 
-def _list_of(value: object, name: str, split: str) -> list[Any]:
+def _list_of(value: object, name: str, split: str) -> tuple[list[Any], list[str]]:
     if isinstance(value, list):
-        return value
+        return value, []
     if not isinstance(value, dict):
         raise InputError(f"{name}: a {type(value).__name__} at the top; a list of objects is expected")
     if any(isinstance(value.get(key), list) for key in TURNS):
-        return [value]
+        return [value], []
     lists = {
         key: part
         for key, part in value.items()
@@ -141,7 +143,7 @@ def _list_of(value: object, name: str, split: str) -> list[Any]:
                 f"{name}: {common!r} stands beside the list {taken!r} and not in its rows, which would lose it; write it into each:"
                 f" jq -c '.{common} as $x | .{taken}[] | .{common} = $x' FILE > rows.jsonl"
             )
-        return lists[taken]
+        return lists[taken], [key for key, part in lists.items() if part and key != taken]
     if lists:
         raise InputError(f"{name}: several lists ({', '.join(lists)}) and none is {split!r}: name one with data.split=")
     pairs = next((key for key, part in value.items() if isinstance(part, list) and part and all(isinstance(row, list) for row in part[:9])), "")
