@@ -224,6 +224,22 @@ NESTED: dict[str, tuple[str, object, list[str]]] = {
     "scores": ("a.json", {"examples": [{"input": "Q?", "target_scores": {"A b": 1, "B": 0}}]}, ["Q?", "A b"]),
     "scores in lists": ("a.json", [{"question": "Q?", "mc1_targets": {"choices": ["A", "B"], "labels": [0, 1]}}], ["Q?", "B"]),
 }  # fmt: skip
+
+
+def test_the_number_of_a_choice_is_not_learnt(tmp_path: Path) -> None:
+    """MMLU's answers; a number beside no list of texts, or beyond it, is told as before."""
+    row = {"question": "Which is red?", "my choices": ["sky", "blood"], "answer": 1}
+    (refused,) = read_records([row, {"question": "Q?", "answer": "A"}]).rejected
+    assert refused.detail.startswith("column 'answer' is the number of one of 'my choices': where it counts from 0, take its text: jq -c ")
+    others = read_records([row | {"answer": 2}, row | {"my choices": "sky"}, {"question": "Q?", "answer": "A"}]).rejected
+    assert ["put it into quotes" in one.detail for one in others] == [True, True]
+    if shutil.which("jq") is not None:
+        (tmp_path / "FILE").write_text(json.dumps(row) + "\n", encoding="utf-8")
+        subprocess.run(refused.detail[refused.detail.index("jq -c") :], shell=True, check=True, cwd=tmp_path)
+        made = json.loads((tmp_path / "rows.jsonl").read_text())
+        assert said(read_records([made]).records[0].messages) == [("user", "Which is red?"), ("assistant", "blood")]
+
+
 TALK = ["Be brief.", "Q: is it?\nOr not?", "Ü\n\n- a: b", "R?", "B"]
 SPEAKERS = ["system", "user", "assistant", "user", "assistant"]
 TRANSCRIPTS = {

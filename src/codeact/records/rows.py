@@ -9,6 +9,7 @@ from typing import Any, cast
 from codeact.records.columns import REJECTED, RESPONSE, Format, plain_name
 from codeact.records.content import is_blank, joined, read_content
 from codeact.records.media import find_media
+from codeact.records.mends import value_of
 from codeact.records.tools import as_json, calls_from, parsed, tools_text
 from codeact.records.turns import ROLES, TOOL_KEYS, Unread, is_item, listed_turns, read_turns, switch
 from codeact.records.types import Message, Role, Unreadable
@@ -114,6 +115,7 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
             turns[last] = replace(turns[last], content=f"{turns[last].content}\n\n{context}")
     if not form.column("response") or (form.column("chosen") and not is_blank(row.get(form.column("chosen")))):
         return turns
+    _refuse_number(answer, row, form.column("response"))
     called = _called(answer, row, form)
     return [*turns, *(called or _answer(answer, form.column("response"), unread, weight_key))]
 
@@ -129,6 +131,20 @@ def _one_text(value: object, column: str) -> object:
     if len(some) > 1 and (texts or all(isinstance(one, Mapping) and "type" not in one and "text" in one and len(one) > 1 for one in some)):
         raise Unreadable("invalid", f"column {column!r} holds {len(some)} texts, and nothing says how they go together; make a row of each, or write turns as messages")
     return value
+
+
+def _refuse_number(answer: object, row: Row, column: str) -> None:
+    """Refuse the number of a choice (MMLU): as text it would be learnt.
+
+    Raises:
+        Unreadable: the answer is a number, and the row has a list of texts that is long enough.
+    """
+    if not isinstance(answer, int) or isinstance(answer, bool):
+        return
+    for name, value in row.items():
+        if isinstance(value, list | tuple) and 0 <= answer < len(value) and all(isinstance(one, str) for one in value):
+            told = f"column {column!r} is the number of one of {name!r}: where it counts from 0, take its text"
+            raise Unreadable("invalid", f"{told}: jq -c '{value_of(column)} = {value_of(name)}[{value_of(column)}]' FILE > rows.jsonl")
 
 
 def _called(answer: object, row: Row, form: Format) -> list[Message]:
