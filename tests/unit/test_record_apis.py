@@ -228,11 +228,12 @@ NESTED: dict[str, tuple[str, object, list[str]]] = {
 
 def test_the_number_of_a_choice_is_not_learnt(tmp_path: Path) -> None:
     """MMLU's answers; a number beside no list of texts, or beyond it, is told as before."""
-    row = {"question": "Which is red?", "my choices": ["sky", "blood"], "answer": 1}
+    row = {"question": "Which is red?", "Choices": ["sky", "blood"], "answer": 1}
     (refused,) = read_records([row, {"question": "Q?", "answer": "A"}]).rejected
-    assert refused.detail.startswith("column 'answer' is the number of one of 'my choices': where it counts from 0, take its text: jq -c ")
-    others = read_records([row | {"answer": 2}, row | {"my choices": "sky"}, {"question": "Q?", "answer": "A"}]).rejected
-    assert ["put it into quotes" in one.detail for one in others] == [True, True]
+    assert refused.detail.startswith("column 'answer' is the number of one of 'Choices': where it counts from 0, take its text: jq -c ")
+    sums = {"question": "1 - 0?", "answer": 1, "tags": ["maths", "easy"]}
+    others = read_records([row | {"answer": 2}, sums, row | {"Choices": "sky"}, {"question": "Q?", "answer": "A"}]).rejected
+    assert ["put it into quotes" in one.detail for one in others] == [True, True, True]
     if shutil.which("jq") is not None:
         (tmp_path / "FILE").write_text(json.dumps(row) + "\n", encoding="utf-8")
         subprocess.run(refused.detail[refused.detail.index("jq -c") :], shell=True, check=True, cwd=tmp_path)

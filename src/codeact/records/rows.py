@@ -17,6 +17,7 @@ from codeact.records.types import Message, Role, Unreadable
 Row = Mapping[str, Any]
 GOOD, BAD = ("true", "1", "1.0"), ("false", "0", "0.0", "-1")  # of KTO
 EVERYBODY: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+CHOICES = ("choices", "options", "endings", "candidates", "alternatives")
 SEVERAL = ("answers", "responses")  # columns that hold several answers, in CSV as the text of a list
 
 
@@ -137,12 +138,12 @@ def _refuse_number(answer: object, row: Row, column: str) -> None:
     """Refuse the number of a choice (MMLU): as text it would be learnt.
 
     Raises:
-        Unreadable: the answer is a number, and the row has a list of texts that is long enough.
+        Unreadable: the answer is a number, and the row has a list of choices, of texts, that is long enough.
     """
     if not isinstance(answer, int) or isinstance(answer, bool):
         return
     for name, value in row.items():
-        if isinstance(value, list | tuple) and 0 <= answer < len(value) and all(isinstance(one, str) for one in value):
+        if name.lower() in CHOICES and isinstance(value, list | tuple) and 0 <= answer < len(value) and all(isinstance(one, str) for one in value):
             told = f"column {column!r} is the number of one of {name!r}: where it counts from 0, take its text"
             raise Unreadable("invalid", f"{told}: jq -c '{value_of(column)} = {value_of(name)}[{value_of(column)}]' FILE > rows.jsonl")
 
