@@ -71,8 +71,12 @@ def files_of(name: str, split: str) -> list[Path] | None:
 
 def other_splits(name: str, split: str) -> list[str] | None:
     """Of a folder whose files are named after splits: those that are left out; None of every other source."""
-    folder = Path(name)
-    if is_remote(name) or not folder.is_dir() or is_saved_dataset(folder):
+    folder: Path | None = Path(name)
+    if is_remote(name):
+        from codeact.sources import remote
+
+        folder, _ = remote.fetched(name, lambda file: kind_of(file) in KINDS)
+    if folder is None or not folder.is_dir() or is_saved_dataset(folder):
         return None
     files = _data_files(folder)
     taken = _shards(folder, split)
