@@ -13,6 +13,7 @@ LONGEST = 100_000
 DOTTED = re.compile(r"(?<![\w.])(?:\w*+\.){256}")
 JOINED = re.compile(r"[ \t\f]+|\\\n")
 F_STRING = re.compile(r"(?<!\w)(?:[fF][rR]?|[rR][fF])['\"]")
+T_STRING = re.compile(r"(?<!\w)(?:[tT][rR]?|[rR][tT])['\"]")
 BRACES_TIMES_LENGTH = 100_000_000
 NeverParsed = SyntaxError | ValueError | RecursionError | MemoryError | OverflowError
 NEVER_PARSED = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)

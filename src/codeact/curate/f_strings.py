@@ -1,4 +1,7 @@
-"""The f-strings of Python 3.12 (PEP 701), whose fields may hold any code: quotes of the string's own kind, backslashes, lines, remarks."""
+"""The f-strings of Python 3.12 (PEP 701), whose fields may hold any code: quotes of the string's own kind, backslashes, lines, remarks.
+
+The template strings of Python 3.14 (PEP 750, `t"..."`) have the same fields, and are read as f-strings.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ class _Broken(Exception):
 def with_plain_fields(code: str) -> str | None:
     """Code whose f-strings have names in the place of their fields, so that an older Python parses it; None where a field is no expression.
 
+    A template string becomes an f-string.
     A line that a field spreads over is lost.
     """
     try:
@@ -44,9 +48,9 @@ def _literal(code: str, at: int, depth: int) -> tuple[int, str]:
     if opening is None or depth > MOST_NESTED:
         raise _Broken
     prefix, quote = opening[1].lower(), opening[2]
-    if "f" in prefix:
+    if "f" in prefix or "t" in prefix:
         end, parts = _body(code, opening.end(), quote, depth)
-        return end + len(quote), f"{opening[0]}{parts}{quote}"
+        return end + len(quote), f"{prefix.replace('t', 'f')}{quote}{parts}{quote}"
     end = opening.end()
     while not code.startswith(quote, end):
         if end >= len(code) or (len(quote) == 1 and code[end] == "\n"):

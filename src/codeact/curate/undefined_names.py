@@ -25,7 +25,8 @@ _TYPES = frozenset(
 )
 _GIVEN = _TYPES | frozenset(
     "np pd plt sns tf torch nn F math os sys re json time random datetime collections itertools functools requests sklearn scipy string "
-    "true false null df data app db model session request spark cursor conn cv2 self cls logger display get_ipython nltk sp sm".split()
+    "true false null df data app db model session request spark cursor conn cv2 self cls logger display get_ipython nltk sp sm "
+    "frozendict sentinel".split()  # built in since Python 3.15
 )
 
 

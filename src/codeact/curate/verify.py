@@ -15,7 +15,7 @@ from codeact.curate.continuation import goes_on_in_python, is_methods
 from codeact.curate.f_strings import with_plain_fields
 from codeact.curate.faults import find, is_code_line, meant
 from codeact.curate.languages import LABELS
-from codeact.parsing import F_STRING, NeverParsed, parse, parse_or_error, too_costly
+from codeact.parsing import F_STRING, T_STRING, NeverParsed, parse, parse_or_error, too_costly
 from codeact.records import Record
 
 Status = Literal["passed", "failed", "doubtful", "unknown"]
@@ -35,7 +35,9 @@ _PYTHON2_LINE = re.compile(
     r"""\s*(?:.*[:;]\s*)?(?:print\s+["'\w%-].*|print\s*>>.*|exec\s+["'\w].*|raise\s+\w+\s*,.*|except\s+[\w.]+\s*,\s*\w+\s*:.*)|.*\w\s*<>\s*\w.*"""
 )
 _NEWER_LINE = re.compile(r"\s*(?:type\s+\w+.*=.*|(?:async\s+)?def\s+\w+\[.*|class\s+\w+\[.*)")  # PEP 695, Python 3.12
-_NEWER_EXCEPT = re.compile(r"\s*except\s+[A-Z][\w.]*(?:\s*,\s*[A-Z][\w.]*)+\s*:.*")  # PEP 758, Python 3.14; Python 2 has a variable behind the comma
+# PEP 758, Python 3.14; Python 2 has a variable behind the comma
+_NEWER_EXCEPT = re.compile(r"\s*except\*?\s+[\w.]+(?:\s*,\s*(?:[A-Z]\w*|\w+(?:\.\w+)+))+\s*:.*")
+_NEWER_UNPACKING = ("iterable unpacking cannot be used in", "dict unpacking cannot be used in")  # PEP 798, Python 3.15
 _NEWER_F_STRING = ("f-string: expecting '}'", "f-string expression part cannot include")  # PEP 701, Python 3.12
 # ASCII boundaries: Chinese, Japanese and Korean write no blank beside a name.
 _ASKS_PYTHON = re.compile(r"(?<![A-Za-z0-9_])python(?![A-Za-z_])", re.IGNORECASE)
@@ -206,7 +208,7 @@ def _check(code: str, first_line: int, context: _Context) -> Verdict:
         return Verdict("unknown", "nested too deeply for this Python's parser")
     if _STARTS_WITH_PROMPT.match(code):
         return _check_transcript(code, first_line)
-    newer = with_plain_fields(code) if sys.version_info < (3, 12) and F_STRING.search(code) else code
+    newer = with_plain_fields(code) if _has_newer_strings(code) else code
     if newer is not None and newer != code:
         found = _syntax_error(newer)
         if found is None:
@@ -216,6 +218,12 @@ def _check(code: str, first_line: int, context: _Context) -> Verdict:
     if _MAGIC_LINE.search(code):
         return _check(_MAGIC_LINE.sub(r"\1pass", code), first_line, context)
     return _judge(error, code, first_line, context)
+
+
+def _has_newer_strings(code: str) -> bool:
+    """Whether there are strings that this Python may not read, though a newer one does."""
+    f_strings = sys.version_info < (3, 12) and F_STRING.search(code)
+    return bool(f_strings or (sys.version_info < (3, 14) and T_STRING.search(code)))
 
 
 def _syntax_error(code: str) -> NeverParsed | None:
@@ -246,6 +254,8 @@ def _judge(error: SyntaxError | ValueError | OverflowError, code: str, first_lin
     if _SHELL_LINE.match(line):
         return Verdict("unknown", "shell commands", detail)
     if sys.version_info < (3, 14) and _NEWER_EXCEPT.fullmatch(line):
+        return replace(NEWER, detail=detail)
+    if sys.version_info < (3, 15) and message.startswith(_NEWER_UNPACKING):
         return replace(NEWER, detail=detail)
     if _PYTHON2_LINE.fullmatch(line):
         excused = context.python2 or meant(line, context.instruction, context.answer)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from codeact.curate.single_record import Facts
     from codeact.records import Record
 
-VERSION = 12
+VERSION = 13
 PARTITION = PART_ROWS
 HELD = {"mismatch": 2_000}
 """Bytes of a record of a kilobyte that a step holds of all records (docs/scale.md)."""
