@@ -30,6 +30,7 @@ from codeact.files import (
     sha256,
 )
 from codeact.sources.names import STDIN
+from codeact.sources.text import COMPRESSED
 
 NOTE = ".codeact.json"
 OUTPUTS = "outputs.json"
@@ -59,6 +60,17 @@ class Run:
 
     def __str__(self) -> str:
         return f"{self.command} of {self.of}" if self.of else self.command
+
+
+def run_dir_beside(output: Path) -> Path:
+    """Where the run directory of an output file lies unless it is told: `clean.codeact` for clean.jsonl and clean.jsonl.gz.
+
+    For a packed file one that is there as `clean.jsonl.codeact`, its name in early versions, is used on.
+    """
+    packed = output.suffix.lower() in COMPRESSED and output.with_suffix("").suffix
+    early = output.with_name(f"{output.stem}.codeact")
+    folder = output.with_suffix("").with_suffix(".codeact") if packed else early
+    return early if early.is_dir() and not folder.exists() else folder
 
 
 def check_file(target: Path, run: Run, run_dir: Path | None = None) -> bool:

@@ -117,6 +117,19 @@ def test_the_run_directory_keeps_what_the_run_reads(data: Path, tmp_path: Path) 
     assert pool.read_bytes() == data.read_bytes()
 
 
+@pytest.mark.parametrize("command", ["select", "curate"])
+def test_a_packed_output_has_the_run_directory_of_the_plain_one(command: str, data: Path, tmp_path: Path) -> None:
+    """A run directory that an early version named `out.jsonl.codeact` is gone on with."""
+    settings = ["--strategy", "random"] if command == "select" else []
+    call = [command, str(data), *settings, "-o", str(tmp_path / "out.jsonl.gz")]
+    done = cli(*call)
+    assert (done.returncode, (tmp_path / "out.codeact" / "ledger.parquet").is_file()) == (0, True), done.stderr
+    (tmp_path / "out.codeact").rename(tmp_path / "out.jsonl.codeact")
+    done = cli(*call)
+    assert (done.returncode, "done before, kept" in done.stderr) == (0, True), done.stderr
+    assert not (tmp_path / "out.codeact").exists()
+
+
 def test_a_recipe_of_the_users_hand_in_its_own_run_dir_is_kept(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "experiment"
     folder.mkdir()

@@ -17,7 +17,7 @@ from codeact.errors import InputError, require
 from codeact.exporting import export
 from codeact.files import cache_dir, is_remote
 from codeact.locks import one_writer
-from codeact.outputs import Run, check_file, note_ahead, note_file
+from codeact.outputs import Run, check_file, note_ahead, note_file, run_dir_beside
 from codeact.pipeline import plan
 from codeact.pipeline.ready import say_unused
 from codeact.pipeline.run import run_pipeline
@@ -232,7 +232,7 @@ def _data_keys(name: str | tuple[str, ...], source: Source | None, weights: Sequ
 
 def _run_dir(target: Path | None, name: str | tuple[str, ...], source: Source | None) -> Path:
     if target is not None and str(target) != STDIN and not is_remote(target):
-        return target.with_name(f"{target.stem}.codeact")
+        return run_dir_beside(target)
     names = [one if is_remote(one) else str(Path(one).resolve()) for one in as_list(name)]
     return cache_dir() / "runs" / digest(names if source is None else list(source.rows))
 

@@ -14,6 +14,7 @@ from typer.models import OptionInfo
 from codeact.config import Recipe, default_of, given, joined, load_recipe
 from codeact.errors import InputError
 from codeact.files import is_remote
+from codeact.outputs import run_dir_beside
 from codeact.storage import plain
 from codeact.terminal import visible, visible_lines
 
@@ -197,7 +198,7 @@ def stage_recipe(
 ) -> Recipe:  # fmt: skip
     """The recipe of a command that runs single stages; unless it is told, its tables go beside `output`, else under runs/."""
     beside = output is not None and str(output) != "-" and not is_remote(output)
-    folder = output.with_name(f"{output.stem}.codeact") if output and beside else Path("runs") / name
+    folder = run_dir_beside(output) if output and beside else Path("runs") / name
     own |= given({"embed.model": embedder, "run_dir": str(run_dir) if run_dir else None})
     recipe = load_recipe(extra={"run_dir": str(folder), **with_settings(own, mapping, settings)})
     if needs_model and not recipe.model.name:

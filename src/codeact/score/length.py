@@ -5,6 +5,7 @@ All functions take one entry per record; NaN marks a record without a score, and
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.statistics import chance_overlap, jaccard, mid_ranks, spearman, spearman_interval, token_share, top
 from codeact.types import Bools, Floats, Ints
+
+SIZES, SIZE_LIMITS = ("very weak", "weak", "moderate", "strong"), (0.1, 0.3, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,8 @@ def held_figures(tokens: Ints, chosen: Bools) -> dict[str, Any]:
 def relation(rho: float | None, interval: list[float] | None) -> str:
     """What a rank correlation of IFD and response length says, in words: no more than its size, sign and interval bear.
 
-    Sizes are on Cohen's scale (1988): below 0.1 negligible, 0.3 weak, 0.5 moderate, above strong.
+    Sizes are on Cohen's scale (1988): below 0.1 very weak, 0.3 weak, 0.5 moderate, above strong. Where the ends of the interval
+    differ in size both are named.
     """
     if rho is None:
         return "not defined for these records"
@@ -134,11 +138,14 @@ def relation(rho: float | None, interval: list[float] | None) -> str:
         return "too few records to say whether they are related"
     if interval[0] <= 0.0 <= interval[1]:
         return "no clear relation"
-    size = abs(rho)
-    if size < 0.1:
+    least, most = sorted(map(_size, interval), key=SIZES.index)
+    if most == SIZES[0]:
         return "hardly any relation"
-    name = "weak" if size < 0.3 else "moderate" if size < 0.5 else "strong"
-    return f"{name}: longer responses tend to have a {'higher' if rho > 0 else 'lower'} IFD"
+    return f"{most if least == most else f'{least} to {most}'}: longer responses tend to have a {'higher' if rho > 0 else 'lower'} IFD"
+
+
+def _size(rho: float) -> str:
+    return SIZES[bisect_right(SIZE_LIMITS, abs(rho))]
 
 
 def length_line(rho: float | None, interval: list[float] | None) -> str:
