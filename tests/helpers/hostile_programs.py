@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.helpers.hostile_calls import CALLS
+
 CPP = r"""
 #include <fcntl.h>
 #include <grp.h>
@@ -248,8 +250,10 @@ fn attacks() {
     panic!("so that the output is shown");
 }
 """
+# Name, whose first word is the language -> its files.
 HOSTILE = {
     "cpp": {"main.cpp": CPP},
+    "cpp calls": {"main.cpp": CALLS},
     "javascript": {"main.js": JAVASCRIPT},
     "java": {"Main.java": JAVA, "Run.java": "class Run { public static void main(String[] a) { Main.main(a); } }"},
     "rust": {"main.rs": RUST},
@@ -276,5 +280,48 @@ BOMBS = {
     "shared pages": MAPPINGS.replace("KIND", "MAP_SHARED"),
     "stacks by hand": MAPPINGS.replace("KIND", "MAP_PRIVATE | MAP_GROWSDOWN"),
     "32-bit calls": "int main() {\n#ifdef __x86_64__\nint r; asm volatile(\"int $0x80\" : \"=a\"(r) : \"a\"(2)); return r < 0;\n#endif\nreturn 7; }",
+    "longer stacks": """
+#include <sys/mman.h>
+#include <cstdint>
+#include <cstring>
+#include <unistd.h>
+int main() {
+  char here[1 << 16]; memset(here, 1, sizeof here);
+  char *page = (char *)(((uintptr_t)here + 8191) & ~4095UL), *p = (char *)mremap(page, 4096, 3L << 30, MREMAP_MAYMOVE);
+  if (p == MAP_FAILED) _exit(7);
+  memset(p, 1, 3L << 30); _exit(0);
+}""",
+    "deep stack": """
+#include <unistd.h>
+volatile char *kept;
+int deep(int n) { volatile char a[1 << 20]; for (int i = 0; i < 1 << 20; i += 4096) a[i] = 1; kept = a; if (!n) _exit(0); return deep(n - 1) + a[5]; }
+int main() { return deep(1024); }""",
+    "small threads": """
+#include <pthread.h>
+#include <unistd.h>
+static void *waits(void *) { pause(); return nullptr; }
+int main() {
+  pthread_attr_t a; pthread_attr_init(&a); pthread_attr_setstacksize(&a, 16384); pthread_attr_setguardsize(&a, 0);
+  pthread_t t; for (int n = 0; n < 4000 && pthread_create(&t, &a, waits, nullptr) == 0; n++) {}
+  pause();
+}""",
     "big array": "char a[3L << 30] = {1};\nint main() { return a[5]; }",
 }
+
+# Source files whose compiling would take more than there is, in each language.
+DOUBLED = "".join(f"const a{n + 1} = a{n} + a{n}\n" for n in range(40))
+COMPILE_BOMBS = {
+    "cpp itself": {"main.cpp": "#include __FILE__\n#include __FILE__\nint main() {}"},
+    "cpp repeated": {"main.cpp": 'asm(".rept 4000000000\\n.quad 1\\n.endr");\nint main() {}'},
+    "cpp zeros": {"main.cpp": 'asm(".zero 0x7fffffffffff");\nint main() {}'},
+    "rust macro": {"main.rs": '#![recursion_limit = "100000000"]\nmacro_rules! m { ($($t:tt)*) => { m!($($t)* $($t)* x) } }\nfn main() { m!(a b c); }'},
+    "go texts": {
+        "src/program/program.go": f'package program\nconst a0 = "xxxxxxxxxxxxxxxx"\n{DOUBLED}var S = a40\n',
+        "main_test.go": 'package main\nimport (. "program"; "testing")\nfunc TestX(t *testing.T) { t.Log(len(S)) }',
+    },
+    "java texts": {
+        "Main.java": "public class Main { " + f'static final String a0 = "{"x" * 64}"; '
+        + "".join(f"static final String a{n + 1} = a{n} + a{n}; " for n in range(28)) + "public static void main(String[] a) { System.out.println(a28); } }",
+        "Run.java": "class Run { public static void main(String[] a) { Main.main(a); } }",
+    },
+}  # fmt: skip

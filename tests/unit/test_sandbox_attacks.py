@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import struct
 import threading
 from collections.abc import Iterator
@@ -201,7 +202,7 @@ def test_a_child_that_never_reads_does_not_hold_us(backend: Backend) -> None:
 
 
 def run_filter(program: bytes, architecture: int, number: int, arguments: tuple[int, ...] = ()) -> int:
-    """What the kernel would return for a system call: an interpreter of the five instructions that the filter uses."""
+    """What the kernel would return for a system call: an interpreter of the instructions that the filter uses."""
     data = struct.pack("<IIQ6Q", number, architecture, 0, *(*arguments, *[0] * (6 - len(arguments))))
     code = list(struct.iter_unpack("<HBBI", program))
     accumulator = position = 0
@@ -210,6 +211,10 @@ def run_filter(program: bytes, architecture: int, number: int, arguments: tuple[
         position += 1
         if operation == 0x20:
             (accumulator,) = struct.unpack_from("<I", data, value)
+        elif operation == 0x54:
+            accumulator &= value
+        elif operation == 0x45:
+            position += if_true if accumulator & value else if_false
         elif operation == 0x15:
             position += if_true if accumulator == value else if_false
         elif operation == 0x35:
@@ -257,11 +262,45 @@ def test_filter_allows_its_list_and_nothing_else(name: str) -> None:
         ((53, 199), (1, 0x80001), ALLOW),  # socketpair: Unix stream
         ((53, 199), (1, 2), DENY),  # socketpair: Unix datagram
         ((53, 199), (2, 1), DENY),  # socketpair: internet
+        ((228, 113), (1, 0), ALLOW),  # clock_gettime: since the start
+        ((228, 113), (2, 0), ALLOW),  # of this process
+        ((228, 113), (0xFFFFFFFA, 0), ALLOW),  # the same by its number 0
+        ((228, 113), (~1 << 3 & 0xFFFFFFFF | 2, 0), DENY),  # of process 1
+        ((230, 115), (~1 << 3 & 0xFFFFFFFF | 2, 0), DENY),  # wait for it
+        ((257, 56), (0, 0, 0), ALLOW),  # openat to read
+        ((257, 56), (0, 0, 0x241), ALLOW),  # to write, made and emptied: what the borders say
+        ((257, 56), (0, 0, 0x202), ALLOW),
+        ((257, 56), (0, 0, 0x200), DENY),  # emptied, for reading alone
+        ((257, 56), (0, 0, 0x203), DENY),  # emptied, for neither
     ],
 )
 def test_filter_looks_at_arguments(numbers: tuple[int, int], arguments: tuple[int, ...], verdict: int) -> None:
     for column, (name, architecture) in enumerate(AUDIT_ARCH.items()):
         assert run_filter(build_filter(name, execve=False), architecture, numbers[column], arguments) == verdict
+
+
+def test_a_file_that_may_be_written_is_not_emptied_by_opening_it_to_read(tmp_path: Path) -> None:
+    """As in Landlock before version 3, where every file that may be read could be emptied so."""
+    backend = replace(held_sandbox("landlock"), view=False, writable=(str(tmp_path),))
+    (tmp_path / "kept").write_text("kept")
+    source = "import os\ndef f(path, flags):\n    os.close(os.open(path, flags))\n    return True"
+    flags = (os.O_RDONLY | os.O_TRUNC, 3 | os.O_TRUNC, os.O_RDONLY, os.O_WRONLY)
+    emptied, neither, *others = call_function(source, "f", [[str(tmp_path / "kept"), one] for one in flags], limits=LIMITS, backend=backend)
+    assert [emptied.detail[:15], neither.detail[:15]] == ["PermissionError"] * 2
+    assert [one.value for one in others] == [True, True]
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
+def test_the_stack_has_one_size_on_every_machine(backend: Backend) -> None:
+    source = "import resource\ndef f(): return list(resource.getrlimit(resource.RLIMIT_STACK))"
+    for soft in (4 << 20, 64 << 20):
+        before = resource.getrlimit(resource.RLIMIT_STACK)
+        try:
+            resource.setrlimit(resource.RLIMIT_STACK, (soft, before[1]))
+            (outcome,) = call_function(source, "f", [[]], limits=LIMITS, backend=backend)
+        finally:
+            resource.setrlimit(resource.RLIMIT_STACK, before)
+        assert outcome.value == [8 << 20] * 2
 
 
 @pytest.mark.parametrize(

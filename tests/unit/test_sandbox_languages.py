@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -15,13 +16,14 @@ from pathlib import Path
 import pytest
 
 from codeact.errors import CodeactError, InputError
+from codeact.files import cache_dir
 from codeact.sandbox import Backend, Limits
 from codeact.sandbox import toolchains as tools_module
 from codeact.sandbox.backends import make_backend
 from codeact.sandbox.compiled import COMPILE_LIMITS, RUN_LIMITS, run_files
 from codeact.sandbox.language_attacks import attack_language
 from codeact.sandbox.toolchains import LANGUAGES, missing, toolchain
-from tests.helpers.hostile_programs import BOMBS, HOSTILE
+from tests.helpers.hostile_programs import BOMBS, COMPILE_BOMBS, HOSTILE
 
 
 def installed(language: str) -> None:
@@ -36,13 +38,27 @@ def prey(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(dir=Path.home(), prefix=".codeact-test-") as home, socket.create_server(("127.0.0.1", 0)) as server:
         (Path(home) / "secret").write_text("secret")
         os.utime(Path(home) / "secret", (1, 1))
-        yield {"SECRET": f"{home}/secret", "HOME": home, "PORT": str(server.getsockname()[1]), "PARENT": str(os.getpid())}
+        sibling = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with sibling:
+            yield {"SECRET": f"{home}/secret", "HOME": home, "PORT": str(server.getsockname()[1]), "PARENT": str(os.getpid()), "SIBLING": str(sibling.pid)}
+            assert sibling.poll() is None
+            sibling.kill()
 
 
-@pytest.mark.parametrize("language", HOSTILE)
-def test_no_attack_gets_through(language: str, backend: Backend, prey: dict[str, str]) -> None:
+def kept() -> dict[str, tuple[int, int, int, int]]:
+    """What later runs take from the cache: size, time, mode and links of each header."""
+    found = {path: path.stat() for path in cache_dir().glob("cpp-build-*/*")}
+    return {str(path): (one.st_size, one.st_mtime_ns, one.st_mode, one.st_ino) for path, one in found.items()}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_attack_gets_through(name: str, backend: Backend, prey: dict[str, str]) -> None:
+    language = name.split()[0]
     installed(language)
-    files = dict(HOSTILE[language])
+    if language == "cpp":
+        run_files("cpp", {"main.cpp": "int main() {}"}, backend=backend)
+    before = kept()
+    files = dict(HOSTILE[name])
     for name, text in files.items():
         for word, value in prey.items():
             text = re.sub(rf"\b{word}\b", value, text)
@@ -55,6 +71,7 @@ def test_no_attack_gets_through(language: str, backend: Backend, prey: dict[str,
     found = Path(prey["SECRET"]).stat()
     assert (found.st_size, found.st_mtime, found.st_mode & 0o777 & 0o133, found.st_uid) == (6, 1, 0, os.getuid())
     assert not any(Path(folder, "marker").exists() for folder in ("/tmp", "/var/tmp", "/dev/shm", "/"))
+    assert kept() == before
 
 
 @pytest.mark.parametrize(
@@ -71,31 +88,58 @@ def test_no_attack_gets_through(language: str, backend: Backend, prey: dict[str,
         ("go", 'package main\nimport _ "embed"\n//go:embed SECRET\nvar S string'),
         ("go", 'package main\n// #include "SECRET"\nimport "C"\nfunc F() { C.f() }'),
         ("rust", 'fn main() {}\nconst S: &str = env!("CODEACT_TEST_SECRET");'),
+        ("cpp", '#pragma GCC dependency "SECRET" secret\nint main() {}'),
+        ("cpp", '#if __has_include("SECRET")\n#error secret\n#endif\nint main( {}'),
+        ("cpp", '#include "/proc/PARENT/environ"\nint main() {}'),
+        ("cpp", '#line 1 "SECRET"\nint main( {}'),
+        ("rust", '#[link(name = "SECRET", kind = "static")] extern "C" {}\nfn main() {}'),
+        ("rust", '#![crate_name = "../../marker"]\nfn main() {}'),
+        ("rust", 'fn main() {}\nconst _: [u8; 0] = [0; option_env!("CODEACT_TEST_SECRET").is_none() as usize];'),
+        ("go", 'package program\n//go:cgo_ldflag "-Wl,-T,SECRET"\nfunc F() {}'),
+        ("go", 'package program\nimport _ "../../../../../../../../root"\nfunc F() {}'),
     ],
 )
 def test_a_compiler_reads_nothing_outside(language: str, source: str, backend: Backend, prey: dict[str, str]) -> None:
     installed(language)
     name = {"cpp": "main.cpp", "rust": "main.rs", "go": "src/program/program.go"}[language]
     rest = {"main_test.go": 'package main\nimport (_ "program"; "testing")\nfunc TestX(t *testing.T) {}'} if language == "go" else {}
-    outcome = run_files(language, rest | {name: re.sub(r"\bSECRET\b", prey["SECRET"], source)}, backend=backend)
+    outcome = run_files(language, rest | {name: re.sub(r"\b(?:SECRET|PARENT)\b", lambda found: prey[found[0]], source)}, backend=backend)
     assert outcome.status == "failed"
     assert outcome.detail.startswith("not compiled: ")
     assert "secret" not in outcome.detail.replace(prey["SECRET"], "")
+    assert os.listdir(prey["HOME"]) == ["secret"]  # noqa: PTH208
 
 
 TIGHT = Limits(cpu_seconds=1.0, wall_seconds=60.0, idle_seconds=1.5, memory_bytes=512 << 20, answer_bytes=1 << 16, output_bytes=1 << 18,
-               open_files=64, reserved_bytes=64 << 30)  # fmt: skip
+               open_files=64, threads=1000, reserved_bytes=64 << 30)  # fmt: skip
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_no_bomb_goes_beyond_its_limits(bomb: str, backend: Backend) -> None:
     installed("cpp")
-    outcome = run_files("cpp", {"main.cpp": BOMBS[bomb]}, backend=backend, limits=TIGHT)
+    stack = resource.getrlimit(resource.RLIMIT_STACK)
+    try:  # a shell whose stack has no limit
+        resource.setrlimit(resource.RLIMIT_STACK, (stack[1], stack[1]))
+        outcome = run_files("cpp", {"main.cpp": BOMBS[bomb]}, backend=backend, limits=TIGHT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_STACK, stack)
     assert outcome.status != "passed", outcome
+    if bomb == "small threads":
+        assert outcome.detail == "it started more than 1,000 threads"
     if bomb in ("loop", "waits"):
         assert outcome.status in ("timeout", "killed")
     if bomb == "output":
         assert outcome.status == "output"
+
+
+@pytest.mark.parametrize("bomb", COMPILE_BOMBS)
+def test_no_source_takes_more_than_its_compiler_may(bomb: str, backend: Backend) -> None:
+    language = bomb.split()[0]
+    installed(language)
+    short = replace(COMPILE_LIMITS, cpu_seconds=2.0, idle_seconds=10.0)
+    outcome = run_files(language, COMPILE_BOMBS[bomb], backend=backend, compile_limits=short)
+    assert outcome.status != "passed", outcome
+    assert outcome.detail.startswith("not compiled: "), outcome
 
 
 def test_another_program_in_its_place_reads_no_more(backend: Backend, prey: dict[str, str]) -> None:

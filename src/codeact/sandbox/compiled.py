@@ -40,7 +40,7 @@ COMPILE_LIMITS = Limits(
 )  # fmt: skip
 RUN_LIMITS = Limits(
     cpu_seconds=15.0, wall_seconds=150.0, idle_seconds=15.0, memory_bytes=2 * GIB, answer_bytes=1 << 20, output_bytes=1 << 22,
-    open_files=256, reserved_bytes=64 * GIB,
+    open_files=256, threads=1000, reserved_bytes=64 * GIB,
 )  # fmt: skip
 
 

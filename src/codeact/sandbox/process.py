@@ -40,6 +40,10 @@ UNSEEN_S = 1.0
 TICK_S = 0.02
 # What a thread was queued is seen while it lives.
 LOOK_S = 1.0
+# As often as threads are counted where their number is limited: a bomb makes some hundreds meanwhile.
+COUNT_S = 0.02
+# Linux's usual size, so that a deep recursion ends alike on every machine; memory limits do not count the stack.
+STACK_BYTES = 8 << 20
 IDLE_FACTOR = 10.0
 CHILD_MODULES = ("codeact.sandbox.opaque", "codeact.sandbox.values", "codeact.sandbox.conversation", "codeact.sandbox.view", "codeact.sandbox.child")
 BOOTSTRAP = (
@@ -66,6 +70,7 @@ class Limits:
         output_bytes: length of everything that the process writes.
         open_files: file descriptors.
         file_bytes: length of a file that it writes; 0: nothing can be written.
+        threads: threads of the program and what it has started; None: not counted.
         reserved_bytes: address space, for runtimes that reserve more than they use: `memory_bytes` then bounds their data.
     """
 
@@ -77,6 +82,7 @@ class Limits:
     output_bytes: int = 1 << 30
     open_files: int = 64
     file_bytes: int = 0
+    threads: int | None = None
     reserved_bytes: int | None = None
 
 
@@ -106,7 +112,7 @@ class Process:
         self.lines: deque[bytes] = deque()
         self.partial = bytearray()
         self.output_bytes = 0
-        self.waited = self.looked = self.used = 0.0
+        self.waited = self.looked = self.used = self.counted = 0.0
         self.stderr = bytearray()
         command, descriptors = backend.command(INTERPRETER_FLAGS)
         command = _limited(command, limits, strict=backend.name != "none")
@@ -233,7 +239,12 @@ class Process:
                         )
                     self.looked = total
                     pause = now - began + max(min(left, idle_left, LOOK_S), TICK_S)
-                if not self._receive(min(self.deadline, began + pause) - now, split=math.isfinite(seconds)):
+                if self.limits.threads is not None and now >= self.counted + COUNT_S:
+                    self.counted = now
+                    if self.usage.threads() > self.limits.threads:
+                        raise Stop("killed", f"it started more than {self.limits.threads:,} threads")
+                rest = min(self.deadline, began + pause) - now
+                if not self._receive(rest if self.limits.threads is None else min(rest, COUNT_S), split=math.isfinite(seconds)):
                     return False
             return True
         finally:
@@ -356,6 +367,7 @@ def _limited(command: list[str], limits: Limits, strict: bool) -> list[str]:
         # One second lies between the signal that says why (SIGXCPU) and the one that cannot be ignored.
         (resource.RLIMIT_CPU, "-S -t", seconds, 1),
         (resource.RLIMIT_CPU, "-H -t", seconds + 1, 1),
+        (resource.RLIMIT_STACK, "-s", STACK_BYTES, 1024),
         (resource.RLIMIT_NOFILE, "-n", limits.open_files, 1),
         (resource.RLIMIT_FSIZE, "-f", limits.file_bytes, 512),
         (resource.RLIMIT_CORE, "-c", 0, 512),

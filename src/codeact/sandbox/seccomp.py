@@ -77,9 +77,6 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "sched_yield": (24, 124),
     "sched_getaffinity": (204, 123),
     "nanosleep": (35, 101),
-    "clock_nanosleep": (230, 115),
-    "clock_gettime": (228, 113),
-    "clock_getres": (229, 114),
     "gettimeofday": (96, 169),
     "time": (201, None),
     "times": (100, 153),
@@ -159,18 +156,25 @@ CLONE_FORBIDDEN = 0x7E020000 | 0x2000 | 0x8000
 Profile = Literal["python", "threads", "processes"]
 # What RLIMIT_DATA does not count, and would be memory without a limit: shared pages of no file, and stacks made by hand.
 MMAP, MAP_SHARED, MAP_ANONYMOUS, MAP_GROWSDOWN = (9, 222), 0x01, 0x20, 0x100
+# Stacks made longer by mremap are not counted either; the C library's realloc copies where it is refused.
+MREMAP = (25, 216)
+# A file opened for reading alone, or for neither (3), is not truncated: Landlock before version 3 (Linux 6.2) asks for no right to write then.
+OPENS, O_TRUNC, O_ACCMODE = (((2, None), 1), ((257, 56), 2)), 0x200, 3
 # prctl may name a thread and a mapping
 PRCTL = ((157, 167), ((0, (15, 16, 0x53564D41)),))
 
 # Calls allowed for some arguments only: numbers, then for each checked argument its index and its allowed low 32 bits.
 # prlimit64 may read a limit (no new one), sendto may not name an address, socketpair makes connected stream pairs
-# (asyncio needs one); fcntl may not set an owner, to whom the kernel would send signals; ioctl asks about terminals.
+# (asyncio needs one); fcntl may not set an owner, to whom the kernel would send signals; ioctl asks about terminals; clocks are
+# the system's and this process's, not those of another's processor time.
+CLOCKS = (*range(12), 0xFFFFFFFA, 0xFFFFFFFE)
 CONDITIONAL: tuple[tuple[tuple[int, int], tuple[tuple[int, tuple[int, ...]], ...]], ...] = (
     ((16, 29), ((1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),)),
     ((72, 25), ((1, (0, 1, 2, 3, 4, 1030)),)),
     ((302, 261), ((2, (0,)),)),
     ((44, 206), ((4, (0,)),)),
     ((53, 199), ((0, (1,)), (1, (1, 0x801, 0x80001, 0x80801)))),
+    *((numbers, ((0, CLOCKS),)) for numbers in ((228, 113), (229, 114), (230, 115))),
 )
 POINTERS = {(302, 2), (261, 2), (44, 4), (206, 4)}
 
@@ -179,7 +183,7 @@ X32_BIT = 0x40000000
 EPERM = 1
 RET_ALLOW, RET_ERRNO, RET_KILL = 0x7FFF0000, 0x00050000 | EPERM, 0x80000000
 RET_NO_CALL = 0x00050000 | 38
-LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+LOAD, AND, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 OFFSET_NUMBER, OFFSET_ARCH, OFFSET_ARGUMENTS = 0, 4, 16
 
 
@@ -208,7 +212,7 @@ def build_filter(architecture: str, execve: bool, profile: Profile = "python") -
     ]
     more = [] if profile == "python" else [*THREADS.values()]
     more += [*PROCESSES.values()] if profile == "processes" else []
-    checked = () if profile == "python" else (MMAP,)
+    checked = [numbers for numbers, _ in OPENS] + ([] if profile == "python" else [MMAP]) + ([MREMAP] if profile == "threads" else [])
     plain = [numbers[column] for numbers in [*ALLOWED.values(), *([EXECVE] if execve else []), *more] if numbers not in checked]
     for number in plain:
         if number is not None:
@@ -220,6 +224,10 @@ def build_filter(architecture: str, execve: bool, profile: Profile = "python") -
         code += [(EQUAL, 0, len(body), MMAP[column]), *body]
         # the C library then takes `clone`, whose flags a filter can read
         code += [(EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, RET_NO_CALL)]
+    for opens, index in OPENS:
+        if (number := opens[column]) is not None:
+            body = _truncation_checks(index)
+            code += [(EQUAL, 0, len(body), number), *body]
     for numbers, arguments in (*CONDITIONAL, *([PRCTL] if profile != "python" else [])):
         body = _argument_checks(numbers[column], arguments)
         code += [(EQUAL, 0, len(body), numbers[column]), *body]
@@ -239,6 +247,17 @@ def _mapping_checks() -> list[tuple[int, int, int, int]]:
         (ANY_BIT, 2, 0, MAP_GROWSDOWN),
         (ANY_BIT, 0, 2, MAP_SHARED),
         (ANY_BIT, 0, 1, MAP_ANONYMOUS),
+        (RETURN, 0, 0, RET_ERRNO),
+        (RETURN, 0, 0, RET_ALLOW),
+    ]
+
+
+def _truncation_checks(index: int) -> list[tuple[int, int, int, int]]:
+    return [
+        (LOAD, 0, 0, OFFSET_ARGUMENTS + 8 * index),
+        (AND, 0, 0, O_TRUNC | O_ACCMODE),
+        (EQUAL, 1, 0, O_TRUNC),
+        (EQUAL, 0, 1, O_TRUNC | O_ACCMODE),
         (RETURN, 0, 0, RET_ERRNO),
         (RETURN, 0, 0, RET_ALLOW),
     ]

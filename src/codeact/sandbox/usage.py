@@ -49,3 +49,18 @@ class GroupUsage:
                 with suppress(OSError, IndexError):  # it ended just now, or the kernel keeps no such figure
                     self.queued_ns[process, thread] = int((folder / "task" / thread / "schedstat").read_text().split()[1])
         return Usage(ticks / os.sysconf("SC_CLK_TCK"), sum(self.queued_ns.values()) / 1e9)
+
+    def threads(self) -> int:
+        """How many threads the group's first process and what it has started have now; 0 where /proc does not say.
+
+        Made to be quick in the middle of a bomb: the number alone is read, and children of processes with one thread.
+        """
+        found, pending = 0, [str(self.group)]
+        while pending:
+            folder = Path("/proc", pending.pop(), "task")
+            with suppress(OSError, ValueError):  # it ended just now
+                threads = folder.stat().st_nlink - 2
+                found += threads
+                if threads == 1:
+                    pending += (folder / folder.parent.name / "children").read_text().split()
+        return found
