@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Embedder = SentenceTransformer | SentenceEncoder
 
+SYLLABLES = "\u2e80"  # from here on a letter is a syllable or a word
 READ_CHARS = 1500  # 256 to 512 tokens
 
 
@@ -109,6 +110,35 @@ def _check(model: SentenceTransformer) -> None:
     except (*UNREADABLE, TypeError):  # not from files of transformers, as ONNX: nothing is known
         return
     check_loaded(info, "text encoder", UNUSED)
+
+
+def unread_share(texts: Sequence[str], name: str) -> float | None:
+    """How much of some texts an embedder's vocabulary does not hold: the share of their pieces that are unknown or a mere letter.
+
+    A letter counts where it is of an alphabet other than English's (Cyrillic, Arabic, ...), not where it is a whole syllable or word, as
+    in Chinese or Japanese: those are known or not.
+
+    Args:
+        texts: of the pool.
+        name: as for `load_embedder`; its tokenizer is read from this machine.
+
+    Returns:
+        From 0 to 1; None where the texts have no pieces, or the tokenizer cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_loading():
+            tokenizer = AutoTokenizer.from_pretrained(resolve_embedder(name), local_files_only=True, **NO_CODE)
+    except UNREADABLE:
+        return None
+    pieces = [piece for text in texts for piece in tokenizer.tokenize(text[:READ_CHARS])]
+    unread = sum(piece == tokenizer.unk_token or _is_letter(piece.removeprefix("##")) for piece in pieces)
+    return unread / len(pieces) if pieces else None
+
+
+def _is_letter(piece: str) -> bool:
+    return len(piece) == 1 and "\x7f" < piece < SYLLABLES and piece.isalpha()
 
 
 def embed_texts(

@@ -147,3 +147,17 @@ def test_the_terminal_says_the_sentence_first_and_names_clusters(chosen: api.Sel
     told = cli("explain", str(chosen.run_dir), "--row", "5")
     assert told.stdout.splitlines()[0] == chosen.explain("rec-004")["sentence"]
     assert "row 5 of the data, id rec-004" in told.stdout
+
+
+def test_the_terminal_groups_settings_and_keeps_to_its_width(chosen: api.Selection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    row = next(row for row in chosen.table.to_pylist() if row["reason"] == "below cut")
+    told = cli("explain", str(chosen.run_dir), row["id"]).stdout
+    head, figures = told.split("\nnearest records", 1)
+    assert all(len(line) <= 80 for line in head.splitlines()[2:] + figures.partition("\n\n")[0].splitlines())
+    assert "would be kept with" in head
+    settings = [change["set"] for change in chosen.explain(row["id"])["changes"]]
+    assert settings
+    assert all(setting.partition("=")[2] in head for setting in settings)
+    assert f"{'nll_cond':<15} " in figures
+    assert "loss of the answer given the instruction, nats a token" in figures

@@ -32,7 +32,7 @@ def test_a_floor_of_lengths_silences_the_warning_about_them() -> None:
     groups = {"length": bands, "cluster": common["cluster"]}
     plain = choose(ids, **common, language=language)
     raised = choose(ids, **common, language=language, response_tokens=tokens, rules=Rules(floor=0.5, floor_lengths=True))
-    assert any("length 10" in w or "length 0" in w for w in coverage(plain.selected, groups)["warnings"])
+    assert any("answers of 10" in w or "answers of 0-" in w for w in coverage(plain.selected, groups)["warnings"])
     assert coverage(raised.selected, groups)["warnings"] == []
     assert raised.selected.sum() == plain.selected.sum() == 160
     went, came = plain.selected & ~raised.selected, raised.selected & ~plain.selected

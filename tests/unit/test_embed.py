@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from codeact.embed import embed_texts, load_embedder, open_embedder
+from codeact.embed import embed_texts, load_embedder, open_embedder, unread_share
 from codeact.errors import CodeactError, InputError
 from codeact.lm.sentence_encoder import SentenceEncoder, plain_folder
+from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
 
 TEXTS = [
     "write a python function that can sort numbers",
@@ -204,3 +206,28 @@ def test_a_copy_in_the_cache_that_lacks_its_weights_is_left_to_the_library_which
     assert isinstance(open_embedder("someone/encoder"), SentenceEncoder)
     next((kept / "snapshots" / "abc").glob("*.safetensors")).unlink()
     assert open_embedder("someone/encoder") == "fetched someone/encoder"
+
+
+def test_how_much_of_a_text_an_embedder_does_not_read(tiny_embedder_dir: Path, tmp_path: Path) -> None:
+    name = str(tiny_embedder_dir)
+    assert unread_share(["write a python function", "sort numbers"], name) == 0
+    assert unread_share(["排序列表", "sort"], name) == pytest.approx(4 / 5)
+    assert unread_share([""], name) is None
+    folder = shutil.copytree(tiny_embedder_dir, tmp_path / "cyrillic")
+    for file in folder.rglob("vocab.txt"):
+        file.unlink()
+    for file in folder.rglob("tokenizer.json"):  # a vocabulary of single letters
+        made = json.loads(file.read_text(encoding="utf-8"))
+        vocabulary = made["model"]["vocab"]
+        vocabulary |= {piece: len(vocabulary) + n for n, piece in enumerate(["с", "##п", "##и", "##о", "##к"])}
+        file.write_text(json.dumps(made), encoding="utf-8")
+    assert unread_share(["список"], str(folder)) == 1
+
+
+def test_an_embedder_that_does_not_read_the_language_is_told(tiny_embedder_dir: Path, tmp_path: Path) -> None:
+    for language, words in (("zh", "排序列表中的数字"), ("en", "sort the numbers of a list")):
+        rows = [{"instruction": f"{words} {n}", "output": f"print({n})"} for n in range(20)]
+        write_lines(tmp_path / f"{language}.jsonl", rows)
+        done = cli("embed", str(tmp_path / f"{language}.jsonl"), "--embedder", str(tiny_embedder_dir), "--run-dir", str(tmp_path / language))
+        assert done.returncode == 0, done.stderr
+        assert ("does not read" in done.stderr) == (language == "zh"), done.stderr

@@ -9,12 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from codeact.terminal import visible, visible_lines
+from codeact.terminal import fitting, visible, visible_lines
 from tests.helpers.command import codeact_command
 from tests.helpers.lines import write_lines
 from tests.helpers.report_run import plain_run
 
 FULL = Path("/dev/full")
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [("sort a list", 11, "sort a list"), ("sort a list", 10, "sort a ..."), ("排序列表", 8, "排序列表"), ("排序列表", 7, "排序..."), ("排序", 2, "")],
+)
+def test_a_line_is_cut_by_the_columns_that_its_letters_take(text: str, width: int, shown: str) -> None:
+    assert fitting(text, width) == shown
 
 
 @pytest.mark.parametrize(

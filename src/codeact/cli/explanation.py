@@ -3,35 +3,64 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import Any
 
 from codeact.amounts import columns
-from codeact.terminal import visible_lines
+from codeact.terminal import fitting, visible_lines
 
 APART = ("record", "score", "lengths", "neighbours", "changes", "tokens", "words", "sentence", "row")
 CLEAR = 0.5  # nats: what is coloured
+WIDEST = 120
+MEANINGS = {
+    "ifd": "perplexity of the answer given the instruction, divided by that of the answer alone",
+    "cutoff": "value of the last record that was taken",
+    "nll_cond": "loss of the answer given the instruction, nats a token",
+    "nll_uncond": "loss of the answer alone, nats a token",
+    "prefix_log_ifd": "log IFD over the first 1, 2, 4, 8, ... tokens of the answer",
+    "spike": "highest loss of an operator or number of its code, nats",
+}
 
 
 def explanation(found: Mapping[str, Any]) -> Iterator[str]:
     """The lines of `codeact.explain`: the sentence first, then settings, neighbours, figures and the text."""
     yield found["sentence"]
     yield f"row {found['row'] + 1} of the data, id {found['id']}"
-    if found["changes"]:
-        yield ""
-    tried = {True: "the strategy chose again with it", False: "not tried"}
-    yield from columns([(one["set"], f"would have it {one['then']} ({tried[bool(one['tried'])]})") for one in found["changes"]])
+    width = min(WIDEST, get_terminal_size().columns)
+    yield from _changes(found["changes"], width)
     if found["neighbours"]:
-        yield "\nnearest records by the embedding"
+        yield "\nnearest records by the embedding (cosine, 1: the same)"
     for near in found["neighbours"]:
         ifd = "" if near["ifd"] is None else f", IFD {near['ifd']:.3f}"
-        yield f"  {near['cosine']:.3f}  {near['id']}  {near['status']}{ifd}  {near['instruction']}"
+        line = f"  {near['cosine']:.3f}  {near['id']}  {near['status']}{ifd}  "
+        yield line + fitting(near["instruction"], width - len(line))
     yield ""
     figures = {**found, **{k: v for k, v in (found.get("score") or found.get("lengths") or {}).items() if k not in ("id", "turns", "ifd")}}
-    yield from columns([(key, _shown(value)) for key, value in figures.items() if key not in APART and value not in (None, "", [])])
+    shown = [(key, _shown(value)) for key, value in figures.items() if key not in APART and value not in (None, "", [])]
+    yield from columns([(key, f"{value}{f'  ({MEANINGS[key]})' if key in MEANINGS else ''}") for key, value in shown])
     yield from (f"\n[{m['role']}]\n{m['content']}" for m in (found.get("record") or {}).get("messages", []))
     if "tokens" in found:
         yield from _tokens(found["tokens"])
+
+
+def _changes(changes: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+    """Settings under what they would do, all values of a key on one line."""
+
+    def outcome(one: Mapping[str, Any]) -> tuple[str, bool]:
+        return one["then"], bool(one["tried"])
+
+    def key(one: Mapping[str, Any]) -> str:
+        return str(one["set"]).partition("=")[0]
+
+    for (then, tried), alike in groupby(changes, outcome):
+        yield f"\nwould be {then} with{'' if tried else ' (not tried)'}"
+        for _, ones in groupby(alike, key):
+            first, *more = (str(one["set"]) for one in ones)
+            line = " or ".join([first, *(one.partition("=")[2] for one in more)])
+            yield from wrap(line, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _shown(value: object) -> str:

@@ -142,14 +142,18 @@ def brief(summary: object) -> str:
     """A stage's figures on one line."""
     if not isinstance(summary, dict):
         return str(summary)
-    return ", ".join(f"{key} {_short(value)}" for key, value in summary.items() if value not in ({}, [], None))
+    return _listed({str(key).replace("_", " "): value for key, value in summary.items()})
+
+
+def _listed(figures: dict[str, object]) -> str:
+    return ", ".join(f"{key} {_short(value)}" for key, value in figures.items() if value not in ({}, [], None))
 
 
 def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return "(" + brief(value) + ")"
+        return "(" + _listed(value) + ")"
     if isinstance(value, list | tuple):
         return "[" + ", ".join([*map(_short, value[:MAX_LISTED]), *(["..."] if len(value) > MAX_LISTED else [])]) + "]"
     return str(value)

@@ -65,13 +65,17 @@ def coverage(
             if pool >= MIN_GROUP and chosen and row["share_selected"] < warn_below * row["share_pool"]:
                 part = row["share_selected"] / row["share_pool"]
                 warnings.append(
-                    f"{grouping} {name or 'unknown'}: {taken} of {amount(pool, 'record')} selected, {part:.2f} of its share (floor {warn_below:g})"
+                    f"{_titled(grouping, name)}: {taken} of {amount(pool, 'record')} selected, {part:.0%} of its share (told below {warn_below:.0%})"
                 )
         shown[grouping] = rows
     found: dict[str, Any] = {"groups": shown, "warnings": warnings}
     if vectors is not None:
         found["distance"] = distance(vectors, selected)
     return found
+
+
+def _titled(grouping: str, name: str) -> str:
+    return f"answers of {name} tokens" if grouping == "length" else f"{grouping} {name or 'unknown'}"
 
 
 def distance(vectors: Vectors | TakeVectors, selected: Bools, most: int = EXACT, looked_at: int = LOOKED_AT) -> dict[str, Any] | None:

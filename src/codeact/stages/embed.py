@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeact.config import Recipe
 from codeact.progress import Progress
@@ -17,8 +18,16 @@ from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.pool import read_pool
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 VERSION = 1
 SHARD_RECORDS = 1024
+LOOKED_AT = 256  # records by which it is judged whether the embedder reads them
+UNREAD = 0.2
+MULTILINGUAL = "sentence-transformers/paraphrase-multilingual-mpnet-base-v2"
+
+log = logging.getLogger(__name__)
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
@@ -37,11 +46,29 @@ def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """One L2-normalised vector per record of the pool."""
     config = recipe.embed
     make = partial(_embed_worker, config.model, config.batch_size, config.text, recipe.model.device)
-    shards = table_parts(read_pool(store), SHARD_RECORDS)
+    pool = read_pool(store)
+    unread = _unread(pool, recipe)
+    shards = table_parts(pool, SHARD_RECORDS)
     make_shards(store, "embed", shards, make, backend=choose_backend(recipe, "embed"), label="embed")
     store.write_parts("embed", regrouped(read_shards(store, "embed", shards)))
     dimensions = store.parts("embed", ["embedding"])[0]["embedding"].type.list_size
-    return {"vectors": shards.num_rows, "dimensions": dimensions}
+    return {"vectors": shards.num_rows, "dimensions": dimensions} | ({"unread": unread} if unread else {})
+
+
+def _unread(pool: pa.Table, recipe: Recipe) -> float | None:
+    """The share of the instructions that the embedder does not read; a warning where it is large. None: nothing to judge by."""
+    from codeact.embed import unread_share
+    from codeact.lm.identity import model_title
+
+    step = max(1, pool.num_rows // LOOKED_AT)
+    some = [record for at in range(0, pool.num_rows, step) for record in tables.records_from(pool.slice(at, 1))]
+    share = unread_share([record.instruction for record in some], recipe.embed.model)
+    if share is not None and share >= UNREAD:
+        log.warning(
+            "the embedder %s does not read %.0f %% of the instructions (unknown or single letters): clusters and neighbours mean little; "
+            "name one of their language, or a multilingual one: --embedder %s", model_title(recipe.embed.model, embedder=True), 100 * share, MULTILINGUAL,
+        )  # fmt: skip
+    return share
 
 
 def _embed_worker(model: str, batch_size: int, text: str, device: str) -> Worker:
