@@ -20,6 +20,7 @@ from codeact.curate.canonical import (
     canonical_tokens,
     fingerprint,
     function_shape,
+    function_signs,
     function_tokens,
     python_functions,
 )
@@ -241,15 +242,30 @@ def test_one_passage_and_a_short_answer_are_no_near_copies() -> None:
 
 
 @pytest.mark.parametrize("module", [ast, json.decoder, textwrap, unittest.case])
-def test_functions_of_the_same_tokens_have_the_same_shape(module: ModuleType) -> None:
+def test_functions_of_the_same_tokens_have_the_same_shape_and_signs(module: ModuleType) -> None:
     source = inspect.getsource(module)
     renamed = source.replace("self", "this").replace("node", "knot").replace("text", "words")
-    shapes: dict[bytes, set[tuple[str, ...]]] = {}
+    shapes: dict[bytes, set[tuple[tuple[str, ...], ...]]] = {}
     for text in (source, renamed):
         for node in python_functions(f"```python\n{text}\n```"):
-            shapes.setdefault(fingerprint(function_tokens(node)), set()).add(function_shape(node))
+            shapes.setdefault(fingerprint(function_tokens(node)), set()).add((function_shape(node), function_signs(node)))
     assert shapes
     assert all(len(some) == 1 for some in shapes.values())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("    x = a\n    -b\n", "    x = a - b\n"), ("    a\n    (b, c)\n", "    a(b, c)\n"), ("    x = a\n    [b]\n", "    x = a[b]\n"),
+        ("    if a:\n        b = 1\n    c = a < 2\n", "    if a:\n        b = 1\n        c = a < 2\n"),
+        ("    return a % 2 and [b for b in a]\n", "    return (a % 2) and [b for b in a]\n"), ("    if not a:\n        b = 1\n", "    if (not a):\n        b = 1\n"),
+    ],
+)  # fmt: skip
+def test_lines_alone_change_no_sign(one: str, other: str) -> None:
+    """Tokens say nothing of lines: where those of two functions are equal, so are their signs, or the second would be looked at in vain."""
+    nodes = [next(iter(python_functions(f"```python\ndef f(a):\n{body}```"))) for body in (one, other)]
+    assert function_tokens(nodes[0]) == function_tokens(nodes[1])
+    assert function_signs(nodes[0]) == function_signs(nodes[1])
 
 
 @pytest.mark.parametrize(

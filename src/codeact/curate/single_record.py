@@ -140,8 +140,8 @@ def check_record(record: Record, checks: Iterable[str], backend: Backend | None 
         CodeactError: the sandbox cannot start a process.
     """
     chosen = set(checks)
-    verdicts = [verify_record(record)] if "syntax" in chosen else []
     turns = exchanges(record)
+    verdicts = [verify_record(record, turns)] if "syntax" in chosen else []
     for turn in turns:
         if len(turn.answer) > MAX_ANSWER_CHARS:
             verdicts.append(Verdict("unknown", f"an answer of more than {MAX_ANSWER_CHARS:,} characters"))

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -58,6 +59,7 @@ class Verdict:
 
 
 PASSED = Verdict("passed")
+_ORDER: Mapping[Status, int] = {"failed": 0, "doubtful": 1, "unknown": 2, "passed": 3}
 NOTHING_TO_CHECK = Verdict("unknown", "no Python code")
 NEWER = Verdict("unknown", "perhaps the syntax of a newer Python")
 
@@ -83,12 +85,17 @@ def exchanges(record: Record) -> list[Exchange]:
     return found
 
 
-def verify_record(record: Record) -> Verdict:
-    """The verdict on a record: that of its assistant turns together."""
+def verify_record(record: Record, turns: Sequence[Exchange] | None = None) -> Verdict:
+    """The verdict on a record: that of its assistant turns together.
+
+    Args:
+        record: the record.
+        turns: its `exchanges`, where they are at hand.
+    """
     language = next(
         (str(record.meta[key]).lower() for key in _LANGUAGE_KEYS if isinstance(record.meta.get(key), str)), ""
     )
-    turns = exchanges(record)
+    turns = exchanges(record) if turns is None else turns
     return combine(
         [
             eased(verify_response(turn.answer, instruction=turn.so_far, language=language), turn is turns[-1])
@@ -117,7 +124,7 @@ def verify_response(response: str, *, instruction: str = "", language: str = "")
         instruction: what was asked; Python 2 is not held against an answer to a question for Python 2.
         language: the language of the answer where the data says so, else "".
     """
-    context = _Context(response, instruction, _asks_python2(instruction))
+    context = _Context(response, instruction)
     blocks = code_blocks(response)
     if not blocks or _is_stray_end(response, blocks):
         text = response if not blocks else "\n".join(response.split("\n")[: blocks[0].line - 2])
@@ -143,7 +150,6 @@ def _asks_python2(instruction: str) -> bool:
 class _Context:
     answer: str
     instruction: str
-    python2: bool
 
 
 def open_fence(response: str, instruction: str = "") -> Verdict:
@@ -151,7 +157,7 @@ def open_fence(response: str, instruction: str = "") -> Verdict:
     blocks = code_blocks(response)
     if not blocks or blocks[-1].closed:
         return NOTHING_TO_CHECK
-    return _open_fence(blocks[-1], _Context(response, instruction, _asks_python2(instruction)))
+    return _open_fence(blocks[-1], _Context(response, instruction))
 
 
 def _open_fence(block: Block, context: _Context) -> Verdict:
@@ -181,8 +187,11 @@ def _is_stray_end(response: str, blocks: list[Block]) -> bool:
 def combine(verdicts: list[Verdict]) -> Verdict:
     """One failure fails the whole; it passes when a part passes and no part that was looked at is in doubt."""
     looked_at = [verdict for verdict in verdicts if verdict is not NOTHING_TO_CHECK]
-    order = {"failed": 0, "doubtful": 1, "unknown": 2, "passed": 3}
-    return min(looked_at, key=lambda verdict: order[verdict.status], default=NOTHING_TO_CHECK)
+    return min(looked_at, key=_place, default=NOTHING_TO_CHECK) if len(looked_at) != 1 else looked_at[0]
+
+
+def _place(verdict: Verdict) -> int:
+    return _ORDER[verdict.status]
 
 
 def _check_block(block: Block, context: _Context) -> Verdict:
@@ -258,7 +267,7 @@ def _judge(error: SyntaxError | ValueError | OverflowError, code: str, first_lin
     if sys.version_info < (3, 15) and message.startswith(_NEWER_UNPACKING):
         return replace(NEWER, detail=detail)
     if _PYTHON2_LINE.fullmatch(line):
-        excused = context.python2 or meant(line, context.instruction, context.answer)
+        excused = _asks_python2(context.instruction) or meant(line, context.instruction, context.answer)
         return Verdict("unknown" if excused else "doubtful", "Python 2 syntax", detail)
     if sys.version_info < (3, 12) and (message.startswith(_NEWER_F_STRING) or _NEWER_LINE.fullmatch(line)):
         return replace(NEWER, detail=detail)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -53,14 +53,30 @@ class Runs:
         lengths = np.array([len(text) for text in texts])
         ends = np.cumsum(lengths + 1)
         first = np.searchsorted(begins, ends - lengths)  # of each text the number of its first word
-        for length, known in self.codes.items():
-            at = heads[heads <= len(words) - length]
-            at = at[_among(_run_codes(words[at + k] for k in range(length)), known)]
+        for length, at in self._found(words, codes[heads], heads):
             text = np.searchsorted(ends, begins[at], "right")
             whole = text == np.searchsorted(ends, begins[at + length - 1], "right")
             for number, begin in zip(text[whole].tolist(), (at - first[text])[whole].tolist(), strict=True):
                 found[number].append((begin, length))
         return found
+
+    def _found(self, words: _Codes, codes: _Codes, heads: Ints) -> Iterator[tuple[int, Ints]]:
+        """Each length, and the places where runs of it begin, in the order of `self.codes`.
+
+        Args:
+            words: a number for each word.
+            codes: of the first `self.head` words from each of `heads` on.
+            heads: places where runs may begin.
+        """
+        found: dict[int, Ints] = {}
+        reached = self.head
+        for length in sorted(self.codes):
+            there = int(np.searchsorted(heads, len(words) - length, "right"))
+            heads, codes = heads[:there], codes[:there]
+            codes = _run_codes((words[heads + k] for k in range(reached, length)), codes)  # a run's code goes on from its beginning's
+            reached = length
+            found[length] = heads[_among(codes, self.codes[length])]
+        return ((length, found[length]) for length in self.codes)
 
 
 def _hashed(text: bytes) -> tuple[_Codes, Ints]:
@@ -100,9 +116,9 @@ def _powers(factor: int, count: int) -> _Codes:
     return _more_powers(factor, _BLOCK + 1) if count <= _BLOCK + 1 else _more_powers.__wrapped__(factor, count)
 
 
-def _run_codes(columns: Iterable[_Codes]) -> _Codes:
-    """A number for each run, of the numbers of its words, column by column (multiplicative hashing, Knuth 6.4)."""
-    code: _Codes = np.zeros(1, np.uint64)
+def _run_codes(columns: Iterable[_Codes], begun: _Codes | None = None) -> _Codes:
+    """A number for each run, of the numbers of its words, column by column (multiplicative hashing, Knuth 6.4); those of its first words are `begun`."""
+    code: _Codes = np.zeros(1, np.uint64) if begun is None else begun
     for column in columns:
         code = (column + code) * np.uint64(_FACTOR)
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from shlex import quote
 from typing import Any, Literal
 
@@ -44,11 +45,17 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 MAP_KEYS = ("messages", "instruction", "response", "chosen", "weight", *OPTIONAL)
 NONE = "-"
+_NO_MARKS = {ord(mark): None for mark in " _-\t"}
 
 
 def plain_name(name: object) -> str:
     """A column's name for comparing: lower case, without blanks, `_` and `-` (`System Prompt` and `systemPrompt` are one)."""
-    return str(name).lower().translate({ord(mark): None for mark in " _-\t"})
+    return _plain_name(str(name))
+
+
+@lru_cache(maxsize=4096)  # of a file, all rows have the same few names
+def _plain_name(name: str) -> str:
+    return name.lower().translate(_NO_MARKS)
 
 
 @dataclass(frozen=True, slots=True)

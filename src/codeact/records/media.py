@@ -41,11 +41,18 @@ def find_media(row: Mapping[str, Any], text: str) -> str:
         text: what was read of it.
     """
     marked = ("<" in text or "[IMG]" in text) and any(mark in text for mark in MARKS)
+    if not marked and not _any_media_name(tuple(row)):
+        return ""
     for key, value in row.items():
         name = str(key).strip().lower()
         if (is_media_name(name) or marked) and _is_media(value, name, marked):
             return f"column {str(key)!r} holds images, video or audio"
     return "the text holds the address of an image, a video or audio" if marked and INLINE.search(text) else ""
+
+
+@lru_cache(maxsize=1024)  # of a file, most rows have the same columns
+def _any_media_name(keys: tuple[object, ...]) -> bool:
+    return any(is_media_name(str(key).strip().lower()) for key in keys)
 
 
 def is_media_name(name: object) -> bool:

@@ -193,7 +193,7 @@ class RowParser:
 
     def read(self, index: int, row: Mapping[str, Any]) -> Record | Rejected:
         """What a row becomes; its id is not unique yet (`Ids`)."""
-        filled = tuple([key for key, value in row.items() if not is_missing(value) and not _is_empty(value)])
+        filled = tuple([key for key, value in row.items() if isinstance(value, str) or not (is_missing(value) or _is_empty(value))])
         if filled not in self.forms:
             self.forms[filled] = _form(filled, self.whole, self.mapping)
         form = self.forms[filled]

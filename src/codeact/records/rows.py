@@ -172,8 +172,10 @@ def _instance(value: object) -> tuple[object, object]:
 
 
 def _text(value: object, where: str) -> str:
+    if isinstance(value, str):
+        return value
     if is_blank(value):
-        return value if isinstance(value, str) else ""
+        return ""
     if isinstance(value, Mapping) and not {"text", "type", "parts"} & set(value):
         raise _object(value, where)
     said = read_content(value, where)

@@ -78,23 +78,24 @@ class Rejected:
 
 
 _TO_JSON = json.JSONEncoder(ensure_ascii=True, check_circular=False).encode
+_QUOTED = json.encoder.encode_basestring_ascii
 
 
 def content_hash(messages: Sequence[Message], tools: str = "") -> str:
     """16 hex digits of SHA-256 over all that is said: the same conversation has the same hash everywhere."""
-    said = [[m.role, m.content, *_further(m)] for m in messages]
-    return digest(_TO_JSON([*said, tools] if tools else said))
+    said = [f"[{_QUOTED(m.role)}, {_QUOTED(m.content)}{_further(m)}]" for m in messages]
+    return digest(f"[{', '.join([*said, _QUOTED(tools)] if tools else said)}]")
 
 
-def _further(message: Message) -> list[dict[str, Any]]:
-    """The fields that differ from their defaults; plain turns keep the hash of their role and content alone."""
+def _further(message: Message) -> str:
+    """The fields that differ from their defaults, as JSON; plain turns keep the hash of their role and content alone."""
     if not (message.reasoning or message.tool_calls or message.name or message.tool_call_id) and message.learn:
-        return []
+        return ""
     names = ("reasoning", "tool_calls", "name", "tool_call_id")
     found: dict[str, Any] = {n: getattr(message, n) for n in names if getattr(message, n)}
     if not message.learn:
         found["learn"] = False
-    return [found] if found else []
+    return f", {_TO_JSON(found)}"
 
 
 def digest(text: str) -> str:

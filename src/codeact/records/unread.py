@@ -27,6 +27,8 @@ MARKS = (
     "<|user|>", "<extra_id_1>", "### Response:", "<｜Assistant｜>",
 )  # fmt: skip
 ENDS = ("assistant:", "assistant：", "\n\n###", "\n\n->")  # of a question: a transcript's, and the marks of OpenAI's first tuning files
+_STARTS = tuple(dict.fromkeys(mark[:2] for mark in MARKS))  # few texts hold one
+_LONGEST_END = max(map(len, ENDS))
 # columns that are named whatever they hold: they carry meaning by their name, however short it is
 ALWAYS = frozenset(map(plain_name, (
     *MESSAGES, *INSTRUCTION, *RESPONSE, INSTANCES, *(name for names in OPTIONAL.values() for name in names), "reasoning",
@@ -157,8 +159,8 @@ def is_template(mark: str) -> bool:
 def marks(messages: Sequence[Message]) -> list[str]:
     """The marks of a chat template that stand in what was read."""
     said = "\0".join([m.content for m in messages])
-    found = [mark for mark in MARKS if mark in said]
+    found = [mark for mark in MARKS if mark in said] if any(start in said for start in _STARTS) else []
     found += [BROKEN] if "\ufffd" in said else []
-    asked = (m.content.rstrip().lower() for m in messages if m.role == "user")
+    asked = (m.content.rstrip()[-_LONGEST_END:].lower() for m in messages if m.role == "user")
     ends = [end for text in asked for end in ENDS if text.endswith(end)]
     return [*found, *((end.strip() if end[0] == "\n" else "Assistant:") for end in ends[:1])]
