@@ -85,8 +85,8 @@ BY_THEMSELVES = {
     "import threading\nthreading.Thread(target=print).start()\nassert add(1, 2) == 3": "RuntimeError: can't start new thread",
     "def add(a, b):\n    return a + b\nassert add(1, 2) == 3": "AssertionError: the tests did not call add",
     f"{CASE}    def check_a(self):\n        self.assertEqual(add(1, 2), 3)": "AssertionError: the tests did not call add",
-    f"{CASE}    @classmethod\n    def setUpClass(cls):\n        cls.x = lost\n    def test_a(self):\n        self.assertEqual(add(1, 2), 3)":
-        "AssertionError: setUpClass (T): NameError: name 'lost' is not defined",
+    f"{CASE}    @classmethod\n    def setUpClass(cls):\n        cls.x = nowhere_defined\n    def test_a(self):\n        self.assertEqual(add(1, 2), 3)":
+        "AssertionError: setUpClass (T): NameError: name 'nowhere_defined' is not defined",
 }  # fmt: skip
 
 
