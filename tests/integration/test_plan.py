@@ -62,6 +62,14 @@ def test_the_plan_counts_and_writes_nothing(folder: Path, tiny_model_dir: Path, 
     assert _scored_tokens(folder / "planned") == pytest.approx(found["score_tokens"], rel=0.05)
 
 
+def test_the_size_alone_is_enough_for_a_plan_of_select(folder: Path) -> None:
+    call = ["select", str(folder / "pool.jsonl"), "-o", str(folder / "out.jsonl"), "--plan", "--gpu", "a100", "--json"]
+    assert "--model" in codeact(*call).stderr
+    unnamed, named = (codeact(*call, "--parameters", "6.7B", *more) for more in ([], ["--model", "some/model"]))
+    assert (unnamed.returncode, named.returncode) == (0, 0), unnamed.stderr
+    assert json.loads(unnamed.stdout)["devices"] == json.loads(named.stdout)["devices"]
+
+
 def _parameters(folder: Path) -> int:
     from codeact.lm import models
 

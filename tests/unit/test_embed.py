@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import codeact
 from codeact.embed import embed_texts, load_embedder, open_embedder, unread_share
 from codeact.errors import CodeactError, InputError
 from codeact.lm.sentence_encoder import SentenceEncoder, plain_folder
@@ -231,3 +232,7 @@ def test_an_embedder_that_does_not_read_the_language_is_told(tiny_embedder_dir: 
         done = cli("embed", str(tmp_path / f"{language}.jsonl"), "--embedder", str(tiny_embedder_dir), "--run-dir", str(tmp_path / language))
         assert done.returncode == 0, done.stderr
         assert ("does not read" in done.stderr) == (language == "zh"), done.stderr
+        again = cli("cluster", str(tmp_path / f"{language}.jsonl"), "--embedder", str(tiny_embedder_dir), "--run-dir", str(tmp_path / language))
+        assert again.returncode == 0, again.stderr
+        page = codeact.report(tmp_path / language).read_text(encoding="utf-8")
+        assert ("The embedder does not read" in page) == (language == "zh")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import lzma
 import re
 from pathlib import Path
 
@@ -41,3 +43,15 @@ def test_both_languages_have_the_same(part: object) -> None:
 def test_it_is_short_and_its_first_screen_shows_the_report() -> None:
     assert len(ENGLISH.split()) < 900
     assert "docs/images/report.png" in "\n".join(ENGLISH.splitlines()[:25])
+
+
+def test_the_number_of_trainings_is_that_of_the_results() -> None:
+    trainings, pools = 0, set()
+    for name in ("compare_figures_first", "compare_figures", "compare_confirm", "compare_residual"):
+        found = json.loads(lzma.decompress((ROOT / "experiments" / "results" / f"{name}_cells.json.xz").read_bytes()))["results"]
+        cells = [cell for cell in found if cell != "base"]
+        trainings += len(cells)
+        pools |= {(name, re.search(r"seed[ _-]?(\d+)", str(cell))[1]) for cell in cells}  # type: ignore[index]
+    assert (trainings, len(pools)) == (300, 12)
+    assert "300 trainings on twelve pools" in ENGLISH
+    assert "十二个数据池，300 次训练" in CHINESE

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from codeact.pipeline.stability import Choices
 
 SELECTION_STAGES = ("sample",)
+NAMELESS = "model"  # of a plan that is given its parameters alone
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,11 @@ def plan_select(data: Data, *, budget: Mapping[str, Any] | None = None, **argume
     from codeact.pipeline.budget import Budget
     from codeact.pipeline.forecast import forecast
 
+    counted = Budget(**budget or {})
+    if counted.parameters is not None and "model.name" not in (arguments.get("settings") or {}):
+        arguments["model"] = arguments.get("model") or NAMELESS
     recipe, source, _ = _select_recipe(data, **arguments)
-    found = forecast(recipe, SELECTION_STAGES, Inputs(recipe, source), Budget(**budget or {}))
+    found = forecast(recipe, SELECTION_STAGES, Inputs(recipe, source), counted)
     return {**found.summary(), "lines": found.lines()}
 
 

@@ -25,6 +25,7 @@ from codeact.sample.strategies import IFD_LIMIT, find
 from codeact.score.length import lengths_held
 from codeact.stages.cluster import cluster_words
 from codeact.stages.columns import counted_in
+from codeact.stages.embed import UNREAD
 from codeact.stages.evaluate import TRAINED
 from codeact.statuses import ESTIMATED
 
@@ -87,6 +88,8 @@ def gather(run_dir: Path) -> dict[str, Any]:
     if figures["ifd"] is not None:
         figures["ifd"]["estimated"] = _estimated(paths["score"])
     if figures["clusters"] is not None:
+        unread = (found["embed"][1].get("summary") or {}).get("unread") or 0.0
+        figures["clusters"]["unread"] = unread if unread >= UNREAD else None
         figures["clusters"]["shared_out"] = find(recipe.sample.strategy).clustered
     figures["headline"] = _headline(figures)
     clean: dict[str, Any] = storage.plain(figures)

@@ -9,6 +9,8 @@ from codeact.evaluation.compare import NO_DIFFERENCE
 from codeact.records import reading_lines
 from codeact.score.length import length_line
 
+PEERS = {"selection": "this selection", "random": "a random one", "complexity": "one of highest IFD"}
+
 
 def main_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """(label, value) pairs for the summary table that a terminal shows at the end of a run."""
@@ -47,7 +49,7 @@ def coverage_rows(coverage: dict[str, Any] | None) -> list[tuple[str, str]]:
     if coverage is None:
         return []
     rows = [
-        (f"distance to the nearest selected, {name}", f"mean {number(gap['mean'])}, p95 {number(gap['p95'])}{_sampled(gap)}")
+        (f"distance to the nearest selected, {PEERS[name]}", f"mean {number(gap['mean'])}, 95 % below {number(gap['p95'])}{_sampled(gap)}")
         for name, gap in coverage["distance"].items()
         if gap is not None
     ]
