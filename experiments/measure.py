@@ -7,7 +7,7 @@
 
 `table` takes what is finished. Signs are turned so that higher is better for every measure: a good proxy correlates at +1 with pass@k.
 Intervals: bootstrap over trainings and tasks, both drawn anew in each of 2,000 resamples. Every value of every training goes to
-NAME_cells.json.xz. What was expected before the first training: docs/experiments.md.
+NAME_cells.json.xz. What was expected before the first training: docs/experiments-measures.md.
 
 Result: experiments/results/measure.json.xz, measure_cells.json.xz
 """

@@ -6,7 +6,7 @@
 
 Each file holds the same records in the same order; those wrong at 15 % are wrong at 30 % too. The records that the comparison will hold out
 stay clean: they are the draw that `codeact compare` makes from the same instructions, which no corruption used here changes.
-What was expected before the first training: docs/experiments.md.
+What was expected before the first training: docs/experiments-measures.md.
 """
 
 from __future__ import annotations

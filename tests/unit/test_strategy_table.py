@@ -1,4 +1,4 @@
-"""The table of strategies: what follows from an entry, and that one entry is all that a new strategy needs (docs/strategies.md)."""
+"""The table of strategies: what follows from an entry, and that one entry is all that a new strategy needs (docs/strategies-adding.md)."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def added(monkeypatch: pytest.MonkeyPatch, entry: Strategy) -> None:
 
 
 def worked_example() -> Strategy:
-    """The entry that docs/strategies.md builds, its two pieces of code run as they stand there."""
-    section = (DOCS / "strategies.md").read_text(encoding="utf-8").partition("## Adding a strategy")[2]
+    """The entry that docs/strategies-adding.md builds, its two pieces of code run as they stand there."""
+    section = (DOCS / "strategies-adding.md").read_text(encoding="utf-8").partition("# Adding a strategy")[2]
     function, entry = re.findall(r"```python\n(.*?)```", section, flags=re.S)
     names: dict[str, Any] = dict(vars(strategies))
     exec(function, names)
     (expression,) = ast.parse(entry).body
     assert isinstance(expression, ast.Expr)
-    (made,) = eval(compile(ast.Expression(expression.value), "strategies.md", "eval"), names)
+    (made,) = eval(compile(ast.Expression(expression.value), "strategies-adding.md", "eval"), names)
     assert isinstance(made, Strategy)
     return made
 

@@ -1,6 +1,6 @@
 """The table of strategies: each is one entry that says what it needs, how it orders, who is eligible, and why the rest is not taken.
 
-Recipes, the stages that run, the reasons and docs/strategies.md follow from it. How to add one: docs/strategies.md.
+Recipes, the stages that run, the reasons and docs/strategies.md follow from it. How to add one: docs/strategies-adding.md.
 """
 
 from __future__ import annotations
