@@ -16,7 +16,7 @@ from tests.helpers.made_tasks import write_tasks
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 NAN, SAME = "n = float('nan')\n", "def f(x): return x"
-NUMPY, MATH, COLLECTIONS = "import numpy as np\n", "import math\n", "from collections import Counter, OrderedDict\n"
+NUMPY, MATH, COLLECTIONS = "import numpy as np\n", "import math\n", "from collections import Counter, OrderedDict, defaultdict\n"
 # Program and tests; which of both pass, one process says.
 PAIRS = (
     (SAME, f"{NAN}assert f([n]) == [n]"),
@@ -34,6 +34,10 @@ PAIRS = (
     ("def f(x): return {**dict.fromkeys(x, 1), 'q': 0}", f"{COLLECTIONS}assert f('ab') == Counter('ab')"),
     (f"{COLLECTIONS}def f(x): return OrderedDict([(2, 1), (1, 2)])", f"{COLLECTIONS}assert f(1) == OrderedDict([(1, 2), (2, 1)])"),
     (f"{COLLECTIONS}def f(x): return OrderedDict([(2, 1), (1, 2)])", "assert f(1) == {1: 2, 2: 1}"),
+    (f"{COLLECTIONS}def f(x): return defaultdict(int, a=x)", "d = f(1)\nassert d == {'a': 1} and d['z'] == 0 and dict(d) == {'a': 1, 'z': 0}"),
+    (f"{COLLECTIONS}def f(x): return [defaultdict(list, {{x: [2]}})]", "assert f(1)[0][1] == [2] and f(1)[0][5] == []"),
+    (f"{COLLECTIONS}def f(x): return x['b']", f"{COLLECTIONS}assert f(defaultdict(set)) == set()"),
+    ("def f(x): return {'a': x}", "assert f(1).get('z') is None and 'z' in f(1)"),
     ("def f(x): return frozenset(x)", "assert isinstance(f([1]), frozenset) and f([1]) == {1} and {f([1])} == {frozenset([1])}"),
     ("def f(x): return set(x)", "assert isinstance(f([1]), frozenset)"),
     ("def f(x): return bytearray(b'a')", "assert isinstance(f(1), bytearray) and f(1) == b'a'"),
@@ -73,7 +77,8 @@ def test_verdicts_are_those_of_one_process(tmp_path: Path, backend: Backend) -> 
 
 @pytest.mark.parametrize(
     "text",
-    ['{"r":[0,9]}', '{"r":[0,9,0]}', '{"r":[0,1000000000,1]}', '{"r":[0,9,"1"]}', '{"w":"exit"}', '{"k":[1]}', '{"h":["<f8",[2]]}', '{"h":["<f8",[-1],""]}',
+    ['{"r":[0,9]}', '{"r":[0,9,0]}', '{"r":[0,1000000000,1]}', '{"r":[0,9,"1"]}', '{"w":"exit"}', '{"k":[1]}', '{"l":["exit",[]]}', '{"l":[[],["int"]]}', '{"l":["int"]}',
+     '{"h":["<f8",[2]]}', '{"h":["<f8",[-1],""]}',
      '{"f":"nancccccccccccccc"}', '{"f":"nano"', '{"s":[{"a":"00"}]}', '{"s":[{"h":["<f8",[1],""]}]}', '{"x":["map"]}'],
 )  # fmt: skip
 def test_what_no_program_writes_is_refused(text: str) -> None:

@@ -62,9 +62,9 @@ SEVERAL = {
             "#include <cassert>\nint main() { std::vector<int> want{1}; for (int k : {1, 2}) { std::vector<int> in{k}; auto got = f(in); "
             "assert(got == want || in.size()); assert(got.size() == want.size()); } }",
             "Assertion `got.size() == want.size()' failed; the last call: f([1]) gave [1,7]"),
-    "rust": ("fn f(x: &mut Vec<i32>) -> usize {\n", "    x.push(7); x.len() }\n",
-             "#[cfg(test)]\nmod tests { use super::*; #[test] fn test_f() { let want = 1; let got = f(&mut vec![5]); assert!(got == want); } }",
-             "assertion failed: got == want; got = 2; want = 1; the last call: f([5]) gave 2"),
+    "rust": ("fn f(x: &mut Vec<i32>) -> (usize, i32) {\n", "    x.push(7); (x.len(), 7) }\n",
+             "#[cfg(test)]\nmod tests { use super::*; #[test] fn test_f() { let want = (1, 7); let got = f(&mut vec![5]); assert!(got == want); } }",
+             "assertion failed: got == want; got = (2, 7); want = (1, 7); the last call: f([5]) gave (2, 7)"),
     "go": ("func F(x []int) int {\n", "    sort.Ints(x)\n    return x[0]\n}\n",
            "func TestF(t *testing.T) { for _, want := range []int{3, 2} { if got := F([]int{want, 2}); got != want { t.Fail() } } }",
            "the tests failed; the last call: F([]int{3, 2}) gave 2"),

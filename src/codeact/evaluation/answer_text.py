@@ -247,7 +247,8 @@ def _closes(line: str, mark: str) -> tuple[str, list[str]]:
     if fence:
         return ("fence" if fence[1].startswith(mark) else ""), []
     bare = line.rstrip(" \t.")
-    if mark[0] == "`" and bare.endswith(mark) and bare.count("`") == len(mark) and "#" not in bare:
+    comment = "#" in bare or bare.lstrip().startswith(("//", "* "))  # one that shows an example of its own
+    if mark[0] == "`" and bare.endswith(mark) and bare.count("`") == len(mark) and not comment:
         return "fence", [bare.removesuffix(mark)]
     opened = OPENING.fullmatch(line) if mark[0] == "`" else None
     if opened and opened[2].startswith(mark) and opened[3].strip().lower() in LABELS:

@@ -1,7 +1,7 @@
 """What is told apart beside values where a check program and the function that it calls act as if they were one process.
 
 A NaN equals itself alone, so `f([n]) == [n]` asks whether it is the same one: each has a name on both sides. Counters,
-ordered dicts, frozen sets, byte arrays, ranges, NotImplemented and ..., and numpy's plain arrays and numbers arrive as what they are.
+ordered dicts, defaultdicts of built-in types, frozen sets, byte arrays, ranges, NotImplemented and ..., and numpy's plain arrays and numbers arrive as what they are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import sys
 
 from codeact.sandbox.opaque import DTYPE, OpaqueArray
-from codeact.sandbox.values import MAX_ITEMS, PLAIN_INT, encode, tell_apart
+from codeact.sandbox.values import FACTORIES, MAX_ITEMS, PLAIN_INT, encode, tell_apart
 
 MAX_NANS = 10_000
 _named: dict[str, float] = {}
@@ -67,6 +67,10 @@ def _told(value: object, kind: type) -> str | None:
     if kind.__module__ == "collections" and isinstance(value, dict) and kind.__name__ in ("Counter", "OrderedDict"):
         tag = "k" if kind.__name__ == "Counter" else "e"
         return f'{{"{tag}":[{",".join([f"[{encode(key)},{encode(item)}]" for key, item in value.items()])}]}}'
+    if kind.__module__ == "collections" and isinstance(value, dict) and kind.__name__ == "defaultdict":
+        made = getattr(value, "default_factory", None)
+        if name := next((name for name, one in FACTORIES.items() if one is made), ""):
+            return f'{{"l":["{name}",[{",".join([f"[{encode(key)},{encode(item)}]" for key, item in value.items()])}]]}}'
     return _told_array(value, kind) if kind.__module__ == "numpy" else None
 
 

@@ -7,8 +7,8 @@ key, the tag: {"i": "-1f"} integer in hexadecimal, {"f": "nan"}, {"c": [re, im]}
 where it has a length and {"g": ["builtins.map", [...]]} where it has none.
 
 In a conversation (`codeact.sandbox.conversation`) further kinds are told apart: {"f": "nanc3"} one NaN, {"z": [...]} frozen set,
-{"a": "00ff"} byte array, {"k": [...]} Counter, {"e": [...]} OrderedDict, {"r": [0, 9, 1]} range, {"w": "Ellipsis"}, {"x": [...]} as "g" where it
-gives its items once, {"h": ["<f8", [2], "00ff..."]} array of numpy, or its number where the shape is null.
+{"a": "00ff"} byte array, {"k": [...]} Counter, {"e": [...]} OrderedDict, {"l": ["int", [...]]} defaultdict, {"r": [0, 9, 1]} range, {"w": "Ellipsis"},
+{"x": [...]} as "g" where it gives its items once, {"h": ["<f8", [2], "00ff..."]} array of numpy, or its number where the shape is null.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ PLAIN_INT = 1 << 53
 CHUNK = 1 << 16
 # Members of one set or dict that may share a hash: -1 and -2 do; many more is an attack on the decoder.
 MAX_HASH_SHARE = 8
+# What may make a missing value of a defaultdict, on both sides.
+FACTORIES: dict[str, type] = {kind.__name__: kind for kind in (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)}
 # An error message or a process's last words, which end up in results.
 MESSAGE_CHARACTERS = 300
 # Values in one answer, and those that hold others. The largest of the published task sets: a million (HumanEval+) and 59,050 (MBPP+).
@@ -233,7 +235,7 @@ def _untag(node: Any, hashable: bool) -> Any:
     if len(node) != 1:
         raise ValueError("a tagged value has exactly one key")
     ((tag, body),) = node.items()
-    if tag in ("t", "s", "d", "c", "q", "y", "g", "z", "k", "e", "r", "h", "x") and type(body) is not list:
+    if tag in ("t", "s", "d", "c", "q", "y", "g", "z", "k", "e", "r", "h", "x", "l") and type(body) is not list:
         raise ValueError(f"the body of {tag!r} is not a list")
     if tag in ("i", "f", "b", "o", "m", "a", "w") and type(body) is not str:
         raise ValueError(f"the body of {tag!r} is not a string")
@@ -247,7 +249,7 @@ def _untag(node: Any, hashable: bool) -> Any:
             raise ValueError("an entry of a dict is not a pair")
         keys = check_hashes([_untag(pair[0], True) for pair in body])
         return dict(zip(keys, [_untag(pair[1], False) for pair in body], strict=True))
-    if tag in ("z", "k", "e", "r", "a", "w", "h"):
+    if tag in ("z", "k", "e", "r", "a", "w", "h", "l"):
         return _untag_further(tag, body if type(body) is list else [], body if type(body) is str else "", hashable)
     if tag == "i":
         return int(body, 16)
@@ -285,6 +287,10 @@ def _untag_further(tag: str, items: list[Any], text: str, hashable: bool) -> obj
 
         pairs = _untag({"d": items}, False)
         return collections.Counter(pairs) if tag == "k" else collections.OrderedDict(pairs)
+    if tag == "l" and not hashable and len(items) == 2 and type(items[0]) is str and items[0] in FACTORIES and type(items[1]) is list:
+        import collections
+
+        return collections.defaultdict(FACTORIES[items[0]], _untag({"d": items[1]}, False))
     if tag == "a" and not hashable:
         return bytearray.fromhex(text)
     if tag == "h" and len(items) == 3 and type(items[0]) is str and type(items[2]) is str:

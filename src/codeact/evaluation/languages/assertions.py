@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from codeact.evaluation.languages.answers import bare
+from codeact.evaluation.languages.text import bare
 
 TEXT_SHOWN = 120
 # A name that a test program gives a value: `auto want = 4`, `List<Integer> got;`, `let (a, b) =`.

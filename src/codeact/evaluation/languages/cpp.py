@@ -10,8 +10,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from codeact.evaluation.languages.answers import bare, harness, open_brace
 from codeact.evaluation.languages.assertions import quoted, rewritten
+from codeact.evaluation.languages.text import bare, harness, open_brace, parameters
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
@@ -30,13 +30,16 @@ def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
     if begun is None:
         main = MARKED.format(run="codeact_tests()", mark=mark)
         return {"main.cpp": "\n".join([*_includes(task, source), source, *_undone(source), "#define main codeact_tests", task.test, main]) + "\n"}
-    head, test, run = [begun], task.test, "codeact_tests()"
-    if tell:
+    head, test, run, bridge = [begun], task.test, "codeact_tests()", ""
+    if not tell:
+        begun, bridge = bridged(task, begun)
+        head = [begun]
+    else:
         head = ["#define CODEACT_ANY", SHOW, SAID, begun, *_told(task, begun)]
         test = test if OWN_ASSERT.search(test) else rewritten(test, "cpp", r"(?<!\w)assert", _asserted)
         run = "codeact::tests([] { codeact_tests(); })"
     return {
-        "program.cpp": "\n".join([*_includes(task, source), source]) + "\n",
+        "program.cpp": "\n".join([*_includes(task, source), source]) + f"\n{bridge}",
         "main.cpp": "\n".join([*head, "#define main codeact_tests", test, MARKED.format(run=run, mark=mark)]) + "\n",
     }
 
@@ -57,8 +60,8 @@ def _told(task: Task, begun: str) -> list[str]:
             f"#define {task.entry_point} codeact_told"]  # fmt: skip
 
 
-def examples(task: Task, source: str, mark: str) -> dict[str, str]:
-    """The files of a program that is called with the inputs of its task."""
+def examples(task: Task, source: str, mark: str, directly: bool) -> dict[str, str]:
+    """The files of a program that is called with the inputs of its task: by the prompt's declaration, else through a function of it."""
     begun = declared(task.prompt)
     calls = "\n".join(
         f'  codeact::tell({number}, {task.entry_point}, {json.dumps(json.dumps(list(given), ensure_ascii=True))});'
@@ -67,10 +70,31 @@ def examples(task: Task, source: str, mark: str) -> dict[str, str]:
     main = f'int main() {{\n  codeact::mark = "{mark}";\n{calls}\n}}'
     if begun is None:
         return {"main.cpp": "\n".join([READER, *_includes(task, source), source, *_undone(source), main]) + "\n"}
+    begun, bridge = (begun, "") if directly else bridged(task, begun)
     return {
-        "program.cpp": "\n".join([*_includes(task, source), source]) + "\n",
+        "program.cpp": "\n".join([*_includes(task, source), source]) + f"\n{bridge}",
         "main.cpp": "\n".join([READER, begun, main]) + "\n",
     }
+
+
+def bridged(task: Task, begun: str) -> tuple[str, str]:
+    """The declaration of a function with the prompt's head, and its definition, which calls the program's.
+
+    A program may take `const vector<int>&` for `vector<int>`, be a template, `static` or `inline`, or give a type that the declared
+    one is made of. The declaration as it is, and "", where the parameters have no plain names.
+    """
+    head = bare(begun, "cpp").rstrip().removesuffix(";")
+    head = re.sub(r"^[ \t]*#[^\n]*", "", re.split(r"[;}]", head)[-1], flags=re.M)
+    found = re.fullmatch(rf"\s*(.+?)\b{re.escape(task.entry_point)}\s*\((.*)\)\s*", head, re.S)
+    taken = [one.partition("=")[0].strip() for one in parameters(found[2])] if found else []
+    named = [re.search(r"[\s&*>](\w+)\s*(?:\[\w*\])*$", one) for one in taken]
+    if found is None or not all(named):
+        return begun, ""
+    gives, given = found[1].strip(), ", ".join(one[1] for one in named if one)
+    call = f"{'' if gives == 'void' else 'return '}{task.entry_point}({given});"
+    inner = f"{gives} codeact_bridge({', '.join(taken)})"
+    label = '__asm__("codeact_entry")'
+    return f"{begun.rstrip().removesuffix(';')} {label};\n", f"{inner} {label};\n{inner} {{ {call} }}\n"
 
 
 def declared(prompt: str) -> str | None:

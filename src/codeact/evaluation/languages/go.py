@@ -6,14 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from codeact.evaluation.languages.answers import bare, harness, outermost
+from codeact.evaluation.languages.text import bare, block_end, harness, outermost, parameters
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
 
 PROGRAM, EXPORTS = "src/program/program.go", "src/program/exports.go"
 HELPERS = tuple(f'"{name}"' for name in ("math", "strings", "fmt", "strconv", "time", "bytes", "regexp", "sort", "math/rand", "crypto/md5"))
-IMPORT = re.compile(r'^[^\S\n]*(?:import\s+)?((?:[\w.]+\s+)?"[\w/.-]+")\s*$', re.M)
+IMPORTS = re.compile(r'(?:^|;)[^\S\n]*import\s*(?:\(([^)]*)\)|((?:[\w.]+[^\S\n]+)?"[^"\n]+"))', re.M)
+IMPORT = re.compile(r'(?:[\w.]+[^\S\n]+)?"[\w/.-]+"')
 DECLARED = re.compile(r"^(func|var|const|type)\s+([A-Za-z_]\w*)")
 SETUP = 'package main\n\nimport (\n    "testing"\n    "github.com/stretchr/testify/assert"\n)\n'
 
@@ -35,20 +36,21 @@ def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
                 test = f"{test[: found.start()]}codeact_told{test[found.end() :]}"
         test += f'\n{SAID}\nvar codeact_told = codeact_tells("{task.entry_point}", {task.entry_point})'
         run = run.replace("{ ", "{ codeact_now = t; defer codeact_said(); ", 1)
-    return _files(task, source, list(imports), f"{test}\n{run}\n", _imports(setup))
+    return _files(task, source, list(imports), f"{test}\n{run}\n", _imports(setup), tell)
 
 
-def examples(task: Task, source: str, mark: str) -> dict[str, str]:
-    """The files of a program that is called with the inputs of its task."""
+def examples(task: Task, source: str, mark: str, directly: bool) -> dict[str, str]:
+    """The files of a program that is called with the inputs of its task: as it is declared, else through a function of the prompt's head."""
     calls = "\n".join(
         f"    codeact_tell({number}, {task.entry_point}, {json.dumps(json.dumps(list(given), ensure_ascii=True))})"
         for number, given in enumerate(task.base_inputs)
     )
     run = f'const codeact_mark = "{mark}"\n{READER}\nfunc TestCodeact(t *testing.T) {{\n{calls}\n}}\n'
-    return _files(task, source, [f'"{name}"' for name in ("testing", "encoding/json", "fmt", "reflect", "math", "strconv", "sort")], run, _imports(task.setup))
+    return _files(task, source, [f'"{name}"' for name in ("testing", "encoding/json", "fmt", "reflect", "math", "strconv", "sort")], run, _imports(task.setup), directly)
 
 
-def _files(task: Task, source: str, imports: list[str], body: str, offered: list[str]) -> dict[str, str]:
+def _files(task: Task, source: str, imports: list[str], body: str, offered: list[str], directly: bool) -> dict[str, str]:
+    source = re.sub(r"^[^\S\n]*//(?:go:build| \+build)\b.*$", "", source, flags=re.M)
     source = re.sub(r"^package \w+[ \t]*;?", "", source, count=1, flags=re.M)
     # As in the published harness: what the prompt imports and nothing uses goes, what is used and not imported comes.
     for line in _imports(task.prompt):
@@ -68,8 +70,23 @@ def _files(task: Task, source: str, imports: list[str], body: str, offered: list
         + body,
     }
     if lower:
-        files[EXPORTS] = "package program\n" + "".join(f"{kind} Codeact_{name} = {name}\n" for kind, name in lower)
+        bridge = None if directly else _bridge(task)
+        lines = [bridge if bridge and name == task.entry_point else f"{kind} Codeact_{name} = {name}\n" for kind, name in lower]
+        used = _used(task.prompt, bridge or "") if bridge else []
+        files[EXPORTS] = "package program\n" + "".join([*(f"import {line}\n" for line in used), *lines])
     return files
+
+
+def _bridge(task: Task) -> str | None:
+    """A function with the prompt's head that calls the program's, which may be generic or give a type of its own; None where it cannot be."""
+    plain = bare(task.prompt, "go")
+    found = re.search(rf"\bfunc\s+{re.escape(task.entry_point)}\s*(?=\()", plain)
+    if found is None:
+        return None
+    end = block_end(plain, found.end())
+    gives, taken = plain[end:].rpartition("{")[0].strip(), plain[found.end() + 1 : end - 1]
+    given = ", ".join(one.split()[0] + ("..." if "..." in one else "") for one in parameters(taken))
+    return f"func Codeact_{task.entry_point}({taken}) {gives} {{ {'return ' if gives else ''}{task.entry_point}({given}) }}\n"
 
 
 def _outer_names(task: Task) -> list[tuple[str, str]]:
@@ -80,7 +97,7 @@ def _outer_names(task: Task) -> list[tuple[str, str]]:
 
 
 def _imports(text: str) -> list[str]:
-    return [line.strip() for line in IMPORT.findall(text)]
+    return [line.strip() for several, one in IMPORTS.findall(text) for line in IMPORT.findall(several or one)]
 
 
 def _uses(text: str, imported: str) -> bool:

@@ -7,8 +7,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from codeact.evaluation.languages.answers import bare, harness
 from codeact.evaluation.languages.assertions import arguments, quoted, statements, variables
+from codeact.evaluation.languages.text import bare, block_end, harness, outermost
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
@@ -34,8 +34,10 @@ def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
     owner = _owner(task)
     source = _program(source, owner)
     imports = [line for line in task.prompt.split("\n") if line.startswith("import ")]
-    test, checked = _telling(task.test) if tell else task.test, _checked(task, owner)
-    if checked:
+    test, checked = _telling(task.test) if tell else task.test, _checked(task, owner, over=tell)
+    if checked and not tell:
+        test = _renamed(test, owner)
+    elif checked:
         for found in reversed(list(re.finditer(rf"(?<=\bnew )\s*{owner}(?=\s*\(\s*\))|(?<=\bextends )\s*{owner}\b|\b{owner}(?=\.\w+\s*\()", bare(test, "java")))):
             test = f"{test[: found.start()]}{test[found.start() : found.end()].replace(owner, f'Codeact{owner}')}{test[found.end() :]}"
     run = RUN.format(mark=mark)
@@ -61,8 +63,8 @@ def _telling(test: str) -> str:
     return test
 
 
-def examples(task: Task, source: str, mark: str) -> dict[str, str]:
-    """The files of a program that is called with the inputs of its task."""
+def examples(task: Task, source: str, mark: str, directly: bool) -> dict[str, str]:
+    """The files of a program that is called with the inputs of its task; there is one way to call it."""
     owner = _owner(task)
     calls = "\n".join(
         f'    CodeactReader.tell("{mark}", {number}, {owner}.class, "{task.entry_point}", {json.dumps(json.dumps(list(given), ensure_ascii=True))});'
@@ -101,30 +103,47 @@ def _headed(imports: list[str], text: str) -> str:
 def _program(source: str, owner: str) -> str:
     source = re.sub(r"^[^\S\n]*package\s+[\w.]+\s*;", "", source, count=1, flags=re.M)
     source = re.sub(r"\bpublic\s+((?:final\s+|abstract\s+|sealed\s+)*(?:class|interface|enum|record)\s+(?!Main\b))", r"\1", source)
-    source = source.replace("public class Main {\n    }", "")
+    for at, line in reversed(outermost(source, "java") if owner != "Main" else []):
+        if re.match(r"\s*(?:(?:public|final)\s+)*class\s+Main\b", line):  # one that tries the program out; the tests have their own
+            plain = bare(source, "java")
+            source = source[:at] + source[block_end(plain, max(plain.find("{", at), at)) :]
     if not re.search(rf"\b(?:class|record|enum|interface)\s+{owner}\b", source):
         source = f"import java.util.*;\nclass {owner} {{\n{source}\n}}"
     return source
 
 
-def _checked(task: Task, owner: str) -> str:
-    """A class over the program's that copies what its methods return; "" where the prompt says no method that can be overridden."""
+def _renamed(test: str, owner: str) -> str:
+    """The tests with the class around the program's in its place."""
+    for found in reversed(list(re.finditer(rf"(?<![\w.]){owner}\b", bare(test, "java")))):
+        test = f"{test[: found.start()]}Codeact{owner}{test[found.end() :]}"
+    return test
+
+
+def _checked(task: Task, owner: str, over: bool) -> str:
+    """A class that copies what the program's methods return; "" where the prompt says no method that it could have.
+
+    It stands over the program's class, or (not `over`) around an object of it: methods that are final, static, generic or of other
+    types than the prompt's cannot be overridden.
+    """
     prompt, found = task.prompt, []
     plain = bare(prompt, "java")
     for brace in re.finditer(r"\{", plain):
         method = METHOD.search(re.split(r"[;{}]", plain[: brace.start()])[-1])
         if method and method[3] not in ("new", "else", "return", "throw", "class") and method[4] not in ("if", "for", "while", "switch", "catch"):
-            if method[3] == "void" or "private" in method[1]:
+            if (method[3] == "void" and over) or "private" in method[1]:
                 continue
             static = "static" in method[1].split()
             names = [part.split()[-1].removesuffix("[]") for part in GENERIC.sub("", method[5]).split(",") if part.strip()]
             kind = method[3]
-            call = f"CodeactPlain.of({owner if static else 'super'}.{method[4]}({', '.join(names)}))"
+            holder = owner if static else "super" if over else "codeact"
+            given = f"{holder}.{method[4]}({', '.join(names)})"
+            call = f"CodeactPlain.of({given})"
             said = ", ".join([f'"{method[4]}"', *(f"(Object) {name}" for name in names)])
-            body = f"CodeactPlain.called({said}); return ({_boxed(kind)}) CodeactPlain.told({call});"
-            access = ("" if static else "@Override ") + ("public " if "public" in method[1] else "") + ("static " if static else "")
+            body = f"CodeactPlain.called({said}); return ({_boxed(kind)}) CodeactPlain.told({call});" if kind != "void" else f"{given};"
+            access = ("" if static or not over else "@Override ") + ("public " if "public" in method[1] else "") + ("static " if static else "")
             found.append(f"  @SuppressWarnings(\"unchecked\") {access}{method[2]}{kind} {method[4]}({method[5].strip()}) {{ {body} }}")
-    return f"class Codeact{owner} extends {owner} {{\n" + "\n".join(found) + "\n}" if found else ""
+    head = f"class Codeact{owner} extends {owner} {{" if over else f"class Codeact{owner} {{\n  private final {owner} codeact = new {owner}();"
+    return f"{head}\n" + "\n".join(found) + "\n}" if found else ""
 
 
 def _boxed(kind: str) -> str:

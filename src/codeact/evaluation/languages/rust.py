@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from codeact.evaluation.languages.answers import bare, harness, outermost
 from codeact.evaluation.languages.assertions import quoted, rewritten, sides
+from codeact.evaluation.languages.text import bare, block_end, harness, outermost, parameters
 
 if TYPE_CHECKING:
     from codeact.evaluation.tasks import Task
@@ -23,6 +24,7 @@ NAMES = (
     "use ::std::{boxed::Box, option::Option::{self, None, Some}, result::Result::{self, Err, Ok}, string::{String, ToString}, vec::Vec}; "
     "use ::std::{cmp::{PartialEq, PartialOrd}, iter::{IntoIterator, Iterator}, clone::Clone, convert::{From, Into}};"
 )
+LEVEL = {"{": 1, "(": 1, "[": 1, "}": -1, ")": -1, "]": -1}
 STANDARD = {"Vec", "String", "Option", "Result", "Box", "HashMap", "HashSet", "BTreeMap", "BTreeSet", "VecDeque"}
 # A test function with the attributes around its own, comments among them.
 SHOULD_PANIC = re.compile(r"#\[should_panic(?:\s*\([^\]]*\))?\]")
@@ -40,8 +42,13 @@ pub fn panics<T>(name: &str, expected: &str, run: fn() -> T) {
     let text = said.downcast_ref::<String>().cloned().or(said.downcast_ref::<&str>().map(|s| s.to_string())).unwrap_or_default();
     if !text.contains(expected) { ::std::panic!("{} panicked with {:?}, expected {:?}", name, text, expected) }
 } }"""
-ITEM = re.compile(r"[ \t]*(?:(?:const|async|unsafe|extern|default)\b[ \t]*(?:\"[^\"]*\"[ \t]*)?)*(?:fn|struct|enum|union|trait|type|const|static|mod|use)\b")
-SYMBOLS = re.compile(r"\b(no_mangle|export_name|link_section|link_name|link_args|global_asm|asm|naked_asm)\b")
+ITEM = re.compile(
+    r"(?:^|(?<=[;}\]]))[^\S\n]*(?P<item>(?P<seen>pub\s*\([^()]*\)\s*)?(?:(?:const|async|unsafe|extern|default)\b\s*(?:\"[^\"]*\"\s*)?)*"
+    r"\b(?:fn|struct|enum|union|trait|type|const|static|mod|use)\b)",
+    re.M,
+)
+# Beside the attributes, assembler; `asm` alone is a name as any other.
+SYMBOLS = re.compile(r"\b(no_mangle|export_name|link_section|link_name|link_args|global_asm|naked_asm|asm(?=\s*!)|arch(?=\W[^\0]*\basm\b))")
 
 
 def refused(source: str) -> str:
@@ -65,22 +72,24 @@ def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
         test += f"\n{ENDS}\n#[test]\nfn codeact_tests() {{ {guard} {calls} {_marked(mark)} }}"
     if not modules:
         test = NAMES + "\n" + test
-    main = f"{_uses(task)}\nuse program::*;\n{signature(task)}{said}{test}\nfn main() {{}}\n"
+    held = signature(task) if tell else _held(task)
+    main = f"{_uses(task)}\nuse program::*;\n{held}{said}{test}\nfn main() {{}}\n"
     return {"program.rs": _program(task, source), "main.rs": _without_crates(main)}
 
 
-def examples(task: Task, source: str, mark: str) -> dict[str, str]:
-    """The files of a program that is called with the inputs of its task."""
-    calls = []
+def examples(task: Task, source: str, mark: str, directly: bool) -> dict[str, str]:
+    """The files of a program that is called with the inputs of its task: by its own declaration, else by the prompt's."""
+    calls, held = [], "" if directly else _held(task)
+    called = f"codeact_held::{task.entry_point}" if held else f"program::{task.entry_point}"
     for number, given in enumerate(task.base_inputs):
         text = json.dumps(list(given), ensure_ascii=True).replace("#", "\\u0023")
         arguments = ", ".join(f"Read::read(&j[{at}])" for at in range(len(given)))
-        shown = f"codeact_show(&program::{task.entry_point}({arguments}))"
+        shown = f"codeact_show(&{called}({arguments}))"
         calls.append(f'    {{ let j = codeact_parse(r#"{text}"#); println!("\\n{mark} {number} {{}}", {shown}); }}')
     run = "#[test]\nfn codeact_tests() {\n    use ::std::io::Write;\n" + "\n".join(calls).replace("println!(", "writeln!(::std::io::stdout(), ").replace(
         "); }", ").unwrap(); }"
     )
-    return {"program.rs": _program(task, source), "main.rs": f"#![allow(unused_mut, unused_variables)]\n{READER}\n{run}\n}}\n"}
+    return {"program.rs": _program(task, source), "main.rs": f"#![allow(unused_mut, unused_variables)]\n{READER}\n{held}{run}\n}}\n"}
 
 
 def signature(task: Task) -> str:
@@ -95,12 +104,26 @@ def signature(task: Task) -> str:
 def _types(task: Task) -> tuple[str, list[str], str] | None:
     """Name, parameters' types, and `-> type` of the prompt's function, where those are the library's own and not generic."""
     plain = bare(task.prompt, "rust")
-    found = re.search(r"\bfn\s+(\w+)\s*\(([^{]*)\)\s*(->[^{]*?)?\s*\{\s*$", plain)
-    if found is None or re.search(r"\bimpl\b|\bwhere\b|\bdyn\b|=", found[2] + (found[3] or "")):
+    heads = list(re.finditer(r"\bfn\s+(\w+)\s*(?=\()", plain))
+    end = block_end(plain, heads[-1].end()) if heads else 0
+    gives = re.fullmatch(r"\s*(->[^{]*?)?\s*\{\s*", plain[end:])
+    taken = plain[heads[-1].end() + 1 : end - 1] if heads else ""
+    if gives is None or re.search(r"\bimpl\b|\bwhere\b|\bdyn\b|=", taken + (gives[1] or "")):
         return None
-    kinds = [part.partition(":")[2].strip() for part in _parts(found[2]) if part.strip()]
-    names = set(re.findall(r"\b[A-Z]\w*", " ".join(kinds) + (found[3] or "")))
-    return (found[1], kinds, found[3] or "") if all(kinds) and names <= STANDARD else None
+    kinds = [part.partition(":")[2].strip() for part in parameters(taken)]
+    names = set(re.findall(r"\b[A-Z]\w*", " ".join(kinds) + (gives[1] or "")))
+    return (heads[-1][1], kinds, gives[1] or "") if all(kinds) and names <= STANDARD else None
+
+
+def _held(task: Task) -> str:
+    """A function with the prompt's types that calls the program's, whose parameters may be more general; "" as for `signature`."""
+    if (found := _types(task)) is None:
+        return ""
+    name, kinds, gives = found
+    taken = ", ".join(f"a{number}: {kind}" for number, kind in enumerate(kinds))
+    given = ", ".join(f"a{number}" for number in range(len(kinds)))
+    inside = f"use ::std::collections::*; use ::core::primitive::*; pub fn {name}({taken}) {gives} {{ ::program::{name}({given}) }}"
+    return f"mod codeact_held {{ {inside} }}\n#[allow(unused_imports)] use codeact_held::{name};\n"
 
 
 def _told(task: Task) -> str:
@@ -125,18 +148,6 @@ def _asserted(expression: str, names: list[str]) -> str:
     return f"assert!({expression})"
 
 
-def _parts(parameters: str) -> list[str]:
-    """The parameters, parted by the commas that stand in no bracket."""
-    parts, level = [""], 0
-    for letter in parameters:
-        level += {"<": 1, "(": 1, "[": 1, ">": -1, ")": -1, "]": -1}.get(letter, 0)
-        if letter == "," and level == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts
-
-
 def _call(name: str, panics: re.Match[str] | None) -> str:
     """Runs a test function, which panics where it fails."""
     if panics is None:
@@ -151,10 +162,11 @@ def _marked(mark: str) -> str:
 
 def _program(task: Task, source: str) -> str:
     """The source with its outermost items made public, what is inside of others left as it is."""
-    offsets = [at for at, line in outermost(source, "rust") if ITEM.match(line)]
-    for at in reversed(offsets):
-        indent = len(source[at:]) - len(source[at:].lstrip(" \t"))
-        source = f"{source[: at + indent]}pub {source[at + indent :]}"
+    plain = bare(source, "rust")
+    levels = list(accumulate((LEVEL.get(letter, 0) for letter in plain), initial=0))
+    for found in reversed([one for one in ITEM.finditer(plain) if levels[one.start("item")] == 0]):
+        begin = found.start("item")
+        source = f"{source[:begin]}pub {source[begin + len(found['seen'] or '') :]}"
     if not re.search(r"\bfn main\s*\(", source):
         source += "\nfn main() {}\n"
     return _without_crates(source)

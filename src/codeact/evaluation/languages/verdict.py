@@ -58,10 +58,12 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
         return Outcome("failed", why)
     mark = secrets.token_hex(16)
     check = (lambda names: java.taken(task, names)) if task.language == "java" else None
-    files = module.examples(task, source, mark) if task.outputs else module.tests(task, source, mark, True)
+    made = module.examples if task.outputs else module.tests
+    files = made(task, source, mark, True)
     outcome = run_files(task.language, files, backend=backend, refuses=check)
-    if not task.outputs and outcome.detail.startswith("not compiled"):  # what they tell may be what does not compile
-        files = module.tests(task, source, mark, False)
+    # What tests tell may be what does not compile, or the program declares its function in another way than the prompt.
+    if outcome.detail.startswith("not compiled") and (other := made(task, source, mark, False)) != files:
+        files = other
         outcome = run_files(task.language, files, backend=backend, refuses=check)
     if outcome.status == "killed" and ("Assertion" in outcome.detail or "terminate called" in outcome.detail):
         said = ASSERTED.search(outcome.detail)
@@ -85,7 +87,7 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
 def as_run(task: Task, source: str) -> str:
     """The program's file as it is compiled: with the package, the imports and the class around it that the harness adds."""
     module = MODULES[task.language]
-    files = module.examples(task, source, "") if task.outputs else module.tests(task, source, "", False)
+    files = module.examples(task, source, "", True) if task.outputs else module.tests(task, source, "", True)
     return next((files[name] for name in PROGRAMS if name in files), source)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from codeact.evaluation import languages
-from codeact.evaluation.languages.answers import bare
+from codeact.evaluation.languages.text import bare
 from codeact.evaluation.sets.own_wrong import wrong_programs
 from codeact.evaluation.tasks import Rules, Task
 

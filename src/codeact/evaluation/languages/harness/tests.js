@@ -51,7 +51,7 @@ const [codeact_load, codeact_take, codeact_told, codeact_shown] = (() => {
     last.value = f(); last.ended = true;
     return last.value;
   };
-  return [() => run(text, own, {filename: 'program.js'}), name => {
+  return [() => { run(text, own, {filename: 'program.js'}); return run('globalThis.codeact_ready', own); }, name => {
     const found = run(`typeof ${name} === 'undefined' ? (module.exports && module.exports.${name}) || exports.${name} || module.exports : ${name}`, own);
     return typeof found === 'function' ? new Proxy(found, {apply: (f, self, values) => called(name, values, () => { let v; try { v = apply(f, self, values); } catch (e) { throw mine(e); } return plain(v); })}) : plain(found);
   }, text => {  // a test that throws says no values of its own: what the last call gave
