@@ -15,7 +15,8 @@ from codeact.errors import CodeactError
 from codeact.pipeline.run import run_pipeline
 from codeact.records import Record
 from codeact.rundir import tables
-from codeact.stages import embed, hidden, judge
+from codeact.score.adaptive import resume
+from codeact.stages import adaptive_parts, embed, hidden, judge, learn
 from tests.helpers.command import codeact_command
 from tests.helpers.judge_server import judge_server
 from tests.helpers.lines import write_lines
@@ -37,7 +38,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, tiny_
     tokenizer.save_pretrained(folder / "embedder")
     write_lines(folder / "pool.jsonl", _rows(POISON))
     write_lines(folder / "clean.jsonl", _rows("harmless"))
-    return {"data": folder / "pool.jsonl", "clean": folder / "clean.jsonl", "model": tiny_model_dir, "embedder": folder / "embedder"}
+    return {"data": folder / "pool.jsonl", "clean": folder / "clean.jsonl", "model": tiny_model_dir,
+            "embedder": folder / "embedder", "clean_embedder": tiny_embedder_dir}  # fmt: skip
 
 
 def _rows(word: str) -> list[dict[str, Any]]:
@@ -54,6 +56,10 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def poisoned_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    poison_records(monkeypatch)
+
+
+def poison_records(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker can make records of a partition that holds the word; those that a stage reads before, 1,024 at a time, it can."""
     plain = tables.records_from
 
@@ -88,6 +94,49 @@ def test_the_record_is_named_and_all_other_partitions_are_kept(
     assert line.endswith("The others are done and kept: mend or remove what fails and start the same command again")
     assert sum(pq.read_table(file).num_rows for file in (tmp_path / "run/shards" / stage).rglob("*.parquet")) == ROWS - SHARD
     assert not (tmp_path / "run" / f"{stage}.parquet").exists()
+
+
+def test_a_probe_that_is_trained_is_not_trained_again_for_a_record_that_fails_after_it(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learn, "SHARD_RECORDS", SHARD)
+    asked = {"sample.strategy": "learnable", "train.learning_rate": 0.01, "train.method": "lora"}
+    run_pipeline(load_recipe(extra=settings(tmp_path / "whole", models) | asked), ("learn",))
+    run_pipeline(load_recipe(extra=settings(tmp_path, models) | asked), ("score",))
+    with monkeypatch.context() as poisoned:
+        poison_records(poisoned)
+        with pytest.raises(CodeactError, match=rf"^learn: 1 of 5 partitions failed: partition 2 \(records 'r16' to 'r23'\): record 'r{BAD}': IndexError: "):
+            run_pipeline(load_recipe(extra=settings(tmp_path, models) | asked), ("learn",))
+    assert sum(pq.read_table(file).num_rows for file in (tmp_path / "run/shards/learn").rglob("*.parquet")) == ROWS - SHARD
+    monkeypatch.setattr("codeact.training.sft.fine_tune", lambda *_, **__: pytest.fail("trained again"))
+    run_pipeline(load_recipe(extra=settings(tmp_path, models) | asked), ("learn",))
+    assert pq.read_table(tmp_path / "run/learn.parquet") == pq.read_table(tmp_path / "whole/run/learn.parquet")
+
+
+def test_adaptive_scoring_names_the_record_and_goes_on_from_the_others(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adaptive_parts, "PART", SHARD)
+    asked = {"score.adaptive": True, "embed.model": str(models["clean_embedder"])}
+    run_pipeline(load_recipe(extra=settings(tmp_path / "whole", models) | asked), ("score",))
+    begun: list[int] = []
+    plain = resume.Continued._advance
+
+    def advance(self: resume.Continued, records: Any, upto: Any) -> Any:
+        begun.append(len(records))
+        if BAD in records.tolist() and poisoned:
+            raise IndexError("index out of range in self")
+        return plain(self, records, upto)
+
+    monkeypatch.setattr(resume.Continued, "_advance", advance)
+    poisoned = True
+    with pytest.raises(CodeactError, match=rf"^score: 1 of 5 partitions failed: partition \d .*: record 'r{BAD}': IndexError: .*The others are done and kept"):
+        run_pipeline(load_recipe(extra=settings(tmp_path, models) | asked), ("score",))
+    assert sum(pq.read_table(file).num_rows for file in (tmp_path / "run/shards/score").rglob("*.parquet")) == ROWS - SHARD
+    begun, poisoned = [], False
+    run_pipeline(load_recipe(extra=settings(tmp_path, models) | asked), ("score",))
+    assert begun == [SHARD]
+    assert pq.read_table(tmp_path / "run/score.parquet") == pq.read_table(tmp_path / "whole/run/score.parquet")
 
 
 def test_scores_of_the_others_are_not_made_again_once_the_record_is_mended(

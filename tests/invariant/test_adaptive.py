@@ -16,7 +16,10 @@ from codeact.records import Message, Record
 from codeact.sample import cdas, id_ranks
 from codeact.score import Score, Scorer
 from codeact.score.adaptive.decide import Facts, Pool, decide
+from codeact.score.adaptive.predict import LEVELS
 from codeact.score.adaptive.run import AdaptiveScores, score_adaptive
+from codeact.stages import adaptive_parts
+from codeact.stages.adaptive_parts import MeasuredInParts
 
 WORDS = "add sort reverse count merge filter parse join numbers words rows files users prices step result value".split()
 
@@ -49,9 +52,10 @@ def chooser(records: list[Record], ratio: float) -> tuple[Callable[[Any], Any], 
     return lambda value: cdas(value, value < 0, group, tie, ratio), group
 
 
-def run(records: list[Record], scorer: Scorer, agreement: float, journal: Path | None = None) -> AdaptiveScores:
+def run(records: list[Record], scorer: Scorer, agreement: float, kept: Path | None = None) -> AdaptiveScores:
     selected, group = chooser(records, 0.4)
-    return score_adaptive(records, scorer, selected, group, agreement=agreement, journal=journal)
+    through = None if kept is None else lambda measure, ids: MeasuredInParts(measure, ids, kept)
+    return score_adaptive(records, scorer, selected, group, agreement=agreement, through=through)
 
 
 @pytest.fixture(scope="module")
@@ -98,48 +102,47 @@ def test_near_certainty_selects_what_full_scoring_selects(scorer: Scorer, in_ful
     assert (selected(found.log_ifd) != selected(truth)).sum() <= 2
 
 
-class Stopped(RuntimeError):
-    pass
+class Stopped(BaseException):
+    """As Ctrl-C: no error of the model."""
 
 
-def test_an_interrupted_run_goes_on_from_what_it_had(
-    scorer: Scorer, below_one: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("after", [1, 3, 6, 9])
+def test_an_interrupted_run_goes_on_from_what_it_had_to_the_last_bit(
+    after: int, scorer: Scorer, below_one: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Interrupted within the pilot, and between two levels: what goes on from the model's memory is measured anew."""
     from codeact.score.adaptive import resume
 
+    monkeypatch.setattr(adaptive_parts, "PART", 24)
+    monkeypatch.setattr(resume, "WINDOW", (8, 24))
     below_one = below_one[:150]
-    whole = run(below_one, scorer, 0.95)
-    calls, real = [0], resume.Continued._run
+    begun: list[int] = []
+    real = resume.Continued._run
 
-    def breaks(self: Any, jobs: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == 3:
+    def counted(self: Any, jobs: Any) -> Any:
+        begun.append(len(jobs))
+        if len(begun) == stop:
             raise Stopped
         return real(self, jobs)
 
-    monkeypatch.setattr(resume.Continued, "_run", breaks)
+    monkeypatch.setattr(resume.Continued, "_run", counted)
+    stop = 0
+    whole = run(below_one, scorer, 0.95, tmp_path / "whole")
+    calls = len(begun)
+    assert calls > after
+    begun, stop = [], after
     with pytest.raises(Stopped):
-        run(below_one, scorer, 0.95, tmp_path)
-    kept = len(list(tmp_path.glob("*.npz")))
-    assert kept == 2
-    before = calls[0]
-    resumed = run(below_one, scorer, 0.95, tmp_path)
-    again = calls[0] - before
-    assert again == len(list(tmp_path.glob("*.npz"))) - kept
-    both = [
-        (ours.ifd, theirs.ifd)
-        for ours, theirs in zip(resumed.scores, whole.scores, strict=True)
-        if ours.ifd and theirs.ifd
-    ]
-    assert len(both) > 64
-    assert [ours for ours, _ in both] == pytest.approx([theirs for _, theirs in both], abs=1e-5)
-    # trees may split elsewhere where two losses differ in the seventh digit, so a few other records may be looked at
-    selected, _ = chooser(below_one, 0.4)
-    ours, theirs = selected(resumed.log_ifd), selected(whole.log_ifd)
-    assert (ours & theirs).sum() / (ours | theirs).sum() >= 0.9
-    finished = calls[0]
-    run(below_one, scorer, 0.95, tmp_path)
-    assert calls[0] == finished
+        run(below_one, scorer, 0.95, tmp_path / "stopped")
+    stop = 0
+    resumed = run(below_one, scorer, 0.95, tmp_path / "stopped")
+    assert len(begun) <= calls + 1 + len(LEVELS)
+    assert resumed.scores == whole.scores
+    assert (resumed.log_ifd == whole.log_ifd).all()
+    assert (resumed.doubt == whole.doubt).all()
+    assert resumed.tokens == whole.tokens
+    done = len(begun)
+    run(below_one, scorer, 0.95, tmp_path / "stopped")
+    assert len(begun) == done
 
 
 def test_conversations_empty_and_known_records(scorer: Scorer, below_one: list[Record]) -> None:

@@ -241,6 +241,17 @@ def to_table(scores: Sequence[Score]) -> pa.Table:
     return pa.Table.from_pylist([asdict(score) for score in scores], schema=schema)
 
 
+def from_table(table: pa.Table) -> list[Score]:
+    """The scores of a table that `to_table` made."""
+    return [
+        Score(**{
+            **row, "turns": tuple(TurnScore(**turn) for turn in row["turns"]), "prefix_log_ifd": tuple(row["prefix_log_ifd"]),
+            "token_log_ifd": tuple(row["token_log_ifd"]),
+        })
+        for row in table.to_pylist()
+    ]  # fmt: skip
+
+
 Figures = tuple[float | None, float | None, float | None]
 _NONE: Figures = (None, None, None)
 _EMPTY: tuple[float, ...] = ()

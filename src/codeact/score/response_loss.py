@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from codeact.config import ModelConfig
-from codeact.progress import track
+from codeact.progress import Progress, track
 from codeact.records import Record
+
+ResponseLosses = Callable[[Sequence[Record], Progress], dict[str, float]]
+"""Record id -> mean negative log-likelihood of its response given its instruction, in nats per token; none without a scorable token."""
 
 
 def response_losses(model: str, records: Sequence[Record], config: ModelConfig, label: str) -> dict[str, float]:
-    """Record id -> mean negative log-likelihood of its response given its instruction, in nats per token.
-
-    Responses are cut at `config.max_length`. Records without a scorable token are left out.
+    """`ResponseLosses` of all the records at once.
 
     Args:
         model: name or folder; `config.name` is not read.
         records: with ids of their own.
         config: length, template, dtype and device.
         label: of the progress.
+    """
+    measure = open_response_losses(model, config)
+    with track(label, len(records), "records") as progress:
+        return measure(records, progress)
+
+
+def open_response_losses(model: str, config: ModelConfig) -> ResponseLosses:
+    """Load a model for `ResponseLosses`; responses are cut at `config.max_length`.
+
+    Args:
+        model: name or folder; `config.name` is not read.
+        config: length, template, dtype and device.
     """
     from codeact.lm import models, prompts
     from codeact.lm.streams import check_model, choose_batch_tokens, evenly, stream_losses
@@ -30,9 +43,13 @@ def response_losses(model: str, records: Sequence[Record], config: ModelConfig, 
     network = models.load_model(model, dtype=config.dtype, device=config.device)
     template = prompts.load_template(config.template, tokenizer)
     check_model(network)
-    ready = [build_sequences(r, template, tokenizer, "default", config.max_length) for r in records]
-    ready = [item for item in ready if item.conditional]
-    streams = [item.conditional[0] for item in ready]
-    with track(label, len(streams), "records") as progress:
+
+    def measure(records: Sequence[Record], progress: Progress) -> dict[str, float]:
+        ready = [build_sequences(r, template, tokenizer, "default", config.max_length) for r in records]
+        ready = [item for item in ready if item.conditional]
+        progress.advance(len(records) - len(ready))
+        streams = [item.conditional[0] for item in ready]
         losses = stream_losses(network, streams, choose_batch_tokens(network), evenly(progress, streams))
-    return {item.id: float(np.mean(values)) for item, values in zip(ready, losses, strict=True)}
+        return {item.id: float(np.mean(values)) for item, values in zip(ready, losses, strict=True)}
+
+    return measure

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codeact.config import Recipe, TrainConfig
+from codeact.config import ModelConfig, Recipe, TrainConfig
 from codeact.draws import seeded_subset
 from codeact.errors import InputError
+from codeact.progress import Progress
+from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.shards import Worker, run_local, run_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.pool import pool_stages, read_pool
 from codeact.types import Floats
 
-VERSION = 2
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VERSION = 3
+SHARD_RECORDS = 256
 SHARE = 0.08  # of the pool that is trained on: 5 to 10 %
 FEWEST = 8
 LORA_RATE = 2e-4  # where the recipe's learning rate is that of full fine-tuning
@@ -53,32 +61,29 @@ def learnability(before: Floats, after: Floats) -> Floats:
 
 
 def learn(store: Store, recipe: Recipe) -> Mapping[str, Any]:
-    """Train on a random part of the pool, and measure every record's loss again.
+    """Train on a random part of the pool, and measure every record's loss again, in partitions.
+
+    A killed training goes on from its checkpoint; one that had ended is not done again.
 
     Raises:
         InputError: the pool is too small for a part of it to be trained on.
+        PartitionError: the trained model fails over some partitions; all others are done and kept.
     """
     import pyarrow as pa
 
-    from codeact.score.response_loss import response_losses
-    from codeact.training.sft import fine_tune
-
-    records = tables.records_from(read_pool(store, pool_stages(recipe.curate)))
-    ids = [record.id for record in records]
+    pool = read_pool(store, pool_stages(recipe.curate))
+    ids = pool["id"].to_pylist()
     size = max(FEWEST, round(SHARE * len(ids)))
     if size >= len(ids):
         raise InputError(f"strategy learnable trains on {size} records first, and the pool has {len(ids)}; give more, or choose another strategy")
     scores = tables.in_order(store.table("score"), ids)
     probe = seeded_subset(ids, size, recipe.seed)
-    folder = store.path("learn")
-    fine_tune(
-        [record for record in records if record.id in probe], folder,
-        model=recipe.model, train=probe_settings(recipe.train), pack=recipe.pack, seed=recipe.seed,
+    found = run_shards(
+        store, "learn", pool, lambda: _trained(store.path("learn"), tables.records_from(tables.keep(pool, probe)), recipe),
+        backend=run_local, shard_size=SHARD_RECORDS, label="loss after the probe",
     )  # fmt: skip
-    found = response_losses(str(folder / "model"), records, recipe.model, "loss after the probe")
-    shutil.rmtree(folder)
     before = np.array(scores["nll_cond"].to_pylist(), np.float64)
-    after = np.array([found.get(i, np.nan) for i in ids], np.float64)
+    after = np.array(found["nll_after"].to_pylist(), np.float64)
     value = learnability(before, after)
     store.write_table(
         "learn",
@@ -92,5 +97,29 @@ def learn(store: Store, recipe: Recipe) -> Mapping[str, Any]:
             }
         ),
     )
+    shutil.rmtree(store.path("learn"), ignore_errors=True)
     others = np.array([i not in probe for i in ids]) & np.isfinite(value)
     return {"trained on": size, "mean learnability": float(value[others].mean()) if others.any() else None}
+
+
+def _trained(folder: Path, probe: Sequence[Record], recipe: Recipe) -> Worker:
+    """The worker of the model that is trained on the probe, in this folder."""
+    from codeact.training.sft import fine_tune
+
+    if not (folder / "summary.json").is_file():  # the last file that a training writes
+        fine_tune(probe, folder, model=recipe.model, train=probe_settings(recipe.train), pack=recipe.pack, seed=recipe.seed)
+    return _worker(str(folder / "model"), recipe.model)
+
+
+def _worker(model: str, config: ModelConfig) -> Worker:
+    import pyarrow as pa
+
+    from codeact.score.response_loss import open_response_losses
+
+    measure = open_response_losses(model, config)
+
+    def work(shard: pa.Table, progress: Progress) -> pa.Table:
+        found = measure(tables.records_from(shard), progress)
+        return pa.table({"id": shard["id"], "nll_after": pa.array([found.get(i) for i in shard["id"].to_pylist()], pa.float64())})
+
+    return work

@@ -6,7 +6,7 @@ From the score cache, in full, or as far as the selection needs it. Stage `proxy
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ import numpy as np
 from codeact.config import JudgeConfig, ModelConfig, Recipe, ScoreConfig
 from codeact.errors import InputError
 from codeact.progress import Progress, track
+from codeact.records import Record
 from codeact.redact import split_userinfo
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.parts import table_parts
 from codeact.rundir.ranks import choose_backend
 from codeact.rundir.score_cache import KEY, ScoreCache, open_cache, record_key, run_cached, shared_folder
 from codeact.rundir.shards import Worker
@@ -26,6 +28,7 @@ from codeact.rundir.store import Store
 from codeact.sample import cdas, id_ranks
 from codeact.sample.strategies import IFD_LIMIT, reads
 from codeact.score.sequences import template_name
+from codeact.stages.adaptive_parts import PART, MeasuredInParts, in_parts
 from codeact.stages.columns import SCORES
 from codeact.stages.pool import pool_stages, read_pool
 from codeact.stages.sample import counted_by
@@ -36,7 +39,7 @@ from codeact.types import Bools, Floats
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from codeact.score import Scorer
+    from codeact.score import Score, Scorer
     from codeact.score.engines import PromptScorer
 
 VERSION = 4
@@ -72,7 +75,7 @@ def settings(recipe: Recipe) -> Mapping[str, Any]:
     if not recipe.score.adaptive:
         return plain
     chosen = {"strategy": recipe.sample.strategy, "ratio": recipe.sample.ratio, "seed": recipe.seed}
-    return {**plain, "adaptive": recipe.score.agreement, **chosen}
+    return {**plain, "adaptive": recipe.score.agreement, "asked together": PART, **chosen}
 
 
 def _engine(recipe: Recipe) -> dict[str, str]:
@@ -203,6 +206,7 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[pa.Table
 
     from codeact.score import to_table
     from codeact.score.adaptive.run import score_adaptive
+    from codeact.score.ifd import from_table
 
     table = read_pool(store, pool_stages(recipe.curate))
     ids, records = table["id"].to_pylist(), tables.records_from(table)
@@ -221,11 +225,17 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[pa.Table
     rows = {row[KEY]: row for row in known.to_pylist()} if known is not None else {}
     ranked = {key: row["ifd"] for key, row in rows.items() if row["status"] in MEASURED and row["ifd"]}
     given = np.log(np.array([ranked.get(key, np.nan) for key in keys], np.float64))
+    work, kept = _scorer(recipe.model, recipe.score), store.path("shards/score/measured")
+
+    def in_full(some: Sequence[Record]) -> list[Score]:
+        shards = table_parts(tables.in_order(table, [record.id for record in some]), PART)
+        made = in_parts(kept, "turns", shards, lambda shard, _: to_table(work.score(tables.records_from(shard))))
+        return [score for part, _ in made for score in from_table(part)]
+
     with track("score", len(ids), "records") as progress:
         found = score_adaptive(
-            records, _scorer(recipe.model, recipe.score), selected, group,
-            agreement=recipe.score.agreement, seed=recipe.seed, given=given, journal=store.path("shards/score/journal"),
-            progress=progress,
+            records, work, selected, group, agreement=recipe.score.agreement, seed=recipe.seed, given=given,
+            through=lambda measure, own: MeasuredInParts(measure, own, kept / "answers"), in_full=in_full, progress=progress,
         )  # fmt: skip
     fresh = [n for n, item in enumerate(found.scores) if item.status != ESTIMATED and keys[n] not in ranked]
     if fresh:

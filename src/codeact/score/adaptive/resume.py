@@ -60,7 +60,14 @@ class Continued:
         check_going_on(model)
 
     def __call__(self, records: Ints, upto: Ints) -> list[tuple[Floats, Floats]]:
-        """See `Measure`."""
+        """See `Measure`; after an error these records start again."""
+        try:
+            return self._advance(records, upto)
+        except Exception:
+            self.forget(records)
+            raise
+
+    def _advance(self, records: Ints, upto: Ints) -> list[tuple[Floats, Floats]]:
         numbers = records.tolist()
         jobs = [
             (sequence, sequence.start + end - 1)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from codeact.config import DEFAULTS
 from codeact.draws import seeded_order
 from codeact.errors import InputError
-from codeact.files import atomic
 from codeact.progress import SILENT, Progress
 from codeact.records import Record
-from codeact.score.adaptive.decide import Facts, Pool, decide
+from codeact.score.adaptive.decide import Facts, Measure, Pool, decide
 from codeact.score.adaptive.features import describe
 from codeact.score.adaptive.resume import Continued
 from codeact.score.ifd import Score, Scorer, TurnScore, to_score
 from codeact.score.sequences import Prepared
 from codeact.statuses import ESTIMATED, Status
 from codeact.types import Bools, Floats, Ints
+
+Through = Callable[[Continued, Sequence[str]], Measure]
+"""Makes of what runs the model, and the ids of its records, what is asked."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,8 @@ def score_adaptive(
     agreement: float = DEFAULTS.score.agreement,
     seed: int = 0,
     given: Floats | None = None,
-    journal: Path | None = None,
+    through: Through | None = None,
+    in_full: Callable[[Sequence[Record]], Sequence[Score]] | None = None,
     progress: Progress = SILENT,
 ) -> AdaptiveScores:
     """Score records as far as a selection needs it; see `codeact.score.adaptive.decide`.
@@ -71,7 +70,8 @@ def score_adaptive(
         agreement: expected Jaccard index with the selection of full scoring at which to stop; 0.5 to 0.999.
         seed: of the order of the records, whose start is scored in full first.
         given: log IFD of records that have a full score already, NaN for the others.
-        journal: folder for what has been measured; a run that was interrupted goes on from it.
+        through: what the model is asked through, such as one that keeps what was measured; None: nothing.
+        in_full: scores conversations of several turns; None: `scorer`.
         progress: advances by one per record in all.
 
     Raises:
@@ -88,7 +88,7 @@ def score_adaptive(
     have = np.full(len(records), np.nan) if given is None else given.astype(np.float64).copy()
     scores = [blank(item, ESTIMATED) for item in prepared]
     turns = [n for n, item in enumerate(prepared) if len(item.streams) > 2 and np.isnan(have[n])]
-    for index, score in zip(turns, scorer.score([records[n] for n in turns]), strict=True):
+    for index, score in zip(turns, (in_full or scorer.score)([records[n] for n in turns]), strict=True):
         scores[index] = score
         have[index] = np.log(score.ifd) if score.ifd else np.nan
     full = sum(len(stream.ids) - 1 for item in prepared for stream in item.streams)
@@ -102,7 +102,7 @@ def score_adaptive(
 
     found = decide(
         _facts([records[n] for n in part], [prepared[n] for n in part], seed),
-        measure if journal is None else Journaled(measure, journal),
+        measure if through is None else through(measure, [records[n].id for n in part]),
         Pool(selected, group, have, part),
         agreement=agreement,
         progress=progress,
@@ -126,56 +126,6 @@ def _facts(records: Sequence[Record], prepared: Sequence[Prepared], seed: int) -
         response_tokens=np.array([item.response_tokens for item in prepared], np.int64),
         order=seeded_order([record.id for record in records], seed),
     )
-
-
-class Journaled:
-    """`Measure` that keeps its answers on disk, and gives those of an interrupted run again instead of asking the model.
-
-    Args:
-        measure: runs the model.
-        folder: one file per call; what does not fit the calls of this run is dropped.
-    """
-
-    def __init__(self, measure: Continued, folder: Path) -> None:
-        self.measure, self.folder, self.calls = measure, folder, 0
-        self.window = measure.window
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def __call__(self, records: Ints, upto: Ints) -> list[tuple[Floats, Floats]]:
-        """See `codeact.score.adaptive.decide.Measure`."""
-        path = self.folder / f"{self.calls:06d}.npz"
-        self.calls += 1
-        if path.exists():
-            kept = _load(path)
-            if kept and np.array_equal(kept["records"], records) and np.array_equal(kept["upto"], upto):
-                self.measure.skip(records, upto, int(kept["tokens"]))
-                ends = np.cumsum(kept["counts"])[:-1]
-                return list(zip(np.split(kept["cond"], ends), np.split(kept["uncond"], ends), strict=True))
-            for stale in self.folder.glob("*.npz"):
-                if stale >= path:
-                    stale.unlink()
-        before = self.measure.tokens
-        found = self.measure(records, upto)
-        with atomic(path) as handle:
-            np.savez(
-                handle, records=records, upto=upto, counts=[len(cond) for cond, _ in found], tokens=self.measure.tokens - before,
-                cond=np.concatenate([cond for cond, _ in found]), uncond=np.concatenate([uncond for _, uncond in found]),
-            )  # fmt: skip
-        return found
-
-    def forget(self, records: Ints) -> None:
-        """See `codeact.score.adaptive.decide.Measure`."""
-        self.measure.forget(records)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """The arrays of a file whose checksums hold (those of the zip archive that it is); none where they do not."""
-    try:
-        with np.load(path) as kept:
-            found: dict[str, Any] = {name: kept[name] for name in ("records", "upto", "tokens", "counts", "cond", "uncond")}
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error):
-        return {}
-    return found
 
 
 def blank(prepared: Prepared, status: Status) -> Score:
