@@ -48,6 +48,7 @@ LATER: dict[str, tuple[str, str, str]] = {
     "qlora": ("train.method=qlora", "pip install 'codeact[gpu]'", "bitsandbytes"),
     "tracker": ("train.report_to=[tensorbord]", "did you mean 'tensorboard'?", ""),
     "tracker's package": ("train.report_to=[wandb]", "pip install 'codeact[trackers]'", "wandb"),
+    "a short context": ("model.max_length=1000000", "is beyond the context of", ""),
     "float16 on a CPU": ("model={dtype: float16, device: cpu}", "trains on CUDA GPUs only", ""),
 }
 MEASURED: dict[str, tuple[str, str, str]] = {

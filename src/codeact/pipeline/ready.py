@@ -64,15 +64,17 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
     if names & {"score", "lengths", "hidden", "learn", "pack", "train"}:
         _template(recipe, names)
     if "train" in names:
-        from codeact.training.checks import check_training
+        from codeact.training.checks import check_context, check_training
 
         check_training(recipe.model, recipe.train)
+        check_context(models.text_config(recipe.model.name, recipe.model.revision), recipe.model)
         utf8_path(Path(recipe.run_dir), "run directory")
     if "learn" in names:
         from codeact.stages.learn import probe_settings
-        from codeact.training.checks import check_training
+        from codeact.training.checks import check_context, check_training
 
         check_training(recipe.model, probe_settings(recipe.train))
+        check_context(models.text_config(recipe.model.name, recipe.model.revision), recipe.model)
     if names & {*EVALUATIONS}:
         from codeact.evaluation.settings import check_evaluation
 

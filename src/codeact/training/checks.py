@@ -18,6 +18,7 @@ from codeact.types import Model
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig
 
 
 def check_training(model: ModelConfig, train: TrainConfig) -> None:
@@ -86,9 +87,9 @@ def parameter_counts(network: Model) -> tuple[int, int]:
     return sum(n for n, _ in sizes), sum(n for n, wanted in sizes if wanted)
 
 
-def check_context(network: Model, model: ModelConfig) -> None:
-    """Refuse a `model.max_length` beyond the positions of the model."""
-    limit = context_length(network.config.get_text_config())
+def check_context(config: PretrainedConfig, model: ModelConfig) -> None:
+    """Refuse a `model.max_length` beyond the positions of the model, whose configuration this is."""
+    limit = context_length(config.get_text_config())
     if limit is not None and model.max_length > limit:
         raise InputError(
             f"model.max_length = {model.max_length} is beyond the context of {model.name}, which is {limit} tokens; set model.max_length={limit}"
