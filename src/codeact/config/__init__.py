@@ -28,7 +28,7 @@ from codeact.config.loading import (
     set_key,
     validate,
 )
-from codeact.config.recipe import DEFAULTS, DEMO, SECTIONS, Recipe, default_of
+from codeact.config.recipe import DEFAULTS, SECTIONS, Recipe, default_of
 from codeact.config.sections import (
     ClusterConfig,
     CurateConfig,
@@ -45,7 +45,6 @@ from codeact.config.sections import (
 
 __all__ = [
     "DEFAULTS",
-    "DEMO",
     "RENAMED_KEYS",
     "SECRET_KINDS",
     "SECTIONS",

@@ -23,8 +23,7 @@ from codeact.config.sections import (
     Section,
     TrainConfig,
 )
-
-DEMO = "demo"
+from codeact.downloads import DEMO
 
 
 class Recipe(Section):

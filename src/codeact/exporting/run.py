@@ -11,13 +11,14 @@ from typing import Any
 from codeact import __version__
 from codeact.amounts import amount
 from codeact.config import Recipe, kept_recipe
+from codeact.downloads import DEMO
 from codeact.errors import InputError
 from codeact.exporting import tools
 from codeact.exporting.card import data_card
 from codeact.exporting.rows import message_rows
 from codeact.exporting.tools import ROWS, Facts
 from codeact.files import make_folder, write_text
-from codeact.lm.identity import DEMO, model_title, resolve
+from codeact.lm.identity import model_title, resolve
 from codeact.locks import one_writer
 from codeact.pipeline.ledger import check_selection, finished, ledger_table
 from codeact.records import Record

@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from codeact.downloads import converted, demo_embedder, demo_model, files_digest, quiet_loading
+from codeact.downloads import DEMO, converted, demo_embedder, demo_model, files_digest, quiet_loading
 from codeact.errors import InputError
 from codeact.files import LFS_POINTER, utf8_path
 
-DEMO = "demo"
 # Without it, transformers asks on the terminal whether it may run a repository's own code.
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 # What a folder's files can be wrong with. A pickle checkpoint is read without its code (torch's weights_only): one that

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from codeact import __version__, storage
-from codeact.config import DEMO, Recipe
+from codeact.config import Recipe
+from codeact.downloads import DEMO
 from codeact.errors import InputError
 from codeact.evaluation import benchmarks
 from codeact.lm.devices import choose_device, choose_dtype
