@@ -124,7 +124,7 @@ def test_a_module_is_run_as_a_script(module: str, plain: str) -> None:
 DECLARED = {
     "cpp": [("vector<int> twice(vector<int> xs) {", text) for text in (
         "vector<int> twice(const vector<int>& in) { vector<int> xs = in;", "template <typename T> vector<T> twice(vector<T> xs) {",
-        "static vector<int> twice(vector<int> xs, int k = 2) {")],
+        "static vector<int> twice(vector<int> xs, int k = 2) {", "vector<int> twice(vector<int> xs) {\n  std::erase(xs, 9);  // of C++20")],
     "java": [("class Solution {\n    public List<Integer> twice(List<Integer> xs) {", text) for text in (
         "public final class Solution {\n    public static List<Integer> twice(List<Integer> xs) {",
         "class Solution {\n    public <T extends Integer> AbstractList<Integer> twice(Collection<T> xs) {")],

@@ -112,7 +112,7 @@ def _write(folder: str, name: str, content: str) -> None:
 
 def _there(command: tuple[str, ...], folder: str) -> tuple[str, ...]:
     """The command without the parts that name files which are not there."""
-    absent = {part for part in command if part.startswith("?") and not Path(part[1:].rpartition("=")[2].replace("{folder}", folder)).exists()}
+    absent = {part for part in command if part.startswith("?") and not Path(part[1:].removeprefix("@").rpartition("=")[2].replace("{folder}", folder)).exists()}
     return tuple(part.removeprefix("?") for part in command if part not in absent)
 
 

@@ -111,7 +111,7 @@ def _go(found: list[str]) -> _Commands:
 def _cpp(found: list[str]) -> _Commands:
     """The program is a library; the libraries of the tests stand before it, so that they never take a function of theirs from it."""
     common = (found[0], "-std=c++17", "-O0", "-w", "-fPIC")
-    prelude = ("-include", "{folder}/codeact.h")
+    prelude = ("?@{folder}/options", "-include", "{folder}/codeact.h")
     header = ("prelude.h", (*common, "-x", "c++-header", "-o", "{folder}/codeact.h.gch", "{folder}/codeact.h"))
     program = ("program.cpp", (*common, *prelude, "-shared", "-o", "{folder}/libprogram.so", "{folder}/program.cpp", "-lcrypto"))
     first = ("-Wl,--no-as-needed", "-l:libc.so.6", "-l:libm.so.6", "-lstdc++", "-lgcc_s", "-lcrypto", "-Wl,-rpath,{folder}")

@@ -20,6 +20,8 @@ DEFINE = re.compile(r"(?:#|%:|\?\?=)(?:\s|/\*.*?\*/)*define(?:\s|/\*.*?\*/)+(\w+
 # Functions that another translation unit cannot call by their declaration.
 INSIDE = re.compile(r"\b(?:template|static|inline|auto|constexpr|class|struct|namespace)\b")
 MARKED = '#undef main\nint main() {{ {run}; __builtin_puts("\\n{mark}"); return 0; }}'
+# What the second try is compiled as; the last standard that is named counts.
+NEWER = {"options": "-std=c++20"}
 # Tests whose assertions are left as they are: off, the tests' own, or with texts that are not read here.
 OWN_ASSERT = re.compile(r"#\s*define\s+(?:NDEBUG|assert)\b|\bR\"|\bassert\s*\([^()]*\)\s*\{")
 
@@ -29,7 +31,8 @@ def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
     begun = declared(task.prompt)
     if begun is None:
         main = MARKED.format(run="codeact_tests()", mark=mark)
-        return {"main.cpp": "\n".join([*_includes(task, source), source, *_undone(source), "#define main codeact_tests", task.test, main]) + "\n"}
+        whole = "\n".join([*_includes(task, source), source, *_undone(source), "#define main codeact_tests", task.test, main]) + "\n"
+        return {**({} if tell else NEWER), "main.cpp": whole}
     head, test, run, bridge = [begun], task.test, "codeact_tests()", ""
     if not tell:
         begun, bridge = bridged(task, begun)
@@ -39,6 +42,7 @@ def tests(task: Task, source: str, mark: str, tell: bool) -> dict[str, str]:
         test = test if OWN_ASSERT.search(test) else rewritten(test, "cpp", r"(?<!\w)assert", _asserted)
         run = "codeact::tests([] { codeact_tests(); })"
     return {
+        **({} if tell else NEWER),
         "program.cpp": "\n".join([*_includes(task, source), source]) + f"\n{bridge}",
         "main.cpp": "\n".join([*head, "#define main codeact_tests", test, MARKED.format(run=run, mark=mark)]) + "\n",
     }
@@ -69,9 +73,10 @@ def examples(task: Task, source: str, mark: str, directly: bool) -> dict[str, st
     )
     main = f'int main() {{\n  codeact::mark = "{mark}";\n{calls}\n}}'
     if begun is None:
-        return {"main.cpp": "\n".join([READER, *_includes(task, source), source, *_undone(source), main]) + "\n"}
+        return {**({} if directly else NEWER), "main.cpp": "\n".join([READER, *_includes(task, source), source, *_undone(source), main]) + "\n"}
     begun, bridge = (begun, "") if directly else bridged(task, begun)
     return {
+        **({} if directly else NEWER),
         "program.cpp": "\n".join([*_includes(task, source), source]) + f"\n{bridge}",
         "main.cpp": "\n".join([READER, begun, main]) + "\n",
     }
