@@ -222,11 +222,11 @@ def test_hidden_states_through_the_head_give_the_models_loss_and_gradient(family
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("layout", ["alone", "packed", "padded"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_head_of_known_models_gives_their_own_logits(family, packed):
+def test_the_head_of_known_models_gives_their_own_logits(family, layout):
     model = build(family)
-    assert head_gap(model, packed) <= (1e-5 if packed else 0.0)
+    assert head_gap(model, layout) <= (0.0 if layout == "alone" else 1e-5)
     assert model.training
 
 
@@ -254,8 +254,8 @@ def test_head_logits_know_the_models_scaling(config):
     ],
     ids=["scaled", "shorter", "masked entry", "not a number", "biased entry"],
 )
-@pytest.mark.parametrize("packed", [False, True])
-def test_what_a_model_does_to_its_logits_is_seen(own, packed):
+@pytest.mark.parametrize("layout", ["alone", "packed", "padded"])
+def test_what_a_model_does_to_its_logits_is_seen(own, layout):
     model = build("llama")
 
     def change(module, arguments, output):
@@ -263,7 +263,7 @@ def test_what_a_model_does_to_its_logits_is_seen(own, packed):
         return output
 
     model.register_forward_hook(change)
-    assert head_gap(model, packed) > 5e-2
+    assert head_gap(model, layout) > 5e-2
     with pytest.raises(CodeactError, match=r"cannot be scored|not finite"):
         check_model(model)
     assert not use_chunked_loss(model)
@@ -279,10 +279,10 @@ def test_rounding_of_another_kernel_in_half_precision_is_no_difference(monkeypat
         return logits.index_add(-1, torch.tensor([3, 90]), torch.full((*logits.shape[:-1], 2), 1.5, dtype=logits.dtype))
 
     monkeypatch.setattr(forward, "head_logits", rounded)
-    assert head_gap(model, packed=False) > forward.allowed_head_gap(model, packed=False)
-    assert head_gap(model, packed=True) <= forward.allowed_head_gap(model, packed=True)
+    assert head_gap(model) > forward.allowed_head_gap(model)
+    assert head_gap(model, "packed") <= forward.allowed_head_gap(model, "packed")
     monkeypatch.setattr(forward, "head_logits", lambda model, hidden: 30 * plain(model, hidden))
-    assert head_gap(model, packed=True) > forward.allowed_head_gap(model, packed=True)
+    assert head_gap(model, "packed") > forward.allowed_head_gap(model, "packed")
 
 
 def test_a_constant_on_all_logits_changes_no_loss_and_is_let_pass():

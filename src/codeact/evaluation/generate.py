@@ -11,13 +11,15 @@ Its continuous batching takes neither stop texts nor a seed for each prompt. Whe
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from codeact.evaluation import slots
+from codeact.evaluation import one_by_one, slots
 from codeact.evaluation.tasks import Task
 from codeact.lm import prompts
 from codeact.lm.models import context_length
@@ -27,6 +29,8 @@ from codeact.types import Model, Tokenizer
 if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache
+
+log = logging.getLogger(__name__)
 
 Finish = Literal["stop", "eos", "length", "too_long"]
 Prompting = Literal["base", "instruct"]
@@ -130,12 +134,11 @@ def generate(
     of near-equal logits); in half precision it may.
 
     Args:
-        model: a causal LM in eval mode whose attention takes padding masks and a KV cache ("sdpa").
+        model: a causal LM in eval mode. One that would answer otherwise beside others (measured, `one_by_one`) takes one prompt at a time.
         tokenizer: of the model.
         requests: the prompts.
         max_new_tokens: most tokens written for a prompt; fewer where the model's context ends before.
-        batch_size: rows generated at a time. Models whose layers keep another state than keys and values (state-space,
-            convolution) or attend in fixed chunks run with 1.
+        batch_size: rows generated at a time.
         temperature: 0 takes the most likely token; above 0 draws with each prompt's own seed.
         step: told after each token how much more of the answers is done, in answers: one of the longest length is 1 when its last token is
             written, a shorter one when it ends.
@@ -149,32 +152,51 @@ def generate(
     if blocked := too_long(room):
         yield blocked
     queue = sorted((i for i in range(len(requests)) if room[i] > 0), key=lambda i: (-len(requests[i].ids), i))
-    size = batch_size if _has_plain_cache(model) else 1
     shared = frozenset(tokenizer.all_special_ids) | _end_tokens(model)
     ends = [end_tokens(shared, request) for request in requests]
     draws = [np.random.default_rng(request.seed) for request in requests]
     written: list[list[int]] = [[] for _ in requests]
 
-    def take(live: _Live, logits: torch.Tensor) -> tuple[_Live | None, list[tuple[int, Completion]]]:
-        """Give each row its next token; part the rows into those that go on and those that are finished."""
-        live.tokens = _pick(logits, temperature, [draws[row] for row in live.rows])
+    def add(rows: Sequence[int], logits: torch.Tensor) -> tuple[list[int], dict[int, Completion]]:
+        """The next token of each row, and the rows that are finished with it."""
+        tokens = _pick(logits, temperature, [draws[row] for row in rows])
         finished: dict[int, Completion] = {}
-        for row, token in zip(live.rows, live.tokens, strict=True):
+        for row, token in zip(rows, tokens, strict=True):
             written[row].append(token)
             completion = _finish(tokenizer, requests[row], written[row], ends[row], room[row])
             if completion is not None:
                 finished[row] = completion
         if step is not None:
-            step(sum(1 - (len(written[row]) - 1) / room[row] if row in finished else 1 / room[row] for row in live.rows))
+            step(sum(1 - (len(written[row]) - 1) / room[row] if row in finished else 1 / room[row] for row in rows))
+        return tokens, finished
+
+    if queue and not (_has_plain_cache(model) and one_by_one.side_by_side(model, partial(_start, model, tokenizer))):
+        if batch_size > 1:
+            log.info("%s answers one prompt at a time: side by side its answers would be others", type(model).__name__)
+        for row in queue:
+            found: dict[int, Completion] = {}
+
+            def take_one(logits: torch.Tensor, row: int = row, found: dict[int, Completion] = found) -> tuple[int, bool]:
+                (token,), finished = add([row], logits)
+                found.update(finished)
+                return token, bool(finished)
+
+            one_by_one.complete(model, requests[row].ids, room[row], take_one)
+            yield list(found.items())
+        return
+
+    def take(live: _Live, logits: torch.Tensor) -> tuple[_Live | None, list[tuple[int, Completion]]]:
+        """Give each row its next token; part the rows into those that go on and those that are finished."""
+        live.tokens, finished = add(live.rows, logits)
         return _without(live, finished.keys()), list(finished.items())
 
     live: _Live | None = None
     while queue or live is not None:
-        free = size - (len(live.rows) if live else 0)
-        if queue and free >= max(1, size // 8):
+        free = batch_size - (len(live.rows) if live else 0)
+        if queue and free >= max(1, batch_size // 8):
             admitted, queue = queue[:free], queue[free:]
             for group in _alike(admitted, requests):
-                fresh, done = take(*_read(model, tokenizer, requests, group, size if live is None else len(group)))
+                fresh, done = take(*_read(model, tokenizer, requests, group, batch_size if live is None else len(group)))
                 live = _joined(live, fresh)
                 if done:
                     yield done
@@ -237,9 +259,8 @@ def _read(
     width = max(map(len, distinct))
     padded = [[tokenizer.pad_token_id] * (width - len(ids)) + list(ids) for ids in distinct]
     mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in distinct], device=model.device)
-    plain = _has_plain_cache(model)
     # Plain layers even for sliding windows (the mask sees to those), so that rows can join and leave.
-    cache = DynamicCache() if plain else DynamicCache(config=model.config)
+    cache = DynamicCache()
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     logits = _forward(model, torch.tensor(padded, device=model.device), mask, positions, cache)
     if len(distinct) < len(group):
@@ -248,7 +269,18 @@ def _read(
         with torch.inference_mode():
             cache.batch_select_indices(copies)
             logits, mask = logits[copies], mask[copies]
-    return _Live(group, slots.hold(cache, rows) if plain else cache, mask, []), logits
+    return _Live(group, slots.hold(cache, rows), mask, []), logits
+
+
+def _start(model: Model, tokenizer: Tokenizer, texts: list[tuple[int, ...]]) -> tuple[torch.Tensor, Callable[[list[int]], torch.Tensor]]:
+    """The logits of some prompts read side by side, and what reads a further token of each."""
+    live, logits = _read(model, tokenizer, [Prompt(ids) for ids in texts], list(range(len(texts))), len(texts))
+
+    def going_on(tokens: list[int]) -> torch.Tensor:
+        live.tokens = tokens
+        return _step(model, live)
+
+    return logits, going_on
 
 
 def _step(model: Model, live: _Live) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 from codeact import files, storage
 
 Row = dict[str, Any]
-VERSION = 4  # of what an evaluation makes of a task; raised where answers or their programs change, and old ones are made anew
+VERSION = 5  # of what an evaluation makes of a task; raised where answers or their programs change, and old ones are made anew
 LATER = frozenset({"check", "task_set", "solution", "status", "plus_status", "detail"})  # what is not the answer itself
 
 

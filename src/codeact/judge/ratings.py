@@ -129,7 +129,7 @@ def local_ratings(
     """Expected rating of a local model: its next-token probabilities of the whole numbers from `low` to `high`, renormalised.
 
     sum of d * p(d) / sum of p(d), as G-Eval weights scores by token probability (arXiv 2303.16634). The answer is opened with
-    "Rating:", and prompts share packed rows without padding.
+    "Rating:", and prompts share rows (`codeact.lm.rows`).
 
     Args:
         prompts: one per record.
@@ -142,18 +142,17 @@ def local_ratings(
 
     Raises:
         InputError: the tokenizer does not write the digits as distinct tokens.
-        LeakError: packed prompts would see each other.
+        CodeactError: the model's logits are not those of its output head, or it is no causal LM.
     """
     import numpy as np
     import torch
 
     from codeact.lm.forward import head_logits, hidden_states
     from codeact.lm.models import context_length
+    from codeact.lm.rows import make_batch, plan_rows
     from codeact.lm.streams import check_model, choose_batch_tokens
-    from codeact.packing.collate import collate_rows
-    from codeact.packing.plan import plan_epoch
 
-    check_model(model)
+    layout = check_model(model)
     limit = context_length(model.config.get_text_config()) or 2**31
     digits = torch.arange(low, high + 1, dtype=torch.float64)
     asked = [_open_answer(prompt, template, tokenizer, low, high) for prompt in prompts]
@@ -164,11 +163,11 @@ def local_ratings(
     samples = [{"input_ids": np.asarray(asked[n][0], np.int64)} for n in usable]
     lengths = np.array([len(s["input_ids"]) for s in samples], np.int64)
     with torch.inference_mode():
-        for row in plan_epoch(lengths, max(batch_tokens or choose_batch_tokens(model), int(lengths.max()))):
-            made = collate_rows(samples, [row], pad_token_id=0)
-            batch = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in made.items()}
-            last = torch.from_numpy(np.cumsum(lengths[row]) - 1).to(model.device)
-            shares = head_logits(model, hidden_states(model, batch)[0].index_select(0, last)).double().softmax(-1).cpu()
+        for row in plan_rows(lengths, batch_tokens or choose_batch_tokens(model), layout):
+            batch, starts = make_batch(samples, row, layout, model.device)
+            last = torch.from_numpy(starts + lengths[row] - 1).to(model.device)
+            states = hidden_states(model, batch).flatten(0, 1).index_select(0, last)
+            shares = head_logits(model, states).double().softmax(-1).cpu()
             for index, number in enumerate(row):
                 choice = shares[index, asked[usable[number]][1]]
                 mass = float(choice.sum())

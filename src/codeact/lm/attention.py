@@ -32,8 +32,7 @@ WIDE_ON_CPU = True
 """Without gradients, half precision goes through float32 on CPUs without matrix units: their kernel is faster in it, and rounds less."""
 NOT_PACKED = (
     "takes no packed batches: its attention does not go through transformers' attention interface, or needs what the"
-    " implementation 'codeact' lacks; train with pack.scope=none, which pads instead, and evaluate with"
-    " evaluate.bits_per_byte=false; it cannot be scored"
+    " implementation 'codeact' lacks; train with pack.scope=none, which pads instead"
 )
 
 # Mask functions of transformers.masking_utils that mean: causal, inside one sample, perhaps in a sliding window. A mask

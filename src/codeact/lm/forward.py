@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from codeact.errors import InputError
-from codeact.packing.collate import collate_rows
+from codeact.lm.rows import Layout, make_batch
 from codeact.types import Model
 
 if TYPE_CHECKING:
@@ -111,40 +111,54 @@ def write_losses(model: Model, hidden: torch.Tensor, targets: torch.Tensor, out:
         found.copy_(losses_of_logits(head_logits(model, some), wanted))
 
 
-def head_gap(model: Model, packed: bool = False) -> float:
+def head_gap(model: Model, layout: Layout = "alone") -> float:
     """How far `head_logits` of `hidden_states` is from the model's own logits: what callers check before they trust it.
 
     Compared are the log-probabilities of the whole vocabulary at every position of two short random sequences; a constant
     that a model adds to all logits of a position changes no loss and does not count. 0 where the model does nothing of its own.
 
     Args:
-        model: a causal LM; it is put in eval mode for two or four passes, and back.
-        packed: compare hidden states of both sequences in one packed row with the model's own of each alone.
+        model: a causal LM; it is put in eval mode for three or four passes, and back.
+        layout: compare hidden states of both sequences in one batch of this kind with the model's own of each alone.
 
     Returns:
-        The largest difference, relative to the largest log-probability (at least 1); of packed sequences in half precision the
+        The largest difference, relative to the largest log-probability (at least 1); of sequences that share a batch in half precision the
         mean difference, since two sound kernels may be nats apart at single entries there. Infinite where it is no number or the vocabularies differ.
     """
     import torch
 
     rng = np.random.default_rng(0)
-    sequences = [rng.integers(0, model.config.get_text_config().vocab_size, size) for size in PROBE_TOKENS]
-    alone = [{"input_ids": torch.from_numpy(ids).unsqueeze(0).to(model.device)} for ids in sequences]
+    samples = [{"input_ids": rng.integers(0, model.config.get_text_config().vocab_size, size)} for size in PROBE_TOKENS]
+    rows = [np.array([n]) for n in range(len(samples))] if layout == "alone" else [np.arange(len(samples))]
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            own = [model(**inputs, use_cache=False).logits[0] for inputs in alone]
-            if packed:
-                row = collate_rows(
-                    [{"input_ids": ids} for ids in sequences], [np.arange(len(sequences))], pad_token_id=0
-                )
-                row = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in row.items()}
-                hidden = list(torch.split(hidden_states(model, row)[0], list(PROBE_TOKENS)))
-            else:
-                hidden = [hidden_states(model, inputs)[0] for inputs in alone]
-            ours = [head_logits(model, states) for states in hidden]
-            return max(_gap(one, other, packed and model.dtype != torch.float32) for one, other in zip(own, ours, strict=True))
+            own = [model(input_ids=torch.from_numpy(s["input_ids"]).unsqueeze(0).to(model.device), use_cache=False).logits[0] for s in samples]
+            ours = []
+            for row in rows:
+                batch, starts = make_batch(samples, row, layout, model.device)
+                states = hidden_states(model, batch).flatten(0, 1)
+                ours += [head_logits(model, states[start : start + PROBE_TOKENS[n]]) for n, start in zip(row.tolist(), starts.tolist(), strict=True)]
+            mean = layout != "alone" and model.dtype != torch.float32
+            return max(log_probability_gap(one, other, mean) for one, other in zip(own, ours, strict=True))
+    finally:
+        model.train(training)
+
+
+def looks_ahead(model: Model) -> bool:
+    """Whether a token of the model sees those behind it: no causal LM, whose losses would be of words that it was shown."""
+    import torch
+
+    ids = torch.arange(1, PROBE_TOKENS[0] + 1, device=model.device)[None] % model.config.get_text_config().vocab_size
+    other = ids.clone()
+    other[0, -1] = 0
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            one, two = (model(input_ids=each, use_cache=False).logits[0, :-1] for each in (ids, other))
+        return not log_probability_gap(one, two, model.dtype != torch.float32) <= allowed_head_gap(model, "padded")
     finally:
         model.train(training)
 
@@ -156,18 +170,19 @@ def allowed_gap(model: Model) -> float:
     return 1e-4 if model.dtype == torch.float32 else 5e-2
 
 
-def allowed_head_gap(model: Model, packed: bool) -> float:
-    """What `head_gap` may be: rounding alone. Unpacked, both ways run the same kernels in any dtype.
+def allowed_head_gap(model: Model, layout: Layout = "alone") -> float:
+    """What `head_gap` may be: rounding alone. Alone, both ways run the same kernels in any dtype.
 
-    Packed in half precision 0.02 of the largest, as a mean: attention by another kernel gave 0.008 (SmolLM2-135M; single entries 0.13),
+    Together in half precision 0.02 of the largest, as a mean: attention by another kernel gave 0.008 (SmolLM2-135M; single entries 0.13),
     logits 1.1 times as large give 0.03, soft-capping and leaks 0.07.
     """
     import torch
 
-    return 2e-2 if packed and model.dtype != torch.float32 else 1e-4
+    return 2e-2 if layout != "alone" and model.dtype != torch.float32 else 1e-4
 
 
-def _gap(own: torch.Tensor, ours: torch.Tensor, mean: bool) -> float:
+def log_probability_gap(own: torch.Tensor, ours: torch.Tensor, mean: bool) -> float:
+    """Largest (or mean) difference of the log-probabilities of two logits [..., V], relative to the largest (at least 1); infinite where it is no number."""
     import torch
 
     if own.shape != ours.shape:

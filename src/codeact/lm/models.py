@@ -149,17 +149,34 @@ def keep_cache(model: Model, wanted: bool) -> None:
 
 
 def _load_any(name: str, revision: str | None, dtype: str, device: str) -> Model:
-    """The model with attention "codeact" if it runs a short input so, else with the library's own."""
-    import torch
-
+    """The model with attention "codeact" if that gives the logits of the library's own, else with the latter."""
     try:
         model = load_model(name, revision=revision, dtype=dtype, device=device, attention="codeact")
-        with torch.no_grad():
-            model(input_ids=torch.zeros((1, 2), dtype=torch.long, device=model.device))
+        if _same_with_own_attention(model):
+            return model
     except (InputError, TypeError, AttributeError, LookupError, ValueError, RuntimeError):
-        model = load_model(name, revision=revision, dtype=dtype, device=device, attention=None)  # a model that is at fault itself fails again
-        model.not_packed = f"model {name!r} {NOT_PACKED}"  # type: ignore[assignment]  # the guard says so
+        pass
+    model = load_model(name, revision=revision, dtype=dtype, device=device, attention=None)  # a model that is at fault itself fails again
+    model.not_packed = f"model {name!r} {NOT_PACKED}"  # type: ignore[assignment]  # the guard says so
     return model
+
+
+def _same_with_own_attention(model: Model) -> bool:
+    """Whether a short text has the same logits by "codeact" as by transformers' attention: some hand theirs more than that takes."""
+    import torch
+
+    from codeact.lm.forward import allowed_head_gap, log_probability_gap
+
+    ids = torch.arange(1, 14, device=model.device)[None] % model.config.get_text_config().vocab_size
+    given: Any = model
+    inner = given.get_base_model() if hasattr(given, "get_base_model") else given  # of a LoRA adapter
+    ours = inner.config._attn_implementation
+    with torch.no_grad(), quiet_loading():
+        found = model(input_ids=ids, use_cache=False).logits
+        inner.set_attn_implementation("sdpa" if getattr(inner, "_supports_sdpa", False) else "eager")
+        own = model(input_ids=ids, use_cache=False).logits
+        inner.set_attn_implementation(ours)
+    return log_probability_gap(own, found, model.dtype != torch.float32) <= allowed_head_gap(model, "padded")
 
 
 def _keep_trainable(model: Model) -> None:

@@ -5,19 +5,20 @@ Used by scoring (`codeact.score`), bits per byte (`codeact.evaluation.likelihood
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from codeact.errors import CodeactError
-from codeact.lm.forward import allowed_head_gap, head_gap, hidden_states, write_losses
+from codeact.errors import CodeactError, InputError
+from codeact.lm.forward import allowed_head_gap, head_gap, hidden_states, looks_ahead, write_losses
 from codeact.lm.heap import freed_memory_kept
-from codeact.lm.isolation import check_isolation, probe_batch
-from codeact.packing.collate import collate_rows
-from codeact.packing.plan import plan_epoch
+from codeact.lm.isolation import LeakError, check_isolation, probe_batch
+from codeact.lm.rows import Layout, make_batch, move, plan_rows
 from codeact.progress import Progress, Steady
 from codeact.types import Floats, Ints, Model
 
@@ -28,7 +29,8 @@ CPU_ROW_TOKENS = 1024
 DEVICE_ROW_TOKENS = (4096, 65_536)
 
 
-_checked: WeakSet[Any] = WeakSet()
+log = logging.getLogger(__name__)
+_layouts: WeakKeyDictionary[Any, Layout] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +71,51 @@ def choose_batch_tokens(model: Model) -> int:
     return max(least, min(most, int(free) // 2 // per_token))
 
 
-def check_model(model: Model) -> None:
-    """Check once per model that packing isolates its samples and that its head can be run in chunks.
+def check_model(model: Model) -> Layout:
+    """How a model's texts may share a forward pass, measured once per model: packed, else padded, else each alone.
 
     Raises:
-        LeakError: packed samples see each other.
-        CodeactError: the logits differ.
+        LeakError: packed samples see each other by an attention implementation that lacks its mask function: no fault of the model's.
+        CodeactError: its logits are not those of its output head, or its tokens see those behind them.
     """
-    if model in _checked:
-        return
-    check_isolation(model, {**probe_batch(model.config.get_text_config().vocab_size), "use_cache": False})
-    for packed in (False, True):
-        gap, allowed = head_gap(model, packed), allowed_head_gap(model, packed)
-        if not gap <= allowed:
-            raise CodeactError(
-                f"{type(model).__name__} does more to its logits than its output head does:{' packed' if packed else ''} log-probabilities differ"
-                f" from its own by {gap:.2g} of the largest (allowed: {allowed:g}); this model cannot be scored"
-            )
-    _checked.add(model)
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    if model in _layouts:
+        return _layouts[model]
+    reason = ""
+    try:
+        check_isolation(model, {**probe_batch(model.config.get_text_config().vocab_size), "use_cache": False})
+    except (LeakError, InputError) as error:
+        if isinstance(error, LeakError) and model.config.get_text_config()._attn_implementation not in ALL_MASK_ATTENTION_FUNCTIONS:
+            raise
+        reason = str(error)
+    gap, allowed = _gap(model, "alone"), allowed_head_gap(model)
+    if not gap <= allowed:
+        raise CodeactError(
+            f"{type(model).__name__} does more to its logits than its output head does: log-probabilities differ from its own by {gap:.2g}"
+            f" of the largest (allowed: {allowed:g}); this model cannot be scored"
+        )
+    if reason and looks_ahead(model):
+        raise CodeactError(f"{type(model).__name__} is no causal language model: its tokens see those behind them; this model cannot be scored")
+    layouts: tuple[Layout, ...] = ("padded",) if reason else ("packed", "padded")
+    found: Layout = next((each for each in layouts if _gap(model, each) <= allowed_head_gap(model, each)), "alone")
+    if found != "packed":
+        log.info("%s takes no packed rows: texts run %s", type(model).__name__, "side by side, with padding" if found == "padded" else "one by one")
+        log.debug("%s", reason)
+    _layouts[model] = found
+    return found
+
+
+def _gap(model: Model, layout: Layout) -> float:
+    """`head_gap`; infinite where the model fails on it, as one whose head takes other vectors than its decoder gives."""
+    import torch
+
+    try:
+        return head_gap(model, layout)
+    except (TypeError, AttributeError, LookupError, ValueError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return math.inf
 
 
 def stream_losses(
@@ -98,8 +127,9 @@ def stream_losses(
     """Negative log-likelihood of every scored token, in nats.
 
     Rows of at most `batch_tokens` (or one stream, where that is longer) are planned by best-fit decreasing; each is one
-    forward pass without padding. Hidden states of the positions that predict a scored token go through the output head
-    in chunks. On an accelerator nothing waits for the device before the last row.
+    forward pass without padding, where the model keeps packed samples apart (`check_model`, `codeact.lm.rows`). Hidden
+    states of the positions that predict a scored token go through the output head in chunks. On an accelerator nothing
+    waits for the device before the last row.
 
     Args:
         model: a causal LM in eval mode.
@@ -117,26 +147,27 @@ def stream_losses(
     # the last token of a stream is predicted, and predicts nothing
     samples = [{"input_ids": np.asarray(stream.ids[:-1], np.int64)} for stream in streams]
     lengths = np.array([len(sample["input_ids"]) for sample in samples], np.int64)
-    rows = plan_epoch(lengths, max(batch_tokens, int(lengths.max())))
+    layout = check_model(model)
+    rows = plan_rows(lengths, batch_tokens, layout)
+    order = np.concatenate(rows)
     counts = np.array([sum(span.end - span.start for span in stream.spans) for stream in streams])
     with freed_memory_kept(model.device), torch.inference_mode():
         # one buffer, not a tensor per row: small tensors kept between large ones that are freed keep the heap from shrinking
         flat = torch.empty(int(counts.sum()), dtype=torch.float32, device=model.device)
         start = 0
         for row in rows:
-            made = collate_rows(samples, [row], pad_token_id=0)
-            batch = {k: _move(v, model.device) if isinstance(v, torch.Tensor) else v for k, v in made.items()}
-            positions, targets = _scored([streams[i] for i in row])
-            hidden = hidden_states(model, batch)[0].index_select(0, _move(torch.from_numpy(positions), model.device))
+            batch, places = make_batch(samples, row, layout, model.device)
+            positions, targets = _scored([streams[i] for i in row], places)
+            hidden = hidden_states(model, batch).flatten(0, 1).index_select(0, move(torch.from_numpy(positions), model.device))
             write_losses(
-                model, hidden, _move(torch.from_numpy(targets), model.device), flat[start : start + len(targets)]
+                model, hidden, move(torch.from_numpy(targets), model.device), flat[start : start + len(targets)]
             )
             start += len(targets)
             if finished is not None:
                 finished(row, int(lengths[row].sum()))
         values = flat.cpu().numpy().astype(np.float64)
-    pieces = np.split(values, np.cumsum(counts[rows.samples])[:-1])
-    return [pieces[index] for index in np.argsort(rows.samples)]
+    pieces = np.split(values, np.cumsum(counts[order])[:-1])
+    return [pieces[index] for index in np.argsort(order)]
 
 
 def evenly(progress: Progress, streams: Sequence[Stream]) -> Callable[[Ints, int], None]:
@@ -149,27 +180,19 @@ def token_losses_at(model: Model, hidden: torch.Tensor, positions: Ints, targets
     """Negative log-likelihood of `targets` as predicted at `positions` of the hidden states [T, hidden]: float64, nats."""
     import torch
 
-    states = hidden.index_select(0, _move(torch.from_numpy(positions), hidden.device))
-    wanted = _move(torch.tensor(targets, dtype=torch.int64), hidden.device)
+    states = hidden.index_select(0, move(torch.from_numpy(positions), hidden.device))
+    wanted = move(torch.tensor(targets, dtype=torch.int64), hidden.device)
     found = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
     write_losses(model, states, wanted, found)
     return np.asarray(found.cpu().numpy(), np.float64)
 
 
-def _scored(streams: Sequence[Stream]) -> tuple[Ints, Ints]:
-    """Positions in the row that predict a scored token, and those tokens."""
+def _scored(streams: Sequence[Stream], places: Ints) -> tuple[Ints, Ints]:
+    """Positions in the flattened batch that predict a scored token, and those tokens. places: where each stream begins."""
     positions: list[Ints] = []
     targets: list[int] = []
-    offset = 0
-    for stream in streams:
+    for stream, place in zip(streams, places.tolist(), strict=True):
         for span in stream.spans:
-            positions.append(np.arange(offset + span.start - 1, offset + span.end - 1))
+            positions.append(np.arange(place + span.start - 1, place + span.end - 1))
             targets += stream.ids[span.start : span.end]
-        offset += len(stream.ids) - 1
     return np.concatenate(positions), np.array(targets, np.int64)
-
-
-def _move(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    if device.type == "cpu":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -265,7 +265,7 @@ def token_gains(outcomes: Outcomes, identity: str) -> list[dict[str, Any]]:
     made = build_sequences(record, template, tokenizer, "default", model.max_length)
     if not made.streams:
         raise InputError(f"record {identity!r} has no tokens to score: its status is {made.status}")
-    loaded = load_model(model.name, revision=model.revision, dtype=model.dtype, device=model.device)
+    loaded = load_model(model.name, revision=model.revision, dtype=model.dtype, device=model.device, attention="any")
     (given, *alone) = stream_losses(loaded, made.streams, model.max_length)
     with_it, without = given, np.concatenate(alone)
     ids = [i for span in made.conditional[0].spans for i in made.conditional[0].ids[span.start : span.end]]

@@ -40,7 +40,7 @@ def open_response_losses(model: str, config: ModelConfig) -> ResponseLosses:
     from codeact.score.sequences import build_sequences
 
     tokenizer = models.load_tokenizer(model)
-    network = models.load_model(model, dtype=config.dtype, device=config.device)
+    network = models.load_model(model, dtype=config.dtype, device=config.device, attention="any")
     template = prompts.load_template(config.template, tokenizer)
     check_model(network)
 

@@ -57,7 +57,7 @@ def _embedder(config: ModelConfig) -> Callable[[Sequence[Record], Progress], tup
     from codeact.score.sequences import build_sequences
 
     tokenizer = models.load_tokenizer(config.name, config.revision)
-    network = models.load_model(config.name, revision=config.revision, dtype=config.dtype, device=config.device)
+    network = models.load_model(config.name, revision=config.revision, dtype=config.dtype, device=config.device, attention="any")
     template = prompts.load_template(config.template, tokenizer)
     limit = min(config.max_length, context_length(network.config.get_text_config()) or config.max_length)
     check_model(network)

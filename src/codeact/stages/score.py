@@ -163,7 +163,7 @@ def _scorer(m: ModelConfig, s: ScoreConfig) -> Scorer:
     from codeact.score import Scorer, default_template
 
     tokenizer = models.load_tokenizer(m.name, m.revision)
-    lm = models.load_model(m.name, revision=m.revision, dtype=m.dtype, device=m.device)
+    lm = models.load_model(m.name, revision=m.revision, dtype=m.dtype, device=m.device, attention="any")
     template = default_template(s.variant, tokenizer, m.template)
     return Scorer(
         lm, tokenizer, template=template, variant=s.variant, max_length=m.max_length, batch_tokens=s.batch_tokens

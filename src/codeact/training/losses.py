@@ -223,7 +223,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 def _head_is_all(causal: Model) -> bool:
     """Whether the model's logits are its head's of the hidden states below it."""
     try:
-        return head_gap(causal) <= allowed_head_gap(causal, packed=False)
+        return head_gap(causal) <= allowed_head_gap(causal)
     except InputError:  # nothing below the head can be run alone
         return False
 

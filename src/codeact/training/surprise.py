@@ -87,7 +87,7 @@ def token_losses(samples: Sequence[Sample], model: ModelConfig) -> list[Floats]:
     from codeact.lm.models import load_model
     from codeact.lm.streams import check_model, choose_batch_tokens, evenly, stream_losses
 
-    network = load_model(model.name, revision=model.revision, dtype=model.dtype, device=model.device)
+    network = load_model(model.name, revision=model.revision, dtype=model.dtype, device=model.device, attention="any")
     check_model(network)
     streams = [_stream(sample) for sample in samples]
     with track("losses of tokens", len(streams), "records") as progress:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from codeact.errors import CodeactError
+from codeact.errors import CodeactError, InputError
 from codeact.lm.heap import freed_memory_kept
 from codeact.lm.segments import Past, continue_row, past_bytes
 from codeact.lm.streams import choose_batch_tokens, token_losses_at
@@ -129,12 +129,16 @@ def check_going_on(model: Model) -> None:
     """Check that a sample that stops and goes on has the hidden states of one that runs whole.
 
     Raises:
+        InputError: the model takes no packed rows.
         CodeactError: it has not; adaptive scoring would be wrong with this model.
     """
     import torch
 
     from codeact.lm.forward import allowed_gap, hidden_states
+    from codeact.lm.streams import check_model
 
+    if check_model(model) != "packed":
+        raise InputError(f"{type(model).__name__} takes no packed rows, which adaptive scoring goes on in; leave score.adaptive off")
     vocabulary = model.get_output_embeddings().weight.shape[0]
     samples = [np.random.default_rng(seed).integers(0, vocabulary, size).tolist() for seed, size in ((0, 12), (1, 7))]
     pasts: list[Past | None] = [None, None]
