@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, result_files
+from benchmarks.data_folder import CODE_ALPACA, EVOL_INSTRUCT
 from benchmarks.machine import provenance
-from benchmarks.scale import REAL, measured, write_data
+from benchmarks.scale import measured, write_data
 
 RESULT = Path(__file__).parent / "results" / "scale_peers.json.xz"
 PROCESSES = 2
@@ -107,7 +108,7 @@ def _texts(data: Path, folder: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=20_000)
-    parser.add_argument("--data", nargs="+", default=list(REAL))
+    parser.add_argument("--data", nargs="+", default=[str(EVOL_INSTRUCT), str(CODE_ALPACA)])
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "codeact-scale-peers")
     parser.add_argument("--works", nargs="+", default=list(WORKS), choices=WORKS)
     args = parser.parse_args(arguments)
