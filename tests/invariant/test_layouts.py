@@ -29,10 +29,11 @@ TEXTS = ["def f(x):\n    return x + y\n" * 3, "Write a function that adds one to
 PAIRS = [
     ("Write a function.", "def f(x):\n    return x"), ("Add one to x", "x+1"), ("Sum", "def g(a, b): return a+b # sum of two"), ("q", "return 1"),
 ]  # fmt: skip
-# state spaces, linear attention, attention sinks, an attention of their own, positions that are not asked for
+# every causal architecture: python -m benchmarks.architectures. Here: state spaces, linear attention, attention sinks, an attention of its
+# own, positions that are not asked for, logits scaled in another way
 LAYOUTS = {
-    "llama": "packed", "mamba": "padded", "falcon_mamba": "padded", "falcon_h1": "padded", "qwen3_next": "padded", "qwen3_5_text": "padded",
-    "gpt_oss": "padded", "deepseek_v32": "padded", "bloom": "padded", "bart": "padded", "rwkv": "padded",
+    "llama": "packed", "mamba": "padded", "qwen3_5_text": "padded", "gpt_oss": "padded", "bloom": "padded", "bart": "padded", "rwkv": "padded",
+    "inkling_text": "padded",
 }  # fmt: skip
 
 
@@ -63,8 +64,6 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         for key, value in {"vocab_size": 300, "eos_token_id": 0, "bos_token_id": 0}.items():
             patch.setitem(pack_leaks.SMALL, key, value)
-        if request.param == "deepseek_v32":  # its keys have as many heads as its queries
-            patch.setitem(pack_leaks.SMALL, "num_key_value_heads", 4)
         model = stronger(pack_leaks.tiny(CONFIG_MAPPING[request.param], "eager"))
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = 0
     model.save_pretrained(folder)
@@ -74,7 +73,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Made(request.param, tokenizer, models.load_model(str(folder), dtype="float32", device="cpu", attention="any"), own)
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 60, 4096])
+@pytest.mark.parametrize("batch_tokens", [1, 200])
 def test_scores_are_those_of_one_text_at_a_time(made: Made, batch_tokens: int) -> None:
     tokenizer, model, own = made.tokenizer, made.model, made.own
     assert check_model(model) == LAYOUTS[made.name]

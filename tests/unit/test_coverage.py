@@ -106,6 +106,6 @@ def test_the_summary_says_that_distances_were_sampled() -> None:
     }  # fmt: skip
     ((_, said),) = coverage_rows({"distance": {"selection": gap}, "warnings": []})
     assert said == (
-        "mean 0.300, p95 0.500 (from 20,000 unselected, to 20,000 selected: an upper bound;"
+        "mean 0.300, 95 % below 0.500 (from 20,000 unselected, to 20,000 selected: an upper bound;"
         " 95 % interval of the mean 0.2980 to 0.3020)"
     )

@@ -23,6 +23,10 @@ LOGITS_PER_CHUNK = 2**25  # 128 MiB of float32
 CPU_LOGITS = 6_000_000  # 24 MB of float32: stays in the last-level cache and in the heap
 LEAST_POSITIONS = 16
 PROBE_TOKENS = (13, 8)
+MULTIPLIED, DIVIDED = ("logit_scale",), ("logits_scaling", "logits_mup_width_multiplier")
+"""Entries of a configuration that all logits are multiplied or divided by: Cohere, Granite, Inkling."""
+CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+"""Entries that logits are soft-capped by: Gemma, RecurrentGemma, xLSTM."""
 
 
 def hidden_states(model: Model, batch: Mapping[str, Any]) -> torch.Tensor:
@@ -64,19 +68,21 @@ def decoder(model: Model) -> torch.nn.Module:
 def head_logits(model: Model, hidden: torch.Tensor) -> torch.Tensor:
     """Logits [..., vocabulary] of hidden states [..., hidden], with the scaling or soft-capping that the model adds.
 
-    Knows the three that transformers' models have: `final_logit_softcapping` (Gemma), `logit_scale` (Cohere) and
-    `logits_scaling` (Granite). `head_gap` measures whether a model adds something else.
+    Knows those of transformers' models (`MULTIPLIED`, `DIVIDED`, `CAPS`, entries of a padded vocabulary). `head_gap` measures whether a model
+    does something else.
     """
     import torch
 
     config = model.config.get_text_config()
     logits: torch.Tensor = model.get_output_embeddings()(hidden)
-    if getattr(config, "logit_scale", None) is not None:
-        logits = logits * config.logit_scale
-    if getattr(config, "logits_scaling", None) is not None:
-        logits = logits / config.logits_scaling
-    cap = getattr(config, "final_logit_softcapping", None)
-    return logits if cap is None else torch.tanh(logits / cap) * cap
+    for name in (*MULTIPLIED, *DIVIDED):
+        if (scale := getattr(config, name, None)) is not None:
+            logits = logits * scale if name in MULTIPLIED else logits / scale
+    for name in CAPS:
+        if (cap := getattr(config, name, None)) is not None:
+            logits = torch.tanh(logits / cap) * cap
+    entries = getattr(config, "unpadded_vocab_size", None)
+    return logits if entries is None else logits[..., :entries]
 
 
 def chunk_positions(model: Model, device: torch.device, learning: bool = False) -> int:
