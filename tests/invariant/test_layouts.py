@@ -21,7 +21,7 @@ from codeact.lm.prompts import load_template
 from codeact.lm.rows import plan_rows
 from codeact.lm.streams import check_model
 from codeact.records import Message, Record
-from codeact.score.adaptive.resume import check_going_on
+from codeact.score.adaptive.resume import Continued
 from codeact.score.ifd import Scorer
 from tests.helpers.tiny_models import byte_level, ended, greedy_alone
 
@@ -127,10 +127,10 @@ def test_samples_and_stops_do_not_depend_on_the_batch(made: Made) -> None:
 
 def test_adaptive_scoring_says_that_it_packs(made: Made) -> None:
     if LAYOUTS[made.name] == "packed":
-        check_going_on(made.model)
+        Continued(made.model, [])
     else:
         with pytest.raises(InputError, match=r"takes no packed rows.*leave score\.adaptive off"):
-            check_going_on(made.model)
+            Continued(made.model, [])
 
 
 def test_a_model_whose_tokens_see_what_is_behind_them_is_no_language_model(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class Continued:
     """
 
     def __init__(self, model: Model, prepared: Sequence[Prepared], batch_tokens: int = 0) -> None:
+        check_going_on(model)
         self.model, self.tokens = model, 0
         self.batch_tokens = batch_tokens or choose_batch_tokens(model)
         self.passes = [
@@ -57,15 +58,16 @@ class Continued:
         prompt = float(np.mean([item.prompt_tokens for item in prepared])) if prepared else 0.0
         each = past_bytes(model.config, model.dtype.itemsize) * (prompt + EXPECTED_TOKENS)
         self.window = int(np.clip(_memory(model) // each, *WINDOW))
-        check_going_on(model)
 
     def __call__(self, records: Ints, upto: Ints) -> list[tuple[Floats, Floats]]:
         """See `Measure`; after an error these records start again."""
+        found: list[tuple[Floats, Floats]] = []
         try:
-            return self._advance(records, upto)
-        except Exception:
-            self.forget(records)
-            raise
+            found = self._advance(records, upto)
+        finally:
+            if len(found) < len(records):
+                self.forget(records)
+        return found
 
     def _advance(self, records: Ints, upto: Ints) -> list[tuple[Floats, Floats]]:
         numbers = records.tolist()
