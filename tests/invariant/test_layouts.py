@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from benchmarks import pack_leaks
 from codeact.errors import CodeactError, InputError
-from codeact.evaluation.generate import Prompt, generate
+from codeact.evaluation import one_by_one
+from codeact.evaluation.generate import Prompt, _start, generate
 from codeact.judge.ratings import local_ratings
 from codeact.lm import models
 from codeact.lm.pooling import pooled_states
@@ -131,6 +133,14 @@ def test_adaptive_scoring_says_that_it_packs(made: Made) -> None:
     else:
         with pytest.raises(InputError, match=r"takes no packed rows.*leave score\.adaptive off"):
             Continued(made.model, [])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_plain_model_packs_in_every_precision(tiny_model_dir: Path, dtype: str) -> None:
+    model = models.load_model(str(tiny_model_dir), dtype=dtype, device="cpu", attention="any")
+    assert (model.config._attn_implementation, check_model(model)) == ("codeact", "packed")
+    tokenizer = models.load_tokenizer(str(tiny_model_dir))
+    assert one_by_one.side_by_side(model, partial(_start, model, tokenizer))
 
 
 def test_a_model_whose_tokens_see_what_is_behind_them_is_no_language_model(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from codeact.lm.forward import allowed_head_gap, log_probability_gap
+from codeact.lm.isolation import REFUSALS
 from codeact.types import Model
 
 if TYPE_CHECKING:
@@ -32,10 +33,14 @@ def side_by_side(model: Model, read: Callable[[list[tuple[int, ...]]], Side]) ->
         model: a causal LM in eval mode.
         read: reads prompts and gives their logits, and a function that reads a token of each and gives the next.
     """
+    import torch
+
     if model not in _known:
         try:
             _known[model] = _gap(model, read) <= allowed_head_gap(model, "padded")
-        except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, AssertionError):  # what architectures say of a cache of another kind
+        except (*REFUSALS, AssertionError) as error:  # of a cache of another kind
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
             _known[model] = False
     return _known[model]
 

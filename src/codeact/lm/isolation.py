@@ -25,7 +25,7 @@ TWICE, BEHIND = 6, 9  # tokens of the sample that is put at two places, and of t
 # Above this, what differs between two places is no rounding, even in half precision.
 PLACE_ROUNDING = 5e-2
 # What architectures that were not made for the attention interface fail with, in their own forward pass.
-_REFUSALS = (TypeError, AttributeError, LookupError, ValueError, RuntimeError)
+REFUSALS = (TypeError, AttributeError, LookupError, ValueError, RuntimeError)
 
 
 class LeakError(CodeactError):
@@ -115,7 +115,7 @@ def check_isolation(
             effect = max(effect, activations.change(logits[touched], after.tensors[activations.LOGITS][touched], logits))
         if leak <= tolerance and not faults:
             misplaced = _misplaced(model, _on(device, _twice(config.vocab_size, seed)))
-    except _REFUSALS as error:
+    except REFUSALS as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]

@@ -17,7 +17,7 @@ import numpy as np
 from codeact.errors import CodeactError, InputError
 from codeact.lm.forward import allowed_head_gap, head_gap, hidden_states, looks_ahead, write_losses
 from codeact.lm.heap import freed_memory_kept
-from codeact.lm.isolation import LeakError, check_isolation, probe_batch
+from codeact.lm.isolation import REFUSALS, LeakError, check_isolation, probe_batch
 from codeact.lm.rows import Layout, make_batch, move, plan_rows
 from codeact.progress import Progress, Steady
 from codeact.types import Floats, Ints, Model
@@ -112,7 +112,7 @@ def _gap(model: Model, layout: Layout) -> float:
 
     try:
         return head_gap(model, layout)
-    except (TypeError, AttributeError, LookupError, ValueError, RuntimeError) as error:
+    except REFUSALS as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         return math.inf
