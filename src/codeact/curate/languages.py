@@ -75,7 +75,7 @@ SIGNS: Mapping[str, tuple[str, ...]] = {
     ),
     "typescript": (
         r"\b(?:const|let|var) \w+\s*:\s*\w+", r"\binterface \w+ \{", r"\)\s*:\s*(?:number|string|boolean|void|Promise)\b",
-        r"\w+\s*:\s*(?:number|string|boolean)\b",
+        r"\w\s*:\s*(?:number|string|boolean)\b",
     ),
     "cpp": (
         r"#include\s*<(?:iostream|vector|string|algorithm|map|bits/)", r"\bstd::", r"\bcout\s*<<", r"\bcin\s*>>", r"using namespace std",
@@ -141,15 +141,15 @@ def guess_language(code: str, least: int = 2) -> str:
         return ""
     lines = code[:_LOOK].split("\n")
     code = "\n".join(line[:_LOOK_LINE] for line in lines) if max(map(len, lines)) > _LOOK_LINE else code[:_LOOK]
-    may: dict[str, list[re.Pattern[str]]] = {}
+    may: dict[str, list[int]] = {}
     languages, signs = _signs()
     for at in signs.candidates(code):
-        may.setdefault(languages[at], []).append(signs.patterns[at])
+        may.setdefault(languages[at], []).append(at)
     first = second = (0, "")
     for language in sorted(may, key=lambda name: -len(may[name])):
         if len(may[language]) < max(least, second[0]):
             break  # none that is left can be among the first two
-        shown = _count_shown(may[language], code, max(least, second[0])), language
+        shown = _count_shown(signs, may[language], code, max(least, second[0])), language
         if shown > first:
             first, second = shown, first
         elif shown > second:
@@ -161,13 +161,13 @@ def guess_language(code: str, least: int = 2) -> str:
     return first[1]
 
 
-def _count_shown(signs: Sequence[re.Pattern[str]], code: str, needed: int) -> int:
-    """How many of the signs the code shows; 0 as soon as it cannot be as many as needed."""
-    shown, left = 0, len(signs)
-    for sign in signs:
+def _count_shown(signs: Screen, may: Sequence[int], code: str, needed: int) -> int:
+    """How many of the signs that may be there the code shows; 0 as soon as it cannot be as many as needed."""
+    shown, left = 0, len(may)
+    for at in may:
         if shown + left < needed:
             return 0
-        shown += sign.search(code) is not None
+        shown += signs.matches(at, code)
         left -= 1
     return shown
 

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST = 16
-_PAIRS = 6
+_PAIRS = 3
+_WORD = re.compile(r"\w[\w ]*+(?![?*+{])|\w[\w ]*(?=[\w ][?*+{])")
+_ONE_OF = re.compile(r"\(\?:((?:\w[\w ]*\|)*\w[\w ]*)\)(?![?*+{])")
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,16 @@ class Screen:
 
     Attributes:
         patterns: the compiled patterns.
+        quick: the same, as `quick` makes them.
         always: positions in `patterns` of those that nothing is known of.
         waiting: a string, and the positions of the patterns of whose needles it is one.
-        numbers: of each pair of neighbouring bytes (the first in the upper eight bits) its number, from 1 on, where a string holds it; else 0.
-        pairs: of each string, in a column, the numbers of its first pairs of neighbouring letters, padded with -1.
+        numbers: of each pair of neighbouring bytes (the second in the upper eight bits) its number, from 1 on, where it is asked for; else 0.
+        pairs: of each string, in a column, the numbers of its first, middle and last pairs of neighbouring letters, -1 where it has none.
         most: the largest number.
     """
 
     patterns: tuple[re.Pattern[str], ...]
+    quick: tuple[tuple[re.Pattern[str], bool], ...]
     always: frozenset[int]
     waiting: tuple[tuple[str, tuple[int, ...]], ...]
     numbers: NDArray[np.intp]
@@ -43,16 +47,22 @@ class Screen:
         found = set(self.always)
         there = np.zeros(self.most + 2, np.bool_)
         letters = text.encode("latin-1", "replace")  # beyond Latin-1 all are the same
-        for start in (0, 1):  # pairs that begin at even places, and at odd ones
-            count = (len(letters) - start) // 2
-            if count > 0:
-                there[self.numbers.take(np.frombuffer(letters, ">u2", count, start))] = True
+        both = letters + b"\0"[: len(letters) & 1] + letters[1:]  # pairs that begin at even places, then those at odd ones
+        there[self.numbers.take(np.frombuffer(both, "<u2", len(both) // 2))] = True
         there[-1] = True
-        for at in np.flatnonzero(there.take(self.pairs).all(axis=0)).tolist():
+        may = there.take(self.pairs[0])
+        for row in self.pairs[1:]:
+            may &= there.take(row)
+        for at in may.nonzero()[0].tolist():
             needle, positions = self.waiting[at]
             if needle in text:
                 found.update(positions)
         return found
+
+    def matches(self, at: int, text: str) -> bool:
+        """Whether the pattern at this position matches somewhere in the text."""
+        pattern, below = self.quick[at]
+        return pattern.search("\n" + text if below else text) is not None
 
 
 def screen(patterns: Sequence[re.Pattern[str]]) -> Screen:
@@ -68,13 +78,38 @@ def screen(patterns: Sequence[re.Pattern[str]]) -> Screen:
     numbers, most = np.zeros(1 << 16, np.intp), 0
     pairs = np.full((_PAIRS, len(each)), -1, np.intp)
     for column, needle in enumerate(waiting):
-        for row, (left, right) in enumerate(pairwise(needle.encode("latin-1", "replace")[: _PAIRS + 1])):
-            code = left * 256 + right
+        own = [left + 256 * right for left, right in pairwise(needle.encode("latin-1", "replace"))]
+        for row, code in enumerate((own[0], own[len(own) // 2], own[-1]) if own else ()):
             if not numbers[code]:
                 most += 1
                 numbers[code] = most
             pairs[row, column] = numbers[code]
-    return Screen(tuple(patterns), frozenset(always), each, numbers, pairs, most)
+    return Screen(tuple(patterns), tuple(map(quick, patterns)), frozenset(always), each, numbers, pairs, most)
+
+
+def quick(pattern: re.Pattern[str]) -> tuple[re.Pattern[str], bool]:
+    """A pattern that matches somewhere where this one does, and nowhere else; whether it is to be searched below an empty line.
+
+    Python's engine leaps from one place of a pattern's first letters to the next, but not where `^` or `\\b` stands before them: the start
+    of a line becomes the end of the line before, and that no letter precedes a word is asked behind it. It is many times as fast.
+    """
+    text, flags = pattern.pattern, pattern.flags
+    head = next((sign for sign in ("^", r"\b") if text.startswith(sign)), "")
+    rest = text.removeprefix(head)
+    if not head or flags & re.VERBOSE or _parsed(f"{head}(?:{rest})", flags) != _parsed(text, flags):  # it begins one way of several
+        return pattern, False
+    if head == "^":
+        return (re.compile(rf"\n{rest}", flags), True) if flags & re.MULTILINE else (pattern, False)
+    if (some := _ONE_OF.match(rest)) is not None:
+        words = "|".join(f"{word[0]}(?<!\\w{word[0]}){word[1:]}" for word in some[1].split("|"))
+        return re.compile(f"(?:{words}){rest[some.end() :]}", flags), False
+    if (first := _WORD.match(rest)) is not None:
+        return re.compile(rf"{first[0]}(?<!\w{first[0]}){rest[first.end() :]}", flags), False
+    return pattern, False
+
+
+def _parsed(pattern: str, flags: int) -> str:
+    return repr(re._parser.parse(pattern, flags))  # type: ignore[attr-defined]
 
 
 def needles(pattern: re.Pattern[str]) -> tuple[str, ...]:
