@@ -274,6 +274,17 @@ def test_python_evidence(text: str, evidence: int) -> None:
     assert python_evidence(text) == evidence
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["x = 1;", "if (x) { // y", "}", "} else", "end", "  end.", "end if", "var x", "let x", "const x", "val x", "function x", "fn x", "func x", "public x",
+     "private x", "static x", "void x", "int x", "double x", "String x", "use x", "using x", "package x", "namespace x", "local x", "my $x", "dim x",
+     "sub x", "#include <x>", "# define X", "// x", "<p>", "</p>", "<!-- x", "$x", "echo", "puts x", "SELECT x", "INSERT x", "UPDATE x", "DELETE x",
+     "CREATE x", "FROM x", "WHERE x", "GROUP x", "ORDER x", "JOIN x", "import x;", "for (a in b) {"],
+)  # fmt: skip
+def test_a_line_of_another_language_speaks_against_python(line: str) -> None:
+    assert [python_evidence(f"import os\n{more}{line}") for more in ("", "def f():\nimport re\n")] == [0, 2]
+
+
 LONG = 200_000
 
 

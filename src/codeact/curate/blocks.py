@@ -40,6 +40,12 @@ _OTHER_LINE = re.compile(
     )""",
     re.VERBOSE,
 )
+# With one of these every line of that pattern begins that holds no `;` and no `{`.
+_OTHER_STARTS = (
+    "}", "end", "var", "let", "const", "val", "function", "fn", "func", "public", "private", "static", "void", "int", "double", "String", "use", "using",
+    "package", "namespace", "local", "my", "dim", "sub", "#", "//", "<", "$", "echo", "puts", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "FROM",
+    "WHERE", "GROUP", "ORDER", "JOIN",
+)  # fmt: skip
 # All up to a comment, or a comment. An unterminated string matches to its line's (or the text's) end, so that no character
 # is scanned twice.
 _NO_COMMENT_OR_COMMENT = re.compile(
@@ -152,9 +158,11 @@ def python_evidence(text: str) -> int:
     for line in text.split("\n"):
         if len(line) > _LONG_LINE:
             continue
-        if not line.lstrip().startswith(_PYTHON_STARTS):
-            rest.append(line)
-        elif _OTHER_LINE.fullmatch(line):
+        begun = line.lstrip()
+        may_be_other = ";" in line or "{" in line or begun.startswith(_OTHER_STARTS)
+        if not begun.startswith(_PYTHON_STARTS):
+            rest += [line] if may_be_other else []
+        elif may_be_other and _OTHER_LINE.fullmatch(line):
             other += 1
         elif _STRONG_LINE.fullmatch(line):
             strong += 1

@@ -182,7 +182,7 @@ class RowParser:
 
     def __init__(self, whole: Format, mapping: Mapping[str, str], weight_key: str, graded: bool) -> None:
         self.whole, self.mapping, self.weight_key, self.graded = whole, dict(mapping), weight_key, graded
-        self.forms: dict[tuple[str, ...], Format] = {}
+        self.forms: dict[tuple[str, ...], tuple[Format, frozenset[str]]] = {}
         self.start()
 
     def start(self) -> None:
@@ -195,16 +195,17 @@ class RowParser:
         """What a row becomes; its id is not unique yet (`Ids`)."""
         filled = tuple([key for key, value in row.items() if isinstance(value, str) or not (is_missing(value) or _is_empty(value))])
         if filled not in self.forms:
-            self.forms[filled] = _form(filled, self.whole, self.mapping)
-        form = self.forms[filled]
+            own = _form(filled, self.whole, self.mapping)
+            self.forms[filled] = own, frozenset(own.columns.values())
+        form, taken = self.forms[filled]
         try:
             messages, tools = read_row(row, form, self.unread, self.weight_key, self.graded)
         except Unreadable as problem:
             return Rejected(self._identity(row, None, ""), index, problem.reason, problem.detail)
-        taken = set(form.columns.values())
         for name in untold(row, taken, messages, tools):
             self.unread[f"column {name!r}"] += 1
-        self.marked.update([*marks(messages), *absent(row, form.columns)])
+        for mark in (*marks(messages), *absent(row, form.columns)):
+            self.marked[mark] += 1
         self.used[form.name] += 1
         meta = {key: value for key, value in row.items() if key not in taken}
         meta["row"] = index

@@ -51,8 +51,10 @@ def read_row(
     _check_label(row, form, unread, graded)
     messages = _turns(row, form, unread, weight_key) if form.kind == "turns" else _pair(row, form, unread, weight_key)
     messages = _with_answer(messages, row, form, unread, weight_key)
-    opening = next((n for n, m in enumerate(messages) if m.role != "system"), 0)
-    messages = [*messages[:opening], *_history(row, form, unread), *messages[opening:]]
+    history = _history(row, form, unread)
+    if history:
+        opening = next((n for n, m in enumerate(messages) if m.role != "system"), 0)
+        messages = [*messages[:opening], *history, *messages[opening:]]
     messages = _with_system(messages, row, form)
     messages = _with_reasoning(messages, row, form)
     while messages and messages[-1].role != "assistant":
@@ -73,6 +75,8 @@ def _turns(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Mess
 
 def _is_conversation(value: object) -> bool:
     """A list whose elements say who speaks, an object with such a list, or one such turn: not the parts of one text."""
+    if isinstance(value, str):
+        return False
     if isinstance(value, Mapping):
         return isinstance(value.get("messages"), list) or isinstance(value.get("role", value.get("from")), str)
     return (
@@ -127,9 +131,11 @@ def _one_text(value: object, column: str) -> object:
     Raises:
         Unreadable: it is a list of several.
     """
-    some = value if isinstance(value, list | tuple) else []
+    some = value if isinstance(value, (list, tuple)) else []
+    if len(some) < 2:
+        return value
     texts = all(isinstance(one, str) for one in some)
-    if len(some) > 1 and (texts or all(isinstance(one, Mapping) and "type" not in one and "text" in one and len(one) > 1 for one in some)):
+    if texts or all(isinstance(one, Mapping) and "type" not in one and "text" in one and len(one) > 1 for one in some):
         raise Unreadable("invalid", f"column {column!r} holds {len(some)} texts, and nothing says how they go together; make a row of each, or write turns as messages")
     return value
 
@@ -206,9 +212,13 @@ def _answer(value: object, column: str, unread: Unread, weight_key: str, speaker
     """The assistant's turns of an answer: text, one text in a list, parts, a turn, or a list of turns (in text, of these speakers)."""
     if isinstance(value, str) and column.lower() in SEVERAL:
         value = _written_list(value)
-    if isinstance(value, Mapping) and isinstance(value.get("text"), list) and "type" not in value:
-        value = value["text"]  # SQuAD: {"text": [...], "answer_start": [...]}
-    value = _unwritten(_of_api(value, column), speakers)
+    if not isinstance(value, str):
+        if isinstance(value, Mapping) and isinstance(value.get("text"), list) and "type" not in value:
+            value = value["text"]  # SQuAD: {"text": [...], "answer_start": [...]}
+        value = _of_api(value, column)
+    value = _unwritten(value, speakers)
+    if isinstance(value, str) and not is_blank(value):
+        return [Message("assistant", value)]
     if _is_conversation(value):
         return read_turns(value, column, unread, weight_key)
     if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
@@ -371,20 +381,20 @@ def _apart(row: Row, form: Format) -> str:
 
 def _check(messages: list[Message], row: Row, form: Format) -> None:
     for message in messages:
-        if any(map(_has_lone_surrogate, (message.content, message.reasoning, message.tool_calls))):
+        if _has_lone_surrogate(message.content) or _has_lone_surrogate(message.reasoning) or _has_lone_surrogate(message.tool_calls):
             raise Unreadable(
                 "invalid", f"the {message.role} text holds an unpaired surrogate, which is not valid Unicode"
             )
     if not messages:
         raise Unreadable("empty", f"there is no assistant turn{_apart(row, form)}")
-    if not any(m.role == "user" and not is_blank(m.content) for m in messages):
+    if all(map(is_blank, [m.content for m in messages if m.role == "user"])):
         raise Unreadable("empty", "the instruction is empty")
     answers = [m for m in messages if m.role == "assistant"]
-    if not any(not is_blank(m.content) or m.tool_calls for m in answers):
+    if not [m for m in answers if m.tool_calls or not is_blank(m.content)]:
         raise Unreadable("empty", "the response is empty")
-    if not any(m.learn and (m.content.strip() or m.tool_calls) for m in answers):
+    if not [m for m in answers if m.learn and (m.content.strip() or m.tool_calls)]:
         raise Unreadable("weight", "every answer has weight 0: nothing is to be learnt")
-    held = find_media(row, "\n".join(m.content for m in messages))
+    held = find_media(row, "\n".join([m.content for m in messages]))
     if held:
         raise Unreadable("media", f"{held}; only text is learnt here")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any
 
@@ -105,12 +105,18 @@ def absent(row: Mapping[str, Any], taken: Mapping[str, str]) -> list[str]:
         row: as it came from the file.
         taken: field -> column.
     """
-    short = ((column, row.get(column)) for column in dict.fromkeys(taken.values()))
-    return [f"{held.strip()!r} as column {column!r}" for column, held in short if isinstance(held, str) and len(held) < 16 and held.strip().lower() in ABSENT]
+    found = []
+    for column in dict.fromkeys(taken.values()):
+        held = row.get(column)
+        if isinstance(held, str) and len(held) < 16 and held.strip().lower() in ABSENT:
+            found.append(f"{held.strip()!r} as column {column!r}")
+    return found
 
 
-def untold(row: Mapping[str, Any], taken: set[str], messages: Sequence[Message], tools: str) -> list[str]:
+def untold(row: Mapping[str, Any], taken: Set[str], messages: Sequence[Message], tools: str) -> list[str]:
     """Columns of a row that hold text, or lists and objects, of which nothing is in what was read."""
+    if row.keys() <= taken:
+        return []
     found = []
     said = ""
     choices = {key for key in row if _CHOICE.fullmatch(plain_name(str(key)))}
@@ -159,8 +165,8 @@ def is_template(mark: str) -> bool:
 def marks(messages: Sequence[Message]) -> list[str]:
     """The marks of a chat template that stand in what was read."""
     said = "\0".join([m.content for m in messages])
-    found = [mark for mark in MARKS if mark in said] if any(start in said for start in _STARTS) else []
+    found = [mark for mark in MARKS if mark in said] if any(start[0] in said and start in said for start in _STARTS) else []
     found += [BROKEN] if "\ufffd" in said else []
-    asked = (m.content.rstrip()[-_LONGEST_END:].lower() for m in messages if m.role == "user")
-    ends = [end for text in asked for end in ENDS if text.endswith(end)]
+    asked = [m.content.rstrip()[-_LONGEST_END:].lower() for m in messages if m.role == "user"]
+    ends = [end for text in asked if text.endswith(ENDS) for end in ENDS if text.endswith(end)]
     return [*found, *((end.strip() if end[0] == "\n" else "Assistant:") for end in ends[:1])]
