@@ -14,8 +14,8 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from benchmarks import pack_leaks
 from codeact.errors import CodeactError, InputError
-from codeact.evaluation import one_by_one
-from codeact.evaluation.generate import Prompt, _start, generate
+from codeact.evaluation import live_rows, one_by_one
+from codeact.evaluation.generate import Prompt, generate
 from codeact.judge.ratings import local_ratings
 from codeact.lm import models
 from codeact.lm.pooling import pooled_states
@@ -32,10 +32,10 @@ PAIRS = [
     ("Write a function.", "def f(x):\n    return x"), ("Add one to x", "x+1"), ("Sum", "def g(a, b): return a+b # sum of two"), ("q", "return 1"),
 ]  # fmt: skip
 # every causal architecture: python -m benchmarks.architectures. Here: state spaces, linear attention, attention sinks, an attention of its
-# own, positions that are not asked for, logits scaled in another way
+# own, positions that are not asked for or counted in columns, logits scaled in another way
 LAYOUTS = {
     "llama": "packed", "mamba": "padded", "qwen3_5_text": "padded", "gpt_oss": "padded", "bloom": "padded", "bart": "padded", "rwkv": "padded",
-    "inkling_text": "padded",
+    "inkling_text": "padded", "mpt": "padded",
 }  # fmt: skip
 
 
@@ -108,9 +108,9 @@ def test_hidden_states_and_ratings_are_those_of_one_text_at_a_time(made: Made) -
 def test_answers_are_those_of_transformers_one_prompt_at_a_time(made: Made, batch_size: int) -> None:
     tokenizer, model, own = made.tokenizer, made.model, made.own
     prompts = [Prompt(tuple(tokenizer(text)["input_ids"])) for text in ("def f(x):", "Write a function that", "x", "return x + 1 def")]
-    found = dict(one for some in generate(model, tokenizer, prompts, max_new_tokens=10, batch_size=batch_size) for one in some)
+    found = dict(one for some in generate(model, tokenizer, prompts, max_new_tokens=30, batch_size=batch_size) for one in some)
     for number, prompt in enumerate(prompts):
-        written = greedy_alone(own, prompt.ids, 10, 0)
+        written = greedy_alone(own, prompt.ids, 30, 0)
         assert found[number].text == tokenizer.decode([t for t in written if t != 0])
         assert (found[number].tokens, found[number].finish) == (len(written), "eos" if written[-1] == 0 else "length")
 
@@ -140,7 +140,7 @@ def test_a_plain_model_packs_in_every_precision(tiny_model_dir: Path, dtype: str
     model = models.load_model(str(tiny_model_dir), dtype=dtype, device="cpu", attention="any")
     assert (model.config._attn_implementation, check_model(model)) == ("codeact", "packed")
     tokenizer = models.load_tokenizer(str(tiny_model_dir))
-    assert one_by_one.side_by_side(model, partial(_start, model, tokenizer))
+    assert one_by_one.way(model, partial(live_rows.start, model, tokenizer.pad_token_id)) == "guesses"
 
 
 def test_a_model_whose_tokens_see_what_is_behind_them_is_no_language_model(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from codeact.errors import InputError
-from codeact.evaluation import generate as generation
+from codeact.evaluation import live_rows
 from codeact.evaluation.generate import Completion, Prompt, generate
 from codeact.evaluation.slots import LEAST_ROOM, hold, join, leave, order_after
 from codeact.evaluation.vllm_engine import completion, sampling
@@ -90,8 +90,13 @@ def test_a_prompt_of_several_samples_is_read_once(model: Any, tokenizer: Any, mo
 
     expected = drawn(1)
     read = []
-    real = generation._forward
-    monkeypatch.setattr(generation, "_forward", lambda model, ids, *rest: (read.append(ids.shape[0]) if ids.shape[1] > 1 else None, real(model, ids, *rest))[1])
+    real = live_rows._forward
+
+    def counting(model: Any, ids: torch.Tensor, mask: torch.Tensor, *rest: Any) -> torch.Tensor:
+        read.extend([ids.shape[0]] if ids.shape == mask.shape else [])
+        return real(model, ids, mask, *rest)
+
+    monkeypatch.setattr(live_rows, "_forward", counting)
     assert drawn(20) == expected
     assert (sum(read), len({one.text for one in expected})) == (4, len(expected))
 
@@ -105,21 +110,22 @@ def test_buffers_grow(model: Any, tokenizer: Any) -> None:
 
 
 def test_a_finished_row_costs_nothing_more(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tokens put through the model: each prompt's, and one for every token written but the last."""
+    """Rows put through the model: each prompt, and one for every token written but the last; fewer where tokens are guessed."""
     seen = 0
-    real = generation._forward
+    real = live_rows._forward
 
-    def counting(model: Any, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def counting(model: Any, ids: torch.Tensor, mask: torch.Tensor, *rest: Any) -> torch.Tensor:
         nonlocal seen
-        seen += ids.shape[0] if ids.shape[1] == 1 else 0
-        return real(model, ids, *rest)
+        seen += 0 if ids.shape == mask.shape else ids.shape[0]
+        return real(model, ids, mask, *rest)
 
-    monkeypatch.setattr(generation, "_forward", counting)
+    monkeypatch.setattr(live_rows, "_forward", counting)
     requests = [
         Prompt(p.ids * 2, p.stops) for p in random_prompts(20, 30, tuple(f"w{i} " for i in range(5, WORDS, 12)))
     ]
     found = run(model, tokenizer, requests, 24, batch_size=8)
-    assert seen == sum(c.tokens - 1 for c in found)
+    written = sum(c.tokens - 1 for c in found)
+    assert seen == written if model.config.model_type == "mistral" else 0 < seen <= written
 
 
 def dynamic(keys: list[torch.Tensor]) -> Any:

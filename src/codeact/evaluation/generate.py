@@ -1,5 +1,8 @@
 """Batched generation: left-padded rows with a KV cache; a finished row leaves at once and the next prompt takes its place.
 
+Where a text repeats itself, its next tokens are guessed and read together (`codeact.evaluation.repeats`): most of what an
+untuned model writes up to the limit is a loop.
+
 Decoding is plain: the most likely token, or one drawn at a temperature. What a model's generation configuration adds
 (repetition penalties, top-k) is left out on purpose, so that every model is measured alike.
 
@@ -19,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from codeact.evaluation import one_by_one, slots
+from codeact.evaluation import live_rows, one_by_one, repeats
+from codeact.evaluation.live_rows import LiveRows
 from codeact.evaluation.tasks import Task
 from codeact.lm import prompts
 from codeact.lm.models import context_length
@@ -28,7 +32,6 @@ from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import DynamicCache
 
 log = logging.getLogger(__name__)
 
@@ -157,70 +160,88 @@ def generate(
     draws = [np.random.default_rng(request.seed) for request in requests]
     written: list[list[int]] = [[] for _ in requests]
 
-    def add(rows: Sequence[int], logits: torch.Tensor) -> tuple[list[int], dict[int, Completion]]:
-        """The next token of each row, and the rows that are finished with it."""
-        tokens = _pick(logits, temperature, [draws[row] for row in rows])
-        finished: dict[int, Completion] = {}
-        for row, token in zip(rows, tokens, strict=True):
-            written[row].append(token)
-            completion = _finish(tokenizer, requests[row], written[row], ends[row], room[row])
-            if completion is not None:
-                finished[row] = completion
+    def add(
+        rows: Sequence[int], logits: torch.Tensor, guesses: Sequence[Sequence[int]]
+    ) -> tuple[list[int], dict[int, Completion]]:
+        """The next tokens of each row, as far as its guess was right and one further; how many, and the rows that are finished with them."""
+        counts, finished, going, done = [0] * len(rows), {}, list(range(len(rows))), 0.0
+        for place in range(logits.shape[1]):
+            here = logits[:, place] if len(going) == len(rows) else logits[going, place]
+            picked = _pick(here, temperature, [draws[rows[index]] for index in going])
+            right = []
+            for index, token in zip(going, picked, strict=True):
+                row = rows[index]
+                written[row].append(token)
+                counts[index] += 1
+                completion = _finish(tokenizer, requests[row], written[row], ends[row], room[row])
+                done += 1 / room[row] if completion is None else 1 - (len(written[row]) - 1) / room[row]
+                if completion is not None:
+                    finished[row] = completion
+                elif place < len(guesses[index]) and guesses[index][place] == token:
+                    right.append(index)
+            going = right
+            if not going:
+                break
         if step is not None:
-            step(sum(1 - (len(written[row]) - 1) / room[row] if row in finished else 1 / room[row] for row in rows))
-        return tokens, finished
+            step(done)
+        return counts, finished
 
-    if queue and not (_has_plain_cache(model) and one_by_one.side_by_side(model, partial(_start, model, tokenizer))):
-        if batch_size > 1:
+    pad = tokenizer.pad_token_id
+    way = one_by_one.way(model, partial(live_rows.start, model, pad)) if queue and _has_plain_cache(model) else "alone"
+    if way == "alone":
+        if queue and batch_size > 1:
             log.info("%s answers one prompt at a time: side by side its answers would be others", type(model).__name__)
         for row in queue:
             found: dict[int, Completion] = {}
 
             def take_one(logits: torch.Tensor, row: int = row, found: dict[int, Completion] = found) -> tuple[int, bool]:
-                (token,), finished = add([row], logits)
+                _, finished = add([row], logits[:, None], [()])
                 found.update(finished)
-                return token, bool(finished)
+                return written[row][-1], bool(finished)
 
             one_by_one.complete(model, requests[row].ids, room[row], take_one)
             yield list(found.items())
         return
+    guessing = way == "guesses" and _may_guess(model)
+    texts: dict[int, repeats.Repeats] = {}
 
-    def take(live: _Live, logits: torch.Tensor) -> tuple[_Live | None, list[tuple[int, Completion]]]:
-        """Give each row its next token; part the rows into those that go on and those that are finished."""
-        live.tokens, finished = add(live.rows, logits)
-        return _without(live, finished.keys()), list(finished.items())
+    def guess(rows: Sequence[int]) -> list[list[int]]:
+        """What the rows may write next."""
+        if not guessing:
+            return [[] for _ in rows]
+        found = [texts[row].guess(room[row] - len(written[row]) - 1) for row in rows]
+        size = repeats.worth(found)
+        return [tokens[:size] for tokens in found]
 
-    live: _Live | None = None
+    def take(live: LiveRows, logits: torch.Tensor, guesses: Sequence[Sequence[int]]) -> tuple[LiveRows | None, list[tuple[int, Completion]]]:
+        """Give each row its next tokens; part the rows into those that go on and those that are finished."""
+        counts, finished = add(live.rows, logits, guesses)
+        live.tokens = [written[row][-1] for row in live.rows]
+        if logits.shape[1] > 1:
+            live_rows.hold(live, counts, logits.shape[1])
+        for row, count in zip(live.rows, counts, strict=True):
+            for token in written[row][-count:] if guessing else ():
+                texts[row].add(token)
+        return live_rows.without(live, finished.keys()), list(finished.items())
+
+    live: LiveRows | None = None
     while queue or live is not None:
         free = batch_size - (len(live.rows) if live else 0)
         if queue and free >= max(1, batch_size // 8):
             admitted, queue = queue[:free], queue[free:]
             for group in _alike(admitted, requests):
-                fresh, done = take(*_read(model, tokenizer, requests, group, batch_size if live is None else len(group)))
-                live = _joined(live, fresh)
+                some = [requests[row].ids for row in group]
+                texts |= {row: repeats.Repeats(ids) for row, ids in zip(group, some, strict=True) if guessing}
+                read = live_rows.read(model, some, group, pad, batch_size if live is None else len(group))
+                fresh, done = take(*read, [()] * len(group))
+                live = live_rows.joined(live, fresh)
                 if done:
                     yield done
         elif live is not None:
-            live, done = take(live, _step(model, live))
+            guesses = guess(live.rows)
+            live, done = take(live, live_rows.go_on(model, live, guesses), guesses)
             if done:
                 yield done
-
-
-@dataclass
-class _Live:
-    """Rows being generated.
-
-    Attributes:
-        rows: index of each row's prompt.
-        cache: keys and values, [B, heads, T, head size] in each layer (`codeact.evaluation.slots`).
-        mask: int64 [B, T], 0 on the padding at the left.
-        tokens: newest token of each row, which the cache does not hold yet.
-    """
-
-    rows: list[int]
-    cache: DynamicCache
-    mask: torch.Tensor
-    tokens: list[int]
 
 
 def _has_plain_cache(model: Model) -> bool:
@@ -234,6 +255,19 @@ def _has_plain_cache(model: Model) -> bool:
     return plain and "chunked_attention" not in kinds
 
 
+def _may_guess(model: Model) -> bool:
+    """Whether guesses change nothing and pay: in half precision a pass over more tokens rounds otherwise, and on CPUs it takes longer.
+
+    Not where a token sees only the columns near it: those of guesses that did not hold would count.
+    """
+    import torch
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    whole = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    return whole and model.dtype == torch.float32
+
+
 def _alike(queue: Sequence[int], requests: Sequence[Prompt]) -> Iterator[list[int]]:
     """Prompts of nearly the same length together: reading a prompt is most of the work, so padding there is dear."""
     group: list[int] = []
@@ -243,93 +277,6 @@ def _alike(queue: Sequence[int], requests: Sequence[Prompt]) -> Iterator[list[in
             group = []
         group.append(row)
     yield group
-
-
-def _read(
-    model: Model, tokenizer: Tokenizer, requests: Sequence[Prompt], group: list[int], rows: int
-) -> tuple[_Live, torch.Tensor]:
-    """Read some prompts into a fresh cache with room for `rows`; their logits [B, vocabulary] for the first new token.
-
-    A prompt that several samples have is read once.
-    """
-    import torch
-    from transformers import DynamicCache
-
-    distinct = list(dict.fromkeys(requests[row].ids for row in group))
-    width = max(map(len, distinct))
-    padded = [[tokenizer.pad_token_id] * (width - len(ids)) + list(ids) for ids in distinct]
-    mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in distinct], device=model.device)
-    # Plain layers even for sliding windows (the mask sees to those), so that rows can join and leave.
-    cache = DynamicCache()
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    logits = _forward(model, torch.tensor(padded, device=model.device), mask, positions, cache)
-    if len(distinct) < len(group):
-        number_of = {ids: number for number, ids in enumerate(distinct)}
-        copies = torch.tensor([number_of[requests[row].ids] for row in group], device=model.device)
-        with torch.inference_mode():
-            cache.batch_select_indices(copies)
-            logits, mask = logits[copies], mask[copies]
-    return _Live(group, slots.hold(cache, rows), mask, []), logits
-
-
-def _start(model: Model, tokenizer: Tokenizer, texts: list[tuple[int, ...]]) -> tuple[torch.Tensor, Callable[[list[int]], torch.Tensor]]:
-    """The logits of some prompts read side by side, and what reads a further token of each."""
-    live, logits = _read(model, tokenizer, [Prompt(ids) for ids in texts], list(range(len(texts))), len(texts))
-
-    def going_on(tokens: list[int]) -> torch.Tensor:
-        live.tokens = tokens
-        return _step(model, live)
-
-    return logits, going_on
-
-
-def _step(model: Model, live: _Live) -> torch.Tensor:
-    """Read the newest tokens; logits [B, vocabulary] for the next."""
-    import torch
-
-    live.mask = torch.cat([live.mask, live.mask.new_ones(len(live.rows), 1)], dim=1)
-    ids = torch.tensor(live.tokens, device=model.device).unsqueeze(1)
-    return _forward(model, ids, live.mask, live.mask.sum(-1, keepdim=True) - 1, live.cache)
-
-
-def _forward(
-    model: Model, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
-) -> torch.Tensor:
-    import torch
-
-    with torch.inference_mode():
-        logits: torch.Tensor = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions,
-            past_key_values=cache, use_cache=True, logits_to_keep=1,
-        ).logits[:, -1]  # fmt: skip
-    return logits
-
-
-def _without(live: _Live, finished: Collection[int]) -> _Live | None:
-    """The rows that go on, without the columns that are padding in all of them."""
-    import torch
-
-    gone = [index for index, row in enumerate(live.rows) if row in finished]
-    stay = slots.order_after(len(live.rows), gone)
-    if not gone or not stay:
-        return live if stay else None
-    mask = live.mask[torch.tensor(stay, device=live.mask.device)]
-    mask = mask[:, int(mask.any(dim=0).int().argmax()) :]
-    slots.leave(live.cache, gone, mask.shape[1])
-    return _Live([live.rows[p] for p in stay], live.cache, mask, [live.tokens[p] for p in stay])
-
-
-def _joined(left: _Live | None, right: _Live | None) -> _Live | None:
-    """Both sets of rows in one batch, the narrower padded at its left."""
-    import torch
-    from torch.nn.functional import pad
-
-    if left is None or right is None:
-        return left or right
-    width = max(left.mask.shape[1], right.mask.shape[1])
-    slots.join(left.cache, right.cache)
-    mask = torch.cat([pad(part.mask, (width - part.mask.shape[1], 0)) for part in (left, right)])
-    return _Live([*left.rows, *right.rows], left.cache, mask, [*left.tokens, *right.tokens])
 
 
 def end_tokens(special: Collection[int], request: Prompt) -> frozenset[int]:

@@ -42,12 +42,32 @@ def leave(held: DynamicCache, gone: Sequence[int], width: int) -> None:
     """Take the rows at the places `gone` away, and all columns but the last `width`; `order_after` says who moves where."""
     import torch
 
-    layers: list[Any] = held.layers
-    used = [layer for layer in layers if layer.is_initialized]
+    used = _used(held)
     stay = order_after(used[0].rows, gone)
     with torch.inference_mode():
         for layer in used:
             layer.leave(stay, width)
+
+
+def drop_last(held: DynamicCache, count: int) -> None:
+    """Take the newest `count` columns away."""
+    for layer in _used(held):
+        layer.drop_last(count)
+
+
+def close(held: DynamicCache, columns: Sequence[torch.Tensor], width: int) -> None:
+    """Keep of each row the tokens in `columns` (int64, ascending, at most `width`), moved to its end, and `width` columns in all."""
+    import torch
+
+    with torch.inference_mode():
+        for layer in _used(held):
+            layer.close(columns, width)
+
+
+def _used(held: DynamicCache) -> list[Any]:
+    """The layers that hold something: those that share another's keys hold none."""
+    layers: list[Any] = held.layers
+    return [layer for layer in layers if layer.is_initialized]
 
 
 def order_after(rows: int, gone: Sequence[int]) -> list[int]:
@@ -105,6 +125,20 @@ def _layer_class() -> Callable[[int], DynamicLayer]:
                 for new, old in moved:
                     buffer[new, :, self.first : self.end] = buffer[old, :, self.first : self.end]
             self.rows = len(stay)
+            self._show()
+
+        def drop_last(self, count: int) -> None:
+            self.end -= count
+            self._show()
+
+        def close(self, columns: Sequence[torch.Tensor], width: int) -> None:
+            """Move the tokens at `columns` of each row to its end; the last `width` columns are kept."""
+            held = self.end - self.first
+            for row, own in enumerate(columns):
+                if int(own[0]) < held - len(own):
+                    for buffer in self.buffers:
+                        buffer[row, :, self.end - len(own) : self.end] = buffer[row, :, self.first + own]
+            self.first = self.end - width
             self._show()
 
         def _move(self, width: int, more: int, like: tuple[torch.Tensor, torch.Tensor]) -> None:
