@@ -23,12 +23,11 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from scripts.look_at_page import packaged_axe
+    from scripts.look_at_page import FINDINGS, packaged_axe
 except ModuleNotFoundError:  # started as a file
-    from look_at_page import packaged_axe
+    from look_at_page import FINDINGS, packaged_axe
 
 VIEWS = (("light", 1280), ("dark", 400))
-FINDINGS = "axe.run(document).then(r => r.violations.map(v => [v.impact, v.id, v.nodes.length, v.nodes[0].html.slice(0, 160)]))"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -60,9 +61,11 @@ def tiny_embedder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Workers of xdist share what the process that starts them makes."""
+    """Workers of xdist share what the process that starts them makes; where they are many, they are forks of one that has the libraries loaded."""
     if not hasattr(config, "workerinput"):
         processes.begin()
+        if (started := config.getoption("tx", None) or []) == ["popen"] * len(started) and len(started) > 2:
+            config.option.tx = [f"popen//python={processes.WORKER}"] * len(started)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -113,9 +116,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that hold slow tests come first, so that no core is left alone with one of them at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Files whose slow tests take the most come first, so that no core is left alone with one of them at the end."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        if marker := item.get_closest_marker("slow"):
+            seconds[item.path] += marker.args[0] if marker.args else 5
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

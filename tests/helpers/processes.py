@@ -1,17 +1,19 @@
 """Processes of their own that start at once: forks of one that has the libraries loaded and has done nothing with them.
 
 A new Python needs five seconds of processor time to load PyTorch and transformers before `codeact` begins. Tests that kill a run, or
-let two of them meet, need processes, not that.
+let two of them meet, need processes, not that; nor do the workers of pytest-xdist (`WORKER`).
 """
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import json
 import os
 import runpy
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -21,13 +23,16 @@ import tempfile
 import time
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, TextIO
 
 LOADED = ("torch", "transformers", "sentence_transformers", "peft", "accelerate", "pyarrow.parquet", "codeact.pipeline.run", "codeact.training.trainer",
           "codeact.cli")  # fmt: skip
 
 FOLDER = "CODEACT_TEST_FORKS"
+
+WORKER = shlex.join([sys.executable, __file__])
+"""A Python, for execnet's `popen//python=`: called with `-u -c CODE`, it is a fork whose stdin and stdout are the caller's."""
 
 
 class Started:
@@ -41,7 +46,7 @@ class Started:
     def __init__(self, *words: str, env: dict[str, str] | None = None) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="codeact-process-")
         self.files = [Path(self.folder.name) / name for name in ("stdout", "stderr")]
-        told = {"words": words, "cwd": str(Path.cwd()), "env": {**os.environ, **(env or {})}, "files": [str(file) for file in self.files]}
+        told = {"words": words, "cwd": str(Path.cwd()), "env": {**os.environ, **(env or {})}, "files": [os.devnull, *map(str, self.files)]}
         self.pid: int = _ask(told)
         self.returncode: int | None = None
 
@@ -172,9 +177,9 @@ def _run(words: list[str], cwd: str, env: dict[str, str], files: list[str]) -> N
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, file in enumerate(files, 1):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    for number, file in enumerate(files):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY, 0o600), number)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", buffering=1, closefd=False) for number in (1, 2))
     status: Any = 0
     try:
@@ -183,7 +188,8 @@ def _run(words: list[str], cwd: str, env: dict[str, str], files: list[str]) -> N
             runpy.run_module(words[1], run_name="__main__", alter_sys=True)
         elif words[0] == "-c":
             sys.argv = ["-c", *words[2:]]
-            exec(words[1], {"__name__": "__main__"})
+            sys.modules["__main__"] = ModuleType("__main__")
+            exec(words[1], vars(sys.modules["__main__"]))
         else:
             sys.argv = words
             runpy.run_path(words[0], run_name="__main__")
@@ -194,10 +200,22 @@ def _run(words: list[str], cwd: str, env: dict[str, str], files: list[str]) -> N
         status = 1
     if isinstance(status, str):
         print(status, file=sys.stderr)
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status if isinstance(status, int) else int(status is not None))
 
 
+def _work(words: list[str]) -> int:
+    """Have a worker forked, and end as it ends. Its stderr is that of the process that is forked, which is the same."""
+    files = [f"/proc/{os.getpid()}/fd/{number}" for number in range(2)]
+    pid = _ask({"words": words, "cwd": str(Path.cwd()), "env": dict(os.environ), "files": files})
+    while (status := _ask({"ended": pid})) is None:
+        time.sleep(0.2)
+    return int(status)
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "-u":
+        sys.exit(_work(sys.argv[2:]))
     _serve(Path(sys.argv[1]))

@@ -112,7 +112,7 @@ def _shards(values: range) -> _Shards:
     return _Shards({n: pa.table({"id": [f"r{v}"], "value": [v]}) for n, v in enumerate(values)})
 
 
-@pytest.mark.slow
+@pytest.mark.slow(35)
 def test_three_unequal_nodes(
     cluster: object, pool_file: Path, tmp_path: Path, tiny_model_dir: Path, tiny_embedder_dir: Path
 ) -> None:

@@ -17,7 +17,7 @@ from scripts.look_at_site import look_at_site
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(40)
 def test_the_site_is_whole_and_readable_by_all(tmp_path: Path) -> None:
     build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
     _is_whole(tmp_path)

@@ -191,7 +191,7 @@ LIARS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.slow(8)
 @pytest.mark.parametrize("language", LIARS)
 def test_no_program_changes_what_its_answers_are_compared_with(language: str, sandbox: Backend) -> None:
     """In one sandbox: these lie to the compiler and to the comparison; the others attack the process, in either."""
@@ -206,7 +206,7 @@ def test_no_program_changes_what_its_answers_are_compared_with(language: str, sa
     assert [name for name, outcome in found.items() if outcome.status == "passed"] == [], found
 
 
-@pytest.mark.slow
+@pytest.mark.slow(8)
 @pytest.mark.parametrize("language", FORGED)
 def test_no_program_passes_without_the_tests(language: str, backend: Backend) -> None:
     if missing(language):
