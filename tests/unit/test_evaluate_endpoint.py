@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,55 @@ def test_what_failed_is_no_figure_and_a_second_start_goes_on(server: JudgeServer
         run(server, tmp_path / "two", mine, max_new_tokens=65)
     with pytest.raises(InputError, match=r"evaluate\.budget = 0\.001: 2 requests, at most about \$"):
         run(server, tmp_path / "three", mine, max_new_tokens=66, budget=0.001, price_out=1000.0)
+
+
+def chat(content: str | None, finish: str, **more: str) -> bytes:
+    return json.dumps({"choices": [{"message": {"role": "assistant", "content": content, **more}, "finish_reason": finish}]}).encode()
+
+
+def test_an_answer_without_a_text_is_an_empty_one(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
+    server.script.extend([chat(None, "length", reasoning_content="So the user wants"), chat(None, "content_filter")])
+    found = run(server, tmp_path / "out", mine, concurrency=1)
+    rows = {row["task_id"]: row for row in storage.read_jsonl(tmp_path / "out" / "samples.jsonl")}
+    assert sorted((row["completion"], row["finish"], row["status"]) for row in rows.values()) == [("", "content_filter", "failed"), ("", "length", "failed")]
+    assert (len(server.payloads), found["mine"]["pass@1"]) == (2, 0.0)
+    assert any(line.startswith("mine: the endpoint's content filter ended 1 of 2 answers (") for line in found["warnings"])
+    server.script.extend([chat(None, "error"), b'{"choices": []}'] * 2)
+    assert run(server, tmp_path / "two", mine, max_new_tokens=65)["mine"]["pass@1"] == 0.5  # those were tried again
+
+
+def test_servers_that_want_another_limit_say_the_prompt_or_think_aloud(tmp_path: Path, mine: str, sandbox: Backend) -> None:
+    def aloud(prompt: str) -> str:
+        if prompt.startswith("def "):
+            return prompt + reply(prompt)
+        return f"The task:\nQuestion: which?\n</think>{reply(prompt).partition('</think>')[2]}\nQuestion: next"
+
+    unsupported = b'{"error": {"message": "Unsupported parameter: \'max_tokens\'. Use \'max_completion_tokens\' instead."}}'
+    with judge_server(aloud) as server:
+        server.script.append((400, {}, unsupported))
+        assert run(server, tmp_path / "chat", mine, concurrency=1)["mine"]["pass@1"] == 0.5
+        assert [("max_tokens" in body, body.get("max_completion_tokens")) for body in server.payloads] == [(True, None), (False, 64), (False, 64)]
+        assert run(server, tmp_path / "base", mine, prompting="base")["mine"]["pass@1"] == 0.5
+        completions = {row["task_id"]: row["completion"] for row in storage.read_jsonl(tmp_path / "base" / "samples.jsonl")}
+        assert completions["add"] == "\n    return a + b\n"
+        server.url = server.url.removesuffix("/v1")
+        server.script.extend([(404, {})] * 4)
+        with pytest.raises(InputError, match=r"answers 404: no such path or model .*; most servers are asked at an address that ends in /v1"):
+            run(server, tmp_path / "x", mine)
+
+
+def test_a_band_takes_what_a_finished_evaluation_of_the_same_set_says(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
+    other = tmp_path / "other"
+    run(server, other, mine)
+    band = {"solve_rate": [0.0, 1.0], "solve_rate_of": str(other)}
+    assert run(server, tmp_path / "a", mine, **band, generate_limit=1)["mine"]["tasks"] == 1
+    assert run(server, tmp_path / "b", mine, **band, skip_tasks=["add"])["mine"]["task_ids"] == ["half"]
+    (tmp_path / "mine.jsonl").write_text((tmp_path / "mine.jsonl").read_text().replace("1.5", "2.5"))
+    with pytest.raises(InputError, match=r"solve_rate_of .* has mine sha256 .*, and not mine sha256 .*; evaluate that there first"):
+        run(server, tmp_path / "c", mine, **band)
+    (other / "results.json").unlink()
+    with pytest.raises(InputError, match=r"holds no finished evaluation \(no results.json\)"):
+        run(server, tmp_path / "d", mine, **band)
 
 
 def test_tasks_of_a_band_from_another_run_than_the_one_compared_with(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from codeact.errors import CodeactError, InputError
-from codeact.judge.endpoint import Cache, Settings, ask, estimate_cost, retry_after
+from codeact.judge.endpoint import Settings, ask, estimate_cost, retry_after
+from codeact.judge.kept import Cache
 from tests.helpers.judge_server import JudgeServer, judge_server
 
 

@@ -84,7 +84,8 @@ def _known(config: EvaluateConfig, ready: bool, sanitized: bool) -> dict[str, An
     if ready:
         return {"backend": "not used", "prompting": "sanitized samples" if sanitized else "samples"}
     keys = ("temperature", "samples_per_task", "max_new_tokens", *(() if config.prompting == "auto" else ("prompting",)))
-    return {"backend": "endpoint" if config.endpoint else config.backend, **{key: getattr(config, key) for key in keys}}
+    told = {key: getattr(config, key) for key in keys}
+    return {"backend": "endpoint" if config.endpoint else config.backend, "thinking_tokens": config.thinking_tokens or None, **told}
 
 
 def show_task(

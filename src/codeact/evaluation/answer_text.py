@@ -103,6 +103,11 @@ def repaired(source: str) -> str:
 
 
 def final_answer(text: str) -> str:
+    """The answer as `spoken`, without the tags that chat formats put around a program."""
+    return WRAPPER.sub("", START.sub("", spoken(text)))
+
+
+def spoken(text: str) -> str:
     """The answer without its thinking, ended at the first end-of-turn marker.
 
     Text between `<think>` and `</think>` goes, and so does all that stands before a `</think>` without an opening (chat
@@ -121,7 +126,7 @@ def final_answer(text: str) -> str:
             break
     if len(text) > MAX_CHARACTERS:
         text = text[: MAX_CHARACTERS // 2] + "\n" + text[-MAX_CHARACTERS // 2 :]
-    return WRAPPER.sub("", START.sub("", text))
+    return text
 
 
 def _in_string(text: str, end: re.Match[str]) -> bool:

@@ -26,7 +26,7 @@ METRICS = ("bits_per_byte", "pass@1")
 PASS_AT = re.compile(r"pass@(\d+)")
 MARGINS = ("margin", "margin_per_token")
 SAME = (
-    "sandbox", "prompting", "template", "dtype", "backend", "max_new_tokens", "temperature", "samples_per_task",
+    "sandbox", "prompting", "template", "dtype", "backend", "max_new_tokens", "thinking_tokens", "temperature", "samples_per_task",
 )  # fmt: skip
 PASSED = "passed"
 FEWEST_TASKS = 10

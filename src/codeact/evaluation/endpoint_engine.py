@@ -12,7 +12,8 @@ from codeact.errors import CodeactError, InputError
 from codeact.evaluation import journal
 from codeact.evaluation.answering import Row, Setup, with_programs
 from codeact.evaluation.generate import ANSWER_STOPS, sample_seed
-from codeact.evaluation.prompting import FEW_SHOT_STOPS
+from codeact.evaluation.prompting import FEW_SHOT_STOPS, THOUGHT_ENDS
+from codeact.evaluation.samples import FILTERED
 from codeact.evaluation.task_selection import to_generate
 from codeact.evaluation.tasks import Task, TaskSet
 from codeact.files import cache_dir
@@ -74,7 +75,9 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
                     said = said or (answer.finish if answer.is_refused else "")
                     continue
                 task, number = wanted[index]
-                text, finish = _cut(answer.text, answer.finish, texts[task.id][1])
+                sent, stops = texts[task.id]
+                text = answer.text.removeprefix(sent) if settings.completion else answer.text  # some servers say the prompt again
+                text, finish = _cut(text, answer.finish, stops)
                 fresh.append({"task_id": task.id, "sample": number, "completion": text, "tokens": None, "finish": finish, "key": keys[index]})
             journal.append(path, fresh)
             done |= {row["key"]: row for row in fresh}
@@ -114,8 +117,12 @@ def _asked(requests: Sequence[tuple[int, str, tuple[str, ...], int]], settings: 
 
 
 def _cut(text: str, finish: str, stops: tuple[str, ...]) -> tuple[str, str]:
-    """The answer up to its first stop, and why it ends: "stop", "length", or "eos" where the server says nothing of its length."""
-    offsets = [at for at in (text.find(stop) for stop in stops) if at >= 0]
+    """The answer up to its first stop, and why it ends: "stop", "length", "content_filter", or "eos" where the server says neither.
+
+    Thoughts before the answer are no part of it, and may hold any text.
+    """
+    begin = max(text.rfind(end) + len(end) if end in text else 0 for end in THOUGHT_ENDS)
+    offsets = [at for at in (text.find(stop, begin) for stop in stops) if at >= 0]
     if offsets:
         return text[: min(offsets)], "stop"
-    return text, "length" if finish == "length" else "eos"
+    return text, finish if finish in ("length", FILTERED) else "eos"

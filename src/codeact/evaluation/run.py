@@ -17,7 +17,7 @@ from codeact.errors import InputError
 from codeact.evaluation import held_out, journal
 from codeact.evaluation.answering import Row, Setup, facts_of, generate_rows, thoughts
 from codeact.evaluation.grade import NOT_RUN
-from codeact.evaluation.samples import not_run, partial, read_samples, unsolved
+from codeact.evaluation.samples import filtered, not_run, partial, read_samples, unsolved
 from codeact.evaluation.set_checks import proven
 from codeact.evaluation.settings import check_evaluation, check_languages
 from codeact.evaluation.task_selection import sets_of, subset
@@ -154,6 +154,8 @@ def _told_settings(config: EvaluateConfig, seed: int, *, ready: bool, sanitized:
         "backend": NOT_USED if ready else "endpoint" if config.endpoint else config.backend,
         "seed": seed,
     }
+    if config.thinking_tokens and not ready:
+        told["thinking_tokens"] = config.thinking_tokens
     if config.endpoint and not ready:
         told["endpoint"] = split_userinfo(config.endpoint)[0]
     if config.solve_rate is not None:
@@ -172,6 +174,7 @@ def _warnings(sets: Sequence[TaskSet], rows: Mapping[str, Sequence[Row]], *, gra
     told = [not_run(one) for one in sets]
     told += [unsolved(one) for one in sets if graded]
     told += [partial(one, {row["task_id"] for row in rows[one.name]}) for one in sets]
+    told += [filtered(one, rows[one.name]) for one in sets]
     return [line for line in told if line]
 
 

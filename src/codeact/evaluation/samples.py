@@ -18,6 +18,7 @@ Row = dict[str, Any]
 SHOWN = 3
 # Warned is where sanitising would mend so many of the programs.
 MENDED_SHARE = 0.05
+FILTERED = "content_filter"  # why an answer ends, as endpoints say it
 
 
 def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[dict[str, list[Row]], list[str]]:
@@ -101,6 +102,14 @@ def unsolved(task_set: TaskSet) -> str:
         f"{task_set.name}: {len(unshown)} of {len(own)} tasks have no canonical_solution ({_some(unshown)}); nothing shows that a right answer "
         "passes their tests"
     )
+
+
+def filtered(task_set: TaskSet, rows: Sequence[Row]) -> str:
+    """How many answers an endpoint's filter ended, which count as they are; "" where it ended none."""
+    ended = [row["task_id"] for row in rows if row.get("finish") == FILTERED]
+    if not ended:
+        return ""
+    return f"{task_set.name}: the endpoint's content filter ended {len(ended)} of {amount(len(rows), 'answer')} ({_some(ended)}); they count as they are"
 
 
 def _program(task: Task, completion: str | None, solution: str | None) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from codeact import storage
 from codeact.config import EvaluateConfig
 from codeact.errors import InputError
 from codeact.evaluation.sets import load_tasks, mbpp, own
@@ -56,6 +57,7 @@ def to_generate(sets: Sequence[TaskSet], config: EvaluateConfig) -> dict[str, li
     Raises:
         InputError: a name is no task of the sets, or as `subset`.
     """
+    limit = None if config.generate_tasks and config.generate_limit != 0 else config.generate_limit
     if config.prompting == "few-shot":  # the examples' own tasks stand in every prompt
         config = config.model_copy(update={"skip_tasks": (*config.skip_tasks, *mbpp.SHOTS)})
     if config.solve_rate is not None:
@@ -64,10 +66,8 @@ def to_generate(sets: Sequence[TaskSet], config: EvaluateConfig) -> dict[str, li
     unknown = named - {task.id for one in sets for task in one.tasks}
     if unknown:
         raise InputError(f"evaluate.generate_tasks: {min(unknown)!r} is no task of {', '.join(one.name for one in sets)}")
-    if named and config.generate_limit != 0:
-        return {one.name: [task for task in one.tasks if task.id in named and not task.not_run] for one in sets}
-    judged = {one.name: [task for task in one.tasks if not task.not_run] for one in sets}
-    return {name: subset(tasks, config.generate_limit, config.skip_tasks) if tasks else [] for name, tasks in judged.items()}
+    judged = {one.name: [task for task in one.tasks if not task.not_run and (not named or task.id in named)] for one in sets}
+    return {name: subset(tasks, limit, config.skip_tasks) if tasks else [] for name, tasks in judged.items()}
 
 
 def solved_within(folder: Path, sets: Sequence[TaskSet], band: tuple[float, float]) -> tuple[str, ...]:
@@ -76,10 +76,15 @@ def solved_within(folder: Path, sets: Sequence[TaskSet], band: tuple[float, floa
     Raises:
         InputError: no finished evaluation, or it solves no task of these sets so often.
     """
-    from codeact.evaluation.compare import per_task
+    from codeact.evaluation.compare import per_task, task_sets
 
-    if not (folder / "samples.jsonl").is_file():
-        raise InputError(f"evaluate.solve_rate_of {str(folder)!r} holds no finished evaluation (no samples.jsonl); give the folder that evaluate -o wrote")
+    if not (folder / "results.json").is_file():
+        raise InputError(f"evaluate.solve_rate_of {str(folder)!r} holds no finished evaluation (no results.json); give the folder that evaluate -o wrote")
+    results = storage.read_json(folder / "results.json")
+    for one in sets:
+        if one.name not in results or results[one.name]["version"] != one.version:
+            had = ", ".join(f"{name} {results[name]['version']}" for name in task_sets(results))
+            raise InputError(f"evaluate.solve_rate_of {str(folder)!r} has {had}, and not {one.name} {one.version}; evaluate that there first")
     rates = {task: rate for one in sets for task, rate in per_task(folder, one.name, "pass@1").items()}
     found = tuple(task for task, rate in rates.items() if band[0] <= rate <= band[1])
     if not found:

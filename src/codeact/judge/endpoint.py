@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import email.utils
-import hashlib
 import json
 import os
 import random
-import sqlite3
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from codeact.amounts import amount
 from codeact.config import DEFAULTS
 from codeact.errors import CodeactError, InputError, require
-from codeact.files import make_folder
+from codeact.judge.kept import Cache
 from codeact.progress import SILENT, Progress
 from codeact.redact import HIDDEN, SHORTEST, redact, split_userinfo
 
@@ -37,6 +36,10 @@ CHARACTERS_PER_TOKEN = 4  # for the estimate alone
 CONNECT_S = 10.0
 LOWERED = {"judge": "judge.max_tokens or data.limit", "evaluate": "evaluate.max_new_tokens or evaluate.generate_limit"}
 CUT_OFF = "cut off"
+# The other name of `max_tokens`, which OpenAI's reasoning models want, and say so when they refuse.
+OTHER_LIMIT = "max_completion_tokens"
+# Why an answer without a text ends: it is one, and empty. All tokens went into thoughts, or a filter took it away.
+EMPTY = ("stop", "length", "content_filter")
 LEAST_UNHEARD = 4  # requests given up before an endpoint that never said anything is taken to be down
 
 
@@ -99,7 +102,7 @@ class Settings:
 
     def payload(self, prompt: str) -> dict[str, Any]:
         """The request body; greedy decoding where `extra` says nothing else."""
-        limit = {} if "max_completion_tokens" in self.extra else {"max_tokens": self.max_tokens}
+        limit = {} if OTHER_LIMIT in self.extra else {"max_tokens": self.max_tokens}
         if self.completion:
             return {"model": self.model, "prompt": prompt, "temperature": 0, **limit, **self.extra}
         messages = [{"role": "user", "content": prompt}]
@@ -153,42 +156,6 @@ class Cost:
         )
 
 
-class Cache:
-    """Answers on disk, keyed by the hash of address and request body: what was asked once is never paid for again."""
-
-    def __init__(self, path: Path) -> None:
-        # answers quote people's data: they are for this user alone
-        if not path.parent.exists():
-            make_folder(path.parent.parent)
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        self._lock = threading.Lock()
-        self._data = sqlite3.connect(path, check_same_thread=False, timeout=60.0)
-        with self._lock, self._data:
-            self._data.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, text TEXT NOT NULL)")
-
-    @staticmethod
-    def key(url: str, payload: Mapping[str, Any]) -> str:
-        """SHA-256 over the canonical JSON of address and body; the API key is no part of it."""
-        return hashlib.sha256(json.dumps([url, payload], sort_keys=True).encode()).hexdigest()
-
-    def get(self, key: str) -> str | None:
-        """The answer's text, or None."""
-        with self._lock:
-            row = self._data.execute("SELECT text FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def put(self, key: str, text: str) -> None:
-        """Keep an answer; it is on disk when this returns."""
-        with self._lock, self._data:
-            self._data.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, text))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._data.close()
-
-
 def estimate_cost(prompts: Sequence[str], settings: Settings, cache: Cache) -> Cost:
     """What asking will cost at most, before anything is sent; tokens are counted as a fourth of the characters."""
     unknown = [p for p in dict.fromkeys(prompts) if cache.get(Cache.key(settings.address, settings.payload(p))) is None]
@@ -237,6 +204,7 @@ class _Asker:
         self.money = threading.Lock()
         self.spent = self.reserved = 0.0
         self.heard = False  # whether any request was answered, by whatever
+        self.renamed = False  # whether the server wants the other name of `max_tokens`
 
     def run(self, prompts: Sequence[str]) -> list[Answer]:
         """Ask every distinct prompt once."""
@@ -283,6 +251,7 @@ class _Asker:
                 return Answer(None, "stopped")
             price = s.price(_tokens(prompt), s.max_tokens)
             self._reserve(price)
+            renamed = self.renamed
             try:
                 text, usd, status, pause, finish = self._send(payload, prompt)
             finally:
@@ -290,6 +259,9 @@ class _Asker:
                     self.reserved -= price
             with self.money:
                 self.spent += usd
+            if status == "HTTP 400" and OTHER_LIMIT in finish and not renamed:
+                self.renamed = True
+                continue
             if text is not None:
                 if finish:
                     self.cache.put(f"{key}#finish", finish)
@@ -313,6 +285,8 @@ class _Asker:
     def _send(self, payload: Mapping[str, Any], prompt: str) -> tuple[str | None, float, str, float | None, str]:
         """(text, dollars, status, seconds to wait before another try or None for never, why the answer ends or what was said of its failure)."""
         deadline = time.monotonic() + self.settings.timeout
+        if self.renamed:
+            payload = {OTHER_LIMIT if name == "max_tokens" else name: value for name, value in payload.items()}
         try:
             with self.client.stream("POST", self.url, json=payload) as response:
                 self.heard = True
@@ -335,8 +309,9 @@ class _Asker:
         except self.http.DecodingError:
             return None, 0.0, "malformed", 0.0, ""
         if code in REFUSED:
+            base = "" if code != 404 or re.search(r"/v\d+\w*$", self.settings.address) else "; most servers are asked at an address that ends in /v1"
             raise InputError(
-                f"{self.settings.section}.endpoint {self.url} answers {code}: {REFUSED[code]} (model {self.settings.model!r}){self._said(code, body)}"
+                f"{self.settings.section}.endpoint {self.url} answers {code}: {REFUSED[code]} (model {self.settings.model!r}){base}{self._said(code, body)}"
             )
         if code != 200:
             return None, 0.0, f"HTTP {code}", retry_after(after) if code in RETRIED else None, self._said(code, body).removeprefix("; ")
@@ -353,9 +328,12 @@ class _Asker:
         try:
             value = json.loads(bytes(body))
             choice = value["choices"][0]
-            text = choice["text"] if self.settings.completion else choice["message"]["content"]
-        except (ValueError, LookupError, TypeError, RecursionError):
+            text = choice["text"] if self.settings.completion else choice["message"].get("content")
+            finish = choice.get("finish_reason")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None, 0.0, "malformed", 0.0, ""
+        if text is None and finish in EMPTY:
+            text = ""
         if not isinstance(text, str):
             return None, 0.0, "malformed", 0.0, ""
         for secret in self.settings.secrets:
@@ -368,9 +346,8 @@ class _Asker:
         usd = self.settings.price(
             _tokens(prompt) if asked is None else asked, _tokens(text) if answered is None else answered
         )
-        if self.settings.whole and value["choices"][0].get("finish_reason") == "length":
+        if self.settings.whole and finish == "length":
             return None, usd, CUT_OFF, None, ""
-        finish = choice.get("finish_reason")
         return text, usd, "ok", None, finish if isinstance(finish, str) else ""
 
 

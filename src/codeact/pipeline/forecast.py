@@ -301,6 +301,7 @@ def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[
     from contextlib import closing
 
     from codeact.judge import asking, endpoint, ratings
+    from codeact.judge.kept import Cache
     from codeact.stages import judge
 
     if not recipe.judge.endpoint:
@@ -309,7 +310,7 @@ def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[
     asked += [("judge_tags", recipe.judge.tag_tokens)] if "tags" in todo else []
     lines = []
     for template, tokens in asked:
-        with closing(endpoint.Cache(asking.cache_file())) as cache:
+        with closing(Cache(asking.cache_file())) as cache:
             found = endpoint.estimate_cost(
                 ratings.render(template, records), asking.settings(recipe.judge, tokens), cache
             )

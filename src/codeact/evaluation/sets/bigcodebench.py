@@ -16,8 +16,10 @@ from codeact.evaluation.tasks import Rules, Task, TaskSet, python_question
 from codeact.sandbox import Backend, Outcome
 
 SOURCE = "https://huggingface.co/datasets/bigcode/bigcodebench (or the releases of https://github.com/bigcode-project/bigcodebench-annotation)"
-PATTERNS = ("[Bb]ig[Cc]ode[Bb]ench*.jsonl*", "data/v0.1*.parquet", "v0.1*.parquet")
+PATTERNS = ("[Bb]ig[Cc]ode[Bb]ench*.jsonl*", "[Bb]ig[Cc]ode[Bb]ench*.parquet", "data/v0.1*.parquet", "v0.1*.parquet")
 KEYS = ("task_id", "complete_prompt", "instruct_prompt", "canonical_solution", "code_prompt", "test", "entry_point")
+# What the published harness gives the module of a program.
+MODULE = "__name__, __file__ = '__test__', '__test__.py'\nimport os, sys\nfrom os import environ\nsys.modules['__test__'] = sys.modules['__main__']\n"
 RUNNER = """
 import io as codeact_io, re as codeact_re, unittest as codeact_unittest
 codeact_done = codeact_unittest.TextTestRunner(stream=codeact_io.StringIO(), resultclass=codeact_result(codeact_unittest.TextTestResult)).run(
@@ -60,7 +62,7 @@ def question(task: Task) -> str:
 
 def judge(task: Task, source: str, backend: Backend) -> Outcome:
     """Run the published test cases; imports of the head that an answer has left out are there ("calibrated")."""
-    head = f"__name__ = '__test__'\n{task.setup}\n    pass\n\n"
+    head = f"{MODULE}{task.setup}\n    pass\n\n"
     return in_process.judge(f"{head}{source}\n{task.test}\n{in_process.RESULT}{RUNNER}", backend)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from codeact.evaluation.answer_text import spoken
 from codeact.evaluation.sets.files import Family, Release, pick, read_rows
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.parsing import parse
@@ -104,7 +105,7 @@ def _input_task(row: Mapping[str, Any]) -> Task:
 
 def _assertion(text: str, given: str) -> str:
     """The assertion in an answer, from its beginning on; an answer that goes on with `given` alone gets it back."""
-    text = text.split(OPEN, 1)[-1].split(END, 1)[0].strip()
+    text = spoken(text).split(OPEN, 1)[-1].split(END, 1)[0].strip()
     return text if text.startswith(("assert ", "f(")) else given + text
 
 

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from codeact.evaluation.answer_text import spoken
 from codeact.evaluation.sets import in_process, published
 from codeact.evaluation.sets.files import Family
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.sandbox import Backend, Outcome
 
 SOURCE = "https://huggingface.co/datasets/xlangai/DS-1000 (or data/ds1000.jsonl.gz of https://github.com/xlang-ai/DS-1000)"
-PATTERNS = ("ds1000*.jsonl*", "DS-1000*.jsonl*", "data/ds1000.jsonl.gz")
+PATTERNS = ("ds1000*.jsonl*", "DS-1000*.jsonl*", "data/ds1000.jsonl*", "test.jsonl*", "ds1000*.parquet", "DS-1000*.parquet", "test-*.parquet")
 KEYS = ("prompt", "reference_code", "metadata", "code_context")
 STOPS = ("</code>", "# SOLUTION END", "\nEND SOLUTION", "\n```")
 FENCE = re.compile(r"```(?:python)?[^\n]*\n(.*?)(?:```|\Z)", re.S)
@@ -60,11 +61,14 @@ def question(task: Task) -> str:
 
 def program(answer: str, task: Task, prompt: str) -> str:
     """The code in an answer: between the tags, in a fenced block, or all of it."""
-    if "<code>" in answer:
-        answer = answer.split("<code>", 1)[1]
-    elif found := FENCE.findall(answer):
+    answer = spoken(answer)
+    before, tag, after = answer.partition("<code>")
+    if tag and "</code>" not in before:
+        answer = after
+    answer = answer.split("</code>", 1)[0]
+    if found := FENCE.findall(answer):
         answer = str(found[0])
-    for stop in ("</code>", "# SOLUTION END", "\nEND SOLUTION", "BEGIN SOLUTION", "```"):
+    for stop in ("# SOLUTION END", "\nEND SOLUTION", "BEGIN SOLUTION", "```"):
         answer = answer.split(stop, 1)[0]
     return answer.strip("\n") + "\n"
 

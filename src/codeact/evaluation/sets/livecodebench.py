@@ -12,6 +12,7 @@ import json
 import pickle
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -19,14 +20,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from codeact.errors import InputError
-from codeact.evaluation.oracle import agrees
+from codeact.evaluation.answer_text import spoken
 from codeact.evaluation.sets import published
 from codeact.evaluation.sets.files import Family
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.sandbox import DEFAULT_LIMITS, Backend, Outcome, call_function, run_program
 
 SOURCE = "https://huggingface.co/datasets/livecodebench/code_generation_lite"
-PATTERNS = ("livecodebench*.jsonl*", "code_generation_lite/test*.jsonl*", "test[0-9].jsonl*", "test.jsonl*")
+PATTERNS = (
+    "livecodebench*.jsonl*", "code_generation_lite/test*.jsonl*", "test[0-9].jsonl*", "test.jsonl*",
+    "livecodebench*.parquet", "test-*.parquet", "code_generation_lite/test-*.parquet",
+)  # fmt: skip
 KEYS = ("question_id", "question_content", "starter_code", "public_test_cases", "private_test_cases")
 FENCE = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.M | re.S)
 SECONDS = 6.0  # for one test, as published
@@ -40,14 +44,24 @@ WITHOUT_STARTER = (
 MODULES = ("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics", "itertools", "functools",
            "operator", "io", "sys", "json", "builtins", "typing")  # fmt: skip
 IMPORTS = "".join(f"from {name} import *\n" for name in MODULES) + f"import {', '.join(MODULES)}\nsys.setrecursionlimit(50000)\n"
+# One object answers all calls, as in the published harness.
+CALLED = """{source}
+
+codeact_owner = Solution() if "Solution" in globals() else None
+def codeact_entry(*given):
+    return (getattr(codeact_owner, "{name}") if codeact_owner is not None else {name})(*given)
+"""
 
 
 def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """The problems of all files that are there (test.jsonl, test2.jsonl, ...)."""
     paths = published.find(name, PATTERNS, data_dir, SOURCE, several=True)
-    if paths[0].name.startswith("test"):  # test.jsonl and test2.jsonl are parts of one set
+    if paths[0].name.startswith("test") and ".jsonl" in paths[0].name:  # test.jsonl and test2.jsonl are parts of one set
         paths = sorted({*paths, *paths[0].parent.glob("test.jsonl*"), *paths[0].parent.glob("test[0-9].jsonl*")})
     rows, found, digest = published.read(name, version, paths, KEYS)
+    twice = [number for number, count in Counter(row["question_id"] for row in rows).items() if count > 1]
+    if twice:
+        raise InputError(f"{name}: problem {twice[0]} is in {paths[0].parent} twice; leave one release there, and not parts of another beside it")
     return TaskSet(name, found, tuple(_task(row) for row in rows), digest)
 
 
@@ -97,6 +111,7 @@ def _cases(value: object, where: str) -> list[dict[str, str]]:
 
 def program(answer: str, task: Task, prompt: str) -> str:
     """The last fenced block of an answer; all of it where there is none."""
+    answer = spoken(answer)
     blocks = FENCE.findall(answer)
     return str(blocks[-1]) if blocks else answer
 
@@ -122,25 +137,19 @@ def _run(task: Task, source: str, backend: Backend) -> Iterator[Outcome]:
 
 
 def _called(task: Task, source: str, backend: Backend) -> Iterator[Outcome]:
-    method = f"\n\ndef codeact_entry(*given):\n    owner = globals().get('Solution')\n    return getattr(owner(), {task.entry_point!r})(*given) if owner else "
+    entry = CALLED.format(source=f"{IMPORTS}{source}", name=task.entry_point)
     inputs = [[json.loads(line) for line in text.split("\n") if line.strip()] for (text,) in task.base_inputs]
-    outcomes = call_function(
-        f"{IMPORTS}{source}{method}{task.entry_point}(*given)\n", "codeact_entry", inputs, backend=backend, call_seconds=SECONDS
-    )
+    outcomes = call_function(entry, "codeact_entry", inputs, backend=backend, call_seconds=SECONDS)
     for outcome, expected in zip(outcomes, task.outputs, strict=True):
         if outcome.status != "passed":
             yield outcome
             continue
-        value = _lists(outcome.value)
+        value = list(outcome.value) if isinstance(outcome.value, tuple) else outcome.value
         try:
-            right = agrees(json.loads(expected), value)
+            right = bool(value == json.loads(expected))
         except (ValueError, TypeError, ArithmeticError, RecursionError):
             right = False
         yield outcome if right else Outcome("failed", f"expected {expected[:60]}, got {str(value)[:60]}")
-
-
-def _lists(value: object) -> object:
-    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def same_output(expected: str, printed: str) -> bool:

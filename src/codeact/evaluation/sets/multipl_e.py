@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from codeact.errors import InputError
 from codeact.evaluation import languages
 from codeact.evaluation.sets import published
 from codeact.evaluation.sets.files import Family
@@ -25,6 +26,11 @@ NAMES = {f"multipl-e{middle}-{short}": (origin, short) for origin, middle in (("
 # Every Java prompt imports this library, which few of them use.
 JAVATUPLES = re.compile(r"^[ \t]*import\s+org\.javatuples\.[\w.*]+;", re.M)
 TUPLES = re.compile(r"\b(?:Unit|Pair|Triplet|Quartet|Quintet|Sextet|Septet|Octet|Ennead|Decade)\s*[<.]")
+# The wording that its authors take for their figures first; as JSON and JSONL of their repository, and as Parquet.
+PATTERNS = (
+    "{stem}/test-*.parquet", "{stem}/test/*.parquet", "{stem}/*.parquet", "{stem}.parquet", "{stem}.jsonl*", "{stem}-reworded.jsonl*",
+    "{stem}-reworded.json", "prompts/{stem}-reworded.jsonl*", "prompts/{stem}-reworded.json", "{stem}-*.jsonl*", "{stem}*.json",
+)  # fmt: skip
 KEYS = ("name", "language", "prompt", "tests", "stop_tokens")
 
 
@@ -32,8 +38,11 @@ def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """The set "multipl-e-cpp" (of HumanEval) or "multipl-e-mbpp-cpp"; also -go, -java, -js, -rs."""
     origin, short = NAMES[name]
     stem = f"{origin}-{short}"
-    patterns = [f"{stem}/test-*.parquet", f"{stem}.parquet", f"{stem}.jsonl*", f"{stem}-reworded.json", f"prompts/{stem}-reworded.json", f"{stem}*.json"]
-    rows, found, digest = published.read(name, version, published.find(name, patterns, data_dir, SOURCE), KEYS)
+    paths = published.find(name, [pattern.format(stem=stem) for pattern in PATTERNS], data_dir, SOURCE)
+    rows, found, digest = published.read(name, version, paths, KEYS)
+    other = next((row["language"] for row in rows if row["language"] in FILES and row["language"] != short), None)
+    if other is not None:
+        raise InputError(f"{paths[0]}: its tasks are in {FILES[other]} and not in {FILES[short]}; ask for multipl-e-{other}, or bring the file of {short}")
     return TaskSet(name, found, tuple(_task(row, name, short) for row in rows), digest)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -16,24 +17,47 @@ from codeact.errors import InputError
 
 VERSIONS = ("of the file that --data has",)
 NUMPY = "numpy"  # the one library that the sandbox shows beside the standard library's
+SHARD = re.compile(r"(.*)-\d+-of-0*(\d+)\.")
+BLOCK = 1 << 24  # bytes of a file that are hashed at a time
 
 
 def find(name: str, patterns: Sequence[str], data_dir: Path | None, source: str, *, several: bool = False) -> list[Path]:
     """The files of a set: those that the first pattern finds, in the folder of `--data`, else of CODEACT_DATA.
 
     Raises:
-        InputError: none is there, or several where one was expected; the message says where the file comes from.
+        InputError: none is there, several where one was expected, or not all parts of one; the message says where the file comes from.
     """
     folders = [Path(folder) for folder in (data_dir, os.environ.get("CODEACT_DATA", "")) if folder]
     for folder in folders:
         for pattern in patterns:
             found = sorted(path for path in folder.glob(pattern) if path.is_file())
-            if len(found) > 1 and not several:
+            if len(found) > 1 and not several and not _parts(name, found, source):
                 raise InputError(f"{name}: {folder} holds {', '.join(path.name for path in found[:3])}; leave one of them there")
             if found:
+                _parts(name, found, source)
                 return found
     asked = f"{folders[0]} holds none of" if folders else "no folder is named with --data, which would hold"
     raise InputError(f"{name}: {asked} {', '.join(patterns)}; download it from {source} and name its folder with --data")
+
+
+def _parts(name: str, found: Sequence[Path], source: str) -> bool:
+    """Whether files are the parts of one (`-00000-of-00009`); InputError where some of its parts are not there."""
+    parts = [SHARD.match(path.name) for path in found]
+    kinds = {(part[1], int(part[2])) for part in parts if part}
+    for stem, whole in kinds:
+        here = sum(part is not None and part[1] == stem for part in parts)
+        if here != whole and len(kinds) == 1:
+            raise InputError(f"{name}: {found[0].parent} holds {here} of the {whole} parts of {stem}; download the others from {source}")
+    return len(kinds) == 1 and None not in parts
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def read(name: str, version: str, paths: Sequence[Path], keys: Iterable[str]) -> tuple[list[Mapping[str, Any]], str, str]:
@@ -42,7 +66,7 @@ def read(name: str, version: str, paths: Sequence[Path], keys: Iterable[str]) ->
     Raises:
         InputError: unreadable, a row without one of the keys, or another version than asked for.
     """
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    digest = _digest(paths)
     found = f"sha256 {digest[:12]}"
     if version not in ("", found, digest[:12]):
         raise InputError(f"{name} has no version {version!r}; that of {paths[0]} is {digest[:12]!r}")
