@@ -66,10 +66,13 @@ def test_several_samples_of_a_task_count_as_their_share(tmp_path: Path) -> None:
     pair = compare_results(tmp_path / "base", tmp_path / "tuned")["humaneval"]["pass@1"]
     assert pair["difference"] == pytest.approx(np.mean(better) - np.mean(outcomes))
     assert report_of(tmp_path)["humaneval"]["difference"]["value"] == pair["difference"]
-    assert (pair["verdict"], "gained" in pair) == ("better", False)
+    assert (pair["verdict"], "gained" in pair, "samples" in pair) == ("better", False, False)
+    evaluation(tmp_path / "twice", [row * 2 for row in outcomes], [row * 2 for row in outcomes])
+    pair = compare_results(tmp_path / "base", tmp_path / "twice")["humaneval"]["pass@1"]
+    assert (pair["difference"], pair["samples"]) == (0.0, [4, 8])
 
 
-@pytest.mark.parametrize("setting", ["sandbox", "prompting", "template", "dtype", "backend", "temperature"])
+@pytest.mark.parametrize("setting", ["sandbox", "prompting", "template", "dtype", "backend", "temperature", "thinking_tokens"])
 def test_results_that_were_not_made_alike_are_not_compared(tmp_path: Path, setting: str) -> None:
     evaluation(tmp_path / "base", [[False]] * 20, [[False]] * 20)
     evaluation(tmp_path / "tuned", [[True]] * 20, [[True]] * 20, **{setting: "another"})

@@ -63,7 +63,7 @@ def test_a_set_in_parts_is_whole(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"livecodebench: .* holds 2 of the 3 parts of test; download the others from https"):
         load_tasks("livecodebench", tmp_path)
     write(tmp_path / "test-00002-of-00003.parquet", [lcb(STDIN, question_id="q1")])
-    with pytest.raises(InputError, match="problem q1 is in .* twice; leave one release there"):
+    with pytest.raises(InputError, match=r"problem q1 is in .* twice; leave one release there"):
         load_tasks("livecodebench", tmp_path)
     write(tmp_path / "test-00002-of-00003.parquet", [lcb(STDIN, question_id="q2")])
     assert [task.id[-2:] for task in load_tasks("livecodebench", tmp_path).tasks] == ["q0", "q1", "q2"]
@@ -98,7 +98,8 @@ def test_values_of_livecodebench_are_equal_and_one_object_answers_all_calls(tmp_
 
 
 def test_bigcodebench_gives_a_program_what_the_published_harness_gives(tmp_path: Path, sandbox: Backend) -> None:
-    test = "import unittest\nfrom unittest.mock import patch\nclass TestCases(unittest.TestCase):\n    def test_case_1(self):\n        self.assertEqual(task_func(2), 4)\n"
+    test = "import unittest\nfrom unittest.mock import patch\nclass TestCases(unittest.TestCase):\n"
+    test += "    def test_case_1(self):\n        self.assertEqual(task_func(2), 4)\n"
     patched = test + "    @patch('__test__.helper', return_value=4)\n    def test_case_2(self, fake):\n        self.assertEqual(task_func(1), 4)\n"
     head = "def helper(x):\n    return 2 * x\ndef task_func(x):\n"
     rows = [

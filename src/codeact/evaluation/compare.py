@@ -38,7 +38,7 @@ def compare_results(base_dir: Path, tuned_dir: Path) -> dict[str, Any]:
 
     Returns:
         {task set: {metric: `paired` of it, or None without per-task files of these results}} for bits_per_byte (lower is better)
-        and every pass@k that both have; that of pass@1 has `changed` too, see `changed_tasks`.
+        and every pass@k that both have; that of pass@1 has `changed` too, see `changed_tasks`, and where they differ `samples`, see `samples_drawn`.
 
     Raises:
         InputError: a folder holds no finished evaluation; the task sets' versions or the settings differ.
@@ -61,7 +61,16 @@ def compare_results(base_dir: Path, tuned_dir: Path) -> dict[str, Any]:
         differences[name] = {metric: paired(*folders, name, metric) for metric in both}
         if differences[name].get("pass@1") is not None:
             differences[name]["pass@1"]["changed"] = changed_tasks(*folders, name)
+            drawn = samples_drawn(*folders, name)
+            differences[name]["pass@1"] |= {"samples": drawn} if len({*drawn}) > 1 else {}
     return differences
+
+
+def samples_drawn(base_dir: Path, tuned_dir: Path, name: str) -> list[float]:
+    """Mean samples of a task that both did, of each side."""
+    counts = [Counter(row["task_id"] for row in _samples(Path(folder)) if task_set_of(row) == name.removesuffix("+")) for folder in (base_dir, tuned_dir)]
+    common = counts[0].keys() & counts[1].keys()
+    return [round(sum(one[task] for task in common) / len(common), 2) for one in counts]
 
 
 def changed_tasks(base_dir: Path, tuned_dir: Path, name: str) -> dict[str, list[str]]:

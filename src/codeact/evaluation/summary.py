@@ -27,6 +27,8 @@ def result_lines(results: Mapping[str, Any]) -> list[str]:
             between = "" if pair["interval"] is None else " [{:+.4f}, {:+.4f}]".format(*pair["interval"])
             change = f"{pair['difference']:+.4f}{between} on {amount(pair['tasks'], 'task')}"
             lines.append(f"{name}: {metric} {change}, against {results['against']}: {pair['verdict']}")
+            if "samples" in pair:
+                lines.append("  samples of a task, {:g} before and {:g} here: of more samples, more tasks are gained".format(*pair["samples"]))
             lines += [f"  {what}: {_listed(tasks)}" for what, tasks in pair.get("changed", {}).items() if tasks]
     return lines
 
