@@ -75,8 +75,8 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
                     said = said or (answer.finish if answer.is_refused else "")
                     continue
                 task, number = wanted[index]
-                sent, stops = texts[task.id]
-                text = answer.text.removeprefix(sent) if settings.completion else answer.text  # some servers say the prompt again
+                prompt, stops = texts[task.id]
+                text = answer.text.removeprefix(prompt) if settings.completion else answer.text  # some servers say the prompt again
                 text, finish = _cut(text, answer.finish, stops)
                 fresh.append({"task_id": task.id, "sample": number, "completion": text, "tokens": None, "finish": finish, "key": keys[index]})
             journal.append(path, fresh)
