@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from codeact.config import EvaluateConfig
 from codeact.errors import InputError
 from codeact.evaluation.answering import thoughts
 from codeact.evaluation.generate import Completion, Prompt
-from codeact.evaluation.prompting import asked, check_prompting, resolved, with_thoughts
+from codeact.evaluation.prompting import asked, check_prompting, own_words, resolved, with_thoughts
+from codeact.evaluation.samples import begun
 from codeact.evaluation.sets import load_tasks, mbpp
 from codeact.evaluation.task_selection import to_generate
 from codeact.evaluation.tasks import Task, TaskSet
 from codeact.lm import prompts
+from codeact.records import Message
 from tests.helpers.tiny_models import byte_level
 
 CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<end>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -50,6 +53,34 @@ def test_auto_goes_by_the_template(template: str | None, key: str, chosen: str, 
     config, said = resolved(settings(), key, tokenizer(template))
     assert (config.prompting, said) == (chosen, why)
     assert resolved(settings(prompting="base"), key, None) == (settings(prompting="base"), "")
+
+
+@pytest.mark.parametrize(
+    ("begins", "words"),
+    [
+        ("<|system|>\nYou are a helpful assistant.<end>", True),
+        ("<|system|>system\nKnowledge Date: December 2023\n<end>", True),
+        ("<|system|>system\n<end>", False),
+        ("[SYSTEM_PROMPT]Be brief, and polite.[/SYSTEM_PROMPT]", True),
+        ("", False),
+    ],
+)
+def test_a_text_that_a_template_begins_with_is_said(begins: str, words: bool) -> None:
+    made = tokenizer(begins + CHAT)
+    said = own_words(prompts.load_template("chat", made), made)
+    assert said == (f"{begins}<|user|>" if words else "")
+    assert begun("chat", "<s>\n" + "so " * 99).startswith("template 'chat' begins every prompt with a text of its own: <s> so so")
+
+
+def test_a_template_of_a_file_that_writes_the_bos_behind_a_blank_has_one(tmp_path: Path) -> None:
+    made = tokenizer()
+    made.bos_token = "<|user|>"
+    made._tokenizer.post_processor = TemplateProcessing(single="<|user|> $A", special_tokens=[("<|user|>", made.bos_token_id)])
+    path = tmp_path / "mine.jinja"
+    for source, count in ((CHAT, 1), ("\n" + CHAT, 1), (CHAT.replace("<|{{ m.role }}|>", "Q: "), 1)):
+        path.write_text(source)
+        found = prompts.ask([Message("user", "x")], prompts.load_template(str(path), made), made)
+        assert found.ids.count(made.bos_token_id) == count
 
 
 ROWS = [

@@ -79,6 +79,7 @@ class Setup:
 
 def facts_of(setup: Setup) -> dict[str, Any]:
     """What the answers depend on beside the task: said in the results, and part of every key."""
+    from codeact.evaluation.prompting import own_words
     from codeact.lm import prompts
     from codeact.lm.devices import choose_device, choose_dtype
     from codeact.lm.identity import model_identity
@@ -92,6 +93,7 @@ def facts_of(setup: Setup) -> dict[str, Any]:
         "dtype": str(choose_dtype(setup.model.dtype, device)).removeprefix("torch."),
         "device": device.type,
         "template": template.name if template else None,
+        "template_begins": own_words(template, setup.tokenizer()) if template else "",
         "prompt_template": template,
         "trained_template": trained,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,10 @@ from codeact.types import Tokenizer
 FEW_SHOT_STOPS = ("[DONE]", "\n[BEGIN]", "\nYou are an expert Python programmer", "\n```\n\n")
 # How reasoning models end their thoughts; the first that a template has, or the first of all, closes thoughts that are cut.
 THOUGHT_ENDS = ("</think>", "[/THINK]", "◁/think▷", "</seed:think>", "<|end_of_thought|>", "</thinking>", "</thought>", "</reasoning>")
+# Marks and names of roles, which are no words that a template adds.
+MARKS = re.compile(r"<[^<>]*>|\[/?[A-Z_]+\]")
+ROLES = frozenset(("system", "user", "assistant", "human", "developer", "instruction", "question", "message", "start", "im"))
+FEWEST_WORDS = 3
 Complete = Callable[[Sequence[Prompt], int], Iterator[list[tuple[int, Completion]]]]
 
 
@@ -38,6 +43,13 @@ def resolved(config: EvaluateConfig, template_key: str, tokenizer: Tokenizer | N
     else:
         chosen, why = "base", "auto: the tokenizer has no chat template"
     return config.model_copy(update={"prompting": chosen}), why
+
+
+def own_words(template: prompts.Template, tokenizer: Tokenizer) -> str:
+    """What a template writes before the first question beside marks and roles, a system text of its own mostly; "" for nothing."""
+    text = prompts.piece(("user", "assistant"), None, template, tokenizer).strip()
+    words = [word for word in re.findall(r"[^\W\d_]{2,}", MARKS.sub(" ", text)) if word.lower() not in ROLES]
+    return text if len(words) >= FEWEST_WORDS else ""
 
 
 def check_prompting(config: EvaluateConfig, sets: Sequence[TaskSet]) -> None:

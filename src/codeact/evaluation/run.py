@@ -17,7 +17,7 @@ from codeact.errors import InputError
 from codeact.evaluation import held_out, journal
 from codeact.evaluation.answering import Row, Setup, facts_of, generate_rows, thoughts
 from codeact.evaluation.grade import NOT_RUN
-from codeact.evaluation.samples import filtered, not_run, partial, read_samples, unsolved
+from codeact.evaluation.samples import begun, filtered, not_run, partial, read_samples, unsolved
 from codeact.evaluation.set_checks import proven
 from codeact.evaluation.settings import check_evaluation, check_languages
 from codeact.evaluation.task_selection import sets_of, subset
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PASSED = "passed"
 NOT_USED = "not used"
 KS = (1, 10, 100)
-NO_MODEL: dict[str, Any] = {"dtype": NOT_USED, "template": None, "model_identity": None, "trained_template": None}
+NO_MODEL: dict[str, Any] = {"dtype": NOT_USED, "template": None, "model_identity": None, "trained_template": None, "template_begins": ""}
 
 
 def evaluate_model(
@@ -106,6 +106,7 @@ def evaluate_model(
         "dtype": facts["dtype"],
         **_told_settings(config, seed, ready=ready, sanitized=sanitized),
         **({"prompting_why": why} if why else {}),
+        **({"template_begins": facts["template_begins"]} if facts["template_begins"] else {}),
         **({"thinking": thoughts(rows, config.thinking_tokens)} if config.thinking_tokens and not remote else {}),
         "seconds": time.perf_counter() - started,
         "seconds_bits": scored - started,
@@ -119,6 +120,8 @@ def evaluate_model(
     if held:
         results[held_out.NAME] = held_out.figures(held, bits, f"sha256 {digest}, template {facts['trained_template'].name}", seed)
         warnings += _unmeasured(len(held), results[held_out.NAME]["bits_per_byte_tasks"])
+    if any(rows.values()) and facts["template_begins"]:
+        warnings.append(begun(facts["template"], facts["template_begins"]))
     results["warnings"] = [*warnings, *_warnings(sets, rows, graded=backend is not None)]
     _write_samples(out_dir / "samples.jsonl", sets, rows, verdicts)
     storage.write_json(out_dir / "results.json", results)

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 SHOWN = 3
 # Warned is where sanitising would mend so many of the programs.
 MENDED_SHARE = 0.05
+LONGEST = 160  # characters of a template's text that are shown
 FILTERED = "content_filter"  # why an answer ends, as endpoints say it
 
 
@@ -102,6 +103,12 @@ def unsolved(task_set: TaskSet) -> str:
         f"{task_set.name}: {len(unshown)} of {len(own)} tasks have no canonical_solution ({_some(unshown)}); nothing shows that a right answer "
         "passes their tests"
     )
+
+
+def begun(template: str, words: str) -> str:
+    """That a chat template begins every prompt with a text of its own."""
+    text = " ".join(words.split())
+    return f"template {template!r} begins every prompt with a text of its own: {text[:LONGEST]}{'...' if len(text) > LONGEST else ''}"
 
 
 def filtered(task_set: TaskSet, rows: Sequence[Row]) -> str:

@@ -11,6 +11,7 @@ from codeact.lm.prompts.templates import (
     has_words,
     limit_vocabulary,
     load_template,
+    piece,
     prompt_text,
     special_ids,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "limit_vocabulary",
     "load_template",
     "locate",
+    "piece",
     "prompt_text",
     "render",
     "special_ids",

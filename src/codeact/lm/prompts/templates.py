@@ -114,7 +114,7 @@ def encode_text(text: str, template: Template, tokenizer: Tokenizer) -> list[int
 def adds_special(text: str, template: Template, tokenizer: Tokenizer) -> bool:
     """Whether the tokenizer is to add its special tokens to this text."""
     bos = getattr(tokenizer, "bos_token", None)
-    return template.adds_special and not (bos and text.startswith(bos))
+    return template.adds_special and not (bos and text.lstrip().startswith(bos))
 
 
 _special: WeakKeyDictionary[Any, tuple[tuple[int, ...], frozenset[int]]] = WeakKeyDictionary()
