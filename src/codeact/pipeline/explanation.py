@@ -16,7 +16,7 @@ from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.sample.strategies import STRATEGIES
 from codeact.stages.columns import lacking, vectors
-from codeact.stages.pool import pool_stages, read_mixture, read_pool
+from codeact.stages.pool import pool_stages, read_mixture, read_pool, records_by_id
 from codeact.stages.sample import choose_from_run, tables_for
 from codeact.types import Tokenizer
 
@@ -102,9 +102,10 @@ def find_record(outcomes: Outcomes, record_id: str, row: int | None, find: str) 
 def holding(outcomes: Outcomes, text: str) -> Iterator[str]:
     """Ids of the records that hold a text in any of their turns, whatever its case."""
     wanted = text.casefold()
-    for record in tables.records_from(outcomes.store.table("records")):
-        if any(wanted in part.casefold() for m in record.messages for part in (m.content, m.reasoning, m.tool_calls)):
-            yield record.id
+    for some in outcomes.store.parts("records").values():
+        for record in tables.records_from(some):
+            if any(wanted in part.casefold() for m in record.messages for part in (m.content, m.reasoning, m.tool_calls)):
+                yield record.id
 
 
 def _several(outcomes: Outcomes, match: Sequence[str], what: str) -> str:
@@ -138,8 +139,16 @@ def neighbours(outcomes: Outcomes, identity: str) -> list[dict[str, Any]]:
 
 
 def records_of(store: Store, ids: Sequence[str]) -> list[Any]:
-    """These records of a run."""
-    return tables.records_from(tables.in_order(store.table("records"), list(ids)))
+    """These records of a run, in this order.
+
+    Raises:
+        InputError: a row never became a record.
+    """
+    found = records_by_id(store, ids)
+    lacking = next((identity for identity in ids if identity not in found), None)
+    if lacking is not None:
+        raise InputError(f"{store.root}: the row {lacking!r} never became a record, so its text is not there")
+    return [found[identity] for identity in ids]
 
 
 def changing_ratio(outcomes: Outcomes, row: Mapping[str, Any]) -> float | None:

@@ -12,6 +12,7 @@ from codeact.confidential import is_confidential
 from codeact.pipeline.outcomes import Group, Outcomes, read_outcomes, sentence
 from codeact.reporting.selection import excerpt
 from codeact.rundir import tables
+from codeact.stages.pool import records_by_id
 from codeact.storage import plain
 
 MOST = 2_000
@@ -38,7 +39,7 @@ def browser(run_dir: Path) -> dict[str, Any] | None:
     rows = [row for row in outcomes.rows.values() if row["reason"] != "limit"]
     chosen = _chosen(outcomes, rows)
     wanted = list(dict.fromkeys([r["id"] for r in chosen] + [r["duplicate_of"] for r in chosen if r["duplicate_of"]]))
-    texts = {r.id: r for r in tables.records_from(tables.keep(outcomes.store.table("records"), wanted))}
+    texts = records_by_id(outcomes.store, wanted)
     languages = tables.by_id(outcomes.store.table("curate"), ["language"]) if "curate" in outcomes.done else {}
     listed = []
     for row in chosen:

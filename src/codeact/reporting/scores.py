@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from codeact.records import Record
-from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.score.length import length_summary
+from codeact.stages.pool import records_by_id
 from codeact.statistics import spearman_interval
 from codeact.statuses import ranked_ifd
 
@@ -45,7 +45,7 @@ def summarise_scores(store: Store, ratio: float, examples: int = 0) -> dict[str,
     middle = max(0, (len(order) - examples) // 2)
     chosen = {"highest": order[:examples], "median": order[middle : middle + examples], "lowest": order[-examples:]}
     ids = table["id"].to_pylist()
-    records = {r.id: r for r in tables.records_from(tables.keep(store.table("records"), {ids[n] for n in order}))}
+    records = records_by_id(store, {ids[n] for numbers in chosen.values() for n in numbers})
     found["examples"] = {
         name: [_example(records[ids[n]], float(ifd[n]), int(tokens[n])) for n in numbers]
         for name, numbers in chosen.items()

@@ -10,11 +10,10 @@ import numpy as np
 from codeact.config import Recipe
 from codeact.curate.tokens import terms, whole_words
 from codeact.draws import seeded_hash
-from codeact.rundir import tables
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.columns import TablePoints
-from codeact.stages.pool import pool_stages, read_pool, refines
+from codeact.stages.pool import pool_stages, read_pool, records_by_id, refines
 from codeact.statistics import distinctive_terms
 
 VERSION = 3
@@ -77,8 +76,9 @@ def cluster_words(store: Store) -> dict[int, tuple[str, ...]]:
     sizes = np.bincount(labels[labels >= 0], minlength=1)
     starts = np.searchsorted(labels[drawn], np.arange(len(sizes)))
     rows = np.concatenate([drawn[at : at + min(size, WORDS_FROM)] for at, size in zip(starts, sizes, strict=True)])
-    records = tables.records_from(tables.in_order(store.table("records"), [ids[n] for n in rows]))
-    found = [{t for t in terms(whole_words(r.instruction[:WORDS_CHARS])) if any(c.isalpha() for c in t)} for r in records]
+    records = records_by_id(store, {ids[n] for n in rows})
+    asked = (records[ids[n]].instruction[:WORDS_CHARS] for n in rows)
+    found = [{t for t in terms(whole_words(text)) if any(c.isalpha() for c in t)} for text in asked]
     return distinctive_terms(found, labels[rows].tolist())
 
 

@@ -10,8 +10,6 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from codeact.amounts import amount
 from codeact.config import CurateConfig, Recipe
 from codeact.errors import InputError
@@ -26,7 +24,7 @@ from codeact.rundir.shards import Backend, Worker, make_shards, read_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.rundir.tables import rare_collections
-from codeact.types import Ints
+from codeact.stages.pool import records_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from codeact.curate.decontaminate import Index
     from codeact.curate.run import Decision
     from codeact.curate.single_record import Facts
-    from codeact.records import Record
 
 VERSION = 13
 PARTITION = PART_ROWS
@@ -71,7 +68,7 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         backend=_backend(recipe, parts.num_rows), label="verify",
     )  # fmt: skip
     counts = _Counts()
-    decisions = decide(_Seen(store, parts), config, partial(_records_at, parts), store.root)
+    decisions = decide(_Seen(store, parts), config, partial(records_at, parts), store.root)
     made = []
     while part := list(islice(decisions, PART_ROWS)):
         made.append(_decisions_table(counts.count(part)))
@@ -133,17 +130,6 @@ class _Seen:
 
     def __contains__(self, one: object) -> bool:
         return any(one == other for other in self)
-
-
-def _records_at(parts: Parts, positions: Ints) -> Iterator[Record]:
-    """The records at these positions, which ascend, a part at a time."""
-    import pyarrow as pa
-
-    for number in parts:
-        start = number * parts.size
-        low, high = np.searchsorted(positions, (start, start + parts.size))
-        if low < high:
-            yield from tables.records_from(parts[number].take(pa.array(positions[low:high] - start)))
 
 
 def _check_memory(config: CurateConfig, rows: int) -> None:

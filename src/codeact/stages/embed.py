@@ -11,12 +11,13 @@ from codeact.config import Recipe
 from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.parts import regrouped, table_parts
+from codeact.rundir.parts import Parts, regrouped
 from codeact.rundir.ranks import choose_backend
 from codeact.rundir.shards import Worker, make_shards, read_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
-from codeact.stages.pool import read_pool
+from codeact.stages.pool import pool_parts, pool_rows, records_at
+from codeact.types import Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,22 +47,21 @@ def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """One L2-normalised vector per record of the pool."""
     config = recipe.embed
     make = partial(_embed_worker, config.model, config.batch_size, config.text, recipe.model.device)
-    pool = read_pool(store)
-    unread = _unread(pool, recipe)
-    shards = table_parts(pool, SHARD_RECORDS)
+    records, rows = store.parts("records"), pool_rows(store)
+    unread = _unread(records, rows, recipe)
+    shards = pool_parts(records, rows, SHARD_RECORDS)
     make_shards(store, "embed", shards, make, backend=choose_backend(recipe, "embed"), label="embed")
     store.write_parts("embed", regrouped(read_shards(store, "embed", shards)))
     dimensions = store.parts("embed", ["embedding"])[0]["embedding"].type.list_size
     return {"vectors": shards.num_rows, "dimensions": dimensions} | ({"unread": unread} if unread else {})
 
 
-def _unread(pool: pa.Table, recipe: Recipe) -> float | None:
+def _unread(records: Parts, rows: Ints, recipe: Recipe) -> float | None:
     """The share of the instructions that the embedder does not read; a warning where it is large. None: nothing to judge by."""
     from codeact.embed import unread_share
     from codeact.lm.identity import model_title
 
-    step = max(1, pool.num_rows // LOOKED_AT)
-    some = [record for at in range(0, pool.num_rows, step) for record in tables.records_from(pool.slice(at, 1))]
+    some = records_at(records, rows[:: max(1, len(rows) // LOOKED_AT)])
     share = unread_share([record.instruction for record in some], recipe.embed.model)
     if share is not None and share >= UNREAD:
         log.warning(

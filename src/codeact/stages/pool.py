@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from codeact.config import CurateConfig, Recipe
 from codeact.records import Record
 from codeact.rundir import tables
+from codeact.rundir.parts import Parts
 from codeact.rundir.store import Store
 from codeact.sample import Mixture
 from codeact.sample.mixture import quotas
+from codeact.types import Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,6 +48,59 @@ def read_pool(store: Store, stages: tuple[str, ...] = ("curate",), columns: Sequ
     return table
 
 
+def pool_rows(store: Store, stages: tuple[str, ...] = ("curate",)) -> Ints:
+    """Which rows of the table `records` are the pool's, in order; see `read_pool`."""
+    import pyarrow.compute as pc
+
+    ids = store.table("records", ["id"])["id"]
+    kept = np.ones(len(ids), np.bool_)
+    for stage in stages:
+        kept &= pc.is_in(ids, value_set=tables.ids_of(store.table(stage, ["id", "kept"]), "kept")).to_numpy()
+    return np.flatnonzero(kept)
+
+
+def pool_parts(records: Parts, rows: Ints, size: int) -> Parts:
+    """These rows of the table `records` in parts of `size`, each read from the disk when it is wanted.
+
+    Args:
+        records: the table's own parts.
+        rows: ascending, as of `pool_rows`.
+        size: rows of each part; the last may have fewer.
+    """
+    import pyarrow as pa
+
+    read = lru_cache(maxsize=1)(records.__getitem__)  # the next part begins in the same one
+
+    def part(number: int) -> pa.Table:
+        own = rows[number * size : (number + 1) * size]
+        return pa.concat_tables([read(at).take(pa.array(inside)) for at, inside in _by_part(records, own)])
+
+    return Parts(len(rows), size, part)
+
+
+def _by_part(records: Parts, rows: Ints) -> Iterator[tuple[int, Ints]]:
+    """The parts that hold these rows, which ascend, and where in each they are."""
+    for number in np.unique(rows // records.size).tolist():
+        start = number * records.size
+        low, high = np.searchsorted(rows, (start, start + records.size))
+        yield number, rows[low:high] - start
+
+
+def records_at(records: Parts, rows: Ints) -> Iterator[Record]:
+    """The records of these rows of the table `records`, which ascend; a part of it is in memory at a time."""
+    import pyarrow as pa
+
+    for number, inside in _by_part(records, rows):
+        yield from tables.records_from(records[number].take(pa.array(inside)))
+
+
+def records_by_id(store: Store, ids: Iterable[str]) -> dict[str, Record]:
+    """id -> record, of those of these ids that there are, in the order of the input; a part of the table is in memory at a time."""
+    import pyarrow as pa
+
+    return {record.id: record for record in _with_ids(store, pa.array(sorted(ids), pa.string()))}
+
+
 def read_mixture(pool: pa.Table, weights: Mapping[str, float]) -> Mixture | None:
     """Who gives how much of a selection from this pool, by `data.sources`; None where it has no weights."""
     return Mixture(pool["source"].to_pylist(), weights) if weights else None
@@ -65,5 +123,9 @@ def check_quotas(store: Store, recipe: Recipe) -> None:
 
 def selected_records(store: Store, choice: str = "sample") -> list[Record]:
     """The records that `sample`, or `control`, chose, in the order of the input."""
-    chosen = tables.ids_of(store.table(choice, ["id", "selected"]), "selected")
-    return [record for part in store.parts("records").values() for record in tables.records_from(tables.keep_ids(part, chosen))]
+    return list(_with_ids(store, tables.ids_of(store.table(choice, ["id", "selected"]), "selected")))
+
+
+def _with_ids(store: Store, ids: pa.Array) -> Iterator[Record]:
+    for part in store.parts("records").values():
+        yield from tables.records_from(tables.keep_ids(part, ids))

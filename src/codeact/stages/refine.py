@@ -11,11 +11,10 @@ from typing import Any
 from codeact import storage
 from codeact.config import Recipe
 from codeact.evaluation.benchmarks import benchmark_items
-from codeact.rundir import tables
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.columns import vectors
-from codeact.stages.pool import read_pool
+from codeact.stages.pool import pool_rows, records_at, records_by_id
 
 VERSION = 1
 
@@ -39,8 +38,7 @@ def refine(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     config = recipe.curate
     table = store.table("embed")
     ids, points = table["id"].to_pylist(), vectors(table)
-    records = {r.id: r for r in tables.records_from(read_pool(store))}
-    lengths = {i: (-len(r.response), int(r.meta["row"])) for i, r in records.items()}
+    lengths = {r.id: (-len(r.response), int(r.meta["row"])) for r in records_at(store.parts("records"), pool_rows(store))}
     copies = {}
     if config.semantic is not None:
         copies = find_same_meaning(ids, points, sorted(range(len(ids)), key=lambda i: lengths[ids[i]]), config.semantic)
@@ -51,7 +49,9 @@ def refine(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         targets = embed_texts(
             [item.text_prompt for item in items], model=recipe.embed.model, device=recipe.model.device
         )
-        for row, (at, cosine) in neighbours(points, targets, config.neighbours).items():
+        near = neighbours(points, targets, config.neighbours)
+        records = records_by_id(store, {ids[row] for row in near})
+        for row, (at, cosine) in near.items():
             record, item = records[ids[row]], items[at]
             flagged[record.id] = f"{item.benchmark}:{item.id} (cosine {cosine:.3f})"
             review.append(
