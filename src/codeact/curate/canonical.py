@@ -169,6 +169,8 @@ def fingerprint(tokens: list[str]) -> bytes:
 
 def python_functions(text: str, nested: bool = True) -> Iterator[ast.FunctionDef]:
     """Every Python function in the code of a text, in the order of `ast.walk`; without `nested`, those at the top level only."""
+    if "def" not in text:
+        return
     blocks = [block.code for block in code_blocks(text)] or ([text] if python_evidence(text) == 2 else [])
     for code in blocks:
         tree = parse(code) if "def" in code and _DEF.search(code) else None

@@ -58,13 +58,12 @@ class Record:
 
         Neither the system text nor the tools are in it: both are mostly the same in all records of a source.
         """
-        return "\n\n".join(m.content for m in self.messages if m.role == "user")
+        return "\n\n".join([m.content for m in self.messages if m.role == "user"])
 
     @property
     def response(self) -> str:
         """The assistant's text and tool calls, turns joined by a blank line; its reasoning is not in it."""
-        said = (text for m in self.messages if m.role == "assistant" for text in (m.content, m.tool_calls))
-        return "\n\n".join(text for text in said if text)
+        return "\n\n".join([text for m in self.messages if m.role == "assistant" for text in (m.content, m.tool_calls) if text])
 
 
 @dataclass(frozen=True, slots=True)

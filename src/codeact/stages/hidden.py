@@ -13,10 +13,10 @@ from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.ranks import choose_backend
-from codeact.rundir.shards import Worker, run_shards
+from codeact.rundir.shards import Worker, make_shards, read_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import pool_parts, pool_rows, pool_stages
 from codeact.types import Vectors
 
 VERSION = 1
@@ -33,11 +33,12 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 
 def hidden(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """One pass over the conditional sequence of every record of the pool: the one that IFD scores, without the output head."""
-    pool = read_pool(store, pool_stages(recipe.curate))
-    table = run_shards(
-        store, "hidden", pool, partial(_worker, recipe.model.model_dump()), backend=choose_backend(recipe, "hidden"),
-        shard_size=SHARD_RECORDS, label="hidden states",
-    )  # fmt: skip
+    import pyarrow as pa
+
+    shards = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
+    make = partial(_worker, recipe.model.model_dump())
+    make_shards(store, "hidden", shards, make, backend=choose_backend(recipe, "hidden"), label="hidden states")
+    table = pa.concat_tables(read_shards(store, "hidden", shards))
     if table.num_rows == table["hidden"].null_count:
         raise InputError("no record of the pool has a response that the model can read; look at the template")
     store.write_table("hidden", table)
