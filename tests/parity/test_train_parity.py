@@ -125,12 +125,12 @@ def test_parameters_after_three_steps(
     assert (tuned[name] - base[name]).norm() > 1e-3 * base[name].norm()
 
 
-OWN_LOSS = ("packed, accumulated", "packed, uneven accumulation", "padded, accumulated", "packed ahead")
+ALL_LOGITS = ("packed, accumulated", "packed, uneven accumulation", "padded, accumulated", "packed ahead")
 
 
 @pytest.mark.parametrize(
     ("method", "chunked", "way"),
-    [*(("full", True, way) for way in WAYS), *(("full", False, way) for way in OWN_LOSS), ("lora", True, "packed")],
+    [*(("full", True, way) for way in WAYS), *(("full", False, way) for way in ALL_LOGITS), ("lora", True, "packed")],
 )
 def test_the_mean_over_samples(
     tiny_model_dir: Path,
@@ -141,10 +141,10 @@ def test_the_mean_over_samples(
     method: str,
     chunked: bool,
 ) -> None:
-    """`train.loss=sample-mean`, with the loss in chunks and with the model's own, against one sample at a time."""
+    """`train.loss=sample-mean`, with the loss in chunks and of all logits at a time, against one sample at a time."""
     scope, batch_size, grad_accum, rows_per_pass = WAYS[way]
     if not chunked:
-        monkeypatch.setattr("codeact.training.losses.use_chunked_loss", lambda *_: False)
+        monkeypatch.setattr("codeact.training.losses._head_is_all", lambda _: False)
     model, hyper = settings(tiny_model_dir, method, batch_size, grad_accum, False, "sample-mean")
     pack = PackConfig(scope=scope, rows_per_pass=rows_per_pass)
     summary = fine_tune(POOL, tmp_path, model=model, train=hyper, pack=pack, seed=0)

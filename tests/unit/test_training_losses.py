@@ -24,11 +24,10 @@ from transformers import (
     WhisperForCausalLM,
 )
 
-from codeact.errors import InputError
 from codeact.packing import DynamicPackCollator
 from codeact.training.losses import use_chunked_loss
-from codeact.training.objective import use_sample_mean
 from codeact.training.sft import PaddingCollator
+from tests.helpers.log import logged
 
 SIZES: dict[str, Any] = {
     "vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -116,15 +115,57 @@ class TestChunkedLoss:
         loss.backward()
         assert loss == 0
 
-    def test_a_model_with_an_auxiliary_loss_keeps_its_own(self) -> None:
-        torch.manual_seed(0)
-        model = MixtralForCausalLM(
-            MixtralConfig(**SIZES, num_local_experts=2, output_router_logits=True, router_aux_loss_coef=0.5)
-        )
+    @pytest.mark.parametrize("coefficient", [0.5, 1e-3])
+    def test_the_loss_that_balances_experts_is_added_in_training(self, coefficient: float) -> None:
+        """A coefficient as published ones are (0.001) makes so small a part that it was taken for rounding, and lost."""
+        model = routed(coefficient)
+        ids = torch.randint(3, 97, (2, 20), generator=torch.Generator().manual_seed(1))
+        labels = ids.clone()
+        labels[:, :7] = -100
+        expected, wanted = gradients(model.train(), {"input_ids": ids, "labels": labels})
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[:, :-1]
+        plain = cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
+        assert expected.item() > plain.item() * (1 + coefficient / 10)
+        assert use_chunked_loss(model)
+        loss, found = gradients(model, {"input_ids": ids, "labels": labels})
+        torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+        assert found.keys() == wanted.keys()
+        for key, gradient in wanted.items():
+            assert (found[key] - gradient).norm() <= 1e-5 * gradient.norm(), key
+        assert model.eval()(input_ids=ids, labels=labels).loss.item() == pytest.approx(plain.item(), rel=1e-6)
+
+    def test_accumulated_passes_do_not_add_it_up(self) -> None:
+        """Two passes of a step: each counts by its learnt tokens, while transformers adds it whole in every pass."""
+        model = routed(0.5).train()
+        parts = [torch.randint(3, 97, (1, size), generator=torch.Generator().manual_seed(size)) for size in (9, 21)]
+        items = sum(part.shape[1] - 1 for part in parts)
+        with torch.no_grad():
+            outputs = [model(input_ids=part) for part in parts]
+            sums = [cross_entropy(o.logits[0, :-1], part[0, 1:], reduction="sum") for o, part in zip(outputs, parts, strict=True)]
+            balance = sum(0.5 * float(o.aux_loss) * (part.shape[1] - 1) / items for o, part in zip(outputs, parts, strict=True))
+        use_chunked_loss(model)
+        with torch.no_grad():
+            found = sum(float(model(input_ids=part, labels=part, num_items_in_batch=items).loss) for part in parts)
+        assert found == pytest.approx(float(sum(sums)) / items + balance, rel=1e-6)
+
+    def test_another_addition_is_told_and_left_out(self) -> None:
+        model = network("llama", lora=False)
+        own = model.forward
+
+        def added(*args: Any, **kwargs: Any) -> Any:
+            found = own(*args, **kwargs)
+            if kwargs.get("labels") is not None:
+                found.loss = found.loss + 0.01
+            return found
+
+        model.forward = added
         ids = torch.arange(12)[None]
-        before = model.eval()(input_ids=ids, labels=ids).loss
-        assert not use_chunked_loss(model)
-        assert torch.equal(model(input_ids=ids, labels=ids).loss, before)
+        plain = cross_entropy(model(input_ids=ids).logits[0, :-1], ids[0, 1:])
+        with logged() as lines:
+            assert use_chunked_loss(model)
+        assert [line.partition(", ")[0] for line in lines] == ["LlamaForCausalLM adds 0.01 to the loss of the next tokens"]
+        assert model(input_ids=ids, labels=ids).loss.item() == pytest.approx(plain.item(), rel=1e-6)
 
     @pytest.mark.parametrize("name", ["bart", "whisper"])
     def test_labels_that_the_models_own_loss_does_not_shift(self, name: str) -> None:
@@ -140,7 +181,8 @@ class TestChunkedLoss:
         assert use_chunked_loss(model)
         assert model(input_ids=ids, labels=labels).loss.item() == pytest.approx(following.item(), rel=1e-5)
 
-    def test_such_a_loss_that_cannot_be_made_anew_is_refused(self) -> None:
+    @pytest.mark.parametrize("items", [None, 50])
+    def test_logits_that_are_more_than_the_heads_are_taken_as_they_are(self, items: int | None) -> None:
         torch.manual_seed(0)
         model = UNSHIFTED["bart"]().eval()
         own = model.forward
@@ -153,8 +195,27 @@ class TestChunkedLoss:
             return found
 
         model.forward = scaled
-        with pytest.raises(InputError, match="BartForCausalLM takes each label for that of the next token already"):
-            use_chunked_loss(model)
+        ids = torch.randint(3, 97, (2, 20), generator=torch.Generator().manual_seed(1))
+        labels = ids.clone()
+        labels[:, :7] = -100
+        model.zero_grad()
+        expected = cross_entropy(model(input_ids=ids).logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+        expected = expected / (items or int((labels[:, 1:] != -100).sum()))
+        expected.backward()
+        wanted = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        assert not use_chunked_loss(model)
+        loss, found = gradients(model, {"input_ids": ids, "labels": labels, "num_items_in_batch": items})
+        torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=0)
+        for key, gradient in wanted.items():
+            assert (found[key] - gradient).norm() <= 1e-5 * max(gradient.norm(), 0.1), key  # a key's bias has none but rounding
+
+
+def routed(coefficient: float) -> Any:
+    """A mixture of experts that balances them."""
+    torch.manual_seed(0)
+    return MixtralForCausalLM(
+        MixtralConfig(**SIZES, num_local_experts=2, output_router_logits=True, router_aux_loss_coef=coefficient, initializer_range=0.2)
+    )
 
 
 def mean_of_samples(model: Any, samples: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
@@ -193,10 +254,9 @@ class TestSampleMean:
         expected.backward()
         wanted = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
         monkeypatch.setattr("codeact.lm.forward.LOGITS_PER_CHUNK", 17 * 97)
-        if chunked:
-            assert use_chunked_loss(model, "sample-mean")
-        else:
-            use_sample_mean(model, packed=True)
+        if not chunked:
+            monkeypatch.setattr("codeact.training.losses._head_is_all", lambda _: False)
+        assert use_chunked_loss(model, "sample-mean") == chunked
         for batch in (packed, padded):
             loss, found = gradients(model, batch)
             torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=0)
@@ -205,25 +265,11 @@ class TestSampleMean:
             doubled = model(**batch, num_items_in_batch=2).loss
             assert float(doubled.detach()) == pytest.approx(2 * float(loss), rel=1e-5)  # 4 samples have something learnt
 
-    def test_an_auxiliary_loss_stays(self) -> None:
-        torch.manual_seed(0)
-        routed = MixtralConfig(**SIZES, num_local_experts=2, output_router_logits=True, router_aux_loss_coef=0.5)
-        model = MixtralForCausalLM(routed).eval()
+    def test_the_balance_of_experts_is_added(self) -> None:
+        model = routed(0.5).eval()
         samples, _, padded = self.batches()
         with torch.no_grad():
             extra = 0.5 * model(**padded).aux_loss
             expected = mean_of_samples(model, samples) + extra
-        assert not use_chunked_loss(model, "sample-mean")
-        use_sample_mean(model, packed=False)
-        torch.testing.assert_close(model(**padded).loss.detach(), expected, rtol=1e-5, atol=0)
-
-    def test_a_model_with_a_loss_of_its_own_is_refused(self) -> None:
-        model = network("llama", lora=False)
-        own = type(model).forward
-
-        def alone(input_ids: torch.Tensor, labels: Any = None, **inputs: Any) -> Any:
-            return own(model, input_ids=input_ids)
-
-        model.forward = alone
-        with pytest.raises(InputError, match="LlamaForCausalLM computes its own loss, which cannot be weighed by samples"):
-            use_sample_mean(model, packed=False)
+        assert use_chunked_loss(model, "sample-mean")
+        torch.testing.assert_close(model.train()(**padded).loss.detach(), expected, rtol=1e-5, atol=0)

@@ -265,3 +265,15 @@ def context_length(config: PretrainedConfig) -> int | None:
         if isinstance(value, int) and 0 < value < 10**9:
             return value
     return None
+
+
+def projection_sizes(config: PretrainedConfig) -> list[tuple[int, int]]:
+    """Of each layer's attention: entries of all queries, and of all keys, of one token; layers may differ (Gemma 4)."""
+    text = config.get_text_config()
+    layers = text.per_layer_config if getattr(text, "is_heterogeneous", False) else [text] * text.num_hidden_layers
+    found = []
+    for layer in layers:
+        heads = int(layer.num_attention_heads)
+        size = getattr(layer, "head_dim", None) or layer.hidden_size // heads
+        found.append((heads * size, (getattr(layer, "num_key_value_heads", None) or heads) * size))
+    return found

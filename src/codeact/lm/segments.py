@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from codeact.lm.forward import hidden_states
+from codeact.lm.models import projection_sizes
 from codeact.types import Model
 
 if TYPE_CHECKING:
@@ -67,10 +68,7 @@ def continue_row(
 
 def past_bytes(config: PretrainedConfig, itemsize: int) -> int:
     """Bytes of the keys and values of one token, all layers."""
-    text = config.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(2 * text.num_hidden_layers * heads * size * itemsize)
+    return 2 * sum(keys for _, keys in projection_sizes(config)) * itemsize
 
 
 def _make_cache(pasts: Sequence[Past | None], new: Sequence[int], keep: Sequence[bool]) -> _PastsCache:

@@ -17,7 +17,7 @@ from codeact.packing.rows import Rows
 from codeact.types import Floats, Ints
 
 
-def crossover_tokens(body_parameters: float, hidden_size: int, layers: int) -> float:
+def crossover_tokens(body_parameters: float, hidden_size: float, layers: int) -> float:
     """Length at which attention over a whole sample takes as long as all matrix products with weights.
 
     A token costs 2 FLOPs per weight. Causal attention over n tokens costs 4 * hidden * n^2 / 2 FLOPs a layer (scores and
@@ -25,7 +25,7 @@ def crossover_tokens(body_parameters: float, hidden_size: int, layers: int) -> f
 
     Args:
         body_parameters: weights without embeddings and head.
-        hidden_size: width of the residual stream (query heads * head size).
+        hidden_size: width of the residual stream (query heads * head size, their mean where layers differ).
         layers: attention layers.
     """
     return body_parameters / (hidden_size * layers)

@@ -12,7 +12,7 @@ from codeact.amounts import amount
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.lm.hardware import CARDS, UTILISATION
-from codeact.lm.models import context_length
+from codeact.lm.models import context_length, projection_sizes
 from codeact.lm.prompts import Template
 from codeact.records import Record
 from codeact.score.sequences import Prepared, build_sequences, default_template
@@ -163,8 +163,7 @@ def model_cost(config: PretrainedConfig) -> ModelCost:
         for name, weight in model.named_parameters()
         if id(weight) not in tables and weight is not head
     )
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return ModelCost(round(body), head.numel(), int(size * text.num_attention_heads * text.num_hidden_layers))
+    return ModelCost(round(body), head.numel(), sum(queries for queries, _ in projection_sizes(text)))
 
 
 def duration(hours: float) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from codeact.amounts import amount
 from codeact.config import ModelConfig, TrainConfig
@@ -117,6 +120,54 @@ def check_packing(network: Model, dtype: torch.dtype, device: torch.device) -> N
     half = dtype != torch.float32
     with torch.autocast(device.type, dtype, enabled=half):
         check_isolation(network)
+
+
+def check_causal(network: Model) -> None:
+    """Refuse a model whose tokens see those behind them: it would learn to repeat what it is shown."""
+    from codeact.lm.forward import looks_ahead
+    from codeact.lm.isolation import REFUSALS
+
+    try:
+        ahead = looks_ahead(network)
+    except REFUSALS:  # an attention that it cannot run with: the guard of packed batches says so
+        return
+    if ahead:
+        raise InputError(
+            f"{_kind(network)} is no causal language model: its tokens see those behind them, so it would learn to repeat what it reads;"
+            " choose another model (of BERT's kind: one whose config.json says is_decoder=true)"
+        )
+
+
+def check_padding(network: Model, collate: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]], train: TrainConfig) -> None:
+    """Refuse to train on padded batches, as `collate` makes them, where a sample beside a longer one is not computed as alone."""
+    import torch
+
+    from codeact.lm.forward import PROBE_TOKENS, allowed_head_gap, log_probability_gap
+
+    rng = np.random.default_rng(0)
+    samples = [rng.integers(0, network.config.get_text_config().vocab_size, size) for size in PROBE_TOKENS]
+    batch = collate([{"input_ids": ids, "labels": ids} for ids in samples])
+    inputs = {name: batch[name].to(network.device) for name in ("input_ids", "attention_mask")}
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            together = network(**inputs, use_cache=False).logits
+            alone = [network(input_ids=torch.from_numpy(ids)[None].to(network.device), use_cache=False).logits[0] for ids in samples]
+    finally:
+        network.train(training)
+    mean = network.dtype != torch.float32
+    gap = max(log_probability_gap(own, found[: len(own)], mean) for own, found in zip(alone, together, strict=True))
+    if not gap <= allowed_head_gap(network, "padded"):
+        raise InputError(
+            f"{_kind(network)} computes a record otherwise beside a longer one (log-probabilities differ by {gap:.2g} of the largest), so"
+            f" padded batches would train it wrongly; set train.batch_size=1 and train.grad_accum={train.batch_size * train.grad_accum}"
+        )
+
+
+def _kind(network: Model) -> str:
+    given: Any = network
+    return type(given.get_base_model() if hasattr(given, "get_base_model") else given).__name__
 
 
 def data_warnings(tokenised: Tokenised) -> list[str]:

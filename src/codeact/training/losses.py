@@ -5,15 +5,24 @@ This module imports torch at the top; import it inside functions.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from codeact.errors import InputError
-from codeact.lm.forward import allowed_head_gap, chunk_positions, head_gap, head_logits, hidden_states, losses_of_logits
+from codeact.lm.forward import (
+    allowed_head_gap,
+    chunk_positions,
+    decoder,
+    head_gap,
+    head_logits,
+    hidden_states,
+    losses_of_logits,
+)
 from codeact.packing.overlong import IGNORE
 from codeact.training.objective import sample_weights
 from codeact.types import Model
@@ -23,11 +32,11 @@ if TYPE_CHECKING:
 
 PROBE_TOKENS = 16
 CLOSE = 1e-3  # relative difference of two equal losses
-UNSHIFTED = (
-    "takes each label for that of the next token already: trained so it would learn to repeat what it reads, and its loss cannot"
-    " be made anew from its output head; this architecture cannot be trained"
-)
+SAME = 1e-5  # of one loss computed twice from the same logits
+COEFFICIENTS = ("router_aux_loss_coef", "aux_loss_coef")
+"""Entries of a configuration that the loss which balances experts is multiplied by."""
 
+log = logging.getLogger(__name__)
 Forward = Callable[..., "CausalLMOutputWithPast"]
 
 
@@ -114,27 +123,26 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
     tokens or, with the objective `sample-mean`, over the samples, each the mean over its own; with `num_items_in_batch` the sum divided
     by that.
 
-    Not every model's logits are what `head_logits` makes of its hidden states, and some add an auxiliary loss. Both are
-    measured on short random inputs first; where they differ, the model keeps its own loss. But a loss that takes the labels
-    for those of the next tokens already (decoders of BART's kind) would teach it to repeat what it reads, so it is not kept.
+    A loss that balances the experts of a mixture (`output_router_logits` in its configuration) is added in training, not in evaluation:
+    its coefficient times the mean over the passes of a step, each by its learnt tokens (or samples), so that accumulated passes and
+    processes do not add it up. Any other addition to a model's own loss is left out, with a warning.
+
+    Not every model's logits are what `head_logits` makes of its hidden states. That is measured on short random inputs first; where
+    they differ, the loss is that of the model's own logits, all at a time.
 
     Returns:
         Whether the model computes its loss in chunks now.
-
-    Raises:
-        InputError: it can keep neither its own loss nor have this one.
     """
     given: Any = model
     causal: Model = given.get_base_model() if hasattr(given, "get_base_model") else given
-    output: torch.nn.Module | None = causal.get_output_embeddings()
     own: Forward = causal.forward
-    if output is None or not _head_is_all(causal):
-        if _losses(causal, own).unshifted:
-            raise InputError(f"{type(causal).__name__} {UNSHIFTED}")
-        return False
+    coefficient = _coefficient(causal, own)
+    output: torch.nn.Module | None = causal.get_output_embeddings()
+    chunked = output is not None and _head_is_all(causal)
+    weights = list(output.parameters()) if chunked and output is not None else []
 
     def head(hidden: Tensor) -> Tensor:
-        return head_logits(causal, hidden)
+        return head_logits(causal, hidden) if chunked else hidden
 
     def forward(
         input_ids: Tensor | None = None,
@@ -146,28 +154,45 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
             return own(input_ids=input_ids, **inputs)
         from transformers.modeling_outputs import CausalLMOutputWithPast
 
-        states = hidden_states(causal, {"input_ids": input_ids, **inputs})
+        states, balance = _states(causal, own, {"input_ids": input_ids, **inputs}, chunked, bool(coefficient) and causal.training)
         targets = labels[:, 1:]
         learnt = targets != IGNORE
         items, scales = learnt.sum(), None
         if objective == "sample-mean":
-            weights, items = sample_weights(labels, inputs.get("cu_seq_lens_q"))
-            scales = weights[:, 1:][learnt]
+            shares, items = sample_weights(labels, inputs.get("cu_seq_lens_q"))
+            scales = shares[:, 1:][learnt]
         hidden, targets = states[:, :-1][learnt], targets[learnt]
         if len(targets) == 0:
             # the head's gradient is zero, not missing: processes that share it out must all have one
-            learning = [weight.flatten()[:1].sum() for weight in output.parameters() if weight.requires_grad]
+            learning = [weight.flatten()[:1].sum() for weight in weights if weight.requires_grad]
             return CausalLMOutputWithPast(loss=(states.sum() + sum(learning)) * 0.0)
         chunk = chunk_positions(causal, hidden.device, learning=True)
-        total = chunked_cross_entropy(hidden, targets, head, list(output.parameters()), chunk, scales)
+        total = chunked_cross_entropy(hidden, targets, head, weights, chunk, scales)
+        if balance is not None:
+            total = total + coefficient * items * balance
         return CausalLMOutputWithPast(loss=total / (items if num_items_in_batch is None else num_items_in_batch))
 
-    losses = _losses(causal, own)
-    ours = _loss(causal, forward)
-    if not losses.unshifted and abs(ours - losses.own) >= CLOSE * abs(losses.own):
-        return False
     causal.forward = forward  # type: ignore[method-assign]
-    return True
+    causal.accepts_loss_kwargs = True  # type: ignore[assignment]  # some classes tell the Trainer otherwise (Gemma 4)
+    return chunked
+
+
+def _states(causal: Model, own: Forward, inputs: dict[str, Any], chunked: bool, balanced: bool) -> tuple[Tensor, Tensor | None]:
+    """Hidden states [B, T, hidden], or logits where not `chunked`; where `balanced` the loss that balances the experts in this pass."""
+    if chunked and not balanced:
+        return hidden_states(causal, inputs), None
+    inputs = {"use_cache": False, **inputs}
+    kept: list[Tensor] = []
+    hook = None
+    if chunked:
+        hook = decoder(causal).register_forward_hook(lambda _, __, found: kept.append(found[0]))
+        inputs |= {"logits_to_keep": 1} if "logits_to_keep" in signature(own).parameters else {}
+    try:
+        output: Any = own(**inputs)
+    finally:
+        if hook is not None:
+            hook.remove()
+    return kept[0] if chunked else output.logits, output.aux_loss if balanced else None
 
 
 class _Gradients(Protocol):
@@ -228,31 +253,25 @@ def _head_is_all(causal: Model) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Losses:
-    """What a model's forward pass says of random tokens, each its own label: an auxiliary loss shows here.
+def _coefficient(causal: Model, own: Forward) -> float:
+    """What the loss that balances experts is multiplied by in the model's own loss; 0: there is none.
 
-    Attributes:
-        own: its loss.
-        unshifted: that is the loss of its logits at each token itself, not at the next one.
+    An addition that is not known is told. So is a loss of another kind, but for one that takes the labels for those of the next tokens
+    already (decoders of BART's kind): kept, it would teach to repeat what is read.
     """
-
-    own: float
-    unshifted: bool
-
-
-def _losses(causal: Model, own: Forward) -> _Losses:
     ids, output = _probe(causal, own)
-    found = _loss_of(output)
-    if output.logits is None:
-        return _Losses(found, False)
-    logits = output.logits[0]
+    if output.loss is None or output.logits is None:
+        return 0.0
+    logits, found = output.logits[0], float(output.loss)
     same, following = (float(losses_of_logits(*pair).mean()) for pair in ((logits, ids[0]), (logits[:-1], ids[0, 1:])))
-    return _Losses(found, abs(found - same) < CLOSE * abs(same) and abs(found - following) > CLOSE * abs(following))
-
-
-def _loss(causal: Model, way: Forward) -> float:
-    return _loss_of(_probe(causal, way)[1])
+    balance, config = getattr(output, "aux_loss", None), causal.config.get_text_config().to_dict()
+    value = float(balance) if isinstance(balance, Tensor) else 0.0
+    coefficient = next((float(config[name]) for name in COEFFICIENTS if config.get(name) is not None), 0.0) if value else 0.0
+    rest = found - following - coefficient * value
+    allowed = SAME if logits.dtype == torch.float32 else CLOSE
+    if min(abs(rest) - allowed * abs(following), abs(found - same) - allowed * abs(same)) > 0:
+        log.warning("%s adds %.2g to the loss of the next tokens, %.3g; that addition is left out", type(causal).__name__, rest, following)
+    return coefficient
 
 
 def _probe(causal: Model, way: Forward) -> tuple[Tensor, CausalLMOutputWithPast]:
@@ -267,8 +286,3 @@ def _probe(causal: Model, way: Forward) -> tuple[Tensor, CausalLMOutputWithPast]
             return ids, way(input_ids=ids, labels=ids, use_cache=False)
     finally:
         causal.train(training)
-
-
-def _loss_of(output: CausalLMOutputWithPast) -> float:
-    assert output.loss is not None
-    return float(output.loss)

@@ -180,7 +180,7 @@ def _untie(model: PeftModel) -> bool:
         return False
     for module, name in found:
         setattr(module, name, torch.nn.Parameter(getattr(module, name).detach().clone(), requires_grad=False))
-    return bool(causal.config.get_text_config().tie_word_embeddings)
+    return bool(getattr(causal.config.get_text_config(), "tie_word_embeddings", False))
 
 
 def _tie_again(model: Model) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from codeact.lm.models import projection_sizes
 from codeact.packing.balance import balance_steps, crossover_tokens, deal_steps, row_costs, sample_costs
 from codeact.packing.collate import PackedDataset
 from codeact.training.metrics import entries
@@ -84,5 +85,6 @@ def crossover_of(model: Model) -> float:
     ends = [module for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module is not None]
     outside = {id(parameter) for module in ends for parameter in module.parameters()}
     body = sum(entries(parameter) for parameter in model.parameters() if id(parameter) not in outside)
-    each = getattr(config, "head_dim", None)
-    return crossover_tokens(body, config.num_attention_heads * each if each else hidden, layers)
+    attends = getattr(config, "num_attention_heads", None)
+    width = sum(queries for queries, _ in projection_sizes(config)) / layers if attends else 0
+    return crossover_tokens(body, width or hidden, layers)

@@ -27,9 +27,11 @@ from codeact.records import Record
 from codeact.storage import write_json
 from codeact.training.checkpoints import VERSION, remove_checkpoints
 from codeact.training.checks import (
+    check_causal,
     check_context,
     check_float16,
     check_packing,
+    check_padding,
     check_room,
     check_training,
     data_warnings,
@@ -88,7 +90,8 @@ def fine_tune(
     Raises:
         InputError: nothing to learn, a record too long under `pack.overlong=error`, a context shorter than
             `model.max_length`, an unknown scheduler, float16 without a GPU, LoRA on top of an adapter, too few records to hold
-            some out, DeepSpeed ZeRO-3, `sample-mean` of a model whose own loss cannot be weighed, a folder that cannot be written or has no room.
+            some out, DeepSpeed ZeRO-3, no causal language model, samples that cannot share a padded batch, a folder that cannot be written
+            or has no room.
         MissingExtraError: accelerate or, for LoRA, peft is not installed; bitsandbytes for QLoRA; a tracker asked for.
         CodeactError: the loss became infinite or not a number; the device's memory does not suffice; packed samples would
             see each other.
@@ -111,10 +114,10 @@ def fine_tune(
     check_context(network.config, model)
     total, trainable = parameter_counts(network)
     check_room(out_dir, network, train)
-    liger, chunked = _use_losses(network, train, pack.scope != "none", dtype, device)
+    liger, chunked = _use_losses(network, train, pack.scope != "none", tokenizer, dtype, device)
     feed = Feed(
         *batches(tokenised, tokenizer, model.max_length, train.batch_size, pack.scope, seed),
-        rows_per_pass=pack.rows_per_pass if chunked else 0,  # a model's own loss may have a part that is a mean over the batch
+        rows_per_pass=pack.rows_per_pass,
         held_out=watched,
         collate_held_out=DynamicPackCollator(tokenizer, model.max_length) if pack.scope == "epoch" else None,
     )
@@ -144,24 +147,25 @@ def fine_tune(
     return summary
 
 
-def _use_losses(network: Model, train: TrainConfig, packed: bool, dtype: torch.dtype, device: torch.device) -> tuple[bool, bool]:
+def _use_losses(
+    network: Model, train: TrainConfig, packed: bool, tokenizer: Tokenizer, dtype: torch.dtype, device: torch.device
+) -> tuple[bool, bool]:
     """Give the model the loss and the kernels that it is trained with; whether liger's kernels and the loss in chunks are used.
 
     Raises:
         CodeactError: packed samples would see each other.
-        InputError: `sample-mean` of a model whose own loss cannot be weighed.
+        InputError: no causal language model; one whose padded samples are not what they are alone.
     """
     from codeact.training.liger import use_liger
     from codeact.training.losses import use_chunked_loss
-    from codeact.training.objective import use_sample_mean
 
     liger = train.liger and use_liger(network, device)
+    check_causal(network)
     if packed:
         check_packing(network, dtype, device)
-    chunked = use_chunked_loss(network, train.loss)
-    if not chunked and train.loss == "sample-mean":
-        use_sample_mean(network, packed=packed)
-    return liger, chunked
+    elif train.batch_size > 1:
+        check_padding(network, PaddingCollator(tokenizer), train)
+    return liger, use_chunked_loss(network, train.loss)
 
 
 def _samples(
@@ -227,9 +231,10 @@ def adapt_model(network: Model, train: TrainConfig, seed: int, revision: str | N
         train: `method`, `gradient_checkpointing` and LoRA's settings are read.
         seed: of LoRA's first weights.
         revision: of the base model, noted in the adapter.
-    """
-    from transformers import set_seed
 
+    Raises:
+        InputError: an architecture that cannot be checkpointed; as `lora.add_lora`.
+    """
     if train.method == "qlora":
         from peft import prepare_model_for_kbit_training
 
@@ -237,30 +242,21 @@ def adapt_model(network: Model, train: TrainConfig, seed: int, revision: str | N
         network = prepare_model_for_kbit_training(network, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
     if train.gradient_checkpointing:
         enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
-        enable()
+        try:
+            enable()
+        except ValueError as error:
+            raise InputError(f"train.gradient_checkpointing: {' '.join(str(error).rstrip('.').split())}; leave it off") from error
     if train.method == "full":
         if not train.gradient_checkpointing:
             from codeact.training.recompute import recompute_cheap_parts
 
             recompute_cheap_parts(network)
         return network.requires_grad_(True)
-    from peft import LoraConfig, get_peft_model
-
-    from codeact.training.trainer import hushed
+    from codeact.training.lora import add_lora
 
     if train.gradient_checkpointing:
         network.enable_input_require_grads()
-    set_seed(seed)
-    lora = LoraConfig(
-        r=train.lora_r,
-        lora_alpha=train.lora_alpha,
-        lora_dropout=train.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-        revision=revision,
-    )
-    with hushed():
-        return get_peft_model(network, lora)
+    return add_lora(network, train, seed, revision)
 
 
 def batches(
