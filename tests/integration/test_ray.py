@@ -23,6 +23,7 @@ from codeact.rundir.ray_cluster import RayBackend, Resources, fitting
 from codeact.rundir.shards import Worker, run_local
 from codeact.stages import curate, lengths
 from codeact.stages.columns import vectors
+from tests.helpers.raylets import raylets_watched
 
 ray = pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -64,21 +65,34 @@ def test_a_cluster_that_gives_nothing_is_said() -> None:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Three unequal nodes: none has half of all CPUs, the head none at all."""
+    """Three unequal nodes: none has half of all CPUs, the head none at all. On a starved machine they are started once more."""
     from ray.cluster_utils import Cluster
 
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    for last in (False, True):
+        made = Cluster()
+        with raylets_watched() as ended:
+            _start(made)
+        if not ended:
+            break
+        ray.shutdown()
+        made.shutdown()
+        if last:
+            pytest.fail("a raylet ended while the cluster started, twice: Ray's agents have 15 s for their start, too few on this machine now")
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def _start(made: Any) -> None:
     settings = {
         "enable_worker_prestart": False, "prestart_worker_first_driver": False,  # processes that nothing here would use
         "worker_register_timeout_seconds": 600,  # Ray ends one that needs more than its 60 s to start, as on a busy machine
     }  # fmt: skip
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": settings})
+    made.add_node(num_cpus=0, include_dashboard=False, _system_config=settings)
     made.add_node(num_cpus=1)
     made.add_node(num_cpus=2)
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     ray.init(address=made.address, log_to_driver=False, logging_level="error")
-    yield made
-    ray.shutdown()
-    made.shutdown()
 
 
 def _numbers(folder: Path) -> Worker:
