@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
 
-ROOT = Path(__file__).parents[2]
 CELLS = 6
 pytestmark = pytest.mark.slow
 
@@ -198,10 +195,11 @@ def test_what_a_late_stage_would_miss_is_said_before_anything_is_made(grid: Path
 
 def test_committed_values_stand_for_the_trainings(grid: Path) -> None:
     """What experiments/compare_cells.py kept of a comparison is all that another one needs to go on where it ended."""
-    script = [sys.executable, "-m", "experiments.compare_cells"]
     file, root = grid.parent / "cells.json", grid.parent / "restored"
-    subprocess.run([*script, "save", str(grid.parent / "runs"), str(file)], cwd=ROOT, check=True)
-    subprocess.run([*script, "restore", str(file), str(root)], cwd=ROOT, check=True)
+    for words in (("save", grid.parent / "runs", file), ("restore", file, root)):
+        script = Started("-m", "experiments.compare_cells", *map(str, words))
+        told = script.communicate()
+        assert script.returncode == 0, told
     done = codeact("compare", str(grid), f"run_dir={root}", "--minutes", "0", "--json")
     assert done.returncode == 0, done.stderr
     before, after = json.loads((grid.parent / "runs" / "compare.json").read_text()), json.loads(done.stdout)

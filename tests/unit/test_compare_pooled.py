@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.processes import Started
 
 
 def write_cells(
@@ -36,8 +34,9 @@ def test_the_unit_is_the_pool(tmp_path: Path) -> None:
     one = write_cells(tmp_path / "one_cells.json", (1, 2, 3), 20, everyone)
     two = write_cells(tmp_path / "two_cells.json", (4, 5), 30, (*everyone, "alone"))
     files = [str(tmp_path / name) for name in ("one_cells.json", "two_cells.json", "out.json")]
-    command = [sys.executable, "-m", "experiments.compare_pooled", *files[:2], "--output", files[2]]
-    subprocess.run([*command, "--versus", "longest:cdas"], cwd=ROOT, check=True, capture_output=True)
+    script = Started("-m", "experiments.compare_pooled", *files[:2], "--output", files[2], "--versus", "longest:cdas")
+    told = script.communicate()
+    assert script.returncode == 0, told
     document = json.loads((tmp_path / "out.json").read_text())
     found = {row["entrant"]: row["metrics"]["held-out loss"] for row in document["rows"]}
     assert set(found) == set(everyone)  # `alone` was in one comparison only
