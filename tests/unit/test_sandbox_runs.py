@@ -317,3 +317,9 @@ def test_unsafe_must_be_asked_for() -> None:
     assert failed.returncode != 0
     assert f"{CodeactError.__name__}: no sandbox holds on this machine" in failed.stderr
     assert "--unsafe-no-sandbox" in failed.stderr
+
+
+def test_a_message_of_several_lines_is_told_from_its_beginning(sandbox: Backend) -> None:
+    for written in ("", "import sys\nsys.stderr.write('before')\n"):
+        outcome = run_program(f"{written}raise ValueError('Arrays are not equal\\n\\nACTUAL: 1\\nDESIRED: 2')", backend=sandbox)
+        assert (outcome.status, outcome.detail) == ("failed", "ValueError: Arrays are not equal ACTUAL: 1 DESIRED: 2")

@@ -199,7 +199,8 @@ def _run_program(source: str, stdin: str) -> NoReturn:
         raise
     except BaseException as error:  # noqa: BLE001 as in main
         sys.stdout.flush()
-        sys.stderr.write(_told(error))
+        # in one line, which is what is read of it: a message of several (numpy's) would lose its beginning
+        sys.stderr.write("\n" + " ".join(_told(error).split()))
         sys.stderr.flush()
         os._exit(1)
     sys.exit(0)
