@@ -18,7 +18,7 @@ from codeact.pipeline.run import run_pipeline
 from codeact.records import read_records
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.parts import file_parts
+from codeact.rundir.parts import FIRST_PIECE, PIECES, TAPERED, Tapered, file_parts
 from codeact.rundir.processes import ProcessBackend, kept_processes, start_ahead
 from codeact.rundir.shards import Worker, run_local, run_shards
 from codeact.rundir.store import Store
@@ -67,6 +67,23 @@ def test_parts_of_a_file_are_read_by_the_processes(tmp_path: Path, faults: dict[
     found = dict(POOL(partial(doubling, str(tmp_path), **faults), parts.only(range(9))))
     assert {number: table["double"].to_pylist() for number, table in found.items()} == {
         number: [2 * n for n in range(4 * number, 4 * number + 4)] for number in range(9)
+    }
+
+
+@pytest.mark.parametrize("rows", [40, 37, 33, 32, 9, 8, 3, 1])
+def test_the_last_parts_are_cut_in_pieces_and_the_rows_stay(tmp_path: Path, rows: int) -> None:
+    table = TABLE.slice(0, rows)
+    write_parquet_parts((table.slice(at, 8) for at in range(0, rows, 8)), tmp_path / "in.parquet")
+    parts = Tapered(file_parts(tmp_path / "in.parquet", size=8))
+    kept = max(0, -(-rows // 8) - TAPERED)
+    sizes = [parts[number].num_rows for number in parts]
+    assert sizes == [8] * kept + [min(8 // PIECES, rows - at) for at in range(8 * kept, rows, 8 // PIECES)]
+    assert sizes == [parts.rows(number) for number in parts]
+    assert pa.concat_tables(parts.values()).equals(table)
+    assert all(number < kept or number >= FIRST_PIECE for number in parts)
+    some = list(parts)[1::2]
+    assert {number: made["double"].to_pylist() for number, made in POOL(partial(doubling, str(tmp_path)), parts.only(some))} == {
+        number: [2 * value for value in parts[number]["value"].to_pylist()] for number in some
     }
 
 
@@ -125,14 +142,16 @@ def test_few_records_stay_in_this_process() -> None:
     assert seen == [os.getpid()] * 2
 
 
+@pytest.mark.parametrize("worth_it", [60, 61])
 def test_curation_by_processes_by_one_and_of_records_are_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worth_it: int
 ) -> None:
     code = "```python\ndef f{n}(x):\n    return x + {n}\n```"
     rows = [{"instruction": f"Add {n % 50} to x.", "output": code.replace("{n}", str(n % 50))} for n in range(60)]
     rows[7]["output"] = "```python\ndef f(x)\n    return x\n```"
     found = []
     monkeypatch.setattr(curate, "PARTITION", 16)
+    monkeypatch.setattr(curate, "WORTH_IT", worth_it)
     for name, backend in (("one", ProcessBackend(1)), ("two", POOL)):
         monkeypatch.setattr(curate, "ProcessBackend", lambda _, backend=backend: backend)
         recipe = config.load_recipe(

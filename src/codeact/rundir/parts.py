@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PART_ROWS = 4096
 """Rows of a part, and of a row group of the tables that are written in parts."""
+TAPERED, PIECES, FIRST_PIECE = 2, 4, 1_000_000
 
 
 class Parts(Mapping[int, "pa.Table"]):
@@ -52,6 +53,38 @@ class Parts(Mapping[int, "pa.Table"]):
     def only(self, numbers: Iterable[int]) -> Parts:
         """Those of these numbers."""
         return Parts(self.num_rows, self.size, self.read, numbers, anywhere=self.anywhere)
+
+
+class Tapered(Parts):
+    """The rows of other parts, of which the last `TAPERED` are cut in `PIECES` each: processes that share them end at about the same time.
+
+    Pieces have numbers from `FIRST_PIECE` on, so that no part has the number of a piece.
+
+    Args:
+        whole: all parts of a table, whose size is a multiple of `PIECES`.
+        numbers: the parts and pieces that are meant; None: all.
+    """
+
+    def __init__(self, whole: Parts, numbers: Iterable[int] | None = None) -> None:
+        self.whole, self.kept, self.step = whole, max(0, len(whole) - TAPERED), whole.size // PIECES
+        pieces = range(FIRST_PIECE, FIRST_PIECE + -(-(whole.num_rows - self.kept * whole.size) // self.step))
+        read = partial(_read_tapered, whole.read, self.kept, self.step)
+        super().__init__(whole.num_rows, whole.size, read, [*range(self.kept), *pieces] if numbers is None else numbers, anywhere=whole.anywhere)
+
+    def rows(self, number: int) -> int:
+        if number < FIRST_PIECE:
+            return self.size
+        return min(self.step, self.num_rows - self.kept * self.size - (number - FIRST_PIECE) * self.step)
+
+    def only(self, numbers: Iterable[int]) -> Parts:
+        return Tapered(self.whole, numbers)
+
+
+def _read_tapered(read: Callable[[int], pa.Table], kept: int, step: int, number: int) -> pa.Table:
+    if number < FIRST_PIECE:
+        return read(number)
+    part, piece = divmod(number - FIRST_PIECE, PIECES)
+    return read(kept + part).slice(piece * step, step)
 
 
 def rows_of(parts: Mapping[int, pa.Table], number: int) -> int:

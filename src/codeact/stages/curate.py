@@ -18,7 +18,7 @@ from codeact.lm.hardware import main_memory
 from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.parts import PART_ROWS, Parts
+from codeact.rundir.parts import PART_ROWS, Parts, Tapered
 from codeact.rundir.processes import WORTH_IT, ProcessBackend
 from codeact.rundir.shards import Backend, Worker, make_shards, read_shards
 from codeact.rundir.stage import Stage
@@ -61,14 +61,15 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     config = recipe.curate.model_copy(update={"secrets": ()})  # barred before
     items = benchmark_items(config)
     parts = store.parts("records", size=PARTITION)
+    shards = Tapered(parts) if parts.num_rows >= WORTH_IT else parts
     _check_ids(store)
     _check_memory(config, parts.num_rows)
     make_shards(
-        store, "curate", parts, partial(_worker, config.model_dump(), _index(config, benchmarks_of(config, items))),
+        store, "curate", shards, partial(_worker, config.model_dump(), _index(config, benchmarks_of(config, items))),
         backend=_backend(recipe, parts.num_rows), label="verify",
     )  # fmt: skip
     counts = _Counts()
-    decisions = decide(_Seen(store, parts), config, partial(records_at, parts), store.root)
+    decisions = decide(_Seen(store, shards), config, partial(records_at, parts), store.root)
     made = []
     while part := list(islice(decisions, PART_ROWS)):
         made.append(_decisions_table(counts.count(part)))
