@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 
 def _living() -> set[str]:
@@ -22,30 +22,38 @@ def _living() -> set[str]:
     return found
 
 
-@contextmanager
-def raylets_watched() -> Iterator[list[str]]:
-    """Leave the block once a raylet that was started in it has ended; the list then holds its process number."""
-    done, ended, before = threading.Event(), list[str](), _living()
+class RayletsWatched:
+    """A block that is left once a raylet that was started in it has ended, or comes too late for Ray, which waits 30 s for each.
 
-    def watch() -> None:
+    Attributes:
+        ended: what has ended or came too late; empty where the block was left at its end.
+    """
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def __enter__(self) -> list[str]:
+        self._done, self._before = threading.Event(), _living()
+        self._handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self.ended
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._done.set()
+        self._watcher.join()
+        signal.signal(signal.SIGINT, self._handler)
+        if "timed out during startup" in str(error):
+            self.ended.append("too late")
+            return True
+        return kind is KeyboardInterrupt and bool(self.ended)
+
+    def _watch(self) -> None:
         seen: set[str] = set()
-        while not done.wait(0.5):
-            now = _living() - before
-            ended.extend(seen - now)
-            if ended:
+        while not self._done.wait(0.5):
+            now = _living() - self._before
+            if gone := seen - now:
+                self.ended.extend(gone)
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
             seen |= now
-
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield ended
-    except KeyboardInterrupt:
-        if not ended:
-            raise
-    finally:
-        done.set()
-        watcher.join()
-        signal.signal(signal.SIGINT, handler)

@@ -23,7 +23,7 @@ from codeact.rundir.ray_cluster import RayBackend, Resources, fitting
 from codeact.rundir.shards import Worker, run_local
 from codeact.stages import curate, lengths
 from codeact.stages.columns import vectors
-from tests.helpers.raylets import raylets_watched
+from tests.helpers.raylets import RayletsWatched
 
 ray = pytest.importorskip("ray", reason="the ray extra is not installed")
 
@@ -71,14 +71,14 @@ def cluster() -> Iterator[Any]:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     for last in (False, True):
         made = Cluster()
-        with raylets_watched() as ended:
+        with RayletsWatched() as ended:
             _start(made)
         if not ended:
             break
         ray.shutdown()
         made.shutdown()
         if last:
-            pytest.fail("a raylet ended while the cluster started, twice: Ray's agents have 15 s for their start, too few on this machine now")
+            pytest.fail("twice a raylet ended or came too late while the cluster started: Ray's agents have 15 s for their start, too few on this machine now")
     yield made
     ray.shutdown()
     made.shutdown()
