@@ -63,7 +63,8 @@ def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
     total = kept + sum(dropped.values())
     rows = [("kept", kept), *sorted(dropped.items(), key=lambda item: (-item[1], item[0]))]
     rows += [(f"verdict {name}", count) for name, count in sorted(summary.get("verdicts", {}).items())]
-    lines = [f"{name:<22}{count:>10,}{count / total:>8.1%}" for name, count in rows]
+    width = max(22, *(len(name) for name, _ in rows))
+    lines = [f"{name:<{width}}{count:>10,}{count / total:>8.1%}" for name, count in rows]
     if summary.get("near a benchmark"):
         lines.append(
             f"kept, and near a benchmark's task: {amount(summary['near a benchmark'], 'record')}; read {folder / 'review.jsonl'}"
