@@ -31,6 +31,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
 
 def adapter(base: Path, folder: Path, **settings: Any) -> Path:
     """An adapter whose every trained weight is far from where it began."""
+    torch.manual_seed(0)  # PEFT draws its matrices A
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     model = peft.get_peft_model(model, peft.LoraConfig(r=4, task_type="CAUSAL_LM", **settings))
     generator = torch.Generator().manual_seed(0)
