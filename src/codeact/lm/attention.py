@@ -17,12 +17,11 @@ KV cache give the ordinary result; packed rows are then found by their position_
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from codeact.lm import kernels
+from codeact.lm import cached_attention, kernels
 from codeact.lm.devices import cpu_flags
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 ATTENTION = "codeact"
 WIDE_ON_CPU = True
 """Without gradients, half precision goes through float32 on CPUs without matrix units: their kernel is faster in it, and rounds less."""
-FEW_QUERIES = 32
 NOT_PACKED = (
     "takes no packed batches: its attention does not go through transformers' attention interface, or needs what the"
     " implementation 'codeact' lacks; train with pack.scope=none, which pads instead"
@@ -330,9 +328,10 @@ def _dense(
     """Ordinary attention over whole rows: transformers' own SDPA, or the soft-capped one."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if softcap is None and _few_queries(query, key, mask, dropout):
-        assert mask is not None
-        return _grouped(query, key, value, mask, query.shape[-1] ** -0.5 if scaling is None else scaling)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    plain = softcap is None and not dropout and kwargs.get("position_bias") is None
+    if plain and mask is not None and cached_attention.serves(query, key, mask):
+        return cached_attention.attend(query, key, value, mask, scale)
     if softcap is None:
         out: torch.Tensor = sdpa_attention_forward(
             module, query, key, value, mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
@@ -340,25 +339,4 @@ def _dense(
         return out
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     key, value = (part.repeat_interleave(query.shape[1] // part.shape[1], dim=1) for part in (key, value))
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return _softcapped(query, key, value, mask, scale, causal, softcap, dropout).transpose(1, 2).contiguous()
-
-
-def _few_queries(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, dropout: float) -> bool:
-    """Whether some tokens go on from a filled cache on a CPU in float32: its SDPA repeats the keys for each head there, and takes 3 times as long."""
-    import torch
-
-    if torch.is_grad_enabled() or dropout or mask is None or mask.dtype != torch.bool:
-        return False
-    return query.device.type == "cpu" and query.dtype == torch.float32 and 1 < query.shape[2] <= FEW_QUERIES < key.shape[2]
-
-
-def _grouped(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scale: float) -> torch.Tensor:
-    """Attention of a few queries, those of the heads that share keys in one product. Shapes as in `attend`; mask: bool [B, 1, Q, T]."""
-    batch, heads, count, size = query.shape
-    groups, tokens = key.shape[1], key.shape[2]
-    scores = (query * scale).reshape(batch, groups, -1, size) @ key.transpose(2, 3)
-    shares = scores.view(batch, heads, count, tokens).masked_fill_(~mask, -math.inf).softmax(-1)
-    # a query that sees nothing gets zeros, as SDPA gives it
-    shares = shares.nan_to_num_(0.0).view(batch, groups, -1, tokens)
-    return (shares @ value).view(batch, heads, count, -1).transpose(1, 2).contiguous()

@@ -139,7 +139,6 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
     coefficient = _coefficient(causal, own)
     output: torch.nn.Module | None = causal.get_output_embeddings()
     chunked = output is not None and _head_is_all(causal)
-    weights = list(output.parameters()) if chunked and output is not None else []
 
     def head(hidden: Tensor) -> Tensor:
         return head_logits(causal, hidden) if chunked else hidden
@@ -154,6 +153,8 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
             return own(input_ids=input_ids, **inputs)
         from transformers.modeling_outputs import CausalLMOutputWithPast
 
+        # asked for in each pass: sharding puts other parameters in their place
+        weights = list(output.parameters()) if chunked and output is not None else []
         states, balance = _states(causal, own, {"input_ids": input_ids, **inputs}, chunked, bool(coefficient) and causal.training)
         targets = labels[:, 1:]
         learnt = targets != IGNORE
