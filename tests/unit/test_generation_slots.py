@@ -88,7 +88,7 @@ def test_a_prompt_of_several_samples_is_read_once(model: Any, tokenizer: Any, mo
         found = dict(one for some in generate(model, tokenizer, requests, max_new_tokens=12, batch_size=batch_size, temperature=1.0) for one in some)
         return [found[i] for i in range(len(requests))]
 
-    expected = drawn(1)
+    expected = drawn(1)  # the model has been tried
     read = []
     real = live_rows._forward
 
@@ -111,6 +111,7 @@ def test_buffers_grow(model: Any, tokenizer: Any) -> None:
 
 def test_a_finished_row_costs_nothing_more(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows put through the model: each prompt, and one for every token written but the last; fewer where tokens are guessed."""
+    run(model, tokenizer, random_prompts(1, 5), 1, batch_size=1)  # the model is tried before its first answer
     seen = 0
     real = live_rows._forward
 

@@ -219,9 +219,11 @@ def generate(
         live.tokens = [written[row][-1] for row in live.rows]
         if logits.shape[1] > 1:
             live_rows.hold(live, counts, logits.shape[1])
-        for row, count in zip(live.rows, counts, strict=True):
-            for token in written[row][-count:] if guessing else ():
+        for row, count in zip(live.rows, counts, strict=True) if guessing else ():
+            for token in written[row][-count:]:
                 texts[row].add(token)
+        for row in finished:
+            texts.pop(row, None)
         return live_rows.without(live, finished.keys()), list(finished.items())
 
     live: LiveRows | None = None

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from codeact.lm.forward import allowed_head_gap, log_probability_gap
+from codeact.lm.forward import PROBE_TOKENS, allowed_head_gap, log_probability_gap
 from codeact.lm.isolation import REFUSALS
 from codeact.types import Model
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Start = Callable[[list[tuple[int, ...]]], tuple[torch.Tensor, Callable[[list[int], list[list[int]], list[int]], torch.Tensor]]]
 
 Way = Literal["guesses", "rows", "alone"]
-PROBE_TOKENS = (13, 5)
 # for each step, of each prompt: how many tokens behind the newest are guessed rightly, and how many wrongly
 PROBE_GUESSES = (((0, 2), (1, 1)), ((2, 0), (0, 0)), ((0, 0), (0, 1)))
 _known: WeakKeyDictionary[Any, Way] = WeakKeyDictionary()

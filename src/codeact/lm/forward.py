@@ -44,6 +44,13 @@ def hidden_states(model: Model, batch: Mapping[str, Any]) -> torch.Tensor:
     return hidden
 
 
+def without_adapter(model: Model) -> Model:
+    """The causal language model itself; of one that PEFT wraps, the model inside, with the adapter's layers in it."""
+    given: Any = model
+    causal: Model = given.get_base_model() if hasattr(given, "get_base_model") else given
+    return causal
+
+
 def decoder(model: Model) -> torch.nn.Module:
     """What a causal LM runs below its output head.
 
@@ -53,8 +60,7 @@ def decoder(model: Model) -> torch.nn.Module:
     Raises:
         InputError: none is found.
     """
-    given: Any = model
-    causal: Any = given.get_base_model() if hasattr(given, "get_base_model") else given
+    causal: Any = without_adapter(model)
     others = (causal, causal.get_output_embeddings())
     for found in (causal.get_decoder(), causal.base_model, getattr(causal, "model", None)):
         if found is not None and not any(found is other for other in others):

@@ -165,12 +165,11 @@ def _same_with_own_attention(model: Model) -> bool:
     """Whether a short text has the same logits by "codeact" as by transformers' attention: some hand theirs more than that takes."""
     import torch
 
-    from codeact.lm.forward import PROBE_TOKENS, allowed_gap, log_probability_gap
+    from codeact.lm.forward import PROBE_TOKENS, allowed_gap, log_probability_gap, without_adapter
 
     drawn = torch.randint(0, model.config.get_text_config().vocab_size, (1, PROBE_TOKENS[0]), generator=torch.Generator().manual_seed(0))
     ids = drawn.to(model.device)
-    given: Any = model
-    inner = given.get_base_model() if hasattr(given, "get_base_model") else given  # of a LoRA adapter
+    inner = without_adapter(model)
     ours = inner.config._attn_implementation
     with torch.no_grad(), quiet_loading():
         found = model(input_ids=ids, use_cache=False).logits

@@ -124,16 +124,20 @@ def check_packing(network: Model, dtype: torch.dtype, device: torch.device) -> N
 
 def check_causal(network: Model) -> None:
     """Refuse a model whose tokens see those behind them: it would learn to repeat what it is shown."""
-    from codeact.lm.forward import looks_ahead
+    import torch
+
+    from codeact.lm.forward import looks_ahead, without_adapter
     from codeact.lm.isolation import REFUSALS
 
     try:
         ahead = looks_ahead(network)
-    except REFUSALS:  # an attention that it cannot run with: the guard of packed batches says so
-        return
+    except REFUSALS as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return  # an attention that it cannot run with: the guard of packed batches says so
     if ahead:
         raise InputError(
-            f"{_kind(network)} is no causal language model: its tokens see those behind them, so it would learn to repeat what it reads;"
+            f"{type(without_adapter(network)).__name__} is no causal language model: its tokens see those behind them, so it would learn to repeat what it reads;"
             " choose another model (of BERT's kind: one whose config.json says is_decoder=true)"
         )
 
@@ -142,7 +146,7 @@ def check_padding(network: Model, collate: Callable[[Sequence[Mapping[str, Any]]
     """Refuse to train on padded batches, as `collate` makes them, where a sample beside a longer one is not computed as alone."""
     import torch
 
-    from codeact.lm.forward import PROBE_TOKENS, allowed_head_gap, log_probability_gap
+    from codeact.lm.forward import PROBE_TOKENS, allowed_head_gap, log_probability_gap, without_adapter
 
     rng = np.random.default_rng(0)
     samples = [rng.integers(0, network.config.get_text_config().vocab_size, size) for size in PROBE_TOKENS]
@@ -160,14 +164,9 @@ def check_padding(network: Model, collate: Callable[[Sequence[Mapping[str, Any]]
     gap = max(log_probability_gap(own, found[: len(own)], mean) for own, found in zip(alone, together, strict=True))
     if not gap <= allowed_head_gap(network, "padded"):
         raise InputError(
-            f"{_kind(network)} computes a record otherwise beside a longer one (log-probabilities differ by {gap:.2g} of the largest), so"
+            f"{type(without_adapter(network)).__name__} computes a record otherwise beside a longer one (log-probabilities differ by {gap:.2g} of the largest), so"
             f" padded batches would train it wrongly; set train.batch_size=1 and train.grad_accum={train.batch_size * train.grad_accum}"
         )
-
-
-def _kind(network: Model) -> str:
-    given: Any = network
-    return type(given.get_base_model() if hasattr(given, "get_base_model") else given).__name__
 
 
 def data_warnings(tokenised: Tokenised) -> list[str]:

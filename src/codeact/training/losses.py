@@ -22,6 +22,7 @@ from codeact.lm.forward import (
     head_logits,
     hidden_states,
     losses_of_logits,
+    without_adapter,
 )
 from codeact.packing.overlong import IGNORE
 from codeact.training.objective import sample_weights
@@ -133,8 +134,7 @@ def use_chunked_loss(model: Model, objective: str = "token-mean") -> bool:
     Returns:
         Whether the model computes its loss in chunks now.
     """
-    given: Any = model
-    causal: Model = given.get_base_model() if hasattr(given, "get_base_model") else given
+    causal: Model = without_adapter(model)
     own: Forward = causal.forward
     coefficient = _coefficient(causal, own)
     output: torch.nn.Module | None = causal.get_output_embeddings()

@@ -16,6 +16,7 @@ import torch
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from codeact.errors import InputError
+from codeact.lm.forward import without_adapter
 from codeact.packing.overlong import IGNORE
 from codeact.types import Model
 
@@ -37,8 +38,7 @@ def shard(model: Model, dtype: torch.dtype) -> None:
     Raises:
         InputError: the model does not say which of its modules are layers.
     """
-    given: Any = model
-    causal = given.get_base_model() if hasattr(given, "get_base_model") else given
+    causal = without_adapter(model)
     names = set(causal._no_split_modules or ())
     layers = [module for module in causal.modules() if type(module).__name__ in names]
     if not layers:
@@ -47,7 +47,7 @@ def shard(model: Model, dtype: torch.dtype) -> None:
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32) if half else MixedPrecisionPolicy()
     for layer in layers:
         fully_shard(layer, mp_policy=policy)
-    fully_shard(given, mp_policy=policy)
+    fully_shard(model, mp_policy=policy)
 
 
 def is_sharded_model(model: object) -> bool:
