@@ -58,6 +58,16 @@ def test_lora_says_which_layers_of_a_state_space_it_leaves_out(coder: Any) -> No
     assert any("2 linear layers get no LoRA (model.layers.0.mamba.out_proj.weight, ...): PEFT has none" in line for line in lines)
 
 
+def test_lora_leaves_gates_alone_that_carry_a_state(coder: Any) -> None:
+    """RecurrentGemma's: wrapped, they kept the state of the batch before."""
+    with logged() as lines:
+        row = found("recurrent_gemma", "lora", coder)
+    assert row["logits"] < 1e-5
+    assert row["learning"] == row["of"]
+    assert {end.split(".")[-1] for end in row["left_out"]} >= {"input_gate_weight", "recurrent_gate_weight"}
+    assert any("no experts' get no LoRA (model.layers.0.temporal_block.rg_lru." in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("name", "way", "said"),
     [
