@@ -4,7 +4,7 @@
 
 The same packed rows of records go through the decoder and the head: once with every linear layer, norm, activation, rotary embedding and
 attention timed by processor seconds (`rest`: additions, products of gates, copies, Python), then in turns as it is, with the heap left to
-itself (`codeact.lm.heap`; page faults are counted), with attention in the model's own half precision, with each decoder layer compiled
+itself (`codeact.lm.heap`; page faults are counted), with attention by PyTorch's kernel in float32, with each decoder layer compiled
 (dynamic shapes), and without the head. What a compiled layer saves is set against what compiling took. Processor seconds: other
 programs hardly change them.
 
@@ -31,7 +31,7 @@ from benchmarks import machine, result_files
 from benchmarks.ifd_speed import peak_by_processor
 from benchmarks.rows.data import instruction_records, spread
 from benchmarks.turns import Load, Turn, in_turns, timed
-from codeact.lm import attention
+from codeact.lm import attention, blocked_attention
 from codeact.lm.forward import hidden_states, write_losses
 from codeact.lm.heap import freed_memory_kept
 from codeact.lm.models import load_model, load_tokenizer
@@ -41,7 +41,7 @@ from codeact.score import Scorer
 from codeact.score.cost import forward_flops, model_cost
 
 RESULT = Path(__file__).parent / "results" / "scoring_profile.json"
-PLAIN, HEAP, OWN = "as it is", "heap left to itself", "attention in its own precision"
+PLAIN, HEAP, OWN = "as it is", "heap left to itself", "attention by PyTorch's kernel"
 COMPILED, BODY = "compiled layers", "without the head"
 Row = tuple[dict[str, Any], Any, Any]
 
@@ -144,13 +144,13 @@ def faulting(model: Any, rows: Sequence[Row], kept: bool = True) -> tuple[Any, T
     return found, {**took, "page_faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before}
 
 
-def own_precision(model: Any, rows: Sequence[Row]) -> tuple[Any, Turn]:
-    """A turn whose attention keeps the model's half precision."""
-    kept, attention.WIDE_ON_CPU = attention.WIDE_ON_CPU, False
+def by_pytorch(model: Any, rows: Sequence[Row]) -> tuple[Any, Turn]:
+    """A turn whose attention is PyTorch's kernel, segment by segment, in float32."""
+    kept, blocked_attention.serves = blocked_attention.serves, lambda *tensors: False
     try:
         return timed(lambda: run(model, rows))
     finally:
-        attention.WIDE_ON_CPU = kept
+        blocked_attention.serves = kept
 
 
 def attention_flops(config: Any, sizes: Sequence[int]) -> float:
@@ -169,7 +169,7 @@ def measure(model_name: str, dtype: str, records: int, count: int, rounds: int, 
     compiled = Compiled(model, rows)
     works: dict[str, Callable[[], tuple[Any, Turn]]] = {
         PLAIN: lambda: faulting(model, rows), HEAP: lambda: faulting(model, rows, kept=False),
-        OWN: lambda: own_precision(model, rows), **({COMPILED: compiled} if compiles else {}),
+        OWN: lambda: by_pytorch(model, rows), **({COMPILED: compiled} if compiles else {}),
         BODY: lambda: timed(lambda: run(model, rows, head=False)),
     }  # fmt: skip
 

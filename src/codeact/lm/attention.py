@@ -7,6 +7,7 @@ function alone, transformers builds no mask and packed samples see each other). 
     CUDA, half precision     torch.nn.attention.varlen.varlen_attn over all samples at once (needs no flash-attn package);
                              flash_attn_varlen_func where flash-attn is installed and torch is older than 2.11, or with
                              score soft-capping (Gemma 2) or dropout; compiled flex_attention for soft-capping without it
+    CPU, bfloat16            with AVX512-BF16 and without gradients: blocks of queries over the keys that they see
     CPU, float32, the rest   causal scaled_dot_product_attention sample by sample: no T x T mask; written out with soft-capping
     a mask of its own        dense scaled_dot_product_attention (chunked attention, bidirectional image blocks)
 
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from codeact.lm import cached_attention, kernels
+from codeact.lm import blocked_attention, cached_attention, kernels
 from codeact.lm.devices import cpu_flags
 
 if TYPE_CHECKING:
@@ -252,6 +253,9 @@ def _by_segment(
     from torch.nn.functional import scaled_dot_product_attention
 
     narrow = v.dtype
+    plain = causal and dropout == 0.0 and softcap is None and (window is None or max(sizes[1], default=0) <= window)
+    if plain and blocked_attention.serves(q, k, v):
+        return blocked_attention.attend(q, k, v, sizes, scale)
     if WIDE_ON_CPU and q.device.type == "cpu" and not torch.is_grad_enabled() and cpu_flags().isdisjoint({"amx_bf16", "bf16"}):
         q, k, v = q.float(), k.float(), v.float()
     grouped = q.shape[1] != k.shape[1]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LOGITS_PER_CHUNK = 2**25  # 128 MiB of float32
 CPU_LOGITS = 6_000_000  # 24 MB of float32: stays in the last-level cache and in the heap
 LEAST_POSITIONS = 16
+CACHED_POSITIONS = 8  # whose log-probabilities stay in a core's own cache
 PROBE_TOKENS = (13, 8)
 MULTIPLIED, DIVIDED = ("logit_scale",), ("logits_scaling", "logits_mup_width_multiplier")
 """Entries of a configuration that all logits are multiplied or divided by: Cohere, Granite, Inkling."""
@@ -120,7 +121,10 @@ def write_losses(model: Model, hidden: torch.Tensor, targets: torch.Tensor, out:
 
     parts = (torch.split(tensor, chunk_positions(model, hidden.device)) for tensor in (hidden, targets, out))
     for some, wanted, found in zip(*parts, strict=True):
-        found.copy_(losses_of_logits(head_logits(model, some), wanted))
+        logits = head_logits(model, some)
+        few = CACHED_POSITIONS if logits.device.type == "cpu" else len(logits)
+        for these, those, place in zip(*(torch.split(tensor, few) for tensor in (logits, wanted, found)), strict=True):
+            place.copy_(losses_of_logits(these, those))
 
 
 def head_gap(model: Model, layout: Layout = "alone") -> float:
