@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.scoring_profile --dtype bfloat16
 
 The same packed rows of records go through the decoder and the head: once with every linear layer, norm, activation, rotary embedding and
-attention timed by processor seconds (`rest`: additions, products of gates, copies, Python), then in turns as it is, with the heap left to
-itself (`codeact.lm.heap`; page faults are counted), with attention by PyTorch's kernel in float32, with each decoder layer compiled
+attention timed by processor seconds (`rest`: additions, products of gates, copies, Python), then in turns as it is
+(page faults are counted), with attention by PyTorch's kernel in float32, with each decoder layer compiled
 (dynamic shapes), and without the head. What a compiled layer saves is set against what compiling took. Processor seconds: other
 programs hardly change them.
 
@@ -19,7 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,7 +33,6 @@ from benchmarks.rows.data import instruction_records, spread
 from benchmarks.turns import Load, Turn, in_turns, timed
 from codeact.lm import attention, blocked_attention
 from codeact.lm.forward import hidden_states, write_losses
-from codeact.lm.heap import freed_memory_kept
 from codeact.lm.models import load_model, load_tokenizer
 from codeact.lm.streams import Stream
 from codeact.packing import collate_rows, plan_epoch
@@ -41,7 +40,7 @@ from codeact.score import Scorer
 from codeact.score.cost import forward_flops, model_cost
 
 RESULT = Path(__file__).parent / "results" / "scoring_profile.json"
-PLAIN, HEAP, OWN = "as it is", "heap left to itself", "attention by PyTorch's kernel"
+PLAIN, OWN = "as it is", "attention by PyTorch's kernel"
 COMPILED, BODY = "compiled layers", "without the head"
 Row = tuple[dict[str, Any], Any, Any]
 
@@ -65,10 +64,10 @@ def packed(scorer: Scorer, records: Sequence[Any], rows: int) -> tuple[list[Row]
     return made, sizes, scored
 
 
-def run(model: Any, rows: Sequence[Row], head: bool = True, kept: bool = True) -> list[Any]:
-    """Losses of each row; without the head none. `kept`: the heap keeps what rows free, as in scoring."""
+def run(model: Any, rows: Sequence[Row], head: bool = True) -> list[Any]:
+    """Losses of each row; without the head none."""
     found = []
-    with freed_memory_kept(model.device) if kept else nullcontext(), torch.inference_mode():
+    with torch.inference_mode():
         for batch, positions, targets in rows:
             hidden = hidden_states(model, batch)[0].index_select(0, positions)
             if head:
@@ -137,10 +136,10 @@ class Compiled:
                 layer._compiled_call_impl = None
 
 
-def faulting(model: Any, rows: Sequence[Row], kept: bool = True) -> tuple[Any, Turn]:
+def faulting(model: Any, rows: Sequence[Row]) -> tuple[Any, Turn]:
     """A turn with its page faults."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    found, took = timed(lambda: run(model, rows, kept=kept))
+    found, took = timed(lambda: run(model, rows))
     return found, {**took, "page_faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before}
 
 
@@ -168,7 +167,7 @@ def measure(model_name: str, dtype: str, records: int, count: int, rounds: int, 
     losses: dict[str, Any] = {}
     compiled = Compiled(model, rows)
     works: dict[str, Callable[[], tuple[Any, Turn]]] = {
-        PLAIN: lambda: faulting(model, rows), HEAP: lambda: faulting(model, rows, kept=False),
+        PLAIN: lambda: faulting(model, rows),
         OWN: lambda: by_pytorch(model, rows), **({COMPILED: compiled} if compiles else {}),
         BODY: lambda: timed(lambda: run(model, rows, head=False)),
     }  # fmt: skip

@@ -16,7 +16,6 @@ import numpy as np
 
 from codeact.errors import CodeactError, InputError
 from codeact.lm.forward import allowed_head_gap, head_gap, hidden_states, looks_ahead, write_losses
-from codeact.lm.heap import freed_memory_kept
 from codeact.lm.isolation import REFUSALS, LeakError, check_isolation, probe_batch
 from codeact.lm.rows import Layout, make_batch, move, plan_rows
 from codeact.progress import Progress, Steady
@@ -151,7 +150,7 @@ def stream_losses(
     rows = plan_rows(lengths, batch_tokens, layout)
     order = np.concatenate(rows)
     counts = np.array([sum(span.end - span.start for span in stream.spans) for stream in streams])
-    with freed_memory_kept(model.device), torch.inference_mode():
+    with torch.inference_mode():
         # one buffer, not a tensor per row: small tensors kept between large ones that are freed keep the heap from shrinking
         flat = torch.empty(int(counts.sum()), dtype=torch.float32, device=model.device)
         start = 0

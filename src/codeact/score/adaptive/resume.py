@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from codeact.errors import CodeactError, InputError
-from codeact.lm.heap import freed_memory_kept
 from codeact.lm.segments import Past, continue_row, past_bytes
 from codeact.lm.streams import choose_batch_tokens, token_losses_at
 from codeact.packing.plan import plan_epoch
@@ -103,7 +102,7 @@ class Continued:
 
         sizes = np.array([end - sequence.run for sequence, end in jobs], np.int64)
         found: list[Floats] = [np.zeros(0)] * len(jobs)
-        with freed_memory_kept(self.model.device), torch.inference_mode():
+        with torch.inference_mode():
             for row in plan_epoch(sizes, max(self.batch_tokens, int(sizes.max()))):
                 part = [jobs[job] for job in row.tolist()]
                 hidden, pasts = continue_row(
