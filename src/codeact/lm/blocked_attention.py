@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codeact.lm.devices import cpu_flags
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK, LEAST_BLOCK = 96, 16
+MATMUL = "matmul"  # holds the precision of float32 products on CPUs, from PyTorch 2.9 on
 LARGEST_SCORES = 2**22  # 16 MiB of float32
 
 
@@ -27,7 +28,7 @@ def serves(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> bool:
     if torch.is_grad_enabled() or {part.dtype for part in (query, key, value)} != {torch.bfloat16}:
         return False
     flags = cpu_flags()
-    able = "avx512_bf16" in flags and "amx_bf16" not in flags and _precision() is not None
+    able = "avx512_bf16" in flags and "amx_bf16" not in flags and hasattr(torch.backends.mkldnn, MATMUL)
     return able and query.device.type == "cpu" and query.shape[1] % key.shape[1] == 0
 
 
@@ -86,7 +87,9 @@ def attend(
 @contextmanager
 def _products_in_bfloat16() -> Iterator[None]:
     """float32 matrix products round their factors to bfloat16 (which these are already) while the block runs, in the whole process."""
-    precision = _precision()
+    import torch
+
+    precision = getattr(torch.backends.mkldnn, MATMUL, None)
     if precision is None:
         yield
         return
@@ -96,10 +99,3 @@ def _products_in_bfloat16() -> Iterator[None]:
         yield
     finally:
         precision.fp32_precision = kept
-
-
-def _precision() -> Any:
-    """Where PyTorch keeps the precision of matrix products on CPUs (from 2.9 on), else None."""
-    import torch
-
-    return getattr(torch.backends.mkldnn, "matmul", None)
