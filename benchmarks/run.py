@@ -38,20 +38,20 @@ def rows(small: bool = False, peers: bool = True) -> list[Slice]:
     half = {"dtype": "float32" if small else "bfloat16"}
     tools = {"peers": peers}
     return [
-        Slice("scoring", "scoring", {"records": 2 if small else 4, "group": 1 if small else 2, "max_length": 192 if small else 512,
+        Slice("scoring", "scoring", {"records": 2 if small else 24, "group": 1 if small else 4, "max_length": 192 if small else 1024,
                                      "dtypes": ["float32"] if small else ["bfloat16", "float32"], **tools}, 10.0),
-        Slice("adaptive", "adaptive", {"records": 8 if small else 200, "ratio": 0.4, "agreement": 0.9, "max_length": 96 if small else 256, **half}, 20.0),
+        Slice("adaptive", "adaptive", {"records": 8 if small else 500, "ratio": 0.4, "agreement": 0.9, "max_length": 96 if small else 1024, **half}, 20.0),
         Slice("planning", "planning", {"samples": 500 if small else 200_000, "capacity": 2048, "rounds": 3, **tools}, 3.0),
-        Slice("training", "training", {"records": 3 if small else 6, "batch_size": 3, "max_length": 48 if small else 256,
+        Slice("training", "training", {"records": 3 if small else 16, "batch_size": 3 if small else 4, "max_length": 48 if small else 512,
                                        "rounds": 1, "dtype": "float32", **tools}, 20.0),
-        Slice("generation", "generation", {"tasks": 2 if small else 6, "batch_size": 2 if small else 6, "new_tokens": 3 if small else 24,
+        Slice("generation", "generation", {"tasks": 2 if small else 16, "batch_size": 2 if small else 16, "new_tokens": 3 if small else 128,
                                            "rounds": 1 if small else 2, "continuous": not small}, 8.0),
         Slice("grading", "grading", {"tasks": 2 if small else 40, "rounds": 1 if small else 2, **tools}, 5.0),
         Slice("curation", "curation", {"records": 20 if small else 3000, "rounds": 1 if small else 2, **tools}, 5.0),
         Slice("near copies", "near_copies", {"records": 40 if small else 1000, "rounds": 1 if small else 2, **tools}, 5.0),
         Slice("same meaning", "same_meaning", {"records": 100 if small else 20_000, "rounds": 1 if small else 3, **tools}, 3.0),
         Slice("command line", "commandline", {"rounds": 1 if small else 5, **tools}, 3.0),
-        Slice("select", "selection", {"records": 20 if small else 2000, "rounds": 1 if small else 2, "scored": 0 if small else 16, **half}, 15.0),
+        Slice("select", "selection", {"records": 20 if small else 2000, "rounds": 1 if small else 2, "scored": 0 if small else 200, **half}, 15.0),
     ]  # fmt: skip
 
 

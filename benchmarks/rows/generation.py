@@ -1,4 +1,4 @@
-"""Greedy generation on prompts of HumanEval: slots, padded batches, continuous batching, one by one."""
+"""Greedy generation on prompts of HumanEval: ours, padded batches, continuous batching, one by one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks import generate_speed
 from benchmarks.rows import row
 from benchmarks.turns import Turn, in_turns, timed
 
-OURS = "codeact, slots"
+OURS = "codeact, as `evaluate` generates"
 
 
 def measure(tasks: int, batch_size: int, new_tokens: int, rounds: int, model: str = "demo", dtype: str = "float32", continuous: bool = True) -> dict[str, Any]:
