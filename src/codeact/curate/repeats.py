@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from codeact.curate.near_copies import runs_of_words
 from codeact.records import Record
@@ -11,7 +11,7 @@ from codeact.records import Record
 MOST_ALIKE = 0.8
 
 
-def repeats(records: Sequence[Record], of: Sequence[Record] | None = None, threshold: float = MOST_ALIKE) -> dict[int, int]:
+def repeats(records: Iterable[Record], of: Sequence[Record] | None = None, threshold: float = MOST_ALIKE) -> dict[int, int]:
     """Number of each record whose instruction nearly repeats another's -> number of that one, the most alike.
 
     Alike by the Jaccard similarity of their runs of five words, as `near_copies.find_near` (Lee et al., arXiv 2107.06499).

@@ -32,7 +32,7 @@ def cache_file() -> Path:
 
 
 def ask_endpoint(
-    prompts: list[str], ids: Sequence[str], config: JudgeConfig, label: str, max_tokens: int, whole: bool = False
+    prompts: endpoint.Prompts, ids: Sequence[str], config: JudgeConfig, label: str, max_tokens: int, whole: bool = False
 ) -> tuple[list[endpoint.Answer], float]:
     """Answers of the recipe's endpoint in the order of the prompts, and what they cost in dollars.
 

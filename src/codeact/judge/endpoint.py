@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import hashlib
 import json
 import os
 import random
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from codeact.amounts import amount
 from codeact.config import DEFAULTS
@@ -41,6 +44,15 @@ OTHER_LIMIT = "max_completion_tokens"
 # Why an answer without a text ends: it is one, and empty. All tokens went into thoughts, or a filter took it away.
 EMPTY = ("stop", "length", "content_filter")
 LEAST_UNHEARD = 4  # requests given up before an endpoint that never said anything is taken to be down
+AHEAD = 4  # prompts for each request at the same time that are ready to be sent
+
+
+class Prompts(Protocol):
+    """Texts that can be gone through several times, in the same order."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,20 +168,28 @@ class Cost:
         )
 
 
-def estimate_cost(prompts: Sequence[str], settings: Settings, cache: Cache) -> Cost:
+def estimate_cost(prompts: Prompts, settings: Settings, cache: Cache) -> Cost:
     """What asking will cost at most, before anything is sent; tokens are counted as a fourth of the characters."""
-    unknown = [p for p in dict.fromkeys(prompts) if cache.get(Cache.key(settings.address, settings.payload(p))) is None]
-    asked = sum(_tokens(p) for p in unknown)
-    answered = settings.max_tokens * len(unknown)
-    return Cost(len(unknown), len(prompts) - len(unknown), asked, answered, settings.price(asked, answered))
+    seen: set[bytes] = set()
+    requests = asked = 0
+    for prompt in prompts:
+        mark = _mark(prompt)
+        if mark in seen:
+            continue
+        seen.add(mark)
+        if cache.get(Cache.key(settings.address, settings.payload(prompt))) is None:
+            requests += 1
+            asked += _tokens(prompt)
+    answered = settings.max_tokens * requests
+    return Cost(requests, len(prompts) - requests, asked, answered, settings.price(asked, answered))
 
 
-def ask(prompts: Sequence[str], settings: Settings, cache_file: Path, progress: Progress = SILENT) -> list[Answer]:
+def ask(prompts: Prompts, settings: Settings, cache_file: Path, progress: Progress = SILENT) -> list[Answer]:
     """The endpoint's answer to every prompt, in their order.
 
     Timeouts, broken connections, answers that are no JSON and the statuses 408, 409, 425, 429 and 5xx of overload are tried
     again, after the longer of Retry-After and an exponential backoff with jitter. Every answer is in the cache before the next
-    is counted, so that a run that was killed pays for nothing twice.
+    is counted, so that a run that was killed pays for nothing twice. The prompts are gone through twice, and a few are held at a time.
 
     Raises:
         InputError: the key, the path or the model is refused, or the estimate exceeds the budget (nothing is sent then).
@@ -203,38 +223,57 @@ class _Asker:
         self.stop = threading.Event()
         self.money = threading.Lock()
         self.spent = self.reserved = 0.0
+        self.given_up: list[str] = []  # statuses, before anything was heard
         self.heard = False  # whether any request was answered, by whatever
         self.renamed = False  # whether the server wants the other name of `max_tokens`
 
-    def run(self, prompts: Sequence[str]) -> list[Answer]:
+    def run(self, prompts: Prompts) -> list[Answer]:
         """Ask every distinct prompt once."""
-        distinct = list(dict.fromkeys(prompts))
-        copies = dict.fromkeys(distinct, 0)
-        for prompt in prompts:
-            copies[prompt] += 1
-        answers: dict[str, Answer] = {}
+        numbers: dict[bytes, int] = {}  # of the distinct prompts
+        order = array("q")
+        answers: dict[int, Answer] = {}
+        waiting: dict[Future[Answer], int] = {}
+        copies: Counter[int] = Counter()  # of those that wait
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
-            waiting = {pool.submit(self._one, prompt): prompt for prompt in distinct}
+
+            def take(most: int) -> None:
+                """Wait until no more than so many are under way."""
+                while len(waiting) > most:
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        number = waiting.pop(future)
+                        answers[number] = future.result()
+                        self._refuse_silence(answers[number])
+                        note = f"${self.spent:.2f}" if self.spent else ""
+                        self.progress.advance(copies.pop(number), note)
+
             try:
-                for future in as_completed(waiting):
-                    prompt = waiting[future]
-                    answers[prompt] = future.result()
-                    self._refuse_silence(answers)
-                    note = f"${self.spent:.2f}" if self.spent else ""
-                    self.progress.advance(copies[prompt], note)
+                for prompt in prompts:
+                    number = numbers.setdefault(_mark(prompt), len(numbers))
+                    order.append(number)
+                    if number in answers:
+                        self.progress.advance(1)
+                        continue
+                    copies[number] += 1
+                    if copies[number] == 1:
+                        waiting[pool.submit(self._one, prompt)] = number
+                        take(AHEAD * self.settings.concurrency)
+                take(0)
             finally:  # after an error: nothing more is sent
                 self.stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
-        return [answers[prompt] for prompt in prompts]
+        return [answers[number] for number in order]
 
-    def _refuse_silence(self, answers: Mapping[str, Answer]) -> None:
-        given_up = [one.status for one in answers.values() if one.text is None]
-        if self.heard or len(given_up) < max(LEAST_UNHEARD, self.settings.concurrency):
+    def _refuse_silence(self, answer: Answer) -> None:
+        if self.heard:
             return
-        section, how = self.settings.section, sorted({*given_up})
+        if answer.text is None:
+            self.given_up.append(answer.status)
+        if len(self.given_up) < max(LEAST_UNHEARD, self.settings.concurrency):
+            return
+        section, how = self.settings.section, sorted({*self.given_up})
         slow = f", or raise {section}.timeout" if "timeout" in how else ""
         raise CodeactError(
-            f"{section}.endpoint {self.settings.address} answers nothing ({len(given_up)} requests, {self.settings.attempts} tries each: {', '.join(how)});"
+            f"{section}.endpoint {self.settings.address} answers nothing ({len(self.given_up)} requests, {self.settings.attempts} tries each: {', '.join(how)});"
             f" start the server or mend the address{slow}, and run again: what was answered before is kept"
         )
 
@@ -369,6 +408,10 @@ def retry_after(header: str | None) -> float:
 def api_key(variable: str) -> str:
     """The key in this environment variable, or none: local servers need none."""
     return os.environ.get(variable, "") if variable else ""
+
+
+def _mark(prompt: str) -> bytes:
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).digest()
 
 
 def _tokens(text: str) -> int:

@@ -70,11 +70,16 @@ def rubric(name: str) -> Rubric:
 
 def render(template: str, records: Sequence[Record]) -> list[str]:
     """The prompt of each record from one of the package's templates."""
+    return list(map(prompt_writer(template), records))
+
+
+def prompt_writer(template: str) -> Callable[[Record], str]:
+    """What makes a record's prompt from one of the package's templates."""
     import jinja2
 
     source = (resources.files("codeact") / "templates" / f"{template}.jinja").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=False, keep_trailing_newline=False).from_string(source)
-    return [page.render(instruction=r.instruction, response=r.response) for r in records]
+    return lambda record: page.render(instruction=record.instruction, response=record.response)
 
 
 _NUMBER = r"(?<![\w.,-])(-?\d+(?:[.,]\d+)?)(?![\w%]|[.,]\d|\s*(?:-|–|—|to|or)\s*\d)"

@@ -7,7 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from codeact import parquet
+from codeact.types import Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -107,6 +110,21 @@ def file_parts(path: Path, columns: Sequence[str] | None = None, size: int = PAR
     if all(rows == size for rows in groups[:-1]) and all(rows <= size for rows in groups[-1:]):
         return Parts(sum(groups), size, partial(parquet.read_row_group, path, columns=columns), anywhere=True)
     return table_parts(parquet.read_parquet(path, columns), size)
+
+
+def by_part(parts: Parts, rows: Ints) -> Iterator[tuple[int, Ints]]:
+    """The parts that hold these rows of the table, which ascend, and where in each they are."""
+    for number in np.unique(rows // parts.size).tolist():
+        start = number * parts.size
+        low, high = np.searchsorted(rows, (start, start + parts.size))
+        yield number, rows[low:high] - start
+
+
+def taken(parts: Parts, rows: Ints) -> pa.Table:
+    """These rows of the table, at least one, which ascend; only the parts that hold them are read."""
+    import pyarrow as pa
+
+    return pa.concat_tables([parts[number].take(pa.array(inside)) for number, inside in by_part(parts, rows)])
 
 
 def regrouped(parts: Iterable[pa.Table], size: int = PART_ROWS) -> Iterator[pa.Table]:

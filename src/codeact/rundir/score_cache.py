@@ -17,13 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from codeact import storage
 from codeact.files import cache_dir
 from codeact.progress import track
 from codeact.records import Message, Record
 from codeact.rundir import tables
+from codeact.rundir.parts import Parts, table_parts, taken
 from codeact.rundir.shards import Backend, MakeWorker, read_sealed, sealed, write_sealed
 from codeact.rundir.store import digest
+from codeact.types import Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,12 +48,12 @@ class ScoreCache:
     folder: Path
     context: Mapping[str, Any]
 
-    def find(self, keys: Sequence[str]) -> pa.Table | None:
+    def find(self, keys: Sequence[str] | pa.Array) -> pa.Table | None:
         """The rows of those keys that are there, one each, in no order; None where there is none."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        wanted = pa.array(sorted(set(keys)), pa.string())
+        wanted = keys if isinstance(keys, pa.Array) else pa.array(keys, pa.string())
         found = []
         for file in sealed(self.folder, "*-*-*.parquet"):
             table = read_sealed(self.folder, file.stem.rpartition("-")[0])
@@ -61,8 +65,7 @@ class ScoreCache:
         if not found:
             return None
         whole = pa.concat_tables(found)
-        _, first = _first_rows(whole[KEY].to_pylist())
-        return whole.take(first)
+        return whole.take(pa.array(_first_rows(whole[KEY].combine_chunks())))
 
     def add(self, keys: Sequence[str], table: pa.Table) -> None:
         """Keep finished rows; those of one call are one file, there wholly or not at all."""
@@ -97,14 +100,14 @@ def record_key(record: Record) -> str:
 
 def run_cached(
     cache: ScoreCache,
-    table: pa.Table,
+    table: pa.Table | Parts,
     make_worker: MakeWorker,
     *,
     backend: Backend,
     shard_size: int,
     label: str,
 ) -> tuple[pa.Table, int]:
-    """Apply a worker to the records that the cache lacks, a shard at a time.
+    """Apply a worker to the records that the cache lacks, a shard at a time; of a table in parts one part is in memory at a time.
 
     A shard is kept as soon as it is finished, so a killed run goes on where it was, in this run directory or another.
 
@@ -112,38 +115,46 @@ def run_cached(
         The results in the table's order, and how many rows were there before.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    parts = (table.slice(at, CHUNK_ROWS) for at in range(0, table.num_rows, CHUNK_ROWS))
-    keys = [record_key(record) for part in parts for record in tables.records_from(part)]
+    parts = table if isinstance(table, Parts) else table_parts(table, CHUNK_ROWS)
+    ids, keys = _ids_and_keys(parts)
     there = cache.find(keys)
-    known = set(there[KEY].to_pylist()) if there is not None else set()
-    firsts = _first_rows(keys)[1]
+    new = np.ones(len(keys), np.bool_) if there is None else ~pc.is_in(keys, value_set=there[KEY].combine_chunks()).to_numpy(zero_copy_only=False)
+    firsts = _first_rows(keys)
     # shards are cut from the whole table, so a resumed run batches, and so rounds, as one that was never stopped
-    shards = [
-        [index for index in firsts[at : at + shard_size] if keys[index] not in known]
-        for at in range(0, len(firsts), shard_size)
-    ]
-    new = [index for shard in shards for index in shard]
-    with track(label, table.num_rows, "records", done=table.num_rows - len(new)) as progress:
-        for number, result in backend(make_worker, _Shards(table, shards), progress):
-            cache.add([keys[index] for index in shards[number]], result)
-    whole = cache.find(keys) if new else there
-    if whole is None:
+    cut = [firsts[at : at + shard_size] for at in range(0, len(firsts), shard_size)]
+    shards = {number: rows[new[rows]] for number, rows in enumerate(cut) if new[rows].any()}
+    missing = sum(map(len, shards.values()))
+    with track(label, len(keys), "records", done=len(keys) - missing) as progress:
+        for number, result in backend(make_worker, _Shards(parts, shards), progress):
+            cache.add(keys.take(pa.array(shards[number])).to_pylist(), result)
+    whole = cache.find(keys) if missing else there
+    places = None if whole is None else pc.index_in(keys, value_set=whole[KEY].combine_chunks())
+    if whole is None or places.null_count:
         raise LookupError(f"the score cache {cache.folder} lost the rows just written to it")
-    index = {key: at for at, key in enumerate(whole[KEY].to_pylist())}
-    rows = whole.take([index[key] for key in keys]).drop_columns(KEY)
-    return rows.add_column(0, "id", pa.array(table["id"].to_pylist(), pa.string())), table.num_rows - len(new)
+    return whole.take(places).drop_columns(KEY).add_column(0, "id", ids), len(keys) - missing
+
+
+def _ids_and_keys(parts: Parts) -> tuple[pa.Array, pa.Array]:
+    """Of every record of a table: its id, and its key."""
+    import pyarrow as pa
+
+    ids, keys = [pa.array([], pa.string())], [pa.array([], pa.string())]
+    for part in parts.values():
+        ids.append(part["id"].combine_chunks())
+        keys.append(pa.array([record_key(record) for record in tables.records_from(part)], pa.string()))
+    return pa.concat_arrays(ids), pa.concat_arrays(keys)
 
 
 class _Shards(Mapping[int, "pa.Table"]):
-    """The rows of each shard that is not empty, cut from the table only when they are asked for."""
+    """The rows of each shard, read only when they are asked for."""
 
-    def __init__(self, table: pa.Table, rows_of: Sequence[Sequence[int]]) -> None:
-        self.table = table
-        self.rows_of = {number: rows for number, rows in enumerate(rows_of) if rows}
+    def __init__(self, parts: Parts, rows_of: Mapping[int, Ints]) -> None:
+        self.parts, self.rows_of = parts, rows_of
 
     def __getitem__(self, number: int) -> pa.Table:
-        return self.table.take(self.rows_of[number])
+        return taken(self.parts, self.rows_of[number])
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.rows_of)
@@ -152,9 +163,7 @@ class _Shards(Mapping[int, "pa.Table"]):
         return len(self.rows_of)
 
 
-def _first_rows(keys: Sequence[str]) -> tuple[list[str], list[int]]:
-    """Distinct keys in their order, and the place where each comes first."""
-    first: dict[str, int] = {}
-    for index, key in enumerate(keys):
-        first.setdefault(key, index)
-    return list(first), list(first.values())
+def _first_rows(keys: pa.Array) -> Ints:
+    """The places where each distinct key comes first, in order."""
+    seen = keys.dictionary_encode().indices.to_numpy()  # numbered as they come
+    return np.flatnonzero(np.diff(np.maximum.accumulate(seen), prepend=-1)).astype(np.int64)

@@ -18,7 +18,7 @@ from codeact.files import names_in, write_bytes
 from codeact.progress import SILENT, Progress, track
 from codeact.rundir.faults import Fault, Faults, attempt
 from codeact.rundir.faults import Worker as Worker
-from codeact.rundir.parts import Parts, table_parts
+from codeact.rundir.parts import PART_ROWS, Parts, table_parts
 from codeact.rundir.store import Store
 
 if TYPE_CHECKING:
@@ -65,17 +65,17 @@ def run_local(
 def run_shards(
     store: Store,
     stage: str,
-    table: pa.Table,
+    table: pa.Table | Parts,
     make_worker: MakeWorker,
     *,
     backend: Backend,
-    shard_size: int,
     label: str,
+    shard_size: int = PART_ROWS,
 ) -> pa.Table:
-    """`make_shards` of `table` in shards of `shard_size` rows; returns the results in the table's order."""
+    """`make_shards` of a table in shards of `shard_size` rows, or of parts that are the shards; returns the results in the table's order."""
     import pyarrow as pa
 
-    shards = table_parts(table, shard_size)
+    shards = table if isinstance(table, Parts) else table_parts(table, shard_size)
     make_shards(store, stage, shards, make_worker, backend=backend, label=label)
     return pa.concat_tables(read_shards(store, stage, shards))
 

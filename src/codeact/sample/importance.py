@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,11 @@ MODULE, EXTRA = "data_selection", "dsir"
 POOL, EXAMPLES = "pool", "examples"
 
 
-def log_weights(pool: Sequence[str], examples: Sequence[str]) -> Floats:
+def log_weights(pool: Iterable[str], examples: Iterable[str]) -> Floats:
     """The log importance weight of each text of the pool, float64 [N]; the same text has the same weight, whatever the order.
 
     Args:
-        pool: texts.
+        pool: texts; they are gone through twice, one at a time.
         examples: texts of what is wanted, at least one with a word.
 
     Raises:

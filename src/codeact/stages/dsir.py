@@ -11,7 +11,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample.importance import log_weights
-from codeact.stages.pool import pool_rows, pool_stages, records_at
+from codeact.stages.pool import PoolTexts, pool_stages, read_pool
 from codeact.stages.target import benchmark_free, examples
 
 VERSION = 1
@@ -41,8 +41,8 @@ def weigh(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     import pyarrow as pa
 
     asked, dropped = benchmark_free(examples(recipe.sample).usable(), recipe.curate)
-    pool = records_at(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)))
-    ids, texts = zip(*((record.id, text(record)) for record in pool), strict=True)
-    found = log_weights(texts, [text(record) for record in asked])
-    store.write_table("dsir", pa.table({"id": pa.array(ids, pa.string()), "importance": pa.array(found, pa.float64())}))
+    stages = pool_stages(recipe.curate)
+    found = log_weights(PoolTexts(store, stages, text), [text(record) for record in asked])
+    ids = read_pool(store, stages, ("id",))["id"].combine_chunks()
+    store.write_table("dsir", pa.table({"id": ids, "importance": pa.array(found, pa.float64())}))
     return {"examples": len(asked), "examples of a benchmark": dropped or None}

@@ -13,7 +13,7 @@ from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.ranks import choose_backend
-from codeact.rundir.shards import Worker, make_shards, read_shards
+from codeact.rundir.shards import Worker, run_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.pool import pool_parts, pool_rows, pool_stages
@@ -33,12 +33,9 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 
 def hidden(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """One pass over the conditional sequence of every record of the pool: the one that IFD scores, without the output head."""
-    import pyarrow as pa
-
     shards = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
     make = partial(_worker, recipe.model.model_dump())
-    make_shards(store, "hidden", shards, make, backend=choose_backend(recipe, "hidden"), label="hidden states")
-    table = pa.concat_tables(read_shards(store, "hidden", shards))
+    table = run_shards(store, "hidden", shards, make, backend=choose_backend(recipe, "hidden"), label="hidden states")
     if table.num_rows == table["hidden"].null_count:
         raise InputError("no record of the pool has a response that the model can read; look at the template")
     store.write_table("hidden", table)

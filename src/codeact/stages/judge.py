@@ -20,7 +20,7 @@ from codeact.rundir.shards import Worker, run_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample.strategies import reads
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import PoolTexts, pool_parts, pool_rows, pool_stages, read_pool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,14 +59,14 @@ def identity(recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
 
 def rate(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """Ratings of every record of the pool by every rubric: columns `<name>`, `<name>_status` and `<name>_detail`."""
-    pool = read_pool(store, pool_stages(recipe.curate))
     asked = [ratings.rubric(name) for name in rubrics(recipe)]
     if recipe.judge.endpoint:
-        table, spent = _by_endpoint(pool, asked, recipe)
+        table, spent = _by_endpoint(store, asked, recipe)
     else:
+        shards = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
         table, spent = run_shards(
-            store, "judge", pool, partial(_worker, recipe.judge, recipe.model.dtype, recipe.model.device, asked),
-            backend=choose_backend(recipe, "judge"), shard_size=SHARD_RECORDS, label="judge",
+            store, "judge", shards, partial(_worker, recipe.judge, recipe.model.dtype, recipe.model.device, asked),
+            backend=choose_backend(recipe, "judge"), label="judge",
         ), dict.fromkeys((rubric.name for rubric in asked), 0.0)  # fmt: skip
     store.write_table("judge", table)
     return {rubric.name: _figures(table, rubric.name, spent[rubric.name]) for rubric in asked}
@@ -78,17 +78,18 @@ def _figures(table: pa.Table, name: str, spent: float) -> dict[str, Any]:
     return {"status": status, "mean": float(np.mean(values)) if values else None, "usd": spent}
 
 
-def _by_endpoint(pool: pa.Table, asked: Sequence[ratings.Rubric], recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
+def _by_endpoint(store: Store, asked: Sequence[ratings.Rubric], recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
     """The table, and what each rubric cost in dollars."""
-    config = recipe.judge
-    ids, records = pool["id"].to_pylist(), tables.records_from(pool)
+    config, stages = recipe.judge, pool_stages(recipe.curate)
+    column = read_pool(store, stages, ("id",))["id"]
+    ids = column.to_pylist()
     found, spent = dict[str, list[ratings.Rating]](), dict[str, float]()
     for rubric in asked:
-        prompts = ratings.render(rubric.template, records)
+        prompts = PoolTexts(store, stages, ratings.prompt_writer(rubric.template))
         answers, spent[rubric.name] = ask_endpoint(prompts, ids, config, f"judge: {rubric.name}", config.max_tokens)
         parse = partial(ratings.parse_rating, low=rubric.low, high=rubric.high)
         found[rubric.name] = [parse(a.text) if a.text is not None else ratings.Rating(None, "no_answer", a.status) for a in answers]
-    return _table(pool["id"], found), spent
+    return _table(column, found), spent
 
 
 def _worker(config: JudgeConfig, dtype: str, device: str, asked: Sequence[ratings.Rubric]) -> Worker:

@@ -19,7 +19,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.shards import Worker, run_local, run_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import pool_parts, pool_rows, pool_stages, read_pool, records_by_id
 from codeact.types import Floats
 
 if TYPE_CHECKING:
@@ -71,16 +71,16 @@ def learn(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """
     import pyarrow as pa
 
-    pool = read_pool(store, pool_stages(recipe.curate))
-    ids = pool["id"].to_pylist()
+    parts = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
+    ids = read_pool(store, pool_stages(recipe.curate), ("id",))["id"].to_pylist()
     size = max(FEWEST, round(SHARE * len(ids)))
     if size >= len(ids):
         raise InputError(f"strategy learnable trains on {size} records first, and the pool has {len(ids)}; give more, or choose another strategy")
     scores = tables.in_order(store.table("score"), ids)
     probe = seeded_subset(ids, size, recipe.seed)
     found = run_shards(
-        store, "learn", pool, lambda: _trained(store.path("learn"), tables.records_from(tables.keep(pool, probe)), recipe),
-        backend=run_local, shard_size=SHARD_RECORDS, label="loss after the probe",
+        store, "learn", parts, lambda: _trained(store.path("learn"), list(records_by_id(store, probe).values()), recipe),
+        backend=run_local, label="loss after the probe",
     )  # fmt: skip
     before = np.array(scores["nll_cond"].to_pylist(), np.float64)
     after = np.array(found["nll_after"].to_pylist(), np.float64)

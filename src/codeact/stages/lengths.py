@@ -17,7 +17,7 @@ from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.ranks import choose_backend
-from codeact.rundir.shards import Worker, make_shards, read_shards
+from codeact.rundir.shards import Worker, run_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.columns import LENGTHS
@@ -48,12 +48,9 @@ def count(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     Raises:
         InputError: the template refuses all records.
     """
-    import pyarrow as pa
-
     shards = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
     make = partial(_worker, recipe.model, recipe.score)
-    make_shards(store, LENGTHS, shards, make, backend=choose_backend(recipe, LENGTHS, model=False), label=LENGTHS)
-    table = pa.concat_tables(read_shards(store, LENGTHS, shards))
+    table = run_shards(store, LENGTHS, shards, make, backend=choose_backend(recipe, LENGTHS, model=False), label=LENGTHS)
     check_any(table)
     store.write_table(LENGTHS, table)
     return {"status": dict(Counter(table["status"].to_pylist())), "tokens": int(np.sum(table["response_tokens"].to_numpy()))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 from codeact.config import CurateConfig, Recipe
 from codeact.records import Record
 from codeact.rundir import tables
-from codeact.rundir.parts import Parts
+from codeact.rundir.parts import Parts, by_part, taken
 from codeact.rundir.store import Store
 from codeact.sample import Mixture
 from codeact.sample.mixture import quotas
@@ -67,31 +67,35 @@ def pool_parts(records: Parts, rows: Ints, size: int) -> Parts:
         rows: ascending, as of `pool_rows`.
         size: rows of each part; the last may have fewer.
     """
-    import pyarrow as pa
-
-    read = lru_cache(maxsize=1)(records.__getitem__)  # the next part begins in the same one
-
-    def part(number: int) -> pa.Table:
-        own = rows[number * size : (number + 1) * size]
-        return pa.concat_tables([read(at).take(pa.array(inside)) for at, inside in _by_part(records, own)])
-
-    return Parts(len(rows), size, part)
-
-
-def _by_part(records: Parts, rows: Ints) -> Iterator[tuple[int, Ints]]:
-    """The parts that hold these rows, which ascend, and where in each they are."""
-    for number in np.unique(rows // records.size).tolist():
-        start = number * records.size
-        low, high = np.searchsorted(rows, (start, start + records.size))
-        yield number, rows[low:high] - start
+    read = Parts(records.num_rows, records.size, lru_cache(maxsize=1)(records.__getitem__))  # the next part begins in the same one
+    return Parts(len(rows), size, lambda number: taken(read, rows[number * size : (number + 1) * size]))
 
 
 def records_at(records: Parts, rows: Ints) -> Iterator[Record]:
     """The records of these rows of the table `records`, which ascend; a part of it is in memory at a time."""
     import pyarrow as pa
 
-    for number, inside in _by_part(records, rows):
+    for number, inside in by_part(records, rows):
         yield from tables.records_from(records[number].take(pa.array(inside)))
+
+
+class PoolTexts:
+    """A text of every record of the pool, made anew whenever they are gone through: a part of the table is in memory at a time.
+
+    Args:
+        store: the run directory.
+        stages: that decide who is in the pool.
+        text: makes it.
+    """
+
+    def __init__(self, store: Store, stages: tuple[str, ...], text: Callable[[Record], str]) -> None:
+        self.records, self.rows, self.text = store.parts("records"), pool_rows(store, stages), text
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.text, records_at(self.records, self.rows))
 
 
 def records_by_id(store: Store, ids: Iterable[str]) -> dict[str, Record]:

@@ -18,7 +18,7 @@ from codeact.rundir.store import Store
 from codeact.sample.orders import nearest_in_turn
 from codeact.sample.whitening import whiten
 from codeact.stages import hidden
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import pool_rows, pool_stages, read_pool, records_at
 from codeact.stages.target import MOST_TARGETS, benchmark_free, examples, turns_table
 
 VERSION = 1
@@ -55,13 +55,14 @@ def rank(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     if not read:
         raise InputError("sample.target: none of the examples can be read by the model; look at the template")
     table = tables.in_order(store.table("hidden"), sorted(store.table("hidden")["id"].to_pylist()))
-    records = {r.id: r for r in tables.records_from(read_pool(store, pool_stages(recipe.curate)))}
     ids: list[str] = table["id"].to_pylist()
-    copies = repeats([records[i] for i in ids], [asked[n] for n in read])
+    stages = pool_stages(recipe.curate)
+    in_pool = read_pool(store, stages, ("id",))["id"].to_pylist()
+    copies = {in_pool[n] for n in repeats(records_at(store.parts("records"), pool_rows(store, stages)), [asked[n] for n in read])}
     usable = [n for n, valid in enumerate(table["hidden"].is_valid().to_pylist()) if valid]
     whole = np.array(table["hidden"].take(usable).to_pylist(), np.float32)
     pool, targets = whiten(whole, points)
-    open_ = [position for position, n in enumerate(usable) if n not in copies]
+    open_ = [position for position, n in enumerate(usable) if ids[n] not in copies]
     order = np.fromiter(nearest_in_turn(targets, pool[open_]), np.int64, len(open_))
     ranks: list[int | None] = [None] * len(ids)
     for turn, number in enumerate(order.tolist(), 1):

@@ -21,7 +21,7 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import table_parts
 from codeact.rundir.ranks import choose_backend
-from codeact.rundir.score_cache import KEY, ScoreCache, open_cache, record_key, run_cached, shared_folder
+from codeact.rundir.score_cache import CHUNK_ROWS, KEY, ScoreCache, open_cache, record_key, run_cached, shared_folder
 from codeact.rundir.shards import Worker
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
@@ -30,7 +30,7 @@ from codeact.sample.strategies import IFD_LIMIT, reads
 from codeact.score.sequences import template_name
 from codeact.stages.adaptive_parts import PART, MeasuredInParts, in_parts
 from codeact.stages.columns import SCORES
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import pool_parts, pool_rows, pool_stages, read_pool
 from codeact.stages.sample import counted_by
 from codeact.statistics import spearman
 from codeact.statuses import ESTIMATED, MEASURED, ranked_ifd
@@ -107,8 +107,9 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
     if recipe.score.adaptive:
         table, extra = _adaptive(store, recipe, cache)
     else:
+        pool = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), CHUNK_ROWS)
         table, cached = run_cached(
-            cache, read_pool(store, pool_stages(recipe.curate)), partial(_worker, recipe.model, recipe.score, recipe.judge),
+            cache, pool, partial(_worker, recipe.model, recipe.score, recipe.judge),
             backend=choose_backend(recipe, stage), shard_size=recipe.score.shard_size, label=stage,
         )  # fmt: skip
         extra = {"cached": cached}

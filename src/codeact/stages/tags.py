@@ -15,7 +15,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.judge import identity
-from codeact.stages.pool import pool_stages, read_pool
+from codeact.stages.pool import PoolTexts, pool_stages, read_pool
 
 VERSION = 1
 
@@ -35,10 +35,10 @@ def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """Normalised tags of every record's instruction: `id, tags, status, detail`."""
     import pyarrow as pa
 
-    config = recipe.judge
-    pool = read_pool(store, pool_stages(recipe.curate))
-    prompts = ratings.render("judge_tags", tables.records_from(pool))
-    answers, spent = ask_endpoint(prompts, pool["id"].to_pylist(), config, "tags", config.tag_tokens)
+    config, stages = recipe.judge, pool_stages(recipe.curate)
+    ids = read_pool(store, stages, ("id",))["id"]
+    prompts = PoolTexts(store, stages, ratings.prompt_writer("judge_tags"))
+    answers, spent = ask_endpoint(prompts, ids.to_pylist(), config, "tags", config.tag_tokens)
     found = [tags.parse_tags(a.text) if a.text is not None else tags.Tagged((), "no_answer", a.status) for a in answers]
     names = tags.frequent([f.tags for f in found], config.min_tag_count)
     if config.merge_tags:
@@ -49,7 +49,7 @@ def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
         "tags",
         pa.table(
             {
-                "id": pool["id"],
+                "id": ids,
                 "tags": pa.array([[storage.utf8(tag) for tag in some] for some in names], pa.list_(pa.string())),
                 "status": pa.array([f.status for f in found], pa.string()),
                 "detail": tables.texts([f.detail for f in found]),
