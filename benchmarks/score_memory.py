@@ -150,7 +150,7 @@ def by_stage(records: list[Record], sampler: Sampler) -> int:
             ScoreCache(Path(folder), {}), table, make_worker, backend=run_local, shard_size=128, label="score"
         )
         sampler.samples.append({"records": len(table), **held()})
-    return int(scores.num_rows - scores["ifd"].null_count)
+        return sum(len(part) - part["ifd"].null_count for part in scores.values())
 
 
 def slope(samples: list[dict[str, int]], what: str) -> dict[str, float]:

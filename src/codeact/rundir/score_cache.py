@@ -14,6 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ from codeact.files import cache_dir
 from codeact.progress import track
 from codeact.records import Message, Record
 from codeact.rundir import tables
-from codeact.rundir.parts import Parts, table_parts, taken
-from codeact.rundir.shards import Backend, MakeWorker, read_sealed, sealed, write_sealed
+from codeact.rundir.parts import PART_ROWS, Parts, table_parts, taken
+from codeact.rundir.shards import Backend, MakeWorker, open_sealed, sealed, write_sealed
 from codeact.rundir.store import digest
 from codeact.types import Ints
 
@@ -34,6 +35,41 @@ if TYPE_CHECKING:
 
 KEY = "key"
 CHUNK_ROWS = 1024  # read as Python objects at a time
+KEPT = 512  # finished shards
+
+
+class Places:
+    """Where the rows of some keys are.
+
+    Args:
+        files: finished shards.
+        file: of each key, the number of the file that has its row; -1: none has.
+        row: its number there.
+        kept: files that are held in memory at most.
+    """
+
+    def __init__(self, files: Sequence[Path], file: Ints, row: Ints, kept: int = KEPT) -> None:
+        self.files, self.file, self.row = files, file, row
+        self._open = lru_cache(maxsize=kept)(open_sealed)
+
+    def rows(self, keys: Ints) -> pa.Table:
+        """The rows of the keys with these numbers, at least one, in this order.
+
+        Raises:
+            LookupError: a file is gone, or damaged.
+        """
+        import pyarrow as pa
+
+        file, row = self.file[keys], self.row[keys]
+        order = np.argsort(file, kind="stable")
+        numbers, starts = np.unique(file[order], return_index=True)
+        found = []
+        for number, inside in zip(numbers.tolist(), np.split(row[order], starts[1:]), strict=True):
+            table = self._open(self.files[number])
+            if table is None:
+                raise LookupError(f"the score cache lost {self.files[number]}, which was just read")
+            found.append(table.take(pa.array(inside)))
+        return pa.concat_tables(found).take(pa.array(np.argsort(order)))
 
 
 @dataclass(frozen=True)
@@ -48,24 +84,31 @@ class ScoreCache:
     folder: Path
     context: Mapping[str, Any]
 
-    def find(self, keys: Sequence[str] | pa.Array) -> pa.Table | None:
-        """The rows of those keys that are there, one each, in no order; None where there is none."""
+    def places(self, keys: pa.Array) -> Places:
+        """Where the row of each key is."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        wanted = keys if isinstance(keys, pa.Array) else pa.array(keys, pa.string())
-        found = []
+        files, kept = list[Path](), list[pa.ChunkedArray]()
         for file in sealed(self.folder, "*-*-*.parquet"):
-            table = read_sealed(self.folder, file.stem.rpartition("-")[0])
-            if table is None:
-                continue  # damaged: its records are scored again
-            table = table.filter(pc.is_in(table[KEY], value_set=wanted))
-            if table.num_rows:
-                found.append(table)
-        if not found:
-            return None
-        whole = pa.concat_tables(found)
-        return whole.take(pa.array(_first_rows(whole[KEY].combine_chunks())))
+            table = open_sealed(file, [KEY])
+            if table is not None:  # else its records are scored again
+                files.append(file)
+                kept.append(table[KEY])
+        ends = np.cumsum([0, *map(len, kept)])
+        there = pa.chunked_array([chunk for column in kept for chunk in column.chunks], pa.string())
+        at = pc.fill_null(pc.index_in(keys, value_set=there), -1).to_numpy().astype(np.int64)
+        number = np.where(at < 0, -1, np.searchsorted(ends, at, side="right") - 1)
+        return Places(files, number, at - ends[number])
+
+    def find(self, keys: Sequence[str]) -> pa.Table | None:
+        """The rows of those keys that are there, one each, in no order; None where there is none."""
+        import pyarrow as pa
+
+        distinct = pa.array(sorted(set(keys)), pa.string())
+        found = self.places(distinct)
+        there = np.flatnonzero(found.file >= 0)
+        return found.rows(there) if len(there) else None
 
     def add(self, keys: Sequence[str], table: pa.Table) -> None:
         """Keep finished rows; those of one call are one file, there wholly or not at all."""
@@ -106,8 +149,8 @@ def run_cached(
     backend: Backend,
     shard_size: int,
     label: str,
-) -> tuple[pa.Table, int]:
-    """Apply a worker to the records that the cache lacks, a shard at a time; of a table in parts one part is in memory at a time.
+) -> tuple[Parts, int]:
+    """Apply a worker to the records that the cache lacks, a shard at a time. A part of the records, and of the results, is in memory at a time.
 
     A shard is kept as soon as it is finished, so a killed run goes on where it was, in this run directory or another.
 
@@ -115,25 +158,27 @@ def run_cached(
         The results in the table's order, and how many rows were there before.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     parts = table if isinstance(table, Parts) else table_parts(table, CHUNK_ROWS)
     ids, keys = _ids_and_keys(parts)
-    there = cache.find(keys)
-    new = np.ones(len(keys), np.bool_) if there is None else ~pc.is_in(keys, value_set=there[KEY].combine_chunks()).to_numpy(zero_copy_only=False)
+    found = cache.places(keys)
     firsts = _first_rows(keys)
     # shards are cut from the whole table, so a resumed run batches, and so rounds, as one that was never stopped
     cut = [firsts[at : at + shard_size] for at in range(0, len(firsts), shard_size)]
-    shards = {number: rows[new[rows]] for number, rows in enumerate(cut) if new[rows].any()}
+    shards = {number: new for number, rows in enumerate(cut) if len(new := rows[found.file[rows] < 0])}
     missing = sum(map(len, shards.values()))
     with track(label, len(keys), "records", done=len(keys) - missing) as progress:
         for number, result in backend(make_worker, _Shards(parts, shards), progress):
             cache.add(keys.take(pa.array(shards[number])).to_pylist(), result)
-    whole = cache.find(keys) if missing else there
-    places = None if whole is None else pc.index_in(keys, value_set=whole[KEY].combine_chunks())
-    if whole is None or places.null_count:
+    found = cache.places(keys) if missing else found
+    if np.any(found.file < 0):
         raise LookupError(f"the score cache {cache.folder} lost the rows just written to it")
-    return whole.take(places).drop_columns(KEY).add_column(0, "id", ids), len(keys) - missing
+
+    def part(number: int) -> pa.Table:
+        own = np.arange(number * PART_ROWS, min((number + 1) * PART_ROWS, len(keys)))
+        return found.rows(own).drop_columns(KEY).add_column(0, "id", ids.take(pa.array(own)))
+
+    return Parts(len(keys), PART_ROWS, part), len(keys) - missing
 
 
 def _ids_and_keys(parts: Parts) -> tuple[pa.Array, pa.Array]:

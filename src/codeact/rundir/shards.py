@@ -6,7 +6,7 @@ A finished shard is a sealed table: its file name holds the digest of its conten
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -117,17 +117,21 @@ def write_sealed(table: pa.Table, folder: Path, name: str) -> None:
 
 def read_sealed(folder: Path, name: str) -> pa.Table | None:
     """The table that `write_sealed` wrote under this name; None where there is none, or none that is whole."""
+    return next((table for path in sealed(folder, f"{name}-*.parquet") if (table := open_sealed(path)) is not None), None)
+
+
+def open_sealed(path: Path, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """A table that `write_sealed` wrote, or some of its columns; None where it is gone, or is damaged and goes now."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for path in sealed(folder, f"{name}-*.parquet"):
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:  # another process has finished the stage
-            continue
-        if path.stem == f"{name}-{hashlib.sha256(content).hexdigest()[:16]}":
-            return pq.read_table(pa.BufferReader(content))
-        path.unlink(missing_ok=True)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # another process has finished the stage
+        return None
+    if path.stem.rpartition("-")[2] == hashlib.sha256(content).hexdigest()[:16]:
+        return pq.read_table(pa.BufferReader(content), columns=None if columns is None else list(columns))
+    path.unlink(missing_ok=True)
     return None
 
 

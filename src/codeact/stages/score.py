@@ -19,7 +19,7 @@ from codeact.records import Record
 from codeact.redact import split_userinfo
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.parts import table_parts
+from codeact.rundir.parts import PART_ROWS, table_parts
 from codeact.rundir.ranks import choose_backend
 from codeact.rundir.score_cache import CHUNK_ROWS, KEY, ScoreCache, open_cache, record_key, run_cached, shared_folder
 from codeact.rundir.shards import Worker
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from codeact.score.engines import PromptScorer
 
 VERSION = 4
+READ = ("response_tokens", "status", "detail", "ifd", "ifd_estimate")  # what the stage tells of its table
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
 
 
@@ -102,19 +103,23 @@ def with_proxy(recipe: Recipe) -> Recipe:
 
 def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") -> Mapping[str, Any]:
     """IFD of every record of the pool, by the model that is going to be trained; what the score cache holds is not computed."""
+    import pyarrow as pa
+
     model = inputs.proxy() if stage == "proxy" else inputs.model()
     cache = _cache(store, recipe, model, stage)
     if recipe.score.adaptive:
         table, extra = _adaptive(store, recipe, cache)
+        parts = table_parts(table, PART_ROWS)
     else:
         pool = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), CHUNK_ROWS)
-        table, cached = run_cached(
+        parts, cached = run_cached(
             cache, pool, partial(_worker, recipe.model, recipe.score, recipe.judge),
             backend=choose_backend(recipe, stage), shard_size=recipe.score.shard_size, label=stage,
         )  # fmt: skip
         extra = {"cached": cached}
+    table = pa.concat_tables([part.select([name for name in READ if name in part.column_names]) for part in parts.values()])
     check_any(table)
-    store.write_table(stage, table)
+    store.write_parts(stage, parts.values())
     counts = table["response_tokens"].to_numpy()
     return {
         "status": dict(Counter(table["status"].to_pylist())),
