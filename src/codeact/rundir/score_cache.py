@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeact import storage
+from codeact.errors import CodeactError
 from codeact.files import cache_dir
 from codeact.progress import track
 from codeact.records import Message, Record
@@ -56,7 +57,7 @@ class Places:
         """The rows of the keys with these numbers, at least one, in this order.
 
         Raises:
-            LookupError: a file is gone, or damaged.
+            CodeactError: a file is gone, or damaged.
         """
         import pyarrow as pa
 
@@ -67,7 +68,7 @@ class Places:
         for number, inside in zip(numbers.tolist(), np.split(row[order], starts[1:]), strict=True):
             table = self._open(self.files[number])
             if table is None:
-                raise LookupError(f"the score cache lost {self.files[number]}, which was just read")
+                raise CodeactError(f"{self.files[number]}: scores that were there cannot be read again; look at the disk, and start the same command again")
             found.append(table.take(pa.array(inside)))
         return pa.concat_tables(found).take(pa.array(np.argsort(order)))
 
