@@ -49,8 +49,8 @@ def local(path: str | Path) -> Path:
     """
     if is_remote(path):
         raise InputError(
-            f"{address_of(path)} is remote: run directories and folders of results are local only; write to a local path and copy"
-            " the result (files of rows and tables, -o of select, curate, score and the like, may be addresses)"
+            f"{address_of(path)} is remote: folders of results and the directory of a comparison are local only; write to a local path and"
+            " copy the result (files of rows and tables, -o of select, curate, score and the like, and their run directories may be addresses)"
         )
     return Path(path)
 

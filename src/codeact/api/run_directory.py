@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from codeact import config, storage
 from codeact.amounts import amount
 from codeact.errors import InputError
-from codeact.files import local
+from codeact.mirror import put_back, reading_copy
 from codeact.pipeline.difference import diff
 from codeact.pipeline.explanation import explain
 from codeact.rundir.store import Store
@@ -20,19 +20,21 @@ __all__ = ["cluster_lines", "diff", "explain", "report", "score_summary", "stabi
 
 
 def report(run_dir: str | Path) -> Path:
-    """Write report.json and report.html from the tables of a run and return the page's path.
+    """Write report.json and report.html from the tables of a run and return the page's path, of a run at an address that of a copy.
 
     Raises:
         InputError: the folder is no run directory.
     """
     from codeact.reporting import write_report
 
-    root = local(run_dir)
+    root = reading_copy(run_dir)
     if not (root / "markers").is_dir():
         raise InputError(
             f"{root} is not a run directory (it has no markers/); give the folder that `codeact run` or `select` printed"
         )
-    return write_report(root)
+    page = write_report(root)
+    put_back(run_dir, ("report.json", "report.html"))
+    return page
 
 
 def summary_rows(run_dir: str | Path) -> list[tuple[str, str]]:

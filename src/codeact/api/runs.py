@@ -15,6 +15,7 @@ from codeact.errors import InputError
 from codeact.files import Whole, name_of
 from codeact.lm.hardware import UTILISATION
 from codeact.locks import one_writer
+from codeact.mirror import name_of_run, working_copy
 from codeact.outputs import Run, check_file, note_ahead, note_file
 from codeact.pipeline.plan import chosen
 from codeact.pipeline.ready import say_unused
@@ -60,7 +61,7 @@ def run(
     *,
     force: bool = False,
 ) -> Path:
-    """Run a whole recipe, records to report, and return the path of report.html.
+    """Run a whole recipe, records to report, and return the path of report.html, of a run at an address in its working copy.
 
     Args:
         recipe: a recipe, its file, or the name of a shipped one.
@@ -74,8 +75,9 @@ def run(
     whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
     if not isinstance(recipe, Recipe):
         _keep_recipe(Path(recipe), Path(whole.run_dir))
-    store = run_pipeline(whole, force=force)
-    return report(store.root)
+    with working_copy(whole.run_dir) as folder:
+        store = run_pipeline(whole.model_copy(update={"run_dir": folder}), force=force)
+        return report(store.root)
 
 
 def _keep_recipe(file: Path, run_dir: Path) -> None:
@@ -108,6 +110,11 @@ def run_stages(
     Raises:
         InputError: bad input or configuration.
     """
+    with working_copy(recipe.run_dir) as folder:
+        return _run_stages(recipe.model_copy(update={"run_dir": folder}), targets, output, force)
+
+
+def _run_stages(recipe: Recipe, targets: Sequence[str], output: Path | None, force: bool) -> dict[str, Any]:
     inputs = Inputs(recipe)
     writer = Run(targets[0], inputs.name, inputs.paths(), force)
     if output is not None:
@@ -129,7 +136,7 @@ def run_stages(
     read = dict((store.marker("records") or {}).get("summary", {}))
     return {
         "stage": last,
-        "run_dir": str(store.root),
+        "run_dir": name_of_run(store.root),
         "output": name_of(output) if output else None,
         **summary,
         "reading": read,

@@ -17,6 +17,7 @@ from codeact.errors import InputError, require
 from codeact.exporting import export
 from codeact.files import cache_dir, is_remote
 from codeact.locks import one_writer
+from codeact.mirror import name_of_run, working_copy
 from codeact.outputs import Run, check_file, note_ahead, note_file, run_dir_beside
 from codeact.pipeline import plan
 from codeact.pipeline.ready import say_unused
@@ -49,7 +50,7 @@ class Selection:
         indices: positions of the chosen rows in the data, ascending; `dataset.select(selection.indices)` works.
         table: one row per record of the pool: `id, cluster, rank, ifd, cutoff, selected, reason`.
         summary: counts and figures, as `codeact select --json` prints them.
-        run_dir: the run directory with every stage's table.
+        run_dir: the run directory with every stage's table; of one at an address, its working copy.
         data: what was given to `select`.
         source: all rows.
     """
@@ -128,8 +129,8 @@ def select(
         strategy: one of docs/strategies.md: cdas (default), random, complexity, diversity, longest, full, ...
         embedder: sentence-transformers name or folder (default: all-mpnet-base-v2, as in the paper), or `demo`.
         output: also write the chosen rows here; the suffix decides the form, `-` is JSON lines on stdout.
-        run_dir: where every stage's table goes; by default beside `output`, else in the user's cache. A second call
-            with the same directory redoes only what changed.
+        run_dir: where every stage's table goes; by default beside `output`, else in the user's cache; a folder or an address. A
+            second call with the same directory redoes only what changed.
         limit: use a seeded random sample of this many records.
         seed: of every random choice.
         settings: further recipe keys, for example `{"model.max_length": 1024, "curate.dedup": False}`.
@@ -143,6 +144,11 @@ def select(
         data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
         seed=seed, settings=settings, weights=weights,
     )  # fmt: skip
+    with working_copy(recipe.run_dir) as folder:
+        return _select(recipe.model_copy(update={"run_dir": folder}), data, source, target, force)
+
+
+def _select(recipe: Recipe, data: Data, source: Source | None, target: Path | None, force: bool) -> Selection:
     inputs = Inputs(recipe, source)
     writer = Run("select", inputs.name, inputs.paths(), force)
     if target is not None:
@@ -258,6 +264,6 @@ def _selection(store: Store, source: Source, data: Data) -> Selection:
         "stages": {k: v for k, v in stages.items() if v},
         "sources": _sources(stages),
         "reading": stages["records"],
-        "run_dir": str(store.root),
+        "run_dir": name_of_run(store.root),
     }
     return Selection(indices, table, summary, store.root, source, data)

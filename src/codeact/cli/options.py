@@ -14,6 +14,7 @@ from typer.models import OptionInfo
 from codeact.config import Recipe, default_of, given, joined, load_recipe
 from codeact.errors import InputError
 from codeact.files import is_remote
+from codeact.mirror import name_of_run
 from codeact.outputs import run_dir_beside
 from codeact.storage import plain
 from codeact.terminal import visible, visible_lines
@@ -134,17 +135,17 @@ def show(run_dir: Path, as_json: bool) -> None:
 
     page = api.report(run_dir)
     if as_json:
-        result(storage.read_json(run_dir / "report.json"), True, "")
+        result(storage.read_json(page.parent / "report.json"), True, "")
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_header=False, title=Text(visible(f"codeact: {run_dir}")))
-    for name, value in api.summary_rows(run_dir):  # as texts: names of sources hold brackets, which are markup else
+    table = Table(show_header=False, title=Text(visible(f"codeact: {name_of_run(page.parent)}")))
+    for name, value in api.summary_rows(page.parent):  # as texts: names of sources hold brackets, which are markup else
         table.add_row(Text(visible(name)), Text(visible(value)))
     Console().print(table)
-    typer.echo(visible(f"report: {page}"))
+    typer.echo(visible(f"report: {name_of_run(page)}"))
 
 
 def one_or_many(data: Sequence[str]) -> str | list[str]:

@@ -37,6 +37,7 @@ from codeact.cli.options import (
     with_settings,
 )
 from codeact.errors import InputError
+from codeact.mirror import folder_of, name_of_run
 from codeact.records import reading_lines
 
 
@@ -49,9 +50,9 @@ def _run_stage(
     recipe = stage_recipe(name, own, mapping, settings, output, run_dir, embedder, needs_model=name == "sample")
     embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
     summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, force=force)
-    folder = Path(recipe.run_dir)
+    folder = folder_of(recipe.run_dir)
     written = "rows" if name == "curate" and output else "table"
-    lines = [*reading_lines(summary["reading"]), f"{written}: {summary['output'] or folder / f'{name}.parquet'}"]
+    lines = [*reading_lines(summary["reading"]), f"{written}: {summary['output'] or name_of_run(folder / f'{name}.parquet')}"]
     told = _curated(summary, folder) if name == "curate" else api.cluster_lines(folder) if name == "cluster" else []
     result(summary, as_json, "\n".join([*told, *lines]), output)
 
@@ -67,7 +68,7 @@ def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
     lines = [f"{name:<{width}}{count:>10,}{count / total:>8.1%}" for name, count in rows]
     if summary.get("near a benchmark"):
         lines.append(
-            f"kept, and near a benchmark's task: {amount(summary['near a benchmark'], 'record')}; read {folder / 'review.jsonl'}"
+            f"kept, and near a benchmark's task: {amount(summary['near a benchmark'], 'record')}; read {name_of_run(folder / 'review.jsonl')}"
         )
     if summary.get("benchmarks"):
         missing = summary.get("benchmarks not at hand")
@@ -157,9 +158,9 @@ def score(
         result(forecast, as_json, "\n".join(forecast["lines"]))
         return
     summary = api.run_stages(recipe, ["score"], output, force=force)
-    folder = Path(recipe.run_dir)
+    folder = folder_of(recipe.run_dir)
     found = {**summary, **api.score_summary(folder, examples=3 if show else 0)}
-    result(found, as_json, "\n".join(_scored(found, summary["output"] or str(folder / "score.parquet"))), output)
+    result(found, as_json, "\n".join(_scored(found, summary["output"] or name_of_run(folder / "score.parquet"))), output)
 
 
 def _scored(found: dict[str, Any], table: str) -> list[str]:

@@ -41,6 +41,7 @@ from codeact.cli.options import (
     with_settings,
 )
 from codeact.files import name_of
+from codeact.mirror import name_of_run
 from codeact.records import reading_lines
 from codeact.terminal import visible
 
@@ -136,7 +137,7 @@ def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]
     from codeact.score.length import length_line
 
     lines = [
-        f"{summary['selected']:,} of {amount(summary['pool'], 'record')} -> {name_of(output)}  (every decision: {run_dir / 'ledger.parquet'})"
+        f"{summary['selected']:,} of {amount(summary['pool'], 'record')} -> {name_of(output)}  (every decision: {name_of_run(run_dir / 'ledger.parquet')})"
     ]
     lines += [f"of {line}" for line in source_lines(summary["sources"])]
     if summary.get("token_share") is not None:

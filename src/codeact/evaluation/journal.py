@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from codeact import files, storage
+from codeact import files, mirror, storage
 
 Row = dict[str, Any]
 VERSION = 5  # of what an evaluation makes of a task; raised where answers or their programs change, and old ones are made anew
+SYNC_S = 60.0  # what lies behind an address too is copied up so often
 LATER = frozenset({"check", "task_set", "solution", "status", "plus_status", "detail"})  # what is not the answer itself
 
 
@@ -54,6 +55,7 @@ def append(path: Path, rows: Sequence[Row]) -> None:
         row["check"] = _check(row)
     text = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
     files.append(path, text.encode("ascii"))
+    mirror.sync(path, every=SYNC_S)
 
 
 def _check(row: Row) -> str:

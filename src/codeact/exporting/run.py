@@ -20,6 +20,7 @@ from codeact.exporting.tools import ROWS, Facts
 from codeact.files import make_folder, write_text
 from codeact.lm.identity import model_title, resolve
 from codeact.locks import one_writer
+from codeact.mirror import reading_copy
 from codeact.pipeline.ledger import check_selection, finished, ledger_table
 from codeact.records import Record
 from codeact.rundir import tables
@@ -59,7 +60,7 @@ def export(
     """
     if to not in TOOLS:
         raise InputError(f"--to {to!r} is unknown; the tools are {', '.join(TOOLS)}")
-    store = Store(Path(run_dir))
+    store = Store(reading_copy(run_dir))
     if not store.path("recipe.yaml").exists():
         raise InputError(f"{run_dir} holds no finished selection; give the folder that `codeact select` or `run` printed")
     recipe = kept_recipe(store.root)

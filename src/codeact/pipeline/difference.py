@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.config import flatten
+from codeact.files import name_of
 from codeact.pipeline.outcomes import Outcomes, read_outcomes, sentence
 
 ELSEWHERE = ("run_dir",)  # settings that decide nothing
@@ -28,7 +29,7 @@ def diff(one: str | Path, other: str | Path) -> dict[str, Any]:
     chosen = [_selected(outcomes) for outcomes in (first, second)]
     union = len(chosen[0] | chosen[1])
     return {
-        "first": str(one), "second": str(other),
+        "first": name_of(one), "second": name_of(other),
         "selected": [len(chosen[0]), len(chosen[1])],
         "both": len(chosen[0] & chosen[1]),
         "overlap": len(chosen[0] & chosen[1]) / union if union else 1.0,

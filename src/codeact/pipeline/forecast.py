@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from codeact.amounts import amount, columns
@@ -14,6 +13,7 @@ from codeact.errors import CodeactError, InputError
 from codeact.lm import models
 from codeact.lm.hardware import UTILISATION
 from codeact.lm.identity import resolve, resolve_embedder
+from codeact.mirror import reading_copy
 from codeact.pipeline.budget import Budget, Work, device_lines, notes_of, times
 from codeact.pipeline.plan import chosen
 from codeact.pipeline.sizes import (
@@ -141,7 +141,7 @@ def forecast(
     names = {stage.name for stage in stages}
     records, notes = _data(inputs, names, budget)
     notes += _not_at_hand(recipe, names, budget)
-    store = Store(Path(recipe.run_dir))
+    store = Store(reading_copy(recipe.run_dir, to_plan=True))
     done: dict[str, str] = {}
     states: dict[str, str] = {}
     for stage in stages:

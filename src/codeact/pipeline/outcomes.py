@@ -12,7 +12,7 @@ from typing import Any
 from codeact import config
 from codeact.config import Recipe
 from codeact.errors import InputError
-from codeact.files import local
+from codeact.mirror import reading_copy
 from codeact.pipeline.ledger import finished, ledger_table, outdated
 from codeact.rundir.store import Store
 from codeact.sample.strategies import Strategy, find
@@ -102,7 +102,7 @@ def read_outcomes(run_dir: str | Path) -> Outcomes:
     Raises:
         InputError: no ledger there, or no records.
     """
-    root = local(run_dir)
+    root = reading_copy(run_dir)
     if not (root / "ledger.parquet").exists() or not (root / "recipe.yaml").exists():
         raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
     store, recipe = Store(root), config.kept_recipe(root)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from codeact import progress, storage
+from codeact import mirror, progress, storage
 from codeact.config import Recipe
 from codeact.files import write_text
 from codeact.logs import RUN_LOG, may_hold_log, run_log
@@ -73,7 +73,8 @@ def run_pipeline(
 
     with store.lock(), taken_back(there, finished, written | {LOCK}), run_log(store.root, log) as note, ranks.first(store.root), kept_processes():
         doubt_others(store, recipe)
-        write_text(store.path("recipe.yaml"), yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        told = recipe.model_dump(mode="json") | ({"run_dir": mirror.name_of_run(store.root)} if mirror.is_mirrored(store.root) else {})
+        write_text(store.path("recipe.yaml"), yaml.safe_dump(told, sort_keys=False))
         for before, stage in zip(("", *(stage.name for stage in stages)), stages, strict=False):
             if before == pool_stages(recipe.curate)[-1] and "sample" in names:
                 check_quotas(store, recipe)  # before anything is scored

@@ -14,6 +14,7 @@ from codeact.amounts import amount
 from codeact.cluster import cluster_embeddings
 from codeact.config import kept_recipe, validate
 from codeact.errors import InputError
+from codeact.mirror import reading_copy
 from codeact.pipeline.ledger import check_selection
 from codeact.rundir import tables
 from codeact.rundir.store import Store
@@ -66,7 +67,7 @@ def measure_stability(
     Raises:
         InputError: the folder lacks a table that the strategy reads, or a score table lacks a record.
     """
-    store = Store(Path(run_dir))
+    store = Store(reading_copy(run_dir))
     if not store.path("sample.parquet").exists() or not store.path("recipe.yaml").exists():
         raise InputError(f"{run_dir} holds no selection; give the run directory of `codeact select` or `run`")
     recipe = kept_recipe(store.root)

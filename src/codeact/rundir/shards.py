@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from codeact import storage
+from codeact import mirror, storage
 from codeact.errors import CodeactError
 from codeact.files import names_in, write_bytes
 from codeact.progress import SILENT, Progress, track
@@ -110,9 +110,10 @@ def read_shards(store: Store, stage: str, shards: Parts) -> Iterator[pa.Table]:
 
 
 def write_sealed(table: pa.Table, folder: Path, name: str) -> None:
-    """Write `<name>-<digest of the content>.parquet`, atomically."""
+    """Write `<name>-<digest of the content>.parquet`, atomically; it is behind the address too when this returns, where there is one."""
     content = storage.parquet_bytes(table)
     write_bytes(folder / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.parquet", content)
+    mirror.sync(folder)
 
 
 def read_sealed(folder: Path, name: str) -> pa.Table | None:

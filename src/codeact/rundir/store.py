@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact import locks, parquet, storage
+from codeact import locks, mirror, parquet, storage
 from codeact.errors import InputError
 from codeact.files import local, remove, remove_left, sha256, sha256_of, write_text
 from codeact.rundir.parts import PART_ROWS, Parts, file_parts
@@ -127,6 +127,7 @@ class Store:
             for name in (*outputs, f"shards/{stage}"):
                 remove(self.path(name))
             write_text(started, fingerprint)
+        mirror.sync(self.root)
 
     def doubt(self, stage: str) -> None:
         """A finished stage was made with other settings than the run directory has now: it does not count until its turn has come."""
@@ -147,6 +148,7 @@ class Store:
         storage.write_json(self._marker_path(stage), {**marker, "outputs": written, "finished_at": finished})
         (self.path("markers") / f"{stage}.started").unlink(missing_ok=True)
         remove(self.path(f"shards/{stage}"))
+        mirror.sync(self.root)
 
     def take_stage(self, stage: str, other: Store, outputs: Sequence[str], made_from: Mapping[str, str]) -> None:
         """Take over a finished stage of another run directory: its files as hard links (copies across file systems), its marker last.

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from codeact.errors import InputError, MissingExtraError, require
 from codeact.files import atomic, cache_dir
@@ -24,6 +24,22 @@ FOREIGN = (
     ("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError"), ("aiohttp", "ClientError"),
     ("gcsfs.retry", "HttpError"), ("google.auth.exceptions", "GoogleAuthError"), ("httpx", "HTTPError"), ("httpx2", "HTTPError"),
 )  # fmt: skip
+
+
+class FileSystem(Protocol):
+    """What of fsspec's file systems is used for run directories."""
+
+    def find(self, path: str, *, detail: bool) -> dict[str, dict[str, Any]]: ...
+
+    def cat_file(self, path: str) -> bytes: ...
+
+    def open(self, path: str, mode: str) -> IO[bytes]: ...
+
+    def pipe_file(self, path: str, value: bytes, mode: str = ...) -> object: ...
+
+    def put_file(self, lpath: str, rpath: str) -> object: ...
+
+    def rm_file(self, path: str) -> object: ...
 
 
 def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, list[Path]]:
@@ -42,8 +58,8 @@ def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, 
         InputError: there is no such file, or it cannot be read.
         MissingExtraError: the package for this kind of address is not installed.
     """
-    with _told(address, "reading", "read"):
-        system, path = _system(address, "reading")
+    with told(address, "reading", "read"):
+        system, path = system_of(address, "reading")
         marks = [path.index(mark) for mark in "*?[" if mark in path]
         folder = not marks and system.isdir(path)
         if marks:
@@ -59,7 +75,7 @@ def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, 
         files = [root / name.removeprefix(base).lstrip("/") for name in names]
         for name, file in zip(names, files, strict=True):
             if not file.is_file():
-                _copy(system.open(name, "rb"), file, system.size(name))
+                copy(system.open(name, "rb"), file, system.size(name))
         return (root if folder else None), files
 
 
@@ -73,8 +89,8 @@ def check_writable(address: str) -> None:
     scheme = address.partition(":")[0]
     if scheme in READ_ONLY:
         raise InputError(f"output {address}: {scheme}:// can only be read; name a local file, or an s3:// or gs:// address")
-    with _told(address, "writing", "written"):
-        system, path = _system(address, "writing")
+    with told(address, "writing", "written"):
+        system, path = system_of(address, "writing")
         bucket, _, key = path.lstrip("/").partition("/")
         if scheme in BUCKETS and key:
             with suppress(PermissionError):  # one may write where one may not look
@@ -89,8 +105,8 @@ def state(address: str) -> str | None:
     Raises:
         InputError: the place cannot be asked.
     """
-    with _told(address, "writing", "written"):
-        system, path = _system(address, "writing")
+    with told(address, "writing", "written"):
+        system, path = system_of(address, "writing")
         try:
             return str(system.ukey(path)) if system.isfile(path) else None
         except (FileNotFoundError, PermissionError):
@@ -103,8 +119,8 @@ def sha256_of_object(address: str) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    with _told(address, "reading", "read"):
-        system, path = _system(address, "reading")
+    with told(address, "reading", "read"):
+        system, path = system_of(address, "reading")
         total = hashlib.sha256()
         with system.open(path, "rb") as remote:
             while block := remote.read(BLOCK):
@@ -123,8 +139,8 @@ def send(file: Path, address: str, *, replace: bool) -> None:
     Raises:
         InputError: there is one already, or it cannot be written.
     """
-    with _told(address, "writing", "written"):
-        system, path = _system(address, "writing")
+    with told(address, "writing", "written"):
+        system, path = system_of(address, "writing")
         try:
             system.put_file(str(file), path, mode="overwrite" if replace else "create")
         except FileExistsError as error:
@@ -138,7 +154,7 @@ def send(file: Path, address: str, *, replace: bool) -> None:
             ) from error
 
 
-def _system(address: str, what: str) -> tuple[Any, str]:
+def system_of(address: str, what: str) -> tuple[Any, str]:
     """The file system of an address, which has forgotten what it was told before, and the place in it."""
     fsspec = require("fsspec", "remote", f"{what} {address}")
     system, path = fsspec.core.url_to_fs(address)
@@ -152,7 +168,12 @@ def by_address(text: str, address: str) -> str:
     return re.sub(f"{copies}/{re.escape(address.rpartition('/')[2])}|{copies}", lambda _: address.rstrip("/"), text)
 
 
-def _copy(remote: IO[bytes], file: Path, size: int | None) -> None:
+def copy(remote: IO[bytes], file: Path, size: int | None) -> None:
+    """Write what an open remote file holds to a local one, whole or not at all.
+
+    Raises:
+        OSError: the connection ended before `size` bytes had come.
+    """
     with remote, atomic(file) as out:
         while block := remote.read(BLOCK):
             out.write(block)
@@ -161,7 +182,13 @@ def _copy(remote: IO[bytes], file: Path, size: int | None) -> None:
 
 
 @contextmanager
-def _told(address: str, doing: str, done: str) -> Iterator[None]:
+def told(address: str, doing: str, done: str) -> Iterator[None]:
+    """What a file system refuses, as one line about the address.
+
+    Raises:
+        InputError: it cannot be read or written.
+        MissingExtraError: the package for this kind of address is not installed.
+    """
     try:
         yield
     except ImportError as error:

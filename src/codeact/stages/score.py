@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codeact import mirror
 from codeact.config import JudgeConfig, ModelConfig, Recipe, ScoreConfig
 from codeact.errors import InputError
 from codeact.progress import Progress, track
@@ -142,14 +143,15 @@ def check_any(table: pa.Table) -> None:
 
 
 def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -> ScoreCache:
-    """The scores of this model and these settings: the user's, or with `score.cache` off some that end with the stage."""
+    """The scores of this model and these settings: the user's, or some that end with the stage: with `score.cache` off, and of a run at an address."""
     context = {
         **{key: value for key, value in model.items() if key != "device"},
         **wording(recipe),
         **_engine(recipe),
         "version": VERSION,
     }
-    return open_cache(shared_folder() if recipe.score.cache else store.path(f"shards/{stage}"), context)
+    shared = recipe.score.cache and not mirror.is_mirrored(store.root)  # a machine that goes on has another cache
+    return open_cache(shared_folder() if shared else store.path(f"shards/{stage}"), context)
 
 
 def _worker(model: ModelConfig, config: ScoreConfig, judge: JudgeConfig) -> Worker:

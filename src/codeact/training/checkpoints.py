@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from codeact import mirror
 from codeact.errors import InputError
 from codeact.files import sha256
 from codeact.storage import read_json, write_json
@@ -25,6 +26,7 @@ def complete(checkpoint: Path, fingerprint: str, step: int, machine: Mapping[str
     files = {str(path.relative_to(checkpoint)): sha256(path) for path in _files(checkpoint)}
     content = {"fingerprint": fingerprint, "step": step, "machine": dict(machine), "files": files}
     write_json(checkpoint / COMPLETE, content)
+    mirror.sync(checkpoint)
 
 
 def last_checkpoint(folder: Path, fingerprint: str, machine: Mapping[str, Any]) -> Path | None:

@@ -1,0 +1,376 @@
+"""A run directory at an address: it is worked in as a local folder, its working copy, and what is finished is copied up.
+
+Behind the address lies each file of the run directory under its name, and two keys more: `.lock` says who works there, and is made only
+where it is not; `.session` says which working copy was the last to be worked in: only that one may know more than the address.
+
+A marker is put there after the files that it tells of, and removed before them; what says which shards are valid (`markers/*.started`)
+after those of other settings are gone. So whatever is there when a machine is lost is what a run killed on one machine leaves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from codeact.errors import InputError, MissingExtraError
+from codeact.files import address_of, cache_dir, is_remote, make_folder, remove, sha256, write_text
+from codeact.locks import try_lock, wait_lock
+from codeact.outputs import NOTE
+from codeact.sources.remote import READ_ONLY, FileSystem, copy, system_of, told
+
+FOLDER = "mirrors"  # in the cache
+NOTES = "copy.json"
+LOCK, SESSION = ".lock", ".session"
+AT_ONCE = 8  # keys
+_UNKNOWN = (-1, -1)
+_open: dict[Path, _Mirror] = {}  # by the working copy; threads of a run use it too
+
+Facts = tuple[int, int]  # size and time of change of a local file
+
+
+@contextmanager
+def working_copy(run_dir: str) -> Iterator[str]:
+    """The folder to work in: the run directory itself, or of one at an address its working copy, which is then the newest state.
+
+    Inside, `sync` copies up what is new. At the end all of it is, and the lock is given back.
+
+    Raises:
+        InputError: another process works there, it is no run directory, or it cannot be read or written.
+    """
+    if not is_remote(run_dir):
+        yield run_dir
+        return
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        raise InputError(f"run directory {address_of(run_dir)}: several processes of one launch share a folder; name one that all of them see")
+    mirror = _Mirror(run_dir)
+    with try_lock(mirror.base / LOCK) as mine:
+        if not mine:
+            raise InputError(f"run directory {mirror.address}: another codeact process is working in it; wait for it or choose another run_dir")
+        mirror.lock()
+        ended = False
+        try:
+            mirror.fetch()
+            _open[mirror.root] = mirror
+            yield str(mirror.root)
+            mirror.sync()
+            ended = True
+        finally:
+            _open.pop(mirror.root, None)
+            with suppress(InputError):  # the error on the way stands; what is not there yet is copied up by the next run
+                if not (ended or mirror.broken):
+                    mirror.sync()
+            with suppress(InputError):
+                mirror.unlock()
+
+
+def sync(path: Path, every: float = 0.0) -> None:
+    """Copy up what is new in the working copy that `path` lies in, and remove there what is gone here; elsewhere nothing.
+
+    Args:
+        path: a file or folder of a run.
+        every: seconds that must have passed since the last time.
+
+    Raises:
+        InputError: the address cannot be written, or another process has taken it over.
+    """
+    for mirror in _holding(path):
+        if time.monotonic() - mirror.synced >= every:
+            mirror.sync()
+
+
+def is_mirrored(path: Path) -> bool:
+    """Whether a path lies in a working copy whose lock this process has."""
+    return bool(_holding(path))
+
+
+def folder_of(run_dir: str | Path) -> Path:
+    """The local folder of a run directory: its working copy, where it is an address."""
+    return _Mirror(run_dir).root if is_remote(run_dir) else Path(run_dir)
+
+
+def name_of_run(path: Path) -> str:
+    """A run directory, or a path in it, as its user calls it: by the address, where it lies in a copy."""
+    try:
+        copied, _, *parts = path.relative_to(cache_dir() / FOLDER).parts
+        address = json.loads((cache_dir() / FOLDER / copied / NOTES).read_text(encoding="utf-8"))["address"]
+    except (ValueError, OSError):
+        return str(path)
+    return "/".join((address, *parts))
+
+
+def reading_copy(run_dir: str | Path, *, to_plan: bool = False) -> Path:
+    """The run directory, or of one at an address a copy of what is there now, without shards; no lock is taken.
+
+    Args:
+        run_dir: a folder or an address.
+        to_plan: there may be nothing yet, and models are copied too: whether a stage is kept depends on them.
+
+    Raises:
+        InputError: it cannot be read, or is no run directory.
+    """
+    if not is_remote(run_dir):
+        return Path(run_dir)
+    mirror = _Mirror(run_dir, "-read")
+    with wait_lock(mirror.base / LOCK, lambda: None):
+        there = mirror.listing()
+        if not (to_plan or any(name.startswith("markers/") for name in there)):
+            raise InputError(f"{mirror.address} is not a run directory (it has no markers/); give the one that a run was told")
+        left_out = {"checkpoints"} if to_plan else {"checkpoints", "model", "adapter"}
+        mirror.take_over(there, lambda name: not name.startswith("shards/") and not left_out & {*name.split("/")})
+        mirror.note()
+    return mirror.root
+
+
+def put_back(run_dir: str | Path, names: Iterable[str]) -> None:
+    """Put files that were made in a `reading_copy` behind the address; nothing where the run directory is a folder.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    if is_remote(run_dir):
+        mirror = _Mirror(run_dir, "-read")
+        mirror.each(mirror.put, names, {name: _UNKNOWN for name in names})
+
+
+class _Mirror:
+    """A local copy of what lies behind an address.
+
+    Attributes:
+        address: without a slash at its end.
+        base: the folder of the copy and of the notes about it.
+        root: the copy; its name is that of the run directory.
+        known: name -> facts of the local file that was last put there or fetched; what is behind the address, as far as is known.
+        sessions: one of them is behind the address: then this copy was the last to be worked in.
+        broken: the address did not take, or give, what it should.
+        synced: when all was last copied up.
+    """
+
+    def __init__(self, run_dir: str | Path, kind: str = "") -> None:
+        self.address = address_of(run_dir).rstrip("/")
+        scheme, _, rest = self.address.partition("://")
+        name = rest.rpartition("/")[2]
+        if scheme in READ_ONLY or not name or name.startswith(".") or (not rest.partition("/")[2] and scheme != "memory"):
+            raise InputError(f"run directory {self.address}: give a folder in a bucket, such as s3://bucket/run, or a local one")
+        self.base = cache_dir() / FOLDER / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{kind}"
+        self.root = self.base / name
+        self.token = uuid.uuid4().hex
+        self.broken, self.synced = False, time.monotonic()
+        self.guard = threading.Lock()
+        noted = _json((self.base / NOTES).read_text(encoding="utf-8") if (self.base / NOTES).is_file() else "")
+        self.known: dict[str, Facts] = {name: (facts[0], facts[1]) for name, facts in noted.get("known", {}).items()}
+        self.sessions: list[str] = noted.get("sessions", [])
+        self.copy: str = noted.get("copy") or uuid.uuid4().hex
+
+    def note(self) -> None:
+        """Keep what is known for the next run."""
+        noted = {"address": self.address, "copy": self.copy, "sessions": self.sessions, "known": self.known}
+        write_text(self.base / NOTES, json.dumps(noted))
+
+    def lock(self) -> None:
+        """Take the lock behind the address. One that a process left which worked in this very copy, and so is no more, is taken over.
+
+        Raises:
+            InputError: another has it.
+        """
+        make_folder(self.base)
+        self.note()
+        held = self._read(LOCK)
+        if held is not None and (held.get("copy"), held.get("host")) == (self.copy, platform.node()):
+            self._remove(LOCK)
+            held = None
+        mine = {"host": platform.node(), "process": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds"), "copy": self.copy, "token": self.token}
+        if held is None:
+            with self._telling("writing", "written") as (system, path):
+                try:
+                    system.pipe_file(f"{path}/{LOCK}", json.dumps(mine).encode(), mode="create")
+                except FileExistsError:
+                    held = self._read(LOCK) or {}
+        if held is not None:
+            raise InputError(
+                f"run directory {self.address}: process {held.get('process')} on {held.get('host')} has been working in it since"
+                f" {held.get('since')}; wait for it, or, if it is no more, remove {self.address}/{LOCK} and start again"
+            )
+
+    def unlock(self) -> None:
+        """Give the lock back, if it still is this process's."""
+        if (self._read(LOCK) or {}).get("token") == self.token:
+            if not self.known and not self.local():  # refused before anything was made
+                self._remove(SESSION)
+            self._remove(LOCK)
+
+    def fetch(self) -> None:
+        """Make the copy the newest state: its own, where it was the last to be worked in, else what is behind the address.
+
+        Raises:
+            InputError: what is there is no run directory.
+        """
+        there, session, here = self.listing(), (self._read(SESSION) or {}).get("session"), self.local()
+        if there and session is None and not any(name.startswith("markers/") for name in there):
+            raise InputError(f"run directory {self.address} holds other files, and none of a run: {', '.join(sorted(there)[:3])}; name an empty one")
+        mine = session is not None and session in self.sessions
+        if mine:
+            lacking = [name for name in there if name not in here and name not in self.known]  # such as a report
+            self.known = {name: self.known.get(name, _UNKNOWN) for name in there if name not in lacking}
+            self.each(self._get, lacking, there)
+        else:
+            self.take_over(there, lambda name: True)
+        made = uuid.uuid4().hex
+        self.sessions = [made, session] if mine else [made]
+        self.note()
+        with self._telling("writing", "written") as (system, path):
+            self._check()
+            system.pipe_file(f"{path}/{SESSION}", json.dumps({"session": made}).encode())
+
+    def take_over(self, there: dict[str, Facts], wanted: Callable[[str], bool]) -> None:
+        """Make the copy what is behind the address, of the names that are wanted. What the markers tell, and shards, are kept if whole."""
+        here = self.local()
+        for name in here:
+            if name not in there or name.startswith("markers/"):
+                remove(self.root / name)
+        self.known = {}
+        self.each(self._get, [name for name in there if name.startswith("markers/")], there)
+        digests: dict[str, str] = {}
+        for marker in self.root.glob("markers/*.json"):
+            digests |= {name: facts["sha256"] for name, facts in _json(marker.read_text(encoding="utf-8", errors="replace")).get("outputs", {}).items()}
+        lacking = []
+        for name in there:
+            if name.startswith("markers/") or not wanted(name):
+                continue
+            same = name in here and here[name][0] == there[name][0]
+            if same and (name.startswith("shards/") or digests.get(name) == sha256(self.root / name)):
+                self.known[name] = here[name]
+            else:
+                lacking.append(name)
+        self.each(self._get, lacking, there)
+
+    def sync(self) -> None:
+        """See the function of this name."""
+        with self.guard:
+            here = self.local()
+            new = [name for name, facts in here.items() if self.known.get(name) != facts]
+            gone = [name for name in self.known if name not in here]
+            self.synced = time.monotonic()
+            if not new and not gone:
+                return
+            self._check()
+            void = [name for name in (*gone, *new) if _is_marker(name) and name in self.known]
+            try:
+                self.each(self.put, [name for name in new if name.endswith(".doubted")], here)
+                self.each(self._drop, void, here)
+                self.each(self.put, [name for name in new if not name.startswith(("markers/", "shards/"))], here)
+                self.each(self.put, [name for name in new if name.startswith("shards/")], here)
+                self.each(self.put, [name for name in new if _is_marker(name)], here)
+                self.each(self._drop, [name for name in gone if name not in void], here)
+                self.each(self.put, [name for name in new if name.endswith(".started")], here)
+            finally:
+                self.note()
+
+    def listing(self) -> dict[str, Facts]:
+        """Name -> size of what is behind the address, hidden names left out."""
+        with self._telling("reading", "read") as (system, path):
+            found = {name.removeprefix(path).lstrip("/"): info for name, info in system.find(path, detail=True).items() if info["type"] == "file"}
+        if "" in found:
+            raise InputError(f"run directory {self.address} is a file; name a folder")
+        return {name: (int(info["size"]), 0) for name, info in found.items() if not _is_hidden(name) and not name.endswith("/")}
+
+    def local(self) -> dict[str, Facts]:
+        """Name -> facts of the files of the copy, hidden names left out; markers are looked at first."""
+        found: dict[str, Facts] = {}
+        for folder in (self.root / "markers", self.root):
+            for path in folder.rglob("*"):
+                name = path.relative_to(self.root).as_posix()
+                if name not in found and not _is_hidden(name) and path.is_file():
+                    facts = path.stat()
+                    found[name] = facts.st_size, facts.st_mtime_ns
+        return found
+
+    def each(self, what: Callable[[str, Facts, FileSystem, str], None], names: Iterable[str], facts: dict[str, Facts]) -> None:
+        """Put, fetch or remove names, several at once."""
+        names = list(names)
+        if not names:
+            return
+        reads = what == self._get
+        with self._telling("reading" if reads else "writing", "read" if reads else "written") as (system, path):
+            if len(names) == 1:
+                what(names[0], facts.get(names[0], _UNKNOWN), system, path)
+                return
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(lambda name: what(name, facts.get(name, _UNKNOWN), system, path), names))
+
+    def put(self, name: str, facts: Facts, system: FileSystem, path: str) -> None:
+        """Copy a file up: it is there whole or not at all."""
+        system.put_file(str(self.root / name), f"{path}/{name}")
+        self.known[name] = facts
+
+    def _get(self, name: str, facts: Facts, system: FileSystem, path: str) -> None:
+        copy(system.open(f"{path}/{name}", "rb"), self.root / name, facts[0])
+        there = (self.root / name).stat()
+        self.known[name] = there.st_size, there.st_mtime_ns
+
+    def _drop(self, name: str, facts: Facts, system: FileSystem, path: str) -> None:
+        with suppress(FileNotFoundError):
+            system.rm_file(f"{path}/{name}")
+        self.known.pop(name, None)
+
+    def _check(self) -> None:
+        """Raises InputError: the lock is another's now, or was removed."""
+        if (self._read(LOCK) or {}).get("token") != self.token:
+            self.broken = True
+            raise InputError(f"run directory {self.address}: its lock was removed or taken over meanwhile; nothing more is written there, start again")
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        with self._telling("reading", "read") as (system, path):
+            try:
+                return _json(system.cat_file(f"{path}/{name}").decode("utf-8", "replace"))
+            except FileNotFoundError:
+                return None
+
+    def _remove(self, name: str) -> None:
+        self.each(self._drop, [name], {})
+
+    @contextmanager
+    def _telling(self, doing: str, done: str) -> Iterator[tuple[FileSystem, str]]:
+        try:
+            with told(self.address, doing, done):
+                system, path = system_of(self.address, doing)
+                yield system, path.rstrip("/")
+        except MissingExtraError:
+            raise
+        except InputError as error:
+            self.broken = True
+            if str(error).startswith("run directory"):
+                raise
+            missing = isinstance(error.__cause__, FileNotFoundError)
+            mend = "" if missing else "; finished work is kept: start the same command again"
+            raise InputError(f"run directory {str(error).removeprefix('output ')}{mend}") from error
+
+
+def _holding(path: Path) -> list[_Mirror]:
+    return [mirror for root, mirror in _open.items() if path.is_relative_to(root)]
+
+
+def _is_marker(name: str) -> bool:
+    return name.startswith("markers/") and name.endswith(".json")
+
+
+def _is_hidden(name: str) -> bool:
+    return name != NOTE and any(part.startswith(".") for part in name.split("/"))
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
