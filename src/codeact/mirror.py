@@ -1,6 +1,6 @@
 """A run directory at an address: it is worked in as a local folder, its working copy, and what is finished is copied up.
 
-Behind the address lies each file of the run directory under its name, and two keys more: `.lock` says who works there, and is made only
+Behind the address lies each file of the run directory under its name, and two keys more: `.in-use` says who works there, and is made only
 where it is not; `.session` says which working copy was the last to be worked in: only that one may know more than the address.
 
 A marker is put there after the files that it tells of, and removed before them; what says which shards are valid (`markers/*.started`)
@@ -31,7 +31,8 @@ from codeact.sources.remote import READ_ONLY, FileSystem, copy, system_of, told
 
 FOLDER = "mirrors"  # in the cache
 NOTES = "copy.json"
-LOCK, SESSION = ".lock", ".session"
+LOCK = ".lock"  # of the copy, among the processes of this machine
+IN_USE, SESSION = ".in-use", ".session"  # behind the address; not .lock, which a run directory that was copied there by hand may hold
 AT_ONCE = 8  # keys
 _UNKNOWN = (-1, -1)
 _open: dict[Path, _Mirror] = {}  # by the working copy; threads of a run use it too
@@ -102,8 +103,8 @@ def folder_of(run_dir: str | Path) -> Path:
 def name_of_run(path: Path) -> str:
     """A run directory, or a path in it, as its user calls it: by the address, where it lies in a copy."""
     try:
-        copied, _, *parts = path.relative_to(cache_dir() / FOLDER).parts
-        address = json.loads((cache_dir() / FOLDER / copied / NOTES).read_text(encoding="utf-8"))["address"]
+        copied, _, *parts = path.absolute().relative_to(_folder()).parts
+        address = json.loads((_folder() / copied / NOTES).read_text(encoding="utf-8"))["address"]
     except (ValueError, OSError):
         return str(path)
     return "/".join((address, *parts))
@@ -140,7 +141,7 @@ def put_back(run_dir: str | Path, names: Iterable[str]) -> None:
     """
     if is_remote(run_dir):
         mirror = _Mirror(run_dir, "-read")
-        mirror.each(mirror.put, names, {name: _UNKNOWN for name in names})
+        mirror.each(mirror.put, names, dict.fromkeys(names, _UNKNOWN))
 
 
 class _Mirror:
@@ -162,7 +163,7 @@ class _Mirror:
         name = rest.rpartition("/")[2]
         if scheme in READ_ONLY or not name or name.startswith(".") or (not rest.partition("/")[2] and scheme != "memory"):
             raise InputError(f"run directory {self.address}: give a folder in a bucket, such as s3://bucket/run, or a local one")
-        self.base = cache_dir() / FOLDER / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{kind}"
+        self.base = _folder() / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{kind}"
         self.root = self.base / name
         self.token = uuid.uuid4().hex
         self.broken, self.synced = False, time.monotonic()
@@ -181,43 +182,44 @@ class _Mirror:
         """Take the lock behind the address. One that a process left which worked in this very copy, and so is no more, is taken over.
 
         Raises:
-            InputError: another has it.
+            InputError: another has it; or what is there is no run directory.
         """
         make_folder(self.base)
         self.note()
-        held = self._read(LOCK)
+        there = self.listing()
+        if there and self._read(SESSION) is None and not any(name.startswith("markers/") for name in there):
+            raise InputError(f"run directory {self.address} holds other files, and none of a run: {', '.join(sorted(there)[:3])}; name an empty one")
+        held = self._read(IN_USE)
         if held is not None and (held.get("copy"), held.get("host")) == (self.copy, platform.node()):
-            self._remove(LOCK)
+            self._remove(IN_USE)
             held = None
         mine = {"host": platform.node(), "process": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds"), "copy": self.copy, "token": self.token}
         if held is None:
             with self._telling("writing", "written") as (system, path):
                 try:
-                    system.pipe_file(f"{path}/{LOCK}", json.dumps(mine).encode(), mode="create")
+                    system.pipe_file(f"{path}/{IN_USE}", json.dumps(mine).encode(), mode="create")
                 except FileExistsError:
-                    held = self._read(LOCK) or {}
+                    held = self._read(IN_USE) or {}
         if held is not None:
             raise InputError(
                 f"run directory {self.address}: process {held.get('process')} on {held.get('host')} has been working in it since"
-                f" {held.get('since')}; wait for it, or, if it is no more, remove {self.address}/{LOCK} and start again"
+                f" {held.get('since')}; wait for it, or, if it is no more, remove {self.address}/{IN_USE} and start again"
             )
 
     def unlock(self) -> None:
         """Give the lock back, if it still is this process's."""
-        if (self._read(LOCK) or {}).get("token") == self.token:
+        if (self._read(IN_USE) or {}).get("token") == self.token:
             if not self.known and not self.local():  # refused before anything was made
                 self._remove(SESSION)
-            self._remove(LOCK)
+            self._remove(IN_USE)
 
     def fetch(self) -> None:
         """Make the copy the newest state: its own, where it was the last to be worked in, else what is behind the address.
 
         Raises:
-            InputError: what is there is no run directory.
+            InputError: it cannot be read.
         """
         there, session, here = self.listing(), (self._read(SESSION) or {}).get("session"), self.local()
-        if there and session is None and not any(name.startswith("markers/") for name in there):
-            raise InputError(f"run directory {self.address} holds other files, and none of a run: {', '.join(sorted(there)[:3])}; name an empty one")
         mine = session is not None and session in self.sessions
         if mine:
             lacking = [name for name in there if name not in here and name not in self.known]  # such as a report
@@ -325,7 +327,7 @@ class _Mirror:
 
     def _check(self) -> None:
         """Raises InputError: the lock is another's now, or was removed."""
-        if (self._read(LOCK) or {}).get("token") != self.token:
+        if (self._read(IN_USE) or {}).get("token") != self.token:
             self.broken = True
             raise InputError(f"run directory {self.address}: its lock was removed or taken over meanwhile; nothing more is written there, start again")
 
@@ -351,9 +353,15 @@ class _Mirror:
             self.broken = True
             if str(error).startswith("run directory"):
                 raise
-            missing = isinstance(error.__cause__, FileNotFoundError)
-            mend = "" if missing else "; finished work is kept: start the same command again"
-            raise InputError(f"run directory {str(error).removeprefix('output ')}{mend}") from error
+            if isinstance(error.__cause__, FileNotFoundError):
+                fault = f"{self.address}: its bucket, or a file that was just there, does not exist, or these credentials may not see it"
+            else:
+                fault = f"{error}; finished work is kept: start the same command again"
+            raise InputError(f"run directory {fault}") from error
+
+
+def _folder() -> Path:
+    return (cache_dir() / FOLDER).absolute()
 
 
 def _holding(path: Path) -> list[_Mirror]:

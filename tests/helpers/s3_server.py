@@ -6,8 +6,8 @@ import logging
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -70,3 +70,33 @@ def _pump(source: socket.socket, target: socket.socket, most: int | None) -> Non
                 return
     except OSError:
         return
+
+
+@contextmanager
+def breakable(port: int) -> Iterator[tuple[int, Callable[[], None]]]:
+    """The port of a line to a server, and what cuts it for good, with all that is under way."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    ends: list[socket.socket] = [listening]
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", port))
+            ends.extend((client, server))
+            threading.Thread(target=_pump, args=(client, server, None), daemon=True).start()
+            threading.Thread(target=_pump, args=(server, client, None), daemon=True).start()
+
+    def cut() -> None:
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listening.getsockname()[1], cut
+    finally:
+        cut()

@@ -11,6 +11,7 @@ import numpy as np
 
 from codeact.config import Recipe
 from codeact.errors import InputError
+from codeact.mirror import name_of_run
 from codeact.pipeline.outcomes import Outcomes, read_outcomes, sentence
 from codeact.rundir import tables
 from codeact.rundir.store import Store
@@ -81,7 +82,7 @@ def find_record(outcomes: Outcomes, record_id: str, row: int | None, find: str) 
     if row is not None:
         match = [identity for identity, told in outcomes.rows.items() if told["row"] == row - 1]
         if not match:
-            raise InputError(f"{outcomes.store.root}: there is no row {row}; the data has rows 1 to {len(outcomes.rows):,}")
+            raise InputError(f"{outcomes.name}: there is no row {row}; the data has rows 1 to {len(outcomes.rows):,}")
         return match[0]
     if find:
         match = list(holding(outcomes, find))
@@ -96,7 +97,7 @@ def find_record(outcomes: Outcomes, record_id: str, row: int | None, find: str) 
     if match:
         return match[0]
     near = difflib.get_close_matches(record_id, list(outcomes.rows), n=3, cutoff=0.3) or list(outcomes.rows)[:3]
-    raise InputError(f"{outcomes.store.root}: no record has the id {record_id!r}; near ones: {', '.join(near)}")
+    raise InputError(f"{outcomes.name}: no record has the id {record_id!r}; near ones: {', '.join(near)}")
 
 
 def holding(outcomes: Outcomes, text: str) -> Iterator[str]:
@@ -110,10 +111,10 @@ def holding(outcomes: Outcomes, text: str) -> Iterator[str]:
 
 def _several(outcomes: Outcomes, match: Sequence[str], what: str) -> str:
     if not match:
-        return f"{outcomes.store.root}: no record has {what}"
+        return f"{outcomes.name}: no record has {what}"
     lines = [f"\n  {identity}  {sentence(outcomes, outcomes.rows[identity])}" for identity in match[:MOST_FOUND]]
     more = f"\n  and {len(match) - MOST_FOUND:,} more" if len(match) > MOST_FOUND else ""
-    return f"{outcomes.store.root}: {len(match):,} records have {what}; name one by its id:{''.join(lines)}{more}"
+    return f"{outcomes.name}: {len(match):,} records have {what}; name one by its id:{''.join(lines)}{more}"
 
 
 def neighbours(outcomes: Outcomes, identity: str) -> list[dict[str, Any]]:
@@ -147,7 +148,7 @@ def records_of(store: Store, ids: Sequence[str]) -> list[Any]:
     found = records_by_id(store, ids)
     lacking = next((identity for identity in ids if identity not in found), None)
     if lacking is not None:
-        raise InputError(f"{store.root}: the row {lacking!r} never became a record, so its text is not there")
+        raise InputError(f"{name_of_run(store.root)}: the row {lacking!r} never became a record, so its text is not there")
     return [found[identity] for identity in ids]
 
 
@@ -267,7 +268,7 @@ def token_gains(outcomes: Outcomes, identity: str) -> list[dict[str, Any]]:
 
     model = outcomes.recipe.model
     if not model.name:
-        raise InputError(f"{outcomes.store.root}: the run has no model, so no token was scored")
+        raise InputError(f"{outcomes.name}: the run has no model, so no token was scored")
     tokenizer = load_tokenizer(model.name, model.revision)
     template = default_template("default", tokenizer, model.template)
     (record,) = records_of(outcomes.store, [identity])

@@ -13,6 +13,7 @@ from codeact.confidential import is_confidential
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.files import atomic
+from codeact.mirror import name_of_run
 from codeact.pipeline.plan import plan
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
@@ -51,11 +52,11 @@ def check_selection(store: Store, recipe: Recipe) -> set[str]:
     status = _statuses(store, recipe)
     if status["sample"] == "outdated":
         raise InputError(
-            f"{store.root}: its selection was made with other settings, or of other tables, than the directory has now; run the last command"
+            f"{name_of_run(store.root)}: its selection was made with other settings, or of other tables, than the directory has now; run the last command"
             " there to its end, or `codeact select` again"
         )
     if status["sample"] != "done":
-        raise InputError(f"{store.root} holds no finished selection; give the folder that `codeact select` or `run` printed")
+        raise InputError(f"{name_of_run(store.root)} holds no finished selection; give the folder that `codeact select` or `run` printed")
     return {name for name, state in status.items() if state == "done"}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from codeact import config
 from codeact.config import Recipe
 from codeact.errors import InputError
-from codeact.mirror import reading_copy
+from codeact.mirror import name_of_run, reading_copy
 from codeact.pipeline.ledger import finished, ledger_table, outdated
 from codeact.rundir.store import Store
 from codeact.sample.strategies import Strategy, find
@@ -38,6 +38,11 @@ class Outcomes:
     recipe: Recipe
     done: frozenset[str]
     rows: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """The run directory as its user calls it."""
+        return name_of_run(self.store.root)
 
     @property
     def strategy(self) -> Strategy:
@@ -104,14 +109,14 @@ def read_outcomes(run_dir: str | Path) -> Outcomes:
     """
     root = reading_copy(run_dir)
     if not (root / "ledger.parquet").exists() or not (root / "recipe.yaml").exists():
-        raise InputError(f"{root} holds no ledger.parquet; give the folder of a finished run")
+        raise InputError(f"{name_of_run(root)} holds no ledger.parquet; give the folder of a finished run")
     store, recipe = Store(root), config.kept_recipe(root)
     done = finished(store, recipe)
     if old := outdated(store, recipe):
-        log.warning("%s: not shown, for made with other settings or of other tables than the directory has now: %s", root, ", ".join(old))
+        log.warning("%s: not shown, for made with other settings or of other tables than the directory has now: %s", name_of_run(root), ", ".join(old))
     table = ledger_table(store, done)  # the file may be older than the tables, where a later run was stopped
     if table is None:
-        raise InputError(f"{root}: the records are not there whole; start the run's command again")
+        raise InputError(f"{name_of_run(root)}: the records are not there whole; start the run's command again")
     rows = {row["id"]: row for row in table.to_pylist()}
     return Outcomes(store, recipe, frozenset(done), rows)
 

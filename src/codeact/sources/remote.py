@@ -69,9 +69,9 @@ def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, 
         base = path.rstrip("/") if folder else path[: min(marks, default=len(path))].rpartition("/")[0]
         if not names:
             raise InputError(f"{address}: {'no file has such a name' if marks else 'the folder holds no data files'}")
-        told = "\n".join(f"{name} {system.ukey(name)}" for name in names)
+        states = "\n".join(f"{name} {system.ukey(name)}" for name in names)
         # the base is part of the name: the copies of a folder and of one in it are two folders, though they hold the same files
-        root = cache_dir() / "remote" / hashlib.sha256(f"{system.protocol} {base} {told}".encode()).hexdigest()[:16]
+        root = cache_dir() / "remote" / hashlib.sha256(f"{system.protocol} {base} {states}".encode()).hexdigest()[:16]
         files = [root / name.removeprefix(base).lstrip("/") for name in names]
         for name, file in zip(names, files, strict=True):
             if not file.is_file():
