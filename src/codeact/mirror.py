@@ -161,7 +161,7 @@ class _Mirror:
         self.address = address_of(run_dir).rstrip("/")
         scheme, _, rest = self.address.partition("://")
         name = rest.rpartition("/")[2]
-        if scheme in READ_ONLY or not name or name.startswith(".") or (not rest.partition("/")[2] and scheme != "memory"):
+        if scheme in (*READ_ONLY, "file", "local") or not name or name.startswith(".") or (not rest.partition("/")[2] and scheme != "memory"):
             raise InputError(f"run directory {self.address}: give a folder in a bucket, such as s3://bucket/run, or a local one")
         self.base = _folder() / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{kind}"
         self.root = self.base / name
