@@ -59,19 +59,12 @@ def working_copy(run_dir: str) -> Iterator[str]:
         if not mine:
             raise InputError(f"run directory {mirror.address}: another codeact process is working in it; wait for it or choose another run_dir")
         mirror.lock()
-        ended = False
         try:
             mirror.fetch()
-            _open[mirror.root] = mirror
-            yield str(mirror.root)
-            mirror.sync()
-            ended = True
+            with mirror.copied_up():
+                yield str(mirror.root)
         finally:
-            _open.pop(mirror.root, None)
-            with suppress(InputError):  # the error on the way stands; what is not there yet is copied up by the next run
-                if not (ended or mirror.broken):
-                    mirror.sync()
-            with suppress(InputError):
+            with suppress(InputError):  # the error on the way stands
                 mirror.unlock()
 
 
@@ -153,6 +146,7 @@ class _Mirror:
         root: the copy; its name is that of the run directory.
         known: name -> facts of the local file that was last put there or fetched; what is behind the address, as far as is known.
         sessions: one of them is behind the address: then this copy was the last to be worked in.
+        fresh: this run is the first there.
         broken: the address did not take, or give, what it should.
         synced: when all was last copied up.
     """
@@ -166,7 +160,7 @@ class _Mirror:
         self.base = _folder() / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{kind}"
         self.root = self.base / name
         self.token = uuid.uuid4().hex
-        self.broken, self.synced = False, time.monotonic()
+        self.broken, self.fresh, self.synced = False, False, time.monotonic()
         self.guard = threading.Lock()
         noted = _json((self.base / NOTES).read_text(encoding="utf-8") if (self.base / NOTES).is_file() else "")
         self.known: dict[str, Facts] = {name: (facts[0], facts[1]) for name, facts in noted.get("known", {}).items()}
@@ -209,20 +203,23 @@ class _Mirror:
     def unlock(self) -> None:
         """Give the lock back, if it still is this process's."""
         if (self._read(IN_USE) or {}).get("token") == self.token:
-            if not self.known and not self.local():  # refused before anything was made
+            if self.fresh and not self.known and not self.local():  # refused before anything was made
                 self._remove(SESSION)
             self._remove(IN_USE)
 
     def fetch(self) -> None:
         """Make the copy the newest state: its own, where it was the last to be worked in, else what is behind the address.
 
+        What its own state lacks comes back from there, whoever removed it here (a cleaner of caches, or a run that was killed over it),
+        but shards, which may be of settings that have gone: those are removed there too.
+
         Raises:
             InputError: it cannot be read.
         """
         there, session, here = self.listing(), (self._read(SESSION) or {}).get("session"), self.local()
-        mine = session is not None and session in self.sessions
+        mine = session is not None and session in self.sessions and bool(here)
         if mine:
-            lacking = [name for name in there if name not in here and name not in self.known]  # such as a report
+            lacking = [name for name in there if name not in here and not name.startswith("shards/")]
             self.known = {name: self.known.get(name, _UNKNOWN) for name in there if name not in lacking}
             self.each(self._get, lacking, there)
         else:
@@ -232,7 +229,23 @@ class _Mirror:
         self.note()
         with self._telling("writing", "written") as (system, path):
             self._check()
+            self.fresh = session is None and not there
             system.pipe_file(f"{path}/{SESSION}", json.dumps({"session": made}).encode())
+
+    @contextmanager
+    def copied_up(self) -> Iterator[None]:
+        """Inside, `sync` of paths in the copy does its work; at the end everything is copied up, however the block ends."""
+        _open[self.root] = self
+        ended = False
+        try:
+            yield
+            self.sync()
+            ended = True
+        finally:
+            del _open[self.root]
+            if not (ended or self.broken):
+                with suppress(InputError):  # the error on the way stands; the next run copies up what is not there yet
+                    self.sync()
 
     def take_over(self, there: dict[str, Facts], wanted: Callable[[str], bool]) -> None:
         """Make the copy what is behind the address, of the names that are wanted. What the markers tell, and shards, are kept if whole."""

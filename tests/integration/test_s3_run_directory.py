@@ -133,7 +133,7 @@ def test_a_killed_run_goes_on_with_the_same_tables(machine: str, s3: Any, tiny_m
     ended = cli(*_words(tiny_model_dir, RUN))
     assert ended.returncode == 0, ended.stderr
     assert f"(every decision: {RUN}/ledger.parquet)" in ended.stdout
-    assert json.loads(_there(s3, "markers/score.json"))["summary"]["cached"] == 2 * done
+    assert json.loads(_there(s3, "markers/score.json"))["summary"]["cached"] in (2 * done, 2 * done + 2)  # one may have been under way there
     assert _tables(s3) == _local(tiny_model_dir)
     assert not [key for key in _keys(s3) if key.startswith("shards/") or key in (".in-use", "markers/score.started")]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 import codeact
 from codeact.errors import InputError
+from codeact.files import remove
 from codeact.mirror import working_copy
 from codeact.stages import embed
 from tests.helpers.command import codeact_command as cli
@@ -168,6 +168,40 @@ def test_a_run_that_is_refused_leaves_nothing_there() -> None:
     assert _there() == {}
 
 
+def test_a_fetch_that_is_stopped_changes_nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    codeact.select("pool.jsonl", run_dir=RUN, **RANDOM)
+    _machine(monkeypatch, "second")
+    codeact.select("pool.jsonl", run_dir=RUN, **{**RANDOM, "ratio": 0.25})
+    before = _there()
+    for machine in ("first", "third"):
+        _machine(monkeypatch, machine)
+        with monkeypatch.context() as patch:
+            patch.setattr("codeact.mirror.copy", _stopped)
+            with pytest.raises(KeyboardInterrupt):
+                codeact.select("pool.jsonl", run_dir=RUN, **RANDOM)
+        assert _there() == before
+    _machine(monkeypatch, "first")
+    codeact.select("pool.jsonl", run_dir=RUN, **{**RANDOM, "ratio": 0.25})
+    assert _tables(next(Path("first").glob("mirrors/*/one"))) == {
+        name: content for name, content in before.items() if name.endswith(".parquet")
+    }
+
+
+def test_what_is_removed_from_the_cache_comes_back() -> None:
+    run_dir = codeact.select("pool.jsonl", run_dir=RUN, **RANDOM).run_dir
+    before = _tables(run_dir)
+    for kept, gone in enumerate((run_dir, run_dir / "curate.parquet", run_dir / "markers" / "records.json", run_dir.parent), 1):
+        remove(gone)
+        codeact.select("pool.jsonl", run_dir=RUN, **RANDOM)
+        assert _there()["log.txt"].count(b"done before, kept") == 3 * kept
+        assert _tables(run_dir) == before
+        assert {name: content for name, content in _there().items() if name.endswith(".parquet")} == before
+
+
+def _stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_launch_of_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="several processes of one launch share a folder"):
@@ -214,7 +248,6 @@ def test_whatever_is_there_when_a_machine_is_lost_another_goes_on(
     states: list[tuple[str, dict[str, bytes]]] = []
     for say in ("", " Now"):
         _write("pool.jsonl", say)
-        shutil.rmtree("here", ignore_errors=True)
         codeact.select("pool.jsonl", run_dir="here" + say.strip(), **settings)
         with monkeypatch.context() as patch:
             recorded = _Recorded(patch)
