@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError, MissingExtraError
-from codeact.files import address_of, cache_dir, is_remote, make_folder, remove, sha256, write_text
+from codeact.files import address_of, cache_dir, is_remote, remove, sha256, write_text
 from codeact.locks import try_lock, wait_lock
 from codeact.outputs import NOTE
 from codeact.sources.remote import READ_ONLY, FileSystem, copy, system_of, told
@@ -126,7 +126,7 @@ def reading_copy(run_dir: str | Path, *, to_plan: bool = False) -> Path:
     return mirror.root
 
 
-def put_back(run_dir: str | Path, names: Iterable[str]) -> None:
+def put_back(run_dir: str | Path, names: tuple[str, ...]) -> None:
     """Put files that were made in a `reading_copy` behind the address; nothing where the run directory is a folder.
 
     Raises:
@@ -162,10 +162,16 @@ class _Mirror:
         self.token = uuid.uuid4().hex
         self.broken, self.fresh, self.synced = False, False, time.monotonic()
         self.guard = threading.Lock()
+        self.known: dict[str, Facts] = {}
+        self.sessions: list[str] = []
+        self.copy = uuid.uuid4().hex
+
+    def recall(self) -> None:
+        """Know what the last run noted, where there was one. The caller keeps other processes out."""
         noted = _json((self.base / NOTES).read_text(encoding="utf-8") if (self.base / NOTES).is_file() else "")
-        self.known: dict[str, Facts] = {name: (facts[0], facts[1]) for name, facts in noted.get("known", {}).items()}
-        self.sessions: list[str] = noted.get("sessions", [])
-        self.copy: str = noted.get("copy") or uuid.uuid4().hex
+        if noted:
+            self.known = {name: (size, changed) for name, (size, changed) in noted["known"].items()}
+            self.sessions, self.copy = noted["sessions"], noted["copy"]
 
     def note(self) -> None:
         """Keep what is known for the next run."""
@@ -178,7 +184,7 @@ class _Mirror:
         Raises:
             InputError: another has it; or what is there is no run directory.
         """
-        make_folder(self.base)
+        self.recall()
         self.note()
         there = self.listing()
         if there and self._read(SESSION) is None and not any(name.startswith("markers/") for name in there):
@@ -194,6 +200,7 @@ class _Mirror:
                     system.pipe_file(f"{path}/{IN_USE}", json.dumps(mine).encode(), mode="create")
                 except FileExistsError:
                     held = self._read(IN_USE) or {}
+                    held = None if held.get("token") == self.token else held  # it was put again, for its answer had been lost
         if held is not None:
             raise InputError(
                 f"run directory {self.address}: process {held.get('process')} on {held.get('host')} has been working in it since"
@@ -255,9 +262,11 @@ class _Mirror:
                 remove(self.root / name)
         self.known = {}
         self.each(self._get, [name for name in there if name.startswith("markers/")], there)
-        digests: dict[str, str] = {}
+        digests: dict[str, object] = {}
         for marker in self.root.glob("markers/*.json"):
-            digests |= {name: facts["sha256"] for name, facts in _json(marker.read_text(encoding="utf-8", errors="replace")).get("outputs", {}).items()}
+            outputs = _json(marker.read_text(encoding="utf-8", errors="replace")).get("outputs")
+            if isinstance(outputs, dict):  # else it is damaged, and the stage is done again
+                digests |= {name: facts.get("sha256") for name, facts in outputs.items() if isinstance(facts, dict)}
         lacking = []
         for name in there:
             if name.startswith("markers/") or not wanted(name):
