@@ -223,8 +223,9 @@ class _Mirror:
         Raises:
             InputError: it cannot be read.
         """
-        there, session, here = self.listing(), (self._read(SESSION) or {}).get("session"), self.local()
-        mine = session is not None and session in self.sessions and bool(here)
+        there, last, here = self.listing(), self._read(SESSION), self.local()
+        session = str((last or {}).get("session"))
+        mine = session in self.sessions and bool(here)
         if mine:
             lacking = [name for name in there if name not in here and not name.startswith("shards/")]
             self.known = {name: self.known.get(name, _UNKNOWN) for name in there if name not in lacking}
@@ -236,7 +237,7 @@ class _Mirror:
         self.note()
         with self._telling("writing", "written") as (system, path):
             self._check()
-            self.fresh = session is None and not there
+            self.fresh = last is None and not there
             system.pipe_file(f"{path}/{SESSION}", json.dumps({"session": made}).encode())
 
     @contextmanager

@@ -200,3 +200,31 @@ def test_an_outdated_table_goes_and_a_bucket_that_is_not_there_is_one_line(s3: A
     ended = cli(*words, "s3://none/run")
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
     assert "run directory s3://none/run: its bucket, or a file that was just there, does not exist" in ended.stderr
+
+
+def test_a_training_goes_on_from_the_checkpoint_that_lies_there(
+    s3: Any, tiny_model_dir: Path, tiny_embedder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = {
+        "embed": {"model": str(tiny_embedder_dir)}, "cluster": {"k": 2},
+        "model": {"name": str(tiny_model_dir), "template": "question", "dtype": "float32"}, "data": {"source": "pool.jsonl"},
+        "curate": {"decontaminate": [], "dedup": False}, "sample": {"strategy": "random", "ratio": 1.0},
+        "train": {"epochs": 2, "batch_size": 2, "learning_rate": 1.0e-3, "warmup_steps": 1, "save_steps": 2}, "evaluate": {"enabled": False},
+    }  # fmt: skip
+    Path("recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    with Started("-m", "codeact", "run", "recipe.yaml", f"run_dir={RUN}") as process:
+        while not any(key.endswith("/complete.json") for key in _keys(s3)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert "markers/train.json" not in _keys(s3)
+    _machine(monkeypatch, "second")
+    s3.delete_object(Bucket="data", Key="runs/one/.in-use")
+    ended = cli("run", "recipe.yaml", f"run_dir={RUN}")
+    assert ended.returncode == 0, ended.stderr
+    assert f"report: {RUN}/report.html" in ended.stdout
+    assert b"<html" in _there(s3, "report.html")
+    assert cli("run", "recipe.yaml", "run_dir=here").returncode == 0
+    assert _there(s3, "train/model/model.safetensors") == Path("here/train/model/model.safetensors").read_bytes()
+    assert not [key for key in _keys(s3) if "/checkpoints/" in key]
