@@ -291,9 +291,9 @@ class _Mirror:
             self._check()
             void = [name for name in (*gone, *new) if _is_marker(name) and name in self.known]
             try:
-                self.each(self.put, [name for name in new if name.endswith(".doubted")], here)
+                self.each(self.put, [name for name in new if name == NOTE or name.endswith(".doubted")], here)
                 self.each(self._drop, void, here)
-                self.each(self.put, [name for name in new if not name.startswith(("markers/", "shards/"))], here)
+                self.each(self.put, [name for name in new if name != NOTE and not name.startswith(("markers/", "shards/"))], here)
                 self.each(self.put, [name for name in new if name.startswith("shards/")], here)
                 self.each(self.put, [name for name in new if _is_marker(name)], here)
                 self.each(self._drop, [name for name in gone if name not in void], here)

@@ -268,7 +268,8 @@ def test_whatever_is_there_when_a_machine_is_lost_another_goes_on(
         _put(state)
         _machine(monkeypatch, f"machine {number}")
         codeact.select("pool.jsonl", run_dir=RUN, **settings)
-        assert {name: content for name, content in _there().items() if name.endswith(".parquet")} == _tables(Path("here" + say.strip())), number
+        tables = {name: content for name, content in _there().items() if name.endswith(".parquet") and "/" not in name}
+        assert tables == _tables(Path("here" + say.strip())), number  # shards may be left, as by a local run that is killed there
 
 
 def _put(state: dict[str, bytes]) -> None:
