@@ -43,19 +43,25 @@ def cut_after(port: int, size: int) -> Iterator[int]:
             threading.Thread(target=_pump, args=(client, server, None), daemon=True).start()
             _pump(server, client, size)
 
-    def serve() -> None:
+    _serve(listening, lambda client: threading.Thread(target=carry, args=(client,), daemon=True).start())
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.close()
+
+
+def _serve(listening: socket.socket, carry: Callable[[socket.socket], None]) -> None:
+    """Give each client to `carry`, in a thread, until the socket is closed."""
+
+    def accept() -> None:
         while True:
             try:
                 client, _ = listening.accept()
             except OSError:
                 return
-            threading.Thread(target=carry, args=(client,), daemon=True).start()
+            carry(client)
 
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        listening.close()
+    threading.Thread(target=accept, daemon=True).start()
 
 
 def _pump(source: socket.socket, target: socket.socket, most: int | None) -> None:
@@ -78,16 +84,11 @@ def breakable(port: int) -> Iterator[tuple[int, Callable[[], None]]]:
     listening = socket.create_server(("127.0.0.1", 0))
     ends: list[socket.socket] = [listening]
 
-    def serve() -> None:
-        while True:
-            try:
-                client, _ = listening.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", port))
-            ends.extend((client, server))
-            threading.Thread(target=_pump, args=(client, server, None), daemon=True).start()
-            threading.Thread(target=_pump, args=(server, client, None), daemon=True).start()
+    def carry(client: socket.socket) -> None:
+        server = socket.create_connection(("127.0.0.1", port))
+        ends.extend((client, server))
+        threading.Thread(target=_pump, args=(client, server, None), daemon=True).start()
+        threading.Thread(target=_pump, args=(server, client, None), daemon=True).start()
 
     def cut() -> None:
         for end in ends:
@@ -95,7 +96,7 @@ def breakable(port: int) -> Iterator[tuple[int, Callable[[], None]]]:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
-    threading.Thread(target=serve, daemon=True).start()
+    _serve(listening, carry)
     try:
         yield listening.getsockname()[1], cut
     finally:

@@ -148,3 +148,15 @@ def test_this_machine_uses_it_where_it_can() -> None:
         assert serves(drawn(9, 4, 8, 1), drawn(9, 2, 8, 2), drawn(9, 2, 8, 3)) == (
             {"avx512_bf16", "amx_bf16"} & cpu_flags() == {"avx512_bf16"}
         )
+
+
+def test_a_segment_that_is_no_number_stays_alone() -> None:
+    query, key, value = drawn(250, 4, 8, 1), drawn(250, 2, 8, 2), drawn(250, 2, 8, 3)
+    sizes = [100, 50, 100]
+    with torch.inference_mode():
+        whole = attend(query, key, value, (sizes, sizes), 0.3)
+        query[100:150] = torch.nan
+        found = attend(query, key, value, (sizes, sizes), 0.3)
+    assert torch.equal(found[:100], whole[:100])
+    assert found[100:150].isnan().all()
+    assert torch.equal(found[150:], whole[150:])
