@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from codeact.comparison.grid import Comparison, cells, load_comparison, shared_dir, shared_recipes
+from codeact.comparison.grid import Comparison, base_recipe, cells, load_comparison, shared_dir, shared_recipes
 from codeact.comparison.power import power_lines, smallest_seen
 from codeact.comparison.results import summarise
+from codeact.comparison.run import deciding_settings
 from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.reporting.compare import proxies, tables, write_comparison
@@ -53,6 +54,22 @@ def test_a_grid_has_every_cell_once_and_full_once_a_seed(grid_file: Path) -> Non
     assert recipe.curate.verify is True
     assert not next(c for c in found if c.entrant == "random").recipe.curate.verify
     assert [c.seed for c in found] == sorted(c.seed for c in found)
+
+
+def test_no_later_default_voids_a_finished_result(grid_file: Path) -> None:
+    """What a result is kept by tells CDAS and records by their absence, as when they were the defaults: such results lie on disks."""
+    grid = load_comparison(grid_file, ["strategies=[random,full,cdas,trim-diversity]"])
+    told = {cell.name: deciding_settings(cell.recipe) for cell in cells(grid)}
+    common = {"seed": 7, "model": {"name": "m"}, "data": {}, "curate": {"verify": False}}
+    for name, sample in {
+        "cdas-0.2-records-seed1": {"ratio": 0.2, "seed": 1}, "cdas-0.4-tokens-seed1": {"unit": "tokens", "seed": 1},
+        "random-0.4-records-seed1": {"strategy": "random", "seed": 1}, "full-1-records-seed1": {"strategy": "full", "ratio": 1.0, "seed": 1},
+        "trim-diversity-0.4-tokens-seed1": {"strategy": "trim-diversity", "unit": "tokens", "seed": 1},
+    }.items():  # fmt: skip
+        assert told[name] == {**common, "cluster": {"seed": 1}, "train": {"seed": 1}, "sample": sample}, name
+    assert deciding_settings(base_recipe(grid)) == common
+    (shared,) = shared_recipes(grid)
+    assert (shared.sample.strategy, shared.sample.unit) == ("cdas", "records")
 
 
 def test_an_entrant_can_have_rates_and_units_of_its_own(grid_file: Path) -> None:

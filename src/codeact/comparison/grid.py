@@ -22,6 +22,8 @@ from codeact.stages.sample import counted_by
 
 WHOLE = "full"
 HELD_OUT = "held-out loss"
+FIRST_DEFAULTS = {"sample.strategy": "cdas", "sample.unit": "records"}
+"""What keys of a recipe had as default when results of comparisons were first kept, where that has changed since."""
 
 
 class Entrant(BaseModel):
@@ -218,7 +220,7 @@ def base_recipe(comparison: Comparison, changes: Mapping[str, Any] | None = None
     if isinstance(tree.get("data"), dict):
         tree["data"].pop("sources", None)  # all of them are in the pool
     root = Path(comparison.run_dir)
-    fixed: dict[str, Any] = {"run_dir": str(root / "shared"), "data.source": str(root / "pool.jsonl")}
+    fixed: dict[str, Any] = {"run_dir": str(root / "shared"), "data.source": str(root / "pool.jsonl"), **FIRST_DEFAULTS}
     if comparison.apart_from:
         asked = source_recipe(comparison).evaluate
         fixed["evaluate.skip_tasks"] = sorted({*asked.skip_tasks, *measured_tasks(comparison.apart_from, asked.tasks)})

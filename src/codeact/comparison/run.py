@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from codeact import storage
 from codeact.comparison.forecast import GridForecast, forecast_grid
 from codeact.comparison.grid import (
+    FIRST_DEFAULTS,
     HELD_OUT,
     Cell,
     Comparison,
@@ -203,12 +204,27 @@ def _versions(recipe: Recipe, last: str) -> dict[str, int]:
 
 
 def _key(recipe: Recipe, facts: Mapping[str, Any], last: str) -> str:
-    """Hash of a cell's settings, data and code; neither where it lies nor settings without effect, or that later versions add, matter."""
+    """Hash of a cell's settings, data and code."""
+    return digest([deciding_settings(recipe), facts, _versions(recipe, last)])
+
+
+def deciding_settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings of a cell that differ from the defaults, as of when results were first kept, so that no later default voids a result.
+
+    Neither where it lies nor settings without effect, or that later versions add, are among them.
+    """
     unused = {"train": recipe.train.WITHOUT_EFFECT, "pack": recipe.pack.WITHOUT_EFFECT}
-    tree = recipe.model_dump(
-        mode="json", exclude={"run_dir": True, "data": {"source"}, "workers": True, **unused}, exclude_defaults=True
-    )
-    return digest([tree, facts, _versions(recipe, last)])
+    left_out = {"run_dir": True, "data": {"source"}, "workers": True, **unused}
+    tree: dict[str, Any] = recipe.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+    for key, first in FIRST_DEFAULTS.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(recipe, section), name)
+        own = {**tree.pop(section, {}), name: value}
+        if value == first:
+            del own[name]
+        if own:
+            tree[section] = own
+    return tree
 
 
 def _result(cell: Cell, facts: Mapping[str, Any]) -> dict[str, Any] | None:
