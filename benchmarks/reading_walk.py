@@ -3,7 +3,7 @@
     python -m benchmarks.reading_walk --label after --checkout COMMIT
     PYTHONPATH=OLD/src:. python -m benchmarks.reading_walk --label before --checkout COMMIT    (of the package in OLD)
 
-`select` runs in this process on the first --rows rows, under `sys.setprofile`. Counted are calls of functions of the package:
+`select` runs in this process, by CDAS, on the first --rows rows, under `sys.setprofile`. Counted are calls of functions of the package:
 files entered, and changes (a call in another file than the call before it), of all calls and of each function's first call
 alone, as a reader meets it. What importing runs (bodies of classes, tables made by a comprehension) is no call. From the source:
 files, lines, annotations of parameters and results that are a bare `Any`, imports that rename what the package itself defines, functions of
@@ -36,6 +36,7 @@ from benchmarks.data_folder import EVOL_INSTRUCT
 from codeact.cli import main as command_line
 
 PACKAGE = Path(codeact.__file__).parent
+CDAS = ("--strategy", "cdas", "--unit", "records")
 RESULT = Path(__file__).parent / "results" / "reading_walk.json.xz"
 
 
@@ -149,7 +150,7 @@ def main() -> None:
         pool.write_text(json.dumps(rows), encoding="utf-8")
         out = Path(folder) / "chosen.jsonl"
         more = ["--embedder", options.embedder] if options.embedder else []
-        walk = walked(["select", str(pool), "--model", options.model, *more, "--ratio", "0.4", "-o", str(out)])
+        walk = walked(["select", str(pool), "--model", options.model, *more, *CDAS, "--ratio", "0.4", "-o", str(out)])
         chosen = len(out.read_text(encoding="utf-8").splitlines())
     found = {
         **told, "checkout": options.checkout, "rows": len(rows), "chosen": chosen, "model": Path(options.model).name, "files_entered": len(walk.calls),

@@ -214,8 +214,9 @@ def run_cdas(data: str, run_dir: str, *settings: str) -> None:
     ready.check = lambda *_: None  # type: ignore[assignment]
     plan.embed.stage = made_up(plan.embed, embed)  # type: ignore[assignment]
     plan.score.stage = made_up(plan.score, score)  # type: ignore[assignment]
+    chosen = {"sample.strategy": "cdas", "sample.unit": "records"}
     recipe = config.load_recipe(
-        None, settings, extra={"data.source": data, "run_dir": run_dir, "model.name": "none", "evaluate.enabled": False}
+        None, settings, extra={"data.source": data, "run_dir": run_dir, "model.name": "none", "evaluate.enabled": False, **chosen}
     )
     run_pipeline(recipe, ("sample",), WithoutModels(recipe))
 
@@ -232,7 +233,7 @@ def one_size(
     shutil.rmtree(run_dir, ignore_errors=True)
     output = work / f"chosen-{count}.jsonl"
     output.unlink(missing_ok=True)
-    select = ["-m", "codeact", "select", str(data), "--strategy", "random", "-o", str(output), "--run-dir", str(run_dir)]
+    select = ["-m", "codeact", "select", str(data), "--strategy", "random", "--unit", "records", "-o", str(output), "--run-dir", str(run_dir)]
     if workers is not None:
         select += ["--set", f"workers={workers}"]
     for setting in settings:

@@ -68,6 +68,7 @@ def drive(folder: Path, backend: str) -> None:
         "run_dir": str(folder / "run"), "backend": backend, "data.source": str(made / "pool.jsonl"), "model.name": str(made / "model"),
         "model.dtype": "float32", "model.max_length": 512, "model.template": "question", "embed.model": str(made / "embedder" / "model"),
         "score.shard_size": SHARD, "score.cache": False, "cluster.k": 3, "curate.decontaminate": (),
+        "sample.strategy": "cdas", "sample.unit": "records",
     })  # fmt: skip
     run_pipeline(recipe, ("sample",))
 

@@ -108,7 +108,8 @@ def drive(folder: Path, endpoint: str, apart: str = "") -> None:
     recipe = load_recipe(extra={
         "run_dir": str(folder / "run"), "data.source": str(made / "pool.jsonl"), "model.name": str(made / "model"), "model.dtype": "float32",
         "model.max_length": 512, "model.template": "question", "embed.model": str(made / "embedder" / "model"), "score.proxy": str(made / "proxy"),
-        "score.shard_size": SHARD, "score.cache": False, "judge.min_mass": 0.0, "curate.decontaminate": (), "evaluate.enabled": False, **asked, **more,
+        "score.shard_size": SHARD, "score.cache": False, "judge.min_mass": 0.0, "curate.decontaminate": (), "evaluate.enabled": False,
+        "sample.strategy": "cdas", "sample.unit": "records", **asked, **more,
     })  # fmt: skip
     run_pipeline(recipe, (table,) if table else ("tags",) if endpoint else MODEL_STAGES)
 

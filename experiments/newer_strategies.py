@@ -33,8 +33,8 @@ def main() -> None:
     options = parser.parse_args()
     store = Store(options.run)
     ids: list[str] = read_pool(store)["id"].to_pylist()
-    tokens = np.array(choose_from_run(store, ids, SampleConfig(strategy="longest"), 0)[1]["response_tokens"])
-    chosen = {name: choose_from_run(store, ids, SampleConfig(strategy=name, ratio=RATIO), options.seed)[0] for name in NAMES}
+    tokens = np.array(choose_from_run(store, ids, SampleConfig(strategy="longest", unit="records"), 0)[1]["response_tokens"])
+    chosen = {name: choose_from_run(store, ids, SampleConfig(strategy=name, ratio=RATIO, unit="records"), options.seed)[0] for name in NAMES}
     rows: dict[str, dict[str, Any]] = {}
     for name, found in chosen.items():
         rho = spearman(found.selected.astype(float), tokens)

@@ -46,7 +46,8 @@ def main() -> None:
     k = given.k if given.k == "auto" else int(given.k)
     keys = {"model.max_length": given.max_length, "cluster.k": k}
     selection = api.select(
-        given.data, model=given.model, embedder=given.embedder, ratio=given.ratio, limit=given.limit,
+        given.data, model=given.model, embedder=given.embedder, ratio=given.ratio, unit="records",
+        strategy="cdas", limit=given.limit,
         run_dir=given.run_dir / "run", settings=keys,
     )  # fmt: skip
     scores: dict[str, Path] = {}

@@ -14,6 +14,7 @@ from benchmarks.rows.data import instruction_records, spread
 from benchmarks.turns import Turn, in_turns, timed
 
 RANDOM, CDAS = "--strategy random", "--strategy cdas"
+RECORDS = ["--unit", "records"]
 
 
 def measure(records: int, rounds: int, scored: int, dtype: str, model: str = "demo", embedder: str = "demo") -> dict[str, Any]:
@@ -32,10 +33,10 @@ def measure(records: int, rounds: int, scored: int, dtype: str, model: str = "de
             chosen = len(Path(folder, "chosen.jsonl").read_text(encoding="utf-8").splitlines())
             return {**turn, "work": count, "chosen": chosen}
 
-    ways = {RANDOM: lambda _: select(records, ["--strategy", "random"])}
+    ways = {RANDOM: lambda _: select(records, ["--strategy", "random", *RECORDS])}
     turns = in_turns(ways, rounds)
     if scored:
-        words = ["--strategy", "cdas", "--model", model, "--embedder", embedder, "--set", f"model.dtype={dtype}", "--set", "score.cache=false"]
+        words = ["--strategy", "cdas", *RECORDS, "--model", model, "--embedder", embedder, "--set", f"model.dtype={dtype}", "--set", "score.cache=false"]
         turns |= in_turns({CDAS: lambda _: select(scored, words)}, 1)
     return row(
         f"`codeact select` from end to end: {records:,} records at random, {scored:,} by CDAS", "records", turns, RANDOM, alone=True,

@@ -1,4 +1,4 @@
-"""codeact: pick the part of an instruction data set that this model learns most from, train on it without padding, prove the gain."""
+"""codeact: choose a clean, smaller part of an instruction data set, train a code LLM on it without padding, prove the gain."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def planned() -> tuple[dict[str, int], dict[str, set[str]]]:
     reads: dict[str, set[str]] = {}
     for strategy in STRATEGIES:
         for more in ({"curate.semantic": 0.9}, {"score.adaptive": strategy == "cdas"}, {} if strategy == "full" else {"control": "random"}):
-            recipe = load_recipe(extra={"sample.strategy": strategy, **more})
+            recipe = load_recipe(extra={"sample.strategy": strategy, "sample.unit": "records", **more})
             for stage in plan(recipe, Inputs(recipe)):
                 name = FILES.get(stage.name, stage.name)
                 version[name] = stage.version
@@ -91,6 +91,7 @@ def run_all(folder: Path) -> dict[str, Any]:
         "curate.decontaminate": ["humaneval"], "curate.benchmark_files": [str(own)], "curate.secrets": ["keys"],
         "curate.checks": ["syntax", "grammars", "complete", "language", "names"],
         "score.cache": False, "score.proxy": str(other), "score.shard_size": 8, "sample.target": str(near), "sample.listed": str(listed),
+        "sample.strategy": "cdas", "sample.unit": "records",
         "train.batch_size": 3, "train.epochs": 1, "train.learning_rate": 1e-3, "train.warmup_steps": 1, "train.validation": 0.25,
         "evaluate.bits_limit": 4, "evaluate.generate_limit": 2, "evaluate.max_new_tokens": 8, "evaluate.unsafe_no_sandbox": True,
     }  # fmt: skip

@@ -93,7 +93,7 @@ def _write_head(folder: Path, k: int, ratio: float, seed: int, stages: Sequence[
         "run_dir": str(folder),
         "seed": seed,
         "model": {"name": "demo", "dtype": "auto"},
-        "sample": {"ratio": ratio},
+        "sample": {"strategy": "cdas", "unit": "records", "ratio": ratio},
         "data": {"source": "pool.jsonl", "map": {}},
         "cluster": {"k": k},
     }

@@ -145,7 +145,7 @@ def test_models_that_cannot_be_used(fault: str, message: str, folder: Path, brok
         (["--template", "nowhere.jinja"], "nowhere.jinja"),
         (["-o", "file/scores.parquet"], "cannot be written"),
         (["-o", "scores.csv"], "unknown file type"),
-        (["--adaptive", "--variant", "paper"], "score.variant=default"),
+        (["--adaptive", "--variant", "paper", "--set", "sample={strategy: cdas, unit: records}"], "score.variant=default"),
     ],
 )
 def test_settings_of_score(

@@ -22,7 +22,7 @@ from tests.helpers.pool import pool_rows
 
 def run(folder: Path, targets: tuple[str, ...] = ("sample",), **settings: Any) -> Store:
     given = {
-        "run_dir": str(folder / "run"), "data.source": str(folder / "pool.jsonl"), "sample.strategy": "random", "sample.ratio": 0.5,
+        "run_dir": str(folder / "run"), "data.source": str(folder / "pool.jsonl"), "sample.strategy": "random", "sample.unit": "records", "sample.ratio": 0.5,
         "curate.decontaminate": [], **{key.replace("__", "."): value for key, value in settings.items()},
     }  # fmt: skip
     return run_pipeline(load_recipe(extra=given), targets)
@@ -106,7 +106,7 @@ def test_records_that_are_gone_are_one_line(made: Path) -> None:
 def test_damaged_notes_of_outputs_ask_for_force(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_lines(Path("pool.jsonl"), pool_rows(8))
-    call = ["select", "pool.jsonl", "--strategy", "random", "-o", "out.jsonl"]
+    call = ["select", "pool.jsonl", "--strategy", "random", "--unit", "records", "-o", "out.jsonl"]
     assert cli(*call).returncode == 0
     Path("out.codeact/outputs.json").write_bytes(content)
     done = cli(*call)

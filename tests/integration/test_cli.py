@@ -38,7 +38,10 @@ def test_the_one_liner_writes_the_chosen_rows_untouched(pool_file: Path, tmp_pat
     source = pool_file.read_text(encoding="utf-8").splitlines()
     positions = [source.index(line) for line in lines]
     assert positions == sorted(positions)
-    assert len(lines) == summary["selected"] == 12
+    assert len(lines) == summary["selected"]
+    tokens = pq.read_table(Path(summary["run_dir"], "lengths.parquet"))["response_tokens"].to_pylist()  # every row is in the pool
+    taken = sum(tokens[position] for position in positions)
+    assert abs(taken - 0.25 * sum(tokens)) <= max(tokens) / 2
     assert Path(summary["run_dir"], "ledger.parquet").exists()
 
 
@@ -79,7 +82,7 @@ def test_the_choice_does_not_depend_on_the_order_of_the_input(
 
 
 def test_strategies_that_need_no_model_ask_for_none(pool_file: Path, tmp_path: Path) -> None:
-    done = cli("select", str(pool_file), "--strategy", "random", "--ratio", "0.5", "-o", str(tmp_path / "o.jsonl"))
+    done = cli("select", str(pool_file), "--strategy", "random", "--unit", "records", "--ratio", "0.5", "-o", str(tmp_path / "o.jsonl"))
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "o.jsonl").read_text(encoding="utf-8").splitlines()) == 24
 
@@ -160,7 +163,8 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
         assert "score" not in done.stderr
 
 
-def test_a_single_bad_row_is_a_status_not_a_failure(tmp_path: Path, options: list[str]) -> None:
+@pytest.mark.parametrize(("strategy", "stage"), [("trim-diversity", "lengths"), ("cdas", "score")])
+def test_a_single_bad_row_is_a_status_not_a_failure(tmp_path: Path, options: list[str], strategy: str, stage: str) -> None:
     rows = [
         *pool_rows(10),
         {"instruction": "long", "output": "x = 1\n" * 33_334},
@@ -174,13 +178,15 @@ def test_a_single_bad_row_is_a_status_not_a_failure(tmp_path: Path, options: lis
         str(tmp_path / "out.jsonl"),
         "--run-dir",
         str(tmp_path / "run"),
+        "--strategy",
+        strategy,
         *options,
     )
     assert done.returncode == 0, done.stderr
     ledger = {r["row"]: r for r in pq.read_table(tmp_path / "run" / "ledger.parquet").to_pylist()}
     assert len(ledger) == 12
     assert ledger[11]["reason"] == "empty"
-    status = {r["id"]: r["status"] for r in pq.read_table(tmp_path / "run" / "score.parquet").to_pylist()}
+    status = {r["id"]: r["status"] for r in pq.read_table(tmp_path / "run" / f"{stage}.parquet").to_pylist()}
     assert status[ledger[10]["id"]] == "truncated"
 
 
@@ -188,6 +194,6 @@ def test_python_refuses_what_it_cannot_read() -> None:
     with pytest.raises(InputError, match="data is int"):
         codeact.select(3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no rows"):
-        codeact.select([], strategy="random")
+        codeact.select([], strategy="random", unit="records")
     with pytest.raises(AttributeError, match="no attribute"):
         codeact.nonsense  # noqa: B018

@@ -58,7 +58,7 @@ def test_curate_and_select_drop_verbatim_tasks_by_default(leaks: list[dict[str, 
     dropped = read_rows(str(tmp_path / "clean.codeact" / "dropped.jsonl")).rows
     assert len(dropped) == len(leaks)
 
-    chosen = codeact.select([*CLEAN, *leaks], strategy="random", ratio=1.0, run_dir=tmp_path / "select")
+    chosen = codeact.select([*CLEAN, *leaks], strategy="random", unit="records", ratio=1.0, run_dir=tmp_path / "select")
     assert chosen.rows == CLEAN
 
 
@@ -77,14 +77,14 @@ def nothing_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_nothing_at_hand_is_one_line(leaks: list[dict[str, str]], nothing_at_hand: None, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [*CLEAN, *leaks]
     with logged() as said:
-        chosen = codeact.select(rows, strategy="random", ratio=1.0, run_dir=tmp_path / "run")
+        chosen = codeact.select(rows, strategy="random", unit="records", ratio=1.0, run_dir=tmp_path / "run")
     assert len(chosen) == len(rows)
     line = next(line for line in said if line.startswith("curate"))
     assert "not checked" in line
     assert "CODEACT_DATA" in line
     with logged() as said:
         off = codeact.select(
-            rows, strategy="random", ratio=1.0, run_dir=tmp_path / "off", settings={"curate.decontaminate": []}
+            rows, strategy="random", unit="records", ratio=1.0, run_dir=tmp_path / "off", settings={"curate.decontaminate": []}
         )
     assert len(off) == len(rows)
     assert "not checked" not in said[-2]

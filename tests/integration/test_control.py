@@ -45,6 +45,7 @@ embed: {{model: {json.dumps(str(tiny_embedder_dir))}}}
 cluster: {{k: 3}}
 curate: {{decontaminate: []}}
 score: {{cache: false}}
+sample: {{strategy: cdas, unit: records}}
 train: {{epochs: 1, batch_size: 4, learning_rate: 1.0e-3, warmup_steps: 1}}
 evaluate: {{tasks: [humaneval], generate_limit: 0, bits_limit: 30, held_out: {json.dumps(str(folder / "own.jsonl"))}}}
 """,

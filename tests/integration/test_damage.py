@@ -30,6 +30,7 @@ def settings(folder: Path, model: Path, embedder: Path) -> dict[str, Any]:
         "run_dir": str(folder / "run"), "data.source": str(folder / "pool.jsonl"), "model.name": str(model), "model.max_length": 256,
         "model.dtype": "float32", "model.template": "question", "embed.model": str(embedder), "cluster.k": 2, "score.cache": False,
         "score.shard_size": 8, "train.epochs": 1, "train.batch_size": 8, "curate.dedup": False, "sample.ratio": 0.5,
+        "sample.strategy": "cdas", "sample.unit": "records",
     }  # fmt: skip
 
 

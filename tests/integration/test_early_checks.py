@@ -103,7 +103,7 @@ def test_selecting_says_it_too(
     ]  # type: ignore[attr-defined]
     call = [command, "pool.jsonl", "--model", str(tiny_model_dir), "--embedder", str(tiny_embedder_dir), *settings]
     if setting.startswith("pack"):
-        call += ["--strategy", "random"] if command == "select" else []
+        call += ["--strategy", "random", "--unit", "records"] if command == "select" else []
     refused(cli(*call, "-o", "out.parquet"), message)
     assert not Path("out.parquet").exists()
     assert not Path("out.codeact").exists()

@@ -19,7 +19,7 @@ ROWS = [{"instruction": "写一个函数 😀 naïve", "output": "print('你好 
 def test_json_is_json_in_every_encoding(encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("数据.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS), encoding="utf-8")
-    words = ["select", "数据.jsonl", "--strategy", "random", "--ratio", "1", "--set", "curate.decontaminate=[]"]
+    words = ["select", "数据.jsonl", "--strategy", "random", "--unit", "records", "--ratio", "1", "--set", "curate.decontaminate=[]"]
 
     def told(*arguments: str) -> tuple[bytes, bytes]:
         streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]

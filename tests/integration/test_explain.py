@@ -18,10 +18,11 @@ from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
 RATIO = 0.3
+KEYS = {"model.max_length": 512, "model.template": "question", "model.dtype": "float32", "cluster.k": 3, "sample.unit": "records"}
 
 
 def select(folder: Path, model: Path, embedder: Path, **settings: Any) -> api.Selection:
-    keys = {"model.max_length": 512, "model.template": "question", "model.dtype": "float32", "cluster.k": 3, **settings}
+    keys = {**KEYS, "sample.strategy": "cdas", **settings}
     return codeact.select(
         str(folder / "pool.jsonl"), model=str(model), embedder=str(embedder), ratio=RATIO,
         run_dir=folder / str(settings.get("sample.strategy", "cdas")), settings=keys,
@@ -74,7 +75,7 @@ def test_the_ratio_that_it_names_changes_the_fate_and_the_next_one_does_not(
     for at, kept in ((ratio, True), (round(ratio - 0.01, 2), False)):
         again = codeact.select(
             str(folder / "pool.jsonl"), model=str(tiny_model_dir), embedder=str(tiny_embedder_dir), ratio=at, run_dir=folder / "again",
-            settings={"model.max_length": 512, "model.template": "question", "model.dtype": "float32", "cluster.k": 3},
+            strategy="cdas", settings=KEYS,
         )  # fmt: skip
         assert (dropped["id"] in {row["id"] for row in again}) is kept
 

@@ -43,7 +43,7 @@ def chat_model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
 def run_dir(pool_file: Path, chat_model: Path, request: pytest.FixtureRequest) -> Path:
     out = pool_file.with_name("chosen.jsonl")
     done = codeact_command(
-        "select", str(pool_file), "--model", str(chat_model), "--strategy", "random", "--ratio", "0.25", "-o", str(out),
+        "select", str(pool_file), "--model", str(chat_model), "--strategy", "random", "--unit", "records", "--ratio", "0.25", "-o", str(out),
         "--set", f"model.template={request.param}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -114,7 +114,7 @@ def test_rows_and_card(run_dir: Path, tool: str) -> None:
 
 
 def test_the_card_names_who_scored_and_not_who_will_be_trained(pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
-    options = ("--model", str(tiny_model_dir), "--strategy", "ppl-high", "--ratio", "0.25", "--template", "question")
+    options = ("--model", str(tiny_model_dir), "--strategy", "ppl-high", "--unit", "records", "--ratio", "0.25", "--template", "question")
     done = codeact_command("select", str(pool_file), *options, "-o", str(tmp_path / "chosen.jsonl"))
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "card"

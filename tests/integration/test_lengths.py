@@ -22,7 +22,7 @@ from codeact.sample.strategies import STRATEGIES
 from codeact.stages import lengths
 from codeact.stages.columns import COLUMNS, LENGTHS, SCORES, tables_of
 from codeact.stages.pool import read_pool
-from codeact.stages.sample import choose_from_run, counted_by
+from codeact.stages.sample import choose_from_run, counted_by, tables_for
 from tests.helpers import run_page
 from tests.helpers.command import codeact_command
 from tests.helpers.lines import write_lines
@@ -41,7 +41,7 @@ BY_LENGTH = [
     (name, unit)
     for name, one in STRATEGIES.items()
     for unit in ("records", "tokens")
-    if not (unit == "tokens" and one.records_only) and LENGTHS in tables_of((*one.needs, *(("response_tokens",) if unit == "tokens" else ())))
+    if not (unit == "tokens" and (one.records_only or not one.counts)) and LENGTHS in tables_of((*one.needs, *(("response_tokens",) if unit == "tokens" else ())))
 ]
 
 
@@ -95,9 +95,10 @@ def test_every_choice_by_length_is_that_of_the_score_table(recipe: Callable[...,
         assert own.chosen == scored.chosen, name
         assert own.reason == scored.reason, name
         tried.append((name, unit))
-    wanted = {("trim", "records"), ("trim-diversity", "tokens"), ("longest", "records"), ("random", "tokens"), ("diversity", "tokens"), ("full", "tokens"),
+    wanted = {("trim", "records"), ("trim-diversity", "tokens"), ("longest", "records"), ("random", "tokens"), ("diversity", "tokens"),
               ("k-centre", "tokens"), ("parametric", "tokens"), ("targeted", "tokens"), ("length-matched", "records")}  # fmt: skip
     assert wanted <= {*tried}
+    assert tables_for(recipe(tmp_path, sample__strategy="full", sample__unit="tokens").sample) == ()  # everything: nothing is counted
 
 
 def test_what_reads_lengths_alone_ranks_nothing_that_a_status_of_the_model_could_exclude() -> None:

@@ -23,7 +23,7 @@ from tests.helpers.log import logged
 from tests.helpers.pool import pool_rows
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00) (DEBUG|INFO|WARNING|ERROR) (codeact[\w.]*): (.*)")
-PLAIN = ["--set", "sample.strategy=random"]
+PLAIN = ["--set", "sample.strategy=random", "--set", "sample.unit=records"]
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_no_secret_reaches_a_log(data: Path, tmp_path: Path, monkeypatch: pytest
 
 def test_a_library_user_sees_nothing_unless_asked_for(data: Path, tmp_path: Path) -> None:
     code = (
-        "import logging, sys, codeact; codeact.select(sys.argv[1], strategy='random', run_dir=sys.argv[2]);"
+        "import logging, sys, codeact; codeact.select(sys.argv[1], strategy='random', unit='records', run_dir=sys.argv[2]);"
         "logging.getLogger('codeact.training.sft').warning('x');"
         "assert not logging.getLogger().handlers and logging.getLogger('codeact').level == 0"
     )
@@ -179,7 +179,7 @@ def test_a_library_user_who_asks_gets_the_lines_and_the_progress(
     before = progress.show()
     try:
         with logged() as lines:
-            codeact.select(str(data), strategy="random", run_dir=tmp_path / "run")
+            codeact.select(str(data), strategy="random", unit="records", run_dir=tmp_path / "run")
     finally:
         progress.show(before)
     assert [line.partition(":")[0] for line in lines] == ["records", "curate", "sample"]
@@ -196,7 +196,7 @@ def test_a_command_leaves_the_log_and_the_progress_as_they_were(data: Path) -> N
 
 def test_runs_in_two_threads_keep_their_lines_apart(data: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(codeact.select, str(data), strategy="random", run_dir=tmp_path / name) for name in "ab"]
+        runs = [pool.submit(codeact.select, str(data), strategy="random", unit="records", run_dir=tmp_path / name) for name in "ab"]
         assert all(len(run.result()) for run in runs)
     for name in "ab":
         lines = [text.partition(":")[0].partition(",")[0] for *_, text in read(tmp_path / name / "log.txt")]

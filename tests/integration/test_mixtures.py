@@ -48,7 +48,7 @@ def _sources(first: Any = 3, second: Any = 1) -> list[dict[str, Any]]:
 
 
 def _run(folder: str, sources: Sequence[dict[str, Any]], **settings: Any) -> Any:
-    extra = {"run_dir": folder, "data.sources": list(sources), "sample.strategy": "random", "sample.ratio": 0.4, **QUIET, **settings}
+    extra = {"run_dir": folder, "data.sources": list(sources), "sample.strategy": "random", "sample.unit": "records", "sample.ratio": 0.4, **QUIET, **settings}
     return run_pipeline(config.load_recipe(extra=extra), ("sample",))
 
 
@@ -78,7 +78,7 @@ def test_a_weight_changes_the_choice_and_nothing_before_it() -> None:
 
 def test_without_weights_the_choice_is_that_of_one_pool() -> None:
     store = _run("mixed", [{"path": "a.jsonl"}, {"path": "deep"}])
-    extra = {"run_dir": "plain", "data.source": ["a.jsonl", "deep"], "sample.strategy": "random", "sample.ratio": 0.4, **QUIET}
+    extra = {"run_dir": "plain", "data.source": ["a.jsonl", "deep"], "sample.strategy": "random", "sample.unit": "records", "sample.ratio": 0.4, **QUIET}
     plain = run_pipeline(config.load_recipe(extra=extra), ("sample",))
     assert store.table("sample") == plain.table("sample")
     assert store.marker("sample")["summary"]["sources"]["deep"]["quota"] is None
@@ -97,22 +97,40 @@ def test_by_tokens_the_quotas_are_tokens(tiny_model_dir: Path) -> None:
     assert sum(one["tokens"] for one in told.values()) == sum(tokens.values())
 
 
+def test_by_tokens_a_source_may_have_fewer_records_than_its_weight_and_coverage_compares_with_as_many(tiny_model_dir: Path) -> None:
+    write_lines(Path("long.jsonl"), [{"instruction": f"list {n}", "output": f"x{n} = [{', '.join(map(str, range(n, n + 90)))}]"} for n in range(6)])
+    write_lines(Path("short.jsonl"), [{"instruction": f"set {n}", "output": f"y{n} = {n} + {n * n} + {n}\n" * 4} for n in range(60)])
+    sources = [{"path": "long.jsonl", "weight": 1}, {"path": "short.jsonl", "weight": 1}]
+    with pytest.raises(InputError, match=r"long\.jsonl should give 7 records"):
+        _run("records", sources, **{"sample.ratio": 0.2})
+    model = {"model.name": str(tiny_model_dir), "model.dtype": "float32", "model.max_length": 1024, "curate.verify": False}
+    store = _run("run", sources, **model, **{"sample.unit": "tokens", "sample.ratio": 0.2})
+    told = store.marker("sample")["summary"]["sources"]
+    tokens = {row["id"]: row["response_tokens"] for row in store.table("lengths").to_pylist()}
+    for one in told.values():
+        assert abs(one["selected_tokens"] - sum(tokens.values()) / 10) <= max(tokens.values()) / 2 + 1
+    seen = json.loads(store.path("coverage.json").read_text(encoding="utf-8"))
+    length = {name: {row["group"]: row["selected"] for row in seen[name]["groups"]["length"]} for name in ("selection", "random")}
+    assert sum(length["random"].values()) == sum(length["selection"].values()) == sum(one["selected"] for one in told.values())
+    assert length["random"] == length["selection"]  # answers of one source are of one length here: as many from each
+
+
 def test_select_with_weights_from_the_command_line_and_from_python() -> None:
-    asked = ["select", "a.jsonl", "deep", "--weights", "3,1", "--strategy", "random", "--set", "curate.decontaminate=[]"]
+    asked = ["select", "a.jsonl", "deep", "--weights", "3,1", "--strategy", "random", "--unit", "records", "--set", "curate.decontaminate=[]"]
     told = json.loads(cli(*asked, "-o", "out.jsonl", "--json").stdout)
     assert {name: (one["rows"], one["pool"], one["selected"]) for name, one in told["sources"].items()} == {
         "a.jsonl": (40, 40, 17), "deep": (20, 18, 6),
     }  # fmt: skip
     assert "of deep: 6 of 18 records, quota 6" in cli(*asked, "-o", "out.jsonl").stdout
-    chosen = codeact.select(["a.jsonl", "deep"], weights=[3, 1], strategy="random", run_dir="python", settings=QUIET)
+    chosen = codeact.select(["a.jsonl", "deep"], weights=[3, 1], strategy="random", unit="records", run_dir="python", settings=QUIET)
     assert [json.loads(line) for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()] == chosen.rows
 
 
 def test_plan_explain_diff_and_report_know_the_sources() -> None:
     recipe = {"run_dir": "one", "data": {"sources": _sources()}, "curate": {"decontaminate": []},
-              "sample": {"strategy": "longest", "ratio": 0.4}}  # fmt: skip
-    Path("one.yaml").write_text(yaml.safe_dump({**recipe, "sample": {"strategy": "random"}}), encoding="utf-8")
-    planned = api.plan_select(["a.jsonl", "deep"], weights=[3, 1], strategy="random", settings=QUIET)
+              "sample": {"strategy": "longest", "unit": "records", "ratio": 0.4}}  # fmt: skip
+    Path("one.yaml").write_text(yaml.safe_dump({**recipe, "sample": {"strategy": "random", "unit": "records"}}), encoding="utf-8")
+    planned = api.plan_select(["a.jsonl", "deep"], weights=[3, 1], strategy="random", unit="records", settings=QUIET)
     assert planned["sources"] == {"a.jsonl": {"weight": 3, "records": 40, "quota": 18}, "deep": {"weight": 1, "records": 19, "quota": 6}}
     assert "source          deep: 19 records, gives 6" in planned["lines"]
     store = _run("one", _sources())
@@ -164,7 +182,7 @@ def test_what_is_wrong_is_one_line(wrong: str) -> None:
     setting, message = WRONG[wrong]
     strategy = "complexity" if wrong == "adaptive" else "random"
     recipe = {"run_dir": "run", "data": {"sources": _sources()}, "curate": {"decontaminate": []}, "evaluate": {"enabled": False},
-              "model": {"name": "demo"}, "sample": {"strategy": strategy}}  # fmt: skip
+              "model": {"name": "demo"}, "sample": {"strategy": strategy, "unit": "records"}}  # fmt: skip
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     for more in ((), ("--plan",)):
         if more and wrong in ("too large", "too small"):
@@ -179,11 +197,11 @@ def test_what_is_wrong_is_one_line(wrong: str) -> None:
 
 def test_a_quota_that_is_too_large_is_said_before_anything_is_scored_and_the_mend_works() -> None:
     with pytest.raises(InputError, match=r"deep should give 21 records \(weight 9 of 10, of 23\), and its pool has 18.*at most 0\.344") as told:
-        codeact.select(["a.jsonl", "deep"], weights=[1, 9], model="none/such", strategy="random", run_dir="run", settings=QUIET)
+        codeact.select(["a.jsonl", "deep"], weights=[1, 9], model="none/such", strategy="random", unit="records", run_dir="run", settings=QUIET)
     ratio = float(str(told.value).rpartition(" ")[2])
-    assert len(codeact.select(["a.jsonl", "deep"], weights=[1, 9], strategy="random", ratio=ratio, run_dir="run", settings=QUIET)) == 20
+    assert len(codeact.select(["a.jsonl", "deep"], weights=[1, 9], strategy="random", unit="records", ratio=ratio, run_dir="run", settings=QUIET)) == 20
     with pytest.raises(InputError, match="deep should give"):
-        api.plan_select(["a.jsonl", "deep"], weights=[1, 9], strategy="random", settings=QUIET)
+        api.plan_select(["a.jsonl", "deep"], weights=[1, 9], strategy="random", unit="records", settings=QUIET)
 
 
 def test_weights_that_do_not_fit_the_data_are_said() -> None:
@@ -193,7 +211,7 @@ def test_weights_that_do_not_fit_the_data_are_said() -> None:
         ([1, float("nan")], ["a.jsonl", "deep"], "weight = nan"),
     ):
         with pytest.raises(InputError, match=message):
-            codeact.select(data, weights=weights, strategy="random", run_dir="run")
+            codeact.select(data, weights=weights, strategy="random", unit="records", run_dir="run")
     assert "give numbers with commas" in cli("select", "a.jsonl", "deep", "--weights", "3:1", "-o", "x.jsonl").stderr
 
 
@@ -239,7 +257,8 @@ def test_the_choice_of_a_source_is_that_of_its_own_pool() -> None:
 
 
 def test_the_control_has_the_tokens_of_the_selection_from_each_source(tiny_model_dir: Path) -> None:
-    extra = {"run_dir": "run", "data.sources": _sources(1, 1), "sample.strategy": "longest", "sample.ratio": 0.3, "control": "random",
+    extra = {"run_dir": "run", "data.sources": _sources(1, 1), "sample.strategy": "longest", "sample.unit": "records", "sample.ratio": 0.3,
+             "control": "random",
              "model.name": str(tiny_model_dir), "model.dtype": "float32", "model.max_length": 256, "score.cache": False, **QUIET}  # fmt: skip
     store = run_pipeline(config.load_recipe(extra=extra), ("control",))
     tokens = dict(zip(store.table("lengths")["id"].to_pylist(), store.table("lengths")["response_tokens"].to_pylist(), strict=True))

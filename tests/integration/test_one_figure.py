@@ -34,7 +34,7 @@ curate: {{semantic: 0.9999}}
 embed: {{model: {json.dumps(str(tiny_embedder_dir))}}}
 cluster: {{k: 3}}
 score: {{adaptive: true, agreement: 0.8, cache: false}}
-sample: {{ratio: 0.3}}
+sample: {{ratio: 0.3, strategy: cdas, unit: records}}
 train: {{epochs: 1, batch_size: 8, learning_rate: 1.0e-3}}
 evaluate: {{tasks: [humaneval], generate_limit: 2, bits_limit: 12, max_new_tokens: 4, batch_size: 2}}
 """,
@@ -112,7 +112,7 @@ def _settings(run: Path) -> list[tuple[str, Any]]:
     import yaml
 
     recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
-    keys = ("curate.semantic", "cluster.k", "score.adaptive", "score.agreement", "score.cache", "sample.ratio")
+    keys = ("curate.semantic", "cluster.k", "score.adaptive", "score.agreement", "score.cache", "sample.ratio", "sample.strategy", "sample.unit")
     keys += ("model.name", "model.max_length", "model.template", "model.dtype", "embed.model")
     found = []
     for key in keys:

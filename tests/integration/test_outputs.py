@@ -56,7 +56,7 @@ ALIASES = ["itself", "relative", "symbolic link", "hard link", "through a linked
 def test_an_input_is_never_written_over(kind: str, force: bool, data: Path) -> None:
     before = data.read_bytes()
     target = alias(kind, data)
-    done = cli("select", str(data), "--strategy", "random", "-o", str(target), *(["--force"] if force else []))
+    done = cli("select", str(data), "--strategy", "random", "--unit", "records", "-o", str(target), *(["--force"] if force else []))
     assert done.returncode == 2
     assert "is the input" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -77,7 +77,7 @@ def test_no_input_of_any_command_is_written_over(data: Path, tmp_path: Path, tin
     calls: list[list[str | Path]] = [
         ["curate", data, "-o", data],
         ["curate", data, "-o", benchmark, "--set", f"curate.benchmark_files=[{benchmark}]"],
-        ["select", data, "-o", target, "--set", f"sample.target={target}", "--strategy", "random"],
+        ["select", data, "-o", target, "--set", f"sample.target={target}", "--strategy", "random", "--unit", "records"],
         ["score", data, *model, "-o", template, "--template", template],
         ["embed", data, "-o", data, "--embedder", tmp_path],
         ["sample", data, *model, "-o", data],
@@ -97,11 +97,12 @@ def test_no_input_of_any_command_is_written_over(data: Path, tmp_path: Path, tin
 
 
 def test_the_run_directory_keeps_what_the_run_reads(data: Path, tmp_path: Path) -> None:
-    first = ["select", str(data), "--strategy", "random", "-o", str(tmp_path / "out.jsonl")]
+    first = ["select", str(data), "--strategy", "random", "--unit", "records", "-o", str(tmp_path / "out.jsonl")]
     assert cli(*first).returncode == 0
     inside = tmp_path / "out.codeact" / "dropped.jsonl"
     shutil.copy(data, inside)
-    done = cli("select", str(inside), "--strategy", "random", "--run-dir", str(tmp_path / "out.codeact"), "-o", str(tmp_path / "b.jsonl"))  # fmt: skip
+    to = ("--run-dir", str(tmp_path / "out.codeact"), "-o", str(tmp_path / "b.jsonl"))
+    done = cli("select", str(inside), "--strategy", "random", "--unit", "records", *to)
     assert (done.returncode, "which it reads" in done.stderr) == (2, True)
     assert inside.read_bytes() == data.read_bytes()
     pool = tmp_path / "grid" / "pool.jsonl"
@@ -120,7 +121,7 @@ def test_the_run_directory_keeps_what_the_run_reads(data: Path, tmp_path: Path) 
 @pytest.mark.parametrize("command", ["select", "curate"])
 def test_a_packed_output_has_the_run_directory_of_the_plain_one(command: str, data: Path, tmp_path: Path) -> None:
     """A run directory that an early version named `out.jsonl.codeact` is gone on with."""
-    settings = ["--strategy", "random"] if command == "select" else []
+    settings = ["--strategy", "random", "--unit", "records"] if command == "select" else []
     call = [command, str(data), *settings, "-o", str(tmp_path / "out.jsonl.gz")]
     done = cli(*call)
     assert (done.returncode, (tmp_path / "out.codeact" / "ledger.parquet").is_file()) == (0, True), done.stderr
@@ -134,7 +135,7 @@ def test_a_recipe_of_the_users_hand_in_its_own_run_dir_is_kept(data: Path, tmp_p
     folder = tmp_path / "experiment"
     folder.mkdir()
     recipe = folder / "recipe.yaml"
-    text = f"# my notes\nrun_dir: {folder}\ndata: {{source: {data}}}\nsample: {{strategy: random}}\n"
+    text = f"# my notes\nrun_dir: {folder}\ndata: {{source: {data}}}\nsample: {{strategy: random, unit: records}}\n"
     recipe.write_text(text, encoding="utf-8")
     for force in ([], ["--force"]):
         done = cli("run", str(recipe), *force)
@@ -145,7 +146,7 @@ def test_a_recipe_of_the_users_hand_in_its_own_run_dir_is_kept(data: Path, tmp_p
 
 def test_a_file_of_another_is_replaced_only_with_force(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "selected.jsonl"
-    call = ["select", str(data), "--strategy", "random", "-o", str(out)]
+    call = ["select", str(data), "--strategy", "random", "--unit", "records", "-o", str(out)]
     out.write_text(MINE, encoding="utf-8")
     done = cli(*call)
     assert (done.returncode, "--force" in done.stderr, out.read_text(encoding="utf-8")) == (2, True, MINE)
@@ -170,7 +171,7 @@ def test_a_run_that_ends_before_it_notes_its_output_goes_on(
 ) -> None:
     """Killed between the two, or its disk full: the same command again finds its own file there."""
     out = tmp_path / f"selected{suffix}"
-    call = [command, str(data), "-o", str(out), *(["--strategy", "random"] if command == "select" else [])]
+    call = [command, str(data), "-o", str(out), *(["--strategy", "random", "--unit", "records"] if command == "select" else [])]
     api = f"codeact.api.{'selection' if command == 'select' else 'runs'}"
     with monkeypatch.context() as patch:
         patch.setattr(f"{api}.note_file", full_disk)
@@ -193,7 +194,7 @@ def test_a_run_that_ends_before_it_notes_its_output_goes_on(
 
 def test_what_killed_runs_left_half_written_goes(data: Path, tmp_path: Path) -> None:
     out, run_dir = tmp_path / "selected.jsonl", tmp_path / "selected.codeact"
-    call = ["select", str(data), "--strategy", "random", "-o", str(out)]
+    call = ["select", str(data), "--strategy", "random", "--unit", "records", "-o", str(out)]
     assert cli(*call).returncode == 0
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -268,14 +269,14 @@ def test_folders_with_foreign_files(data: Path, tmp_path: Path, tiny_model_dir: 
     (foreign / "log.txt").touch()  # a shell makes it for > log.txt
     for name in ("notes.md", "notes.txt"):
         (foreign / name).write_text(MINE, encoding="utf-8")
-    call = ["select", str(data), "--strategy", "random", "--run-dir", str(foreign), "-o", str(tmp_path / "a.jsonl")]
+    call = ["select", str(data), "--strategy", "random", "--unit", "records", "--run-dir", str(foreign), "-o", str(tmp_path / "a.jsonl")]
     assert cli(*call).returncode == 0  # files that the run does not write are left alone
     assert (foreign / "notes.md").read_text(encoding="utf-8") == MINE
     for name in ("records.parquet", "log.txt"):
         taken = tmp_path / f"taken {name}"
         taken.mkdir()
         (taken / name).write_text(MINE, encoding="utf-8")
-        done = cli("select", str(data), "--strategy", "random", "--run-dir", str(taken), "-o", str(tmp_path / "b.jsonl"))
+        done = cli("select", str(data), "--strategy", "random", "--unit", "records", "--run-dir", str(taken), "-o", str(tmp_path / "b.jsonl"))
         assert (done.returncode, name in done.stderr) == (2, True)
         assert (taken / name).read_text(encoding="utf-8") == MINE
 
@@ -317,7 +318,7 @@ def test_a_setting_that_the_command_does_not_use_is_said(data: Path, tmp_path: P
     assert "warning: train.epochs has no effect here: no stage that runs reads it (records, curate)" in done.stderr
     assert done.stderr.count("no effect") == 1
     done = cli(
-        "select", str(data), "-o", str(tmp_path / "chosen.jsonl"), "--set", "sample.strategy=random", "--set", "cluster.k=3"
+        "select", str(data), "-o", str(tmp_path / "chosen.jsonl"), "--set", "sample.strategy=random", "--unit", "records", "--set", "cluster.k=3"
     )
     assert "cluster.k has no effect here" in done.stderr
     assert done.stderr.count("no effect") == 1

@@ -57,6 +57,7 @@ curate: {{decontaminate: [humaneval]}}
 embed: {{model: {json.dumps(str(tiny_embedder_dir))}}}
 cluster: {{k: 4}}
 score: {{shard_size: 8, cache: false}}
+sample: {{strategy: cdas, unit: records}}
 train: {{epochs: 2, batch_size: 4, learning_rate: 1.0e-3, warmup_steps: 1, save_steps: 2}}
 evaluate: {{tasks: [humaneval], generate_limit: 3, bits_limit: 40, max_new_tokens: 8, batch_size: 3}}
 """,
@@ -205,7 +206,7 @@ def test_two_processes_do_not_share_a_run_directory(recipe_file: Path, tmp_path:
 
 def test_padding_is_measured_again_where_long_records_become_something_else(recipe_file: Path, tmp_path: Path) -> None:
     for overlong in ("truncate", "drop"):
-        few = {"sample.strategy": "random", "model.max_length": 64, "pack.overlong": overlong, "run_dir": str(tmp_path / "run")}
+        few = {"sample.strategy": "random", "sample.unit": "records", "model.max_length": 64, "pack.overlong": overlong, "run_dir": str(tmp_path / "run")}
         run_pipeline(load_recipe(recipe_file, (f"{key}={value}" for key, value in few.items())), ("pack",))
         report = json.loads((tmp_path / "run" / "pack.json").read_text())
         assert (report["truncated"] > 0, report["dropped"] > 0) == (overlong == "truncate", overlong == "drop")

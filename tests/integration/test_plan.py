@@ -30,6 +30,7 @@ def test_the_plan_counts_and_writes_nothing(folder: Path, tiny_model_dir: Path, 
                 "model": {"name": str(tiny_model_dir), "max_length": 512, "template": "question", "dtype": "float32"},
                 "data": {"source": str(folder / "pool.jsonl")},
                 "embed": {"model": str(tiny_embedder_dir)},
+                "sample": {"strategy": "cdas", "unit": "records"},
                 "train": {"epochs": 2, "batch_size": 4},
                 "evaluate": {"tasks": ["humaneval"], "generate_limit": 10, "max_new_tokens": 20},
             }
@@ -63,7 +64,7 @@ def test_the_plan_counts_and_writes_nothing(folder: Path, tiny_model_dir: Path, 
 
 
 def test_the_size_alone_is_enough_for_a_plan_of_select(folder: Path) -> None:
-    call = ["select", str(folder / "pool.jsonl"), "-o", str(folder / "out.jsonl"), "--plan", "--gpu", "a100", "--json"]
+    call = ["select", str(folder / "pool.jsonl"), "--strategy", "cdas", "-o", str(folder / "out.jsonl"), "--plan", "--gpu", "a100", "--json"]
     assert "--model" in codeact(*call).stderr
     unnamed, named = (codeact(*call, "--parameters", "6.7B", *more) for more in ([], ["--model", "some/model"]))
     assert (unnamed.returncode, named.returncode) == (0, 0), unnamed.stderr

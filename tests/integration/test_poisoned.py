@@ -77,7 +77,7 @@ def settings(folder: Path, models: dict[str, Path], data: str = "data") -> dict[
         "run_dir": str(folder / "run"), "data.source": str(models[data]), "model.name": str(models["model"]), "model.dtype": "float32",
         "model.max_length": 256, "model.template": "question", "embed.model": str(models["embedder"]), "score.cache": False,
         "score.shard_size": SHARD, "score.proxy": str(models["model"]), "judge.model": str(models["model"]), "judge.min_mass": 0.0,
-        "curate.decontaminate": [], "curate.dedup": False, "evaluate.enabled": False,
+        "curate.decontaminate": [], "curate.dedup": False, "evaluate.enabled": False, "sample.strategy": "cdas", "sample.unit": "records",
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ CHEAP = {"curate.decontaminate": []}
 
 @pytest.fixture
 def selection(tmp_path: Path) -> codeact.Selection:
-    return codeact.select(pool_rows(20), strategy="random", ratio=0.4, run_dir=tmp_path / "run", settings=CHEAP)
+    return codeact.select(pool_rows(20), strategy="random", unit="records", ratio=0.4, run_dir=tmp_path / "run", settings=CHEAP)
 
 
 def test_a_selection_is_its_rows_and_answers_for_its_run(selection: codeact.Selection, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_selection_of_a_dataset_keeps_its_features(tmp_path: Path) -> None:
         {"instruction": Value("string"), "output": Value("string"), "kind": ClassLabel(names=["a", "b"])}
     )
     data = Dataset.from_list([{**row, "kind": n % 2} for n, row in enumerate(pool_rows(20))], features=features)
-    chosen = codeact.select(data, strategy="random", ratio=0.4, run_dir=tmp_path / "run", settings=CHEAP)
+    chosen = codeact.select(data, strategy="random", unit="records", ratio=0.4, run_dir=tmp_path / "run", settings=CHEAP)
     assert chosen.dataset.features == features
     assert chosen.dataset.to_list() == data.select(chosen.indices).to_list()
 

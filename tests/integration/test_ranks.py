@@ -32,7 +32,8 @@ def command(tmp_path: Path, tiny_model_dir: Path, tiny_embedder_dir: Path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     write_lines(Path("pool.jsonl"), pool_rows(48))
-    settings = {"score.shard_size": 4, "score.cache": "false", "cluster.k": 3, "curate.decontaminate": "[]", "model.dtype": "float32"}
+    settings = {"score.shard_size": 4, "score.cache": "false", "cluster.k": 3, "curate.decontaminate": "[]", "model.dtype": "float32",
+                "sample.strategy": "cdas", "sample.unit": "records"}  # fmt: skip
     return ["select", "pool.jsonl", "--model", str(tiny_model_dir), "--max-length", "256", "--embedder", str(tiny_embedder_dir), "--ratio", "0.4",
             *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]  # fmt: skip
 

@@ -136,6 +136,7 @@ def test_three_unequal_nodes(
             extra={
                 "run_dir": str(tmp_path / backend), "backend": backend, "workers": 2, "data.source": str(pool_file), "model.name": str(tiny_model_dir),
                 "model.dtype": "float32", "model.max_length": 256, "embed.model": str(tiny_embedder_dir), "score.shard_size": 16, "score.cache": False, "cluster.k": 3,
+                "sample.strategy": "cdas", "sample.unit": "records",
             }
         )  # fmt: skip
         store = run_pipeline(recipe, ("sample",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.pool import pool_rows
@@ -29,6 +30,9 @@ def test_the_example_runs(
     scope: dict[str, object] = {"rows": pool_rows(24)}
     exec(code, scope)
     if "selection" in scope:
-        assert len(scope["selection"]) == 10
+        told = scope["selection"].summary  # type: ignore[attr-defined]
+        lengths = pq.read_table(Path(told["run_dir"], "lengths.parquet"))["response_tokens"].to_pylist()
+        assert len(lengths) == 24
+        assert abs(told["token_share"] - 0.4) <= max(lengths) / 2 / sum(lengths)
     else:
         assert any(tmp_path.joinpath("out").glob("checkpoint-*/model.safetensors"))

@@ -24,7 +24,7 @@ def data(tmp_path: Path) -> str:
 
 
 COMMANDS = {
-    "select": ["--strategy", "random"], "curate": [], "embed": [], "cluster": ["--set", "cluster.k=2"], "score": ["--dtype", "float32"],
+    "select": ["--strategy", "random", "--unit", "records"], "curate": [], "embed": [], "cluster": ["--set", "cluster.k=2"], "score": ["--dtype", "float32"],
     "sample": ["--dtype", "float32", "--set", "cluster.k=2"], "pack": [], "train": ["--dtype", "float32", "--epochs", "1", "--max-length", "256"],
 }  # fmt: skip
 

@@ -13,8 +13,8 @@ from tests.helpers.command import codeact_command
 
 BROKEN = '{"instruction": 1}\n['
 WAYS = {
-    "select": ("select", "a.jsonl", "--strategy", "random", "-o", "o.jsonl"),
-    "select, folders made": ("select", "a.jsonl", "--strategy", "random", "-o", "new/deep/o.jsonl"),
+    "select": ("select", "a.jsonl", "--strategy", "random", "--unit", "records", "-o", "o.jsonl"),
+    "select, folders made": ("select", "a.jsonl", "--strategy", "random", "--unit", "records", "-o", "new/deep/o.jsonl"),
     "curate": ("curate", "a.jsonl", "-o", "o.jsonl", "--run-dir", "x/y/run"),
     "compare": ("compare", "compare", "data.source=a.jsonl", "run_dir=runs/c", "model.name=demo"),
     "harvest": ("harvest", "empty", "-o", "n/h.jsonl"),

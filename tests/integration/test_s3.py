@@ -27,7 +27,7 @@ s3fs = pytest.importorskip("s3fs", reason="the remote extra is not installed")
 boto3 = pytest.importorskip("boto3", reason="moto[server] is not installed")
 ROWS = [dict(row) for row in pool_rows(12)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
-RANDOM = ("--strategy", "random", "--ratio", "0.5", "--set", "curate.decontaminate=[]")
+RANDOM = ("--strategy", "random", "--unit", "records", "--ratio", "0.5", "--set", "curate.decontaminate=[]")
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +230,6 @@ def test_sources_of_a_mixture_may_be_addresses(s3: Any) -> None:
     _put(s3, "a.jsonl", b"".join(LINES.splitlines(keepends=True)[:8]))
     Path("b.jsonl").write_bytes(b"".join(LINES.splitlines(keepends=True)[8:]))
     chosen = codeact.select(
-        ["s3://data/a.jsonl", "b.jsonl"], weights=[1, 1], strategy="random", ratio=0.5, settings={"curate.decontaminate": ()}
+        ["s3://data/a.jsonl", "b.jsonl"], weights=[1, 1], strategy="random", unit="records", ratio=0.5, settings={"curate.decontaminate": ()}
     )
     assert {name: one["selected"] for name, one in chosen.summary["sources"].items()} == {"s3://data/a.jsonl": 3, "b.jsonl": 3}

@@ -63,7 +63,8 @@ def _words(model: Path, run_dir: str) -> list[str]:
     """Scores in shards of two records: twelve of them."""
     settings = ("curate.decontaminate=[]", "curate.dedup=false", "score.shard_size=2", "model.dtype=float32", "model.template=question")
     return [
-        "select", "pool.jsonl", "--model", str(model), "--strategy", "complexity", "--ratio", "0.5", "-o", "out.jsonl", "--force", "--run-dir", run_dir,
+        "select", "pool.jsonl", "--model", str(model), "--strategy", "complexity", "--unit", "records", "--ratio", "0.5",
+        "-o", "out.jsonl", "--force", "--run-dir", run_dir,
         *(word for one in settings for word in ("--set", one)),
     ]  # fmt: skip
 
@@ -208,7 +209,7 @@ def test_a_training_goes_on_from_the_checkpoint_that_lies_there(
     recipe = {
         "embed": {"model": str(tiny_embedder_dir)}, "cluster": {"k": 2},
         "model": {"name": str(tiny_model_dir), "template": "question", "dtype": "float32"}, "data": {"source": "pool.jsonl"},
-        "curate": {"decontaminate": [], "dedup": False}, "sample": {"strategy": "random", "ratio": 1.0},
+        "curate": {"decontaminate": [], "dedup": False}, "sample": {"strategy": "random", "unit": "records", "ratio": 1.0},
         "train": {"epochs": 2, "batch_size": 2, "learning_rate": 1.0e-3, "warmup_steps": 1, "save_steps": 2}, "evaluate": {"enabled": False},
     }  # fmt: skip
     Path("recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")

@@ -12,6 +12,8 @@ from tests.helpers.command import codeact_command
 from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
+CDAS = ("--set", "sample.strategy=cdas", "--set", "sample.unit=records")
+
 
 @pytest.fixture
 def big_pool(tmp_path: Path) -> Path:
@@ -45,7 +47,7 @@ def test_adaptive_scores_choose_nearly_what_full_scores_choose(
 ) -> None:
     common = [
         str(big_pool), "--model", str(tiny_model_dir), "--embedder", str(tiny_embedder_dir), "--template", "question", "--dtype", "float32",
-        "--set", "cluster.k=3", "--set", "score.cache=false",
+        "--set", "cluster.k=3", "--set", "score.cache=false", *CDAS,
     ]  # fmt: skip
     done = codeact_command(
         "score", *common, "--adaptive", "--agreement", "0.9", "-o", str(tmp_path / "adaptive.parquet"), "--json"
@@ -73,7 +75,8 @@ def test_adaptive_scores_choose_nearly_what_full_scores_choose(
     ("options", "words"),
     [
         (["--adaptive", "--variant", "paper"], "variant=default"),
-        (["--adaptive", "--set", "sample.strategy=longest"], "needs every score"),
+        (["--adaptive", "--set", "sample.strategy=longest"], "not for that of 'longest' with sample.unit=records: set sample.strategy=cdas"),
+        (["--adaptive", "--set", "sample.unit=tokens"], "not for that of 'cdas' with sample.unit=tokens: set sample.strategy=cdas and sample.unit=records"),
         (["--adaptive", "--set", "backend=ray"], "backend=local"),
         (["--adaptive", "--set", "sample.floor=0.5"], "sample.floor"),
         (["--adaptive", "--set", "curate.failed=penalise"], "curate.failed"),
@@ -85,7 +88,7 @@ def test_what_adaptive_scoring_does_not_serve_is_one_line(
     options: list[str], words: str, pool_file: Path, tiny_model_dir: Path, tiny_embedder_dir: Path, tmp_path: Path
 ) -> None:
     done = codeact_command(
-        "score", str(pool_file), "--model", str(tiny_model_dir), "--embedder", str(tiny_embedder_dir), "-o", str(tmp_path / "s.parquet"), *options
+        "score", str(pool_file), "--model", str(tiny_model_dir), "--embedder", str(tiny_embedder_dir), "-o", str(tmp_path / "s.parquet"), *CDAS, *options
     )  # fmt: skip
     assert done.returncode == 2
     assert words in done.stderr.splitlines()[-1]

@@ -109,7 +109,7 @@ def test_select_by_an_endpoint_chooses_the_same_and_keeps_its_scores_apart(
     for name, more in (("here", {}), ("there", {"score.endpoint": served.url, "score.endpoint_model": "tiny"})):
         served.asked.clear()
         chosen[name] = codeact.select(
-            pool_rows(24), model=str(tiny_model_dir), strategy="complexity", run_dir=tmp_path / name, settings={**common, **more}
+            pool_rows(24), model=str(tiny_model_dir), strategy="complexity", unit="records", run_dir=tmp_path / name, settings={**common, **more}
         )
     assert chosen["here"].indices == chosen["there"].indices
     assert len(served.asked) == 48
@@ -184,7 +184,9 @@ def test_only_scored_tokens_count() -> None:
 
 
 def test_adaptive_scoring_needs_the_models_own_passes() -> None:
-    recipe = config.load_recipe(extra={"model.name": "demo", "score.adaptive": True, "score.endpoint": "http://localhost:8000/v1"})
+    recipe = config.load_recipe(extra={
+        "model.name": "demo", "score.adaptive": True, "score.endpoint": "http://localhost:8000/v1", "sample.strategy": "cdas", "sample.unit": "records",
+    })
     with pytest.raises(InputError, match="needs the model's own passes"):
         check(recipe)
     with pytest.raises(InputError, match="give the base address"):

@@ -38,10 +38,11 @@ def own_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def select(folder: Path, tiny_model_dir: Path, tiny_embedder_dir: Path) -> Select:
     def call(strategy: str, *more: str) -> Finished:
+        unit = () if any(word.startswith("sample.unit=") for word in more) else ("--unit", "records")
         return codeact(
             "select", str(folder / "pool.jsonl"), "-o", str(folder / "out.jsonl"), "--strategy", strategy, "--json", "--run-dir",
             str(folder / "run"), "--model", str(tiny_model_dir), "--embedder", str(tiny_embedder_dir), "--max-length", "512",
-            "--dtype", "float32", "--set", "cluster.k=3", "--set", f"score.proxy={tiny_model_dir}", *more,
+            "--dtype", "float32", "--set", "cluster.k=3", "--set", f"score.proxy={tiny_model_dir}", *unit, *more,
         )  # fmt: skip
 
     return call
@@ -302,7 +303,8 @@ def test_select_says_what_is_known_of_its_strategy(folder: Path, select: Select,
     known = json.loads(select("cdas", "--ratio", "0.3").stdout)["known"]
     assert known.startswith("what is known of cdas: a higher held-out loss")
     assert known.endswith("; what is known to help: codeact run evidence")
-    told = codeact("select", str(folder / "pool.jsonl"), "-o", str(folder / "out.jsonl"), "--strategy", "random", "--run-dir", str(folder / "run"))
+    where = ("-o", str(folder / "out.jsonl"), "--run-dir", str(folder / "run"))
+    told = codeact("select", str(folder / "pool.jsonl"), "--strategy", "random", "--unit", "records", *where)
     assert "what is known of random: the baseline" in told.stdout
     assert "codeact run evidence" not in told.stdout
 

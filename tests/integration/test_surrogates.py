@@ -39,7 +39,7 @@ def pool(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("command", ["curate", "select", "score"])
 def test_a_run_goes_on(pool: Path, tiny_model_dir: Path, tmp_path: Path, command: str) -> None:
     out = tmp_path / ("out.parquet" if command == "score" else "out.jsonl")
-    options = {"select": ["--strategy", "random", "--ratio", "1.0"], "score": ["--model", str(tiny_model_dir)], "curate": []}
+    options = {"select": ["--strategy", "random", "--unit", "records", "--ratio", "1.0"], "score": ["--model", str(tiny_model_dir)], "curate": []}
     done = codeact(command, str(pool), "-o", str(out), "--json", *options[command])
     assert done.returncode == 0, done.stderr
     store = Store(out.with_suffix(".codeact"))
@@ -56,14 +56,14 @@ def test_a_run_goes_on(pool: Path, tiny_model_dir: Path, tmp_path: Path, command
 
 
 def test_what_parquet_cannot_hold_is_one_line(pool: Path, tmp_path: Path) -> None:
-    done = codeact("select", str(pool), "-o", str(tmp_path / "out.parquet"), "--strategy", "random", "--ratio", "1.0")
+    done = codeact("select", str(pool), "-o", str(tmp_path / "out.parquet"), "--strategy", "random", "--unit", "records", "--ratio", "1.0")
     assert done.returncode == 2
     assert "write" in done.stderr.splitlines()[-1]
     assert ".jsonl" in done.stderr.splitlines()[-1]
 
 
 def test_a_list_in_memory(tmp_path: Path) -> None:
-    chosen = api.select(spoiled(), strategy="random", ratio=1.0, run_dir=tmp_path / "run")
+    chosen = api.select(spoiled(), strategy="random", unit="records", ratio=1.0, run_dir=tmp_path / "run")
     assert len(chosen) >= 8
 
 

@@ -15,7 +15,8 @@ def test_suspects_and_gain_reach_the_selection_and_the_ledger(
     tiny_model_dir: Path, tiny_embedder_dir: Path, tmp_path: Path
 ) -> None:
     rows = [{**row, "output": f"{row['output']}print({n} + 1)\n"} for n, row in enumerate(pool_rows(32))]
-    settings = {"cluster.k": 2, "curate.dedup": False, "model.dtype": "float32", "model.template": "question"}
+    settings = {"cluster.k": 2, "curate.dedup": False, "model.dtype": "float32", "model.template": "question",
+                "sample.strategy": "cdas", "sample.unit": "records"}  # fmt: skip
 
     def run(**more: float) -> tuple[list[dict[str, object]], dict[str, dict[str, object]]]:
         select(

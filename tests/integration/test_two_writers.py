@@ -48,7 +48,7 @@ COMMANDS = {
     "evaluate": ["evaluate", "MODEL", "-o", "OUT"],
     "export": ["export", "RUN", "--to", "trl", "-o", "OUT"],
     "harvest": ["harvest", "stdlib", "-o", "OUT.jsonl"],
-    "select": ["select", "POOL", "--strategy", "random", "-o", "OUT.jsonl"],
+    "select": ["select", "POOL", "--strategy", "random", "--unit", "records", "-o", "OUT.jsonl"],
     "curate": ["curate", "POOL", "-o", "OUT.jsonl"],
     "embed": ["embed", "POOL", "-o", "OUT.parquet"],
     "cluster": ["cluster", "POOL", "-o", "OUT.parquet"],

@@ -93,7 +93,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> di
     shutil.copy(tiny_model_dir / "config.json", folder / "config")
     tree = {
         "run_dir": str(folder / "run"), "model": {"name": "nobody/has-this-6b"}, "data": {"source": str(folder / "pool.jsonl")},
-        "embed": {"model": "nobody/embeds"}, "evaluate": {"tasks": ["humaneval"], "generate_limit": 10, "max_new_tokens": 20},
+        "embed": {"model": "nobody/embeds"}, "sample": {"strategy": "cdas", "unit": "records"},
+        "evaluate": {"tasks": ["humaneval"], "generate_limit": 10, "max_new_tokens": 20},
     }  # fmt: skip
     (folder / "recipe.yaml").write_text(json.dumps(tree), encoding="utf-8")
     return {"file": folder / "recipe.yaml", "config": folder / "config", "model": tiny_model_dir}

@@ -20,7 +20,7 @@ from tests.helpers.command import codeact_command as cli
 from tests.helpers.pool import pool_rows
 
 ROWS = [dict(row) for row in pool_rows(12)]
-RANDOM = {"strategy": "random", "ratio": 0.5, "settings": {"curate.decontaminate": ()}}
+RANDOM = {"strategy": "random", "unit": "records", "ratio": 0.5, "settings": {"curate.decontaminate": ()}}
 RUN = "memory://runs/one"
 
 
@@ -101,7 +101,7 @@ def test_a_second_command_is_refused_in_one_line(cache: str, monkeypatch: pytest
     with working_copy(RUN):
         before = _there()
         _machine(monkeypatch, cache)
-        ended = cli("select", "pool.jsonl", "--strategy", "random", "-o", "x.jsonl", "--run-dir", RUN)
+        ended = cli("select", "pool.jsonl", "--strategy", "random", "--unit", "records", "-o", "x.jsonl", "--run-dir", RUN)
         assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
         assert f"run directory {RUN}: " in ended.stderr
         told = "another codeact process is working in it" if cache == "first" else f"if it is no more, remove {RUN}/.in-use and start again"
@@ -153,7 +153,7 @@ def test_readers_read_from_there_and_the_report_goes_there(monkeypatch: pytest.M
 )  # fmt: skip
 def test_what_is_no_run_directory_is_refused_in_one_line(address: str, told: str) -> None:
     fsspec.filesystem("memory").pipe_file("/other/pool.jsonl", b"mine\n")
-    ended = cli("select", "pool.jsonl", "--strategy", "random", "-o", "x.jsonl", "--run-dir", address)
+    ended = cli("select", "pool.jsonl", "--strategy", "random", "--unit", "records", "-o", "x.jsonl", "--run-dir", address)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
     assert told in ended.stderr
     assert set(_store()) == {"/other/pool.jsonl"}
@@ -209,10 +209,10 @@ def test_a_launch_of_several_processes_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_plan_knows_what_is_done_there() -> None:
-    words = ("select", "pool.jsonl", "--strategy", "random", "-o", "x.jsonl", "--run-dir", RUN, "--plan", "--set", "curate.decontaminate=[]")
+    words = ("select", "pool.jsonl", "--strategy", "random", "--unit", "records", "-o", "x.jsonl", "--run-dir", RUN, "--plan", "--set", "curate.decontaminate=[]")
     assert "to do" in cli(*words).stdout
     assert _there() == {}
-    codeact.select("pool.jsonl", run_dir=RUN, strategy="random", settings={"curate.decontaminate": ()})
+    codeact.select("pool.jsonl", run_dir=RUN, strategy="random", unit="records", settings={"curate.decontaminate": ()})
     assert "to do" not in cli(*words).stdout
 
 
@@ -244,7 +244,7 @@ def test_whatever_is_there_when_a_machine_is_lost_another_goes_on(
 ) -> None:
     """After each single step: first of a fresh run, then of one over other data, whose shards have the same numbers."""
     monkeypatch.setattr(embed, "SHARD_RECORDS", 4)
-    settings = {"strategy": "diversity", "ratio": 0.5, "embedder": str(tiny_embedder_dir), "settings": {"curate.decontaminate": (), "cluster.k": 2}}
+    settings = {"strategy": "diversity", "unit": "records", "ratio": 0.5, "embedder": str(tiny_embedder_dir), "settings": {"curate.decontaminate": (), "cluster.k": 2}}
     states: list[tuple[str, dict[str, bytes]]] = []
     for say in ("", " Now"):
         _write("pool.jsonl", say)

@@ -18,7 +18,7 @@ LINUX_ALONE = ("sched_getaffinity", "sched_setaffinity", "memfd_create", "pidfd_
 def test_the_same_selection_without_what_macos_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_lines(Path("pool.jsonl"), pool_rows(24))
-    command = ("select", "pool.jsonl", "--strategy", "random", "--set", "curate.decontaminate=[]")
+    command = ("select", "pool.jsonl", "--strategy", "random", "--unit", "records", "--set", "curate.decontaminate=[]")
     here = codeact(*command, "-o", "here.jsonl")
     assert here.returncode == 0, here.stderr
     for name in LINUX_ALONE:

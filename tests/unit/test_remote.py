@@ -86,7 +86,7 @@ def test_select_from_an_address_chooses_as_from_the_file(tmp_path: Path) -> None
     file = tmp_path / "a.jsonl"
     file.write_bytes(LINES)
     name = _put("pool/a.jsonl", LINES)
-    settings = {"strategy": "random", "ratio": 0.5, "settings": {"curate.decontaminate": ()}}
+    settings = {"strategy": "random", "unit": "records", "ratio": 0.5, "settings": {"curate.decontaminate": ()}}
     here = codeact.select(file, output=tmp_path / "here.jsonl", **settings)
     there = codeact.select(name, output=tmp_path / "there.jsonl", **settings)
     assert there.rows == here.rows
@@ -139,7 +139,7 @@ def test_no_function_makes_a_folder_behind_an_address(call: Callable[[Any], Any]
 
 
 def test_rows_are_written_to_memory_whole_and_once(tmp_path: Path) -> None:
-    settings = {"strategy": "random", "ratio": 0.5, "settings": {"curate.decontaminate": ()}}
+    settings = {"strategy": "random", "unit": "records", "ratio": 0.5, "settings": {"curate.decontaminate": ()}}
     chosen = codeact.select(ROWS, output="memory://out/x.jsonl", **settings)
     assert [json.loads(line) for line in fsspec.filesystem("memory").cat_file("/out/x.jsonl").splitlines()] == chosen.rows
     package = Path(json.__file__).parent
@@ -158,7 +158,7 @@ def test_a_run_that_was_killed_after_it_sent_an_object_goes_on(there: bool, tmp_
 
     def chosen(seed: int) -> codeact.Selection:
         return codeact.select(
-            ROWS, output=output, run_dir=tmp_path / "run", strategy="random", ratio=0.5, seed=seed, settings={"curate.decontaminate": ()}
+            ROWS, output=output, run_dir=tmp_path / "run", strategy="random", unit="records", ratio=0.5, seed=seed, settings={"curate.decontaminate": ()}
         )
 
     def killed(*_: object, **__: object) -> None:

@@ -329,7 +329,7 @@ def refusing(tmp_path: Path) -> str:
 
 
 def test_refused_rows_are_counted_with_the_first_cause(tmp_path: Path) -> None:
-    summary = api.select(refusing(tmp_path), strategy="random", output=tmp_path / "o.jsonl").summary
+    summary = api.select(refusing(tmp_path), strategy="random", unit="records", output=tmp_path / "o.jsonl").summary
     assert summary["reading"]["rows"] == 11
     assert summary["reading"]["rejected"] == {"empty": 1, "answers": 1}
     assert summary["reading"]["first_rejected"].startswith("row 7: empty: the response is empty")
@@ -362,7 +362,7 @@ def test_large_files_stay_on_the_disk_and_give_the_same_selection(tmp_path: Path
     for file, part in zip(files, (rows[:15], rows[15:]), strict=True):
         storage.write_rows(Source("rows", part), range(len(part)), file)
     names = list(map(str, files))
-    kept = api.select(names, strategy="random", output=tmp_path / "kept.jsonl", run_dir=tmp_path / "kept")
+    kept = api.select(names, strategy="random", unit="records", output=tmp_path / "kept.jsonl", run_dir=tmp_path / "kept")
     monkeypatch.setattr(lines, "WHOLE", 0)
     source = storage.read_rows(names)
     assert isinstance(source.rows, lines.JoinedRows)
@@ -370,7 +370,7 @@ def test_large_files_stay_on_the_disk_and_give_the_same_selection(tmp_path: Path
     assert source.rows[20] == source.rows[-20] == rows[20]
     assert source.rows[30:10:-7] == rows[30:10:-7]
     assert lines.columns_of(source.rows) == ["instruction", "output", "note"]
-    found = api.select(names, strategy="random", output=tmp_path / "found.jsonl", run_dir=tmp_path / "found")
+    found = api.select(names, strategy="random", unit="records", output=tmp_path / "found.jsonl", run_dir=tmp_path / "found")
     assert found.rows == kept.rows == [rows[at] for at in found.indices]
     assert (tmp_path / "found.jsonl").read_bytes() == (tmp_path / "kept.jsonl").read_bytes()
     for table in ("records", "curate", "sample", "ledger"):

@@ -72,7 +72,7 @@ def worked_example() -> Strategy:
 
 def test_the_worked_example_of_the_docs_runs_through_the_stage(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     added(monkeypatch, worked_example())
-    recipe = load_recipe(None, ["sample.strategy=middling", "sample.ratio=0.4"])
+    recipe = load_recipe(None, ["sample.strategy=middling", "sample.unit=records", "sample.ratio=0.4"])
     stage = sample.stage(recipe)
     assert stage.needs == ("curate", "score")
     summary = stage.work(store)
@@ -86,7 +86,7 @@ def test_the_worked_example_of_the_docs_runs_through_the_stage(store: Store, mon
 
 def test_an_order_of_its_own_is_one_entry_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     added(monkeypatch, Strategy("backwards", "the last", order=lambda pool: range(len(pool) - 1, -1, -1), not_taken="early"))
-    recipe = load_recipe(None, ["sample.strategy=backwards", "sample.ratio=0.3"])
+    recipe = load_recipe(None, ["sample.strategy=backwards", "sample.unit=records", "sample.ratio=0.3"])
     stage = sample.stage(recipe)
     assert stage.needs == ("curate",)
     stage.work(store)
@@ -140,7 +140,7 @@ def test_a_former_key_is_refused_with_the_new_one() -> None:
     [
         (["sample.strategy=random", "sample.suspects=0.1"], "does not rank"),
         (["sample.strategy=longest", "sample.min_gain=5"], "does not look at IFD"),
-        (["sample.strategy=cdas-paper", "sample.unit=tokens"], "as its authors do"),
+        (["sample.strategy=cdas-paper", "sample.unit=tokens"], "as its authors do; set sample.unit=records"),
         (["sample.unit=tokens", "sample.floor=0.5"], "sample.unit=records"),
     ],
 )

@@ -170,7 +170,7 @@ def test_the_plan_counts_one_pass_more_and_a_share_of_one_changes_nothing(model:
     write_lines(tmp_path / "pool.jsonl", pool_rows(20))
     given = {
         "run_dir": str(tmp_path / "run"), "model.name": model.name, "model.template": "question", "data.source": str(tmp_path / "pool.jsonl"),
-        "sample.strategy": "random", "evaluate.enabled": False, "train.epochs": 1,
+        "sample.strategy": "random", "sample.unit": "records", "evaluate.enabled": False, "train.epochs": 1,
     }  # fmt: skip
     plain, less = (forecast(config.load_recipe(extra={**given, "train.token_share": share})) for share in (1.0, SHARE))
     assert less.train_flops == pytest.approx(plain.train_flops * 4 / 3)

@@ -76,7 +76,9 @@ def run(
     if not isinstance(recipe, Recipe):
         _keep_recipe(Path(recipe), Path(whole.run_dir))
     with working_copy(whole.run_dir) as folder:
-        store = run_pipeline(whole.model_copy(update={"run_dir": folder}), force=force)
+        own = whole.model_copy(update={"run_dir": folder})
+        say_unused(own, [stage.name for stage in chosen(own, Inputs(own))], changed=True)
+        store = run_pipeline(own, force=force)
         return report(store.root)
 
 

@@ -12,7 +12,7 @@ from codeact import config, storage
 from codeact.amounts import amount
 from codeact.api.data import Data, is_dataset, open_data
 from codeact.api.run_directory import explain, stability
-from codeact.config import Recipe
+from codeact.config import Recipe, SampleConfig
 from codeact.errors import InputError, require
 from codeact.exporting import export
 from codeact.files import cache_dir, is_remote
@@ -25,7 +25,7 @@ from codeact.pipeline.run import run_pipeline
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
-from codeact.sample.strategies import known
+from codeact.sample.strategies import known, reads
 from codeact.sources.lines import picked
 from codeact.sources.names import STDIN, as_list
 from codeact.stages.columns import LENGTHS, SCORES
@@ -109,6 +109,7 @@ def select(
     *,
     model: str = "",
     ratio: float | None = None,
+    unit: str | None = None,
     strategy: str | None = None,
     embedder: str | None = None,
     output: str | Path | None = None,
@@ -119,14 +120,15 @@ def select(
     weights: Sequence[float] | None = None,
     force: bool = False,
 ) -> Selection:
-    """Choose the part of an instruction data set that `model` learns most from (CDAS, arXiv 2408.02193).
+    """Choose the part of an instruction data set to train `model` on; by default at random from every cluster, the longest answers left out.
 
     Args:
         data: what `codeact.storage.read_rows` reads (files, folders, patterns, a Hugging Face data set name), a list of
             dictionaries or a `datasets.Dataset`.
         model: the causal LM that is going to be trained: hub name, folder, GGUF file or `demo`.
         ratio: share of the pool to keep, in (0, 1]; default: the recipe's, 0.4.
-        strategy: one of docs/strategies.md: cdas (default), random, complexity, diversity, longest, full, ...
+        unit: what that is a share of: the response "tokens" (default), or the "records", as in most papers.
+        strategy: one of docs/strategies.md: trim-diversity (default), cdas (the hardest of every cluster, arXiv 2408.02193), random, ...
         embedder: sentence-transformers name or folder (default: all-mpnet-base-v2, as in the paper), or `demo`.
         output: also write the chosen rows here; the suffix decides the form, `-` is JSON lines on stdout.
         run_dir: where every stage's table goes; by default beside `output`, else in the user's cache; a folder or an address. A
@@ -141,7 +143,7 @@ def select(
         InputError: bad data, an unknown key, a value out of range, or a model that does not exist.
     """
     recipe, source, target = _select_recipe(
-        data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
+        data, model=model, ratio=ratio, unit=unit, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
         seed=seed, settings=settings, weights=weights,
     )  # fmt: skip
     with working_copy(recipe.run_dir) as folder:
@@ -171,6 +173,7 @@ class SelectArguments(TypedDict, total=False):
 
     model: str
     ratio: float | None
+    unit: str | None
     strategy: str | None
     embedder: str | None
     output: str | Path | None
@@ -212,6 +215,7 @@ def _select_recipe(data: Data, **arguments: Unpack[SelectArguments]) -> tuple[Re
         "data.limit": arguments.get("limit"),
         "model.name": arguments.get("model") or None,
         "sample.ratio": arguments.get("ratio"),
+        "sample.unit": arguments.get("unit"),
         "sample.strategy": arguments.get("strategy"),
         "seed": arguments.get("seed"),
         "embed.model": arguments.get("embedder"),
@@ -221,11 +225,21 @@ def _select_recipe(data: Data, **arguments: Unpack[SelectArguments]) -> tuple[Re
     if "run_dir" not in keys:
         keys["run_dir"] = str(_run_dir(target, name, source))
     recipe = config.load_recipe(extra={"evaluate.enabled": False, **keys})
-    read = tables_for(recipe.sample)
-    does = "scores with" if SCORES in read else "counts tokens as does" if LENGTHS in read else ""
-    if does and not recipe.model.name:
-        raise InputError(f"strategy {recipe.sample.strategy!r} {does} the model that will be trained; name it with --model")
+    if not recipe.model.name and (why := _why_a_model(recipe.sample)):
+        raise InputError(why)
     return recipe, source, target
+
+
+def _why_a_model(config: SampleConfig) -> str:
+    """What a selection needs the model for, as a refusal of one without; empty: for nothing."""
+    asked, read = f"strategy {config.strategy!r}", tables_for(config)
+    if SCORES in read:
+        return f"{asked} scores with the model that will be trained; name it with --model"
+    if "response_tokens" in reads(config.strategy, config.like):
+        return f"{asked} counts tokens as does the model that will be trained; name it with --model"
+    if LENGTHS in read:
+        return "sample.unit = tokens: they are counted as by the model that will be trained; name it with --model, or count records: --unit records"
+    return ""
 
 
 def _data_keys(name: str | tuple[str, ...], source: Source | None, weights: Sequence[float] | None) -> dict[str, Any]:

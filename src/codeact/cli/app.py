@@ -39,7 +39,7 @@ RESUMED = {c.__name__ for c in (*PANELS["Whole runs"], *PANELS["Stages"])} - {"p
 
 app = typer.Typer(
     name="codeact",
-    help="Choose the part of an instruction data set that a code LLM learns most from, train on it without padding, prove the gain.",
+    help="Choose a clean, smaller part of an instruction data set, train a code LLM on it without padding, prove the gain.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -191,7 +191,7 @@ def sample(
     max_length: MaxLength = None, template: Template = None, run_dir: RunDir = None, settings: Settings = NONE,
     force: Force = False, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Choose records of DATA (embed, cluster, score, sample) and write the selection table.
+    """Choose records of DATA by the stages that the strategy reads, and write the selection table.
 
     Example: codeact sample data.jsonl --model demo --set sample.ratio=0.2 -o chosen.parquet
     """

@@ -90,7 +90,8 @@ def select(
     output: Rows,
     model: Model = "",
     ratio: Annotated[float | None, key_option("sample.ratio", "share of the pool to keep")] = None,
-    strategy: Annotated[str | None, key_option("sample.strategy", "cdas, random, complexity, longest, ...: codeact keys sample.strategy")] = None,
+    unit: Annotated[str | None, key_option("sample.unit", "what that is a share of: tokens (of the responses) or records")] = None,
+    strategy: Annotated[str | None, key_option("sample.strategy", "trim-diversity, cdas, random, longest, ...: codeact keys sample.strategy")] = None,
     embedder: Embedder = None,
     mapping: Mapping_ = NONE,
     limit: Limit = None,
@@ -106,7 +107,7 @@ def select(
     force: Force = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Write the rows of DATA that MODEL learns most from, untouched and in their order.
+    """Write the chosen part of DATA, untouched and in its order; by default random rows of every topic, but for the longest answers.
 
     Example: codeact select data.jsonl --model demo --ratio 0.4 -o selected.jsonl
     """
@@ -118,15 +119,15 @@ def select(
     if plan:
         planned(
             api.plan_select(
-                data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
-                seed=seed, settings=extra, weights=decimals("--weights", weights), budget=counted,
+                data, model=model, ratio=ratio, unit=unit, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir,
+                limit=limit, seed=seed, settings=extra, weights=decimals("--weights", weights), budget=counted,
             ),
             as_json,
         )  # fmt: skip
         return
     chosen = api.select(
-        data, model=model, ratio=ratio, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit, seed=seed,
-        settings=extra, weights=decimals("--weights", weights), force=force,
+        data, model=model, ratio=ratio, unit=unit, strategy=strategy, embedder=embedder, output=output, run_dir=run_dir, limit=limit,
+        seed=seed, settings=extra, weights=decimals("--weights", weights), force=force,
     )  # fmt: skip
     summary = {**chosen.summary, "output": name_of(output)}
     result(summary, as_json, "\n".join(_selected(summary, output, chosen.run_dir)), output)

@@ -141,7 +141,8 @@ def _settings(cell: Cell) -> str:
 
 def _whole(cell: Cell, comparison: Comparison, data: DataConfig, budget: Budget, counted: str) -> Forecast:
     """The forecast of scoring (of counting, where nothing is scored), and of training on the whole pool with this cell's settings."""
-    sample = cell.recipe.sample.model_copy(update={"strategy": "cdas" if counted == SCORES else "random", "ratio": 1.0, "suspects": 0.0, "min_gain": 0.0})
+    plain = {"ratio": 1.0, "unit": "records", "suspects": 0.0, "min_gain": 0.0}
+    sample = cell.recipe.sample.model_copy(update={"strategy": "cdas" if counted == SCORES else "random", **plain})
     nowhere = str(Path(comparison.run_dir) / "cells" / ".plan")
     recipe = cell.recipe.model_copy(update={"data": data, "sample": sample, "run_dir": nowhere})
     return forecast(recipe, (counted, "evaluate_tuned"), budget=budget)

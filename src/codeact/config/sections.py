@@ -215,7 +215,7 @@ class ScoreConfig(Section):
     batch_tokens: int = Field(0, ge=0, description="tokens in one forward pass; 0: chosen from the device")
     shard_size: int = Field(128, ge=1, description="records per resumable shard")
     adaptive: bool = Field(
-        False, description="score in full only where it can change who is selected (strategies cdas and complexity)"
+        False, description="score in full only where it can change who is selected (strategies cdas and complexity, by records)"
     )
     agreement: float = Field(
         0.9, ge=0.5, le=0.999, description="adaptive: expected Jaccard index with the selection of full scoring"
@@ -306,9 +306,9 @@ class JudgeConfig(Section):
 
 
 class SampleConfig(Section):
-    strategy: Strategy = Field("cdas", description="which records are taken; see `codeact docs strategies`")
+    strategy: Strategy = Field("trim-diversity", description="which records are taken; see `codeact docs strategies`")
     ratio: float = Field(0.4, gt=0, le=1, description="share of the pool to keep (paper: 0.4)")
-    unit: Unit = Field("records", description="what `ratio` is a share of: the records, or their response tokens")
+    unit: Unit = Field("tokens", description="what `ratio` is a share of: the records (paper), or their response tokens")
     seed: Seed | None = Field(None, description="of the draw; null: the recipe's seed")
     floor: float = Field(
         0.0,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from codeact.amounts import amount, columns
-from codeact.config import EvaluateConfig, Recipe
+from codeact.config import EvaluateConfig, Recipe, Unit
 from codeact.errors import CodeactError, InputError
 from codeact.lm import models
 from codeact.lm.hardware import UTILISATION
@@ -33,6 +33,7 @@ from codeact.rundir.inputs import HARVEST, Inputs
 from codeact.rundir.stage import turn
 from codeact.rundir.store import Store
 from codeact.sample.mixture import quotas
+from codeact.sample.strategies import find
 from codeact.score import cost
 from codeact.stages.evaluate import EVALUATIONS, TRAINED
 from codeact.storage import source_files
@@ -47,7 +48,7 @@ class Forecast:
     Attributes:
         stages: stage -> "done before, kept" or "to do".
         records: that enter the pool, before curation.
-        selected: that would be trained on, at most.
+        selected: that would be trained on: at most, or with a budget of tokens as many as there are if they are of average length.
         score_tokens: model tokens of both scoring passes; 0 where nothing is scored.
         score_flops: of these.
         trainings: how many are to do: of the selection, and of the control.
@@ -60,8 +61,9 @@ class Forecast:
         sources: of a mixture, source -> {"weight", "records", "quota"}: what enters the pool, and what it gives of the selection.
         decode_bytes: bytes of weights that all evaluations read at most.
         devices: device -> see `budget.times`.
-        about: what is to be said of the data and the model.
+        about: what is to be said of the data, the model and the budget.
         notes: the same, and what the figures assume and leave out.
+        unit: what the budget counts, `records` or `tokens`.
         told: on the devices, for people: a name and what is told of it.
     """
 
@@ -82,12 +84,13 @@ class Forecast:
     devices: Mapping[str, Mapping[str, Any]]
     about: tuple[str, ...]
     notes: tuple[str, ...]
+    unit: Unit
     told: tuple[tuple[str, str], ...] = ()
 
     def lines(self) -> list[str]:
         """For people."""
         total = sum(self.memory.values()) / 1e9
-        found = [*self.stages.items(), ("records", f"{self.records:,}; selected at most {self.selected:,}")]
+        found = [*self.stages.items(), ("records", f"{self.records:,}; selected {'about' if self.unit == 'tokens' else 'at most'} {self.selected:,}")]
         found += [
             ("source", f"{name}: {amount(one['records'], 'record')}" + (f", gives {one['quota']:,}" if one["quota"] is not None else ""))
             for name, one in self.sources.items()
@@ -150,7 +153,7 @@ def forecast(
         states[stage.name] = "done before, kept" if here.kept else "to do"
     todo = {name for name, state in states.items() if state == "to do"}
     count = budget.records or len(records)
-    selected = count if recipe.sample.strategy == "full" else max(1, round(recipe.sample.ratio * count))
+    selected = count if not find(recipe.sample.strategy).counts else max(1, round(recipe.sample.ratio * count))
     trainings, evaluations = len(todo & {*TRAINED.values()}), len(todo & {*EVALUATIONS})
     score_tokens, score_flops, train_tokens, train_flops, decode = 0, 0.0, 0, 0.0, 0.0
     memory: dict[str, float] = {}
@@ -173,16 +176,30 @@ def forecast(
             notes.append("selected records are taken to be of average length; strategies that follow IFD take longer ones")
         # every token of a batch reads the weights once
         decode = evaluations * generated / recipe.evaluate.batch_size * 2 * shape.parameters
-    counted = ["lengths are counted by the tokenizer alone: no pass of the model for the choice"] if "lengths" in todo and "score" not in names else []
-    notes += [*counted, *_judge_notes(recipe, records, todo), *([remark] if remark else [])]
+    notes += [*_counting_notes(recipe, names, todo), *_judge_notes(recipe, records, todo), *([remark] if remark else [])]
     work = Work(score_flops, train_flops, decode, memory, divided, score_on_all=recipe.backend == "ray")
     devices = times(work, budget)
     told = tuple(device_lines(devices, work, budget))
     assumed = [*notes_of(budget, devices, work), "curation may drop records; embedding, clustering and graders are not counted"]
     return Forecast(
         states, count, selected, score_tokens, score_flops, trainings, train_tokens, train_flops, memory, divided, evaluations,
-        generated, _sources(recipe, inputs, records) if records and "sample" in names else {}, decode, devices, tuple(notes), (*notes, *assumed), told,
+        generated, _sources(recipe, inputs, records) if records and "sample" in names else {}, decode, devices, tuple(notes), (*notes, *assumed),
+        _unit(recipe), told,
     )  # fmt: skip
+
+
+def _unit(recipe: Recipe) -> Unit:
+    """What the budget counts; all records, where there is none."""
+    return recipe.sample.unit if find(recipe.sample.strategy).counts else "records"
+
+
+def _counting_notes(recipe: Recipe, names: set[str], todo: set[str]) -> list[str]:
+    """What the budget counts, where that is not known before the run."""
+    notes = ["lengths are counted by the tokenizer alone: no pass of the model for the choice"] if "lengths" in todo and "score" not in names else []
+    if _unit(recipe) == "tokens" and "sample" in names:
+        quotas = ", and so are the quotas of data.sources" if recipe.data.weights else ""
+        notes.append(f"{recipe.sample.ratio:.0%} is a share of the response tokens{quotas}: shorter records than the average are more, longer ones fewer")
+    return notes
 
 
 def _sources(recipe: Recipe, inputs: Inputs, records: list[Record]) -> dict[str, dict[str, Any]]:

@@ -5,13 +5,14 @@ A mistake that costs nothing to see must not be seen after hours of scoring or t
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Collection, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from codeact.config import JudgeConfig, Recipe
+from codeact.config import JudgeConfig, Recipe, default_of
 from codeact.errors import InputError, MissingExtraError
 from codeact.files import utf8_path
 from codeact.lm import models
@@ -183,8 +184,13 @@ def unused_keys(recipe: Recipe, stages: Iterable[str]) -> list[str]:
     return [key for key in keys if key not in OWN and not names & {*SECTIONS[key.partition(".")[0]], *READ_TOO.get(key, ())}]
 
 
-def say_unused(recipe: Recipe, stages: Iterable[str]) -> None:
-    """One line for each setting that was given to a command that does not use it."""
+def say_unused(recipe: Recipe, stages: Iterable[str], *, changed: bool = False) -> None:
+    """One line for each setting that was given to a command that does not use it; with `changed`, if it is not the default.
+
+    A whole recipe may hold every key, as the one that a run keeps does.
+    """
     names = list(stages)
     for key in unused_keys(recipe, names):
+        if changed and functools.reduce(getattr, key.split("."), recipe) == default_of(key):
+            continue
         log.warning("%s has no effect here: no stage that runs reads it (%s)", key, ", ".join(names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -26,6 +27,9 @@ from codeact.types import Bools
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+log = logging.getLogger(__name__)
 
 
 class Choices(TypedDict, total=False):
@@ -56,7 +60,7 @@ def measure_stability(
         run_dir: a run directory with embed, cluster and score tables (`codeact select` leaves one).
         seeds: of K-means and of the draw, at the run's number of clusters.
         ks: numbers of clusters, at the run's seeds.
-        scores: name -> score table (.parquet) of the same records by another model.
+        scores: name -> score table (.parquet) of the same records by another model; for strategies that read scores.
         strategy, ratio: instead of the run's own.
 
     Returns:
@@ -92,7 +96,9 @@ def measure_stability(
         found, _ = choose_from_run(store, ids, config, drawn_by, labels=labels, scores=scores, mixture=mixture)
         return found.selected
 
-    others = {name: _scores(Path(path), ids) for name, path in (scores or {}).items()}
+    if scores and SCORES not in read:
+        log.warning("strategy %s reads no scores, so another scoring model changes nothing: %s left out", config.strategy, ", ".join(scores))
+    others = {name: _scores(Path(path), ids) for name, path in (scores or {}).items() if SCORES in read}
     by_seed = {str(seed): pick(count, seed, seed) for seed in seeds}
     by_k = {str(one): pick(one, cluster_seed, draw_seed) for one in ks}
     by_model = {name: pick(count, cluster_seed, draw_seed, one) for name, one in {"run": None, **others}.items()}

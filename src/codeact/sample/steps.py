@@ -203,7 +203,7 @@ def order_key(pool: Pool, plan: Strategy, value: Floats, able: Bools, suspected:
 
 def spend(pool: Pool, plan: Strategy, placed: Placed, ratio: float, unit: Unit) -> Bools:
     """The records that the budget reaches: bool [N]."""
-    tokens = pool.integers("response_tokens") if unit == "tokens" else None
+    tokens = pool.integers("response_tokens") if unit == "tokens" and plan.counts else None
     if plan.order is not None:
         cost = np.ones(len(pool), np.int64) if tokens is None else tokens
         wanted = int(cost[pool.like].sum()) if plan.mirrors else budget(ratio, int(cost.sum()))
@@ -274,7 +274,7 @@ def check_settings(strategy: str, ratio: float, unit: str, rules: Rules) -> None
     if unit not in get_args(Unit):
         raise InputError(f"sample.unit = {unit!r}: use records or tokens")
     if unit == "tokens" and plan.records_only:
-        raise InputError(f"sample.unit = tokens: {strategy!r} counts records {plan.records_only}")
+        raise InputError(f"sample.unit = tokens: {strategy!r} counts records {plan.records_only}; set sample.unit=records")
     if not 0 <= rules.trim < 1:
         raise InputError(f"sample.trim = {rules.trim}: must be from 0 to below 1 (the share of the records, the longest, that is cut)")
     if plan.mirrors and strategies.find(rules.like).mirrors:
@@ -287,11 +287,12 @@ def check_settings(strategy: str, ratio: float, unit: str, rules: Rules) -> None
     if rules.min_gain < 0:
         raise InputError(f"sample.min_gain = {rules.min_gain}: must be at least 0 nats")
     if rules.min_gain and "ifd" not in plan.needs:
-        raise InputError(f"sample.min_gain = {rules.min_gain}: strategy {strategy!r} does not look at IFD; set it to 0")
+        mend = "set it to 0, or sample.strategy to one that does, such as cdas"
+        raise InputError(f"sample.min_gain = {rules.min_gain}: strategy {strategy!r} does not look at IFD; {mend}")
     if not 0 <= rules.floor <= 1:
         raise InputError(f"sample.floor = {rules.floor}: must be from 0 to 1 (a part of each group's proportional share)")
     if rules.floor > 0 and unit == "tokens":
-        raise InputError("sample.floor counts records; use it with sample.unit=records")
+        raise InputError(f"sample.floor = {rules.floor}: a floor counts records; set sample.unit=records, or sample.floor=0")
 
 
 def _check_columns(plan: Strategy, unit: str, rules: Rules, given: Mapping[str, Column]) -> None:
@@ -304,7 +305,7 @@ def _check_columns(plan: Strategy, unit: str, rules: Rules, given: Mapping[str, 
             raise InputError(
                 f"sample.{rule} needs {column!r} of every record: score with score.variant=default, or set it to 0"
             )
-    for name in (*plan.needs, *(("response_tokens",) if unit == "tokens" else ())):
+    for name in (*plan.needs, *(("response_tokens",) if unit == "tokens" and plan.counts else ())):
         if name not in given:
             raise InputError(
                 f"strategy {plan.name!r} needs {name!r} for every record; give it or choose another strategy"

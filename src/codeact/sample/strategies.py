@@ -107,6 +107,11 @@ class Strategy:
         return "cluster" in self.needs
 
     @property
+    def counts(self) -> bool:
+        """It has a budget, of records or of tokens."""
+        return self.budget is not quotas.everything
+
+    @property
     def ranks(self) -> bool:
         """Its ranking alone decides who is taken, so records can be ranked last."""
         return self.ranking is not None and self.order is None
@@ -183,7 +188,7 @@ _ENTRIES = (
     Strategy("cdas", "of each cluster its share, the highest IFD below 1", ("ifd", "cluster"), IFD, known=WORSE),
     Strategy(
         "cdas-paper", "of each cluster its share by the authors' rounding: fewer than B", ("ifd", "cluster"), IFD,
-        budget=quotas.as_published, records_only="as its authors do; use strategy cdas",
+        budget=quotas.as_published, records_only="as its authors do",
         known="its paper reports gains with 7B models; not compared with random draws here",
     ),
     Strategy("random", "B records at random", not_taken="not drawn", known="the baseline: at equal tokens nothing clearly beat it here (135M model)"),
@@ -278,7 +283,7 @@ _ENTRIES = (
     ),
     Strategy(
         "trim-diversity", "of each cluster its share, at random of all but the longest 10 %", ("response_tokens", "cluster"), TRIMMED,
-        not_taken="not drawn", page="trim", known="not compared itself; `diversity` was level with random draws, `longest` worse (135M model)",
+        not_taken="not drawn", page="trim", known="not shown to beat random draws: not compared itself; `diversity` was level with them, `longest` worse (135M model)",
     ),
     Strategy(
         "length-matched", "a random draw with the lengths of another strategy's selection", ("response_tokens",), order=drawn_like,

@@ -17,8 +17,6 @@ from codeact.rundir.store import Store
 from codeact.sample import Choice, Mixture, Rules, check_settings, choose, choose_mixed
 from codeact.sample.coverage import WARN_BELOW, TakeVectors, coverage, distance_rows, length_bands
 from codeact.sample.mixture import quotas
-from codeact.sample.pool import Column
-from codeact.sample.steps import NO_RULES
 from codeact.sample.strategies import STRATEGIES, find, reads
 from codeact.score.length import lengths_held
 from codeact.stages.columns import LENGTHS, SCORES, read_columns, scored, tables_of, vectors_by_place
@@ -54,7 +52,7 @@ def rules(config: SampleConfig) -> Rules:
 
 def columns_for(config: SampleConfig) -> tuple[str, ...]:
     """The columns that the strategy, its budget and its rules read, beside those of the stage `curate`."""
-    asked = (("response_tokens", config.unit == "tokens"), ("spike", config.suspects), ("gain", config.min_gain))
+    asked = (("response_tokens", config.unit == "tokens" and find(config.strategy).counts), ("spike", config.suspects), ("gain", config.min_gain))
     return (*reads(config.strategy, config.like), *(column for column, on in asked if on))
 
 
@@ -188,17 +186,13 @@ def choose_from_run(
     if labels is not None:
         columns["cluster"] = labels
     read = {name: column for name, column in columns.items() if name != "spike_at"}
-    found = _choose(ids, mixture, config.strategy, config, seed, rules=rules(config), **read)
-    return found, columns
-
-
-def _choose(
-    ids: Sequence[str], mixture: Mixture | None, strategy: str, config: SampleConfig, seed: int, *, rules: Rules = NO_RULES,
-    **read: Column | None,
-) -> Choice:  # fmt: skip
     if mixture is None:
-        return choose(ids, strategy=strategy, ratio=config.ratio, seed=seed, unit=config.unit, rules=rules, **read)
-    return choose_mixed(ids, mixture, strategy=strategy, ratio=config.ratio, seed=seed, unit=config.unit, rules=rules, **read)
+        found = choose(ids, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.unit, rules=rules(config), **read)
+    else:
+        found = choose_mixed(
+            ids, mixture, strategy=config.strategy, ratio=config.ratio, seed=seed, unit=config.unit, rules=rules(config), **read
+        )
+    return found, columns
 
 
 def _details(found: Choice, columns: Mapping[str, Any]) -> list[str]:
@@ -227,14 +221,23 @@ def _cover(
         groups["length"] = length_bands(tokens)
     selections = {"selection": found.selected}
     for name in ("random", "complexity") if np.isfinite(found.ifd).any() else ("random",):
-        peer = _choose(ids, mixture, name, config.model_copy(update={"unit": "records"}), seed, ifd=found.ifd)
-        selections[name] = peer.selected
+        selections[name] = _peer(ids, found, name, seed, mixture)
     known = store.marker("embed") is not None and "cluster" in groups
     points = _read_once(vectors_by_place(store, ids), selections.values()) if known else None
     return {
         name: coverage(one, groups, points, max(WARN_BELOW, config.floor) if name == "selection" else WARN_BELOW)
         for name, one in selections.items()
     }
+
+
+def _peer(ids: list[str], found: Choice, strategy: str, seed: int, mixture: Mixture | None) -> Bools:
+    """What another strategy takes, as many records of each source as the selection has: bool [N]."""
+    taken = np.zeros(len(ids), np.bool_)
+    for rows in [np.arange(len(ids))] if mixture is None else mixture.members().values():
+        if count := int(found.selected[rows].sum()):
+            own = [ids[row] for row in rows.tolist()]
+            taken[rows] = choose(own, strategy=strategy, ratio=count / len(rows), seed=seed, ifd=found.ifd[rows]).selected
+    return taken
 
 
 def _read_once(take: TakeVectors, selections: Iterable[Bools]) -> TakeVectors:

@@ -284,8 +284,8 @@ def check(recipe: Recipe) -> None:
         return
     if strategy not in ADAPTIVE_STRATEGIES or recipe.sample.unit != "records":
         raise InputError(
-            f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} with sample.unit=records;"
-            f" strategy {strategy!r} with sample.unit={recipe.sample.unit} needs every score: leave score.adaptive off"
+            f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} by records, not for that of {strategy!r} with"
+            f" sample.unit={recipe.sample.unit}: set sample.strategy={ADAPTIVE_STRATEGIES[0]} and sample.unit=records, or leave score.adaptive off"
         )
     if recipe.sample.floor or asked or recipe.curate.failed == "penalise":
         raise InputError(

@@ -1,0 +1,188 @@
+"""What `select` does where nothing says how: by the command line, from Python and of a recipe; and that CDAS is one word away."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import codeact
+from codeact import api, config
+from codeact.errors import InputError
+from codeact.pipeline.run import run_pipeline
+from tests.helpers.command import codeact_command as cli
+from tests.helpers.lines import write_lines
+from tests.helpers.log import logged
+from tests.helpers.pool import pool_rows
+
+SIZE, RATIO = 50, 0.4
+PAPERS = {"sample.strategy": "cdas", "sample.unit": "records"}
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lines(tmp_path_factory.mktemp("default") / "pool.jsonl", [{**row, "id": f"r{n:02d}"} for n, row in enumerate(pool_rows(SIZE))])
+
+
+@pytest.fixture(scope="module")
+def own(pool: Path, tiny_model_dir: Path, tiny_embedder_dir: Path) -> dict[str, Any]:
+    """The settings that a tiny machine needs, and nothing on how to choose."""
+    return {
+        "data.source": str(pool), "model.name": str(tiny_model_dir), "model.dtype": "float32", "model.max_length": 256, "evaluate.enabled": False,
+        "embed.model": str(tiny_embedder_dir), "cluster.k": 3, "curate.decontaminate": [], "score.cache": False,
+    }  # fmt: skip
+
+
+def words(own: dict[str, Any], *left_out: str) -> list[str]:
+    return [word for key, value in own.items() if key not in ("data.source", *left_out) for word in ("--set", f"{key}={json.dumps(value)}")]
+
+
+def taken(run_dir: Path) -> set[str]:
+    return {row["id"] for row in pq.read_table(run_dir / "sample.parquet").to_pylist() if row["selected"]}
+
+
+def expected(run_dir: Path) -> set[str]:
+    """By the tables alone: of all but the longest tenth, from each cluster its share of the tokens, in the order of the draw."""
+    tokens = {row["id"]: row["response_tokens"] for row in pq.read_table(run_dir / "lengths.parquet").to_pylist()}
+    cluster = {row["id"]: row["cluster"] for row in pq.read_table(run_dir / "cluster.parquet").to_pylist()}
+    whole = Counter[int]()
+    for one, number in cluster.items():
+        whole[number] += tokens[one]
+    cut = sorted(tokens, key=lambda one: (tokens[one], one))[-SIZE // 10 :]
+    queue, before = [], Counter[int]()
+    for one in sorted({*tokens} - {*cut}, key=lambda one: int.from_bytes(hashlib.blake2b(f"0:{one}".encode(), digest_size=8).digest(), "little")):
+        number = cluster[one]
+        queue.append((Fraction(2 * before[number] + tokens[one], 2 * whole[number]), number, one))
+        before[number] += tokens[one]
+    wanted, spent, found = int(Fraction(2, 5) * whole.total() + Fraction(1, 2)), 0, set[str]()
+    for *_, one in sorted(queue):
+        if abs(spent + tokens[one] - wanted) >= abs(spent - wanted):
+            break
+        spent += tokens[one]
+        found.add(one)
+    return found
+
+
+def test_every_way_that_names_no_strategy_draws_by_tokens_from_every_cluster_but_for_the_longest(
+    own: dict[str, Any], pool: Path, tmp_path: Path
+) -> None:
+    done = cli("select", str(pool), "-o", str(tmp_path / "out.jsonl"), *words(own))
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "out.codeact"
+    assert taken(run) == expected(run)
+    assert not (run / "score.parquet").exists()
+    said = done.stdout.splitlines()
+    assert [line for line in said if line.startswith("what is known of trim-diversity: not shown to beat random draws")]
+    named = cli("select", str(pool), "-o", str(tmp_path / "n.jsonl"), "--strategy", "trim-diversity", "--unit", "tokens", *words(own))
+    assert named.returncode == 0, named.stderr
+    settings = {key: value for key, value in own.items() if key not in ("data.source", "evaluate.enabled")}
+    python = codeact.select(pool, run_dir=tmp_path / "python", settings=settings)
+    recipe = {"run_dir": str(tmp_path / "recipe")}
+    for key, value in own.items():
+        config.set_key(recipe, key, value)  # type: ignore[arg-type]
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    run_pipeline(config.load_recipe(tmp_path / "recipe.yaml"), ("sample",))
+    stage = cli("sample", str(pool), "-o", str(tmp_path / "s.parquet"), *words(own))
+    assert stage.returncode == 0, stage.stderr
+    for other in (tmp_path / "n.codeact", python.run_dir, tmp_path / "recipe", tmp_path / "s.codeact"):
+        assert taken(other) == taken(run), other
+    planned = api.plan(tmp_path / "recipe.yaml", ["run_dir=" + str(tmp_path / "planned")])
+    assert {"lengths", "cluster", "sample"} <= {*planned["stages"]}
+    assert "score" not in planned["stages"]
+    assert (planned["unit"], planned["score_tokens"]) == ("tokens", 0)
+    assert "50; selected about 20" in next(line for line in planned["lines"] if line.startswith("records "))
+    assert any("40% is a share of the response tokens" in note for note in planned["notes"])
+
+
+def test_cdas_is_one_word_away_and_the_papers_unit_a_second(own: dict[str, Any], pool: Path, tmp_path: Path) -> None:
+    sides = {}
+    for unit in ("tokens", "records"):
+        more = [] if unit == "tokens" else ["--unit", unit]
+        done = cli("select", str(pool), "--strategy", "cdas", *more, "-o", str(tmp_path / f"{unit}.jsonl"), "--json", *words(own))
+        assert done.returncode == 0, done.stderr
+        sides[unit] = json.loads(done.stdout)
+        assert (sides[unit]["strategy"], sides[unit]["unit"]) == ("cdas", unit)
+    scores = {row["id"]: row for row in pq.read_table(tmp_path / "tokens.codeact" / "score.parquet").to_pylist()}
+    spent = sum(scores[one]["response_tokens"] for one in taken(tmp_path / "tokens.codeact"))
+    whole = [row["response_tokens"] for row in scores.values()]
+    assert abs(spent - RATIO * sum(whole)) <= max(whole) / 2
+    usable = sum(row["ifd"] < 1 for row in scores.values())
+    assert sides["records"]["selected"] == min(RATIO * SIZE, usable)
+
+
+REFUSED = {
+    "floor": (["--set", "sample.floor=0.5"], "sample.floor = 0.5: a floor counts records; set sample.unit=records"),
+    "gain": (["--set", "sample.min_gain=5"], "strategy 'trim-diversity' does not look at IFD; set it to 0, or sample.strategy to one that does"),
+    "adaptive": (["--set", "score.adaptive=true"], "not for that of 'trim-diversity' with sample.unit=tokens: set sample.strategy=cdas and sample.unit=records"),
+    "the authors' rounding": (["--strategy", "cdas-paper"], "'cdas-paper' counts records as its authors do; set sample.unit=records"),
+    "unit": (["--unit", "words"], "sample.unit = 'words'"),
+    "twice": (["--unit", "records", "--set", "sample.unit=tokens"], "sample.unit is given twice"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_the_default_cannot_serve_is_one_line_with_the_mend(what: str, own: dict[str, Any], pool: Path, tmp_path: Path) -> None:
+    more, told = REFUSED[what]
+    for plan in ([], ["--plan"]):
+        done = cli("select", str(pool), "-o", str(tmp_path / "out.jsonl"), *words(own), *more, *plan)
+        assert done.returncode == 2, done.stdout
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("codeact: ")]
+        assert told in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_model_it_is_said_who_counts_the_tokens(pool: Path, tmp_path: Path) -> None:
+    for more, told in (([], "strategy 'trim-diversity' counts tokens"), (["--strategy", "random"], "sample.unit = tokens: they are counted")):
+        done = cli("select", str(pool), "-o", str(tmp_path / "out.jsonl"), *more)
+        assert done.returncode == 2
+        assert told in done.stderr
+        assert "--model" in done.stderr
+    assert len(codeact.select(pool, strategy="full", run_dir=tmp_path / "full", settings={"curate.decontaminate": []})) == SIZE  # counts nothing
+    with pytest.raises(InputError, match="or count records: --unit records"):
+        codeact.select(pool, strategy="random", run_dir=tmp_path / "none")
+
+
+def test_rules_that_rank_last_reach_a_draw_too(own: dict[str, Any], tmp_path: Path) -> None:
+    """Suspects and records that fail a check come behind all others of the draw."""
+    chosen = {}
+    for name, more in (("plain", {}), ("suspects", {"sample.suspects": 0.3})):
+        store = run_pipeline(config.load_recipe(extra={**own, "run_dir": str(tmp_path / name), **more}), ("sample",))
+        chosen[name] = {row["id"]: row for row in store.table("sample").to_pylist()}
+    spikes = {row["id"]: row["spike"] for row in pq.read_table(tmp_path / "suspects" / "score.parquet").to_pylist() if row["spike"] is not None}
+    suspects = sorted(spikes, key=lambda one: -spikes[one])[:15]
+    assert {one for one in suspects if chosen["plain"][one]["selected"]}
+    assert not {one for one in suspects if chosen["suspects"][one]["selected"]}
+
+
+def test_a_recipe_that_sets_what_is_no_longer_read_is_told(own: dict[str, Any], tmp_path: Path) -> None:
+    recipe = config.load_recipe(extra={**own, "run_dir": str(tmp_path / "run"), "score.shard_size": 7, "score.variant": "default", "train.epochs": 0.1})
+    with logged() as said, pytest.raises(codeact.CodeactError):  # the run itself is stopped where it would train
+        codeact.run(recipe.model_copy(update={"train": recipe.train.model_copy(update={"scheduler": "none such"})}))
+    assert [line for line in said if "no effect" in line] == [
+        next(line for line in said if line.startswith("score.shard_size has no effect here")),
+        next(line for line in said if line.startswith("score.cache has no effect here")),
+    ]
+
+
+def test_a_directory_of_the_old_default_goes_on_and_mixes_nothing(own: dict[str, Any], pool: Path, tmp_path: Path) -> None:
+    settings = {key: value for key, value in own.items() if key not in ("data.source", "evaluate.enabled")}
+    before = codeact.select(pool, run_dir=tmp_path / "run", settings={**settings, **PAPERS})
+    scored = (tmp_path / "run" / "score.parquet").stat().st_mtime_ns
+    assert before.explain("r03")["sentence"]  # still read as what it is
+    after = codeact.select(pool, run_dir=tmp_path / "run", settings=settings)
+    assert taken(after.run_dir) == expected(after.run_dir)
+    kept = config.load_recipe(after.run_dir / "recipe.yaml").sample
+    assert (kept.strategy, kept.unit) == ("trim-diversity", "tokens")
+    ledger = pq.read_table(after.run_dir / "ledger.parquet").to_pylist()
+    assert {row["id"] for row in ledger if row["status"] == "kept"} == taken(after.run_dir)
+    assert (tmp_path / "run" / "score.parquet").stat().st_mtime_ns == scored
+    again = codeact.select(pool, run_dir=tmp_path / "run", settings={**settings, **PAPERS})
+    assert again.indices == before.indices
+    assert (tmp_path / "run" / "score.parquet").stat().st_mtime_ns == scored
