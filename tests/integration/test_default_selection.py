@@ -97,7 +97,7 @@ def test_every_way_that_names_no_strategy_draws_by_tokens_from_every_cluster_but
     assert {"lengths", "cluster", "sample"} <= {*planned["stages"]}
     assert "score" not in planned["stages"]
     assert (planned["unit"], planned["score_tokens"]) == ("tokens", 0)
-    assert "50; selected about 20" in next(line for line in planned["lines"] if line.startswith("records "))
+    assert any(line.startswith("records ") and "50; selected about 20" in line for line in planned["lines"])
     assert any("40% is a share of the response tokens" in note for note in planned["notes"])
 
 
@@ -151,23 +151,34 @@ def test_without_a_model_it_is_said_who_counts_the_tokens(pool: Path, tmp_path: 
 
 def test_rules_that_rank_last_reach_a_draw_too(own: dict[str, Any], tmp_path: Path) -> None:
     """Suspects and records that fail a check come behind all others of the draw."""
+    rows = [{**row, "id": f"r{n:02d}", "output": f"{row['output']}print({n} + 1)\n"} for n, row in enumerate(pool_rows(SIZE))]
+    for row in rows[::6]:
+        row["output"] += "```python\ndef f(:\n    return 1\n```"
+    own = {**own, "data.source": str(write_lines(tmp_path / "pool.jsonl", rows))}
     chosen = {}
-    for name, more in (("plain", {}), ("suspects", {"sample.suspects": 0.3})):
-        store = run_pipeline(config.load_recipe(extra={**own, "run_dir": str(tmp_path / name), **more}), ("sample",))
-        chosen[name] = {row["id"]: row for row in store.table("sample").to_pylist()}
+    for name, more in (
+        ("plain", {"curate.verify": False}), ("suspects", {"curate.verify": False, "sample.suspects": 0.3}), ("failed", {"curate.failed": "penalise"}),
+    ):  # fmt: skip
+        chosen[name] = taken(run_pipeline(config.load_recipe(extra={**own, "run_dir": str(tmp_path / name), **more}), ("sample",)).root)
     spikes = {row["id"]: row["spike"] for row in pq.read_table(tmp_path / "suspects" / "score.parquet").to_pylist() if row["spike"] is not None}
-    suspects = sorted(spikes, key=lambda one: -spikes[one])[:15]
-    assert {one for one in suspects if chosen["plain"][one]["selected"]}
-    assert not {one for one in suspects if chosen["suspects"][one]["selected"]}
+    suspects = {*sorted(spikes, key=lambda one: -spikes[one])[: round(0.3 * SIZE)]}
+    failed = {row["id"] for row in rows[::6]}
+    for name, last in (("suspects", suspects), ("failed", failed)):
+        assert chosen["plain"] & last
+        assert not chosen[name] & last
 
 
 def test_a_recipe_that_sets_what_is_no_longer_read_is_told(own: dict[str, Any], tmp_path: Path) -> None:
-    recipe = config.load_recipe(extra={**own, "run_dir": str(tmp_path / "run"), "score.shard_size": 7, "score.variant": "default", "train.epochs": 0.1})
-    with logged() as said, pytest.raises(codeact.CodeactError):  # the run itself is stopped where it would train
-        codeact.run(recipe.model_copy(update={"train": recipe.train.model_copy(update={"scheduler": "none such"})}))
-    assert [line for line in said if "no effect" in line] == [
-        next(line for line in said if line.startswith("score.shard_size has no effect here")),
-        next(line for line in said if line.startswith("score.cache has no effect here")),
+    """By itself a setting of scoring scores nothing. What says the default, as a recipe that a run kept does, is not worth a line."""
+    recipe = {"run_dir": str(tmp_path / "run"), "score": {"shard_size": 7, "batch_tokens": 0}, "train": {"scheduler": "none such"}}
+    for key, value in own.items():
+        config.set_key(recipe, key, value)  # type: ignore[arg-type]
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    done = cli("run", str(tmp_path / "recipe.yaml"))  # refused before the first stage, for its scheduler
+    assert done.returncode == 2
+    read = "(records, curate, embed, cluster, lengths, sample, pack, train)"
+    assert [line for line in done.stderr.splitlines() if "no effect" in line] == [
+        f"warning: score.{key} has no effect here: no stage that runs reads it {read}" for key in ("cache", "shard_size")
     ]
 
 
@@ -178,6 +189,12 @@ def test_a_directory_of_the_old_default_goes_on_and_mixes_nothing(own: dict[str,
     assert before.explain("r03")["sentence"]  # still read as what it is
     after = codeact.select(pool, run_dir=tmp_path / "run", settings=settings)
     assert taken(after.run_dir) == expected(after.run_dir)
+    with logged() as said:
+        found = codeact.stability(after.run_dir, seeds=(0, 1), ks=(2,), scores={"same": tmp_path / "run" / "score.parquet"})
+    assert (found["repeats"], found["models"]) == (1.0, None)
+    assert [line for line in said if "reads no scores" in line] == [
+        "strategy trim-diversity reads no scores, so another scoring model changes nothing: same left out"
+    ]
     kept = config.load_recipe(after.run_dir / "recipe.yaml").sample
     assert (kept.strategy, kept.unit) == ("trim-diversity", "tokens")
     ledger = pq.read_table(after.run_dir / "ledger.parquet").to_pylist()

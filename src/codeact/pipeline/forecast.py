@@ -198,7 +198,8 @@ def _counting_notes(recipe: Recipe, names: set[str], todo: set[str]) -> list[str
     notes = ["lengths are counted by the tokenizer alone: no pass of the model for the choice"] if "lengths" in todo and "score" not in names else []
     if _unit(recipe) == "tokens" and "sample" in names:
         quotas = ", and so are the quotas of data.sources" if recipe.data.weights else ""
-        notes.append(f"{recipe.sample.ratio:.0%} is a share of the response tokens{quotas}: shorter records than the average are more, longer ones fewer")
+        share = f"{recipe.sample.ratio:.0%} is a share of the response tokens{quotas}"
+        notes.append(f"{share}: without the longest answers, as by default, it is more records than told here, of long ones fewer")
     return notes
 
 
