@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,8 +43,8 @@ def _start(arguments: list[str], world: int = 2) -> list[Started]:
     return launched(world, "-m", "codeact", *arguments)
 
 
-def _equal(one: str, other: str) -> None:
-    for name in TABLES:
+def _equal(one: str, other: str, tables: Sequence[str] = TABLES) -> None:
+    for name in tables:
         assert pq.read_table(f"{one}.codeact/{name}.parquet") == pq.read_table(f"{other}.codeact/{name}.parquet"), name
 
 
@@ -77,6 +78,17 @@ def test_two_processes_give_the_tables_of_one_and_one_that_dies_is_said(command:
 
 
 @pytest.mark.slow
+def test_so_they_do_by_the_default_which_scores_nothing(command: list[str]) -> None:
+    plain = [*command, "--set", "sample.strategy=trim-diversity", "--set", "sample.unit=tokens"]
+    assert codeact_command(*plain, "-o", "one.jsonl").returncode == 0
+    both = _start([*plain, "-o", "two.jsonl"])
+    said = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], "\n".join(told[-1500:] for _, told in said)
+    _equal("one", "two", ("records", "embed", "cluster", "lengths", "sample", "ledger"))
+    assert Path("two.jsonl").read_bytes() == Path("one.jsonl").read_bytes()
+
+
+@pytest.mark.slow
 def test_the_others_end_with_a_line_where_the_first_is_killed(command: list[str]) -> None:
     first, second = _start([*command, "-o", "x.jsonl"])
     until = time.monotonic() + 120
@@ -93,7 +105,7 @@ def test_what_several_processes_cannot_do_is_one_line(monkeypatch: pytest.Monkey
     for settings, names, message in (
         ({"backend": "ray"}, {"embed"}, "starts its processes itself"),
         ({}, {"sample", "train"}, "select first"),
-        ({"score.adaptive": True}, {"score"}, "in one process"),
+        ({"score.adaptive": True, "sample.strategy": "cdas", "sample.unit": "records"}, {"score"}, "in one process"),
     ):
         with pytest.raises(InputError, match=message):
             ready.check(load_recipe(extra={"model.name": "demo", **settings}), names)
