@@ -187,7 +187,10 @@ def test_a_directory_of_the_old_default_goes_on_and_mixes_nothing(own: dict[str,
     before = codeact.select(pool, run_dir=tmp_path / "run", settings={**settings, **PAPERS})
     scored = (tmp_path / "run" / "score.parquet").stat().st_mtime_ns
     assert before.explain("r03")["sentence"]  # still read as what it is
-    after = codeact.select(pool, run_dir=tmp_path / "run", settings=settings)
+    with logged() as said:
+        after = codeact.select(pool, run_dir=tmp_path / "run", settings=settings)
+    (line,) = [line for line in said if "was made with" in line]
+    assert "sample.strategy=cdas, sample.unit=records; this call does not say so and means trim-diversity, tokens" in line
     assert taken(after.run_dir) == expected(after.run_dir)
     with logged() as said:
         found = codeact.stability(after.run_dir, seeds=(0, 1), ks=(2,), scores={"same": tmp_path / "run" / "score.parquet"})
@@ -200,6 +203,8 @@ def test_a_directory_of_the_old_default_goes_on_and_mixes_nothing(own: dict[str,
     ledger = pq.read_table(after.run_dir / "ledger.parquet").to_pylist()
     assert {row["id"] for row in ledger if row["status"] == "kept"} == taken(after.run_dir)
     assert (tmp_path / "run" / "score.parquet").stat().st_mtime_ns == scored
-    again = codeact.select(pool, run_dir=tmp_path / "run", settings={**settings, **PAPERS})
+    with logged() as said:
+        again = codeact.select(pool, run_dir=tmp_path / "run", settings={**settings, **PAPERS})
+    assert not [line for line in said if "was made with" in line]  # both are named
     assert again.indices == before.indices
     assert (tmp_path / "run" / "score.parquet").stat().st_mtime_ns == scored

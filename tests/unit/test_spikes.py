@@ -177,7 +177,7 @@ def test_suspects_that_cannot_be_are_refused(settings: dict[str, Any], needle: s
 @pytest.mark.parametrize("key", ["suspects=0.1", "min_gain=9"])
 def test_recipes_that_suspects_and_gain_do_not_go_with_are_refused(key: str, override: str) -> None:
     with pytest.raises(InputError, match=key.partition("=")[0]):
-        score.check(load_recipe(None, [f"sample.{key}", override]))
+        score.check(load_recipe(None, ["sample={strategy: cdas, unit: records}", f"sample.{key}", override]))
 
 
 def test_records_of_too_little_gain_are_no_candidates() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from codeact.config import Recipe, kept_recipe
+from codeact.config import Recipe, SampleConfig, kept_recipe
 from codeact.errors import InputError
 from codeact.pipeline.plan import plan
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
+
+log = logging.getLogger(__name__)
 
 
 class Named(Inputs):
@@ -48,10 +51,21 @@ def doubt_others(store: Store, recipe: Recipe) -> None:
         before = None
     if before == recipe:
         return
+    if before is not None and "sample" in finished:
+        say_unnamed(before.sample, recipe.sample)
     known = _configs(before, finished) if before is not None else {}
     for name, config in _configs(recipe, finished).items():
         if config is None or known.get(name) != config:
             store.doubt(name)
+
+
+def say_unnamed(before: SampleConfig, sample: SampleConfig) -> None:
+    """One line where a selection was made by another strategy or unit than the default, and is gone on with without a word on them."""
+    kept = {key: getattr(before, key) for key in ("strategy", "unit") if key not in sample.model_fields_set and getattr(before, key) != getattr(sample, key)}
+    if kept:
+        said = ", ".join(f"sample.{key}={value}" for key, value in kept.items())
+        now = ", ".join(str(getattr(sample, key)) for key in kept)
+        log.warning("the selection here was made with %s; this call does not say so and means %s: say it to keep that selection", said, now)
 
 
 def _configs(recipe: Recipe, names: set[str]) -> dict[str, str | None]:
