@@ -71,7 +71,7 @@ def test_the_scores_are_the_published_formulas(
     data, run = tmp_path / "some.jsonl", tmp_path / "run"
     write_lines(data, rows)
     common = [command, str(data), "--model", str(instruct), "--embedder", str(tiny_embedder_dir), "--dtype", "float32"]
-    common += ["--set", "cluster.k=2", "--run-dir", str(run), "-o", str(tmp_path / "out.jsonl")]
+    common += ["--set", "cluster.k=2", "--set", "sample={strategy: cdas, unit: records}", "--run-dir", str(run), "-o", str(tmp_path / "out.jsonl")]
     first = cli(*common)
     assert first.returncode == 0, first.stderr  # the default variant, with the chat template, in the same run directory
     by_chat = scores(run)
