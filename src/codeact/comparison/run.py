@@ -214,7 +214,7 @@ def deciding_settings(recipe: Recipe) -> dict[str, Any]:
     Neither where it lies nor settings without effect, or that later versions add, are among them.
     """
     unused = {"train": recipe.train.WITHOUT_EFFECT, "pack": recipe.pack.WITHOUT_EFFECT}
-    left_out = {"run_dir": True, "data": {"source"}, "workers": True, **unused}
+    left_out: dict[str, Any] = {"run_dir": True, "data": {"source"}, "workers": True, **unused}
     tree: dict[str, Any] = recipe.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
     for key, first in FIRST_DEFAULTS.items():
         section, _, name = key.partition(".")
