@@ -213,7 +213,7 @@ class ScoreConfig(Section):
         description="`default`: both passes score the very same response tokens; `paper`: the formula as CodeACT's code has it",
     )
     batch_tokens: int = Field(0, ge=0, description="tokens in one forward pass; 0: chosen from the device")
-    shard_size: int = Field(128, ge=1, description="records per resumable shard")
+    shard_size: int = Field(0, ge=0, description="records per resumable shard; 0: 128, from a million records on 1,024")
     adaptive: bool = Field(
         False, description="score in full only where it can change who is selected (strategies cdas and complexity, by records)"
     )

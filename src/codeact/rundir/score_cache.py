@@ -22,7 +22,7 @@ import numpy as np
 
 from codeact import storage
 from codeact.errors import CodeactError
-from codeact.files import cache_dir
+from codeact.files import cache_dir, names_in
 from codeact.progress import track
 from codeact.records import Message, Record
 from codeact.rundir import tables
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 KEY = "key"
 CHUNK_ROWS = 1024  # read as Python objects at a time
 KEPT = 512  # finished shards
+SHARD, LARGE_SHARD, LARGE = 128, 1024, 1_000_000
+"""Records of a shard, and of one in a pool of at least `LARGE` records: each shard is a file."""
 
 
 class Places:
@@ -118,7 +120,7 @@ class ScoreCache:
         if not (self.folder / "context.json").exists():
             storage.write_json(self.folder / "context.json", dict(self.context))
         name = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
-        number = len(sealed(self.folder, "*.parquet"))
+        number = sum(name.endswith(".parquet") for name in names_in(self.folder))
         kept = table.drop_columns("id").append_column(KEY, pa.array(keys, pa.string()))
         write_sealed(kept, self.folder, f"{number:06d}-{name}")
 
@@ -153,7 +155,8 @@ def run_cached(
 ) -> tuple[Parts, int]:
     """Apply a worker to the records that the cache lacks, a shard at a time. A part of the records, and of the results, is in memory at a time.
 
-    A shard is kept as soon as it is finished, so a killed run goes on where it was, in this run directory or another.
+    A shard is kept as soon as it is finished, so a killed run goes on where it was, in this run directory or another. With a `shard_size`
+    of 0 it has the `shard_records` of the table.
 
     Returns:
         The results in the table's order, and how many rows were there before.
@@ -165,7 +168,8 @@ def run_cached(
     found = cache.places(keys)
     firsts = _first_rows(keys)
     # shards are cut from the whole table, so a resumed run batches, and so rounds, as one that was never stopped
-    cut = [firsts[at : at + shard_size] for at in range(0, len(firsts), shard_size)]
+    size = shard_size or shard_records(len(keys))
+    cut = [firsts[at : at + size] for at in range(0, len(firsts), size)]
     shards = {number: new for number, rows in enumerate(cut) if len(new := rows[found.file[rows] < 0])}
     missing = sum(map(len, shards.values()))
     with track(label, len(keys), "records", done=len(keys) - missing) as progress:
@@ -180,6 +184,11 @@ def run_cached(
         return found.rows(own).drop_columns(KEY).add_column(0, "id", ids.take(pa.array(own)))
 
     return Parts(len(keys), PART_ROWS, part), len(keys) - missing
+
+
+def shard_records(records: int) -> int:
+    """How many records a shard has where none is asked for, in a pool of so many."""
+    return LARGE_SHARD if records >= LARGE else SHARD
 
 
 def _ids_and_keys(parts: Parts) -> tuple[pa.Array, pa.Array]:

@@ -22,7 +22,7 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import PART_ROWS, table_parts
 from codeact.rundir.ranks import choose_backend
-from codeact.rundir.score_cache import CHUNK_ROWS, KEY, ScoreCache, open_cache, record_key, run_cached, shared_folder
+from codeact.rundir.score_cache import CHUNK_ROWS, KEY, SHARD, ScoreCache, open_cache, record_key, run_cached, shared_folder
 from codeact.rundir.shards import Worker
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
@@ -73,7 +73,7 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
 
 def settings(recipe: Recipe) -> Mapping[str, Any]:
     """What decides the scores, beside the model."""
-    plain = recipe.score.model_dump(include={"shard_size"}) | wording(recipe) | _engine(recipe)
+    plain = {"shard_size": recipe.score.shard_size or SHARD, **wording(recipe), **_engine(recipe)}
     if not recipe.score.adaptive:
         return plain
     chosen = {"strategy": recipe.sample.strategy, "ratio": recipe.sample.ratio, "seed": recipe.seed}
