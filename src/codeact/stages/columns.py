@@ -223,30 +223,33 @@ class Origin:
     Attributes:
         table: the stage that leaves it, or what it is made of.
         read: makes it of the table (and its own name), whose rows are in the order of the pool.
+        of: the table's columns that `read` looks at, beside its ids; empty: the one of its own name. Those that a table lacks are left out.
         always: read whenever the table is: ranks, reasons and figures are told by it.
     """
 
     table: str
     read: Callable[[pa.Table, str], Any] = floats
+    of: tuple[str, ...] = ()
     always: bool = False
 
 
+_RANKED = ("ifd", "status", "ifd_estimate")
 COLUMNS: Mapping[str, Origin] = {
-    "ifd": Origin("score", ranked, always=True),
+    "ifd": Origin("score", ranked, _RANKED, always=True),
     "status": Origin("score", plain, always=True),
     "response_tokens": Origin(LENGTHS, integers, always=True),
     "nll_cond": Origin("score"),
-    "loss_ratio": Origin("score", loss_ratio),
-    "gain": Origin("score", gain),
+    "loss_ratio": Origin("score", loss_ratio, ("nll_cond", "nll_uncond")),
+    "gain": Origin("score", gain, ("nll_cond", "nll_uncond", "response_tokens")),
     "spike": Origin("score"),
     "spike_at": Origin("score", plain),
-    "length_residual": Origin("score", length_residual),
-    "length_band": Origin("score", length_band),
-    "position_matched": Origin("score", position_matched),
-    "selective_ifd": Origin("score", selective_ifd),
+    "length_residual": Origin("score", length_residual, (*_RANKED, "response_tokens")),
+    "length_band": Origin("score", length_band, (*_RANKED, "response_tokens")),
+    "position_matched": Origin("score", position_matched, (*_RANKED, "prefix_log_ifd")),
+    "selective_ifd": Origin("score", selective_ifd, (*_RANKED, "token_log_ifd")),
     "cluster": Origin("cluster", plain),
     "embedding": Origin("embed", vectors),
-    "proxy_ifd": Origin("proxy", ranked),
+    "proxy_ifd": Origin("proxy", ranked, _RANKED),
     "rating": Origin("judge"),
     "complexity": Origin("judge"),
     "quality": Origin("judge"),
@@ -254,7 +257,7 @@ COLUMNS: Mapping[str, Origin] = {
     "target_rank": Origin("target"),
     "rds_rank": Origin("rds"),
     "importance": Origin("dsir"),
-    "learnable": Origin("learn", learnable),
+    "learnable": Origin("learn", learnable, ("learnable", "in_probe", "response_tokens")),
     "listed": Origin("listed"),
     "penalised": Origin("curate", plain),
     "language": Origin("curate", plain),
@@ -302,14 +305,17 @@ def read_columns(
     for stage in tables_of(wanted):
         if stage == LENGTHS:
             stage = SCORES if scores is not None else counted_in(store) or LENGTHS
-        if stage == SCORES and scores is not None:
-            whole = scores
-        else:  # what a strategy makes of a table may need any of its columns; curate's are read as they are
-            whole = store.table(stage, ["id", *(name for name in wanted if COLUMNS[name].table == stage)] if stage == "curate" else None)
+        origins = {
+            name: origin for name, origin in COLUMNS.items()
+            if stage in (origin.table, SCORES if origin.table == LENGTHS else "") and (name in wanted or origin.always)
+        }  # fmt: skip
+        needed = dict.fromkeys(["id", *(column for name, origin in origins.items() for column in origin.of or (name,))])
+        there = scores.column_names if stage == SCORES and scores is not None else store.columns(stage)
+        columns = [column for column in needed if column in there]
+        whole = scores.select(columns) if stage == SCORES and scores is not None else store.table(stage, columns)
         table = tables.in_order(whole, ids)
-        for name, origin in COLUMNS.items():
-            if stage in (origin.table, SCORES if origin.table == LENGTHS else "") and (name in wanted or origin.always):
-                found[name] = origin.read(table, name)
+        for name, origin in origins.items():
+            found[name] = origin.read(table, name)
     return found
 
 
