@@ -37,7 +37,7 @@ def group(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     config, seed = recipe.cluster, recipe.seed_of("cluster")
     kept = read_pool(store, pool_stages(recipe.curate), ["id"])["id"].combine_chunks() if refines(recipe.curate) else None
     points = TablePoints(store, kept)
-    ids = points.ids
+    ids: list[str] = points.column.to_pylist()
     chosen = choose_k(points, seed, ids=ids) if config.k == "auto" else None
     k = chosen.k if chosen is not None else int(config.k)
     found = cluster_embeddings(points, k, seed, ids=ids)

@@ -67,7 +67,7 @@ class TablePoints:
         kept: ids of the records that count; None: all.
 
     Attributes:
-        ids: of the records, in the order of the table.
+        column: ids of the records, in the order of the table.
     """
 
     def __init__(self, store: Store, kept: pa.Array | None = None) -> None:
@@ -77,12 +77,11 @@ class TablePoints:
         column = store.table("embed", ["id"])["id"].combine_chunks()
         self.mask = None if kept is None else np.asarray(pc.is_in(column, value_set=kept), np.bool_)
         self.column = column if kept is None else column.filter(pc.is_in(column, value_set=kept))
-        self.ids: list[str] = self.column.to_pylist()
         self._decoded: IO[bytes] | None = None
         self._dimensions = 0
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.column)
 
     def blocks(self) -> Iterator[Vectors]:
         """See `codeact.cluster.Points`."""

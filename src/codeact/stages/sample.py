@@ -110,7 +110,9 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     )
     known = None if counts is None else lengths_held(found.ifd, counts, found.selected)
     length = known or dict.fromkeys(("spearman", "interval", "token_share"))
-    cover = _cover(store, ids, found, columns["language"], counts, seed, config, mixture)
+    languages = columns["language"]
+    columns.clear()  # of ten million records half a gigabyte, which the vectors need
+    cover = _cover(store, ids, found, languages, counts, seed, config, mixture)
     storage.write_json(store.path("coverage.json"), cover)
     return {
         "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,
