@@ -287,7 +287,7 @@ def main() -> None:
     parser.add_argument("--no-cdas", action="store_true", help="leave CDAS out, whose K-means takes minutes on random vectors")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="recipe keys of the runs")
     parser.add_argument("--parquet", action="store_true", help="the data is a Parquet file")
-    parser.add_argument("--cdas-after", action="store_true", help="CDAS alone, in the run directory that `--no-cdas` left")
+    parser.add_argument("--cdas-after", action="store_true", help="CDAS alone, in the run directory that another run left")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--cdas", nargs="+", help=argparse.SUPPRESS)
@@ -299,8 +299,10 @@ def main() -> None:
     result: dict[str, Any] = result_files.read(args.out) if args.out.exists() else {**provenance(), "states": {}}
     state = result["states"].setdefault(args.label, {"runs": {}})
     if args.cdas_after:
+        told = provenance()
         found = cdas_of(args.work / f"records-{args.records}.jsonl", args.work / f"run-{args.records}", args.settings)
-        state["runs"][str(args.records)]["cdas"] = found
+        facts = {"date": told["date"], "command": told["command"], "load_average_at_start": told["machine"]["load_average_at_start"]}
+        state["runs"].setdefault(str(args.records), {"records": args.records, **facts})["cdas"] = found
         state["growth_exponents"] = exponents(state["runs"])
         result_files.write(args.out, result)
     elif str(args.records) not in state["runs"] or args.again:
