@@ -22,7 +22,7 @@ With --config the model has random weights of that configuration and no hub is a
 of [prompt tokens, all tokens] for each record, and the tokens are random (--save-lengths writes that list from --data). On a
 CUDA device, peak memory is what PyTorch allocated; on a CPU, the resident set of the process, interpreter and libraries included.
 
-Result: benchmarks/results/efficiency.json
+Result: benchmarks/results/efficiency.json.xz
 """
 
 from __future__ import annotations
@@ -297,7 +297,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="ways to run; others come from the output file",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "efficiency.json")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "efficiency.json.xz")
     parser.add_argument(
         "--save-lengths",
         type=Path,

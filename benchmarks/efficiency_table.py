@@ -53,7 +53,7 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("result", type=Path, nargs="?", default=Path(__file__).parent / "results" / "efficiency.json")
+    parser.add_argument("result", type=Path, nargs="?", default=Path(__file__).parent / "results" / "efficiency.json.xz")
     parser.add_argument("--write", type=Path, help="put the table into this file")
     options = parser.parse_args()
     table = markdown(result_files.read(options.result))

@@ -11,7 +11,7 @@ that whatever else the machine does hits all. Tokenising counts; loading does no
 A way's share of the limit is its model FLOPs by the best matrix product measured around its turns, both by processor seconds: other
 programs on the machine hardly change that.
 
-Result: benchmarks/results/ifd_speed.json (of an older processor: benchmarks/results/ifd_speed_avx2.json)
+Result: benchmarks/results/ifd_speed.json.xz (of an older processor: benchmarks/results/ifd_speed_avx2.json)
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--dtypes", nargs="+", default=["auto", "float32"])
     parser.add_argument("--group", type=int, default=6, help="records per turn of each side")
     parser.add_argument("--max-length", type=int, default=2048)
-    parser.add_argument("--output", type=Path, default=RESULTS / "ifd_speed.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "ifd_speed.json.xz")
     args = parser.parse_args()
     records = spread(instruction_records(files=("evol_instruct_code_1966.json",)), args.records)
     told = provenance()

@@ -5,7 +5,7 @@
 
 After `restore`, `codeact compare` with the same recipe, data and versions of the stages trains only what the file lacks (more seeds,
 rates, strategies).
-Values are kept to six decimals.
+Values are kept to four decimals; older files have six.
 
 Result: experiments/results/compare_*_cells.json.xz
 """
@@ -29,7 +29,7 @@ def save(run_dir: Path, file: Path) -> None:
             items[metric] = sorted({*items.get(metric, ()), *values})
     for result in found.values():
         result["values"] = {
-            metric: [round(values[name], 6) if name in values else None for name in items[metric]]
+            metric: [round(values[name], 4) if name in values else None for name in items[metric]]
             for metric, values in result["values"].items()
         }
     result_files.write(file, {"items": items, "results": found})

@@ -6,8 +6,8 @@
     python -m experiments.measure table recipes/compare_measure.yaml
 
 `table` takes what is finished. Signs are turned so that higher is better for every measure: a good proxy correlates at +1 with pass@k.
-Intervals: bootstrap over trainings and tasks, both drawn anew in each of 2,000 resamples. Every value of every training goes to
-NAME_cells.json.xz. What was expected before the first training: docs/experiments-measures.md.
+Intervals: bootstrap over trainings and tasks, both drawn anew in each of 2,000 resamples; in braces over trainings alone. Every value of
+every training goes to NAME_cells.json.xz. What was expected before the first training: docs/experiments-measures.md.
 
 Result: experiments/results/measure.json.xz, measure_cells.json.xz
 """
@@ -70,25 +70,29 @@ def pass_table(shares: Table, samples: int, k: int) -> Table:
 
 
 def correlation(proxy: Table, target: Table, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """Pearson's and Spearman's correlation of the trainings' means, each with its 95 % bootstrap interval over trainings and items.
+    """Pearson's and Spearman's correlation of the trainings' means, each with two 95 % bootstrap intervals.
 
-    A resample draws trainings, items of the proxy and items of the target, each with replacement. One in which a side is constant has no
-    correlation and is left out.
+    `interval` speaks of other trainings and other items: a resample draws trainings, items of the proxy and items of the target, each with
+    replacement. `same_items` speaks of other trainings on these items: it draws trainings alone. A resample in which a side is
+    constant has no correlation and is left out.
     """
     rng = np.random.default_rng(seed)
-    drawn: dict[str, list[float]] = {"pearson": [], "spearman": []}
+    drawn: dict[str, dict[str, list[float]]] = {kind: {"pearson": [], "spearman": []} for kind in ("interval", "same_items")}
     for _ in range(resamples):
         rows = rng.integers(0, len(proxy), len(proxy))
-        left, right = (
-            side[rows][:, rng.integers(0, side.shape[1], side.shape[1])].mean(axis=1) for side in (proxy, target)
-        )
-        for name, value in both(left, right).items():
-            if value is not None:
-                drawn[name].append(value)
+        others = [side[rows][:, rng.integers(0, side.shape[1], side.shape[1])].mean(axis=1) for side in (proxy, target)]
+        same = [side[rows].mean(axis=1) for side in (proxy, target)]
+        for kind, (left, right) in (("interval", others), ("same_items", same)):
+            for name, value in both(left, right).items():
+                if value is not None:
+                    drawn[kind][name].append(value)
     found: dict[str, Any] = {}
     for name, value in both(proxy.mean(axis=1), target.mean(axis=1)).items():
-        interval = np.quantile(drawn[name], [0.025, 0.975]).tolist() if len(drawn[name]) >= resamples // 2 else None
-        found[name] = {"value": value, "interval": interval}
+        kept = {kind: values[name] for kind, values in drawn.items()}
+        found[name] = {
+            "value": value,
+            **{kind: np.quantile(v, [0.025, 0.975]).tolist() if len(v) >= resamples // 2 else None for kind, v in kept.items()},
+        }
     return {**found, "trainings": len(proxy), "items": [proxy.shape[1], target.shape[1]]}
 
 
@@ -183,11 +187,12 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def spelt(one: Mapping[str, Any]) -> str:
-    """`0.63 [0.10, 0.91]`."""
+    """`0.63 [0.10, 0.91] {0.41, 0.77}`."""
     if one["value"] is None:
         return "none"
     between = "" if one["interval"] is None else " [{:.2f}, {:.2f}]".format(*one["interval"])
-    return f"{one['value']:.2f}{between}"
+    same = "" if one.get("same_items") is None else " {{{:.2f}, {:.2f}}}".format(*one["same_items"])
+    return f"{one['value']:.2f}{between}{same}"
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ PALETTE = 10
 DASHES = ("", "dot", "dash", "dashdot")
 # experiments/results/measure.json.xz
 PROXIES = (
-    "that bits per byte, a margin or a loss follows pass@k is not shown: in 22 trainings of a 135M model every interval of the"
-    " correlation held 0 (codeact docs experiments)"
+    "of bits per byte, margins and losses the bits per byte of the solutions of HumanEval came nearest to pass@1: Spearman 0.55 over 63 trainings of a"
+    " 135M model, 0.32 to 0.72 on the ten tasks measured, -0.02 to 0.67 on others; none is shown to follow pass@10 (codeact docs experiments)"
 )
 
 
