@@ -95,9 +95,11 @@ def by_ray_data(work: Path, out: Path) -> None:
 
     # its tasks that list and write files get no processor where the actors have all of them, and the job waits for ever
     ray.init(num_cpus=2 * WORKERS, log_to_driver=False, logging_level="warning", include_dashboard=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars, context.use_datasource_v2 = False, False  # the newer reader makes one block of small files, for one actor
     environment = {name: os.environ[name] for name in (BEGUN, POISON) if name in os.environ}
-    records = ray.data.read_parquet(str(work / "parts"))
+    folder = work / "parts"
+    records = ray.data.read_parquet(str(folder), override_num_blocks=len(list(folder.iterdir())))
     found = records.map_batches(
         Looks, batch_size=None, batch_format="pyarrow", compute=ray.data.ActorPoolStrategy(size=WORKERS),
         fn_constructor_args=(*settings(work), environment),
@@ -179,6 +181,8 @@ def killed(way: str, work: Path) -> dict[str, Any]:
     driver = subprocess.Popen([sys.executable, *command(way, work)], env=environment, start_new_session=True)
     while len(begun(work)) < parts // 2 and driver.poll() is None:
         time.sleep(0.02)
+    if driver.poll() is not None:
+        raise SystemExit(f"{way} ended before it could be killed; take more records")
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     time.sleep(3)  # Ray's own processes see it and end

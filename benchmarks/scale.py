@@ -299,8 +299,10 @@ def main() -> None:
     result: dict[str, Any] = result_files.read(args.out) if args.out.exists() else {**provenance(), "states": {}}
     state = result["states"].setdefault(args.label, {"runs": {}})
     if args.cdas_after:
-        told = provenance()
-        found = cdas_of(args.work / f"records-{args.records}.jsonl", args.work / f"run-{args.records}", args.settings)
+        told, run_dir = provenance(), args.work / f"run-{args.records}"
+        for stage in ("embed", "cluster", "score", "sample"):
+            (run_dir / "markers" / f"{stage}.json").unlink(missing_ok=True)
+        found = cdas_of(args.work / f"records-{args.records}.jsonl", run_dir, args.settings)
         facts = {"date": told["date"], "command": told["command"], "load_average_at_start": told["machine"]["load_average_at_start"]}
         state["runs"].setdefault(str(args.records), {"records": args.records, **facts})["cdas"] = found
         state["growth_exponents"] = exponents(state["runs"])
