@@ -22,7 +22,16 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import PART_ROWS, table_parts
 from codeact.rundir.ranks import choose_backend
-from codeact.rundir.score_cache import CHUNK_ROWS, KEY, SHARD, ScoreCache, open_cache, record_key, run_cached, shared_folder
+from codeact.rundir.score_cache import (
+    CHUNK_ROWS,
+    KEY,
+    SHARD,
+    ScoreCache,
+    open_cache,
+    record_key,
+    run_cached,
+    shared_folder,
+)
 from codeact.rundir.shards import Worker
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
