@@ -7,7 +7,7 @@ the stage `curate` that looks at one record at a time then goes over it: by `bac
 -> write_parquet`) and by processes of this machine, with two workers each. Then, for both of Ray's ways: the driver is killed (-9) when
 half of the partitions have been begun and started again; and one partition always fails.
 
-Result: benchmarks/results/ray_data.json
+Result: benchmarks/results/ray_data.json.xz
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from codeact.stages import curate
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RESULT = Path(__file__).parent / "results" / "ray_data.json"
+RESULT = Path(__file__).parent / "results" / "ray_data.json.xz"
 BEGUN, POISON = "CODEACT_TRIAL_BEGUN", "CODEACT_TRIAL_POISON"
 WAYS = ("backend=ray", "Ray Data", "processes")
 WORKERS = 2

@@ -5,7 +5,7 @@
 
 After `restore`, `codeact compare` with the same recipe, data and versions of the stages trains only what the file lacks (more seeds,
 rates, strategies).
-Values are kept to four decimals; older files have six.
+Values are kept to six decimals, or as many as --decimals says (four in the files of `measure` and of the candidates).
 
 Result: experiments/results/compare_*_cells.json.xz
 """
@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import result_files
 
 
-def save(run_dir: Path, file: Path) -> None:
+def save(run_dir: Path, file: Path, decimals: int = 6) -> None:
     """Write the results of base and cells, their items' names once per metric."""
     found = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in results(run_dir)}
     items: dict[str, list[str]] = {}
@@ -29,7 +29,7 @@ def save(run_dir: Path, file: Path) -> None:
             items[metric] = sorted({*items.get(metric, ()), *values})
     for result in found.values():
         result["values"] = {
-            metric: [round(values[name], 4) if name in values else None for name in items[metric]]
+            metric: [round(values[name], decimals) if name in values else None for name in items[metric]]
             for metric, values in result["values"].items()
         }
     result_files.write(file, {"items": items, "results": found})
@@ -73,9 +73,10 @@ def main() -> None:
     parser.add_argument("action", choices=("save", "restore"))
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--decimals", type=int, default=6, help="of the values that are saved")
     options = parser.parse_args()
     if options.action == "save":
-        save(options.source, options.target)
+        save(options.source, options.target, options.decimals)
     else:
         print(f"{restore(options.source, options.target)} results restored in {options.target}")
 

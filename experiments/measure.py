@@ -220,7 +220,7 @@ def main() -> None:
         **study(trainings, group, samples, characters),
     }  # fmt: skip
     result_files.write(options.output, document)
-    save(Path(comparison.run_dir), options.output.with_name(f"{options.output.name.partition('.')[0]}_cells.json.xz"))
+    save(Path(comparison.run_dir), options.output.with_name(f"{options.output.name.partition('.')[0]}_cells.json.xz"), decimals=4)
     print("\n".join(lines(document)))
 
 

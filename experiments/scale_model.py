@@ -130,7 +130,7 @@ def lengths(path: str = "ifd_speed_avx2.json") -> dict[str, float]:
 def newest(scale: Mapping[str, Any]) -> dict[str, Any]:
     """`select --strategy random` of the largest run with default settings of the last such state of benchmarks/results/scale.json.xz."""
     for state in reversed(scale["states"].values()):
-        runs = [run for run in state["runs"].values() if not run.get("settings")]
+        runs = [run for run in state["runs"].values() if not run.get("settings") and "select_random" in run]
         if runs:
             largest: dict[str, Any] = max(runs, key=lambda run: run["records"])["select_random"]
             return largest
@@ -139,7 +139,7 @@ def newest(scale: Mapping[str, Any]) -> dict[str, Any]:
 
 def checks() -> list[dict[str, Any]]:
     """The model's figures beside measured ones of committed result files."""
-    read = {name: result_files.read(ROOT / "benchmarks" / "results" / f"{name}.json") for name in ("ifd_speed_avx2", "efficiency")}
+    read = {name.partition(".")[0]: result_files.read(ROOT / "benchmarks" / "results" / name) for name in ("ifd_speed_avx2.json", "efficiency.json.xz")}
     read["scale"] = result_files.read(ROOT / "benchmarks" / "results" / "scale.json.xz")
     scoring, training = read["ifd_speed_avx2"], read["efficiency"]["results"]["ours"]
     small = MODELS["SmolLM2 135M"]
