@@ -228,11 +228,11 @@ class Process:
                     self.used = max(self.used, usage.used)
                     first = usage if first is None else first
                     used = free + usage.used - first.used
-                    left = seconds - used if usage.used else began + seconds - now
+                    left = seconds - used if usage.known else began + seconds - now
                     if left <= 0 or now - began - used - (usage.queued - first.queued) >= IDLE_FACTOR * seconds:
                         raise Stop("timeout", f"no answer within {seconds:.3g} s")
                     total = self.waited + now - began
-                    idle_left = self.limits.idle_seconds - (total - usage.used - usage.queued if usage.used else 0)
+                    idle_left = self.limits.idle_seconds - (total - usage.used - usage.queued if usage.known else 0)
                     if idle_left <= 0:
                         raise Stop(
                             "timeout", f"it waited for {self.limits.idle_seconds:.3g} s in all without computing"

@@ -10,10 +10,17 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Seconds on a processor and seconds queued for one, since the start of the processes; 0.0 where /proc has none."""
+    """What processes have used since their start.
+
+    Attributes:
+        used: seconds on a processor, in whole clock ticks: a program that only waits may have none.
+        queued: seconds queued for a processor.
+        known: whether /proc has any of them; else both are 0.0 and say nothing.
+    """
 
     used: float
     queued: float
+    known: bool
 
 
 class GroupUsage:
@@ -29,11 +36,11 @@ class GroupUsage:
 
     def look(self) -> Usage:
         """The usage until now: of living processes and of the children that they have waited for."""
-        ticks = 0
+        ticks, known = 0, False
         try:
             processes = [entry for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208 names are all it takes
         except OSError:
-            return Usage(0.0, 0.0)
+            return Usage(0.0, 0.0, known=False)
         for process in processes:
             folder = Path("/proc", process)
             try:
@@ -42,13 +49,14 @@ class GroupUsage:
                 if int(fields[2]) != self.group:
                     continue
                 ticks += sum(map(int, fields[11:15]))  # utime, stime, and those of children
+                known = True
                 threads = os.listdir(folder / "task")  # noqa: PTH208
             except (OSError, IndexError):
                 continue  # it ended just now
             for thread in threads:
                 with suppress(OSError, IndexError):  # it ended just now, or the kernel keeps no such figure
                     self.queued_ns[process, thread] = int((folder / "task" / thread / "schedstat").read_text().split()[1])
-        return Usage(ticks / os.sysconf("SC_CLK_TCK"), sum(self.queued_ns.values()) / 1e9)
+        return Usage(ticks / os.sysconf("SC_CLK_TCK"), sum(self.queued_ns.values()) / 1e9, known)
 
     def threads(self) -> int:
         """How many threads the group's first process and what it has started have now; 0 where /proc does not say.
