@@ -8,6 +8,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,27 @@ def s3_server() -> Iterator[int]:
         yield server.get_host_and_port()[1]
     finally:
         server.stop()
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """From now on s3:// is this server."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()
+
+
+@contextmanager
+def bucket(monkeypatch: pytest.MonkeyPatch, port: int) -> Iterator[Any]:
+    """A client of the server, whose bucket `data` is empty; s3:// is this server."""
+    for name, value in {"AWS_ACCESS_KEY_ID": "one", "AWS_SECRET_ACCESS_KEY": "two", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(pytest.importorskip("s3fs").S3FileSystem, "retries", 1)
+    connect(monkeypatch, port)
+    client = pytest.importorskip("boto3").client("s3")
+    client.create_bucket(Bucket="data")
+    yield client
+    let_in(port, True)
+    for one in client.list_objects_v2(Bucket="data").get("Contents", ()):
+        client.delete_object(Bucket="data", Key=one["Key"])
 
 
 def let_in(port: int, anyone: bool) -> None:

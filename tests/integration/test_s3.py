@@ -21,10 +21,10 @@ from codeact.errors import InputError
 from codeact.sources import remote
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.pool import pool_rows
-from tests.helpers.s3_server import cut_after, let_in, s3_server
+from tests.helpers.s3_server import bucket, connect, cut_after, let_in, s3_server
 
-s3fs = pytest.importorskip("s3fs", reason="the remote extra is not installed")
-boto3 = pytest.importorskip("boto3", reason="moto[server] is not installed")
+pytest.importorskip("s3fs", reason="the remote extra is not installed")
+pytest.importorskip("boto3", reason="moto[server] is not installed")
 ROWS = [dict(row) for row in pool_rows(12)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 RANDOM = ("--strategy", "random", "--unit", "records", "--ratio", "0.5", "--set", "curate.decontaminate=[]")
@@ -40,22 +40,9 @@ def server() -> Iterator[int]:
 def s3(server: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of the server, whose bucket `data` is empty."""
     monkeypatch.chdir(tmp_path)
-    for name, value in {"AWS_ACCESS_KEY_ID": "one", "AWS_SECRET_ACCESS_KEY": "two", "AWS_DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setenv("CODEACT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
-    _connect(monkeypatch, server)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="data")
-    yield client
-    let_in(server, True)
-    for one in client.list_objects_v2(Bucket="data").get("Contents", ()):
-        client.delete_object(Bucket="data", Key=one["Key"])
-
-
-def _connect(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    s3fs.S3FileSystem.clear_instance_cache()
+    with bucket(monkeypatch, server) as client:
+        yield client
 
 
 def _put(s3: Any, key: str, data: bytes = LINES) -> str:
@@ -130,15 +117,15 @@ def test_a_connection_that_breaks_leaves_nothing_and_is_one_line(
 ) -> None:
     name = _put(s3, "large.jsonl", LINES * 40)
     with cut_after(server, 50_000) as port:
-        _connect(monkeypatch, port)
+        connect(monkeypatch, port)
         with pytest.raises(InputError, match=r"^s3://data/large\.jsonl cannot be read: ") as told:
             storage.read_rows(name)
         assert "\n" not in str(told.value)
-    _connect(monkeypatch, port)  # which nobody answers any more
+    connect(monkeypatch, port)  # which nobody answers any more
     with pytest.raises(InputError, match=r"^s3://data/large\.jsonl cannot be read: Could not connect"):
         storage.read_rows(name)
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-    _connect(monkeypatch, server)
+    connect(monkeypatch, server)
     assert len(storage.read_rows(name).rows) == 40 * len(ROWS)
 
 

@@ -17,10 +17,10 @@ import pytest
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.pool import pool_rows
 from tests.helpers.processes import Started
-from tests.helpers.s3_server import breakable, s3_server
+from tests.helpers.s3_server import breakable, bucket, connect, s3_server
 
-s3fs = pytest.importorskip("s3fs", reason="the remote extra is not installed")
-boto3 = pytest.importorskip("boto3", reason="moto[server] is not installed")
+pytest.importorskip("s3fs", reason="the remote extra is not installed")
+pytest.importorskip("boto3", reason="moto[server] is not installed")
 RUN = "s3://data/runs/one"
 COUNT = 24
 
@@ -35,22 +35,10 @@ def server() -> Iterator[int]:
 def s3(server: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of the server, whose bucket `data` is empty."""
     monkeypatch.chdir(tmp_path)
-    for name, value in {"AWS_ACCESS_KEY_ID": "one", "AWS_SECRET_ACCESS_KEY": "two", "AWS_DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
-    _connect(monkeypatch, server)
     _machine(monkeypatch, "first")
     Path("pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool_rows(COUNT)), encoding="utf-8")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="data")
-    yield client
-    for one in client.list_objects_v2(Bucket="data").get("Contents", ()):
-        client.delete_object(Bucket="data", Key=one["Key"])
-
-
-def _connect(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    s3fs.S3FileSystem.clear_instance_cache()
+    with bucket(monkeypatch, server) as client:
+        yield client
 
 
 def _machine(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -143,7 +131,7 @@ def test_a_line_that_breaks_is_one_line_and_the_same_command_goes_on(
     s3: Any, server: int, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with breakable(server) as (port, cut):
-        _connect(monkeypatch, port)
+        connect(monkeypatch, port)
         watching = _when(lambda: _shards(s3) >= 3, cut)
         ended = cli("--quiet", *_words(tiny_model_dir, RUN))
         watching.join()
@@ -151,7 +139,7 @@ def test_a_line_that_breaks_is_one_line_and_the_same_command_goes_on(
     assert f"run directory {RUN} cannot be " in ended.stderr
     assert "finished work is kept: start the same command again" in ended.stderr
     done = _shards(s3)
-    _connect(monkeypatch, server)
+    connect(monkeypatch, server)
     ended = cli(*_words(tiny_model_dir, RUN))
     assert ended.returncode == 0, ended.stderr
     assert json.loads(_there(s3, "markers/score.json"))["summary"]["cached"] >= 2 * done

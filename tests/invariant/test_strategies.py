@@ -313,3 +313,20 @@ def test_bad_input_is_one_clear_line(change: dict[str, Any], message: str) -> No
     with pytest.raises(InputError, match=message) as caught:
         sample.choose(["a", "b", "c"], **{"ratio": 0.5, **change})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("strategy", ["random", "diversity", "longest", "trim", "trim-diversity", "k-centre", "cdas"])
+def test_a_budget_of_tokens_takes_nobody_without_tokens(strategy: str) -> None:
+    """They cost nothing, so all of them came in, and those that could be trained on stayed out."""
+    ids, rng = [f"r{n:02}" for n in range(40)], np.random.default_rng(0)
+    tokens = np.where(np.arange(40) % 4 == 0, rng.integers(10, 90, 40), 0)
+    columns: dict[str, Any] = {
+        "ifd": np.where(tokens > 0, rng.uniform(0.3, 0.9, 40), np.nan), "cluster": np.arange(40) % 3, "embedding": rng.standard_normal((40, 4)),
+        "status": np.where(tokens > 0, "ok", "refused").tolist(),
+    }  # fmt: skip
+    found = sample.choose(ids, strategy=strategy, ratio=0.5, unit="tokens", response_tokens=tokens, **columns)
+    assert not found.selected[tokens == 0].any()
+    assert abs(tokens[found.selected].sum() - tokens.sum() / 2) <= tokens.max()
+    assert {found.reason[n] for n in np.flatnonzero(tokens == 0)} <= {"no response tokens", "status:refused"}
+    by_records = sample.choose(ids, strategy=strategy, ratio=0.5, unit="records", response_tokens=tokens, **columns)
+    assert by_records.selected.sum() == 20 or strategy == "cdas"

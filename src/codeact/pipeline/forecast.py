@@ -153,7 +153,7 @@ def forecast(
         states[stage.name] = "done before, kept" if here.kept else "to do"
     todo = {name for name, state in states.items() if state == "to do"}
     count = budget.records or len(records)
-    selected = count if not find(recipe.sample.strategy).counts else max(1, round(recipe.sample.ratio * count))
+    selected = max(1, round(recipe.sample.ratio * count)) if find(recipe.sample.strategy).counts else count
     trainings, evaluations = len(todo & {*TRAINED.values()}), len(todo & {*EVALUATIONS})
     score_tokens, score_flops, train_tokens, train_flops, decode = 0, 0.0, 0, 0.0, 0.0
     memory: dict[str, float] = {}

@@ -15,6 +15,7 @@ from codeact.errors import InputError
 from codeact.mirror import name_of_run, reading_copy
 from codeact.pipeline.ledger import finished, ledger_table, outdated
 from codeact.rundir.store import Store
+from codeact.sample.steps import NO_TOKENS
 from codeact.sample.strategies import Strategy, find
 from codeact.stages.cluster import cluster_name, cluster_words
 from codeact.statuses import STATUS_MEANING
@@ -156,6 +157,8 @@ def _sampled(outcomes: Outcomes, row: Mapping[str, Any]) -> str:
         return f"no score, {state.replace('_', ' ')}: {row['detail'] or STATUS_MEANING[state]}"
     if reason.startswith("ifd>="):
         return f"IFD {row['ifd']:.3f} >= 1, the instruction does not help the model with this answer"
+    if reason == NO_TOKENS:
+        return "it has no response token that this model could learn with this template, and the budget counts tokens"
     if strategy.ranking is None:
         drawn = "drawn" if kept else "not drawn"
         return f"{drawn}; {share.quota:,} of {share.records:,} {where} are" if share.quota < share.records else "everything is"

@@ -51,6 +51,7 @@ class Rules:
 
 
 NO_RULES = Rules()
+NO_TOKENS = "no response tokens"
 
 
 @dataclass(frozen=True)
@@ -133,14 +134,18 @@ def choose(
     ranking = plan.ranking or IFD  # a strategy that does not rank tells ranks by IFD
     value = ranking.of(pool)
     able, low_gain = eligibility(pool, ranking, value, states, rules.min_gain)
+    tokens = pool.integers("response_tokens") if unit == "tokens" and plan.counts else None
+    silent = np.zeros(len(ids), np.bool_) if tokens is None else tokens <= 0
+    able &= ~silent
     suspected = suspects(pool, rules.suspects)
     key = order_key(pool, plan, value, able, suspected)
     group = pool.group if plan.clustered or plan.ranking is None else np.zeros(len(ids), np.int64)
     place = place_in(group, ~able, key, *((pool.drawn,) if ranking.drawn else ()))
-    taken = spend(pool, plan, Placed(able, place, group), ratio, unit)
+    taken = spend(pool, plan, Placed(able, place, group, tokens), ratio)
     selected = hold_floor(pool, plan, taken, key, able, rules, ratio)
     reason = reasons(plan, value, ifd, states, taken, suspected)
     reason[low_gain & (reason == "below cut")] = f"gain<{rules.min_gain:g}"
+    reason[silent & (reason == plan.not_taken)] = NO_TOKENS
     reason[selected] = ""
     cutoff = np.full(len(ids), np.nan)
     if plan.ranking is not None and plan.ranking.column == "ifd":
@@ -201,17 +206,18 @@ def order_key(pool: Pool, plan: Strategy, value: Floats, able: Bools, suspected:
     return key
 
 
-def spend(pool: Pool, plan: Strategy, placed: Placed, ratio: float, unit: Unit) -> Bools:
-    """The records that the budget reaches: bool [N]."""
-    tokens = pool.integers("response_tokens") if unit == "tokens" and plan.counts else None
+def spend(pool: Pool, plan: Strategy, placed: Placed, ratio: float) -> Bools:
+    """The records that the budget reaches: bool [N]. One of tokens never reaches a record without any: it would cost nothing."""
+    tokens = placed.tokens
+    there = np.ones(len(pool), np.bool_) if tokens is None else tokens > 0
     if plan.order is not None:
         cost = np.ones(len(pool), np.int64) if tokens is None else tokens
         wanted = int(cost[pool.like].sum()) if plan.mirrors else budget(ratio, int(cost.sum()))
-        return marked(take(plan.order(pool), cost, wanted), len(pool))
+        return marked(take((number for number in plan.order(pool) if there[number]), cost, wanted), len(pool))
     if plan.ranking is None:  # drawn: anyone, at random
         group = pool.group if plan.clustered else np.zeros(len(pool), np.int64)
-        placed = Placed(np.ones(len(pool), np.bool_), place_in(group, pool.drawn), group)
-    return plan.budget(replace(placed, tokens=tokens), ratio)
+        placed = Placed(there, place_in(group, ~there, pool.drawn), group, tokens)
+    return plan.budget(placed, ratio)
 
 
 def hold_floor(

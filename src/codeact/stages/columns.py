@@ -309,10 +309,10 @@ def read_columns(
             if stage in (origin.table, SCORES if origin.table == LENGTHS else "") and (name in wanted or origin.always)
         }  # fmt: skip
         needed = dict.fromkeys(["id", *(column for name, origin in origins.items() for column in origin.of or (name,))])
-        there = scores.column_names if stage == SCORES and scores is not None else store.columns(stage)
+        given = scores if stage == SCORES else None
+        there = store.columns(stage) if given is None else given.column_names
         columns = [column for column in needed if column in there]
-        whole = scores.select(columns) if stage == SCORES and scores is not None else store.table(stage, columns)
-        table = tables.in_order(whole, ids)
+        table = tables.in_order(store.table(stage, columns) if given is None else given.select(columns), ids)
         for name, origin in origins.items():
             found[name] = origin.read(table, name)
     return found

@@ -17,7 +17,7 @@ from codeact.stages.columns import integers
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.stages.sample import counted_by
 
-VERSION = 1
+VERSION = 2
 NONE = "none"
 
 

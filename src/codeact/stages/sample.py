@@ -26,7 +26,7 @@ from codeact.types import Bools, Ints
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 3
+VERSION = 4
 
 
 def stage(recipe: Recipe) -> Stage:
