@@ -117,6 +117,32 @@ def test_cdas_is_one_word_away_and_the_papers_unit_a_second(own: dict[str, Any],
     assert sides["records"]["selected"] == min(RATIO * SIZE, usable)
 
 
+def test_where_the_template_refuses_most_the_rest_is_chosen_from_and_a_line_says_why(own: dict[str, Any], tmp_path: Path) -> None:
+    """They were counted in the share that is cut, so the few good ones were "the longest" and none was selected."""
+    tools = [{"type": "function", "function": {"name": "look_up", "description": "Look.", "parameters": {"type": "object", "properties": {}}}}]
+    refused = [{"messages": [{"role": "user", "content": f"Ask {n}"}, {"role": "assistant", "content": f"Answer {n}"}], "tools": tools} for n in range(23)]
+    good = [{"instruction": row["instruction"], "output": row["output"]} for row in pool_rows(2)]
+    data = write_lines(tmp_path / "pool.jsonl", [*refused, *good])
+    without_tools = (
+        "{% for m in messages %}{{ m.role }}: {% if m.role == 'assistant' %}{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}"
+        "{% else %}{{ m.content }}{% endif %}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    (tmp_path / "plain.jinja").write_text(without_tools, encoding="utf-8")
+    settings = ["--template", str(tmp_path / "plain.jinja"), *words(own, "cluster.k"), "--set", "cluster.k=1"]
+    done = cli("select", str(data), "-o", str(tmp_path / "out.jsonl"), *settings)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    (line,) = [line for line in done.stdout.splitlines() if "nothing to learn" in line]
+    assert line.startswith("23 of 25 records of the pool have nothing to learn: 23: the template does not take it (the first: ")
+    reasons = Counter(row["reason"] for row in pq.read_table(tmp_path / "out.codeact" / "sample.parquet").to_pylist())
+    assert reasons["no response tokens"] == 23
+    only = write_lines(tmp_path / "few.jsonl", [*refused, good[0]])
+    none = cli("select", str(only), "-o", str(tmp_path / "none.jsonl"), "--ratio", "0.01", *settings)
+    (line,) = [line for line in none.stderr.splitlines() if line.startswith("codeact: ")]
+    assert "no record was selected" in line
+    assert "23 of 24 records of the pool have nothing to learn" in line
+
+
 REFUSED = {
     "floor": (["--set", "sample.floor=0.5"], "sample.floor = 0.5: a floor counts records; set sample.unit=records"),
     "gain": (["--set", "sample.min_gain=5"], "strategy 'trim-diversity' does not look at IFD; set it to 0, or sample.strategy to one that does"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -194,9 +195,10 @@ def test_lazy_greedy_is_plain_greedy_on_facility_location(pool: Pool) -> None:
 def test_trim_draws_as_random_does_among_all_but_the_longest(pool: Pool, ratio: float, trim: float, seed: int) -> None:
     names = sorted(pool)
     lengths = [pool[i]["response_tokens"] for i in names]
-    by_length = sorted(names, key=lambda i: (pool[i]["response_tokens"], i))
-    cut = by_length[len(names) - (sample.budget(trim, len(names)) if trim else 0) :]
-    drawn = sorted(names, key=dict(zip(names, seeded_hash(names, seed).tolist(), strict=True)).__getitem__)
+    able = [i for i in names if pool[i]["response_tokens"]]
+    by_length = sorted(able, key=lambda i: (pool[i]["response_tokens"], i))
+    cut = by_length[len(able) - (sample.budget(trim, len(able)) if trim else 0) :]
+    drawn = sorted(able, key=dict(zip(names, seeded_hash(names, seed).tolist(), strict=True)).__getitem__)
     expected = [i for i in drawn if i not in cut][: sample.budget(ratio, len(names))]
     found = sample.choose(names, strategy="trim", ratio=ratio, seed=seed, rules=sample.Rules(trim=trim), response_tokens=lengths)
     assert chosen(found) == set(expected)
@@ -208,7 +210,7 @@ def test_trim_draws_as_random_does_among_all_but_the_longest(pool: Pool, ratio: 
         here = [i for i in drawn if i not in cut and pool[i]["cluster"] == number]
         mine = [i for i in here if i in chosen(spread)]
         assert mine == here[: len(mine)]
-    assert len(chosen(spread)) == min(sample.budget(ratio, len(names)), len(names) - len(cut))
+    assert len(chosen(spread)) == min(sample.budget(ratio, len(names)), len(able) - len(cut))
 
 
 def test_length_matched_has_the_histogram_of_the_selection_and_else_is_chance() -> None:
@@ -329,4 +331,14 @@ def test_a_budget_of_tokens_takes_nobody_without_tokens(strategy: str) -> None:
     assert abs(tokens[found.selected].sum() - tokens.sum() / 2) <= tokens.max()
     assert {found.reason[n] for n in np.flatnonzero(tokens == 0)} <= {"no response tokens", "status:refused"}
     by_records = sample.choose(ids, strategy=strategy, ratio=0.5, unit="records", response_tokens=tokens, **columns)
-    assert by_records.selected.sum() == 20 or strategy == "cdas"
+    looks_at_lengths = strategy in ("trim", "trim-diversity", "longest")
+    assert by_records.selected.sum() == 20 or strategy == "cdas" or looks_at_lengths
+    assert not (looks_at_lengths and by_records.selected[tokens == 0].any())
+
+
+def test_trim_cuts_a_share_of_those_that_have_tokens() -> None:
+    """A template that refuses most of the records made the few good ones "the longest"; by hand: 10 % of the 20 that count are the 2 longest."""
+    tokens = np.array([0] * 80 + list(range(1, 21)))
+    found = sample.choose([f"r{n:03}" for n in range(100)], strategy="trim", ratio=1.0, unit="records", response_tokens=tokens)
+    assert np.flatnonzero(found.selected).tolist() == list(range(80, 98))
+    assert Counter(found.reason) == {"": 18, "among the longest": 2, "no response tokens": 80}

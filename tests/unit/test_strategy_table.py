@@ -47,6 +47,7 @@ def store(tmp_path: Path) -> Store:
                 "ifd": pa.array(IFD[::-1], pa.float64()),
                 "status": ["nonfinite" if value is None else "ok" for value in IFD[::-1]],
                 "response_tokens": pa.array(range(10, 10 + count), pa.int32()),
+                "detail": [""] * count,
             }
         ),
     )

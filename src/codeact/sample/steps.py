@@ -135,7 +135,8 @@ def choose(
     value = ranking.of(pool)
     able, low_gain = eligibility(pool, ranking, value, states, rules.min_gain)
     tokens = pool.integers("response_tokens") if unit == "tokens" and plan.counts else None
-    silent = np.zeros(len(ids), np.bool_) if tokens is None else tokens <= 0
+    known = tokens if tokens is not None or "response_tokens" not in plan.needs else pool.integers("response_tokens")
+    silent = np.zeros(len(ids), np.bool_) if known is None else known <= 0
     able &= ~silent
     suspected = suspects(pool, rules.suspects)
     key = order_key(pool, plan, value, able, suspected)
@@ -145,7 +146,7 @@ def choose(
     selected = hold_floor(pool, plan, taken, key, able, rules, ratio)
     reason = reasons(plan, value, ifd, states, taken, suspected)
     reason[low_gain & (reason == "below cut")] = f"gain<{rules.min_gain:g}"
-    reason[silent & (reason == plan.not_taken)] = NO_TOKENS
+    reason[silent & np.isin(reason, (plan.not_taken, ranking.missing))] = NO_TOKENS
     reason[selected] = ""
     cutoff = np.full(len(ids), np.nan)
     if plan.ranking is not None and plan.ranking.column == "ifd":

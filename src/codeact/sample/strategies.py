@@ -156,9 +156,9 @@ def fitted_points(pool: Pool) -> Iterator[int]:
 
 
 def drawn_but_longest(pool: Pool) -> Floats:
-    """Position in a random order of all but the longest `pool.trim` of the records, which have NaN; of equal lengths the later id is cut."""
+    """Position in a random order of all but the longest `pool.trim` of the records with tokens; those have NaN. Of equal lengths the later id is cut."""
     tokens = pool.numbers("response_tokens")
-    cut = quotas.budget(pool.trim, len(pool)) if pool.trim else 0
+    cut = quotas.budget(pool.trim, int((tokens > 0).sum())) if pool.trim else 0
     longest = np.argsort(tokens, kind="stable")[len(pool) - cut :]
     place = np.empty(len(pool))
     place[np.argsort(pool.drawn, kind="stable")] = np.arange(len(pool))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from codeact.types import Floats
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 3
+VERSION = 4
 SHARD_RECORDS = 256
 SHARE = 0.08  # of the pool that is trained on: 5 to 10 %
 FEWEST = 8
@@ -73,16 +74,19 @@ def learn(store: Store, recipe: Recipe) -> Mapping[str, Any]:
 
     parts = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
     ids = read_pool(store, pool_stages(recipe.curate), ("id",))["id"].to_pylist()
-    size = max(FEWEST, round(SHARE * len(ids)))
-    if size >= len(ids):
-        raise InputError(f"strategy learnable trains on {size} records first, and the pool has {len(ids)}; give more, or choose another strategy")
     scores = tables.in_order(store.table("score"), ids)
-    probe = seeded_subset(ids, size, recipe.seed)
+    before = np.array(scores["nll_cond"].to_pylist(), np.float64)
+    scored = [i for i, loss in zip(ids, before.tolist(), strict=True) if math.isfinite(loss)]
+    size = max(FEWEST, round(SHARE * len(scored)))
+    if size >= len(scored):
+        raise InputError(
+            f"strategy learnable trains on {size} records first, and the pool has {len(scored)} with a score; give more, or choose another strategy"
+        )
+    probe = seeded_subset(scored, size, recipe.seed)
     found = run_shards(
         store, "learn", parts, lambda: _trained(store.path("learn"), list(records_by_id(store, probe).values()), recipe),
         backend=run_local, label="loss after the probe",
     )  # fmt: skip
-    before = np.array(scores["nll_cond"].to_pylist(), np.float64)
     after = np.array(found["nll_after"].to_pylist(), np.float64)
     value = learnability(before, after)
     store.write_table(

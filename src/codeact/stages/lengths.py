@@ -23,7 +23,8 @@ from codeact.rundir.store import Store
 from codeact.stages.columns import LENGTHS
 from codeact.stages.pool import pool_parts, pool_rows, pool_stages
 from codeact.stages.sample import counted_by
-from codeact.stages.score import check_any, longest, wording
+from codeact.stages.score import longest, wording
+from codeact.stages.unlearnable import check_any
 
 VERSION = 2
 SHARD_RECORDS = 1024

@@ -21,12 +21,13 @@ from codeact.sample.strategies import STRATEGIES, find, reads
 from codeact.score.length import lengths_held
 from codeact.stages.columns import LENGTHS, SCORES, read_columns, scored, tables_of, vectors_by_place
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
+from codeact.stages.unlearnable import unlearnable
 from codeact.types import Bools, Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 4
+VERSION = 5
 
 
 def stage(recipe: Recipe) -> Stage:
@@ -86,11 +87,12 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     found, columns = choose_from_run(store, ids, config, seed, mixture=mixture)
     counts = columns.get("response_tokens")
     chosen = int(found.selected.sum())
+    silent = unlearnable(store, counted_by(config)) if counted_by(config) in tables_for(config) else None
     if chosen == 0:
         raise InputError(
             f"no record was selected from the pool of {len(ids)}: strategy {config.strategy!r} found none eligible"
             f" ({', '.join(f'{reason}: {count}' for reason, count in Counter(found.reason).most_common(3))}), or ratio {config.ratio} is less than one record;"
-            " raise sample.ratio or look at the tables that the strategy reads"
+            f" raise sample.ratio or look at the tables that the strategy reads{f'. {silent}' if silent else ''}"
         )
     store.write_table(
         "sample",
@@ -120,6 +122,7 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         "ifd_length_spearman": length["spearman"],
         "ifd_length_interval": length["interval"],
         "token_share": length["token_share"],
+        "unlearnable": silent,
         "suspects": int(found.suspected.sum()) or None,
         "coverage_warnings": cover["selection"]["warnings"] or None,
         "sources": source_figures(pool, recipe, found, counts),

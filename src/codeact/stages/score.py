@@ -42,6 +42,7 @@ from codeact.stages.adaptive_parts import PART, MeasuredInParts, in_parts
 from codeact.stages.columns import SCORES
 from codeact.stages.pool import pool_parts, pool_rows, pool_stages, read_pool
 from codeact.stages.sample import counted_by
+from codeact.stages.unlearnable import check_any
 from codeact.statistics import spearman
 from codeact.statuses import ESTIMATED, MEASURED, ranked_ifd
 from codeact.types import Bools, Floats
@@ -137,18 +138,6 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
         "ifd_length_spearman": spearman(ranked_ifd(table), counts),
         **extra,
     }
-
-
-def check_any(table: pa.Table) -> None:
-    """Refused records are a status each; a template that refuses all of them is the wrong one.
-
-    Raises:
-        InputError: it does.
-    """
-    if table.num_rows and set(table["status"].to_pylist()) == {"refused"}:
-        raise InputError(
-            f"no record can be scored, all {table.num_rows} are refused; the first: {table['detail'][0].as_py()}"
-        )
 
 
 def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -> ScoreCache:
