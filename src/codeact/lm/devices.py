@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,11 @@ from codeact.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+
+log = logging.getLogger(__name__)
+IN_HARDWARE = {"bfloat16": frozenset({"avx512_bf16", "amx_bf16", "bf16"}), "float16": frozenset({"avx512_fp16", "amx_fp16", "asimdhp"})}
+"""What Linux says of processors that multiply a dtype: x86 and ARM."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -44,15 +50,26 @@ def own_device(device: torch.device) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`auto`: bfloat16 on CUDA devices that have it (else float16), on CPUs that multiply it in hardware bfloat16, else float32."""
+    """`auto`: bfloat16 on CUDA devices that have it (else float16), on CPUs that multiply it in hardware bfloat16, else float32.
+
+    A dtype that is named is taken; where the processor has no units for it, a line says so once.
+    """
     import torch
 
     if name != "auto":
+        if device.type == "cpu":
+            _warn_if_slow(name)
         named: torch.dtype = getattr(torch, name)
         return named
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return torch.bfloat16 if device.type == "cpu" and cpu_prefers_bfloat16() else torch.float32
+
+
+@cache
+def _warn_if_slow(name: str) -> None:
+    if name in IN_HARDWARE and cpu_flags() and cpu_flags().isdisjoint(IN_HARDWARE[name]):
+        log.warning("model.dtype=%s: this processor has no units for it, so it is slower than float32, often by far; auto takes what is fast", name)
 
 
 def cpu_prefers_bfloat16() -> bool:
