@@ -27,7 +27,7 @@ from codeact.errors import InputError, MissingExtraError
 from codeact.files import address_of, cache_dir, is_remote, remove, sha256, write_text
 from codeact.locks import try_lock, wait_lock
 from codeact.outputs import NOTE
-from codeact.sources.remote import READ_ONLY, FileSystem, copy, system_of, told
+from codeact.sources.remote import READ_ONLY, FileSystem, check_run_dir, copy, system_of, told
 
 FOLDER = "mirrors"  # in the cache
 NOTES = "copy.json"
@@ -52,6 +52,7 @@ def working_copy(run_dir: str) -> Iterator[str]:
     if not is_remote(run_dir):
         yield run_dir
         return
+    check_run_dir(run_dir)
     if int(os.environ.get("WORLD_SIZE") or 1) > 1:
         raise InputError(f"run directory {address_of(run_dir)}: several processes of one launch share a folder; name one that all of them see")
     mirror = _Mirror(run_dir)
@@ -115,6 +116,8 @@ def reading_copy(run_dir: str | Path, *, to_plan: bool = False) -> Path:
     """
     if not is_remote(run_dir):
         return Path(run_dir)
+    if to_plan:
+        check_run_dir(run_dir)
     mirror = _Mirror(run_dir, "-read")
     with wait_lock(mirror.base / LOCK, lambda: None):
         there = mirror.listing()

@@ -20,8 +20,9 @@ from codeact import storage
 from codeact.errors import InputError
 from codeact.sources import remote
 from tests.helpers.command import codeact_command as cli
+from tests.helpers.cut_lines import cut_after
 from tests.helpers.pool import pool_rows
-from tests.helpers.s3_server import bucket, connect, cut_after, let_in, s3_server
+from tests.helpers.s3_server import bucket, connect, let_in, s3_server
 
 pytest.importorskip("s3fs", reason="the remote extra is not installed")
 pytest.importorskip("boto3", reason="moto[server] is not installed")

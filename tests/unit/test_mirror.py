@@ -149,6 +149,7 @@ def test_readers_read_from_there_and_the_report_goes_there(monkeypatch: pytest.M
         ("memory://other", "holds other files, and none of a run: pool.jsonl; name an empty one"), ("memory://other/pool.jsonl", "is a file"),
         ("https://host/run", "give a folder in a bucket"), ("s3://bucket", "give a folder in a bucket"),
         ("file:///tmp/run", "or a local one"), ("nowhere://host/run", "Protocol not known"),
+        ("hf://datasets/me/runs/one", "nothing on the hub keeps a second process out"),
     ],
 )  # fmt: skip
 def test_what_is_no_run_directory_is_refused_in_one_line(address: str, told: str) -> None:

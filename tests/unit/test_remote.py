@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +190,25 @@ def test_a_folder_and_a_folder_in_it_are_not_mixed_up() -> None:
     _put("pool/deep/a.jsonl", LINES)
     assert storage.read_rows("memory://pool/deep").rows == ROWS
     assert storage.read_rows("memory://pool").rows == ROWS
+
+
+def test_a_repository_of_the_hub_that_is_not_there_is_said_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nothing(BaseHTTPRequestHandler):
+        """A hub without repositories."""
+
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(InputError, match=r"^output hf://datasets/me/none/x\.jsonl: its repository does not exist"):
+            codeact.select(ROWS, output="hf://datasets/me/none/x.jsonl", strategy="random", unit="records", ratio=0.5)
+        server.shutdown()
+    assert not list((tmp_path / "cache").rglob("*.parquet"))

@@ -12,6 +12,7 @@ from codeact.mirror import put_back, reading_copy
 from codeact.pipeline.difference import diff
 from codeact.pipeline.explanation import explain
 from codeact.rundir.store import Store
+from codeact.sources.remote import check_run_dir
 
 if TYPE_CHECKING:
     from codeact.pipeline.stability import Choices
@@ -23,10 +24,11 @@ def report(run_dir: str | Path) -> Path:
     """Write report.json and report.html from the tables of a run and return the page's path, of a run at an address that of a copy.
 
     Raises:
-        InputError: the folder is no run directory.
+        InputError: the folder is no run directory, or lies where nothing can be put.
     """
     from codeact.reporting import write_report
 
+    check_run_dir(run_dir)
     root = reading_copy(run_dir)
     if not (root / "markers").is_dir():
         raise InputError(

@@ -26,7 +26,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="also details, tr
 File = Annotated[
     Path | None, typer.Option("--log-file", help="also append everything, with times, to this file", show_default=False)
 ]
-LIBRARIES = ("transformers", "huggingface_hub", "sentence_transformers", "httpx", "bitsandbytes")
+LIBRARIES = ("transformers", "huggingface_hub", "sentence_transformers", "httpx", "bitsandbytes", "google.auth")
 
 
 class Console(logging.Handler):
@@ -119,3 +119,4 @@ def _hush_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs each exception that it raises, with a traceback

@@ -6,6 +6,7 @@ What is read is copied once into the cache, and read from there. What is written
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,15 +15,18 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from codeact.errors import InputError, MissingExtraError, require
-from codeact.files import atomic, cache_dir
+from codeact.files import address_of, atomic, cache_dir, is_remote, sha256
 
 BLOCK = 1 << 22
 READ_ONLY = ("http", "https")
-BUCKETS = ("s3", "s3a", "gs", "gcs")  # the first part of their addresses is made by hand, and not by writing
+GOOGLE = ("gs", "gcs")
+BUCKETS = ("s3", "s3a", *GOOGLE)  # the first part of their addresses is made by hand, and not by writing
+HUB = "hf"
 # what file systems raise beside OSError, where their library is loaded
 FOREIGN = (
     ("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError"), ("aiohttp", "ClientError"),
-    ("gcsfs.retry", "HttpError"), ("google.auth.exceptions", "GoogleAuthError"), ("httpx", "HTTPError"), ("httpx2", "HTTPError"),
+    ("gcsfs.retry", "HttpError"), ("gcsfs.retry", "NonRetryableError"), ("google.auth.exceptions", "GoogleAuthError"),
+    ("httpx", "HTTPError"), ("httpx2", "HTTPError"),
 )  # fmt: skip
 
 
@@ -60,6 +64,8 @@ def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, 
     """
     with told(address, "reading", "read"):
         system, path = system_of(address, "reading")
+        if address.partition(":")[0] in BUCKETS and not path.strip("/"):
+            raise InputError(f"{address} cannot be read: it names no bucket")
         marks = [path.index(mark) for mark in "*?[" if mark in path]
         folder = not marks and system.isdir(path)
         if marks:
@@ -83,7 +89,7 @@ def check_writable(address: str) -> None:
     """Say before the long work that an object cannot be written there.
 
     Raises:
-        InputError: an address that can only be read, a folder, or a bucket that does not exist.
+        InputError: an address that can only be read, a folder, or a bucket or a repository of the hub that does not exist.
         MissingExtraError: the package for this kind of address is not installed.
     """
     scheme = address.partition(":")[0]
@@ -95,8 +101,23 @@ def check_writable(address: str) -> None:
         if scheme in BUCKETS and key:
             with suppress(PermissionError):  # one may write where one may not look
                 system.ls(bucket)
+        if scheme == HUB:
+            system.resolve_path(path)
         if (scheme in BUCKETS and not key) or (state(address) is None and system.isdir(path)):
             raise InputError(f"output {address} is a folder; name a file in it")
+
+
+def check_run_dir(run_dir: str | Path) -> None:
+    """Say that no run can work at an address; of a folder nothing.
+
+    Raises:
+        InputError: it is one of the hub, where no file is made only if there is none, and a repository takes each as a commit.
+    """
+    if is_remote(run_dir) and address_of(run_dir).partition(":")[0] == HUB:
+        raise InputError(
+            f"run directory {address_of(run_dir)}: nothing on the hub keeps a second process out, and a repository takes each file as a commit;"
+            " name a folder in a bucket, such as s3://bucket/run, or a local one, and upload what it holds when the run is done"
+        )
 
 
 def state(address: str) -> str | None:
@@ -137,17 +158,19 @@ def send(file: Path, address: str, *, replace: bool) -> None:
         replace: write over one that is there. Else the object is written once: where it has come meanwhile, by whomever, it stays.
 
     Raises:
-        InputError: there is one already, or it cannot be written.
+        InputError: there is one already, of other bytes, or it cannot be written.
     """
     with told(address, "writing", "written"):
         system, path = system_of(address, "writing")
         try:
             system.put_file(str(file), path, mode="overwrite" if replace else "create")
-        except FileExistsError as error:
-            raise InputError(
-                f"output {address} has come meanwhile, and this run did not write it; name another, or replace it with --force"
-            ) from error
         except _refusals() as error:
+            if FileExistsError in (type(error), type(error.__context__)):  # gcsfs gives a large one up by one request more, which may fail
+                if sha256_of_object(address) == sha256(file):  # it was put again, for its answer had been lost
+                    return
+                raise InputError(
+                    f"output {address} has come meanwhile, and this run did not write it; name another, or replace it with --force"
+                ) from error
             raise InputError(
                 f"output {address} cannot be written: {_line(error) or type(error).__name__}; what was computed is kept in the run"
                 " directory: name another output and start again"
@@ -155,9 +178,17 @@ def send(file: Path, address: str, *, replace: bool) -> None:
 
 
 def system_of(address: str, what: str) -> tuple[Any, str]:
-    """The file system of an address, which has forgotten what it was told before, and the place in it."""
+    """The file system of an address, which has forgotten what it was told before, and the place in it.
+
+    Of Google's the plain one. The one that gcsfs registers asks for the kind of the bucket by another service, with a warning at each
+    step where that cannot be told, and in a zonal bucket it writes over what is there although it was told to create.
+    """
     fsspec = require("fsspec", "remote", f"{what} {address}")
-    system, path = fsspec.core.url_to_fs(address)
+    if address.partition(":")[0] in GOOGLE:
+        kind = importlib.import_module("gcsfs.core").GCSFileSystem
+        system, path = kind(**kind._get_kwargs_from_urls(address)), kind._strip_protocol(address)
+    else:
+        system, path = fsspec.core.url_to_fs(address)
     system.invalidate_cache()
     return system, path
 
@@ -196,7 +227,8 @@ def told(address: str, doing: str, done: str) -> Iterator[None]:
             f"{doing} {address}: {_line(error)}; install what is missing with: pip install 'codeact[remote]'"
         ) from error
     except FileNotFoundError as error:
-        what = address if done == "read" else f"output {address}: its bucket or folder"
+        holder = "repository" if address.partition(":")[0] == HUB else "bucket or folder"
+        what = address if done == "read" else f"output {address}: its {holder}"
         raise InputError(f"{what} does not exist, or these credentials may not see it") from error
     except _refusals() as error:
         raise InputError(f"{address} cannot be {done}: {_line(error) or type(error).__name__}") from error
