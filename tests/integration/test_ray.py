@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -18,10 +19,11 @@ from codeact.config import load_recipe
 from codeact.errors import CodeactError, InputError
 from codeact.pipeline.run import run_pipeline
 from codeact.progress import Progress
-from codeact.rundir import ray_cluster
+from codeact.rundir import ranks, ray_cluster
 from codeact.rundir.ray_cluster import RayBackend, Resources, fitting
 from codeact.rundir.shards import Worker, run_local
-from codeact.stages import curate, lengths
+from codeact.sources import lines
+from codeact.stages import curate, lengths, shared_reading
 from codeact.stages.columns import vectors
 from tests.helpers.raylets import RayletsWatched
 
@@ -169,6 +171,7 @@ def test_the_tokenizer_counts_on_the_cluster_and_asks_for_no_gpu(
 def test_the_checks_of_curate_on_the_cluster(cluster: object, pool_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curate, "PARTITION", 64)
     monkeypatch.setattr(curate, "WORTH_IT", 0)
+    monkeypatch.setattr(ranks, "WORTH_IT", 0)
     found = {}
     for backend in ("local", "ray"):
         recipe = load_recipe(
@@ -179,6 +182,31 @@ def test_the_checks_of_curate_on_the_cluster(cluster: object, pool_file: Path, t
         found[backend] = pq.read_table(run_pipeline(recipe, ("curate",)).path("curate.parquet"))
         assert asked == ([False] if backend == "ray" else [])
     assert found["ray"].equals(found["local"])
+
+
+@pytest.mark.slow
+def test_reading_on_the_cluster_gives_the_same_tables_and_refused_rows(cluster: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nodes are given the lines, not the file: a node need not see it."""
+    rows: list[dict[str, Any]] = [{"instruction": f"Add {n % 70} to x.", "output": f"x + {n % 70}"} for n in range(120)]
+    rows[40]["output"] = None
+    rows[41]["output"] = f"key = 'AKIA{'QWERTZ7UIOPASD2F'}'"
+    data = tmp_path / "data.jsonl"
+    data.write_bytes(b"\xef\xbb\xbf" + b"\n\n".join(json.dumps(row).encode() for row in rows))
+    monkeypatch.setattr(lines, "WHOLE", 10)
+    for module in (lines, shared_reading):
+        monkeypatch.setattr(module, "PLACED", 16)
+    for module in (ranks, shared_reading):
+        monkeypatch.setattr(module, "WORTH_IT", 10)
+    calls = []
+    monkeypatch.setattr(ray_cluster, "fitting", lambda *given, model: calls.append(model) or fitting(*given, model=model))
+    found = {}
+    for backend in ("local", "ray"):
+        settings = {"run_dir": str(tmp_path / backend), "backend": backend, "workers": 1 + (backend == "ray"), "data.source": str(data)}
+        store = run_pipeline(load_recipe(extra={**settings, "evaluate.enabled": False, "curate.secrets": ["keys"]}), ("records",))
+        found[backend] = [store.path(name).read_bytes() for name in ("records.parquet", "rejected.parquet")]
+    assert calls == [False]
+    assert found["ray"] == found["local"]
+    assert pq.read_metadata(tmp_path / "ray" / "records.parquet").num_rows == 118
 
 
 @pytest.mark.slow

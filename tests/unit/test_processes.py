@@ -16,7 +16,7 @@ from codeact.errors import CodeactError, InputError
 from codeact.parquet import write_parquet_parts
 from codeact.pipeline.run import run_pipeline
 from codeact.records import read_records
-from codeact.rundir import tables
+from codeact.rundir import ranks, tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import FIRST_PIECE, PIECES, TAPERED, Tapered, file_parts
 from codeact.rundir.processes import ProcessBackend, kept_processes, start_ahead
@@ -153,7 +153,7 @@ def test_curation_by_processes_by_one_and_of_records_are_the_same(
     monkeypatch.setattr(curate, "PARTITION", 16)
     monkeypatch.setattr(curate, "WORTH_IT", worth_it)
     for name, backend in (("one", ProcessBackend(1)), ("two", POOL)):
-        monkeypatch.setattr(curate, "ProcessBackend", lambda _, backend=backend: backend)
+        monkeypatch.setattr(ranks, "ProcessBackend", lambda _, backend=backend, **settings: backend)
         recipe = config.load_recipe(
             extra={"run_dir": str(tmp_path / name), "curate.decontaminate": [], "evaluate.enabled": False}
         )

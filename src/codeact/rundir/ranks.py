@@ -35,6 +35,7 @@ from codeact.errors import CodeactError
 from codeact.files import make_folder, write_text
 from codeact.progress import SILENT, Progress
 from codeact.rundir.faults import Fault, Faults, attempt
+from codeact.rundir.processes import WORTH_IT, ProcessBackend
 from codeact.rundir.shards import Backend, MakeWorker, Worker, read_sealed, run_local, write_sealed
 
 if TYPE_CHECKING:
@@ -294,3 +295,18 @@ def choose_backend(recipe: Recipe, stage: str, *, model: bool = True) -> Backend
 
         return RayBackend(recipe.workers, model=model)
     return Shared(Path(recipe.run_dir), stage) if world() > 1 else run_local
+
+
+def choose_processes(recipe: Recipe, rows: int, *, whole: bool = False) -> Backend:
+    """What runs no model: few rows here, many on the cluster that the recipe names, or in processes of this machine.
+
+    Args:
+        recipe: names it.
+        rows: of all shards together.
+        whole: the results are of use only together, so that the first shard that never ends well ends the work.
+    """
+    if recipe.backend == "ray" and rows >= WORTH_IT:
+        from codeact.rundir.ray_cluster import RayBackend
+
+        return RayBackend(recipe.workers, model=False, whole=whole)
+    return ProcessBackend(recipe.workers, keep=whole, whole=whole)

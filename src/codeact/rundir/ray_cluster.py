@@ -37,10 +37,11 @@ class RayBackend:
     Args:
         workers: actors at most; 0 means one per GPU of the cluster, or one per four CPUs (fewer on small nodes).
         model: whether each actor runs a model; else it asks for one CPU and no GPU, and 0 workers means one per CPU.
+        whole: the results are of use only together, so that the first shard that never ends well ends the work.
     """
 
-    def __init__(self, workers: int = 0, *, model: bool = True) -> None:
-        self.workers, self.model = workers, model
+    def __init__(self, workers: int = 0, *, model: bool = True, whole: bool = False) -> None:
+        self.workers, self.model, self.whole = workers, model, whole
 
     def __call__(
         self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress = SILENT
@@ -62,7 +63,8 @@ class RayBackend:
                 ray.init(log_to_driver=False, logging_level="warning")
             except (ConnectionError, ValueError) as error:
                 raise InputError(f"backend=ray: no cluster answers ({_line(error)}); look at RAY_ADDRESS") from error
-        yield from _Pool(ray, fitting(_alive(ray), self.workers, model=self.model), make_worker, shards, progress).results()
+        faults = Faults(shards, self.whole)
+        yield from _Pool(ray, fitting(_alive(ray), self.workers, model=self.model), make_worker, shards, progress, faults).results()
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class _Pool:
     """Actors, what each is doing, and the shards that are left."""
 
     def __init__(
-        self, ray: ModuleType, resources: Resources, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress
+        self, ray: ModuleType, resources: Resources, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress, faults: Faults
     ) -> None:
         self.ray, self.resources, self.shards, self.progress = ray, resources, shards, progress
         self.make_worker = ray.put(make_worker)
@@ -135,7 +137,7 @@ class _Pool:
         self.left = deque(shards)
         self.doing: dict[Any, tuple[Any, str, int]] = {}  # what is awaited -> actor, its step, the shard
         self.ended: dict[int, int] = {}
-        self.faults = Faults(shards)
+        self.faults = faults
 
     def results(self) -> Iterator[tuple[int, pa.Table]]:
         try:

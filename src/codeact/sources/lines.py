@@ -48,15 +48,25 @@ class Lines:
         with open_packed(self.path) as file:
             yield from _said(file)
 
-    def between(self, start: int, end: int) -> Iterator[bytes]:
-        """Those that begin at these bytes of a file that is not packed, `end` not included; both are beginnings of lines."""
+    def between(self, start: int, end: int) -> bytes:
+        """The bytes of a file that is not packed, from the beginning of a line to that of another: see `lines_in`."""
         with self.path.open("rb") as file:
             file.seek(start)
-            yield from _said(io.BytesIO(file.read(end - start)), start == 0)
+            return file.read(end - start)
 
     def changed(self) -> bool:
         """Whether the file is not the one that was first read."""
         return has_changed(self.path, self.seen)
+
+
+def lines_in(content: bytes, first: bool) -> Iterator[bytes]:
+    """The lines of a part of a file that are not blank.
+
+    Args:
+        content: see `Lines.between`.
+        first: whether it is the beginning of the file.
+    """
+    yield from _said(io.BytesIO(content), first)
 
 
 def _said(file: Iterable[bytes], first: bool = True) -> Iterator[bytes]:

@@ -19,8 +19,9 @@ from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import PART_ROWS, Parts, Tapered
-from codeact.rundir.processes import WORTH_IT, ProcessBackend
-from codeact.rundir.shards import Backend, Worker, make_shards, read_shards
+from codeact.rundir.processes import WORTH_IT
+from codeact.rundir.ranks import choose_processes
+from codeact.rundir.shards import Worker, make_shards, read_shards
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.rundir.tables import rare_collections
@@ -66,7 +67,7 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     _check_memory(config, parts.num_rows)
     make_shards(
         store, "curate", shards, partial(_worker, config.model_dump(), _index(config, benchmarks_of(config, items))),
-        backend=_backend(recipe, parts.num_rows), label="verify",
+        backend=choose_processes(recipe, parts.num_rows), label="verify",
     )  # fmt: skip
     counts = _Counts()
     decisions = decide(_Seen(store, shards), config, partial(records_at, parts), store.root)
@@ -88,15 +89,6 @@ def curate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         "benchmarks not at hand": (items and not_at_hand(config)) or None,
         "contamination not checked": None if items or config.decontaminate != "auto" else NOT_CHECKED,
     }
-
-
-def _backend(recipe: Recipe, rows: int) -> Backend:
-    """Where the partitions are looked at: few records here, many on the cluster of the recipe, or in processes of this machine."""
-    if recipe.backend == "ray" and rows >= WORTH_IT:
-        from codeact.rundir.ray_cluster import RayBackend
-
-        return RayBackend(recipe.workers, model=False)
-    return ProcessBackend(recipe.workers)
 
 
 class _Counts:

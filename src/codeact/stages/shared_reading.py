@@ -1,4 +1,7 @@
-"""Large JSON lines become records in several processes: each reads a range of the file; ids are made unique here, in the rows' order."""
+"""Large JSON lines become records in several processes, or on a cluster; ids are made unique here, in the rows' order.
+
+A process of this machine reads its part of the file itself. A node of a cluster, which may not see the file, is given the bytes.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ from codeact.records.read import Ids, RowParser
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import PART_ROWS, Parts, regrouped
-from codeact.rundir.processes import WORTH_IT, ProcessBackend, start_ahead
+from codeact.rundir.processes import WORTH_IT, start_ahead
+from codeact.rundir.ranks import choose_processes
 from codeact.rundir.shards import Worker
-from codeact.sources.lines import LINE_KINDS, PLACED, WHOLE, LineRows, Lines, state_of
+from codeact.sources.lines import LINE_KINDS, PLACED, WHOLE, LineRows, Lines, lines_in, state_of
 from codeact.stages.admission import Admission
 
 if TYPE_CHECKING:
@@ -34,8 +38,8 @@ def can_share(admission: Admission, sources: Sequence[str] | None) -> bool:
     """Whether several processes read this data: one large JSONL file that is not packed, of which all rows are wanted."""
     recipe, rows = admission.recipe, admission.reader.rows
     return (
-        isinstance(rows, LineRows) and bool(rows.offsets) and len(rows) >= WORTH_IT and (recipe.workers or processors()) > 1
-        and recipe.backend == "local" and sources is None and recipe.data.limit is None and admission.held is None
+        isinstance(rows, LineRows) and bool(rows.offsets) and len(rows) >= WORTH_IT
+        and (recipe.backend == "ray" or (recipe.workers or processors()) > 1) and sources is None and recipe.data.limit is None and admission.held is None
     )  # fmt: skip
 
 
@@ -58,10 +62,10 @@ def parts_in_processes(admission: Admission) -> Iterator[pa.Table]:
     rows.check_same()
     admission.reader.parser.start()
     ids = Ids(admission.reader.where, admission.reader.locate)
-    make_worker = partial(_worker, rows.lines, admission.reader.parser, admission.recipe.curate.secrets)
-    ranges = Parts(len(rows), PLACED, partial(_range, rows.offsets), anywhere=True)
-    backend = ProcessBackend(admission.recipe.workers, keep=True, whole=True)
-    with closing(_in_order(backend(make_worker, ranges, SILENT))) as found:
+    make_worker = partial(_worker, admission.reader.parser, admission.recipe.curate.secrets)
+    parts = Parts(len(rows), PLACED, partial(_part, rows.lines, rows.offsets), anywhere=True)
+    backend = choose_processes(admission.recipe, len(rows), whole=True)
+    with closing(_in_order(backend(make_worker, parts, SILENT))) as found:
         for whole in regrouped((_entered(admission, ids, at * PLACED, part) for at, part in enumerate(found)), PART_ROWS):
             if whole.num_rows:
                 yield whole.combine_chunks()
@@ -70,15 +74,18 @@ def parts_in_processes(admission: Admission) -> Iterator[pa.Table]:
     admission.check()
 
 
-def _range(offsets: Sequence[int], number: int) -> pa.Table:
-    """A range of the file: the bytes at which it begins and ends, and its first row's number, under a name for messages."""
+def _part(lines: Lines, offsets: Sequence[int], number: int) -> pa.Table:
+    """A part of the file: its bytes and its first row's number, under a name for messages."""
     import pyarrow as pa
 
-    return pa.table({"id": [f"row {number * PLACED + 1} and on"], "begin": [offsets[number]], "end": [offsets[number + 1]], "row": [number * PLACED]})
+    content = lines.between(offsets[number], offsets[number + 1])
+    return pa.table(
+        {"id": [f"row {number * PLACED + 1} and on"], "content": pa.array([content], pa.large_binary()), "row": [number * PLACED]}
+    )
 
 
-def _worker(lines: Lines, like: RowParser, secrets: Sequence[SecretKind]) -> Worker:
-    """What makes of a range of the file the table of its records, whose ids are not unique yet, with all else that is to be told."""
+def _worker(like: RowParser, secrets: Sequence[SecretKind]) -> Worker:
+    """What makes of a part of the file the table of its records, whose ids are not unique yet, with all else that is to be told."""
     parser = RowParser(like.whole, like.mapping, like.weight_key, like.graded)
 
     @tables.rare_collections()
@@ -91,7 +98,7 @@ def _worker(lines: Lines, like: RowParser, secrets: Sequence[SecretKind]) -> Wor
         barred: list[tuple[int, str, str]] = []
         possible: list[tuple[int, str, str]] = []
         entered: list[Record] = []
-        for at, line in enumerate(lines.between(given["begin"], given["end"])):
+        for at, line in enumerate(lines_in(given["content"], given["row"] == 0)):
             row = json.loads(line.decode("utf-8"))
             found = parser.read(given["row"] + at, row)
             names.append(found.id)
