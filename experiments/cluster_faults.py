@@ -2,11 +2,11 @@
 
     python -m experiments.cluster_faults --folder FOLDER [--trials 20] [--minutes 3.5]
 
-A trial is one kill. Several of them hit one selection (embed, cluster, score, sample) of 240 records with tiny random models: in each of the two
-mapped stages workers and the driver, each after a random number of shards has begun. A killed driver is started again with the same command.
-At the end every table must be that of one local process, bit for bit; the workers' own log says how many shards were begun more than once.
+A trial is one kill. Forty of them hit one run over 240 records with tiny random models: in each of the eight mapped stages four workers and
+the driver, each after a random number of shards has begun. A killed driver is started again with the same command. At the end every table must
+be that of one local process, bit for bit; the workers' own log says how many shards were begun more than once.
 
-Selections are added to experiments/results/cluster_faults.json.xz as they end; run it again to go on.
+Runs are added to experiments/results/cluster_faults.json.xz as they end; run it again to go on. --trials counts those in each stage.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import result_files
 from benchmarks.machine import provenance
+from codeact.rundir import ranks
 from codeact.rundir.shards import Worker
-from codeact.stages import embed, score
+from codeact.sources import lines
+from codeact.stages import curate, embed, hidden, judge, lengths, score, shared_reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,16 +39,22 @@ if TYPE_CHECKING:
 RESULT = Path(__file__).parent / "results" / "cluster_faults.json.xz"
 RECORDS, SHARD, PAUSE_S = 240, 8, 0.1
 NODES = {2: (1, 2), 3: (0, 1, 2)}  # CPUs of each
-TABLES = ("embed", "cluster", "score", "sample")
-FIRST = ("worker", "driver")  # victims in each stage of the first selection, and of the others
-OTHERS = ("worker", "worker", "driver", "worker", "worker")
+TABLES = ("records", "rejected", "curate", "embed", "cluster", "lengths", "score", "proxy", "hidden", "judge", "sample")
+VICTIMS = ("worker", "worker", "driver", "worker", "worker")  # in each stage of each run
 BEGUN = "CODEACT_TRIAL_BEGUN"
-PLAIN = {"embed": embed._embed_worker, "score": score._worker}
+MAPPED: dict[str, tuple[ModuleType, str]] = {
+    "records": (shared_reading, "_worker"), "curate": (curate, "_worker"), "embed": (embed, "_embed_worker"), "lengths": (lengths, "_worker"),
+    "score": (score, "_worker"), "hidden": (hidden, "_worker"), "judge": (judge, "_worker"),
+}  # fmt: skip
+PLAIN = {stage: getattr(module, name) for stage, (module, name) in MAPPED.items()}
+STAGES = ("records", "curate", "embed", "score", "lengths", "proxy", "judge", "hidden")  # as they run
 
 
 def counted(stage: str, *settings: Any) -> Worker:
     """The stage's own worker, which writes down each shard that it begins, and takes a moment longer for it."""
     work = PLAIN[stage](*settings)
+    if stage == "score" and settings[0].name.endswith("proxy"):
+        stage = "proxy"
 
     def counting(shard: pa.Table, progress: Progress) -> pa.Table:
         with Path(os.environ[BEGUN]).open("a", encoding="utf-8") as log:
@@ -57,20 +66,33 @@ def counted(stage: str, *settings: Any) -> Worker:
 
 
 def drive(folder: Path, backend: str) -> None:
-    """The selection of the trial in `folder`; started again it goes on."""
+    """The run of the trial in `folder`; started again it goes on."""
     from codeact.config import load_recipe
     from codeact.pipeline.run import run_pipeline
 
-    embed._embed_worker, embed.SHARD_RECORDS = partial(counted, "embed"), SHARD  # type: ignore[assignment]
-    score._worker = partial(counted, "score")  # type: ignore[assignment]
+    for module in (embed, lengths, hidden, judge):
+        module.SHARD_RECORDS = SHARD
+    if backend == "ray":
+        watched()
     made = folder.parent / "made"
     recipe = load_recipe(extra={
-        "run_dir": str(folder / "run"), "backend": backend, "data.source": str(made / "pool.jsonl"), "model.name": str(made / "model"),
-        "model.dtype": "float32", "model.max_length": 512, "model.template": "question", "embed.model": str(made / "embedder" / "model"),
-        "score.shard_size": SHARD, "score.cache": False, "cluster.k": 3, "curate.decontaminate": (),
+        "run_dir": str(folder / "run"), "backend": backend, "workers": int(backend == "local"), "data.source": str(made / "pool.jsonl"),
+        "model.name": str(made / "model"), "model.dtype": "float32", "model.max_length": 512, "model.template": "question",
+        "embed.model": str(made / "embedder" / "model"), "score.proxy": str(made / "proxy"), "judge.model": str(made / "model"), "judge.min_mass": 0.0,
+        "score.shard_size": SHARD, "score.cache": False, "cluster.k": 3, "curate.decontaminate": (), "curate.secrets": ["keys"],
         "sample.strategy": "cdas", "sample.unit": "records",
     })  # fmt: skip
-    run_pipeline(recipe, ("sample",))
+    run_pipeline(recipe, ("lengths", "proxy", "hidden", "judge", "sample"))
+
+
+def watched() -> None:
+    """Workers that write down what they begin; few records are worth a cluster everywhere."""
+    for stage, (module, name) in MAPPED.items():
+        setattr(module, name, partial(counted, stage))
+    for module in (ranks, curate, shared_reading):
+        module.WORTH_IT = 0
+    curate.PARTITION = lines.PLACED = shared_reading.PLACED = SHARD
+    lines.WHOLE = 1
 
 
 def make(folder: Path) -> None:
@@ -83,9 +105,11 @@ def make(folder: Path) -> None:
         return
     made.mkdir(parents=True, exist_ok=True)
     rows = pool_rows(RECORDS)
+    rows[17]["output"], rows[99]["output"] = "", "key = 'AKIA" + "QWERTZ7UIOPASD2F'"  # refused, and barred
     (made / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     tokenizer = ended(byte_level([row["output"] for row in rows[:64]], 600, ["<end>"]))
     save_llama(made / "model", tokenizer, 0, len(tokenizer), 1024)
+    save_llama(made / "proxy", tokenizer, 1, len(tokenizer), 1024)
     (made / "embedder").mkdir(exist_ok=True)
     save_embedder(made / "embedder")
     start(folder / "local", "local", {}).wait()
@@ -108,14 +132,14 @@ def begun(folder: Path, stage: str = "") -> list[tuple[str, str, int]]:
     return [(one, first, pid) for one, first, pid in map(json.loads, lines) if stage in ("", one)]
 
 
-def selection(number: int, folder: Path) -> dict[str, Any]:
-    """One selection on a cluster of its own, with kills in both mapped stages."""
+def run(number: int, folder: Path) -> dict[str, Any]:
+    """One run on a cluster of its own, with kills in every mapped stage."""
     import ray
     from ray.cluster_utils import Cluster
 
     nodes = NODES[2 + number % 2]
     drawn = random.Random(number)
-    here = folder / f"selection-{number}"
+    here = folder / f"run-{number}"
     os.environ[BEGUN], os.environ["OMP_NUM_THREADS"] = str(here / "begun.txt"), "1"  # the nodes' processes take them from here
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": nodes[0], "include_dashboard": False})
     started, kills = time.monotonic(), []
@@ -123,48 +147,61 @@ def selection(number: int, folder: Path) -> dict[str, Any]:
         for cpus in nodes[1:]:
             cluster.add_node(num_cpus=cpus)
         driver = start(here, "ray", {"RAY_ADDRESS": cluster.address})
-        for stage, victim, after in planned(number, drawn):
+        for stage, victim, after in planned(drawn):
             living: list[int] = []
             while driver.poll() is None and (len({shard for _, shard, _ in begun(here, stage)}) < after or not living):
                 time.sleep(0.02)
                 living = [process for _, _, process in begun(here, stage)[-3:] if Path(f"/proc/{process}").exists()]
-            lines = begun(here, stage)
+            seen = begun(here, stage)
             pid = driver.pid if victim == "driver" else drawn.choice(living)
             os.kill(pid, signal.SIGKILL)
-            kills.append({"stage": stage, "killed": victim, "after_shards": len({shard for _, shard, _ in lines})})
+            kills.append({"stage": stage, "killed": victim, "after_shards": len({shard for _, shard, _ in seen})})
             if victim == "driver":
                 driver.wait()
                 driver = start(here, "ray", {"RAY_ADDRESS": cluster.address})
-        code = driver.wait(timeout=200)
+        code = driver.wait(timeout=300)
     finally:
         ray.shutdown()
         cluster.shutdown()
-    lines = begun(here)
+    seen = begun(here)
     return {
-        "selection": number, "nodes": list(nodes), "kills": kills, "exit_status": code, "tables_equal": code == 0 and equal(here, folder / "local"),
-        "shards": {stage: len({shard for one, shard, _ in lines if one == stage}) for stage in PLAIN},
-        "begun_again": {stage: _again(lines, stage) for stage in PLAIN}, "actors": sum(nodes), "seconds": round(time.monotonic() - started, 1),
+        "run": number, "nodes": list(nodes), "actors": sum(nodes), "kills": kills, "exit_status": code,
+        "tables_equal": code == 0 and equal(here, folder / "local"), "seconds": round(time.monotonic() - started, 1),
+        "shards": {stage: len({shard for one, shard, _ in seen if one == stage}) for stage in STAGES},
+        "begun_again": {stage: _again(seen, stage) for stage in STAGES},
     }  # fmt: skip
 
 
-def planned(number: int, drawn: random.Random) -> list[tuple[str, str, int]]:
+def planned(drawn: random.Random) -> list[tuple[str, str, int]]:
     """Stage, victim, and how many shards of the stage have begun before: ascending in a stage, and none of the last three."""
-    victims = OTHERS if number else FIRST
     return [
         (stage, victim, after)
-        for stage in ("embed", "score")
-        for victim, after in zip(victims, sorted(drawn.sample(range(2, RECORDS // SHARD - 3), len(victims))), strict=True)
+        for stage in STAGES
+        for victim, after in zip(VICTIMS, sorted(drawn.sample(range(2, RECORDS // SHARD - 3), len(VICTIMS))), strict=True)
     ]
 
 
-def _again(lines: list[tuple[str, str, int]], stage: str) -> int:
-    mine = [shard for one, shard, _ in lines if one == stage]
+def _again(seen: list[tuple[str, str, int]], stage: str) -> int:
+    mine = [shard for one, shard, _ in seen if one == stage]
     return len(mine) - len(set(mine))
 
 
-def _allowed(found: dict[str, Any]) -> int:
+def allowed(found: dict[str, Any], stage: str) -> int:
     """Shards that were in flight: one of each killed worker, and at most one of each actor of a killed driver."""
-    return sum(1 if kill["killed"] == "worker" else found["actors"] for kill in found["kills"])
+    return sum(1 if kill["killed"] == "worker" else found["actors"] for kill in found["kills"] if kill["stage"] == stage)
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Kills of each stage, and whether what they cost is what was in flight."""
+    kills = [kill for one in runs for kill in one["kills"]]
+    return {
+        "kills": {stage: sum(kill["stage"] == stage for kill in kills) for stage in STAGES},
+        "of_these_the_driver": sum(kill["killed"] == "driver" for kill in kills),
+        "runs_with_other_tables": [one["run"] for one in runs if not one["tables_equal"]],
+        "begun_again": {stage: sum(one["begun_again"][stage] for one in runs) for stage in STAGES},
+        "allowed": {stage: sum(allowed(one, stage) for one in runs) for stage in STAGES},
+        "within_what_is_allowed_in_each_stage_of_each_run": all(one["begun_again"][stage] <= allowed(one, stage) for one in runs for stage in STAGES),
+    }  # fmt: skip
 
 
 def equal(one: Path, other: Path) -> bool:
@@ -186,19 +223,13 @@ def main() -> None:
         return
     until = time.monotonic() + 60 * options.minutes
     make(options.folder)
-    done = result_files.read(RESULT)["selections"] if RESULT.exists() else []
-    for number in range(1 + -(-max(0, options.trials - 2 * len(FIRST)) // (2 * len(OTHERS)))):
-        if any(one["selection"] == number for one in done) or time.monotonic() > until:
+    done = result_files.read(RESULT)["runs"] if RESULT.exists() else []
+    for number in range(-(-options.trials // len(VICTIMS))):
+        if any(one["run"] == number for one in done) or time.monotonic() > until:
             continue
-        done.append(selection(number, options.folder))
+        done.append(run(number, options.folder))
         print(done[-1], flush=True)
-        summary = {
-            "kills": sum(len(one["kills"]) for one in done), "selections_with_other_tables": [one["selection"] for one in done if not one["tables_equal"]],
-            "begun_again": sum(sum(one["begun_again"].values()) for one in done),
-            "allowed": sum(_allowed(one) for one in done),
-            "within_what_is_allowed_in_each_stage": all(again <= _allowed(one) / 2 for one in done for again in one["begun_again"].values()),
-        }  # fmt: skip
-        result_files.write(RESULT, {**provenance(), "busy_machine": True, "summary": summary, "selections": done})
+        result_files.write(RESULT, {**provenance(), "busy_machine": True, "summary": summary(done), "runs": done})
 
 
 if __name__ == "__main__":

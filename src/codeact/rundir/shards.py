@@ -6,7 +6,7 @@ A finished shard is a sealed table: its file name holds the digest of its conten
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -95,7 +95,7 @@ def make_shards(store: Store, stage: str, shards: Parts, make_worker: MakeWorker
             write_sealed(result, folder, f"{number:06d}")
 
 
-def read_shards(store: Store, stage: str, shards: Parts) -> Iterator[pa.Table]:
+def read_shards(store: Store, stage: str, shards: Parts) -> Generator[pa.Table, None, None]:
     """What `make_shards` left, shard by shard.
 
     Raises:

@@ -49,9 +49,9 @@ def load_records(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, A
     reader = inputs.reader()
     admission = Admission(recipe, reader)
     sources = inputs.source.sources
-    made = parts_in_processes(admission) if can_share(admission, sources) else admission.parts()
-    rows = len(reader.rows)
-    with track("read", rows, "rows", shown=rows >= WORTH_IT) as progress:
+    shared, rows = can_share(admission, sources), len(reader.rows)
+    made = parts_in_processes(admission, store) if shared else admission.parts()
+    with track("read", rows, "rows", shown=rows >= WORTH_IT and not (shared and recipe.backend == "ray")) as progress:
         store.write_parts("records", (tables.with_source(part, sources) for part in _counted(made, progress)))
     reading = reader.reading([], admission.unread, admission.usable)
     rejected = [*admission.unread, *admission.barred, *admission.beyond]

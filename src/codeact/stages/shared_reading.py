@@ -1,6 +1,7 @@
 """Large JSON lines become records in several processes, or on a cluster; ids are made unique here, in the rows' order.
 
-A process of this machine reads its part of the file itself. A node of a cluster, which may not see the file, is given the bytes.
+A process of this machine reads its part of the file itself. A node of a cluster, which may not see the file, is given the bytes; what it
+makes of them is kept until the stage is done, so that it is not made again where the driver ends.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.parts import PART_ROWS, Parts, regrouped
 from codeact.rundir.processes import WORTH_IT, start_ahead
 from codeact.rundir.ranks import choose_processes
-from codeact.rundir.shards import Worker
+from codeact.rundir.shards import Worker, make_shards, read_shards
+from codeact.rundir.store import Store
 from codeact.sources.lines import LINE_KINDS, PLACED, WHOLE, LineRows, Lines, lines_in, state_of
 from codeact.stages.admission import Admission
 
@@ -50,8 +52,8 @@ def start_processes(recipe: Recipe, inputs: Inputs) -> None:
         start_ahead(recipe.workers, _NEEDED)
 
 
-def parts_in_processes(admission: Admission) -> Iterator[pa.Table]:
-    """`Admission.parts`, the same tables and the same refused rows.
+def parts_in_processes(admission: Admission, store: Store) -> Iterator[pa.Table]:
+    """`Admission.parts`, the same tables and the same refused rows; a cluster's parts are kept in the run directory `store` meanwhile.
 
     Raises:
         InputError: as `Admission.parts`.
@@ -65,7 +67,10 @@ def parts_in_processes(admission: Admission) -> Iterator[pa.Table]:
     make_worker = partial(_worker, admission.reader.parser, admission.recipe.curate.secrets)
     parts = Parts(len(rows), PLACED, partial(_part, rows.lines, rows.offsets), anywhere=True)
     backend = choose_processes(admission.recipe, len(rows), whole=True)
-    with closing(_in_order(backend(make_worker, parts, SILENT))) as found:
+    if admission.recipe.backend == "ray":
+        make_shards(store, "records", parts, make_worker, backend=backend, label="read")
+    made = read_shards(store, "records", parts) if admission.recipe.backend == "ray" else _in_order(backend(make_worker, parts, SILENT))
+    with closing(made) as found:
         for whole in regrouped((_entered(admission, ids, at * PLACED, part) for at, part in enumerate(found)), PART_ROWS):
             if whole.num_rows:
                 yield whole.combine_chunks()
