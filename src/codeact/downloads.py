@@ -11,11 +11,13 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from codeact import files
 from codeact.errors import CodeactError, require
 from codeact.locks import wait_lock
+
+T = TypeVar("T")
 
 DEMO = "demo"
 """The name, of a model or an embedder, that stands for the demo models."""
@@ -153,6 +155,13 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
                     make(fresh)
                     (fresh / COMPLETE).touch()
     return folder
+
+
+def allow_long_texts(tokenizer: T) -> T:
+    """The tokenizer, which no longer warns of texts above its model's length: what is too long is cut here before the model sees it."""
+    told: dict[str, bool] = tokenizer.deprecation_warnings  # type: ignore[attr-defined]
+    told["sequence-length-is-longer-than-the-specified-maximum"] = True
+    return tokenizer
 
 
 @contextlib.contextmanager

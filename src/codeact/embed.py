@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codeact.config import DEFAULTS
-from codeact.downloads import check_loaded, quiet_loading
+from codeact.downloads import allow_long_texts, check_loaded, quiet_loading
 from codeact.errors import CodeactError, InputError
 from codeact.lm.devices import choose_device
 from codeact.lm.identity import NO_CODE, UNREADABLE, check_hub, hub_name, resolve_embedder
@@ -129,7 +129,7 @@ def unread_share(texts: Sequence[str], name: str) -> float | None:
 
     try:
         with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(resolve_embedder(name), local_files_only=True, **NO_CODE)
+            tokenizer = allow_long_texts(AutoTokenizer.from_pretrained(resolve_embedder(name), local_files_only=True, **NO_CODE))
     except UNREADABLE:
         return None
     pieces = [piece for text in texts for piece in tokenizer.tokenize(text[:READ_CHARS])]

@@ -136,11 +136,28 @@ def test_where_the_template_refuses_most_the_rest_is_chosen_from_and_a_line_says
     assert line.startswith("23 of 25 records of the pool have nothing to learn: 23: the template does not take it (the first: ")
     reasons = Counter(row["reason"] for row in pq.read_table(tmp_path / "out.codeact" / "sample.parquet").to_pylist())
     assert reasons["no response tokens"] == 23
+    assert "short in the selection" not in done.stdout, "of those that cannot be taken nothing is missing"
+    covered = json.loads((tmp_path / "out.codeact" / "coverage.json").read_text(encoding="utf-8"))
+    assert {sum(row["pool"] for row in rows) for one in covered.values() for rows in one["groups"].values()} == {2}
     only = write_lines(tmp_path / "few.jsonl", [*refused, good[0]])
     none = cli("select", str(only), "-o", str(tmp_path / "none.jsonl"), "--ratio", "0.01", *settings)
     (line,) = [line for line in none.stderr.splitlines() if line.startswith("codeact: ")]
     assert "no record was selected" in line
     assert "23 of 24 records of the pool have nothing to learn" in line
+
+
+def test_a_budget_that_the_eligible_do_not_reach_is_told(own: dict[str, Any], tmp_path: Path) -> None:
+    rows = [{"instruction": f"Say {n}.", "output": f"It is {n}."} for n in range(11)]
+    data = write_lines(tmp_path / "pool.jsonl", [*rows, {"instruction": "Say a lot.", "output": "a b c d e f " * 30}])
+    settings = [*words(own, "cluster.k"), "--set", "cluster.k=1"]
+    done = cli("select", str(data), "-o", str(tmp_path / "out.jsonl"), *settings)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("asked for 40% of the response tokens, selected ")]
+    assert line.endswith(": no further record is eligible (among the longest 1)")
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 11
+    enough = cli("select", str(data), "-o", str(tmp_path / "enough.jsonl"), "--unit", "records", *settings)
+    assert enough.returncode == 0, enough.stderr
+    assert "asked for" not in enough.stdout
 
 
 REFUSED = {

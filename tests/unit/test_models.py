@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -341,3 +342,18 @@ def assert_scores_are(model: hf.PreTrainedModel, plain: hf.PreTrainedModel) -> N
         with torch.no_grad():
             logits = plain(input_ids=ids, use_cache=False).logits[0, :-1].double()
         assert found == pytest.approx(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none").numpy(), abs=1e-4)
+
+
+def test_long_texts_are_not_said_to_end_in_errors(tiny_model_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """transformers warns of "indexing errors" where a text is longer than its model; here each is cut before the model sees it."""
+    shutil.copytree(tiny_model_dir, tmp_path, dirs_exist_ok=True)
+    short = AutoTokenizer.from_pretrained(tiny_model_dir, model_max_length=16)
+    short.save_pretrained(tmp_path)
+    loud = hf.utils.logging.get_logger("transformers")
+    loud.addHandler(caplog.handler)
+    try:
+        for tokenizer, told in ((AutoTokenizer.from_pretrained(tmp_path), 1), (codeact.load_tokenizer(str(tmp_path)), 1)):
+            assert len(tokenizer("x = 1 + " * 40)["input_ids"]) > tokenizer.model_max_length == 16
+            assert sum("indexing errors" in line for line in caplog.messages) == told
+    finally:
+        loud.removeHandler(caplog.handler)

@@ -145,8 +145,7 @@ def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]
         lines.append(f"they hold {summary['token_share']:.0%} of the response tokens")
     if summary.get("ifd_length_spearman") is not None:
         lines.append(length_line(summary["ifd_length_spearman"], summary["ifd_length_interval"]))
-    if summary.get("unlearnable"):
-        lines.append(summary["unlearnable"])
+    lines += [summary[line] for line in ("shortfall", "unlearnable") if summary.get(line)]
     lines += [f"short in the selection: {warning}" for warning in summary.get("coverage_warnings") or ()]
     if summary.get("known"):
         lines.append(summary["known"])

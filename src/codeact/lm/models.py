@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact.downloads import check_loaded, quiet_loading
+from codeact.downloads import allow_long_texts, check_loaded, quiet_loading
 from codeact.errors import InputError, require
 from codeact.lm.attention import NOT_PACKED
 from codeact.lm.devices import choose_device, choose_dtype
@@ -60,7 +60,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> Tokenizer:
                 f"model {name}: its tokenizer has neither EOS nor pad token; set one in its tokenizer_config.json"
             )
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return allow_long_texts(tokenizer)
 
 
 def _embedding_rows(where: str, revision: str | None) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from codeact.rundir.store import Store
 from codeact.sample import Choice, Mixture, Rules, check_settings, choose, choose_mixed
 from codeact.sample.coverage import WARN_BELOW, TakeVectors, coverage, distance_rows, length_bands
 from codeact.sample.mixture import quotas
+from codeact.sample.quotas import budget
 from codeact.sample.strategies import STRATEGIES, find, reads
 from codeact.score.length import lengths_held
 from codeact.stages.columns import LENGTHS, SCORES, read_columns, scored, tables_of, vectors_by_place
@@ -123,11 +125,26 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         "ifd_length_interval": length["interval"],
         "token_share": length["token_share"],
         "unlearnable": silent,
+        "shortfall": None if mixture is not None else shortfall(found, config, counts),
         "suspects": int(found.suspected.sum()) or None,
         "coverage_warnings": cover["selection"]["warnings"] or None,
         "sources": source_figures(pool, recipe, found, counts),
         "approximation": approximation(config.strategy, len(ids)),
     }  # fmt: skip
+
+
+def shortfall(found: Choice, config: SampleConfig, counts: Ints | None) -> str | None:
+    """One line where less than the budget was selected since no further record is eligible; else None."""
+    plan = find(config.strategy)
+    unit = np.ones(len(found.ids), np.int64) if counts is None or config.unit == "records" else counts
+    have, whole = int(unit[found.selected].sum()), int(unit.sum())
+    out = Counter(reason for reason, taken in zip(found.reason, found.selected.tolist(), strict=True) if not taken)
+    left = (found.rank > 0) & ~found.selected & np.array([reason != plan.passed_over for reason in found.reason])
+    if not plan.counts or have >= budget(config.ratio, whole) or plan.ranking is None or left.any():
+        return None
+    why = ", ".join(f"{reason} {count:,}" for reason, count in out.most_common(3))
+    of = "response tokens" if config.unit == "tokens" else "records"
+    return f"asked for {config.ratio:.0%} of the {of}, selected {have / whole:.0%}: no further record is eligible ({why})"
 
 
 def approximation(strategy: str, records: int) -> str | None:
@@ -218,27 +235,35 @@ def _cover(
     config: SampleConfig,
     mixture: Mixture | None,
 ) -> dict[str, Any]:
-    """Coverage of the selection, and beside it of a random and of a complexity-only one of the same size."""
-    groups: dict[str, Any] = {"language": languages}
+    """Coverage of the selection, and beside it of a random and of a complexity-only one of the same size.
+
+    Where tokens were counted, of the records that have one to learn: the others cannot be taken.
+    """
+    able = np.ones(len(ids), np.bool_) if tokens is None else tokens > 0
+    place = np.flatnonzero(able)
+    groups: dict[str, Any] = {"language": languages if able.all() else list(compress(languages, able))}
     if (found.cluster >= 0).all():
-        groups["cluster"] = found.cluster.tolist()
+        groups["cluster"] = found.cluster[place].tolist()
     if tokens is not None:
-        groups["length"] = length_bands(tokens)
-    selections = {"selection": found.selected}
+        groups["length"] = length_bands(tokens[place])
+    selections = {"selection": found.selected[place]}
     for name in ("random", "complexity") if np.isfinite(found.ifd).any() else ("random",):
-        selections[name] = _peer(ids, found, name, seed, mixture)
-    known = store.marker("embed") is not None and "cluster" in groups
-    points = _read_once(vectors_by_place(store, ids), selections.values()) if known else None
+        selections[name] = _peer(ids, found, name, seed, mixture, able)[place]
+    points: TakeVectors | None = None
+    if store.marker("embed") is not None and "cluster" in groups:
+        vectors = vectors_by_place(store, ids)
+        points = _read_once(lambda rows: vectors(place[rows]), selections.values())
     return {
         name: coverage(one, groups, points, max(WARN_BELOW, config.floor) if name == "selection" else WARN_BELOW)
         for name, one in selections.items()
     }
 
 
-def _peer(ids: list[str], found: Choice, strategy: str, seed: int, mixture: Mixture | None) -> Bools:
-    """What another strategy takes, as many records of each source as the selection has: bool [N]."""
+def _peer(ids: list[str], found: Choice, strategy: str, seed: int, mixture: Mixture | None, able: Bools) -> Bools:
+    """What another strategy takes of those that are able, as many records of each source as the selection has: bool [N]."""
     taken = np.zeros(len(ids), np.bool_)
-    for rows in [np.arange(len(ids))] if mixture is None else mixture.members().values():
+    for members in [np.arange(len(ids))] if mixture is None else mixture.members().values():
+        rows = members[able[members]]
         if count := int(found.selected[rows].sum()):
             own = [ids[row] for row in rows.tolist()]
             taken[rows] = choose(own, strategy=strategy, ratio=count / len(rows), seed=seed, ifd=found.ifd[rows]).selected
