@@ -2,7 +2,7 @@
 
     python -m experiments.real_records --out runs/real_records.jsonl
     python -m experiments.noise --data runs/real_records.jsonl --out runs/noise          # runs/noise/{00,15,30,45}.jsonl
-    for s in 00 15 30 45; do codeact compare recipes/compare_noise.yaml recipe.data.source=runs/noise/$s.jsonl run_dir=runs/compare_noise_$s --minutes 9; done
+    for s in 00 45 30 15; do codeact compare recipes/compare_noise.yaml recipe.data.source=runs/noise/$s.jsonl run_dir=runs/compare_noise_$s; done
 
 Each file holds the same records in the same order; those wrong at 15 % are wrong at 30 % too. The records that the comparison will hold out
 stay clean: they are the draw that `codeact compare` makes from the same instructions, which no corruption used here changes.
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("runs/real_records.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("runs/noise"))
-    parser.add_argument("--records", type=int, default=1540, help="held-out ones among them")
+    parser.add_argument("--records", type=int, default=540, help="held-out ones among them")
     parser.add_argument("--held-out", type=int, default=40)
     parser.add_argument("--seed", type=int, default=30, help="also recipe.seed of the comparison")
     options = parser.parse_args()
