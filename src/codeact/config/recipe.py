@@ -42,7 +42,9 @@ class Recipe(Section):
 
     run_dir: str = Field("runs/default", description="where the tables, the model and the report go")
     seed: Seed = Field(0, description="of every random choice that has no seed of its own")
-    backend: Literal["local", "ray"] = Field("local", description="where the work on single records runs: embedding, scoring, judging, and of large data reading and the checks")
+    backend: Literal["local", "ray"] = Field(
+        "local", description="where the work on single records runs: embedding, scoring, judging, and of large data reading and the checks"
+    )
     workers: int = Field(
         0, ge=0, description="Ray actors (0: one per GPU of the cluster), and processes for the checks of `curate` (0: one per core)"
     )
