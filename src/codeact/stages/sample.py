@@ -138,10 +138,12 @@ def shortfall(found: Choice, config: SampleConfig, counts: Ints | None) -> str |
     plan = find(config.strategy)
     unit = np.ones(len(found.ids), np.int64) if counts is None or config.unit == "records" else counts
     have, whole = int(unit[found.selected].sum()), int(unit.sum())
-    out = Counter(reason for reason, taken in zip(found.reason, found.selected.tolist(), strict=True) if not taken)
-    left = (found.rank > 0) & ~found.selected & np.array([reason != plan.passed_over for reason in found.reason])
-    if not plan.counts or have >= budget(config.ratio, whole) or plan.ranking is None or left.any():
+    if not plan.counts or plan.ranking is None or have >= budget(config.ratio, whole):
         return None
+    left = np.flatnonzero((found.rank > 0) & ~found.selected)
+    if any(found.reason[at] != plan.passed_over for at in left):
+        return None
+    out = Counter(reason for reason in found.reason if reason)
     why = ", ".join(f"{reason} {count:,}" for reason, count in out.most_common(3))
     of = "response tokens" if config.unit == "tokens" else "records"
     return f"asked for {config.ratio:.0%} of the {of}, selected {have / whole:.0%}: no further record is eligible ({why})"
