@@ -197,7 +197,7 @@ def run_cdas(data: str, run_dir: str, *settings: str) -> None:
             "score",
             pa.table({
                 "id": ids, "ifd": ifd, "nll_cond": np.log(ifd) + 2.0, "nll_uncond": np.full(len(ids), 2.0),
-                "response_tokens": tokens, "prompt_tokens": tokens, "status": ["ok"] * len(ids),
+                "response_tokens": tokens, "prompt_tokens": tokens, "status": ["ok"] * len(ids), "detail": [""] * len(ids),
             }),
         )  # fmt: skip
         return {"scored": len(ids)}
