@@ -64,3 +64,30 @@ def test_a_second_draw_under_the_seed_of_the_first_is_refused(tmp_path: Path) ->
     )
     with pytest.raises(InputError, match=r"under seed 3.*other seeds"):
         check_seeds(pools)
+
+
+def test_a_comparison_that_has_not_drawn_all_its_pools_is_refused(tmp_path: Path) -> None:
+    """Kept apart from it, a second one would draw what the first draws later."""
+    first = comparison(tmp_path, "first", rows("old"), 0, held_out=10, pool_per_seed=True, seeds=(1, 2))
+    root = Path(first.run_dir)
+    root.mkdir()
+    divide(first, root)
+    pools = shared_recipes(first)
+    run_pipeline(pools[0], ("records",))
+    both = rows("old") + rows("new")
+    later = comparison(tmp_path, "later", both, 7, held_out=10, apart_from=first.run_dir)
+    Path(later.run_dir).mkdir()
+    with pytest.raises(InputError, match=r"first has not drawn all its records yet \(shared-seed2 is left\)"):
+        divide(later, Path(later.run_dir))
+    assert not (Path(later.run_dir) / "split.json").exists()
+    run_pipeline(pools[1], ("records",))
+    divide(later, Path(later.run_dir))
+    more = first.model_copy(update={"seeds": (1, 2, 3)})  # a third pool, drawn later, is told to whom it concerns
+    divide(more, root)
+    with pytest.raises(InputError, match="shared-seed3 is left"):
+        divide(later, Path(later.run_dir))
+    divide(first, root)  # given up again
+    divide(later, Path(later.run_dir))
+    (root / "pools.json").unlink()
+    with pytest.raises(InputError, match=r"does not say which pools it draws \(pools.json\); run that comparison's command again"):
+        divide(later, Path(later.run_dir))

@@ -26,7 +26,7 @@ from codeact.comparison.grid import (
     source_recipe,
 )
 from codeact.comparison.results import summarise
-from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, check_seeds, divide
+from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, POOLS_FILE, check_seeds, divide
 from codeact.config import Recipe
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation.compare import MARGINS, per_task
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
-WRITTEN = ("pool.jsonl", "held_out.jsonl", "split.json", "compare.json", "compare.html", "base", "cells", "shared")
+WRITTEN = (POOL_FILE, HELD_OUT_FILE, POOLS_FILE, "split.json", "compare.json", "compare.html", "base", "cells", "shared")
 READY = ".ready"  # a lock
 VERSION = 2  # of what is done here: the held-out loss, and what a result holds
 BASE, TUNED = "evaluate_base", "evaluate_tuned"

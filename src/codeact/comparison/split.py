@@ -9,7 +9,7 @@ from typing import Any
 
 from codeact import storage
 from codeact.amounts import amount
-from codeact.comparison.grid import Comparison, source_recipe
+from codeact.comparison.grid import Comparison, shared_dir, source_recipe
 from codeact.config import Recipe, read_yaml
 from codeact.draws import seeded_subset
 from codeact.errors import InputError
@@ -19,17 +19,20 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import digest, file_digest
 
 log = logging.getLogger(__name__)
-POOL_FILE, HELD_OUT_FILE = "pool.jsonl", "held_out.jsonl"
+DRAWN = "markers/records.json"
+POOL_FILE, HELD_OUT_FILE, POOLS_FILE = "pool.jsonl", "held_out.jsonl", "pools.json"
 
 
 def divide(comparison: Comparison, root: Path) -> list[Record]:
     """Write pool.jsonl and held_out.jsonl once; no instruction is in both, nor in a comparison of `apart_from`.
 
+    Also pools.json: the pools that will be drawn, by which a comparison that keeps apart from this one sees whether all of them are.
+
     Returns:
         The held-out records.
 
     Raises:
-        InputError: bad data, too few instructions, or a comparison of `apart_from` that has not begun.
+        InputError: bad data, too few instructions, or a comparison of `apart_from` that has not drawn all its records.
     """
     recipe = source_recipe(comparison)
     inputs = Inputs(recipe)
@@ -39,6 +42,9 @@ def divide(comparison: Comparison, root: Path) -> list[Record]:
             [file_digest(path) for path in _used_files(Path(earlier))] for earlier in comparison.apart_from
         ]
     marker = root / "split.json"
+    drawn = {path.parent.parent.name for path in root.glob(f"shared*/{DRAWN}")}
+    planned = {shared_dir(comparison, seed).name for seed in comparison.seeds}
+    storage.write_checked(root / POOLS_FILE, {"pools": sorted(drawn | planned)})
     if _is_divided(marker, json.loads(json.dumps(wanted, default=str))):
         return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
     source, reading = inputs.source, inputs.read()
@@ -102,7 +108,7 @@ def used_instructions(earlier: Path, recipe: Recipe) -> set[str]:
     """Normalised instructions that the comparison in this run directory chose from or kept out.
 
     Raises:
-        InputError: no comparison has got as far as its records there.
+        InputError: none is there, or not all of its records are drawn.
     """
     used: set[str] = set()
     for path in _used_files(earlier):
@@ -118,6 +124,11 @@ def _used_files(earlier: Path) -> list[Path]:
         raise InputError(
             f"apart_from: {earlier} holds no comparison's records (shared/records.parquet); run that comparison first, or go without: apart_from=[]"
         )
+    pools = (storage.read_checked(earlier / POOLS_FILE) or {}).get("pools")
+    if pools is None:
+        raise InputError(f"apart_from: {earlier} does not say which pools it draws ({POOLS_FILE}); run that comparison's command again, which keeps what is done")
+    if left := [name for name in pools if not (earlier / name / DRAWN).exists()]:
+        raise InputError(f"apart_from: {earlier} has not drawn all its records yet ({', '.join(left)} is left); run that comparison until it has, then this one")
     return [*found, held_out] if held_out.exists() else found
 
 
