@@ -20,7 +20,7 @@ STATUSES = ("ok", "ok", "ok", "truncated", "empty", "too_long", "nonfinite")
 SCORES = st.sampled_from([0.1, 0.5, 0.5, 0.9, 0.999, 1.0, 1.3, math.nan, math.inf]) | st.floats(0.01, 1.5)
 RATIOS = st.sampled_from([0.01, 0.05, 0.29, 0.3, 0.4, 0.5, 0.7, 1.0]) | st.floats(0.001, 1.0)
 
-FIRST = ("cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "full")  # the others: test_strategies.py
+FIRST = ("cdas", "cdas-paper", "random", "complexity", "diversity", "longest", "shortest", "full")  # the others: test_strategies.py
 
 Row = tuple[str, float, str, int, int]
 
@@ -110,6 +110,8 @@ def test_baselines_are_their_plain_restatements(pool: list[Row], ratio: float, s
     assert chosen(run(pool, "complexity", ratio)) == {row[0] for row in hardest(able, wanted)}
     longest = sorted((row for row in pool if row[4]), key=lambda row: (-row[4], row[0]))[:wanted]  # nothing is learnt from no token
     assert chosen(run(pool, "longest", ratio)) == {row[0] for row in longest}
+    shortest = sorted((row for row in pool if row[4]), key=lambda row: (row[4], row[0]))[:wanted]
+    assert chosen(run(pool, "shortest", ratio)) == {row[0] for row in shortest}
     assert chosen(run(pool, "full", ratio)) == {row[0] for row in pool}
     assert len(chosen(run(pool, "random", ratio, seed))) == wanted
     sizes = {c: sum(row[3] == c for row in pool) for c in {row[3] for row in pool}}

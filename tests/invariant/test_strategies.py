@@ -317,7 +317,7 @@ def test_bad_input_is_one_clear_line(change: dict[str, Any], message: str) -> No
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("strategy", ["random", "diversity", "longest", "trim", "trim-diversity", "k-centre", "cdas"])
+@pytest.mark.parametrize("strategy", ["random", "diversity", "longest", "shortest", "trim", "trim-diversity", "k-centre", "cdas"])
 def test_a_budget_of_tokens_takes_nobody_without_tokens(strategy: str) -> None:
     """They cost nothing, so all of them came in, and those that could be trained on stayed out."""
     ids, rng = [f"r{n:02}" for n in range(40)], np.random.default_rng(0)
@@ -331,7 +331,7 @@ def test_a_budget_of_tokens_takes_nobody_without_tokens(strategy: str) -> None:
     assert abs(tokens[found.selected].sum() - tokens.sum() / 2) <= tokens.max()
     assert {found.reason[n] for n in np.flatnonzero(tokens == 0)} <= {"no response tokens", "status:refused"}
     by_records = sample.choose(ids, strategy=strategy, ratio=0.5, unit="records", response_tokens=tokens, **columns)
-    looks_at_lengths = strategy in ("trim", "trim-diversity", "longest")
+    looks_at_lengths = strategy in ("trim", "trim-diversity", "longest", "shortest")
     assert by_records.selected.sum() == 20 or strategy == "cdas" or looks_at_lengths
     assert not (looks_at_lengths and by_records.selected[tokens == 0].any())
 

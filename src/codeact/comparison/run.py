@@ -240,7 +240,7 @@ def _base(root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping
         return
     log.info("base: the model before training")
     store = run_pipeline(own, (BASE,), shared_runs=_shared_runs(root))
-    values = _task_values(store.path("evaluate/base"))
+    values = task_values(store.path("evaluate/base"))
     if held_out:
         values[HELD_OUT] = response_losses(own.model.name, held_out, own.model, HELD_OUT)
     lengths = {record.id: len(record.response) for record in held_out}
@@ -256,7 +256,7 @@ def _run_cell(
 ) -> None:
     started = time.monotonic()
     store = run_pipeline(cell.recipe, (TUNED,), shared_runs=_shared_runs(root))
-    values = _task_values(store.path("evaluate/tuned"))
+    values = task_values(store.path("evaluate/tuned"))
     if held_out:
         values[HELD_OUT] = response_losses(str(store.path("train/model")), held_out, cell.recipe.model, HELD_OUT)
     trained = storage.read_json(store.path("train/summary.json"))
@@ -290,7 +290,7 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _task_values(folder: Path) -> dict[str, dict[str, float]]:
+def task_values(folder: Path) -> dict[str, dict[str, float]]:
     """Metric -> task id -> value, for every task set and metric that was measured."""
     results = storage.read_json(folder / "results.json")
     found = {}

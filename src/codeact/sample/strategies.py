@@ -202,6 +202,10 @@ _ENTRIES = (
         not_taken="shorter", known=WORST,
     ),
     Strategy(
+        "shortest", "the B with fewest response tokens, but none", ("response_tokens",), Ranking("response_tokens", lowest=True, scored=False),
+        not_taken="longer", page="longest",
+    ),
+    Strategy(
         "full", "everything, whatever the ratio", budget=quotas.everything,
         known="the lowest held-out loss of all here, at the cost of all tokens (135M model)",
     ),
