@@ -351,13 +351,16 @@ def test_long_texts_are_not_said_to_end_in_errors(tiny_model_dir: Path, tmp_path
     short = AutoTokenizer.from_pretrained(tiny_model_dir, model_max_length=16)
     short.save_pretrained(tmp_path)
     heard: list[str] = []
-    # A handler of its own: whether this logger also hands its lines on to the root is changed by other libraries in the same process.
+    # A handler and a level of its own: what this logger hands on, and from which level, is changed by others in the same process.
     ear, source = logging.Handler(logging.WARNING), logging.getLogger("transformers.tokenization_utils_base")
     ear.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    level = source.level
     source.addHandler(ear)
+    source.setLevel(logging.WARNING)
     try:
         for tokenizer, told in ((AutoTokenizer.from_pretrained(tmp_path), 1), (codeact.load_tokenizer(str(tmp_path)), 1)):
             assert len(tokenizer("x = 1 + " * 40)["input_ids"]) > tokenizer.model_max_length == 16
             assert sum("indexing errors" in line for line in heard) == told
     finally:
         source.removeHandler(ear)
+        source.setLevel(level)
