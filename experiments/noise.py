@@ -4,8 +4,9 @@
     python -m experiments.noise --data runs/real_records.jsonl --out runs/noise          # runs/noise/{00,15,30,45}.jsonl
     for s in 00 45 30 15; do codeact compare recipes/compare_noise.yaml recipe.data.source=runs/noise/$s.jsonl run_dir=runs/compare_noise_$s; done
 
-Each file holds the same records in the same order; those wrong at 15 % are wrong at 30 % too. The records that the comparison will hold out
-stay clean: they are the draw that `codeact compare` makes from the same instructions, which no corruption used here changes.
+Each file holds the same records in the same order, under the ids that they have when clean, so that the comparisons draw the same pools from
+each; those wrong at 15 % are wrong at 30 % too. The records that the comparison will hold out stay clean: they are the draw that
+`codeact compare` makes from the same instructions, which no corruption used here changes.
 What was expected before the first training: docs/experiments-measures.md.
 """
 
@@ -66,7 +67,7 @@ def _changed(kind: str, records: Sequence[Record], at: int, other: int, seed: in
 def rows(records: Sequence[Record], clean: Sequence[Record]) -> list[dict[str, Any]]:
     """As a data file; `wrong` says which were changed, and no reader takes it for a part of the record."""
     return [
-        {"instruction": r.instruction, "output": r.response, "wrong": r.response != before.response}
+        {"id": before.id, "instruction": r.instruction, "output": r.response, "wrong": r.response != before.response}
         for r, before in zip(records, clean, strict=True)
     ]
 
@@ -75,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("runs/real_records.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("runs/noise"))
-    parser.add_argument("--records", type=int, default=540, help="held-out ones among them")
+    parser.add_argument("--records", type=int, default=8040, help="held-out ones among them; a pool is a part of the others")
     parser.add_argument("--held-out", type=int, default=40)
     parser.add_argument("--seed", type=int, default=30, help="also recipe.seed of the comparison")
     options = parser.parse_args()

@@ -247,6 +247,14 @@ def test_a_pool_for_each_seed(grid: Path) -> None:
     assert all(one == measured[0] for one in measured)
     rows = {row["entrant"]: row for row in json.loads(done.stdout)["rows"]}
     assert rows["longest"]["metrics"]["held-out loss"]["minus_against"]["seeds"] == 2
+    common = "two pools share 30% of their records (12 of 40 rows each)"
+    assert common in done.stderr
+    assert common in json.loads(done.stdout)["in_common"]
+    assert common[1:] in (root / "compare.html").read_text(encoding="utf-8")
+    same = codeact("compare", str(grid), f"run_dir={grid.parent / 'same'}", "pool_per_seed=true", "recipe.data.limit=40", "strategies=[random]")
+    assert same.returncode == 2
+    assert "all pools would be the same" in same.stderr
+    assert not (grid.parent / "same").exists()
 
     later = ("strategies=[random]", "seeds=[0]", "held_out=4")
     apart = codeact("compare", str(grid), f"run_dir={grid.parent / 'off'}", f"apart_from={root}", *later)

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from codeact.comparison.grid import Comparison, shared_recipes
-from codeact.comparison.split import check_seeds, divide
+from codeact.comparison.split import check_pools, check_seeds, divide
 from codeact.errors import InputError
 from codeact.pipeline.run import run_pipeline
 from tests.helpers.lines import write_lines
@@ -91,3 +92,32 @@ def test_a_comparison_that_has_not_drawn_all_its_pools_is_refused(tmp_path: Path
     (root / "pools.json").unlink()
     with pytest.raises(InputError, match=r"does not say which pools it draws \(pools.json\); run that comparison's command again"):
         divide(later, Path(later.run_dir))
+
+
+def test_pools_that_share_records_are_told(tmp_path: Path) -> None:
+    """The factor beside simulated pools whose effect is the mean over their records."""
+    one = comparison(tmp_path, "pools", rows("old", 250), 0, held_out=10, pool_per_seed=True, seeds=(1, 2, 3))
+    line = check_pools(one, 240)
+    assert line is not None
+    assert "share 25% of their records (60 of 240 rows each)" in line
+    told = float(line.split("by about ")[1].split(" times")[0])
+    rng = np.random.default_rng(0)
+    means, errors = [], []
+    for _ in range(4000):
+        effects = rng.normal(size=240)
+        pools = [effects[rng.choice(240, 60, replace=False)].mean() for _ in range(3)]
+        means.append(np.mean(pools))
+        errors.append(np.var(pools, ddof=1) / 3)
+    assert told == pytest.approx(np.sqrt(np.var(means) / np.mean(errors)), rel=0.05)
+    assert check_pools(one, 600) is None
+    assert check_pools(one.model_copy(update={"pool_per_seed": False}), 240) is None
+    assert check_pools(one.model_copy(update={"seeds": (1,)}), 60) is None
+
+
+def test_pools_that_would_all_be_the_same_are_refused(tmp_path: Path) -> None:
+    one = comparison(tmp_path, "same", rows("old", 70), 0, held_out=10, pool_per_seed=True, seeds=(1, 2))
+    root = Path(one.run_dir)
+    root.mkdir()
+    with pytest.raises(InputError, match=r"each seed draws 60 records, and there are 60 rows besides those held out.*lower recipe\.data\.limit"):
+        divide(one, root)
+    assert not (root / "pool.jsonl").exists()

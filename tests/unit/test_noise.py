@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from codeact.comparison.grid import Comparison
+from codeact.comparison.grid import Comparison, shared_recipes
 from codeact.comparison.split import divide, normal_text
+from codeact.pipeline.run import run_pipeline
 from codeact.records import Message, Record, content_hash
 from codeact.storage import write_jsonl
 from experiments import noise
@@ -47,3 +48,21 @@ def test_the_comparison_holds_out_what_was_left_clean(tmp_path: Path) -> None:
     out = divide(comparison, tmp_path / "run")
     assert {normal_text(r.instruction) for r in out} == kept
     assert {r.response for r in out} <= {r.response for r in clean}
+
+
+def test_pools_hold_the_same_records_at_every_share(tmp_path: Path) -> None:
+    clean = [record(n) for n in range(90)]
+    kept = noise.held_out(clean, 10, 7)
+    drawn: list[list[set[str]]] = []
+    for share in (0.0, 0.45):
+        folder = tmp_path / str(share)
+        folder.mkdir()
+        made, _ = noise.noisy(clean, share, kept, 7)
+        write_jsonl(folder / "rows.jsonl", noise.rows(made, clean))
+        tree = {"data": {"source": str(folder / "rows.jsonl"), "limit": 8}, "seed": 7, "model": {"name": "none"}}
+        entrants = [{"name": "random", "strategy": "random"}]
+        one = Comparison(run_dir=str(folder), recipe=tree, strategies=entrants, held_out=10, pool_per_seed=True, seeds=(1, 2))  # type: ignore[arg-type]
+        divide(one, folder)
+        drawn.append([{*run_pipeline(recipe, ("records",)).table("records")["id"].to_pylist()} for recipe in shared_recipes(one)])
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[0][1]

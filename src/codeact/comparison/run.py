@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from codeact.comparison.grid import (
     source_recipe,
 )
 from codeact.comparison.results import summarise
-from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, POOLS_FILE, check_seeds, divide
+from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, POOLS_FILE, check_pools, check_seeds, divide, pool_rows
 from codeact.config import Recipe
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation.compare import MARGINS, per_task
@@ -93,6 +94,8 @@ def run_comparison(
     waits = partial(log.info, "another process is dividing the records; waiting for it")
     with Store(root).wait_lock(READY, waits), taken_back(there, (root / "split.json").is_file, {*WRITTEN, READY}):
         held_out = divide(comparison, root)
+    if shared := _in_common(comparison, root):
+        log.warning("%s", shared)
     facts, counted = _facts(root), counted_by_all(comparison)
     left = [cell for cell in planned if _result(cell, facts) is None]
     if void := sum((Path(cell.recipe.run_dir) / "result.json").is_file() for cell in left):
@@ -147,7 +150,12 @@ def gather(comparison: Comparison) -> dict[str, Any]:
         raise InputError(f"{root} holds no comparison that has begun ({base}); run `codeact compare` first")
     facts = _facts(root)
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
-    return summarise(comparison, done, len(planned), measured)
+    return summarise(comparison, done, len(planned), measured) | {"in_common": _in_common(comparison, root)}
+
+
+def _in_common(comparison: Comparison, root: Path) -> str | None:
+    rows = pool_rows(root)
+    return None if rows is None else check_pools(comparison, rows)
 
 
 def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> GridForecast:
@@ -171,7 +179,12 @@ def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> Gri
     root = Path(comparison.run_dir)
     facts = _facts(root) if (root / POOL_FILE).exists() else None
     done = {cell.name: found for cell in planned if facts and (found := _result(cell, facts)) is not None}
-    return forecast_grid(comparison, done, budget)
+    forecast = forecast_grid(comparison, done, budget)
+    rows = pool_rows(root)
+    if rows is None and budget.records is None and comparison.pool_per_seed:
+        rows = len(Inputs(source_recipe(comparison)).source.rows) - comparison.held_out
+    shared = None if rows is None else check_pools(comparison, rows)
+    return replace(forecast, notes=(*forecast.notes, shared)) if shared else forecast
 
 
 def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from codeact.rundir.store import digest, file_digest
 
 log = logging.getLogger(__name__)
 DRAWN = "markers/records.json"
+IN_COMMON = 0.1  # share of a pool's records that another may have without a word: standard errors are 1.2 times too small at most, for three pools
 POOL_FILE, HELD_OUT_FILE, POOLS_FILE = "pool.jsonl", "held_out.jsonl", "pools.json"
 
 
@@ -47,6 +49,7 @@ def divide(comparison: Comparison, root: Path) -> list[Record]:
     storage.write_checked(root / POOLS_FILE, {"pools": sorted(drawn | planned)})
     if _is_divided(marker, json.loads(json.dumps(wanted, default=str))):
         return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
+    check_pools(comparison, len(inputs.source.rows) - comparison.held_out)
     source, reading = inputs.source, inputs.read()
     records = reading.usable()
     used = set().union(*(used_instructions(Path(earlier), recipe) for earlier in comparison.apart_from))
@@ -83,6 +86,47 @@ def _is_divided(marker: Path, wanted: dict[str, Any]) -> bool:
     found.pop("check", None)
     paths = {marker.with_name(name): known for name, known in files.items()}
     return found == wanted and all(path.exists() and file_digest(path) == known for path, known in paths.items())
+
+
+def check_pools(comparison: Comparison, rows: int) -> str | None:
+    """What the pools of the seeds have in common, in one line for people; None where it is a tenth or less, or where there is one pool.
+
+    Of `rows` rows each pool has a share p, drawn independently, so two pools share p of theirs. If what a pool does is a mean over its
+    records, the effects of two pools correlate by p: the mean over n pools varies by (1 + (n - 1) p) / n of an effect's variance, and the
+    variance seen between them is 1 - p of it. So a standard error over pools is too small by sqrt((1 + (n - 1) p) / (1 - p)).
+
+    Args:
+        comparison: what is planned.
+        rows: that the pools are drawn from.
+
+    Raises:
+        InputError: each seed would draw all rows.
+    """
+    drawn, pools = source_recipe(comparison).data.limit, len(comparison.seeds)
+    if not comparison.pool_per_seed or drawn is None or pools < 2:
+        return None
+    if drawn >= rows:
+        raise InputError(
+            f"pool_per_seed: each seed draws {amount(drawn, 'record')}, and there are {amount(max(rows, 0), 'row')} besides those held out, so all pools"
+            " would be the same; lower recipe.data.limit, or set pool_per_seed: false"
+        )
+    share = drawn / rows
+    if share <= IN_COMMON:
+        return None
+    narrow = math.sqrt((1 + (pools - 1) * share) / (1 - share))
+    return (
+        f"two pools share {share:.0%} of their records ({drawn:,} of {rows:,} rows each), so intervals that speak of other records are"
+        f" too narrow, by about {narrow:.1f} times; lower recipe.data.limit, or give more data"
+    )
+
+
+def pool_rows(root: Path) -> int | None:
+    """Rows of the file that the pools are drawn from; None before it is written."""
+    path = root / POOL_FILE
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
 
 
 def check_seeds(comparison: Comparison) -> None:
