@@ -39,7 +39,7 @@ UNEQUAL = 0.02  # of the response tokens, above which two selections are not of 
 def comparison(pool_name: str, root: Path, entrant: Mapping[str, Any] | None, model: str, dtype: str) -> Comparison:
     """The comparison of an entrant with three random draws on a pool; without an entrant, of the draws alone."""
     pool = pools.find(pool_name)
-    draws = [{"name": name, "strategy": "random", "set": {"sample.seed": 1000 + n}} for n, name in enumerate(RANDOM)]
+    draws = [{"name": name, "strategy": "random", "draw": n} for n, name in enumerate(RANDOM)]
     evaluate = {"tasks": ["humaneval", "humanevalpack-python", "cruxeval-o"], "generate_limit": 0}
     train = {"method": "lora", "epochs": 1, "batch_size": 1, "learning_rate": 1e-3, "warmup_steps": 2, "merge": True, "save_steps": 20}
     recipe = {

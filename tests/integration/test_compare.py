@@ -249,8 +249,8 @@ def test_a_pool_for_each_seed(grid: Path) -> None:
     assert rows["longest"]["metrics"]["held-out loss"]["minus_against"]["seeds"] == 2
     common = "two pools share 30% of their records (12 of 40 rows each)"
     assert common in done.stderr
-    assert common in json.loads(done.stdout)["in_common"]
-    assert common[1:] in (root / "compare.html").read_text(encoding="utf-8")
+    assert common in json.loads(done.stdout)["cautions"][0]
+    assert common in (root / "compare.html").read_text(encoding="utf-8")
     same = codeact("compare", str(grid), f"run_dir={grid.parent / 'same'}", "pool_per_seed=true", "recipe.data.limit=40", "strategies=[random]")
     assert same.returncode == 2
     assert "all pools would be the same" in same.stderr

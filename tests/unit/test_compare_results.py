@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from codeact.comparison.grid import Comparison, base_recipe, cells, load_comparison, shared_dir, shared_recipes
+from codeact.comparison.grid import (
+    Comparison,
+    base_recipe,
+    cells,
+    load_comparison,
+    same_at_every_seed,
+    shared_dir,
+    shared_recipes,
+)
 from codeact.comparison.power import power_lines, smallest_seen
 from codeact.comparison.results import summarise
 from codeact.comparison.run import deciding_settings
@@ -80,6 +88,23 @@ def test_an_entrant_can_have_rates_and_units_of_its_own(grid_file: Path) -> None
     assert sum(c.entrant == "full" for c in found) == 1
 
 
+def test_a_further_draw_is_another_at_every_seed(grid_file: Path) -> None:
+    """With a seed that is set, the seeds of one pool trained on the same draw, and the interval over seeds knew nothing of its luck."""
+    draws = ",".join(f"{{name: random-{draw}, strategy: random, draw: {draw}}}" for draw in (1, 2))
+    some = f"strategies=[random,{draws},{{name: fixed, strategy: random, set: {{sample.seed: 5}}}}]"
+    comparison = load_comparison(grid_file, [some, "rates=[0.4]", "units=[tokens]"])
+    seeds = {(cell.entrant, cell.seed): (cell.recipe.sample.seed, cell.recipe.cluster.seed, cell.recipe.train.seed) for cell in cells(comparison)}
+    assert len({sample for (name, _), (sample, _, _) in seeds.items() if name != "fixed"}) == 6
+    assert all((cluster, train) == (seed, seed) for (_, seed), (_, cluster, train) in seeds.items())
+    (line,) = same_at_every_seed(comparison)
+    assert line.startswith("fixed has the same sample.seed at every seed")
+    assert "draw: 1" in line
+    assert same_at_every_seed(load_comparison(grid_file, [some, "seeds=[0]"])) == []
+    assert same_at_every_seed(load_comparison(grid_file, [some, "pool_per_seed=true", "recipe.data.limit=5"])) == []
+    nested = load_comparison(grid_file, ["strategies=[random,{name: fixed, strategy: cdas, set: {train: {seed: 5}}}]"])
+    assert "the same train.seed at every seed" in same_at_every_seed(nested)[0]
+
+
 def test_a_pool_for_each_seed_changes_the_records_and_nothing_else(grid_file: Path) -> None:
     own = ["pool_per_seed=true", "recipe.data.limit=5"]
     one, several = (cells(load_comparison(grid_file, some)) for some in (own[1:], own))
@@ -118,6 +143,8 @@ def test_a_pool_for_each_seed_changes_the_records_and_nothing_else(grid_file: Pa
         ("recipe.evaluate.enabled=false", "evaluate.enabled is given twice"),
         ("strategies=[random,{name: a, strategy: cdas, set: {sample.ratio: 0.1}}]", "sample.ratio is given twice"),
         ("strategies=[random,{name: a, strategy: cdas, set: {data.source: b}}]", "data.source is given twice"),
+        ("strategies=[random,{name: a, strategy: random, draw: 1, set: {sample.seed: 3}}]", "sample.seed is given twice"),
+        ("strategies=[random,{name: a, strategy: random, draw: -1}]", "draw: .*greater than or equal to 0"),
         ("strategies=[random,{name: a, strategy: cdas, set: {sample: {min_gain: 5}}}]", "sample is given twice"),
         ("colour=red", "colour"),
         ("rates", "key=value"),

@@ -22,6 +22,8 @@ from codeact.stages.sample import counted_by
 
 WHOLE = "full"
 HELD_OUT = "held-out loss"
+DRAWS_APART = 100_003  # so far apart are the seeds of two draws: a seed of the comparison is not that of another's draw
+SEEDS = ("sample.seed", "cluster.seed", "train.seed")
 FIRST_DEFAULTS = {"sample.strategy": "cdas", "sample.unit": "records"}
 """What keys of a recipe had as default when results of comparisons were first kept, where that has changed since."""
 
@@ -29,7 +31,7 @@ FIRST_DEFAULTS = {"sample.strategy": "cdas", "sample.unit": "records"}
 class Entrant(BaseModel):
     """A strategy under a name, with further recipe keys: `{name: verified-cdas, strategy: cdas, set: {curate.verify: true}}`.
 
-    Its own `rates` and `units` take the place of the comparison's.
+    Its own `rates` and `units` take the place of the comparison's. `draw: 1` is another draw at every seed than that of draw 0.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +41,7 @@ class Entrant(BaseModel):
     set: dict[str, Any] = Field(default_factory=dict)
     rates: tuple[float, ...] = ()
     units: tuple[Unit, ...] = ()
+    draw: int = Field(0, ge=0)
 
     @field_validator("rates")
     @classmethod
@@ -260,12 +263,27 @@ def _cell(comparison: Comparison, entrant: Entrant, rate: float, unit: Unit, see
         "run_dir": str(Path(comparison.run_dir) / "cells" / folder), "evaluate.enabled": True, "control": "none",
         "sample.strategy": entrant.strategy, "sample.ratio": rate, "sample.unit": unit,
     }  # fmt: skip
-    seeds = {"sample.seed": seed, "cluster.seed": seed, "train.seed": seed}
+    seeds = dict.fromkeys(SEEDS, seed)
     shared = config.flatten(comparison.recipe)
     config.joined(own | seeds, {key: shared[key] for key in (*own, *seeds) if shared.get(key) is not None}, f"the comparison ({bare.name})")
-    pool = {"data.source": str(Path(comparison.run_dir) / "pool.jsonl")}
-    changes = config.joined(own | pool, entrant.set, f"the comparison ({bare.name})")
+    fixed: dict[str, Any] = {"data.source": str(Path(comparison.run_dir) / "pool.jsonl")}
+    if entrant.draw:
+        fixed["sample.seed"] = seed + DRAWS_APART * entrant.draw
+    changes = config.joined(own | fixed, entrant.set, f"the comparison ({bare.name})")
     return Cell(entrant.name, rate, unit, seed, base_recipe(comparison, {**seeds, **_pool_seed(comparison, seed), **changes}))
+
+
+def same_at_every_seed(comparison: Comparison) -> list[str]:
+    """One line for people for each entrant whose seed is set, so that the seeds of one pool differ in less than those of the others."""
+    if comparison.pool_per_seed or len(comparison.seeds) < 2:
+        return []
+    found = []
+    for entrant in comparison.strategies:
+        flat = config.flatten(entrant.set)
+        if keys := [key for key in SEEDS if flat.get(key) is not None]:
+            instead = "; draw: 1 in its place is another draw at every seed" if "sample.seed" in keys else ""
+            found.append(f"{entrant.name} has the same {' and '.join(keys)} at every seed, so intervals do not hold the luck of it{instead}")
+    return found
 
 
 def groups(all_cells: Sequence[Cell]) -> dict[str, list[Cell]]:

@@ -22,6 +22,7 @@ from codeact.comparison.grid import (
     base_recipe,
     cells,
     counted_by_all,
+    same_at_every_seed,
     shared_dir,
     shared_recipes,
     source_recipe,
@@ -94,8 +95,8 @@ def run_comparison(
     waits = partial(log.info, "another process is dividing the records; waiting for it")
     with Store(root).wait_lock(READY, waits), taken_back(there, (root / "split.json").is_file, {*WRITTEN, READY}):
         held_out = divide(comparison, root)
-    if shared := _in_common(comparison, root):
-        log.warning("%s", shared)
+    for line in _cautions(comparison, pool_rows(root)):
+        log.warning("%s", line)
     facts, counted = _facts(root), counted_by_all(comparison)
     left = [cell for cell in planned if _result(cell, facts) is None]
     if void := sum((Path(cell.recipe.run_dir) / "result.json").is_file() for cell in left):
@@ -150,12 +151,13 @@ def gather(comparison: Comparison) -> dict[str, Any]:
         raise InputError(f"{root} holds no comparison that has begun ({base}); run `codeact compare` first")
     facts = _facts(root)
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
-    return summarise(comparison, done, len(planned), measured) | {"in_common": _in_common(comparison, root)}
+    return summarise(comparison, done, len(planned), measured) | {"cautions": _cautions(comparison, pool_rows(root))}
 
 
-def _in_common(comparison: Comparison, root: Path) -> str | None:
-    rows = pool_rows(root)
-    return None if rows is None else check_pools(comparison, rows)
+def _cautions(comparison: Comparison, rows: int | None) -> list[str]:
+    """What intervals do not hold, a line each; `rows` that the pools are drawn from, None: not known."""
+    shared = None if rows is None else check_pools(comparison, rows)
+    return [*([shared] if shared else []), *same_at_every_seed(comparison)]
 
 
 def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> GridForecast:
@@ -183,8 +185,7 @@ def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> Gri
     rows = pool_rows(root)
     if rows is None and budget.records is None and comparison.pool_per_seed:
         rows = len(Inputs(source_recipe(comparison)).source.rows) - comparison.held_out
-    shared = None if rows is None else check_pools(comparison, rows)
-    return replace(forecast, notes=(*forecast.notes, shared)) if shared else forecast
+    return replace(forecast, notes=(*forecast.notes, *_cautions(comparison, rows)))
 
 
 def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:
