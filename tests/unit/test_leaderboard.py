@@ -61,13 +61,13 @@ def test_candidates_are_the_pool_without_what_is_held_out(made: Path) -> None:
         pools.write_source({"ids": ["0" * 16]}, made / "data.jsonl", made / "x.jsonl")
 
 
-def test_an_entry_is_trained_beside_three_draws_at_equal_tokens(made: Path) -> None:
+def test_an_entry_is_trained_beside_three_draws_a_seed_at_equal_tokens(made: Path) -> None:
     own = {"name": "mine", "strategy": "list", "set": {"sample.listed": "mine.txt"}}
     planned = cells(run.comparison("made", made / "root", own, "demo", "auto"))
     assert len(planned) == 4 * len(run.SEEDS) * len(pools.BUDGETS)
     assert {cell.unit for cell in planned} == {"tokens"}
     drawn = {cell.recipe.sample.seed for cell in planned if cell.entrant in run.RANDOM}
-    assert len(drawn) == 3
+    assert len(drawn) == 3 * len(run.SEEDS)
     assert {cell.recipe.sample.listed for cell in planned if cell.entrant == "mine"} == {"mine.txt"}
 
 
