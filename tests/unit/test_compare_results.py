@@ -196,6 +196,32 @@ def test_differences_are_paired_and_know_what_is_clear(grid_file: Path, tmp_path
     the_pictures_are_the_table(page, summary)
 
 
+def test_means_over_different_items_are_said(grid_file: Path, tmp_path: Path) -> None:
+    """A training whose loss of some records is no number: its mean is over the others, and so are the differences to it."""
+    comparison = load_comparison(grid_file, ["rates=[0.4]"])
+    done = [(cell, result(crc32(cell.name.encode()), 0.0, 40)) for cell in cells(comparison)]
+    base = {"values": {"loss": result(1234, 0.3, 40)["values"]["loss"]}}
+    whole = summarise(comparison, done, len(done), base)
+    assert whole["cautions"] == []
+    assert whole["items"] == {"loss": 40}
+    for cell, found in done:
+        if cell.name == "strict-0.4-tokens-seed1":
+            for item in ("t3", "t7"):
+                del found["values"]["loss"][item]
+    summary = summarise(comparison, done, len(done), base)
+    assert summary["cautions"] == [
+        "loss: strict was measured on 38 of 40 items in every training, so the values are means over different items;"
+        " differences are over the items that both sides have"
+    ]
+    counts = {(r["entrant"], r["unit"]): r["metrics"]["loss"]["items"] for r in summary["rows"]}
+    assert counts == {(name, unit): 38 if (name, unit) == ("strict", "tokens") else 40 for name, unit in counts}
+    strict = next(r for r in summary["rows"] if (r["entrant"], r["unit"]) == ("strict", "tokens"))["metrics"]["loss"]
+    assert (strict["minus_against"]["items"], strict["minus_base"]["items"]) == (38, 38)
+    page = write_comparison(summary, tmp_path).read_text(encoding="utf-8")
+    assert "on 38 of 40 items" in page
+    assert "over 40 items" in page
+
+
 def the_pictures_are_the_table(page: str, summary: dict[str, Any]) -> None:
     """Figures 2 and 3 of the paper, from one's own trainings: what is read off the charts is what compare.json holds."""
     found = drawn.charts(page)

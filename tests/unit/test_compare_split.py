@@ -121,3 +121,15 @@ def test_pools_that_would_all_be_the_same_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"each seed draws 60 records, and there are 60 rows besides those held out.*lower recipe\.data\.limit"):
         divide(one, root)
     assert not (root / "pool.jsonl").exists()
+
+
+def test_pools_that_an_earlier_comparison_leaves_too_few_rows_for_are_refused(tmp_path: Path) -> None:
+    """100 rows are enough for two pools of 60, but not without the 10 and 30 that the first took."""
+    first = comparison(tmp_path, "first", rows("old", 40), 0, held_out=10)
+    drawn(first)
+    later = comparison(tmp_path, "later", rows("old", 100), 7, held_out=10, apart_from=first.run_dir, pool_per_seed=True, seeds=(1, 2))
+    root = Path(later.run_dir)
+    root.mkdir()
+    with pytest.raises(InputError, match=r"there are 50 rows besides those held out and what .*first used, so all pools"):
+        divide(later, root)
+    assert not (root / "pool.jsonl").exists()

@@ -187,8 +187,8 @@ def compare(
         for row in rows:
             table.add_row(*(Text(visible(cell)) for cell in row))
         console.print(table)
-    for uneven in summary["uneven"]:
-        typer.echo(visible(f"warning: {uneven['line']}"))
+    for line in (*(uneven["line"] for uneven in summary["uneven"]), *summary["cautions"]):
+        typer.echo(visible(f"warning: {line}"))
     if summary["smallest_seen"]:
         told = ", ".join(f"{metric} {value:.3g}" for metric, value in summary["smallest_seen"].items())
         typer.echo(f"smaller differences than these are missed in more than one of five such comparisons: {told}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from codeact.amounts import amount
 from codeact.comparison.grid import WHOLE, Cell, Comparison
 from codeact.comparison.power import smallest_seen
 from codeact.statistics import crossed_interval, paired_values, shared_items
@@ -19,7 +20,8 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
     """The content of compare.json.
 
     `rows` has one entry per entrant, rate and unit: `records`, `response_tokens`, `training_steps` and `training_seconds` (means over seeds), `seeds`, and per
-    metric `value`, `interval`, `minus_base` and `minus_against` ({"difference", "interval"}, paired by item, and by seed too
+    metric `value`, `interval`, `items` (tasks or held-out records that the mean is over: those that all seeds have), `minus_base` and
+    `minus_against` ({"difference", "interval", "items", "seeds"}, paired by item, and by seed too
     against the entrants of `comparison.against`, of which each item's mean is taken; an entrant of these is compared with the
     others of them; None where there is nothing to pair). `smallest_seen`: see `power`. `uneven` names the rates and units at which the strategies did not
     get the same, see `uneven_amounts`.
@@ -47,15 +49,38 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
                 "metrics": {metric: _figures(metric, members, rivals, base) for metric in metrics},
             }
         )
+    items = {metric: len(base["values"].get(metric) or ()) for metric in metrics}
     return {
         "cells": {"planned": planned, "done": len(done)},
         "against": comparison.against[0] + (f" (mean of {len(comparison.against)})" if comparison.against[1:] else ""),
         "lower_is_better": {metric: not metric.endswith(HIGHER) for metric in metrics},
         "base": {metric: _mean(base["values"].get(metric)) for metric in metrics},
+        "items": items,
         "rows": rows,
         "uneven": uneven_amounts(rows),
         "smallest_seen": smallest_seen(rows),
+        "cautions": missing_items(rows, items),
     }
+
+
+def missing_items(rows: Sequence[Mapping[str, Any]], items: Mapping[str, int]) -> list[str]:
+    """A line for each metric that a row has on fewer items than another, or than the model before training (`items`, 0: not measured).
+
+    Such values are means over other items. Differences are over the items that both sides have.
+    """
+    lines = []
+    for metric, before in items.items():
+        counts = [(int(row["metrics"][metric]["items"]), str(row["entrant"])) for row in rows if row["metrics"][metric] is not None]
+        most = max([before, *(count for count, _ in counts)])
+        few = sorted(one for one in counts if one[0] < most)
+        if few:
+            others = sorted({name for _, name in few} - {few[0][1]})
+            rest = f" ({', '.join(others)} on fewer than all too)" if others else ""
+            lines.append(
+                f"{metric}: {few[0][1]} was measured on {few[0][0]:,} of {most:,} items in every training{rest}, so the values are means over"
+                " different items; differences are over the items that both sides have"
+            )
+    return lines
 
 
 def uneven_amounts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -92,7 +117,7 @@ def _figures(metric: str, members: Done, rivals: Sequence[Done], base: Mapping[s
     values = paired_values(list(own.values()))
     if values is None:
         return None
-    figures: dict[str, Any] = {"value": float(values.mean()), "interval": list(crossed_interval(values))}
+    figures: dict[str, Any] = {"value": float(values.mean()), "interval": list(crossed_interval(values)), "items": values.shape[1]}
     before = base["values"].get(metric)
     figures["minus_base"] = _difference([(found, before) for found in own.values()])
     theirs: dict[int, list[Mapping[str, float]]] = {}
@@ -116,7 +141,7 @@ def _difference(
     if values is None:
         return None
     change = values[0::2] - values[1::2]
-    return {"difference": float(change.mean()), "interval": list(crossed_interval(change)), "seeds": len(change)}
+    return {"difference": float(change.mean()), "interval": list(crossed_interval(change)), "items": change.shape[1], "seeds": len(change)}
 
 
 def _mean(values: Mapping[str, float] | None) -> float | None:

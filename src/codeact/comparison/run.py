@@ -151,7 +151,8 @@ def gather(comparison: Comparison) -> dict[str, Any]:
         raise InputError(f"{root} holds no comparison that has begun ({base}); run `codeact compare` first")
     facts = _facts(root)
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
-    return summarise(comparison, done, len(planned), measured) | {"cautions": _cautions(comparison, pool_rows(root))}
+    summary = summarise(comparison, done, len(planned), measured)
+    return summary | {"cautions": [*_cautions(comparison, pool_rows(root)), *summary["cautions"]]}
 
 
 def _cautions(comparison: Comparison, rows: int | None) -> list[str]:

@@ -49,7 +49,6 @@ def divide(comparison: Comparison, root: Path) -> list[Record]:
     storage.write_checked(root / POOLS_FILE, {"pools": sorted(drawn | planned)})
     if _is_divided(marker, json.loads(json.dumps(wanted, default=str))):
         return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
-    check_pools(comparison, len(inputs.source.rows) - comparison.held_out)
     source, reading = inputs.source, inputs.read()
     records = reading.usable()
     used = set().union(*(used_instructions(Path(earlier), recipe) for earlier in comparison.apart_from))
@@ -68,6 +67,7 @@ def divide(comparison: Comparison, root: Path) -> list[Record]:
     kept_out = [int(first[text].meta["row"]) for text in chosen]
     outside = {int(r.meta["row"]) for r in records if texts[r.id] in chosen or texts[r.id] in used}
     pool = [row for row in range(len(source.rows)) if row not in outside]
+    check_pools(comparison, len(pool))
     plain = storage.Source(source.name, source.rows)
     storage.write_rows(plain, pool, root / POOL_FILE)
     storage.write_rows(plain, kept_out, root / HELD_OUT_FILE)
@@ -106,9 +106,10 @@ def check_pools(comparison: Comparison, rows: int) -> str | None:
     if not comparison.pool_per_seed or drawn is None or pools < 2:
         return None
     if drawn >= rows:
+        apart = f" and what {', '.join(comparison.apart_from)} used" if comparison.apart_from else ""
         raise InputError(
-            f"pool_per_seed: each seed draws {amount(drawn, 'record')}, and there are {amount(max(rows, 0), 'row')} besides those held out, so all pools"
-            " would be the same; lower recipe.data.limit, or set pool_per_seed: false"
+            f"pool_per_seed: each seed draws {amount(drawn, 'record')}, and there are {amount(rows, 'row')} besides those held out{apart},"
+            " so all pools would be the same; lower recipe.data.limit, or set pool_per_seed: false"
         )
     share = drawn / rows
     if share <= IN_COMMON:
