@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from codeact.amounts import amount
 from codeact.comparison.grid import WHOLE, Cell, Comparison
 from codeact.comparison.power import smallest_seen
 from codeact.statistics import crossed_interval, paired_values, shared_items
