@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from codeact import sample
@@ -37,10 +37,11 @@ DRAWN: dict[str, st.SearchStrategy[Any]] = dict.fromkeys((*COLUMNS, "ifd"), VALU
     "rating": st.sampled_from([5.0, 5.0, 4.5, 4.0, math.nan]),
     "complexity": st.sampled_from([1.0, 2.0, 3.0, math.nan]),
     "quality": st.sampled_from([1.0, 2.0, 3.0]),
+    "penalised": st.booleans(),
     "tags": TAGS.map(sorted),
     "embedding": st.lists(st.integers(-3, 3), min_size=3, max_size=3).filter(any),
 }
-ALIKE = dict.fromkeys(DRAWN, 0.5) | {"cluster": 0, "response_tokens": 9, "tags": ["a"], "embedding": [1, 0, 0]}
+ALIKE = dict.fromkeys(DRAWN, 0.5) | {"penalised": False, "cluster": 0, "response_tokens": 9, "tags": ["a"], "embedding": [1, 0, 0]}
 STATUSES = st.sampled_from(["ok", "ok", "ok", "truncated", "empty"])
 
 
@@ -243,6 +244,37 @@ def test_length_matched_mirrors_another_strategy() -> None:
         sample.choose(["a", "b"], strategy="length-matched", rules=sample.Rules(like="length-matched"), ratio=0.5, response_tokens=[1, 2])
     with pytest.raises(InputError, match="strategy 'cherry' needs 'loss_ratio'"):
         sample.choose(["a", "b"], strategy="length-matched", rules=sample.Rules(like="cherry"), ratio=0.5, response_tokens=[1, 2])
+
+
+@pytest.mark.parametrize("strategy", [s for s in ALL if s != "full" and not STRATEGIES[s].clustered])
+@given(data=st.data(), ratio=st.sampled_from([0.2, 0.5, 1.0]))
+@settings(max_examples=25)
+def test_what_curation_doubts_is_taken_after_all_others(strategy: str, data: st.DataObject, ratio: float) -> None:
+    """Chosen as if the doubtful ones were not there, as many; and where the others do not suffice, all of them are taken."""
+    pool = data.draw(pool_for(strategy, "ifd", "penalised"))
+    sound = {i: row for i, row in pool.items() if not row["penalised"]}
+    wanted, rules = sample.budget(ratio, len(pool)), sample.Rules(trim=0, like="complexity")
+    taken = chosen(run(pool, strategy, ratio, rules=rules))
+    if STRATEGIES[strategy].mirrors:
+        assume(chosen(run(pool, rules.like, ratio)) <= set(sound))  # else it mirrors more than there would be without the doubtful ones
+    if len(sound) >= wanted:
+        alone = chosen(run(sound, strategy, wanted / len(sound), rules=rules)) if wanted else set()
+        assert taken & set(sound) == alone
+    elif sound:
+        assert taken >= chosen(run(sound, strategy, 1.0, rules=rules))
+
+
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if STRATEGIES[s].clustered])
+@given(data=st.data(), ratio=st.sampled_from([0.2, 0.5, 0.8]), unit=st.sampled_from(["records", "tokens"]))
+@settings(max_examples=25)
+def test_a_cluster_gives_what_curation_doubts_last(strategy: str, data: st.DataObject, ratio: float, unit: str) -> None:
+    pool = data.draw(pool_for(strategy, "response_tokens", "penalised"))
+    unit = "records" if STRATEGIES[strategy].records_only else unit
+    eligible, taken = chosen(run(pool, strategy, 1.0, unit=unit)), chosen(run(pool, strategy, ratio, unit=unit))
+    for number in range(3):
+        here = [i for i in pool if pool[i]["cluster"] == number]
+        if any(pool[i]["penalised"] for i in here if i in taken):
+            assert {i for i in here if i in eligible and not pool[i]["penalised"]} <= taken
 
 
 @pytest.mark.parametrize("strategy", ALL)

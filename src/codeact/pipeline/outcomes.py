@@ -64,6 +64,14 @@ class Outcomes:
         return dict(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
 
     @cached_property
+    def last(self) -> frozenset[str]:
+        """Ids of the records that curation sent behind all others: one failed a check, or is in doubt."""
+        if "curate" not in self.done:
+            return frozenset()
+        table = self.store.table("curate", ["id", "penalised"])
+        return frozenset(table.filter(table["penalised"])["id"].to_pylist())
+
+    @cached_property
     def shares(self) -> Mapping[Group, Share]:
         """Group -> its share of the selection."""
         members: dict[Group, list[Mapping[str, Any]]] = {}
@@ -159,21 +167,17 @@ def _sampled(outcomes: Outcomes, row: Mapping[str, Any]) -> str:
         return f"IFD {row['ifd']:.3f} >= 1, the instruction does not help the model with this answer"
     if reason == NO_TOKENS:
         return "it has no response token that this model could learn with this template, and the budget counts tokens"
+    doubted = row["id"] in outcomes.last and strategy.counts
+    last = f"ranked last ({reason if reason == 'suspect' else row['detail']}), " if reason == "suspect" or doubted else ""
     if strategy.ranking is None:
-        drawn = "drawn" if kept else "not drawn"
+        drawn = f"{last}drawn" if kept else f"{last}not drawn"
         return f"{drawn}; {share.quota:,} of {share.records:,} {where} are" if share.quota < share.records else "everything is"
     if row["rank"] is None:
         return f"not ranked, {reason}" if reason else f"{_figure(outcomes, row, share)} {where}".strip()
-    last = f"ranked last ({reason or row['detail']}), " if reason == "suspect" or _is_last(outcomes, row) else ""
     said = f"{last}rank {row['rank']:,} of {share.ranked:,} {where}, quota {share.quota:,}"
     figure = _figure(outcomes, row, share)
     told = f"{said}; {figure}" if figure else said
     return told if kept or reason in ("", "below cut", "suspect", strategy.not_taken) else f"{told}; {reason}"
-
-
-def _is_last(outcomes: Outcomes, row: Mapping[str, Any]) -> bool:
-    """Whether a doubt of curation sent the record behind all others."""
-    return row["status"] == "dropped" and bool(row["detail"]) and outcomes.recipe.curate.failed == "penalise"
 
 
 def _figure(outcomes: Outcomes, row: Mapping[str, Any], share: Share) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from codeact.amounts import amount
 from codeact.errors import InputError
-from codeact.sample.pool import Column
+from codeact.sample.pool import Column, part
 from codeact.sample.quotas import budget
 from codeact.sample.steps import NO_RULES, Choice, Rules, Unit, choose
 from codeact.types import Ints
@@ -115,25 +115,19 @@ def choose_mixed(
     if strategy == "full":
         raise InputError(f"{NAMED} has weights, and sample.strategy = 'full' takes everything; leave the weights out")
     members = mixture.members()
-    tokens = _part(columns.get("response_tokens"), range(len(ids))) if unit == "tokens" else None
+    tokens = columns.get("response_tokens") if unit == "tokens" else None
     if unit == "tokens" and tokens is None:
         raise InputError("sample.unit = tokens needs 'response_tokens' of every record")
     sizes = {name: len(rows) if tokens is None else _sum(tokens, ids, rows) for name, rows in members.items()}
     given = quotas(sizes, mixture.weights, ratio, unit)
-    parts = {
+    chosen = {
         name: choose(
             [ids[row] for row in rows.tolist()], strategy=strategy, ratio=given[name] / sizes[name], seed=seed, unit=unit, rules=rules,
-            **{column: _part(values, rows.tolist()) for column, values in columns.items()},
+            **{column: None if values is None else part(values, rows.tolist()) for column, values in columns.items()},
         )
         for name, rows in members.items()
     }  # fmt: skip
-    return _joined([(members[name], part) for name, part in parts.items()])
-
-
-def _part(column: Column | None, rows: Sequence[int]) -> Column | None:
-    if column is None or isinstance(column, Mapping):
-        return column
-    return column[list(rows)] if isinstance(column, np.ndarray) else [column[row] for row in rows]
+    return _joined([(members[name], one) for name, one in chosen.items()])
 
 
 def _sum(tokens: Column, ids: Sequence[str], rows: Ints) -> int:
@@ -147,7 +141,7 @@ def _joined(parts: Sequence[tuple[Ints, Choice]]) -> Choice:
     back = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
     found: dict[str, Any] = {}
     for field in dataclasses.fields(Choice):
-        columns = [getattr(part, field.name) for _, part in parts]
+        columns = [getattr(one, field.name) for _, one in parts]
         if isinstance(columns[0], np.ndarray):
             found[field.name] = np.concatenate(columns)[back]
         else:

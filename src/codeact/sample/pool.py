@@ -31,6 +31,8 @@ class Pool:
         share: of the pool that is going to be taken, for an order that depends on it.
         trim: share of the records, the longest, that `trim` leaves out.
         like: bool [N] in the order of the ids, a selection whose lengths a draw is to have; empty: there is none.
+        behind: bool [N] in the order of the ids, records that may be taken after all others only: those that curation doubts, and suspects;
+            empty: there are none.
     """
 
     given: Sequence[str]
@@ -40,6 +42,7 @@ class Pool:
     share: float = 1.0
     trim: float = 0.0
     like: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    behind: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def __len__(self) -> int:
         return len(self.given)
@@ -83,6 +86,14 @@ class Pool:
             return np.zeros(len(self), np.int64)
         return np.unique(self.integers("cluster"), return_inverse=True)[1].astype(np.int64)
 
+    def part(self, rows: Ints) -> Pool:
+        """The records at these positions in the order of the ids, as a pool of their own from which as many are going to be taken; none goes behind."""
+        own = self.by_id[rows].tolist()
+        columns = {name: part(column, own) for name, column in self.columns.items()}
+        share = min(1.0, self.share * len(self) / max(1, len(own)))
+        like = self.like[rows] if len(self.like) else self.like
+        return Pool([self.given[n] for n in own], columns, np.arange(len(own)), self.seed, share, self.trim, like)
+
     def in_given_order(self, column: NDArray[Any]) -> NDArray[Any]:
         """A column of this pool in the caller's order."""
         found = np.empty_like(column)
@@ -122,6 +133,13 @@ def values(name: str, column: Column, ids: Sequence[str]) -> Sequence[Any] | NDA
     if len(column) != len(ids):
         raise InputError(f"{name!r} has {len(column)} values for {len(ids)} ids; one per record is needed")
     return column
+
+
+def part(column: Column, rows: Sequence[int]) -> Column:
+    """A column of the records at these positions alone; a mapping by id serves as it is."""
+    if isinstance(column, Mapping):
+        return column
+    return column[list(rows)] if isinstance(column, np.ndarray) else [column[row] for row in rows]
 
 
 def numbers(name: str, column: Column, ids: Sequence[str]) -> Floats:

@@ -113,8 +113,8 @@ def choose(
         rules: floors, suspects and the least gain.
         columns: each a sequence in the order of `ids`, or a mapping by id; None counts as not given, and as a value means none.
             What the strategy needs (`strategies.find(name).needs`), and what the rules read: `ifd`, `cluster` (int), `response_tokens`,
-            `status` of the score (left out, each record with a finite value counts as ok), `penalised` (ranked behind all others
-            that are eligible, where a strategy ranks), `language` of the code ("" where unknown), `spike`, and `gain`: nats that the
+            `status` of the score (left out, each record with a finite value counts as ok), `penalised` (taken after all others that are
+            eligible, of its cluster where clusters have shares), `language` of the code ("" where unknown), `spike`, and `gain`: nats that the
             instruction saves on the whole response, (nll_uncond - nll_cond) * tokens.
 
     Raises:
@@ -130,6 +130,8 @@ def choose(
     if plan.mirrors:
         other = choose(ids, strategy=rules.like, ratio=ratio, seed=seed, unit=unit, rules=Rules(trim=rules.trim), **given)
         pool = replace(pool, like=other.selected[by_id])
+    suspected = suspects(pool, rules.suspects)
+    pool = replace(pool, behind=suspected | (pool.numbers("penalised") > 0))
     ifd, states = pool.numbers("ifd"), [str(state) for state in pool.values("status")] if "status" in given else None
     ranking = plan.ranking or IFD  # a strategy that does not rank tells ranks by IFD
     value = ranking.of(pool)
@@ -138,13 +140,12 @@ def choose(
     known = tokens if tokens is not None or "response_tokens" not in plan.needs else pool.integers("response_tokens")
     silent = np.zeros(len(ids), np.bool_) if known is None else known <= 0
     able &= ~silent
-    suspected = suspects(pool, rules.suspects)
-    key = order_key(pool, plan, value, able, suspected)
+    key = order_key(plan, value, able, pool.behind)
     group = pool.group if plan.clustered or plan.ranking is None else np.zeros(len(ids), np.int64)
     place = place_in(group, ~able, key, *((pool.drawn,) if ranking.drawn else ()))
     taken = spend(pool, plan, Placed(able, place, group, tokens), ratio)
     selected = hold_floor(pool, plan, taken, key, able, rules, ratio)
-    reason = reasons(plan, value, ifd, states, taken, suspected)
+    reason = reasons(plan, value, ifd, states, taken, suspected, pool.behind)
     reason[low_gain & (reason == "below cut")] = f"gain<{rules.min_gain:g}"
     reason[silent & np.isin(reason, (plan.not_taken, ranking.missing))] = NO_TOKENS
     reason[selected] = ""
@@ -194,17 +195,10 @@ def suspects(pool: Pool, share: float) -> Bools:
     return highest(pool.numbers("spike"), np.arange(len(pool)), budget(share, len(pool)))
 
 
-def order_key(pool: Pool, plan: Strategy, value: Floats, able: Bools, suspected: Bools) -> Floats:
-    """What eligible records are sorted by, the lowest first: float64 [N]. Penalised and suspected ones come behind all others."""
+def order_key(plan: Strategy, value: Floats, able: Bools, behind: Bools) -> Floats:
+    """What eligible records are sorted by, the lowest first: float64 [N]. Those that go `behind` come after all others."""
     key = value if plan.ranking is not None and plan.ranking.lowest else -value
-    if plan.order is not None and plan.ranking is not None:
-        return key  # who comes last is the order's own
-    if ("penalised" in pool.columns or suspected.any()) and able.any():
-        behind = suspected.astype(np.float64)
-        if "penalised" in pool.columns:
-            behind = np.maximum(behind, pool.numbers("penalised"))
-        key = key + behind * (1.0 + float(np.ptp(value[able])))
-    return key
+    return key + behind * (1.0 + float(np.ptp(value[able]))) if (behind & able).any() else key
 
 
 def spend(pool: Pool, plan: Strategy, placed: Placed, ratio: float) -> Bools:
@@ -217,7 +211,7 @@ def spend(pool: Pool, plan: Strategy, placed: Placed, ratio: float) -> Bools:
         return marked(take((number for number in plan.order(pool) if there[number]), cost, wanted), len(pool))
     if plan.ranking is None:  # drawn: anyone, at random
         group = pool.group if plan.clustered else np.zeros(len(pool), np.int64)
-        placed = Placed(there, place_in(group, ~there, pool.drawn), group, tokens)
+        placed = Placed(there, place_in(group, ~there, pool.behind, pool.drawn), group, tokens)
     return plan.budget(placed, ratio)
 
 
@@ -233,7 +227,7 @@ def hold_floor(
         groups.append(_numbered(languages) - (0 if "" not in languages else 1))
     if rules.floor_lengths:
         groups.append(_numbered(length_bands(pool.integers("response_tokens").tolist())))
-    order = -key if plan.ranks else -pool.drawn.astype(np.float64)
+    order = -key if plan.ranks else -place_in(np.zeros(len(pool), np.int64), pool.behind, pool.drawn).astype(np.float64)
     anyone = np.ones(len(pool), np.bool_)
     return raise_to_floor(
         selected, able if plan.ranks else anyone, order, groups, np.arange(len(pool)), rules.floor * ratio
@@ -241,7 +235,7 @@ def hold_floor(
 
 
 def reasons(
-    plan: Strategy, value: Floats, ifd: Floats, states: Sequence[str] | None, taken: Bools, suspected: Bools
+    plan: Strategy, value: Floats, ifd: Floats, states: Sequence[str] | None, taken: Bools, suspected: Bools, behind: Bools
 ) -> NDArray[np.object_]:
     """Why each record would not be selected: object [N] of strings.
 
@@ -252,13 +246,15 @@ def reasons(
         states: status of each score; None: all are ok.
         taken: bool [N], by the strategy, before any floor.
         suspected: bool [N].
+        behind: bool [N], ranked behind all others; suspects are.
     """
     found = np.full(len(value), plan.not_taken, object)
     ranking = plan.ranking
     if ranking is None:
         return found
-    if plan.passed_over and taken.any():
-        found[value > value[taken].min()] = plan.passed_over
+    for one in (~behind, behind) if plan.passed_over else ():
+        if (taken & one).any():
+            found[one & (value > value[taken & one].min())] = plan.passed_over
     found[value < ranking.at_least] = f"{ranking.column}<{ranking.at_least:g}"
     found[suspected] = "suspect"
     found[~np.isfinite(value)] = ranking.missing

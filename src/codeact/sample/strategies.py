@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import wraps
 
 import numpy as np
 
@@ -73,7 +74,8 @@ class Strategy:
         needs: the columns that it reads (`stages.columns.COLUMNS` says where each comes from). With "cluster", each cluster gives
             its share of the budget; one that reads "ifd" obeys `sample.min_gain`.
         ranking: what it ranks by. Its ranks, scores and reasons are told; without an `order`, the best are taken.
-        order: an order of its own over the whole pool: record numbers, of which the first are taken, up to the budget.
+        order: an order of its own over the whole pool: record numbers, of which the first are taken, up to the budget; those that go
+            behind come last (`behind_last`).
         mirrors: it takes as much as the selection of strategy `sample.like`, whose columns it reads too.
         budget: how many of the order are taken.
         records_only: why it cannot have a budget of tokens; empty: it can.
@@ -128,28 +130,47 @@ def rated(pool: Pool) -> Floats:
     return pool.numbers("complexity") * pool.numbers("quality")
 
 
+def behind_last(order: Callable[[Pool], Iterable[int]]) -> Callable[[Pool], Iterator[int]]:
+    """An order of the records that do not go behind (`Pool.behind`), as if there were no others; then one of those that do."""
+
+    @wraps(order)
+    def whole(pool: Pool) -> Iterator[int]:
+        if not pool.behind.any():
+            yield from order(pool)
+            return
+        for rows in (np.flatnonzero(~pool.behind), np.flatnonzero(pool.behind)):
+            if len(rows):
+                yield from (int(rows[number]) for number in order(pool.part(rows)))
+
+    return whole
+
+
+@behind_last
 def covering_tags(pool: Pool) -> Iterator[int]:
     """See `orders.tag_coverage`."""
     return orders.tag_coverage([frozenset(tags or ()) for tags in pool.values("tags")])
 
 
 def best_unlike(pool: Pool) -> Iterator[int]:
-    """By `rated`, highest first, each only if it is unlike all before; see `orders.unlike`."""
+    """By `rated`, highest first, those that go behind last, each only if it is unlike all before; see `orders.unlike`."""
     value = rated(pool)
-    best_first = np.argsort(-value, kind="stable")[: int(np.isfinite(value).sum())]
+    best_first = np.lexsort((-value, pool.behind, ~np.isfinite(value)))[: int(np.isfinite(value).sum())]
     return orders.unlike(best_first, pool.vectors("embedding"))
 
 
+@behind_last
 def farthest_first(pool: Pool) -> Iterator[int]:
     """See `orders.k_centre`; the first record is drawn."""
     return orders.k_centre(pool.vectors("embedding"), int(np.argmin(pool.drawn)))
 
 
+@behind_last
 def covering_points(pool: Pool) -> Iterator[int]:
     """See `orders.facility_location`."""
     return orders.facility_location(pool.vectors("embedding"))
 
 
+@behind_last
 def fitted_points(pool: Pool) -> Iterator[int]:
     """See `parametric.fitted`; as many points as records are wanted."""
     points = pool.vectors("embedding")
@@ -174,6 +195,7 @@ def drawn_by_weight(pool: Pool) -> Floats:
     return pool.numbers("importance") + noise
 
 
+@behind_last
 def drawn_like(pool: Pool) -> Iterator[int]:
     """See `orders.length_matched`."""
     return orders.length_matched(pool.integers("response_tokens"), pool.like, pool.drawn)

@@ -13,11 +13,11 @@ from codeact.rundir import tables
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample import choose
-from codeact.stages.columns import integers
+from codeact.stages.columns import integers, read_columns
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.stages.sample import counted_by
 
-VERSION = 2
+VERSION = 3
 NONE = "none"
 
 
@@ -43,6 +43,7 @@ def seed(recipe: Recipe) -> int:
 def draw(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """Draw from the pool that the selection was chosen from, until the response tokens are as many as its own, as nearly as whole records allow.
 
+    What curation doubts is drawn last, as it is chosen last: the difference to the selection is the strategy's alone.
     Of a mixture with quotas each source gives as many tokens as it gave the selection: else the two would differ in their mixture.
 
     Raises:
@@ -59,12 +60,15 @@ def draw(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     budget = int(tokens[selected].sum())
     if budget == 0:
         raise InputError("control = 'random': no selected record has a response token, so no equal draw can be made")
+    doubted = np.array(read_columns(store, ("penalised",), ids)["penalised"], np.bool_)
     found = np.zeros(len(ids), np.bool_)
     for rows in [np.arange(len(ids))] if mixture is None else mixture.members().values():
         share = int(tokens[rows][selected[rows]].sum()) / int(tokens[rows].sum() or 1)
         if share > 0:
             own = [ids[row] for row in rows.tolist()]
-            found[rows] = choose(own, strategy="random", ratio=share, seed=seed(recipe), unit="tokens", response_tokens=tokens[rows]).selected
+            found[rows] = choose(
+                own, strategy="random", ratio=share, seed=seed(recipe), unit="tokens", response_tokens=tokens[rows], penalised=doubted[rows],
+            ).selected  # fmt: skip
     store.write_table("control", pa.table({"id": pa.array(ids, pa.string()), "selected": pa.array(found, pa.bool_())}))
     return {
         "records": int(found.sum()), "selection_records": int(selected.sum()),

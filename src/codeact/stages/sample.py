@@ -29,7 +29,7 @@ from codeact.types import Bools, Ints
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 5
+VERSION = 6
 
 
 def stage(recipe: Recipe) -> Stage:
@@ -114,9 +114,9 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     )
     known = None if counts is None else lengths_held(found.ifd, counts, found.selected)
     length = known or dict.fromkeys(("spearman", "interval", "token_share"))
-    languages = columns["language"]
+    languages, doubted = columns["language"], np.array(columns["penalised"], np.bool_)
     columns.clear()  # of ten million records half a gigabyte, which the vectors need
-    cover = _cover(store, ids, found, languages, counts, seed, config, mixture)
+    cover = _cover(store, ids, found, languages, doubted, counts, seed, config, mixture)
     storage.write_json(store.path("coverage.json"), cover)
     return {
         "pool": len(ids), "selected": chosen, "ratio": config.ratio, "strategy": config.strategy,
@@ -232,6 +232,7 @@ def _cover(
     ids: list[str],
     found: Choice,
     languages: list[str],
+    doubted: Bools,
     tokens: Ints | None,
     seed: int,
     config: SampleConfig,
@@ -250,7 +251,7 @@ def _cover(
         groups["length"] = length_bands(tokens[place])
     selections = {"selection": found.selected[place]}
     for name in ("random", "complexity") if np.isfinite(found.ifd).any() else ("random",):
-        selections[name] = _peer(ids, found, name, seed, mixture, able)[place]
+        selections[name] = _peer(ids, found, name, seed, mixture, able, doubted)[place]
     points: TakeVectors | None = None
     if store.marker("embed") is not None and "cluster" in groups:
         vectors = vectors_by_place(store, ids)
@@ -261,14 +262,14 @@ def _cover(
     }
 
 
-def _peer(ids: list[str], found: Choice, strategy: str, seed: int, mixture: Mixture | None, able: Bools) -> Bools:
+def _peer(ids: list[str], found: Choice, strategy: str, seed: int, mixture: Mixture | None, able: Bools, doubted: Bools) -> Bools:
     """What another strategy takes of those that are able, as many records of each source as the selection has: bool [N]."""
     taken = np.zeros(len(ids), np.bool_)
     for members in [np.arange(len(ids))] if mixture is None else mixture.members().values():
         rows = members[able[members]]
         if count := int(found.selected[rows].sum()):
             own = [ids[row] for row in rows.tolist()]
-            taken[rows] = choose(own, strategy=strategy, ratio=count / len(rows), seed=seed, ifd=found.ifd[rows]).selected
+            taken[rows] = choose(own, strategy=strategy, ratio=count / len(rows), seed=seed, ifd=found.ifd[rows], penalised=doubted[rows]).selected
     return taken
 
 
