@@ -9,6 +9,7 @@ import pytest
 
 import codeact
 from codeact.config import Recipe
+from codeact.draws import seeded_order
 from codeact.pipeline.run import run_pipeline
 from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
@@ -56,3 +57,30 @@ def test_the_control_draws_it_last_too(data: Path, tmp_path: Path, tiny_model_di
     drawn = {row["id"] for row in pq.read_table(tmp_path / "run" / "control.parquet").to_pylist() if row["selected"]}
     assert len(drawn) > 10
     assert all(name.startswith("sound") for name in drawn)
+
+
+def test_adaptive_scoring_looks_for_the_cut_of_the_others(tmp_path: Path, tiny_model_dir: Path, tiny_embedder_dir: Path) -> None:
+    """What comes last takes no place above a cut: it is not measured but in the pilot, and the choice is about that of full scoring."""
+    plain = [{**row, "id": f"sound-{n}"} for n, row in enumerate(pool_rows(200))]
+    broken = [{**row, "id": f"failed-{n}", "output": f"{row['output']}\n```python\ndef f(:\n    return {n}\n```"} for n, row in enumerate(pool_rows(290)[200:])]
+    write_lines(tmp_path / "data.jsonl", [*plain, *broken])
+    settings = {
+        "model.template": "question", "model.dtype": "float32", "cluster.k": 2, "curate.decontaminate": [], "curate.failed": "penalise", "curate.dedup": False,
+        "sample.strategy": "cdas", "sample.unit": "records",
+    }  # fmt: skip
+    taken, scores = {}, {}
+    for adaptive in (False, True):
+        root = tmp_path / str(adaptive)
+        codeact.select(
+            str(tmp_path / "data.jsonl"), model=str(tiny_model_dir), embedder=str(tiny_embedder_dir), ratio=0.1, run_dir=root,
+            settings={**settings, "score.adaptive": adaptive, "score.cache": False},
+        )  # fmt: skip
+        taken[adaptive] = {row["id"] for row in pq.read_table(root / "sample.parquet").to_pylist() if row["selected"]}
+        scores[adaptive] = pq.read_table(root / "score.parquet").to_pylist()
+    ids = [row["id"] for row in scores[True]]
+    pilot = {ids[n] for n in seeded_order(ids, 0)[:64]}
+    measured = {row["id"] for row in scores[True] if row["status"] == "ok"}
+    assert len(measured) < len(ids)
+    assert {name for name in measured if name.startswith("failed")} <= pilot
+    assert not any(name.startswith("failed") for name in taken[True] | taken[False])
+    assert len(taken[True] & taken[False]) / len(taken[True] | taken[False]) >= 0.75

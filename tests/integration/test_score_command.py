@@ -79,7 +79,6 @@ def test_adaptive_scores_choose_nearly_what_full_scores_choose(
         (["--adaptive", "--set", "sample.unit=tokens"], "not for that of 'cdas' with sample.unit=tokens: set sample.strategy=cdas and sample.unit=records"),
         (["--adaptive", "--set", "backend=ray"], "backend=local"),
         (["--adaptive", "--set", "sample.floor=0.5"], "sample.floor"),
-        (["--adaptive", "--set", "curate.failed=penalise"], "curate.failed"),
         (["--agreement", "2"], "score.agreement"),
         (["--variant", "papr"], "score.variant"),
     ],

@@ -35,11 +35,12 @@ from codeact.rundir.score_cache import (
 from codeact.rundir.shards import Worker
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
-from codeact.sample import cdas, id_ranks
+from codeact.sample import id_ranks
+from codeact.sample.quotas import Placed, exactly, place_in
 from codeact.sample.strategies import IFD_LIMIT, reads
 from codeact.score.sequences import template_name
 from codeact.stages.adaptive_parts import PART, MeasuredInParts, in_parts
-from codeact.stages.columns import SCORES
+from codeact.stages.columns import SCORES, read_columns
 from codeact.stages.pool import pool_parts, pool_rows, pool_stages, read_pool
 from codeact.stages.sample import counted_by
 from codeact.stages.unlearnable import check_any
@@ -87,7 +88,7 @@ def settings(recipe: Recipe) -> Mapping[str, Any]:
     if not recipe.score.adaptive:
         return plain
     chosen = {"strategy": recipe.sample.strategy, "ratio": recipe.sample.ratio, "seed": recipe.seed}
-    return {**plain, "adaptive": recipe.score.agreement, "asked together": PART, **chosen}
+    return {**plain, "adaptive": recipe.score.agreement, "asked together": PART, "last": "penalised", **chosen}
 
 
 def _engine(recipe: Recipe) -> dict[str, str]:
@@ -220,11 +221,12 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[pa.Table
     if recipe.sample.strategy == "cdas":
         labels = tables.in_order(store.table("cluster"), ids)["cluster"].to_numpy()
         group = np.unique(labels, return_inverse=True)[1].astype(np.int64)
-    tie = id_ranks(ids)
+    tie, behind = id_ranks(ids), np.array(read_columns(store, ("penalised",), ids)["penalised"], np.bool_)
 
     def selected(log_ifd: Floats) -> Bools:
         ifd = np.exp(log_ifd)
-        return cdas(ifd, np.isfinite(ifd) & (ifd < IFD_LIMIT), group, tie, recipe.sample.ratio)
+        eligible = np.isfinite(ifd) & (ifd < IFD_LIMIT)
+        return exactly(Placed(eligible, place_in(group, ~eligible, behind, -ifd, tie), group), recipe.sample.ratio)
 
     keys = [record_key(record) for record in records]
     known = cache.find(keys)
@@ -238,9 +240,10 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[pa.Table
         made = in_parts(kept, "turns", shards, lambda shard, _: to_table(work.score(tables.records_from(shard))))
         return [score for part, _ in made for score in from_table(part)]
 
+    cuts = group + behind * (group.max() + 1)  # those that come last have a cut of their own
     with track("score", len(ids), "records") as progress:
         found = score_adaptive(
-            records, work, selected, group, agreement=recipe.score.agreement, seed=recipe.seed, given=given,
+            records, work, selected, cuts, agreement=recipe.score.agreement, seed=recipe.seed, given=given,
             through=lambda measure, own: MeasuredInParts(measure, own, kept / "answers"), in_full=in_full, progress=progress,
         )  # fmt: skip
     fresh = [n for n, item in enumerate(found.scores) if item.status != ESTIMATED and keys[n] not in ranked]
@@ -285,10 +288,10 @@ def check(recipe: Recipe) -> None:
             f"adaptive scoring looks for the cut of {' or '.join(ADAPTIVE_STRATEGIES)} by records, not for that of {strategy!r} with"
             f" sample.unit={recipe.sample.unit}: set sample.strategy={ADAPTIVE_STRATEGIES[0]} and sample.unit=records, or leave score.adaptive off"
         )
-    if recipe.sample.floor or asked or recipe.curate.failed == "penalise":
+    if recipe.sample.floor or asked:
         raise InputError(
-            "adaptive scoring looks for the cuts of IFD alone; sample.floor, suspects, min_gain and curate.failed=penalise move records across"
-            " them: leave score.adaptive off, or these"
+            "adaptive scoring looks for the cuts of IFD alone; sample.floor, suspects and min_gain move records across them: leave"
+            " score.adaptive off, or these"
         )
     if recipe.data.weights:
         raise InputError(
