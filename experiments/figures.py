@@ -4,7 +4,8 @@
     python -m experiments.figures compare_pooled compare_figures adaptive_frontier --format png --folder docs/images
 
 Of a comparison: differences to one strategy (Figure 2 of the paper) and, with several rates, the effect of the rate (NAME_rates,
-Figure 3). Of several comparisons together: the differences over their pools. Needs matplotlib: pip install 'codeact[bench]'.
+Figure 3). Of several comparisons together: the differences over their pools; of those with wrong records, the effect of
+their share. Needs matplotlib: pip install 'codeact[bench]'.
 """
 
 from __future__ import annotations
@@ -163,6 +164,29 @@ def over_pools(result: Mapping[str, Any], path: Path) -> None:
     save(figure, path)
 
 
+def noise(result: Mapping[str, Any], path: Path) -> None:
+    """Pools of which a share is wrong, at equal tokens: how much of what each entrant trained on is wrong, and what training changed of the
+    held-out loss, against that share."""
+    pyplot = drawing()
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    shares = result["shares"]
+    names = dict.fromkeys(r["entrant"] for one in shares.values() for r in one["rows"] if r["unit"] == "tokens" or r["entrant"] == "full")
+    for place, entrant in enumerate(names):
+        rows = {}
+        for share, one in shares.items():
+            found = [r for r in one["rows"] if r["entrant"] == entrant and (r["unit"] == "tokens" or entrant == "full")]
+            rows |= {float(share.rstrip("%")): row for row in found}
+        for axis, of in zip(axes, (lambda r: 100 * r["wrong"]["records"], lambda r: r["metrics"]["held-out loss"]["minus_base"]["difference"]), strict=True):
+            axis.plot(list(rows), [of(row) for row in rows.values()], "o-", markersize=4, linewidth=1.2, color=COLOURS[place % len(COLOURS)], label=entrant)
+    for axis, what in zip(axes, ("% of the records trained on that are wrong", "held-out loss minus before training"), strict=True):
+        axis.set_xlabel("% of the pool that is wrong")
+        axis.set_ylabel(what)
+        axis.grid(color="#eeeeee")
+        plain(axis)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names), frameon=False)
+    save(figure, path)
+
+
 def plain(axis: Any) -> None:
     axis.set_axisbelow(True)
     for side in ("top", "right"):
@@ -195,7 +219,7 @@ def save(figure: Any, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+", help="of result files: compare_..., adaptive_frontier")
+    parser.add_argument("names", nargs="+", help="of result files: compare_..., adaptive_frontier, noise_results")
     parser.add_argument("--folder", type=Path, default=Path("runs/figures"))
     parser.add_argument("--format", choices=("svg", "png"), default="svg")
     options = parser.parse_args()
@@ -212,6 +236,8 @@ def main() -> None:
             frontier(document, path)
         elif "against" in document and "rows" in document:
             over_pools(document, path)
+        elif "shares" in document:
+            noise(document, path)
         else:
             parser.error(f"{source} holds nothing that is drawn")
 

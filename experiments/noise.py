@@ -7,7 +7,7 @@
 Each file holds the same records in the same order, under the ids that they have when clean, so that the comparisons draw the same pools from
 each; those wrong at 15 % are wrong at 30 % too. The records that the comparison will hold out stay clean: they are the draw that
 `codeact compare` makes from the same instructions, which no corruption used here changes.
-What was expected before the first training: docs/experiments-measures.md.
+What was expected before the first training, and what was found: docs/experiments-noise.md.
 """
 
 from __future__ import annotations

@@ -1,0 +1,137 @@
+"""When does selection pay? What was trained on in pools of which a share is wrong, and how it went.
+
+    python -m experiments.noise_results --write docs/experiments-noise.md
+
+Reads the comparisons that `noise.py` names, as far as they have come: runs/noise/NN.jsonl says which records are wrong,
+runs/compare_noise_NN what was chosen of them and what it gave. Of each share of wrong records and each entrant: how much of what it was trained
+on is wrong (records, and their response characters), and `codeact compare`'s figures. --versus: differences to others than the random draws.
+`figures.py noise_results` draws it.
+
+Result: experiments/results/noise_results.json.xz
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import machine, result_files
+from benchmarks.marks import write_between
+from codeact.comparison.grid import Cell, Comparison, cells, load_comparison
+from codeact.comparison.run import gather
+from codeact.rundir import tables
+from codeact.rundir.store import Store
+from codeact.storage import read_jsonl
+from experiments.compare_result import with_interval
+from experiments.figures import spelt
+from experiments.noise import SHARES
+
+OUT = Path(__file__).parent / "results" / "noise_results.json.xz"
+RECIPE = Path(__file__).parents[1] / "recipes" / "compare_noise.yaml"
+KEPT = ("value", "interval", "minus_base", "minus_against")
+Wrong = Mapping[str, tuple[bool, int]]  # id -> whether it is wrong, characters of its response
+
+
+def wrong_records(file: Path) -> dict[str, tuple[bool, int]]:
+    """Of a file that `noise.py` wrote."""
+    return {row["id"]: (row["wrong"], len(row["output"])) for row in read_jsonl(file)}
+
+
+def share_wrong(ids: Sequence[str], known: Wrong) -> dict[str, float]:
+    """Share of these records that are wrong, and of their response characters."""
+    wrong = np.array([known[i][0] for i in ids])
+    sizes = np.array([known[i][1] for i in ids])
+    return {"records": float(wrong.mean()), "characters": float(sizes[wrong].sum() / sizes.sum())}
+
+
+def of_cell(cell: Cell, known: Wrong) -> dict[str, Any]:
+    """What a finished training was trained on; where its entrant verifies, what the checks left out of the pool too."""
+    store = Store(Path(cell.recipe.run_dir))
+    sampled = store.table("sample")
+    pool = sampled.column("id").to_pylist()
+    return {"chosen": share_wrong(tables.ids_where(sampled, "selected"), known), "pool": share_wrong(pool, known), "pool_records": len(pool)}
+
+
+def of_share(comparison: Comparison, known: Wrong, versus: Sequence[tuple[str, list[str]]]) -> dict[str, Any]:
+    """Rows of one comparison, a row for each entrant and unit that has a finished training."""
+    summary = gather(comparison)
+    others = {rival: gather(comparison.model_copy(update={"against": (rival,)}))["rows"] for rival, _ in versus}
+    done = [cell for cell in cells(comparison) if (Path(cell.recipe.run_dir) / "result.json").is_file()]
+    rows = []
+    for row in summary["rows"]:
+        mine = [of_cell(c, known) for c in done if (c.entrant, c.unit) == (row["entrant"], row["unit"])]
+        rows.append(
+            {
+                **{key: row[key] for key in ("entrant", "unit", "seeds", "records", "response_tokens", "training_steps")},
+                "wrong": {part: float(np.mean([one["chosen"][part] for one in mine])) for part in ("records", "characters")},
+                "pool": {"records": float(np.mean([one["pool_records"] for one in mine])), "wrong": float(np.mean([one["pool"]["records"] for one in mine]))},
+                "metrics": {m: {k: figures[k] for k in KEPT} for m, figures in row["metrics"].items()},
+                "versus": {
+                    rival: {m: found["metrics"][m]["minus_against"] for m in row["metrics"]}
+                    for rival, names in versus
+                    for found in others[rival]
+                    if row["entrant"] in names and (found["entrant"], found["unit"]) == (row["entrant"], row["unit"])
+                },
+            }
+        )  # fmt: skip
+    return {"cells": summary["cells"], "against": summary["against"], "base": summary["base"], "rows": rows}
+
+
+def tables_of(shares: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> list[str]:
+    """Markdown: an entrant a line and a share of wrong records a column; what is wrong of the chosen records, then each metric's difference."""
+    keys = list(dict.fromkeys((r["entrant"], r["unit"]) for one in shares.values() for r in one["rows"]))
+    keys.sort(key=lambda key: (key[1] != "tokens" and key[0] != "full", key[0] == "full"))
+    head = "| trained on | " + " | ".join(f"{share} wrong" for share in shares) + " |"
+    lines: list[str] = []
+    titles = ["Of the records trained on, wrong:", *(f"{spelt(m)[0].upper()}{spelt(m)[1:]}, minus the random draws:" for m in metrics)]
+    for place, title in enumerate(titles):
+        lines += [title, "", head, "|---|" + "---|" * len(shares)]
+        for entrant, unit in keys:
+            told = []
+            for one in shares.values():
+                row = next((r for r in one["rows"] if (r["entrant"], r["unit"]) == (entrant, unit)), None)
+                if row is None:
+                    told.append("not run")
+                elif place == 0:
+                    told.append(f"{row['wrong']['records']:.0%} of {row['records']:.0f}")
+                else:
+                    told.append(with_interval(row["metrics"][metrics[place - 1]]["minus_against"]))
+            if any(told):
+                name = entrant if unit == "tokens" or entrant == "full" else f"{entrant}, equal records"
+                lines.append(f"| {name} | " + " | ".join(told) + " |")
+        lines.append("")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--noise", type=Path, default=Path("runs/noise"))
+    parser.add_argument("--runs", default="runs/compare_noise_", help="run directories, but for the share")
+    parser.add_argument("--versus", action="append", default=[], metavar="RIVAL:NAME,...", help="further differences")
+    parser.add_argument("--output", type=Path, default=OUT)
+    parser.add_argument("--write", type=Path, help="Markdown file with the lines <!-- noise_results --> and <!-- /noise_results -->")
+    options = parser.parse_args()
+    versus = [(rival, names.split(",")) for rival, _, names in (pair.partition(":") for pair in options.versus)]
+    shares: dict[str, Any] = {}
+    for share in SHARES:
+        name = f"{round(100 * share):02}"
+        file, folder = options.noise / f"{name}.jsonl", Path(f"{options.runs}{name}")
+        if file.is_file() and (folder / "base" / "result.json").is_file():
+            overrides = [f"recipe.data.source={file}", f"run_dir={folder}"]
+            shares[f"{share:.0%}"] = of_share(load_comparison(RECIPE, overrides), wrong_records(file), versus)
+    if not shares:
+        parser.error(f"{options.runs}NN: no comparison has begun; see experiments/noise.py")
+    metrics = [m for m in next(iter(shares.values()))["base"] if m in ("held-out loss", "humaneval bits_per_byte")]
+    result_files.write(options.output, {**machine.provenance(), "shares": shares})
+    text = "\n".join(tables_of(shares, metrics)).rstrip()
+    print(text)
+    if options.write:
+        write_between(options.write, "noise_results", text)
+
+
+if __name__ == "__main__":
+    main()

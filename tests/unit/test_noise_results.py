@@ -1,0 +1,37 @@
+"""experiments/noise_results.py: shares of wrong records counted by hand, and a table that says what was not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codeact.storage import write_jsonl
+from experiments.noise_results import share_wrong, tables_of, wrong_records
+
+
+def test_what_is_wrong_of_a_choice_is_counted_in_records_and_in_characters(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "45.jsonl", [{"id": f"r{n}", "instruction": "i", "output": "x" * n, "wrong": n % 2 == 1} for n in range(1, 9)])
+    known = wrong_records(tmp_path / "45.jsonl")
+    found = share_wrong(["r1", "r2", "r4", "r7"], known)  # 1 + 7 of 14 characters
+    assert found == {"records": 0.5, "characters": pytest.approx(8 / 14)}
+    assert share_wrong(["r2"], known) == {"records": 0.0, "characters": 0.0}
+
+
+def row(entrant: str, unit: str, wrong: float, low: float, high: float) -> dict[str, Any]:
+    minus = {"difference": (low + high) / 2, "interval": [low, high]}
+    return {"entrant": entrant, "unit": unit, "records": 200.0, "wrong": {"records": wrong}, "metrics": {"held-out loss": {"minus_against": minus}}}
+
+
+def test_tables_have_a_share_a_column_and_say_what_was_not_run() -> None:
+    shares = {
+        "0%": {"rows": [row("cdas", "tokens", 0.0, -0.01, 0.02), row("cdas", "records", 0.0, 0.01, 0.02)]},
+        "45%": {"rows": [row("cdas", "tokens", 0.5, 0.01, 0.03)]},
+    }
+    lines = tables_of(shares, ["held-out loss"])
+    assert "| trained on | 0% wrong | 45% wrong |" in lines
+    assert "| cdas | 0% of 200 | 50% of 200 |" in lines
+    assert "| cdas, equal records | 0% of 200 | not run |" in lines
+    assert "| cdas | 0.0050 [−0.0100, 0.0200] | **0.0200 [0.0100, 0.0300]** |" in lines
+    assert "| cdas, equal records | **0.0150 [0.0100, 0.0200]** | not run |" in lines
