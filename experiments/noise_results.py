@@ -13,7 +13,7 @@ Result: experiments/results/noise_results.json.xz
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ from codeact.comparison.grid import Cell, Comparison, cells, load_comparison
 from codeact.comparison.run import gather
 from codeact.rundir import tables
 from codeact.rundir.store import Store
-from codeact.storage import read_jsonl
+from codeact.statistics import crossed_interval, paired_values
+from codeact.storage import read_json, read_jsonl
 from experiments.compare_result import with_interval
 from experiments.figures import spelt
 from experiments.noise import SHARES
 
 OUT = Path(__file__).parent / "results" / "noise_results.json.xz"
 RECIPE = Path(__file__).parents[1] / "recipes" / "compare_noise.yaml"
+WHOLE = ("full", "records")
 KEPT = ("value", "interval", "minus_base", "minus_against")
 Wrong = Mapping[str, tuple[bool, int]]  # id -> whether it is wrong, characters of its response
 
@@ -56,10 +58,9 @@ def of_cell(cell: Cell, known: Wrong) -> dict[str, Any]:
     return {"chosen": share_wrong(tables.ids_where(sampled, "selected"), known), "pool": share_wrong(pool, known), "pool_records": len(pool)}
 
 
-def of_share(comparison: Comparison, known: Wrong, versus: Sequence[tuple[str, list[str]]]) -> dict[str, Any]:
+def of_share(comparison: Comparison, known: Wrong) -> dict[str, Any]:
     """Rows of one comparison, a row for each entrant and unit that has a finished training."""
     summary = gather(comparison)
-    others = {rival: gather(comparison.model_copy(update={"against": (rival,)}))["rows"] for rival, _ in versus}
     done = [cell for cell in cells(comparison) if (Path(cell.recipe.run_dir) / "result.json").is_file()]
     rows = []
     for row in summary["rows"]:
@@ -70,15 +71,34 @@ def of_share(comparison: Comparison, known: Wrong, versus: Sequence[tuple[str, l
                 "wrong": {part: float(np.mean([one["chosen"][part] for one in mine])) for part in ("records", "characters")},
                 "pool": {"records": float(np.mean([one["pool_records"] for one in mine])), "wrong": float(np.mean([one["pool"]["records"] for one in mine]))},
                 "metrics": {m: {k: figures[k] for k in KEPT} for m, figures in row["metrics"].items()},
-                "versus": {
-                    rival: {m: found["metrics"][m]["minus_against"] for m in row["metrics"]}
-                    for rival, names in versus
-                    for found in others[rival]
-                    if row["entrant"] in names and (found["entrant"], found["unit"]) == (row["entrant"], row["unit"])
-                },
             }
         )  # fmt: skip
     return {"cells": summary["cells"], "against": summary["against"], "base": summary["base"], "rows": rows}
+
+
+Values = Mapping[int, Mapping[str, Mapping[str, float]]]  # seed -> metric -> item -> value
+
+
+def results_of(comparison: Comparison) -> dict[tuple[str, str], Values]:
+    """Every value of the finished trainings, by entrant and unit."""
+    found: dict[tuple[str, str], dict[int, Any]] = {}
+    for cell in cells(comparison):
+        path = Path(cell.recipe.run_dir) / "result.json"
+        if path.is_file():
+            found.setdefault((cell.entrant, cell.unit), {})[cell.seed] = read_json(path)["values"]
+    return {**found}
+
+
+def apart(own: Values, other: Values) -> dict[str, Any]:
+    """What one side has minus what the other has, paired by pool and item: metric -> difference and its interval."""
+    seeds = sorted(own.keys() & other.keys())
+    found: dict[str, Any] = {}
+    for metric in own[seeds[0]] if seeds else ():
+        values = paired_values([side[seed].get(metric) for seed in seeds for side in (own, other)])
+        if values is not None:
+            change = values[0::2] - values[1::2]
+            found[metric] = {"difference": float(change.mean()), "interval": list(crossed_interval(change)), "seeds": len(seeds)}
+    return found
 
 
 def tables_of(shares: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> list[str]:
@@ -87,20 +107,22 @@ def tables_of(shares: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -
     keys.sort(key=lambda key: (key[1] != "tokens" and key[0] != "full", key[0] == "full"))
     head = "| trained on | " + " | ".join(f"{share} wrong" for share in shares) + " |"
     lines: list[str] = []
-    titles = ["Of the records trained on, wrong:", *(f"{spelt(m)[0].upper()}{spelt(m)[1:]}, minus the random draws:" for m in metrics)]
-    for place, title in enumerate(titles):
+    parts: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+        ("Of the records trained on, wrong:", lambda row: f"{row['wrong']['records']:.0%} of {row['records']:.0f}")
+    ]
+    for m in metrics:
+        name = f"{spelt(m)[0].upper()}{spelt(m)[1:]}"
+        parts += [
+            (f"{name}, minus the random draws of the same pools:", lambda row, m=m: with_interval(row["metrics"][m]["minus_against"])),
+            (f"{name}, minus the same training with no record wrong:", lambda row, m=m: with_interval(row["minus_clean"].get(m))),
+            (f"{name}, minus the whole pool:", lambda row, m=m: with_interval(row["minus_full"].get(m))),
+        ]
+    for title, tell in parts:
         lines += [title, "", head, "|---|" + "---|" * len(shares)]
         for entrant, unit in keys:
-            told = []
-            for one in shares.values():
-                row = next((r for r in one["rows"] if (r["entrant"], r["unit"]) == (entrant, unit)), None)
-                if row is None:
-                    told.append("not run")
-                elif place == 0:
-                    told.append(f"{row['wrong']['records']:.0%} of {row['records']:.0f}")
-                else:
-                    told.append(with_interval(row["metrics"][metrics[place - 1]]["minus_against"]))
-            if any(told):
+            found = [[r for r in one["rows"] if (r["entrant"], r["unit"]) == (entrant, unit)] for one in shares.values()]
+            told = [tell(some[0]) if some else "not run" for some in found]
+            if any(some and text for some, text in zip(found, told, strict=True)):
                 name = entrant if unit == "tokens" or entrant == "full" else f"{entrant}, equal records"
                 lines.append(f"| {name} | " + " | ".join(told) + " |")
         lines.append("")
@@ -117,14 +139,23 @@ def main() -> None:
     options = parser.parse_args()
     versus = [(rival, names.split(",")) for rival, _, names in (pair.partition(":") for pair in options.versus)]
     shares: dict[str, Any] = {}
+    results: dict[str, dict[tuple[str, str], Values]] = {}
     for share in SHARES:
         name = f"{round(100 * share):02}"
         file, folder = options.noise / f"{name}.jsonl", Path(f"{options.runs}{name}")
         if file.is_file() and (folder / "base" / "result.json").is_file():
             overrides = [f"recipe.data.source={file}", f"run_dir={folder}"]
-            shares[f"{share:.0%}"] = of_share(load_comparison(RECIPE, overrides), wrong_records(file), versus)
+            comparison = load_comparison(RECIPE, overrides)
+            shares[f"{share:.0%}"] = of_share(comparison, wrong_records(file))
+            results[f"{share:.0%}"] = results_of(comparison)
     if not shares:
         parser.error(f"{options.runs}NN: no comparison has begun; see experiments/noise.py")
+    for name, one in shares.items():
+        for row in one["rows"]:
+            key, mine = (row["entrant"], row["unit"]), results[name]
+            others = {"minus_clean": results["0%"].get(key, {}) if name != "0%" and "0%" in results else {}, "minus_full": mine.get(WHOLE, {}) if key != WHOLE else {}}
+            others |= {f"minus_{rival}": mine.get((rival, row["unit"]), {}) for rival, names in versus if row["entrant"] in names}
+            row |= {title: apart(mine[key], other) for title, other in others.items()}
     metrics = [m for m in next(iter(shares.values()))["base"] if m in ("held-out loss", "humaneval bits_per_byte")]
     result_files.write(options.output, {**machine.provenance(), "shares": shares})
     text = "\n".join(tables_of(shares, metrics)).rstrip()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from codeact.statistics import crossed_interval
 from codeact.storage import write_jsonl
-from experiments.noise_results import share_wrong, tables_of, wrong_records
+from experiments.noise_results import apart, share_wrong, tables_of, wrong_records
 
 
 def test_what_is_wrong_of_a_choice_is_counted_in_records_and_in_characters(tmp_path: Path) -> None:
@@ -21,7 +23,8 @@ def test_what_is_wrong_of_a_choice_is_counted_in_records_and_in_characters(tmp_p
 
 def row(entrant: str, unit: str, wrong: float, low: float, high: float) -> dict[str, Any]:
     minus = {"difference": (low + high) / 2, "interval": [low, high]}
-    return {"entrant": entrant, "unit": unit, "records": 200.0, "wrong": {"records": wrong}, "metrics": {"held-out loss": {"minus_against": minus}}}
+    figures = {"held-out loss": {"minus_against": minus}}
+    return {"entrant": entrant, "unit": unit, "records": 200.0, "wrong": {"records": wrong}, "metrics": figures, "minus_clean": {}, "minus_full": {}}
 
 
 def test_tables_have_a_share_a_column_and_say_what_was_not_run() -> None:
@@ -35,3 +38,15 @@ def test_tables_have_a_share_a_column_and_say_what_was_not_run() -> None:
     assert "| cdas, equal records | 0% of 200 | not run |" in lines
     assert "| cdas | 0.0050 [−0.0100, 0.0200] | **0.0200 [0.0100, 0.0300]** |" in lines
     assert "| cdas, equal records | **0.0150 [0.0100, 0.0200]** | not run |" in lines
+
+
+def test_differences_are_paired_by_pool_and_item() -> None:
+    rng = np.random.default_rng(0)
+    clean = {seed: rng.normal(1.0, 0.5, 30) for seed in (1, 2)}
+    wrong = {seed: values + 0.1 + rng.normal(0, 0.01, 30) for seed, values in clean.items()}
+    sides = [{seed: {"held-out loss": {f"i{n}": float(v) for n, v in enumerate(some)}} for seed, some in side.items()} for side in (wrong, clean)]
+    found = apart(*sides)["held-out loss"]
+    change = np.array([wrong[s] - clean[s] for s in (1, 2)])
+    assert found["difference"] == pytest.approx(change.mean())
+    assert found["interval"] == pytest.approx(list(crossed_interval(change)))
+    assert apart(sides[0], {3: sides[1][1]}) == {}
