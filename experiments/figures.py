@@ -177,7 +177,8 @@ def noise(result: Mapping[str, Any], path: Path) -> None:
             found = [r for r in one["rows"] if r["entrant"] == entrant and (r["unit"] == "tokens" or entrant == "full")]
             rows |= {float(share.rstrip("%")): row for row in found}
         for axis, of in zip(axes, (lambda r: 100 * r["wrong"]["records"], lambda r: r["metrics"]["held-out loss"]["minus_base"]["difference"]), strict=True):
-            axis.plot(list(rows), [of(row) for row in rows.values()], "o-", markersize=4, linewidth=1.2, color=COLOURS[place % len(COLOURS)], label=entrant)
+            mark = "osD^vPX*"[place % 8]
+            axis.plot(list(rows), [of(row) for row in rows.values()], f"{mark}-", markersize=5, linewidth=1.2, color=COLOURS[place % len(COLOURS)], label=entrant)
     for axis, what in zip(axes, ("% of the records trained on that are wrong", "held-out loss minus before training"), strict=True):
         axis.set_xlabel("% of the pool that is wrong")
         axis.set_ylabel(what)

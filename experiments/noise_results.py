@@ -3,8 +3,9 @@
     python -m experiments.noise_results --write docs/experiments-noise.md
 
 Reads the comparisons that `noise.py` names, as far as they have come: runs/noise/NN.jsonl says which records are wrong,
-runs/compare_noise_NN what was chosen of them and what it gave. Of each share of wrong records and each entrant: how much of what it was trained
-on is wrong (records, and their response characters), and `codeact compare`'s figures. --versus: differences to others than the random draws.
+runs/compare_noise_NN what was chosen of them and what it gave; shares that are not there stay as the result file has them. Of each share of
+wrong records and each entrant: how much of what it was trained on is wrong (records, and their response characters), `codeact compare`'s
+figures, and differences to the same training with no record wrong, to the whole pool, and as --versus asks.
 `figures.py noise_results` draws it.
 
 Result: experiments/results/noise_results.json.xz
@@ -27,12 +28,14 @@ from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.statistics import crossed_interval, paired_values
 from codeact.storage import read_json, read_jsonl
+from experiments.compare_cells import load
 from experiments.compare_result import with_interval
 from experiments.figures import spelt
 from experiments.noise import SHARES
 
 OUT = Path(__file__).parent / "results" / "noise_results.json.xz"
 RECIPE = Path(__file__).parents[1] / "recipes" / "compare_noise.yaml"
+CLEAN = OUT.with_name("compare_noise_00_cells.json.xz")
 WHOLE = ("full", "records")
 KEPT = ("value", "interval", "minus_base", "minus_against")
 Wrong = Mapping[str, tuple[bool, int]]  # id -> whether it is wrong, characters of its response
@@ -89,6 +92,15 @@ def results_of(comparison: Comparison) -> dict[tuple[str, str], Values]:
     return {**found}
 
 
+def kept_results(file: Path) -> dict[tuple[str, str], Values]:
+    """The same of a file that compare_cells.py saved; empty where there is none."""
+    found: dict[tuple[str, str], dict[int, Any]] = {}
+    for result in load(file).values() if file.is_file() else ():
+        if cell := result.get("cell"):
+            found.setdefault((cell["entrant"], cell["unit"]), {})[cell["seed"]] = result["values"]
+    return {**found}
+
+
 def apart(own: Values, other: Values) -> dict[str, Any]:
     """What one side has minus what the other has, paired by pool and item: metric -> difference and its interval."""
     seeds = sorted(own.keys() & other.keys())
@@ -101,8 +113,11 @@ def apart(own: Values, other: Values) -> dict[str, Any]:
     return found
 
 
-def tables_of(shares: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> list[str]:
-    """Markdown: an entrant a line and a share of wrong records a column; what is wrong of the chosen records, then each metric's difference."""
+def tables_of(shares: Mapping[str, Mapping[str, Any]], metrics: Sequence[str], short: bool = False) -> list[str]:
+    """Markdown: an entrant a line and a share of wrong records a column; what is wrong of the chosen records, then each metric's differences.
+
+    `short`: of the last metric those to the random draws and to the whole pool, of the others those to the whole pool alone.
+    """
     keys = list(dict.fromkeys((r["entrant"], r["unit"]) for one in shares.values() for r in one["rows"]))
     keys.sort(key=lambda key: (key[1] != "tokens" and key[0] != "full", key[0] == "full"))
     head = "| trained on | " + " | ".join(f"{share} wrong" for share in shares) + " |"
@@ -112,11 +127,10 @@ def tables_of(shares: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -
     ]
     for m in metrics:
         name = f"{spelt(m)[0].upper()}{spelt(m)[1:]}"
-        parts += [
-            (f"{name}, minus the random draws of the same pools:", lambda row, m=m: with_interval(row["metrics"][m]["minus_against"])),
-            (f"{name}, minus the same training with no record wrong:", lambda row, m=m: with_interval(row["minus_clean"].get(m))),
-            (f"{name}, minus the whole pool:", lambda row, m=m: with_interval(row["minus_full"].get(m))),
-        ]
+        draws = (f"{name}, minus the random draws of the same pools:", lambda row, m=m: with_interval(row["metrics"][m]["minus_against"]))
+        clean = (f"{name}, minus the same training with no record wrong:", lambda row, m=m: with_interval(row["minus_clean"].get(m)))
+        whole = (f"{name}, minus the whole pool:", lambda row, m=m: with_interval(row["minus_full"].get(m)))
+        parts += [draws, clean, whole] if not short else [whole] if m != metrics[-1] else [draws, whole]
     for title, tell in parts:
         lines += [title, "", head, "|---|" + "---|" * len(shares)]
         for entrant, unit in keys:
@@ -146,22 +160,26 @@ def main() -> None:
         if file.is_file() and (folder / "base" / "result.json").is_file():
             overrides = [f"recipe.data.source={file}", f"run_dir={folder}"]
             comparison = load_comparison(RECIPE, overrides)
-            shares[f"{share:.0%}"] = of_share(comparison, wrong_records(file))
-            results[f"{share:.0%}"] = results_of(comparison)
+            found = of_share(comparison, wrong_records(file))
+            if found["rows"]:
+                shares[f"{share:.0%}"], results[f"{share:.0%}"] = found, results_of(comparison)
     if not shares:
         parser.error(f"{options.runs}NN: no comparison has begun; see experiments/noise.py")
+    clean = results.get("0%") or kept_results(CLEAN)
     for name, one in shares.items():
         for row in one["rows"]:
             key, mine = (row["entrant"], row["unit"]), results[name]
-            others = {"minus_clean": results["0%"].get(key, {}) if name != "0%" and "0%" in results else {}, "minus_full": mine.get(WHOLE, {}) if key != WHOLE else {}}
+            others = {"minus_clean": clean.get(key, {}) if name != "0%" else {}, "minus_full": mine.get(WHOLE, {}) if key != WHOLE else {}}
             others |= {f"minus_{rival}": mine.get((rival, row["unit"]), {}) for rival, names in versus if row["entrant"] in names}
             row |= {title: apart(mine[key], other) for title, other in others.items()}
+    before: Mapping[str, Any] = result_files.read(options.output)["shares"] if options.output.exists() else {}
+    shares = {name: shares.get(name) or before[name] for name in (f"{share:.0%}" for share in SHARES) if name in shares or name in before}
     metrics = [m for m in next(iter(shares.values()))["base"] if m in ("held-out loss", "humaneval bits_per_byte")]
     result_files.write(options.output, {**machine.provenance(), "shares": shares})
     text = "\n".join(tables_of(shares, metrics)).rstrip()
     print(text)
     if options.write:
-        write_between(options.write, "noise_results", text)
+        write_between(options.write, "noise_results", "\n".join(tables_of(shares, metrics, short=True)).rstrip())
 
 
 if __name__ == "__main__":
