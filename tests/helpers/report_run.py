@@ -132,6 +132,7 @@ def _write_records(folder: Path, ids: list[str], instructions: Sequence[str], re
         kept=kept,
         reason=["" if keep else "duplicate" for keep in kept],
         detail=[""] * n,
+        penalised=[False] * n,
         language=["python"] * n,
         duplicate_of=pa.array([None if keep else "r0" for keep in kept], pa.string()),
         benchmark_item=pa.array([None] * n, pa.string()),
