@@ -1,7 +1,7 @@
-"""Figures of the studies, drawn from their result files when wanted; four of them are kept in docs/images.
+"""Figures of the studies, drawn from their result files when wanted; five of them are kept in docs/images.
 
     python -m experiments.figures compare_figures compare_rates                  into runs/figures, as SVG
-    python -m experiments.figures compare_pooled compare_figures adaptive_frontier --format png --folder docs/images
+    python -m experiments.figures compare_pooled compare_figures adaptive_frontier noise_results --format png --folder docs/images
 
 Of a comparison: differences to one strategy (Figure 2 of the paper) and, with several rates, the effect of the rate (NAME_rates,
 Figure 3). Of several comparisons together: the differences over their pools; of those with wrong records, the effect of

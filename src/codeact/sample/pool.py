@@ -32,7 +32,7 @@ class Pool:
         trim: share of the records, the longest, that `trim` leaves out.
         like: bool [N] in the order of the ids, a selection whose lengths a draw is to have; empty: there is none.
         behind: bool [N] in the order of the ids, records that may be taken after all others only: those that curation doubts, and suspects;
-            empty: there are none.
+            `choose` sets it before a strategy orders anything.
     """
 
     given: Sequence[str]
