@@ -166,21 +166,25 @@ def over_pools(result: Mapping[str, Any], path: Path) -> None:
 
 def noise(result: Mapping[str, Any], path: Path) -> None:
     """Pools of which a share is wrong, at equal tokens: how much of what each entrant trained on is wrong, and what training changed of the
-    held-out loss, against that share."""
+    held-out loss, against that share; the pool with answers of the model stands apart."""
     pyplot = drawing()
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    shares = result["shares"]
+    shares, apart = {share: one for share, one in result["shares"].items() if share.endswith("%")}, result["shares"].get("45% own answers")
     names = dict.fromkeys(r["entrant"] for one in shares.values() for r in one["rows"] if r["unit"] == "tokens" or r["entrant"] == "full")
     for place, entrant in enumerate(names):
         rows = {}
         for share, one in shares.items():
             found = [r for r in one["rows"] if r["entrant"] == entrant and (r["unit"] == "tokens" or entrant == "full")]
             rows |= {float(share.rstrip("%")): row for row in found}
+        beside = [r for r in (apart or {"rows": []})["rows"] if r["entrant"] == entrant and (r["unit"] == "tokens" or entrant == "full")]
         for axis, of in zip(axes, (lambda r: 100 * r["wrong"]["records"], lambda r: r["metrics"]["held-out loss"]["minus_base"]["difference"]), strict=True):
             mark = "osD^vPX*"[place % 8]
             axis.plot(list(rows), [of(row) for row in rows.values()], f"{mark}-", markersize=5, linewidth=1.2, color=COLOURS[place % len(COLOURS)], label=entrant)
+            axis.plot([57.0] * len(beside), [of(row) for row in beside], mark, markersize=5, color=COLOURS[place % len(COLOURS)])
     for axis, what in zip(axes, ("% of the records trained on that are wrong", "held-out loss minus before training"), strict=True):
         axis.set_xlabel("% of the pool that is wrong")
+        ticks = [float(share.rstrip("%")) for share in shares]
+        axis.set_xticks(ticks + [57.0] * bool(apart), [f"{tick:.0f}" for tick in ticks] + ["45, answers\nof the model"] * bool(apart))
         axis.set_ylabel(what)
         axis.grid(color="#eeeeee")
         plain(axis)

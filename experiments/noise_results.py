@@ -2,7 +2,7 @@
 
     python -m experiments.noise_results --write docs/experiments-noise.md
 
-Reads the comparisons that `noise.py` names, as far as they have come: runs/noise/NN.jsonl says which records are wrong,
+Reads the comparisons that `noise.py` and `model_answers.py` name, as far as they have come: runs/noise/NN.jsonl says which records are wrong,
 runs/compare_noise_NN what was chosen of them and what it gave; shares that are not there stay as the result file has them. Of each share of
 wrong records and each entrant: how much of what it was trained on is wrong (records, and their response characters), `codeact compare`'s
 figures, and differences to the same training with no record wrong, to the whole pool, and as --versus asks.
@@ -31,12 +31,12 @@ from codeact.storage import read_json, read_jsonl
 from experiments.compare_cells import load
 from experiments.compare_result import with_interval
 from experiments.figures import spelt
-from experiments.noise import SHARES
 
 OUT = Path(__file__).parent / "results" / "noise_results.json.xz"
 RECIPE = Path(__file__).parents[1] / "recipes" / "compare_noise.yaml"
 CLEAN = OUT.with_name("compare_noise_00_cells.json.xz")
 WHOLE = ("full", "records")
+POOLS = {"00": "0%", "15": "15%", "30": "30%", "45": "45%", "45_own": "45% own answers"}  # file of noise.py or model_answers.py -> name in the result
 KEPT = ("value", "interval", "minus_base", "minus_against")
 Wrong = Mapping[str, tuple[bool, int]]  # id -> whether it is wrong, characters of its response
 
@@ -120,7 +120,7 @@ def tables_of(shares: Mapping[str, Mapping[str, Any]], metrics: Sequence[str], s
     """
     keys = list(dict.fromkeys((r["entrant"], r["unit"]) for one in shares.values() for r in one["rows"]))
     keys.sort(key=lambda key: (key[1] != "tokens" and key[0] != "full", key[0] == "full"))
-    head = "| trained on | " + " | ".join(f"{share} wrong" for share in shares) + " |"
+    head = "| trained on | " + " | ".join(f"{share} wrong" if share.endswith("%") else share for share in shares) + " |"
     lines: list[str] = []
     parts: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("Of the records trained on, wrong:", lambda row: f"{row['wrong']['records']:.0%} of {row['records']:.0f}")
@@ -154,15 +154,14 @@ def main() -> None:
     versus = [(rival, names.split(",")) for rival, _, names in (pair.partition(":") for pair in options.versus)]
     shares: dict[str, Any] = {}
     results: dict[str, dict[tuple[str, str], Values]] = {}
-    for share in SHARES:
-        name = f"{round(100 * share):02}"
+    for name, share in POOLS.items():
         file, folder = options.noise / f"{name}.jsonl", Path(f"{options.runs}{name}")
         if file.is_file() and (folder / "base" / "result.json").is_file():
             overrides = [f"recipe.data.source={file}", f"run_dir={folder}"]
             comparison = load_comparison(RECIPE, overrides)
             found = of_share(comparison, wrong_records(file))
             if found["rows"]:
-                shares[f"{share:.0%}"], results[f"{share:.0%}"] = found, results_of(comparison)
+                shares[share], results[share] = found, results_of(comparison)
     if not shares:
         parser.error(f"{options.runs}NN: no comparison has begun; see experiments/noise.py")
     clean = results.get("0%") or kept_results(CLEAN)
@@ -173,7 +172,7 @@ def main() -> None:
             others |= {f"minus_{rival}": mine.get((rival, row["unit"]), {}) for rival, names in versus if row["entrant"] in names}
             row |= {title: apart(mine[key], other) for title, other in others.items()}
     before: Mapping[str, Any] = result_files.read(options.output)["shares"] if options.output.exists() else {}
-    shares = {name: shares.get(name) or before[name] for name in (f"{share:.0%}" for share in SHARES) if name in shares or name in before}
+    shares = {name: shares.get(name) or before[name] for name in POOLS.values() if name in shares or name in before}
     metrics = [m for m in next(iter(shares.values()))["base"] if m in ("held-out loss", "humaneval bits_per_byte")]
     result_files.write(options.output, {**machine.provenance(), "shares": shares})
     text = "\n".join(tables_of(shares, metrics)).rstrip()

@@ -31,13 +31,14 @@ def test_tables_have_a_share_a_column_and_say_what_was_not_run() -> None:
     shares = {
         "0%": {"rows": [row("cdas", "tokens", 0.0, -0.01, 0.02), row("cdas", "records", 0.0, 0.01, 0.02)]},
         "45%": {"rows": [row("cdas", "tokens", 0.5, 0.01, 0.03)]},
+        "45% own answers": {"rows": []},
     }
     lines = tables_of(shares, ["held-out loss"])
-    assert "| trained on | 0% wrong | 45% wrong |" in lines
-    assert "| cdas | 0% of 200 | 50% of 200 |" in lines
-    assert "| cdas, equal records | 0% of 200 | not run |" in lines
-    assert "| cdas | 0.0050 [−0.0100, 0.0200] | **0.0200 [0.0100, 0.0300]** |" in lines
-    assert "| cdas, equal records | **0.0150 [0.0100, 0.0200]** | not run |" in lines
+    assert "| trained on | 0% wrong | 45% wrong | 45% own answers |" in lines
+    assert "| cdas | 0% of 200 | 50% of 200 | not run |" in lines
+    assert "| cdas, equal records | 0% of 200 | not run | not run |" in lines
+    assert "| cdas | 0.0050 [−0.0100, 0.0200] | **0.0200 [0.0100, 0.0300]** | not run |" in lines
+    assert "| cdas, equal records | **0.0150 [0.0100, 0.0200]** | not run | not run |" in lines
 
 
 def test_differences_are_paired_by_pool_and_item() -> None:
