@@ -98,10 +98,10 @@ def test_k_centre_is_farthest_first_and_within_twice_the_best() -> None:
         assert radius <= 2 * best + 1e-9
 
 
-@given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 2**32 - 1))
-@settings(max_examples=60)
-def test_targets_take_turns_for_the_nearest_record_left(targets: int, count: int, seed: int) -> None:
-    """Against a brute force; few different vectors, so that there are ties."""
+@given(st.integers(1, 5), st.integers(1, 12), st.sampled_from([1, 4, 10, 25, 1000]), st.integers(0, 2**32 - 1))
+@settings(max_examples=150)
+def test_targets_take_turns_for_the_nearest_record_left(targets: int, count: int, most: int, seed: int) -> None:
+    """Against a brute force; few different vectors, so that there are ties; with room for all ranks, and for a few at a time."""
     rng = np.random.default_rng(seed)
     corners = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.6, 0.8, 0]], np.float32)
     asked, pool = (corners[rng.integers(0, 4, size)] for size in (targets, count))
@@ -110,7 +110,7 @@ def test_targets_take_turns_for_the_nearest_record_left(targets: int, count: int
         mine = asked[len(plain) % targets]
         plain.append(max(left, key=lambda n: (round(float(mine @ pool[n]), 5), -n)))
         left.remove(plain[-1])
-    assert list(orders.nearest_in_turn(asked, pool)) == plain
+    assert list(orders.nearest_in_turn(asked, pool, most)) == plain
 
 
 def test_parametric_descends_the_loss_of_its_authors() -> None:

@@ -103,10 +103,7 @@ def distance(vectors: Vectors | TakeVectors, selected: Bools, most: int = EXACT,
         return None
     exact = max(map(len, sides)) <= most
     inside, outside = map(take, distance_rows(selected, most, looked_at))
-    nearest = np.concatenate(
-        [(outside[start : start + BLOCK] @ inside.T).max(axis=1) for start in range(0, len(outside), BLOCK)]
-    )
-    gaps = 1.0 - nearest.astype(np.float64)
+    gaps = 1.0 - largest_cosine(outside, inside)
     found: dict[str, Any] = {"mean": float(gaps.mean()), "p95": float(np.quantile(gaps, 0.95))}
     if exact:
         return found
@@ -117,6 +114,17 @@ def distance(vectors: Vectors | TakeVectors, selected: Bools, most: int = EXACT,
         "p95_interval": _quantile_interval(gaps, 0.95),
         "upper_bound": len(inside) < len(sides[0]),
     }
+
+
+def largest_cosine(vectors: Vectors, others: Vectors) -> Floats:
+    """Of each row the cosine to the most like of the others: float64 [N].
+
+    Args:
+        vectors: float32 [N, D], rows of unit length.
+        others: float32 [M, D], at least one, the same.
+    """
+    parts = [(vectors[start : start + BLOCK] @ others.T).max(axis=1) for start in range(0, len(vectors), BLOCK)]
+    return np.concatenate(parts).astype(np.float64)
 
 
 def distance_rows(selected: Bools, most: int = EXACT, looked_at: int = LOOKED_AT) -> tuple[Ints, Ints]:

@@ -20,6 +20,7 @@ MOST_SIMILAR = 0.9
 ROUNDING = 1e-6  # of a cosine of float32 vectors: 0.9 itself comes out as 0.90000004
 SIMILARITY_STEPS = 2**20
 KEEP_SIMILARITIES = 12_000
+MOST_RANKS = 2**25
 BLOCK_ROWS = 1024
 STALE_BATCH = 32
 BANDS, BAND_RECORDS = 50, 10
@@ -158,7 +159,7 @@ def _lazy_greedy(vectors: Vectors) -> groups.Steps:
         fresh.update(stale)
 
 
-def nearest_in_turn(targets: Vectors, vectors: Vectors) -> Iterator[int]:
+def nearest_in_turn(targets: Vectors, vectors: Vectors, most: int = MOST_RANKS) -> Iterator[int]:
     """Targets take turns, each taking the record most like it that none has taken; of equals the first.
 
     The round robin of targeted selection (Ivison et al., arXiv 2503.01807). Cosines are rounded to 2^-20, so ties are exact.
@@ -166,18 +167,45 @@ def nearest_in_turn(targets: Vectors, vectors: Vectors) -> Iterator[int]:
     Args:
         targets: float32 [T, D], rows of unit length, in the order of their turns.
         vectors: float32 [N, D], rows of unit length.
+        most: ranks held at a time. Where T x N are more, each target has the nearest of what is left, and looks again when they are used up.
     """
-    similar = np.rint((targets @ vectors.T) * SIMILARITY_STEPS).astype(np.int32)
-    ranked = np.argsort(-similar, axis=1, kind="stable").astype(np.int32)
-    free = np.ones(len(vectors), np.bool_)
-    passed = np.zeros(len(targets), np.int64)
-    for turn in range(len(vectors)):
-        target = turn % len(targets)
-        while not free[ranked[target, passed[target]]]:
-            passed[target] += 1
-        number = int(ranked[target, passed[target]])
+    turns, count = len(targets), len(vectors)
+    depth, together = max(1, most // turns), max(1, most // count) if count else 1
+    free, numbers = np.ones(count, np.bool_), np.arange(count, dtype=np.int32)
+    ranked = [numbers[:0]] * turns
+    for turn in range(count):
+        target = turn % turns
+        place = _first_free(ranked[target], free)
+        if place == len(ranked[target]):
+            if 2 * np.count_nonzero(left := free[numbers]) <= len(numbers):
+                vectors, numbers, left = vectors[left], numbers[left], left[left]
+            some = slice(target, target + together)
+            ranked[some] = [numbers[found] for found in _nearest(targets[some] @ vectors.T, left, depth)]
+            place = 0
+        number = int(ranked[target][place])
+        ranked[target] = ranked[target][place + 1 :]
         free[number] = False
         yield number
+
+
+def _first_free(numbers: NDArray[np.int32], free: Bools) -> int:
+    """Place of the first of these that is free; their count where none is."""
+    for start in range(0, len(numbers), BLOCK_ROWS):
+        ahead = free[numbers[start : start + BLOCK_ROWS]]
+        if ahead[place := int(ahead.argmax())]:
+            return start + place
+    return len(numbers)
+
+
+def _nearest(similar: Vectors, left: Bools, depth: int) -> Iterator[Ints]:
+    """Of each row of cosines the numbers of the `depth` largest of those left, largest first; of equals the first."""
+    closed = np.iinfo(np.int64).max
+    for row in similar:
+        key = np.rint(row * -SIMILARITY_STEPS).astype(np.int64) * len(row) + np.arange(len(row))  # each once
+        key[~left] = closed
+        found = np.argpartition(key, depth)[:depth] if depth < len(key) else np.arange(len(key))
+        found = found[np.argsort(key[found])]
+        yield found[key[found] < closed]
 
 
 def length_matched(tokens: Ints, like: Bools, draw: NDArray[np.uint64]) -> Iterator[int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from codeact.sample.orders import nearest_in_turn
 from codeact.types import Floats, Ints, Vectors
 
 TEMPERATURE = 0.07
@@ -37,7 +38,7 @@ def fitted(vectors: Vectors, start: Ints, steps: int = STEPS) -> Iterator[int]:
         first = 0.9 * first + 0.1 * slope
         second = 0.999 * second + 0.001 * slope**2
         points -= LEARNING_RATE * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
-    return _nearest_each(_unit(points), vectors)
+    return nearest_in_turn(_unit(points).astype(np.float32), vectors)
 
 
 def loss(vectors: Vectors, points: Floats) -> tuple[float, Floats]:
@@ -72,16 +73,3 @@ def loss(vectors: Vectors, points: Floats) -> tuple[float, Floats]:
 def _unit(points: Floats) -> Floats:
     found: Floats = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
     return found
-
-
-def _nearest_each(points: Floats, vectors: Vectors) -> Iterator[int]:
-    """Round after round, each point takes the record most like it that none has taken."""
-    free = np.ones(len(vectors), np.bool_)
-    left = len(vectors)
-    targets = points.astype(np.float32)
-    while left:
-        for target in targets[:left]:
-            number = int(np.where(free, vectors @ target, -np.inf).argmax())
-            free[number] = False
-            yield number
-        left -= min(left, len(targets))

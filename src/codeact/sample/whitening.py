@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from codeact.types import Vectors
+from codeact.types import Floats, Vectors
 
 DIMENSIONS = 256
 RECORDS_PER_DIMENSION = 4
+ROWS = 8192
 SMALLEST = 1e-4  # of the largest standard deviation
 
 
@@ -23,16 +26,24 @@ def whiten(vectors: Vectors, others: Vectors, dimensions: int = DIMENSIONS) -> t
         dimensions: at most.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
-    centred = vectors.astype(np.float64) - mean
-    covariance = centred.T @ centred / len(vectors)
+    covariance = sum(part.T @ part for part in _centred(vectors, mean)) / len(vectors)
     values, directions = np.linalg.eigh(covariance)
     spread = np.sqrt(np.maximum(values[::-1], 0.0))
     most = max(1, min(dimensions, len(vectors) // RECORDS_PER_DIMENSION))
     kept = np.flatnonzero(spread[:most] > SMALLEST * spread[0]) if spread[0] > 0 else np.arange(1)
     scaled = directions[:, ::-1][:, kept] / np.maximum(spread[kept], 1e-12)
 
-    def turned(some: np.ndarray) -> Vectors:
-        made = some @ scaled
-        return np.asarray(made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12), np.float32)
+    def turned(some: Vectors) -> Vectors:
+        made = np.empty((len(some), len(kept)), np.float32)
+        for start, part in zip(range(0, len(some), ROWS), _centred(some, mean), strict=True):
+            whitened = part @ scaled
+            made[start : start + ROWS] = whitened / np.maximum(np.linalg.norm(whitened, axis=1, keepdims=True), 1e-12)
+        return made
 
-    return turned(centred), turned(others.astype(np.float64) - mean)
+    return turned(vectors), turned(others)
+
+
+def _centred(vectors: Vectors, mean: Floats) -> Iterator[Floats]:
+    """The rows less their mean, in float64, some at a time."""
+    for start in range(0, len(vectors), ROWS):
+        yield vectors[start : start + ROWS].astype(np.float64) - mean

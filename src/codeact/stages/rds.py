@@ -15,9 +15,11 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
+from codeact.sample.coverage import largest_cosine
 from codeact.sample.orders import nearest_in_turn
 from codeact.sample.whitening import whiten
 from codeact.stages import hidden
+from codeact.stages.columns import vectors
 from codeact.stages.pool import pool_rows, pool_stages, read_pool, records_at
 from codeact.stages.target import MOST_TARGETS, benchmark_free, examples, turns_table
 
@@ -60,7 +62,7 @@ def rank(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     in_pool = read_pool(store, stages, ("id",))["id"].to_pylist()
     copies = {in_pool[n] for n in repeats(records_at(store.parts("records"), pool_rows(store, stages)), [asked[n] for n in read])}
     usable = [n for n, valid in enumerate(table["hidden"].is_valid().to_pylist()) if valid]
-    whole = np.array(table["hidden"].take(usable).to_pylist(), np.float32)
+    whole = vectors(table.take(usable), "hidden")
     pool, targets = whiten(whole, points)
     open_ = [position for position, n in enumerate(usable) if ids[n] not in copies]
     order = np.fromiter(nearest_in_turn(targets, pool[open_]), np.int64, len(open_))
@@ -68,7 +70,7 @@ def rank(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     for turn, number in enumerate(order.tolist(), 1):
         ranks[usable[open_[number]]] = turn
     similar = np.full(len(ids), np.nan)
-    similar[usable] = (pool @ targets.T).max(axis=1)
+    similar[usable] = largest_cosine(pool, targets)
     store.write_table("rds", turns_table("rds", ids, ranks, similar))
     return {
         "examples": len(read), "dimensions": pool.shape[1], "few examples": len(read) < FEWEST or None,

@@ -17,6 +17,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.sample import orders
+from codeact.sample.coverage import largest_cosine
 from codeact.stages.columns import vectors
 from codeact.stages.pool import refines
 from codeact.types import Floats
@@ -107,8 +108,8 @@ def rank(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     pool = vectors(embedded)
     rank_of = np.empty(len(pool), np.int64)
     rank_of[np.fromiter(orders.nearest_in_turn(points, pool), np.int64, len(pool))] = np.arange(1, len(pool) + 1)
-    nearest = (pool @ points.T).max(axis=1)
-    store.write_table("target", turns_table("target", embedded["id"].to_pylist(), rank_of.tolist(), nearest.astype(np.float64)))
+    nearest = largest_cosine(pool, points)
+    store.write_table("target", turns_table("target", embedded["id"].to_pylist(), rank_of.tolist(), nearest))
     refused = {"refused": len(reading.rejected)} if reading.rejected else {}
     if dropped:
         refused["examples of a benchmark"] = dropped
