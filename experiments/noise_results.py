@@ -143,6 +143,15 @@ def tables_of(shares: Mapping[str, Mapping[str, Any]], metrics: Sequence[str], s
     return lines
 
 
+def rounded(value: Any) -> Any:
+    """The same with five decimals: one more than any table has."""
+    if isinstance(value, Mapping):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return round(value, 5) if isinstance(value, float) else value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--noise", type=Path, default=Path("runs/noise"))
@@ -174,7 +183,7 @@ def main() -> None:
     before: Mapping[str, Any] = result_files.read(options.output)["shares"] if options.output.exists() else {}
     shares = {name: shares.get(name) or before[name] for name in POOLS.values() if name in shares or name in before}
     metrics = [m for m in next(iter(shares.values()))["base"] if m in ("held-out loss", "humaneval bits_per_byte")]
-    result_files.write(options.output, {**machine.provenance(), "shares": shares})
+    result_files.write(options.output, rounded({**machine.provenance(), "shares": shares}))
     text = "\n".join(tables_of(shares, metrics)).rstrip()
     print(text)
     if options.write:
