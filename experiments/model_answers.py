@@ -29,7 +29,7 @@ from codeact.records import Message
 from codeact.storage import read_jsonl, write_jsonl
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "compare_noise.yaml"
-PART = 32
+PART = 64
 TOKENS = 384
 TEMPERATURE = 0.8
 
@@ -43,7 +43,7 @@ def drawn(rows: Sequence[Mapping[str, Any]], comparison: Comparison) -> set[str]
     return set().union(*(seeded_subset(ids, recipe.data.limit, seed) for seed in comparison.seeds))
 
 
-def answers(rows: Sequence[Mapping[str, Any]], model_name: str, work: Path, seed: int, batch_size: int = 16) -> dict[str, dict[str, Any]]:
+def answers(rows: Sequence[Mapping[str, Any]], model_name: str, work: Path, seed: int, batch_size: int = PART) -> dict[str, dict[str, Any]]:
     """What the model answers to each row's instruction: id -> `id`, `answer`, `tokens`, `finish`; parts that `work` holds are read."""
     tokenizer = load_tokenizer(model_name)
     template = load_template("auto", tokenizer)
