@@ -4,8 +4,9 @@
 
 Reads the comparisons that `noise.py` and `model_answers.py` name, as far as they have come: runs/noise/NN.jsonl says which records are wrong,
 runs/compare_noise_NN what was chosen of them and what it gave; shares that are not there stay as the result file has them. Of each share of
-wrong records and each entrant: how much of what it was trained on is wrong (records, and their response characters), `codeact compare`'s
-figures, and differences to the same training with no record wrong, to the whole pool, and as --versus asks.
+wrong records the median IFD of the wrong and of the others, by length; and of each entrant how much of what it was trained on is wrong
+(records, and their response characters), `codeact compare`'s figures, and differences to the same training with no record wrong, to the
+whole pool, and as --versus asks.
 `figures.py noise_results` draws it.
 
 Result: experiments/results/noise_results.json.xz
@@ -22,7 +23,7 @@ import numpy as np
 
 from benchmarks import machine, result_files
 from benchmarks.marks import write_between
-from codeact.comparison.grid import Cell, Comparison, cells, load_comparison
+from codeact.comparison.grid import Cell, Comparison, cells, load_comparison, shared_recipes
 from codeact.comparison.run import gather
 from codeact.rundir import tables
 from codeact.rundir.store import Store
@@ -36,8 +37,10 @@ OUT = Path(__file__).parent / "results" / "noise_results.json.xz"
 RECIPE = Path(__file__).parents[1] / "recipes" / "compare_noise.yaml"
 CLEAN = OUT.with_name("compare_noise_00_cells.json.xz")
 WHOLE = ("full", "records")
-POOLS = {"00": "0%", "15": "15%", "30": "30%", "45": "45%", "45_own": "45% own answers"}  # file of noise.py or model_answers.py -> name in the result
+OWN = "45% own answers"
+POOLS = {"00": "0%", "15": "15%", "30": "30%", "45": "45%", "45_own": OWN}  # file of noise.py or model_answers.py -> name in the result
 KEPT = ("value", "interval", "minus_base", "minus_against")
+BANDS = ((1, 60), (60, 120), (120, 200), (200, 300), (300, 512))  # response tokens
 Wrong = Mapping[str, tuple[bool, int]]  # id -> whether it is wrong, characters of its response
 
 
@@ -51,6 +54,18 @@ def share_wrong(ids: Sequence[str], known: Wrong) -> dict[str, float]:
     wrong = np.array([known[i][0] for i in ids])
     sizes = np.array([known[i][1] for i in ids])
     return {"records": float(wrong.mean()), "characters": float(sizes[wrong].sum() / sizes.sum())}
+
+
+def ifd_by_length(scored: Sequence[tuple[str, float | None, int]], known: Wrong) -> list[dict[str, Any]]:
+    """Of scored records (id, IFD, response tokens) in bands of length: how many are wrong and how many are not, and the median IFD of each."""
+    bands = []
+    for low, high in BANDS:
+        found: dict[str, list[float]] = {"wrong": [], "others": []}
+        for i, ifd, tokens in scored:
+            if ifd is not None and low <= tokens < high:
+                found["wrong" if known[i][0] else "others"].append(ifd)
+        bands.append({"tokens": [low, high], **{who: {"records": len(some), "ifd": float(np.median(some)) if some else None} for who, some in found.items()}})
+    return bands
 
 
 def of_cell(cell: Cell, known: Wrong) -> dict[str, Any]:
@@ -76,7 +91,10 @@ def of_share(comparison: Comparison, known: Wrong) -> dict[str, Any]:
                 "metrics": {m: {k: figures[k] for k in KEPT} for m, figures in row["metrics"].items()},
             }
         )  # fmt: skip
-    return {"cells": summary["cells"], "against": summary["against"], "base": summary["base"], "rows": rows}
+    tables_scored = [Store(Path(recipe.run_dir)).table("score") for recipe in shared_recipes(comparison)]
+    scored = [row for table in tables_scored for row in zip(*(table[c].to_pylist() for c in ("id", "ifd", "response_tokens")), strict=True)]
+    lengths = ifd_by_length(scored, known)
+    return {"ifd_by_length": lengths, "cells": summary["cells"], "against": summary["against"], "base": summary["base"], "rows": rows}
 
 
 Values = Mapping[int, Mapping[str, Mapping[str, float]]]  # seed -> metric -> item -> value
@@ -140,6 +158,11 @@ def tables_of(shares: Mapping[str, Mapping[str, Any]], metrics: Sequence[str], s
                 name = entrant if unit == "tokens" or entrant == "full" else f"{entrant}, equal records"
                 lines.append(f"| {name} | " + " | ".join(told) + " |")
         lines.append("")
+    if bands := shares.get(OWN, {}).get("ifd_by_length"):
+        lines += ["Median IFD where the model itself wrote 45 %:", "", "| response tokens | its answers | the others |", "|---|---|---|"]
+        for band in bands:
+            told = [f"{band[who]['ifd']:.2f} ({band[who]['records']})" for who in ("wrong", "others")]
+            lines.append(f"| {band['tokens'][0]} to {band['tokens'][1] - 1} | " + " | ".join(told) + " |")
     return lines
 
 

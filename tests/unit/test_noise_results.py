@@ -10,7 +10,7 @@ import pytest
 
 from codeact.statistics import crossed_interval
 from codeact.storage import write_jsonl
-from experiments.noise_results import apart, share_wrong, tables_of, wrong_records
+from experiments.noise_results import apart, ifd_by_length, share_wrong, tables_of, wrong_records
 
 
 def test_what_is_wrong_of_a_choice_is_counted_in_records_and_in_characters(tmp_path: Path) -> None:
@@ -19,6 +19,15 @@ def test_what_is_wrong_of_a_choice_is_counted_in_records_and_in_characters(tmp_p
     found = share_wrong(["r1", "r2", "r4", "r7"], known)  # 1 + 7 of 14 characters
     assert found == {"records": 0.5, "characters": pytest.approx(8 / 14)}
     assert share_wrong(["r2"], known) == {"records": 0.0, "characters": 0.0}
+
+
+def test_ifd_of_the_wrong_and_the_others_is_compared_at_equal_length() -> None:
+    known = {f"r{n}": (n % 2 == 1, 10) for n in range(6)}
+    scored = [("r0", 0.2, 10), ("r2", 0.4, 59), ("r1", 0.9, 60), ("r3", 0.7, 119), ("r5", None, 70), ("r4", 0.5, 400)]
+    found = ifd_by_length(scored, known)
+    assert found[0] == {"tokens": [1, 60], "wrong": {"records": 0, "ifd": None}, "others": {"records": 2, "ifd": pytest.approx(0.3)}}
+    assert found[1] == {"tokens": [60, 120], "wrong": {"records": 2, "ifd": pytest.approx(0.8)}, "others": {"records": 0, "ifd": None}}
+    assert found[4]["others"] == {"records": 1, "ifd": 0.5}
 
 
 def row(entrant: str, unit: str, wrong: float, low: float, high: float) -> dict[str, Any]:
