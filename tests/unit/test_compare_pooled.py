@@ -16,16 +16,17 @@ def write_cells(
     file: Path, seeds: tuple[int, ...], items: int, entrants: tuple[str, ...]
 ) -> dict[tuple[str, int], np.ndarray]:
     rng = np.random.default_rng(seeds[0])
-    values = {(name, seed): rng.normal(size=items) for name in entrants for seed in seeds}
+    values = {(name, seed): rng.integers(-10_000, 10_000, size=items) / 10_000 for name in entrants for seed in seeds}
     results = {
         f"{name}-0.4-tokens-seed{seed}": {
             "cell": {"entrant": name, "rate": 0.4, "unit": "tokens", "seed": seed},
-            "values": {"held-out loss": found.tolist()},
+            "values": {"held-out loss": [round(value * 10_000) for value in found.tolist()]},
         }
         for (name, seed), found in values.items()
     }
     names = [f"item {i}" for i in range(items)]
-    file.write_text(json.dumps({"items": {"held-out loss": names}, "results": {"base": {"values": {}}, **results}}))
+    kept = {"decimals": 4, "items": {"held-out loss": names}, "results": {"base": {"values": {}}, **results}}
+    file.write_text(json.dumps(kept))
     return values
 
 
