@@ -19,7 +19,7 @@ from codeact.rundir.store import Store
 from codeact.stages.pool import pool_parts, pool_rows, pool_stages
 from codeact.types import Vectors
 
-VERSION = 1
+VERSION = 2
 SHARD_RECORDS = 256
 
 

@@ -26,7 +26,7 @@ from codeact.stages.sample import counted_by
 from codeact.stages.score import longest, wording
 from codeact.stages.unlearnable import check_any
 
-VERSION = 2
+VERSION = 3
 SHARD_RECORDS = 1024
 
 

@@ -13,7 +13,7 @@ from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
 from codeact.stages.pool import selected_records
 
-VERSION = 3
+VERSION = 4
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from codeact.score import Score, Scorer
     from codeact.score.engines import PromptScorer
 
-VERSION = 4
+VERSION = 5
 READ = ("response_tokens", "status", "detail", "ifd", "ifd_estimate")  # what the stage tells of its table
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
 

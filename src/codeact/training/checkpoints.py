@@ -13,7 +13,7 @@ from codeact.files import sha256
 from codeact.storage import read_json, write_json
 
 COMPLETE = "complete.json"
-VERSION = 2  # of what a training makes of its samples; raised where a loss or a step changes, and old checkpoints are not gone on from
+VERSION = 3  # of what a training makes of its samples; raised where a loss or a step changes, and old checkpoints are not gone on from
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

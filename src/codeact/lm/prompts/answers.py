@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from codeact.lm.prompts.alignment import HOLE, Span, said_after_thoughts, shared, spans_in, thoughts_of, with_holes
 from codeact.lm.prompts.templates import (
     CLOSE,
     OPEN,
@@ -25,10 +26,8 @@ from codeact.lm.prompts.templates import (
 from codeact.records import Message
 from codeact.types import Tokenizer
 
-_HOLE = re.compile(f"{OPEN}(\\d+){CLOSE}")
 _THOUGHT_MARK = re.compile(r"\s*(</?think>)\s*")
 _SHOWN = 60  # characters of a template's text that a note quotes
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +79,10 @@ def locate(messages: Sequence[Message], template: Template, tokenizer: Tokenizer
         RefusedError: the template does not take the conversation, or leaves a part of it out.
     """
     talk = Conversation(messages, template, tokenizer, tools)
-    try:
-        holes = talk.with_holes()
-    except RefusedError:
-        holes = ""  # wording that depends on the contents
+    holes, spans = with_holes(talk)
     notes: list[str] = []
-    spans = _spans(talk.text, holes, messages)
     holes = _agree(talk, holes, spans, notes)
-    spans = _spans(talk.text, holes, messages)
+    spans = spans_in(talk, holes)
     _check_complete(talk, spans, holes)
     leads: dict[str, int] = {}
     answers: list[Answer] = []
@@ -103,7 +98,7 @@ def locate(messages: Sequence[Message], template: Template, tokenizer: Tokenizer
             assert span is not None
             begin = span[0] - leads[gap]
         else:
-            begin = _begin(talk, number, floor, span, notes)
+            begin = _begin(talk, number, floor, spans, notes)
             if gap is not None and span is not None:
                 leads[gap] = span[0] - begin
         limit = len(talk.text)
@@ -123,8 +118,7 @@ def _unsaid(talk: Conversation, answers: Sequence[Answer]) -> list[str]:
     """Notes of what the template leaves out of answers: their thoughts in every turn (of earlier turns many do so on purpose), an indentation."""
     name = talk.template.name
     said = [m for m in talk.messages if m.role == "assistant"]
-    inline = (m.content.partition("</think>")[0].rpartition("<think>")[2] for m in said if "</think>" in m.content)
-    thoughts = [thought.strip() for thought in (*(m.reasoning for m in said), *inline) if thought.strip()]
+    thoughts = [thought for message in said for thought in thoughts_of(message)]
     notes = []
     if thoughts and not any(thought in talk.text for thought in thoughts):
         notes.append(
@@ -169,12 +163,18 @@ def _agree(talk: Conversation, holes: str, spans: Mapping[int, Span], notes: lis
     hole = holes.find(f"{OPEN}{last}{CLOSE}")
     if hole < 0 or last not in spans:
         return holes
+    same, begin = shared(asked, talk.text), spans[last][0]
+    # what differs further up is how the template shows earlier turns; and no thoughts are cut off or begun twice
+    further_up = same < max((end for n, (_, end) in spans.items() if n < last), default=0)
+    begun = asked.rstrip().endswith("<think>") and talk.text[begin:].lstrip().startswith("<think>")
+    if further_up or begun or any(thought in talk.text[same:begin] for thought in thoughts_of(talk.messages[last])):
+        return holes
     try:
         before = talk.with_holes(last, generation=True)
     except RefusedError:
         return holes
-    trained = talk.text[: spans[last][0]]
-    talk.text = asked + talk.text[spans[last][0] :]
+    trained = talk.text[:begin]
+    talk.text = asked + talk.text[begin:]
     notes.append(f"template {name!r}: {_difference(asked, trained)}; answers are learnt behind the generation prompt")
     return before + holes[hole:]
 
@@ -183,62 +183,9 @@ def _says(message: Message) -> bool:
     return bool(message.content.strip() or message.tool_calls or message.reasoning.strip())
 
 
-def _spans(text: str, holes: str, messages: Sequence[Message]) -> dict[int, Span]:
-    """Message number -> where its content stands, as far as it can be told."""
-    aligned = _align(text, holes, messages) if holes else None
-    return _search(text, messages) if aligned is None else aligned
-
-
-def _align(text: str, holes: str, messages: Sequence[Message]) -> dict[int, Span] | None:
-    """Fill the holes one after the other; None where the template rewrites a content or words itself by it."""
-    parts = _HOLE.split(holes)
-    if not text.startswith(parts[0]):
-        return None
-    at = len(parts[0])
-    spans: dict[int, Span] = {}
-    for name, after in zip(parts[1::2], parts[2::2], strict=True):
-        number = int(name)
-        content = next((c for c in _forms(messages[number]) if text.startswith(c + after, at)), None)
-        if content is None:
-            return None
-        spans.setdefault(number, (at, at + len(content)))
-        at += len(content) + len(after)
-    return spans if at == len(text) else None
-
-
-def _forms(message: Message) -> Sequence[str]:
-    """What templates make of a content: stripped at one end or both; without the thoughts of an earlier answer."""
-    content = message.content
-    cut = [content, content.lstrip("\n"), content.rstrip("\n"), content.strip("\n")]
-    cut += [content.lstrip(), content.rstrip(), content.strip()]
-    if message.role == "assistant" and "</think>" in content:
-        said = content.rpartition("</think>")[2]
-        cut += [said, said.lstrip("\n"), said.strip()]
-    return tuple(dict.fromkeys(cut))
-
-
-def _search(text: str, messages: Sequence[Message]) -> dict[int, Span]:
-    """Find the contents one after the other, each with as much of the blanks around it as the template kept."""
-    spans: dict[int, Span] = {}
-    position = 0
-    for number, message in enumerate(messages):
-        core = message.content.strip()
-        at = text.find(core, position) if core else -1
-        if at < 0:
-            continue
-        lead = message.content[: len(message.content) - len(message.content.lstrip())]
-        tail = message.content[len(message.content.rstrip()) :]
-        before = text[max(position, at - len(lead)) : at]
-        first = at - _shared(before[::-1], lead[::-1])
-        position = at + len(core)
-        position += _shared(text[position : position + len(tail)], tail)
-        spans[number] = (first, position)
-    return spans
-
-
 def _check_complete(talk: Conversation, spans: Mapping[int, Span], holes: str) -> None:
     """Refuse what the template leaves out: a turn's text, a tool."""
-    shown = Counter(map(int, _HOLE.findall(holes)))
+    shown = Counter(map(int, HOLE.findall(holes)))
     asked = not holes or any(talk.messages[number].role == "user" for number in shown)
     name = talk.template.name
     for number, message in enumerate(talk.messages):
@@ -273,16 +220,11 @@ def _mend(message: Message) -> str:
 def _check_same(talk: Conversation, number: int, found: str) -> None:
     """Refuse a turn whose content was not found as it is: nothing but blanks around the marks of its thoughts may differ."""
     content = talk.messages[number].content
-    wanted, there = (_THOUGHT_MARK.sub(r"\1", text) for text in (content.strip(), found))
+    wanted, there = content.strip(), found
+    if said_after_thoughts(talk.messages[number]):
+        wanted, there = (_THOUGHT_MARK.sub(r"\1", text) for text in (wanted, there))
     if wanted not in there:
         raise RefusedError(f"template {talk.template.name!r} {_REWRITES.format('assistant', number + 1, content[:40])}")
-
-
-def _shared(left: str, right: str) -> int:
-    """Characters that both begin with."""
-    if left.startswith(right) or right.startswith(left):
-        return min(len(left), len(right))
-    return next(n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
 
 
 def _end_before(spans: Mapping[int, Span], number: int, answers: Sequence[Answer]) -> int:
@@ -291,10 +233,11 @@ def _end_before(spans: Mapping[int, Span], number: int, answers: Sequence[Answer
     return max(before[1] if before else 0, answers[-1].end if answers else 0)
 
 
-def _begin(talk: Conversation, number: int, floor: int, span: Span | None, notes: list[str]) -> int:
+def _begin(talk: Conversation, number: int, floor: int, spans: Mapping[int, Span], notes: list[str]) -> int:
     """Where the generation prompt for the turns before `number` ends in the text."""
-    text, last = talk.text, span[1] if span else len(talk.text)
-    asked = ""
+    text, span = talk.text, spans.get(number)
+    last = span[1] if span else len(text)
+    prompts: list[str] = []
     for thinking in (True, False):
         try:
             asked = talk.beginning(number, generation=True, thinking=thinking)
@@ -304,15 +247,17 @@ def _begin(talk: Conversation, number: int, floor: int, span: Span | None, notes
             # a template without generation prompts: what it writes before each answer is context, and `ask` writes it too
             unprompted = span is not None and text[len(asked) : span[0]].strip() and _never_prompts(talk, number, asked)
             return span[0] if span is not None and unprompted else len(asked)
-    if asked and talk.messages[number].learn:
-        differs = _difference(asked, text[: span[0]] if span else text)
+        prompts.append(asked)
+    if prompts and talk.messages[number].learn:
+        differs = _difference(prompts[0], text[: span[0]] if span else text)
         notes.append(f"template {talk.template.name!r}: {differs}; an earlier answer is learnt so")
     # tools or a system text may stand elsewhere in a shorter conversation: what follows the last turn decides
-    core = talk.messages[number - 1].content.strip() if number else ""
-    tail = asked[asked.rfind(core) + len(core) :] if core and core in asked else ""
-    if tail and text.startswith(tail, floor) and floor + len(tail) <= last:
-        return floor + len(tail)
-    return span[0] if span is not None else max(floor, _shared(asked, text))
+    core = text[slice(*spans[number - 1])].strip() if number - 1 in spans else talk.messages[number - 1].content.strip() if number else ""
+    for asked in prompts:
+        tail = asked[asked.rfind(core) + len(core) :] if core and core in asked else ""
+        if tail and text.startswith(tail, floor) and floor + len(tail) <= last:
+            return floor + len(tail)
+    return span[0] if span is not None else max(floor, shared(prompts[-1], text) if prompts else 0)
 
 
 def _never_prompts(talk: Conversation, number: int, asked: str) -> bool:
@@ -324,7 +269,7 @@ def _never_prompts(talk: Conversation, number: int, asked: str) -> bool:
 
 
 def _difference(asked: str, trained: str) -> str:
-    same = _shared(asked, trained)
+    same = shared(asked, trained)
     before = asked[max(0, same - 20) : same]
     here, there = (text[same : same + _SHOWN] for text in (asked, trained))
     return f"the generation prompt has {here!r} after {before!r}, the template's rendering of an answer {there!r}"
@@ -336,21 +281,37 @@ def _turn_end(talk: Conversation, number: int, begin: int, spans: Mapping[int, S
     specials = talk.tokenizer.convert_ids_to_tokens(sorted(special_ids(talk.tokenizer)))
     if number + 1 < len(talk.messages):
         until = talk.beginning(number + 1, generation=False)
-        limit = _shared(text, until)
         following = spans.get(number + 1)
+        limit = max(shared(text, until), begin + _same_end(text, until, begin))
         if limit <= begin:
             limit = following[0] if following else len(text)
-        elif limit < len(until):  # the template writes the next header always: back to where a turn starts
+        elif not until.endswith(text[begin:limit]):  # the template writes the next header always: back to where a turn starts
             before = piece(PAIR, None, talk.template, talk.tokenizer)
             opening = sorted(
                 (before.find(s), s) for s in specials if s and s in before and s != talk.tokenizer.bos_token
             )
             at = text.rfind(opening[0][1], begin, limit + len(opening[0][1])) if opening else -1
             limit = at if at > begin else limit
+        if any(name not in text[begin:limit] for name in talk.called(number)):
+            raise RefusedError(
+                f"template {talk.template.name!r}: where the tool calls of turn {number + 1} end cannot be told;"
+                " use --template question or your own jinja file"
+            )
     said = text[begin:limit].rstrip()
     while (mark := next((s for s in specials if s and said.endswith(s)), None)) is not None:
         said = said[: -len(mark)].rstrip()
     return begin + len(said), limit
+
+
+def _same_end(text: str, until: str, begin: int) -> int:
+    """Characters of the text from `begin` on with which the conversation up to that turn ends: a last turn may begin otherwise."""
+    first = text[begin : begin + 8]
+    at = until.find(first, min(begin, shared(text, until)))
+    while at >= 0 and first:
+        if text.startswith(until[at:], begin):
+            return len(until) - at
+        at = until.find(first, at + 1)
+    return 0
 
 
 def _uneven(text: str, answers: Sequence[Answer]) -> list[str]:

@@ -200,14 +200,21 @@ class Conversation:
         assert first is not None
         raise first
 
+    def called(self, number: int) -> list[str]:
+        """The names of the functions that a turn calls."""
+        return [str(call["function"].get("name", "")) for call in self.turns[number].get("tool_calls", ())]
+
     def _shows_calls(self, generation: bool) -> bool:
-        silent = [{key: turn[key] for key in turn if key != "tool_calls"} for turn in self.turns]
-        if silent == self.turns:
-            return True
-        try:
-            return self._render(silent, generation) != self.text
-        except RefusedError:
-            return True  # a result without its call
+        """Whether the text is another without the calls, and without the second, the third of each turn (some templates show the first)."""
+        most = max((len(turn.get("tool_calls", ())) for turn in self.turns), default=0)
+        for left_out in (None, *range(1, most)) if most else ():
+            fewer = [_without_call(turn, left_out) for turn in self.turns]
+            try:
+                if self._render(fewer, generation) == self.text:
+                    return False
+            except RefusedError:
+                continue  # a result without its call
+        return True
 
     def beginning(self, count: int, generation: bool, thinking: bool = True) -> str:
         """The first `count` turns, with the prompt for the next assistant turn where `generation` asks for it.
@@ -220,13 +227,16 @@ class Conversation:
         """All turns, with the prompt for an answer of a thinking model that is told to think."""
         return self._render(self.turns, True, THINKING_ON)
 
-    def with_holes(self, count: int | None = None, generation: bool = False) -> str:
-        """The same with a numbered hole in the place of each content that is not blank; all turns without a `count`."""
+    def with_holes(self, count: int | None = None, generation: bool = False, keep: Sequence[str] = ()) -> str:
+        """The same with a numbered hole in the place of each content that is not blank; all turns without a `count`.
+
+        `keep`: for each turn the text that stays before its hole.
+        """
         plain = all(m.content.strip() and turn.keys() == {"role", "content"} for m, turn in self._pairs())
-        if plain and not self.tools and count is None and len(self.turns) <= 8:
+        if plain and not self.tools and count is None and not keep and len(self.turns) <= 8:
             return skeleton(tuple(m.role for m in self.messages), self.template, self.tokenizer)
         holes = [
-            {**turn, "content": f"{OPEN}{n}{CLOSE}"} if m.content.strip() else turn
+            {**turn, "content": f"{keep[n] if keep else ''}{OPEN}{n}{CLOSE}"} if m.content.strip() else turn
             for n, (m, turn) in enumerate(self._pairs())
         ]
         return self._render(holes[:count], generation)
@@ -238,6 +248,14 @@ class Conversation:
         self, turns: Sequence[dict[str, Any]], generation: bool, options: Mapping[str, Any] = MappingProxyType({})
     ) -> str:
         return _apply(turns, self.template, self.tokenizer, generation, self.tools, options)
+
+
+def _without_call(turn: dict[str, Any], number: int | None) -> dict[str, Any]:
+    """A turn without one of its calls, or without all."""
+    if "tool_calls" not in turn:
+        return turn
+    calls = [] if number is None else [call for n, call in enumerate(turn["tool_calls"]) if n != number]
+    return {**turn, "tool_calls": calls} if calls else {key: turn[key] for key in turn if key != "tool_calls"}
 
 
 _cache: dict[tuple[Any, ...], str] = {}
