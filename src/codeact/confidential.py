@@ -19,7 +19,7 @@ from codeact.config import SECRET_KINDS, SecretKind
 from codeact.credentials import KEYS_BY_FORM, keys_of, passwords_of
 from codeact.example_code import is_asserted, is_credited, is_example, is_example_path
 from codeact.placeholders import EXAMPLE_DOMAIN, EXAMPLE_TALK, is_address, is_cipher, is_made_up, is_nobody, is_shown
-from codeact.records import Record
+from codeact.records import Record, called_texts
 
 _PATHS = ("file", "path", "file_path", "filepath", "filename", "file_name")  # columns that say where a row's code lies
 PIECE_CHARACTERS, OVERLAP = 1_500, 500
@@ -146,6 +146,8 @@ def every_finding(record: Record, kinds: Sequence[SecretKind], documented: bool)
     if not kinds:
         return
     parts = [(f"{m.role} turn", text) for m in record.messages for text in (m.content, m.reasoning, m.tool_calls)]
+    # within JSON, quotes and line ends are escaped, and no rule for code sees them
+    parts += [("text of a call", text) for m in record.messages for text in called_texts(m.tool_calls) if "\n" in text or '"' in text]
     path = next((str(record.meta[name]) for name in _PATHS if record.meta.get(name)), "")
     example_path = is_example_path(path)
     for where, text in [*parts, ("tools", record.tools)]:

@@ -274,6 +274,17 @@ def test_all_that_is_said_is_looked_at(message: Message, where: str) -> None:
     assert find_confidential(whole, []) is None
 
 
+def test_code_in_a_call_is_looked_at_as_code() -> None:
+    program = 'def f():\n    password = "x8Kq2zPw9!"\n    return connect("db", password)\n'
+    call = json.dumps([{"type": "function", "function": {"name": "write_file", "arguments": {"path": "a.py", "content": program}}}])
+    asked = Message("user", "Write a.py.")
+    found = find_confidential(Record("x", (asked, Message("assistant", "", tool_calls=call))), SECRET_KINDS)
+    said = find_confidential(Record("x", (asked, Message("assistant", f"```python\n{program}```"))), SECRET_KINDS)
+    assert found == Finding("secret: password", "text of a call, line 2")
+    assert said is not None
+    assert said.reason == found.reason
+
+
 @pytest.mark.parametrize(
     "unit", ["a", "eyJ", "://a:", "password=", "password = 'a", "a@", "a.", "BEGIN PRIVATE KEY-----\n", "'", "\n", "ACa1", "aws key ", "x@y.com,"]
 )  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 
 from codeact.config import CurateConfig
 from codeact.curate import BenchmarkItem, curate_records
-from codeact.curate.decontaminate import build_index, find_overlap, find_overlaps
+from codeact.curate.decontaminate import build_index, find_overlap, find_overlaps, find_renamed_solution
 from codeact.curate.kept_index import kept_index
 from codeact.curate.tokens import spelled
 from codeact.curate.word_runs import Runs
@@ -74,6 +74,24 @@ def overlap(
 )
 def test_hits_and_misses(instruction: str, response: str, expected: tuple[str, str] | None) -> None:
     assert overlap(instruction, response) == expected
+
+
+def test_thoughts_and_calls_are_looked_at() -> None:
+    leak = f"{PRICES.text_prompt}\n\n{PRICES.solution}"
+    call = json.dumps([{"type": "function", "function": {"name": "write_file", "arguments": {"files": [{"content": leak}]}}}])
+    renamed = PRICES.solution.replace("prices", "table").replace("ordered", "row").replace("middle", "m")
+    asked = Message("user", "Go on.")
+    index = build_index(ITEMS, 13)
+    for answer in (Message("assistant", "ok", reasoning=leak), Message("assistant", "", tool_calls=call)):
+        found = find_overlap(Record("r", (asked, answer)), index)
+        assert found is not None
+        assert (found.item.id, found.method) == ("7", "exact prompt")
+    for text in (f"```python\n{renamed}```", renamed):
+        call = json.dumps([{"type": "function", "function": {"name": "write_file", "arguments": {"content": text}}}])
+        for answer in (Message("assistant", "ok", reasoning=text), Message("assistant", "", tool_calls=call)):
+            found = find_renamed_solution(Record("r", (asked, answer)), index)
+            assert found is not None
+            assert (found.item.id, found.method) == ("7", "renamed code")
 
 
 def test_the_hit_shows_the_overlapping_passage() -> None:

@@ -57,6 +57,23 @@ def test_a_commit_that_changes_one_function(repository: Path) -> None:
     assert tree_identity(repository, history=True) != before
 
 
+def test_a_docstring_moves_with_its_method_and_an_empty_message_is_one(repository: Path) -> None:
+    body = (
+        'class Box:\n    def volume(self, side):\n        """Return the volume.\n\n        Of a cube:\n            side three times.\n        """\n'
+        '        text = "as\\\n    it is"\n        return side * side%s\n'
+    )
+    commit(repository, "Boxes have a volume", box=body % "")
+    (repository / "a.txt").write_text("x", encoding="utf-8")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "--allow-empty-message", "-m", "")
+    commit(repository, "Multiply three sides of boxes", box=body % " * side")
+    (row,), found = history(repository)
+    said = str(row["response"])
+    assert said.startswith('def volume(self, side):\n    """Return the volume.\n\n    Of a cube:\n        side three times.\n    """\n')
+    assert '"as\\\n    it is"' in said
+    assert found.skipped["commit: thin message"] == 1, found.skipped
+
+
 def test_the_command_says_how_many_come_from_commits(repository: Path, tmp_path: Path) -> None:
     commit(repository, "Refuse a negative side", area=AFTER)
     out = tmp_path / "rows.jsonl"

@@ -346,6 +346,76 @@ def test_plain_rows_among_preference_pairs(tmp_path: Path) -> None:
     assert found["rejected"] == {"empty": 2}
 
 
+ASKED = {"role": "user", "content": "My name?"}
+EARLIER = [{"role": "user", "content": "I am Ann."}, {"role": "assistant", "content": "Hi Ann."}]
+FRENCH = {"role": "system", "content": "Answer in French."}
+ANN = {"role": "assistant", "content": "Ann"}
+JOINED: list[tuple[Row, list[Row]]] = [
+    ({"prompt": [FRENCH, ASKED], "chosen": [ASKED, ANN], "rejected": [ASKED, ANN]}, [FRENCH, ASKED, ANN]),
+    ({"prompt": [*EARLIER, ASKED], "chosen": [ASKED, ANN], "rejected": [ASKED, ANN]}, [*EARLIER, ASKED, ANN]),
+    ({"prompt": [*EARLIER, ASKED], "chosen": [*EARLIER, ASKED, ANN], "rejected": [ANN]}, [*EARLIER, ASKED, ANN]),
+    ({"prompt": [FRENCH, ASKED], "chosen": [*EARLIER, ASKED, ANN], "rejected": [ANN]}, [FRENCH, *EARLIER, ASKED, ANN]),
+    ({"prompt": "My name?", "chosen": [FRENCH, ASKED, ANN], "rejected": [ANN]}, [FRENCH, ASKED, ANN]),
+    ({"prompt": "My name?", "completion": [ASKED, ANN]}, [ASKED, ANN]),
+    ({"prompt": [FRENCH, ASKED], "completion": [FRENCH, ASKED, ANN]}, [FRENCH, ASKED, ANN]),
+    ({"history": [*EARLIER, ASKED], "prompt": "My name?", "completion": "Ann"}, [*EARLIER, ASKED, ANN]),
+    # asked a second time
+    ({"history": [ASKED, ANN], "prompt": "My name?", "completion": "Ann"}, [ASKED, ANN, ASKED, ANN]),
+]
+
+
+@pytest.mark.parametrize(("row", "wanted"), JOINED)
+def test_a_question_in_two_columns_is_said_once_and_nothing_before_it_is_lost(row: Row, wanted: list[Row], tmp_path: Path) -> None:
+    assert turns(read(tmp_path, row)) == [(turn["role"], turn["content"]) for turn in wanted]
+
+
+def test_two_columns_that_lead_to_the_question_otherwise_are_refused(tmp_path: Path) -> None:
+    german = {"role": "system", "content": "Antworte auf Deutsch."}
+    rows = [{"prompt": [before, ASKED], "chosen": [FRENCH, ASKED, ANN], "rejected": [ANN]} for before in (FRENCH, german)]
+    rows.append({"prompt": [*EARLIER, ASKED], "chosen": [PLAIN[0], PLAIN[1], ASKED, ANN], "rejected": [ANN]})
+    found = read(tmp_path, *rows)
+    assert [one["row"] for one in found["shown"]] == [1]
+    assert found["rejected"] == {"invalid": 2}
+
+
+def test_nothing_small_is_lost(tmp_path: Path) -> None:
+    thought = {"messages": [*PLAIN, {"role": "user", "content": "thanks"}], "reasoning_content": "Two and two make four."}
+    assert turns(read(tmp_path, thought)) == [U, ("assistant", f"<Two and two make four.>{A[1]}")]
+    letter = {"question": "Is this injectable in C?", "context": "C", "answer": "Yes."}
+    assert turns(read(tmp_path, letter))[0] == ("user", "Is this injectable in C?\n\nC")
+    lines = {"question": "Which one?\nC\nD", "context": "C\nD", "answer": "C"}
+    assert turns(read(tmp_path, lines))[0] == ("user", "Which one?\nC\nD")
+    shared = [
+        {"from": "human", "value": "a"}, {"from": "thinking", "value": "t"}, {"from": "gpt", "value": "b", "weight": 0},
+        {"from": "human", "value": "c"}, {"from": "thinking", "value": "u"}, {"from": "gpt", "value": "d"},
+    ]  # fmt: skip
+    assert turns(read(tmp_path, {"conversations": shared})) == [("user", "a"), ("assistant off", "<t>b"), ("user", "c"), ("assistant", "<u>d")]
+
+
+def test_questions_about_files_of_pictures_are_text(tmp_path: Path) -> None:
+    page = "```html\n<img>\n<video>\n  <source src='movie.mp4'>\n</video>\n```"
+    asked = ("How do I show photo.png? It must be 100 px wide.", "Write an HTML5 page that plays movie.mp4")
+    found = read(tmp_path, *({"instruction": text, "output": page} for text in asked), {"instruction": "<image> What?", "output": "x", "file": "a/b.png"})
+    assert [one["row"] for one in found["shown"]] == [1, 2]
+    assert found["rejected"] == {"media": 1}
+
+
+def test_parquet_gives_a_tool_only_what_it_declares(tmp_path: Path) -> None:
+    def row(name: str, argument: str, value: str) -> Row:
+        schema = {"type": "object", "properties": {argument: {"type": "string"}}}
+        call = {"type": "function", "function": {"name": name, "arguments": {argument: value}}}
+        said = {"role": "assistant", "content": "", "tool_calls": [call]}
+        return {"messages": [PLAIN[0], said], "tools": [{"type": "function", "function": {"name": name, "parameters": schema}}]}
+
+    rows = [row("weather", "city", "Paris"), row("time", "zone", "CET")]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    found, plain = api.preview(str(tmp_path / "a.parquet"), show=2), read(tmp_path, *rows)
+    assert [turns(found, n)[1] for n in range(2)] == [("assistant", 'weather({"city": "Paris"})'), ("assistant", 'time({"zone": "CET"})')]
+    assert [json.loads(one["tools"]) if isinstance(one["tools"], str) else one["tools"] for one in found["shown"]] == [
+        json.loads(one["tools"]) if isinstance(one["tools"], str) else one["tools"] for one in plain["shown"]
+    ]
+
+
 def test_missing_values_are_no_text(tmp_path: Path) -> None:
     nan = float("nan")
     found = read(

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from codeact.config import DEFAULTS
 from codeact.curate.blocks import strip_comments
 from codeact.curate.canonical import fingerprint, function_shape, function_signs, function_tokens, python_functions
 from codeact.curate.tokens import UNITS_OF_A_WORD, WORD, is_unspaced, plain, spelled, words
 from codeact.curate.word_runs import Runs
-from codeact.records import Record
+from codeact.records import Record, called_texts
 
 MIN_EXACT_WORDS = 8
 BOILERPLATE_ITEMS = 3
@@ -141,7 +141,7 @@ def find_overlaps(records: Sequence[Record], index: Index) -> list[Overlap | Non
     texts: list[str] = []
     whose: list[int] = []
     for number, record in enumerate(records):
-        text = plain("\n".join([message.content for message in record.messages]))
+        text = plain("\n".join([text for m in record.messages for text in (m.content, m.reasoning, *called_texts(m.tool_calls)) if text]))
         variants = dict.fromkeys([text, strip_comments(text)] if "#" in text else [text])
         texts += variants
         whose += [number] * len(variants)
@@ -181,7 +181,8 @@ def find_renamed_solution(record: Record, index: Index) -> Overlap | None:
     of them from 24 tokens on, and 0.75 from 8 on, since short functions are everyone's: the mean of a list, removing duplicates.
     """
     asked: set[str] | None = None
-    for node in python_functions(record.response):
+    further = [text for m in record.messages if m.role == "assistant" for text in (m.reasoning, *called_texts(m.tool_calls)) if text]
+    for node in chain.from_iterable(map(python_functions, [record.response, *further])):
         signs = index.shapes.get(function_shape(node))
         if signs is None or function_signs(node) not in signs:
             continue

@@ -151,7 +151,7 @@ def _only_refers(line: str) -> bool:
 
 
 def _log(root: Path, count: int) -> list[_Commit]:
-    form = "%x00%x00%H%x00%B%x00"
+    form = "%x00%x00%H%x00:%B%x00"  # the colon keeps an empty message from making a run of NULs
     out = _git(root, "log", f"--max-count={count}", "--no-merges", "--no-renames", "--raw", "--no-abbrev", "--relative",
                "--no-ext-diff", "--no-textconv", "-z", f"--format={form}", "HEAD", "--", ".")  # fmt: skip
     commits = []
@@ -164,7 +164,7 @@ def _log(root: Path, count: int) -> list[_Commit]:
             words = entry.strip().split(" ")
             if len(words) == 5 and words[4] == "M" and words[0].lstrip(":").startswith("100"):
                 files.append((words[2], words[3], path))
-        commits.append(_Commit(name.strip(), message, tuple(files), len(fields) // 2))
+        commits.append(_Commit(name.strip(), message.removeprefix(":"), tuple(files), len(fields) // 2))
     return commits
 
 

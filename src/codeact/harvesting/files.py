@@ -37,9 +37,13 @@ _GENERATED_FILE = re.compile(
     r"|(?:.*_generated|zz_generated.*|.*\.gen)\.\w+|.*\.bundle\.js"
 )
 _GENERATED_HEADER = re.compile(
-    r"do not edit|@generated|\b(?:auto-?|automatically )generated\b|^\W*generated (?:automatically|by|from)\b"
-    r"|\bthis (?:file|module|code) (?:is|was|has been) generated\b|\bcodec \S+ generated from\b",
-    re.IGNORECASE | re.MULTILINE,
+    r"@generated|DO NOT EDIT"
+    r"|(?i:^\W*(?:please )?do not (?:manually )?edit\b|^\s*(?:#|//|/?\*|--).*\bdo not edit\b|\bdo not edit (?:it )?(?:by hand|manually|directly|this)\b"
+    r"|^\W*(?:auto-?|automatically )generated\b|^\W*generated (?:automatically|by|from)\b"
+    r"|\b(?:file|module|code|source|script|stubs?|bindings|tables?|header)\b.{0,40}\b(?:auto-?|automatically )generated\b"
+    r"|\b(?:auto-?|automatically )generated (?:by|from|with|using|via|file|module|code|source|header)\b"
+    r"|\bthis (?:file|module|code) (?:is|was|has been) generated\b|\bcodec \S+ generated from\b)",
+    re.MULTILINE,
 )
 _HEADER_LINES = 10
 LONGEST_LINE = 20_000

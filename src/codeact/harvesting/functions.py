@@ -209,10 +209,23 @@ def _dedented(kept: list[str]) -> tuple[str, list[str]] | None:
     indent = kept[0][: len(kept[0]) - len(kept[0].lstrip())]
     code = "\n".join(line if number in inside_string else _dedent(line, indent) for number, line in enumerate(kept, 1))
     try:
-        ast.parse(code)
+        tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return code, tokens
+    return _with_docstrings_dedented(code, tree, indent), tokens
+
+
+def _with_docstrings_dedented(code: str, tree: ast.Module, indent: str) -> str:
+    """The lines of docstrings moved with the code around them, where all of them can be: what a docstring says stays the same."""
+    lines = code.split("\n")
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or ast.get_docstring(node, clean=False) is None:
+            continue
+        inside = range(node.body[0].lineno, node.body[0].end_lineno or 0)
+        if all(lines[at].startswith(indent) or not lines[at].strip() for at in inside):
+            for at in inside:
+                lines[at] = lines[at].removeprefix(indent)
+    return "\n".join(lines)
 
 
 def _dedent(line: str, indent: str) -> str:

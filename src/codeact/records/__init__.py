@@ -14,6 +14,7 @@ from codeact.records.read import (
     reading_lines,
     row_reader,
 )
+from codeact.records.tools import called_texts
 from codeact.records.types import Message, Record, Rejected, Role, content_hash
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Rejected",
     "Role",
     "RowReader",
+    "called_texts",
     "content_hash",
     "counted",
     "detect_format",

@@ -80,7 +80,8 @@ def _is_media(value: object, name: str, marked: bool) -> bool:
     if is_blank(value) or isinstance(value, bool | int | float):
         return False
     if isinstance(value, str):
-        return is_media_file(value) or (named and marked)
+        # beside a mark in the text, a question about a file has blanks; an address has none
+        return (is_media_file(value) and (named or not re.search(r"\s", value.strip()))) or (named and marked)
     if isinstance(value, list | tuple):
         held = [one for one in value if not is_blank(one)]
         return any(sure or is_media_file(one) or (named and not isinstance(one, str) and _is_object(one)) for one in held)

@@ -10,7 +10,7 @@ from codeact.records.columns import REJECTED, RESPONSE, Format, plain_name
 from codeact.records.content import is_blank, joined, read_content
 from codeact.records.media import find_media
 from codeact.records.mends import value_of
-from codeact.records.tools import as_json, calls_from, parsed, tools_text
+from codeact.records.tools import as_json, calls_from, declared_arguments, parsed, tools_text
 from codeact.records.turns import ROLES, TOOL_KEYS, Unread, is_item, listed_turns, read_turns, switch
 from codeact.records.types import Message, Role, Unreadable
 
@@ -18,6 +18,7 @@ Row = Mapping[str, Any]
 GOOD, BAD = ("true", "1", "1.0"), ("false", "0", "0.0", "-1")  # of KTO
 EVERYBODY: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 CHOICES = ("choices", "options", "endings", "candidates", "alternatives")
+CONTEXT = 40  # characters from which on a context is not in a question by chance
 SEVERAL = ("answers", "responses")  # columns that hold several answers, in CSV as the text of a list
 
 
@@ -54,13 +55,14 @@ def read_row(
     history = _history(row, form, unread)
     if history:
         opening = next((n for n, m in enumerate(messages) if m.role != "system"), 0)
-        messages = [*messages[:opening], *history, *messages[opening:]]
+        messages = [*messages[:opening], *_behind(history, messages[opening:])]
     messages = _with_system(messages, row, form)
-    messages = _with_reasoning(messages, row, form)
     while messages and messages[-1].role != "assistant":
         messages.pop()
-    messages = [replace(m, learn=False) if _is_silent(m) else m for m in _weighted(messages, row, form)]
+    messages = _with_reasoning(messages, row, form)
     tools = _tools(row, form, unread)
+    messages = [replace(m, learn=False) if _is_silent(m) else m for m in _weighted(messages, row, form)]
+    messages = [replace(m, tool_calls=declared_arguments(m.tool_calls, tools)) if m.tool_calls else m for m in messages]
     _check(messages, row, form)
     return tuple(messages), tools
 
@@ -114,7 +116,7 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
         extra = "" if is_blank(given) else _text(given, f"column {form.column('input') or 'input'!r}")
         turns = [Message("user", joined([text for text in (asked, extra) if text.strip()]))]
     context = _context(row, form)
-    if context and not any(context in m.content for m in turns):
+    if context and not any(_holds(m.content, context) for m in turns):
         last = max((n for n, m in enumerate(turns) if m.role == "user"), default=-1)
         if last >= 0:
             turns[last] = replace(turns[last], content=f"{turns[last].content}\n\n{context}")
@@ -122,7 +124,41 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
         return turns
     _refuse_number(answer, row, form.column("response"))
     called = _called(answer, row, form)
-    return [*turns, *(called or _answer(answer, form.column("response"), unread, weight_key))]
+    return _behind(turns, called or _answer(answer, form.column("response"), unread, weight_key))
+
+
+def _holds(text: str, context: str) -> bool:
+    """Whether a question has its context in it: a short one may be a word of it by chance, and counts where it has lines of its own."""
+    return context in text if len(context) >= CONTEXT else f"\n{context.strip()}\n" in f"\n{text}\n"
+
+
+def _behind(before: list[Message], after: list[Message]) -> list[Message]:
+    """The turns of `after` behind those of `before`, and the turns that both hold, up to the last question of `before`, once.
+
+    Raises:
+        Unreadable: both hold that question, and different turns before it.
+    """
+    asked = before[-1] if before and before[-1].role == "user" else None
+    places = [n for n, m in enumerate(after, 1) if asked is not None and _same(m, asked)]
+    if not places:
+        return [*before, *after]
+    at = max(places, key=lambda n: _common_end(before, after[:n]))
+    common = _common_end(before, after[:at])
+    own, others = before[: len(before) - common], after[: at - common]
+    if own and others and not all(m.role == "system" for m in own):
+        raise Unreadable("invalid", "the question stands in two columns, with different turns before it; keep the turns in one of them")
+    if own and any(m.role == "system" for m in others):
+        raise Unreadable("invalid", "two columns hold the question, each with a system text of its own; keep one of the texts")
+    return [*own, *others, *after[at - common :]]
+
+
+def _common_end(before: Sequence[Message], after: Sequence[Message]) -> int:
+    pairs = zip(reversed(before), reversed(after), strict=False)
+    return next((n for n, (one, other) in enumerate(pairs) if not _same(one, other)), min(len(before), len(after)))
+
+
+def _same(one: Message, other: Message) -> bool:
+    return (one.role, one.content.strip(), one.tool_calls) == (other.role, other.content.strip(), other.tool_calls)
 
 
 def _one_text(value: object, column: str) -> object:
@@ -278,11 +314,11 @@ def _with_answer(messages: list[Message], row: Row, form: Format, unread: Unread
             return messages
         raise Unreadable("empty", f"column {column!r} is empty: there is no chosen answer to learn")
     chosen = _answer(value, column, unread, weight_key, EVERYBODY)
-    if any(m.role == "user" for m in chosen):
-        return chosen  # the whole conversation, its prompt within
     while messages and messages[-1].role == "assistant":
         messages.pop()
-    return [*messages, *chosen]
+    if any(m.role == "user" for m in chosen) and not any(messages and _same(m, messages[-1]) for m in chosen):
+        return chosen  # the whole conversation; its prompt is written otherwise
+    return _behind(messages, chosen)
 
 
 def _history(row: Row, form: Format, unread: Unread) -> list[Message]:

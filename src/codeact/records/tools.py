@@ -111,7 +111,7 @@ def _tool(value: object, where: str) -> dict[str, Any]:
             raise Unreadable("invalid", f"{where} holds {text[:40]!r} where a tool's schema is expected") from error
     if not isinstance(value, Mapping):
         raise Unreadable("invalid", f"{where} holds {type(value).__name__} where a tool's schema is expected")
-    schema = {key: part for key, part in value.items() if part is not None}  # Parquet fills absent keys with null
+    schema: dict[str, Any] = {key: _filled(part) for key, part in value.items() if part is not None}
     if "parameters" not in schema and "input_schema" in schema:
         schema = {"parameters" if key == "input_schema" else key: part for key, part in schema.items()}  # Anthropic
     inner = schema.get("function")
@@ -119,6 +119,52 @@ def _tool(value: object, where: str) -> dict[str, Any]:
     if not any(isinstance(body.get(key), str) and body[key].strip() for key in TOOL_NAMES):
         raise Unreadable("invalid", f"{where} holds a tool without a name (its keys: {', '.join(map(str, list(body)[:8]))})")
     return {"type": "function", **schema} if body is inner else {"type": "function", "function": schema}
+
+
+def _filled(schema: object) -> object:
+    """A part of a schema without keys that hold null: Parquet and Arrow fill absent keys with it. A `default` may be null."""
+    if isinstance(schema, Mapping):
+        return {key: _filled(part) for key, part in schema.items() if part is not None or key == "default"}
+    return [_filled(part) for part in schema] if isinstance(schema, list | tuple) else schema
+
+
+def declared_arguments(calls: str, tools: str) -> str:
+    """Calls without arguments that are null and that the called tool does not declare: Parquet and Arrow give all tools' names to each call.
+
+    Args:
+        calls: what `as_json` made of `calls_from`.
+        tools: of `tools_text`.
+    """
+    if "null" not in calls or not tools:
+        return calls
+    named = {tool["function"].get("name"): tool["function"].get("parameters") for tool in json.loads(tools)}
+    known = {name: schema["properties"] for name, schema in named.items() if isinstance(schema, Mapping) and isinstance(schema.get("properties"), Mapping)}
+    kept = json.loads(calls)
+    for function in (call["function"] for call in kept):
+        declared, given = known.get(function["name"]), function["arguments"]
+        if declared is not None and isinstance(given, Mapping):
+            function["arguments"] = {name: value for name, value in given.items() if value is not None or name in declared}
+    return as_json(kept)
+
+
+def called_texts(calls: str) -> list[str]:
+    """The texts that calls hold, such as the content of a file to write, with their quotes and line ends as they are.
+
+    Args:
+        calls: JSON text, as a message has it; "" where it has none. Of text that is no JSON: itself.
+    """
+    try:
+        waiting = [json.loads(calls)] if calls else []
+    except ValueError:
+        return [calls]
+    texts: list[str] = []
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, Mapping | list):
+            waiting += reversed([*value.values()] if isinstance(value, Mapping) else value)
+    return texts
 
 
 def calls_from(value: object, where: str) -> list[dict[str, Any]]:

@@ -338,14 +338,17 @@ def switch(value: object, where: str) -> bool:
 
 
 def _merged(messages: list[Message]) -> list[Message]:
-    """Join what one assistant turn says in pieces: its thinking, its text, its calls (ShareGPT writes them as turns of their own)."""
+    """Join what one assistant turn says in pieces: its thinking, its text, its calls (ShareGPT writes them as turns of their own).
+
+    Thoughts of an answer that is not learnt are not learnt.
+    """
     merged: list[Message] = []
     for message in messages:
         last = merged[-1] if merged else None
         if (
             last is not None
             and last.role == message.role == "assistant"
-            and last.learn == message.learn
+            and (last.learn == message.learn or (last.learn and _is_thought(last)))
             and _goes_on(last, message)
         ):
             merged[-1] = replace(
@@ -358,9 +361,12 @@ def _merged(messages: list[Message]) -> list[Message]:
 
 
 def _goes_on(last: Message, message: Message) -> bool:
-    thought = bool(last.reasoning) and not last.content and not last.tool_calls
     called = bool(message.tool_calls) and not message.content and not message.reasoning
-    return thought or called
+    return _is_thought(last) or called
+
+
+def _is_thought(message: Message) -> bool:
+    return bool(message.reasoning) and not message.content and not message.tool_calls
 
 
 def _calls(text: str) -> list[Any]:

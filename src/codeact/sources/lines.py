@@ -59,24 +59,17 @@ class Lines:
         return has_changed(self.path, self.seen)
 
 
-def lines_in(content: bytes, first: bool) -> Iterator[bytes]:
-    """The lines of a part of a file that are not blank.
-
-    Args:
-        content: see `Lines.between`.
-        first: whether it is the beginning of the file.
-    """
-    yield from _said(io.BytesIO(content), first)
+def lines_in(content: bytes) -> Iterator[bytes]:
+    """The lines of a part of a file that are not blank: of what `Lines.between` gives."""
+    yield from _said(io.BytesIO(content))
 
 
-def _said(file: Iterable[bytes], first: bool = True) -> Iterator[bytes]:
-    """The lines of a file that are not blank; the first of all without its byte order mark."""
+def _said(file: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a file that are not blank, without byte order marks: files put together hold some further down."""
     for line in file:
-        if first and line.startswith(BOM):
-            line = line[3:]
-        first = False
-        if not _is_blank(line):
-            yield line
+        said = line.removeprefix(BOM)
+        if not _is_blank(said):
+            yield said
 
 
 class OnDisk(Sequence[Row]):
@@ -217,7 +210,7 @@ def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
         count = 0
         ends, offsets = _Ends(path), list[int]()
         for line in _said(ends):
-            row = parse(line.decode("utf-8").removeprefix("\ufeff"))
+            row = parse(line.decode("utf-8"))
             if not isinstance(row, dict):
                 return None
             if count % PLACED == 0:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from codeact.curate.run import Decision
     from codeact.curate.single_record import Facts
 
-VERSION = 13
+VERSION = 14
 PARTITION = PART_ROWS
 HELD = {"mismatch": 2_000}
 """Bytes of a record of a kilobyte that a step holds of all records (docs/scale.md)."""

@@ -103,7 +103,7 @@ def _worker(like: RowParser, secrets: Sequence[SecretKind]) -> Worker:
         barred: list[tuple[int, str, str]] = []
         possible: list[tuple[int, str, str]] = []
         entered: list[Record] = []
-        for at, line in enumerate(lines_in(given["content"], given["row"] == 0)):
+        for at, line in enumerate(lines_in(given["content"])):
             row = json.loads(line.decode("utf-8"))
             found = parser.read(given["row"] + at, row)
             names.append(found.id)
