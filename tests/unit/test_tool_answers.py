@@ -111,3 +111,23 @@ def test_an_answer_that_only_speaks_of_thoughts_is_not_cut(more: tuple[str, ...]
         assert learnt(talk("How?", said, *more), chat(CHATML), tokenizer)[0] == f"{said}<|EOT|>"
     # thoughts whose opening mark the generation prompt wrote
     assert learnt(talk("How?", "hm\n</think>\n\nSo.", "And?", "Yes"), chat(LAST_THINKS), tokenizer)[0] == "So.<|EOT|>"
+
+
+def test_thoughts_are_learnt_behind_a_prompt_that_asks_for_none() -> None:
+    """As Qwen 3.5's without thinking: the generation prompt holds an empty block, and an answer with thoughts has a full one."""
+    block = "'<think>\\n' + (m.reasoning_content or '') + '\\n</think>\\n\\n' +"
+    source = CHATML.replace("m.content +", f"({block} m.content if m.role == 'assistant' else m.content) +")
+    source = source.replace("'<|go|>assistant\\n' }}{% endif", "'<|go|>assistant\\n<think>\\n\\n</think>\\n\\n' }}{% endif")
+    turns = (Message(U, "2 + 2?"), Message(A, "4", reasoning="hm"), Message(U, "3 + 3?"), Message(A, "6"), Message(U, "9?"), Message(A, "9", reasoning="so"))
+    assert learnt(turns, chat(source), byte_level()) == ["hm\n</think>\n\n4<|EOT|>", "6<|EOT|>", "so\n</think>\n\n9<|EOT|>"]
+
+
+def test_words_that_a_template_puts_behind_the_results_of_their_calls_are_refused() -> None:
+    source = (
+        "{% set ns = namespace(said='') %}{% for m in messages %}{% if m.role == 'assistant' and m.tool_calls %}{% set ns.said = m.content %}"
+        "{{ '<|go|>assistant\\n' }}" + CALLED + "{% elif m.role == 'tool' %}{{ '(' + m.content + ')' + ns.said }}"
+        "{% else %}{{ '<|go|>' + m.role + '\\n' + m.content + '<|EOT|>\\n' }}{% endif %}{% endfor %}" + GOES
+    )  # fmt: skip
+    with pytest.raises(RefusedError, match="shows what turn 2 says behind later turns"):
+        encode(AGENT["a call with words"], chat(source), byte_level())
+    assert learnt(AGENT["a call"], chat(source), byte_level())[-1] == "It is 4.<|EOT|>"

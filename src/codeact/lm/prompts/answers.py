@@ -167,7 +167,7 @@ def _agree(talk: Conversation, holes: str, spans: Mapping[int, Span], notes: lis
     # what differs further up is how the template shows earlier turns; and no thoughts are cut off or begun twice
     further_up = same < max((end for n, (_, end) in spans.items() if n < last), default=0)
     begun = asked.rstrip().endswith("<think>") and talk.text[begin:].lstrip().startswith("<think>")
-    if further_up or begun or any(thought in talk.text[same:begin] for thought in thoughts_of(talk.messages[last])):
+    if further_up or begun or _thinks_in(talk, last, talk.text[same:begin]):
         return holes
     try:
         before = talk.with_holes(last, generation=True)
@@ -187,13 +187,15 @@ def _check_complete(talk: Conversation, spans: Mapping[int, Span], holes: str) -
     """Refuse what the template leaves out: a turn's text, a tool."""
     shown = Counter(map(int, HOLE.findall(holes)))
     asked = not holes or any(talk.messages[number].role == "user" for number in shown)
-    name = talk.template.name
+    name, late = talk.template.name, _late(spans)
     for number, message in enumerate(talk.messages):
         told = number in spans or number in shown or not message.content.strip()
         if not told and message.role in ("system", "tool"):
             raise RefusedError(f"template {name!r} leaves the {message.role}'s turn {number + 1} out; {_mend(message)}")
         if not told and message.role == "assistant" and message.learn and holes:
             raise RefusedError(f"template {name!r} {_REWRITES.format('assistant', number + 1, message.content[:40])}")
+        if message.role == "assistant" and message.learn and number in late:
+            raise RefusedError(f"template {name!r} shows what turn {number + 1} says behind later turns; {_mend(message)}")
         if message.role == "assistant" and message.learn and shown[number] > 1:
             raise RefusedError(f"template {name!r} shows the assistant's turn {number + 1} {shown[number]} times; {_mend(message)}")
         if number in spans or message.content.strip() in talk.text or (message.role == "user" and not asked):
@@ -206,6 +208,18 @@ def _check_complete(talk: Conversation, spans: Mapping[int, Span], holes: str) -
             raise RefusedError(
                 f"template {name!r} does not show the tool {called!r}; use --template question or a template with tools"
             )
+
+
+def _late(spans: Mapping[int, Span]) -> set[int]:
+    """Turns whose content stands behind that of a later turn."""
+    found: set[int] = set()
+    first: int | None = None
+    for number in sorted(spans, reverse=True):
+        begin = spans[number][0]
+        if first is not None and begin > first:
+            found.add(number)
+        first = begin if first is None else min(first, begin)
+    return found
 
 
 _REWRITES = "drops or rewrites the {}'s turn {} ({!r}...); use --template question or your own jinja file"
@@ -245,7 +259,8 @@ def _begin(talk: Conversation, number: int, floor: int, spans: Mapping[int, Span
             break  # a conversation that the assistant opens
         if asked and text.startswith(asked) and floor <= len(asked) <= last:
             # a template without generation prompts: what it writes before each answer is context, and `ask` writes it too
-            unprompted = span is not None and text[len(asked) : span[0]].strip() and _never_prompts(talk, number, asked)
+            header = text[len(asked) : span[0]] if span else ""
+            unprompted = header.strip() and not _thinks_in(talk, number, header) and _never_prompts(talk, number, asked)
             return span[0] if span is not None and unprompted else len(asked)
         prompts.append(asked)
     if prompts and talk.messages[number].learn:
@@ -257,7 +272,14 @@ def _begin(talk: Conversation, number: int, floor: int, spans: Mapping[int, Span
         tail = asked[asked.rfind(core) + len(core) :] if core and core in asked else ""
         if tail and text.startswith(tail, floor) and floor + len(tail) <= last:
             return floor + len(tail)
+        if tail and span is not None and _thinks_in(talk, number, text[floor : span[0]]):
+            return floor + shared(tail, text[floor : span[0]])  # a prompt without thoughts, and an answer with them
     return span[0] if span is not None else max(floor, shared(prompts[-1], text) if prompts else 0)
+
+
+def _thinks_in(talk: Conversation, number: int, text: str) -> bool:
+    """Whether a turn's thoughts stand in a part of the text."""
+    return any(thought in text for thought in thoughts_of(talk.messages[number]))
 
 
 def _never_prompts(talk: Conversation, number: int, asked: str) -> bool:
