@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from codeact import api
 from codeact.errors import InputError
 from codeact.evaluation.grade import grade
 from codeact.evaluation.set_checks import check_tasks, proven
@@ -89,6 +90,28 @@ def test_a_task_whose_published_solution_fails_here_is_in_no_figure(tmp_path: Pa
     assert proven(load_tasks("bigcodebench-complete", tmp_path), sandbox) == found  # from the cache
     told = "print('\\n{mark}', flush=True)\nimport os\nos._exit(0)\n"
     assert grade(found, [("BigCodeBench/0", told)], backend=sandbox)[0].base_status == "failed"
+
+
+def test_a_task_that_is_not_run_is_in_no_comparison_either(tmp_path: Path, sandbox: Backend, own_cache: Path) -> None:
+    """It counted as failed on both sides, the means were not those of the results, and the comparison was left out."""
+    rows = [{**BIGCODE, "task_id": f"BigCodeBench/{n}"} for n in range(3)]
+    rows[1] |= {"libs": "['pandas']", "code_prompt": "import pandas as pd\ndef task_func(x):\n"}
+    (tmp_path / "BigCodeBench-v0.1.4.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    right, results = BIGCODE["canonical_solution"], {}
+    for side, answers in (("base", [right, right, "    return []\n"]), ("tuned", [right] * 3)):
+        given = [{"task_id": row["task_id"], "completion": text} for row, text in zip(rows, answers, strict=True)]
+        (tmp_path / f"{side}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in given))
+        results[side] = api.evaluate(
+            None, tmp_path / side, samples=tmp_path / f"{side}.jsonl", data_dir=tmp_path, settings={"evaluate.tasks": ["bigcodebench-complete"]},
+            against=tmp_path / "base" if side == "tuned" else None,
+        )  # fmt: skip
+    name = next(one for one in results["base"] if one.startswith("bigcodebench"))
+    assert [results[side][name]["pass@1"] for side in ("base", "tuned")] == [0.5, 1.0]
+    found = results["tuned"]["differences"][name]["pass@1"]
+    assert (found["base"], found["tuned"], found["tasks"]) == (0.5, 1.0, 2)
+    assert found["changed"]["gained"] == ["BigCodeBench/2"]
+    told = [json.loads(line) for line in (tmp_path / "tuned" / "against.jsonl").read_text().splitlines()]
+    assert {row["task_id"]: (row["base"], row["tuned"]) for row in told} == {"BigCodeBench/0": (1.0, 1.0), "BigCodeBench/2": (0.0, 1.0)}
 
 
 def test_ds_1000(tmp_path: Path, sandbox: Backend) -> None:

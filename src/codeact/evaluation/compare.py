@@ -11,6 +11,7 @@ from typing import Any
 
 from codeact import storage
 from codeact.errors import InputError
+from codeact.evaluation.grade import NOT_RUN
 from codeact.evaluation.likelihood import TWIN, margin
 from codeact.statistics import (
     CONFIDENCE,
@@ -68,7 +69,7 @@ def compare_results(base_dir: Path, tuned_dir: Path) -> dict[str, Any]:
 
 def samples_drawn(base_dir: Path, tuned_dir: Path, name: str) -> list[float]:
     """Mean samples of a task that both did, of each side."""
-    counts = [Counter(row["task_id"] for row in _samples(Path(folder)) if task_set_of(row) == name.removesuffix("+")) for folder in (base_dir, tuned_dir)]
+    counts = [Counter(row["task_id"] for row in _judged(Path(folder), name)) for folder in (base_dir, tuned_dir)]
     common = counts[0].keys() & counts[1].keys()
     return [round(sum(one[task] for task in common) / len(common), 2) for one in counts]
 
@@ -86,14 +87,14 @@ def changed_tasks(base_dir: Path, tuned_dir: Path, name: str) -> dict[str, list[
 
 
 def task_table(base_dir: Path, tuned_dir: Path) -> list[dict[str, Any]]:
-    """One row a task that both did: `task_set`, `task_id`, `base` and `tuned` (shares of samples that pass), `base_samples` and
+    """One row a task that both did and that was judged on both sides: `task_set`, `task_id`, `base` and `tuned` (shares of samples that pass), `base_samples` and
     `tuned_samples` (how many there are), `change` ("gained", "lost", "same") and `flaky` (some samples of a side pass and some do not)."""
     folders = Path(base_dir), Path(tuned_dir)
     base, tuned = (_results(folder) for folder in folders)
     rows: list[dict[str, Any]] = []
     for name in (one for one in task_sets(base) if one in task_sets(tuned)):
         before, after = (per_task(folder, name, "pass@1") for folder in folders)
-        counts: list[Counter[str]] = [Counter(row["task_id"] for row in _samples(folder)) for folder in folders]
+        counts: list[Counter[str]] = [Counter(row["task_id"] for row in _judged(folder, name)) for folder in folders]
         changed = changed_tasks(*folders, name) if before and after else {}
         rows += [
             {
@@ -106,9 +107,15 @@ def task_table(base_dir: Path, tuned_dir: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _samples(folder: Path) -> Iterable[Mapping[str, Any]]:
-    path = folder / "samples.jsonl"
-    return storage.read_jsonl(path) if path.is_file() else ()
+def _judged(folder: Path, name: str) -> list[Mapping[str, Any]]:
+    """The samples of a task set that have a verdict: those of a task that cannot be judged here have none."""
+    path, column = folder / "samples.jsonl", _status_of(name)
+    rows = storage.read_jsonl(path) if path.is_file() else ()
+    return [row for row in rows if task_set_of(row) == name.removesuffix("+") and row.get(column) != NOT_RUN]
+
+
+def _status_of(name: str) -> str:
+    return "plus_status" if name.endswith("+") else "status"
 
 
 def same_answers(first: Path, second: Path) -> bool:
@@ -206,7 +213,7 @@ def verdict(metric: str, interval: list[float] | None, p_value: float = 0.0) -> 
 
 
 def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
-    """Task id -> value, of a finished evaluation; empty without the file.
+    """Task id -> value, of a finished evaluation; empty without the file. A task that cannot be judged here has no pass@k.
 
     Args:
         folder: of the evaluation.
@@ -215,22 +222,24 @@ def per_task(folder: Path, name: str, metric: str) -> dict[str, float]:
             task's samples (`statistics.pass_at_k`); for k = 1 the share that passed. Tasks with fewer than k samples have none.
     """
     drawn = PASS_AT.fullmatch(metric)
-    path = Path(folder) / ("samples.jsonl" if drawn else "bits.jsonl")
+    if drawn is None:
+        return _of_bits(Path(folder) / "bits.jsonl", name, metric)
+    column, k = _status_of(name), int(drawn[1])
+    outcomes: dict[str, list[bool]] = {}
+    for row in _judged(Path(folder), name):
+        outcomes.setdefault(row["task_id"], []).append(row.get(column) == PASSED)
+    if k == 1:
+        return {task: sum(passed) / len(passed) for task, passed in outcomes.items()}
+    return {task: pass_at_k(len(passed), sum(passed), k) for task, passed in outcomes.items() if len(passed) >= k}
+
+
+def _of_bits(path: Path, name: str, metric: str) -> dict[str, float]:
     if not path.exists():
         return {}
     if metric in MARGINS:
         return _margins(storage.read_jsonl(path), name, MARGINS.index(metric))
-    rows = [row for row in storage.read_jsonl(path) if task_set_of(row) == name.removesuffix("+")]
-    if metric == "bits_per_byte":
-        return {row["task_id"]: float(row[metric]) for row in rows if row.get(metric) is not None}
-    column = "plus_status" if name.endswith("+") else "status"
-    outcomes: dict[str, list[bool]] = {}
-    for row in rows:
-        outcomes.setdefault(row["task_id"], []).append(row.get(column) == PASSED)
-    k = int(drawn[1]) if drawn else 1
-    if k == 1:
-        return {task: sum(passed) / len(passed) for task, passed in outcomes.items()}
-    return {task: pass_at_k(len(passed), sum(passed), k) for task, passed in outcomes.items() if len(passed) >= k}
+    rows = (row for row in storage.read_jsonl(path) if task_set_of(row) == name.removesuffix("+"))
+    return {row["task_id"]: float(row[metric]) for row in rows if row.get(metric) is not None}
 
 
 def _margins(rows: Iterable[Mapping[str, Any]], name: str, which: int) -> dict[str, float]:
