@@ -61,7 +61,7 @@ def measured(cell: Cell, work: Path, held_out: Sequence[Record]) -> dict[str, An
     )  # fmt: skip
     first, again = ([json.loads(line).get("loss") for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in (store.path("train"), out))
     assert np.allclose(first, again, rtol=1e-4), f"{cell.name}: made again, it is another training"
-    tokenizer = load_tokenizer(cell.recipe.model.name)
+    tokenizer = load_tokenizer(cell.recipe.model.name, cell.recipe.model.revision)
     values: dict[str, list[float]] = {}
     for step in before:
         adapter, folder = checkpoint_path(out, step), out / f"evaluate-{step}"

@@ -21,9 +21,9 @@ from codeact.comparison.grid import (
     shared_dir,
     shared_recipes,
 )
+from codeact.comparison.kept import deciding_settings
 from codeact.comparison.power import power_lines, smallest_seen
 from codeact.comparison.results import summarise
-from codeact.comparison.run import deciding_settings
 from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.reporting.compare import proxies, tables, write_comparison

@@ -10,23 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codeact import storage
 from codeact.comparison.forecast import GridForecast, forecast_grid
 from codeact.comparison.grid import (
-    FIRST_DEFAULTS,
     HELD_OUT,
     Cell,
     Comparison,
     base_recipe,
     cells,
-    counted_by_all,
     same_at_every_seed,
-    shared_dir,
     shared_recipes,
     source_recipe,
 )
+from codeact.comparison.kept import BASE, RESULT, TUNED, Facts, kept, read_facts, signed, unsigned, versions
 from codeact.comparison.results import summarise
 from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, POOLS_FILE, check_pools, check_seeds, divide, pool_rows
 from codeact.config import Recipe
@@ -35,24 +33,20 @@ from codeact.evaluation.compare import MARGINS, per_task
 from codeact.outputs import Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
 from codeact.pipeline.budget import Budget
-from codeact.pipeline.plan import chosen, plan
+from codeact.pipeline.plan import plan
 from codeact.pipeline.run import run_pipeline
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
-from codeact.rundir.store import Store, digest, file_digest
+from codeact.rundir.store import Store
 from codeact.score.response_loss import response_losses
+from codeact.stages.listed import all_rows, read_list, resolve
 from codeact.stages.sample import counted_by, tables_for
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
 WRITTEN = (POOL_FILE, HELD_OUT_FILE, POOLS_FILE, "split.json", "compare.json", "compare.html", "base", "cells", "shared")
 READY = ".ready"  # a lock
-VERSION = 2  # of what is done here: the held-out loss, and what a result holds
-BASE, TUNED = "evaluate_base", "evaluate_tuned"
 
 
 def run_comparison(
@@ -80,12 +74,12 @@ def run_comparison(
     """
     started = time.monotonic()
     planned = cells(comparison)
-    _check(comparison, planned)
+    known = _check(comparison, planned)
     for cell in {cell.entrant: cell for cell in planned}.values():
         ready.check(cell.recipe, {*CELL_STAGES, *tables_for(cell.recipe.sample)})
     root = Path(comparison.run_dir)
     read = (*Inputs(source_recipe(comparison)).paths(), *comparison.apart_from)
-    begun = any((root / name).is_file() for name in ("split.json", "base/result.json"))  # cells restored from a file have no split
+    begun = any((root / name).is_file() for name in ("split.json", f"base/{RESULT}"))  # cells restored from a file have no split
     there = standing(root)
     claim_folder(root, WRITTEN, Run("compare", "", read, force), begun)
 
@@ -97,17 +91,18 @@ def run_comparison(
         held_out = divide(comparison, root)
     for line in _cautions(comparison, pool_rows(root)):
         log.warning("%s", line)
-    facts, counted = _facts(root), counted_by_all(comparison)
+    facts = read_facts(root)
     left = [cell for cell in planned if _result(cell, facts) is None]
-    if void := sum((Path(cell.recipe.run_dir) / "result.json").is_file() for cell in left):
-        log.info("%d results of cells are of other settings, data or versions of the code, or damaged: done again", void)
-    if left or storage.read_checked(root / "base" / "result.json") is None:
+    if void := sum((Path(cell.recipe.run_dir) / RESULT).is_file() for cell in left):
+        log.info("%d results of cells are of other settings, data, files or versions of the code, or damaged: done again", void)
+    base = _base_recipe(comparison)
+    if left or kept(root / "base", base, facts, BASE) is None:
         counting = sorted({counted_by(cell.recipe.sample) for cell in planned})
         jobs: dict[Path, Callable[[], Any]] = {
             Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", *counting))
             for recipe in shared_recipes(comparison)
         }
-        jobs[root / "base"] = partial(_base, root, base_recipe(comparison), held_out, facts)
+        jobs[root / "base"] = partial(_base, root, base, held_out)
         _make_ready(jobs)
     for number, cell in enumerate(left, 1):
         if out_of_time():
@@ -116,9 +111,9 @@ def run_comparison(
         with Store(Path(cell.recipe.run_dir)).try_lock(".cell") as mine:
             if not mine:
                 log.info("%s: another process is in it", cell.name)
-            elif _result(cell, facts) is None:  # else another process has done it meanwhile
+            elif _result(cell, now := read_facts(root)) is None:  # else another process has done it meanwhile
                 log.info("cell %d of %d: %s", len(planned) - len(left) + number, len(planned), cell.name)
-                _run_cell(root, cell, Store(shared_dir(comparison, cell.seed)).table(counted), held_out, facts)
+                _run_cell(root, cell, held_out, now, known)
     summary = gather(comparison)
     storage.write_json(root / "compare.json", summary)
     return summary
@@ -142,17 +137,20 @@ def gather(comparison: Comparison) -> dict[str, Any]:
     """The content of `compare.json` from the cells that are done; nothing is run or written.
 
     Raises:
-        InputError: the comparison has not begun in its run directory.
+        InputError: the comparison has not begun in its run directory, or what it started from has changed since.
     """
     root, planned = Path(comparison.run_dir), cells(comparison)
-    base = root / "base" / "result.json"
-    measured = storage.read_checked(base)
-    if measured is None:
+    base = root / "base" / RESULT
+    if storage.read_checked(base) is None:
         raise InputError(f"{root} holds no comparison that has begun ({base}); run `codeact compare` first")
-    facts = _facts(root)
+    facts = read_facts(root)
+    measured = kept(root / "base", _base_recipe(comparison), facts, BASE)
+    if measured is None:
+        raise InputError(f"{base} is of other settings, data, files or versions of the code than there are now; run `codeact compare` again")
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
     summary = summarise(comparison, done, len(planned), measured)
-    return summary | {"cautions": [*_cautions(comparison, pool_rows(root)), *summary["cautions"]]}
+    old = unsigned([measured, *(found for _, found in done)])
+    return summary | {"cautions": [*_cautions(comparison, pool_rows(root)), *old, *summary["cautions"]]}
 
 
 def _cautions(comparison: Comparison, rows: int | None) -> list[str]:
@@ -180,7 +178,7 @@ def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> Gri
                 raise
     check_seeds(comparison)
     root = Path(comparison.run_dir)
-    facts = _facts(root) if (root / POOL_FILE).exists() else None
+    facts = read_facts(root) if (root / POOL_FILE).exists() else None
     done = {cell.name: found for cell in planned if facts and (found := _result(cell, facts)) is not None}
     forecast = forecast_grid(comparison, done, budget)
     rows = pool_rows(root)
@@ -189,8 +187,12 @@ def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> Gri
     return replace(forecast, notes=(*forecast.notes, *_cautions(comparison, rows)))
 
 
-def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:
-    """Refuse missing data, models, judges and task sets before hours of scoring."""
+def _check(comparison: Comparison, planned: Sequence[Cell]) -> dict[str, int] | None:
+    """Refuse missing data, models, judges, task sets and what a list names that is not there, before hours of scoring.
+
+    Returns:
+        id -> row of the whole data, which lists may name; None where no entrant is a list.
+    """
     check_seeds(comparison)
     source = source_recipe(comparison)
     Inputs(source).check({*CELL_STAGES})
@@ -199,98 +201,66 @@ def _check(comparison: Comparison, planned: Sequence[Cell]) -> None:
         on_demand = {stage.name for stage in plan(cell.recipe, inputs) if stage.on_demand} & {*tables_for(cell.recipe.sample)}
         if on_demand:
             inputs.check(on_demand)
+    lists = dict.fromkeys(cell.recipe.sample.listed for cell in planned if "listed" in tables_for(cell.recipe.sample))
+    known = all_rows(Inputs(source).read()) if lists else None
+    for name in lists:
+        resolve(read_list(name), known or {}, name)
+    return known
 
 
-def _facts(root: Path) -> dict[str, Any]:
-    """What every cell's result depends on beside its recipe."""
-    held_out = root / HELD_OUT_FILE
-    return {
-        "pool": file_digest(root / POOL_FILE),
-        "held_out": file_digest(held_out) if held_out.exists() else None,
-    }
+def _result(cell: Cell, facts: Facts) -> dict[str, Any] | None:
+    return kept(Path(cell.recipe.run_dir), cell.recipe, facts, TUNED)
 
 
-def _versions(recipe: Recipe, last: str) -> dict[str, int]:
-    """The version of every stage that decides a result, by its name, and of the comparison itself.
-
-    They are the stages that `last` needs, and `score`, whose tokens are counted and whose losses the held-out loss is.
-    """
-    return {stage.name: stage.version for stage in chosen(recipe, Inputs(recipe), (last, "score"))} | {"compare": VERSION}
+def _base_recipe(comparison: Comparison) -> Recipe:
+    return base_recipe(comparison, {"run_dir": str(Path(comparison.run_dir) / "base")})
 
 
-def _key(recipe: Recipe, facts: Mapping[str, Any], last: str) -> str:
-    """Hash of a cell's settings, data and code."""
-    return digest([deciding_settings(recipe), facts, _versions(recipe, last)])
-
-
-def deciding_settings(recipe: Recipe) -> dict[str, Any]:
-    """The settings of a cell that differ from the defaults, as of when results were first kept, so that no later default voids a result.
-
-    Neither where it lies nor settings without effect, or that later versions add, are among them.
-    """
-    unused = {"train": recipe.train.WITHOUT_EFFECT, "pack": recipe.pack.WITHOUT_EFFECT}
-    left_out: dict[str, Any] = {"run_dir": True, "data": {"source"}, "workers": True, **unused}
-    tree: dict[str, Any] = recipe.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
-    for key, first in FIRST_DEFAULTS.items():
-        section, _, name = key.partition(".")
-        value = getattr(getattr(recipe, section), name)
-        own = {**tree.pop(section, {}), name: value}
-        if value == first:
-            del own[name]
-        if own:
-            tree[section] = own
-    return tree
-
-
-def _result(cell: Cell, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    found = storage.read_checked(Path(cell.recipe.run_dir) / "result.json")
-    return found if found is not None and found.get("key") == _key(cell.recipe, facts, TUNED) else None
-
-
-def _base(root: Path, recipe: Recipe, held_out: Sequence[Record], facts: Mapping[str, Any]) -> None:
+def _base(root: Path, recipe: Recipe, held_out: Sequence[Record]) -> None:
     """The model before any training, measured as the cells are."""
-    own = recipe.model_copy(update={"run_dir": str(root / "base")})
-    path, key = root / "base" / "result.json", _key(own, facts, BASE)
-    if (storage.read_checked(path) or {}).get("key") == key:
+    facts = read_facts(root)
+    if kept(root / "base", recipe, facts, BASE) is not None:
         return
     log.info("base: the model before training")
-    store = run_pipeline(own, (BASE,), shared_runs=_shared_runs(root))
+    made_of = signed(recipe, facts, BASE)
+    store = run_pipeline(recipe, (BASE,), shared_runs=_shared_runs(root))
     values = task_values(store.path("evaluate/base"))
     if held_out:
-        values[HELD_OUT] = response_losses(own.model.name, held_out, own.model, HELD_OUT)
+        values[HELD_OUT] = response_losses(recipe.model.name, held_out, recipe.model, HELD_OUT, recipe.model.revision)
     lengths = {record.id: len(record.response) for record in held_out}
-    storage.write_checked(path, {"key": key, "values": values, "held_out_characters": lengths})
+    storage.write_checked(store.path(RESULT), {**made_of, "values": values, "held_out_characters": lengths})
 
 
 def _run_cell(
     root: Path,
     cell: Cell,
-    counts: pa.Table,
     held_out: Sequence[Record],
-    facts: Mapping[str, Any],
+    facts: Facts,
+    known: Mapping[str, int] | None,
 ) -> None:
-    started = time.monotonic()
-    store = run_pipeline(cell.recipe, (TUNED,), shared_runs=_shared_runs(root))
+    started, made_of = time.monotonic(), signed(cell.recipe, facts, TUNED)
+    counted = counted_by(cell.recipe.sample)  # of its own pool, which is not the shared one where an entrant curates otherwise
+    store = run_pipeline(cell.recipe, (TUNED, counted), Inputs(cell.recipe, known=known), shared_runs=_shared_runs(root))
     values = task_values(store.path("evaluate/tuned"))
     if held_out:
         values[HELD_OUT] = response_losses(str(store.path("train/model")), held_out, cell.recipe.model, HELD_OUT)
     trained = storage.read_json(store.path("train/summary.json"))
     sampled = store.table("sample")
     chosen = tables.ids_where(sampled, "selected")
-    lengths = tables.by_id(counts, ["response_tokens"])
+    lengths = tables.in_order(store.table(counted, ["id", "response_tokens"]), chosen)["response_tokens"]
     result = {
-        "key": _key(cell.recipe, facts, TUNED),
+        **made_of,
         "cell": {"entrant": cell.entrant, "strategy": cell.recipe.sample.strategy, "rate": cell.rate,
                  "unit": cell.unit, "seed": cell.seed},
-        "versions": _versions(cell.recipe, TUNED),
+        "versions": versions(cell.recipe, TUNED),
         "records": len(chosen),
         "pool": sampled.num_rows,
-        "response_tokens": sum(lengths[i]["response_tokens"] for i in chosen if i in lengths),
+        "response_tokens": sum(lengths.to_pylist()),
         "training": {k: trained[k] for k in ("steps", "seconds", "tokens", "first_loss", "final_loss")},
         "seconds": round(time.monotonic() - started, 1),
         "values": values,
     }  # fmt: skip
-    storage.write_checked(store.path("result.json"), result)
+    storage.write_checked(store.path(RESULT), result)
     for name in ("train/model", "train/adapter"):
         shutil.rmtree(store.path(name), ignore_errors=True)
     _free_memory()

@@ -29,10 +29,11 @@ class Inputs:
     Args:
         recipe: names both.
         source: rows already in memory (the Python interface); else `recipe.data.source` is read.
+        known: id -> row of the whole data that these are a part of (the pool of a comparison): what `sample.listed` may name.
     """
 
-    def __init__(self, recipe: Recipe, source: Source | None = None) -> None:
-        self.recipe, self.given = recipe, source
+    def __init__(self, recipe: Recipe, source: Source | None = None, known: Mapping[str, int] | None = None) -> None:
+        self.recipe, self.given, self.known = recipe, source, known
 
     def check(self, stages: set[str]) -> None:
         """Refuse missing data and missing models before a run directory is made and long before their stage.
@@ -206,7 +207,7 @@ class Inputs:
             raise InputError("sample.listed is not set; name a file of ids, or of row numbers from 0, one a line: --set sample.listed=FILE")
         if not Path(name).is_file():
             raise InputError(f"sample.listed: {name} does not exist; give a file of ids, or of row numbers from 0, one a line")
-        return {"listed": file_digest(Path(name))}
+        return {"listed": file_digest(Path(name)), **({} if self.known is None else {"known": digest(self.known)})}
 
     @cached_property
     def source(self) -> Source:
@@ -253,15 +254,19 @@ class Inputs:
         m = self.recipe.model
         device = choose_device(m.device)
         dtype = str(choose_dtype(m.dtype, device)).removeprefix("torch.")
-        template = file_digest(Path(m.template)) if Path(m.template).is_file() else m.template
         identity = model_identity(name, revision)
         return {
             "identity": identity,
             "dtype": dtype,
             "device": device.type,
             "max_length": m.max_length,
-            "template": template,
+            "template": self.template(),
         }
+
+    def template(self) -> str:
+        """What decides how records are worded: the digest of a jinja file, else the template's name."""
+        name = self.recipe.model.template
+        return file_digest(Path(name)) if Path(name).is_file() else name
 
     def model(self) -> Mapping[str, Any]:
         """What decides the model's numbers: weights and tokenizer, dtype, device type, context and template."""

@@ -14,7 +14,7 @@ ResponseLosses = Callable[[Sequence[Record], Progress], dict[str, float]]
 """Record id -> mean negative log-likelihood of its response given its instruction, in nats per token; none without a scorable token."""
 
 
-def response_losses(model: str, records: Sequence[Record], config: ModelConfig, label: str) -> dict[str, float]:
+def response_losses(model: str, records: Sequence[Record], config: ModelConfig, label: str, revision: str | None = None) -> dict[str, float]:
     """`ResponseLosses` of all the records at once.
 
     Args:
@@ -22,25 +22,27 @@ def response_losses(model: str, records: Sequence[Record], config: ModelConfig, 
         records: with ids of their own.
         config: length, template, dtype and device.
         label: of the progress.
+        revision: of a hub name; `config.revision`, which is the base model's, is not read.
     """
-    measure = open_response_losses(model, config)
+    measure = open_response_losses(model, config, revision)
     with track(label, len(records), "records") as progress:
         return measure(records, progress)
 
 
-def open_response_losses(model: str, config: ModelConfig) -> ResponseLosses:
+def open_response_losses(model: str, config: ModelConfig, revision: str | None = None) -> ResponseLosses:
     """Load a model for `ResponseLosses`; responses are cut at `config.max_length`.
 
     Args:
         model: name or folder; `config.name` is not read.
         config: length, template, dtype and device.
+        revision: of a hub name; `config.revision`, which is the base model's, is not read.
     """
     from codeact.lm import models, prompts
     from codeact.lm.streams import check_model, choose_batch_tokens, evenly, stream_losses
     from codeact.score.sequences import build_sequences
 
-    tokenizer = models.load_tokenizer(model)
-    network = models.load_model(model, dtype=config.dtype, device=config.device, attention="any")
+    tokenizer = models.load_tokenizer(model, revision)
+    network = models.load_model(model, revision=revision, dtype=config.dtype, device=config.device, attention="any")
     template = prompts.load_template(config.template, tokenizer)
     check_model(network)
 

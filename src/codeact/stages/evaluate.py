@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact.config import Recipe
+from codeact.config import EvaluateConfig, Recipe
 from codeact.evaluation import journal
 from codeact.evaluation.held_out import check_file
 from codeact.evaluation.sets.own import is_file
@@ -40,13 +40,24 @@ def stage_trained(recipe: Recipe, side: str) -> Stage:
 
 def _settings(recipe: Recipe) -> Mapping[str, Any]:
     """What decides the figures beside the model. Published tasks are pinned by their release; a file of one's own may change."""
-    own = {name: file_digest(Path(name)) for name in recipe.evaluate.tasks if is_file(name) and Path(name).is_file()}
     held = recipe.evaluate.held_out
-    if held:
-        check_file(held)
     given = recipe.evaluate.model_dump(exclude=set() if held else {"held_out"})
-    found = {**given, "seed": recipe.seed, **({"task_files": own} if own else {})}
-    return found | ({"held_out": file_digest(Path(held)), "read_as": recipe.model.model_dump(include={"template", "max_length"})} if held else {})
+    found = {**given, "seed": recipe.seed, **own_files(recipe.evaluate)}
+    return found | ({"read_as": recipe.model.model_dump(include={"template", "max_length"})} if held else {})
+
+
+def own_files(config: EvaluateConfig) -> dict[str, Any]:
+    """Digests of the files of one's own that are measured on: `task_files`, by name, and `held_out`; each only where there is one.
+
+    Raises:
+        InputError: there is no file `evaluate.held_out`.
+    """
+    own = {name: file_digest(Path(name)) for name in config.tasks if is_file(name) and Path(name).is_file()}
+    found: dict[str, Any] = {"task_files": own} if own else {}
+    if config.held_out:
+        check_file(config.held_out)
+        found["held_out"] = file_digest(Path(config.held_out))
+    return found
 
 
 def evaluate(store: Store, recipe: Recipe, side: str) -> Mapping[str, Any]:

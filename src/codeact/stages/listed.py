@@ -10,6 +10,7 @@ from typing import Any
 from codeact import storage
 from codeact.config import Recipe
 from codeact.errors import InputError, did_you_mean
+from codeact.records import Reading
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
@@ -24,7 +25,7 @@ COLUMNS = ("id", "row", "index")
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes `listed`: id, listed (1: the first of the list; null: not in it)."""
     return Stage(
-        "listed", ("records", *pool_stages(recipe.curate)), inputs.listed, VERSION, lambda store: locate(store, recipe),
+        "listed", ("records", *pool_stages(recipe.curate)), inputs.listed, VERSION, lambda store: locate(store, recipe, inputs.known),
         on_demand=True, shared=True,
     )  # fmt: skip
 
@@ -89,15 +90,30 @@ def resolve(entries: Sequence[str], rows: Mapping[str, int], name: str) -> dict[
     return found
 
 
-def locate(store: Store, recipe: Recipe) -> Mapping[str, Any]:
-    """Write `listed`; records of the list that curation dropped, or that could not be read, are counted."""
+def all_rows(reading: Reading) -> dict[str, int]:
+    """Id -> row of every row that was read, those that were refused too."""
+    return {one.id: one.row for one in reading.rejected} | {record.id: int(record.meta["row"]) for record in reading.records}
+
+
+def locate(store: Store, recipe: Recipe, known: Mapping[str, int] | None = None) -> Mapping[str, Any]:
+    """Write `listed`; records of the list that curation dropped, or that could not be read, are counted.
+
+    Args:
+        store: of the run.
+        recipe: names the list.
+        known: id -> row of the whole data, where the run has a part of them. Entries outside that part are passed over and counted.
+    """
     import pyarrow as pa
 
     name = recipe.sample.listed
     read = [storage.read_parquet(store.path(file)).select(["id", "row"]) for file in ("records.parquet", "rejected.parquet")]
     rows = {identity: row for table in reversed(read) for identity, row in zip(*table.to_pydict().values(), strict=True)}
-    place = resolve(read_list(name), rows, name)
+    place = resolve(read_list(name), rows if known is None else known, name)
     ids: list[str] = read_pool(store, pool_stages(recipe.curate), ("id", "source"))["id"].to_pylist()
     store.write_table("listed", pa.table({"id": pa.array(ids, pa.string()), "listed": pa.array([place.get(i) for i in ids], pa.int64())}))
-    present = sum(identity in place for identity in ids)
-    return {"listed": len(place), "in the pool": present, **({"not in the pool": len(place) - present} if present < len(place) else {})}
+    present, outside = sum(identity in place for identity in ids), sum(identity not in rows for identity in place)
+    dropped = len(place) - present - outside
+    return {
+        "listed": len(place), "in the pool": present, **({"not in the pool": dropped} if dropped else {}),
+        **({"kept out of this comparison": outside} if outside else {}),
+    }  # fmt: skip

@@ -1,0 +1,135 @@
+"""Which finished results of a comparison still stand: those of the same settings, data, files and code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codeact import storage
+from codeact.amounts import amount
+from codeact.comparison.grid import FIRST_DEFAULTS
+from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE
+from codeact.config import Recipe
+from codeact.lm.identity import model_identity
+from codeact.pipeline.plan import chosen
+from codeact.rundir.inputs import Inputs
+from codeact.rundir.store import digest, file_digest
+from codeact.stages.evaluate import own_files
+
+VERSION = 2  # of what a comparison does itself: the held-out loss, and what a result holds
+BASE, TUNED = "evaluate_base", "evaluate_tuned"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What results depend on beside their recipes.
+
+    Attributes:
+        data: digests of the pool and of the held-out records.
+        seen: what `contents` has read, by what was asked of it: weights are large, and cells name the same ones.
+    """
+
+    data: Mapping[str, Any]
+    seen: dict[str, str] = field(default_factory=dict)
+
+
+def read_facts(root: Path) -> Facts:
+    """As the files of the comparison in this folder are now."""
+    held_out = root / HELD_OUT_FILE
+    return Facts({"pool": file_digest(root / POOL_FILE), "held_out": file_digest(held_out) if held_out.exists() else None})
+
+
+def signed(recipe: Recipe, facts: Facts, last: str) -> dict[str, Any]:
+    """What a result says of what it is made of: `key`, of settings, data and code, and `contents`."""
+    return {"key": _key(recipe, facts, last), "contents": contents(recipe, last, facts.seen)}
+
+
+def kept(folder: Path, recipe: Recipe, facts: Facts, last: str) -> dict[str, Any] | None:
+    """The result in this folder, if it is whole and made of the same as one that would be made now.
+
+    A result without `contents` is of an earlier version of codeact; its key alone is asked, and `unsigned` tells of it.
+
+    Raises:
+        InputError: a model or a file that the recipe names is not there.
+    """
+    found = storage.read_checked(folder / RESULT)
+    if found is None or found.get("key") != _key(recipe, facts, last):
+        return None
+    if "contents" not in found:
+        wrong = recipe.model.revision if last == BASE else recipe.sample.strategy == "list"
+        return None if wrong else found  # the held-out loss was of the default revision; rows of a list were counted in the pool
+    return found if found["contents"] == contents(recipe, last, facts.seen) else None
+
+
+def unsigned(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for people, where results do not say what the files held that they are made of."""
+    every = list(results)
+    old = sum("contents" not in one for one in every)
+    if not old:
+        return []
+    return [
+        f"{old:,} of {amount(len(every), 'result')} are of a version of codeact that noted neither what the model and the other files held nor"
+        f" all response tokens of an entrant with a laxer curation: whether these files have changed since is not known; remove a {RESULT} to make it again"
+    ]
+
+
+def contents(recipe: Recipe, last: str, seen: dict[str, str]) -> dict[str, str]:
+    """Digests of what the models and files hold, which may change under one name, of those that the stages up to `last` read.
+
+    Raises:
+        InputError: one is not there.
+    """
+    inputs, m, judge, sample = Inputs(recipe), recipe.model, recipe.judge, recipe.sample
+    stages = {stage.name for stage in chosen(recipe, inputs, (last,))}
+    parts: dict[str, tuple[bool, Any, Callable[[], Any]]] = {  # whether it is read, what names it, and how it is read
+        "model": (True, [m.name, m.revision, m.template], lambda: [model_identity(m.name, m.revision), inputs.template()]),
+        "tasks": (True, [recipe.evaluate.tasks, recipe.evaluate.held_out], lambda: own_files(recipe.evaluate)),
+        "benchmarks": ("curate" in stages, recipe.curate.model_dump(mode="json"), inputs.benchmark_digests),
+        "embedder": (not stages.isdisjoint({"embed", "tags"}), recipe.embed.model, inputs.embedder_files),
+        "proxy": ("proxy" in stages, recipe.score.proxy, lambda: model_identity(recipe.score.proxy)),
+        "judge": ("judge" in stages and not judge.endpoint, judge.model, lambda: model_identity(judge.model)),
+        "target": (not stages.isdisjoint({"target", "rds", "dsir"}), [sample.target, sample.target_map], inputs.target),
+        "listed": ("listed" in stages, sample.listed, inputs.listed),
+    }
+    found: dict[str, str] = {}
+    for what, (is_read, named, read) in parts.items():
+        if is_read:
+            asked = digest([what, named])
+            if asked not in seen:
+                seen[asked] = digest(read())
+            found[what] = seen[asked]
+    return found
+
+
+def versions(recipe: Recipe, last: str) -> dict[str, int]:
+    """The version of every stage that decides a result, by its name, and of the comparison itself.
+
+    They are the stages that `last` needs, and `score`, whose tokens are counted and whose losses the held-out loss is.
+    """
+    return {stage.name: stage.version for stage in chosen(recipe, Inputs(recipe), (last, "score"))} | {"compare": VERSION}
+
+
+def _key(recipe: Recipe, facts: Facts, last: str) -> str:
+    return digest([deciding_settings(recipe), facts.data, versions(recipe, last)])
+
+
+def deciding_settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings of a cell that differ from the defaults, as of when results were first kept, so that no later default voids a result.
+
+    Neither where it lies nor settings without effect, or that later versions add, are among them.
+    """
+    unused = {"train": recipe.train.WITHOUT_EFFECT, "pack": recipe.pack.WITHOUT_EFFECT}
+    left_out: dict[str, Any] = {"run_dir": True, "data": {"source"}, "workers": True, **unused}
+    tree: dict[str, Any] = recipe.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+    for key, first in FIRST_DEFAULTS.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(recipe, section), name)
+        own = {**tree.pop(section, {}), name: value}
+        if value == first:
+            del own[name]
+        if own:
+            tree[section] = own
+    return tree
