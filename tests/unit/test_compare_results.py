@@ -20,6 +20,7 @@ from codeact.comparison.grid import (
     same_at_every_seed,
     shared_dir,
     shared_recipes,
+    without_rival,
 )
 from codeact.comparison.kept import deciding_settings
 from codeact.comparison.power import power_lines, smallest_seen
@@ -134,6 +135,12 @@ def test_a_pool_for_each_seed_changes_the_records_and_nothing_else(grid_file: Pa
         ("unit=[tokens]", "did you mean 'units'"),
         ("against=nobody", "none of the strategies"),
         ("strategies=[random,random]", "occurs twice"),
+        ("seeds=[0,1,0]", "seeds: 0 occurs twice"),
+        ("rates=[0.3,0.30000001]", "rates: 0.3 occurs twice"),
+        ("units=[tokens,tokens]", "units: tokens occurs twice"),
+        ("against=[random,random]", "against: random occurs twice"),
+        ("strategies=[random,{name: a, strategy: cdas, rates: [0.2,0.2]}]", "0.2 occurs twice"),
+        ("strategies=[random,{name: a, strategy: cdas, units: [records,records]}]", "records occurs twice"),
         ("strategies=[cdsa]", "strategies.0.strategy"),
         ("recipe.cluster.kk=3", "unknown key 'cluster.kk'"),
         ("recipe.run_dir=mine", "run_dir is given twice: as a setting, and by the comparison"),
@@ -286,6 +293,30 @@ def test_several_rivals_are_compared_with_by_their_mean_and_each_with_the_others
     assert summary["against"] == "random (mean of 2)"
     with pytest.raises(InputError, match="'nobody' is none of"):
         load_comparison(grid_file, ["against=[random,nobody]"])
+
+
+def test_full_is_a_rival_at_every_rate_and_unit(grid_file: Path) -> None:
+    """It is trained once per seed, under a rate of its own: nothing was compared with it, without a word."""
+    comparison = load_comparison(grid_file, ["against=full"])
+    shift = {"random": 0.25, "strict": 0.5, "full": 0.0}
+    done = [(cell, result(1, shift[cell.entrant])) for cell in cells(comparison)]
+    rows = summarise(comparison, done, len(done), {"values": {}})["rows"]
+    assert {(row["rate"], row["unit"]) for row in rows} == {(0.2, "records"), (0.2, "tokens"), (0.4, "records"), (0.4, "tokens"), (1.0, "records")}
+    for row in rows:
+        change = row["metrics"]["loss"]["minus_against"]
+        assert change is None if row["entrant"] == "full" else (change["difference"], change["seeds"]) == (pytest.approx(shift[row["entrant"]]), 2)
+    assert without_rival(comparison) == []
+
+
+def test_a_rival_that_is_not_trained_everywhere_is_told(grid_file: Path) -> None:
+    draws = "strategies=[random,full,longest,{name: random-2, strategy: random, draw: 1, rates: [0.4], units: [tokens]}]"
+    assert without_rival(load_comparison(grid_file, [draws])) == []
+    (some,) = without_rival(load_comparison(grid_file, [draws, "against=[random,random-2]"]))
+    assert some == (
+        "against: random-2 is not trained at 20% of the records, 40% of the records, 20% of the tokens; differences are from random alone there"
+    )
+    (none,) = without_rival(load_comparison(grid_file, [draws, "against=random-2", "units=[tokens]"]))
+    assert none == "against: random-2 is not trained at 20% of the tokens; there are no differences from it there"
 
 
 def test_unequal_sizes_are_said_and_not_called_equal(grid_file: Path, tmp_path: Path) -> None:

@@ -48,6 +48,12 @@ class Entrant(BaseModel):
     def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         return _check_shares(value)
 
+    @field_validator("units")
+    @classmethod
+    def _once(cls, value: tuple[Unit, ...]) -> tuple[Unit, ...]:
+        _check_once(value)
+        return value
+
 
 class Comparison(BaseModel):
     """The file that `codeact compare` reads.
@@ -91,6 +97,12 @@ class Comparison(BaseModel):
     def _several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("units", "seeds", "against", "apart_from")
+    @classmethod
+    def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        _check_once(value)
+        return value
+
     @field_validator("rates")
     @classmethod
     def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
@@ -108,7 +120,14 @@ class Comparison(BaseModel):
 def _check_shares(value: tuple[float, ...]) -> tuple[float, ...]:
     if not all(0 < rate <= 1 for rate in value):
         raise ValueError("rates are shares above 0 and at most 1")
+    _check_once([f"{rate:g}" for rate in value])  # as in the names of cells
     return value
+
+
+def _check_once(value: Sequence[Any]) -> None:
+    twice = next((one for one in value if value.count(one) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} occurs twice; name each once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +302,29 @@ def same_at_every_seed(comparison: Comparison) -> list[str]:
         if keys := [key for key in SEEDS if flat.get(key) is not None]:
             instead = "; draw: 1 in its place is another draw at every seed" if "sample.seed" in keys else ""
             found.append(f"{entrant.name} has the same {' and '.join(keys)} at every seed, so intervals do not hold the luck of it{instead}")
+    return found
+
+
+def without_rival(comparison: Comparison) -> list[str]:
+    """One line for people where entrants of `against` are not trained at a rate and unit, so that others are compared with fewer of them there, or with none.
+
+    `full` is trained on all of the pool, and is a rival at every rate and unit.
+    """
+    trained: dict[tuple[float, str], set[str]] = {}
+    for cell in cells(comparison):
+        if cell.recipe.sample.strategy != WHOLE:
+            trained.setdefault((cell.rate, cell.unit), set()).add(cell.entrant)
+    everywhere = {entrant.name for entrant in comparison.strategies if entrant.strategy == WHOLE}
+    places: dict[tuple[str, ...], list[str]] = {}
+    for (rate, unit), here in trained.items():
+        lacking = tuple(name for name in comparison.against if name not in here | everywhere)
+        if lacking:
+            places.setdefault(lacking, []).append(f"{100 * rate:.3g}% of the {unit}")
+    found = []
+    for lacking, where in places.items():
+        rest = [name for name in comparison.against if name not in lacking]
+        instead = f"differences are from {' and '.join(rest)} alone there" if rest else "there are no differences from it there"
+        found.append(f"against: {' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not trained at {', '.join(where)}; {instead}")
     return found
 
 

@@ -22,18 +22,19 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
     metric `value`, `interval`, `items` (tasks or held-out records that the mean is over: those that all seeds have), `minus_base` and
     `minus_against` ({"difference", "interval", "items", "seeds"}, paired by item, and by seed too
     against the entrants of `comparison.against`, of which each item's mean is taken; an entrant of these is compared with the
-    others of them; None where there is nothing to pair). `smallest_seen`: see `power`. `uneven` names the rates and units at which the strategies did not
-    get the same, see `uneven_amounts`.
+    others of them, and `full` is a rival at every rate and unit; None where there is nothing to pair). `smallest_seen`: see `power`.
+    `uneven` names the rates and units at which the strategies did not get the same, see `uneven_amounts`.
     """
     by_group: dict[str, list[tuple[Cell, Mapping[str, Any]]]] = {}
     for cell, result in done:
         by_group.setdefault(cell.group, []).append((cell, result))
+    whole = {members[0][0].entrant: members for members in by_group.values() if members[0][0].recipe.sample.strategy == WHOLE}
     metrics = list(dict.fromkeys(metric for _, result in done for metric in result["values"])) or list(base["values"])
     rows = []
     for members in by_group.values():
         first = members[0][0]
         names = [name for name in comparison.against if name != first.entrant]
-        rivals = [found for name in names if (found := by_group.get(f"{name}-{first.rate:g}-{first.unit}"))]
+        rivals = [found for name in names if (found := by_group.get(f"{name}-{first.rate:g}-{first.unit}") or whole.get(name))]
         rows.append(
             {
                 "entrant": first.entrant,

@@ -23,6 +23,7 @@ from codeact.comparison.grid import (
     same_at_every_seed,
     shared_recipes,
     source_recipe,
+    without_rival,
 )
 from codeact.comparison.kept import BASE, RESULT, TUNED, Facts, kept, read_facts, signed, unsigned, versions
 from codeact.comparison.results import summarise
@@ -156,7 +157,7 @@ def gather(comparison: Comparison) -> dict[str, Any]:
 def _cautions(comparison: Comparison, rows: int | None) -> list[str]:
     """What intervals do not hold, a line each; `rows` that the pools are drawn from, None: not known."""
     shared = None if rows is None else check_pools(comparison, rows)
-    return [*([shared] if shared else []), *same_at_every_seed(comparison)]
+    return [*([shared] if shared else []), *same_at_every_seed(comparison), *without_rival(comparison)]
 
 
 def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> GridForecast:
