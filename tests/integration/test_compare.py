@@ -381,9 +381,9 @@ def test_results_of_files_that_changed_under_their_name_are_void(of_files: Path,
 
 def test_a_changed_file_redoes_the_base_and_the_cells(of_files: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
-    shutil.copytree(of_files.parent, folder)
+    shutil.copytree(of_files.parent, folder, ignore=shutil.ignore_patterns("runs"))
     file = folder / "compare.yaml"
-    file.write_text(file.read_text().replace(str(of_files.parent), str(folder)).replace("strategies:", "strategies:\n  - longest", 1))
+    file.write_text(file.read_text().replace(str(of_files.parent), str(folder)))
     few = (str(file), "strategies=[random]", "--json")
     first = json.loads(codeact("compare", *few).stdout)
     write_lines(folder / "tasks.jsonl", [own_task(n, "b * 3 - a") for n in range(3)])
