@@ -2,7 +2,7 @@
 
 A run is a command and what it reads, whatever its settings: `select` of one file, `train` on one file from one model. For files the run
 directory remembers what was written (`outputs.json`, by digest, so that a file that was edited since counts as another's); folders carry
-a note of their own (`.codeact.json`).
+a note of their own (`.codeact.json`). A note says where it was written (`at`), so that it holds where its project was moved or renamed.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def note_file(target: Path, run: Run, run_dir: Path) -> None:
         remove_left(target.parent, target.name)
     noted = {name: entry for name, entry in _noted(run_dir).items() if is_remote(name) or Path(name).exists()}
     name, content = _told_apart(target)
-    noted[name] = {"run": run.key, "sha256": content}
+    noted[name] = {"run": run.key, "sha256": content, "at": str(run_dir.resolve())}
     storage.write_json(run_dir / OUTPUTS, noted)
 
 
@@ -143,7 +143,7 @@ def note_ahead(target: Path, run: Run, run_dir: Path) -> Whole:
         name, before = _told_apart(target)
         noted = _noted(run_dir)
         key = "sent" if is_remote(target) else "sha256"  # an object is told by its state, which nobody knows beforehand
-        noted[name] = {"run": run.key, key: sha256(complete), "before": before}
+        noted[name] = {"run": run.key, key: sha256(complete), "before": before, "at": str(run_dir.resolve())}
         storage.write_json(run_dir / OUTPUTS, noted)
 
     return note
@@ -169,7 +169,9 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
         if inside is not None and (not names or inside in names):
             raise InputError(f"output {folder}: the run would write over {path}, which it reads; name another folder")
     note = folder / NOTE
-    own = mine or (note.is_file() and storage.read_json(note) == run.key)
+    noted = storage.read_json(note) if note.is_file() else None
+    by_this = _run_now(noted, folder.resolve()) == run.key
+    own = mine or by_this
     if folder.is_dir() and not own and not run.force:
         there = sorted(p.name for p in folder.iterdir() if p.name != NOTE and (not names or p.name in names))
         if there:
@@ -178,8 +180,9 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
                 f"{', ...' if there[3:] else ''}; name another folder, or replace them with --force"
             )
     make_folder(folder)
-    if not own or not note.is_file():
-        storage.write_json(note, run.key)
+    new = {**run.key, "at": str(folder.resolve())} if Path(run.of).exists() else run.key
+    if not own or noted is None or (by_this and noted != new):
+        storage.write_json(note, new)
     return folder
 
 
@@ -261,9 +264,31 @@ def _inside(path: Path, folder: Path) -> str | None:
 
 
 def _noted(run_dir: Path) -> dict[str, dict[str, object]]:
-    """What was noted; nothing where the notes are damaged: files are then another's, which --force replaces."""
+    """What was noted, by the paths of now; nothing where the notes are damaged: files are then another's, which --force replaces."""
     try:
         found: object = storage.read_json(run_dir / OUTPUTS)
     except InputError:
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    here = run_dir.resolve()
+    return {
+        name if is_remote(name) else _now(name, entry.get("at"), here): {**entry, "run": _run_now(entry.get("run"), here, entry.get("at")), "at": str(here)}
+        for name, entry in found.items()
+        if isinstance(entry, dict)
+    }
+
+
+def _run_now(noted: object, here: Path, at: object = None) -> object:
+    """A run's key as it was noted, by the path of now; `at` is in the note itself, or given."""
+    if not isinstance(noted, dict) or not isinstance(noted.get("of"), str):
+        return noted
+    return {"command": noted.get("command"), "of": _now(noted["of"], noted.get("at", at), here)}
+
+
+def _now(path: str, at: object, here: Path) -> str:
+    """Where a path lies that was noted in the folder `at`, which is `here` now: it went along, or is where it was."""
+    if not isinstance(at, str) or at == str(here) or not Path(path).is_absolute():
+        return path
+    along = os.path.normpath(here / os.path.relpath(path, at))
+    return along if os.path.lexists(along) else path

@@ -164,6 +164,52 @@ def test_a_file_of_another_is_replaced_only_with_force(data: Path, tmp_path: Pat
     assert cli(*call).returncode == 0
 
 
+@pytest.mark.parametrize("outside", ["", "run_dir", "data"])
+def test_a_moved_project_is_still_its_runs(outside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renamed, or mounted elsewhere: what lies beside the run directory went along; what lies outside is where it was."""
+    (tmp_path / "project").mkdir()
+    write_lines(tmp_path / ("pool.jsonl" if outside == "data" else "project/pool.jsonl"), pool_rows(16))
+    source = str(tmp_path / "pool.jsonl") if outside == "data" else "pool.jsonl"
+    run_dir = ["--run-dir", "runs/a"] if outside == "run_dir" else []
+    call = ["select", source, "--strategy", "random", "--unit", "records", *run_dir, "-o", "out.jsonl"]
+    monkeypatch.chdir(tmp_path / "project")
+    assert cli(*call).returncode == 0
+    assert cli("curate", source, "-o", "clean.jsonl", "--run-dir", "runs/a" if run_dir else "out.codeact").returncode == 0
+    for place in ("renamed", "deep/er/mounted"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Path.cwd().rename(tmp_path / place)
+        monkeypatch.chdir(tmp_path / place)
+        for again in (call, ["curate", source, "-o", "clean.jsonl", "--run-dir", "runs/a" if run_dir else "out.codeact"]):
+            done = cli(*again)
+            assert (done.returncode, "done before, kept" in done.stderr) == (0, True), done.stderr
+    with Path("out.jsonl").open("a", encoding="utf-8") as handle:
+        handle.write(MINE)
+    Path.cwd().rename(tmp_path / "edited")
+    monkeypatch.chdir(tmp_path / "edited")
+    done = cli(*call)
+    assert (done.returncode, "did not write it as it is" in done.stderr) == (2, True)
+    Path("out.jsonl").rename("other.jsonl")
+    assert cli(*call).returncode == 0
+    shutil.copy("out.jsonl", "copy.jsonl")  # the same bytes under another name are the user's copy
+    assert cli(*call[:-1], "copy.jsonl", "--run-dir", run_dir[1] if run_dir else "out.codeact").returncode == 2
+
+
+def test_a_moved_training_goes_on_and_other_data_asks(tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    write_lines(Path("pool.jsonl"), pool_rows(16))
+    usual = ["--model", str(tiny_model_dir), "-o", "tuned", "--epochs", "1", "--max-length", "64", "--template", "question"]
+    assert cli("train", "pool.jsonl", *usual).returncode == 0
+    Path.cwd().rename(tmp_path / "renamed")
+    monkeypatch.chdir(tmp_path / "renamed")
+    for _ in range(2):
+        done = cli("train", "pool.jsonl", *usual)
+        assert done.returncode == 0, done.stderr
+    shutil.copy("pool.jsonl", "other.jsonl")
+    done = cli("train", "other.jsonl", *usual)
+    assert (done.returncode, "--force" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".parquet", ".arrow", ".json"])
 @pytest.mark.parametrize("command", ["select", "curate"])
 def test_a_run_that_ends_before_it_notes_its_output_goes_on(
