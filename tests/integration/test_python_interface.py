@@ -89,3 +89,48 @@ def test_a_recipe_and_settings_are_not_both_taken(tmp_path: Path) -> None:
 def test_data_of_another_kind_are_refused(tmp_path: Path) -> None:
     with pytest.raises(codeact.InputError, match="data is int; give paths"):
         codeact.train(7, tmp_path / "out", model="demo")
+
+
+def test_what_holds_rows_is_refused_with_the_way_to_get_them(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed")
+    rows = pool_rows(4)
+    one = datasets.Dataset.from_list(rows)
+    kinds: list[tuple[object, str]] = [
+        (one.to_pandas(), 'data.to_dict("records")'),
+        (datasets.DatasetDict({"test": one}), "data['test']"),
+        (one.to_iterable_dataset(), "list(data)"),
+        (one.data.table, "data.to_pylist()"),
+        ((row for row in rows), "list(data)"),
+        (rows[0], "[data]"),
+    ]
+    for data, mend in kinds:
+        for call in (codeact.preview, codeact.select):
+            with pytest.raises(codeact.InputError, match="data is ") as refused:
+                call(data)  # type: ignore[operator]
+            assert mend in str(refused.value)
+        assert codeact.preview(eval(mend.partition(",")[0], {"data": data, "list": list}))["records"] >= 1  # the mend works
+
+
+def test_preview_takes_what_select_takes(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed")
+    rows = [*pool_rows(4), {"instruction": "say nothing", "output": ""}]
+    write_lines(tmp_path / "pool.jsonl", rows)
+    told = codeact.preview(str(tmp_path / "pool.jsonl"), show=9)
+    for data in (tmp_path / "pool.jsonl", rows, datasets.Dataset.from_list(rows)):
+        found = codeact.preview(data, show=9)
+        assert (found["records"], found["rejected"], found["refused"]) == (4, {"empty": 1}, told["refused"])
+        assert found["shown"] == told["shown"]
+    with pytest.raises(codeact.InputError, match="split='test'"):
+        codeact.preview(rows, split="test")
+
+
+def test_settings_that_are_no_mapping_are_one_line() -> None:
+    rows, settings = pool_rows(2), ["sample.ratio=0.3"]
+    for call in (
+        lambda: codeact.select(rows, settings=settings), lambda: codeact.padding(rows, model="demo", settings=settings),
+        lambda: codeact.load_recipe(extra=settings), lambda: codeact.harvest("stdlib", "h.jsonl", settings=settings),
+    ):  # fmt: skip
+        with pytest.raises(codeact.InputError, match="settings are list; give a mapping"):
+            call()
+    with pytest.raises(codeact.InputError, match=r"overrides are one text, 'sample\.ratio=0\.3'; give a list"):
+        codeact.load_recipe(None, "sample.ratio=0.3")

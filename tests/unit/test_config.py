@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_one_clear_line(override: str, message: str) -> None:
     line = str(caught.value)
     assert "\n" not in line
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("train.epochs: 1", "train: {epochs: 1}"),
+        ("train: {}\ndata.harvest.min_tokens: 5", "data: {harvest: {min_tokens: 5}}"),
+        ("data: {harvest.min_tokens: 5}", "data: {harvest: {min_tokens: 5}}"),
+    ],
+)
+def test_a_key_with_dots_in_a_file_is_told_how_it_is_written(text: str, written: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="with dots is no key of a recipe's file") as caught:
+        load_recipe(write(tmp_path, text))
+    assert "did you mean" not in str(caught.value)
+    mend = str(caught.value).partition("; write ")[2]
+    assert mend == re.sub(r"\d", "...", written)
+    assert load_recipe(write(tmp_path, mend.replace("...", "7"))) != load_recipe()
 
 
 @pytest.mark.parametrize("text", ["sample: [", "- a\n- b\n", "sample: {ratio: 2}", "nope: 1"])

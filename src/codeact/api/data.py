@@ -16,7 +16,7 @@ from codeact.files import name_of
 from codeact.locks import one_writer
 from codeact.outputs import Run, check_file
 from codeact.pipeline.ready import say_unused
-from codeact.records import Reading, Record, read_data, reading_lines
+from codeact.records import Reading, Record, read_source, reading_lines
 from codeact.rundir import tables
 from codeact.sources.names import as_list
 from codeact.storage import Source
@@ -32,14 +32,14 @@ Data: TypeAlias = "str | Path | Sequence[str | Path] | Sequence[Mapping[str, Any
 
 
 def preview(
-    data: str | Sequence[str], *, mapping: Mapping[str, str] | None = None, split: str | None = None, show: int = 3
+    data: Data, *, mapping: Mapping[str, str] | None = None, split: str | None = None, show: int = 3
 ) -> dict[str, Any]:
-    """Read data files and say what became of every row; nothing is written and no model is loaded.
+    """Read data files or rows and say what became of every row; nothing is written and no model is loaded.
 
     Args:
-        data: what `codeact.storage.read_rows` reads.
+        data: what `codeact.storage.read_rows` reads, a list of dictionaries, or a `datasets.Dataset`.
         mapping: field -> column, as `--map`.
-        split: of a data set.
+        split: of a data set that is named.
         show: the first so many records are given in full, and the first rejected row of every reason.
 
     Returns:
@@ -47,9 +47,12 @@ def preview(
         `shown` (`id, row, messages, tools`), and for people `lines` and `problem` (what is wrong where no row is usable, else "").
 
     Raises:
-        InputError: the data cannot be read, or its columns are unknown.
+        InputError: the data cannot be read, its columns are unknown, or `split` is given of rows.
     """
-    reading = read_data(data, mapping, split or config.DEFAULTS.data.split)
+    source, names = open_data(data)
+    if source is not None and split is not None:
+        raise InputError(f"split={split!r} is of a data set that is named; rows that are given have no splits: leave it out")
+    reading = read_source(source or storage.read_rows(names, split or config.DEFAULTS.data.split), mapping)
     firsts = {
         r.reason: {"row": r.row + 1, "id": r.id, "detail": r.detail, "place": reading.locate(r.row)}
         for r in reversed(reading.rejected)
@@ -185,8 +188,20 @@ def open_data(data: Data) -> tuple[Source | None, str | tuple[str, ...]]:
     if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
         return Source("the list", list(cast("Sequence[Mapping[str, Any]]", data))), "memory"
     raise InputError(
-        f"data is {type(data).__name__}; give paths, a data set name, a list of dictionaries or a datasets.Dataset"
+        f"data is {type(data).__name__}; give paths, a data set name, a list of dictionaries or a datasets.Dataset{_rows_of(data)}"
     )
+
+
+def _rows_of(data: object) -> str:
+    """`: data.to_dict("records")`, how to get rows of what holds some; empty where that is not known."""
+    if isinstance(data, Mapping):
+        split = next((name for name, part in data.items() if is_dataset(part)), None)
+        return ": [data], for one row" if split is None else f": data[{split!r}]"
+    if hasattr(data, "to_dicts") or hasattr(data, "to_pylist"):  # Polars, Arrow
+        return ": data.to_dicts()" if hasattr(data, "to_dicts") else ": data.to_pylist()"
+    if hasattr(data, "to_dict") and hasattr(data, "columns"):  # pandas
+        return ': data.to_dict("records")'
+    return ": list(data), if that gives dictionaries" if isinstance(data, Iterable) else ""
 
 
 def is_dataset(data: object) -> TypeGuard[Dataset]:

@@ -31,7 +31,7 @@ def load_recipe(
     """
     where = str(path) if path is not None else "the recipe"
     tree = read_yaml(Path(path)) if path is not None else {}
-    for key, value in (extra or {}).items():
+    for key, value in as_settings(extra or {}).items():
         set_key(tree, key, value, SECTIONS)
     apply_overrides(tree, overrides, "sample.ratio=0.3", SECTIONS)
     if "strategies" in tree and "recipe" in tree:
@@ -84,6 +84,9 @@ def _causes(error: ValidationError) -> list[Mapping[str, Any]]:
 def _explain(item: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
+        if key in known_keys():  # with dots, where a mapping is wanted
+            *sections, last = key.split(".")
+            return f"{key!r} with dots is no key of a recipe's file; write {': {'.join(sections)}: {{{last}: ...{'}' * len(sections)}"
         if key in RENAMED_KEYS:
             return f"{key!r} is now called {RENAMED_KEYS[key]!r}"
         parent = key.rpartition(".")[0]
@@ -183,15 +186,26 @@ def given(keys: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if value is not None}
 
 
+def as_settings(settings: object) -> Mapping[str, Any]:
+    """Settings of a Python call, which are a mapping.
+
+    Raises:
+        InputError: they are not.
+    """
+    if not isinstance(settings, Mapping):
+        raise InputError(f"settings are {type(settings).__name__}; give a mapping of dotted key -> value, for example {{'sample.ratio': 0.3}}")
+    return settings
+
+
 def joined(
     own: Mapping[str, Any], settings: Mapping[str, Any], by: str = "an argument or option of its own"
 ) -> dict[str, Any]:
     """The dotted keys that a call's own arguments stand for, and further settings beside them.
 
     Raises:
-        InputError: a setting says otherwise what an argument says already; `by` names the argument.
+        InputError: a setting says otherwise what an argument says already; `by` names the argument. Or settings are no mapping.
     """
-    for key in settings:
+    for key in as_settings(settings):
         for known, value in own.items():
             if known == key and value == settings[key]:
                 continue
@@ -225,8 +239,10 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str], example: str
     """Set `key=value` texts, whose values are YAML, in nested dictionaries; `example` shows the form in messages, `sections` as `set_key`.
 
     Raises:
-        InputError: a text of another form, a value that is no YAML, or a part of a key that is no section.
+        InputError: a text of another form or one text alone, a value that is no YAML, or a part of a key that is no section.
     """
+    if isinstance(overrides, str):
+        raise InputError(f"overrides are one text, {overrides!r}; give a list of such, for example [{example!r}]")
     for override in overrides:
         key, sign, text = override.partition("=")
         if not sign or not key:
