@@ -7,7 +7,10 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +65,29 @@ def test_an_interrupt_says_that_work_is_kept_and_how_to_go_on(
     server.pause, before = 0.0, len(server.payloads)
     assert cli(*call).returncode == 0
     assert len(server.payloads) - before < 6  # what was answered is not asked again
+
+
+@pytest.mark.parametrize("amid", ["codeact.cli", "typer", "codeact.cli.whole_runs", "codeact.config.recipe", "codeact.cli.app"])
+def test_an_interrupt_before_the_command_begins_is_one_line(amid: str, data: Path) -> None:
+    """SIGINT amid the import of a module, and before any handler of the command: through the entry point that is installed."""
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    module, _, function = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["scripts"]["codeact"].partition(":")
+    code = f"""
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == {amid!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+sys.argv = ["codeact", "records", {str(data)!r}]
+from {module} import {function}
+sys.exit({function}())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "codeact: interrupted; nothing was begun: run the same command again\n"
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
