@@ -155,8 +155,12 @@ def write_text(path: str | Path, text: str) -> None:
         handle.write(text)
 
 
-def make_folder(path: Path) -> Path:
+def make_folder(path: Path, mend: str = "choose another output (-o)") -> Path:
     """Create a folder and prove that a file can be written in it.
+
+    Args:
+        path: the folder.
+        mend: what to do where that fails; of the cache it is known.
 
     Raises:
         InputError: it cannot be created or written.
@@ -167,9 +171,10 @@ def make_folder(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise InputError(
-            f"output folder {path} cannot be written: {error.strerror}; choose another with -o or run_dir="
-        ) from error
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        file = next((one for one in (path, *path.parents) if in_the_way and one.is_file()), None)
+        mend = "set CODEACT_CACHE to another folder" if path.absolute().is_relative_to(cache_dir().absolute()) else mend
+        raise InputError(f"folder {path} cannot be written: {f'{file} is a file' if file else error.strerror}; {mend}") from error
     return path
 
 

@@ -54,7 +54,7 @@ class LogFile(logging.FileHandler):
     """
 
     def __init__(self, path: Path) -> None:
-        make_folder(local(path).parent)
+        make_folder(local(path).parent, "choose another file (--log-file)")
         try:
             super().__init__(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:

@@ -179,7 +179,7 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
                 f"output {folder} holds other files, which this run ({run}) did not write: {', '.join(there[:3])}"
                 f"{', ...' if there[3:] else ''}; name another folder, or replace them with --force"
             )
-    make_folder(folder)
+    make_folder(folder, *([] if run.of else ["choose another run directory (--run-dir, or run_dir= of a recipe)"]))
     new = {**run.key, "at": str(folder.resolve())} if Path(run.of).exists() else run.key
     if not own or noted is None or (by_this and noted != new):
         storage.write_json(note, new)

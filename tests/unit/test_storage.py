@@ -138,6 +138,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
 
 
+def test_a_cache_in_the_way_is_told_by_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("CODEACT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"file is a file; set CODEACT_CACHE to another folder"):
+        files.make_folder(files.cache_dir() / "runs")
+
+
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing() -> None:
     full = Path("/dev/full")
     if not full.exists():
