@@ -46,6 +46,16 @@ def test_the_help_ends_with_an_example_that_the_command_takes(name: str) -> None
     assert context.params
 
 
+def test_the_options_that_stages_share_are_told_as_each_takes_them() -> None:
+    """`curate -o` writes rows, not a table; a command without --model has no default that hangs on it."""
+    for name, command in GROUP.commands.items():
+        options = {option.name: option for option in command.params}
+        if "embedder" in options:
+            assert ("demo with --model demo" in str(options["embedder"].show_default)) is ("model" in options), name
+        if name in ("select", "curate"):
+            assert options["output"].help == "where the rows are written; - for JSON lines on stdout"
+
+
 def test_the_shell_is_told_the_commands() -> None:
     told = CliRunner().invoke(
         app, [], prog_name="codeact",

@@ -20,6 +20,7 @@ import typer
 
 from codeact import __version__
 from codeact.cli import logs, stages, tools, whole_runs
+from codeact.config import known_keys
 from codeact.errors import CodeactError
 from codeact.redact import redact
 from codeact.terminal import visible_lines
@@ -127,13 +128,24 @@ class _Misuse(Protocol):
 
 def _misused(error: _Misuse) -> None:
     """One line for a wrong option or argument; the help where a command has none at all."""
-    said = error.format_message()
+    said = _key_as_option(error) or error.format_message()
     if "\n" in said:
         error.show()
     else:
         command = error.ctx.command_path if error.ctx else "codeact"
         log.error("codeact: %s; see: %s --help", said.rstrip("."), command)
     sys.exit(2)
+
+
+def _key_as_option(error: _Misuse) -> str:
+    """What is said of `--set` and of a recipe key as an option, where a recipe's settings stand behind its name; else empty."""
+    option = str(getattr(error, "option_name", "")) if hasattr(error, "possibilities") else ""
+    name = option.lstrip("-").replace("-", "_")
+    keys = [key for key in known_keys() if key.rpartition(".")[2] == name]
+    if error.ctx is None or "overrides" not in {one.name for one in error.ctx.command.params} or not (name == "set" or keys):
+        return ""
+    key = keys[0] if len(keys) == 1 and error.ctx.info_name != "compare" else "KEY"
+    return f"No such option: {option}; write {key}=VALUE without {'--set' if name == 'set' else 'dashes'}"
 
 
 def _open_streams() -> None:

@@ -46,6 +46,10 @@ Rows = Annotated[
     Path,
     typer.Option("--output", "-o", help="where the rows are written; - for JSON lines on stdout", show_default=False),
 ]
+MaybeRows = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="where the rows are written; - for JSON lines on stdout"),
+]
 MaybeOutput = Annotated[
     Path | None, typer.Option("--output", "-o", help="where the table is written (.parquet, .jsonl, .json, .csv)")
 ]
@@ -55,6 +59,10 @@ Embedder = Annotated[
         help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2)",
         show_default="all-mpnet-base-v2; demo with --model demo",
     ),
+]
+EmbedderAlone = Annotated[
+    str | None,
+    typer.Option("--embedder", help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2)", show_default="all-mpnet-base-v2"),
 ]
 Dtype = Annotated[str | None, key_option("model.dtype", "auto, float32, bfloat16, float16")]
 MaxLength = Annotated[int | None, key_option("model.max_length", "tokens; longer responses are truncated with a status")]

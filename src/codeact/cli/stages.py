@@ -15,12 +15,14 @@ from codeact.cli.options import (
     Data,
     Dtype,
     Embedder,
+    EmbedderAlone,
     Force,
     Json,
     Limit,
     Mapping_,
     MaxLength,
     MaybeOutput,
+    MaybeRows,
     Model,
     Output,
     RunDir,
@@ -87,7 +89,7 @@ def _stage_command(name: str, about: str, example: str) -> Command:
     """A stage that does not read the model that will be trained."""
 
     def command(
-        data: Data, output: MaybeOutput = None, embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None,
+        data: Data, output: MaybeOutput = None, embedder: EmbedderAlone = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None,
         run_dir: RunDir = None, settings: Settings = NONE, force: Force = False, as_json: Json = False,
     ) -> None:  # fmt: skip
         own = config.given({"data.source": one_or_many(data), "data.limit": limit, "seed": seed})
@@ -98,11 +100,18 @@ def _stage_command(name: str, about: str, example: str) -> Command:
     return command
 
 
-curate = _stage_command(
-    "curate",
-    "Drop broken, duplicate and benchmark-contaminated records of DATA; write the rest untouched.",
-    "data.jsonl -o clean.jsonl",
-)
+def curate(
+    data: Data, output: MaybeRows = None, embedder: EmbedderAlone = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None,
+    run_dir: RunDir = None, settings: Settings = NONE, force: Force = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Drop broken, duplicate and benchmark-contaminated records of DATA; write the rest untouched.
+
+    Example: codeact curate data.jsonl -o clean.jsonl
+    """
+    own = config.given({"data.source": one_or_many(data), "data.limit": limit, "seed": seed})
+    _run_stage("curate", own, mapping, settings, output, run_dir, embedder, as_json, force)
+
+
 embed = _stage_command(
     "embed",
     "Embed the instructions of DATA.",
