@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -133,7 +134,12 @@ def test_where_the_template_refuses_most_the_rest_is_chosen_from_and_a_line_says
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 1
     (line,) = [line for line in done.stdout.splitlines() if "nothing to learn" in line]
-    assert line.startswith("23 of 25 records of the pool have nothing to learn: 23: the template does not take it (the first: ")
+    assert line.startswith("23 of 25 records of the pool have nothing to learn: the template does not take it (the first: ")
+    (stage,) = [line for line in done.stderr.splitlines() if line.startswith("sample: ")]
+    assert re.search(r", unlearnable 23(, | \()", stage), stage
+    refused_one = codeact.explain(tmp_path / "out.codeact", row=1)
+    assert refused_one["sentence"].startswith("dropped: no response token to learn, refused: ")
+    assert {"set": "model.template, one that takes it", "then": "eligible", "tried": False} in refused_one["changes"]
     reasons = Counter(row["reason"] for row in pq.read_table(tmp_path / "out.codeact" / "sample.parquet").to_pylist())
     assert reasons["no response tokens"] == 23
     assert "short in the selection" not in done.stdout, "of those that cannot be taken nothing is missing"
@@ -144,6 +150,26 @@ def test_where_the_template_refuses_most_the_rest_is_chosen_from_and_a_line_says
     (line,) = [line for line in none.stderr.splitlines() if line.startswith("codeact: ")]
     assert "no record was selected" in line
     assert "23 of 24 records of the pool have nothing to learn" in line
+
+
+def test_prompts_that_leave_no_room_are_told_by_the_line_and_by_explain(own: dict[str, Any], tmp_path: Path) -> None:
+    """A setting that `explain` names and does not try does what it says."""
+    rows = [{"instruction": row["instruction"], "output": row["output"]} for row in pool_rows(12)]
+    data = write_lines(tmp_path / "pool.jsonl", [{"instruction": "Say why. " * 40, "output": "Because."}, *rows])
+    settings = [*words(own, "cluster.k", "model.max_length"), "--set", "cluster.k=1", "--ratio", "1"]
+    done = cli("select", str(data), "-o", str(tmp_path / "out.jsonl"), *settings, "--max-length", "96")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "nothing to learn" in line]
+    assert line == "1 of 13 records of the pool have nothing to learn: the prompt leaves no room for an answer below model.max_length"
+    found = cli("explain", str(tmp_path / "out.codeact"), "--row", "1")
+    told = found.stdout.splitlines()
+    assert told[0] == "dropped: no response token to learn, too long: the prompt leaves no room for an answer below model.max_length"
+    at = told.index("would be eligible with (not tried)")
+    assert told[at + 1] == "  model.max_length above 96"
+    more = cli("select", str(data), "-o", str(tmp_path / "more.jsonl"), *settings, "--max-length", "1024")
+    assert more.returncode == 0, more.stderr
+    assert "nothing to learn" not in more.stdout
+    assert codeact.explain(tmp_path / "more.codeact", row=1)["sentence"].startswith("kept: ")
 
 
 def test_a_budget_that_the_eligible_do_not_reach_is_told(own: dict[str, Any], tmp_path: Path) -> None:

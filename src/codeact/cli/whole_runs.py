@@ -145,7 +145,7 @@ def _selected(summary: dict[str, Any], output: Path, run_dir: Path) -> list[str]
         lines.append(f"they hold {summary['token_share']:.0%} of the response tokens")
     if summary.get("ifd_length_spearman") is not None:
         lines.append(length_line(summary["ifd_length_spearman"], summary["ifd_length_interval"]))
-    lines += [summary[line] for line in ("shortfall", "unlearnable") if summary.get(line)]
+    lines += [summary[line] for line in ("shortfall", "unlearnable_line") if summary.get(line)]
     lines += [f"short in the selection: {warning}" for warning in summary.get("coverage_warnings") or ()]
     if summary.get("known"):
         lines.append(summary["known"])

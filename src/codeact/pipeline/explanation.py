@@ -212,8 +212,9 @@ def changes(outcomes: Outcomes, row: Mapping[str, Any], ratio: float | None) -> 
         recipe = outcomes.recipe.model_copy(update={"sample": sample.model_copy(update=settings)})
         if _can_choose(outcomes, recipe) and chosen_with(outcomes, pool, row["id"], settings) is (then == "kept"):
             yield {"set": f"{key}={next(iter(settings.values()))}", "then": then, "tried": True}
-    if str(row["reason"]) == "status:too_long":
-        yield {"set": "model.max_length, larger", "then": "scored", "tried": False}
+    needed = {"too_long": f"model.max_length above {outcomes.recipe.model.max_length}", "refused": "model.template, one that takes it"}
+    if (state := outcomes.state(row)) in needed:
+        yield {"set": needed[state], "then": "eligible", "tried": False}
 
 
 def _curation(recipe: Recipe, row: Mapping[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from codeact.rundir.store import Store
 from codeact.sample.steps import NO_TOKENS
 from codeact.sample.strategies import Strategy, find
 from codeact.stages.cluster import cluster_name, cluster_words
+from codeact.stages.sample import counted_by
 from codeact.statuses import STATUS_MEANING
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,20 @@ class Outcomes:
             return frozenset()
         table = self.store.table("curate", ["id", "penalised"])
         return frozenset(table.filter(table["penalised"])["id"].to_pylist())
+
+    @cached_property
+    def silent(self) -> Mapping[str, tuple[str, str]]:
+        """Id -> status and detail of the records without a response token, where tokens were counted."""
+        stage = counted_by(self.recipe.sample)
+        if stage not in self.done:
+            return {}
+        table = self.store.table(stage, ["id", "response_tokens", "status", "detail"])
+        return {row["id"]: (row["status"], row["detail"] or "") for row in table.to_pylist() if row["response_tokens"] == 0}
+
+    def state(self, row: Mapping[str, Any]) -> str:
+        """The status for which a record cannot be chosen; empty where that is not the reason."""
+        reason = str(row["reason"] or "")
+        return self.silent.get(row["id"], ("", ""))[0] if reason == NO_TOKENS else reason.removeprefix("status:") if reason.startswith("status:") else ""
 
     @cached_property
     def shares(self) -> Mapping[Group, Share]:
@@ -160,12 +175,13 @@ def _sampled(outcomes: Outcomes, row: Mapping[str, Any]) -> str:
     source = outcomes.group(row)[0]
     of = f" of {source}" if source else ""
     where = f"in cluster {cluster_name(row['cluster'], outcomes.words)}{of}" if strategy.clustered else f"in the pool{of}"
-    if reason.startswith("status:"):
-        state = reason.removeprefix("status:")
-        return f"no score, {state.replace('_', ' ')}: {row['detail'] or STATUS_MEANING[state]}"
+    if state := outcomes.state(row):
+        detail = row["detail"] or outcomes.silent.get(row["id"], ("", ""))[1]
+        lacking = "no response token to learn" if reason == NO_TOKENS else "no score"
+        return f"{lacking}, {state.replace('_', ' ')}: {detail or STATUS_MEANING[state]}"
     if reason.startswith("ifd>="):
         return f"IFD {row['ifd']:.3f} >= 1, the instruction does not help the model with this answer"
-    if reason == NO_TOKENS:
+    if reason == NO_TOKENS:  # the table that says why is outdated
         return "it has no response token that this model could learn with this template, and the budget counts tokens"
     doubted = row["id"] in outcomes.last and strategy.counts
     last = f"ranked last ({reason if reason == 'suspect' else row['detail']}), " if reason == "suspect" or doubted else ""

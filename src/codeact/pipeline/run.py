@@ -140,10 +140,10 @@ def _names(recipe: Recipe, inputs: Inputs) -> set[str]:
 
 
 def brief(summary: object) -> str:
-    """A stage's figures on one line."""
+    """A stage's figures on one line, without the lines for people among them."""
     if not isinstance(summary, dict):
         return str(summary)
-    return _listed({str(key).replace("_", " "): value for key, value in summary.items()})
+    return _listed({str(key).replace("_", " "): value for key, value in summary.items() if not str(key).endswith("_line")})
 
 
 def _listed(figures: dict[str, object]) -> str:

@@ -89,12 +89,12 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     found, columns = choose_from_run(store, ids, config, seed, mixture=mixture)
     counts = columns.get("response_tokens")
     chosen = int(found.selected.sum())
-    silent = unlearnable(store, counted_by(config)) if counted_by(config) in tables_for(config) else None
+    silent, why_silent = unlearnable(store, counted_by(config)) if counted_by(config) in tables_for(config) else (0, "")
     if chosen == 0:
         raise InputError(
             f"no record was selected from the pool of {len(ids)}: strategy {config.strategy!r} found none eligible"
             f" ({', '.join(f'{reason}: {count}' for reason, count in Counter(found.reason).most_common(3))}), or ratio {config.ratio} is less than one record;"
-            f" raise sample.ratio or look at the tables that the strategy reads{f'. {silent}' if silent else ''}"
+            f" raise sample.ratio or look at the tables that the strategy reads{f'. {why_silent}' if silent else ''}"
         )
     store.write_table(
         "sample",
@@ -124,7 +124,8 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         "ifd_length_spearman": length["spearman"],
         "ifd_length_interval": length["interval"],
         "token_share": length["token_share"],
-        "unlearnable": silent,
+        "unlearnable": silent or None,
+        "unlearnable_line": why_silent or None,
         "shortfall": None if mixture is not None else shortfall(found, config, counts),
         "suspects": int(found.suspected.sum()) or None,
         "coverage_warnings": cover["selection"]["warnings"] or None,

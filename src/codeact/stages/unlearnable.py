@@ -29,15 +29,16 @@ def check_any(table: pa.Table) -> None:
         )
 
 
-def unlearnable(store: Store, stage: str) -> str | None:
-    """One line: how many records of the pool have no token to learn, by reason, and what the template says of the first that it refuses.
+def unlearnable(store: Store, stage: str) -> tuple[int, str]:
+    """How many records of the pool have no token to learn, and why in one line.
 
     Args:
         store: the run directory.
         stage: `score` or `lengths`, whichever counted the tokens.
 
     Returns:
-        None where all have one.
+        0 and an empty line where all have one. The line has the reasons, with how many of each where there are several, and what the
+        template says of the first that it refuses.
     """
     import pyarrow.compute as pc
 
@@ -49,9 +50,10 @@ def unlearnable(store: Store, stage: str) -> str | None:
         if not first:
             first = next((detail for detail in none["detail"].to_pylist() if detail), "")
     if not found:
-        return None
+        return 0, ""
     why = "; ".join(
-        f"{count:,}: {STATUS_MEANING.get(status, status)}{f' (the first: {first})' if status == 'refused' and first else ''}"
+        f"{f'{count:,}, ' if len(found) > 1 else ''}{STATUS_MEANING.get(status, status)}"
+        f"{f' (the first: {first})' if status == 'refused' and first else ''}"
         for status, count in found.most_common()
     )
-    return f"{found.total():,} of {amount(rows, 'record')} of the pool have nothing to learn: {why}"
+    return found.total(), f"{found.total():,} of {amount(rows, 'record')} of the pool have nothing to learn: {why}"
