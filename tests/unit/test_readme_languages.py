@@ -45,6 +45,14 @@ def test_it_is_short_and_its_first_screen_shows_the_report() -> None:
     assert "docs/images/report.png" in "\n".join(ENGLISH.splitlines()[:25])
 
 
+def test_the_price_of_verified_is_that_of_the_result() -> None:
+    """Both parts of it: what is dropped, and what is ranked behind all others, which decides most of the table."""
+    clean = json.loads(lzma.decompress((ROOT / "experiments" / "results" / "poison_code_alpaca.json.xz").read_bytes()))["clean"]
+    dropped, last = (f"{100 * clean[name]:.1f} %" for name in ("dropped", "ranked_last"))
+    assert f"Unchanged records: {dropped} dropped, {last} ranked last." in ENGLISH
+    assert f"没改动的记录：丢弃 {dropped}，排到最后 {last}。" in CHINESE
+
+
 def test_the_number_of_trainings_is_that_of_the_results() -> None:
     trainings, pools = 0, set()
     for name in ("compare_figures_first", "compare_figures", "compare_confirm", "compare_residual"):
