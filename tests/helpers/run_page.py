@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 PAGE = Path(__file__).parents[2] / "docs" / "run-directory.md"
 LIKE = {"proxy": "score"}  # of the same columns
-PASSING = {"shards", "checkpoints"}  # gone, or of no use, when the run is finished
+PASSING = {"checkpoints"}  # gone, or of no use, when the run is finished
 
 
 def tables() -> dict[str, tuple[list[str], list[str]]]:
@@ -25,7 +25,7 @@ def tables() -> dict[str, tuple[list[str], list[str]]]:
 def files() -> set[str]:
     """Files and folders at the top of a run directory, as the page has them."""
     (table,) = re.findall(r"^\| file \| content \|\n(.*?)\n\n", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S)
-    return {name.partition("/")[0] for row in table.splitlines() for name in re.findall(r"`([\w./]+)`", row.split("|")[1])}
+    return {name.partition("/")[0] for row in table.splitlines() for name in re.findall(r"`([\w./-]+)`", row.split("|")[1])}
 
 
 def faults(run_dir: Path) -> list[str]:
@@ -40,6 +40,6 @@ def faults(run_dir: Path) -> list[str]:
         if columns not in (expected, expected + also):
             lines.append(f"{file.name}: columns {', '.join(columns)}; the page says {', '.join(expected)}")
     for path in run_dir.iterdir():
-        if path.suffix != ".parquet" and not path.name.startswith(".") and path.name not in files() | PASSING:
+        if path.suffix != ".parquet" and path.name not in files() | PASSING:
             lines.append(f"{path.name} is not on the page")
     return lines

@@ -68,6 +68,12 @@ def test_every_strategy_is_in_the_reference_and_has_a_page() -> None:
     assert {one.page or one.name for one in STRATEGIES.values()} | {"verified-cdas"} == {page.stem for page in PAGES}
 
 
+def test_pages_that_number_the_strategies_have_the_number_of_the_table() -> None:
+    told = {page.name: re.findall(r"\b(\d+) (other )?strategies\b", page.read_text(encoding="utf-8")) for page in TEXTS}
+    found = {(name, int(number) + bool(other)) for name, numbers in told.items() if name != "CHANGELOG.md" for number, other in numbers}
+    assert found == {(name, len(STRATEGIES)) for name in ("concepts.md", "coming-from.md", "related-work.md")}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_page_is_whole_and_its_example_runs(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
