@@ -87,7 +87,7 @@ sys.exit({function}())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 130, done.stderr
-    assert done.stderr == "codeact: interrupted; nothing was begun: run the same command again\n"
+    assert done.stderr == "codeact: interrupted; run the same command again\n"
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
