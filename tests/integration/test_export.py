@@ -124,6 +124,52 @@ def test_the_card_names_who_scored_and_not_who_will_be_trained(pool_file: Path, 
     assert "someone/else" not in card
 
 
+def chosen_at_random(data: Path, model: Path, *settings: str) -> Path:
+    out = data.with_name("chosen.jsonl")
+    options = ("--strategy", "random", "--unit", "records", "--ratio", "0.25", "--template", "question", "-o", str(out))
+    done = codeact_command("select", str(data), "--model", str(model), *options, *(part for one in settings for part in ("--set", one)))
+    assert done.returncode == 0, done.stderr
+    return out.with_name("chosen.codeact")
+
+
+def card_of(run_dir: Path, folder: Path, tool: str = "datasets") -> str:
+    api.export(run_dir, tool, folder, force=True)
+    return (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_tells_of_the_source_as_the_run_read_it(
+    pool_file: Path, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = hashlib.sha256(pool_file.read_bytes()).hexdigest()
+    monkeypatch.chdir(pool_file.parent)
+    run = chosen_at_random(Path(pool_file.name), tiny_model_dir).absolute()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / pool_file.name).write_text('{"instruction": "a", "output": "b"}\n', encoding="utf-8")
+    monkeypatch.chdir(elsewhere)
+    for change in (lambda: None, (elsewhere / pool_file.name).unlink, lambda: pool_file.write_text("edited", encoding="utf-8"), pool_file.unlink):
+        change()
+        assert f"| SHA-256 of the source | {read} |" in card_of(run, tmp_path / "out")
+    marker = run / "markers" / "records.json"
+    known = json.loads(marker.read_text(encoding="utf-8"))
+    assert known["source"] == [{"path": str(pool_file), "sha256": read}]
+    del known["source"]  # as older runs have it
+    marker.write_text(json.dumps(known), encoding="utf-8")
+    assert "| SHA-256 of the source | unknown: " in card_of(run, tmp_path / "out")
+
+
+def test_the_card_of_several_files_and_of_rows_in_memory(pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    lines = pool_file.read_text(encoding="utf-8").splitlines(keepends=True)
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for number in range(9):
+        (folder / f"{number}.jsonl").write_text("".join(lines[number::9]), encoding="utf-8")
+    assert "| SHA-256 of the source | 9 files, " in card_of(chosen_at_random(folder, tiny_model_dir), tmp_path / "out")
+    rows = [json.loads(line) for line in lines]
+    made = api.select(rows, model=str(tiny_model_dir), strategy="random", unit="records", run_dir=tmp_path / "run")
+    assert "| SHA-256 of the source | none: not a file |" in card_of(made.run_dir, tmp_path / "out")
+
+
 def test_what_a_turn_holds_comes_along() -> None:
     call = json.dumps([{"type": "function", "function": {"name": "now", "arguments": {"zone": "UTC"}}}])
     turns = (

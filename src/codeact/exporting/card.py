@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codeact import __version__
 from codeact.amounts import amount
 from codeact.config import Recipe
+from codeact.lm.identity import model_title
+from codeact.rundir.store import Store
+from codeact.stages.columns import SCORES
 
 RUN = {
     "trl": "trl sft --config sft.yaml",
@@ -16,6 +21,7 @@ RUN = {
     "torchtune": "copy the keys of dataset.yaml into your model's configuration, then: tune run ... --config ...",
     "datasets": 'datasets.load_dataset("json", data_files="train.jsonl", split="train")',
 }
+NAMED_FILES = 8  # of a source of more files the card gives the number
 
 
 def data_card(
@@ -68,6 +74,42 @@ def data_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def card_facts(store: Store, recipe: Recipe, records: int, rows: str) -> dict[str, Any]:
+    """The lines of a card: name -> value.
+
+    Args:
+        store: the run directory.
+        recipe: of the run.
+        records: how many are exported.
+        rows: the text of train.jsonl.
+    """
+    summary = (store.marker("sample") or {}).get("summary", {})
+    share = summary.get("token_share")
+    return {
+        "records": records,
+        "pool": summary.get("pool"),
+        "source": ", ".join(recipe.data.names),
+        "SHA-256 of the source": _source_digest(store),
+        "SHA-256 of train.jsonl": hashlib.sha256(rows.encode("utf-8", "backslashreplace")).hexdigest(),
+        "strategy": recipe.sample.strategy,
+        "ratio": f"{recipe.sample.ratio} of the {recipe.sample.unit}",
+        "share of the response tokens": "not counted" if share is None else f"{share:.3f}",
+        "scored by": "not scored" if store.marker(SCORES) is None else model_title(recipe.model.name),
+        "embedded by": model_title(recipe.embed.model, embedder=True) if store.marker("embed") else "not embedded",
+        "codeact": __version__,
+    }
+
+
+def _source_digest(store: Store) -> str:
+    """Of the files as they were when they were read: they may have changed since."""
+    files = (store.marker("records") or {}).get("source")
+    if files is None:
+        return "unknown: the run is older than this note of it"
+    if len(files) > NAMED_FILES:
+        return f"{len(files)} files, each in markers/records.json of the run"
+    return ", ".join(file["sha256"] for file in files) or "none: not a file"
 
 
 def _settings(recipe: Recipe) -> list[str]:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact import __version__
 from codeact.amounts import amount
 from codeact.config import Recipe, kept_recipe
 from codeact.downloads import DEMO
 from codeact.errors import InputError
 from codeact.exporting import tools
-from codeact.exporting.card import data_card
+from codeact.exporting.card import card_facts, data_card
 from codeact.exporting.rows import message_rows
 from codeact.exporting.tools import ROWS, Facts
 from codeact.files import make_folder, write_text
-from codeact.lm.identity import model_title, resolve
+from codeact.lm.identity import resolve
 from codeact.locks import one_writer
 from codeact.mirror import reading_copy
 from codeact.pipeline.ledger import check_selection, finished, ledger_table
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.store import Store
-from codeact.stages.columns import SCORES, counted_in
+from codeact.stages.columns import counted_in
 from codeact.stages.pool import selected_records
 
 TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
@@ -85,7 +83,7 @@ def export(
         json.dumps(row, ensure_ascii=False) + "\n" for row in message_rows(records, LEARN_KEY.get(to, ""))
     )
     warnings = _warnings(to, facts, records)
-    card = data_card(to, recipe, _card_facts(store, recipe, records, rows), _ledger(store, recipe), warnings)
+    card = data_card(to, recipe, card_facts(store, recipe, len(records), rows), _ledger(store, recipe), warnings)
     files = {ROWS: rows, **TOOLS[to](facts), "README.md": card}
     folder = make_folder(Path(output))
     if not force:
@@ -160,32 +158,7 @@ def _warnings(to: str, facts: Facts, records: list[Record]) -> list[str]:
     return found
 
 
-def _card_facts(store: Store, recipe: Recipe, records: list[Record], rows: str) -> dict[str, Any]:
-    summary = (store.marker("sample") or {}).get("summary", {})
-    names = recipe.data.names
-    files = [Path(name) for name in names if Path(name).is_file()]
-    digests = ", ".join(_digest(file.read_bytes()) for file in files) if len(files) == len(names) else "unknown: not a file"
-    share = summary.get("token_share")
-    return {
-        "records": len(records),
-        "pool": summary.get("pool"),
-        "source": ", ".join(names),
-        "SHA-256 of the source": digests,
-        "SHA-256 of train.jsonl": _digest(rows.encode("utf-8", "backslashreplace")),
-        "strategy": recipe.sample.strategy,
-        "ratio": f"{recipe.sample.ratio} of the {recipe.sample.unit}",
-        "share of the response tokens": "not counted" if share is None else f"{share:.3f}",
-        "scored by": "not scored" if store.marker(SCORES) is None else model_title(recipe.model.name),
-        "embedded by": model_title(recipe.embed.model, embedder=True) if store.marker("embed") else "not embedded",
-        "codeact": __version__,
-    }
-
-
 def _ledger(store: Store, recipe: Recipe) -> list[dict[str, Any]]:
     """From the tables: where a later run was stopped, the file is older than they are."""
     table = ledger_table(store, finished(store, recipe))
     return [] if table is None else list(table.select(["status", "stage", "reason"]).to_pylist())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

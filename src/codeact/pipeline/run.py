@@ -100,6 +100,8 @@ def run_pipeline(
                 "inputs": {name: done[name] for name in stage.needs}, "made_from": dict(here.made_from),
                 "seconds": round(now() - started, 2), "summary": summary,
             }  # fmt: skip
+            if stage.name == "records":  # for the data card: the file may be edited or gone when it is written
+                marker["source"] = inputs.origin()
             store.finish(stage.name, marker, stage.files)
             note(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
         device = inputs.model()["device"] if "score" in done or "train" in done else None

@@ -16,7 +16,7 @@ from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import model_identity, resolve, resolve_embedder
 from codeact.records import Reading, Record, RowReader, read_source, row_reader
 from codeact.rundir import tables
-from codeact.rundir.store import digest, file_digest
+from codeact.rundir.store import digest, file_digest, kept_digest
 from codeact.sources.names import STDIN, as_list
 from codeact.storage import Source
 
@@ -137,6 +137,11 @@ class Inputs:
                 return None
             found += files
         return found
+
+    def origin(self) -> list[dict[str, str]]:
+        """Every file that the rows come from: where it lies, and the SHA-256 of its content; empty where some come from no file."""
+        found = (sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path] for path in self.files() or ())
+        return [{"path": str(file.absolute()), "sha256": kept_digest(file)} for files in found for file in files]
 
     @property
     def delimited(self) -> bool:
