@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from codeact import api
-from codeact.config import load_recipe
+from codeact.config import DEFAULTS, load_recipe
 from codeact.exporting.rows import message_rows
 from codeact.lm.models import load_tokenizer
 from codeact.lm.prompts import load_template
+from codeact.pipeline.ready import EXPORTED
 from codeact.records import Message, Record
 from codeact.rundir.store import Store
 from codeact.stages.pool import selected_records
@@ -81,8 +82,8 @@ def test_trl_reads_it_with_its_own_parser_and_trains_on_the_same_tokens(
     arguments, model, mixture = parser.parse_args_and_config(["--config", "sft.yaml", "--use_cpu", "true"])
     assert arguments.packing
     assert model.attn_implementation == "flash_attention_2"
-    assert (arguments.learning_rate, arguments.warmup_steps, arguments.max_length) == (5e-5, 15, 2048)
-    assert arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps == 16
+    assert (arguments.learning_rate, arguments.max_length) == (5e-5, 2048)
+    assert arguments.warmup_steps == 0  # of three steps; the paper's 15 would never end
 
     arguments.packing = False  # to see the samples one by one
     rows = get_dataset(mixture)["train"]
@@ -92,6 +93,8 @@ def test_trl_reads_it_with_its_own_parser_and_trains_on_the_same_tokens(
     ours = tokenise_records(
         selected_records(Store(run_dir)), load_template(template, tokenizer), tokenizer, 2048
     ).samples
+    mean = sum(len(s["input_ids"]) for s in ours) / len(ours)
+    assert arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps == max(1, round(16 * mean / 2048))
     theirs = trainer.train_dataset
     assert [s["input_ids"].tolist() for s in ours] == [list(row["input_ids"]) for row in theirs]
     assert [s["labels"].tolist() for s in ours] == [list(row["labels"]) for row in theirs]
@@ -126,8 +129,10 @@ def test_the_card_names_who_scored_and_not_who_will_be_trained(pool_file: Path, 
 
 def chosen_at_random(data: Path, model: Path, *settings: str) -> Path:
     out = data.with_name("chosen.jsonl")
-    options = ("--strategy", "random", "--unit", "records", "--ratio", "0.25", "--template", "question", "-o", str(out))
-    done = codeact_command("select", str(data), "--model", str(model), *options, *(part for one in settings for part in ("--set", one)))
+    usual = {"sample.strategy": "random", "sample.unit": "records", "sample.ratio": "0.25", "model.template": "question"}
+    every = usual | dict(one.split("=", 1) for one in settings)
+    sets = (part for key, value in every.items() for part in ("--set", f"{key}={value}"))
+    done = codeact_command("select", str(data), "--model", str(model), "-o", str(out), *sets)
     assert done.returncode == 0, done.stderr
     return out.with_name("chosen.codeact")
 
@@ -168,6 +173,175 @@ def test_the_card_of_several_files_and_of_rows_in_memory(pool_file: Path, tiny_m
     rows = [json.loads(line) for line in lines]
     made = api.select(rows, model=str(tiny_model_dir), strategy="random", unit="records", run_dir=tmp_path / "run")
     assert "| SHA-256 of the source | none: not a file |" in card_of(made.run_dir, tmp_path / "out")
+
+
+def configuration(run_dir: Path, tool: str, folder: Path, **more: Any) -> tuple[dict[str, Any], list[str]]:
+    """The tool's settings and the warnings of an export."""
+    made = api.export(run_dir, tool, folder, force=True, **more)
+    (file,) = folder.glob("*.yaml")
+    return yaml.safe_load(file.read_text(encoding="utf-8")), made["warnings"]
+
+
+def test_a_changed_template_file_is_refused(pool_file: Path, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jinja = pool_file.with_name("mine.jinja")
+    jinja.write_text("{% for m in messages %}{{ m.content }}{% if m.role == 'user' %}:{% endif %}{% endfor %}", encoding="utf-8")
+    monkeypatch.chdir(pool_file.parent)
+    run = chosen_at_random(pool_file, tiny_model_dir, "model.template=mine.jinja", "sample.unit=tokens").absolute()
+    assert configuration(run, "axolotl", tmp_path / "out")[0]["chat_template_jinja"] == jinja.read_text(encoding="utf-8")
+    jinja.write_text(CHAT, encoding="utf-8")
+    assert "mine.jinja is not the file" in bad(run, "--to", "axolotl", "-o", tmp_path / "other")
+
+
+LONG = "return " + " + ".join(f"x{n}" for n in range(400))
+
+
+@pytest.fixture
+def long_file(pool_file: Path) -> Path:
+    """The pool, with one record that no row of 256 tokens holds in five."""
+    lines = pool_file.read_text(encoding="utf-8").splitlines()
+    lines[::5] = [json.dumps({"instruction": f"Add many numbers, as in case {n}.", "output": LONG}) for n in range(len(lines[::5]))]
+    pool_file.write_text("\n".join(lines), encoding="utf-8")
+    return pool_file
+
+
+@pytest.mark.parametrize("overlong", ["truncate", "drop", "split", "error"])
+def test_too_long_records_are_what_the_recipe_makes_of_them(overlong: str, long_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    run = chosen_at_random(long_file, tiny_model_dir, "model.max_length=256", f"pack.overlong={overlong}", "sample.ratio=1")
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    own = tokenise_records(selected_records(Store(run)), load_template("question", tokenizer), tokenizer, 256, overlong="drop")
+    assert own.dropped == 10
+    if overlong == "error":
+        for tool in ("trl", "axolotl", "llama-factory"):
+            assert "more than model.max_length = 256" in bad(run, "--to", tool, "-o", tmp_path / tool)
+        assert "pack.overlong=error has no word" in "".join(configuration(run, "torchtune", tmp_path / "out")[1])
+        return
+    settings, said = configuration(run, "axolotl", tmp_path / "axolotl")
+    assert settings["excess_length_strategy"] == ("drop" if overlong == "drop" else "truncate")
+    assert any("pack.overlong=split" in line for line in said) == (overlong == "split")
+    for tool in ("trl", "llama-factory"):
+        settings, said = configuration(run, tool, tmp_path / tool)
+        ids = [json.loads(line)["id"] for line in (tmp_path / tool / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert ids == ([s["id"] for s in own.samples] if overlong == "drop" else [r.id for r in selected_records(Store(run))])
+        assert any(line.startswith("10 records longer than") for line in said) == (overlong == "drop")
+        assert any("pack.overlong=split" in line for line in said) == (overlong == "split" and tool != "trl")
+    assert ("packing_strategy" in configuration(run, "trl", tmp_path / "trl")[0]) == (overlong == "split")
+    _, said = configuration(run, "torchtune", tmp_path / "torchtune")
+    assert any("pack.overlong" in line for line in said) == (overlong != "truncate")
+
+
+def test_torchtune_gets_whole_epochs_a_step_and_what_it_has_words_for(pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    _, said = configuration(chosen_at_random(pool_file, tiny_model_dir), "torchtune", tmp_path / "out")
+    assert any("were not counted" in line for line in said)
+    run = chosen_at_random(pool_file, tiny_model_dir, "sample.unit=tokens")
+    settings, said = configuration(run, "torchtune", tmp_path / "out")
+    assert isinstance(settings["epochs"], int)
+    assert settings["epochs"] == 3
+    assert len(said) == 1
+    counts = {row["id"]: row["prompt_tokens"] + row["response_tokens"] for row in Store(run).table("lengths").to_pylist()}
+    rows = -(-sum(counts[record.id] for record in selected_records(Store(run))) // 2048)
+    assert settings["gradient_accumulation_steps"] <= rows  # it makes no step of fewer batches: none at all of a smaller epoch
+    assert settings["lr_scheduler"]["_component_"].endswith(".get_cosine_schedule_with_warmup")
+    assert not settings["optimizer_in_bwd"]
+    other = ("train.method=lora", "train.lora_r=4", "train.scheduler=linear", "train.epochs=1.5", "train.gradient_checkpointing=true")
+    settings, said = configuration(chosen_at_random(pool_file, tiny_model_dir, "sample.unit=tokens", *other), "torchtune", tmp_path / "out")
+    assert (settings["epochs"], settings["model"]["lora_rank"], settings["enable_activation_checkpointing"]) == (2, 4, True)
+    for word in ("train.epochs=1.5", "train.scheduler=linear", "train.method=lora"):
+        assert any(word in line for line in said), word
+
+
+@pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory", "torchtune"])
+def test_it_warms_up_as_codeact_does(tool: str, pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    """12 records: codeact makes 3 steps of 16, or 60 of 1 in 5 epochs."""
+
+    def warmup(*settings: str) -> int:
+        found, _ = configuration(chosen_at_random(pool_file, tiny_model_dir, *settings), tool, tmp_path / "out")
+        return int(found["lr_scheduler"]["num_warmup_steps"] if tool == "torchtune" else found["warmup_steps"])
+
+    assert warmup() == 0
+    assert warmup("pack.scope=none", "train.batch_size=1", "train.epochs=5") == 15
+    assert warmup("pack.scope=none", "train.batch_size=1", "train.epochs=1") == 1
+
+
+CHANGED: dict[str, Any] = {
+    "train.method": "lora", "train.seed": 7, "train.loss": "sample-mean", "train.epochs": 5, "train.batch_size": 2, "train.grad_accum": 3,
+    "train.learning_rate": 1e-3, "train.warmup_steps": 1, "train.weight_decay": 0.1, "train.scheduler": "linear", "train.max_grad_norm": 2.0,
+    "train.train_on_prompt": True, "train.token_share": 0.5, "train.gradient_checkpointing": True, "train.lora_r": 4, "train.lora_alpha": 9,
+    "train.lora_dropout": 0.1, "train.validation": 0.25, "pack.scope": "none", "pack.overlong": "split", "model.name": "other/model",
+    "model.revision": "abc123", "model.dtype": "float32", "model.max_length": 512, "model.template": "alpaca",
+}  # fmt: skip
+NOTHING_THERE = {
+    "train.shard", "train.save_steps", "train.save_minutes", "train.merge", "train.eval_steps", "train.report_to", "train.liger",
+    "pack.rows_per_pass", "model.device",
+}  # fmt: skip
+
+
+def test_the_lists_name_every_key() -> None:
+    keys = {f"{section}.{key}" for section in ("train", "pack", "model") for key in getattr(DEFAULTS, section).model_dump()}
+    assert {*CHANGED} | NOTHING_THERE == keys
+    assert {*EXPORTED} == {key for key in CHANGED if not key.startswith("model.")}
+
+
+@pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory", "torchtune"])
+def test_no_setting_of_training_is_lost_in_silence(
+    tool: str, pool_file: Path, chat_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every key is in the tool's configuration or in a warning; torchtune's only template is spoken of anyway, and it has no key for the model."""
+    monkeypatch.setattr("codeact.lm.models.load_tokenizer", lambda name, revision: load_tokenizer(str(chat_model)))  # of hub names too
+    plain = ("pack.scope=batch", "train.epochs=4", "train.batch_size=1", "train.warmup_steps=2", "train.method=lora", "model.max_length=128")
+    run = chosen_at_random(pool_file, chat_model, *plain, "sample.unit=tokens", "model.template=chat")
+    kept = run / "recipe.yaml"
+    recipe = yaml.safe_load(kept.read_text(encoding="utf-8"))
+    recipe["model"]["name"] = "some/model"
+    kept.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    before = configuration(run, tool, tmp_path / "out")
+    for key, value in CHANGED.items():
+        if tool == "torchtune" and key in ("model.name", "model.template"):
+            continue
+        section, name = key.split(".")
+        other = {**recipe, section: {**recipe[section], name: "full" if key == "train.method" else value}}
+        kept.write_text(yaml.safe_dump(other), encoding="utf-8")
+        assert configuration(run, tool, tmp_path / "out") != before, key
+
+
+def test_the_revision_goes_with_its_own_model_only(pool_file: Path, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("codeact.lm.models.load_tokenizer", lambda name, revision: (asked.append((name, revision)), load_tokenizer(str(tiny_model_dir)))[1])
+    run = chosen_at_random(pool_file, tiny_model_dir)
+    kept = run / "recipe.yaml"
+    recipe = yaml.safe_load(kept.read_text(encoding="utf-8"))
+    recipe["model"] |= {"name": "some/model", "revision": "abc123"}
+    kept.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    for tool, key in (("trl", "model_revision"), ("axolotl", "revision_of_model"), ("llama-factory", "model_revision")):
+        assert configuration(run, tool, tmp_path / tool)[0][key] == "abc123"
+        assert key not in configuration(run, tool, tmp_path / tool, model="other/model")[0]
+    assert {*asked} == {("some/model", "abc123"), ("other/model", None)}
+
+
+def test_select_says_which_settings_wait_for_the_export(pool_file: Path, tiny_model_dir: Path) -> None:
+    out = pool_file.with_name("chosen.jsonl")
+    sets = ("train.method=lora", "train.epochs=1.5", "train.save_steps=5", "pack.overlong=drop")
+    done = codeact_command(
+        "select", str(pool_file), "--model", str(tiny_model_dir), "--strategy", "random", "--unit", "records", "-o", str(out),
+        *(part for one in sets for part in ("--set", one)),
+    )  # fmt: skip
+    for key in ("train.method", "train.epochs", "pack.overlong"):
+        assert f"{key} is kept for `codeact export`: no stage that runs reads it" in done.stderr
+    assert [line for line in done.stderr.splitlines() if "no effect" in line] == [
+        "warning: train.save_steps has no effect here: no stage that runs reads it (records, curate, sample)"
+    ]
+    settings, _ = configuration(out.with_name("chosen.codeact"), "trl", out.with_name("sft"))
+    assert (settings["use_peft"], settings["num_train_epochs"]) == (True, 1.5)
+
+
+def test_the_card_names_the_model_that_counted_and_no_stage_that_was_not_read(pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    run = chosen_at_random(pool_file, tiny_model_dir, "model.max_length=256", "sample.unit=tokens", "seed=5")
+    card = card_of(run, tmp_path / "out")
+    assert f"| tokens counted by | {tiny_model_dir} |" in card
+    for line in (f"model.name: '{tiny_model_dir}'", "model.max_length: 256", "model.template: 'question'", "seed: 5"):
+        assert line in card.splitlines()
+    card = card_of(chosen_at_random(pool_file, tiny_model_dir, "model.max_length=256"), tmp_path / "out")  # by records: nothing is counted
+    assert "tokens counted by" not in card
+    assert "model." not in card
 
 
 def test_what_a_turn_holds_comes_along() -> None:

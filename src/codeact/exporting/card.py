@@ -9,10 +9,11 @@ from typing import Any
 
 from codeact import __version__
 from codeact.amounts import amount
-from codeact.config import Recipe
+from codeact.config import DEFAULTS, Recipe
 from codeact.lm.identity import model_title
+from codeact.pipeline.ready import SECTIONS, is_read
 from codeact.rundir.store import Store
-from codeact.stages.columns import SCORES
+from codeact.stages.columns import LENGTHS, SCORES
 
 RUN = {
     "trl": "trl sft --config sft.yaml",
@@ -21,17 +22,18 @@ RUN = {
     "torchtune": "copy the keys of dataset.yaml into your model's configuration, then: tune run ... --config ...",
     "datasets": 'datasets.load_dataset("json", data_files="train.jsonl", split="train")',
 }
+BY_MODEL = {SCORES, LENGTHS, "proxy", "hidden", "learn"}  # the stages that section `model` decides
 NAMED_FILES = 8  # of a source of more files the card gives the number
 
 
 def data_card(
-    tool: str, recipe: Recipe, facts: Mapping[str, Any], ledger: Sequence[Mapping[str, Any]], warnings: Sequence[str]
+    tool: str, settings: Sequence[str], facts: Mapping[str, Any], ledger: Sequence[Mapping[str, Any]], warnings: Sequence[str]
 ) -> str:
     """README.md of an export, with the header that data set pages read.
 
     Args:
         tool: what it is for.
-        recipe: of the run.
+        settings: what chose: as `chosen_by`.
         facts: name -> value, a line each.
         ledger: `status, stage, reason` of every input row.
         warnings: what the tool will do otherwise than codeact.
@@ -69,7 +71,7 @@ def data_card(
         "## The settings that chose",
         "",
         "```yaml",
-        *_settings(recipe),
+        *settings,
         "```",
         "",
     ]
@@ -86,7 +88,8 @@ def card_facts(store: Store, recipe: Recipe, records: int, rows: str) -> dict[st
         rows: the text of train.jsonl.
     """
     summary = (store.marker("sample") or {}).get("summary", {})
-    share = summary.get("token_share")
+    share, read = summary.get("token_share"), _read(store)
+    model = model_title(recipe.model.name)
     return {
         "records": records,
         "pool": summary.get("pool"),
@@ -96,8 +99,10 @@ def card_facts(store: Store, recipe: Recipe, records: int, rows: str) -> dict[st
         "strategy": recipe.sample.strategy,
         "ratio": f"{recipe.sample.ratio} of the {recipe.sample.unit}",
         "share of the response tokens": "not counted" if share is None else f"{share:.3f}",
-        "scored by": "not scored" if store.marker(SCORES) is None else model_title(recipe.model.name),
-        "embedded by": model_title(recipe.embed.model, embedder=True) if store.marker("embed") else "not embedded",
+        "scored by": model if SCORES in read else model_title(recipe.score.proxy) if "proxy" in read else "not scored",
+        **({"tokens counted by": model} if LENGTHS in read else {}),
+        "embedded by": model_title(recipe.embed.model, embedder=True) if "embed" in read else "not embedded",
+        **({"judged by": model_title(recipe.judge.model)} if read & {"judge", "tags"} else {}),
         "codeact": __version__,
     }
 
@@ -112,14 +117,27 @@ def _source_digest(store: Store) -> str:
     return ", ".join(file["sha256"] for file in files) or "none: not a file"
 
 
-def _settings(recipe: Recipe) -> list[str]:
-    """Keys of the choosing stages that differ from their defaults."""
-    plain = Recipe()
-    changed = []
-    for section in ("data", "curate", "embed", "cluster", "score", "sample"):
-        given, usual = getattr(recipe, section).model_dump(), getattr(plain, section).model_dump()
-        changed += [f"{section}.{key}: {value!r}" for key, value in given.items() if value != usual[key]]
-    return changed or ["# all defaults"]
+def _read(store: Store) -> set[str]:
+    """The stages whose results the selection was made from, directly or not; others may lie in the directory too."""
+    found, left = set[str](), ["sample"]
+    while left:
+        names = (store.marker(left.pop()) or {}).get("inputs", {})
+        left += [name for name in names if name not in found]
+        found |= {*names}
+    return found
+
+
+def chosen_by(store: Store, recipe: Recipe) -> list[str]:
+    """The settings that differ from their defaults and that the choosing stages read, a line each."""
+    read = {*_read(store), "sample"}
+    changed = {} if recipe.seed == DEFAULTS.seed else {"seed": recipe.seed}
+    for section in ("model", "data", "curate", "embed", "cluster", "score", "judge", "sample"):
+        for key, value in getattr(recipe, section).model_dump().items():
+            name = f"{section}.{key}"
+            used = is_read(name, read) if section in SECTIONS else section == "data" or bool(read & BY_MODEL)
+            if used and value != getattr(DEFAULTS, section).model_dump()[key]:
+                changed[name] = value
+    return [f"{name}: {value!r}" for name, value in changed.items()] or ["# all defaults"]
 
 
 def _cell(value: object) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from codeact.amounts import amount
 from codeact.config import Recipe, kept_recipe
 from codeact.downloads import DEMO
 from codeact.errors import InputError
 from codeact.exporting import tools
-from codeact.exporting.card import card_facts, data_card
+from codeact.exporting.card import card_facts, chosen_by, data_card
+from codeact.exporting.differences import LEARN_KEY, OWN_DROP, differences
 from codeact.exporting.rows import message_rows
 from codeact.exporting.tools import ROWS, Facts
 from codeact.files import make_folder, write_text
@@ -21,10 +22,13 @@ from codeact.locks import one_writer
 from codeact.mirror import reading_copy
 from codeact.pipeline.ledger import check_selection, finished, ledger_table
 from codeact.records import Record
-from codeact.rundir import tables
-from codeact.rundir.store import Store
+from codeact.rundir.store import Store, file_digest
 from codeact.stages.columns import counted_in
 from codeact.stages.pool import selected_records
+from codeact.types import Tokenizer
+
+if TYPE_CHECKING:
+    from codeact.lm.prompts import Template
 
 TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
     "trl": tools.trl,
@@ -33,7 +37,6 @@ TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
     "torchtune": tools.torchtune,
     "datasets": tools.datasets,
 }
-LEARN_KEY = {"axolotl": "train"}  # the field by which the tool leaves a turn unlearnt; the others have none
 
 
 @one_writer("output")
@@ -54,7 +57,7 @@ def export(
 
     Raises:
         InputError: no finished selection, an unknown tool, no model named, a folder that holds files of these names, or a
-            record that the tool cannot train on as it is.
+            record that the tool cannot train on as it is or, under `pack.overlong=error`, one that is too long.
     """
     if to not in TOOLS:
         raise InputError(f"--to {to!r} is unknown; the tools are {', '.join(TOOLS)}")
@@ -62,28 +65,40 @@ def export(
     if not store.path("recipe.yaml").exists():
         raise InputError(f"{run_dir} holds no finished selection; give the folder that `codeact select` or `run` printed")
     recipe = kept_recipe(store.root)
-    check_selection(store, recipe)
+    done = check_selection(store, recipe)
+    counted = counted_in(store)
+    table = counted if counted in done else None
     name = model or recipe.model.name
     if not name and to != "datasets":
         raise InputError(f"the run in {run_dir} names no model; say which one will be trained with --model")
     if not force:
         _refuse_there(Path(output), (ROWS, "README.md"))  # before the tokenizer is loaded
-    records = selected_records(store)
-    source, template_name = ("", "") if to in ("datasets", "torchtune") else _template(name, recipe)
+    records, left_out = selected_records(store), 0
+    revision = recipe.model.revision if name == recipe.model.name and not Path(name).expanduser().exists() else None
+    prompting = None if to in ("datasets", "torchtune") else _prompting(name, revision, recipe, (store.marker(table) or {}) if table else {})
+    fitting = records
+    if prompting is not None and recipe.pack.overlong in ("drop", "error"):
+        fitting = _without_overlong(records, recipe, prompting)
+    row_count, rows_per_step, known = _rows(store, table, recipe, fitting, prompting)
+    if to not in OWN_DROP:
+        records, left_out = fitting, len(records) - len(fitting)
     facts = Facts(
         recipe=recipe,
-        model=name if to in ("datasets", "torchtune") else _from_anywhere(name),
-        rows_per_step=_rows_per_step(store, recipe),
-        template=source,
-        template_name=template_name,
+        model=name if prompting is None else _from_anywhere(name),
+        revision=revision,
+        rows=row_count,
+        rows_per_step=rows_per_step,
+        counted=known,
+        template="" if prompting is None else _jinja(*prompting),
+        template_name="" if prompting is None else prompting[1].name,
         tools=any(record.tools for record in records),
         marked=any(not m.learn for record in records for m in record.messages),
     )
     rows = "".join(
         json.dumps(row, ensure_ascii=False) + "\n" for row in message_rows(records, LEARN_KEY.get(to, ""))
     )
-    warnings = _warnings(to, facts, records)
-    card = data_card(to, recipe, card_facts(store, recipe, len(records), rows), _ledger(store, recipe), warnings)
+    warnings = differences(to, facts, records, left_out)
+    card = data_card(to, chosen_by(store, recipe), card_facts(store, recipe, len(records), rows), _ledger(store, recipe), warnings)
     files = {ROWS: rows, **TOOLS[to](facts), "README.md": card}
     folder = make_folder(Path(output))
     if not force:
@@ -107,55 +122,74 @@ def _from_anywhere(name: str) -> str:
     return str(path.resolve()) if name and path.exists() else name
 
 
-def _template(name: str, recipe: Recipe) -> tuple[str, str]:
-    """The jinja text that is not the tokenizer's own ("" where it is), and the template's name."""
+def _prompting(name: str, revision: str | None, recipe: Recipe, counted: Mapping[str, Any]) -> tuple[Tokenizer, Template]:
+    """The tokenizer of the model, and the template under which the records were chosen: `counted` is the marker of the stage that used it.
+
+    Raises:
+        InputError: the template is a file that is another one now.
+    """
     from codeact.lm import models, prompts
 
-    tokenizer = models.load_tokenizer(name, recipe.model.revision)
-    template = prompts.load_template(recipe.model.template, tokenizer)
+    file, read = Path(recipe.model.template), counted.get("config", {}).get("model", {}).get("template")
+    if read not in (None, recipe.model.template) and file.is_file() and file_digest(file) != read:
+        raise InputError(
+            f"model.template: {file} is not the file under which the run's tokens were counted; put that file back, or run `codeact select` again"
+        )
+    tokenizer = models.load_tokenizer(name, revision)
+    return tokenizer, prompts.load_template(recipe.model.template, tokenizer)
+
+
+def _jinja(tokenizer: Tokenizer, template: Template) -> str:
+    """The jinja text that is not the tokenizer's own; "" where it is."""
     if template.name == "chat":
-        return "", "chat"
+        return ""
     ids = tokenizer("a")["input_ids"]
     bos = "{{ bos_token }}" if template.adds_special and ids[0] == tokenizer.bos_token_id else ""
-    return bos + template.source, template.name
+    return bos + template.source
 
 
-def _rows_per_step(store: Store, recipe: Recipe) -> int:
-    """How many full rows hold the records of one optimizer step; without token counts, as many as records."""
-    records = recipe.train.batch_size * recipe.train.grad_accum
-    counted = counted_in(store)
-    if counted is None or recipe.pack.scope == "none":
-        return records
-    scores = store.table(counted, ["id", "prompt_tokens", "response_tokens"])
-    chosen = set(tables.ids_where(store.table("sample"), "selected"))
-    sizes = [
-        prompt + response
-        for identity, prompt, response in zip(
-            scores["id"].to_pylist(), scores["prompt_tokens"].to_pylist(), scores["response_tokens"].to_pylist(), strict=True
-        )
-        if identity in chosen and prompt is not None
-    ]
+def _without_overlong(records: list[Record], recipe: Recipe, prompting: tuple[Tokenizer, Template]) -> list[Record]:
+    """The records that `pack.overlong`, drop or error, leaves to a tool that has no word for it.
+
+    Raises:
+        InputError: under error one is too long; under drop all are.
+    """
+    from codeact.training.data import tokenise_records
+
+    tokenizer, template = prompting
+    found = tokenise_records(records, template, tokenizer, recipe.model.max_length, overlong=recipe.pack.overlong)
+    kept = {*(sample["id"] for sample in found.samples), *(identity for identity, _ in found.refused)}
+    return [record for record in records if record.id in kept]
+
+
+def _rows(
+    store: Store, counted: str | None, recipe: Recipe, records: list[Record], prompting: tuple[Tokenizer, Template] | None
+) -> tuple[int, int, bool]:
+    """Rows that a tool makes of the records, how many hold the records of one optimizer step, and whether tokens were counted."""
+    step = recipe.train.batch_size * recipe.train.grad_accum
+    if recipe.pack.scope == "none":
+        return len(records), step, True
+    sizes = _sizes(store, counted, recipe, records, prompting)
     if not sizes:
-        return records
-    tokens = records * float(sum(sizes)) / len(sizes)
-    return max(1, round(tokens / recipe.model.max_length))
+        return len(records), step, False
+    per_record = float(sum(sizes)) / len(sizes) / recipe.model.max_length
+    return max(1, math.ceil(len(records) * per_record)), max(1, round(step * per_record)), True
 
 
-def _warnings(to: str, facts: Facts, records: list[Record]) -> list[str]:
-    found = []
-    if facts.marked and to not in LEARN_KEY and to != "datasets":
-        count = sum(any(not m.learn for m in record.messages) for record in records)
-        found.append(f"{amount(count, 'record has', 'records have')} turns that are context only; {to} has no word for that and learns them too.")
-    if to == "llama-factory" and facts.template_name not in ("", "chat", "alpaca"):
-        found.append(
-            f"LLaMA-Factory has no template like {facts.template_name!r}, under which the records were chosen; "
-            "without `template` in sft.yaml it reads the tokenizer's own."
-        )
-    if facts.recipe.train.token_share < 1 and to != "datasets":
-        found.append(f"train.token_share={facts.recipe.train.token_share:g} has no word in {to}: it learns all tokens of the answers.")
-    if to == "torchtune":
-        found.append("torchtune takes its prompt template from the model's tokenizer class, not from the records' template.")
-    return found
+def _sizes(
+    store: Store, counted: str | None, recipe: Recipe, records: list[Record], prompting: tuple[Tokenizer, Template] | None
+) -> list[int]:
+    """Tokens of the records, from the run's table or else by the tokenizer; empty where there is neither."""
+    if counted is not None:
+        table, wanted = store.table(counted, ["id", "prompt_tokens", "response_tokens"]), {record.id for record in records}
+        told = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
+        return [prompt + response for identity, prompt, response in told if identity in wanted and prompt is not None]
+    if prompting is None:
+        return []
+    from codeact.training.data import tokenise_records
+
+    tokenizer, template = prompting
+    return [int(size) for size in tokenise_records(records, template, tokenizer, recipe.model.max_length, required=False).lengths]
 
 
 def _ledger(store: Store, recipe: Recipe) -> list[dict[str, Any]]:

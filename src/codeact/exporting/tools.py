@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import yaml
 
 from codeact.config import Recipe
+from codeact.training.warmup import warmup
 
 ROWS = "train.jsonl"
 JINJA = "chat_template.jinja"
+AXOLOTL_OVERLONG = {"truncate": "truncate", "split": "truncate", "drop": "drop", "error": "raise"}  # it has no split
+TORCHTUNE_DTYPES = {"bfloat16": "bf16", "float32": "fp32"}  # `auto`: its configuration's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,10 @@ class Facts:
     Attributes:
         recipe: of the run.
         model: name of the model to train.
-        rows_per_step: full rows of `max_length` tokens that hold about as many records as the recipe's optimizer step.
+        revision: of it, at the hub; None for the newest, and for a folder.
+        rows: that the tool will make of the records: full rows of `max_length` tokens where it packs, else one of each record.
+        rows_per_step: how many of them hold about as many records as the recipe's optimizer step.
+        counted: whether the records' tokens are known; if not, `rows` and `rows_per_step` count records.
         template: jinja text that the tool must use, or "" for the tokenizer's own chat template.
         template_name: chat, question, alpaca or a file.
         tools: whether records have a `tools` column.
@@ -31,7 +38,10 @@ class Facts:
 
     recipe: Recipe
     model: str
+    revision: str | None
+    rows: int
     rows_per_step: int
+    counted: bool
     template: str
     template_name: str
     tools: bool
@@ -43,6 +53,7 @@ def trl(facts: Facts) -> Mapping[str, str]:
     train = facts.recipe.train
     settings: dict[str, Any] = {
         "model_name_or_path": facts.model,
+        **_revision(facts, "model_revision"),
         "datasets": [{"path": "json", "data_files": ROWS, "split": "train"}],
         "output_dir": "tuned",
         "max_length": facts.recipe.model.max_length,
@@ -52,12 +63,15 @@ def trl(facts: Facts) -> Mapping[str, str]:
         "gradient_accumulation_steps": facts.rows_per_step,
         **_common(facts),
         "lr_scheduler_type": train.scheduler,
+        **_precision(facts, True),
         "gradient_checkpointing": train.gradient_checkpointing,
     }
     if facts.template:
         settings["chat_template_path"] = JINJA
     if settings["packing"]:
         settings["attn_implementation"] = "flash_attention_2"  # what keeps packed samples apart in TRL
+        if facts.recipe.pack.overlong == "split":
+            settings["packing_strategy"] = "bfd_split"
     if train.method != "full":
         settings |= {
             "use_peft": True,
@@ -87,11 +101,13 @@ def axolotl(facts: Facts) -> Mapping[str, str]:
         data["message_field_training"] = "train"
     settings: dict[str, Any] = {
         "base_model": facts.model,
+        **_revision(facts, "revision_of_model"),
         "datasets": [data],
         "chat_template": "jinja" if facts.template else "tokenizer_default",
         **({"chat_template_jinja": facts.template} if facts.template else {}),
         "train_on_inputs": train.train_on_prompt,
         "sequence_len": facts.recipe.model.max_length,
+        "excess_length_strategy": AXOLOTL_OVERLONG[facts.recipe.pack.overlong],
         "sample_packing": facts.recipe.pack.scope != "none",
         "flash_attention": True,
         "output_dir": "tuned",
@@ -102,12 +118,12 @@ def axolotl(facts: Facts) -> Mapping[str, str]:
         "optimizer": "adamw_torch",
         "learning_rate": train.learning_rate,
         "lr_scheduler": train.scheduler,
-        "warmup_steps": train.warmup_steps,
+        "warmup_steps": _warmup(facts),
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        "bf16": "auto",
+        **_precision(facts, "auto"),
         "gradient_checkpointing": train.gradient_checkpointing,
-        "seed": facts.recipe.seed,
+        "seed": facts.recipe.seed_of("train"),
     }
     if train.method != "full":
         settings |= {
@@ -136,6 +152,7 @@ def llama_factory(facts: Facts) -> Mapping[str, str]:
     }
     settings: dict[str, Any] = {
         "model_name_or_path": facts.model,
+        **_revision(facts, "model_revision"),
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "full" if train.method == "full" else "lora",
@@ -152,7 +169,7 @@ def llama_factory(facts: Facts) -> Mapping[str, str]:
         "gradient_accumulation_steps": facts.rows_per_step,
         **_common(facts),
         "lr_scheduler_type": train.scheduler,
-        "bf16": True,
+        **_precision(facts, True),
         "disable_gradient_checkpointing": not train.gradient_checkpointing,
     }
     if train.method != "full":
@@ -168,7 +185,10 @@ def llama_factory(facts: Facts) -> Mapping[str, str]:
 
 def torchtune(facts: Facts) -> Mapping[str, str]:
     """A part for any of torchtune's configurations, which are one per model."""
-    part = {
+    train = facts.recipe.train
+    accumulated = min(facts.rows_per_step, facts.rows)  # it makes no step of fewer
+    steps = whole_epochs(facts) * (facts.rows // accumulated)
+    part: dict[str, Any] = {
         "dataset": {
             "_component_": "torchtune.datasets.chat_dataset",
             "source": "json",
@@ -176,19 +196,38 @@ def torchtune(facts: Facts) -> Mapping[str, str]:
             "split": "train",
             "conversation_column": "messages",
             "conversation_style": "openai",
-            "train_on_input": facts.recipe.train.train_on_prompt,
+            "train_on_input": train.train_on_prompt,
             "packed": facts.recipe.pack.scope != "none",
         },
         "tokenizer": {"max_seq_len": facts.recipe.model.max_length},
-        "epochs": facts.recipe.train.epochs,
+        "epochs": whole_epochs(facts),
         "batch_size": 1,
-        "gradient_accumulation_steps": facts.rows_per_step,
-        "optimizer": {"lr": facts.recipe.train.learning_rate, "weight_decay": facts.recipe.train.weight_decay},
-        "lr_scheduler": {"num_warmup_steps": facts.recipe.train.warmup_steps},
-        "clip_grad_norm": facts.recipe.train.max_grad_norm,
-        "seed": facts.recipe.seed,
+        "gradient_accumulation_steps": accumulated,
+        "optimizer": {"lr": train.learning_rate, "weight_decay": train.weight_decay},
+        "optimizer_in_bwd": False,  # many of its configurations have it on, which forbids accumulation and clipping
+        "lr_scheduler": {
+            "_component_": "torchtune.training.lr_schedulers.get_cosine_schedule_with_warmup",
+            "num_warmup_steps": warmup(train.warmup_steps, steps),
+        },
+        "clip_grad_norm": train.max_grad_norm,
+        "enable_activation_checkpointing": train.gradient_checkpointing,
+        **({"dtype": word} if (word := TORCHTUNE_DTYPES.get(facts.recipe.model.dtype)) else {}),
+        "seed": facts.recipe.seed_of("train"),
     }
+    if train.method != "full":
+        part["model"] = {
+            "lora_attn_modules": ["q_proj", "k_proj", "v_proj", "output_proj"],
+            "apply_lora_to_mlp": True,
+            "lora_rank": train.lora_r,
+            "lora_alpha": train.lora_alpha,
+            "lora_dropout": train.lora_dropout,
+        }
     return {"dataset.yaml": _yaml(part)}
+
+
+def whole_epochs(facts: Facts) -> int:
+    """torchtune counts whole ones: no fewer than the recipe's."""
+    return math.ceil(facts.recipe.train.epochs)
 
 
 def datasets(facts: Facts) -> Mapping[str, str]:
@@ -201,11 +240,29 @@ def _common(facts: Facts) -> dict[str, Any]:
     return {
         "num_train_epochs": train.epochs,
         "learning_rate": train.learning_rate,
-        "warmup_steps": train.warmup_steps,
+        "warmup_steps": _warmup(facts),
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        "seed": facts.recipe.seed,
+        "seed": facts.recipe.seed_of("train"),
     }
+
+
+def _warmup(facts: Facts) -> int:
+    """What codeact's trainer makes of the recipe's warm-up in a run of as many steps."""
+    train = facts.recipe.train
+    return warmup(train.warmup_steps, math.ceil(train.epochs * math.ceil(facts.rows / facts.rows_per_step)))
+
+
+def _revision(facts: Facts, key: str) -> dict[str, Any]:
+    return {} if facts.revision is None else {key: facts.revision}
+
+
+def _precision(facts: Facts, usual: bool | str) -> dict[str, Any]:
+    """`bf16` and `fp16`; the `usual` value of the first where the recipe leaves it to the device."""
+    dtype = facts.recipe.model.dtype
+    if dtype == "auto":
+        return {"bf16": usual}
+    return {"bf16": dtype == "bfloat16", "fp16": dtype == "float16"}
 
 
 def _template_file(facts: Facts) -> dict[str, str]:

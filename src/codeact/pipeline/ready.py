@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from codeact.config import JudgeConfig, Recipe, default_of
+from codeact.config import JudgeConfig, Recipe, TrainConfig, default_of
 from codeact.errors import InputError, MissingExtraError
 from codeact.files import utf8_path
 from codeact.lm import models
@@ -174,23 +174,34 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "evaluate": (*EVALUATIONS, "evaluate"),
 }
 READ_TOO: Mapping[str, tuple[str, ...]] = {"score.variant": ("lengths",)}  # keys that other stages read than their section's
+ELSEWHERE = {*TrainConfig.WITHOUT_EFFECT, "eval_steps", "liger", "merge"}  # keys of `train` that mean nothing to another tool
+EXPORTED = ("pack.overlong", "pack.scope", *(f"train.{key}" for key in TrainConfig.model_fields if key not in ELSEWHERE))
 OWN = ("embed.model", "evaluate.enabled")  # of the commands' own options
+
+
+def is_read(key: str, stages: Collection[str]) -> bool:
+    """Whether one of the stages reads this key, of a section of `SECTIONS`."""
+    return any(name in stages for name in (*SECTIONS[key.partition(".")[0]], *READ_TOO.get(key, ())))
 
 
 def unused_keys(recipe: Recipe, stages: Iterable[str]) -> list[str]:
     """The keys that were set in a recipe and that none of the stages reads, in order."""
     names = set(stages)
     keys = [f"{section}.{key}" for section in SECTIONS for key in sorted(getattr(recipe, section).model_fields_set)]
-    return [key for key in keys if key not in OWN and not names & {*SECTIONS[key.partition(".")[0]], *READ_TOO.get(key, ())}]
+    return [key for key in keys if key not in OWN and not is_read(key, names)]
 
 
 def say_unused(recipe: Recipe, stages: Iterable[str], *, changed: bool = False) -> None:
     """One line for each setting that was given to a command that does not use it; with `changed`, if it is not the default.
 
-    A whole recipe may hold every key, as the one that a run keeps does.
+    A whole recipe may hold every key, as the one that a run keeps does. What `codeact export` reads has its effect there: where there is
+    a selection to export the line says so.
     """
     names = list(stages)
     for key in unused_keys(recipe, names):
         if changed and functools.reduce(getattr, key.split("."), recipe) == default_of(key):
+            continue
+        if "sample" in names and key in EXPORTED:
+            log.info("%s is kept for `codeact export`: no stage that runs reads it", key)
             continue
         log.warning("%s has no effect here: no stage that runs reads it (%s)", key, ", ".join(names))

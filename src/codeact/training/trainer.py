@@ -38,6 +38,7 @@ from codeact.training.objective import count_items
 from codeact.training.recorder import Recorder
 from codeact.training.sampler import BalancedSampler, batch_cost, crossover_of
 from codeact.training.sharding import is_sharded, is_sharded_model, same_number, shard, use_plugin
+from codeact.training.warmup import warmup
 from codeact.types import Model
 
 SCHEDULERS = (
@@ -313,14 +314,6 @@ def check_scheduler(name: str) -> None:
         raise InputError(
             f"train.scheduler = {name!r} is unknown{did_you_mean(name, SCHEDULERS)}; use one of {', '.join(SCHEDULERS)}"
         )
-
-
-def warmup(asked: int, steps: int) -> int:
-    """Warm-up steps of a run of `steps`: as many as asked for, or a tenth of the run where it would end before they do.
-
-    The learning rate is reached at the step after them, so a run of no more steps than that would never train with it.
-    """
-    return asked if asked < steps else steps // 10
 
 
 def check_trackers(names: Sequence[str]) -> None:
