@@ -315,6 +315,9 @@ def test_the_revision_goes_with_its_own_model_only(pool_file: Path, tiny_model_d
         assert configuration(run, tool, tmp_path / tool)[0][key] == "abc123"
         assert key not in configuration(run, tool, tmp_path / tool, model="other/model")[0]
     assert {*asked} == {("some/model", "abc123"), ("other/model", None)}
+    recipe["model"]["name"] = str(tiny_model_dir)  # a folder has none
+    kept.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    assert "model_revision" not in configuration(run, "trl", tmp_path / "trl")[0]
 
 
 def test_select_says_which_settings_wait_for_the_export(pool_file: Path, tiny_model_dir: Path) -> None:

@@ -74,7 +74,8 @@ def export(
     if not force:
         _refuse_there(Path(output), (ROWS, "README.md"))  # before the tokenizer is loaded
     records, left_out = selected_records(store), 0
-    revision = recipe.model.revision if name == recipe.model.name and not Path(name).expanduser().exists() else None
+    where = name if to in ("datasets", "torchtune") else _from_anywhere(name)
+    revision = recipe.model.revision if name == recipe.model.name and not Path(where).exists() else None
     prompting = None if to in ("datasets", "torchtune") else _prompting(name, revision, recipe, (store.marker(table) or {}) if table else {})
     fitting = records
     if prompting is not None and recipe.pack.overlong in ("drop", "error"):
@@ -84,7 +85,7 @@ def export(
         records, left_out = fitting, len(records) - len(fitting)
     facts = Facts(
         recipe=recipe,
-        model=name if prompting is None else _from_anywhere(name),
+        model=where,
         revision=revision,
         rows=row_count,
         rows_per_step=rows_per_step,
