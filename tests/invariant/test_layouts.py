@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, LlamaConfig
 
 from benchmarks import pack_leaks
 from codeact.errors import CodeactError, InputError
@@ -156,7 +156,7 @@ def test_a_model_whose_tokens_see_what_is_behind_them_is_no_language_model(tmp_p
 def test_padded_rows_hold_every_text_once_within_their_limit() -> None:
     lengths = np.array([5, 9, 2, 9, 1, 30, 4, 4])
     for layout in ("packed", "padded", "alone"):
-        rows = plan_rows(lengths, 20, layout)
+        rows = plan_rows(lengths, 20, layout, LlamaConfig())
         assert sorted(np.concatenate(rows).tolist()) == list(range(8))
         if layout == "padded":
             assert all(len(row) * lengths[row].max() <= 20 or len(row) == 1 for row in rows)

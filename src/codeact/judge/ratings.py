@@ -168,7 +168,7 @@ def local_ratings(
     samples = [{"input_ids": np.asarray(asked[n][0], np.int64)} for n in usable]
     lengths = np.array([len(s["input_ids"]) for s in samples], np.int64)
     with torch.inference_mode():
-        for row in plan_rows(lengths, batch_tokens or choose_batch_tokens(model), layout):
+        for row in plan_rows(lengths, batch_tokens or choose_batch_tokens(model), layout, model.config):
             batch, starts = make_batch(samples, row, layout, model.device)
             last = torch.from_numpy(starts + lengths[row] - 1).to(model.device)
             states = hidden_states(model, batch).flatten(0, 1).index_select(0, last)

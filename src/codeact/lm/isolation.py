@@ -13,7 +13,9 @@ import numpy as np
 
 from codeact.errors import CodeactError, InputError
 from codeact.lm.attention import ATTENTION, NOT_PACKED
+from codeact.lm.passes import batch_fault, pass_limits
 from codeact.packing.collate import collate_rows
+from codeact.types import Ints
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +68,8 @@ def check_isolation(
     in half precision and however small the weights. Then one sample is put at two places of a row: a model that takes no
     notice of position_ids computes it differently. Besides, the batch must keep the contract of `codeact.packing.collate`
     (no attention_mask, no KV cache, cu_seq_lens_q, position_ids that restart), since what breaks it leaks without a sound in
-    one implementation of attention or another. The model is put in eval mode for four to six forward passes, and back.
+    one implementation of attention or another; and its samples must be on one side of a length at which the model computes
+    all of a batch otherwise (`codeact.lm.passes`). The model is put in eval mode for four to six forward passes, and back.
 
     Args:
         model: a causal LM of transformers, as it will be trained (a PEFT or DDP wrapper is fine).
@@ -98,6 +101,8 @@ def check_isolation(
     faults = contract_faults(inputs, config)
     segments = _segments(inputs)
     ids = inputs["input_ids"]
+    if batch is not None and (fault := batch_fault(pass_limits(config), _sizes(segments), ids.shape)):
+        raise LeakError(f"unsafe packed batch: {fault}")
     shift = torch.randint(1, config.vocab_size, ids.shape, generator=torch.Generator().manual_seed(seed)).to(device)
     leak, effect, where = 0.0, 0.0, ""
     misplaced = 0.0
@@ -191,6 +196,11 @@ def _segments(inputs: Mapping[str, Any]) -> torch.Tensor:
         raise InputError("a batch without position_ids and cu_seq_lens_q does not say where its samples begin")
     numbers: torch.Tensor = starts.long().cumsum(1) - starts[:, :1].long()
     return numbers
+
+
+def _sizes(segments: torch.Tensor) -> Ints:
+    """Tokens of each segment, row after row."""
+    return np.concatenate([np.bincount(row) for row in segments.cpu().numpy()])
 
 
 def _touched(segments: torch.Tensor) -> list[torch.Tensor]:

@@ -11,11 +11,13 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codeact.config import ModelConfig
 from codeact.downloads import allow_long_texts, check_loaded, quiet_loading
 from codeact.errors import InputError, require
 from codeact.lm.attention import NOT_PACKED
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import NO_CODE, UNREADABLE, adapter_base, no_model, resolve
+from codeact.lm.passes import PARTED, pass_limits
 from codeact.lm.prompts import NO_WORDS, has_words, limit_vocabulary
 from codeact.types import Model, Tokenizer
 
@@ -264,6 +266,15 @@ def context_length(config: PretrainedConfig) -> int | None:
         if isinstance(value, int) and 0 < value < 10**9:
             return value
     return None
+
+
+def apart(model: ModelConfig) -> dict[str, int]:
+    """What a fingerprint says where texts of the model may not share every pass (`codeact.lm.passes`); empty for all others.
+
+    Raises:
+        InputError: the model does not exist.
+    """
+    return {"passes": PARTED} if pass_limits(text_config(model.name, model.revision)).crossed(model.max_length) else {}
 
 
 def projection_sizes(config: PretrainedConfig) -> list[tuple[int, int]]:

@@ -37,7 +37,7 @@ def pooled_states(
     samples = [{"input_ids": np.asarray(ids, np.int64)} for ids in sequences]
     lengths = np.array([len(ids) for ids in sequences], np.int64)
     layout = check_model(model)
-    rows = plan_rows(lengths, batch_tokens, layout)
+    rows = plan_rows(lengths, batch_tokens, layout, model.config)
     found: list[torch.Tensor] = []
     with torch.inference_mode():
         for row in rows:

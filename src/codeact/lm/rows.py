@@ -11,28 +11,57 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from codeact.errors import InputError
+from codeact.lm.passes import PassLimits, pass_limits, sides
 from codeact.packing.collate import collate_rows
 from codeact.packing.plan import plan_epoch
 from codeact.types import Ints
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig
 
 Layout = Literal["packed", "padded", "alone"]
 MOST_PAIRS = 2**24
 """Token pairs of a padded batch: eager attention holds them all for each head, 2 GB for 64 heads in half precision."""
 
 
-def plan_rows(lengths: Ints, batch_tokens: int, layout: Layout) -> list[Ints]:
+def plan_rows(lengths: Ints, batch_tokens: int, layout: Layout, config: PretrainedConfig) -> list[Ints]:
     """Which texts go through the model together; each in one batch.
+
+    Texts that the model would compute otherwise in one pass go apart (`codeact.lm.passes`).
 
     Args:
         lengths: tokens of each text, at least 1.
         batch_tokens: tokens of a batch, padding included, or one text where that is longer.
         layout: "packed" rows by best-fit decreasing, "padded" neighbours by length, the longest first, or "alone".
+        config: the model's.
+
+    Raises:
+        InputError: a text beyond the length from which the model computes texts by those before them.
     """
+    limits = pass_limits(config)
+    if limits.longest is not None and lengths.max() > limits.longest:
+        raise InputError(
+            f"a text of {lengths.max()} tokens: beyond {limits.longest} this model's rotary factors (rope_type dynamic) follow the longest text"
+            f" before it, so its losses would depend on the others; set model.max_length={limits.longest}"
+        )
+    side, rows = sides(limits, lengths), list[Ints]()
+    for number in np.unique(side)[::-1]:
+        some = np.flatnonzero(side == number)
+        rows += [some[row] for row in _plan(lengths[some], batch_tokens, layout, limits)]
+    return rows
+
+
+def _plan(lengths: Ints, batch_tokens: int, layout: Layout, limits: PassLimits) -> list[Ints]:
+    """`plan_rows` of texts on one side of the switches."""
+    if layout == "packed" and limits.row is not None and lengths.max() > limits.row:
+        alone, others = np.flatnonzero(lengths > limits.row), np.flatnonzero(lengths <= limits.row)
+        rest = _plan(lengths[others], batch_tokens, layout, limits) if len(others) else []
+        return [*alone[:, None], *(others[row] for row in rest)]
     if layout == "packed":
-        return list(plan_epoch(lengths, max(batch_tokens, int(lengths.max()))))
+        most = batch_tokens if limits.row is None else min(batch_tokens, limits.row)
+        return list(plan_epoch(lengths, max(most, int(lengths.max()))))
     order = np.argsort(-lengths, kind="stable")
     if layout == "alone":
         return list(order[:, None])

@@ -147,7 +147,7 @@ def stream_losses(
     samples = [{"input_ids": np.asarray(stream.ids[:-1], np.int64)} for stream in streams]
     lengths = np.array([len(sample["input_ids"]) for sample in samples], np.int64)
     layout = check_model(model)
-    rows = plan_rows(lengths, batch_tokens, layout)
+    rows = plan_rows(lengths, batch_tokens, layout, model.config)
     order = np.concatenate(rows)
     counts = np.array([sum(span.end - span.start for span in stream.spans) for stream in streams])
     with torch.inference_mode():

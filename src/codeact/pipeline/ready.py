@@ -68,14 +68,14 @@ def check(recipe: Recipe, stages: Collection[str], finished: Collection[str] = (
         from codeact.training.checks import check_context, check_training
 
         check_training(recipe.model, recipe.train)
-        check_context(models.text_config(recipe.model.name, recipe.model.revision), recipe.model)
+        check_context(models.text_config(recipe.model.name, recipe.model.revision), recipe.model, recipe.train, recipe.pack)
         utf8_path(Path(recipe.run_dir), "run directory")
     if "learn" in names:
         from codeact.stages.learn import probe_settings
         from codeact.training.checks import check_context, check_training
 
         check_training(recipe.model, probe_settings(recipe.train))
-        check_context(models.text_config(recipe.model.name, recipe.model.revision), recipe.model)
+        check_context(models.text_config(recipe.model.name, recipe.model.revision), recipe.model, recipe.train, recipe.pack)
     if names & {*EVALUATIONS}:
         from codeact.evaluation.settings import check_evaluation
 

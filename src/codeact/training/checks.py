@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codeact.amounts import amount
-from codeact.config import ModelConfig, TrainConfig
+from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import InputError, require
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.models import context_length
+from codeact.lm.passes import pass_limits
 from codeact.training.data import Tokenised
 from codeact.training.metrics import entries
 from codeact.types import Model
@@ -90,12 +91,25 @@ def parameter_counts(network: Model) -> tuple[int, int]:
     return sum(n for n, _ in sizes), sum(n for n, wanted in sizes if wanted)
 
 
-def check_context(config: PretrainedConfig, model: ModelConfig) -> None:
-    """Refuse a `model.max_length` beyond the positions of the model, whose configuration this is."""
+def check_context(config: PretrainedConfig, model: ModelConfig, train: TrainConfig, pack: PackConfig) -> None:
+    """Refuse a `model.max_length` beyond the positions of the model, whose configuration this is, or at which samples move each other."""
     limit = context_length(config.get_text_config())
     if limit is not None and model.max_length > limit:
         raise InputError(
             f"model.max_length = {model.max_length} is beyond the context of {model.name}, which is {limit} tokens; set model.max_length={limit}"
+        )
+    limits = pass_limits(config)
+    alone = train.batch_size == 1 and pack.scope != "epoch"
+    if not alone and (switch := next((tokens for tokens in limits.switches if tokens < model.max_length), None)) is not None:
+        raise InputError(
+            f"model.max_length = {model.max_length}: a sample of more than {switch} tokens changes the rotary factors of {model.name} (longrope) for all that"
+            f" share its pass; set model.max_length={switch}, or train each alone: pack.scope=none, train.batch_size=1 and"
+            f" train.grad_accum={train.batch_size * train.grad_accum}"
+        )
+    if pack.scope != "none" and not alone and limits.row is not None and model.max_length > limits.row:
+        raise InputError(
+            f"model.max_length = {model.max_length}: {model.name} scales attention by the place in a packed row beyond {limits.row} tokens"
+            f" (floor_scale); set model.max_length={limits.row}, or pack.scope=none"
         )
 
 

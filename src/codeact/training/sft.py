@@ -111,7 +111,7 @@ def fine_tune(
     from codeact.training.trainer import Feed, fit
 
     network = prepare_model(model, train, packed=pack.scope != "none", seed=seed)
-    check_context(network.config, model)
+    check_context(network.config, model, train, pack)
     total, trainable = parameter_counts(network)
     check_room(out_dir, network, train)
     liger, chunked = _use_losses(network, train, pack.scope != "none", tokenizer, dtype, device)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from codeact.errors import CodeactError, InputError
+from codeact.lm.passes import pass_limits
 from codeact.lm.segments import Past, continue_row, past_bytes
 from codeact.lm.streams import choose_batch_tokens, token_losses_at
 from codeact.packing.plan import plan_epoch
@@ -43,12 +44,14 @@ class Continued:
         window: records between two levels at a time, so that what is kept of them fits into the memory that is free.
 
     Raises:
+        InputError: the model takes no packed rows, or a record is beyond a length at which it computes all texts of a row otherwise.
         CodeactError: the model does not go on from kept keys and values as if it had run whole.
     """
 
     def __init__(self, model: Model, prepared: Sequence[Prepared], batch_tokens: int = 0) -> None:
         check_going_on(model)
         self.model, self.tokens = model, 0
+        _check_lengths(model, max((len(stream.ids) for item in prepared for stream in item.streams), default=0))
         self.batch_tokens = batch_tokens or choose_batch_tokens(model)
         self.passes = [
             tuple(_Sequence(stream.ids, stream.spans[0].start) for stream in item.streams) for item in prepared
@@ -124,6 +127,16 @@ class Continued:
                     sequence.past, sequence.run = past, end if past is not None else 0
                 self.tokens += offset
         return found
+
+
+def _check_lengths(model: Model, longest: int) -> None:
+    """Refuse a sample that would go on beyond a switch of `codeact.lm.passes`, with keys that were made before it, and its row with it."""
+    switch = next((tokens for tokens in pass_limits(model.config).switches if tokens < longest), None)
+    if switch is not None:
+        raise InputError(
+            f"a record of {longest} tokens: beyond {switch} this model changes its rotary factors for a whole row (longrope), in which adaptive"
+            f" scoring goes on with kept keys; leave score.adaptive off, or set model.max_length={switch}"
+        )
 
 
 def check_going_on(model: Model) -> None:
