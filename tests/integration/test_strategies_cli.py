@@ -292,6 +292,12 @@ def test_list_and_others_say_what_they_lack(folder: Path, select: Select) -> Non
         ("list", ["--set", "sample.listed=none.txt"], "does not exist"),
         ("list", ["--set", f"sample.listed={folder / 'names.jsonl'}"], "has no column id, row or index"),
         ("s-ifd", ["--set", "score.variant=paper"], "score.variant=default"),
+        ("position-matched", ["--set", "score.variant=paper"], "strategy 'position-matched' compares both losses of the same tokens, as score.variant=default"),
+        ("cdas-position-matched", ["--set", "score.variant=paper"], "score.variant=default"),
+        ("length-matched", ["--set", "score.variant=paper", "--set", "sample.like=position-matched"], "(sample.like=position-matched) compares both losses"),
+        ("learnable", ["--set", "score.variant=paper"], "compares losses of the same tokens before and after its training, as score.variant=default"),
+        ("learnable", ["--set", "score.endpoint=http://127.0.0.1:9"], "leave score.endpoint and score.backend out"),
+        ("learnable", ["--set", "score.backend=vllm"], "leave score.endpoint and score.backend out"),
         ("length-matched", ["--set", "sample.like=length-matched"], "name another strategy"),
         ("trim", ["--set", "sample.trim=1"], "sample.trim"),
     ):

@@ -57,6 +57,12 @@ if TYPE_CHECKING:
 
 VERSION = 5
 READ = ("response_tokens", "status", "detail", "ifd", "ifd_estimate")  # what the stage tells of its table
+BY_TOKEN = {
+    "selective_ifd": "both losses of the same tokens",
+    "position_matched": "both losses of the same tokens",
+    "learnable": "losses of the same tokens before and after its training",
+}
+"""What is compared in columns that a strategy reads and only the default variant can give."""
 ADAPTIVE_STRATEGIES = ("cdas", "complexity")
 
 
@@ -272,10 +278,11 @@ def _adaptive(store: Store, recipe: Recipe, cache: ScoreCache) -> tuple[pa.Table
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse adaptive scoring, `sample.suspects` and `sample.min_gain` where they cannot serve, before anything runs.
+    """Refuse adaptive scoring, `sample.suspects`, `sample.min_gain` and strategies where their scores cannot serve them, before anything runs.
 
     Raises:
-        InputError: one of these two with the paper's variant; adaptive scoring with another strategy or unit, the paper's variant, or the Ray backend.
+        InputError: these two, or a strategy that compares losses token by token, with the paper's variant; `learnable` with that or another engine;
+            adaptive scoring with another strategy or unit, the paper's variant, or the Ray backend.
     """
     asked = [name for name in ("suspects", "min_gain") if getattr(recipe.sample, name)]
     if asked and recipe.score.variant != "default":
@@ -284,10 +291,12 @@ def check(recipe: Recipe) -> None:
             f" sample.{asked[0]}=0"
         )
     strategy = recipe.sample.strategy
-    if "selective_ifd" in reads(strategy, recipe.sample.like) and recipe.score.variant != "default":
-        raise InputError(
-            "strategy 's-ifd' compares both losses of the same tokens, as score.variant=default has them; use that variant"
-        )
+    columns = reads(strategy, recipe.sample.like)
+    named = f"strategy {strategy!r}" + (f" (sample.like={recipe.sample.like})" if columns != reads(strategy, strategy) else "")
+    if recipe.score.variant != "default" and (wanted := next((why for name, why in BY_TOKEN.items() if name in columns), None)):
+        raise InputError(f"{named} compares {wanted}, as score.variant=default has them; use that variant")
+    if "learnable" in columns and _engine(recipe):
+        raise InputError(f"{named} subtracts losses, and those after its training are of transformers; leave score.endpoint and score.backend out")
     if not recipe.score.adaptive:
         return
     if strategy not in ADAPTIVE_STRATEGIES or recipe.sample.unit != "records":
