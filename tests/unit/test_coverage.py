@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 from codeact.reporting.wording import coverage_rows
 from codeact.sample import Rules, choose
@@ -19,6 +22,36 @@ def test_the_floor_moves_the_lowest_records_only() -> None:
     assert raised.selected.sum() == plain.selected.sum() == 40
     assert raised.selected[80:].tolist() == [True] * 4 + [False] * 16
     assert raised.selected[:36].all()
+
+
+IDS, LANGUAGE = list("abcdef"), ["python"] * 4 + ["go"] * 2
+TWINS = np.eye(6, dtype=np.float32)[[0, 1, 2, 3, 0, 5]]  # e is like a
+
+
+@pytest.mark.parametrize(
+    ("strategy", "columns", "selected", "reasons"),
+    [
+        ("deita", {"complexity": [6, 5, 4, 3, None, None], "embedding": np.eye(6)}, "abc", {"d": "below cut", "e": "no rating", "f": "no rating"}),
+        ("deita", {"complexity": [6, 5, 4, 3, 2, 1], "embedding": TWINS}, "abf", {"c": "gave way to a floor", "d": "below cut", "e": "below cut"}),
+        ("deita", {"complexity": [6, 5, 4, 3, 9, None], "embedding": TWINS}, "bce", {"a": "too similar", "d": "below cut", "f": "no rating"}),
+        ("instag", {"tags": [["x", "y"], ["x"], ["z"], ["w"], [], ["q"]]}, "acf", {"b": "no new tag", "d": "gave way to a floor", "e": "no tags"}),
+        ("complexity", {"ifd": [0.9, 0.8, 0.7, 0.6, 0.5, None]}, "abe", {"c": "gave way to a floor", "d": "below cut", "f": "status:nonfinite"}),
+    ],
+)
+def test_a_floor_brings_in_what_the_strategy_could_take(strategy: str, columns: dict[str, Any], selected: str, reasons: dict[str, str]) -> None:
+    more = {"quality": [1.0] * 6} if strategy == "deita" else {}
+    found = choose(IDS, strategy=strategy, ratio=0.5, language=LANGUAGE, rules=Rules(floor=1.0), **columns, **more)
+    assert "".join(found.chosen) == selected
+    assert {i: reason for i, reason in zip(found.ids, found.reason, strict=True) if reason} == reasons
+
+
+@pytest.mark.parametrize("floor", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_draw_of_like_lengths_takes_no_record_without_tokens(floor: float, seed: int) -> None:
+    columns = {"ifd": [0.9, 0.8, 0.7, 0.6, None, None], "response_tokens": [5, 5, 5, 5, 0, 0], "language": LANGUAGE}
+    found = choose(IDS, strategy="length-matched", ratio=0.5, seed=seed, rules=Rules(floor=floor, like="complexity"), **columns)
+    assert len(found.chosen) == 3
+    assert found.reason[4:] == ("no response tokens",) * 2
 
 
 def test_a_floor_of_lengths_silences_the_warning_about_them() -> None:

@@ -15,7 +15,7 @@ from codeact.errors import InputError
 from codeact.mirror import name_of_run, reading_copy
 from codeact.pipeline.ledger import finished, ledger_table, outdated
 from codeact.rundir.store import Store
-from codeact.sample.steps import NO_TOKENS
+from codeact.sample.steps import GAVE_WAY, NO_TOKENS
 from codeact.sample.strategies import Strategy, find
 from codeact.stages.cluster import cluster_name, cluster_words
 from codeact.stages.sample import counted_by
@@ -186,7 +186,7 @@ def _sampled(outcomes: Outcomes, row: Mapping[str, Any]) -> str:
     doubted = row["id"] in outcomes.last and strategy.counts
     last = f"ranked last ({reason if reason == 'suspect' else row['detail']}), " if reason == "suspect" or doubted else ""
     if strategy.ranking is None:
-        drawn = f"{last}drawn" if kept else f"{last}not drawn"
+        drawn = f"{last}drawn" if kept else f"{last}{reason if reason == GAVE_WAY else 'not drawn'}"
         return f"{drawn}; {share.quota:,} of {share.records:,} {where} are" if share.quota < share.records else "everything is"
     if row["rank"] is None:
         return f"not ranked, {reason}" if reason else f"{_figure(outcomes, row, share)} {where}".strip()

@@ -52,6 +52,7 @@ class Rules:
 
 NO_RULES = Rules()
 NO_TOKENS = "no response tokens"
+GAVE_WAY = "gave way to a floor"
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,12 @@ def choose(
     key = order_key(plan, value, able, pool.behind)
     group = pool.group if plan.clustered or plan.ranking is None else np.zeros(len(ids), np.int64)
     place = place_in(group, ~able, key, *((pool.drawn,) if ranking.drawn else ()))
-    taken = spend(pool, plan, Placed(able, place, group, tokens), ratio)
-    selected = hold_floor(pool, plan, taken, key, able, rules, ratio)
+    taken = spend(pool, plan, Placed(able, place, group, tokens), ~silent, ratio)
+    selected = hold_floor(pool, plan, taken, key, able if plan.ranking is not None else ~silent, rules, ratio)
     reason = reasons(plan, value, ifd, states, taken, suspected, pool.behind)
     reason[low_gain & (reason == "below cut")] = f"gain<{rules.min_gain:g}"
     reason[silent & np.isin(reason, (plan.not_taken, ranking.missing))] = NO_TOKENS
+    reason[taken] = GAVE_WAY
     reason[selected] = ""
     cutoff = np.full(len(ids), np.nan)
     if plan.ranking is not None and plan.ranking.column == "ifd":
@@ -201,10 +203,9 @@ def order_key(plan: Strategy, value: Floats, able: Bools, behind: Bools) -> Floa
     return key + behind * (1.0 + float(np.ptp(value[able]))) if (behind & able).any() else key
 
 
-def spend(pool: Pool, plan: Strategy, placed: Placed, ratio: float) -> Bools:
-    """The records that the budget reaches: bool [N]. One of tokens never reaches a record without any: it would cost nothing."""
+def spend(pool: Pool, plan: Strategy, placed: Placed, there: Bools, ratio: float) -> Bools:
+    """The records that the budget reaches: bool [N]; never one that is not `there`, such as one without tokens in a budget of these."""
     tokens = placed.tokens
-    there = np.ones(len(pool), np.bool_) if tokens is None else tokens > 0
     if plan.order is not None:
         cost = np.ones(len(pool), np.int64) if tokens is None else tokens
         wanted = int(cost[pool.like].sum()) if plan.mirrors else budget(ratio, int(cost.sum()))
@@ -216,9 +217,12 @@ def spend(pool: Pool, plan: Strategy, placed: Placed, ratio: float) -> Bools:
 
 
 def hold_floor(
-    pool: Pool, plan: Strategy, selected: Bools, key: Floats, able: Bools, rules: Rules, ratio: float
+    pool: Pool, plan: Strategy, selected: Bools, key: Floats, eligible: Bools, rules: Rules, ratio: float
 ) -> Bools:
-    """The selection after the exchanges that the floor asks for, see `quotas.raise_to_floor`: bool [N]."""
+    """The selection after the exchanges that the floor asks for, see `quotas.raise_to_floor`: bool [N].
+
+    What a strategy passes over for its likeness to another (`deita`) does not come in.
+    """
     if rules.floor == 0:
         return selected
     groups: list[Ints] = [pool.group] if "cluster" in pool.columns else []
@@ -227,10 +231,11 @@ def hold_floor(
         groups.append(_numbered(languages) - (0 if "" not in languages else 1))
     if rules.floor_lengths:
         groups.append(_numbered(length_bands(pool.integers("response_tokens").tolist())))
-    order = -key if plan.ranks else -place_in(np.zeros(len(pool), np.int64), pool.behind, pool.drawn).astype(np.float64)
-    anyone = np.ones(len(pool), np.bool_)
+    drawn = place_in(np.zeros(len(pool), np.int64), pool.behind, pool.drawn).astype(np.float64)
+    if plan.order is not None and plan.passed_over:
+        eligible = eligible & marked(np.fromiter(plan.order(pool), np.int64), len(pool))
     return raise_to_floor(
-        selected, able if plan.ranks else anyone, order, groups, np.arange(len(pool)), rules.floor * ratio
+        selected, eligible, -drawn if plan.ranking is None else -key, groups, np.arange(len(pool)), rules.floor * ratio
     )
 
 

@@ -44,8 +44,13 @@ def stage(recipe: Recipe) -> Stage:
     if weights and settings.strategy == "full":
         raise InputError(f"data.sources has weights, and sample.strategy={settings.strategy} takes everything; leave the weights out")
     needs = (*pool_stages(recipe.curate), *tables_for(settings))
-    config = {**settings.model_dump(), "seed": recipe.seed_of("sample"), **({"weights": weights} if weights else {})}
+    config = {**settings.model_dump(), "seed": recipe.seed_of("sample"), **({"weights": weights} if weights else {}), **_revised(settings)}
     return Stage("sample", needs, lambda: config, VERSION, lambda store: sample(store, recipe), ("coverage.json",))
+
+
+def _revised(config: SampleConfig) -> dict[str, int]:
+    """Named where selections of before are void: with floors, and where a draw of like lengths counted records without tokens."""
+    return {"revision": 1} if config.floor or (find(config.strategy).mirrors and config.unit == "records") else {}
 
 
 def rules(config: SampleConfig) -> Rules:
