@@ -87,6 +87,19 @@ def test_strategies_that_need_no_model_ask_for_none(pool_file: Path, tmp_path: P
     assert len((tmp_path / "o.jsonl").read_text(encoding="utf-8").splitlines()) == 24
 
 
+def test_the_command_of_the_stage_asks_for_a_model_where_select_does(pool_file: Path, tmp_path: Path) -> None:
+    for settings, told in (
+        (["sample.strategy=random", "sample.unit=records"], ""),
+        (["sample.strategy=random"], "sample.unit = tokens: they are counted as by the model"),
+        (["sample.strategy=longest", "sample.unit=records"], "strategy 'longest' counts tokens as does the model that will be trained; name it with --model"),
+        (["sample.strategy=complexity", "sample.unit=records"], "strategy 'complexity' scores with the model that will be trained; name it with --model"),
+    ):
+        sets = [word for setting in settings for word in ("--set", setting)]
+        done = cli("sample", str(pool_file), "-o", str(tmp_path / "table.parquet"), *sets)
+        assert (done.returncode, told in done.stderr) == (2 if told else 0, True), done.stderr
+    assert sum(pq.read_table(tmp_path / "table.parquet")["selected"].to_pylist()) == 19
+
+
 @pytest.mark.parametrize("stage", ["curate", "embed", "cluster", "score", "sample"])
 def test_each_stage_has_its_own_command(stage: str, pool_file: Path, tmp_path: Path, options: list[str]) -> None:
     out = tmp_path / "table.parquet"

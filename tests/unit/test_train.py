@@ -113,6 +113,13 @@ class TestTrain:
         names = {"metrics.jsonl", "model", "summary.json"} | ({"adapter"} if method == "lora" else set())
         assert {path.name for path in tmp_path.iterdir()} == names
 
+    def test_a_constant_rate_has_no_warm_up_and_says_so(self, tiny_model_dir: Path, tmp_path: Path) -> None:
+        for scheduler, steps, first, warned in (("constant", 0, 3e-3, True), ("constant_with_warmup", 3, 0.0, False)):
+            summary = run(tiny_model_dir, tmp_path / scheduler, scheduler=scheduler, warmup_steps=3)
+            rates = [json.loads(line)["learning_rate"] for line in (tmp_path / scheduler / "metrics.jsonl").read_text().splitlines()]
+            assert (rates[0], rates[-1], summary["warmup_steps"]) == (first, 3e-3, steps)
+            assert any("train.warmup_steps means nothing under train.scheduler=constant" in line for line in summary["warnings"]) == warned
+
     def test_merged_model_equals_base_plus_adapter(self, tiny_model_dir: Path, tmp_path: Path) -> None:
         from peft import PeftModel
 

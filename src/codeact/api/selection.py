@@ -12,7 +12,7 @@ from codeact import config, storage
 from codeact.amounts import amount
 from codeact.api.data import Data, is_dataset, open_data
 from codeact.api.run_directory import explain, stability
-from codeact.config import Recipe, SampleConfig
+from codeact.config import Recipe
 from codeact.errors import InputError, require
 from codeact.exporting import export
 from codeact.files import cache_dir, is_remote
@@ -25,11 +25,10 @@ from codeact.pipeline.run import run_pipeline
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
-from codeact.sample.strategies import known, reads
+from codeact.sample.strategies import known
 from codeact.sources.lines import picked
 from codeact.sources.names import STDIN, as_list
-from codeact.stages.columns import LENGTHS, SCORES
-from codeact.stages.sample import tables_for
+from codeact.stages.sample import why_a_model
 from codeact.storage import Source
 
 if TYPE_CHECKING:
@@ -225,21 +224,9 @@ def _select_recipe(data: Data, **arguments: Unpack[SelectArguments]) -> tuple[Re
     if "run_dir" not in keys:
         keys["run_dir"] = str(_run_dir(target, name, source))
     recipe = config.load_recipe(extra={"evaluate.enabled": False, **keys})
-    if not recipe.model.name and (why := _why_a_model(recipe.sample)):
+    if not recipe.model.name and (why := why_a_model(recipe.sample)):
         raise InputError(why)
     return recipe, source, target
-
-
-def _why_a_model(config: SampleConfig) -> str:
-    """What a selection needs the model for, as a refusal of one without; empty: for nothing."""
-    asked, read = f"strategy {config.strategy!r}", tables_for(config)
-    if SCORES in read:
-        return f"{asked} scores with the model that will be trained; name it with --model"
-    if "response_tokens" in reads(config.strategy, config.like):
-        return f"{asked} counts tokens as does the model that will be trained; name it with --model"
-    if LENGTHS in read:
-        return "sample.unit = tokens: they are counted as by the model that will be trained; name it with --model, or count records: --unit records"
-    return ""
 
 
 def _data_keys(name: str | tuple[str, ...], source: Source | None, weights: Sequence[float] | None) -> dict[str, Any]:

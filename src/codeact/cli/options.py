@@ -211,7 +211,11 @@ def stage_recipe(
     own |= given({"embed.model": embedder, "run_dir": str(run_dir) if run_dir else None})
     recipe = load_recipe(extra={"run_dir": str(folder), **with_settings(own, mapping, settings)})
     if needs_model and not recipe.model.name:
-        raise InputError(f"codeact {name} needs the model that will be trained; name it with --model")
+        from codeact.stages.sample import why_a_model
+
+        why = why_a_model(recipe.sample) if name == "sample" else f"codeact {name} needs the model that will be trained; name it with --model"
+        if why:
+            raise InputError(why)
     return recipe
 
 

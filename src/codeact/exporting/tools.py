@@ -207,7 +207,7 @@ def torchtune(facts: Facts) -> Mapping[str, str]:
         "optimizer_in_bwd": False,  # many of its configurations have it on, which forbids accumulation and clipping
         "lr_scheduler": {
             "_component_": "torchtune.training.lr_schedulers.get_cosine_schedule_with_warmup",
-            "num_warmup_steps": warmup(train.warmup_steps, steps),
+            "num_warmup_steps": warmup(train, steps),
         },
         "clip_grad_norm": train.max_grad_norm,
         "enable_activation_checkpointing": train.gradient_checkpointing,
@@ -250,7 +250,7 @@ def _common(facts: Facts) -> dict[str, Any]:
 def _warmup(facts: Facts) -> int:
     """What codeact's trainer makes of the recipe's warm-up in a run of as many steps."""
     train = facts.recipe.train
-    return warmup(train.warmup_steps, math.ceil(train.epochs * math.ceil(facts.rows / facts.rows_per_step)))
+    return warmup(train, math.ceil(train.epochs * math.ceil(facts.rows / facts.rows_per_step)))
 
 
 def _revision(facts: Facts, key: str) -> dict[str, Any]:

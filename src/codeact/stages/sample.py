@@ -69,6 +69,18 @@ def tables_for(config: SampleConfig) -> tuple[str, ...]:
     return tables_of(columns_for(config))
 
 
+def why_a_model(config: SampleConfig) -> str:
+    """What a selection needs the model for, as a refusal of one without; empty: for nothing."""
+    asked, read = f"strategy {config.strategy!r}", tables_for(config)
+    if SCORES in read:
+        return f"{asked} scores with the model that will be trained; name it with --model"
+    if "response_tokens" in reads(config.strategy, config.like):
+        return f"{asked} counts tokens as does the model that will be trained; name it with --model"
+    if LENGTHS in read:
+        return "sample.unit = tokens: they are counted as by the model that will be trained; name it with --model, or count records: --unit records"
+    return ""
+
+
 def counted_by(config: SampleConfig) -> str:
     """The stage that counts a run's response tokens: `score` where the choice comes with scores, else `lengths`."""
     return SCORES if scored(tables_for(config)) else LENGTHS

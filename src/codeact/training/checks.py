@@ -204,6 +204,8 @@ def ignored(train: TrainConfig) -> list[str]:
     found = []
     if train.method == "full" and changed:
         found.append(f"train.{', train.'.join(changed)} means nothing under train.method=full")
+    if train.scheduler == "constant" and train.warmup_steps not in (0, plain.warmup_steps):
+        found.append("train.warmup_steps means nothing under train.scheduler=constant; constant_with_warmup has them")
     if train.eval_steps and not train.validation:
         found.append("train.eval_steps means nothing without train.validation")
     if train.shard and int(os.environ.get("WORLD_SIZE", "1")) == 1:

@@ -103,9 +103,11 @@ class Recorder(TrainerCallback):
         if loss is None:
             return
         if not math.isfinite(loss):
+            never = args.lr_scheduler_type == "constant"  # it has no warm-up to raise
+            slower = "use train.scheduler=constant_with_warmup" if never else f"raise train.warmup_steps, now {args.warmup_steps:g}"
             raise CodeactError(
                 f"the {'training' if 'loss' in logs else 'validation'} loss became {loss} at step {state.global_step}; lower"
-                f" train.learning_rate, now {args.learning_rate:g}, or raise train.warmup_steps, now {args.warmup_steps:g}"
+                f" train.learning_rate, now {args.learning_rate:g}, or {slower}"
             )
         if state.is_world_process_zero:
             append(self.folder / "metrics.jsonl", (json.dumps(logged_rows(state.log_history[-1:])[0]) + "\n").encode())

@@ -241,7 +241,7 @@ def fit(
     start = _start(folder, fingerprint, machine, args)
     done = int(start.name.rpartition("-")[2]) if start else 0
     steps = feed.steps(train, args.world_size)
-    args.logging_steps, args.warmup_steps = math.ceil(steps / MAX_LOGGED_STEPS), warmup(train.warmup_steps, steps)
+    args.logging_steps, args.warmup_steps = math.ceil(steps / MAX_LOGGED_STEPS), warmup(train, steps)
     eval_steps = (train.eval_steps or math.ceil(steps / VALIDATIONS)) if feed.held_out else 0
     args.eval_on_start = bool(feed.held_out) and start is None
     meter = Meter()
