@@ -74,7 +74,7 @@ def batch_fault(limits: PassLimits, sizes: Ints, shape: Sequence[int]) -> str:
     return ""
 
 
-def _ropes(config: Any) -> list[dict[str, Any]]:
+def _ropes(config: PretrainedConfig) -> list[dict[str, Any]]:
     """The rotary parameters: of all layers alike, or of each kind of layers."""
     given = getattr(config, "rope_parameters", None) or {}
     nested = [value for value in given.values() if isinstance(value, dict)]
