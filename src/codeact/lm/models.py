@@ -11,7 +11,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact.config import ModelConfig
 from codeact.downloads import allow_long_texts, check_loaded, quiet_loading
 from codeact.errors import InputError, require
 from codeact.lm.attention import NOT_PACKED
@@ -268,13 +267,13 @@ def context_length(config: PretrainedConfig) -> int | None:
     return None
 
 
-def apart(model: ModelConfig) -> dict[str, int]:
-    """What a fingerprint says where texts of the model may not share every pass (`codeact.lm.passes`); empty for all others.
+def apart(name: str, revision: str | None, max_length: int) -> dict[str, int]:
+    """What a fingerprint says where texts of so many tokens may not share every pass of a model (`codeact.lm.passes`); else nothing.
 
     Raises:
         InputError: the model does not exist.
     """
-    return {"passes": PARTED} if pass_limits(text_config(model.name, model.revision)).crossed(model.max_length) else {}
+    return {"passes": PARTED} if pass_limits(text_config(name, revision)).crossed(max_length) else {}
 
 
 def projection_sizes(config: PretrainedConfig) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from codeact.errors import InputError
 from codeact.evaluation import benchmarks
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import model_identity, resolve, resolve_embedder
+from codeact.lm.models import apart
 from codeact.records import Reading, Record, RowReader, read_source, row_reader
 from codeact.rundir import tables
 from codeact.rundir.store import digest, file_digest, kept_digest
@@ -266,6 +267,7 @@ class Inputs:
             "device": device.type,
             "max_length": m.max_length,
             "template": self.template(),
+            **apart(name, revision, m.max_length),
         }
 
     def template(self) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from codeact.config import ModelConfig, Recipe
 from codeact.errors import InputError
-from codeact.lm.models import apart
 from codeact.progress import SILENT, Progress, Steady
 from codeact.records import Record
 from codeact.rundir import tables
@@ -27,7 +26,7 @@ SHARD_RECORDS = 256
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes `hidden`: id, hidden (null for a record that has nothing to score)."""
     return Stage(
-        "hidden", pool_stages(recipe.curate), lambda: {"model": inputs.model(), **apart(recipe.model)}, VERSION, lambda store: hidden(store, recipe),
+        "hidden", pool_stages(recipe.curate), lambda: {"model": inputs.model()}, VERSION, lambda store: hidden(store, recipe),
         on_demand=True, shared=True, loads_model=True, in_shards=True,
     )  # fmt: skip
 

@@ -15,7 +15,6 @@ import numpy as np
 from codeact import mirror
 from codeact.config import JudgeConfig, ModelConfig, Recipe, ScoreConfig
 from codeact.errors import InputError
-from codeact.lm.models import apart
 from codeact.progress import Progress, track
 from codeact.records import Record
 from codeact.redact import split_userinfo
@@ -91,7 +90,7 @@ def needs(recipe: Recipe) -> tuple[str, ...]:
 
 def settings(recipe: Recipe) -> Mapping[str, Any]:
     """What decides the scores, beside the model."""
-    plain = {"shard_size": recipe.score.shard_size or SHARD, **wording(recipe), **_engine(recipe), **_passes(recipe)}
+    plain = {"shard_size": recipe.score.shard_size or SHARD, **wording(recipe), **_engine(recipe)}
     if not recipe.score.adaptive:
         return plain
     chosen = {"strategy": recipe.sample.strategy, "ratio": recipe.sample.ratio, "seed": recipe.seed}
@@ -104,11 +103,6 @@ def _engine(recipe: Recipe) -> dict[str, str]:
     if s.endpoint:
         return {"engine": f"{s.endpoint_model or recipe.model.name} at {split_userinfo(s.endpoint)[0].rstrip('/')}"}
     return {} if s.backend == "transformers" else {"engine": s.backend}
-
-
-def _passes(recipe: Recipe) -> dict[str, int]:
-    """Named where texts of the model have passes of their own (`codeact.lm.passes`): scores from before they had are void."""
-    return {} if _engine(recipe) else apart(recipe.model)
 
 
 def wording(recipe: Recipe) -> dict[str, str]:
@@ -159,7 +153,6 @@ def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -
         **{key: value for key, value in model.items() if key != "device"},
         **wording(recipe),
         **_engine(recipe),
-        **_passes(recipe),
         "version": VERSION,
     }
     shared = recipe.score.cache and not mirror.is_mirrored(store.root)  # a machine that goes on has another cache
