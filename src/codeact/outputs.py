@@ -170,7 +170,7 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
             raise InputError(f"output {folder}: the run would write over {path}, which it reads; name another folder")
     note = folder / NOTE
     noted = storage.read_json(note) if note.is_file() else None
-    by_this = _run_now(noted, folder.resolve()) == run.key
+    by_this = _is_of(noted, run, folder.resolve())
     own = mine or by_this
     if folder.is_dir() and not own and not run.force:
         there = sorted(p.name for p in folder.iterdir() if p.name != NOTE and (not names or p.name in names))
@@ -279,11 +279,19 @@ def _noted(run_dir: Path) -> dict[str, dict[str, object]]:
     }
 
 
-def _run_now(noted: object, here: Path, at: object = None) -> object:
-    """A run's key as it was noted, by the path of now; `at` is in the note itself, or given."""
+def _is_of(noted: object, run: Run, here: Path) -> bool:
+    """Whether a folder's note is of this run: what it read lies where it did, or is gone from there and was moved along with the folder."""
+    if not isinstance(noted, dict) or not isinstance(noted.get("of"), str):
+        return False
+    of = noted["of"] if os.path.lexists(noted["of"]) else _now(noted["of"], noted.get("at"), here)
+    return {"command": noted.get("command"), "of": of} == run.key
+
+
+def _run_now(noted: object, here: Path, at: object) -> object:
+    """A run's key as it was noted in the folder `at`, which is `here` now, by the path of now."""
     if not isinstance(noted, dict) or not isinstance(noted.get("of"), str):
         return noted
-    return {"command": noted.get("command"), "of": _now(noted["of"], noted.get("at", at), here)}
+    return {"command": noted.get("command"), "of": _now(noted["of"], at, here)}
 
 
 def _now(path: str, at: object, here: Path) -> str:

@@ -401,20 +401,6 @@ def test_a_changed_file_redoes_the_base_and_the_cells(of_files: Path, tmp_path: 
     assert row["metrics"] == fresh["rows"][0]["metrics"]
 
 
-def test_results_without_digests_are_kept_and_told(of_files: Path, tmp_path: Path) -> None:
-    """Committed values and directories of earlier versions: whether their files have changed since, nobody can say."""
-    root = tmp_path / "old"
-    shutil.copytree(of_files.parent / "runs", root)
-    for path in (root / "base" / "result.json", root / "cells" / "random-0.5-records-seed0" / "result.json"):
-        found = json.loads(path.read_text())
-        path.write_text(json.dumps({key: value for key, value in found.items() if key not in ("contents", "check")}))
-    done = codeact("compare", str(of_files), f"run_dir={root}", "strategies=[random]", "--minutes", "0", "--json")
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert summary["cells"] == {"planned": 1, "done": 1}
-    assert "2 of 2 results are of a version of codeact that noted neither" in summary["cautions"][0]
-
-
 def chosen_ids(cell: Path) -> set[str]:
     table = storage.read_parquet(cell / "sample.parquet").to_pylist()
     return {row["id"] for row in table if row["selected"]}

@@ -87,4 +87,4 @@ def test_it_trains_packed_beside_a_random_draw_of_as_many_tokens(finished: Path)
 
 def test_select_names_it() -> None:
     assert "evidence" in shipped.names()
-    assert "known to help" in shipped.about("evidence")
+    assert "the evidence supports" in shipped.about("evidence")

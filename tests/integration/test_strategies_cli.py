@@ -308,7 +308,7 @@ def test_list_and_others_say_what_they_lack(folder: Path, select: Select) -> Non
 def test_select_says_what_is_known_of_its_strategy(folder: Path, select: Select, tiny_model_dir: Path, tiny_embedder_dir: Path) -> None:
     known = json.loads(select("cdas", "--ratio", "0.3").stdout)["known"]
     assert known.startswith("what is known of cdas: a higher held-out loss")
-    assert known.endswith("; what is known to help: codeact run evidence")
+    assert known.endswith("; what the evidence supports: codeact run evidence")
     where = ("-o", str(folder / "out.jsonl"), "--run-dir", str(folder / "run"))
     told = codeact("select", str(folder / "pool.jsonl"), "--strategy", "random", "--unit", "records", *where)
     assert "what is known of random: the baseline" in told.stdout

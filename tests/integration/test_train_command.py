@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import codeact
 from codeact.lm.models import load_model
 from codeact.lm.prompts import load_template
 from codeact.records import read_data, read_records
@@ -131,6 +132,29 @@ def test_an_adapter_is_merged_on_demand(pool: Path, tiny_model_dir: Path, tmp_pa
     torch.testing.assert_close(loaded, apart, rtol=1e-4, atol=1e-4)
     assert (together - plain).abs().max() > 0.01
     assert AutoTokenizer.from_pretrained(merged).eos_token_id is not None
+
+
+def test_an_adapter_is_merged_into_the_revision_that_it_was_trained_on(tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dtype and the tokenizer were those of the default revision."""
+    from huggingface_hub import constants
+    from peft import LoraConfig, get_peft_model
+
+    repository = tmp_path / "hub" / "models--team--tiny"
+    (repository / "refs").mkdir(parents=True)
+    for name, commit in (("main", "a" * 40), ("v1", "b" * 40)):
+        shutil.copytree(tiny_model_dir, repository / "snapshots" / commit)
+        (repository / "refs" / name).write_text(commit)
+    AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.bfloat16).save_pretrained(repository / "snapshots" / ("b" * 40))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
+    tokenizer.chat_template = "of v1: {{ messages[0].content }}"
+    tokenizer.save_pretrained(repository / "snapshots" / ("b" * 40))
+    adapter = tmp_path / "adapter"
+    get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model_dir), LoraConfig(r=2, target_modules="all-linear")).save_pretrained(adapter)
+    told = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**told, "base_model_name_or_path": "team/tiny", "revision": "v1"}))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert codeact.merge(adapter, tmp_path / "merged")["dtype"] == "bfloat16"
+    assert str(AutoTokenizer.from_pretrained(tmp_path / "merged").chat_template).startswith("of v1")
 
 
 def test_merging_refuses_what_it_cannot_merge(tiny_model_dir: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_every_shipped_recipe_is_valid() -> None:
 def test_the_papers_keys_are_the_defaults_but_for_what_chooses() -> None:
     recipe = load_recipe()
     assert (recipe.sample.strategy, recipe.sample.unit, recipe.sample.trim) == ("trim-diversity", "tokens", 0.1)
-    known = load_recipe("evidence").sample  # the recipe of what is known to help says the same, in words
+    known = load_recipe("evidence").sample  # the recipe of what the evidence supports says the same, in words
     assert known == recipe.sample
     assert (recipe.cluster.k, recipe.sample.ratio, recipe.embed.model) == (
         10,

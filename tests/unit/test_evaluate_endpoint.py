@@ -11,10 +11,11 @@ import pytest
 
 import codeact
 from codeact import storage
-from codeact.config import EvaluateConfig, ModelConfig
+from codeact.config import EvaluateConfig, ModelConfig, load_recipe
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation.run import evaluate_model
 from codeact.sandbox import Backend
+from codeact.stages.evaluate import stage_trained
 from tests.helpers.judge_server import JudgeServer, judge_server
 from tests.helpers.lines import write_lines
 
@@ -135,6 +136,10 @@ def test_a_band_takes_what_a_finished_evaluation_of_the_same_set_says(server: Ju
     band = {"solve_rate": [0.0, 1.0], "solve_rate_of": str(other)}
     assert run(server, tmp_path / "a", mine, **band, generate_limit=1)["mine"]["tasks"] == 1
     assert run(server, tmp_path / "b", mine, **band, skip_tasks=["add"])["mine"]["task_ids"] == ["half"]
+    recipe = load_recipe(extra={"model.name": "m", "evaluate.tasks": [mine], **{f"evaluate.{key}": value for key, value in band.items()}})
+    before = stage_trained(recipe, "tuned").config()
+    (other / "samples.jsonl").write_bytes((other / "samples.jsonl").read_bytes() + b"\n")
+    assert stage_trained(recipe, "tuned").config() != before  # a run in which it was measured anew is measured anew
     (tmp_path / "mine.jsonl").write_text((tmp_path / "mine.jsonl").read_text().replace("1.5", "2.5"))
     with pytest.raises(InputError, match=r"solve_rate_of .* has mine sha256 .*, and not mine sha256 .*; evaluate that there first"):
         run(server, tmp_path / "c", mine, **band)

@@ -359,6 +359,12 @@ JOINED: list[tuple[Row, list[Row]]] = [
     ({"prompt": "My name?", "completion": [ASKED, ANN]}, [ASKED, ANN]),
     ({"prompt": [FRENCH, ASKED], "completion": [FRENCH, ASKED, ANN]}, [FRENCH, ASKED, ANN]),
     ({"history": [*EARLIER, ASKED], "prompt": "My name?", "completion": "Ann"}, [*EARLIER, ASKED, ANN]),
+    # an earlier turn that the chosen conversation words otherwise: it is a conversation of its own
+    ({"prompt": [*EARLIER, ASKED], "chosen": [EARLIER[0], {"role": "assistant", "content": "<think>x</think>Hi Ann."}, ASKED, ANN], "rejected": [ANN]},
+     [EARLIER[0], {"role": "assistant", "content": "<think>x</think>Hi Ann."}, ASKED, ANN]),
+    ({"prompt": [{"role": "system", "content": "Antworte."}, ASKED], "chosen": [FRENCH, ASKED, ANN], "rejected": [ANN]}, [FRENCH, ASKED, ANN]),
+    ({"prompt": [FRENCH], "chosen": [FRENCH, ASKED, ANN], "rejected": [ANN]}, [FRENCH, ASKED, ANN]),
+    ({"prompt": [FRENCH], "chosen": [ASKED, ANN], "rejected": [ANN]}, [FRENCH, ASKED, ANN]),
     # asked a second time
     ({"history": [ASKED, ANN], "prompt": "My name?", "completion": "Ann"}, [ASKED, ANN, ASKED, ANN]),
 ]
@@ -370,12 +376,21 @@ def test_a_question_in_two_columns_is_said_once_and_nothing_before_it_is_lost(ro
 
 
 def test_two_columns_that_lead_to_the_question_otherwise_are_refused(tmp_path: Path) -> None:
-    german = {"role": "system", "content": "Antworte auf Deutsch."}
-    rows = [{"prompt": [before, ASKED], "chosen": [FRENCH, ASKED, ANN], "rejected": [ANN]} for before in (FRENCH, german)]
-    rows.append({"prompt": [*EARLIER, ASKED], "chosen": [PLAIN[0], PLAIN[1], ASKED, ANN], "rejected": [ANN]})
+    rows = [{"prompt": [*EARLIER, ASKED], "chosen": [*before, ASKED, ANN], "rejected": [ANN]} for before in (PLAIN, PLAIN[:1])]
     found = read(tmp_path, *rows)
     assert [one["row"] for one in found["shown"]] == [1]
-    assert found["rejected"] == {"invalid": 2}
+    assert found["rejected"] == {"invalid": 1}
+
+
+def test_a_prompt_that_ends_with_the_result_of_a_call_is_said_once(tmp_path: Path) -> None:
+    def asked(identity: str) -> list[Row]:
+        call = {"id": identity, "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+        return [{"role": "user", "content": "Weather?"}, {"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "content": "sunny"}]
+
+    row = {"prompt": asked("a"), "chosen": [*asked("b"), ANN], "rejected": [*asked("b"), ANN]}
+    wanted = [("user", "Weather?"), ("assistant", "weather({})"), ("tool", "sunny"), ("assistant", "Ann")]
+    assert turns(read(tmp_path, row)) == wanted
+    assert turns(read(tmp_path, {"prompt": asked("a"), "completion": [*asked("a"), ANN]})) == wanted
 
 
 def test_nothing_small_is_lost(tmp_path: Path) -> None:
@@ -383,8 +398,10 @@ def test_nothing_small_is_lost(tmp_path: Path) -> None:
     assert turns(read(tmp_path, thought)) == [U, ("assistant", f"<Two and two make four.>{A[1]}")]
     letter = {"question": "Is this injectable in C?", "context": "C", "answer": "Yes."}
     assert turns(read(tmp_path, letter))[0] == ("user", "Is this injectable in C?\n\nC")
-    lines = {"question": "Which one?\nC\nD", "context": "C\nD", "answer": "C"}
-    assert turns(read(tmp_path, lines))[0] == ("user", "Which one?\nC\nD")
+    for question, context in (
+        ("Which one?\nC\nD", "C\nD"), ("Answer from: Paris is a city. Where is Paris?", "Paris is a city."), ("Read:\r\nC D\r\nWhere?", "C D"),
+    ):  # fmt: skip
+        assert turns(read(tmp_path, {"question": question, "context": context, "answer": "C"}))[0] == ("user", question)
     shared = [
         {"from": "human", "value": "a"}, {"from": "thinking", "value": "t"}, {"from": "gpt", "value": "b", "weight": 0},
         {"from": "human", "value": "c"}, {"from": "thinking", "value": "u"}, {"from": "gpt", "value": "d"},
@@ -414,6 +431,15 @@ def test_parquet_gives_a_tool_only_what_it_declares(tmp_path: Path) -> None:
     assert [json.loads(one["tools"]) if isinstance(one["tools"], str) else one["tools"] for one in found["shown"]] == [
         json.loads(one["tools"]) if isinstance(one["tools"], str) else one["tools"] for one in plain["shown"]
     ]
+
+
+def test_what_means_something_stays_in_a_schema(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}, {"const": None}], "default": {"z": None}, "title": None}}}
+    odd = [{"name": "f", "parameters": schema}, {"name": {"x": 1}, "title": "t"}]
+    call = {"name": "f", "arguments": {"a": None}}
+    found = read(tmp_path, {"messages": [PLAIN[0], {"role": "assistant", "content": "", "tool_calls": [call]}], "tools": odd})
+    assert turns(found)[1] == ("assistant", 'f({"a": null})')
+    assert '{"anyOf": [{"type": "string"}, {"const": null}], "default": {"z": null}}' in json.dumps(found["shown"][0]["tools"]).replace('\\"', '"')
 
 
 def test_missing_values_are_no_text(tmp_path: Path) -> None:

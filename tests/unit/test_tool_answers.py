@@ -96,6 +96,16 @@ def test_a_template_that_shows_the_first_of_several_calls_is_refused() -> None:
         encode(turns, chat(CHANNELS), byte_level())
 
 
+def test_many_calls_at_once_are_rendered_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer, made = byte_level(), []
+    render = tokenizer.apply_chat_template
+    monkeypatch.setattr(tokenizer, "apply_chat_template", lambda *a, **k: made.append(1) or render(*a, **k))
+    turns = (Message(U, "2 + 2?"), Message(A, "", tool_calls=call(*["add"] * 200)), *[Message("tool", "4")] * 200, Message(A, "4"))
+    coded = encode(turns, chat(RESULT_AS_JSON), tokenizer)
+    assert tokenizer.decode(coded.input_ids[coded.turns[-1].start : coded.turns[-1].stop]) == "4<|EOT|>"
+    assert len(made) < 16
+
+
 def test_a_short_answer_is_found_behind_its_question_where_another_is_rewritten() -> None:
     turns = talk("pick", "a", "again", "<think>x</think>b")
     assert learnt(turns, chat(LAST_THINKS), byte_level()) == ["a<|EOT|>", "<think>\nx\n</think>\n\nb<|EOT|>"]

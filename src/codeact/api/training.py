@@ -171,13 +171,13 @@ def merge(adapter: str | Path, output: str | Path, *, dtype: str = "auto", force
     if dtype not in get_args(config.Dtype):
         raise InputError(f"dtype {dtype!r} is unknown; use {', '.join(get_args(config.Dtype))}")
     source, target = Path(adapter), utf8_path(Path(output), "output folder")
-    base = base_of(source)
+    base, revision = base_of(source)
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; give a folder for the merged model")
     writer = Run("merge", str(source), (str(source), base), force)
     with claimed(target, (), writer):
         own = (source / "tokenizer.json").is_file()
-        tokenizer = models.load_tokenizer(str(source) if own else base)
+        tokenizer = models.load_tokenizer(str(source)) if own else models.load_tokenizer(base, revision)
         written = merge_adapter(source, tokenizer, target, dtype)
     claim_folder(target, (), writer, mine=True)  # the folder was replaced whole, and its note with it
     return {"adapter": str(source), "base": base, "model": str(target), "dtype": written}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from codeact import storage
-from codeact.amounts import amount
 from codeact.comparison.grid import FIRST_DEFAULTS
 from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE
 from codeact.config import Recipe
@@ -50,30 +49,13 @@ def signed(recipe: Recipe, facts: Facts, last: str) -> dict[str, Any]:
 def kept(folder: Path, recipe: Recipe, facts: Facts, last: str) -> dict[str, Any] | None:
     """The result in this folder, if it is whole and made of the same as one that would be made now.
 
-    A result without `contents` is of an earlier version of codeact; its key alone is asked, and `unsigned` tells of it.
-
     Raises:
         InputError: a model or a file that the recipe names is not there.
     """
     found = storage.read_checked(folder / RESULT)
     if found is None or found.get("key") != _key(recipe, facts, last):
         return None
-    if "contents" not in found:
-        wrong = recipe.model.revision if last == BASE else recipe.sample.strategy == "list"
-        return None if wrong else found  # the held-out loss was of the default revision; rows of a list were counted in the pool
-    return found if found["contents"] == contents(recipe, last, facts.seen) else None
-
-
-def unsigned(results: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A line for people, where results do not say what the files held that they are made of."""
-    every = list(results)
-    old = sum("contents" not in one for one in every)
-    if not old:
-        return []
-    return [
-        f"{old:,} of {amount(len(every), 'result')} are of a version of codeact that noted neither what the model and the other files held nor"
-        f" all response tokens of an entrant with a laxer curation: whether these files have changed since is not known; remove a {RESULT} to make it again"
-    ]
+    return found if found.get("contents") == contents(recipe, last, facts.seen) else None
 
 
 def contents(recipe: Recipe, last: str, seen: dict[str, str]) -> dict[str, str]:
@@ -86,7 +68,7 @@ def contents(recipe: Recipe, last: str, seen: dict[str, str]) -> dict[str, str]:
     stages = {stage.name for stage in chosen(recipe, inputs, (last,))}
     parts: dict[str, tuple[bool, Any, Callable[[], Any]]] = {  # whether it is read, what names it, and how it is read
         "model": (True, [m.name, m.revision, m.template], lambda: [model_identity(m.name, m.revision), inputs.template()]),
-        "tasks": (True, [recipe.evaluate.tasks, recipe.evaluate.held_out], lambda: own_files(recipe.evaluate)),
+        "tasks": (True, [recipe.evaluate.tasks, recipe.evaluate.held_out, recipe.evaluate.solve_rate_of], lambda: own_files(recipe.evaluate)),
         "benchmarks": ("curate" in stages, recipe.curate.model_dump(mode="json"), inputs.benchmark_digests),
         "embedder": (not stages.isdisjoint({"embed", "tags"}), recipe.embed.model, inputs.embedder_files),
         "proxy": ("proxy" in stages, recipe.score.proxy, lambda: model_identity(recipe.score.proxy)),

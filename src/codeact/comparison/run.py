@@ -25,7 +25,7 @@ from codeact.comparison.grid import (
     source_recipe,
     without_rival,
 )
-from codeact.comparison.kept import BASE, RESULT, TUNED, Facts, kept, read_facts, signed, unsigned, versions
+from codeact.comparison.kept import BASE, RESULT, TUNED, Facts, kept, read_facts, signed, versions
 from codeact.comparison.results import summarise
 from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, POOLS_FILE, check_pools, check_seeds, divide, pool_rows
 from codeact.config import Recipe
@@ -150,8 +150,7 @@ def gather(comparison: Comparison) -> dict[str, Any]:
         raise InputError(f"{base} is of other settings, data, files or versions of the code than there are now; run `codeact compare` again")
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
     summary = summarise(comparison, done, len(planned), measured)
-    old = unsigned([measured, *(found for _, found in done)])
-    return summary | {"cautions": [*_cautions(comparison, pool_rows(root)), *old, *summary["cautions"]]}
+    return summary | {"cautions": [*_cautions(comparison, pool_rows(root)), *summary["cautions"]]}
 
 
 def _cautions(comparison: Comparison, rows: int | None) -> list[str]:

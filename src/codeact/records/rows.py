@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -18,7 +19,7 @@ Row = Mapping[str, Any]
 GOOD, BAD = ("true", "1", "1.0"), ("false", "0", "0.0", "-1")  # of KTO
 EVERYBODY: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 CHOICES = ("choices", "options", "endings", "candidates", "alternatives")
-CONTEXT = 40  # characters from which on a context is not in a question by chance
+CONTEXT = 12  # characters from which on a context is not in a question by chance
 SEVERAL = ("answers", "responses")  # columns that hold several answers, in CSV as the text of a list
 
 
@@ -129,26 +130,32 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
 
 def _holds(text: str, context: str) -> bool:
     """Whether a question has its context in it: a short one may be a word of it by chance, and counts where it has lines of its own."""
-    return context in text if len(context) >= CONTEXT else f"\n{context.strip()}\n" in f"\n{text}\n"
+    wanted = [line.strip() for line in context.strip().splitlines()]
+    lines = [line.strip() for line in text.splitlines()]
+    whole = any(lines[at : at + len(wanted)] == wanted for at in range(len(lines) - len(wanted) + 1))
+    return whole or (len(context.strip()) >= CONTEXT and context.strip() in text)
 
 
 def _behind(before: list[Message], after: list[Message]) -> list[Message]:
-    """The turns of `after` behind those of `before`, and the turns that both hold, up to the last question of `before`, once.
+    """The turns of `after` behind those of `before`, and the turns that both hold, up to the last of `before` that is no answer, once.
+
+    Where both have turns before it that differ, `after` is a conversation of its own, and is taken if it has no fewer of them.
 
     Raises:
-        Unreadable: both hold that question, and different turns before it.
+        Unreadable: it has fewer.
     """
-    asked = before[-1] if before and before[-1].role == "user" else None
+    asked = before[-1] if before and before[-1].role != "assistant" else None
     places = [n for n, m in enumerate(after, 1) if asked is not None and _same(m, asked)]
     if not places:
         return [*before, *after]
     at = max(places, key=lambda n: _common_end(before, after[:n]))
     common = _common_end(before, after[:at])
     own, others = before[: len(before) - common], after[: at - common]
-    if own and others and not all(m.role == "system" for m in own):
-        raise Unreadable("invalid", "the question stands in two columns, with different turns before it; keep the turns in one of them")
-    if own and any(m.role == "system" for m in others):
-        raise Unreadable("invalid", "two columns hold the question, each with a system text of its own; keep one of the texts")
+    apart = all(m.role == "system" for m in own) and not any(m.role == "system" for m in others)
+    if own and others and not apart:
+        if len(others) < len(own):
+            raise Unreadable("invalid", "the question stands in two columns, with different turns before it; keep the turns in one of them")
+        return after
     return [*own, *others, *after[at - common :]]
 
 
@@ -158,7 +165,13 @@ def _common_end(before: Sequence[Message], after: Sequence[Message]) -> int:
 
 
 def _same(one: Message, other: Message) -> bool:
-    return (one.role, one.content.strip(), one.tool_calls) == (other.role, other.content.strip(), other.tool_calls)
+    if one.role != other.role or one.content.strip() != other.content.strip():
+        return False
+    return one.tool_calls == other.tool_calls or _without_ids(one.tool_calls) == _without_ids(other.tool_calls)
+
+
+def _without_ids(calls: str) -> list[Any]:
+    return [call["function"] for call in json.loads(calls)] if calls else []
 
 
 def _one_text(value: object, column: str) -> object:
@@ -316,7 +329,8 @@ def _with_answer(messages: list[Message], row: Row, form: Format, unread: Unread
     chosen = _answer(value, column, unread, weight_key, EVERYBODY)
     while messages and messages[-1].role == "assistant":
         messages.pop()
-    if any(m.role == "user" for m in chosen) and not any(messages and _same(m, messages[-1]) for m in chosen):
+    apart = all(m.role == "system" for m in messages) and not any(m.role == "system" for m in chosen)
+    if any(m.role == "user" for m in chosen) and not apart and not any(messages and _same(m, messages[-1]) for m in chosen):
         return chosen  # the whole conversation; its prompt is written otherwise
     return _behind(messages, chosen)
 

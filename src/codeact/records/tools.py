@@ -20,6 +20,7 @@ _TEXT = re.compile(
 
 TOOL_NAMES = ("name", "title", "tool", "tool_name", "function_name", "func_name", "api_name", "name_for_model")
 CALL_NAMES = ("name", "tool", "tool_name", "function_name", "api_name", "toolName")
+VALUES = ("default", "const", "enum", "examples")  # of a JSON schema: what they hold is no schema
 CALL_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
 
 
@@ -122,9 +123,9 @@ def _tool(value: object, where: str) -> dict[str, Any]:
 
 
 def _filled(schema: object) -> object:
-    """A part of a schema without keys that hold null: Parquet and Arrow fill absent keys with it. A `default` may be null."""
+    """A part of a schema without keys that hold null: Parquet and Arrow fill absent keys with it. Values, such as a `default`, may be null."""
     if isinstance(schema, Mapping):
-        return {key: _filled(part) for key, part in schema.items() if part is not None or key == "default"}
+        return {key: part if key in VALUES else _filled(part) for key, part in schema.items() if part is not None or key in VALUES}
     return [_filled(part) for part in schema] if isinstance(schema, list | tuple) else schema
 
 
@@ -137,8 +138,11 @@ def declared_arguments(calls: str, tools: str) -> str:
     """
     if "null" not in calls or not tools:
         return calls
-    named = {tool["function"].get("name"): tool["function"].get("parameters") for tool in json.loads(tools)}
-    known = {name: schema["properties"] for name, schema in named.items() if isinstance(schema, Mapping) and isinstance(schema.get("properties"), Mapping)}
+    known: dict[str, Mapping[str, Any]] = {}
+    for tool in (one["function"] for one in json.loads(tools)):
+        name, schema = tool.get("name"), tool.get("parameters")
+        if isinstance(name, str) and isinstance(schema, Mapping) and isinstance(schema.get("properties"), Mapping):
+            known[name] = schema["properties"]
     kept = json.loads(calls)
     for function in (call["function"] for call in kept):
         declared, given = known.get(function["name"]), function["arguments"]

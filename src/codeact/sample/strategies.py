@@ -30,7 +30,7 @@ WORST = f"{HIGHER} in nine pools of nine, and worse on HumanEval's solutions (13
 LEVEL = "level with random draws at equal tokens (135M model)"
 LEVEL_OF_SIX = "level with random draws at equal tokens in six pools (135M model)"
 NO_BETTER = (WORSE, WORSE_OF_SIX, WORST, LEVEL, LEVEL_OF_SIX)
-"""What is known of a strategy that did not beat random draws: it is followed by the recipe of what is known to help."""
+"""What is known of a strategy that did not beat random draws: it is followed by the recipe of what the evidence supports."""
 
 
 @dataclass(frozen=True)
@@ -337,7 +337,7 @@ def names() -> list[str]:
 def known(name: str) -> str:
     """What is known of a strategy, in one line for people, where more is said, and the shipped recipe to take where it is no better than chance."""
     one = find(name)
-    other = "; what is known to help: codeact run evidence" if one.known in NO_BETTER else ""
+    other = "; what the evidence supports: codeact run evidence" if one.known in NO_BETTER else ""
     return f"what is known of {name}: {one.known} (codeact docs strategies/{one.page or name}){other}"
 
 

@@ -47,13 +47,17 @@ def _settings(recipe: Recipe) -> Mapping[str, Any]:
 
 
 def own_files(config: EvaluateConfig) -> dict[str, Any]:
-    """Digests of the files of one's own that are measured on: `task_files`, by name, and `held_out`; each only where there is one.
+    """Digests of the files of one's own that decide what is measured: `task_files`, by name, `held_out`, and `solved`, the samples of
+    `evaluate.solve_rate_of`; each only where there is one.
 
     Raises:
         InputError: there is no file `evaluate.held_out`.
     """
     own = {name: file_digest(Path(name)) for name in config.tasks if is_file(name) and Path(name).is_file()}
     found: dict[str, Any] = {"task_files": own} if own else {}
+    solved = Path(config.solve_rate_of, "samples.jsonl")
+    if config.solve_rate_of and solved.is_file():
+        found["solved"] = file_digest(solved)
     if config.held_out:
         check_file(config.held_out)
         found["held_out"] = file_digest(Path(config.held_out))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.errors import CodeactError, InputError
 from codeact.files import atomic_folder
-from codeact.lm.identity import NO_CODE, UNREADABLE, no_model
+from codeact.lm.identity import NO_CODE, UNREADABLE, adapter_base, no_model
 from codeact.lm.models import keep_cache, load_model
 from codeact.types import Model, Tokenizer
 
@@ -56,12 +55,12 @@ def merge_adapter(
             weights do not fit into the dtype.
         MissingExtraError: peft is not installed.
     """
-    base = base_of(adapter)
-    kind = base_dtype(base) if dtype == "auto" else dtype
+    base, revision = base_of(adapter)
+    kind = base_dtype(base, revision) if dtype == "auto" else dtype
     model: Any = load_model(str(adapter), dtype="float32", device="cpu", attention=None)
     if not hasattr(model, "merge_and_unload"):
         raise InputError(f"{adapter} holds no adapter that can be merged into its base's weights (a prompt, for example)")
-    _check_new_tokens(model, adapter, base)
+    _check_new_tokens(model, adapter, base, revision)
     apart = _logits(model)
     shared = _untie(model)
     model = model.merge_and_unload()
@@ -137,11 +136,11 @@ def _gap(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max()) if same else float("inf")
 
 
-def _check_new_tokens(model: PeftModel, adapter: Path, base: str) -> None:
+def _check_new_tokens(model: PeftModel, adapter: Path, base: str, revision: str | None) -> None:
     """Refuse rows of the embeddings that neither base nor adapter has: PEFT would fill them with random numbers."""
     from transformers import AutoConfig
 
-    known = AutoConfig.from_pretrained(base, **NO_CODE).get_text_config().vocab_size
+    known = AutoConfig.from_pretrained(base, revision=revision, **NO_CODE).get_text_config().vocab_size
     causal: Any = model.get_base_model()
     embeddings = causal.get_input_embeddings()
     name = next(name for name, module in causal.named_modules() if module is embeddings)
@@ -196,25 +195,19 @@ def _tie_again(model: Model) -> None:
         config.tie_word_embeddings = equal
 
 
-def base_of(adapter: Path) -> str:
-    """The name or folder of the model that an adapter belongs to.
+def base_of(adapter: Path) -> tuple[str, str | None]:
+    """The name or folder of the model that an adapter belongs to, and its revision at the hub.
 
     Raises:
         InputError: the folder holds no LoRA adapter.
     """
-    try:
-        content = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{adapter} holds no readable adapter_config.json; give the adapter/ folder that a LoRA training wrote"
-        ) from error
-    base = content.get("base_model_name_or_path") if isinstance(content, dict) else None
-    if not base:
-        raise InputError(f"{adapter}/adapter_config.json names no base model; set base_model_name_or_path there")
-    return str(base)
+    base = adapter_base(adapter)
+    if base is None:
+        raise InputError(f"{adapter} holds no readable adapter_config.json; give the adapter/ folder that a LoRA training wrote")
+    return base
 
 
-def base_dtype(base: str) -> str:
+def base_dtype(base: str, revision: str | None = None) -> str:
     """The dtype that a model's weights are stored in, as its configuration says; float32 where it says nothing.
 
     Raises:
@@ -223,7 +216,7 @@ def base_dtype(base: str) -> str:
     from transformers import AutoConfig
 
     try:
-        dtype = getattr(AutoConfig.from_pretrained(base, **NO_CODE), "dtype", None)
+        dtype = getattr(AutoConfig.from_pretrained(base, revision=revision, **NO_CODE), "dtype", None)
     except UNREADABLE as error:
         raise InputError(f"the adapter's base {no_model(base, error)}; put it back in its place") from error
     return str(dtype).removeprefix("torch.") if dtype is not None else "float32"

@@ -205,9 +205,9 @@ class Conversation:
         return [str(call["function"].get("name", "")) for call in self.turns[number].get("tool_calls", ())]
 
     def _shows_calls(self, generation: bool) -> bool:
-        """Whether the text is another without the calls, and without the second, the third of each turn (some templates show the first)."""
+        """Whether the text is another without the calls, and without the second and the last of several (some templates show the first)."""
         most = max((len(turn.get("tool_calls", ())) for turn in self.turns), default=0)
-        for left_out in (None, *range(1, most)) if most else ():
+        for left_out in (None, *sorted({1, most - 1} if most > 1 else ())) if most else ():
             fewer = [_without_call(turn, left_out) for turn in self.turns]
             try:
                 if self._render(fewer, generation) == self.text:
