@@ -8,7 +8,7 @@ Takes what is finished in the comparison's run directory: its summary with where
 --versus longest:cdas,bands adds how these differ from that one; may be repeated. Every single value goes to NAME_cells.json.xz, from which
 `compare_cells.py` makes the run directory again; `figures.py` draws the differences.
 
-Result: experiments/results/compare_confirm.json.xz, ..._figures, ..._figures_first, ..._rates, ..._residual, ..._small
+Result: experiments/results/compare_confirm.json.xz, ..._figures, ..._figures_first, ..._longer, ..._rates, ..._residual, ..._small
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def main() -> None:
         against["rows"] = [row for row in against["rows"] if row["entrant"] in shown.split(",")]
         document["versus"][rival] = against
     result_files.write(output, document)
-    save(Path(comparison.run_dir), output.with_name(f"{name}_cells.json.xz"))
+    save(Path(comparison.run_dir), output.with_name(f"{name}_cells.json.xz"), decimals=4)
     print(markdown(document, name, whole=True))
     if options.write:
         write_between(options.write, options.recipe.stem, markdown(document, name))
