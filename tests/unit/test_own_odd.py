@@ -12,6 +12,7 @@ from codeact.evaluation.grade import grade
 from codeact.evaluation.set_checks import proven
 from codeact.evaluation.sets import load_tasks
 from codeact.sandbox import Backend
+from codeact.sandbox.toolchains import missing
 from tests.helpers.made_tasks import write_tasks
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -185,3 +186,18 @@ def test_true_is_no_number_in_examples(tmp_path: Path, backend: Backend) -> None
     for value, passing in (("a", "number"), ("a == 1", "truth"), ("float(a)", "number"), ("'1'", "")):
         verdicts = grade(task_set, [(name, f"def add(a, b): return {{'a': [{value}]}}") for name in examples], backend=backend)
         assert [v.task_id for v in verdicts if v.base_status == "passed"] == ([passing] if passing else [])
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_an_answer_of_another_shape_is_wrong_in_examples(language: str, tmp_path: Path, backend: Backend) -> None:
+    if language != "python" and missing(language):
+        pytest.skip(f"{language} is not installed")
+    head = "def add(a, b):\n" if language == "python" else "function add(a, b) {\n"
+    row = {"task_id": "t", "prompt": head, "entry_point": "add", "language": language}
+    task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", {**row, "examples": [{"input": [2.5, 3.5], "output": [2.5, 3.5]}]}))
+    answers = {
+        "[a, b]": "passed", "[a + 1e-9, b]": "passed", "[[a, b], [a, b]]": "failed", "[[a, b]]": "failed", "[[a], [b]]": "failed",
+        "[a, [b]]": "failed", "[a, b, b]": "failed", "[[a, b], [a, b + 1e-9]]": "failed",
+    }  # fmt: skip
+    verdicts = grade(task_set, [("t", f"{head}    return {answer}\n{'' if language == 'python' else '}'}") for answer in answers], backend=backend)
+    assert {answer: v.base_status for answer, v in zip(answers, verdicts, strict=True)} == answers

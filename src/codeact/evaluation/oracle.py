@@ -62,6 +62,17 @@ def agrees(expected: object, answer: object, atol: float = 0.0) -> bool:
     return bool(np.allclose(cast("ArrayLike", answer), cast("ArrayLike", expected), rtol=RELATIVE, atol=tolerance))
 
 
+def fits_example(expected: object, answer: object) -> bool:
+    """The rule of `examples`: `agrees`, but without numpy's broadcasting, by which [[0.5]] would be [0.5].
+
+    Raises:
+        TypeError, ValueError, ArithmeticError, RecursionError: values that cannot be compared.
+    """
+    if _is_floats(expected) and isinstance(answer, list) and any(isinstance(item, list) for item in answer):
+        return False
+    return agrees(expected, answer)
+
+
 def same_truths(expected: object, answer: object) -> bool:
     """Whether JSON's true and false stand where they are expected, and nowhere else: Python takes True for 1."""
     if isinstance(expected, list) and isinstance(answer, list):

@@ -113,7 +113,7 @@ def _last_call(printed: str) -> str:
 
 def _examples(task: Task, mark: str, outcome: Outcome) -> Outcome:
     """What became of the examples, from the lines with what the function returned."""
-    from codeact.evaluation.oracle import agrees, same_truths
+    from codeact.evaluation.oracle import fits_example, same_truths
 
     answers: dict[int, str] = {}
     for line in outcome.stdout.split("\n"):
@@ -130,7 +130,7 @@ def _examples(task: Task, mark: str, outcome: Outcome) -> Outcome:
         try:
             value = json.loads(answers[number])
             # where a type is declared, it says which of both comes
-            right = agrees(_numbers(expected, value), value) and (task.language != "javascript" or same_truths(expected, value))
+            right = fits_example(_numbers(expected, value), value) and (task.language != "javascript" or same_truths(expected, value))
         except (ValueError, RecursionError, TypeError, ArithmeticError):
             right = False
         if not right:

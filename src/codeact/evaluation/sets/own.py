@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError, did_you_mean
-from codeact.evaluation.oracle import agrees, same_truths
+from codeact.evaluation.oracle import fits_example, same_truths
 from codeact.evaluation.sets import own_languages, own_python, own_wrong
 from codeact.evaluation.tasks import Rules, Task, TaskSet, python_question
 from codeact.parsing import parse
@@ -202,7 +202,7 @@ def special(task: Task, arguments: Sequence[Any], expected: object, answer: obje
     if not task.outputs:
         return None
     plain = _lists(answer)
-    return same_truths(expected, plain) and agrees(expected, plain, task.atol)
+    return same_truths(expected, plain) and fits_example(expected, plain)
 
 
 def _lists(value: object) -> object:
