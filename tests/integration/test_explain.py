@@ -150,6 +150,13 @@ def test_the_terminal_says_the_sentence_first_and_names_clusters(chosen: api.Sel
     assert "row 5 of the data, id rec-004" in told.stdout
 
 
+def test_the_terminal_tells_what_became_of_the_record_apart_from_how_it_was_scored(chosen: api.Selection) -> None:
+    row = next(row for row in chosen.table.to_pylist() if row["reason"] == "below cut")
+    lines = [" ".join(line.split()) for line in cli("explain", str(chosen.run_dir), row["id"]).stdout.splitlines()]
+    assert {"status dropped", "reason below cut", "score status ok"} <= set(lines)
+    assert "status ok" not in lines
+
+
 def test_the_terminal_groups_settings_and_keeps_to_its_width(chosen: api.Selection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     row = next(row for row in chosen.table.to_pylist() if row["reason"] == "below cut")

@@ -38,7 +38,8 @@ def explanation(found: Mapping[str, Any]) -> Iterator[str]:
         line = f"  {near['cosine']:.3f}  {near['id']}  {near['status']}{ifd}  "
         yield line + fitting(near["instruction"], width - len(line))
     yield ""
-    figures = {**found, **{k: v for k, v in (found.get("score") or found.get("lengths") or {}).items() if k not in ("id", "turns", "ifd")}}
+    measured = found.get("score") or found.get("lengths") or {}
+    figures = {**found, **{f"score {k}" if k in found else k: v for k, v in measured.items() if k not in ("id", "turns", "ifd")}}
     shown = [(key, _shown(value)) for key, value in figures.items() if key not in APART and value not in (None, "", [])]
     yield from columns([(key, f"{value}{f'  ({MEANINGS[key]})' if key in MEANINGS else ''}") for key, value in shown])
     yield from (f"\n[{m['role']}]\n{m['content']}" for m in (found.get("record") or {}).get("messages", []))
