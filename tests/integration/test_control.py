@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -142,6 +143,44 @@ def test_a_held_out_file_that_is_not_there_or_is_the_data(recipe_file: Path, tmp
     if "nowhere" in own:
         with pytest.raises(InputError, match=told):
             codeact.plan(recipe)
+
+
+def test_turns_of_conversations_are_held_out_but_for_short_ones(recipe_file: Path, tmp_path: Path) -> None:
+    def talk(*turns: str, context: bool = False) -> dict[str, Any]:
+        said = [{"role": "assistant" if n % 2 else "user", "content": text} for n, text in enumerate(turns)]
+        return {"messages": [{**one, "weight": 0} if context and n == 1 else one for n, one in enumerate(said)]}
+
+    long = "def add(a, b):\n    " + "\n    ".join(f"x{n} = a + b * {n}" for n in range(9))
+    held = [
+        talk("Add", "def add(a,b): return a+b", "Sub", long, "Thanks", "You are welcome!"),
+        {"instruction": "Print hi", "output": "print('hi')"},
+        talk("Not learnt", "here as context", "And?", "as is learnt", context=True),
+    ]
+    barred = [
+        talk("Add", "def add(a,b):  return a+b"),  # a measured turn, but for blanks
+        talk("Print hi", "print('hi')", "More", "print('hi there')"),
+        talk("Subtract", long.replace("\n", "\n\n")),
+        talk("One", "1", "Other", long),
+        {"instruction": "Print hi", "output": "print('other')"},
+        talk("Sub", "def sub(a,b): return a-b", "Add", "def add(a,b): return a+b"),
+    ]
+    free = [
+        talk("Mul", "def mul(a,b): return a*b", "Thanks", "Any time"),
+        talk("Neg", "def neg(a): return -a", "Sure?", "You are welcome!"),
+        talk("Add", "def add(*xs): return sum(xs)"),
+        talk("Not learnt", "here as context"),
+        talk("Other", "1", "Print hi", "print('hello')"),
+        {"instruction": "More", "output": "print('yet more')"},
+    ]
+    write_lines(tmp_path / "held.jsonl", held)
+    write_lines(tmp_path / "data.jsonl", [*barred, *free])
+    run_pipeline(
+        load_recipe(recipe_file, [f"run_dir={tmp_path / 'run'}", f"data.source={tmp_path / 'data.jsonl'}", f"evaluate.held_out={tmp_path / 'held.jsonl'}"]),
+        ("records",),
+    )
+    rejected = pq.read_table(tmp_path / "run" / "rejected.parquet").to_pylist()
+    assert [(row["row"], row["reason"]) for row in rejected] == [(n, "held out") for n in range(len(barred))]
+    assert pq.read_table(tmp_path / "run" / "records.parquet").num_rows == len(free)
 
 
 def test_no_task_set_is_needed_beside_it(recipe_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NAME = "held-out"
 """What the set is called in results, reports and messages."""
+# Characters of a turn by which a conversation is known; shorter ones ("Thanks", "continue", how help is offered) are in many.
+LEAST = 100
 
 
 def check_file(name: str) -> None:
@@ -54,14 +56,30 @@ class HeldOut:
         self._known = {text for record in load(file)[0] for text in _texts(record)}
 
     def holds(self, record: Record) -> bool:
-        """Whether what is asked, or what is answered, is in the file too, but for blanks."""
+        """Whether what is asked or answered in all, an answer with its question, or a long turn is in the file too, but for blanks."""
         return not self._known.isdisjoint(_texts(record))
 
 
-def _texts(record: Record) -> Iterator[tuple[str, str]]:
-    for side, text in (("asked", record.instruction), ("answered", record.response)):
-        if words := text.split():
-            yield side, " ".join(words)
+def _texts(record: Record) -> Iterator[tuple[str, ...]]:
+    """What a record is known by: all that is asked, all that is answered, each learnt answer with its question, each long turn."""
+    yield from ((side, text) for side, text in (("asked", _plain(record.instruction)), ("answered", _plain(record.response))) if text)
+    question: list[str] = []
+    answered = False
+    for message in record.messages:
+        said = _plain(f"{message.content}\n{message.tool_calls}")
+        if message.role == "user":
+            question = [said] if answered else [*question, said]
+            answered = False
+        elif message.role == "assistant":
+            answered = True
+        if message.role == "assistant" and message.learn and said and question:
+            yield "exchange", " ".join(question), said
+        if len(said) >= LEAST and (message.role == "user" or (message.role == "assistant" and message.learn)):
+            yield "asked" if message.role == "user" else "answered", said
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
 
 
 def task_id(record: Record) -> str:

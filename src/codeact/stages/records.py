@@ -31,7 +31,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 
     def config() -> Mapping[str, Any]:
         held = held_out(recipe)
-        apart = {"held_out": file_digest(Path(held))} if held and Path(held).is_file() else {}
+        apart = {"held_out": file_digest(Path(held)), "held_out_revision": 1} if held and Path(held).is_file() else {}
         return {"data": inputs.identity(), "limit": data.limit, "map": data.map, "seed": recipe.seed, "secrets": recipe.curate.secrets, **apart}
 
     return Stage("records", (), config, VERSION, lambda store: load_records(store, recipe, inputs), ("rejected.parquet",), shared=True)
