@@ -13,6 +13,7 @@ from codeact import api, storage
 from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
 from codeact.evaluation.sets import load_tasks
+from codeact.sandbox.toolchains import missing
 from tests.helpers.command import Finished, codeact_command
 from tests.helpers.lines import write_lines
 
@@ -88,6 +89,29 @@ def test_tasks_with_more_samples_than_others_are_named(tmp_path: Path) -> None:
     (line,) = said([*samples, samples[3]]).splitlines()  # and not that these were a part of the tasks
     assert "1 to 2 samples per task, 1 of most but not of t3 (2); " in line
     assert said([*samples, *samples]) == ""
+
+
+@pytest.mark.skipif(bool(missing("javascript")), reason="javascript is not installed")
+def test_chat_answers_in_another_language_are_noticed_too(tmp_path: Path) -> None:
+    tasks = tmp_path / "own.jsonl"
+    head, body = "function c(s) {\n", "  return s.length;\n}\n"
+    task = {"language": "javascript", "prompt": head, "entry_point": "c", "examples": [{"input": ["ab"], "output": 2}], "canonical_solution": body}
+    ids = [f"j{number}" for number in range(4)]
+    write_lines(tasks, [{"task_id": name, **task} for name in ids])
+    settings = {"evaluate.tasks": [str(tasks)]}
+    chat = [{"task_id": name, "solution": f"Here it is:\n```javascript\n{head}{body}```\n"} for name in ids]
+    found = graded(tmp_path, chat, settings=settings)
+    assert found["own"]["pass@1"] == 0.0
+    (line,) = found["warnings"]
+    assert line.endswith(
+        "with a Markdown fence, which no compiler reads: 4 of 4 programs; --sanitize, which reads chat answers, finds a program in 4 of them"
+    )
+    clean = graded(tmp_path, chat, settings=settings, sanitized=True)
+    assert (clean["own"]["pass@1"], clean["warnings"]) == (1.0, [])
+    fence = "// as in ```js\nconst mark = '```';\n"  # where a fence is none
+    plain = [{"task_id": name, "solution": f"{fence}{head}{body}console.log(c('a'));\n"} for name in ids]
+    found = graded(tmp_path, plain, settings=settings)
+    assert (found["own"]["pass@1"], found["warnings"]) == (1.0, [])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ SHOWN = 3
 # Warned is where sanitising would mend so many of the programs.
 MENDED_SHARE = 0.05
 LONGEST = 160  # characters of a template's text that are shown
+FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 FILTERED = "content_filter"  # why an answer ends, as endpoints say it
 
 
@@ -39,7 +41,7 @@ def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[
     tasks = {task.id: (task_set.name, task) for task_set in sets for task in task_set.tasks}
     rows: dict[str, list[Row]] = {task_set.name: [] for task_set in sets}
     counts: Counter[str] = Counter()
-    broken = mended = 0
+    broken, mended = Counter[str](), Counter[str]()  # by why a program cannot be read
     for number, sample in enumerate(storage.read_jsonl(path), 1):
         identity = sample.get("task_id")
         if not isinstance(identity, str) or identity not in tasks:
@@ -55,9 +57,9 @@ def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[
         program = solution if solution and solution.strip() else task.prompt + (completion or "")
         if sanitized or (task.rules.always_cut and program is not solution):
             program = _program(task, completion, solution)
-        elif task.language == "python" and parse(program) is None:
-            broken += 1
-            mended += parse(_program(task, completion, solution)) is not None
+        elif why := _unreadable(program, task.language):
+            broken[why] += 1
+            mended[why] += not _unreadable(_program(task, completion, solution), task.language)
         rows[name].append(
             {"task_id": identity, "sample": counts[identity], "completion": completion, "solution": program}
         )
@@ -66,7 +68,8 @@ def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[
         raise InputError(
             f"{path} holds no samples; give one JSON object with task_id and completion or solution per line"
         )
-    warnings = [*_unread(path, broken, mended, counts.total()), *_uneven(path, counts)]
+    unread = [line for why in broken for line in _unread(path, why, broken[why], mended[why], counts.total())]
+    warnings = [*unread, *_uneven(path, counts)]
     return rows, warnings
 
 
@@ -143,11 +146,18 @@ def _unknown(identity: object, sets: Sequence[TaskSet]) -> str:
     return f"task_id {identity!r} is not in {named}; {mend}"
 
 
-def _unread(path: Path, broken: int, mended: int, count: int) -> list[str]:
+def _unreadable(program: str, language: str) -> str:
+    """Why a text is no program, "" where nothing is seen: only Python is parsed here; no language has a Markdown fence."""
+    if language == "python":
+        return "not to be parsed as Python" if parse(program) is None else ""
+    return "with a Markdown fence, which no compiler reads" if FENCE.search(program) else ""
+
+
+def _unread(path: Path, why: str, broken: int, mended: int, count: int) -> list[str]:
     if 2 * broken < count and mended < max(1, MENDED_SHARE * count):
         return []
     offer = f"; --sanitize, which reads chat answers, finds a program in {mended} of them" if mended else ""
-    return [f"{path}: not to be parsed as Python: {broken} of {amount(count, 'program')}{offer}"]
+    return [f"{path}: {why}: {broken} of {amount(count, 'program')}{offer}"]
 
 
 def _uneven(path: Path, counts: Counter[str]) -> list[str]:
