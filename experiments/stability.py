@@ -5,7 +5,7 @@
 
 Selects once with --model (or reuses --run-dir of an earlier `codeact select`), scores again with every --proxy, and repeats
 clustering and selection. The peer in the same run is the random selection: its overlap is ratio / (2 - ratio) by chance. Beside the
-strategy itself `complexity` (no clusters) is repeated, which no seed and no k can change: its row is a check.
+strategy itself `complexity` (no clusters) is repeated, which no seed can change: its row is a check.
 
 Result: experiments/results/stability*.json
 """

@@ -270,3 +270,18 @@ def test_the_control_has_the_tokens_of_the_selection_from_each_source(tiny_model
             sums[stage][source[row["id"]]] += tokens[row["id"]] if row["selected"] else 0
     for name, chosen in sums["sample"].items():
         assert abs(sums["control"][name] - chosen) <= max(tokens.values())
+
+
+def test_chance_of_a_mixture_is_that_of_draws_by_its_quotas() -> None:
+    store = _run("run", _sources(1, 3))
+    quota = {name: one["quota"] for name, one in store.marker("sample")["summary"]["sources"].items()}
+    assert quota == {"a.jsonl": 6, "deep ones": 17}
+    found = codeact.stability("run", seeds=tuple(range(12)))
+    both = 6**2 / 40 + 17**2 / 18
+    assert found["chance"] == pytest.approx(both / (2 * 23 - both))
+    assert found["seeds"]["mean"] == pytest.approx(found["chance"], abs=0.03)
+    assert found["ks"] is None  # a random draw reads no clusters
+    told = cli("stability", "run", "--ks", "2,3")
+    assert f"by chance {found['chance']:.2f}" in told.stdout
+    assert "number of clusters" not in told.stdout
+    assert "strategy random reads no clusters, so another number of them changes nothing: left out" in told.stderr

@@ -19,6 +19,7 @@ from codeact.mirror import reading_copy
 from codeact.pipeline.ledger import check_selection
 from codeact.rundir import tables
 from codeact.rundir.store import Store
+from codeact.sample import Mixture
 from codeact.stages.columns import SCORES, lacking, read_columns
 from codeact.stages.pool import pool_stages, read_mixture, read_pool
 from codeact.stages.sample import choose_from_run, tables_for
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+KS = (5, 10, 20, 40)
 
 
 class Choices(TypedDict, total=False):
@@ -46,7 +48,7 @@ def measure_stability(
     run_dir: str | Path,
     *,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
-    ks: Sequence[int] = (5, 10, 20, 40),
+    ks: Sequence[int] = KS,
     scores: Mapping[str, str | Path] | None = None,
     strategy: str | None = None,
     ratio: float | None = None,
@@ -59,14 +61,15 @@ def measure_stability(
     Args:
         run_dir: a run directory with embed, cluster and score tables (`codeact select` leaves one).
         seeds: of K-means and of the draw, at the run's number of clusters.
-        ks: numbers of clusters, at the run's seeds.
+        ks: numbers of clusters, at the run's seeds; for strategies that read clusters.
         scores: name -> score table (.parquet) of the same records by another model; for strategies that read scores.
         strategy, ratio: instead of the run's own.
 
     Returns:
-        "selected", "ratio", "strategy", "chance" (Jaccard of random selections), "repeats" (overlap of the run's own selection with
-        its repetition under its own seeds: 1, unless `strategy` or `ratio` is another), and under "seeds", "ks" and "models" the labels
-        compared, the `matrix` of Jaccard indices, their `mean` over pairs and the `least`; None where there are fewer than two.
+        "selected", "ratio", "strategy", "chance" (Jaccard of random selections, of as many records of each source where there are
+        weights), "repeats" (overlap of the run's own selection with its repetition under its own seeds: 1, unless `strategy` or `ratio` is
+        another), and under "seeds", "ks" and "models" the labels compared, the `matrix` of Jaccard indices, their `mean` over pairs and the
+        `least`; None where there are fewer than two, or the strategy reads no such thing.
 
     Raises:
         InputError: the folder lacks a table that the strategy reads, or a score table lacks a record.
@@ -98,9 +101,11 @@ def measure_stability(
 
     if scores and SCORES not in read:
         log.warning("strategy %s reads no scores, so another scoring model changes nothing: %s left out", config.strategy, ", ".join(scores))
+    if not clustered and tuple(ks) != KS:
+        log.warning("strategy %s reads no clusters, so another number of them changes nothing: left out", config.strategy)
     others = {name: _scores(Path(path), ids) for name, path in (scores or {}).items() if SCORES in read}
     by_seed = {str(seed): pick(count, seed, seed) for seed in seeds}
-    by_k = {str(one): pick(one, cluster_seed, draw_seed) for one in ks}
+    by_k = {str(one): pick(one, cluster_seed, draw_seed) for one in ks if clustered}
     by_model = {name: pick(count, cluster_seed, draw_seed, one) for name, one in {"run": None, **others}.items()}
     return {
         "strategy": config.strategy,
@@ -108,7 +113,7 @@ def measure_stability(
         "pool": len(ids),
         "selected": int(by_model["run"].sum()),
         "repeats": jaccard(by_model["run"], np.array(_selected(store, ids), np.bool_)),
-        "chance": chance_overlap(float(by_model["run"].mean())),
+        "chance": _by_chance(by_model["run"], mixture),
         "seeds": _overlaps(by_seed),
         "ks": _overlaps(by_k),
         "models": _overlaps(by_model),
@@ -136,6 +141,13 @@ def _overlaps(found: Mapping[str, Bools]) -> dict[str, Any] | None:
     matrix = [[jaccard(found[a], found[b]) for b in names] for a in names]
     pairs = [matrix[a][b] for a, b in combinations(range(len(names)), 2)]
     return {"labels": names, "matrix": matrix, "mean": float(np.mean(pairs)), "least": min(pairs)}
+
+
+def _by_chance(selected: Bools, mixture: Mixture | None) -> float:
+    """Jaccard index of two random selections with as many records of each source, in expectation; 0 where nothing is selected."""
+    members = [np.arange(len(selected))] if mixture is None else mixture.members().values()
+    in_both = sum(int(selected[rows].sum()) ** 2 / len(rows) for rows in members if len(rows))
+    return chance_overlap(in_both / max(int(selected.sum()), 1))
 
 
 def _selected(store: Store, ids: Sequence[str]) -> list[bool]:
