@@ -98,7 +98,7 @@ def test_the_others_meet_their_budget(folder: Path, select: Select, strategy: st
 def test_alpagasus_and_deita_ask_a_judge_once(folder: Path, select: Select) -> None:
     def reply(prompt: str) -> str:
         if "accuracy" in prompt:
-            return "I will not say." if "version 7." in prompt else ("5/5\nFine." if "sort" in prompt else "Score: 3")
+            return "I will not say." if "version 7." in prompt else ("5/5\nFine." if "sort" in prompt else "<think>\nMaybe Score: 5?\n</think>\nScore: 3")
         return str(1 + len(prompt) % 6)
 
     with judge_server(reply) as server:

@@ -36,6 +36,21 @@ def test_ratings(text: str, value: float | None, status: str) -> None:
     assert (found.detail == "") == (status == "ok" or text == "")
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "status"),
+    [
+        ("<think>\n… Maybe Score: 5? But it has a bug, so lower.\n</think>\n2", 2, "ok"),
+        ("<think>It works.</think>\n\nThe code fails. Score: 1", 1, "ok"), ("Maybe 5/5.\n</think>\n0", 0, "ok"),
+        ("[THINK]Score: 5[/THINK]3", 3, "ok"), ("<think>Score: 5", None, "unparsed"), ("<think>Score: 5</think>", None, "unparsed"),
+        ("<|channel|>analysis<|message|>Score: 5<|end|><|start|>assistant<|channel|>final<|message|>3<|return|>", 3, "ok"),
+    ],
+)  # fmt: skip
+def test_thoughts_are_no_rating(text: str, value: float | None, status: str) -> None:
+    found = parse_rating(text, 0, 5)
+    assert (found.value, found.status) == (value, status)
+    assert (found.detail == "") == (status == "ok")
+
+
 def test_a_scale_that_starts_at_one() -> None:
     assert parse_rating("0", 1, 6).status == "out_of_range"
     assert parse_rating("6/6", 1, 6).value == 6
@@ -65,6 +80,9 @@ def test_prompts_hold_the_record_as_it_is() -> None:
         ('["one two three four five six seven"]', (), "unparsed"),
         ('Here they are: ["sorting"]', (), "unparsed"),
         ("[" * 100_000, (), "unparsed"),
+        ('<think>a ["list"]</think>[{"tag": "sql"}]', ("sql",), "ok"),
+        ('<think>\n["list"]\n</think>\n\n```json\n["sql"]\n```', ("sql",), "ok"),
+        ('<think>["sql"]', (), "unparsed"),
     ],
 )
 def test_tags(text: str, tags: tuple[str, ...], status: str) -> None:

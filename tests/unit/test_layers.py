@@ -20,7 +20,7 @@ LAYERS = {
         "errors", "progress", "records", "shipped", "outputs", "redact", "config", "confidential", "addresses",
         "placeholders", "example_code", "code_places", "credentials", "parsing", "grammars", "recipe_keys", "files", "storage", "parquet", "sources",
         "amounts", "locks", "mirror", "logs", "draws", "downloads", "statistics", "statuses", "terminal", "types", "sandbox", "packing", "lm",
-        "sample",
+        "sample", "spoken",
     ),
     1: ("harvesting", "curate", "embed", "cluster", "score", "judge"),
     2: ("training", "evaluation"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.records import Record
+from codeact.spoken import spoken
 from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ _SCALED = re.compile(rf"{_NUMBER}\s*(?:/|out\s+of)\s*(\d+(?:[.,]\d+)?)(?!\w|[.,]
 def parse_rating(text: str, low: int, high: int) -> Rating:
     """Read a rating strictly.
 
-    A first line that holds nothing but a number counts ("4.5", "Score: 4.5", "**4.5/5**"). Otherwise every "score: N",
+    Thinking before the answer is left out. A first line that holds nothing but a number counts ("4.5", "Score: 4.5", "**4.5/5**"). Otherwise every "score: N",
     "rating is N", "N/5" or "N out of 5" in the text counts, and all of them must agree; bare numbers in prose and ranges
     ("4-5") do not count. A stated scale must end at `high`.
 
@@ -104,11 +105,12 @@ def parse_rating(text: str, low: int, high: int) -> Rating:
         text: the judge's answer.
         low, high: the ends of the scale.
     """
-    lines = [line for line in text.strip().splitlines() if line.strip()]
+    answer = spoken(text).strip()
+    lines = answer.splitlines()
     first = _ALONE.match(lines[0]) if lines else None
-    found = [first] if first else [*_LABELLED.finditer(text), *_SCALED.finditer(text)]
+    found = [first] if first else [*_LABELLED.finditer(answer), *_SCALED.finditer(answer)]
     said = {(_float(match[1]), _float(match[2]) if match[2] else float(high)) for match in found}
-    beginning = " ".join(text.split())[:80]
+    beginning = " ".join((answer or text).split())[:80]
     if not said:
         return Rating(None, "unparsed", beginning)
     if len(said) > 1:

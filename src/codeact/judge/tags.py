@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Literal
 
+from codeact.spoken import spoken
 from codeact.types import Vectors
 
 Status = Literal["ok", "empty", "unparsed", "no_answer"]
@@ -36,10 +37,11 @@ def parse_tags(text: str) -> Tagged:
     """Read a JSON list of objects with a "tag", or of strings, alone or in a fenced block; anything else is unparsed.
 
     Tags are normalised, repeated ones dropped; an entry that is no tag (not a text, empty, more than 6 words) makes the whole
-    answer unparsed.
+    answer unparsed. Thinking before the answer is left out.
     """
-    beginning = " ".join(text.split())[:80]
-    body = re.sub(r"^\s*```(?:json)?\s*|\s*```\s*$", "", text.strip())
+    answer = spoken(text)
+    beginning = " ".join((answer.strip() or text).split())[:80]
+    body = re.sub(r"^\s*```(?:json)?\s*|\s*```\s*$", "", answer.strip())
     try:
         value: Any = json.loads(body)
     except (json.JSONDecodeError, RecursionError):

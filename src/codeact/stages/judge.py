@@ -25,7 +25,7 @@ from codeact.stages.pool import PoolTexts, pool_parts, pool_rows, pool_stages, r
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 2
+VERSION = 3
 SHARD_RECORDS = 256
 DEFAULT_RUBRICS = ("accuracy",)
 NO_EFFECT = {"api_key_env", "concurrency", "timeout", "attempts", "backoff", "budget", "price_in", "price_out"}

@@ -17,7 +17,7 @@ from codeact.rundir.store import Store
 from codeact.stages.judge import identity
 from codeact.stages.pool import PoolTexts, pool_stages, read_pool
 
-VERSION = 1
+VERSION = 2
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:

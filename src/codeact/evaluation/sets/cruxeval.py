@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact.evaluation.answer_text import spoken
 from codeact.evaluation.sets.files import Family, Release, pick, read_rows
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.parsing import parse
+from codeact.spoken import spoken
 
 RELEASES = (
     Release(

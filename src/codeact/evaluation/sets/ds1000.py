@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codeact.evaluation.answer_text import spoken
 from codeact.evaluation.sets import in_process, published
 from codeact.evaluation.sets.files import Family
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.sandbox import Backend, Outcome
+from codeact.spoken import spoken
 
 SOURCE = "https://huggingface.co/datasets/xlangai/DS-1000 (or data/ds1000.jsonl.gz of https://github.com/xlang-ai/DS-1000)"
 PATTERNS = ("ds1000*.jsonl*", "DS-1000*.jsonl*", "data/ds1000.jsonl*", "test.jsonl*", "ds1000*.parquet", "DS-1000*.parquet", "test-*.parquet")

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from codeact.errors import InputError
-from codeact.evaluation.answer_text import spoken
 from codeact.evaluation.sets import published
 from codeact.evaluation.sets.files import Family
 from codeact.evaluation.tasks import Rules, Task, TaskSet
 from codeact.sandbox import DEFAULT_LIMITS, Backend, Outcome, call_function, run_program
+from codeact.spoken import spoken
 
 SOURCE = "https://huggingface.co/datasets/livecodebench/code_generation_lite"
 PATTERNS = (
