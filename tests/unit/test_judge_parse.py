@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,18 @@ from codeact.records import Message, Record
         ("between 4 and 5", None, "unparsed"), ("4 to 5", None, "unparsed"), ("Score: 80%", None, "unparsed"), ("1.2.3", None, "unparsed"),
         ("five", None, "unparsed"), ("I cannot rate this.", None, "unparsed"), ("5 stars", None, "unparsed"),
         ("Score: 4. Corrected score: 3", None, "ambiguous"), ("Accuracy: 4\nStyle... Quality: 2 of course", 4, "ok"),
-        ("Good. Accuracy: 4. Quality: 2", None, "ambiguous"),
+        ("Good. Accuracy: 4. Quality: 2", None, "ambiguous"), ("Score: 4 (3)", None, "unparsed"),
+        ("accuracy is 3 %", None, "unparsed"), ("Accuracy: 5 percent", None, "unparsed"), ("Score: 1,000", None, "unparsed"),
+        ("Score: 4~5", None, "unparsed"), ("Score: 4 and 5", None, "unparsed"), ("Score: 4..5", None, "unparsed"), ("Score: 4, 5", None, "unparsed"),
+        ("Score: 4 and a half", None, "unparsed"), ("Score: 4 — 5 would be perfect", None, "unparsed"), ("Score: 4 (out of ten)", None, "unparsed"),
+        ("A score of 5 would need tests. This one deserves a 2.", None, "unparsed"), ("Not a score of 5, rather 2", None, "unparsed"),
+        ("The time complexity of 2 nested loops is fine. I give it four.", None, "unparsed"), ("Complexity: 2 nested loops", None, "unparsed"),
+        ("3 out of 5 tests pass. It is bad: I give 1", None, "unparsed"), ("Tests passed: 3/5", None, "unparsed"),
+        ("The rating is 5 if it gets tests.", None, "unparsed"), ("The rating would be 5 with tests.", None, "unparsed"),
+        ("Score: 5? No.", None, "unparsed"), ("To get 5/5, it needs tests.", None, "unparsed"), ("I would not give it 5/5.", None, "unparsed"),
+        ("Rating: 5 = right, 0 = wrong.\nRating: 2", 2, "ok"), ("Score: 4, because 3/5 tests fail", 4, "ok"), ("4/5 - good", 4, "ok"),
+        ("- **Score:** 4\n- fine", 4, "ok"), ('{"reason": "x", "rating": 4}', 4, "ok"), ("Score: 4 (two small faults)", 4, "ok"),
+        ("It deserves a 4/5.", 4, "ok"), ("Score: 4 on a scale of 0 to 5.", 4, "ok"), ("Score: 4 (0-5)", 4, "ok"), ("Good.\nScore: 4 of 5", 4, "ok"),
         ("7", None, "out_of_range"), ("-1", None, "out_of_range"), ("9/10", None, "out_of_range"), ("Score: 4/10", None, "out_of_range"),
     ],
 )  # fmt: skip
@@ -49,6 +61,25 @@ def test_thoughts_are_no_rating(text: str, value: float | None, status: str) -> 
     found = parse_rating(text, 0, 5)
     assert (found.value, found.status) == (value, status)
     assert (found.detail == "") == (status == "ok")
+
+
+@pytest.mark.parametrize(
+    "scale",
+    ["(out of 10)", "on a scale of 1 to 10", "on a scale from 0-10", "on a 10-point scale", "out of a possible 10", "points out of 10", "of 10", "(max 10)",
+     "(0-10)", "/ **10**", "（满分10分）", "满分10分", "(10分制)"],
+)  # fmt: skip
+def test_another_scale(scale: str) -> None:
+    for text in (f"Score: 4 {scale}", f"It runs.\nRating: **4** {scale}. It is slow.", f"4 {scale}"):
+        assert parse_rating(text, 0, 5).status == "out_of_range"
+        assert parse_rating(text, 0, 10).value == 4
+
+
+@pytest.mark.parametrize("piece", ["score ", "! ", "i give ", "\n", "the ", ", ", "1", " ", "*", "(4 ", "Score: 4 of "])
+def test_long_answers_are_read_in_linear_time(piece: str) -> None:
+    start = time.monotonic()
+    for before in ("", "score", "!", "I give", "Score: 4"):
+        assert parse_rating(before + piece * (50_000 // len(piece)) + "x", 0, 5).status in ("unparsed", "ok")
+    assert time.monotonic() - start < 60
 
 
 def test_a_scale_that_starts_at_one() -> None:

@@ -83,33 +83,58 @@ def prompt_writer(template: str) -> Callable[[Record], str]:
     return lambda record: page.render(instruction=record.instruction, response=record.response)
 
 
-_NUMBER = r"(?<![\w.,-])(-?\d+(?:[.,]\d+)?)(?![\w%]|[.,]\d|\s*(?:-|–|—|to|or)\s*\d)"
-_LABEL = r"(?:overall\s+)?(?:score|rating|accuracy|quality|complexity)"
-_SCALE = r"(?:\s*(?:/|out\s+of)\s*(\d+(?:[.,]\d+)?)(?!\w|[.,]\d))?"
-_MARK = r"[\s*_`\"'(\[]*"
-_ALONE = re.compile(
-    rf"^{_MARK}(?:{_LABEL}{_MARK}(?::|=|is|of)?{_MARK})?{_NUMBER}{_SCALE}[\s*_`\"')\].]*$", re.IGNORECASE
+_BLANK = r"[^\S\n]"
+_MARK = r"[\s*_`\"'(\[]*+"
+_CLOSE = r"[*_`\"')\]}]*+"
+# A decimal comma has at most two digits behind it: `1,000` is no rating.
+_NUMBER = r"(?<![\w.,-])(?P<value>-?\d++(?:\.\d++|,\d{1,2}(?!\d))?+)"
+_LABEL = r"(?:(?:accuracy|quality|complexity)\s+)?(?:score|rating)|accuracy|quality|complexity"
+_NAMED = rf"(?:(?:so|the|my|overall|final|corrected|revised|updated|new|total|task|answer|response)\b,?\s+)*+(?:{_LABEL})\b"
+_TOP = r"\d++(?:[.,]\d++)?+"
+_OUT_OF = (
+    rf"\s*/|{_BLANK}*(?:out\s+of(?:\s+an?\b)?(?:\s+(?:possible|maximum|max|total))?(?:\s+of)?|of|max(?:imum)?(?:\s+of)?|满分[为是]?"
+    rf"|(?:on|from|scale)\b(?:\s+(?:an?|the))?(?:\s+scale)?(?:\s+(?:of|from))?(?:\s*\d++\s*(?:to|and|-|–|—|~)(?=\s*\d))?)"
 )
-_LABELLED = re.compile(rf"\b{_LABEL}{_MARK}(?::|=|is|of|would be|at|as){_MARK}{_NUMBER}{_SCALE}", re.IGNORECASE)
-_SCALED = re.compile(rf"{_NUMBER}\s*(?:/|out\s+of)\s*(\d+(?:[.,]\d+)?)(?!\w|[.,]\d)", re.IGNORECASE)
+_SCALE = (
+    rf"(?:{_CLOSE}(?:{_BLANK}*(?:points?\b|stars?\b|marks?\b|分))?{_BLANK}*[(（,，]?"
+    rf"(?:(?:{_OUT_OF}){_MARK}(?P<top>{_TOP})(?:[\s-]points?(?:\s+scale)?|{_BLANK}*分?制?)"
+    rf"|{_BLANK}*+(?!\d++[)）])(?:\d++{_BLANK}*(?:to|-|–){_BLANK}*)?(?P<named_top>{_TOP})(?:{_BLANK}*分制|[\s-]points?\s+scale|\s+scale|(?=[)）]))))"
+)
+_UNSURE = r"(?!\s*(?:\d|or\b|and\b|maybe\b|perhaps\b|possibly\b|if\b|unless\b|not\b|out\b|on\b|of\b|from\b|scale\b|max|percent|%|满分))"
+# What may follow a rating. A noun ("5 tests"), a unit, a second number or a condition makes it something else.
+_END = (
+    rf"(?={_CLOSE}(?:{_BLANK}*(?:points?|stars?|marks?)\b)?[*_`\"')\]}}）]*+(?:\s*\Z|{_BLANK}*\n|[.。!！](?![.\d])|{_BLANK}*[,;:，；(（]{_UNSURE}"
+    rf"|(?:{_BLANK}+[-–—]+{_BLANK}|—){_UNSURE}|{_BLANK}+(?:because|since|as|due|given|but|though|although|while|so)\b))"
+)
+_START = rf"(?:^(?:{_BLANK}*(?:[-+>#•]++|\d+[.)]))?|[.!?;。！？][*_`\"')\]]*\s++|[{{,]\s*+(?=\"))[{{*_`\"'(\[ \t]*+"
+_GIVEN = r"\b(?:(?:i|we)\b[^.;!?\n]{0,24}?\b(?:give|rate|award|assign|say|score)|deserves|earns|merits)\s+(?:[\w']+\s+){0,5}?"
+_ALONE = re.compile(
+    rf"^{_MARK}(?:(?:{_NAMED}){_MARK}(?::|=|is\b)?{_MARK})?{_NUMBER}{_SCALE}?+[\s*_`\"')\].）]*$", re.IGNORECASE
+)
+_LABELLED = re.compile(rf"{_START}(?:{_NAMED}){_MARK}(?::|=|is\b){_MARK}{_NUMBER}{_SCALE}?+{_END}", re.IGNORECASE | re.MULTILINE)
+_SCALED = re.compile(rf"(?:{_START}|{_GIVEN}){_MARK}{_NUMBER}(?=\s*/|\s*out\s+of){_SCALE}{_END}", re.IGNORECASE | re.MULTILINE)
+_SENTENCE = re.compile(r"[^.!?;\n]*\Z")
+_DENIED = re.compile(r"\b(?:not|no|never|cannot|if|unless|until|could|instead)\b|n['’]t\b", re.IGNORECASE)
 
 
 def parse_rating(text: str, low: int, high: int) -> Rating:
     """Read a rating strictly.
 
-    Thinking before the answer is left out. A first line that holds nothing but a number counts ("4.5", "Score: 4.5", "**4.5/5**"). Otherwise every "score: N",
-    "rating is N", "N/5" or "N out of 5" in the text counts, and all of them must agree; bare numbers in prose and ranges
-    ("4-5") do not count. A stated scale must end at `high`.
+    Thinking before the answer is left out. A first line that holds nothing but a number counts ("4.5", "Score: 4.5",
+    "**4.5/5**"). Otherwise every "score: N" and "rating is N" at the beginning of a line or sentence counts, and every "N/5"
+    and "N out of 5" there or after "I give it"; all of them must agree. Bare numbers in prose, ranges ("4-5"), percentages,
+    counts ("3 out of 5 tests") and what is denied do not count. A stated scale must end at `high`.
 
     Args:
         text: the judge's answer.
         low, high: the ends of the scale.
     """
-    answer = spoken(text).strip()
-    lines = answer.splitlines()
-    first = _ALONE.match(lines[0]) if lines else None
-    found = [first] if first else [*_LABELLED.finditer(answer), *_SCALED.finditer(answer)]
-    said = {(_float(match[1]), _float(match[2]) if match[2] else float(high)) for match in found}
+    # Without runs of blanks the patterns take linear time.
+    answer = re.sub(r"(?: ?\n)+ ?", "\n", re.sub(r"[^\S\n]+", " ", spoken(text).strip()))
+    first = _ALONE.match(answer.partition("\n")[0])
+    given = (match for match in _SCALED.finditer(answer) if not _is_denied(answer, match.start("value")))
+    found = [first] if first else [*_LABELLED.finditer(answer), *given]
+    said = {(_float(match["value"]), _float(match["top"] or match["named_top"] or str(high))) for match in found}
     beginning = " ".join((answer or text).split())[:80]
     if not said:
         return Rating(None, "unparsed", beginning)
@@ -119,6 +144,12 @@ def parse_rating(text: str, low: int, high: int) -> Rating:
     if scale != high or not low <= value <= high:
         return Rating(None, "out_of_range", beginning)
     return Rating(value, "ok")
+
+
+def _is_denied(text: str, at: int) -> bool:
+    """Whether the sentence denies or only supposes what it says at this place."""
+    sentence = _SENTENCE.search(text, max(0, at - 200), at)
+    return sentence is not None and _DENIED.search(sentence[0]) is not None
 
 
 def local_ratings(
