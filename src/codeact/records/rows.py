@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from codeact.records.columns import REJECTED, RESPONSE, Format, plain_name
 from codeact.records.content import is_blank, joined, read_content
+from codeact.records.joining import behind, holds, same_turn
 from codeact.records.media import find_media
 from codeact.records.mends import value_of
 from codeact.records.tools import as_json, calls_from, declared_arguments, parsed, tools_text
@@ -19,7 +19,6 @@ Row = Mapping[str, Any]
 GOOD, BAD = ("true", "1", "1.0"), ("false", "0", "0.0", "-1")  # of KTO
 EVERYBODY: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 CHOICES = ("choices", "options", "endings", "candidates", "alternatives")
-CONTEXT = 12  # characters from which on a context is not in a question by chance
 SEVERAL = ("answers", "responses")  # columns that hold several answers, in CSV as the text of a list
 
 
@@ -56,7 +55,7 @@ def read_row(
     history = _history(row, form, unread)
     if history:
         opening = next((n for n, m in enumerate(messages) if m.role != "system"), 0)
-        messages = [*messages[:opening], *_behind(history, messages[opening:])]
+        messages = [*messages[:opening], *behind(history, messages[opening:])]
     messages = _with_system(messages, row, form)
     while messages and messages[-1].role != "assistant":
         messages.pop()
@@ -117,7 +116,7 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
         extra = "" if is_blank(given) else _text(given, f"column {form.column('input') or 'input'!r}")
         turns = [Message("user", joined([text for text in (asked, extra) if text.strip()]))]
     context = _context(row, form)
-    if context and not any(_holds(m.content, context) for m in turns):
+    if context and not any(holds(m.content, context) for m in turns):
         last = max((n for n, m in enumerate(turns) if m.role == "user"), default=-1)
         if last >= 0:
             turns[last] = replace(turns[last], content=f"{turns[last].content}\n\n{context}")
@@ -125,53 +124,7 @@ def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Messa
         return turns
     _refuse_number(answer, row, form.column("response"))
     called = _called(answer, row, form)
-    return _behind(turns, called or _answer(answer, form.column("response"), unread, weight_key))
-
-
-def _holds(text: str, context: str) -> bool:
-    """Whether a question has its context in it: a short one may be a word of it by chance, and counts where it has lines of its own."""
-    wanted = [line.strip() for line in context.strip().splitlines()]
-    lines = [line.strip() for line in text.splitlines()]
-    whole = any(lines[at : at + len(wanted)] == wanted for at in range(len(lines) - len(wanted) + 1))
-    return whole or (len(context.strip()) >= CONTEXT and context.strip() in text)
-
-
-def _behind(before: list[Message], after: list[Message]) -> list[Message]:
-    """The turns of `after` behind those of `before`, and the turns that both hold, up to the last of `before` that is no answer, once.
-
-    Where both have turns before it that differ, `after` is a conversation of its own, and is taken if it has no fewer of them.
-
-    Raises:
-        Unreadable: it has fewer.
-    """
-    asked = before[-1] if before and before[-1].role != "assistant" else None
-    places = [n for n, m in enumerate(after, 1) if asked is not None and _same(m, asked)]
-    if not places:
-        return [*before, *after]
-    at = max(places, key=lambda n: _common_end(before, after[:n]))
-    common = _common_end(before, after[:at])
-    own, others = before[: len(before) - common], after[: at - common]
-    apart = all(m.role == "system" for m in own) and not any(m.role == "system" for m in others)
-    if own and others and not apart:
-        if len(others) < len(own):
-            raise Unreadable("invalid", "the question stands in two columns, with different turns before it; keep the turns in one of them")
-        return after
-    return [*own, *others, *after[at - common :]]
-
-
-def _common_end(before: Sequence[Message], after: Sequence[Message]) -> int:
-    pairs = zip(reversed(before), reversed(after), strict=False)
-    return next((n for n, (one, other) in enumerate(pairs) if not _same(one, other)), min(len(before), len(after)))
-
-
-def _same(one: Message, other: Message) -> bool:
-    if one.role != other.role or one.content.strip() != other.content.strip():
-        return False
-    return one.tool_calls == other.tool_calls or _without_ids(one.tool_calls) == _without_ids(other.tool_calls)
-
-
-def _without_ids(calls: str) -> list[Any]:
-    return [call["function"] for call in json.loads(calls)] if calls else []
+    return behind(turns, called or _answer(answer, form.column("response"), unread, weight_key))
 
 
 def _one_text(value: object, column: str) -> object:
@@ -330,9 +283,9 @@ def _with_answer(messages: list[Message], row: Row, form: Format, unread: Unread
     while messages and messages[-1].role == "assistant":
         messages.pop()
     apart = all(m.role == "system" for m in messages) and not any(m.role == "system" for m in chosen)
-    if any(m.role == "user" for m in chosen) and not apart and not any(messages and _same(m, messages[-1]) for m in chosen):
+    if any(m.role == "user" for m in chosen) and not apart and not any(messages and same_turn(m, messages[-1]) for m in chosen):
         return chosen  # the whole conversation; its prompt is written otherwise
-    return _behind(messages, chosen)
+    return behind(messages, chosen)
 
 
 def _history(row: Row, form: Format, unread: Unread) -> list[Message]:

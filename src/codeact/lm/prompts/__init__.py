@@ -4,7 +4,6 @@ from codeact.lm.prompts.answers import Answer, Rendered, locate, render
 from codeact.lm.prompts.templates import (
     BUILT_IN,
     NO_WORDS,
-    RefusedError,
     Template,
     check_vocabulary,
     encode_text,
@@ -16,6 +15,7 @@ from codeact.lm.prompts.templates import (
     special_ids,
 )
 from codeact.lm.prompts.tokens import Asked, Encoded, Turn, ask, ask_to_think, encode
+from codeact.lm.prompts.turns import RefusedError
 
 __all__ = [
     "BUILT_IN",

@@ -9,7 +9,8 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from codeact.lm.prompts.templates import CLOSE, OPEN, Conversation, RefusedError
+from codeact.lm.prompts.templates import CLOSE, OPEN, Conversation
+from codeact.lm.prompts.turns import RefusedError
 from codeact.records import Message
 
 HOLE = re.compile(f"{OPEN}(\\d+){CLOSE}")

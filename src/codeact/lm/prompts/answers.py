@@ -17,12 +17,12 @@ from codeact.lm.prompts.templates import (
     OPEN,
     PAIR,
     Conversation,
-    RefusedError,
     Template,
     dated,
     piece,
     special_ids,
 )
+from codeact.lm.prompts.turns import RefusedError
 from codeact.records import Message
 from codeact.types import Tokenizer
 

@@ -17,7 +17,6 @@ from codeact.lm.prompts.answers import Answer, locate
 from codeact.lm.prompts.templates import (
     PAIR,
     Conversation,
-    RefusedError,
     Template,
     adds_special,
     check_vocabulary,
@@ -26,6 +25,7 @@ from codeact.lm.prompts.templates import (
     prompt_text,
     special_ids,
 )
+from codeact.lm.prompts.turns import RefusedError
 from codeact.records import Message
 from codeact.types import Tokenizer
 
