@@ -21,7 +21,9 @@ from codeact.records import Message, Record
     [
         ("4.5", 4.5, "ok"), ("4.5/5", 4.5, "ok"), ("Score: 4.5", 4.5, "ok"), ("**Rating: 4.5/5**\nIt works.", 4.5, "ok"),
         ("  \n5\nIt has 3 bugs and 2 tests.", 5, "ok"), ("4,5", 4.5, "ok"), ("5.", 5, "ok"), ("0", 0, "ok"), ("`3`", 3, "ok"),
-        ("The code is right but slow. Score: 4", 4, "ok"), ("I would give it 3 out of 5.", 3, "ok"), ("The rating is 3.5.", 3.5, "ok"),
+        ("The code is right but slow. Score: 4", 4, "ok"), ("I would give it 3 out of 5.", 3, "ok"),
+        ("The score is 4 out of 5 because it works.", 4, "ok"), ("Final verdict: Score: 4", 4, "ok"),
+        ("Score: 4/10 because it works", None, "out_of_range"), ("The rating is 3.5.", 3.5, "ok"),
         ("Score: **4**/5", 4, "ok"), ("Accuracy: 5/5\nOverall score: 5", 5, "ok"),
         ("", None, "unparsed"), ("It has 3 bugs.", None, "unparsed"), ("4-5", None, "unparsed"), ("Score: 4-5", None, "unparsed"),
         ("between 4 and 5", None, "unparsed"), ("4 to 5", None, "unparsed"), ("Score: 80%", None, "unparsed"), ("1.2.3", None, "unparsed"),

@@ -97,7 +97,7 @@ _OUT_OF = (
 )
 _SCALE = (
     rf"(?:{_CLOSE}(?:{_BLANK}*(?:points?\b|stars?\b|marks?\b|分))?{_BLANK}*[(（,，]?"
-    rf"(?:(?:{_OUT_OF}){_MARK}(?P<top>{_TOP})(?:[\s-]points?(?:\s+scale)?|{_BLANK}*分?制?)"
+    rf"(?:(?:{_OUT_OF}){_MARK}(?P<top>{_TOP})(?:[\s-]points?(?:\s+scale)?|{_BLANK}*(?:分制?|制))?"
     rf"|{_BLANK}*+(?!\d++[)）])(?:\d++{_BLANK}*(?:to|-|–){_BLANK}*)?(?P<named_top>{_TOP})(?:{_BLANK}*分制|[\s-]points?\s+scale|\s+scale|(?=[)）]))))"
 )
 _UNSURE = r"(?!\s*(?:\d|or\b|and\b|maybe\b|perhaps\b|possibly\b|if\b|unless\b|not\b|out\b|on\b|of\b|from\b|scale\b|max|percent|%|满分))"
@@ -111,7 +111,7 @@ _GIVEN = r"\b(?:(?:i|we)\b[^.;!?\n]{0,24}?\b(?:give|rate|award|assign|say|score)
 _ALONE = re.compile(
     rf"^{_MARK}(?:(?:{_NAMED}){_MARK}(?::|=|is\b)?{_MARK})?{_NUMBER}{_SCALE}?+[\s*_`\"')\].）]*$", re.IGNORECASE
 )
-_LABELLED = re.compile(rf"{_START}(?:{_NAMED}){_MARK}(?::|=|is\b){_MARK}{_NUMBER}{_SCALE}?+{_END}", re.IGNORECASE | re.MULTILINE)
+_LABELLED = re.compile(rf"(?:{_START}|[:：]{_BLANK}+{_MARK})(?:{_NAMED}){_MARK}(?::|=|is\b){_MARK}{_NUMBER}{_SCALE}?+{_END}", re.IGNORECASE | re.MULTILINE)
 _SCALED = re.compile(rf"(?:{_START}|{_GIVEN}){_MARK}{_NUMBER}(?=\s*/|\s*out\s+of){_SCALE}{_END}", re.IGNORECASE | re.MULTILINE)
 _SENTENCE = re.compile(r"[^.!?;\n]*\Z")
 _DENIED = re.compile(r"\b(?:not|no|never|cannot|if|unless|until|could|instead)\b|n['’]t\b", re.IGNORECASE)
