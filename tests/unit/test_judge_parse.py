@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codeact.errors import InputError
-from codeact.judge.ratings import RUBRICS, local_ratings, parse_rating, render, rubric
+from codeact.judge.answers import parse_rating
+from codeact.judge.ratings import RUBRICS, local_ratings, render, rubric
 from codeact.judge.tags import frequent, merge_associated, merge_like, normalise, parse_tags
 from codeact.records import Message, Record
 
@@ -41,6 +42,11 @@ from codeact.records import Message, Record
         ("Rating: 5 = right, 0 = wrong.\nRating: 2", 2, "ok"), ("Score: 4, because 3/5 tests fail", 4, "ok"), ("4/5 - good", 4, "ok"),
         ("- **Score:** 4\n- fine", 4, "ok"), ('{"reason": "x", "rating": 4}', 4, "ok"), ("Score: 4 (two small faults)", 4, "ok"),
         ("It deserves a 4/5.", 4, "ok"), ("Score: 4 on a scale of 0 to 5.", 4, "ok"), ("Score: 4 (0-5)", 4, "ok"), ("Good.\nScore: 4 of 5", 4, "ok"),
+        ("评分：4", 4, "ok"), ("综合评分：4.5/5。代码正确。", 4.5, "ok"), ("代码正确。得分为 3 分，因为很慢。", 3, "ok"), ("**评分**：4\n代码正确", 4, "ok"),
+        ("评分：4-5", None, "unparsed"), ("评分：4分或5分", None, "unparsed"), ("评分标准：5 分代表正确", None, "unparsed"), ("评分：4，如果修复", None, "unparsed"),
+        ("我认为评分：5分代表完全正确\n评分：2", 2, "ok"), ("评分：4（满分10分）", None, "out_of_range"), ("评分：4。总分数：3", None, "ambiguous"),
+        ("Score: 4*5", None, "unparsed"), ("I give it a **4**/5!", 4, "ok"), ("3 of 5, the others fail", None, "unparsed"), ("It runs. Score 4, more", None, "unparsed"),
+        ("It deserves a four (0-5) (good)", None, "unparsed"), ("It runs. I would give it a 4 on a scale of 0 to 5.", 4, "ok"),
         ("7", None, "out_of_range"), ("-1", None, "out_of_range"), ("9/10", None, "out_of_range"), ("Score: 4/10", None, "out_of_range"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Ratings by a language model: what is asked (rubrics), and how its answer is read. A text that is not clearly one rating is a status.
+"""Ratings by a language model: what is asked (rubrics), and what a local model's probabilities answer. `codeact.judge.answers` reads texts.
 
 AlpaGasus (arXiv 2307.08701) asks a judge for the accuracy of each response from 0 to 5 and keeps those of at least 4.5.
 DEITA (arXiv 2312.15685) ranks by complexity times quality, each from 1 to 6; its own scorers are trained models, here both are
@@ -7,22 +7,19 @@ asked of the judge. The prompts are this project's wording.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
+from codeact.judge.answers import Rating
 from codeact.records import Record
-from codeact.spoken import spoken
 from codeact.types import Model, Tokenizer
 
 if TYPE_CHECKING:
     from codeact.lm.prompts import Template
-
-Status = Literal["ok", "unparsed", "ambiguous", "out_of_range", "no_answer", "too_long", "unsure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +37,6 @@ RUBRICS: Mapping[str, Rubric] = {
     "complexity": Rubric("complexity", "judge_complexity", 1, 6),
     "quality": Rubric("quality", "judge_quality", 1, 6),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Rating:
-    """What a judge said of one record.
-
-    Attributes:
-        value: on the rubric's scale; None unless the status is ok.
-        status: ok; unparsed (no rating found), ambiguous (several that differ), out_of_range; no_answer (the endpoint failed),
-            too_long (beyond the judge's context), unsure (a local judge that does not answer with a digit).
-        detail: the answer's beginning, or the endpoint's error, where the status is not ok.
-    """
-
-    value: float | None
-    status: Status
-    detail: str = ""
 
 
 def rubric(name: str) -> Rubric:
@@ -81,75 +62,6 @@ def prompt_writer(template: str) -> Callable[[Record], str]:
     source = (resources.files("codeact") / "templates" / f"{template}.jinja").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=False, keep_trailing_newline=False).from_string(source)
     return lambda record: page.render(instruction=record.instruction, response=record.response)
-
-
-_BLANK = r"[^\S\n]"
-_MARK = r"[\s*_`\"'(\[]*+"
-_CLOSE = r"[*_`\"')\]}]*+"
-# A decimal comma has at most two digits behind it: `1,000` is no rating.
-_NUMBER = r"(?<![\w.,-])(?P<value>-?\d++(?:\.\d++|,\d{1,2}(?!\d))?+)"
-_LABEL = r"(?:(?:accuracy|quality|complexity)\s+)?(?:score|rating)|accuracy|quality|complexity"
-_NAMED = rf"(?:(?:so|the|my|overall|final|corrected|revised|updated|new|total|task|answer|response)\b,?\s+)*+(?:{_LABEL})\b"
-_TOP = r"\d++(?:[.,]\d++)?+"
-_OUT_OF = (
-    rf"\s*/|{_BLANK}*(?:out\s+of(?:\s+an?\b)?(?:\s+(?:possible|maximum|max|total))?(?:\s+of)?|of|max(?:imum)?(?:\s+of)?|满分[为是]?"
-    rf"|(?:on|from|scale)\b(?:\s+(?:an?|the))?(?:\s+scale)?(?:\s+(?:of|from))?(?:\s*\d++\s*(?:to|and|-|–|—|~)(?=\s*\d))?)"
-)
-_SCALE = (
-    rf"(?:{_CLOSE}(?:{_BLANK}*(?:points?\b|stars?\b|marks?\b|分))?{_BLANK}*[(（,，]?"
-    rf"(?:(?:{_OUT_OF}){_MARK}(?P<top>{_TOP})(?:[\s-]points?(?:\s+scale)?|{_BLANK}*(?:分制?|制))?"
-    rf"|{_BLANK}*+(?!\d++[)）])(?:\d++{_BLANK}*(?:to|-|–){_BLANK}*)?(?P<named_top>{_TOP})(?:{_BLANK}*分制|[\s-]points?\s+scale|\s+scale|(?=[)）]))))"
-)
-_UNSURE = r"(?!\s*(?:\d|or\b|and\b|maybe\b|perhaps\b|possibly\b|if\b|unless\b|not\b|out\b|on\b|of\b|from\b|scale\b|max|percent|%|满分))"
-# What may follow a rating. A noun ("5 tests"), a unit, a second number or a condition makes it something else.
-_END = (
-    rf"(?={_CLOSE}(?:{_BLANK}*(?:points?|stars?|marks?)\b)?[*_`\"')\]}}）]*+(?:\s*\Z|{_BLANK}*\n|[.。!！](?![.\d])|{_BLANK}*[,;:，；(（]{_UNSURE}"
-    rf"|(?:{_BLANK}+[-–—]+{_BLANK}|—){_UNSURE}|{_BLANK}+(?:because|since|as|due|given|but|though|although|while|so)\b))"
-)
-_START = rf"(?:^(?:{_BLANK}*(?:[-+>#•]++|\d+[.)]))?|[.!?;。！？][*_`\"')\]]*\s++|[{{,]\s*+(?=\"))[{{*_`\"'(\[ \t]*+"
-_GIVEN = r"\b(?:(?:i|we)\b[^.;!?\n]{0,24}?\b(?:give|rate|award|assign|say|score)|deserves|earns|merits)\s+(?:[\w']+\s+){0,5}?"
-_ALONE = re.compile(
-    rf"^{_MARK}(?:(?:{_NAMED}){_MARK}(?::|=|is\b)?{_MARK})?{_NUMBER}{_SCALE}?+[\s*_`\"')\].）]*$", re.IGNORECASE
-)
-_LABELLED = re.compile(rf"(?:{_START}|[:：]{_BLANK}+{_MARK})(?:{_NAMED}){_MARK}(?::|=|is\b){_MARK}{_NUMBER}{_SCALE}?+{_END}", re.IGNORECASE | re.MULTILINE)
-_SCALED = re.compile(rf"(?:{_START}|{_GIVEN}){_MARK}{_NUMBER}(?=\s*/|\s*out\s+of){_SCALE}{_END}", re.IGNORECASE | re.MULTILINE)
-_SENTENCE = re.compile(r"[^.!?;\n]*\Z")
-_DENIED = re.compile(r"\b(?:not|no|never|cannot|if|unless|until|could|instead)\b|n['’]t\b", re.IGNORECASE)
-
-
-def parse_rating(text: str, low: int, high: int) -> Rating:
-    """Read a rating strictly.
-
-    Thinking before the answer is left out. A first line that holds nothing but a number counts ("4.5", "Score: 4.5",
-    "**4.5/5**"). Otherwise every "score: N" and "rating is N" at the beginning of a line or sentence counts, and every "N/5"
-    and "N out of 5" there or after "I give it"; all of them must agree. Bare numbers in prose, ranges ("4-5"), percentages,
-    counts ("3 out of 5 tests") and what is denied do not count. A stated scale must end at `high`.
-
-    Args:
-        text: the judge's answer.
-        low, high: the ends of the scale.
-    """
-    # Without runs of blanks the patterns take linear time.
-    answer = re.sub(r"(?: ?\n)+ ?", "\n", re.sub(r"[^\S\n]+", " ", spoken(text).strip()))
-    first = _ALONE.match(answer.partition("\n")[0])
-    given = (match for match in _SCALED.finditer(answer) if not _is_denied(answer, match.start("value")))
-    found = [first] if first else [*_LABELLED.finditer(answer), *given]
-    said = {(_float(match["value"]), _float(match["top"] or match["named_top"] or str(high))) for match in found}
-    beginning = " ".join((answer or text).split())[:80]
-    if not said:
-        return Rating(None, "unparsed", beginning)
-    if len(said) > 1:
-        return Rating(None, "ambiguous", beginning)
-    value, scale = said.pop()
-    if scale != high or not low <= value <= high:
-        return Rating(None, "out_of_range", beginning)
-    return Rating(value, "ok")
-
-
-def _is_denied(text: str, at: int) -> bool:
-    """Whether the sentence denies or only supposes what it says at this place."""
-    sentence = _SENTENCE.search(text, max(0, at - 200), at)
-    return sentence is not None and _DENIED.search(sentence[0]) is not None
 
 
 def local_ratings(
@@ -237,6 +149,3 @@ def _open_answer(
         )
     return coded[0][:at], tokens
 
-
-def _float(text: str) -> float:
-    return float(text.replace(",", "."))

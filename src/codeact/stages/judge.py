@@ -11,6 +11,7 @@ import numpy as np
 
 from codeact.config import JudgeConfig, Recipe
 from codeact.judge import ratings
+from codeact.judge.answers import Rating, parse_rating
 from codeact.judge.asking import ask_endpoint
 from codeact.progress import Progress
 from codeact.rundir import tables
@@ -25,7 +26,7 @@ from codeact.stages.pool import PoolTexts, pool_parts, pool_rows, pool_stages, r
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 3
+VERSION = 4
 SHARD_RECORDS = 256
 DEFAULT_RUBRICS = ("accuracy",)
 NO_EFFECT = {"api_key_env", "concurrency", "timeout", "attempts", "backoff", "budget", "price_in", "price_out"}
@@ -83,12 +84,12 @@ def _by_endpoint(store: Store, asked: Sequence[ratings.Rubric], recipe: Recipe) 
     config, stages = recipe.judge, pool_stages(recipe.curate)
     column = read_pool(store, stages, ("id",))["id"]
     ids = column.to_pylist()
-    found, spent = dict[str, list[ratings.Rating]](), dict[str, float]()
+    found, spent = dict[str, list[Rating]](), dict[str, float]()
     for rubric in asked:
         prompts = PoolTexts(store, stages, ratings.prompt_writer(rubric.template))
         answers, spent[rubric.name] = ask_endpoint(prompts, ids, config, f"judge: {rubric.name}", config.max_tokens)
-        parse = partial(ratings.parse_rating, low=rubric.low, high=rubric.high)
-        found[rubric.name] = [parse(a.text) if a.text is not None else ratings.Rating(None, "no_answer", a.status) for a in answers]
+        parse = partial(parse_rating, low=rubric.low, high=rubric.high)
+        found[rubric.name] = [parse(a.text) if a.text is not None else Rating(None, "no_answer", a.status) for a in answers]
     return _table(column, found), spent
 
 
@@ -115,7 +116,7 @@ def _worker(config: JudgeConfig, dtype: str, device: str, asked: Sequence[rating
     return work
 
 
-def _table(ids: pa.ChunkedArray, found: Mapping[str, Sequence[ratings.Rating]]) -> pa.Table:
+def _table(ids: pa.ChunkedArray, found: Mapping[str, Sequence[Rating]]) -> pa.Table:
     import pyarrow as pa
 
     columns: dict[str, Any] = {"id": ids}
