@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,21 @@ def test_the_tokens_spell_the_answer_and_their_nats_make_the_ifd(chosen: api.Sel
         assert found["record"]["messages"][-1]["content"] in "".join(one["text"] for one in found["tokens"])
         gain = np.mean([one["with"] - one["without"] for one in found["tokens"]])
         assert np.exp(gain) == pytest.approx(found["score"]["ifd"], rel=1e-4)
+
+
+def test_the_tokens_are_those_that_were_scored_by_the_model_that_scored(folder: Path, tiny_model_dir: Path, tiny_embedder_dir: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny_model_dir, tmp_path / "short")
+    settings = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 48}))
+    run = select(folder, model, tiny_embedder_dir, **{"sample.strategy": "cherry"})
+    cut = next(row["id"] for row in pq.read_table(run.run_dir / "score.parquet").to_pylist() if row["status"] == "truncated")
+    found = run.explain(cut, tokens=True)
+    assert len(found["tokens"]) == found["score"]["response_tokens"]
+    gain = np.mean([one["with"] - one["without"] for one in found["tokens"]])
+    assert gain == pytest.approx(found["score"]["nll_cond"] - found["score"]["nll_uncond"], abs=1e-4)
+    (model / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 96}))
+    with pytest.raises(InputError, match="are not those that scored"):
+        run.explain(cut, tokens=True)
 
 
 def test_the_terminal_says_the_sentence_first_and_names_clusters(chosen: api.Selection, folder: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import codeact
+from codeact.errors import InputError
 from codeact.lm.models import load_model
 from codeact.lm.prompts import load_template
 from codeact.records import read_data, read_records
@@ -176,6 +177,15 @@ def test_merging_refuses_what_it_cannot_merge(tiny_model_dir: Path, tmp_path: Pa
         assert message in done.stderr
         assert done.stderr.count("\n") == 1
     assert (taken / "note.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["learnt_tokens.npz", "tensorboard"])
+def test_files_of_the_users_under_names_that_training_writes_are_left_alone(pool: Path, tiny_model_dir: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(InputError, match="holds other files"):
+        codeact.train(pool, tmp_path / "out", model=str(tiny_model_dir))
+    assert (tmp_path / "out" / name).read_text() == "mine"
 
 
 def without_end(source: Path, target: Path) -> Path:

@@ -91,8 +91,12 @@ def test_what_was_chosen_is_chosen_again_and_a_damaged_choice_is_made_anew(
     with monkeypatch.context() as without:
         without.setattr(surprise, "token_losses", lambda *_: pytest.fail("the model was asked again"))
         assert learnt(surprise.surprising_tokens(tokenised, SHARE, model, tmp_path)) == first
-    (tmp_path / surprise.LEARNT).write_bytes(kept[: len(kept) // 2])
-    assert learnt(surprise.surprising_tokens(tokenised, SHARE, model, tmp_path)) == first
+    encrypted = kept.replace(b"PK\x01\x02\x2d\x03\x2d\x00\x00", b"PK\x01\x02\x2d\x03\x2d\x00\x01", 1)
+    newer = kept.replace(b"PK\x01\x02\x2d\x03\x2d", b"PK\x01\x02\x2d\x03\xad")
+    for damaged in (kept[: len(kept) // 2], encrypted, newer):
+        assert damaged != kept
+        (tmp_path / surprise.LEARNT).write_bytes(damaged)
+        assert learnt(surprise.surprising_tokens(tokenised, SHARE, model, tmp_path)) == first
     assert learnt(surprise.surprising_tokens(tokenised, 0.3, model, tmp_path)) != first
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from codeact.packing.overlong import Overlong
     from codeact.training.data import Sample
 
-TRAINED = ("model", "adapter", "checkpoints", "metrics.jsonl", "summary.json")
+TRAINED = ("model", "adapter", "checkpoints", "learnt_tokens.npz", "metrics.jsonl", "summary.json", "tensorboard")
 
 
 def padding(

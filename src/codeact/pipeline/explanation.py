@@ -258,26 +258,34 @@ def _equal(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
 def token_gains(outcomes: Outcomes, identity: str) -> list[dict[str, Any]]:
     """What the instruction saves on each token of the answer: `text`, and nats `with` and `without` the instruction.
 
-    The run's model is loaded and both passes of the default variant are made anew.
+    The run's model is loaded and both passes of the default variant are made anew, with as much of the record as was scored.
 
     Raises:
-        InputError: the run names no model, or the record has no score.
+        InputError: the run names no model or one whose files are others than those that scored, or the record has no score.
     """
+    from codeact.lm.identity import model_identity
     from codeact.lm.models import load_model, load_tokenizer
     from codeact.lm.streams import stream_losses
     from codeact.score.sequences import build_sequences, default_template
+    from codeact.stages.score import longest
 
     model = outcomes.recipe.model
     if not model.name:
         raise InputError(f"{outcomes.name}: the run has no model, so no token was scored")
+    scored = outcomes.store.marker("score") if "score" in outcomes.done else None
+    if scored and scored["config"]["model"]["identity"] != model_identity(model.name, model.revision):
+        raise InputError(
+            f"{outcomes.name}: the files of the model {model.name} are not those that scored; put these back, or score again with another run directory"
+        )
+    limit = longest(model, 1 if scored and "engine" in scored["config"] else 0)
     tokenizer = load_tokenizer(model.name, model.revision)
     template = default_template("default", tokenizer, model.template)
     (record,) = records_of(outcomes.store, [identity])
-    made = build_sequences(record, template, tokenizer, "default", model.max_length)
+    made = build_sequences(record, template, tokenizer, "default", limit)
     if not made.streams:
         raise InputError(f"record {identity!r} has no tokens to score: its status is {made.status}")
     loaded = load_model(model.name, revision=model.revision, dtype=model.dtype, device=model.device, attention="any")
-    (given, *alone) = stream_losses(loaded, made.streams, model.max_length)
+    (given, *alone) = stream_losses(loaded, made.streams, limit)
     with_it, without = given, np.concatenate(alone)
     ids = [i for span in made.conditional[0].spans for i in made.conditional[0].ids[span.start : span.end]]
     return [

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 
@@ -122,7 +123,7 @@ def _read(path: Path, key: str) -> Bools | None:
             if str(found["key"]) != key:
                 return None
             return np.unpackbits(found["kept"], count=int(found["count"])).astype(np.bool_)
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, ZlibError, RuntimeError):  # NotImplementedError is a RuntimeError
         return None
 
 
