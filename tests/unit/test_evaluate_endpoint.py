@@ -78,6 +78,12 @@ def test_samples_have_seeds_and_a_sweep_has_figures_of_its_own(server: JudgeServ
         run(server, tmp_path / "x", mine, temperatures=[0.6])
 
 
+def test_samples_of_all_numbers_are_asked_for_at_the_same_time(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
+    server.pause = 0.1
+    run(server, tmp_path / "out", mine, temperature=0.2, samples_per_task=4, concurrency=8)
+    assert (len(server.payloads), server.most_active) == (8, 8)
+
+
 def test_what_failed_is_no_figure_and_a_second_start_goes_on(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
     server.script.append((400, {}))
     with pytest.raises(CodeactError, match=r"1 of 2 requests failed \(HTTP 400: 1\); no figure is made of some tasks: answers are kept"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from codeact.amounts import amount
 from codeact.errors import CodeactError, InputError
@@ -17,7 +16,7 @@ from codeact.evaluation.samples import FILTERED
 from codeact.evaluation.task_selection import to_generate
 from codeact.evaluation.tasks import Task, TaskSet
 from codeact.files import cache_dir
-from codeact.judge.endpoint import CHARACTERS_PER_TOKEN, Settings, api_key, ask
+from codeact.judge.endpoint import CHARACTERS_PER_TOKEN, Request, Settings, api_key, ask
 from codeact.progress import track
 
 SEEDS = 2**31 - 1  # what servers take
@@ -31,7 +30,7 @@ def client(setup: Setup) -> Settings:
     return Settings(
         config.endpoint, setup.name, api_key(config.api_key_env), concurrency=config.concurrency, timeout=config.timeout,
         max_tokens=config.max_new_tokens + config.thinking_tokens, budget=config.budget, price_in=config.price_in, price_out=config.price_out,
-        completion=config.prompting != "instruct", section="evaluate",
+        completion=config.prompting != "instruct", section="evaluate", extra={"temperature": config.temperature},
     )  # fmt: skip
 
 
@@ -49,7 +48,7 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
     wanted = [(task, number) for tasks in chosen.values() for task in tasks for number in range(config.samples_per_task)]
     texts = {task.id: _text(task, setup) for tasks in chosen.values() for task in tasks}
     who = ("endpoint", settings.address, settings.model, settings.completion, settings.max_tokens, config.temperature)
-    # One seed for all tasks of a sample's number, so that they are asked for at the same time.
+    # One for all tasks of a sample's number: answers are kept under it.
     seeds = [sample_seed(setup.seed, "", number) % SEEDS if config.temperature > 0 else 0 for _, number in wanted]
     keys = [journal.row_key("sample", *who, task.id, *texts[task.id], seed) for (task, _), seed in zip(wanted, seeds, strict=True)]
     done: dict[str, Row] = journal.resume(path, keys)
@@ -68,7 +67,9 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
         for at in range(0, len(left), CHUNK * settings.concurrency):
             chunk = left[at : at + CHUNK * settings.concurrency]
             fresh: list[Row] = []
-            for index, answer in _asked([(i, *texts[wanted[i][0].id], seeds[i]) for i in chunk], settings, config.temperature, spent):
+            requests = [_request(*texts[wanted[i][0].id], seeds[i], setup) for i in chunk]
+            rest = replace(settings, budget=None if config.budget is None else max(0.0, config.budget - spent))
+            for index, answer in zip(chunk, ask(requests, rest, cache_dir() / "endpoint" / "answers.sqlite"), strict=True):
                 spent += answer.usd
                 if answer.text is None:
                     failed[answer.status] = failed.get(answer.status, 0) + 1
@@ -99,21 +100,9 @@ def _text(task: Task, setup: Setup) -> tuple[str, tuple[str, ...]]:
     return (task.few_shot, FEW_SHOT_STOPS) if prompting == "few-shot" else (task.prompt.rstrip(), task.rules.stops(task))
 
 
-def _asked(requests: Sequence[tuple[int, str, tuple[str, ...], int]], settings: Settings, temperature: float, spent: float) -> list[tuple[int, Any]]:
-    """(index, answer) of requests; those that share stops and a seed go together."""
-    groups: dict[tuple[tuple[str, ...], int], list[tuple[int, str]]] = {}
-    for index, text, stops, seed in requests:
-        groups.setdefault((stops, seed), []).append((index, text))
-    found = []
-    for (stops, seed), some in groups.items():
-        extra: dict[str, Any] = {"temperature": temperature, **({"seed": seed} if temperature > 0 else {})}
-        if settings.completion:
-            extra["stop"] = list(stops[:MOST_STOPS])
-        left = None if settings.budget is None else max(0.0, settings.budget - spent)
-        answers = ask([text for _, text in some], replace(settings, extra=extra, budget=left), cache_dir() / "endpoint" / "answers.sqlite")
-        spent += sum(answer.usd for answer in answers)
-        found += [(index, answer) for (index, _), answer in zip(some, answers, strict=True)]
-    return found
+def _request(text: str, stops: tuple[str, ...], seed: int, setup: Setup) -> Request:
+    drawn = {"seed": seed} if setup.config.temperature > 0 else {}
+    return Request(text, drawn if setup.config.prompting == "instruct" else {**drawn, "stop": list(stops[:MOST_STOPS])})
 
 
 def _cut(text: str, finish: str, stops: tuple[str, ...]) -> tuple[str, str]:

@@ -47,12 +47,20 @@ LEAST_UNHEARD = 4  # requests given up before an endpoint that never said anythi
 AHEAD = 4  # prompts for each request at the same time that are ready to be sent
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt with further keys of its own request body, such as its seed and its stop texts."""
+
+    prompt: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Prompts(Protocol):
-    """Texts that can be gone through several times, in the same order."""
+    """Requests, or prompts alone, that can be gone through several times, in the same order."""
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[str]: ...
+    def __iter__(self) -> Iterator[str | Request]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +120,13 @@ class Settings:
             found += [self.login[1], base64.b64encode(":".join(self.login).encode()).decode()]
         return tuple(one for one in found if len(one) >= 4)
 
-    def payload(self, prompt: str) -> dict[str, Any]:
-        """The request body; greedy decoding where `extra` says nothing else."""
+    def payload(self, request: Request) -> dict[str, Any]:
+        """The request body; greedy decoding where `extra` and the request say nothing else."""
         limit = {} if OTHER_LIMIT in self.extra else {"max_tokens": self.max_tokens}
         if self.completion:
-            return {"model": self.model, "prompt": prompt, "temperature": 0, **limit, **self.extra}
-        messages = [{"role": "user", "content": prompt}]
-        return {"model": self.model, "messages": messages, "temperature": 0, **limit, **self.extra}
+            return {"model": self.model, "prompt": request.prompt, "temperature": 0, **limit, **self.extra, **request.more}
+        messages = [{"role": "user", "content": request.prompt}]
+        return {"model": self.model, "messages": messages, "temperature": 0, **limit, **self.extra, **request.more}
 
     def price(self, prompt_tokens: int, answer_tokens: int) -> float:
         """US dollars."""
@@ -172,14 +180,14 @@ def estimate_cost(prompts: Prompts, settings: Settings, cache: Cache) -> Cost:
     """What asking will cost at most, before anything is sent; tokens are counted as a fourth of the characters."""
     seen: set[bytes] = set()
     requests = asked = 0
-    for prompt in prompts:
-        mark = _mark(prompt)
+    for request in map(_request, prompts):
+        mark = _mark(request)
         if mark in seen:
             continue
         seen.add(mark)
-        if cache.get(Cache.key(settings.address, settings.payload(prompt))) is None:
+        if cache.get(Cache.key(settings.address, settings.payload(request))) is None:
             requests += 1
-            asked += _tokens(prompt)
+            asked += _tokens(request.prompt)
     answered = settings.max_tokens * requests
     return Cost(requests, len(prompts) - requests, asked, answered, settings.price(asked, answered))
 
@@ -247,15 +255,15 @@ class _Asker:
                         self.progress.advance(copies.pop(number), note)
 
             try:
-                for prompt in prompts:
-                    number = numbers.setdefault(_mark(prompt), len(numbers))
+                for request in map(_request, prompts):
+                    number = numbers.setdefault(_mark(request), len(numbers))
                     order.append(number)
                     if number in answers:
                         self.progress.advance(1)
                         continue
                     copies[number] += 1
                     if copies[number] == 1:
-                        waiting[pool.submit(self._one, prompt)] = number
+                        waiting[pool.submit(self._one, request)] = number
                         take(AHEAD * self.settings.concurrency)
                 take(0)
             finally:  # after an error: nothing more is sent
@@ -277,9 +285,9 @@ class _Asker:
             f" start the server or mend the address{slow}, and run again: what was answered before is kept"
         )
 
-    def _one(self, prompt: str) -> Answer:
-        s = self.settings
-        payload = s.payload(prompt)
+    def _one(self, request: Request) -> Answer:
+        s, prompt = self.settings, request.prompt
+        payload = s.payload(request)
         key = Cache.key(s.address, payload)
         known = self.cache.get(key)
         if known is not None:
@@ -410,8 +418,12 @@ def api_key(variable: str) -> str:
     return os.environ.get(variable, "") if variable else ""
 
 
-def _mark(prompt: str) -> bytes:
-    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).digest()
+def _request(prompt: str | Request) -> Request:
+    return Request(prompt) if isinstance(prompt, str) else prompt
+
+
+def _mark(request: Request) -> bytes:
+    return hashlib.sha256(json.dumps([request.prompt, request.more], sort_keys=True).encode("ascii")).digest()
 
 
 def _tokens(text: str) -> int:
