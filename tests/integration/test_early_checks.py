@@ -23,6 +23,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+ANOTHER_MODEL = "evaluate.endpoint: its server holds another model than the one that is trained here"
 MISTAKES: dict[str, tuple[str, str, str]] = {
     # what is wrong: (recipe setting, message, package that is missing)
     "template": ("model.template=quesion", "did you mean 'question'?", ""),
@@ -56,6 +57,7 @@ MEASURED: dict[str, tuple[str, str, str]] = {
     "task set with +": ("evaluate.tasks=[mbp+]", "did you mean 'mbpp+'?", ""),
     "samples": ("evaluate.samples_per_task=5", "evaluate.temperature", ""),
     "vllm": ("evaluate.backend=vllm", "pip install 'codeact[vllm]'", "vllm"),
+    "an endpoint": ("evaluate.endpoint=http://127.0.0.1:9/v1", ANOTHER_MODEL, ""),
 }
 
 
@@ -138,6 +140,12 @@ def test_other_commands(data: Path, tiny_model_dir: Path, monkeypatch: pytest.Mo
     grid["recipe"] |= {"data": {"source": "pool.jsonl"}, "embed": {"model": str(tiny_model_dir)}}  # type: ignore[operator]
     Path("grid.yaml").write_text(json.dumps(grid), encoding="utf-8")
     assert cli("compare", "grid.yaml", "recipe.train.scheduler=cosin").returncode == 2
+    for words in (["compare", "grid.yaml"], ["compare", "grid.yaml", "--plan"]):
+        refused(cli(*words, "recipe.evaluate.endpoint=http://127.0.0.1:9/v1"), ANOTHER_MODEL)
+    served = ["data.source=pool.jsonl", "evaluate.endpoint=http://127.0.0.1:9/v1"]
+    for words in (["--plan"], ["--plan", "control=random"]):
+        refused(cli("run", "demo", *served, *words), ANOTHER_MODEL)
+    assert cli("run", "demo", *served, "evaluate.enabled=false", "--plan").returncode == 0
     assert not Path("grid").exists()
     assert not Path("runs").exists()
     for words, near in ((["selct", "x"], "select"), (["score", "x", "--modle", "m"], "--model")):

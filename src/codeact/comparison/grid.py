@@ -17,6 +17,7 @@ from codeact import config, storage
 from codeact.config import Recipe, Unit
 from codeact.errors import InputError, did_you_mean
 from codeact.sample.strategies import find
+from codeact.stages import evaluate
 from codeact.stages.columns import LENGTHS, SCORES
 from codeact.stages.sample import counted_by
 
@@ -234,7 +235,7 @@ def base_recipe(comparison: Comparison, changes: Mapping[str, Any] | None = None
     """The recipe that the cells share, with these dotted keys changed.
 
     Raises:
-        InputError: a key is unknown or a value out of range.
+        InputError: a key is unknown or a value out of range, or an endpoint is to answer for the models that are trained.
     """
     tree = copy.deepcopy(comparison.recipe)
     if source_recipe(comparison).data.weights:
@@ -248,7 +249,9 @@ def base_recipe(comparison: Comparison, changes: Mapping[str, Any] | None = None
         fixed["evaluate.skip_tasks"] = sorted({*asked.skip_tasks, *measured_tasks(comparison.apart_from, asked.tasks)})
     for key, value in {**fixed, **(changes or {})}.items():
         config.set_key(tree, key, value, config.SECTIONS)
-    return config.validate(tree, "the comparison's recipe")
+    found = config.validate(tree, "the comparison's recipe")
+    evaluate.check(found, evaluate.EVALUATIONS)
+    return found
 
 
 @lru_cache(maxsize=4)

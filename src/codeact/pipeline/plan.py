@@ -46,7 +46,9 @@ def chosen(recipe: Recipe, inputs: Inputs, targets: Iterable[str] | None = None)
     stages = plan(recipe, inputs)
     if targets is None:
         targets = {s.name for s in stages if not s.on_demand} - (set() if recipe.evaluate.enabled else {*EVALUATIONS})
-    return needed_for(stages, targets)
+    found = needed_for(stages, targets)
+    evaluate.check(recipe, {stage.name for stage in found})
+    return found
 
 
 def plan(recipe: Recipe, inputs: Inputs) -> list[Stage]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from codeact.config import EvaluateConfig, Recipe
+from codeact.errors import InputError
 from codeact.evaluation import journal
 from codeact.evaluation.held_out import check_file
 from codeact.evaluation.sets.own import is_file
@@ -18,6 +19,24 @@ from codeact.rundir.store import Store, file_digest
 VERSION = journal.VERSION + 9
 TRAINED = {"tuned": "train", "control": "train_control"}  # model -> the stage that makes it
 EVALUATIONS = ("evaluate_base", *(f"evaluate_{side}" for side in TRAINED))
+
+
+def check(recipe: Recipe, stages: Collection[str]) -> None:
+    """Refuse to ask an endpoint for the answers of a model that this run trains: it has the one that its server loaded.
+
+    Args:
+        recipe: the whole configuration.
+        stages: names of those that are going to run.
+
+    Raises:
+        InputError: so it is.
+    """
+    if recipe.evaluate.endpoint and not {f"evaluate_{side}" for side in TRAINED}.isdisjoint(stages):
+        raise InputError(
+            "evaluate.endpoint: its server holds another model than the one that is trained here, and would answer for both; leave evaluate.endpoint"
+            " out (evaluate.backend generates here), or train with evaluate.enabled=false, serve the trained model, and give its name to"
+            " codeact evaluate NAME --endpoint ADDRESS"
+        )
 
 
 def stage_base(recipe: Recipe, inputs: Inputs) -> Stage:
