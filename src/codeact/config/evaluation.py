@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from codeact.config.sections import Section
+from codeact.config.sections import Section, no_secrets
+
+OWN_KEYS = ("model", "messages", "prompt", "temperature", "max_tokens", "max_completion_tokens", "seed", "stop", "n", "stream")  # of a request
 
 
 class EvaluateConfig(Section):
@@ -34,7 +36,7 @@ class EvaluateConfig(Section):
         " a chat template, else base; `few-shot`: behind the field's three examples (mbpp)",
     )
     thinking_tokens: int = Field(
-        0, ge=0, description="tokens that a reasoning model may think before its answer (instruct); 0: it is told not to think"
+        0, ge=0, description="tokens that a reasoning model may think before its answer (instruct); 0: it is told not to think (at an endpoint by `extra`)"
     )
     temperature: float = Field(0.0, ge=0, le=2, description="0: the most likely token; above: sampling, for pass@k")
     temperatures: tuple[float, ...] = Field((), description="further temperatures to draw samples at, each with figures of its own")
@@ -55,4 +57,15 @@ class EvaluateConfig(Section):
     budget: float | None = Field(None, ge=0, description="US dollars at most for the endpoint's answers (no limit: null)")
     price_in: float = Field(0, ge=0, description="US dollars for a million prompt tokens of the endpoint")
     price_out: float = Field(0, ge=0, description="US dollars for a million answer tokens of the endpoint")
+    extra: dict[str, Any] = Field(default_factory=dict, description="further keys of the endpoint's request body, such as `{reasoning_effort: low}`")
     unsafe_no_sandbox: bool = Field(False, description="run generated code without isolation; recorded in the results")
+
+    _no_secrets = field_validator("extra")(no_secrets)
+
+    @field_validator("extra")
+    @classmethod
+    def _further(cls, value: dict[str, Any]) -> dict[str, Any]:
+        own = [key for key in value if key in OWN_KEYS]
+        if own:
+            raise ValueError(f"{own[0]} is set by the evaluation itself, from its other settings; leave it out")
+        return value

@@ -30,6 +30,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def no_secrets(value: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a request body, without such as hold a secret.
+
+    Raises:
+        ValueError: there is one.
+    """
+    found = [key for key in value if key.lower().replace("-", "_") in SECRET_KEYS]
+    if found:
+        raise ValueError(f"{found[0]} would be kept in recipe.yaml; a key belongs into the variable that api_key_env names")
+    return value
+
+
 class HarvestConfig(Section):
     """Records made from documented functions of a source tree (used when `data.source` is `harvest`)."""
 
@@ -292,13 +304,7 @@ class JudgeConfig(Section):
             raise ValueError("give the name of an environment variable, not the key itself")
         return value
 
-    @field_validator("extra")
-    @classmethod
-    def _no_secrets(cls, value: dict[str, Any]) -> dict[str, Any]:
-        found = [key for key in value if key.lower().replace("-", "_") in SECRET_KEYS]
-        if found:
-            raise ValueError(f"{found[0]} would be kept in recipe.yaml; a key belongs into the variable of judge.api_key_env")
-        return value
+    _no_secrets = field_validator("extra")(no_secrets)
 
     @field_serializer("endpoint")
     def _without_password(self, value: str) -> str:
