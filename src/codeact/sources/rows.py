@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
 from codeact.parquet import refuse_twice
+from codeact.sources.names import kind_of
 from codeact.sources.objects import TwiceError, parse, row_with_two
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def json_lines(text: str, name: str) -> list[Row]:
             raise InputError(f"{name}, line {number}: {error}") from error
         except (ValueError, RecursionError) as error:
             if number == 1 and line.lstrip()[:1] in ("[", "{") and _is_document(text):
-                raise InputError(
-                    f"{name} holds one JSON document and not one object per line: name it .json"
-                ) from error
+                raise InputError(f"{name} holds one JSON document and not one object per line: {_to_lines(name, text)}") from error
             if number == 1 and line.strip() in ("{", "[", "[{"):
                 raise InputError(f"{name}, line 1: an object over several lines; write one object per line (jq -c . FILE)") from error
             if number == 1 and line.lstrip()[:1] not in '{["' and not any(other.lstrip()[:1] in ("{", "[") for other in text.split("\n", 100)[1:100]):
@@ -54,7 +53,7 @@ def json_lines(text: str, name: str) -> list[Row]:
             and (not row or isinstance(row[0], dict))
             and not text.partition("\n")[2].strip()
         ):
-            raise InputError(f"{name}, line 1: a list, and not one JSON object per line: name it .json")
+            raise InputError(f"{name}, line 1: a list, and not one JSON object per line: {_to_lines(name, text)}")
         if not isinstance(row, dict):
             turns = (
                 isinstance(row, list)
@@ -65,6 +64,13 @@ def json_lines(text: str, name: str) -> list[Row]:
             raise InputError(f"{name}, line {number}: a {type(row).__name__} where an object is expected; {hint}")
         rows.append(row)
     return rows
+
+
+def _to_lines(name: str, text: str) -> str:
+    """The mend of a document where lines are read: another name, or where it has that and lines alone are read, lines."""
+    if kind_of(Path(name)) != ".json":
+        return "name it .json"
+    return f"only such lines are read here: jq -c '{'.[]' if text.lstrip().startswith('[') else '.'}' {quote(name)} > rows.jsonl"
 
 
 def _is_document(text: str) -> bool:
