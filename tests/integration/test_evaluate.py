@@ -37,7 +37,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def run(model: Path | str, out: Path, samples: Path | None = None, **config: Any) -> dict[str, Any]:
-    settings = EvaluateConfig(**{**SMALL, **config})
+    settings = EvaluateConfig(**{**({} if samples else SMALL), **config})
     result = evaluate_model(model, out, model=MODEL, config=settings, seed=0, samples=samples, data_dir=DATA)
     assert storage.read_json(out / "results.json") == json.loads(json.dumps(result))
     return result
@@ -114,6 +114,40 @@ def test_a_killed_evaluation_goes_on_with_the_same_answers(
     assert count == {"generated": 10 - kept, "scored": 0}
     assert answers(tmp_path / "killed") == answers(tmp_path / "fresh")
     assert resumed["humaneval"] == fresh["humaneval"]
+
+
+def test_a_finished_evaluation_outlives_one_with_other_settings_that_is_killed(
+    models: list[Path], tmp_path: Path, sandbox: Backend, count: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"generate_limit": 3, "bits_limit": 3, "batch_size": 1}
+    run(models[0], tmp_path, **few, max_new_tokens=4)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    real, calls = journal.append, 0
+
+    def dies(path: Path, rows: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        real(path, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(models[0], tmp_path, **few, max_new_tokens=5)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    count.update(generated=0, scored=0)
+    run(models[0], tmp_path, **few, max_new_tokens=4)  # as it was finished
+    assert count == {"generated": 0, "scored": 0}
+    calls = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(models[0], tmp_path, **few, max_new_tokens=5)
+    count.update(generated=0, scored=0)
+    assert run(models[0], tmp_path, **few, max_new_tokens=5)["max_new_tokens"] == 5
+    assert count == {"generated": 1, "scored": 0}
+    assert {path.name for path in tmp_path.iterdir()} == {*before}
 
 
 def test_answers_are_reused_for_the_same_model_and_settings_only(

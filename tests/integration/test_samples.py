@@ -88,7 +88,7 @@ def test_tasks_with_more_samples_than_others_are_named(tmp_path: Path) -> None:
 
     (line,) = said([*samples, samples[3]]).splitlines()  # and not that these were a part of the tasks
     assert "1 to 2 samples per task, 1 of most but not of t3 (2); " in line
-    assert said([*samples, *samples]) == ""
+    assert said([*samples, *({**sample, "completion": "    return 2\n"} for sample in samples)]) == ""
 
 
 @pytest.mark.skipif(bool(missing("javascript")), reason="javascript is not installed")

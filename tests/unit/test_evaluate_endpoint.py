@@ -86,18 +86,18 @@ def test_samples_of_all_numbers_are_asked_for_at_the_same_time(server: JudgeServ
 
 def test_what_failed_is_no_figure_and_a_second_start_goes_on(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
     server.script.append((400, {}))
-    with pytest.raises(CodeactError, match=r"1 of 2 requests failed \(HTTP 400: 1\); no figure is made of some tasks: answers are kept"):
+    with pytest.raises(CodeactError, match=r"1 of 2 requests failed \(HTTP 400: 1, said: .*scripted.*\); no figure is made of some tasks: answers are kept"):
         run(server, tmp_path / "out", mine)
     assert not (tmp_path / "out" / "results.json").exists()
     server.script.append((400, {}, b'{"message": "the context is 2048 tokens"}'))
-    with pytest.raises(CodeactError, match=r"start the same command again, mended, for the server says: .*the context is 2048 tokens"):
+    with pytest.raises(CodeactError, match=r"HTTP 400: 1, said: .*the context is 2048 tokens.*start the same command again, mended"):
         run(server, tmp_path / "out", mine)
     assert run(server, tmp_path / "out", mine)["mine"]["pass@1"] == 0.5
     assert len(server.payloads) == 4
     server.script.extend([(401, {}), (401, {})])
     with pytest.raises(InputError, match=r"evaluate\.endpoint .* answers 401: the key is refused .*evaluate\.api_key_env"):
         run(server, tmp_path / "two", mine, max_new_tokens=65)
-    with pytest.raises(InputError, match=r"evaluate\.budget = 0\.001: 2 requests, at most about \$"):
+    with pytest.raises(InputError, match=r"evaluate\.budget = 0\.001: 2 requests .* at most about \$"):
         run(server, tmp_path / "three", mine, max_new_tokens=66, budget=0.001, price_out=1000.0)
 
 

@@ -10,10 +10,13 @@ from codeact import storage
 from codeact.api.training import settle
 from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
+from codeact.evaluation.journal import unfinished
 from codeact.locks import one_writer
 from codeact.outputs import Run, claimed
 
-EVALUATED = ("results.json", "samples.jsonl", "bits.jsonl", "against.jsonl")
+EVALUATED = tuple(
+    one for name in ("results.json", "samples.jsonl", "bits.jsonl", "against.jsonl") for one in (name, unfinished(Path(name)).name)
+)
 
 
 @one_writer("output")
@@ -85,7 +88,8 @@ def _known(config: EvaluateConfig, ready: bool, sanitized: bool) -> dict[str, An
         return {"backend": "not used", "prompting": "sanitized samples" if sanitized else "samples"}
     keys = ("temperature", "samples_per_task", "max_new_tokens", *(() if config.prompting == "auto" else ("prompting",)))
     told = {key: getattr(config, key) for key in keys}
-    return {"backend": "endpoint" if config.endpoint else config.backend, "thinking_tokens": config.thinking_tokens or None, **told}
+    told |= {"thinking_tokens": config.thinking_tokens or None, "request_extra": config.extra or None}
+    return {"backend": "endpoint" if config.endpoint else config.backend, **told}
 
 
 def show_task(

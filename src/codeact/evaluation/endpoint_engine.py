@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +12,14 @@ from codeact.amounts import amount
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation import journal
 from codeact.evaluation.answering import Row, Setup, with_programs
-from codeact.evaluation.generate import ANSWER_STOPS, sample_seed
+from codeact.evaluation.generate import sample_seed
+from codeact.evaluation.heard import Heard, cache_file
 from codeact.evaluation.prompting import FEW_SHOT_STOPS, THOUGHT_ENDS
 from codeact.evaluation.samples import FILTERED
 from codeact.evaluation.task_selection import to_generate
 from codeact.evaluation.tasks import Task, TaskSet
-from codeact.files import cache_dir
-from codeact.judge.endpoint import CHARACTERS_PER_TOKEN, Request, Settings, api_key, ask
+from codeact.judge.endpoint import LOWERED, Request, Settings, api_key, ask, estimate_cost
+from codeact.judge.kept import Cache
 from codeact.progress import track
 
 SEEDS = 2**31 - 1  # what servers take
@@ -30,12 +33,12 @@ def client(setup: Setup) -> Settings:
     return Settings(
         config.endpoint, setup.name, api_key(config.api_key_env), concurrency=config.concurrency, timeout=config.timeout,
         max_tokens=config.max_new_tokens + config.thinking_tokens, budget=config.budget, price_in=config.price_in, price_out=config.price_out,
-        completion=config.prompting != "instruct", section="evaluate", extra={"temperature": config.temperature},
+        completion=config.prompting != "instruct", section="evaluate", extra={"temperature": config.temperature, **config.extra},
     )  # fmt: skip
 
 
-def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str, list[Row]]:
-    """As `answering.generate_rows`, by requests.
+def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path, heard: Heard) -> dict[str, list[Row]]:
+    """As `answering.generate_rows`, by requests; `heard` is told of the answers.
 
     Raises:
         InputError: the key, the path or the model is refused, or the budget is too small (nothing is sent then).
@@ -47,33 +50,33 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
     chosen = to_generate(sets, config)
     wanted = [(task, number) for tasks in chosen.values() for task in tasks for number in range(config.samples_per_task)]
     texts = {task.id: _text(task, setup) for tasks in chosen.values() for task in tasks}
-    who = ("endpoint", settings.address, settings.model, settings.completion, settings.max_tokens, config.temperature)
+    who = ("endpoint", settings.address, settings.model, settings.completion, settings.max_tokens, config.temperature, *([config.extra] if config.extra else []))
     # One for all tasks of a sample's number: answers are kept under it.
     seeds = [sample_seed(setup.seed, "", number) % SEEDS if config.temperature > 0 else 0 for _, number in wanted]
     keys = [journal.row_key("sample", *who, task.id, *texts[task.id], seed) for (task, _), seed in zip(wanted, seeds, strict=True)]
     done: dict[str, Row] = journal.resume(path, keys)
     left = [i for i, key in enumerate(keys) if key not in done]
-    sent = sum(-(-len(texts[wanted[i][0].id][0]) // CHARACTERS_PER_TOKEN) for i in left)
-    most = settings.price(sent, settings.max_tokens * len(left))
-    if config.budget is not None and most > config.budget:
-        raise InputError(
-            f"evaluate.budget = {config.budget}: {amount(len(left), 'request')}, at most about ${most:.2f}; raise it, or lower evaluate.max_new_tokens or"
-            " evaluate.generate_limit"
-        )
-    failed: dict[str, int] = {}
-    said = ""  # of what the server would refuse again
+    heard.answers, heard.there = heard.answers + len(keys), heard.there + len(keys) - len(left)
+    requests = {i: _request(*texts[wanted[i][0].id], seeds[i], setup) for i in left}
+    _check_budget([*requests.values()], settings, 0.0)
     spent = 0.0
+    failed: Counter[str] = Counter()
+    said: dict[str, str] = {}  # what the server, or the network, said of the first failure of a status
+    refused = False
     with track("generate", len(keys), "samples", done=len(done)) as progress:
         for at in range(0, len(left), CHUNK * settings.concurrency):
             chunk = left[at : at + CHUNK * settings.concurrency]
+            some = [requests[i] for i in chunk]
+            _check_budget(some, settings, spent)
+            rest = replace(settings, budget=None if config.budget is None else config.budget - spent)
             fresh: list[Row] = []
-            requests = [_request(*texts[wanted[i][0].id], seeds[i], setup) for i in chunk]
-            rest = replace(settings, budget=None if config.budget is None else max(0.0, config.budget - spent))
-            for index, answer in zip(chunk, ask(requests, rest, cache_dir() / "endpoint" / "answers.sqlite"), strict=True):
+            for index, answer in zip(chunk, ask(some, rest, cache_file()), strict=True):
                 spent += answer.usd
+                heard.cached += answer.cached
                 if answer.text is None:
-                    failed[answer.status] = failed.get(answer.status, 0) + 1
-                    said = said or (answer.finish if answer.is_refused else "")
+                    failed[answer.status] += 1
+                    said.setdefault(answer.status, answer.finish)
+                    refused |= answer.is_refused
                     continue
                 task, number = wanted[index]
                 prompt, stops = texts[task.id]
@@ -84,25 +87,35 @@ def generate_rows(setup: Setup, sets: Sequence[TaskSet], path: Path) -> dict[str
             done |= {row["key"]: row for row in fresh}
             progress.advance(len(fresh), f"${spent:.2f}" if spent else "")
     if failed:
-        what = ", ".join(f"{status}: {count}" for status, count in sorted(failed.items()))
+        what = "; ".join(f"{status}: {count}{f', said: {said[status]}' if said[status] else ''}" for status, count in sorted(failed.items()))
         raise CodeactError(
-            f"evaluate.endpoint {settings.address}: {sum(failed.values())} of {amount(len(keys), 'request')} failed ({what});"
-            f" no figure is made of some tasks: answers are kept, start the same command again{f', mended, for the server says: {said}' if said else ''}"
+            f"evaluate.endpoint {settings.address}: {failed.total()} of {amount(len(keys), 'request')} failed ({what});"
+            f" no figure is made of some tasks: answers are kept, start the same command again{', mended' if refused else ''}"
         )
     return with_programs(chosen, [(task, key) for (task, _), key in zip(wanted, keys, strict=True)], done, config)
 
 
+def _check_budget(requests: Sequence[Request], settings: Settings, spent: float) -> None:
+    if settings.budget is None:
+        return
+    with closing(Cache(cache_file())) as cache:
+        cost = estimate_cost(requests, settings, cache)
+    if spent + cost.usd > settings.budget:
+        before = f"${spent:.2f} is spent, and " if spent else ""
+        raise InputError(f"evaluate.budget = {settings.budget}: {before}{cost.line()}; answers are kept: raise it, or lower {LOWERED['evaluate']}")
+
+
 def _text(task: Task, setup: Setup) -> tuple[str, tuple[str, ...]]:
-    """What is sent, and the texts that end its answer."""
+    """What is sent, and the texts that end its answer: none of a chat turn, which its server ends."""
     prompting = setup.config.prompting
     if prompting == "instruct":
-        return task.rules.question(task), ANSWER_STOPS
+        return task.rules.question(task), ()
     return (task.few_shot, FEW_SHOT_STOPS) if prompting == "few-shot" else (task.prompt.rstrip(), task.rules.stops(task))
 
 
 def _request(text: str, stops: tuple[str, ...], seed: int, setup: Setup) -> Request:
     drawn = {"seed": seed} if setup.config.temperature > 0 else {}
-    return Request(text, drawn if setup.config.prompting == "instruct" else {**drawn, "stop": list(stops[:MOST_STOPS])})
+    return Request(text, {**drawn, "stop": list(stops[:MOST_STOPS])} if stops else drawn)
 
 
 def _cut(text: str, finish: str, stops: tuple[str, ...]) -> tuple[str, str]:

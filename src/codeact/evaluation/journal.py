@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codeact import files, mirror, storage
 
 Row = dict[str, Any]
+RESULTS = "results.json"  # an evaluation is finished where it lies beside its rows
 VERSION = 5  # of what an evaluation makes of a task; raised where answers or their programs change, and old ones are made anew
 SYNC_S = 60.0  # what lies behind an address too is copied up so often
 LATER = frozenset({"check", "task_set", "solution", "status", "plus_status", "detail"})  # what is not the answer itself
@@ -22,7 +23,7 @@ def row_key(*parts: object) -> str:
 
 
 def resume(path: Path, keys: Iterable[str]) -> dict[str, Row]:
-    """Rows of `path` whose key is wanted, by key; the file keeps those alone.
+    """Rows of `path` whose key is wanted, by key; what `append` adds to keeps those alone. The rows of a finished evaluation stay as they are.
 
     A last line that was cut off, a row whose `check` is not that of its content, and anything else that is no row, is
     dropped: that task is done again.
@@ -31,22 +32,59 @@ def resume(path: Path, keys: Iterable[str]) -> dict[str, Row]:
         InputError: the file cannot be written.
     """
     wanted = set(keys)
-    found: dict[str, Row] = {}
-    try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
-    except FileNotFoundError:
-        return {}
+    found = {file: _rows(file, wanted) for file in (path, unfinished(path)) if file.exists()}
+    growing = _growing(path)
+    if growing in found:
+        storage.write_jsonl(growing, found[growing].values())
+    return {key: row for rows in found.values() for key, row in rows.items()}
+
+
+def finish(folder: Path, files: Mapping[str, Iterable[Row] | None], results: Mapping[str, Any]) -> None:
+    """Put the rows and the results of an evaluation in the place of an earlier one's, when all of them are on the disk.
+
+    A kill on the way leaves no results.json, and every row for the next start.
+
+    Args:
+        folder: of the evaluation.
+        files: name -> rows; None: there is to be no such file.
+        results: the content of results.json.
+
+    Raises:
+        InputError: the disk is full or a file cannot be written; the earlier evaluation is still there.
+    """
+    for name, rows in files.items():
+        if rows is not None:
+            storage.write_jsonl(unfinished(folder / name), rows)
+    storage.write_json(unfinished(folder / RESULTS), results)
+    (folder / RESULTS).unlink(missing_ok=True)
+    for name, rows in files.items():
+        if rows is None:
+            (folder / name).unlink(missing_ok=True)
+            unfinished(folder / name).unlink(missing_ok=True)
+        else:
+            unfinished(folder / name).replace(folder / name)
+    unfinished(folder / RESULTS).replace(folder / RESULTS)
+
+
+def unfinished(path: Path) -> Path:
+    """Where an evaluation that is made anew puts its rows, beside those of the finished one."""
+    return path.with_name(f"{path.stem}.unfinished{path.suffix}")
+
+
+def _growing(path: Path) -> Path:
+    """The file that `append` adds to: that of a finished evaluation is left alone until the next is finished."""
+    return unfinished(path) if (path.parent / RESULTS).exists() else path
+
+
+def _rows(path: Path, wanted: Container[object]) -> dict[str, Row]:
+    text = path.read_bytes().decode("utf-8", errors="replace")
     # not splitlines(): an answer may hold U+2028; and what follows the last newline was cut off
-    for line in text.split("\n")[:-1]:
-        row = _parse(line)
-        if isinstance(row, dict) and row.get("key") in wanted and row.get("check") == _check(row):
-            found[row["key"]] = row
-    storage.write_jsonl(path, found.values())
-    return found
+    rows = [_parse(line) for line in text.split("\n")[:-1]]
+    return {row["key"]: row for row in rows if isinstance(row, dict) and row.get("key") in wanted and row.get("check") == _check(row)}
 
 
 def append(path: Path, rows: Sequence[Row]) -> None:
-    """Add finished rows, each with the `check` of its content; they are on the disk when this returns.
+    """Add finished rows to those that `resume` found, each with the `check` of its content; they are on the disk when this returns.
 
     Raises:
         InputError: the disk is full or the file cannot be written.
@@ -54,8 +92,9 @@ def append(path: Path, rows: Sequence[Row]) -> None:
     for row in rows:
         row["check"] = _check(row)
     text = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
-    files.append(path, text.encode("ascii"))
-    mirror.sync(path, every=SYNC_S)
+    growing = _growing(path)
+    files.append(growing, text.encode("ascii"))
+    mirror.sync(growing, every=SYNC_S)
 
 
 def _check(row: Row) -> str:

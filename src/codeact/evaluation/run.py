@@ -10,17 +10,17 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeact import storage
 from codeact.amounts import amount
-from codeact.config import EvaluateConfig, ModelConfig
+from codeact.config import EvaluateConfig, ModelConfig, default_of
 from codeact.errors import InputError
 from codeact.evaluation import held_out, journal
 from codeact.evaluation.answering import Row, Setup, facts_of, generate_rows, thoughts
 from codeact.evaluation.grade import NOT_RUN
-from codeact.evaluation.samples import begun, filtered, not_run, partial, read_samples, unsolved
+from codeact.evaluation.heard import Heard
+from codeact.evaluation.samples import begun, ended, filtered, not_run, partial, read_samples, repeated, unsolved
 from codeact.evaluation.set_checks import proven
 from codeact.evaluation.settings import check_evaluation, check_languages
-from codeact.evaluation.task_selection import sets_of, subset
+from codeact.evaluation.task_selection import sets_of, subset, to_generate
 from codeact.evaluation.tasks import TaskSet
 from codeact.files import make_folder
 from codeact.progress import track
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from codeact.evaluation.grade import Verdict
     from codeact.sandbox import Backend
 
+SAMPLES, BITS = "samples.jsonl", "bits.jsonl"
 PASSED = "passed"
 NOT_USED = "not used"
+GENERATION = ("prompting", "max_new_tokens", "thinking_tokens", "temperature", "temperatures", "samples_per_task", "backend", "endpoint", "extra", "held_out")
 KS = (1, 10, 100)
 NO_MODEL: dict[str, Any] = {"dtype": NOT_USED, "template": None, "model_identity": None, "trained_template": None, "template_begins": ""}
 
@@ -52,7 +54,8 @@ def evaluate_model(
     """Benchmark a model and write results.json, samples.jsonl and bits.jsonl into `out_dir`.
 
     Finished tasks are kept in samples.jsonl and bits.jsonl as they come; started again, the evaluation reuses those that
-    the same model made of the same prompt under the same settings, and no others.
+    the same model made of the same prompt under the same settings, and no others. A finished evaluation in `out_dir` stays as it is
+    until the one that takes its place is finished.
 
     Args:
         model_name: hub name, local folder, LoRA adapter, GGUF file or `demo`; with `samples`, whose they are, or None.
@@ -82,21 +85,31 @@ def evaluate_model(
     held, digest = held_out.load(config.held_out) if config.held_out and not ready else ([], "")
     sets, backend = _runnable(sets, config, ready=ready)
     make_folder(out_dir)
-    (out_dir / "results.json").unlink(missing_ok=True)
     whose = str(model_name if model_name is not None else samples)
     setup, why = _settled(Setup(whose, model, config, seed), sets, local=not ready and not config.endpoint)
     config = setup.config
     remote = ready or bool(config.endpoint)
     facts = dict(NO_MODEL) if remote else facts_of(setup)
-    bits = _bits(setup, sets, held, facts, out_dir / "bits.jsonl", remote=remote)
+    asks = not remote and (config.bits_per_byte or held)
+    bits = _measure_bits(setup, sets if config.bits_per_byte else [], held, facts, out_dir / BITS) if asks else {}
     scored = time.perf_counter()
+    heard = Heard()
     if samples is not None:
-        rows, warnings = read_samples(samples, sets, sanitized)
+        rows, warnings = read_samples(samples, sets, sanitized, _chosen(sets, config))
+        warnings += _unused(config)
     else:
-        rows, warnings = _answers(setup, sets, facts, out_dir / "samples.jsonl"), []
+        rows, warnings = _answers(setup, sets, facts, out_dir / SAMPLES, heard), []
     generated = time.perf_counter()
     verdicts = _grade(rows, sets, backend) if backend is not None else {}
-    swept = _sweep(setup, sets, facts, out_dir, backend) if config.temperatures and not ready and backend is not None else {}
+    drawn = {SAMPLES: (rows, verdicts)}
+    swept: dict[str, dict[str, Any]] = {}
+    if not ready and backend is not None:
+        for temperature in config.temperatures:
+            at = replace(setup, config=config.model_copy(update={"temperature": temperature}))
+            name = f"samples-t{temperature:g}.jsonl"
+            some = _answers(at, sets, facts, out_dir / name, heard)
+            drawn[name] = some, _grade(some, sets, backend)
+            _add_swept(swept, f"{temperature:g}", sets, *drawn[name], seed)
     results: dict[str, Any] = {
         "model": whose,
         "model_identity": facts["model_identity"],
@@ -108,6 +121,7 @@ def evaluate_model(
         **({"prompting_why": why} if why else {}),
         **({"template_begins": facts["template_begins"]} if facts["template_begins"] else {}),
         **({"thinking": thoughts(rows, config.thinking_tokens)} if config.thinking_tokens and not remote else {}),
+        **({"kept_answers": heard.facts()} if config.endpoint and not ready else {}),
         "seconds": time.perf_counter() - started,
         "seconds_bits": scored - started,
         "seconds_generation": generated - scored,
@@ -122,9 +136,12 @@ def evaluate_model(
         warnings += _unmeasured(len(held), results[held_out.NAME]["bits_per_byte_tasks"])
     if any(rows.values()) and facts["template_begins"]:
         warnings.append(begun(facts["template"], facts["template_begins"]))
-    results["warnings"] = [*warnings, *_warnings(sets, rows, graded=backend is not None)]
-    _write_samples(out_dir / "samples.jsonl", sets, rows, verdicts)
-    storage.write_json(out_dir / "results.json", results)
+    results["warnings"] = [*warnings, *filter(None, [heard.told(results.get("endpoint", ""))]), *_warnings(sets, rows, graded=backend is not None)]
+    if not ready and (config.endpoint or config.prompting == "instruct"):
+        limit = f"evaluate.max_new_tokens = {config.max_new_tokens}{f' + thinking_tokens = {config.thinking_tokens}' if config.thinking_tokens and remote else ''}"
+        results["warnings"] += filter(None, (ended(one, rows[one.name], limit) for one in sets))
+    files = {name: _graded(sets, *both) for name, both in drawn.items()}
+    journal.finish(out_dir, {**files, BITS: bits.values() if bits else None}, results)
     return results
 
 
@@ -151,9 +168,10 @@ def _told_settings(config: EvaluateConfig, seed: int, *, ready: bool, sanitized:
     """What results.json says of how the answers came about."""
     told: dict[str, Any] = {
         "prompting": ("sanitized samples" if sanitized else "samples") if ready else config.prompting,
-        "max_new_tokens": config.max_new_tokens,
-        "temperature": config.temperature,
-        "samples_per_task": config.samples_per_task,
+        # of ready generations nobody knows these
+        "max_new_tokens": None if ready else config.max_new_tokens,
+        "temperature": None if ready else config.temperature,
+        "samples_per_task": None if ready else config.samples_per_task,
         "backend": NOT_USED if ready else "endpoint" if config.endpoint else config.backend,
         "seed": seed,
     }
@@ -161,9 +179,30 @@ def _told_settings(config: EvaluateConfig, seed: int, *, ready: bool, sanitized:
         told["thinking_tokens"] = config.thinking_tokens
     if config.endpoint and not ready:
         told["endpoint"] = split_userinfo(config.endpoint)[0]
+        told |= {"request_extra": config.extra} if config.extra else {}
     if config.solve_rate is not None:
         told["solve_rate"] = {"band": list(config.solve_rate), "of": config.solve_rate_of}
     return told
+
+
+def _chosen(sets: Sequence[TaskSet], config: EvaluateConfig) -> set[str] | None:
+    """Ids of the tasks that the settings choose; None where they choose none.
+
+    Raises:
+        InputError: none can be graded, or as `to_generate`.
+    """
+    if config.generate_limit == 0:
+        raise InputError("evaluate.generate_limit = 0 generates nothing, and --samples FILE is to be graded; leave one of them out")
+    if config.generate_limit is None and not config.skip_tasks and not config.generate_tasks and config.solve_rate is None:
+        return None
+    chosen = to_generate(sets, config.model_copy(update={"prompting": "base"}))
+    return {task.id for tasks in chosen.values() for task in tasks}
+
+
+def _unused(config: EvaluateConfig) -> list[str]:
+    """A line where settings of generation or likelihoods were changed, which ready generations have no use for."""
+    changed = [f"evaluate.{key}" for key in GENERATION if getattr(config, key) != default_of(f"evaluate.{key}")]
+    return [f"no effect on ready generations: {', '.join(changed)}"] if changed else []
 
 
 def _unmeasured(held: int, measured: int) -> list[str]:
@@ -178,6 +217,7 @@ def _warnings(sets: Sequence[TaskSet], rows: Mapping[str, Sequence[Row]], *, gra
     told += [unsolved(one) for one in sets if graded]
     told += [partial(one, {row["task_id"] for row in rows[one.name]}) for one in sets]
     told += [filtered(one, rows[one.name]) for one in sets]
+    told += [repeated(one, rows[one.name]) for one in sets]
     return [line for line in told if line]
 
 
@@ -193,44 +233,29 @@ def _settled(setup: Setup, sets: Sequence[TaskSet], *, local: bool) -> tuple[Set
     return replace(setup, config=config), why
 
 
-def _answers(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path) -> dict[str, list[Row]]:
+def _answers(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path, heard: Heard) -> dict[str, list[Row]]:
     if setup.config.endpoint:
         from codeact.evaluation import endpoint_engine
 
-        return endpoint_engine.generate_rows(setup, sets, path)
+        return endpoint_engine.generate_rows(setup, sets, path, heard)
     return generate_rows(setup, sets, facts, path)
 
 
-def _sweep(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], out_dir: Path, backend: Backend) -> dict[str, dict[str, Any]]:
-    """Figures at the further temperatures: task set -> temperature -> its pass@k; the samples are in a file for each."""
-    found: dict[str, dict[str, Any]] = {}
-    for temperature in setup.config.temperatures:
-        path = out_dir / f"samples-t{temperature:g}.jsonl"
-        at = replace(setup, config=setup.config.model_copy(update={"temperature": temperature}))
-        rows = _answers(at, sets, facts, path)
-        verdicts = _grade(rows, sets, backend)
-        for task_set in sets:
-            for name, figures in _figures(task_set, rows[task_set.name], verdicts[task_set.name], {}, setup.seed).items():
-                kept = {key: value for key, value in figures.items() if key.startswith("pass") or key.endswith("interval")}
-                found.setdefault(name, {})[f"{temperature:g}"] = {k: v for k, v in kept.items() if not k.startswith("bits")} | {"tasks": figures["tasks"]}
-        _write_samples(path, sets, rows, verdicts)
-    return found
-
-
-def _bits(
-    setup: Setup, sets: Sequence[TaskSet], held: Sequence[Record], facts: Mapping[str, Any], path: Path, *, remote: bool
-) -> dict[str, Row]:
-    """What `_measure_bits` measures of what is asked for; {}, and no file of an earlier run, where nothing can be measured."""
-    if remote or not (setup.config.bits_per_byte or held):
-        path.unlink(missing_ok=True)
-        return {}
-    return _measure_bits(setup, sets if setup.config.bits_per_byte else [], held, facts, path)
+def _add_swept(
+    swept: dict[str, dict[str, Any]], temperature: str, sets: Sequence[TaskSet], rows: Mapping[str, Sequence[Row]],
+    verdicts: Mapping[str, Sequence[Verdict]], seed: int,
+) -> None:  # fmt: skip
+    """Add the figures at a further temperature: task set -> temperature -> its pass@k."""
+    for task_set in sets:
+        for name, figures in _figures(task_set, rows[task_set.name], verdicts[task_set.name], {}, seed).items():
+            kept = {key: value for key, value in figures.items() if key.startswith("pass") or (key.endswith("interval") and not key.startswith("bits"))}
+            swept.setdefault(name, {})[temperature] = kept | {"tasks": figures["tasks"]}
 
 
 def _measure_bits(
     setup: Setup, sets: Sequence[TaskSet], held: Sequence[Record], facts: Mapping[str, Any], path: Path
 ) -> dict[str, Row]:
-    """Bits of the chosen tasks' reference solutions and of the held-out answers, by task id; bits.jsonl ends in the order of the tasks."""
+    """Bits of the chosen tasks' reference solutions and of the held-out answers, by task id, in the order of the tasks."""
     from codeact.evaluation.likelihood import TWIN, bits_per_byte, twin
 
     who = (facts["model_identity"], facts["dtype"], facts["device"])
@@ -269,8 +294,7 @@ def _measure_bits(
                 journal.append(path, rows)
                 done |= {row["task_id"]: row for row in rows}
     ids = {name: [task.id for task in some] for name, some in chosen.items()} | {held_out.NAME: [held_out.task_id(one) for one in held]}
-    storage.write_jsonl(path, ({"task_set": name, **done[one]} for name, some in ids.items() for one in some))
-    return done
+    return {one: {"task_set": name, **done[one]} for name, some in ids.items() for one in some}
 
 
 def _grade(
@@ -351,19 +375,9 @@ def _pass_figures(outcomes: Mapping[str, Sequence[bool]], seed: int) -> dict[str
     return figures
 
 
-def _write_samples(
-    path: Path, sets: Sequence[TaskSet], rows: Mapping[str, Sequence[Row]], verdicts: Mapping[str, Sequence[Verdict]]
-) -> None:
-    def lines() -> Iterator[Row]:
-        for task_set in sets:
-            for row, verdict in zip(rows[task_set.name], verdicts.get(task_set.name, []), strict=True):
-                plus = {} if verdict.plus_status is None else {"plus_status": verdict.plus_status}
-                yield {
-                    "task_set": task_set.base_name,
-                    **row,
-                    "status": verdict.base_status,
-                    **plus,
-                    "detail": verdict.detail,
-                }
-
-    storage.write_jsonl(path, lines())
+def _graded(sets: Sequence[TaskSet], rows: Mapping[str, Sequence[Row]], verdicts: Mapping[str, Sequence[Verdict]]) -> Iterator[Row]:
+    """The answers with their verdicts, as samples.jsonl has them."""
+    for task_set in sets:
+        for row, verdict in zip(rows[task_set.name], verdicts.get(task_set.name, []), strict=True):
+            plus = {} if verdict.plus_status is None else {"plus_status": verdict.plus_status}
+            yield {"task_set": task_set.base_name, **row, "status": verdict.base_status, **plus, "detail": verdict.detail}

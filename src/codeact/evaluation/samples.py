@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ MENDED_SHARE = 0.05
 LONGEST = 160  # characters of a template's text that are shown
 FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 FILTERED = "content_filter"  # why an answer ends, as endpoints say it
+SELECTION = "evaluate.skip_tasks, generate_tasks, generate_limit and solve_rate"
 
 
-def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[dict[str, list[Row]], list[str]]:
+def read_samples(
+    path: Path, sets: Sequence[TaskSet], sanitized: bool, chosen: Container[str] | None = None
+) -> tuple[dict[str, list[Row]], list[str]]:
     """The samples of a file by task set, with the programs to run, and what a reader of the figures has to know.
 
     A `solution` is a whole program, as EvalPlus writes them; a `completion` continues the task's prompt, as HumanEval's
@@ -34,18 +37,23 @@ def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[
         path: JSONL with `task_id` and `completion` or `solution`, also compressed.
         sets: the task sets that the samples may belong to.
         sanitized: take the samples as chat answers, and run the program in them.
+        chosen: ids of the tasks whose samples are taken; None: of all.
 
     Raises:
-        InputError: unreadable, empty, a task that is not in `sets`, or a row without text.
+        InputError: unreadable, empty, nothing of a chosen task, a task that is not in `sets`, or a row without text.
     """
     tasks = {task.id: (task_set.name, task) for task_set in sets for task in task_set.tasks}
     rows: dict[str, list[Row]] = {task_set.name: [] for task_set in sets}
     counts: Counter[str] = Counter()
+    read = 0
     broken, mended = Counter[str](), Counter[str]()  # by why a program cannot be read
     for number, sample in enumerate(storage.read_jsonl(path), 1):
         identity = sample.get("task_id")
         if not isinstance(identity, str) or identity not in tasks:
             raise InputError(f"{path}, sample {number}: {_unknown(identity, sets)}")
+        read += 1
+        if chosen is not None and identity not in chosen:
+            continue
         name, task = tasks[identity]
         completion, solution = (_text(sample.get(field)) for field in ("completion", "solution"))
         if completion is None and solution is None:
@@ -64,12 +72,15 @@ def read_samples(path: Path, sets: Sequence[TaskSet], sanitized: bool) -> tuple[
             {"task_id": identity, "sample": counts[identity], "completion": completion, "solution": program}
         )
         counts[identity] += 1
+    if read and not counts:
+        raise InputError(f"{path} holds no sample of the tasks that {SELECTION} choose; choose others, or give another file")
     if not counts:
         raise InputError(
             f"{path} holds no samples; give one JSON object with task_id and completion or solution per line"
         )
     unread = [line for why in broken for line in _unread(path, why, broken[why], mended[why], counts.total())]
-    warnings = [*unread, *_uneven(path, counts)]
+    left_out = [f"{path}: {read - counts.total()} of {amount(read, 'sample')} not graded, of tasks that {SELECTION} leave out"] if read > counts.total() else []
+    warnings = [*left_out, *unread, *_uneven(path, counts)]
     return rows, warnings
 
 
@@ -120,6 +131,41 @@ def filtered(task_set: TaskSet, rows: Sequence[Row]) -> str:
     if not ended:
         return ""
     return f"{task_set.name}: the endpoint's content filter ended {len(ended)} of {amount(len(rows), 'answer')} ({_some(ended)}); they count as they are"
+
+
+def ended(task_set: TaskSet, rows: Sequence[Row], limit: str) -> str:
+    """How many answers were cut off or are empty, which count as they are; "" where none is.
+
+    Args:
+        task_set: of the answers.
+        rows: the answers.
+        limit: the setting that cut them off, with its value.
+    """
+    cut, empty = ([row["task_id"] for row in rows if of(row)] for of in (_is_cut, _is_empty))
+    if not cut and not empty:
+        return ""
+    told = [f"{len(cut)} of {amount(len(rows), 'answer')} ended at {limit} ({_some(cut)})"] if cut else []
+    told += [f"{len(empty)} of {amount(len(rows), 'answer')} empty ({_some(empty)})"] if empty else []
+    mend = "; thoughts count too, so a reasoning model may need a higher limit" if cut else ""
+    return f"{task_set.name}: {' and '.join(told)}; they count as they are{mend}"
+
+
+def _is_cut(row: Row) -> bool:
+    return row.get("finish") == "length"
+
+
+def _is_empty(row: Row) -> bool:
+    return not row["completion"].strip() and row.get("finish") != FILTERED
+
+
+def repeated(task_set: TaskSet, rows: Sequence[Row]) -> str:
+    """That the samples of each task are one text, so that pass@k says no more than pass@1; "" where they are not, or a task has one alone."""
+    texts: dict[str, list[str]] = {}
+    for row in rows:
+        texts.setdefault(row["task_id"], []).append(row["solution"])
+    if not texts or any(len(some) < 2 or len({*some}) > 1 for some in texts.values()):
+        return ""
+    return f"{task_set.name}: all samples of a task are the same text, for each of {amount(len(texts), 'task')}; pass@k says no more than pass@1"
 
 
 def _program(task: Task, completion: str | None, solution: str | None) -> str:

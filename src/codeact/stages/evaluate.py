@@ -16,7 +16,7 @@ from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
 
 # Raised with the answers' version, and by itself where verdicts, or what is told of them, change: answers on the disk are then kept.
-VERSION = journal.VERSION + 9
+VERSION = journal.VERSION + 10
 TRAINED = {"tuned": "train", "control": "train_control"}  # model -> the stage that makes it
 EVALUATIONS = ("evaluate_base", *(f"evaluate_{side}" for side in TRAINED))
 
