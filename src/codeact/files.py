@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_OF_THIS_MACHINE = re.compile(r"(?:file|local):/(?:/([^/]*)(?:/|$))?", re.IGNORECASE)
 LFS_POINTER = b"version https://git-lfs"  # how a file begins that Git LFS did not fetch
 _LEFT = re.compile(r"\.(.+)\.([1-9]\d*)\.tmp", re.DOTALL)
 Whole = Callable[[Path], None]  # is told of a file that is complete, and not in its place yet
@@ -31,14 +32,28 @@ def is_remote(name: str | Path) -> bool:
 
 
 def address_of(name: str | Path) -> str:
-    """An address with both of its slashes, also where `Path` has made one of them."""
+    """An address with both of its slashes (of this machine: all three), also where `Path` has made one of them."""
     scheme, _, rest = str(name).partition(":")
-    return f"{scheme}://{rest.lstrip('/')}"
+    return f"{scheme}://{by_path(name) if _OF_THIS_MACHINE.match(str(name)) else rest.lstrip('/')}"
 
 
 def name_of(path: str | Path) -> str:
     """A path as a person writes it: of an address both slashes, of which `Path` makes one."""
     return address_of(path) if is_remote(path) else str(path)
+
+
+def by_path(name: str | Path) -> str:
+    """The name, and the path in place of an address of this machine: `/data/x.jsonl` for `file:///data/x.jsonl`.
+
+    Raises:
+        InputError: such an address with a host, as which `file://x.jsonl` counts.
+    """
+    found = _OF_THIS_MACHINE.match(str(name))
+    if found is None:
+        return str(name)
+    if found[1] not in (None, "", "localhost"):
+        raise InputError(f"{name}: {found[1]!r} stands where a host does; an absolute path has three slashes (file:///data/x.jsonl), a relative one no file://")
+    return f"/{str(name)[found.end() :].lstrip('/')}"
 
 
 def local(path: str | Path) -> Path:
@@ -47,6 +62,8 @@ def local(path: str | Path) -> Path:
     Raises:
         InputError: it is an address: folders are written to local disks.
     """
+    if (path_here := by_path(path)) != str(path):
+        raise InputError(f"{address_of(path)}: name a folder or a file of this machine by its path, {path_here}")
     if is_remote(path):
         raise InputError(
             f"{address_of(path)} is remote: folders of results and the directory of a comparison are local only; write to a local path and"
@@ -60,6 +77,11 @@ def cache_dir() -> Path:
     if "CODEACT_CACHE" in os.environ:
         return Path(os.environ["CODEACT_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codeact"
+
+
+def scores_dir() -> Path:
+    """Where scores are kept between runs: `CODEACT_SCORES`, else `scores` in the cache directory."""
+    return Path(os.environ["CODEACT_SCORES"]) if "CODEACT_SCORES" in os.environ else cache_dir() / "scores"
 
 
 @contextmanager
@@ -128,7 +150,7 @@ def told(path: Path) -> Iterator[None]:
         if error.errno is None:
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        mend = "free some space and start again: finished work is kept" if full else "choose another output"
+        mend = "free some space and start again: finished work is kept" if full else elsewhere(path, "choose another output")
         raise InputError(f"{path} cannot be written: {error.strerror or error}; {mend}") from error
 
 
@@ -160,7 +182,7 @@ def make_folder(path: Path, mend: str = "choose another output (-o)") -> Path:
 
     Args:
         path: the folder.
-        mend: what to do where that fails; of the cache it is known.
+        mend: what to do where that fails; of the caches it is known.
 
     Raises:
         InputError: it cannot be created or written.
@@ -173,9 +195,15 @@ def make_folder(path: Path, mend: str = "choose another output (-o)") -> Path:
     except OSError as error:
         in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
         file = next((one for one in (path, *path.parents) if in_the_way and one.is_file()), None)
-        mend = "set CODEACT_CACHE to another folder" if path.absolute().is_relative_to(cache_dir().absolute()) else mend
-        raise InputError(f"folder {path} cannot be written: {f'{file} is a file' if file else error.strerror}; {mend}") from error
+        raise InputError(f"folder {path} cannot be written: {f'{file} is a file' if file else error.strerror}; {elsewhere(path, mend)}") from error
     return path
+
+
+def elsewhere(path: Path, mend: str) -> str:
+    """What to do where a path cannot be written: of a cache its variable, else `mend`."""
+    if path.absolute().is_relative_to(scores_dir().absolute()):
+        return "set CODEACT_SCORES to another folder, or score.cache=false"
+    return "set CODEACT_CACHE to another folder" if path.absolute().is_relative_to(cache_dir().absolute()) else mend
 
 
 def utf8_path(path: Path, what: str) -> Path:

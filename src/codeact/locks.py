@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from codeact.errors import InputError
-from codeact.files import is_remote, local, make_folder, remove_empty
+from codeact.files import by_path, elsewhere, is_remote, local, make_folder, remove_empty, told
 from codeact.sources.names import STDIN
 
 P = ParamSpec("P")
@@ -41,7 +41,8 @@ def one_writer(parameter: str, *, addresses: bool = False) -> Callable[[Callable
 
     Args:
         parameter: its name.
-        addresses: what is written is a file of rows, which may be an address; a folder may not, and is refused (`files.local`).
+        addresses: what is written is a file of rows, which may be an address; one of this machine becomes its path. A folder may not,
+            and is refused (`files.local`).
     """
 
     def wrap(function: Callable[P, T]) -> Callable[P, T]:
@@ -49,11 +50,12 @@ def one_writer(parameter: str, *, addresses: bool = False) -> Callable[[Callable
 
         @wraps(function)
         def alone(*args: P.args, **kwargs: P.kwargs) -> T:
-            output = signature.bind(*args, **kwargs).arguments.get(parameter)
-            if output is not None and not addresses:
-                local(output)
-            with only_writer(None if output is None or str(output) == STDIN else Path(output)):
-                return function(*args, **kwargs)
+            bound = signature.bind(*args, **kwargs)
+            output = bound.arguments.get(parameter)
+            if output is not None:
+                output = bound.arguments[parameter] = Path(by_path(output) if addresses else local(output))
+            with only_writer(None if output is None or str(output) == STDIN else output):
+                return function(*bound.args, **bound.kwargs)
 
         return alone
 
@@ -67,8 +69,14 @@ def _beside(output: Path) -> Iterator[None]:
     missing = [folder for folder in path.parents if not folder.exists()]
     make_folder(path.parent)
     while True:
-        with path.open("w") as handle:
-            if not take(handle, wait=False):
+        with _opened(path) as handle:
+            try:
+                taken = take(handle, wait=False)
+            except InputError:
+                path.unlink(missing_ok=True)
+                remove_empty(missing)
+                raise
+            if not taken:
                 raise InputError(
                     f"output {output}: another codeact process is writing it; wait for it or choose another output"
                 )
@@ -90,7 +98,7 @@ def try_lock(path: Path) -> Iterator[bool]:
         InputError: the folder cannot be written.
     """
     make_folder(path.parent)
-    with path.open("w") as handle:
+    with _opened(path) as handle:
         yield take(handle, wait=False)
 
 
@@ -102,7 +110,7 @@ def wait_lock(path: Path, waits: Callable[[], None]) -> Iterator[None]:
         InputError: the folder cannot be written.
     """
     make_folder(path.parent)
-    with path.open("w") as handle:
+    with _opened(path) as handle:
         if not take(handle, wait=False):
             waits()
             take(handle, wait=True)
@@ -110,12 +118,24 @@ def wait_lock(path: Path, waits: Callable[[], None]) -> Iterator[None]:
 
 
 def take(handle: IO[str], wait: bool) -> bool:
-    """Lock an open file; says whether it was taken."""
+    """Lock an open file; says whether it was taken.
+
+    Raises:
+        InputError: it cannot be locked; some file systems keep no locks.
+    """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
+    except OSError as error:
+        mend = elsewhere(Path(handle.name), "choose an output, or a run directory, on a local disk")
+        raise InputError(f"{handle.name} cannot be locked: {error.strerror}; mount its file system with locks, or {mend}") from error
     return True
+
+
+def _opened(path: Path) -> IO[str]:
+    with told(path):
+        return path.open("w")
 
 
 def _same_file(handle: IO[str], path: Path) -> bool:

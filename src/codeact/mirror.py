@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError, MissingExtraError
-from codeact.files import address_of, cache_dir, is_remote, remove, sha256, write_text
+from codeact.files import address_of, by_path, cache_dir, is_remote, remove, sha256, write_text
 from codeact.locks import try_lock, wait_lock
 from codeact.outputs import NOTE
-from codeact.sources.remote import READ_ONLY, FileSystem, check_run_dir, copy, system_of, told
+from codeact.sources.remote import READ_ONLY, FileSystem, check_run_dir, copy, one_state, system_of, told
 
 FOLDER = "mirrors"  # in the cache
 NOTES = "copy.json"
@@ -44,11 +44,18 @@ Facts = tuple[int, int]  # size and time of change of a local file
 def working_copy(run_dir: str) -> Iterator[str]:
     """The folder to work in: the run directory itself, or of one at an address its working copy, which is then the newest state.
 
-    Inside, `sync` copies up what is new. At the end all of it is, and the lock is given back.
+    Inside, `sync` copies up what is new, and data at addresses are those of one state. At the end all is copied up, and the lock is given
+    back.
 
     Raises:
         InputError: another process works there, it is no run directory, or it cannot be read or written.
     """
+    with one_state(), _working_copy(run_dir) as folder:
+        yield folder
+
+
+@contextmanager
+def _working_copy(run_dir: str) -> Iterator[str]:
     if not is_remote(run_dir):
         yield run_dir
         return
@@ -156,9 +163,11 @@ class _Mirror:
 
     def __init__(self, run_dir: str | Path, kind: str = "") -> None:
         self.address = address_of(run_dir).rstrip("/")
+        if by_path(run_dir) != str(run_dir):
+            raise InputError(f"run directory {self.address}: name a folder of this machine by its path, {by_path(run_dir)}")
         scheme, _, rest = self.address.partition("://")
         name = rest.rpartition("/")[2]
-        if scheme in (*READ_ONLY, "file", "local") or not name or name.startswith(".") or (not rest.partition("/")[2] and scheme != "memory"):
+        if scheme in READ_ONLY or not name or name.startswith(".") or (not rest.partition("/")[2] and scheme != "memory"):
             raise InputError(f"run directory {self.address}: give a folder in a bucket, such as s3://bucket/run, or a local one")
         self.base = _folder() / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{kind}"
         self.root = self.base / name

@@ -19,6 +19,7 @@ from codeact.errors import InputError
 from codeact.files import (
     Whole,
     address_of,
+    by_path,
     is_remote,
     local,
     make_folder,
@@ -55,8 +56,8 @@ class Run:
     @property
     def key(self) -> dict[str, str]:
         """What makes two calls the same run."""
-        path = Path(self.of)
-        return {"command": self.command, "of": str(path.resolve()) if path.exists() else self.of}
+        of = by_path(self.of)
+        return {"command": self.command, "of": str(Path(of).resolve()) if Path(of).exists() else of}
 
     def __str__(self) -> str:
         return f"{self.command} of {self.of}" if self.of else self.command
@@ -164,7 +165,7 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
     """
     local(folder)
     _refuse_read(folder, run.reads)
-    for path in map(Path, run.reads):
+    for path in map(Path, map(by_path, run.reads)):
         inside = _inside(path, folder)
         if inside is not None and (not names or inside in names):
             raise InputError(f"output {folder}: the run would write over {path}, which it reads; name another folder")
@@ -187,9 +188,13 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
 
 
 def _refuse_address(target: str, reads: Iterable[str]) -> None:
+    from codeact.sources.remote import one_name
+
+    wanted = one_name(target)
     for name in filter(is_remote, reads):
         address = address_of(name).rstrip("/")
-        if target == address or target.startswith(f"{address}/") or fnmatch(target, address):
+        place = one_name(address)
+        if wanted == place or wanted.startswith(f"{place}/") or fnmatch(wanted, place):
             raise InputError(f"output {target} is, or lies in, the input {address}; an input is never written over: name another output")
 
 
@@ -244,7 +249,7 @@ def taken_back(there: Standing, finished: Callable[[], bool], names: Collection[
 
 def _refuse_read(target: Path, reads: Iterable[str]) -> None:
     for name in reads:
-        path = Path(name).expanduser()
+        path = Path(by_path(name)).expanduser()
         try:
             same = path.exists() and target.exists() and path.samefile(target)
         except OSError:  # a name that is too long to be a path

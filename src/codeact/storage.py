@@ -25,6 +25,7 @@ from codeact.sources.hub import read_dataset
 from codeact.sources.large import arrow_rows, large_delimited, large_list
 from codeact.sources.lines import LINE_KINDS, JoinedRows, Lines, OnDisk, beginning, picked, picked_lines, read_lines
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, other_splits
+from codeact.sources.remote import one_state
 from codeact.sources.rows import json_document, json_lines, read_arrow
 from codeact.sources.tables import JoinedTables, TableRows, table_rows
 from codeact.sources.text import SAMPLE, converting, decode, read_bytes, refuse_encoding, refuse_other
@@ -89,7 +90,11 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
         InputError: missing or empty file, broken JSON (with its line), invalid UTF-8, rows that are not objects.
         MissingExtraError: a data set name without the `datasets` extra.
     """
-    names = as_list(source)
+    with one_state():
+        return _read_names(as_list(source), split)
+
+
+def _read_names(names: list[str], split: str) -> Source:
     check_source(names)
     parts = [part for name in names for part in _read_name(name, split)]
     others = {name: found for name in names if (found := other_splits(name, split)) is not None}

@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def cut_after(port: int, size: int) -> Iterator[int]:
-    """The port of a line to a server that breaks after so many bytes of each answer."""
+def cut_after(port: int, size: int, *, sent: bool = False) -> Iterator[int]:
+    """The port of a line to a server that breaks after so many bytes of each answer; with `sent`, of what a client sends."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def carry(client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", port)) as server:
-            threading.Thread(target=_pump, args=(client, server, None), daemon=True).start()
-            _pump(server, client, size)
+            threading.Thread(target=_pump, args=(client, server, size if sent else None), daemon=True).start()
+            _pump(server, client, None if sent else size)
 
     _serve(listening, lambda client: threading.Thread(target=carry, args=(client,), daemon=True).start())
     try:

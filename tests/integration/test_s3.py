@@ -130,6 +130,24 @@ def test_a_connection_that_breaks_leaves_nothing_and_is_one_line(
     assert len(storage.read_rows(name).rows) == 40 * len(ROWS)
 
 
+def test_an_upload_that_breaks_leaves_what_was_there_and_the_same_command_goes_on(s3: Any, server: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    Path("pool.jsonl").write_text("".join(json.dumps({**row, "note": "x" * 20_000}) + "\n" for row in ROWS), encoding="utf-8")
+    command = ("--quiet", "select", "pool.jsonl", *RANDOM, "-o", "s3://data/x.jsonl")
+    assert cli(*command).returncode == 0
+    before = _there(s3, "x.jsonl")
+    with cut_after(server, 50_000, sent=True) as port:
+        connect(monkeypatch, port)
+        ended = cli(*command, "--seed", "1")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+    assert "output s3://data/x.jsonl cannot be written: " in ended.stderr
+    assert "start the same command again" in ended.stderr
+    assert _there(s3, "x.jsonl") == before
+    connect(monkeypatch, server)
+    assert cli(*command, "--seed", "1").returncode == 0
+    assert _there(s3, "x.jsonl") != before
+
+
 @pytest.mark.parametrize("name", ["chosen.jsonl", "deep/chosen.jsonl.gz", "chosen.parquet"])
 def test_the_chosen_rows_are_those_of_the_local_file(name: str, s3: Any, tmp_path: Path) -> None:
     address = _put(s3, "pool.jsonl")
@@ -166,6 +184,7 @@ def test_an_input_is_never_written_over(s3: Any) -> None:
     for name, output in (
         ("s3://data/pool/a.jsonl", "s3://data/pool/a.jsonl"), ("s3://data/pool", "s3://data/pool/b.jsonl"),
         ("s3://data/pool/", "s3://data/pool/a.jsonl"), ("s3://data/pool/*.jsonl", "s3://data/pool/a.jsonl"),
+        ("s3://data/pool/a.jsonl", "s3a://data/pool/a.jsonl"),
     ):  # fmt: skip
         ended = cli("select", name, *RANDOM, "-o", output, "--force")
         assert (ended.returncode, "is never written over" in ended.stderr) == (2, True)

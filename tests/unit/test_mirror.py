@@ -148,7 +148,7 @@ def test_readers_read_from_there_and_the_report_goes_there(monkeypatch: pytest.M
     [
         ("memory://other", "holds other files, and none of a run: pool.jsonl; name an empty one"), ("memory://other/pool.jsonl", "is a file"),
         ("https://host/run", "give a folder in a bucket"), ("s3://bucket", "give a folder in a bucket"),
-        ("file:///tmp/run", "or a local one"), ("nowhere://host/run", "Protocol not known"),
+        ("file:///tmp/run", "name a folder of this machine by its path, /tmp/run"), ("nowhere://host/run", "Protocol not known"),
         ("hf://datasets/me/runs/one", "nothing on the hub keeps a second process out"),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typer.models import OptionInfo
 
 from codeact.config import Recipe, default_of, given, joined, load_recipe
 from codeact.errors import InputError
-from codeact.files import is_remote
+from codeact.files import by_path, is_remote
 from codeact.mirror import name_of_run
 from codeact.outputs import run_dir_beside
 from codeact.storage import plain
@@ -41,17 +41,21 @@ Data = Annotated[
 Model = Annotated[
     str, typer.Option("--model", help="hub name, local folder, GGUF file, or demo (SmolLM2-135M-Instruct)")
 ]
+def _row_file(name: str) -> Path:
+    return Path(by_path(name))
+
+
 Output = Annotated[Path, typer.Option("--output", "-o", help="where the result is written", show_default=False)]
 Rows = Annotated[
     Path,
-    typer.Option("--output", "-o", help="where the rows are written; - for JSON lines on stdout", show_default=False),
+    typer.Option("--output", "-o", parser=_row_file, metavar="<path>", help="where the rows are written; - for JSON lines on stdout", show_default=False),
 ]
 MaybeRows = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="where the rows are written; - for JSON lines on stdout"),
+    typer.Option("--output", "-o", parser=_row_file, metavar="<path>", help="where the rows are written; - for JSON lines on stdout"),
 ]
 MaybeOutput = Annotated[
-    Path | None, typer.Option("--output", "-o", help="where the table is written (.parquet, .jsonl, .json, .csv)")
+    Path | None, typer.Option("--output", "-o", parser=_row_file, metavar="<path>", help="where the table is written (.parquet, .jsonl, .json, .csv)")
 ]
 Embedder = Annotated[
     str | None,

@@ -11,7 +11,6 @@ only what is new.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +21,7 @@ import numpy as np
 
 from codeact import storage
 from codeact.errors import CodeactError
-from codeact.files import cache_dir, names_in
+from codeact.files import names_in
 from codeact.progress import track
 from codeact.records import Message, Record
 from codeact.rundir import tables
@@ -123,11 +122,6 @@ class ScoreCache:
         number = sum(name.endswith(".parquet") for name in names_in(self.folder))
         kept = table.drop_columns("id").append_column(KEY, pa.array(keys, pa.string()))
         write_sealed(kept, self.folder, f"{number:06d}-{name}")
-
-
-def shared_folder() -> Path:
-    """Where scores are kept between runs: `CODEACT_SCORES`, else `scores` in the cache directory."""
-    return Path(os.environ["CODEACT_SCORES"]) if "CODEACT_SCORES" in os.environ else cache_dir() / "scores"
 
 
 def open_cache(folder: Path, context: Mapping[str, Any]) -> ScoreCache:

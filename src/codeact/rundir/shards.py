@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -132,7 +133,8 @@ def open_sealed(path: Path, columns: Sequence[str] | None = None) -> pa.Table | 
         return None
     if path.stem.rpartition("-")[2] == hashlib.sha256(content).hexdigest()[:16]:
         return pq.read_table(pa.BufferReader(content), columns=None if columns is None else list(columns))
-    path.unlink(missing_ok=True)
+    with suppress(OSError):  # where it may not be removed, in a folder of others, it is made again beside it
+        path.unlink(missing_ok=True)
     return None
 
 

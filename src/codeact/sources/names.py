@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codeact.errors import InputError
-from codeact.files import is_remote
+from codeact.files import by_path, is_remote
 from codeact.sources.text import COMPRESSED
 
 STDIN = "-"
@@ -28,8 +28,8 @@ def kind_of(path: Path) -> str:
 
 
 def as_list(source: str | Path | Sequence[str | Path]) -> list[str]:
-    """One name or several as a list of names."""
-    return [str(source)] if isinstance(source, str | Path) else [str(name) for name in source]
+    """One name or several as a list of names; a path in place of an address of this machine (`file:///data/x.jsonl`)."""
+    return [by_path(name) for name in ([source] if isinstance(source, str | Path) else source)]
 
 
 def is_saved_dataset(path: Path) -> bool:

@@ -9,25 +9,29 @@ import hashlib
 import importlib
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from codeact.errors import InputError, MissingExtraError, require
-from codeact.files import address_of, atomic, cache_dir, is_remote, sha256
+from codeact.files import address_of, atomic, by_path, cache_dir, is_remote, make_folder, sha256
 
 BLOCK = 1 << 22
 READ_ONLY = ("http", "https")
 GOOGLE = ("gs", "gcs")
 BUCKETS = ("s3", "s3a", *GOOGLE)  # the first part of their addresses is made by hand, and not by writing
 HUB = "hf"
+SILENCE = 60  # seconds that an HTTP server may say nothing
 # what file systems raise beside OSError, where their library is loaded
 FOREIGN = (
     ("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError"), ("aiohttp", "ClientError"),
     ("gcsfs.retry", "HttpError"), ("gcsfs.retry", "NonRetryableError"), ("google.auth.exceptions", "GoogleAuthError"),
     ("httpx", "HTTPError"), ("httpx2", "HTTPError"),
 )  # fmt: skip
+
+_found: list[dict[str, tuple[Path | None, list[Path]]]] = []  # by the address, of each `one_state` that is open
 
 
 class FileSystem(Protocol):
@@ -46,43 +50,119 @@ class FileSystem(Protocol):
     def rm_file(self, path: str) -> object: ...
 
 
+class Readable(Protocol):
+    """What of fsspec's file systems is used to read data."""
+
+    def glob(self, path: str) -> list[str]: ...
+
+    def find(self, path: str) -> list[str]: ...
+
+    def isdir(self, path: str) -> bool: ...
+
+    def open(self, path: str, mode: str, **how: object) -> IO[bytes]: ...
+
+
 def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, list[Path]]:
     """Local copies of the files that an address names: one file, those of a folder, or those that fit a pattern.
 
-    A copy is used again as long as the file system tells the same of the file (its ETag, or size and time).
+    A copy is used again as long as the server tells the same of the file: its ETag, or size and time. Of what an HTTP server tells
+    nothing of, the content decides: it is read anew.
 
     Args:
         address: of a file, a folder, or a pattern with `*`, `?` or `[...]`.
-        wanted: which names of a folder are copied.
+        wanted: which names of a folder are copied; over HTTP, where any name may be a page, such a name is a file.
 
     Returns:
         The copy of the folder, None for a file or a pattern; and the files in order of their names.
 
     Raises:
-        InputError: there is no such file, or it cannot be read.
+        InputError: there is no such file, it cannot be read, or its name leads out of the folder.
         MissingExtraError: the package for this kind of address is not installed.
     """
+    if not _found:
+        return _fetch(address, wanted)
+    if address not in _found[-1]:
+        _found[-1][address] = _fetch(address, wanted)
+    folder, files = _found[-1][address]
+    return folder, list(files)
+
+
+@contextmanager
+def one_state() -> Iterator[None]:
+    """Inside, an address is asked once, and names what was found then: a command sees one state of its data."""
+    _found.append(_found[-1] if _found else {})
+    try:
+        yield
+    finally:
+        _found.pop()
+
+
+def _fetch(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, list[Path]]:
     with told(address, "reading", "read"):
         system, path = system_of(address, "reading")
-        if address.partition(":")[0] in BUCKETS and not path.strip("/"):
+        scheme = address.partition(":")[0]
+        if scheme in BUCKETS and not path.strip("/"):
             raise InputError(f"{address} cannot be read: it names no bucket")
-        marks = [path.index(mark) for mark in "*?[" if mark in path]
-        folder = not marks and system.isdir(path)
-        if marks:
-            names = [name for name in sorted(system.glob(path)) if not system.isdir(name)]
-        else:
-            names = [name for name in sorted(system.find(path)) if wanted(Path(name))] if folder else [path]
-        base = path.rstrip("/") if folder else path[: min(marks, default=len(path))].rpartition("/")[0]
+        web = scheme in READ_ONLY
+        base, names, folder = _named(system, path, wanted, web)
         if not names:
-            raise InputError(f"{address}: {'no file has such a name' if marks else 'the folder holds no data files'}")
-        states = "\n".join(f"{name} {system.ukey(name)}" for name in names)
-        # the base is part of the name: the copies of a folder and of one in it are two folders, though they hold the same files
-        root = cache_dir() / "remote" / hashlib.sha256(f"{system.protocol} {base} {states}".encode()).hexdigest()[:16]
-        files = [root / name.removeprefix(base).lstrip("/") for name in names]
-        for name, file in zip(names, files, strict=True):
-            if not file.is_file():
-                copy(system.open(name, "rb"), file, system.size(name))
+            raise InputError(f"{address}: {'the folder holds no data files' if folder else 'no file has such a name'}")
+        copies = [name.removeprefix(base).lstrip("/") for name in names]
+        if astray := next((name for name in copies if ".." in Path(name).parts), None):
+            raise InputError(f"{address} cannot be read: {astray}, the name of one of its files, leads out of the folder")
+        facts = {name: system.info(name) if web else {} for name in names}
+        sizes = {name: facts[name]["size"] if web else system.size(name) for name in names}
+        states = {name: _web_state(facts[name]) if web else str(system.ukey(name)) for name in names}
+        untold = [name for name in names if not states[name]]
+        with tempfile.TemporaryDirectory(dir=make_folder(cache_dir() / "remote")) if untold else nullcontext("") as work:
+            new = {name: Path(work) / str(number) for number, name in enumerate(untold)}
+            for name, file in new.items():
+                copy(_opened(system, name, web, sizes[name]), file, sizes[name])
+                states[name] = sha256(file)
+            # the base is part of the name: the copies of a folder and of one in it are two folders, though they hold the same files
+            stated = "\n".join(f"{name} {states[name]}" for name in names)
+            root = cache_dir() / "remote" / hashlib.sha256(f"{system.protocol} {base} {stated}".encode()).hexdigest()[:16]
+            files = [root / name for name in copies]
+            for name, file in zip(names, files, strict=True):
+                if file.is_file():
+                    continue
+                if name in new:
+                    make_folder(file.parent)
+                    new[name].replace(file)
+                else:
+                    copy(_opened(system, name, web, sizes[name]), file, sizes[name])
         return (root if folder else None), files
+
+
+def _named(system: Readable, path: str, wanted: Callable[[Path], bool], web: bool) -> tuple[str, list[str], bool]:
+    """What comes before the names of the copies, the names of the files in order, and whether they are those of a folder."""
+    marks = [path.index(mark) for mark in "*?[" if mark in path]
+    folder = not marks and not (web and wanted(Path(path))) and system.isdir(path)
+    found = sorted(system.glob(path) if marks else system.find(path) if folder else [path])
+    if web and (marks or folder):  # a page may link to what lies elsewhere; to tell whether a link leads to a page, all would be read
+        found = [name for name in found if not name.endswith("/") and ".." not in Path(name).parts]
+    if folder:
+        return path.rstrip("/"), [name for name in found if wanted(Path(name))], True
+    names = found if web or not marks else [name for name in found if not system.isdir(name)]
+    return path[: min(marks, default=len(path))].rpartition("/")[0], names, False
+
+
+def _web_state(info: Mapping[str, Any]) -> str:
+    """What an HTTP server tells of the state of a file; nothing where that is at most its size."""
+    found = [f"{key} {info[key]}" for key in ("ETag", "Content-MD5", "Digest", "Last-Modified") if info.get(key)]
+    return " ".join([*found, f"size {info.get('size')}"]) if found else ""
+
+
+def _opened(system: Readable, name: str, web: bool, size: int | None) -> IO[bytes]:
+    """A remote file to read from its beginning to its end; over HTTP by one request, for parts of two states do not fit together."""
+    return system.open(name, "rb", block_size=0, size=size) if web else system.open(name, "rb")
+
+
+def one_name(address: str) -> str:
+    """An address as it is compared with others: the schemes and revisions that mean the same are one."""
+    scheme, _, rest = address.partition("://")
+    scheme = "gs" if scheme in GOOGLE else "s3" if scheme == "s3a" else scheme
+    return f"{scheme}://{re.sub(r'@main(?=/|$)', '', rest) if scheme == HUB else rest}"
 
 
 def check_writable(address: str) -> None:
@@ -173,7 +253,7 @@ def send(file: Path, address: str, *, replace: bool) -> None:
                 ) from error
             raise InputError(
                 f"output {address} cannot be written: {_line(error) or type(error).__name__}; what was computed is kept in the run"
-                " directory: name another output and start again"
+                " directory: start the same command again, or name another output"
             ) from error
 
 
@@ -183,14 +263,23 @@ def system_of(address: str, what: str) -> tuple[Any, str]:
     Of Google's the plain one. The one that gcsfs registers asks for the kind of the bucket by another service, with a warning at each
     step where that cannot be told, and in a zonal bucket it writes over what is there although it was told to create.
     """
+    if (path_here := by_path(address)) != address:
+        raise InputError(f"{address}: name a file of this machine by its path, {path_here}")
     fsspec = require("fsspec", "remote", f"{what} {address}")
     if address.partition(":")[0] in GOOGLE:
         kind = importlib.import_module("gcsfs.core").GCSFileSystem
         system, path = kind(**kind._get_kwargs_from_urls(address)), kind._strip_protocol(address)
     else:
-        system, path = fsspec.core.url_to_fs(address)
+        system, path = fsspec.core.url_to_fs(address, **(_patience() if address.partition(":")[0] in READ_ONLY else {}))
     system.invalidate_cache()
     return system, path
+
+
+def _patience() -> dict[str, object]:
+    """How long an HTTP server is waited for: while it sends, for ever; by default what takes five minutes is broken off."""
+    import aiohttp
+
+    return {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)}
 
 
 def by_address(text: str, address: str) -> str:
@@ -227,6 +316,9 @@ def told(address: str, doing: str, done: str) -> Iterator[None]:
             f"{doing} {address}: {_line(error)}; install what is missing with: pip install 'codeact[remote]'"
         ) from error
     except FileNotFoundError as error:
+        cause = error.__cause__  # over HTTP anything may be: a server that refuses, or does not answer
+        if cause is not None and address.partition(":")[0] in READ_ONLY and getattr(cause, "status", None) not in (404, 410):
+            raise InputError(f"{address} cannot be {done}: {_line(cause) or type(cause).__name__}") from error
         holder = "repository" if address.partition(":")[0] == HUB else "bucket or folder"
         what = address if done == "read" else f"output {address}: its {holder}"
         raise InputError(f"{what} does not exist, or these credentials may not see it") from error
@@ -239,5 +331,5 @@ def _refusals() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, NotImplementedError, *foreign)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200].rstrip(".")

@@ -15,6 +15,7 @@ import numpy as np
 from codeact import mirror
 from codeact.config import JudgeConfig, ModelConfig, Recipe, ScoreConfig
 from codeact.errors import InputError
+from codeact.files import scores_dir
 from codeact.progress import Progress, track
 from codeact.records import Record
 from codeact.redact import split_userinfo
@@ -30,7 +31,6 @@ from codeact.rundir.score_cache import (
     open_cache,
     record_key,
     run_cached,
-    shared_folder,
 )
 from codeact.rundir.shards import Worker
 from codeact.rundir.stage import Stage
@@ -156,7 +156,7 @@ def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -
         "version": VERSION,
     }
     shared = recipe.score.cache and not mirror.is_mirrored(store.root)  # a machine that goes on has another cache
-    return open_cache(shared_folder() if shared else store.path(f"shards/{stage}"), context)
+    return open_cache(scores_dir() if shared else store.path(f"shards/{stage}"), context)
 
 
 def _worker(model: ModelConfig, config: ScoreConfig, judge: JudgeConfig) -> Worker:
