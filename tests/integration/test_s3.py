@@ -130,22 +130,20 @@ def test_a_connection_that_breaks_leaves_nothing_and_is_one_line(
     assert len(storage.read_rows(name).rows) == 40 * len(ROWS)
 
 
-def test_an_upload_that_breaks_leaves_what_was_there_and_the_same_command_goes_on(s3: Any, server: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("there", [True, False])
+def test_an_upload_that_breaks_leaves_what_was_there(there: bool, s3: Any, server: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    Path("pool.jsonl").write_text("".join(json.dumps({**row, "note": "x" * 20_000}) + "\n" for row in ROWS), encoding="utf-8")
-    command = ("--quiet", "select", "pool.jsonl", *RANDOM, "-o", "s3://data/x.jsonl")
-    assert cli(*command).returncode == 0
-    before = _there(s3, "x.jsonl")
+    Path("large").write_bytes(LINES * 40)
+    if there:
+        _put(s3, "x.jsonl")
     with cut_after(server, 50_000, sent=True) as port:
         connect(monkeypatch, port)
-        ended = cli(*command, "--seed", "1")
-    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-    assert "output s3://data/x.jsonl cannot be written: " in ended.stderr
-    assert "start the same command again" in ended.stderr
-    assert _there(s3, "x.jsonl") == before
+        with pytest.raises(InputError, match=r"^output s3://data/x\.jsonl cannot be written: .*start the same command again"):
+            remote.send(Path("large"), "s3://data/x.jsonl", replace=there)
+    assert [(one["Key"], one["Size"]) for one in s3.list_objects_v2(Bucket="data").get("Contents", ())] == [("x.jsonl", len(LINES))] * there
     connect(monkeypatch, server)
-    assert cli(*command, "--seed", "1").returncode == 0
-    assert _there(s3, "x.jsonl") != before
+    remote.send(Path("large"), "s3://data/x.jsonl", replace=there)
+    assert _there(s3, "x.jsonl") == LINES * 40
 
 
 @pytest.mark.parametrize("name", ["chosen.jsonl", "deep/chosen.jsonl.gz", "chosen.parquet"])

@@ -277,9 +277,8 @@ def system_of(address: str, what: str) -> tuple[Any, str]:
 
 def _patience() -> dict[str, object]:
     """How long an HTTP server is waited for: while it sends, for ever; by default what takes five minutes is broken off."""
-    import aiohttp
-
-    return {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)}
+    client = importlib.import_module("aiohttp")  # which fsspec needs for HTTP, and gcsfs and s3fs bring
+    return {"timeout": client.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)}
 
 
 def by_address(text: str, address: str) -> str:
