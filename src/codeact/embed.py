@@ -27,7 +27,7 @@ SYLLABLES = "\u2e80"  # from here on a letter is a syllable or a word
 READ_CHARS = 1500  # 256 to 512 tokens
 
 
-def load_embedder(name: str, device: str = "auto") -> SentenceTransformer:
+def load_embedder(name: str, device: str = "auto", revision: str | None = None) -> SentenceTransformer:
     """Load a `SentenceTransformer` in float32 and eval mode.
 
     The files of a hub name that are in the local cache are used as they are; else the hub is asked.
@@ -35,27 +35,28 @@ def load_embedder(name: str, device: str = "auto") -> SentenceTransformer:
     Args:
         name: sentence-transformers hub name, local folder, or `demo` (all-MiniLM-L6-v2 from the package index).
         device: auto, cpu, cuda, cuda:N, mps.
+        revision: hub branch, tag or commit; None: the newest, or what the cache holds.
 
     Raises:
         InputError: the model does not exist or is no text embedder, the hub cannot be reached, or no such device.
         CodeactError: the demo embedder cannot be fetched.
     """
-    where = resolve_embedder(name)
-    return _load_any(name, where, str(choose_device(device)))
+    where = resolve_embedder(name, revision)
+    return _load_any(name, where, str(choose_device(device)), revision)
 
 
-def open_embedder(name: str, device: str = "auto") -> Embedder:
+def open_embedder(name: str, device: str = "auto", revision: str | None = None) -> Embedder:
     """What `load_embedder` loads, for `embed_texts`: without importing sentence-transformers where its model is a plain one.
 
     Raises:
         InputError: as `load_embedder`.
         CodeactError: the demo embedder cannot be fetched.
     """
-    where = resolve_embedder(name)
+    where = resolve_embedder(name, revision)
     torch_device = str(choose_device(device))
-    folder = plain_folder(where)
+    folder = plain_folder(where, revision)
     plain = None if folder is None else _load_plain(name, where, folder, torch_device)
-    return plain or _load_any(name, where, torch_device)
+    return plain or _load_any(name, where, torch_device, revision)
 
 
 def _load_plain(name: str, where: str, folder: Path, device: str) -> SentenceEncoder | None:
@@ -71,19 +72,19 @@ def _load_plain(name: str, where: str, folder: Path, device: str) -> SentenceEnc
             raise InputError(_no_embedder(name, str(error))) from error
 
 
-def _load_any(name: str, where: str, device: str) -> SentenceTransformer:
+def _load_any(name: str, where: str, device: str, revision: str | None) -> SentenceTransformer:
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     with quiet_loading():
         try:
             try:
-                model = SentenceTransformer(where, device=device, local_files_only=True, **NO_CODE)
+                model = SentenceTransformer(where, device=device, revision=revision, local_files_only=True, **NO_CODE)
             except OSError:
                 if Path(where).is_dir():
                     raise
-                check_hub(hub_name(name), what="embedder")
-                model = SentenceTransformer(where, device=device, **NO_CODE)
+                check_hub(hub_name(name), revision, what="embedder")
+                model = SentenceTransformer(where, device=device, revision=revision, **NO_CODE)
             _check(model)
         except (*UNREADABLE, SafetensorError, TypeError, KeyError) as error:  # the two last: a part's config.json lacks a setting
             raise InputError(_no_embedder(name, str(error))) from error
@@ -112,7 +113,7 @@ def _check(model: SentenceTransformer) -> None:
     check_loaded(info, "text encoder", UNUSED)
 
 
-def unread_share(texts: Sequence[str], name: str) -> float | None:
+def unread_share(texts: Sequence[str], name: str, revision: str | None = None) -> float | None:
     """How much of some texts an embedder's vocabulary does not hold: the share of their pieces that are unknown or a mere letter.
 
     A letter counts where it is of an alphabet other than English's (Cyrillic, Arabic, ...), not where it is a whole syllable or word, as
@@ -120,7 +121,7 @@ def unread_share(texts: Sequence[str], name: str) -> float | None:
 
     Args:
         texts: of the pool.
-        name: as for `load_embedder`; its tokenizer is read from this machine.
+        name, revision: as for `load_embedder`; its tokenizer is read from this machine.
 
     Returns:
         From 0 to 1; None where the texts have no pieces, or the tokenizer cannot be read.
@@ -129,7 +130,7 @@ def unread_share(texts: Sequence[str], name: str) -> float | None:
 
     try:
         with quiet_loading():
-            tokenizer = allow_long_texts(AutoTokenizer.from_pretrained(resolve_embedder(name), local_files_only=True, **NO_CODE))
+            tokenizer = allow_long_texts(AutoTokenizer.from_pretrained(resolve_embedder(name, revision), revision=revision, local_files_only=True, **NO_CODE))
     except UNREADABLE:
         return None
     pieces = [piece for text in texts for piece in tokenizer.tokenize(text[:READ_CHARS])]

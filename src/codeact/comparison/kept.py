@@ -70,7 +70,7 @@ def contents(recipe: Recipe, last: str, seen: dict[str, str]) -> dict[str, str]:
         "model": (True, [m.name, m.revision, m.template], lambda: [model_identity(m.name, m.revision), inputs.template()]),
         "tasks": (True, [recipe.evaluate.tasks, recipe.evaluate.held_out, recipe.evaluate.solve_rate_of], lambda: own_files(recipe.evaluate)),
         "benchmarks": ("curate" in stages, recipe.curate.model_dump(mode="json"), inputs.benchmark_digests),
-        "embedder": (not stages.isdisjoint({"embed", "tags"}), recipe.embed.model, inputs.embedder_files),
+        "embedder": (not stages.isdisjoint({"embed", "tags"}), [recipe.embed.model, recipe.embed.revision], inputs.embedder_files),
         "proxy": ("proxy" in stages, recipe.score.proxy, lambda: model_identity(recipe.score.proxy)),
         "judge": ("judge" in stages and not judge.endpoint, judge.model, lambda: model_identity(judge.model)),
         "target": (not stages.isdisjoint({"target", "rds", "dsir"}), [sample.target, sample.target_map], inputs.target),

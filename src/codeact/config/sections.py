@@ -184,6 +184,7 @@ class EmbedConfig(Section):
         "sentence-transformers/all-mpnet-base-v2",
         description="sentence-transformers name or folder; `demo` is all-MiniLM-L6-v2, and the default with model.name demo",
     )
+    revision: str | None = Field(None, description="branch, tag or commit at the hub; null: the newest, or what the cache holds")
     batch_size: int = Field(64, ge=1, description="texts in one pass of the embedder")
     text: Literal["instruction", "both"] = Field(
         "instruction", description="what is embedded; the paper embeds the instruction"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,11 @@ def _models_below(path: Path) -> list[Path]:
     return sorted(dict.fromkeys(found), key=lambda one: (one.name not in ("model", "adapter"), one.name != "model", str(one)))
 
 
-def resolve_embedder(name: str) -> str:
+def resolve_embedder(name: str, revision: str | None = None) -> str:
     """The folder or hub name that an `embed.model` value stands for.
 
     Raises:
-        InputError: no such folder, or the hub does not serve it.
+        InputError: no such folder, or the hub does not serve it, or not this revision of it.
     """
     if name == DEMO:
         return str(demo_embedder())
@@ -79,7 +80,7 @@ def resolve_embedder(name: str) -> str:
         raise InputError(
             f"embedder {name!r}: no such folder; give a sentence-transformers name, a local folder or `demo`"
         )
-    check_hub(hub_name(name), what="embedder")
+    check_hub(hub_name(name), revision, what="embedder")
     return name
 
 
@@ -91,6 +92,22 @@ def model_title(name: str, embedder: bool = False) -> str:
 def hub_name(embedder: str) -> str:
     """The repository of an embedder's name: short names live under sentence-transformers."""
     return embedder if "/" in embedder else f"sentence-transformers/{embedder}"
+
+
+def hub_commit(name: str, revision: str | None = None, what: str = "model") -> str:
+    """The commit of a hub repository that loaders take: that of the copy in the cache, else the hub is asked and config.json fetched.
+
+    Raises:
+        InputError: as `check_hub`.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    check_hub(name, revision, what)
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision)
+        return Path(found if isinstance(found, str) else hf_hub_download(name, "config.json", revision=revision)).parent.name
+    except _hub_errors() as error:
+        raise InputError(f"{what} {name!r}: config.json cannot be fetched ({' '.join(str(error).split())[:120]}); look at the network") from error
 
 
 def check_hub(name: str, revision: str | None = None, what: str = "model") -> None:
@@ -159,7 +176,7 @@ def model_identity(name: str, revision: str | None = None) -> str:
     where = Path(resolve(name, revision))
     if where.is_dir():
         files = sorted(f for f in where.iterdir() if f.is_file() and f.suffix in IDENTITY_SUFFIXES)
-        identity = "sha256:" + files_digest(files)[:32]
+        identity = "sha256:" + _kept_digest(files)[:32]
         base = adapter_base(where)
         # the base model's weights lie elsewhere, and may be changed there
         return f"{identity} on {model_identity(*base)}" if base else identity
@@ -172,6 +189,29 @@ def model_identity(name: str, revision: str | None = None) -> str:
             raise InputError(no_model(name, error)) from error
     commit = getattr(config, "_commit_hash", None)
     return f"hub:{name}@{commit or revision or 'main'}"
+
+
+Place = tuple[tuple[str, int, int, int], ...]
+"""Files by their path, place, size and time."""
+_DIGESTS: dict[Place, str] = {}
+
+
+def kept_digests() -> dict[Place, str]:
+    """The digests of models' files that this process has taken, by what it saw of the files."""
+    return dict(_DIGESTS)
+
+
+def take_digests(known: Mapping[Place, str]) -> None:
+    """Digests of another process: files that it saw as they are here are not read again."""
+    _DIGESTS.update(known)
+
+
+def _kept_digest(files: list[Path]) -> str:
+    """`files_digest`, read once while path, place, size and time of the files stay the same."""
+    place = tuple((str(file.resolve()), there.st_ino, there.st_size, there.st_mtime_ns) for file in files for there in (file.stat(),))
+    if place not in _DIGESTS:
+        _DIGESTS[place] = files_digest(files)
+    return _DIGESTS[place]
 
 
 def no_model(name: str, error: Exception) -> str:

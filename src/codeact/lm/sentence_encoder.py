@@ -80,15 +80,16 @@ class SentenceEncoder:
         return vectors
 
 
-def plain_folder(name: str) -> Path | None:
+def plain_folder(name: str, revision: str | None = None) -> Path | None:
     """The local files of a text encoder that `SentenceEncoder` runs just as sentence-transformers does; None for any other.
 
     Plain: a BERT-like architecture, the mean or the first token's vector, perhaps scaled to length 1; no prompt, adapter or own code.
 
     Args:
         name: a folder, or a hub name (its copy in the cache).
+        revision: of a hub name.
     """
-    folder = Path(name) if Path(name).is_dir() else _cached(name)
+    folder = Path(name) if Path(name).is_dir() else _cached(name, revision)
     try:
         if folder is None or _parts(folder) not in PARTS or _pooling(folder) not in ("mean", "cls"):
             return None
@@ -108,11 +109,11 @@ def plain_folder(name: str) -> Path | None:
     return folder if plain else None
 
 
-def _cached(name: str) -> Path | None:
+def _cached(name: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     for repository in (name, f"sentence-transformers/{name}") if "/" not in name else (name,):
-        found = try_to_load_from_cache(repository, "modules.json")
+        found = try_to_load_from_cache(repository, "modules.json", revision=revision)
         if isinstance(found, str):
             return Path(found).parent
     return None

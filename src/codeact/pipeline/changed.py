@@ -25,7 +25,7 @@ class Named(Inputs):
         return {"identity": [name, revision], **self.recipe.model.model_dump(mode="json", include={"dtype", "device", "max_length", "template"})}
 
     def embedder_files(self) -> Mapping[str, str]:
-        return {}
+        return {"embedder_commit": self.recipe.embed.revision or ""}
 
     def benchmark_digests(self) -> Mapping[str, str]:
         return dict.fromkeys(self.recipe.curate.benchmark_files, "")

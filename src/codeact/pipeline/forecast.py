@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from codeact.amounts import amount, columns
@@ -112,12 +113,32 @@ class Forecast:
         return {key: value for key, value in asdict(self).items() if key not in ("told", "about")}
 
 
-class _Unseen(Inputs):
-    """Inputs whose models are not looked for: their stages count as to do."""
+class _Planned(Inputs):
+    """Inputs of a plan. Stages that read what is not looked for, or not at hand, count as to do.
+
+    Args:
+        inputs: the data and the model.
+        data, models: whether they are looked for.
+    """
+
+    def __init__(self, inputs: Inputs, data: bool, models: bool) -> None:
+        super().__init__(inputs.recipe, inputs.given, inputs.known)
+        self.data, self.models = data, models
+
+    def identity(self) -> Mapping[str, Any]:
+        """Without the data, nothing that any finished stage was made from."""
+        return super().identity() if self.data else {"data": "not looked for"}
 
     def facts(self, name: str, revision: str | None = None) -> dict[str, Any]:
-        """Nothing that any finished stage was made from."""
-        return {"identity": f"{name}, not looked for"}
+        """Without the models, the same."""
+        return super().facts(name, revision) if self.models else {"identity": f"{name}, not looked for"}
+
+    def embedder_files(self) -> Mapping[str, str]:
+        """The same of an embedder, which a plan does not need."""
+        try:
+            return super().embedder_files() if self.models else {"embedder_commit": "not looked for"}
+        except InputError:
+            return {"embedder_commit": "not at hand"}
 
 
 def forecast(
@@ -138,8 +159,7 @@ def forecast(
         InputError: bad data or configuration, or a model whose configuration cannot be read.
     """
     budget, inputs = budget or Budget(), inputs or Inputs(recipe)
-    if budget.parameters is not None:
-        inputs = _Unseen(recipe, inputs.given)
+    inputs = _Planned(inputs, budget.records is None or not _elsewhere(inputs), budget.parameters is None)
     stages = chosen(recipe, inputs, targets)
     names = {stage.name for stage in stages}
     records, notes = _data(inputs, names, budget)
@@ -219,10 +239,15 @@ def _sources(recipe: Recipe, inputs: Inputs, records: list[Record]) -> dict[str,
     return {name: {"weight": weights.get(name), "records": size, "quota": given.get(name)} for name, size in sizes.items()}
 
 
+def _elsewhere(inputs: Inputs) -> bool:
+    """Whether the data are the hub's, or come on stdin."""
+    data = inputs.recipe.data
+    return inputs.given is None and data.source not in ("", HARVEST) and source_files(data.source, data.split) is None
+
+
 def _data(inputs: Inputs, names: set[str], budget: Budget) -> tuple[list[Record], list[str]]:
     """The records, none where their number is told and they are not on this machine; and what is to be said of them."""
-    data = inputs.recipe.data
-    elsewhere = inputs.given is None and data.source not in ("", HARVEST) and source_files(data.source, data.split) is None
+    elsewhere = _elsewhere(inputs)
     if elsewhere and budget.records is not None:
         return [], []
     try:
@@ -243,7 +268,7 @@ def _not_at_hand(recipe: Recipe, names: set[str], budget: Budget) -> list[str]:
     if names & LOOKED_UP - {"embed", "proxy"}:
         find_model(recipe)
     found = []
-    for stage, name, look in (("embed", recipe.embed.model, resolve_embedder), ("proxy", recipe.score.proxy, resolve)):
+    for stage, name, look in (("embed", recipe.embed.model, partial(resolve_embedder, revision=recipe.embed.revision)), ("proxy", recipe.score.proxy, resolve)):
         if stage in names:
             try:
                 look(name)

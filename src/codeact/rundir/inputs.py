@@ -13,7 +13,7 @@ from codeact.downloads import DEMO
 from codeact.errors import InputError
 from codeact.evaluation import benchmarks
 from codeact.lm.devices import choose_device, choose_dtype
-from codeact.lm.identity import model_identity, resolve, resolve_embedder
+from codeact.lm.identity import hub_commit, hub_name, model_identity, resolve, resolve_embedder
 from codeact.lm.models import apart
 from codeact.records import Reading, Record, RowReader, read_source, row_reader
 from codeact.rundir import tables
@@ -63,7 +63,7 @@ class Inputs:
         if "judge" in stages and not judge.endpoint:
             resolve(judge.model)
         if "embed" in stages:
-            resolve_embedder(self.recipe.embed.model)
+            resolve_embedder(self.recipe.embed.model, self.recipe.embed.revision)
         if stages & {"evaluate_base", "evaluate_tuned", "evaluate_control"}:
             from codeact.evaluation import held_out
             from codeact.evaluation.task_selection import sets_of
@@ -167,9 +167,23 @@ class Inputs:
         return ", ".join(self.recipe.data.names) if self.given is None else self.given.name
 
     def embedder_files(self) -> Mapping[str, str]:
-        """Of an embedder in a local folder, the digest of its files, which may change under one name."""
+        """What may change under an embedder's name: the digest of a local folder's files, or the commit of a hub name.
+
+        Raises:
+            InputError: the hub cannot be reached, and nothing is cached.
+        """
         folder = Path(self.recipe.embed.model).expanduser()
-        return {"embedder_files": file_digest(folder)} if folder.is_dir() else {}
+        if self.recipe.embed.model != DEMO and folder.is_dir():
+            return {"embedder_files": file_digest(folder)}
+        return {} if self.embedder_commit is None else {"embedder_commit": self.embedder_commit}
+
+    @cached_property
+    def embedder_commit(self) -> str | None:
+        """The commit of an embedder that the hub serves; None of a folder, and of `demo`."""
+        name, revision = self.recipe.embed.model, self.recipe.embed.revision
+        if name == DEMO or Path(name).expanduser().is_dir():
+            return None
+        return hub_commit(hub_name(resolve_embedder(name, revision)), revision, "embedder")
 
     def benchmark_digests(self) -> Mapping[str, str]:
         """Hash of each benchmark file that the recipe names, and of those at hand that are looked for.

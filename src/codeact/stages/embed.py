@@ -35,7 +35,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes `embed`: id, embedding."""
 
     def config() -> Mapping[str, Any]:
-        return {**recipe.embed.model_dump(exclude={"batch_size"}), **inputs.embedder_files()}
+        return {**recipe.embed.model_dump(exclude={"batch_size", "revision"}), **inputs.embedder_files()}
 
     return Stage(
         "embed", ("curate",), config, VERSION, lambda store: embed(store, recipe, inputs),
@@ -46,9 +46,9 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """One L2-normalised vector per record of the pool."""
     config = recipe.embed
-    make = partial(_embed_worker, config.model, config.batch_size, config.text, recipe.model.device)
+    make = partial(_embed_worker, config.model, inputs.embedder_commit, config.batch_size, config.text, recipe.model.device)
     records, rows = store.parts("records"), pool_rows(store)
-    unread = _unread(records, rows, recipe)
+    unread = _unread(records, rows, recipe, inputs.embedder_commit)
     shards = pool_parts(records, rows, SHARD_RECORDS)
     make_shards(store, "embed", shards, make, backend=choose_backend(recipe, "embed"), label="embed")
     store.write_parts("embed", regrouped(read_shards(store, "embed", shards)))
@@ -56,13 +56,13 @@ def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     return {"vectors": shards.num_rows, "dimensions": dimensions} | ({"unread": unread} if unread else {})
 
 
-def _unread(records: Parts, rows: Ints, recipe: Recipe) -> float | None:
+def _unread(records: Parts, rows: Ints, recipe: Recipe, revision: str | None) -> float | None:
     """The share of the instructions that the embedder does not read; a warning where it is large. None: nothing to judge by."""
     from codeact.embed import unread_share
     from codeact.lm.identity import model_title
 
     some = records_at(records, rows[:: max(1, len(rows) // LOOKED_AT)])
-    share = unread_share([record.instruction for record in some], recipe.embed.model)
+    share = unread_share([record.instruction for record in some], recipe.embed.model, revision)
     if share is not None and share >= UNREAD:
         log.warning(
             "the embedder %s does not read %.0f %% of the instructions (unknown or single letters): clusters and neighbours mean little; "
@@ -71,12 +71,12 @@ def _unread(records: Parts, rows: Ints, recipe: Recipe) -> float | None:
     return share
 
 
-def _embed_worker(model: str, batch_size: int, text: str, device: str) -> Worker:
+def _embed_worker(model: str, revision: str | None, batch_size: int, text: str, device: str) -> Worker:
     import pyarrow as pa
 
     from codeact.embed import embed_texts, open_embedder
 
-    embedder = open_embedder(model, device)
+    embedder = open_embedder(model, device, revision)
 
     def work(shard: pa.Table, progress: Progress) -> pa.Table:
         records = tables.records_from(shard)

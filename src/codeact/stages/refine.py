@@ -33,7 +33,7 @@ def refine(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     import pyarrow as pa
 
     from codeact.curate.near_copies import find_same_meaning, neighbours
-    from codeact.embed import embed_texts
+    from codeact.embed import embed_texts, open_embedder
 
     config = recipe.curate
     table = store.table("embed")
@@ -47,7 +47,7 @@ def refine(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     items = [item for some in benchmark_items(config).values() for item in some]
     if config.neighbours is not None and items:
         targets = embed_texts(
-            [item.text_prompt for item in items], model=recipe.embed.model, device=recipe.model.device
+            [item.text_prompt for item in items], model=open_embedder(recipe.embed.model, recipe.model.device, recipe.embed.revision)
         )
         near = neighbours(points, targets, config.neighbours)
         records = records_by_id(store, {ids[row] for row in near})

@@ -66,7 +66,7 @@ def _merged(names: Sequence[Sequence[str]], recipe: Recipe) -> list[tuple[str, .
     counts = Counter(name for some in names for name in set(some))
     if not counts:
         return [tuple(some) for some in names]
-    embedder = open_embedder(recipe.embed.model, recipe.model.device)
+    embedder = open_embedder(recipe.embed.model, recipe.model.device, recipe.embed.revision)
     vectors = embed_texts(sorted(counts), model=embedder, batch_size=recipe.embed.batch_size)
     leader = tags.merge_like(counts, vectors)
     return [tuple(dict.fromkeys(leader[name] for name in some)) for some in names]

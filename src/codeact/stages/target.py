@@ -99,7 +99,7 @@ def rank(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     free, dropped = benchmark_free(reading.usable(), recipe.curate)
     texts = {r.instruction if config.text == "instruction" else f"{r.instruction}\n\n{r.response}" for r in free}
     asked = sorted(seeded_subset(sorted(texts), MOST_TARGETS, recipe.seed))
-    embedder = open_embedder(config.model, recipe.model.device)
+    embedder = open_embedder(config.model, recipe.model.device, config.revision)
     points = embed_texts(asked, model=embedder, batch_size=config.batch_size)
     embedded = store.table("embed")
     if refines(recipe.curate):
