@@ -7,7 +7,7 @@ from typing import Any
 
 from codeact.errors import CodeactError
 from codeact.files import cache_dir
-from codeact.rundir.inputs import versions
+from codeact.rundir.versions import versions
 
 
 def doctor() -> dict[str, Any]:

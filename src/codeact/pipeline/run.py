@@ -21,10 +21,11 @@ from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
 from codeact.rundir import ranks
 from codeact.rundir.faults import PartitionError
-from codeact.rundir.inputs import Inputs, versions
+from codeact.rundir.inputs import Inputs
 from codeact.rundir.processes import kept_processes
 from codeact.rundir.stage import Stage, turn
 from codeact.rundir.store import LOCK, Store, now
+from codeact.rundir.versions import versions
 from codeact.stages.pool import check_quotas, pool_stages
 
 log = logging.getLogger(__name__)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from codeact import __version__, storage
+from codeact import storage
 from codeact.config import Recipe
 from codeact.downloads import DEMO
 from codeact.errors import InputError
@@ -296,45 +296,3 @@ class Inputs:
     def proxy(self) -> Mapping[str, Any]:
         """The same of the proxy model that scores for Superfiltering."""
         return self._proxy
-
-
-def versions(device: str | None = None) -> dict[str, Any]:
-    """The versions of everything that matters to the figures, and the machine."""
-    import os
-    import platform
-
-    return {**_packages(), "platform": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count(), "device": device}
-
-
-@cache
-def _packages() -> Mapping[str, str | None]:
-    import platform
-    from importlib import metadata
-
-    found: dict[str, str | None] = {"codeact": __version__, "python": platform.python_version()}
-    for package in (
-        "torch",
-        "transformers",
-        "accelerate",
-        "peft",
-        "sentence-transformers",
-        "scikit-learn",
-        "numpy",
-        "pyarrow",
-    ):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
-
-
-def _cpu_name() -> str:
-    import platform
-
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -24,7 +24,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from codeact.errors import CodeactError
 from codeact.files import make_folder, write_text
 from codeact.progress import SILENT, Progress
 from codeact.rundir.faults import Fault, Faults, attempt
+from codeact.rundir.nodes import Fact, check_alike, look
 from codeact.rundir.processes import WORTH_IT, ProcessBackend
 from codeact.rundir.shards import Backend, MakeWorker, Worker, read_sealed, run_local, write_sealed
 
@@ -114,10 +115,11 @@ class Shared:
     Args:
         run_dir: of the run.
         stage: its name.
+        facts: what its workers read: a process that has something else is refused.
     """
 
-    def __init__(self, run_dir: Path, stage: str) -> None:
-        self.stage, self.rank = stage, mine()
+    def __init__(self, run_dir: Path, stage: str, facts: Sequence[Fact] = ()) -> None:
+        self.stage, self.rank, self.facts = stage, mine(), facts
         self.job = run_dir / FOLDER / (run_dir / FOLDER / "job").read_text(encoding="utf-8")
         self.claims = self.job / stage
         self.handed = run_dir / "shards" / stage / "handed"
@@ -129,6 +131,7 @@ class Shared:
 
         Raises:
             HelpedError: not the first process, and no shard is left to take.
+            InputError: not the first process, and another model or file under the same name than that one has.
             CodeactError: a process has died over a shard.
             PartitionError: shards failed here and in the process that had them; all others are done.
         """
@@ -150,7 +153,10 @@ class Shared:
 
         opened = self.job / f"{self.stage}.open"
         if self.rank:
-            wanted = set(json.loads(opened.read_text(encoding="utf-8")))
+            told = json.loads(opened.read_text(encoding="utf-8"))
+            wanted = set(told["shards"])
+            if wanted:
+                check_alike(self.facts, told["found"])
             for number in shards:
                 if number in wanted and self._claim(number):
                     for _, table in compute(number):
@@ -160,7 +166,7 @@ class Shared:
         for number, table in self._taken_over(waiting, shards, compute):  # what an earlier launch left
             self._claim(number)
             yield number, table
-        write_text(opened, json.dumps(sorted(waiting)))
+        write_text(opened, json.dumps({"shards": sorted(waiting), "found": look(self.facts) if waiting else []}))
         for number in shards:
             if number in waiting and self._claim(number):
                 waiting.discard(number)
@@ -282,19 +288,20 @@ def _job(run_dir: Path) -> Path:
     raise CodeactError(f"{run_dir}: the first process of this launch does not show; do all of them see this folder?")
 
 
-def choose_backend(recipe: Recipe, stage: str, *, model: bool = True) -> Backend:
+def choose_backend(recipe: Recipe, stage: str, facts: Sequence[Fact], *, model: bool = True) -> Backend:
     """The backend that the recipe names; for one of several processes that were started together, its part of them.
 
     Args:
         recipe: names it.
         stage: whose shards it runs.
+        facts: what its workers read, which has to be alike wherever they run.
         model: whether a worker runs a model; else it needs no GPU.
     """
     if recipe.backend == "ray":
         from codeact.rundir.ray_cluster import RayBackend
 
-        return RayBackend(recipe.workers, model=model)
-    return Shared(Path(recipe.run_dir), stage) if world() > 1 else run_local
+        return RayBackend(recipe.workers, model=model, facts=facts)
+    return Shared(Path(recipe.run_dir), stage, facts) if world() > 1 else run_local
 
 
 def choose_processes(recipe: Recipe, rows: int, *, whole: bool = False) -> Backend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +12,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import CodeactError, InputError, require
+from codeact.lm.identity import Place, kept_digests, take_digests
 from codeact.progress import SILENT, Progress
 from codeact.rundir.faults import Fault, Faults, attempt
+from codeact.rundir.nodes import Fact, check_alike, look, version_fault
 from codeact.rundir.shards import MakeWorker, Worker
+from codeact.rundir.versions import packages
 from codeact.rundir.worker import table_bytes, table_from
 
 if TYPE_CHECKING:
@@ -38,10 +42,11 @@ class RayBackend:
         workers: actors at most; 0 means one per GPU of the cluster, or one per four CPUs (fewer on small nodes).
         model: whether each actor runs a model; else it asks for one CPU and no GPU, and 0 workers means one per CPU.
         whole: the results are of use only together, so that the first shard that never ends well ends the work.
+        facts: what the workers read: a node that has something else, or other versions, is refused.
     """
 
-    def __init__(self, workers: int = 0, *, model: bool = True, whole: bool = False) -> None:
-        self.workers, self.model, self.whole = workers, model, whole
+    def __init__(self, workers: int = 0, *, model: bool = True, whole: bool = False, facts: Sequence[Fact] = ()) -> None:
+        self.workers, self.model, self.whole, self.facts = workers, model, whole, facts
 
     def __call__(
         self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress = SILENT
@@ -52,7 +57,8 @@ class RayBackend:
         ends goes to another actor; one that fails does not stop the others.
 
         Raises:
-            InputError: no cluster answers, no node has a CPU or a GPU, or none is free for five minutes.
+            InputError: no cluster answers, no node has a CPU or a GPU, or none is free for five minutes; a node has another model or
+                file under the same name than this machine, or another version of what decides results.
             PartitionError: shards that fail, or over which three processes end, by name, after all others are done.
         """
         if not shards:
@@ -63,8 +69,9 @@ class RayBackend:
                 ray.init(log_to_driver=False, logging_level="warning")
             except (ConnectionError, ValueError) as error:
                 raise InputError(f"backend=ray: no cluster answers ({_line(error)}); look at RAY_ADDRESS") from error
-        faults = Faults(shards, self.whole)
-        yield from _Pool(ray, fitting(_alive(ray), self.workers, model=self.model), make_worker, shards, progress, faults).results()
+        task = _Task(make_worker, tuple(self.facts), look(self.facts), kept_digests(), self.model)
+        pool = _Pool(ray, fitting(_alive(ray), self.workers, model=self.model), task, shards, progress, Faults(shards, self.whole))
+        yield from pool.results()
 
 
 @dataclass(frozen=True)
@@ -125,14 +132,32 @@ def fitting(nodes: Sequence[Mapping[str, float]], workers: int = 0, *, model: bo
     return Resources(room(cpus), cpus, 0)
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What actors are made for.
+
+    Attributes:
+        make_worker: loads the model.
+        facts, found: what it reads, and what that is on this machine.
+        digests: of files that an actor need not read where it sees them as this machine does.
+        model: whether a model runs.
+    """
+
+    make_worker: MakeWorker
+    facts: tuple[Fact, ...]
+    found: list[str]
+    digests: Mapping[Place, str]
+    model: bool
+
+
 class _Pool:
     """Actors, what each is doing, and the shards that are left."""
 
     def __init__(
-        self, ray: ModuleType, resources: Resources, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress, faults: Faults
+        self, ray: ModuleType, resources: Resources, task: _Task, shards: Mapping[int, pa.Table], progress: Progress, faults: Faults
     ) -> None:
         self.ray, self.resources, self.shards, self.progress = ray, resources, shards, progress
-        self.make_worker = ray.put(make_worker)
+        self.model, self.task = task.model, ray.put(task)
         self.actor = ray.remote(_ShardActor)
         self.left = deque(shards)
         self.doing: dict[Any, tuple[Any, str, int]] = {}  # what is awaited -> actor, its step, the shard
@@ -186,7 +211,8 @@ class _Pool:
             if isinstance(error.cause, CodeactError):
                 raise error.cause from None
             raise
-        except errors.RayActorError as error:
+        except errors.RayError as error:  # its process or node is gone, out of memory, or what it made is lost
+            self.ray.kill(actor)
             self._replace(shard, error)
             return
         if step == "work" and isinstance(found, Fault):
@@ -197,7 +223,10 @@ class _Pool:
             self.progress.advance(table.num_rows)
             yield shard, table
         if step == "placed":
-            self.doing[actor.load.remote(self.make_worker)] = (actor, "load", NO_SHARD)
+            if fault := version_fault(*(found or (None, "of the cluster")), model=self.model):
+                self.ray.kill(actor)
+                raise InputError(f"backend=ray: {fault}")
+            self.doing[actor.load.remote(self.task)] = (actor, "load", NO_SHARD)
         elif self.left:
             shard = self.left.popleft()
             self.doing[actor.work.remote(table_bytes(self.shards[shard]))] = (actor, "work", shard)
@@ -225,11 +254,14 @@ class _ShardActor:
     def __init__(self) -> None:
         self.worker: Worker | None = None
 
-    def placed(self) -> None:
-        """Answers as soon as a node has taken the actor."""
+    def placed(self) -> tuple[Mapping[str, str | None], str]:
+        """Answers as soon as a node has taken the actor: the versions there, and the node's name."""
+        return packages(), platform.node()
 
-    def load(self, make_worker: MakeWorker) -> None:
-        self.worker = make_worker()
+    def load(self, task: _Task) -> None:
+        take_digests(task.digests)
+        check_alike(task.facts, task.found)
+        self.worker = task.make_worker()
 
     def work(self, table: bytes) -> bytes | Fault:
         assert self.worker is not None

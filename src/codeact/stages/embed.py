@@ -11,6 +11,7 @@ from codeact.config import Recipe
 from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.nodes import embedder_facts, for_workers
 from codeact.rundir.parts import Parts, regrouped
 from codeact.rundir.ranks import choose_backend
 from codeact.rundir.shards import Worker, make_shards, read_shards
@@ -46,11 +47,13 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 def embed(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """One L2-normalised vector per record of the pool."""
     config = recipe.embed
-    make = partial(_embed_worker, config.model, inputs.embedder_commit, config.batch_size, config.text, recipe.model.device)
+    there = for_workers(recipe)
+    facts = embedder_facts(there.embed.model, inputs.embedder_commit)
+    make = partial(_embed_worker, there.embed.model, inputs.embedder_commit, config.batch_size, config.text, recipe.model.device)
     records, rows = store.parts("records"), pool_rows(store)
     unread = _unread(records, rows, recipe, inputs.embedder_commit)
     shards = pool_parts(records, rows, SHARD_RECORDS)
-    make_shards(store, "embed", shards, make, backend=choose_backend(recipe, "embed"), label="embed")
+    make_shards(store, "embed", shards, make, backend=choose_backend(recipe, "embed", facts), label="embed")
     store.write_parts("embed", regrouped(read_shards(store, "embed", shards)))
     dimensions = store.parts("embed", ["embedding"])[0]["embedding"].type.list_size
     return {"vectors": shards.num_rows, "dimensions": dimensions} | ({"unread": unread} if unread else {})

@@ -12,6 +12,7 @@ from codeact.progress import SILENT, Progress, Steady
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.nodes import for_workers, model_facts
 from codeact.rundir.ranks import choose_backend
 from codeact.rundir.shards import Worker, run_shards
 from codeact.rundir.stage import Stage
@@ -34,8 +35,9 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 def hidden(store: Store, recipe: Recipe) -> Mapping[str, Any]:
     """One pass over the conditional sequence of every record of the pool: the one that IFD scores, without the output head."""
     shards = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
-    make = partial(_worker, recipe.model.model_dump())
-    table = run_shards(store, "hidden", shards, make, backend=choose_backend(recipe, "hidden"), label="hidden states")
+    model = for_workers(recipe).model
+    make = partial(_worker, model.model_dump())
+    table = run_shards(store, "hidden", shards, make, backend=choose_backend(recipe, "hidden", model_facts(model)), label="hidden states")
     if table.num_rows == table["hidden"].null_count:
         raise InputError("no record of the pool has a response that the model can read; look at the template")
     store.write_table("hidden", table)

@@ -16,6 +16,7 @@ from codeact.judge.asking import ask_endpoint
 from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.nodes import for_workers, model_facts
 from codeact.rundir.ranks import choose_backend
 from codeact.rundir.shards import Worker, run_shards
 from codeact.rundir.stage import Stage
@@ -64,10 +65,12 @@ def rate(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     if recipe.judge.endpoint:
         table, spent = _by_endpoint(store, asked, recipe)
     else:
+        there = for_workers(recipe)
+        model = there.model.model_copy(update={"name": there.judge.model, "revision": None, "template": "auto"})
         shards = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
         table, spent = run_shards(
-            store, "judge", shards, partial(_worker, recipe.judge, recipe.model.dtype, recipe.model.device, asked),
-            backend=choose_backend(recipe, "judge"), label="judge",
+            store, "judge", shards, partial(_worker, there.judge, recipe.model.dtype, recipe.model.device, asked),
+            backend=choose_backend(recipe, "judge", model_facts(model, "judge.model")), label="judge",
         ), dict.fromkeys((rubric.name for rubric in asked), 0.0)  # fmt: skip
     store.write_table("judge", table)
     return {rubric.name: _figures(table, rubric.name, spent[rubric.name]) for rubric in asked}

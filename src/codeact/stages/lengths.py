@@ -16,6 +16,7 @@ from codeact.config import ModelConfig, Recipe, ScoreConfig
 from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.nodes import for_workers, model_facts
 from codeact.rundir.ranks import choose_backend
 from codeact.rundir.shards import Worker, run_shards
 from codeact.rundir.stage import Stage
@@ -50,8 +51,10 @@ def count(store: Store, recipe: Recipe) -> Mapping[str, Any]:
         InputError: the template refuses all records.
     """
     shards = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
-    make = partial(_worker, recipe.model, recipe.score)
-    table = run_shards(store, LENGTHS, shards, make, backend=choose_backend(recipe, LENGTHS, model=False), label=LENGTHS)
+    model = for_workers(recipe).model
+    facts = model_facts(model, weights=False)
+    make = partial(_worker, model, recipe.score)
+    table = run_shards(store, LENGTHS, shards, make, backend=choose_backend(recipe, LENGTHS, facts, model=False), label=LENGTHS)
     check_any(table)
     store.write_table(LENGTHS, table)
     return {"status": dict(Counter(table["status"].to_pylist())), "tokens": int(np.sum(table["response_tokens"].to_numpy()))}

@@ -21,6 +21,7 @@ from codeact.records import Record
 from codeact.redact import split_userinfo
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
+from codeact.rundir.nodes import for_workers, model_facts
 from codeact.rundir.parts import PART_ROWS, table_parts
 from codeact.rundir.ranks import choose_backend
 from codeact.rundir.score_cache import (
@@ -130,9 +131,11 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
         parts = table_parts(table, PART_ROWS)
     else:
         pool = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), CHUNK_ROWS)
+        there = for_workers(recipe)
+        facts = model_facts(there.model, "model.name" if stage == "score" else "score.proxy", weights=not recipe.score.endpoint)
         parts, cached = run_cached(
-            cache, pool, partial(_worker, recipe.model, recipe.score, recipe.judge),
-            backend=choose_backend(recipe, stage), shard_size=recipe.score.shard_size, label=stage,
+            cache, pool, partial(_worker, there.model, there.score, there.judge),
+            backend=choose_backend(recipe, stage, facts), shard_size=recipe.score.shard_size, label=stage,
         )  # fmt: skip
         extra = {"cached": cached}
     table = pa.concat_tables([part.select([name for name in READ if name in part.column_names]) for part in parts.values()])
