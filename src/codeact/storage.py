@@ -21,9 +21,19 @@ from codeact.parquet import parquet_bytes as parquet_bytes
 from codeact.parquet import read_parquet as read_parquet
 from codeact.parquet import write_parquet as write_parquet
 from codeact.sources.delimited import delimited
-from codeact.sources.hub import read_dataset
+from codeact.sources.hub import read_dataset, table_digest
 from codeact.sources.large import arrow_rows, large_delimited, large_list
-from codeact.sources.lines import LINE_KINDS, JoinedRows, Lines, OnDisk, beginning, picked, picked_lines, read_lines
+from codeact.sources.lines import (
+    LINE_KINDS,
+    JoinedRows,
+    Lines,
+    OnDisk,
+    beginning,
+    check_positions,
+    picked,
+    picked_lines,
+    read_lines,
+)
 from codeact.sources.names import DELIMITED, KINDS, STDIN, as_list, files_of, is_saved_dataset, kind_of, other_splits
 from codeact.sources.remote import one_state
 from codeact.sources.rows import json_document, json_lines, read_arrow
@@ -52,6 +62,7 @@ class Source:
         delimited: whether the rows came as CSV or TSV: only those can be written as such without loss.
         parts: of several files, each one's name and number of rows.
         mixture: of several sources, each one's name and number of rows.
+        datasets: of each data set of the hub among them, its name and the digest of its rows.
         lines: of each part (of the one file, where there are no parts), its lines as they are; None where it has none.
     """
 
@@ -62,6 +73,7 @@ class Source:
     parts: tuple[tuple[str, int], ...] = ()
     mixture: tuple[tuple[str, int], ...] = ()
     lines: tuple[Lines | None, ...] = ()
+    datasets: tuple[tuple[str, str], ...] = ()
 
     @property
     def sources(self) -> list[str] | None:
@@ -77,7 +89,7 @@ class Source:
         return f"row {row + 1}"
 
 
-def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -> Source:
+def read_rows(source: str | Path | Sequence[str | Path], split: str = "train", revision: str | None = None) -> Source:
     """Read data files, or the split of a Hugging Face data set.
 
     Args:
@@ -85,6 +97,7 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
             folder of such files, a pattern with `*`, an address of either (`s3://...`), `-` for JSON lines or a list on stdin, several of these, or a
             name on the hub.
         split: of a data set, of a folder whose files are named after splits, and of a JSON object that holds several lists.
+        revision: of the data sets of the hub among them: branch, tag or commit; None: the newest.
 
     Raises:
         InputError: missing or empty file, broken JSON (with its line), invalid UTF-8, rows that are not objects.
@@ -96,7 +109,7 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train") -
 
 def _read_names(names: list[str], split: str) -> Source:
     check_source(names)
-    parts = [part for name in names for part in _read_name(name, split)]
+    parts = [part for name in names for part in _read_name(name, split, revision)]
     others = {name: found for name in names if (found := other_splits(name, split)) is not None}
     for name, files in others.items():
         _tell_left(name, split, files)
@@ -116,16 +129,16 @@ def _tell(line: str) -> None:
     log.warning("%s", line)
 
 
-def read_mixture(sources: Sequence[tuple[str, str, str]]) -> Source:
+def read_mixture(sources: Sequence[tuple[str, str, str | None, str]]) -> Source:
     """Read several sources of a mixture, one behind the other.
 
     Args:
-        sources: (what `read_rows` reads, split, name) of each.
+        sources: (what `read_rows` reads, split, revision, name) of each.
 
     Raises:
         InputError: as `read_rows`.
     """
-    parts = [read_rows(path, split) for path, split, _ in sources]
+    parts = [read_rows(path, split, revision) for path, split, revision, _ in sources]
     names = [name for *_, name in sources]
     mixture = tuple((name, len(part.rows)) for name, part in zip(names, parts, strict=True))
     return replace(join(parts, _joint_name(names, len(parts), "")), mixture=mixture)
@@ -143,18 +156,19 @@ def join(parts: Sequence[Source], name: str) -> Source:
         all(part.delimited for part in parts),
         tuple(one for part in parts for one in part.parts or ((part.name, len(part.rows)),)),
         lines=tuple(one for part in parts for one in part.lines or (None,) * max(1, len(part.parts))),
+        datasets=tuple(one for part in parts for one in part.datasets),
     )
 
 
-def _read_name(name: str, split: str) -> list[Source]:
+def _read_name(name: str, split: str, revision: str | None) -> list[Source]:
     if name == STDIN:
         text = decode(sys.stdin.buffer.read(), "stdin")
         rows = json_document(text, "stdin", split)[0] if text.lstrip().startswith("[") else json_lines(text, "stdin")
         return [Source("stdin", _some(rows, "stdin"))]
     files = files_of(name, split)
     if files is None:
-        table = read_dataset(name, split)
-        return [Source(name, arrow_rows(table), table)]
+        table = read_dataset(name, split, revision)
+        return [Source(name, arrow_rows(table), table, datasets=() if is_saved_dataset(Path(name)) else ((name, table_digest(table)),))]
     if not is_remote(name):
         return [_read_file(path, split) for path in files]
     from codeact.sources.remote import by_address
@@ -281,6 +295,7 @@ def write_rows(source: Source, indices: Sequence[int], target: str | Path, *, re
         return
     check_writable(path, source.delimited)
     kept = sorted(indices)
+    check_positions(kept, len(source.rows))
     if str(target) == STDIN:
         to_stdout(chosen_lines(source, kept))
         return
@@ -302,7 +317,7 @@ def chosen_lines(source: Source, positions: Sequence[int]) -> Iterator[bytes]:
     for count, lines in zip(counts, source.lines or (None,) * len(counts), strict=True):
         inside = positions[bisect_left(positions, start) : bisect_left(positions, start + count)]
         if lines is not None and not lines.changed():
-            yield from picked_lines(lines, (at - start for at in inside))
+            yield from picked_lines(lines, [at - start for at in inside])
         else:
             for row in picked(source.rows, inside):
                 yield (json.dumps(row, ensure_ascii=False, default=str) + "\n").encode("utf-8", "backslashreplace")

@@ -74,6 +74,7 @@ class SourceConfig(Section):
     )
     name: str = Field("", description="in tables and messages; empty: the path")
     split: str = Field("", description="as `data.split`; empty: that one")
+    revision: str = Field("", description="as `data.revision`; empty: that one")
 
     @property
     def label(self) -> str:
@@ -91,6 +92,7 @@ class DataConfig(Section):
         (), description="instead of `source`, a mixture: what is read, and the part of the selection that each gives"
     )
     split: str = Field("train", description="split of a data set, or of a folder whose files are named after splits")
+    revision: str | None = Field(None, description="branch, tag or commit of a data set at the hub; null: the newest")
     map: dict[str, str] = Field(
         default_factory=dict, description="field -> column, overriding the detected format; `-` for none"
     )

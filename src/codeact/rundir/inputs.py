@@ -44,6 +44,7 @@ class Inputs:
         """
         if self.given is None and self.recipe.data.source != HARVEST:
             storage.check_source(self.recipe.data.names)
+        self._check_revisions()
         self.identity()
         if stages & {"score", "lengths", "hidden", "learn", "pack", "train", "evaluate_base"}:
             resolve(self.recipe.model.name, self.recipe.model.revision)
@@ -105,10 +106,36 @@ class Inputs:
         if files is None:
             if STDIN in as_list(source):
                 return {"rows": digest(list(self.source.rows))}
-            return {"dataset": source, "split": split}
+            parts = [self._part(name, split) for name in as_list(source)]
+            return {"datasets": parts} if split == "train" else {"datasets": parts, "split": split}
         digests = [file_digest(path) for path in files]
         found: dict[str, Any] = {"file": digests[0]} if len(digests) == 1 else {"files": digests}
         return found if split == "train" else {**found, "split": split}
+
+    def _part(self, name: str, split: str) -> list[str]:
+        """Digests of the files of a name, or of the rows of a data set at the hub, which may change under its name."""
+        files = storage.source_files(name, split)
+        return [digest for one, digest in self.source.datasets if one == name] if files is None else [file_digest(path) for path in files]
+
+    def _check_revisions(self) -> None:
+        """Refuse a revision of what is no data set at the hub.
+
+        Raises:
+            InputError: there is one.
+        """
+        data = self.recipe.data
+        if data.revision is not None and not any(map(self._at_hub, data.names)):
+            raise InputError(f"data.revision={data.revision} is of a data set at the hub, and {self.name} is none: leave it out")
+        for one in data.sources:
+            if one.revision and not self._at_hub(one.path):
+                raise InputError(f"data.sources: revision {one.revision!r} is of a data set at the hub, and {one.label} is none: leave it out")
+
+    def _at_hub(self, name: str) -> bool:
+        return self.given is None and name not in ("", STDIN, HARVEST) and not Path(name).exists() and storage.source_files(name, self._split(name)) is None
+
+    def _split(self, name: str) -> str:
+        data = self.recipe.data
+        return next((one.split for one in data.sources if one.path == name and one.split), data.split)
 
     def _apart(self) -> None:
         """Refuse a file that is in two sources of a mixture, under whatever names.
@@ -130,10 +157,9 @@ class Inputs:
 
     def files(self) -> list[Path] | None:
         """The files that decide the rows, in order; None where some of the rows come from elsewhere."""
-        data, found = self.recipe.data, list[Path]()
-        splits = [one.split or data.split for one in data.sources] or [data.split] * len(data.names)
-        for name, split in zip(data.names, splits, strict=True):
-            files = storage.source_files(name, split) if self.given is None and name not in ("", HARVEST) else None
+        found = list[Path]()
+        for name in self.recipe.data.names:
+            files = storage.source_files(name, self._split(name)) if self.given is None and name not in ("", HARVEST) else None
             if files is None:
                 return None
             found += files
@@ -241,8 +267,8 @@ class Inputs:
             found = harvesting.harvest_functions(**data.harvest.model_dump())
             return Source("the harvest", harvesting.to_rows(found.records))
         if data.sources:
-            return storage.read_mixture([(one.path, one.split or data.split, one.label) for one in data.sources])
-        return storage.read_rows(data.source, data.split)
+            return storage.read_mixture([(one.path, one.split or data.split, one.revision or data.revision, one.label) for one in data.sources])
+        return storage.read_rows(data.source, data.split, data.revision)
 
     def read(self) -> Reading:
         """What becomes of the rows: records, refused rows, columns that are not read. Read anew each time: it is as large as the data."""

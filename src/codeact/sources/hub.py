@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +13,20 @@ from codeact.sources.names import is_saved_dataset
 if TYPE_CHECKING:
     import pyarrow as pa
 
+BATCH = 4096
+"""Rows that are digested at once."""
 
-def read_dataset(name: str, split: str) -> pa.Table:
+
+def read_dataset(name: str, split: str, revision: str | None = None) -> pa.Table:
     """One split as a pyarrow table of at least one row.
 
+    Args:
+        name: at the hub, or a folder of `save_to_disk`.
+        split: its name.
+        revision: branch, tag or commit at the hub; None: the newest.
+
     Raises:
-        InputError: the extra `datasets` is missing, or there is no such data set or split.
+        InputError: the extra `datasets` is missing, or there is no such data set, revision or split.
     """
     datasets = require("datasets", "datasets", f"reading the Hugging Face data set {name!r} (no such file here)")
     try:
@@ -26,7 +35,7 @@ def read_dataset(name: str, split: str) -> pa.Table:
         else:
             if not Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
                 _ask_once(name)
-            loaded = datasets.load_dataset(name, split=split)
+            loaded = datasets.load_dataset(name, split=split, revision=revision)
         if isinstance(loaded, dict):
             if split not in loaded:
                 raise InputError(
@@ -35,12 +44,21 @@ def read_dataset(name: str, split: str) -> pa.Table:
             loaded = loaded[split]
     except (OSError, ValueError) as error:
         raise InputError(
-            f"data set {name!r} (split {split!r}) cannot be loaded: {' '.join(str(error).split())[:200]}"
+            f"data set {name!r} (split {split!r}{(revision and f', revision {revision!r}') or ''}) cannot be loaded: {' '.join(str(error).split())[:200]}"
         ) from error
     if len(loaded) == 0:
         raise InputError(f"{name} holds no rows; give at least one instruction/response pair")
     table: pa.Table = loaded.with_format("arrow")[:]
     return table
+
+
+def table_digest(table: pa.Table) -> str:
+    """32 hex digits of SHA-256 over a table's types and values, whatever batches it comes in."""
+    total = hashlib.sha256(str(table.schema.remove_metadata()).encode())
+    for start in range(0, table.num_rows, BATCH):
+        for batch in table.slice(start, BATCH).combine_chunks().to_batches():
+            total.update(batch.serialize())
+    return total.hexdigest()[:32]
 
 
 def _ask_once(name: str) -> None:

@@ -165,8 +165,23 @@ def columns_of(rows: Iterable[Row]) -> list[str]:
     return rows.columns if isinstance(rows, OnDisk) else list(dict.fromkeys(key for row in rows for key in row))
 
 
+def check_positions(positions: Sequence[int], count: int) -> None:
+    """Refuse positions, which ascend, of rows that are not there.
+
+    Raises:
+        InputError: the last lies behind the last of `count` rows.
+    """
+    if len(positions) and positions[-1] >= count:
+        raise InputError(f"row {positions[-1] + 1} is wanted, and the data have {count} rows: they changed; start the same command again")
+
+
 def picked(rows: Sequence[Row], positions: Sequence[int]) -> Iterator[Row]:
-    """The rows at these positions, which ascend: of rows on the disk in one pass, as far as the last."""
+    """The rows at these positions, which ascend: of rows on the disk in one pass, as far as the last.
+
+    Raises:
+        InputError: there are fewer rows.
+    """
+    check_positions(positions, len(rows))
     if not isinstance(rows, OnDisk):
         yield from (rows[at] for at in positions)
         return
@@ -179,24 +194,24 @@ def passed(rows: Iterable[T], positions: Sequence[int]) -> Iterator[T]:
     next_ = next(wanted, None)
     if next_ is None:
         return
+    at = -1
     for at, row in enumerate(rows):
         while at == next_:
             yield row
             next_ = next(wanted, None)
         if next_ is None:
             return
+    check_positions([next_], at + 1)
 
 
-def picked_lines(lines: Lines, positions: Iterable[int]) -> Iterator[bytes]:
-    """The lines at these positions, which ascend, as they are; each with its end."""
-    wanted = iter(positions)
-    next_ = next(wanted, None)
-    for at, line in enumerate(lines if next_ is not None else ()):
-        if at == next_:
-            yield line if line.endswith(b"\n") else line + b"\n"
-            next_ = next(wanted, None)
-            if next_ is None:
-                return
+def picked_lines(lines: Lines, positions: Sequence[int]) -> Iterator[bytes]:
+    """The lines at these positions, which ascend, as they are; each with its end.
+
+    Raises:
+        InputError: there are fewer lines.
+    """
+    for line in passed(lines, positions):
+        yield line if line.endswith(b"\n") else line + b"\n"
 
 
 def read_lines(path: Path) -> tuple[Lines, Sequence[Row]] | None:
