@@ -203,10 +203,28 @@ def test_a_copy_in_the_cache_that_lacks_its_weights_is_left_to_the_library_which
     (kept / "refs").mkdir()
     (kept / "refs" / "main").write_text("abc")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("codeact.embed._load_any", lambda name, where, device: f"fetched {where}")
+    monkeypatch.setattr("codeact.embed._load_any", lambda name, where, device, revision: f"fetched {where}")
     assert isinstance(open_embedder("someone/encoder"), SentenceEncoder)
     next((kept / "snapshots" / "abc").glob("*.safetensors")).unlink()
     assert open_embedder("someone/encoder") == "fetched someone/encoder"
+
+
+def test_an_embedder_that_changed_at_the_hub_embeds_anew(tiny_embedder_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    kept = tmp_path / "models--someone--encoder"
+    for commit in ("a" * 40, "b" * 40):
+        shutil.copytree(tiny_embedder_dir, kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    write_lines(tmp_path / "data.jsonl", [{"instruction": f"sort {n} numbers", "output": "x"} for n in range(3)])
+    run = ("embed", "data.jsonl", "--embedder", "someone/encoder", "--run-dir", "run", "--set", "curate.decontaminate=[]")
+    for commit, state in (("a", "vectors 3"), ("a", "done before"), ("b", "vectors 3")):
+        (kept / "refs" / "main").write_text(commit * 40)
+        assert f"embed: {state}" in cli(*run).stderr, commit
+    assert "embed: vectors 3" in cli(*run, "--set", f"embed.revision={'a' * 40}").stderr
+    assert json.loads((tmp_path / "run" / "markers" / "embed.json").read_text())["config"]["embedder_commit"] == "a" * 40
 
 
 def test_how_much_of_a_text_an_embedder_does_not_read(tiny_embedder_dir: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError, require
 from codeact.sources.names import is_saved_dataset
@@ -35,6 +35,8 @@ def read_dataset(name: str, split: str, revision: str | None = None) -> pa.Table
         else:
             if not Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
                 _ask_once(name)
+            if revision is not None:
+                _check_revision(datasets.load_dataset_builder(name, revision=revision), name, revision)
             loaded = datasets.load_dataset(name, split=split, revision=revision)
         if isinstance(loaded, dict):
             if split not in loaded:
@@ -44,7 +46,7 @@ def read_dataset(name: str, split: str, revision: str | None = None) -> pa.Table
             loaded = loaded[split]
     except (OSError, ValueError) as error:
         raise InputError(
-            f"data set {name!r} (split {split!r}{(revision and f', revision {revision!r}') or ''}) cannot be loaded: {' '.join(str(error).split())[:200]}"
+            f"data set {name!r} (split {split!r}{f', revision {revision!r}' if revision else ''}) cannot be loaded: {' '.join(str(error).split())[:200]}"
         ) from error
     if len(loaded) == 0:
         raise InputError(f"{name} holds no rows; give at least one instruction/response pair")
@@ -54,11 +56,27 @@ def read_dataset(name: str, split: str, revision: str | None = None) -> pa.Table
 
 def table_digest(table: pa.Table) -> str:
     """32 hex digits of SHA-256 over a table's types and values, whatever batches it comes in."""
+    import pyarrow as pa
+
     total = hashlib.sha256(str(table.schema.remove_metadata()).encode())
     for start in range(0, table.num_rows, BATCH):
-        for batch in table.slice(start, BATCH).combine_chunks().to_batches():
+        part = table.slice(start, BATCH)
+        for batch in part.take(pa.array(range(len(part)))).combine_chunks().to_batches():  # a slice's buffers keep bits of its neighbours
             total.update(batch.serialize())
     return total.hexdigest()[:32]
+
+
+def _check_revision(builder: Any, name: str, revision: str) -> None:
+    """Refuse the copy in the cache that the library takes, whatever its commit, where the hub does not serve the revision.
+
+    Raises:
+        InputError: it is of another commit.
+    """
+    if builder.name == "cache" and builder.hash != revision:
+        raise InputError(
+            f"data set {name!r}: the hub does not serve revision {revision!r} or cannot be reached, and the newest copy in the cache is of commit"
+            f" {builder.hash}: look at the revision and the network, or give that commit"
+        )
 
 
 def _ask_once(name: str) -> None:
