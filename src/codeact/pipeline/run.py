@@ -13,6 +13,7 @@ import yaml
 from codeact import mirror, progress, storage
 from codeact.config import Recipe
 from codeact.files import write_text
+from codeact.lm.devices import choose_device
 from codeact.logs import RUN_LOG, may_hold_log, run_log
 from codeact.outputs import OUTPUTS, Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
@@ -25,7 +26,7 @@ from codeact.rundir.inputs import Inputs
 from codeact.rundir.processes import kept_processes
 from codeact.rundir.stage import Stage, turn
 from codeact.rundir.store import LOCK, Store, now
-from codeact.rundir.versions import versions
+from codeact.rundir.versions import joint_versions, versions
 from codeact.stages.pool import check_quotas, pool_stages
 
 log = logging.getLogger(__name__)
@@ -99,18 +100,28 @@ def run_pipeline(
             marker: dict[str, Any] = {
                 "stage": stage.name, "fingerprint": here.fingerprint, "config": here.config,
                 "inputs": {name: done[name] for name in stage.needs}, "made_from": dict(here.made_from),
-                "seconds": round(now() - started, 2), "summary": summary,
+                "seconds": round(now() - started, 2), "summary": summary, "versions": _made_with(stage, recipe),
             }  # fmt: skip
             if stage.name == "records":  # for the data card: the file may be edited or gone when it is written
                 marker["source"] = inputs.origin()
             store.finish(stage.name, marker, stage.files)
             note(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
-        device = inputs.model()["device"] if "score" in done or "train" in done else None
-        storage.write_json(store.path("versions.json"), versions(device))
+        made = {stage.name: found for stage in plan(recipe, inputs) if (found := store.marker(stage.name)) is not None}
+        storage.write_json(store.path("versions.json"), joint_versions(made))
         write_ledger(store, recipe)
         if "curate" in done:
             write_dropped(store, inputs.source.rows)
     return store
+
+
+def _made_with(stage: Stage, recipe: Recipe) -> dict[str, Any]:
+    """The versions, the machine, and where a model ran its device."""
+    found = versions()
+    if not stage.loads_model:
+        del found["device"]
+    else:
+        found["device"] = "ray" if stage.in_shards and recipe.backend == "ray" else choose_device(recipe.model.device).type
+    return found
 
 
 def _worked(stage: Stage, store: Store) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from codeact.reporting.wording import control_text, metric_text, percent
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import states
 from codeact.rundir.store import Store
+from codeact.rundir.versions import joint_versions
 from codeact.sample.strategies import IFD_LIMIT, find
 from codeact.score.length import lengths_held
 from codeact.stages.cluster import cluster_words
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _MARKER_KEYS = ("seconds", "finished_at", "fingerprint")
 CURVE_POINTS = 2_000
 VERSION = 1
+NOT_KEPT = "not known: they are of the last call, and the stages may be of earlier ones"
 
 
 def gather(run_dir: Path) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def gather(run_dir: Path) -> dict[str, Any]:
         "settings": {
             "recipe": config.flatten(config.read_yaml(run_dir / "recipe.yaml")),
             "changed": _changed(recipe),
-            "versions": _versions(run_dir / "versions.json"),
+            "versions": _versions(run_dir / "versions.json", {name: marker for name, (status, marker) in found.items() if status == "done"}),
         },
     }
     if figures["ifd"] is not None:
@@ -159,8 +161,16 @@ def _changed(recipe: config.Recipe) -> dict[str, Any]:
     return {k: v for k, v in config.flatten(recipe.model_dump(mode="json")).items() if k not in usual or usual[k] != v}
 
 
-def _versions(path: Path) -> dict[str, Any]:
-    return config.flatten(storage.read_json(path)) if path.is_file() else {}
+def _versions(path: Path, markers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the stages were made with; of a run of an earlier release what its last call had, which need not have made them."""
+    found = joint_versions(markers)
+    differ, unknown = found.pop("differ"), found.pop("unknown")
+    if not found and not differ:
+        told = storage.read_json(path) if path.is_file() else {}
+        last = {name: version for name, version in told.items() if name not in ("differ", "unknown")}
+        return {**config.flatten(last), "made with these": NOT_KEPT} if last else {}
+    apart = {name: "; ".join(f"{version} ({', '.join(stages)})" for version, stages in some.items()) for name, some in differ.items()}
+    return {**found, **apart, **({"not known of": ", ".join(unknown)} if unknown else {})}
 
 
 def _coverage(path: Path) -> dict[str, Any] | None:

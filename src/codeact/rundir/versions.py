@@ -18,6 +18,31 @@ def versions(device: str | None = None) -> dict[str, Any]:
     return {**packages(), "platform": platform.platform(), "cpu": _cpu_name(), "cores": os.cpu_count(), "device": device}
 
 
+def joint_versions(markers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the finished stages of a run were made with.
+
+    Args:
+        markers: stage -> its completion marker.
+
+    Returns:
+        What all share, by its name; `differ`: name -> version -> stages, where they do not; `unknown`: the stages whose markers do not
+        say, as those of earlier releases.
+    """
+    known = {stage: marker["versions"] for stage, marker in markers.items() if "versions" in marker}
+    shared: dict[str, Any] = {}
+    differ: dict[str, dict[str, list[str]]] = {}
+    for name in dict.fromkeys(name for found in known.values() for name in found):
+        stages: dict[Any, list[str]] = {}
+        for stage, found in known.items():
+            if name in found:
+                stages.setdefault(found[name], []).append(stage)
+        if len(stages) == 1:
+            shared[name] = next(iter(stages))
+        else:
+            differ[name] = {str(version): some for version, some in stages.items()}
+    return {**shared, "differ": differ, "unknown": [stage for stage in markers if stage not in known]}
+
+
 @cache
 def packages() -> Mapping[str, str | None]:
     """The version of codeact, of Python and of every package that computes; None: it is not installed."""
