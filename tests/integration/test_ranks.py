@@ -121,7 +121,7 @@ def test_one_that_comes_late_writes_nothing_into_the_stage(tmp_path: Path, monke
     job = tmp_path / ranks.FOLDER / "job0"
     job.mkdir(parents=True)
     (job.parent / "job").write_text(job.name)
-    (job / "score.open").write_text("[]")  # another launch had scored everything
+    (job / "score.open").write_text('{"shards": [], "found": []}')  # another launch had scored everything
     table = records_table([Record(f"r{n}", (Message("user", f"{n}?"), Message("assistant", "yes")), {"row": n}) for n in range(9)])
 
     def no_model() -> NoReturn:
@@ -137,7 +137,7 @@ SCRIPT = """
 import os, sys, time
 from pathlib import Path
 import pyarrow as pa
-from codeact.rundir import ranks
+from codeact.rundir import nodes, ranks, store
 
 folder, fault = Path(sys.argv[1]), sys.argv[2]
 
@@ -157,8 +157,9 @@ def make():
     return work
 
 shards = {n: pa.table({"id": [f"r{n}"], "value": [n]}) for n in range(40)}
+facts = [nodes.Fact("model.name=m", lambda: store.file_digest(folder / (f"m{ranks.mine()}" if fault == "other" else "m")), nodes.COPY)]
 def work():
-    return dict(ranks.Shared(folder, "score")(make, shards))
+    return dict(ranks.Shared(folder, "score", facts if fault == "other" else ())(make, shards))
 if ranks.mine():
     ranks.follow(folder, {"score": work})
 else:
@@ -193,6 +194,16 @@ def test_what_fails_in_another_process_is_done_by_the_first(tmp_path: Path) -> N
     assert second.wait() != 0  # after so many failures one after the other
     assert "partitions failed: partition" in second.communicate()[1]
     assert sorted(_done(tmp_path)) == sorted(f"r{n}" for n in range(40))
+
+
+def test_a_process_that_has_another_model_under_the_name_does_nothing(tmp_path: Path) -> None:
+    (tmp_path / "m0").write_text("these weights")
+    (tmp_path / "m1").write_text("others")
+    first, second = _pair(tmp_path, "other")
+    assert first.wait() == 0, first.communicate()[1]
+    assert second.wait() != 0
+    assert "InputError: model.name=m: node" in second.communicate()[1]
+    assert {line.split()[0] for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()} == {"0"}
 
 
 def test_what_fails_in_every_process_is_named_after_the_others_are_done(tmp_path: Path) -> None:

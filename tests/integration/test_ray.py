@@ -20,6 +20,7 @@ from codeact.errors import CodeactError, InputError
 from codeact.pipeline.run import run_pipeline
 from codeact.progress import Progress
 from codeact.rundir import ranks, ray_cluster
+from codeact.rundir.nodes import COPY, Fact
 from codeact.rundir.ray_cluster import RayBackend, Resources, fitting
 from codeact.rundir.shards import Worker, run_local
 from codeact.sources import lines
@@ -250,6 +251,14 @@ def _collect(make: Any, shards: Any) -> list[tuple[int, Any]]:
 def test_a_model_that_cannot_be_loaded_is_said_at_once(cluster: object) -> None:
     with pytest.raises(InputError, match="no such model"):
         _collect(_refuses, _shards(range(5)))
+
+
+@pytest.mark.slow
+def test_a_node_with_another_model_under_the_name_is_refused(cluster: object, tmp_path: Path) -> None:
+    driver = os.getpid()
+    facts = [Fact("model.name=m", lambda: "these weights" if os.getpid() == driver else "others", COPY)]
+    with pytest.raises(InputError, match=r"model\.name=m: node .* has others, and the machine that drives these weights; copy it to every node"):
+        list(RayBackend(facts=facts)(partial(_numbers, tmp_path), _shards(range(5))))
 
 
 @pytest.mark.slow

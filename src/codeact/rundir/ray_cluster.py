@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from codeact.errors import CodeactError, InputError, require
 from codeact.lm.identity import Place, kept_digests, take_digests
@@ -32,6 +35,8 @@ TRIES = 3
 WAIT_S = 300.0
 """For a node that is free, while no actor works."""
 LOOK_S = 5.0
+CONNECT_S = 10.0
+"""For the port of the cluster's head."""
 NO_SHARD = -1
 
 
@@ -63,15 +68,52 @@ class RayBackend:
         """
         if not shards:
             return
-        ray = require("ray", "ray", "the ray backend")
-        if not ray.is_initialized():
-            try:
-                ray.init(log_to_driver=False, logging_level="warning")
-            except (ConnectionError, ValueError) as error:
-                raise InputError(f"backend=ray: no cluster answers ({_line(error)}); look at RAY_ADDRESS") from error
+        ray = _connected()
         task = _Task(make_worker, tuple(self.facts), look(self.facts), kept_digests(), self.model)
         pool = _Pool(ray, fitting(_alive(ray), self.workers, model=self.model), task, shards, progress, Faults(shards, self.whole))
         yield from pool.results()
+
+
+def _connected() -> ModuleType:
+    """Ray, connected to the cluster that RAY_ADDRESS names, else to one on this machine.
+
+    Raises:
+        InputError: none answers.
+    """
+    ray = require("ray", "ray", "the ray backend")
+    if ray.is_initialized():
+        return ray
+    _check_port(os.environ.get("RAY_ADDRESS", ""))
+    try:
+        ray.init(log_to_driver=False, logging_level="warning")
+    except (ConnectionError, ValueError) as error:
+        raise InputError(
+            f"backend=ray: no cluster answers ({_line(error)}); look at RAY_ADDRESS. A cluster with a token, as ray start makes by default from"
+            " Ray 2.60 on, wants it here too: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+        ) from error
+    return ray
+
+
+def _check_port(address: str) -> None:
+    """Say at once that nothing listens; Ray itself would wait for minutes.
+
+    Raises:
+        InputError: nothing listens at this `host:port`.
+    """
+    try:
+        parts = urlsplit(f"//{address.removeprefix('ray://')}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # Ray says what is wrong with it
+        return
+    if not host or port is None:
+        return
+    try:
+        socket.create_connection((host, port), CONNECT_S).close()
+    except OSError as error:
+        raise InputError(
+            f"backend=ray: nothing answers at RAY_ADDRESS={address} ({error.strerror or error}); give the address of the cluster's head, or start"
+            " one there: ray start --head"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codeact.errors import InputError, require
 from codeact.sources.names import is_saved_dataset
@@ -36,7 +36,9 @@ def read_dataset(name: str, split: str, revision: str | None = None) -> pa.Table
             if not Path(datasets.config.HF_DATASETS_CACHE, name.replace("/", "___")).exists():
                 _ask_once(name)
             if revision is not None:
-                _check_revision(datasets.load_dataset_builder(name, revision=revision), name, revision)
+                builder = datasets.load_dataset_builder(name, revision=revision)
+                if builder.name == "cache":  # the library takes the newest copy, whatever its commit
+                    _check_commit(str(builder.hash), name, revision)
             loaded = datasets.load_dataset(name, split=split, revision=revision)
         if isinstance(loaded, dict):
             if split not in loaded:
@@ -66,16 +68,16 @@ def table_digest(table: pa.Table) -> str:
     return total.hexdigest()[:32]
 
 
-def _check_revision(builder: Any, name: str, revision: str) -> None:
-    """Refuse the copy in the cache that the library takes, whatever its commit, where the hub does not serve the revision.
+def _check_commit(commit: str, name: str, revision: str) -> None:
+    """Refuse a copy in the cache of another commit, where the hub does not serve the revision.
 
     Raises:
         InputError: it is of another commit.
     """
-    if builder.name == "cache" and builder.hash != revision:
+    if commit != revision:
         raise InputError(
             f"data set {name!r}: the hub does not serve revision {revision!r} or cannot be reached, and the newest copy in the cache is of commit"
-            f" {builder.hash}: look at the revision and the network, or give that commit"
+            f" {commit}: look at the revision and the network, or give that commit"
         )
 
 
