@@ -104,10 +104,10 @@ def read_rows(source: str | Path | Sequence[str | Path], split: str = "train", r
         MissingExtraError: a data set name without the `datasets` extra.
     """
     with one_state():
-        return _read_names(as_list(source), split)
+        return _read_names(as_list(source), split, revision)
 
 
-def _read_names(names: list[str], split: str) -> Source:
+def _read_names(names: list[str], split: str, revision: str | None) -> Source:
     check_source(names)
     parts = [part for name in names for part in _read_name(name, split, revision)]
     others = {name: found for name in names if (found := other_splits(name, split)) is not None}
