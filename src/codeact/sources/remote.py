@@ -124,13 +124,8 @@ def _fetch(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, l
             root = cache_dir() / "remote" / hashlib.sha256(f"{system.protocol} {base} {stated}".encode()).hexdigest()[:16]
             files = [root / name for name in copies]
             for name, file in zip(names, files, strict=True):
-                if file.is_file():
-                    continue
-                if name in new:
-                    make_folder(file.parent)
-                    new[name].replace(file)
-                else:
-                    copy(_opened(system, name, web, sizes[name]), file, sizes[name])
+                if not file.is_file():
+                    copy(new[name].open("rb") if name in new else _opened(system, name, web, sizes[name]), file, sizes[name])
         return (root if folder else None), files
 
 
