@@ -10,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy import stats
 
 from codeact.comparison.grid import (
@@ -270,6 +271,24 @@ def test_the_interval_covers_the_mean_over_seeds_and_items(
         low, high = crossed_interval(table)
         covered += low <= 0 <= high
     assert covered / 400 >= least
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"strategies": ["random", {"name": "random", "strategy": "cdas"}]}, "strategies: the name 'random' occurs twice"),
+        ({"strategies": ["cdas"]}, "against = 'random' is none of the strategies cdas"),
+        ({"strategies": ["random"], "pool_per_seed": True}, "pool_per_seed draws recipe.data.limit records"),
+    ],
+)
+def test_entrants_of_one_name_are_refused_however_the_grid_is_given(tmp_path: Path, more: dict[str, Any], message: str) -> None:
+    """Their cells would share a folder."""
+    with pytest.raises(ValidationError, match=message.removeprefix("strategies: ")):
+        Comparison.model_validate({"recipe": {}, **more})
+    file = tmp_path / "grid.yaml"
+    file.write_text(json.dumps({"recipe": {}, **more}), encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(f"{file}: {message}")):
+        load_comparison(file)
 
 
 def test_where_only_one_of_them_varies_the_interval_is_students() -> None:

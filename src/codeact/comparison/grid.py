@@ -104,6 +104,15 @@ class Comparison(BaseModel):
         _check_once(value)
         return value
 
+    @field_validator("strategies")
+    @classmethod
+    def _apart(cls, value: tuple[Entrant, ...]) -> tuple[Entrant, ...]:
+        names = [entrant.name for entrant in value]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"the name {twice!r} occurs twice")  # their cells would share a folder
+        return value
+
     @field_validator("rates")
     @classmethod
     def _shares(cls, value: tuple[float, ...]) -> tuple[float, ...]:
@@ -112,7 +121,11 @@ class Comparison(BaseModel):
         return _check_shares(value)
 
     @model_validator(mode="after")
-    def _drawn(self) -> Comparison:
+    def _together(self) -> Comparison:
+        names = [entrant.name for entrant in self.strategies]
+        unknown = next((name for name in self.against if name not in names), None)
+        if unknown is not None:
+            raise ValueError(f"against = {unknown!r} is none of the strategies {', '.join(names)}")
         if self.pool_per_seed and not (self.recipe.get("data") or {}).get("limit"):
             raise ValueError("pool_per_seed draws recipe.data.limit records for each seed; set recipe.data.limit")
         return self
@@ -172,14 +185,7 @@ def load_comparison(path: Path, overrides: Iterable[str] = ()) -> Comparison:
             key, owner = problem["loc"][-1], Comparison if len(problem["loc"]) == 1 else Entrant
             near = did_you_mean(str(key), owner.model_fields) or f"; the keys are {', '.join(owner.model_fields)}"
             message = "now called 'units'" if key == "budgets" else f"unknown{near}"
-        raise InputError(f"{path}: {where}: {message[0].lower()}{message[1:]}") from error
-    names = [entrant.name for entrant in found.strategies]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{path}: strategies: the name {twice!r} occurs twice")
-    unknown = next((name for name in found.against if name not in names), None)
-    if unknown is not None:
-        raise InputError(f"{path}: against = {unknown!r} is none of the strategies {', '.join(names)}")
+        raise InputError(": ".join(filter(None, [str(path), where, message[0].lower() + message[1:]]))) from error
     cells(found)
     return found
 
