@@ -1,4 +1,4 @@
-"""The 8,518 real instruction records of CODEACT_DATA as one file: Evol-Instruct for code, CodeAlpaca, and its newer version.
+"""The 8,516 real instruction records of CODEACT_DATA as one file: Evol-Instruct for code, CodeAlpaca, and its newer version.
 
     python -m experiments.real_records --out runs/real_records.jsonl
     python -m experiments.real_records --characters 1600 --out runs/short_records.jsonl     # 7,942 of them
