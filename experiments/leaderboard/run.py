@@ -190,7 +190,7 @@ def main() -> None:
     command.add_argument("--name", default="", help="of the entrant; needed with --list")
     command.add_argument("--model", default="demo")
     command.add_argument("--dtype", default="auto")
-    command.add_argument("--minutes", type=float, default=9.0, help="begin no training after these; measuring the model before the first is not counted")
+    command.add_argument("--minutes", type=float, default=9.0, help="begin no training after these; measuring the model, before the first, is not cut short")
     command.add_argument("--out", type=Path, default=Path("runs/leaderboard/results"))
     look = commands.add_parser("check")
     look.add_argument("files", nargs="+", type=Path)
