@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from codeact.config.kinds import Address, KeyVariable, Moment
 from codeact.config.sections import Section, no_secrets
 
 OWN_KEYS = ("model", "messages", "prompt", "temperature", "max_tokens", "max_completion_tokens", "seed", "stop", "n", "stream")  # of a request
@@ -48,13 +49,18 @@ class EvaluateConfig(Section):
     backend: Literal["transformers", "vllm"] = Field(
         "transformers", description="what generates; `vllm` is an extra, for GPUs"
     )
-    endpoint: str = Field(
+    endpoint: Address = Field(
         "", repr=False, description="OpenAI-compatible address that generates in place of a model here; MODEL is its name there"
     )
-    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key, if it needs one")
+    api_key_env: KeyVariable = Field("OPENAI_API_KEY", description="environment variable that holds the endpoint's key, if it needs one")
     concurrency: int = Field(8, ge=1, description="requests to the endpoint at the same time")
     timeout: float = Field(300, gt=0, description="seconds for one whole request to the endpoint")
-    budget: float | None = Field(None, ge=0, description="US dollars at most for the endpoint's answers (no limit: null)")
+    asked_since: Moment = Field(
+        "", description="the endpoint's kept answers that are older than this date (and time, in UTC) are asked for anew; empty: none"
+    )
+    budget: float | None = Field(
+        None, ge=0, description="US dollars at most for the endpoint's answers, of all temperatures and starts in a folder (no limit: null)"
+    )
     price_in: float = Field(0, ge=0, description="US dollars for a million prompt tokens of the endpoint")
     price_out: float = Field(0, ge=0, description="US dollars for a million answer tokens of the endpoint")
     extra: dict[str, Any] = Field(default_factory=dict, description="further keys of the endpoint's request body, such as `{reasoning_effort: low}`")

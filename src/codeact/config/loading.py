@@ -17,7 +17,9 @@ from codeact.config.recipe import SECTIONS, Recipe
 from codeact.config.sections import SourceConfig
 from codeact.errors import InputError, did_you_mean
 
-MAY_HOLD_SECRETS = ("judge.endpoint", "score.endpoint", "judge.api_key_env", "judge.extra", "evaluate.extra")  # their values are not shown in messages
+MAY_HOLD_SECRETS = (  # their values are not shown in messages
+    "judge.endpoint", "score.endpoint", "evaluate.endpoint", "judge.api_key_env", "evaluate.api_key_env", "judge.extra", "evaluate.extra",
+)  # fmt: skip
 RENAMED_KEYS = {"sample.budget": "sample.unit"}
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
 
 from codeact.config.kinds import (
     SECRET_KINDS,
+    Address,
     Benchmark,
     Check,
     Dtype,
     HarvestLanguage,
+    KeyVariable,
+    Moment,
     SecretKind,
     Seed,
     Strategy,
     Tracker,
     Unit,
 )
-from codeact.redact import split_userinfo
 
 SECRET_KEYS = ("api_key", "apikey", "key", "authorization", "token", "access_token", "password", "secret", "headers", "extra_headers")
 
@@ -213,15 +214,6 @@ class ClusterConfig(Section):
     seed: Seed | None = Field(None, description="of the K-means restarts; null: the recipe's seed")
 
 
-def _checked_address(value: str) -> str:
-    bare, _ = split_userinfo(value)
-    if "@" in bare or (value and "://" not in value):
-        raise ValueError("give http(s)://HOST/v1; what is special in a user:password@ before HOST is percent-encoded")
-    if "?" in bare or "#" in bare:
-        raise ValueError("give the base address without ? and #; a key belongs into the variable of judge.api_key_env")
-    return value
-
-
 class ScoreConfig(Section):
     variant: Literal["default", "paper"] = Field(
         "default",
@@ -241,7 +233,7 @@ class ScoreConfig(Section):
     backend: Literal["transformers", "vllm"] = Field(
         "transformers", description="what runs the model; `vllm` is an extra, for models larger than one GPU"
     )
-    endpoint: str = Field(
+    endpoint: Address = Field(
         "",
         repr=False, description="OpenAI-compatible address that returns log-probabilities of prompts (vLLM, SGLang), such as"
         " http://localhost:8000/v1; empty: the model runs here",
@@ -252,17 +244,10 @@ class ScoreConfig(Section):
     )
 
 
-    _base_address = field_validator("endpoint")(_checked_address)
-
-    @field_serializer("endpoint")
-    def _without_password(self, value: str) -> str:
-        return split_userinfo(value)[0]
-
-
 class JudgeConfig(Section):
     """A language model that rates records (strategies alpagasus, deita) or tags them (instag)."""
 
-    endpoint: str = Field(
+    endpoint: Address = Field(
         "",
         repr=False, description="OpenAI-compatible address, such as http://localhost:8000/v1; empty: a local model"
     )
@@ -270,7 +255,7 @@ class JudgeConfig(Section):
     rubrics: tuple[Literal["accuracy", "complexity", "quality"], ...] = Field(
         (), description="what is asked; empty: what the strategy needs, else accuracy"
     )
-    api_key_env: str = Field(
+    api_key_env: KeyVariable = Field(
         "OPENAI_API_KEY", description="environment variable that holds the endpoint's key, if it needs one"
     )
     concurrency: int = Field(8, ge=1, description="requests at the same time")
@@ -280,7 +265,10 @@ class JudgeConfig(Section):
     max_tokens: int = Field(128, ge=1, description="tokens of an answer")
     tag_tokens: int = Field(512, ge=1, description="tokens of an answer with tags")
     description_tokens: int = Field(512, ge=1, description="tokens of a description of a function (`harvest --describe`)")
-    budget: float | None = Field(None, ge=0, description="US dollars at most (no limit: null)")
+    asked_since: Moment = Field("", description="kept answers that are older than this date (and time, in UTC) are asked for anew; empty: none")
+    budget: float | None = Field(
+        None, ge=0, description="US dollars at most, of all rubrics, tags and starts of a run directory (no limit: null)"
+    )
     price_in: float = Field(0, ge=0, description="US dollars for a million prompt tokens")
     price_out: float = Field(0, ge=0, description="US dollars for a million answer tokens")
     max_failures: float = Field(
@@ -298,20 +286,7 @@ class JudgeConfig(Section):
         description="records that a tag must share with one it never goes without, to become it (InsTag: 40); 0: off",
     )
 
-    _base_address = field_validator("endpoint")(_checked_address)
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _variable(cls, value: str) -> str:
-        if value and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-            raise ValueError("give the name of an environment variable, not the key itself")
-        return value
-
     _no_secrets = field_validator("extra")(no_secrets)
-
-    @field_serializer("endpoint")
-    def _without_password(self, value: str) -> str:
-        return split_userinfo(value)[0]
 
 
 class SampleConfig(Section):

@@ -60,7 +60,7 @@ def stage_trained(recipe: Recipe, side: str) -> Stage:
 def _settings(recipe: Recipe) -> Mapping[str, Any]:
     """What decides the figures beside the model. Published tasks are pinned by their release; a file of one's own may change."""
     held = recipe.evaluate.held_out
-    given = recipe.evaluate.model_dump(exclude=set() if held else {"held_out"})
+    given = recipe.evaluate.model_dump(exclude={"asked_since", *(() if held else ("held_out",))})  # an endpoint's, and no stage's
     found = {**given, "seed": recipe.seed, **own_files(recipe.evaluate)}
     return found | ({"read_as": recipe.model.model_dump(include={"template", "max_length"})} if held else {})
 
