@@ -25,6 +25,8 @@ class JudgeServer:
         self.lock = threading.Lock()
         self.active = self.most_active = 0
         self.pause = 0.0
+        self.models: list[dict[str, Any]] | None = None  # what `GET /models` lists; None: there is no such path
+        self.listed = 0  # how often it was asked for
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -32,6 +34,11 @@ class JudgeServer:
 
             def log_message(self, *_: Any) -> None:
                 return
+
+            def do_GET(self) -> None:
+                outer.listed += 1
+                found = self.path == "/v1/models" and outer.models is not None
+                outer.send(self, 200 if found else 404, json.dumps({"data": outer.models}).encode() if found else b"{}", {})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

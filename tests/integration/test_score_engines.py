@@ -16,8 +16,8 @@ import pytest
 import codeact
 from codeact import config
 from codeact.errors import CodeactError, InputError
-from codeact.judge.endpoint import Settings
 from codeact.judge.logprobs import prompt_logprobs
+from codeact.judge.settings import Settings
 from codeact.lm import models
 from codeact.lm.streams import Span, Stream
 from codeact.pipeline.run import run_pipeline
@@ -160,12 +160,13 @@ def test_what_passes_is_tried_again_and_what_does_not_is_one_line(served: Served
     (found,) = prompt_logprobs([[1, 2, 3]], _settings(served, concurrency=1))
     assert len(found) == 2
     for faults, kind, message in (
-        ([(503, b"busy")] * 3, CodeactError, "3 tries, the last: HTTP 503"),
+        ([(503, b"busy")] * 3, CodeactError, "3 tries, the last: HTTP 503: busy"),
         ([(401, b"no")], InputError, "answers 401: the key is refused"),
         ([(400, b"too long")], CodeactError, r"answers 400: too long \(model 'tiny', 3 tokens\)"),
         ([(200, b'{"choices": [{"text": "hello", "logprobs": null}]}')], InputError, "it has to know `echo`"),
         ([(200, b'{"choices": [{"logprobs": {"token_logprobs": [null, -1.0, -2.0, -3.0, -4.0, -5.0]}}]}')], InputError, "returns 6 log-probabilities for a prompt of 3"),
         ([(200, b"<html>")], InputError, "returns 0 log-probabilities"),
+        ([(200, b'{"choices": [{"logprobs": {"token_logprobs": [null, -1.0, 0.5]}}]}')], InputError, "returns 0.5 as the log-probability of a token"),
     ):  # fmt: skip
         served.faults.clear()
         served.faults.extend(faults)

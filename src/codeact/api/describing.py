@@ -50,13 +50,13 @@ def described(found: Harvest, recipe: Recipe) -> tuple[Harvest, float]:
     asked = [record for record in found.records if record.meta.get(DESCRIBED_BY) == ""]
     if not asked:
         return found, 0.0
-    answers, spent = ask_endpoint(render(TEMPLATE, asked), [record.id for record in asked], recipe.judge, "describe", recipe.judge.description_tokens, whole=True)
+    answers, told = ask_endpoint(render(TEMPLATE, asked), [record.id for record in asked], recipe.judge, "describe", recipe.judge.description_tokens, whole=True)
     read = [read_description(a.text, record.response) if a.text is not None else ("", a.status) for a, record in zip(answers, asked, strict=True)]
     descriptions = {record.id: text for record, (text, _) in zip(asked, read, strict=True) if text}
     faults = {record.id: fault for record, (_, fault) in zip(asked, read, strict=True) if fault}
     if not descriptions:
         raise CodeactError(f"harvest: none of {amount(len(asked), 'answer')} of {recipe.judge.model} is a description; the first: {read[0][1]}")
-    return with_descriptions(found, descriptions, faults, recipe.judge.model, recipe.data.harvest.secrets), spent
+    return with_descriptions(found, descriptions, faults, recipe.judge.model, recipe.data.harvest.secrets), told["usd"]
 
 
 def read_description(answer: str, code: str) -> tuple[str, str]:

@@ -11,12 +11,13 @@ from codeact.api.training import settle
 from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
 from codeact.evaluation.journal import unfinished
+from codeact.judge.costs import LEDGER
 from codeact.locks import one_writer
 from codeact.outputs import Run, claimed
 
-EVALUATED = tuple(
-    one for name in ("results.json", "samples.jsonl", "bits.jsonl", "against.jsonl") for one in (name, unfinished(Path(name)).name)
-)
+EVALUATED = (
+    *(one for name in ("results.json", "samples.jsonl", "bits.jsonl", "against.jsonl") for one in (name, unfinished(Path(name)).name)), LEDGER,
+)  # fmt: skip
 
 
 @one_writer("output")

@@ -18,8 +18,10 @@ from codeact.evaluation.prompting import FEW_SHOT_STOPS, THOUGHT_ENDS
 from codeact.evaluation.samples import FILTERED
 from codeact.evaluation.task_selection import to_generate
 from codeact.evaluation.tasks import Task, TaskSet
-from codeact.judge.endpoint import LOWERED, Request, Settings, api_key, ask, estimate_cost
+from codeact.judge.costs import LOWERED, estimate_cost
+from codeact.judge.endpoint import ask
 from codeact.judge.kept import Cache
+from codeact.judge.settings import Request, Settings, api_key
 from codeact.progress import track
 
 SEEDS = 2**31 - 1  # what servers take

@@ -82,7 +82,11 @@ _REST = _pattern(rf"""
 """)
 
 
-def parse_rating(text: str, low: int, high: int) -> Rating:
+# What may follow where a text was cut off, and make another number or another scale of what stands there.
+_GOES_ON = ("5", ".5", "/9", " out of 9", " to 9", " %")
+
+
+def parse_rating(text: str, low: int, high: int, cut: bool = False) -> Rating:
     """Read a rating strictly.
 
     Thinking before the answer is left out. A first line that holds nothing but a number counts ("4.5", "Score: 4.5",
@@ -94,12 +98,20 @@ def parse_rating(text: str, low: int, high: int) -> Rating:
     Args:
         text: the judge's answer.
         low, high: the ends of the scale.
+        cut: the text was cut off, and would have gone on: a rating counts only where none of what may follow changes it.
     """
+    found = _parse(text, low, high)
+    if cut and found.status == "ok" and any(_parse(text + more, low, high) != found for more in _GOES_ON):
+        return Rating(None, "unparsed", _beginning(text))
+    return found
+
+
+def _parse(text: str, low: int, high: int) -> Rating:
     answer = re.sub(r"[^\S\n]+", " ", re.sub(r"[*_`]+", " ", spoken(text))).strip()
     answer = re.sub(r"(?: ?\n)+ ?", "\n", answer)
     first = _alone(_unquoted(answer.partition("\n")[0]))
     found = {first} if first else {said for clause in _CLAUSE_END.split(answer) for said in _ratings(_unquoted(clause))}
-    beginning = " ".join((spoken(text).strip() or text).split())[:80]
+    beginning = _beginning(text)
     if not found:
         return Rating(None, "unparsed", beginning)
     said = {(value, high if top is None else top) for value, top in found}
@@ -109,6 +121,10 @@ def parse_rating(text: str, low: int, high: int) -> Rating:
     if scale != high or not low <= value <= high:
         return Rating(None, "out_of_range", beginning)
     return Rating(value, "ok")
+
+
+def _beginning(text: str) -> str:
+    return " ".join((spoken(text).strip() or text).split())[:80]
 
 
 def _alone(line: str) -> tuple[float, float | None] | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -14,13 +15,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError, PromptError, require
-from codeact.judge.endpoint import REFUSED, RETRIED, Settings, retry_after
-from codeact.redact import redact
+from codeact.judge import connections
+from codeact.judge.responses import REFUSED, RETRIED, retry_after
+from codeact.judge.settings import Settings
 
 if TYPE_CHECKING:
     from httpx2 import Client
 
+log = logging.getLogger(__name__)
 NAMED = "score.endpoint"
+LARGEST_RESPONSE = 2**28
+ROUNDING = 1e-3  # nats above 0 that the arithmetic of a server may give to a certain token
 
 
 def prompt_logprobs(
@@ -39,20 +44,20 @@ def prompt_logprobs(
         MissingExtraError: httpx2 is not installed.
     """
     http = require("httpx2", "judge", "scoring by an endpoint")
-    headers = {"Authorization": f"Bearer {settings.key}"} if settings.key else {}
-    login = None if settings.login is None else http.BasicAuth(*settings.login)
     found: dict[int, list[float]] = {}
     stop = threading.Event()
-    with (
-        http.Client(headers=headers, auth=login, timeout=settings.timeout, follow_redirects=False) as client,
-        ThreadPoolExecutor(settings.concurrency) as pool,
-    ):
+    with connections.open_client(http, settings, NAMED) as client, ThreadPoolExecutor(settings.concurrency) as pool:
         waiting = {pool.submit(_one, http, client, settings, n, prompt, stop): n for n, prompt in enumerate(prompts)}
         try:
             for future in as_completed(waiting):
                 found[waiting[future]] = future.result()
                 if finished is not None:
                     finished(waiting[future])
+        except KeyboardInterrupt:
+            stop.set()
+            if under_way := sum(future.running() for future in waiting):
+                log.warning("%s", connections.waits(under_way, settings))
+            raise
         finally:  # after an error nothing more is sent
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -65,25 +70,19 @@ def _one(http: ModuleType, client: Client, settings: Settings, number: int, prom
     for attempt in range(settings.attempts):
         if stop.is_set():
             break
-        pause = 0.0
-        try:
-            response = client.post(url, json=body)
-        except http.UnsupportedProtocol as error:
-            raise InputError(f"{NAMED} {settings.address!r} is not an http(s) address") from error
-        except http.TimeoutException:
-            status = "timeout"
-        except http.TransportError as error:
-            status = f"connection: {redact(str(error), *settings.secrets)}"
-        else:
-            if response.status_code == 200:
-                return _read(response.content, len(prompt), settings)
-            status = f"HTTP {response.status_code}"
-            said = " ".join(redact(response.text[:400], *settings.secrets).split())[:200]
-            if response.status_code in REFUSED:
-                raise InputError(f"{NAMED} {url} answers {response.status_code}: {REFUSED[response.status_code]} (model {settings.model!r})")
-            if response.status_code not in RETRIED:
-                raise PromptError(number, f"{NAMED} {url} answers {response.status_code}: {said} (model {settings.model!r}, {len(prompt)} tokens)")
-            pause = min(retry_after(response.headers.get("retry-after")), settings.max_wait)
+        reply = connections.post(http, client, settings, "/completions", body, LARGEST_RESPONSE, NAMED)
+        if reply.code == 200 and not reply.failure:
+            return _read(reply.body, len(prompt), settings)
+        said = reply.said if reply.failure else connections.excerpt(reply.body[: 2**16].decode("utf-8", "replace"), settings)
+        status = ": ".join(filter(None, (reply.failure or f"HTTP {reply.code}", said)))
+        if reply.code in REFUSED:
+            told = "" if reply.code == 401 else f"; {said}"
+            raise InputError(f"{NAMED} {url} answers {reply.code}: {REFUSED[reply.code]} (model {settings.model!r}){told}")
+        if not reply.failure and reply.code not in RETRIED:
+            raise PromptError(number, f"{NAMED} {url} answers {reply.code}: {said} (model {settings.model!r}, {len(prompt)} tokens)")
+        if not reply.again:
+            break
+        pause = min(retry_after(reply.header("retry-after")), settings.max_wait)
         if attempt + 1 < settings.attempts:
             stop.wait(max(pause, settings.backoff * 2**attempt * random.uniform(0.5, 1.0)))
     raise PromptError(number, f"{NAMED} {url}: {settings.attempts} tries, the last: {status}")
@@ -99,5 +98,10 @@ def _read(content: bytes, tokens: int, settings: Settings) -> list[float]:
         raise InputError(
             f"{NAMED} {settings.address} returns {len(values)} log-probabilities for a prompt of {tokens} tokens: it has to know `echo`"
             " with `logprobs` and prompts of token ids, as vLLM and SGLang do; and max_length may be above its context"
+        )
+    if above := [value for value in found if value > ROUNDING]:
+        raise InputError(
+            f"{NAMED} {settings.address} returns {above[0]:g} as the log-probability of a token, and none is above 0; its `logprobs` are something else"
+            " (probabilities, or raw logits): serve the model with vLLM or SGLang as they are"
         )
     return found

@@ -343,7 +343,8 @@ def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[
     """What the endpoint's requests will cost at most, answers in the cache not counted."""
     from contextlib import closing
 
-    from codeact.judge import asking, endpoint, ratings
+    from codeact.judge import asking, ratings
+    from codeact.judge.costs import estimate_cost
     from codeact.judge.kept import Cache
     from codeact.stages import judge
 
@@ -354,8 +355,6 @@ def _judge_notes(recipe: Recipe, records: list[Record], todo: set[str]) -> list[
     lines = []
     for template, tokens in asked:
         with closing(Cache(asking.cache_file())) as cache:
-            found = endpoint.estimate_cost(
-                ratings.render(template, records), asking.settings(recipe.judge, tokens), cache
-            )
+            found = estimate_cost(ratings.render(template, records), asking.settings(recipe.judge, tokens), cache)
         lines.append(f"{template}: {found.line()}")
     return lines

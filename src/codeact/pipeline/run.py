@@ -13,6 +13,7 @@ import yaml
 from codeact import mirror, progress, storage
 from codeact.config import Recipe
 from codeact.files import write_text
+from codeact.judge.costs import LEDGER
 from codeact.lm.devices import choose_device
 from codeact.logs import RUN_LOG, may_hold_log, run_log
 from codeact.outputs import OUTPUTS, Run, claim_folder, standing, taken_back
@@ -150,7 +151,7 @@ def _names(recipe: Recipe, inputs: Inputs) -> set[str]:
     stages = plan(recipe, inputs)
     files = {name.partition("/")[0] for stage in stages for name in stage.files}
     return {*files, "recipe.yaml", "versions.json", "ledger.parquet", "dropped.jsonl", "report.json", "report.html", "markers",
-            "shards", RUN_LOG, OUTPUTS}  # fmt: skip
+            "shards", RUN_LOG, OUTPUTS, LEDGER}  # fmt: skip
 
 
 def brief(summary: object) -> str:

@@ -12,7 +12,9 @@ import numpy as np
 from codeact.config import JudgeConfig, Recipe
 from codeact.judge import ratings
 from codeact.judge.answers import Rating, parse_rating
-from codeact.judge.asking import ask_endpoint
+from codeact.judge.asking import ask_endpoint, check_costs
+from codeact.judge.endpoint import Answer
+from codeact.judge.responses import CUT
 from codeact.progress import Progress
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
@@ -27,7 +29,7 @@ from codeact.stages.pool import PoolTexts, pool_parts, pool_rows, pool_stages, r
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 4
+VERSION = 5
 SHARD_RECORDS = 256
 DEFAULT_RUBRICS = ("accuracy",)
 NO_EFFECT = {"api_key_env", "concurrency", "timeout", "attempts", "backoff", "budget", "price_in", "price_out"}
@@ -63,37 +65,45 @@ def rate(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     """Ratings of every record of the pool by every rubric: columns `<name>`, `<name>_status` and `<name>_detail`."""
     asked = [ratings.rubric(name) for name in rubrics(recipe)]
     if recipe.judge.endpoint:
-        table, spent = _by_endpoint(store, asked, recipe)
+        table, told = _by_endpoint(store, asked, recipe)
     else:
         there = for_workers(recipe)
         model = there.model.model_copy(update={"name": there.judge.model, "revision": None, "template": "auto"})
         shards = pool_parts(store.parts("records"), pool_rows(store, pool_stages(recipe.curate)), SHARD_RECORDS)
-        table, spent = run_shards(
+        table, told = run_shards(
             store, "judge", shards, partial(_worker, there.judge, recipe.model.dtype, recipe.model.device, asked),
             backend=choose_backend(recipe, "judge", model_facts(model, "judge.model")), label="judge",
-        ), dict.fromkeys((rubric.name for rubric in asked), 0.0)  # fmt: skip
+        ), {rubric.name: {"usd": 0.0} for rubric in asked}  # fmt: skip
     store.write_table("judge", table)
-    return {rubric.name: _figures(table, rubric.name, spent[rubric.name]) for rubric in asked}
+    return {rubric.name: {**_figures(table, rubric.name), **told[rubric.name]} for rubric in asked}
 
 
-def _figures(table: pa.Table, name: str, spent: float) -> dict[str, Any]:
+def _figures(table: pa.Table, name: str) -> dict[str, Any]:
     values = [value for value in table[name].to_pylist() if value is not None]
     status = dict(Counter(table[f"{name}_status"].to_pylist()))
-    return {"status": status, "mean": float(np.mean(values)) if values else None, "usd": spent}
+    return {"status": status, "mean": float(np.mean(values)) if values else None}
 
 
-def _by_endpoint(store: Store, asked: Sequence[ratings.Rubric], recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
-    """The table, and what each rubric cost in dollars."""
+def _by_endpoint(store: Store, asked: Sequence[ratings.Rubric], recipe: Recipe) -> tuple[pa.Table, dict[str, dict[str, Any]]]:
+    """The table, and what is recorded of each rubric's answers."""
     config, stages = recipe.judge, pool_stages(recipe.curate)
     column = read_pool(store, stages, ("id",))["id"]
     ids = column.to_pylist()
-    found, spent = dict[str, list[Rating]](), dict[str, float]()
+    found, told = dict[str, list[Rating]](), dict[str, dict[str, Any]]()
+    prompts = {rubric.name: PoolTexts(store, stages, ratings.prompt_writer(rubric.template)) for rubric in asked}
+    check_costs(list(prompts.values()), config, config.max_tokens, store.root)
     for rubric in asked:
-        prompts = PoolTexts(store, stages, ratings.prompt_writer(rubric.template))
-        answers, spent[rubric.name] = ask_endpoint(prompts, ids, config, f"judge: {rubric.name}", config.max_tokens)
-        parse = partial(parse_rating, low=rubric.low, high=rubric.high)
-        found[rubric.name] = [parse(a.text) if a.text is not None else Rating(None, "no_answer", a.status) for a in answers]
-    return _table(column, found), spent
+        answers, told[rubric.name] = ask_endpoint(
+            prompts[rubric.name], ids, config, f"judge: {rubric.name}", config.max_tokens, folder=store.root
+        )
+        found[rubric.name] = [_rating(answer, rubric) for answer in answers]
+    return _table(column, found), told
+
+
+def _rating(answer: Answer, rubric: ratings.Rubric) -> Rating:
+    if answer.text is None:
+        return Rating(None, "no_answer", ": ".join(filter(None, (answer.status, answer.finish))))
+    return parse_rating(answer.text, rubric.low, rubric.high, cut=answer.finish in CUT)
 
 
 def _worker(config: JudgeConfig, dtype: str, device: str, asked: Sequence[ratings.Rubric]) -> Worker:

@@ -188,8 +188,8 @@ def _scorer(m: ModelConfig, s: ScoreConfig) -> Scorer:
 
 def _prompt_scorer(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> PromptScorer:
     """The scorer over vLLM, or over an endpoint, which is asked as `judge` says (key, timeout, tries, requests at a time)."""
-    from codeact.judge.endpoint import Settings, api_key
     from codeact.judge.logprobs import prompt_logprobs
+    from codeact.judge.settings import Settings, api_key
     from codeact.lm import models
     from codeact.lm.devices import choose_device, choose_dtype
     from codeact.score import default_template

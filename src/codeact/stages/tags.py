@@ -17,7 +17,7 @@ from codeact.rundir.store import Store
 from codeact.stages.judge import identity
 from codeact.stages.pool import PoolTexts, pool_stages, read_pool
 
-VERSION = 2
+VERSION = 3
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
@@ -38,8 +38,10 @@ def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     config, stages = recipe.judge, pool_stages(recipe.curate)
     ids = read_pool(store, stages, ("id",))["id"]
     prompts = PoolTexts(store, stages, ratings.prompt_writer("judge_tags"))
-    answers, spent = ask_endpoint(prompts, ids.to_pylist(), config, "tags", config.tag_tokens)
-    found = [tags.parse_tags(a.text) if a.text is not None else tags.Tagged((), "no_answer", a.status) for a in answers]
+    answers, told = ask_endpoint(prompts, ids.to_pylist(), config, "tags", config.tag_tokens, folder=store.root)
+    found = [
+        tags.parse_tags(a.text) if a.text is not None else tags.Tagged((), "no_answer", ": ".join(filter(None, (a.status, a.finish)))) for a in answers
+    ]
     names = tags.frequent([f.tags for f in found], config.min_tag_count)
     if config.merge_tags:
         names = _merged(names, recipe)
@@ -57,7 +59,7 @@ def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
         ),
     )
     distinct = len({name for some in names for name in some})
-    return {"status": dict(Counter(f.status for f in found)), "distinct": distinct, "usd": spent}
+    return {"status": dict(Counter(f.status for f in found)), "distinct": distinct, **told}
 
 
 def _merged(names: Sequence[Sequence[str]], recipe: Recipe) -> list[tuple[str, ...]]:
