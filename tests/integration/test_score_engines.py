@@ -39,12 +39,17 @@ class Served:
 
         self.model = models.load_model(str(folder), dtype="float32", device="cpu")
         self.faults, self.asked, self.lock = deque[tuple[int, bytes]](), [], Lock()
-        self.longest, self.down = 10_000, False
+        self.longest, self.down, self.root = 10_000, False, "tiny"
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def log_message(self, *_: Any) -> None:
                 return
+
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps({"data": [{"id": "tiny", "root": outer.root}]}).encode())
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -115,6 +120,15 @@ def test_select_by_an_endpoint_chooses_the_same_and_keeps_its_scores_apart(
     assert len(served.asked) == 48
     assert {(one["path"], one["model"], one["key"], one["echo"]) for one in served.asked} == {("/v1/completions", "tiny", "Bearer a-secret-key", True)}
     assert len(list((tmp_path / "scores").iterdir())) == 2
+    for name, root, asked in (("same", "tiny", 0), ("newer", "/checkpoints/900", 48)):
+        served.root = root
+        served.asked.clear()
+        codeact.select(
+            pool_rows(24), model=str(tiny_model_dir), strategy="complexity", unit="records", run_dir=tmp_path / name,
+            settings={**common, "score.endpoint": served.url, "score.endpoint_model": "tiny"},
+        )  # fmt: skip
+        assert len(served.asked) == asked
+    served.root = "tiny"
     assert "a-secret-key" not in "".join(path.read_text(errors="replace") for path in (tmp_path / "there").rglob("*") if path.is_file())
 
 

@@ -65,23 +65,28 @@ def figures(tmp_path: Path, run: str = "run") -> dict[str, Any]:
     return found
 
 
+def kept(tmp_path: Path, run: str) -> dict[str, Any]:
+    found: dict[str, Any] = figures(tmp_path, run)["kept_answers"]
+    return found
+
+
 def test_new_weights_under_the_same_name_are_asked_anew_where_the_server_names_them(server: JudgeServer, tmp_path: Path) -> None:
     listed = [{"id": "another", "root": "/x"}, {"id": "judge-1", "root": "/checkpoints/500", "created": 1}]
     server.models = listed
     first = judge(tmp_path, server)
     assert (first.returncode, len(server.payloads), server.listed) == (0, 4, 1), first.stderr
-    assert "from the cache" not in first.stderr
+    assert "not asked for again" not in first.stderr
     listed[1]["created"] = 2  # the same server, started again
     again = judge(tmp_path, server, run="two")
     assert len(server.payloads) == 4
-    assert "judge: rating: 4 of 4 answers come from the cache, asked for on 20" in again.stderr
-    assert (figures(tmp_path, "two")["cached"], len(figures(tmp_path, "two")["cached_asked"])) == (4, 2)
+    assert "judge: rating: 4 of 4 answers were not asked for again (4 from the cache, asked for on 20" in again.stderr
+    assert (kept(tmp_path, "two")["cache"], len(kept(tmp_path, "two")["asked"])) == (4, 2)
     listed[1]["root"] = "/checkpoints/900"
     assert judge(tmp_path, server, run="three").returncode == 0
-    assert (len(server.payloads), figures(tmp_path, "three")["cached"]) == (8, 0)
+    assert (len(server.payloads), kept(tmp_path, "three")["cache"]) == (8, 0)
     server.models = None  # which of both it has is not known: what was paid for counts
     assert judge(tmp_path, server, run="four").returncode == 0
-    assert (len(server.payloads), figures(tmp_path, "four")["cached"]) == (8, 4)
+    assert (len(server.payloads), kept(tmp_path, "four")["cache"]) == (8, 4)
 
 
 def test_answers_that_are_older_than_a_moment_are_asked_for_anew_once(server: JudgeServer, tmp_path: Path) -> None:
@@ -101,7 +106,7 @@ def test_answers_that_are_older_than_a_moment_are_asked_for_anew_once(server: Ju
 def test_another_model_than_the_one_asked_for_is_told(server: JudgeServer, tmp_path: Path, told: str, warned: bool) -> None:
     server.script.extend([chat("Score: 4", model=told)] * 4)
     done = judge(tmp_path, server)
-    assert ("the server says that 4 of 4 answers are of the model" in done.stderr) is warned
+    assert ("4 of 4 answers were of the model" in done.stderr) is warned
     assert figures(tmp_path).get("answered_by") == (None if told == "judge-1" else {told: 4})
 
 

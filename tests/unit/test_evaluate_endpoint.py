@@ -144,6 +144,8 @@ def test_a_band_takes_what_a_finished_evaluation_of_the_same_set_says(server: Ju
     assert run(server, tmp_path / "b", mine, **band, skip_tasks=["add"])["mine"]["task_ids"] == ["half"]
     recipe = load_recipe(extra={"model.name": "m", "evaluate.tasks": [mine], **{f"evaluate.{key}": value for key, value in band.items()}})
     before = stage_trained(recipe, "tuned").config()
+    changed = [recipe.evaluate.model_copy(update=one) for one in ({"budget": 5.0}, {"asked_since": "2021-01-01T00:00:00+00:00"})]
+    assert [stage_trained(recipe.model_copy(update={"evaluate": one}), "tuned").config() == before for one in changed] == [True, False]
     (other / "samples.jsonl").write_bytes((other / "samples.jsonl").read_bytes() + b"\n")
     assert stage_trained(recipe, "tuned").config() != before  # a run in which it was measured anew is measured anew
     (tmp_path / "mine.jsonl").write_text((tmp_path / "mine.jsonl").read_text().replace("1.5", "2.5"))

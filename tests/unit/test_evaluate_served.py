@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 import codeact
+from codeact import storage
 from codeact.errors import CodeactError, InputError
+from codeact.evaluation.endpoint_engine import cache_file
 from codeact.sandbox import Backend
 from tests.helpers.command import codeact_command
 from tests.helpers.judge_server import JudgeServer, judge_server
@@ -56,10 +59,11 @@ def test_answers_that_were_not_asked_for_again_are_told(tmp_path: Path, sandbox:
         assert (first["kept_answers"], first["warnings"]) == ({"answers": 3, "cache": 0, "folder": 0}, [])
         now[0] = right  # other weights under the same name
         second = evaluated(server, tmp_path, "second")
-        assert (second["mine"]["pass@1"], second["kept_answers"]) == (0.0, {"answers": 3, "cache": 3, "folder": 0})
+        (day,) = {row["asked"][:10] for row in storage.read_jsonl(tmp_path / "second" / "samples.jsonl")}
+        assert (second["mine"]["pass@1"], second["kept_answers"]) == (0.0, {"answers": 3, "cache": 3, "folder": 0, "asked": [day, day]})
         words = ["evaluate", "model-1", "--endpoint", server.url, "--tasks", str(tmp_path / "mine.jsonl"), "--prompting", "instruct"]
         done = codeact_command(*words, "--max-new-tokens", "64", "-o", str(tmp_path / "second"))
-        assert "3 of 3 answers were not asked for again (0 from the cache, 3 from the output folder)" in done.stdout
+        assert f"3 of 3 answers were not asked for again (3 from the output folder, asked for on {day}" in done.stdout
 
 
 def test_cut_and_empty_answers_are_counted(tmp_path: Path, sandbox: Backend) -> None:
@@ -106,8 +110,52 @@ def test_the_budget_that_is_named_is_the_one_that_was_set(tmp_path: Path, sandbo
     used = json.dumps({"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": 0, "completion_tokens": 400}}).encode()
     with judge_server(right) as server:
         server.script.extend([used] * 6)
-        with pytest.raises(CodeactError, match=r"evaluate\.budget = 1\.5[: ].*\$1\.60"):
+        with pytest.raises(CodeactError, match=r"evaluate\.budget = 1\.5 is spent \(\$1\.20 .*may cost \$0\.40"):
             evaluated(server, tmp_path, temperature=0.5, samples_per_task=2, max_new_tokens=100, concurrency=1, budget=1.5, price_out=1000.0)
+
+
+def test_one_budget_for_all_temperatures_and_starts(tmp_path: Path, sandbox: Backend) -> None:
+    priced = {"temperature": 0.2, "temperatures": [0.4, 0.6], "max_new_tokens": 100, "price_out": 1000.0, "concurrency": 1}  # at most 0.1 dollars a request
+    with judge_server(right) as server:  # 10 tokens each
+        with pytest.raises(InputError, match=r"evaluate\.budget = 0\.8: 9 requests \(0 answers known\)"):
+            evaluated(server, tmp_path, budget=0.8, **priced)
+        assert server.payloads == []
+        server.script.extend([None, None, None, (400, {})])
+        with pytest.raises(CodeactError, match="1 of 3 requests failed"):
+            evaluated(server, tmp_path, budget=0.95, **priced)
+        with pytest.raises(InputError, match=r"evaluate\.budget = 0\.42: \$0\.05 is spent \(.*spent\.jsonl\), and 4 requests"):
+            evaluated(server, tmp_path, budget=0.42, **priced)
+        found = evaluated(server, tmp_path, budget=0.46, **priced)
+        assert (len(server.payloads), found["usd"], found["kept_answers"]) == (10, pytest.approx(0.09), {**found["kept_answers"], "answers": 9, "folder": 5})
+
+
+def test_older_answers_and_those_of_other_weights_are_asked_for_anew(tmp_path: Path, sandbox: Backend) -> None:
+    now: list[Callable[[str], str]] = [lambda prompt: "I do not know."]
+    with judge_server(lambda prompt: now[0](prompt)) as server:
+        evaluated(server, tmp_path)
+        now[0] = right
+        with sqlite3.connect(cache_file()) as data:
+            data.execute("UPDATE kept SET asked = '2020-05-06T07:08:09+00:00'")
+        data.close()
+        for asked in (6, 6):  # a start that goes on asks nothing again
+            found = evaluated(server, tmp_path, asked_since="2021-01-01")
+            assert (len(server.payloads), found["mine"]["pass@1"]) == (asked, 1.0)
+        now[0] = lambda prompt: "I do not know."
+        server.models = [{"id": "model-1", "root": "/checkpoints/900"}]
+        assert evaluated(server, tmp_path)["mine"]["pass@1"] == 1.0  # what those answers are of is not known
+        server.models[0]["root"] = "/checkpoints/901"
+        assert evaluated(server, tmp_path, max_new_tokens=65)["mine"]["pass@1"] == 0.0
+        server.models[0]["root"], now[0] = "/checkpoints/902", right
+        assert evaluated(server, tmp_path, max_new_tokens=65)["mine"]["pass@1"] == 1.0
+
+
+def test_another_model_than_the_one_asked_for_is_told_by_each_start(tmp_path: Path, sandbox: Backend) -> None:
+    with judge_server(right) as server:
+        server.script.extend([json.dumps({"model": "other", "choices": [{"message": {"content": "x"}}]}).encode()] * 2)
+        for _ in range(2):
+            found = evaluated(server, tmp_path, concurrency=1)
+            assert found["answered_by"] == {"other": 2}
+            assert any("2 of 3 answers were of the model 'other', as the server says, and 'model-1' was asked for" in line for line in found["warnings"])
 
 
 def ready(tmp_path: Path, rows: list[dict[str, str]], **settings: Any) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from codeact.errors import InputError
 from codeact.evaluation import held_out, journal
 from codeact.evaluation.answering import Row, Setup, facts_of, generate_rows, thoughts
 from codeact.evaluation.grade import NOT_RUN
-from codeact.evaluation.heard import Heard
 from codeact.evaluation.samples import begun, ended, filtered, not_run, partial, read_samples, repeated, unsolved
 from codeact.evaluation.set_checks import proven
 from codeact.evaluation.settings import check_evaluation, check_languages
@@ -29,6 +28,7 @@ from codeact.redact import split_userinfo
 from codeact.statistics import mean_estimate, pass_at_k, rate_estimate
 
 if TYPE_CHECKING:
+    from codeact.evaluation.endpoint_engine import Endpoint
     from codeact.evaluation.grade import Verdict
     from codeact.sandbox import Backend
 
@@ -93,23 +93,21 @@ def evaluate_model(
     asks = not remote and (config.bits_per_byte or held)
     bits = _measure_bits(setup, sets if config.bits_per_byte else [], held, facts, out_dir / BITS) if asks else {}
     scored = time.perf_counter()
-    heard = Heard()
+    endpoint = _endpoint(setup, sets, out_dir) if config.endpoint and not ready else None
     if samples is not None:
         rows, warnings = read_samples(samples, sets, sanitized, _chosen(sets, config))
         warnings += _unused(config)
     else:
-        rows, warnings = _answers(setup, sets, facts, out_dir / SAMPLES, heard), []
+        rows, warnings = _answers(setup, sets, facts, out_dir / SAMPLES, endpoint), []
     generated = time.perf_counter()
     verdicts = _grade(rows, sets, backend) if backend is not None else {}
     drawn = {SAMPLES: (rows, verdicts)}
     swept: dict[str, dict[str, Any]] = {}
     if not ready and backend is not None:
-        for temperature in config.temperatures:
-            at = replace(setup, config=config.model_copy(update={"temperature": temperature}))
-            name = f"samples-t{temperature:g}.jsonl"
-            some = _answers(at, sets, facts, out_dir / name, heard)
+        for name, at in _swept(setup).items():
+            some = _answers(at, sets, facts, out_dir / name, endpoint)
             drawn[name] = some, _grade(some, sets, backend)
-            _add_swept(swept, f"{temperature:g}", sets, *drawn[name], seed)
+            _add_swept(swept, f"{at.config.temperature:g}", sets, *drawn[name], seed)
     results: dict[str, Any] = {
         "model": whose,
         "model_identity": facts["model_identity"],
@@ -121,7 +119,7 @@ def evaluate_model(
         **({"prompting_why": why} if why else {}),
         **({"template_begins": facts["template_begins"]} if facts["template_begins"] else {}),
         **({"thinking": thoughts(rows, config.thinking_tokens)} if config.thinking_tokens and not remote else {}),
-        **({"kept_answers": heard.facts()} if config.endpoint and not ready else {}),
+        **(endpoint.facts() if endpoint else {}),
         "seconds": time.perf_counter() - started,
         "seconds_bits": scored - started,
         "seconds_generation": generated - scored,
@@ -136,7 +134,7 @@ def evaluate_model(
         warnings += _unmeasured(len(held), results[held_out.NAME]["bits_per_byte_tasks"])
     if any(rows.values()) and facts["template_begins"]:
         warnings.append(begun(facts["template"], facts["template_begins"]))
-    results["warnings"] = [*warnings, *filter(None, [heard.told(results.get("endpoint", ""))]), *_warnings(sets, rows, graded=backend is not None)]
+    results["warnings"] = [*warnings, *(endpoint.warnings() if endpoint else ()), *_warnings(sets, rows, graded=backend is not None)]
     if not ready and (config.endpoint or config.prompting == "instruct"):
         limit = f"evaluate.max_new_tokens = {config.max_new_tokens}{f' + thinking_tokens = {config.thinking_tokens}' if config.thinking_tokens and remote else ''}"
         results["warnings"] += filter(None, (ended(one, rows[one.name], limit) for one in sets))
@@ -233,12 +231,22 @@ def _settled(setup: Setup, sets: Sequence[TaskSet], *, local: bool) -> tuple[Set
     return replace(setup, config=config), why
 
 
-def _answers(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path, heard: Heard) -> dict[str, list[Row]]:
-    if setup.config.endpoint:
-        from codeact.evaluation import endpoint_engine
+def _swept(setup: Setup) -> dict[str, Setup]:
+    """The setup at each further temperature, by the name of the file of its answers."""
+    found = {f"samples-t{value:g}.jsonl": setup.config.model_copy(update={"temperature": value}) for value in setup.config.temperatures}
+    return {name: replace(setup, config=config) for name, config in found.items()}
 
-        return endpoint_engine.generate_rows(setup, sets, path, heard)
-    return generate_rows(setup, sets, facts, path)
+
+def _endpoint(setup: Setup, sets: Sequence[TaskSet], out_dir: Path) -> Endpoint:
+    from codeact.evaluation.endpoint_engine import Endpoint
+
+    found = Endpoint(setup, out_dir)
+    found.check_costs({SAMPLES: setup, **_swept(setup)}, sets)
+    return found
+
+
+def _answers(setup: Setup, sets: Sequence[TaskSet], facts: Mapping[str, Any], path: Path, endpoint: Endpoint | None) -> dict[str, list[Row]]:
+    return endpoint.generate_rows(setup, sets, path) if endpoint else generate_rows(setup, sets, facts, path)
 
 
 def _add_swept(

@@ -64,6 +64,18 @@ def prompt_logprobs(
     return [found[n] for n in range(len(prompts))]
 
 
+def loaded(settings: Settings) -> str:
+    """What the server has loaded under the model's name, as `connections.served` finds it; empty: it does not say.
+
+    Raises:
+        InputError: the key, the address or a proxy cannot be used.
+        MissingExtraError: httpx2 is not installed.
+    """
+    http = require("httpx2", "judge", "scoring by an endpoint")
+    with connections.open_client(http, settings, NAMED) as client:
+        return connections.served(http, client, settings, NAMED)
+
+
 def _one(http: ModuleType, client: Client, settings: Settings, number: int, prompt: Sequence[int], stop: threading.Event) -> list[float]:
     body = {"model": settings.model, "prompt": list(prompt), "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1, **settings.extra}
     url, status = settings.address + "/completions", "stopped"

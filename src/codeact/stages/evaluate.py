@@ -14,6 +14,7 @@ from codeact.evaluation.sets.own import is_file
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store, file_digest
+from codeact.stages.judge import NO_EFFECT
 
 # Raised with the answers' version, and by itself where verdicts, or what is told of them, change: answers on the disk are then kept.
 VERSION = journal.VERSION + 10
@@ -58,9 +59,10 @@ def stage_trained(recipe: Recipe, side: str) -> Stage:
 
 
 def _settings(recipe: Recipe) -> Mapping[str, Any]:
-    """What decides the figures beside the model. Published tasks are pinned by their release; a file of one's own may change."""
+    """What decides the figures beside the model. Published tasks are pinned by their release; a file of one's own may change. A newer
+    `evaluate.asked_since` is among them: it wants other answers."""
     held = recipe.evaluate.held_out
-    given = recipe.evaluate.model_dump(exclude={"asked_since", *(() if held else ("held_out",))})  # an endpoint's, and no stage's
+    given = recipe.evaluate.model_dump(exclude={*NO_EFFECT, *(() if held else ("held_out",))})
     found = {**given, "seed": recipe.seed, **own_files(recipe.evaluate)}
     return found | ({"read_as": recipe.model.model_dump(include={"template", "max_length"})} if held else {})
 

@@ -52,6 +52,7 @@ from codeact.types import Bools, Floats
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from codeact.judge.settings import Settings
     from codeact.score import Score, Scorer
     from codeact.score.engines import PromptScorer
 
@@ -106,6 +107,25 @@ def _engine(recipe: Recipe) -> dict[str, str]:
     return {} if s.backend == "transformers" else {"engine": s.backend}
 
 
+def _loaded(recipe: Recipe) -> dict[str, str]:
+    """What the endpoint's server has loaded under the model's name, where it says so: other weights give other scores."""
+    if not recipe.score.endpoint:
+        return {}
+    from codeact.judge.logprobs import loaded
+
+    root = loaded(_asked(recipe.model, recipe.score, recipe.judge))
+    return {"loaded": root} if root else {}
+
+
+def _asked(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> Settings:
+    """How the endpoint is asked."""
+    from codeact.judge.settings import Settings, api_key
+
+    return Settings(
+        s.endpoint, s.endpoint_model or m.name, api_key(judge.api_key_env), judge.concurrency, judge.timeout, judge.attempts, judge.backoff
+    )
+
+
 def wording(recipe: Recipe) -> dict[str, str]:
     """What decides which tokens a record has, beside the model: the variant, and the template where that is not the one that the recipe names
     (what the paper's variant makes of `auto`)."""
@@ -156,6 +176,7 @@ def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -
         **{key: value for key, value in model.items() if key != "device"},
         **wording(recipe),
         **_engine(recipe),
+        **_loaded(recipe),
         "version": VERSION,
     }
     shared = recipe.score.cache and not mirror.is_mirrored(store.root)  # a machine that goes on has another cache
@@ -189,7 +210,6 @@ def _scorer(m: ModelConfig, s: ScoreConfig) -> Scorer:
 def _prompt_scorer(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> PromptScorer:
     """The scorer over vLLM, or over an endpoint, which is asked as `judge` says (key, timeout, tries, requests at a time)."""
     from codeact.judge.logprobs import prompt_logprobs
-    from codeact.judge.settings import Settings, api_key
     from codeact.lm import models
     from codeact.lm.devices import choose_device, choose_dtype
     from codeact.score import default_template
@@ -199,10 +219,8 @@ def _prompt_scorer(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> Prompt
     template = default_template(s.variant, tokenizer, m.template)
     limit = longest(m, 1)  # such engines write a token behind the prompt
     if s.endpoint:
-        settings = Settings(
-            s.endpoint, s.endpoint_model or m.name, api_key(judge.api_key_env), judge.concurrency, judge.timeout, judge.attempts, judge.backoff
-        )
-        return PromptScorer(partial(prompt_logprobs, settings=settings), tokenizer, template=template, variant=s.variant, max_length=limit)
+        asked = partial(prompt_logprobs, settings=_asked(m, s, judge))
+        return PromptScorer(asked, tokenizer, template=template, variant=s.variant, max_length=limit)
     dtype = str(choose_dtype(m.dtype, choose_device(m.device))).removeprefix("torch.")
     engine = vllm_log_probs(m.name, m.revision, dtype, limit)
     return PromptScorer(engine, tokenizer, template=template, variant=s.variant, max_length=limit)

@@ -28,7 +28,8 @@ SHOWN = 20
 TAKEN = frozenset(
     ("model", "model_identity", "sandbox", "python", "prompting", "template", "dtype", "max_new_tokens", "temperature", "samples_per_task",
      "backend", "seed", "seconds", "seconds_bits", "seconds_generation", "seconds_execution", "warnings", "against", "differences", "held-out",
-     "prompting_why", "endpoint", "thinking", "thinking_tokens", "template_begins", "solve_rate", "request_extra", "kept_answers")
+     "prompting_why", "endpoint", "thinking", "thinking_tokens", "template_begins", "solve_rate", "request_extra", "kept_answers",
+     "answered_by", "usd")
 )  # fmt: skip
 
 
