@@ -79,7 +79,7 @@ def test_samples_have_seeds_and_a_sweep_has_figures_of_its_own(server: JudgeServ
 
 
 def test_samples_of_all_numbers_are_asked_for_at_the_same_time(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:
-    server.pause = 0.1
+    server.pause = 0.4
     run(server, tmp_path / "out", mine, temperature=0.2, samples_per_task=4, concurrency=8)
     assert (len(server.payloads), server.most_active) == (8, 8)
 

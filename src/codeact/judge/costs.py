@@ -124,8 +124,9 @@ def check_budget(cost: Cost, settings: Settings, ledger: Ledger) -> None:
         InputError: so it is.
     """
     if settings.budget is not None and ledger.total + cost.usd > settings.budget:
+        kept = "answers are kept: " if ledger.total else ""
         raise InputError(
-            f"{settings.section}.budget = {settings.budget}: {ledger.line()}{cost.line()}; raise it, or lower {LOWERED[settings.section]}"
+            f"{settings.section}.budget = {settings.budget}: {ledger.line()}{cost.line()}; {kept}raise it, or lower {LOWERED[settings.section]}"
         )
 
 
