@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+PACKING = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "pb": 0}]  # text has no columns of four bytes
+
 
 def read(path: Path) -> Any:
     """The document of a `.json` or `.json.xz` file."""
@@ -26,7 +28,7 @@ def write(path: Path, document: Any) -> None:
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, **({} if packed else {"indent": 1})) + "\n"
     data = text.encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME) if packed else data)
+    path.write_bytes(lzma.compress(data, filters=PACKING) if packed else data)
 
 
 def main() -> None:
