@@ -76,6 +76,9 @@ def test_samples_have_seeds_and_a_sweep_has_figures_of_its_own(server: JudgeServ
     assert sorted(path.name for path in (tmp_path / "out").glob("samples*")) == ["samples-t0.6.jsonl", "samples-t0.8.jsonl", "samples.jsonl"]
     with pytest.raises(InputError, match="set all of them above 0"):
         run(server, tmp_path / "x", mine, temperatures=[0.6])
+    for wrong, says in (([-0.5], "set all of them above 0"), ([3.7], "at most 2"), ([0.6, 0.6000001], "two are the same"), ([0.2], "two are the same")):
+        with pytest.raises(InputError, match=says):
+            run(server, tmp_path / "x", mine, temperature=0.2, temperatures=wrong)
 
 
 def test_samples_of_all_numbers_are_asked_for_at_the_same_time(server: JudgeServer, tmp_path: Path, mine: str, sandbox: Backend) -> None:

@@ -28,8 +28,15 @@ def check_evaluation(config: EvaluateConfig, generates: bool) -> None:
             f"evaluate.samples_per_task = {config.samples_per_task} at temperature 0 would draw the same answer each time; "
             "set evaluate.temperature, for example to 0.8"
         )
-    if config.temperatures and (config.temperature == 0 or 0 in config.temperatures):
-        raise InputError("evaluate.temperatures are drawn at beside evaluate.temperature; set all of them above 0, for example 0.2 with [0.6, 0.8]")
+    if config.temperatures:
+        drawn = (config.temperature, *config.temperatures)
+        if not all(0 < value <= 2 for value in drawn):
+            raise InputError(
+                "evaluate.temperatures are drawn at beside evaluate.temperature; set all of them above 0 and at most 2, for example 0.2 with [0.6, 0.8]"
+            )
+        names = [f"{value:g}" for value in drawn]  # of their files
+        if len({*names}) < len(names):
+            raise InputError(f"evaluate.temperatures: of {', '.join(names)} (evaluate.temperature first) two are the same; leave one of them out")
     if (config.solve_rate is None) != (not config.solve_rate_of):
         raise InputError("evaluate.solve_rate and evaluate.solve_rate_of go together: the band, and the folder of the evaluation that it is of")
     if config.solve_rate is not None and not 0 <= config.solve_rate[0] <= config.solve_rate[1] <= 1:
