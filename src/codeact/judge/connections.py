@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,6 @@ class Reply:
         failure: why there is no response: "timeout", "connection", "malformed"; empty: there is one.
         said: of the failure, by the network or the library.
         sent: whether the server may have worked on it, and may charge for it.
-        heard: whether it answered at all, by whatever.
         again: whether another try may go better.
         code, headers, body: of the response; names of headers in small letters.
     """
@@ -39,7 +38,6 @@ class Reply:
     failure: str = ""
     said: str = ""
     sent: bool = True
-    heard: bool = True
     again: bool = True
     code: int = 0
     headers: Mapping[str, str] | None = None
@@ -80,13 +78,18 @@ def open_client(http: ModuleType, settings: Settings, named: str) -> Client:
     return client
 
 
-def post(http: ModuleType, client: Client, settings: Settings, path: str, payload: Mapping[str, Any], largest: int, named: str) -> Reply:
+def post(
+    http: ModuleType, client: Client, settings: Settings, path: str, payload: Mapping[str, Any], largest: int, named: str,
+    heard: Callable[[], None] = lambda: None,
+) -> Reply:  # fmt: skip
     """Send one request body and read the whole response, at most `largest` bytes of it and in at most `settings.timeout` seconds.
+
+    `heard` is called as soon as the server answers at all, by whatever.
 
     Raises:
         InputError: the address is none.
     """
-    return _exchange(http, client, settings, "POST", path, json.dumps(payload).encode("ascii"), settings.timeout, largest, named)
+    return _exchange(http, client, settings, "POST", path, json.dumps(payload).encode("ascii"), settings.timeout, largest, named, heard)
 
 
 def served(http: ModuleType, client: Client, settings: Settings, named: str) -> str:
@@ -119,15 +122,15 @@ def waits(under_way: int, settings: Settings) -> str:
 
 
 def _exchange(
-    http: ModuleType, client: Client, settings: Settings, method: str, path: str, content: bytes | None, seconds: float, largest: int, named: str
-) -> Reply:
+    http: ModuleType, client: Client, settings: Settings, method: str, path: str, content: bytes | None, seconds: float, largest: int, named: str,
+    heard: Callable[[], None] = lambda: None,
+) -> Reply:  # fmt: skip
     deadline = time.monotonic() + seconds
     headers = {} if content is None else {"Content-Type": "application/json"}
-    heard = False
     timeout = http.Timeout(seconds, connect=min(CONNECT_S, seconds))
     try:
         with client.stream(method, settings.address + path, content=content, headers=headers, timeout=timeout) as response:
-            heard = True
+            heard()
             body = bytearray()
             for block in response.iter_bytes():
                 body += block
@@ -139,11 +142,11 @@ def _exchange(
             return Reply(code=response.status_code, headers=told, body=bytes(body))
     except http.TimeoutException as error:
         unsent = isinstance(error, http.ConnectTimeout | http.PoolTimeout)
-        return Reply("timeout", f"no {'connection' if unsent else 'response'} in {seconds:g} s", not unsent, heard)
+        return Reply("timeout", f"no {'connection' if unsent else 'response'} in {seconds:g} s", not unsent)
     except (http.UnsupportedProtocol, http.InvalidURL) as error:
         raise InputError(f"{named} {settings.address!r} is not an http(s) address: {excerpt(str(error), settings)}") from None
     except http.TransportError as error:
         unsent = isinstance(error, http.ConnectError | http.ProxyError)
-        return Reply("connection", excerpt(str(error), settings), not unsent, heard)
+        return Reply("connection", excerpt(str(error), settings), not unsent)
     except http.DecodingError as error:
         return Reply("malformed", excerpt(str(error), settings))

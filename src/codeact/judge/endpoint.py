@@ -189,6 +189,9 @@ class _Asker:
             f" start the server or mend the address{slow}, and run again: what was answered before is kept"
         )
 
+    def _hear(self) -> None:
+        self.heard = True
+
     def _one(self, request: Request) -> Answer:
         s = self.settings
         payload = s.payload(request)
@@ -247,8 +250,7 @@ class _Asker:
         s = self.settings
         if self.renamed:
             payload = {OTHER_LIMIT if name == "max_tokens" else name: value for name, value in payload.items()}
-        reply = connections.post(self.http, self.client, s, self.path, payload, LARGEST_ANSWER, _named(s))
-        self.heard = self.heard or reply.heard
+        reply = connections.post(self.http, self.client, s, self.path, payload, LARGEST_ANSWER, _named(s), self._hear)
         if reply.failure:  # nobody says what it cost: it counts in full where the server had it
             return Answer(None, reply.failure, price if reply.sent else 0.0, finish=reply.said), 0.0 if reply.again else None
         if reply.code in REFUSED or (reply.code == 429 and responses.USED_UP in reply.body):
