@@ -100,7 +100,7 @@ def test_every_stage_leaves_its_table_and_marker(finished: Path) -> None:
 
 def test_the_page_on_run_directories_is_true_of_a_run(finished: Path) -> None:
     assert run_page.faults(finished) == []
-    conditional = {"review.jsonl", "outputs.json", "train_control", "shards"}
+    conditional = {"review.jsonl", "outputs.json", "train_control", "shards", "spent.jsonl"}
     assert run_page.files() - conditional <= {path.name for path in finished.iterdir()}
 
 

@@ -24,7 +24,8 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     """Writes `tags`: id, tags, status, detail."""
 
     def config() -> Mapping[str, Any]:
-        return {**identity(recipe, inputs), "embedder": recipe.embed.model, **inputs.embedder_files()}
+        merging = {"embedder": recipe.embed.model, **inputs.embedder_files()} if recipe.judge.merge_tags else {}
+        return {**identity(recipe, inputs), **merging}
 
     return Stage(
         "tags", pool_stages(recipe.curate), config, VERSION, lambda store: tag(store, recipe, inputs), on_demand=True, shared=True
