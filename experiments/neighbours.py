@@ -1,9 +1,10 @@
-"""Records that are near a benchmark's task by meaning, both texts side by side: what `curate.neighbours` flags for review.
+"""Records that are near a benchmark's task by meaning: what `curate.neighbours` flags for review.
 
     python -m experiments.neighbours --threshold 0.75
 
 Flags each record whose instruction has this cosine with the prompt of a task, and says which of them a method that drops
-(shared words, renamed code) finds too. Writes all that is flagged, highest cosine first, for reading.
+(shared words, renamed code) finds too. The result has rows and tasks, highest cosine first, and no text of either;
+with `--texts FILE` both texts side by side, for reading.
 
 Result: experiments/results/neighbours*.json*
 """
@@ -24,8 +25,8 @@ from codeact.curate.near_copies import neighbours
 from codeact.embed import embed_texts
 from codeact.evaluation.sets import load_tasks
 from codeact.records import read_data
+from codeact.storage import write_jsonl
 
-SHOWN = 600
 THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9)
 
 
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.75)
     parser.add_argument("--cache", type=Path, default=Path("runs/coverage"), help="as of coverage.py")
     parser.add_argument("--out", type=Path, default=Path("experiments/results/neighbours.json.xz"))
+    parser.add_argument("--texts", type=Path, help="JSONL to write: what is flagged with its texts")
     args = parser.parse_args()
     result: dict[str, Any] = machine.provenance()
     records = read_data(args.data).records
@@ -60,20 +62,20 @@ def main() -> None:
     result |= {"records": len(records), "items": len(items), "embedder": args.embedder, "threshold": args.threshold}
     result["flagged"] = {f"{t:g}": len(neighbours(points, targets, t)) for t in THRESHOLDS}
     hits = neighbours(points, targets, args.threshold)
-    result["hits"] = []
+    result["hits"], texts = [], []
     for row, (at, cosine) in sorted(hits.items(), key=lambda hit: -hit[1][1]):
         record, item = records[row], items[at]
         dropped = find_overlap(record, index) or find_renamed_solution(record, index)
-        result["hits"].append(
-            {
-                "row": record.meta["row"], "cosine": round(cosine, 3), "item": f"{item.benchmark}:{item.id}",
-                "dropped_by": dropped.method if dropped else None, "instruction": record.instruction[:SHOWN],
-                "prompt": item.text_prompt[:SHOWN], "response": record.response[:SHOWN], "solution": item.solution[:SHOWN],
-            }
-        )  # fmt: skip
+        found = {
+            "row": record.meta["row"], "cosine": round(cosine, 3), "item": f"{item.benchmark}:{item.id}",
+            "dropped_by": dropped.method if dropped else None,
+        }  # fmt: skip
+        result["hits"].append(found)
+        texts.append({**found, "instruction": record.instruction, "prompt": item.text_prompt, "response": record.response, "solution": item.solution})
     print(f"{len(records)} records, {len(items)} tasks; flagged at a cosine of: {result['flagged']}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     result_files.write(args.out, result)
+    if args.texts:
+        write_jsonl(args.texts, texts)
 
 
 if __name__ == "__main__":
