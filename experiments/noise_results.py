@@ -76,18 +76,39 @@ def of_cell(cell: Cell, known: Wrong) -> dict[str, Any]:
     return {"chosen": share_wrong(tables.ids_where(sampled, "selected"), known), "pool": share_wrong(pool, known), "pool_records": len(pool)}
 
 
-def of_share(comparison: Comparison, known: Wrong) -> dict[str, Any]:
-    """Rows of one comparison, a row for each entrant and unit that has a finished training."""
+def has_tables(cell: Cell) -> bool:
+    """Whether its run directory says what was chosen; one that `compare_cells` restored has the values alone."""
+    return (Path(cell.recipe.run_dir) / "sample.parquet").is_file()
+
+
+def chosen_of(done: Sequence[Cell], known: Wrong) -> dict[str, Any]:
+    """What the trainings of one entrant were trained on, the mean over them."""
+    mine = [of_cell(cell, known) for cell in done]
+    return {
+        "wrong": {part: float(np.mean([one["chosen"][part] for one in mine])) for part in ("records", "characters")},
+        "pool": {"records": float(np.mean([one["pool_records"] for one in mine])), "wrong": float(np.mean([one["pool"]["records"] for one in mine]))},
+    }
+
+
+def of_share(comparison: Comparison, known: Wrong, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows of one comparison, a row for each entrant and unit that has a finished training.
+
+    Args:
+        comparison: the trainings of one share.
+        known: which records are wrong.
+        before: the same of the result file: what restored trainings were trained on is there alone.
+    """
+    earlier = {(row["entrant"], row["unit"]): {part: row[part] for part in ("wrong", "pool")} for row in before.get("rows", ())}
     summary = gather(comparison)
     done = [cell for cell in cells(comparison) if (Path(cell.recipe.run_dir) / "result.json").is_file()]
     rows = []
     for row in summary["rows"]:
-        mine = [of_cell(c, known) for c in done if (c.entrant, c.unit) == (row["entrant"], row["unit"])]
+        key = (row["entrant"], row["unit"])
+        mine = [cell for cell in done if (cell.entrant, cell.unit) == key]
         rows.append(
             {
-                **{key: row[key] for key in ("entrant", "unit", "seeds", "records", "response_tokens", "training_steps")},
-                "wrong": {part: float(np.mean([one["chosen"][part] for one in mine])) for part in ("records", "characters")},
-                "pool": {"records": float(np.mean([one["pool_records"] for one in mine])), "wrong": float(np.mean([one["pool"]["records"] for one in mine]))},
+                **{name: row[name] for name in ("entrant", "unit", "seeds", "records", "response_tokens", "training_steps")},
+                **(chosen_of(mine, known) if all(map(has_tables, mine)) else earlier[key]),
                 "metrics": {m: {k: figures[k] for k in KEPT} for m, figures in row["metrics"].items()},
             }
         )  # fmt: skip
@@ -184,6 +205,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="Markdown file with the lines <!-- noise_results --> and <!-- /noise_results -->")
     options = parser.parse_args()
     versus = [(rival, names.split(",")) for rival, _, names in (pair.partition(":") for pair in options.versus)]
+    before: Mapping[str, Any] = result_files.read(options.output)["shares"] if options.output.exists() else {}
     shares: dict[str, Any] = {}
     results: dict[str, dict[tuple[str, str], Values]] = {}
     for name, share in POOLS.items():
@@ -191,7 +213,7 @@ def main() -> None:
         if file.is_file() and (folder / "base" / "result.json").is_file():
             overrides = [f"recipe.data.source={file}", f"run_dir={folder}"]
             comparison = load_comparison(RECIPE, overrides)
-            found = of_share(comparison, wrong_records(file))
+            found = of_share(comparison, wrong_records(file), before.get(share, {}))
             if found["rows"]:
                 shares[share], results[share] = found, results_of(comparison)
     if not shares:
@@ -203,7 +225,6 @@ def main() -> None:
             others = {"minus_clean": clean.get(key, {}) if name != "0%" else {}, "minus_full": mine.get(WHOLE, {}) if key != WHOLE else {}}
             others |= {f"minus_{rival}": mine.get((rival, row["unit"]), {}) for rival, names in versus if row["entrant"] in names}
             row |= {title: apart(mine[key], other) for title, other in others.items()}
-    before: Mapping[str, Any] = result_files.read(options.output)["shares"] if options.output.exists() else {}
     shares = {name: shares.get(name) or before[name] for name in POOLS.values() if name in shares or name in before}
     metrics = [m for m in next(iter(shares.values()))["base"] if m in ("held-out loss", "humaneval bits_per_byte")]
     result_files.write(options.output, rounded({**machine.provenance(), "shares": shares}))
