@@ -13,6 +13,19 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+_used: set[int] = set()
+
+
+def _new_address(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    """A server at a port that no earlier one of this process had: answers are kept under its address."""
+    taken = []
+    while (server := ThreadingHTTPServer(("127.0.0.1", 0), handler)).server_address[1] in _used:
+        taken.append(server)
+    for other in taken:
+        other.server_close()
+    _used.add(server.server_address[1])
+    return server
+
 
 class JudgeServer:
     """Answers `reply(prompt)` unless the script has something worse for the next request."""
@@ -56,7 +69,7 @@ class JudgeServer:
                     with outer.lock:
                         outer.active -= 1
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = _new_address(Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
 

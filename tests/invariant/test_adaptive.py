@@ -106,9 +106,8 @@ class Stopped(BaseException):
     """As Ctrl-C: no error of the model."""
 
 
-@pytest.mark.parametrize("after", [1, 3, 6, 9])
 def test_an_interrupted_run_goes_on_from_what_it_had_to_the_last_bit(
-    after: int, scorer: Scorer, below_one: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scorer: Scorer, below_one: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted within the pilot, and between two levels: what goes on from the model's memory is measured anew."""
     from codeact.score.adaptive import resume
@@ -129,20 +128,22 @@ def test_an_interrupted_run_goes_on_from_what_it_had_to_the_last_bit(
     stop = 0
     whole = run(below_one, scorer, 0.95, tmp_path / "whole")
     calls = len(begun)
-    assert calls > after
-    begun, stop = [], after
-    with pytest.raises(Stopped):
-        run(below_one, scorer, 0.95, tmp_path / "stopped")
-    stop = 0
-    resumed = run(below_one, scorer, 0.95, tmp_path / "stopped")
-    assert len(begun) <= calls + 1 + len(LEVELS)
-    assert resumed.scores == whole.scores
-    assert (resumed.log_ifd == whole.log_ifd).all()
-    assert (resumed.doubt == whole.doubt).all()
-    assert resumed.tokens == whole.tokens
-    done = len(begun)
-    run(below_one, scorer, 0.95, tmp_path / "stopped")
-    assert len(begun) == done
+    for after in (1, 3, 6, 9):
+        assert calls > after
+        begun, stop = [], after
+        folder = tmp_path / str(after)
+        with pytest.raises(Stopped):
+            run(below_one, scorer, 0.95, folder)
+        stop = 0
+        resumed = run(below_one, scorer, 0.95, folder)
+        assert len(begun) <= calls + 1 + len(LEVELS)
+        assert resumed.scores == whole.scores
+        assert (resumed.log_ifd == whole.log_ifd).all()
+        assert (resumed.doubt == whole.doubt).all()
+        assert resumed.tokens == whole.tokens
+        done = len(begun)
+        run(below_one, scorer, 0.95, folder)
+        assert len(begun) == done
 
 
 def test_conversations_empty_and_known_records(scorer: Scorer, below_one: list[Record]) -> None:
