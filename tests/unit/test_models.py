@@ -364,3 +364,14 @@ def test_long_texts_are_not_said_to_end_in_errors(tiny_model_dir: Path, tmp_path
     finally:
         source.removeHandler(ear)
         source.setLevel(level)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_weights_that_are_no_numbers_are_told_as_such(tiny_model_dir: Path, value: str) -> None:
+    """A training that diverged in its last step was told as a head that "does more to its logits"."""
+    model = models.load_model(str(tiny_model_dir), dtype="float32", device="cpu")
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(float(value))
+    with pytest.raises(CodeactError, match=r"the weights of LlamaForCausalLM are not finite \(NaN or infinite\), as after a training that diverged"):
+        check_model(model)

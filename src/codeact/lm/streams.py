@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from codeact.errors import CodeactError, InputError
+from codeact.errors import CodeactError
 from codeact.lm.forward import allowed_head_gap, head_gap, hidden_states, looks_ahead, write_losses
 from codeact.lm.isolation import REFUSALS, LeakError, check_isolation, probe_batch
 from codeact.lm.rows import Layout, make_batch, move, plan_rows
@@ -84,12 +84,17 @@ def check_model(model: Model) -> Layout:
     reason = ""
     try:
         check_isolation(model, {**probe_batch(model.config.get_text_config().vocab_size), "use_cache": False})
-    except (LeakError, InputError) as error:
+    except CodeactError as error:  # of a leak, of what cannot be packed, or of logits that are not finite, which `_gap` finds too
         if isinstance(error, LeakError) and model.config.get_text_config()._attn_implementation not in ALL_MASK_ATTENTION_FUNCTIONS:
             raise
         reason = str(error)
     gap, allowed = _gap(model, "alone"), allowed_head_gap(model)
     if not gap <= allowed:
+        if not math.isfinite(gap) and (where := _not_finite(model)):
+            raise CodeactError(
+                f"the {where} of {type(model).__name__} are not finite (NaN or infinite), as after a training that diverged;"
+                " this model cannot be scored: train with a lower train.learning_rate, or with train.max_grad_norm"
+            )
         raise CodeactError(
             f"{type(model).__name__} does more to its logits than its output head does: log-probabilities differ from its own by {gap:.2g}"
             f" of the largest (allowed: {allowed:g}); this model cannot be scored"
@@ -115,6 +120,22 @@ def _gap(model: Model, layout: Layout) -> float:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         return math.inf
+
+
+def _not_finite(model: Model) -> str:
+    """What of the model is NaN or infinite: "weights", or "logits" of a short text; "" where neither is, or the model fails on it."""
+    import torch
+
+    if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters() if weight.is_floating_point()):
+        return "weights"
+    ids = torch.arange(8, device=model.device)[None] % model.config.get_text_config().vocab_size
+    try:
+        with torch.no_grad():
+            return "" if bool(torch.isfinite(model(input_ids=ids, use_cache=False).logits).all()) else "logits"
+    except REFUSALS as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        return ""
 
 
 def stream_losses(
