@@ -47,7 +47,7 @@ def difference(own: Mapping[str, float], theirs: Sequence[Mapping[str, float]]) 
 
 def pooled(found: Sequence[float]) -> dict[str, Any]:
     values = np.array(found)
-    interval = list(crossed_interval(values[None, :]))  # one row: Student's
+    interval = list(crossed_interval(values[None, :]) or ()) or None  # one row: Student's
     return {"difference": float(values.mean()), "interval": interval, "pools": len(found), "below": int((values < 0).sum())}
 
 

@@ -38,7 +38,7 @@ def with_interval(found: Mapping[str, Any] | None) -> str:
     """`−0.0123 [−0.0155, −0.0090]`, in bold where the interval leaves 0 out."""
     if found is None:
         return ""
-    low, high = found["interval"]
+    low, high = found["interval"] or (0, 0)
     text = difference(found)
     return f"**{text}**" if not low <= 0 <= high else text
 

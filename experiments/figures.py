@@ -63,9 +63,9 @@ def differences(summary: Mapping[str, Any], path: Path) -> None:
     for axis, metric in zip(axes.flat, metrics, strict=False):
         for place, row in enumerate(rows):
             found = row["metrics"][metric]["minus_against"]
-            low, high = found["interval"]
+            low, high = found["interval"] or (found["difference"], found["difference"])
             better = (high < 0) == summary["lower_is_better"][metric]
-            colour = "#5f6b7a" if low <= 0 <= high else "#0b6e4f" if better else "#b3261e"
+            colour = "#5f6b7a" if low <= 0 <= high or found["interval"] is None else "#0b6e4f" if better else "#b3261e"
             axis.plot([low, high], [place, place], color=colour, linewidth=1.5)
             axis.plot(found["difference"], place, "o", color=colour, markersize=5)
         axis.axvline(0, color="#888888", linestyle="--", linewidth=1)
@@ -98,8 +98,8 @@ def rates(summary: Mapping[str, Any], path: Path) -> None:
                 rows = sorted((r for r in rows if r["unit"] == unit or r["strategy"] == "full"), key=lambda r: r["rate"])  # fmt: skip
                 found = [row["metrics"][metric]["minus_base"] for row in rows]
                 middle = [f["difference"] for f in found]
-                bars = [[m - f["interval"][0] for m, f in zip(middle, found, strict=True)],
-                        [f["interval"][1] - m for m, f in zip(middle, found, strict=True)]]  # fmt: skip
+                ends = [f["interval"] or (f["difference"], f["difference"]) for f in found]
+                bars = [[m - low for m, (low, _) in zip(middle, ends, strict=True)], [high - m for m, (_, high) in zip(middle, ends, strict=True)]]
                 shift = 1.2 * (place - (len(shown) - 1) / 2)  # so that intervals do not cover each other
                 axis.errorbar([100 * r["rate"] + shift for r in rows], middle, bars, fmt="o-", markersize=4, linewidth=1.2,
                               elinewidth=1, capsize=2, color=COLOURS[place % len(COLOURS)], label=entrant)  # fmt: skip

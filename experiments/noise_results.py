@@ -148,7 +148,7 @@ def apart(own: Values, other: Values) -> dict[str, Any]:
         values = paired_values([side[seed].get(metric) for seed in seeds for side in (own, other)])
         if values is not None:
             change = values[0::2] - values[1::2]
-            found[metric] = {"difference": float(change.mean()), "interval": list(crossed_interval(change)), "seeds": len(seeds)}
+            found[metric] = {"difference": float(change.mean()), "interval": list(crossed_interval(change) or ()) or None, "seeds": len(seeds)}
     return found
 
 

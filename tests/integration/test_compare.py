@@ -77,8 +77,10 @@ def test_killed_and_resumed(grid: Path) -> None:
     rows = {row["entrant"]: row for row in summary["rows"]}
     assert set(rows) == {"random", "longest", "cdas"}
     assert set(rows["cdas"]["metrics"]) == {"humaneval bits_per_byte", "held-out loss"}
-    figures = rows["cdas"]["metrics"]["held-out loss"]
+    figures = rows["cdas"]["metrics"]["humaneval bits_per_byte"]
     assert figures["interval"][0] <= figures["value"] <= figures["interval"][1]
+    figures = rows["cdas"]["metrics"]["held-out loss"]
+    assert figures["interval"] is None  # of eight records
     assert figures["minus_against"]["seeds"] == 2
     assert figures["minus_base"]["difference"] < 0  # it learnt something
     page = (grid.parent / "runs" / "compare.html").read_text(encoding="utf-8")

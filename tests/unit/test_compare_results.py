@@ -24,7 +24,6 @@ from codeact.comparison.grid import (
     without_rival,
 )
 from codeact.comparison.kept import deciding_settings
-from codeact.comparison.power import power_lines, smallest_seen
 from codeact.comparison.results import summarise
 from codeact.config import load_recipe
 from codeact.errors import InputError
@@ -183,7 +182,7 @@ def test_differences_are_paired_and_know_what_is_clear(grid_file: Path, tmp_path
         shift = {"random": 0.0, "full": -0.1, "strict": -0.05 if cell.rate == 0.4 else 0.0}[cell.entrant]
         done.append((cell, result(crc32(cell.name.encode()), shift)))
     base = {"values": {"loss": result(1234, 0.3)["values"]["loss"]}}
-    summary = summarise(comparison, done, len(done), base)
+    summary = summarise(comparison, done, cells(comparison), base)
     rows = {(r["entrant"], r["rate"], r["unit"]): r["metrics"]["loss"] for r in summary["rows"]}
     assert len(rows) == 9
     better, same = rows["strict", 0.4, "tokens"]["minus_against"], rows["strict", 0.2, "tokens"]["minus_against"]
@@ -209,14 +208,14 @@ def test_means_over_different_items_are_said(grid_file: Path, tmp_path: Path) ->
     comparison = load_comparison(grid_file, ["rates=[0.4]"])
     done = [(cell, result(crc32(cell.name.encode()), 0.0, 40)) for cell in cells(comparison)]
     base = {"values": {"loss": result(1234, 0.3, 40)["values"]["loss"]}}
-    whole = summarise(comparison, done, len(done), base)
+    whole = summarise(comparison, done, cells(comparison), base)
     assert whole["cautions"] == []
     assert whole["items"] == {"loss": 40}
     for cell, found in done:
         if cell.name == "strict-0.4-tokens-seed1":
             for item in ("t3", "t7"):
                 del found["values"]["loss"][item]
-    summary = summarise(comparison, done, len(done), base)
+    summary = summarise(comparison, done, cells(comparison), base)
     assert summary["cautions"] == [
         "loss: strict was measured on 38 of 40 items in every training, so the values are means over different items;"
         " differences are over the items that both sides have"
@@ -298,7 +297,7 @@ def test_where_only_one_of_them_varies_the_interval_is_students() -> None:
         wide, tall = np.tile(values, (4, 1)), np.tile(values[:, None], (1, 5))
         for table in (wide, tall, values[None, :]):
             assert crossed_interval(table) == pytest.approx(plain, rel=1e-6)
-    assert crossed_interval(np.full((3, 4), 0.5)) == (0.5, 0.5)
+    assert crossed_interval(np.full((3, 4), 0.5)) is None
 
 
 def test_several_rivals_are_compared_with_by_their_mean_and_each_with_the_others(grid_file: Path) -> None:
@@ -306,7 +305,7 @@ def test_several_rivals_are_compared_with_by_their_mean_and_each_with_the_others
     comparison = load_comparison(grid_file, [draws, "against=[random,random-2]", "rates=[0.4]", "units=[tokens]"])
     shift = {"random": 0.0, "random-2": 0.2, "longest": 0.5}
     done = [(cell, result(1, shift[cell.entrant])) for cell in cells(comparison)]
-    summary = summarise(comparison, done, len(done), {"values": {}})
+    summary = summarise(comparison, done, cells(comparison), {"values": {}})
     found = {row["entrant"]: row["metrics"]["loss"]["minus_against"]["difference"] for row in summary["rows"]}
     assert found == pytest.approx({"random": -0.2, "random-2": 0.2, "longest": 0.4})
     assert summary["against"] == "random (mean of 2)"
@@ -319,7 +318,7 @@ def test_full_is_a_rival_at_every_rate_and_unit(grid_file: Path) -> None:
     comparison = load_comparison(grid_file, ["against=full"])
     shift = {"random": 0.25, "strict": 0.5, "full": 0.0}
     done = [(cell, result(1, shift[cell.entrant])) for cell in cells(comparison)]
-    rows = summarise(comparison, done, len(done), {"values": {}})["rows"]
+    rows = summarise(comparison, done, cells(comparison), {"values": {}})["rows"]
     assert {(row["rate"], row["unit"]) for row in rows} == {(0.2, "records"), (0.2, "tokens"), (0.4, "records"), (0.4, "tokens"), (1.0, "records")}
     for row in rows:
         change = row["metrics"]["loss"]["minus_against"]
@@ -346,7 +345,7 @@ def test_unequal_sizes_are_said_and_not_called_equal(grid_file: Path, tmp_path: 
     for cell in cells(comparison):
         records, tokens = sizes[cell.entrant, cell.unit]
         done.append((cell, {**result(1, 0.0), "records": records, "response_tokens": tokens}))
-    summary = summarise(comparison, done, len(done), {"values": {}})
+    summary = summarise(comparison, done, cells(comparison), {"values": {}})
     (uneven,) = summary["uneven"]  # the tokens are equal within what whole records allow
     assert (uneven["unit"], uneven["rate"]) == ("records", 0.4)
     assert uneven["smallest"] == {"entrant": "strict", "size": 14}
@@ -383,38 +382,44 @@ def test_the_shipped_comparisons_are_valid() -> None:
             assert getattr(verified.curate, key) == getattr(whole.curate, key)
 
 
-def _compared(differences: np.ndarray, seeds: int) -> dict[str, Any]:
-    interval = list(crossed_interval(differences))
-    change = {"difference": float(differences.mean()), "interval": interval, "seeds": seeds}
-    return {"strategy": "cdas", "metrics": {"loss": {"minus_against": change}, "none": None}}
+def test_few_items_and_no_spread_give_no_interval(grid_file: Path, tmp_path: Path) -> None:
+    """One item of one seed was told as -0.1 [-0.1, -0.1], a clear difference, and 0 of 12 tasks as [0, 0]."""
+    comparison = load_comparison(grid_file, ["rates=[0.4]", "units=[tokens]", "seeds=[0]", "strategies=[random,longest]"])
+    done = [(cell, result(1, {"random": 0.0, "longest": -0.1}[cell.entrant], 9)) for cell in cells(comparison)]
+    for _, found in done:
+        found["values"] |= {"one loss": {"t0": 1.0}, "pass@1": {f"t{n}": 0.0 for n in range(12)}, "few pass@1": {"t0": 1.0, "t1": 0.0}}
+    base = {"values": {metric: dict(values) for metric, values in done[0][1]["values"].items()}}
+    summary = summarise(comparison, done, cells(comparison), base)
+    figures = {row["entrant"]: row["metrics"] for row in summary["rows"]}["longest"]
+    assert figures["loss"]["minus_against"]["difference"] == pytest.approx(-0.1)
+    for metric in figures:
+        assert figures[metric]["minus_against"]["interval"] is None
+        assert figures[metric]["minus_base"]["interval"] is None
+    assert figures["loss"]["interval"] is None
+    assert figures["pass@1"]["interval"] == pytest.approx([0, 0.2425], abs=1e-4)  # Wilson's, as `evaluate` gives it
+    assert figures["few pass@1"]["interval"] == pytest.approx([0.0945, 0.9055], abs=1e-4)
+    (_, _, lines) = tables(summary)[0]
+    assert lines[1][-1] == "−0.1000 (no interval)"
+    assert "(no interval)" in write_comparison(summary, tmp_path).read_text(encoding="utf-8")
 
 
-def test_four_of_five_comparisons_see_the_smallest_difference_that_is_told() -> None:
-    """Simulated: 8 seeds, 60 items; the told size is learnt from one set of comparisons and tried on others."""
-    rng = np.random.default_rng(0)
-
-    def differences(size: float) -> np.ndarray:
-        return size + rng.normal(0, 0.05, (8, 1)) + rng.normal(0, 0.1, (1, 60)) + rng.normal(0, 0.2, (8, 60))
-
-    told = smallest_seen([_compared(differences(0.0), 8) for _ in range(40)])
-    assert {*told} == {"loss"}
-    seen = 0
-    for _ in range(300):
-        low, high = crossed_interval(differences(told["loss"]))
-        seen += not low <= 0 <= high
-    assert 0.72 <= seen / 300 <= 0.92
-    rows = [_compared(differences(0.0), 8)]
-    assert smallest_seen(rows, seeds=32)["loss"] == pytest.approx(smallest_seen(rows)["loss"] / 2)
-
-
-def test_the_plan_says_beforehand_what_an_earlier_comparisons_noise_forbids(tmp_path: Path) -> None:
-    grid = Comparison(run_dir=str(tmp_path / "run"), recipe={}, strategies=("random",), seeds=(0, 1), apart_from=(str(tmp_path / "earlier"),))  # type: ignore[arg-type]
-    assert power_lines(grid) == []
-    row = _compared(np.random.default_rng(0).normal(0, 1, (2, 30)), 2)
-    (tmp_path / "earlier").mkdir()
-    (tmp_path / "earlier" / "compare.json").write_text(json.dumps({"rows": [row]}), encoding="utf-8")
-    (line,) = power_lines(grid)
-    assert line.startswith("with 2 seeds smaller differences are missed in more than one of five comparisons: loss ")
-    assert line.endswith(f"(by the noise of {tmp_path / 'earlier'})")
-    one_seed = {**row, "metrics": {"loss": {"minus_against": {**row["metrics"]["loss"]["minus_against"], "seeds": 1}}}}
-    assert smallest_seen([one_seed]) == {}
+def test_a_seed_that_a_rival_lacks_is_left_out_of_the_difference_and_told(grid_file: Path, tmp_path: Path) -> None:
+    """`minus random (mean of 2)` was of one draw where the other was not done, without a word."""
+    draws = "strategies=[random,{name: random-2, strategy: random, draw: 1},longest]"
+    comparison = load_comparison(grid_file, [draws, "against=[random,random-2]", "rates=[0.4]", "units=[tokens]"])
+    shift = {"random": 0.0, "random-2": 0.2, "longest": 0.5}
+    done = [(cell, result(1, shift[cell.entrant])) for cell in cells(comparison) if (cell.entrant, cell.seed) != ("random-2", 0)]
+    summary = summarise(comparison, done, cells(comparison), {"values": {}})
+    found = {row["entrant"]: row["metrics"]["loss"]["minus_against"] for row in summary["rows"]}
+    assert {name: (change["difference"], change["seeds"]) for name, change in found.items()} == {
+        "random": (pytest.approx(-0.2), 1), "random-2": (pytest.approx(0.2), 1), "longest": (pytest.approx(0.4), 1),
+    }  # fmt: skip
+    (line,) = summary["cautions"]
+    assert line.startswith("against: random-2 at 40% of the tokens is not done for seed 0; differences from it")
+    told = {row[0]: row[-1] for row in tables(summary)[0][2]}
+    assert told["longest"].endswith("(1 of 2 seeds)")
+    assert "seeds" not in told["random-2"]
+    assert line in write_comparison(summary, tmp_path).read_text(encoding="utf-8")
+    none = summarise(comparison, [one for one in done if one[0].entrant != "random-2"], cells(comparison), {"values": {}})
+    assert all(row["metrics"]["loss"]["minus_against"] is None for row in none["rows"])
+    assert "is not done for seeds 0, 1;" in none["cautions"][0]

@@ -174,3 +174,9 @@ def test_with_one_seed_the_crossed_interval_is_students() -> None:
     assert crossed_interval(values[None, :]) == pytest.approx(
         stats.t.interval(0.95, 11, values.mean(), stats.sem(values)), rel=1e-12
     )
+
+
+def test_values_that_are_all_the_same_have_no_crossed_interval() -> None:
+    """One value had an interval of width 0, and so had three tasks that were all gained."""
+    for values in ([[-0.5]], [[1.0, 1.0, 1.0]], [[0.0] * 12] * 3):
+        assert crossed_interval(np.array(values)) is None

@@ -178,6 +178,7 @@ def compare(
     from rich.table import Table
     from rich.text import Text
 
+    from codeact.comparison.power import smallest_told
     from codeact.reporting.compare import proxies, tables
 
     console = Console()
@@ -190,7 +191,7 @@ def compare(
     for line in (*(uneven["line"] for uneven in summary["uneven"]), *summary["cautions"]):
         typer.echo(visible(f"warning: {line}"))
     if summary["smallest_seen"]:
-        told = ", ".join(f"{metric} {value:.3g}" for metric, value in summary["smallest_seen"].items())
+        told = smallest_told(summary["smallest_seen"])
         typer.echo(f"smaller differences than these are missed in more than one of five such comparisons: {told}")
     if known := proxies(summary):
         typer.echo(f"known of the measures: {known}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +11,56 @@ import numpy as np
 from codeact import storage
 from codeact.amounts import amount
 from codeact.comparison.grid import WHOLE, Comparison
-from codeact.statistics import NORMAL_QUANTILE
+from codeact.statistics import MeanSquares, smallest_found
 
-POWER_QUANTILE = 0.841621  # of the normal distribution at 0.8
 FEWEST_SEEDS = 2
 
 
-def smallest_seen(rows: Sequence[Mapping[str, Any]], seeds: int = 0) -> dict[str, float]:
-    """Metric -> true difference to the rivals whose interval leaves 0 out in 80 % of such comparisons.
+def smallest_seen(rows: Sequence[Mapping[str, Any]], rivals: Collection[str], seeds: int = 0) -> dict[str, float | None]:
+    """Metric -> true difference to the rivals whose interval leaves 0 out in 80 % of such comparisons, see `statistics.smallest_found`.
 
-    A difference is found if its interval's half width h does not reach to 0. With a standard error of h / 1.96 that is so in 80 % of
-    comparisons for a difference of h (1 + 0.84 / 1.96) (Cohen 1988). h is the median over the rows that have been compared over two seeds or more.
+    By the mean squares of the rows that have been compared over two seeds or more, but for `full` and the rivals, whose differences are from each
+    other. None where none of these has an interval, and so the noise is not known.
 
     Args:
         rows: of compare.json.
-        seeds: of the comparison that is planned: errors shrink with the root of their number; 0: as many as the rows have.
+        rivals: the entrants that are compared with.
+        seeds: of the comparison that is planned; 0: as many as the rows have (the median).
     """
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[MeanSquares]] = {}
     for row in rows:
+        if row["strategy"] == WHOLE or row["entrant"] in rivals:
+            continue
         for metric, one in row["metrics"].items():
             change = one and one["minus_against"]
-            if row["strategy"] == WHOLE or not change or change["seeds"] < FEWEST_SEEDS:
+            if not change or change["seeds"] < FEWEST_SEEDS:
                 continue
-            low, high = change["interval"]
-            scale = math.sqrt(change["seeds"] / seeds) if seeds else 1.0
-            found.setdefault(metric, []).append((high - low) / 2 * scale)
-    return {metric: float(np.median(halves)) * (1 + POWER_QUANTILE / NORMAL_QUANTILE) for metric, halves in found.items()}
+            tables = found.setdefault(metric, [])
+            if change["interval"] is not None and change.get("mean_squares"):
+                tables.append(MeanSquares(change["seeds"], change["items"], **change["mean_squares"]))
+    return {metric: smallest_found(tables, *_size(tables, seeds)) if tables else None for metric, tables in found.items()}
+
+
+def _size(tables: Sequence[MeanSquares], seeds: int) -> tuple[int, int]:
+    return seeds or round(float(np.median([one.seeds for one in tables]))), round(float(np.median([one.items for one in tables])))
+
+
+def smallest_told(smallest: Mapping[str, float | None]) -> str:
+    """For people: each metric with its smallest difference."""
+    return ", ".join(f"{metric} {'not known' if value is None else f'{value:.3g}'}" for metric, value in smallest.items())
 
 
 def power_lines(comparison: Comparison) -> list[str]:
     """For people, before anything is trained: what a comparison with so many seeds will not see, by the noise of what is done of it, else of
-    those that it stays apart from. Empty where there is no such noise."""
+    those that it stays apart from. Empty where there is no such noise, also where an earlier version wrote compare.json, without mean squares."""
     for folder in (comparison.run_dir, *comparison.apart_from):
         path = Path(folder) / "compare.json"
         if not path.is_file():
             continue
-        smallest = smallest_seen(storage.read_json(path)["rows"], len(comparison.seeds))
-        if smallest:
-            told = ", ".join(f"{metric} {value:.3g}" for metric, value in smallest.items())
+        found = storage.read_json(path)
+        smallest = smallest_seen(found["rows"], found.get("rivals", ()), len(comparison.seeds))
+        if any(value is not None for value in smallest.values()):
             seeds = amount(len(comparison.seeds), "seed")
+            told = smallest_told(smallest)
             return [f"with {seeds} smaller differences are missed in more than one of five comparisons: {told} (by the noise of {folder})"]
     return []

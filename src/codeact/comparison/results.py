@@ -7,34 +7,48 @@ from typing import Any
 
 import numpy as np
 
-from codeact.comparison.grid import WHOLE, Cell, Comparison
+from codeact.comparison.grid import WHOLE, Cell, Comparison, groups
 from codeact.comparison.power import smallest_seen
-from codeact.statistics import crossed_interval, paired_values, shared_items
+from codeact.evaluation.compare import FEWEST_TASKS
+from codeact.statistics import crossed_interval, mean_squares, paired_values, rate_estimate, shared_items
+from codeact.types import Floats
 
 HIGHER = ("pass@1", "margin", "margin_per_token")
 Done = Sequence[tuple[Cell, Mapping[str, Any]]]
 
 
-def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[str, Any]) -> dict[str, Any]:
+def summarise(comparison: Comparison, done: Done, planned: Sequence[Cell], base: Mapping[str, Any]) -> dict[str, Any]:
     """The content of compare.json.
 
+    Args:
+        comparison: see `grid.Comparison`.
+        done: the cells that are done, with their results.
+        planned: all cells.
+        base: the result of the model before training.
+
     `rows` has one entry per entrant, rate and unit: `records`, `response_tokens`, `training_steps` and `training_seconds` (means over seeds), `seeds`, and per
-    metric `value`, `interval`, `items` (tasks or held-out records that the mean is over: those that all seeds have), `minus_base` and
-    `minus_against` ({"difference", "interval", "items", "seeds"}, paired by item, and by seed too
+    metric `value`, `interval` (see `_value_interval`), `items` (tasks or held-out records that the mean is over: those that all seeds have), `minus_base` and
+    `minus_against` ({"difference", "interval", "items", "seeds", "mean_squares"}, paired by item, and by seed too
     against the entrants of `comparison.against`, of which each item's mean is taken; an entrant of these is compared with the
-    others of them, and `full` is a rival at every rate and unit; None where there is nothing to pair). `smallest_seen`: see `power`.
+    others of them, and `full` is a rival at every rate and unit; None where there is nothing to pair). A seed for which not all rivals
+    are done is left out of `minus_against`, and `cautions` say so. `rivals` are the entrants of `comparison.against`; `smallest_seen`: see `power`.
     `uneven` names the rates and units at which the strategies did not get the same, see `uneven_amounts`.
     """
     by_group: dict[str, list[tuple[Cell, Mapping[str, Any]]]] = {}
     for cell, result in done:
         by_group.setdefault(cell.group, []).append((cell, result))
-    whole = {members[0][0].entrant: members for members in by_group.values() if members[0][0].recipe.sample.strategy == WHOLE}
+    all_groups = groups(planned)
+    whole = {members[0].entrant: group for group, members in all_groups.items() if members[0].recipe.sample.strategy == WHOLE}
     metrics = list(dict.fromkeys(metric for _, result in done for metric in result["values"])) or list(base["values"])
-    rows = []
+    rows, lacking = [], dict[str, set[int]]()
     for members in by_group.values():
         first = members[0][0]
         names = [name for name in comparison.against if name != first.entrant]
-        rivals = [found for name in names if (found := by_group.get(f"{name}-{first.rate:g}-{first.unit}") or whole.get(name))]
+        theirs = [group for name in names if (group := _group_of(name, first, all_groups, whole))]
+        rivals = [by_group.get(group, []) for group in theirs]
+        for group, rival in zip(theirs, rivals, strict=True):
+            if missing := {cell.seed for cell, _ in members} - {cell.seed for cell, _ in rival}:
+                lacking.setdefault(group, set()).update(missing)
         rows.append(
             {
                 "entrant": first.entrant,
@@ -51,16 +65,36 @@ def summarise(comparison: Comparison, done: Done, planned: int, base: Mapping[st
         )
     items = {metric: len(base["values"].get(metric) or ()) for metric in metrics}
     return {
-        "cells": {"planned": planned, "done": len(done)},
+        "cells": {"planned": len(planned), "done": len(done)},
+        "rivals": list(comparison.against),
         "against": comparison.against[0] + (f" (mean of {len(comparison.against)})" if comparison.against[1:] else ""),
         "lower_is_better": {metric: not metric.endswith(HIGHER) for metric in metrics},
         "base": {metric: _mean(base["values"].get(metric)) for metric in metrics},
         "items": items,
         "rows": rows,
         "uneven": uneven_amounts(rows),
-        "smallest_seen": smallest_seen(rows),
-        "cautions": missing_items(rows, items),
+        "smallest_seen": smallest_seen(rows, comparison.against),
+        "cautions": [*missing_rivals(lacking, all_groups), *missing_items(rows, items)],
     }
+
+
+def _group_of(rival: str, cell: Cell, all_groups: Mapping[str, Sequence[Cell]], whole: Mapping[str, str]) -> str | None:
+    """The group of a rival's cells that this cell is compared with; None where it is not planned at this rate and unit."""
+    group = f"{rival}-{cell.rate:g}-{cell.unit}"
+    return group if group in all_groups else whole.get(rival)
+
+
+def missing_rivals(lacking: Mapping[str, set[int]], all_groups: Mapping[str, Sequence[Cell]]) -> list[str]:
+    """A line for each group of `against` that lacks seeds which others have: the mean of fewer rivals is another figure, so differences go without."""
+    lines = []
+    for group, seeds in lacking.items():
+        cell, several = all_groups[group][0], len(seeds) > 1
+        where = "" if cell.recipe.sample.strategy == WHOLE else f" at {100 * cell.rate:.3g}% of the {cell.unit}"
+        lines.append(
+            f"against: {cell.entrant}{where} is not done for seed{'s' if several else ''} {', '.join(map(str, sorted(seeds)))};"
+            f" differences from it, and from a mean that it is in, leave {'these seeds' if several else 'that seed'} out"
+        )
+    return lines
 
 
 def missing_items(rows: Sequence[Mapping[str, Any]], items: Mapping[str, int]) -> list[str]:
@@ -117,14 +151,15 @@ def _figures(metric: str, members: Done, rivals: Sequence[Done], base: Mapping[s
     values = paired_values(list(own.values()))
     if values is None:
         return None
-    figures: dict[str, Any] = {"value": float(values.mean()), "interval": list(crossed_interval(values)), "items": values.shape[1]}
+    figures: dict[str, Any] = {"value": float(values.mean()), "interval": _value_interval(metric, values), "items": values.shape[1]}
     before = base["values"].get(metric)
     figures["minus_base"] = _difference([(found, before) for found in own.values()])
     theirs: dict[int, list[Mapping[str, float]]] = {}
     for cell, result in (one for rival in rivals for one in rival):
         if result["values"].get(metric) is not None:
             theirs.setdefault(cell.seed, []).append(result["values"][metric])
-    figures["minus_against"] = _difference([(own[seed], _average(theirs[seed])) for seed in own if seed in theirs])
+    whole = [seed for seed in own if rivals and len(theirs.get(seed, ())) == len(rivals)]
+    figures["minus_against"] = _difference([(own[seed], _average(theirs[seed])) for seed in whole])
     return figures
 
 
@@ -141,7 +176,24 @@ def _difference(
     if values is None:
         return None
     change = values[0::2] - values[1::2]
-    return {"difference": float(change.mean()), "interval": list(crossed_interval(change)), "items": change.shape[1], "seeds": len(change)}
+    found = mean_squares(change)
+    return {
+        "difference": float(change.mean()), "interval": _interval(change), "items": found.items, "seeds": found.seeds,
+        "mean_squares": {"of_seeds": found.of_seeds, "of_items": found.of_items, "rest": found.rest},
+    }  # fmt: skip
+
+
+def _interval(values: Floats) -> list[float] | None:
+    """`crossed_interval`; None over fewer items than support a claim, as in `evaluate`."""
+    ends = crossed_interval(values) if values.shape[1] >= FEWEST_TASKS else None
+    return None if ends is None else list(ends)
+
+
+def _value_interval(metric: str, values: Floats) -> list[float] | None:
+    """Of a mean; of a pass rate of one seed, or that is the same in all tasks and seeds, the interval over tasks that `evaluate` gives, which has a width."""
+    if metric.endswith("pass@1") and (len(values) == 1 or np.ptp(values) == 0.0):
+        return list(rate_estimate(values.mean(axis=0).tolist()).interval)
+    return _interval(values)
 
 
 def _mean(values: Mapping[str, float] | None) -> float | None:

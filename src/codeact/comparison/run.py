@@ -149,7 +149,7 @@ def gather(comparison: Comparison) -> dict[str, Any]:
     if measured is None:
         raise InputError(f"{base} is of other settings, data, files or versions of the code than there are now; run `codeact compare` again")
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
-    summary = summarise(comparison, done, len(planned), measured)
+    summary = summarise(comparison, done, planned, measured)
     return summary | {"cautions": [*_cautions(comparison, pool_rows(root)), *summary["cautions"]]}
 
 

@@ -25,7 +25,7 @@ PROXIES = (
 
 def write_comparison(summary: Mapping[str, Any], root: Path) -> Path:
     """Write ROOT/compare.html from the content of compare.json; one self-contained page. Returns its path."""
-    tools = {tool.__name__: tool for tool in (amount, number, percent, interval, difference, unit_title)}
+    tools = {tool.__name__: tool for tool in (amount, number, percent, interval, difference, unit_title, failures)}
     page = render_page(
         "compare.html.jinja", tools, name=root.name, summary=summary, charts=figures(summary), proxies=proxies(summary), units=("records", "tokens"),
     )  # fmt: skip
@@ -78,7 +78,7 @@ def tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
                 own = row["metrics"][metric]
                 cells.append([
                     row["entrant"], f"{row['rate']:.0%}", str(len(row["seeds"])), number(row["records"], 0), number(own["value"], 4),
-                    difference(own["minus_against"]),
+                    difference(own["minus_against"], len(row["seeds"])),
                 ])  # fmt: skip
             found.append((title, header, cells))
     return found
@@ -94,34 +94,45 @@ def unit_title(summary: Mapping[str, Any], unit: str) -> str:
     return f"{unit}, not equal ({uneven[0]['smallest']['size']:,.0f} to {uneven[0]['largest']['size']:,.0f})"
 
 
-def interval(pair: list[float]) -> str:
+def interval(pair: list[float] | None) -> str:
     """`[0.4521, 0.4733]`."""
-    return f"[{number(pair[0], 4)}, {number(pair[1], 4)}]"
+    return "(no interval)" if pair is None else f"[{number(pair[0], 4)}, {number(pair[1], 4)}]"
 
 
-def difference(found: Mapping[str, Any] | None) -> str:
-    """`−0.0123 [−0.0155, −0.0090]`, or nothing."""
-    return "" if found is None else f"{number(found['difference'], 4)} {interval(found['interval'])}"
+def difference(found: Mapping[str, Any] | None, seeds: int = 0) -> str:
+    """`−0.0123 [−0.0155, −0.0090]`, or nothing; with `(2 of 3 seeds)` where it is over fewer than the row's."""
+    if found is None:
+        return ""
+    fewer = f" ({found['seeds']} of {seeds} seeds)" if seeds and found["seeds"] < seeds else ""
+    return f"{number(found['difference'], 4)} {interval(found['interval'])}{fewer}"
+
+
+def failures(summary: Mapping[str, Any]) -> list[str]:
+    """A line for each training that failed."""
+    return [f"failed: {one['cell']}: {one['error']}" for one in summary.get("failed", ())]
 
 
 def _differences(metric: str, against: str, rows: list[Mapping[str, Any]], rates_differ: bool, title: str) -> Markup:
     """One line of the chart per entrant and rate, with its interval; right of zero the metric is higher than the other's."""
     names = [f"{r['entrant']}, {r['rate']:.0%}" if rates_differ else r["entrant"] for r in rows]
     apart = [r["metrics"][metric]["minus_against"] for r in rows]
-    ends = [end for f in apart for end in f["interval"]]
+    ends = [end for f in apart for end in f["interval"] or (f["difference"],)]
     x = linear(min(*ends, 0.0), max(*ends, 0.0), f"{metric} minus {against}")
     y = Axis(len(rows) - 0.4, -0.6, "", [(float(n), name) for n, name in enumerate(names)])
     marks = [line(x.at(0), 0, x.at(0), 1000, "alarm")]
     for n, found in enumerate(apart):
-        low, high = (x.at(end) for end in found["interval"])
-        marks += [line(low, 1000 - y.at(n), high, 1000 - y.at(n), "c0"), dots(x, y, [(found["difference"], n)], "c0")]
+        if found["interval"] is not None:
+            low, high = (x.at(end) for end in found["interval"])
+            marks.append(line(low, 1000 - y.at(n), high, 1000 - y.at(n), "c0"))
+        marks.append(dots(x, y, [(found["difference"], n)], "c0"))
     return chart(x, y, marks, title, height=60 + 26 * len(rows))
 
 
 def _by_rate(
     metric: str, unit: str, rows: list[Mapping[str, Any]], entrants: list[str], before: float | None, title: str
 ) -> Markup:
-    values = [end for r in rows for end in r["metrics"][metric]["interval"]] + ([] if before is None else [before])
+    shown = [r["metrics"][metric] for r in rows]
+    values = [end for own in shown for end in own["interval"] or (own["value"],)] + ([] if before is None else [before])
     rates = [float(r["rate"]) for r in rows]
     x = linear(min(rates) - 0.02, max(rates) + 0.02, f"share of the {unit}", percent=True)
     y = linear(min(values), max(values), metric)
@@ -134,6 +145,8 @@ def _by_rate(
         kind = f"c{index % PALETTE} {DASHES[index // PALETTE % len(DASHES)]}".strip()
         points = [(float(r["rate"]), float(r["metrics"][metric]["value"])) for r in own]
         for r in own:
+            if r["metrics"][metric]["interval"] is None:
+                continue
             low, high = r["metrics"][metric]["interval"]
             marks.append(line(x.at(r["rate"]), 1000 - y.at(low), x.at(r["rate"]), 1000 - y.at(high), f"thin {kind}"))
         marks += [lines(x, y, points, kind), dots(x, y, points, kind)]

@@ -1,7 +1,7 @@
 """The one home of statistics: every figure with an interval, a test or a rank in it is made here.
 
 `agreement` (of two rankings or two selections of one pool), `rates` (pass@k, means over tasks and their intervals), `paired` (two sides on
-the same tasks, over seeds too), `terms` (words that set groups of texts apart). scipy where it has the thing.
+the same tasks), `crossed` (tables of seeds and items), `terms` (words that set groups of texts apart). scipy where it has the thing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from codeact.statistics.agreement import (
     token_share,
     top,
 )
+from codeact.statistics.crossed import MeanSquares, crossed_interval, mean_squares, smallest_found
 from codeact.statistics.paired import (
-    crossed_interval,
     mcnemar,
     paired_difference,
     paired_values,
@@ -32,12 +32,14 @@ __all__ = [
     "NORMAL_QUANTILE",
     "RESAMPLES",
     "Estimate",
+    "MeanSquares",
     "chance_overlap",
     "crossed_interval",
     "distinctive_terms",
     "jaccard",
     "mcnemar",
     "mean_estimate",
+    "mean_squares",
     "mid_ranks",
     "paired_difference",
     "paired_values",
@@ -45,6 +47,7 @@ __all__ = [
     "pass_interval",
     "rate_estimate",
     "shared_items",
+    "smallest_found",
     "spearman",
     "spearman_interval",
     "token_share",

@@ -9,7 +9,7 @@ import numpy as np
 
 from codeact.errors import InputError
 from codeact.statistics.agreement import NORMAL_QUANTILE
-from codeact.statistics.rates import CONFIDENCE, Estimate, mean_estimate
+from codeact.statistics.rates import Estimate, mean_estimate
 from codeact.types import Floats
 
 
@@ -63,38 +63,3 @@ def mcnemar(gained: int, lost: int) -> float:
 
     changed = gained + lost
     return float(binomtest(gained, changed, 0.5).pvalue) if changed else 1.0
-
-
-def crossed_interval(values: Floats) -> tuple[float, float]:
-    """95 % interval of the mean of a seeds x items table, over other seeds *and* other items.
-
-    Seeds and items are crossed random effects. The variance of the mean is (S + I - E) / (seeds * items), of the mean squares of
-    seeds, items and the rest in the two-way analysis of variance, at least S's or I's alone; the interval is Student's with
-    Satterthwaite's degrees of freedom (Biometrics Bulletin 1946). So three seeds that differ much give a wide interval,
-    where a bootstrap of three, which cannot leave their range, is far too sure. With one seed the items alone vary.
-
-    Args:
-        values: float64 [seeds, items].
-    """
-    from scipy.stats import t
-
-    seeds, items = values.shape
-    mean = float(values.mean())
-    by_seed, by_item = values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)
-    free = (seeds - 1, items - 1, (seeds - 1) * (items - 1))
-    sums = (
-        items * float(((by_seed - mean) ** 2).sum()),
-        seeds * float(((by_item - mean) ** 2).sum()),
-        float(((values - by_seed - by_item + mean) ** 2).sum()),
-    )
-    of_seeds, of_items, rest = (total / max(1, df) for total, df in zip(sums, free, strict=True))
-    square, larger = of_seeds + of_items - rest, max(of_seeds, of_items)
-    if larger == 0.0:
-        return mean, mean
-    parts = ((of_seeds, free[0]), (of_items, free[1]), (rest, free[2]))
-    if square >= larger:
-        degrees = square**2 / sum(part**2 / df for part, df in parts if df)
-    else:
-        square, degrees = max(parts[:2])
-    half = float(t.ppf((1 + CONFIDENCE) / 2, max(1.0, degrees))) * float(np.sqrt(square / values.size))
-    return mean - half, mean + half
