@@ -43,11 +43,11 @@ def compare(
         minutes: begin no further training after this time; the next call goes on.
 
     Returns:
-        The content of compare.json, with `page` (the path of compare.html).
+        The content of compare.json, with `page` (the path of compare.html). `failed` names the trainings that failed, and why.
 
     Raises:
         InputError: bad input or configuration.
-        CodeactError: a stage failed; finished cells are kept.
+        CodeactError: what all trainings share failed; finished ones are kept.
     """
     from codeact.comparison.grid import load_comparison
     from codeact.comparison.run import run_comparison

@@ -40,6 +40,7 @@ from codeact.cli.options import (
     run_recipe,
     with_settings,
 )
+from codeact.errors import CodeactError
 from codeact.files import name_of
 from codeact.mirror import name_of_run
 from codeact.records import reading_lines
@@ -173,13 +174,22 @@ def compare(
     summary = api.compare(recipe, overrides or (), minutes=minutes, force=force)
     if as_json:
         result(summary, True, "")
-        return
+    else:
+        _compared(summary)
+    if failed := [one["cell"] for one in summary["failed"]]:
+        raise CodeactError(
+            f"{len(failed)} of {amount(summary['cells']['planned'], 'training')} failed: {', '.join(failed)};"
+            f" the others are kept: change what made {'it' if len(failed) == 1 else 'them'} fail, and run the same command again"
+        )
+
+
+def _compared(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from codeact.comparison.power import smallest_told
-    from codeact.reporting.compare import proxies, tables
+    from codeact.reporting.compare import failures, proxies, tables
 
     console = Console()
     console.print(f"done: {summary['cells']['done']} of {amount(summary['cells']['planned'], 'training')}")
@@ -188,6 +198,8 @@ def compare(
         for row in rows:
             table.add_row(*(Text(visible(cell)) for cell in row))
         console.print(table)
+    for line in failures(summary):
+        typer.echo(visible(line))
     for line in (*(uneven["line"] for uneven in summary["uneven"]), *summary["cautions"]):
         typer.echo(visible(f"warning: {line}"))
     if summary["smallest_seen"]:

@@ -13,9 +13,10 @@ import numpy as np
 from codeact.amounts import amount, columns
 from codeact.comparison.grid import Cell, Comparison, cells, counted_by_all, shared_recipes, source_recipe
 from codeact.comparison.power import power_lines
-from codeact.config import DataConfig
+from codeact.config import DataConfig, Recipe
 from codeact.pipeline.budget import Budget, Work, device_lines, notes_of, times
-from codeact.pipeline.forecast import Forecast, forecast
+from codeact.pipeline.forecast import Forecast, forecast, generated_tokens, weight_reads
+from codeact.pipeline.sizes import model_shape
 from codeact.score.cost import duration
 from codeact.stages.columns import SCORES
 
@@ -33,7 +34,7 @@ class GridForecast:
         train_tokens: of the trainings that are left, without padding.
         train_flops: of these.
         longest_flops: of the longest training left.
-        generated_tokens: at most, by the evaluations that are left.
+        generated_tokens: at most, by the evaluations that are left, that of the model before training included.
         memory: bytes of the training that needs most, by part.
         devices: device -> see `budget.times`.
         seconds_left: on this machine, one process, by what the trainings done took; None before the first.
@@ -82,7 +83,7 @@ class GridForecast:
         return {key: value for key, value in asdict(self).items() if key != "told"}
 
 
-def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any]], budget: Budget) -> GridForecast:
+def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any]], budget: Budget, base: Recipe | None) -> GridForecast:
     """Trainings, tokens, FLOPs, hours and memory of what `compare` would still do.
 
     A training at rate r costs r times that of the whole pool with the same settings: strategies that take long answers cost
@@ -92,6 +93,7 @@ def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any
         comparison: see `grid.Comparison`.
         results: cell name -> result of the cells that are done.
         budget: as `pipeline.forecast.forecast`.
+        base: of the evaluation of the model before training; None where that is done.
 
     Raises:
         InputError: bad data or configuration, or a model whose configuration cannot be read.
@@ -104,11 +106,14 @@ def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any
     left = [cell for cell in planned if cell.name not in results]
     flops = [cell.rate * costs[_settings(cell)].train_flops for cell in left]
     tokens = [cell.rate * costs[_settings(cell)].train_tokens for cell in left]
+    generated, decode = _of_base(base, budget) if base else (0, 0.0)
+    generated += sum(costs[_settings(cell)].generated_tokens for cell in left)
+    decode += sum(costs[_settings(cell)].decode_bytes for cell in left)
     any_cost = next(iter(costs.values()))
     pools = len(shared_recipes(comparison))
     heaviest = max(costs.values(), key=lambda one: sum(one.memory.values()))
     work = Work(
-        pools * any_cost.score_flops, sum(flops), any_cost.decode_bytes * (len(left) + int(not results)), heaviest.memory,
+        pools * any_cost.score_flops, sum(flops), decode, heaviest.memory,
         heaviest.memory_divided, source.backend == "ray", max(flops, default=0.0), together=False,
     )  # fmt: skip
     devices = times(work, budget)
@@ -123,7 +128,7 @@ def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any
         train_tokens=round(sum(tokens)),
         train_flops=sum(flops),
         longest_flops=max(flops, default=0.0),
-        generated_tokens=any_cost.generated_tokens * len(left),
+        generated_tokens=generated,
         memory=heaviest.memory,
         devices=devices,
         seconds_left=_seconds_left(tokens, list(results.values())),
@@ -133,10 +138,16 @@ def forecast_grid(comparison: Comparison, results: Mapping[str, Mapping[str, Any
 
 
 def _settings(cell: Cell) -> str:
-    """What decides the cost of a training, but for its share of the pool."""
+    """What decides the cost of a training and its evaluation, but for its share of the pool."""
     deciding = {"method", "epochs", "batch_size", "grad_accum", "gradient_checkpointing", "lora_r"}
-    parts = cell.recipe.model_dump(mode="json", include={"model": True, "pack": True, "train": deciding})
+    parts = cell.recipe.model_dump(mode="json", include={"model": True, "pack": True, "train": deciding, "evaluate": True})
     return json.dumps(parts, sort_keys=True)
+
+
+def _of_base(recipe: Recipe, budget: Budget) -> tuple[int, float]:
+    """Tokens that the model before training generates at most, and bytes of weights that it reads for them."""
+    generated, _ = generated_tokens(recipe.evaluate, budget.parameters is None)
+    return generated, weight_reads(recipe.evaluate, generated, model_shape(recipe, budget.parameters).parameters) if generated else 0.0
 
 
 def _whole(cell: Cell, comparison: Comparison, data: DataConfig, budget: Budget, counted: str) -> Forecast:

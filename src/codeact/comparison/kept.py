@@ -20,6 +20,7 @@ from codeact.stages.evaluate import own_files
 VERSION = 2  # of what a comparison does itself: the held-out loss, and what a result holds
 BASE, TUNED = "evaluate_base", "evaluate_tuned"
 RESULT = "result.json"
+FAILED = "failed.json"  # why a cell has no result
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,13 @@ def signed(recipe: Recipe, facts: Facts, last: str) -> dict[str, Any]:
     return {"key": _key(recipe, facts, last), "contents": contents(recipe, last, facts.seen)}
 
 
-def kept(folder: Path, recipe: Recipe, facts: Facts, last: str) -> dict[str, Any] | None:
-    """The result in this folder, if it is whole and made of the same as one that would be made now.
+def kept(folder: Path, recipe: Recipe, facts: Facts, last: str, name: str = RESULT) -> dict[str, Any] | None:
+    """The result in this folder (or its failure, `FAILED`), if it is whole and made of the same as one that would be made now.
 
     Raises:
         InputError: a model or a file that the recipe names is not there.
     """
-    found = storage.read_checked(folder / RESULT)
+    found = storage.read_checked(folder / name)
     if found is None or found.get("key") != _key(recipe, facts, last):
         return None
     return found if found.get("contents") == contents(recipe, last, facts.seen) else None

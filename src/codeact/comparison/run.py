@@ -25,22 +25,33 @@ from codeact.comparison.grid import (
     source_recipe,
     without_rival,
 )
-from codeact.comparison.kept import BASE, RESULT, TUNED, Facts, kept, read_facts, signed, versions
+from codeact.comparison.kept import BASE, FAILED, RESULT, TUNED, Facts, kept, read_facts, signed, versions
 from codeact.comparison.results import summarise
-from codeact.comparison.split import HELD_OUT_FILE, POOL_FILE, POOLS_FILE, check_pools, check_seeds, divide, pool_rows
+from codeact.comparison.split import (
+    HELD_OUT_FILE,
+    POOL_FILE,
+    POOLS_FILE,
+    check_pools,
+    check_seeds,
+    divide,
+    held_out_records,
+    is_divided,
+    pool_rows,
+)
 from codeact.config import Recipe
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation.compare import MARGINS, per_task
 from codeact.outputs import Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
 from codeact.pipeline.budget import Budget
+from codeact.pipeline.forecast import elsewhere
 from codeact.pipeline.plan import plan
 from codeact.pipeline.run import run_pipeline
 from codeact.records import Record
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
-from codeact.score.response_loss import response_losses
+from codeact.score.response_loss import cut_line, response_losses
 from codeact.stages.listed import all_rows, read_list, resolve
 from codeact.stages.sample import counted_by, tables_for
 
@@ -58,6 +69,8 @@ def run_comparison(
 ) -> dict[str, Any]:
     """Run the cells that are not done, then write and return `compare.json`.
 
+    A cell whose training or evaluation fails is named in `failed`, the others go on; the next call tries it again.
+
     A cell ends with `result.json` in its run directory; the trained model is removed then. Stages before training are shared
     among the cells wherever their fingerprints agree. Killed, the same call goes on inside the cell it was in. Several
     processes may make the same call at once: each takes pools to score, then cells, that no other is in.
@@ -71,7 +84,7 @@ def run_comparison(
 
     Raises:
         InputError: bad data or configuration.
-        CodeactError: a stage failed; finished cells are kept.
+        CodeactError: what all cells share failed; finished cells are kept.
     """
     started = time.monotonic()
     planned = cells(comparison)
@@ -90,7 +103,7 @@ def run_comparison(
     waits = partial(log.info, "another process is dividing the records; waiting for it")
     with Store(root).wait_lock(READY, waits), taken_back(there, (root / "split.json").is_file, {*WRITTEN, READY}):
         held_out = divide(comparison, root)
-    for line in _cautions(comparison, pool_rows(root)):
+    for line in _cautions(comparison, pool_rows(root), held_out):
         log.warning("%s", line)
     facts = read_facts(root)
     left = [cell for cell in planned if _result(cell, facts) is None]
@@ -114,7 +127,7 @@ def run_comparison(
                 log.info("%s: another process is in it", cell.name)
             elif _result(cell, now := read_facts(root)) is None:  # else another process has done it meanwhile
                 log.info("cell %d of %d: %s", len(planned) - len(left) + number, len(planned), cell.name)
-                _run_cell(root, cell, held_out, now, known)
+                _try_cell(root, cell, held_out, now, known)
     summary = gather(comparison)
     storage.write_json(root / "compare.json", summary)
     return summary
@@ -150,13 +163,20 @@ def gather(comparison: Comparison) -> dict[str, Any]:
         raise InputError(f"{base} is of other settings, data, files or versions of the code than there are now; run `codeact compare` again")
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
     summary = summarise(comparison, done, planned, measured)
-    return summary | {"cautions": [*_cautions(comparison, pool_rows(root)), *summary["cautions"]]}
+    ended = {cell.name for cell, _ in done}
+    failed = [(cell, found) for cell in planned if cell.name not in ended and (found := _result(cell, facts, FAILED)) is not None]
+    return summary | {
+        "failed": [{"cell": cell.name, "error": found["error"]} for cell, found in failed],
+        "cautions": [*_cautions(comparison, pool_rows(root), held_out_records(comparison, root)), *summary["cautions"]],
+    }
 
 
-def _cautions(comparison: Comparison, rows: int | None) -> list[str]:
-    """What intervals do not hold, a line each; `rows` that the pools are drawn from, None: not known."""
+def _cautions(comparison: Comparison, rows: int | None, held_out: Sequence[Record]) -> list[str]:
+    """What intervals and values do not hold, a line each; `rows` that the pools are drawn from, None: not known."""
     shared = None if rows is None else check_pools(comparison, rows)
-    return [*([shared] if shared else []), *same_at_every_seed(comparison), *without_rival(comparison)]
+    model = source_recipe(comparison).model
+    cut = cut_line(held_out, model, HELD_OUT) if held_out else ""
+    return [*([shared] if shared else []), *same_at_every_seed(comparison), *without_rival(comparison), *([cut] if cut else [])]
 
 
 def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> GridForecast:
@@ -178,13 +198,18 @@ def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> Gri
                 raise
     check_seeds(comparison)
     root = Path(comparison.run_dir)
-    facts = read_facts(root) if (root / POOL_FILE).exists() else None
+    looked_for = budget.records is None or not elsewhere(Inputs(source_recipe(comparison)))
+    divided = looked_for and is_divided(comparison, root)  # else the call divides the records anew, and nothing done is kept
+    facts = read_facts(root) if divided else None
     done = {cell.name: found for cell in planned if facts and (found := _result(cell, facts)) is not None}
-    forecast = forecast_grid(comparison, done, budget)
-    rows = pool_rows(root)
+    base = _base_recipe(comparison)
+    measured = facts is not None and kept(root / "base", base, facts, BASE) is not None
+    forecast = forecast_grid(comparison, done, budget, None if measured else base)
+    rows = pool_rows(root) if divided else None
     if rows is None and budget.records is None and comparison.pool_per_seed:
         rows = len(Inputs(source_recipe(comparison)).source.rows) - comparison.held_out
-    return replace(forecast, notes=(*forecast.notes, *_cautions(comparison, rows)))
+    held_out = held_out_records(comparison, root) if divided and budget.parameters is None else []
+    return replace(forecast, notes=(*forecast.notes, *_cautions(comparison, rows, held_out)))
 
 
 def _check(comparison: Comparison, planned: Sequence[Cell]) -> dict[str, int] | None:
@@ -208,8 +233,8 @@ def _check(comparison: Comparison, planned: Sequence[Cell]) -> dict[str, int] | 
     return known
 
 
-def _result(cell: Cell, facts: Facts) -> dict[str, Any] | None:
-    return kept(Path(cell.recipe.run_dir), cell.recipe, facts, TUNED)
+def _result(cell: Cell, facts: Facts, name: str = RESULT) -> dict[str, Any] | None:
+    return kept(Path(cell.recipe.run_dir), cell.recipe, facts, TUNED, name)
 
 
 def _base_recipe(comparison: Comparison) -> Recipe:
@@ -229,6 +254,23 @@ def _base(root: Path, recipe: Recipe, held_out: Sequence[Record]) -> None:
         values[HELD_OUT] = response_losses(recipe.model.name, held_out, recipe.model, HELD_OUT, recipe.model.revision)
     lengths = {record.id: len(record.response) for record in held_out}
     storage.write_checked(store.path(RESULT), {**made_of, "values": values, "held_out_characters": lengths})
+
+
+def _try_cell(root: Path, cell: Cell, held_out: Sequence[Record], facts: Facts, known: Mapping[str, int] | None) -> None:
+    """Run a cell; if it fails, keep why and go on. What the operating system refuses, as on a full disk, is no fault of the cell and ends the call."""
+    failure = Path(cell.recipe.run_dir) / FAILED
+    failure.unlink(missing_ok=True)
+    try:
+        _run_cell(root, cell, held_out, facts, known)
+    except CodeactError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        said = str(error)
+    else:
+        return
+    log.warning("%s failed: %s", cell.name, said)
+    storage.write_checked(failure, {**signed(cell.recipe, facts, TUNED), "error": said})
+    _free_memory()
 
 
 def _run_cell(

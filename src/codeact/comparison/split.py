@@ -38,17 +38,13 @@ def divide(comparison: Comparison, root: Path) -> list[Record]:
     """
     recipe = source_recipe(comparison)
     inputs = Inputs(recipe)
-    wanted = {"data": inputs.identity(), "map": recipe.data.map, "held_out": comparison.held_out, "seed": recipe.seed}
-    if comparison.apart_from:
-        wanted["apart_from"] = [
-            [file_digest(path) for path in _used_files(Path(earlier))] for earlier in comparison.apart_from
-        ]
+    wanted = _wanted(comparison, inputs)
     marker = root / "split.json"
     drawn = {path.parent.parent.name for path in root.glob(f"shared*/{DRAWN}")}
     planned = {shared_dir(comparison, seed).name for seed in comparison.seeds}
     storage.write_checked(root / POOLS_FILE, {"pools": sorted(drawn | planned)})
-    if _is_divided(marker, json.loads(json.dumps(wanted, default=str))):
-        return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
+    if _is_divided(marker, wanted):
+        return held_out_records(comparison, root)
     source, reading = inputs.source, inputs.read()
     records = reading.usable()
     used = set().union(*(used_instructions(Path(earlier), recipe) for earlier in comparison.apart_from))
@@ -72,11 +68,40 @@ def divide(comparison: Comparison, root: Path) -> list[Record]:
     storage.write_rows(plain, pool, root / POOL_FILE)
     storage.write_rows(plain, kept_out, root / HELD_OUT_FILE)
     files = {name: file_digest(root / name) for name in (POOL_FILE, HELD_OUT_FILE)}
-    storage.write_checked(marker, {**json.loads(json.dumps(wanted, default=str)), "files": files})
+    storage.write_checked(marker, {**wanted, "files": files})
     log.info("pool: %d rows (%d unusable), held out: %d", len(pool), len(reading.rejected), len(kept_out))
     for line in reading_lines(reading.summary()):
         log.info("%s", line)
-    return _read_records(root / HELD_OUT_FILE, recipe) if comparison.held_out else []
+    return held_out_records(comparison, root)
+
+
+def held_out_records(comparison: Comparison, root: Path) -> list[Record]:
+    """The records that `divide` has kept out.
+
+    Raises:
+        InputError: their file is not there, or broken.
+    """
+    return _read_records(root / HELD_OUT_FILE, source_recipe(comparison)) if comparison.held_out else []
+
+
+def is_divided(comparison: Comparison, root: Path) -> bool:
+    """Whether `divide` would keep the two files as they are.
+
+    Raises:
+        InputError: as `divide`.
+    """
+    marker = root / "split.json"
+    return marker.exists() and _is_divided(marker, _wanted(comparison, Inputs(source_recipe(comparison))))
+
+
+def _wanted(comparison: Comparison, inputs: Inputs) -> dict[str, Any]:
+    """What the two files are made of, as JSON values."""
+    recipe = inputs.recipe
+    wanted = {"data": inputs.identity(), "map": recipe.data.map, "held_out": comparison.held_out, "seed": recipe.seed}
+    if comparison.apart_from:
+        wanted["apart_from"] = [[file_digest(path) for path in _used_files(Path(earlier))] for earlier in comparison.apart_from]
+    found: dict[str, Any] = json.loads(json.dumps(wanted, default=str))
+    return found
 
 
 def _is_divided(marker: Path, wanted: dict[str, Any]) -> bool:

@@ -159,7 +159,7 @@ def forecast(
         InputError: bad data or configuration, or a model whose configuration cannot be read.
     """
     budget, inputs = budget or Budget(), inputs or Inputs(recipe)
-    inputs = _Planned(inputs, budget.records is None or not _elsewhere(inputs), budget.parameters is None)
+    inputs = _Planned(inputs, budget.records is None or not elsewhere(inputs), budget.parameters is None)
     stages = chosen(recipe, inputs, targets)
     names = {stage.name for stage in stages}
     records, notes = _data(inputs, names, budget)
@@ -178,7 +178,7 @@ def forecast(
     score_tokens, score_flops, train_tokens, train_flops, decode = 0, 0.0, 0, 0.0, 0.0
     memory: dict[str, float] = {}
     divided: dict[str, float] = {}
-    generated, remark = _generated(recipe.evaluate, budget.parameters is None) if evaluations else (0, "")
+    generated, remark = generated_tokens(recipe.evaluate, budget.parameters is None) if evaluations else (0, "")
     if trainings or generated or "score" in todo:
         shape = model_shape(recipe, budget.parameters)
         known = budget.parameters is None
@@ -194,8 +194,7 @@ def forecast(
             memory = _memory(recipe, lengths, shape)
             divided = divided_memory(memory, budget.gpus, shape)
             notes.append("selected records are taken to be of average length; strategies that follow IFD take longer ones")
-        # every token of a batch reads the weights once
-        decode = evaluations * generated / recipe.evaluate.batch_size * 2 * shape.parameters
+        decode = evaluations * weight_reads(recipe.evaluate, generated, shape.parameters)
     notes += [*_counting_notes(recipe, names, todo), *_judge_notes(recipe, records, todo), *([remark] if remark else [])]
     work = Work(score_flops, train_flops, decode, memory, divided, score_on_all=recipe.backend == "ray")
     devices = times(work, budget)
@@ -239,7 +238,7 @@ def _sources(recipe: Recipe, inputs: Inputs, records: list[Record]) -> dict[str,
     return {name: {"weight": weights.get(name), "records": size, "quota": given.get(name)} for name, size in sizes.items()}
 
 
-def _elsewhere(inputs: Inputs) -> bool:
+def elsewhere(inputs: Inputs) -> bool:
     """Whether the data are the hub's, or come on stdin."""
     data = inputs.recipe.data
     return inputs.given is None and data.source not in ("", HARVEST) and source_files(data.source, data.split) is None
@@ -247,14 +246,14 @@ def _elsewhere(inputs: Inputs) -> bool:
 
 def _data(inputs: Inputs, names: set[str], budget: Budget) -> tuple[list[Record], list[str]]:
     """The records, none where their number is told and they are not on this machine; and what is to be said of them."""
-    elsewhere = _elsewhere(inputs)
-    if elsewhere and budget.records is not None:
+    away = elsewhere(inputs)
+    if away and budget.records is not None:
         return [], []
     try:
         inputs.check(names - LOOKED_UP)
         records, reading = inputs.records()
     except InputError as error:
-        if elsewhere:
+        if away:
             raise InputError(f"{error}; to plan without the data: --records N, how many they are, or data.source=FILE with a sample of them") from error
         raise
     sample = [f"planned for {amount(budget.records, 'record')} like these {len(records):,}"] if budget.records not in (None, len(records)) else []
@@ -298,8 +297,22 @@ def _memory(recipe: Recipe, lengths: Lengths, shape: Shape) -> dict[str, float]:
     )  # fmt: skip
 
 
-def _generated(config: EvaluateConfig, strict: bool) -> tuple[int, str]:
-    """Tokens that one evaluation generates at most, of the very tasks that it takes; and what is to be said where they are not at hand."""
+def weight_reads(config: EvaluateConfig, generated: int, parameters: float) -> float:
+    """Bytes of 16-bit weights that an evaluation reads at most to generate so many tokens: every token of a batch reads them once."""
+    return generated / config.batch_size * 2 * parameters
+
+
+def generated_tokens(config: EvaluateConfig, strict: bool) -> tuple[int, str]:
+    """Tokens that one evaluation generates at most, of the very tasks that it takes, their thoughts and all temperatures included; and what is to
+    be said where the tasks are not at hand.
+
+    Args:
+        config: of the evaluation.
+        strict: refuse a wrong name.
+
+    Raises:
+        InputError: a task set that there is none of, if `strict`.
+    """
     from codeact.evaluation.task_selection import sets_of, to_generate
 
     if config.generate_limit == 0:
@@ -311,7 +324,8 @@ def _generated(config: EvaluateConfig, strict: bool) -> tuple[int, str]:
             raise
         return 0, f"evaluation is not counted: {error}"
     tasks = sum(map(len, to_generate(sets, config).values()))
-    return tasks * config.samples_per_task * config.max_new_tokens, ""
+    each = config.thinking_tokens + config.max_new_tokens
+    return tasks * config.samples_per_task * each * (1 + len(config.temperatures)), ""
 
 
 def forecast_scores(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
