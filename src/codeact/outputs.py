@@ -170,15 +170,16 @@ def claim_folder(folder: Path, names: Collection[str], run: Run, mine: bool = Fa
         if inside is not None and (not names or inside in names):
             raise InputError(f"output {folder}: the run would write over {path}, which it reads; name another folder")
     note = folder / NOTE
-    noted = storage.read_json(note) if note.is_file() else None
+    noted = _note(note)
     by_this = _is_of(noted, run, folder.resolve())
     own = mine or by_this
     if folder.is_dir() and not own and not run.force:
         there = sorted(p.name for p in folder.iterdir() if p.name != NOTE and (not names or p.name in names))
         if there:
+            damaged = f" ({note} is damaged, which says who did)" if noted is None and note.is_file() else ""
             raise InputError(
                 f"output {folder} holds other files, which this run ({run}) did not write: {', '.join(there[:3])}"
-                f"{', ...' if there[3:] else ''}; name another folder, or replace them with --force"
+                f"{', ...' if there[3:] else ''}{damaged}; name another folder, or replace them with --force"
             )
     make_folder(folder, *([] if run.of else ["choose another run directory (--run-dir, or run_dir= of a recipe)"]))
     new = {**run.key, "at": str(folder.resolve())} if Path(run.of).exists() else run.key
@@ -266,6 +267,15 @@ def _inside(path: Path, folder: Path) -> str | None:
         return path.resolve().relative_to(folder.resolve()).parts[0]
     except (ValueError, IndexError, OSError):
         return None
+
+
+def _note(path: Path) -> object:
+    """The note of a folder; None where there is none, or it is damaged: the folder is then another's, which --force replaces."""
+    try:
+        found: object = storage.read_json(path) if path.is_file() else None
+    except InputError:
+        return None
+    return found
 
 
 def _noted(run_dir: Path) -> dict[str, dict[str, object]]:

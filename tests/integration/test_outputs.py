@@ -318,12 +318,19 @@ def test_folders_with_foreign_files(data: Path, tmp_path: Path, tiny_model_dir: 
     call = ["select", str(data), "--strategy", "random", "--unit", "records", "--run-dir", str(foreign), "-o", str(tmp_path / "a.jsonl")]
     assert cli(*call).returncode == 0  # files that the run does not write are left alone
     assert (foreign / "notes.md").read_text(encoding="utf-8") == MINE
+    others = write_lines(tmp_path / "others.jsonl", pool_rows(12))
+    done = cli("select", str(others), *call[2:-1], str(tmp_path / "c.jsonl"))
+    assert (done.returncode, f"was the run directory of {data.name}, and is that of others.jsonl from now on" in done.stderr) == (0, True), done.stderr
     for name in ("records.parquet", "log.txt"):
         taken = tmp_path / f"taken {name}"
-        taken.mkdir()
+        (taken / "markers").mkdir(parents=True)  # a name that others use too
+        (taken / "markers" / "map.json").write_text("{}", encoding="utf-8")
+        (taken / ".codeact.json").write_text('{"comm', encoding="utf-8")
         (taken / name).write_text(MINE, encoding="utf-8")
         done = cli("select", str(data), "--strategy", "random", "--unit", "records", "--run-dir", str(taken), "-o", str(tmp_path / "b.jsonl"))
         assert (done.returncode, name in done.stderr) == (2, True)
+        assert ".codeact.json is damaged" in done.stderr
+        assert "--force" in done.stderr
         assert (taken / name).read_text(encoding="utf-8") == MINE
 
 

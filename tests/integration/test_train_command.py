@@ -53,6 +53,18 @@ def mean_loss(folder: Path, samples: list[Any]) -> float:
     return total / count
 
 
+def test_a_training_has_its_own_seed_and_leaves_no_adapter_of_an_earlier_one(pool: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    out, weights = tmp_path / "out", "model/model.safetensors"
+    command(pool, tiny_model_dir, out, "--set", "train.method=lora", "--set", "train.merge=false")
+    assert (out / "adapter").is_dir()
+    command(pool, tiny_model_dir, out, "--set", "train.seed=5")
+    assert not (out / "adapter").exists()
+    found = (out / weights).read_bytes()
+    command(pool, tiny_model_dir, tmp_path / "same", "--set", "seed=5")
+    command(pool, tiny_model_dir, tmp_path / "other", "--set", "train.seed=6")
+    assert found == (tmp_path / "same" / weights).read_bytes() != (tmp_path / "other" / weights).read_bytes()
+
+
 @pytest.mark.parametrize("scope", ["batch", "epoch", "none"])
 def test_validation_loss_is_the_token_mean_of_the_held_out_records(
     pool: Path, tiny_model_dir: Path, tmp_path: Path, scope: str

@@ -15,13 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from codeact import api
+from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.evaluation.grade import grade
 from codeact.evaluation.set_checks import check_tasks, proven
 from codeact.evaluation.sets import load_tasks
 from codeact.evaluation.sets.livecodebench import same_output
+from codeact.pipeline.run import run_pipeline
 from codeact.sandbox import Backend
 from codeact.sandbox.toolchains import missing
+from codeact.storage import read_json
 
 # One task a language as MultiPL-E writes them, with a right and a wrong completion.
 MULTIPL_E = json.loads((Path(__file__).parents[1] / "data" / "multipl_e.json").read_text(encoding="utf-8"))
@@ -78,6 +81,25 @@ def test_bigcodebench(tmp_path: Path, sandbox: Backend) -> None:
         assert verdicts[3].detail == "AssertionError: test_one: unittest.case.SkipTest: no"
         assert verdicts[0].detail.startswith("AssertionError: test_one: AssertionError: Lists differ")
     assert "starting with" in first.rules.question(first)
+
+
+def test_a_run_measures_again_where_the_file_of_a_published_set_changed(
+    tmp_path: Path, tiny_model_dir: Path, sandbox: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setenv("CODEACT_DATA", str(data))
+    recipe = load_recipe(extra={
+        "run_dir": str(tmp_path / "run"), "data.source": str(data), "model.name": str(tiny_model_dir), "model.dtype": "float32",
+        "evaluate.tasks": ["bigcodebench-complete"], "evaluate.generate_limit": 0,
+    })  # fmt: skip
+    found = []
+    for rows in ([BIGCODE], [BIGCODE], [BIGCODE, {**BIGCODE, "task_id": "BigCodeBench/1"}]):
+        (data / "bigcodebench.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        store = run_pipeline(recipe, targets=("evaluate_base",))
+        found.append((store.marker("evaluate_base") or {})["finished_at"] + json.dumps(read_json(store.path("evaluate/base/results.json"))))
+    assert found[0] == found[1] != found[2]
+    assert load_tasks("bigcodebench-complete").version in found[2]
 
 
 def test_a_task_whose_published_solution_fails_here_is_in_no_figure(tmp_path: Path, sandbox: Backend, own_cache: Path) -> None:

@@ -145,7 +145,7 @@ def train(
     with claimed(output, TRAINED, Run("train", inputs.name, inputs.paths(), force)):
         records, reading = inputs.records()
         result = fine_tune(
-            records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed
+            records, output, model=recipe.model, train=recipe.train, pack=recipe.pack, seed=recipe.seed_of("train")
         )
     # by name: of several processes, only the first has written by now
     made = "model" if recipe.train.method == "full" or recipe.train.merge else "adapter"

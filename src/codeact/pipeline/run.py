@@ -66,7 +66,7 @@ def run_pipeline(
     ready.check(recipe, names, {name for name in names if store.marker(name) is not None})
     if ranks.mine() > 0:
         _help(store, stages)
-    mine = store.path("markers").is_dir()
+    mine = store.has_begun()
     own = {RUN_LOG} if may_hold_log(store.path(RUN_LOG)) else set()  # such a file is nobody's but a run's
     there, written = standing(store.root), _names(recipe, inputs)
     claim_folder(store.root, written - own, Run("run", "", inputs.paths(), force), mine)
@@ -94,6 +94,8 @@ def run_pipeline(
                 store.take_stage(stage.name, other, stage.files, here.made_from)
                 note(f"{stage.name}: shared from {other.root.name}")
                 continue
+            if stage.name == "records" and (line := _other_data(store, inputs)):
+                log.warning("%s", line)
             started = now()
             log.debug("%s: begins", stage.name)
             store.begin(stage.name, here.fingerprint, stage.files)
@@ -113,6 +115,18 @@ def run_pipeline(
         if "curate" in done:
             write_dropped(store, inputs.source.rows)
     return store
+
+
+def _other_data(store: Store, inputs: Inputs) -> str:
+    """A warning where the run directory is of other files so far; told apart by their names, since a project may have been moved. Else empty."""
+    before = {Path(one["path"]).name for one in (store.marker("records") or {}).get("source", ())}
+    names = {Path(one["path"]).name for one in inputs.origin()} if before else set()
+    if not names or before & names:
+        return ""
+    return (
+        f"{store.root} was the run directory of {', '.join(sorted(before)[:3])}, and is that of {', '.join(sorted(names)[:3])} from now on:"
+        " what was written from the other data can no longer be explained or exported; name another run directory to keep both"
+    )
 
 
 def _made_with(stage: Stage, recipe: Recipe) -> dict[str, Any]:

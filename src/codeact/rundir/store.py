@@ -83,6 +83,11 @@ class Store:
             return None
         return content if isinstance(content, dict) and "fingerprint" in content else None
 
+    def has_begun(self) -> bool:
+        """Whether a stage is done here, or had begun: a folder called `markers` alone does not make another's folder a run directory."""
+        folder = self.path("markers")
+        return any(folder.glob("*.started")) or any(self.marker(path.stem) is not None for path in folder.glob("*.json"))
+
     def is_done(self, stage: str, fingerprint: str, made_from: Mapping[str, str] | None = None) -> bool:
         """Whether the stage was made from exactly this configuration, these inputs and this code, and its files are whole.
 

@@ -10,10 +10,11 @@ from codeact.config import EvaluateConfig, Recipe
 from codeact.errors import InputError
 from codeact.evaluation import journal
 from codeact.evaluation.held_out import check_file
+from codeact.evaluation.sets import unpinned_files
 from codeact.evaluation.sets.own import is_file
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
-from codeact.rundir.store import Store, file_digest
+from codeact.rundir.store import Store, file_digest, kept_digest
 from codeact.stages.judge import NO_EFFECT
 
 # Raised with the answers' version, and by itself where verdicts, or what is told of them, change: answers on the disk are then kept.
@@ -59,8 +60,7 @@ def stage_trained(recipe: Recipe, side: str) -> Stage:
 
 
 def _settings(recipe: Recipe) -> Mapping[str, Any]:
-    """What decides the figures beside the model. Published tasks are pinned by their release; a file of one's own may change. A newer
-    `evaluate.asked_since` is among them: it wants other answers."""
+    """What decides the figures beside the model. A newer `evaluate.asked_since` is among them: it wants other answers."""
     held = recipe.evaluate.held_out
     given = recipe.evaluate.model_dump(exclude={*NO_EFFECT, *(() if held else ("held_out",))})
     found = {**given, "seed": recipe.seed, **own_files(recipe.evaluate)}
@@ -68,14 +68,18 @@ def _settings(recipe: Recipe) -> Mapping[str, Any]:
 
 
 def own_files(config: EvaluateConfig) -> dict[str, Any]:
-    """Digests of the files of one's own that decide what is measured: `task_files`, by name, `held_out`, and `solved`, the samples of
-    `evaluate.solve_rate_of`; each only where there is one.
+    """Digests of the files that decide what is measured and that may change under their names: `task_files`, by name, of one's own tasks;
+    `published`, by name, of published sets that no hash pins; `held_out`, and `solved`, the samples of `evaluate.solve_rate_of`.
+    Each only where there is one.
 
     Raises:
         InputError: there is no file `evaluate.held_out`.
     """
     own = {name: file_digest(Path(name)) for name in config.tasks if is_file(name) and Path(name).is_file()}
     found: dict[str, Any] = {"task_files": own} if own else {}
+    published = {name: [kept_digest(path) for path in files] for name in config.tasks if (files := unpinned_files(name))}
+    if published:
+        found["published"] = published
     solved = Path(config.solve_rate_of, "samples.jsonl")
     if config.solve_rate_of and solved.is_file():
         found["solved"] = file_digest(solved)

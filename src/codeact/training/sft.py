@@ -309,7 +309,7 @@ def save(
     merge: bool = True,
     state: dict[str, Any] | None = None,
 ) -> None:
-    """Write `model/` in `dtype`; under LoRA `adapter/`, and with `merge` the two merged as `model/`.
+    """Write `model/` in `dtype`; under LoRA `adapter/`, and with `merge` the two merged as `model/`. What an earlier training left is removed.
 
     `stops` and `state` as `merge.save_model`.
 
@@ -319,6 +319,7 @@ def save(
     kind = str(dtype).removeprefix("torch.")
     if not hasattr(network, "merge_and_unload"):
         save_model(network, tokenizer, out_dir / "model", kind, stops, state)
+        remove(out_dir / "adapter")  # of an earlier training in this folder
         return
 
     with atomic_folder(out_dir / "adapter") as folder:

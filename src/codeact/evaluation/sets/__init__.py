@@ -35,6 +35,18 @@ def releases() -> list[Release]:
     return [release for family in FAMILIES for release in family.releases]
 
 
+def unpinned_files(name: str) -> list[Path]:
+    """The files of a set of which no hash is pinned, so that they may change under their names; none of other sets, nor where they are not there."""
+    bare = name.partition("@")[0]
+    family = next((one for one in FAMILIES if bare in one.names), None)
+    if family is None or family.files is None:
+        return []
+    try:
+        return family.files(bare, None)
+    except InputError:
+        return []
+
+
 def check_folder(data_dir: Path | None) -> None:
     """Refuse a folder of benchmark files that is named and not there.
 

@@ -32,9 +32,14 @@ if codeact_done.testsRun == 0:
 """
 
 
+def files(name: str, data_dir: Path | None) -> list[Path]:
+    """As `published.find`."""
+    return published.find(name, PATTERNS, data_dir, SOURCE)
+
+
 def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """"bigcodebench-complete" continues the documented head; "bigcodebench-instruct" asks with the published instruction."""
-    rows, found, digest = published.read(name, version, published.find(name, PATTERNS, data_dir, SOURCE), KEYS)
+    rows, found, digest = published.read(name, version, files(name, data_dir), KEYS)
     return TaskSet(name, found, tuple(_task(row, name == "bigcodebench-instruct") for row in rows), digest)
 
 
@@ -67,4 +72,4 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
 
 
 RULES = Rules(question=question, judge=judge, proven=True)
-FAMILY = Family(("bigcodebench-complete", "bigcodebench-instruct"), published.VERSIONS, "Apache-2.0", SOURCE, load)
+FAMILY = Family(("bigcodebench-complete", "bigcodebench-instruct"), published.VERSIONS, "Apache-2.0", SOURCE, load, files=files)

@@ -28,9 +28,14 @@ SYSTEM = (
 LIBRARIES = {"Pandas": "pandas", "Scipy": "scipy", "Sklearn": "sklearn", "Matplotlib": "matplotlib", "Tensorflow": "tensorflow", "Pytorch": "torch"}
 
 
+def files(name: str, data_dir: Path | None) -> list[Path]:
+    """As `published.find`."""
+    return published.find(name, PATTERNS, data_dir, SOURCE)
+
+
 def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """The tasks of the simplified release (one JSON object a line)."""
-    rows, found, digest = published.read(name, version, published.find(name, PATTERNS, data_dir, SOURCE), KEYS)
+    rows, found, digest = published.read(name, version, files(name, data_dir), KEYS)
     return TaskSet(name, found, tuple(_task(row, number) for number, row in enumerate(rows)), digest)
 
 
@@ -80,4 +85,4 @@ def judge(task: Task, source: str, backend: Backend) -> Outcome:
 
 
 RULES = Rules(lambda task: STOPS, question, program, judge=judge, always_cut=True, proven=True)
-FAMILY = Family(("ds-1000",), published.VERSIONS, "CC BY-SA 4.0", SOURCE, load)
+FAMILY = Family(("ds-1000",), published.VERSIONS, "CC BY-SA 4.0", SOURCE, load, files=files)

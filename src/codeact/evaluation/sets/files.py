@@ -62,6 +62,7 @@ class Family:
         load: (name, version or "", folder of data files or None) -> the set.
         releases: its data files.
         languages: of the programs.
+        files: (name, folder of data files or None) -> its files, of data that no hash pins: they may change under their names.
     """
 
     names: tuple[str, ...]
@@ -71,6 +72,7 @@ class Family:
     load: Callable[[str, str, Path | None], TaskSet]
     releases: tuple[Release, ...] = ()
     languages: tuple[str, ...] = ("python",)
+    files: Callable[[str, Path | None], list[Path]] | None = None
 
 
 def pick(releases: tuple[Release, ...], name: str, version: str) -> Release:

@@ -53,11 +53,17 @@ def codeact_entry(*given):
 """
 
 
-def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
-    """The problems of all files that are there (test.jsonl, test2.jsonl, ...)."""
+def files(name: str, data_dir: Path | None) -> list[Path]:
+    """As `published.find`, and the other parts of the set beside the first."""
     paths = published.find(name, PATTERNS, data_dir, SOURCE, several=True)
     if paths[0].name.startswith("test") and ".jsonl" in paths[0].name:  # test.jsonl and test2.jsonl are parts of one set
         paths = sorted({*paths, *paths[0].parent.glob("test.jsonl*"), *paths[0].parent.glob("test[0-9].jsonl*")})
+    return paths
+
+
+def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
+    """The problems of all files that are there (test.jsonl, test2.jsonl, ...)."""
+    paths = files(name, data_dir)
     rows, found, digest = published.read(name, version, paths, KEYS)
     twice = [number for number, count in Counter(row["question_id"] for row in rows).items() if count > 1]
     if twice:
@@ -169,4 +175,4 @@ def same_output(expected: str, printed: str) -> bool:
 
 
 RULES = Rules(lambda task: ("\n### Question",), lambda task: task.prompt, program, judge=judge, always_cut=True)
-FAMILY = Family(("livecodebench",), published.VERSIONS, "CC (see its card); the problems belong to LeetCode, AtCoder and Codeforces", SOURCE, load)
+FAMILY = Family(("livecodebench",), published.VERSIONS, "CC (see its card); the problems belong to LeetCode, AtCoder and Codeforces", SOURCE, load, files=files)

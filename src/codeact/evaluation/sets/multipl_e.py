@@ -34,11 +34,16 @@ PATTERNS = (
 KEYS = ("name", "language", "prompt", "tests", "stop_tokens")
 
 
+def files(name: str, data_dir: Path | None) -> list[Path]:
+    """As `published.find`."""
+    stem = "-".join(NAMES[name])
+    return published.find(name, [pattern.format(stem=stem) for pattern in PATTERNS], data_dir, SOURCE)
+
+
 def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """The set "multipl-e-cpp" (of HumanEval) or "multipl-e-mbpp-cpp"; also -go, -java, -js, -rs."""
-    origin, short = NAMES[name]
-    stem = f"{origin}-{short}"
-    paths = published.find(name, [pattern.format(stem=stem) for pattern in PATTERNS], data_dir, SOURCE)
+    _, short = NAMES[name]
+    paths = files(name, data_dir)
     rows, found, digest = published.read(name, version, paths, KEYS)
     other = next((row["language"] for row in rows if row["language"] in FILES and row["language"] != short), None)
     if other is not None:
@@ -99,4 +104,4 @@ def program(answer: str, task: Task, prompt: str) -> str:
     return text.rstrip() + "\n" + "}\n" * max(0, languages.depth(text, task.language))
 
 
-FAMILY = Family(tuple(NAMES), published.VERSIONS, "MIT", SOURCE, load, (), tuple(FILES.values()))
+FAMILY = Family(tuple(NAMES), published.VERSIONS, "MIT", SOURCE, load, (), tuple(FILES.values()), files)
