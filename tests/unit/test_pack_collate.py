@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_collate_takes_arrays_tensors_and_no_labels():
 
 
 def test_collate_refuses_bad_samples():
-    with pytest.raises(InputError, match="sample 0 has 2 input_ids but 1 labels"):
+    with pytest.raises(InputError, match="sample 0 has 2 input_ids but 1 entries of labels"):
         collate_rows([{"input_ids": [1, 2], "labels": [1]}], [np.array([0])], pad_token_id=PAD)
     with pytest.raises(InputError, match="sample 0 is empty"):
         collate_rows([{"input_ids": []}], [np.array([0])], pad_token_id=PAD)
@@ -215,6 +216,11 @@ def test_collator_orders_and_errors():
         DynamicPackCollator(capacity=16, pad_token_id=PAD, overlong="drop")(make_samples([20]))
     with pytest.raises(InputError, match="pad_token_id"):
         DynamicPackCollator(capacity=16)
+    for wrong, said in (({"overlong": "trunc"}, "error, truncate"), ({"order": "paber"}, "balanced or paper"), ({"capacity": "16"}, "an integer of")):
+        with pytest.raises(InputError, match=said):
+            DynamicPackCollator(**{"capacity": 16, "pad_token_id": PAD, **wrong})
+    with pytest.raises(InputError, match="an empty batch"):
+        DynamicPackCollator(capacity=16, pad_token_id=PAD)([])
 
 
 def test_collator_takes_its_tokens_from_the_tokenizer():
@@ -306,8 +312,29 @@ class TestMasks:
             ({"attention_mask": [1, 1]}, "4 input_ids but 2 entries of attention_mask"),
             ({"position_ids": [0, 1, 0, 1]}, "packed already"),
             ({"completion_mask": [1]}, "entries of completion_mask"),
+            ({"attention_mask": [1, 1, 2, 2]}, "values other than 0 and 1"),
+            ({"completion_mask": [0.0, 0.5, 1.0, 1.0]}, "values other than 0 and 1"),
+            ({"seq_lengths": [1, 3]}, "holds 2 samples by its seq_lengths: it is packed already"),
+            ({"labels": [3, 4]}, "4 input_ids but 2 entries of labels"),
+            ({"labels": [[1, 2, 3, 4]]}, "they must be flat"),
+            ({"input_ids": torch.tensor([[1, 2, 3, 4]])}, "not flat"),
+            ({"input_ids": [[1, 2, 3, 4]]}, "not flat"),
+            ({"input_ids": None}, "no input_ids"),
         ],
     )
-    def test_what_cannot_be_honoured(self, extra: dict[str, list[int]], said: str) -> None:
-        with pytest.raises(InputError, match=said):
-            DynamicPackCollator(capacity=8, pad_token_id=0)([{"input_ids": [1, 2, 3, 4], **extra}])
+    def test_what_cannot_be_honoured(self, extra: dict[str, Any], said: str) -> None:
+        samples = [{"input_ids": [1, 2, 3, 4], **extra}]
+        for way in (
+            lambda: DynamicPackCollator(capacity=8, pad_token_id=0)(samples),
+            lambda: PackedDataset(samples, 8, pad_token_id=0)[0],
+            lambda: collate_rows(samples, [[0]], pad_token_id=0),
+            *(lambda policy=policy: apply_overlong(samples, 2, policy) for policy in ("truncate", "split", "drop")),
+        ):
+            with pytest.raises(InputError, match=said):
+                way()
+
+    def test_one_sequence_by_its_seq_lengths_and_no_labels_are_samples(self) -> None:
+        samples = [{"input_ids": [1, 2], "seq_lengths": [2], "labels": None}, {"input_ids": [3, 4, 5]}]
+        batch = DynamicPackCollator(capacity=8, pad_token_id=0)(samples)
+        assert batch["cu_seq_lens_q"].tolist() in ([0, 2, 5], [0, 3, 5])
+        assert sorted(batch["labels"].flatten().tolist()) == [-100, -100, 2, 4, 5]

@@ -23,8 +23,8 @@ import numpy as np
 from codeact.amounts import amount
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
-from codeact.packing.overlong import IGNORE, FitCounts, Overlong, apply_overlong, plain_sample
-from codeact.packing.plan import Order, plan_batch, plan_epoch
+from codeact.packing.overlong import IGNORE, FitCounts, Overlong, apply_overlong, check_capacity, check_policy, plain_sample
+from codeact.packing.plan import Order, check_order, plan_batch, plan_epoch
 from codeact.types import Ints, Tokenizer
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ class DynamicPackCollator:
         row_tokens: tokens of all rows so far, padding included, likewise.
 
     Raises:
-        InputError: neither `pad_token_id` nor a tokenizer with a padding or EOS token; and, when called, as `plan_batch`
-            and `apply_overlong`.
+        InputError: neither `pad_token_id` nor a tokenizer with a padding or EOS token; an unknown `order` or `overlong`; `capacity`
+            below 1; when called: an empty batch, and as `plan_batch` and `apply_overlong`.
     """
 
     def __init__(
@@ -118,6 +118,9 @@ class DynamicPackCollator:
         order: Order = "balanced",
         overlong: Overlong = "error",
     ) -> None:
+        check_policy(overlong)
+        check_order(order)
+        check_capacity(capacity)
         self.pad_token_id = find_pad_token(tokenizer, pad_token_id)
         self.eos_token_id = getattr(tokenizer, "eos_token_id", None) if eos_token_id is None else eos_token_id
         self.capacity = capacity
@@ -133,6 +136,8 @@ class DynamicPackCollator:
         return 1.0 - self.tokens / self.row_tokens if self.row_tokens else 0.0
 
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> Batch:
+        if len(samples) == 0:
+            raise InputError("an empty batch cannot be packed; give at least one sample")
         fitted = apply_overlong(samples, self.capacity, self.overlong, self.eos_token_id)
         if not fitted.samples:
             raise InputError(
@@ -290,8 +295,4 @@ def _tokens(sample: Mapping[str, Any], index: int) -> tuple[Ints, Ints]:
     labels = np.asarray(sample["labels"], dtype=np.int64) if "labels" in sample else ids
     if len(ids) == 0:
         raise InputError(f"sample {index} is empty; leave empty samples out")
-    if ids.shape != labels.shape:
-        raise InputError(
-            f"sample {index} has {ids.size} input_ids but {labels.size} labels; they must be flat and of equal length"
-        )
     return ids, labels

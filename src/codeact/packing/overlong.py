@@ -18,6 +18,7 @@ IGNORE = -100  # the label that transformers' losses skip: a token that is not l
 # A chat template may put a newline after the end-of-turn token, so the end of a sample is its last two tokens.
 END_TOKENS = 2
 LEARNT_MASKS = ("completion_mask", "assistant_masks")
+MASKS = ("attention_mask", *LEARNT_MASKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,10 @@ def apply_overlong(
         `Fitted`: the samples (input_ids and labels of changed ones are int64 arrays), where each comes from, the counts.
 
     Raises:
-        InputError: `error` and a sample is longer than `capacity`; an unknown policy; `capacity` below 1.
+        InputError: `error` and a sample is longer than `capacity`; an unknown policy; `capacity` below 1; as `plain_sample`.
     """
-    _check(policy, capacity)
+    check_policy(policy)
+    check_capacity(capacity)
     kept: list[Mapping[str, Any]] = []
     source: list[int] = []
     ending = np.atleast_1d(np.array([] if eos_token_id is None else eos_token_id, dtype=np.int64))
@@ -119,17 +121,20 @@ def plain_sample(sample: Mapping[str, Any], index: int) -> Mapping[str, Any]:
     only what TRL's `completion_mask` and `assistant_masks` name is learnt.
 
     Raises:
-        InputError: a mask of another length or that hides tokens in the middle, nothing but padding, or `position_ids` that
-            restart: several samples in one.
+        InputError: no `input_ids`, or not flat; labels or a mask of another length; a mask that holds more than 0 and 1 or hides tokens
+            in the middle; nothing but padding; several samples in one: `position_ids` that restart, or TRL's `seq_lengths`.
     """
-    marks = [key for key in ("attention_mask", "position_ids", *LEARNT_MASKS) if sample.get(key) is not None]
+    _check_lengths(sample, index)
+    marks = [key for key in ("position_ids", *MASKS) if sample.get(key) is not None]
     if not marks:
-        return sample
+        return sample if sample.get("labels", IGNORE) is not None else {"input_ids": sample["input_ids"]}
     ids = np.asarray(sample["input_ids"], dtype=np.int64)
-    given = {key: np.asarray(sample[key], dtype=np.int64) for key in marks}
-    wrong = next((key for key, values in given.items() if values.shape != ids.shape), None)
-    if wrong is not None:
-        raise InputError(f"sample {index} has {ids.size} input_ids but {given[wrong].size} entries of {wrong}")
+    given = {key: np.asarray(sample[key]) for key in marks}
+    for key in (key for key in marks if key in MASKS):
+        if not np.isin(given[key], (0, 1)).all():
+            raise InputError(
+                f"sample {index} has values other than 0 and 1 in its {key}, as samples that are packed already have; give the samples one by one"
+            )
     found = {"input_ids": ids}
     if sample.get("labels") is not None:
         found["labels"] = np.asarray(sample["labels"], dtype=np.int64)
@@ -158,11 +163,49 @@ def overlong_message(index: int, size: int, capacity: int) -> str:
     )
 
 
-def _check(policy: str, capacity: int) -> None:
+def check_policy(policy: str) -> None:
+    """Refuse a policy that there is not.
+
+    Raises:
+        InputError: it is not one of `Overlong`.
+    """
     if policy not in get_args(Overlong):
         raise InputError(f"overlong policy {policy!r} is unknown; use error, truncate, split or drop")
-    if capacity < 1:
-        raise InputError(f"packing capacity is {capacity} tokens; it must be at least 1")
+
+
+def check_capacity(capacity: object) -> None:
+    """Refuse a capacity of rows that is no number of tokens.
+
+    Raises:
+        InputError: it is not an integer of at least 1.
+    """
+    if not isinstance(capacity, (int, np.integer)) or capacity < 1:
+        raise InputError(f"packing capacity is {capacity!r} tokens; it must be an integer of at least 1")
+
+
+def _check_lengths(sample: Mapping[str, Any], index: int) -> None:
+    """One sample, all of whose columns have an entry a token."""
+    if not isinstance(sample, Mapping) or sample.get("input_ids") is None:
+        raise InputError(f"sample {index} has no input_ids; make samples of rows with codeact.tokenise first")
+    ids = sample["input_ids"]
+    if not _flat(ids, len(ids)):
+        raise InputError(
+            f"sample {index} has input_ids that are not flat, such as tokenizers make of a batch and with return_tensors; give the samples one by one"
+        )
+    if sample.get("seq_lengths") is not None and np.size(sample["seq_lengths"]) > 1:
+        raise InputError(
+            f"sample {index} holds {np.size(sample['seq_lengths'])} samples by its seq_lengths: it is packed already; give the samples one by one"
+        )
+    for key in ("labels", "position_ids", *MASKS):
+        if sample.get(key) is not None and not _flat(sample[key], len(ids)):
+            raise InputError(
+                f"sample {index} has {len(ids)} input_ids but {np.size(sample[key])} entries of {key}; they must be flat and of equal length"
+            )
+
+
+def _flat(values: Any, size: int) -> bool:
+    """Whether these are `size` single values; the first one tells, so that long lists need not be made arrays for it."""
+    return len(values) == size and (size == 0 or np.ndim(values[0]) == 0)
 
 
 def _kept_tokens(sample: Mapping[str, Any], capacity: int, ending: Ints) -> Ints:

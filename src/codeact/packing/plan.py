@@ -10,14 +10,14 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from math import inf, lcm
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from codeact.errors import InputError
 from codeact.packing.balance import balance_steps, row_costs, sample_costs
-from codeact.packing.overlong import overlong_message
+from codeact.packing.overlong import check_capacity, overlong_message
 from codeact.packing.rows import Rows, split_to_multiple
 from codeact.types import Ints
 
@@ -47,10 +47,9 @@ def plan_batch(lengths: ArrayLike, capacity: int, order: Order = "balanced") -> 
         InputError: no samples, a length below 1, a sample longer than `capacity`, an unknown order.
     """
     sizes = _checked(lengths, capacity)
+    check_order(order)
     if order == "paper":
         return _arrays(_next_fit_ascending(sizes.tolist(), capacity))
-    if order != "balanced":
-        raise InputError(f"packing order {order!r} is unknown; use balanced or paper")
     # plain lists: a batch is small, and numpy's calls would cost more than their work
     values: list[int] = sizes.tolist()
     total = sum(values)
@@ -69,6 +68,16 @@ def plan_batch(lengths: ArrayLike, capacity: int, order: Order = "balanced") -> 
     return _arrays(
         min(plans, key=lambda rows: (len(rows) * max(sum(values[i] for i in row) for row in rows), len(rows)))
     )
+
+
+def check_order(order: str) -> None:
+    """Refuse an order that there is not.
+
+    Raises:
+        InputError: it is not one of `Order`.
+    """
+    if order not in get_args(Order):
+        raise InputError(f"packing order {order!r} is unknown; use balanced or paper")
 
 
 def plan_ranks(lengths: ArrayLike, capacity: int, ranks: int, crossover: float = inf) -> list[list[Ints]]:
@@ -219,8 +228,7 @@ def compare_layouts(lengths: ArrayLike, capacity: int, batch_size: int, seed: in
 
 
 def _checked(lengths: ArrayLike, capacity: int) -> Ints:
-    if capacity < 1:
-        raise InputError(f"packing capacity is {capacity} tokens; it must be at least 1")
+    check_capacity(capacity)
     given = np.asarray(lengths)
     if given.size == 0:
         raise InputError("nothing to pack: there are no samples")
