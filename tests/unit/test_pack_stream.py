@@ -87,6 +87,46 @@ def test_bad_input() -> None:
         list(stream([5], 60, state={"read": 9, "round": 1, "held": {}, "rows": []}))
 
 
+def test_a_state_of_another_stream_is_refused() -> None:
+    lengths = np.random.default_rng(0).integers(2, 14, 40).tolist()
+    first = stream(lengths, 32, window=30)
+    next(iter(first))
+    state = json.loads(json.dumps(first.state()))
+    for other, said in (({"capacity": 16}, "capacity 32, and this one's is 16"), ({"window": 8}, "window 30"), ({"seed": 5}, "seed 0")):
+        with pytest.raises(InputError, match=said):
+            stream(lengths, **{"capacity": 32, "window": 30, **other}, state=state)
+    for wrong, said in (
+        ({}, "lacks read, round, held, rows"),
+        ({**state, "rows": [[0], [0]]}, "holds a sample twice"),
+        ({**state, "held": {"99": 0}}, "not read"),
+    ):
+        with pytest.raises(InputError, match=said):
+            stream(lengths, 32, window=30, state=wrong)
+    with pytest.raises(InputError, match="not of the lengths that the state was made with"):
+        list(stream(lengths[::-1], 32, window=30, state=state))
+
+
+def test_a_state_of_an_earlier_release_is_taken_where_its_rows_fit() -> None:
+    lengths = np.random.default_rng(0).integers(2, 14, 40).tolist()
+    first = stream(lengths, 32, window=30)
+    rows = iter(first)
+    next(rows)
+    old = {key: value for key, value in first.state().items() if key in ("read", "round", "held", "rows")}
+    again = stream(lengths, 32, window=30, state=old)
+    assert list(again) == list(rows)
+    with pytest.raises(InputError, match="not of the lengths"):
+        list(stream(lengths, 16, window=30, state=old))
+
+
+def test_one_iteration_at_a_time() -> None:
+    rows = stream([5, 9, 20, 31, 44, 12] * 10, 60, window=16)
+    first = iter(rows)
+    next(first)
+    assert next(iter(rows))
+    with pytest.raises(InputError, match="another iteration"):
+        next(first)
+
+
 def test_a_second_iteration_is_the_next_epoch() -> None:
     rows = stream([5, 9, 20, 31, 44, 12] * 10, 60, window=16)
     first, second = list(rows), list(rows)

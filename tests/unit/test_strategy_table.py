@@ -17,8 +17,9 @@ from codeact.recipe_keys import json_schema, recipe_keys
 from codeact.records import Message, Record
 from codeact.rundir import tables
 from codeact.rundir.store import Store
-from codeact.sample import Rules, strategies
-from codeact.sample.strategies import STRATEGIES, Strategy
+from codeact.sample import Rules, choose, strategies
+from codeact.sample.pool import Pool
+from codeact.sample.strategies import STRATEGIES, Ranking, Strategy
 from codeact.stages import sample
 from codeact.stages.columns import COLUMNS
 from codeact.stages.judge import rubrics
@@ -94,6 +95,65 @@ def test_an_order_of_its_own_is_one_entry_too(store: Store, monkeypatch: pytest.
     table = store.table("sample")
     assert [i for i, taken in zip(table["id"].to_pylist(), table["selected"].to_pylist(), strict=True) if taken] == ["r5", "r6"]
     assert table["reason"].to_pylist() == ["early"] * 5 + ["", ""]
+
+
+def go(monkeypatch: pytest.MonkeyPatch, **entry: Any) -> list[str]:
+    added(monkeypatch, Strategy("own", "an own one", **entry))
+    ifd = np.linspace(0.1, 0.9, 8)
+    return choose(list("abcdefgh"), strategy="own", ratio=0.5, ifd=ifd, response_tokens=[10] * 8, penalised=[1, *[0] * 7]).chosen
+
+
+@pytest.mark.parametrize("made", [np.uint8, np.int64, np.float32, list])
+def test_a_ranking_may_give_numbers_of_any_type(monkeypatch: pytest.MonkeyPatch, made: Any) -> None:
+    value = Ranking("place", lambda pool: made(range(len(pool))) if made is list else np.arange(len(pool), dtype=made))
+    assert go(monkeypatch, ranking=value) == ["e", "f", "g", "h"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(np.ones(3), r"shape \(3,\); it must give one a record"), (1.0, "one a record"), (np.ones((8, 2)), "shape"), (["x"] * 8, "no number")],
+)
+def test_a_ranking_that_is_not_one_number_a_record_is_refused(monkeypatch: pytest.MonkeyPatch, value: Any, said: str) -> None:
+    with pytest.raises(InputError, match=f"the ranking 'odd' gives .*{said}"):
+        go(monkeypatch, ranking=Ranking("odd", lambda pool: value))
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ([0, 0, 1, 1, 2], "record 0 twice"),
+        ([-1, 0, 1], "gives -1; it must give record numbers"),
+        ([99, 0], "gives 99"),
+        ([0.0, 1.0], "gives 0.0"),
+        (list("abc"), "gives 'a'"),
+        (np.array([True, False]), "gives np.True_"),
+        (None, "gives None"),
+    ],
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_an_order_that_is_not_of_record_numbers_is_refused(monkeypatch: pytest.MonkeyPatch, order: Any, said: str, last: bool) -> None:
+    def own(pool: Pool) -> Any:
+        return order
+
+    with pytest.raises(InputError, match=f"the order of 'own' gives .*{said.removeprefix('gives ')}"):
+        go(monkeypatch, order=strategies.behind_last(own) if last else own)
+
+
+def test_columns_with_values_that_they_cannot_have_are_refused() -> None:
+    ids, ifd = list("abcd"), [0.1, 0.2, 0.3, 0.4]
+    with pytest.raises(InputError, match="'response_tokens' of record 'b' is below 0"):
+        choose(ids, strategy="random", ratio=0.5, unit="tokens", response_tokens=[5, -5, 5, 5])
+    with pytest.raises(InputError, match="'OK' is no status of a score; use ok, truncated"):
+        choose(ids, strategy="complexity", ratio=0.5, ifd=ifd, status=["OK"] * 4)
+    assert choose(ids, strategy="complexity", ratio=0.5, ifd=ifd, status=["ok", "ok", "ok", None]).chosen == ["b", "c"]
+
+
+def test_an_order_that_ends_early_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    added(monkeypatch, Strategy("brief", "the first", order=lambda pool: [0], not_taken="not looked at"))
+    recipe = load_recipe(None, ["sample.strategy=brief", "sample.unit=records", "sample.ratio=0.6"])
+    summary = sample.stage(recipe).work(store)
+    told = "asked for 60% of the records, selected 14%: strategy 'brief' takes no further record (not looked at 6)"
+    assert summary["shortfall"] == told
 
 
 def test_every_entry_is_whole() -> None:

@@ -6,9 +6,10 @@ again with the next ones. So training starts after one window, whatever the size
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -24,13 +25,18 @@ class StreamState(TypedDict):
     """Where a stream stands: positions of samples in their source, counted from 0.
 
     `read`: how many were taken from the source. `round`: windows planned so far. `held`: position -> rounds waited.
-    `rows`: planned rows that were not given out yet.
+    `rows`: planned rows that were not given out yet. `capacity`, `window` and `seed`: of the stream; `lengths`: CRC-32 of the
+    lengths of the samples read, in order (states that were saved by earlier releases lack these four, which are not compared then).
     """
 
     read: int
     round: int
     held: dict[int, int]
     rows: list[list[int]]
+    capacity: NotRequired[int]
+    window: NotRequired[int]
+    seed: NotRequired[int]
+    lengths: NotRequired[int]
 
 
 class PackedStream:
@@ -48,11 +54,12 @@ class PackedStream:
         window: most samples held at once. More make fuller rows (docs/packing.md has the rates).
         seed: of the order in which the rows of a window come.
         length: tokens of a sample; by default of its `input_ids`.
-        state: of an earlier stream.
+        state: of an earlier stream of the same capacity, window and seed.
 
     Raises:
-        InputError: `capacity` or `window` below 1; while iterating, a sample that is empty or longer than `capacity`, and samples
-            that cannot be read a second time (a generator) where they must be.
+        InputError: `capacity` or `window` below 1; a state that is not whole, or of other settings; while iterating, a sample that is
+            empty or longer than `capacity`, samples that cannot be read a second time (a generator) where they must be, samples
+            of other lengths than those of the state, and a second iteration that was begun before this one ended.
     """
 
     def __init__(
@@ -67,9 +74,8 @@ class PackedStream:
         if capacity < 1 or window < 1:
             raise InputError(f"capacity is {capacity} tokens and window {window} samples; both must be at least 1")
         self._samples, self._capacity, self._window, self._seed, self._length = samples, capacity, window, seed, length
-        begin: StreamState = state or {"read": 0, "round": 0, "held": {}, "rows": []}
-        # a copy: the state that was given stays as it is
-        self._state: StreamState = {**begin, "held": dict(begin["held"]), "rows": [list(row) for row in begin["rows"]]}
+        self._state = self._begin(0) if state is None else self._checked_state(state)
+        self._iteration = 0
         self._given: deque[list[int]] = deque(maxlen=REMEMBERED)
         self._ended = False
 
@@ -90,9 +96,10 @@ class PackedStream:
 
     def __iter__(self) -> Iterator[list[Any]]:
         if self._ended:  # not reset when it ended: a loader that fetched ahead may still ask for the state of its last rows
-            self._state = {"read": 0, "round": self._state["round"], "held": {}, "rows": []}
+            self._state = self._begin(self._state["round"])
             self._given.clear()
             self._ended = False
+        self._iteration = mine = self._iteration + 1
         source = enumerate(self._samples)
         held = self._recall(source)
         while True:
@@ -101,26 +108,60 @@ class PackedStream:
                 row = rows.pop(0)
                 self._given.append(row)
                 yield [held.pop(position)[0] for position in row]
+                if self._iteration != mine:
+                    raise InputError("another iteration of this stream was begun before this one ended; make a stream for each")
             if not self._fill(source, held):
                 self._ended = True
                 if self._state["round"] and not self._state["read"]:
                     raise InputError(f"the samples gave nothing in the second epoch; {AGAIN}")
                 return
 
+    def _begin(self, round_: int) -> StreamState:
+        return {
+            "read": 0, "round": round_, "held": {}, "rows": [],
+            "capacity": int(self._capacity), "window": int(self._window), "seed": int(self._seed), "lengths": 0,
+        }  # fmt: skip
+
+    def _checked_state(self, given: StreamState) -> StreamState:
+        """A copy of a state of this stream, its positions as numbers: JSON makes text of them."""
+        lacking = [key for key in ("read", "round", "held", "rows") if key not in given]
+        if lacking:
+            raise InputError(f"the state of a stream lacks {', '.join(lacking)}; give what state() returned, or None to begin")
+        own = self._begin(0)
+        for key, mine in (("capacity", own["capacity"]), ("window", own["window"]), ("seed", own["seed"])):
+            if (theirs := given.get(key, mine)) != mine:
+                raise InputError(f"the state is of a stream with {key} {theirs}, and this one's is {mine}; give the stream the same {key}")
+        held = {int(position): rounds for position, rounds in given["held"].items()}
+        rows = [list(row) for row in given["rows"]]
+        positions = [*held, *(position for row in rows for position in row)]
+        if len({*positions}) < len(positions) or not all(0 <= position < given["read"] for position in positions):
+            raise InputError("the state of a stream holds a sample twice, or one that was not read; give what state() returned")
+        found: StreamState = {**own, "read": given["read"], "round": given["round"], "held": held, "rows": rows}
+        if "lengths" in given:
+            found["lengths"] = given["lengths"]
+        else:
+            del found["lengths"]
+        return found
+
     def _recall(self, source: Iterator[tuple[int, object]]) -> dict[int, tuple[object, int]]:
         """Read up to where the state stands and keep what it holds: position -> (sample, tokens)."""
-        # JSON makes text of the positions
-        self._state["held"] = {int(position): rounds for position, rounds in self._state["held"].items()}
         wanted = {*self._state["held"], *(position for row in self._state["rows"] for position in row)}
         held: dict[int, tuple[object, int]] = {}
+        lengths = 0
         for _ in range(self._state["read"]):
             position, sample = next(source, (-1, None))
             if position < 0:
                 raise InputError(
                     f"the samples end before the {self._state['read']} that were read already; {AGAIN}"
                 )
+            size = self._checked(position, sample)
+            lengths = _add(lengths, size)
             if position in wanted:
-                held[position] = (sample, self._checked(position, sample))
+                held[position] = (sample, size)
+        full = all(sum(held[position][1] for position in row) <= self._capacity for row in self._state["rows"])
+        if not full or self._state.get("lengths", lengths) != lengths:
+            raise InputError(f"the samples are not of the lengths that the state was made with; {AGAIN}")
+        self._state["lengths"] = lengths
         return held
 
     def _fill(self, source: Iterator[tuple[int, object]], held: dict[int, tuple[object, int]]) -> bool:
@@ -132,8 +173,10 @@ class PackedStream:
             if position < 0:
                 ended = True
             else:
-                held[position] = (sample, self._checked(position, sample))
+                size = self._checked(position, sample)
+                held[position] = (sample, size)
                 ages[position] = 0
+                self._state["lengths"] = _add(self._state["lengths"], size)
                 self._state["read"] = position + 1
         if not ages:
             return False
@@ -171,3 +214,8 @@ class PackedStream:
                 "leave it out, or cut it with apply_overlong"
             )
         return size
+
+
+def _add(lengths: int, size: int) -> int:
+    """The checksum of lengths, with one more."""
+    return zlib.crc32(int(size).to_bytes(8, "little"), lengths)

@@ -27,6 +27,29 @@ BANDS, BAND_RECORDS = 50, 10
 COMPARE_ALL, COMPARED = 100_000, 50_000
 
 
+def each_once(numbers: Iterable[int], count: int, name: str) -> Iterator[int]:
+    """The record numbers of an order, looked at as they are read.
+
+    Args:
+        numbers: what the order gives.
+        count: records that it is of.
+        name: whose order it is.
+
+    Raises:
+        InputError: something that is no number from 0 to below `count`, or one that came before.
+    """
+    if not isinstance(numbers, Iterable):
+        raise InputError(f"the order of {name!r} gives {numbers!r}; it must give record numbers")
+    seen = bytearray(count)
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not 0 <= number < count:
+            raise InputError(f"the order of {name!r} gives {number!r}; it must give record numbers, integers from 0 to {count - 1}")
+        if seen[number]:
+            raise InputError(f"the order of {name!r} gives record {number} twice; each may come once")
+        seen[number] = 1
+        yield int(number)
+
+
 def take(order: Iterable[int], cost: Ints, budget: int) -> Ints:
     """The prefix of an order whose cost comes nearest to the budget (of two equally near ones the cheaper): int64 [taken].
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from codeact.errors import InputError, did_you_mean
 from codeact.sample import strategies
 from codeact.sample.coverage import length_bands
-from codeact.sample.orders import marked, take
+from codeact.sample.orders import each_once, marked, take
 from codeact.sample.pool import Column, Pool, highest, id_ranks
 from codeact.sample.quotas import Placed, budget, place_in, raise_to_floor
 from codeact.sample.strategies import IFD, IFD_LIMIT, Ranking, Strategy
-from codeact.statuses import RANKED
+from codeact.statuses import RANKED, Status
 from codeact.types import Bools, Floats, Ints
 
 Unit = Literal["records", "tokens"]
@@ -120,7 +120,8 @@ def choose(
 
     Raises:
         InputError: no records, duplicate ids, lengths that differ, a ratio outside (0, 1], an unknown strategy or column, no
-            column that the strategy or a rule needs, or settings that do not go together.
+            column that the strategy or a rule needs, a value that a column cannot have, settings that do not go together, or a
+            strategy whose ranking or order is not one of the pool's records.
     """
     check_settings(strategy, ratio, unit, rules)
     plan = strategies.find(strategy)
@@ -128,6 +129,7 @@ def choose(
     _check_columns(plan, unit, rules, given)
     by_id = np.argsort(id_ranks(ids))
     pool = Pool(ids, given, by_id, seed, ratio, rules.trim)
+    _check_values(pool)
     if plan.mirrors:
         other = choose(ids, strategy=rules.like, ratio=ratio, seed=seed, unit=unit, rules=Rules(trim=rules.trim), **given)
         pool = replace(pool, like=other.selected[by_id])
@@ -209,7 +211,8 @@ def spend(pool: Pool, plan: Strategy, placed: Placed, there: Bools, ratio: float
     if plan.order is not None:
         cost = np.ones(len(pool), np.int64) if tokens is None else tokens
         wanted = int(cost[pool.like].sum()) if plan.mirrors else budget(ratio, int(cost.sum()))
-        return marked(take((number for number in plan.order(pool) if there[number]), cost, wanted), len(pool))
+        numbers = each_once(plan.order(pool), len(pool), plan.name)
+        return marked(take((number for number in numbers if there[number]), cost, wanted), len(pool))
     if plan.ranking is None:  # drawn: anyone, at random
         group = pool.group if plan.clustered else np.zeros(len(pool), np.int64)
         placed = Placed(there, place_in(group, ~there, pool.behind, pool.drawn), group, tokens)
@@ -233,7 +236,7 @@ def hold_floor(
         groups.append(_numbered(length_bands(pool.integers("response_tokens").tolist())))
     drawn = place_in(np.zeros(len(pool), np.int64), pool.behind, pool.drawn).astype(np.float64)
     if plan.order is not None and plan.passed_over:
-        eligible = eligible & marked(np.fromiter(plan.order(pool), np.int64), len(pool))
+        eligible = eligible & marked(np.fromiter(each_once(plan.order(pool), len(pool), plan.name), np.int64), len(pool))
     return raise_to_floor(
         selected, eligible, -drawn if plan.ranking is None else -key, groups, np.arange(len(pool)), rules.floor * ratio
     )
@@ -322,6 +325,15 @@ def _check_columns(plan: Strategy, unit: str, rules: Rules, given: Mapping[str, 
         raise InputError(
             f"sample.floor_lengths needs response lengths, which strategy {plan.name!r} does not read; leave it out"
         )
+
+
+def _check_values(pool: Pool) -> None:
+    if (below := np.flatnonzero(pool.numbers("response_tokens") < 0)).size:
+        raise InputError(f"'response_tokens' of record {pool.ids[below[0]]!r} is below 0; it must be a number of tokens")
+    known = (None, *get_args(Status))
+    unknown = next((state for state in pool.values("status") if state not in known), None) if "status" in pool.columns else None
+    if unknown is not None:
+        raise InputError(f"{unknown!r} is no status of a score; use {', '.join(get_args(Status))}")
 
 
 def _numbered(names: Sequence[str]) -> Ints:

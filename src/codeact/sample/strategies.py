@@ -60,8 +60,20 @@ class Ranking:
     missing: str = "status:nonfinite"
 
     def of(self, pool: Pool) -> Floats:
-        """What is ranked, float64 [N]; NaN where there is none."""
-        return pool.numbers(self.column) if self.value is None else self.value(pool)
+        """What is ranked, float64 [N]; NaN where there is none.
+
+        Raises:
+            InputError: `value` makes something else than one number a record.
+        """
+        if self.value is None:
+            return pool.numbers(self.column)
+        try:
+            found = np.asarray(self.value(pool), dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the ranking {self.column!r} gives something that is no number: {error}") from error
+        if found.shape != (len(pool),):
+            raise InputError(f"the ranking {self.column!r} gives values of shape {found.shape}; it must give one a record: ({len(pool)},)")
+        return found
 
 
 @dataclass(frozen=True)
@@ -74,8 +86,8 @@ class Strategy:
         needs: the columns that it reads (`stages.columns.COLUMNS` says where each comes from). With "cluster", each cluster gives
             its share of the budget; one that reads "ifd" obeys `sample.min_gain`.
         ranking: what it ranks by. Its ranks, scores and reasons are told; without an `order`, the best are taken.
-        order: an order of its own over the whole pool: record numbers, of which the first are taken, up to the budget; those that go
-            behind come last (`behind_last`).
+        order: an order of its own over the whole pool: record numbers, each once, of which the first are taken, up to the budget; those
+            that go behind come last (`behind_last`).
         mirrors: it takes as much as the selection of strategy `sample.like`, whose columns it reads too.
         budget: how many of the order are taken.
         records_only: why it cannot have a budget of tokens; empty: it can.
@@ -138,9 +150,10 @@ def behind_last(order: Callable[[Pool], Iterable[int]]) -> Callable[[Pool], Iter
         if not pool.behind.any():
             yield from order(pool)
             return
+        name = getattr(order, "__name__", "behind_last")
         for rows in (np.flatnonzero(~pool.behind), np.flatnonzero(pool.behind)):
             if len(rows):
-                yield from (int(rows[number]) for number in order(pool.part(rows)))
+                yield from (int(rows[number]) for number in orders.each_once(order(pool.part(rows)), len(rows), name))
 
     return whole
 

@@ -29,7 +29,7 @@ from codeact.types import Bools, Ints
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 6
+VERSION = 7
 
 
 def stage(recipe: Recipe) -> Stage:
@@ -152,19 +152,24 @@ def sample(store: Store, recipe: Recipe) -> Mapping[str, Any]:
 
 
 def shortfall(found: Choice, config: SampleConfig, counts: Ints | None) -> str | None:
-    """One line where less than the budget was selected since no further record is eligible; else None."""
+    """One line where less than the budget was selected since no further record is eligible, or the order has no more; else None."""
     plan = find(config.strategy)
     unit = np.ones(len(found.ids), np.int64) if counts is None or config.unit == "records" else counts
     have, whole = int(unit[found.selected].sum()), int(unit.sum())
-    if not plan.counts or plan.ranking is None or have >= budget(config.ratio, whole):
+    wanted = budget(config.ratio, whole)
+    if not plan.counts or plan.mirrors or (plan.ranking is None and plan.order is None) or have >= wanted:
         return None
+    cause = "no further record is eligible"
     left = np.flatnonzero((found.rank > 0) & ~found.selected)
-    if any(found.reason[at] != plan.passed_over for at in left):
-        return None
+    if plan.ranking is None or any(found.reason[at] != plan.passed_over for at in left):
+        # a record that came next would have been taken, or weigh more than twice what is missing
+        if plan.order is None or (unit[~found.selected] >= 2 * (wanted - have)).any():
+            return None
+        cause = f"strategy {plan.name!r} takes no further record"
     out = Counter(reason for reason in found.reason if reason)
     why = ", ".join(f"{reason} {count:,}" for reason, count in out.most_common(3))
     of = "response tokens" if config.unit == "tokens" else "records"
-    return f"asked for {config.ratio:.0%} of the {of}, selected {have / whole:.0%}: no further record is eligible ({why})"
+    return f"asked for {config.ratio:.0%} of the {of}, selected {have / whole:.0%}: {cause} ({why})"
 
 
 def approximation(strategy: str, records: int) -> str | None:
