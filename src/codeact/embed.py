@@ -129,8 +129,9 @@ def unread_share(texts: Sequence[str], name: str, revision: str | None = None) -
     from transformers import AutoTokenizer
 
     try:
+        where = resolve_embedder(name, revision)
         with quiet_loading():
-            tokenizer = allow_long_texts(AutoTokenizer.from_pretrained(resolve_embedder(name, revision), revision=revision, local_files_only=True, **NO_CODE))
+            tokenizer = allow_long_texts(AutoTokenizer.from_pretrained(where, revision=revision, local_files_only=True, **NO_CODE))
     except UNREADABLE:
         return None
     pieces = [piece for text in texts for piece in tokenizer.tokenize(text[:READ_CHARS])]

@@ -14,9 +14,11 @@ from transformers.masking_utils import flash_attention_mask
 
 from codeact.errors import InputError
 from codeact.lm.attention import attend, register
+from codeact.lm.forward import head_gap, looks_ahead
 from codeact.lm.isolation import LeakError, check_isolation, probe_batch
 from codeact.lm.models import load_model
 from codeact.packing import DynamicPackCollator
+from codeact.training.losses import _probe
 from tests.helpers.packing_models import FAMILIES, PAD, build, random_samples, reference_attention
 
 
@@ -26,6 +28,15 @@ def test_codeact_attention_passes(family):
     measured = check_isolation(model)
     assert measured.leak <= measured.tolerance < measured.effect
     assert model.training
+
+
+@pytest.mark.parametrize("check", [check_isolation, head_gap, looks_ahead, lambda model: _probe(model, model.forward)])
+def test_parts_in_eval_mode_stay_so(check):
+    model = build("llama").train()
+    model.model.layers[0].eval()
+    before = [module.training for module in model.modules()]
+    check(model)
+    assert [module.training for module in model.modules()] == before
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2-softcap"])

@@ -6,6 +6,8 @@ import logging
 import os
 import shutil
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -375,3 +377,18 @@ def test_weights_that_are_no_numbers_are_told_as_such(tiny_model_dir: Path, valu
             weight.fill_(float(value))
     with pytest.raises(CodeactError, match=r"the weights of LlamaForCausalLM are not finite \(NaN or infinite\), as after a training that diverged"):
         check_model(model)
+
+
+def test_threads_that_load_at_once_leave_the_loggers_as_they_were(tiny_model_dir: Path) -> None:
+    names = ("sentence_transformers", "transformers", "huggingface_hub")
+    before = [logging.getLogger(name).level for name in names]
+    together = threading.Barrier(4)
+
+    def load(_: int) -> int:
+        together.wait()
+        return sum(weight.numel() for weight in codeact.load_model(str(tiny_model_dir), device="cpu").parameters())
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            assert len({*pool.map(load, range(4))}) == 1
+    assert [logging.getLogger(name).level for name in names] == before

@@ -46,6 +46,14 @@ class Counter:
         self.notes.append(note)
 
 
+def test_parts_in_eval_mode_stay_so(model: Any, tokenizer: Any) -> None:
+    model.train()
+    model.model.layers[0].eval()
+    before = [module.training for module in model.modules()]
+    score_ifd([record(0)], model, tokenizer)
+    assert [module.training for module in model.modules()] == before
+
+
 def test_every_record_is_scored_in_order_across_windows(model: Any, tokenizer: Any) -> None:
     records = [record(n) for n in range(WINDOW_RECORDS + 5)]
     seen = Counter()

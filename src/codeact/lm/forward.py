@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from codeact.errors import InputError
+from codeact.lm.modes import eval_mode
 from codeact.lm.rows import Layout, make_batch
 from codeact.types import Model
 
@@ -146,20 +147,15 @@ def head_gap(model: Model, layout: Layout = "alone") -> float:
     rng = np.random.default_rng(0)
     samples = [{"input_ids": rng.integers(0, model.config.get_text_config().vocab_size, size)} for size in PROBE_TOKENS]
     rows = [np.array([n]) for n in range(len(samples))] if layout == "alone" else [np.arange(len(samples))]
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            own = [model(input_ids=torch.from_numpy(s["input_ids"]).unsqueeze(0).to(model.device), use_cache=False).logits[0] for s in samples]
-            ours = []
-            for row in rows:
-                batch, starts = make_batch(samples, row, layout, model.device)
-                states = hidden_states(model, batch).flatten(0, 1)
-                ours += [head_logits(model, states[start : start + PROBE_TOKENS[n]]) for n, start in zip(row.tolist(), starts.tolist(), strict=True)]
-            mean = layout != "alone" and model.dtype != torch.float32
-            return max(log_probability_gap(one, other, mean) for one, other in zip(own, ours, strict=True))
-    finally:
-        model.train(training)
+    with eval_mode(model), torch.no_grad():
+        own = [model(input_ids=torch.from_numpy(s["input_ids"]).unsqueeze(0).to(model.device), use_cache=False).logits[0] for s in samples]
+        ours = []
+        for row in rows:
+            batch, starts = make_batch(samples, row, layout, model.device)
+            states = hidden_states(model, batch).flatten(0, 1)
+            ours += [head_logits(model, states[start : start + PROBE_TOKENS[n]]) for n, start in zip(row.tolist(), starts.tolist(), strict=True)]
+        mean = layout != "alone" and model.dtype != torch.float32
+        return max(log_probability_gap(one, other, mean) for one, other in zip(own, ours, strict=True))
 
 
 def looks_ahead(model: Model) -> bool:
@@ -169,14 +165,9 @@ def looks_ahead(model: Model) -> bool:
     ids = torch.arange(1, PROBE_TOKENS[0] + 1, device=model.device)[None] % model.config.get_text_config().vocab_size
     other = ids.clone()
     other[0, -1] = 0
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            one, two = (model(input_ids=each, use_cache=False).logits[0, :-1] for each in (ids, other))
-        return not log_probability_gap(one, two, model.dtype != torch.float32) <= allowed_head_gap(model, "padded")
-    finally:
-        model.train(training)
+    with eval_mode(model), torch.no_grad():
+        one, two = (model(input_ids=each, use_cache=False).logits[0, :-1] for each in (ids, other))
+    return not log_probability_gap(one, two, model.dtype != torch.float32) <= allowed_head_gap(model, "padded")
 
 
 def allowed_gap(model: Model) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 
 from codeact.errors import CodeactError, InputError
 from codeact.lm.attention import ATTENTION, NOT_PACKED
+from codeact.lm.modes import eval_mode
 from codeact.lm.passes import batch_fault, pass_limits
 from codeact.packing.collate import collate_rows
 from codeact.types import Ints
@@ -106,20 +107,19 @@ def check_isolation(
     shift = torch.randint(1, config.vocab_size, ids.shape, generator=torch.Generator().manual_seed(seed)).to(device)
     leak, effect, where = 0.0, 0.0, ""
     misplaced = 0.0
-    training = model.training
-    model.eval()
     try:
-        before = activations.observe(model, inputs)
-        logits = before.tensors[activations.LOGITS]
-        _check_finite(logits)
-        for touched in _touched(segments):
-            other = torch.where(touched, (ids + shift) % config.vocab_size, ids)
-            after = activations.observe(model, {**inputs, "input_ids": other}, before, touched)
-            moved, name = activations.largest_change(before, after, ~touched)
-            leak, where = max((leak, where), (moved, name))
-            effect = max(effect, activations.change(logits[touched], after.tensors[activations.LOGITS][touched], logits))
-        if leak <= tolerance and not faults:
-            misplaced = _misplaced(model, _on(device, _twice(config.vocab_size, seed)))
+        with eval_mode(model):
+            before = activations.observe(model, inputs)
+            logits = before.tensors[activations.LOGITS]
+            _check_finite(logits)
+            for touched in _touched(segments):
+                other = torch.where(touched, (ids + shift) % config.vocab_size, ids)
+                after = activations.observe(model, {**inputs, "input_ids": other}, before, touched)
+                moved, name = activations.largest_change(before, after, ~touched)
+                leak, where = max((leak, where), (moved, name))
+                effect = max(effect, activations.change(logits[touched], after.tensors[activations.LOGITS][touched], logits))
+            if leak <= tolerance and not faults:
+                misplaced = _misplaced(model, _on(device, _twice(config.vocab_size, seed)))
     except REFUSALS as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -127,8 +127,6 @@ def check_isolation(
         if faults and isinstance(error, ValueError):
             raise LeakError(f"unsafe packed batch: {faults[0]} (the model refused it: {reason})") from error
         raise InputError(f"{type(inner).__name__} {NOT_PACKED} ({reason})") from error
-    finally:
-        model.train(training)
     measured = Isolation(leak, effect, tolerance, misplaced)
     try:
         _judge(measured, faults, config._attn_implementation, where)

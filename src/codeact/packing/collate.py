@@ -23,7 +23,15 @@ import numpy as np
 from codeact.amounts import amount
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
-from codeact.packing.overlong import IGNORE, FitCounts, Overlong, apply_overlong, check_capacity, check_policy, plain_sample
+from codeact.packing.overlong import (
+    IGNORE,
+    FitCounts,
+    Overlong,
+    apply_overlong,
+    check_capacity,
+    check_policy,
+    plain_sample,
+)
 from codeact.packing.plan import Order, check_order, plan_batch, plan_epoch
 from codeact.types import Ints, Tokenizer
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from codeact.config import DEFAULTS
 from codeact.lm.models import context_length
+from codeact.lm.modes import eval_mode
 from codeact.lm.prompts import Template
 from codeact.lm.streams import Stream, check_model, choose_batch_tokens, stream_losses
 from codeact.progress import SILENT, Progress, Steady
@@ -158,16 +159,11 @@ class Scorer:
         """
         windows = [records[at : at + WINDOW_RECORDS] for at in range(0, len(records), WINDOW_RECORDS)]
         scores: list[Score] = []
-        training = self.model.training
-        self.model.eval()
         report = _Report(progress)
-        try:
-            # the next window is tokenised while the model runs
-            with ThreadPoolExecutor(1) as pool:
-                for ready in _ahead(pool, self.prepare, windows):
-                    scores += self._run(ready, report)
-        finally:
-            self.model.train(training)
+        # the next window is tokenised while the model runs
+        with eval_mode(self.model), ThreadPoolExecutor(1) as pool:
+            for ready in _ahead(pool, self.prepare, windows):
+                scores += self._run(ready, report)
         return scores
 
     def prepare(self, records: Sequence[Record]) -> list[Prepared]:

@@ -15,6 +15,7 @@ from codeact.config import ModelConfig, PackConfig, TrainConfig
 from codeact.errors import InputError, require
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.models import context_length
+from codeact.lm.modes import eval_mode
 from codeact.lm.passes import pass_limits
 from codeact.training.data import Tokenised
 from codeact.training.metrics import entries
@@ -166,14 +167,9 @@ def check_padding(network: Model, collate: Callable[[Sequence[Mapping[str, Any]]
     samples = [rng.integers(0, network.config.get_text_config().vocab_size, size) for size in PROBE_TOKENS]
     batch = collate([{"input_ids": ids, "labels": ids} for ids in samples])
     inputs = {name: batch[name].to(network.device) for name in ("input_ids", "attention_mask")}
-    training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            together = network(**inputs, use_cache=False).logits
-            alone = [network(input_ids=torch.from_numpy(ids)[None].to(network.device), use_cache=False).logits[0] for ids in samples]
-    finally:
-        network.train(training)
+    with eval_mode(network), torch.no_grad():
+        together = network(**inputs, use_cache=False).logits
+        alone = [network(input_ids=torch.from_numpy(ids)[None].to(network.device), use_cache=False).logits[0] for ids in samples]
     mean = network.dtype != torch.float32
     gap = max(log_probability_gap(own, found[: len(own)], mean) for own, found in zip(alone, together, strict=True))
     if not gap <= allowed_head_gap(network, "padded"):

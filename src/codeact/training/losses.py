@@ -24,6 +24,7 @@ from codeact.lm.forward import (
     losses_of_logits,
     without_adapter,
 )
+from codeact.lm.modes import eval_mode
 from codeact.packing.overlong import IGNORE
 from codeact.training.objective import sample_weights
 from codeact.types import Model
@@ -280,10 +281,5 @@ def _probe(causal: Model, way: Forward) -> tuple[Tensor, CausalLMOutputWithPast]
     generator = torch.Generator().manual_seed(0)
     vocabulary = causal.config.get_text_config().vocab_size
     ids = torch.randint(vocabulary, (1, PROBE_TOKENS), generator=generator).to(causal.device)
-    training = causal.training
-    causal.eval()
-    try:
-        with torch.no_grad():
-            return ids, way(input_ids=ids, labels=ids, use_cache=False)
-    finally:
-        causal.train(training)
+    with eval_mode(causal), torch.no_grad():
+        return ids, way(input_ids=ids, labels=ids, use_cache=False)

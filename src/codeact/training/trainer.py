@@ -23,6 +23,7 @@ from transformers.utils import logging
 
 from codeact.config import TrainConfig
 from codeact.errors import CodeactError, InputError, did_you_mean, require
+from codeact.lm.modes import eval_mode
 from codeact.packing.collate import PackedDataset, split_rows
 from codeact.progress import track
 from codeact.training.checkpoints import last_checkpoint, remove_checkpoints
@@ -182,10 +183,9 @@ class MeteredTrainer(Trainer):
         """Mean loss over the learnt tokens (or the samples) held out, in nats; transformers' own would weigh by batches."""
         self.meter.pause()
         model, size = self.model_wrapped, self.args.per_device_eval_batch_size
-        model.eval()
         total = counted = 0.0
         starts = range(0, len(self.held_out), size)
-        with torch.no_grad():
+        with eval_mode(model), torch.no_grad():
             for turn in range(math.ceil(len(starts) / self.args.world_size)):
                 number = turn * self.args.world_size + self.args.process_index
                 # every process takes part in every forward pass (FSDP); one that has run out repeats the first batch for nothing
@@ -201,7 +201,6 @@ class MeteredTrainer(Trainer):
         metrics = {"eval_loss": total / counted}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        model.train()
         return metrics
 
 
