@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -273,6 +275,20 @@ def test_each_epoch_is_planned_anew():
     assert not np.array_equal(first, data.rows.samples)
     data.set_epoch(0)
     assert np.array_equal(first, data.rows.samples)
+
+
+def test_workers_that_stay_plan_each_epoch_anew():
+    samples = make_samples(np.random.default_rng(4).integers(1, 30, 60).tolist())
+    data = PackedDataset(samples, 64, pad_token_id=PAD)
+    loader = DataLoader(data, batch_size=2, collate_fn=data.collate, num_workers=1, persistent_workers=True)
+    for epoch in (0, 1, 0):
+        data.set_epoch(epoch)
+        seen = [batch["input_ids"].tolist() for batch in loader]
+        assert seen == [batch["input_ids"].tolist() for batch in DataLoader(data, batch_size=2, collate_fn=data.collate)]
+        assert np.array_equal(data.rows.samples, PackedDataset(samples, 64, pad_token_id=PAD, seed=epoch).rows.samples)
+    data.set_epoch(1)
+    for copied in (pickle.loads(pickle.dumps(data)), copy.deepcopy(data)):
+        assert np.array_equal(copied.rows.samples, data.rows.samples)
 
 
 PADDED = {"input_ids": [0, 0, 0, 5, 6, 7], "attention_mask": [0, 0, 0, 1, 1, 1], "labels": [-100, -100, -100, -100, 6, 7]}

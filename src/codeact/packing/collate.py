@@ -33,10 +33,16 @@ from codeact.packing.overlong import (
     plain_sample,
 )
 from codeact.packing.plan import Order, check_order, plan_batch, plan_epoch
+from codeact.packing.rows import Rows
 from codeact.types import Ints, Tokenizer
 
 if TYPE_CHECKING:
     import torch
+    from torch.utils.data import Dataset
+
+    RowDataset = Dataset[dict[str, Ints]]  # what loaders are declared to take; a map-style one is told by its methods alone
+else:
+    RowDataset = object
 
 Batch = dict[str, Any]
 
@@ -161,7 +167,7 @@ class DynamicPackCollator:
         return batch
 
 
-class PackedDataset:
+class PackedDataset(RowDataset):
     """A whole epoch packed ahead, as a map-style data set: item i is one row of several samples.
 
     Ordinary and distributed samplers shard it: with `rows_multiple_of` = world size * rows per device step, no rank gets a repeated or a
@@ -200,7 +206,21 @@ class PackedDataset:
         self.lengths = np.array(
             [len(plain_sample(sample, n)["input_ids"]) for n, sample in enumerate(samples)], dtype=np.int64
         )
-        self.rows = plan_epoch(self.lengths, capacity, seed, rows_multiple_of)
+        import torch
+
+        # in memory that workers see too: persistent ones keep their copy of the data set from epoch to epoch
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._planned = 0
+        self._rows = plan_epoch(self.lengths, capacity, seed, rows_multiple_of)
+
+    @property
+    def rows(self) -> Rows:
+        """Sample indices of each row, as planned for the epoch."""
+        epoch = int(self._epoch)
+        if epoch != self._planned:
+            self._rows = plan_epoch(self.lengths, self.capacity, self.seed + epoch, self.rows_multiple_of)
+            self._planned = epoch
+        return self._rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -216,8 +236,11 @@ class PackedDataset:
         }
 
     def set_epoch(self, epoch: int) -> None:
-        """Plan the rows anew for `epoch` (the number of rows stays the same); Trainer and accelerate call this."""
-        self.rows = plan_epoch(self.lengths, self.capacity, self.seed + epoch, self.rows_multiple_of)
+        """Plan the rows anew for `epoch` (the number of rows stays the same), in a loader's workers too; Trainer and accelerate call this.
+
+        Call it between two epochs: what a loader fetches afterwards is of the new plan.
+        """
+        self._epoch.fill_(epoch)
 
     def collate(self, items: Sequence[Mapping[str, Any]]) -> Batch:
         """Several items -> one packed batch of as many rows."""
