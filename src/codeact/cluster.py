@@ -101,8 +101,9 @@ def cluster_embeddings(embeddings: Vectors | Points, k: int, seed: int, *, ids: 
     Raises:
         InputError: no points, k < 1, a wrong shape, duplicate ids, or a value that is not finite.
     """
-    if k < 1:
-        raise InputError(f"cluster.k = {k}: must be at least 1")
+    if not isinstance(k, (int, np.integer)) or k < 1:
+        raise InputError(f"cluster.k = {k}: must be an integer of at least 1")
+    _check_points(embeddings)
     held = ArrayPoints(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
     if len(held) > full and len(held) == len(ids):
         return _cluster_large(held, k, seed, ids, full)
@@ -118,6 +119,11 @@ def cluster_embeddings(embeddings: Vectors | Points, k: int, seed: int, *, ids: 
     distance = np.empty(len(points), np.float32)
     distance[order] = _distances(points, centroids, canonical)
     return Clustering(labels, centroids.astype(np.float32), distance, note)
+
+
+def _check_points(embeddings: object) -> None:
+    if not isinstance(embeddings, np.ndarray) and not hasattr(embeddings, "blocks"):
+        raise InputError(f"the embeddings are {type(embeddings).__name__}; give an array of float32 [N, D], as embed_texts makes it")
 
 
 def _note(k: int, wanted: int, made: int, count: int, distinct: int) -> str:
@@ -291,6 +297,7 @@ def project_2d(embeddings: Vectors | Points, *, ids: Sequence[str], full: int = 
     Raises:
         InputError: no points, a wrong shape, duplicate ids, or a value that is not finite.
     """
+    _check_points(embeddings)
     held = ArrayPoints(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
     large = len(held) > full and len(held) == len(ids)
     drawn = sampled_rows(ids, 0, full) if large else np.arange(len(held))

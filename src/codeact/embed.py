@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ SYLLABLES = "\u2e80"  # from here on a letter is a syllable or a word
 READ_CHARS = 1500  # 256 to 512 tokens
 
 
-def load_embedder(name: str, device: str = "auto", revision: str | None = None) -> SentenceTransformer:
+def load_embedder(name: str | PathLike[str], device: str = "auto", revision: str | None = None) -> SentenceTransformer:
     """Load a `SentenceTransformer` in float32 and eval mode.
 
     The files of a hub name that are in the local cache are used as they are; else the hub is asked.
@@ -41,6 +42,7 @@ def load_embedder(name: str, device: str = "auto", revision: str | None = None) 
         InputError: the model does not exist or is no text embedder, the hub cannot be reached, or no such device.
         CodeactError: the demo embedder cannot be fetched.
     """
+    name = fspath(name)
     where = resolve_embedder(name, revision)
     return _load_any(name, where, str(choose_device(device)), revision)
 
@@ -162,11 +164,16 @@ def embed_texts(
         float32 [N, D], each row of Euclidean length 1.
 
     Raises:
-        InputError: as `load_embedder`, or batch_size < 1.
+        InputError: as `load_embedder`, batch_size < 1, or something that is no text.
         CodeactError: the model gave a value that is not finite.
     """
     if batch_size < 1:
         raise InputError(f"embed.batch_size = {batch_size}: must be at least 1")
+    if isinstance(texts, str):
+        raise InputError("the texts are a single text; give a list of texts: [text]")
+    texts = list(texts)
+    if (at := next((n for n, text in enumerate(texts) if not isinstance(text, str)), None)) is not None:
+        raise InputError(f"texts[{at}] is {type(texts[at]).__name__}; each must be a text")
     embedder = open_embedder(model, device) if isinstance(model, str) else model
     if not texts:
         return np.zeros((0, _dimension(embedder)), dtype=np.float32)

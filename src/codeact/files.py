@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
+from os import PathLike
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,43 +27,43 @@ _LEFT = re.compile(r"\.(.+)\.([1-9]\d*)\.tmp", re.DOTALL)
 Whole = Callable[[Path], None]  # is told of a file that is complete, and not in its place yet
 
 
-def is_remote(name: str | Path) -> bool:
+def is_remote(name: str | PathLike[str]) -> bool:
     """Whether a name is an address (`s3://bucket/key`), also where `Path` has made one slash of its two; local names are not."""
-    return ADDRESS.match(str(name)) is not None
+    return ADDRESS.match(os.fspath(name)) is not None
 
 
-def address_of(name: str | Path) -> str:
+def address_of(name: str | PathLike[str]) -> str:
     """An address with both of its slashes (of this machine: all three), also where `Path` has made one of them."""
-    scheme, _, rest = str(name).partition(":")
-    return f"{scheme}://{by_path(name) if _OF_THIS_MACHINE.match(str(name)) else rest.lstrip('/')}"
+    scheme, _, rest = os.fspath(name).partition(":")
+    return f"{scheme}://{by_path(name) if _OF_THIS_MACHINE.match(os.fspath(name)) else rest.lstrip('/')}"
 
 
-def name_of(path: str | Path) -> str:
+def name_of(path: str | PathLike[str]) -> str:
     """A path as a person writes it: of an address both slashes, of which `Path` makes one."""
-    return address_of(path) if is_remote(path) else str(path)
+    return address_of(path) if is_remote(path) else os.fspath(path)
 
 
-def by_path(name: str | Path) -> str:
+def by_path(name: str | PathLike[str]) -> str:
     """The name, and the path in place of an address of this machine: `/data/x.jsonl` for `file:///data/x.jsonl`.
 
     Raises:
         InputError: such an address with a host, as which `file://x.jsonl` counts.
     """
-    found = _OF_THIS_MACHINE.match(str(name))
+    found = _OF_THIS_MACHINE.match(os.fspath(name))
     if found is None:
-        return str(name)
+        return os.fspath(name)
     if found[1] not in (None, "", "localhost"):
         raise InputError(f"{name}: {found[1]!r} stands where a host does; an absolute path has three slashes (file:///data/x.jsonl), a relative one no file://")
-    return f"/{str(name)[found.end() :].lstrip('/')}"
+    return f"/{os.fspath(name)[found.end() :].lstrip('/')}"
 
 
-def local(path: str | Path) -> Path:
+def local(path: str | PathLike[str]) -> Path:
     """The path, if it is one of this machine.
 
     Raises:
         InputError: it is an address: folders are written to local disks.
     """
-    if (path_here := by_path(path)) != str(path):
+    if (path_here := by_path(path)) != os.fspath(path):
         raise InputError(f"{address_of(path)}: name a folder or a file of this machine by its path, {path_here}")
     if is_remote(path):
         raise InputError(

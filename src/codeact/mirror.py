@@ -163,7 +163,7 @@ class _Mirror:
 
     def __init__(self, run_dir: str | Path, kind: str = "") -> None:
         self.address = address_of(run_dir).rstrip("/")
-        if by_path(run_dir) != str(run_dir):
+        if by_path(run_dir) != os.fspath(run_dir):
             raise InputError(f"run directory {self.address}: name a folder of this machine by its path, {by_path(run_dir)}")
         scheme, _, rest = self.address.partition("://")
         name = rest.rpartition("/")[2]

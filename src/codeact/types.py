@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Indices = Ints | Sequence[int]  # row or sample numbers, of those that are given
 Bools = NDArray[np.bool_]
 Vectors = NDArray[np.float32]  # embeddings: one row each
 

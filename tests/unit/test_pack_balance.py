@@ -15,6 +15,7 @@ from codeact.packing import (
     balance_steps,
     crossover_tokens,
     fit_crossover,
+    padding_rate,
     plan_epoch,
     plan_ranks,
     row_costs,
@@ -150,3 +151,20 @@ def test_bad_input_of_plans_for_ranks() -> None:
         plan_ranks([5, 6], 10, 2, crossover=-1)
     with pytest.raises(InputError, match="rows_per_rank is 0"):
         plan_epoch([5, 6], 10, ranks=2, rows_per_rank=0)
+
+
+def test_numbers_that_cannot_be() -> None:
+    for wrong in (-1.0, float("nan"), float("inf")):
+        for call in (balance_ratio, balance_steps):
+            with pytest.raises(InputError, match="the cost of row 1 is"):
+                call([1.0, wrong, 2.0, 3.0], 2)
+    assert balance_ratio([0, 0, 1, 1], 2).tolist() == [1.0, 1.0]
+    for name in ("body_parameters", "hidden_size", "layers"):
+        for value in (0, -1, float("nan")):
+            with pytest.raises(InputError, match=f"{name} is {value}; it must be above 0"):
+                crossover_tokens(**{"body_parameters": 1e9, "hidden_size": 64, "layers": 2, name: value})
+    for rows, lengths in (([[0, 1]], [-1, 2]), ([[]], [1, 2]), ([[0], []], [1])):
+        with pytest.raises(InputError, match=r"empty|at least one sample"):
+            padding_rate(rows, lengths)
+    assert padding_rate([[0], [1, 2]], [900, 300, 600]) == 0.0
+    assert row_costs([[0], [1, 2]], [900, 300, 600], float("inf")).tolist() == [900.0, 900.0]

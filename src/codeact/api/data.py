@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from codeact import config, storage
 from codeact.amounts import amount
@@ -17,6 +18,7 @@ from codeact.locks import one_writer
 from codeact.outputs import Run, check_file
 from codeact.pipeline.ready import say_unused
 from codeact.records import Reading, Record, read_source, reading_lines
+from codeact.records.given import is_dataset, rows_of
 from codeact.rundir import tables
 from codeact.sources.names import as_list
 from codeact.storage import Source
@@ -28,7 +30,7 @@ CUT = 400  # characters of a turn that are shown
 
 
 # what the functions of the public surface take as data; a text, because `datasets` is an extra
-Data: TypeAlias = "str | Path | Sequence[str | Path] | Sequence[Mapping[str, Any]] | Dataset"
+Data: TypeAlias = "str | PathLike[str] | Sequence[str | PathLike[str]] | Sequence[Mapping[str, Any]] | Dataset"
 
 
 def preview(
@@ -47,8 +49,10 @@ def preview(
         `shown` (`id, row, messages, tools`), and for people `lines` and `problem` (what is wrong where no row is usable, else "").
 
     Raises:
-        InputError: the data cannot be read, its columns are unknown, or `split` is given of rows.
+        InputError: the data cannot be read, its columns are unknown, `split` is given of rows, or `show` is below 0.
     """
+    if show < 0:
+        raise InputError(f"show = {show}: give a number of records of at least 0")
     source, names = open_data(data)
     if source is not None and split is not None:
         raise InputError(f"split={split!r} is of a data set that is named; rows that are given have no splits: leave it out")
@@ -66,7 +70,7 @@ def preview(
 
 @one_writer("output", addresses=True)
 def harvest(
-    roots: str | Sequence[str],
+    roots: str | PathLike[str] | Sequence[str | PathLike[str]],
     output: str | Path,
     *,
     languages: Sequence[str] | None = None,
@@ -178,35 +182,19 @@ def open_data(data: Data) -> tuple[Source | None, str | tuple[str, ...]]:
     Raises:
         InputError: neither paths nor rows.
     """
-    if isinstance(data, str | Path):
-        return None, str(data)
-    if isinstance(data, Sequence) and data and all(isinstance(name, str | Path) for name in data):
-        return None, str(data[0]) if len(data) == 1 else tuple(map(str, data))
+    if isinstance(data, str | PathLike):
+        return None, fspath(data)
+    if isinstance(data, Sequence) and data and all(isinstance(name, str | PathLike) for name in data):
+        names = tuple(fspath(name) for name in cast("Sequence[str | PathLike[str]]", data))
+        return None, names[0] if len(names) == 1 else names
     if is_dataset(data):
         table = data.with_format("arrow")[:]
         return Source("the data set", table.to_pylist(), table), "memory"
     if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
         return Source("the list", list(cast("Sequence[Mapping[str, Any]]", data))), "memory"
     raise InputError(
-        f"data is {type(data).__name__}; give paths, a data set name, a list of dictionaries or a datasets.Dataset{_rows_of(data)}"
+        f"data is {type(data).__name__}; give paths, a data set name, a list of dictionaries or a datasets.Dataset{rows_of(data)}"
     )
-
-
-def _rows_of(data: object) -> str:
-    """`: data.to_dict("records")`, how to get rows of what holds some; empty where that is not known."""
-    if isinstance(data, Mapping):
-        split = next((name for name, part in data.items() if is_dataset(part)), None)
-        return ": [data], for one row" if split is None else f": data[{split!r}]"
-    if hasattr(data, "to_dicts") or hasattr(data, "to_pylist"):  # Polars, Arrow
-        return ": data.to_dicts()" if hasattr(data, "to_dicts") else ": data.to_pylist()"
-    if hasattr(data, "to_dict") and hasattr(data, "columns"):  # pandas
-        return ': data.to_dict("records")'
-    return ": list(data), if that gives dictionaries" if isinstance(data, Iterable) else ""
-
-
-def is_dataset(data: object) -> TypeGuard[Dataset]:
-    """Whether this is a `datasets.Dataset`, told without importing that package."""
-    return hasattr(data, "with_format") and hasattr(data, "features") and hasattr(data, "select")
 
 
 def _plain(record: Record) -> dict[str, Any]:

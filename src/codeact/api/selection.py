@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from codeact import config, storage
 from codeact.amounts import amount
-from codeact.api.data import Data, is_dataset, open_data
+from codeact.api.data import Data, open_data
 from codeact.api.run_directory import explain, stability
 from codeact.config import Recipe
 from codeact.errors import InputError, require
@@ -22,6 +23,7 @@ from codeact.outputs import Run, check_file, note_ahead, note_file, run_dir_besi
 from codeact.pipeline import plan
 from codeact.pipeline.ready import say_unused
 from codeact.pipeline.run import run_pipeline
+from codeact.records.given import is_dataset
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
@@ -218,7 +220,7 @@ def _select_recipe(data: Data, **arguments: Unpack[SelectArguments]) -> tuple[Re
         "sample.strategy": arguments.get("strategy"),
         "seed": arguments.get("seed"),
         "embed.model": arguments.get("embedder"),
-        "run_dir": str(run_dir) if run_dir else None,
+        "run_dir": fspath(run_dir) if run_dir else None,
     })
     keys = config.joined(own, arguments.get("settings") or {})
     if "run_dir" not in keys:

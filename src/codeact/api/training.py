@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -75,7 +76,7 @@ def tokenise(
     rows: Sequence[Mapping[str, Any]],
     tokenizer: Tokenizer,
     *,
-    template: str = config.DEFAULTS.model.template,
+    template: str | PathLike[str] = config.DEFAULTS.model.template,
     max_length: int = config.DEFAULTS.model.max_length,
     mapping: Mapping[str, str] | None = None,
     overlong: Overlong = config.DEFAULTS.pack.overlong,
@@ -89,7 +90,7 @@ def tokenise(
         rows: dictionaries, as read from a file or a data set.
         tokenizer: a fast Hugging Face tokenizer.
         template: auto, chat, question, alpaca or a jinja file.
-        max_length: most tokens of a sample.
+        max_length: most tokens of a sample, at least 1.
         mapping: field -> column, as `--map`.
         overlong: what becomes of longer records: truncate, split, drop or error.
 
@@ -97,12 +98,17 @@ def tokenise(
         `id`, and `input_ids` and `labels` as int32 [n] each; labels are -100 where nothing is learnt.
 
     Raises:
-        InputError: no usable row, an unknown template, or a record too long under `error`.
+        InputError: no usable row, an unknown template or policy, a record too long under `error`, or names in place of rows or tokenizer.
     """
+    from codeact.lm.given import check_tokenizer_given
     from codeact.lm.prompts import load_template
+    from codeact.packing.overlong import check_capacity, check_policy
     from codeact.training.data import tokenise_records
 
-    records = read_records(list(rows), dict(mapping or {}), "the rows").usable()
+    check_tokenizer_given(tokenizer)
+    check_policy(overlong)
+    check_capacity(max_length)
+    records = read_records(rows, dict(mapping or {}), "the rows").usable()
     return tokenise_records(
         records, load_template(template, tokenizer), tokenizer, max_length, overlong=overlong
     ).samples

@@ -21,6 +21,7 @@ from codeact.curate.verify import Verdict
 from codeact.errors import InputError
 from codeact.progress import track
 from codeact.records import Record
+from codeact.records.given import check_records
 from codeact.types import Ints
 
 SHARED_ID = "curate: two records share an id; make the ids unique"
@@ -69,8 +70,10 @@ def curate_records(
             given are looked for.
 
     Raises:
-        InputError: `config.decontaminate` names a benchmark without tasks in `benchmark_items`, or two records share an id.
+        InputError: `config.decontaminate` names a benchmark without tasks in `benchmark_items`, two records share an id, or rows
+            are given in place of records.
     """
+    check_records(records)
     items = benchmarks_of(config, benchmark_items)
     check_ids([record.id for record in records])
     look = Looker(config, items)

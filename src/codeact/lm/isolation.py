@@ -13,6 +13,7 @@ import numpy as np
 
 from codeact.errors import CodeactError, InputError
 from codeact.lm.attention import ATTENTION, NOT_PACKED
+from codeact.lm.given import check_model_given
 from codeact.lm.modes import eval_mode
 from codeact.lm.passes import batch_fault, pass_limits
 from codeact.packing.collate import collate_rows
@@ -84,14 +85,15 @@ def check_isolation(
     Raises:
         LeakError: samples see each other, positions do not restart, or the batch breaks the contract; the message names the
             cause and the mend.
-        InputError: the architecture cannot take packed batches at all; no row of `batch` holds two samples; or the change
-            had no effect, so that nothing can be told.
+        InputError: a name in place of the model, or a model without weights; the architecture cannot take packed batches at all; no row
+            of `batch` holds two samples; or the change had no effect, so that nothing can be told.
         CodeactError: the model's logits are not finite.
     """
     import torch
 
     from codeact.lm import activations
 
+    check_model_given(model)
     inner: Any = getattr(model, "module", model)
     if reason := getattr(inner, "not_packed", ""):
         raise InputError(reason)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 FOREIGN = "it belongs to another base model, or was saved by a tool that names weights otherwise"
 
 
-def load_tokenizer(name: str, revision: str | None = None) -> Tokenizer:
+def load_tokenizer(name: str | PathLike[str], revision: str | None = None) -> Tokenizer:
     """A fast tokenizer with a pad token (EOS where it has none of its own).
 
     Raises:
@@ -37,6 +38,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> Tokenizer:
     """
     from transformers import AutoTokenizer
 
+    name = fspath(name)
     where = resolve(name, revision)
     base = adapter_base(where)
     if base and not Path(where, "tokenizer_config.json").is_file():
@@ -74,7 +76,7 @@ def _embedding_rows(where: str, revision: str | None) -> int | None:
 
 
 def load_model(
-    name: str,
+    name: str | PathLike[str],
     *,
     revision: str | None = None,
     dtype: str = "auto",
@@ -101,6 +103,7 @@ def load_model(
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    name = fspath(name)
     if attention == "any":
         return _load_any(name, revision, dtype, device)
     if attention == "codeact":

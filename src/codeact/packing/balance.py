@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from codeact.errors import InputError
 from codeact.packing.rows import Rows
-from codeact.types import Floats, Ints
+from codeact.types import Floats, Indices, Ints
 
 
 def crossover_tokens(body_parameters: float, hidden_size: float, layers: int) -> float:
@@ -27,7 +27,13 @@ def crossover_tokens(body_parameters: float, hidden_size: float, layers: int) ->
         body_parameters: weights without embeddings and head.
         hidden_size: width of the residual stream (query heads * head size, their mean where layers differ).
         layers: attention layers.
+
+    Raises:
+        InputError: one of them is not above 0.
     """
+    for name, value in (("body_parameters", body_parameters), ("hidden_size", hidden_size), ("layers", layers)):
+        if not value > 0:
+            raise InputError(f"{name} is {value}; it must be above 0")
     return body_parameters / (hidden_size * layers)
 
 
@@ -70,7 +76,7 @@ def sample_costs(lengths: ArrayLike, crossover: float) -> Floats:
     return np.asarray(sizes + sizes**2 / crossover, dtype=np.float64)
 
 
-def row_costs(rows: Sequence[Ints], lengths: ArrayLike, crossover: float) -> Floats:
+def row_costs(rows: Sequence[Indices], lengths: ArrayLike, crossover: float) -> Floats:
     """Compute of each row, float64 [R], in tokens of the linear part: sum over its samples of n + n^2 / crossover.
 
     Args:
@@ -84,7 +90,7 @@ def row_costs(rows: Sequence[Ints], lengths: ArrayLike, crossover: float) -> Flo
     each = sample_costs(lengths, crossover)
     if isinstance(rows, Rows):
         return np.add.reduceat(each[rows.samples], rows.starts[:-1]) if len(rows) else np.zeros(0)
-    return np.array([each[row].sum() for row in rows], dtype=np.float64)
+    return np.array([each[np.asarray(row, dtype=np.int64)].sum() for row in rows], dtype=np.float64)
 
 
 def balance_ratio(costs: ArrayLike, ranks: int, rows_per_rank: int = 1) -> Floats:
@@ -99,11 +105,14 @@ def balance_ratio(costs: ArrayLike, ranks: int, rows_per_rank: int = 1) -> Float
         rows_per_rank: rows of each in one step.
 
     Raises:
-        InputError: the rows do not divide into whole steps.
+        InputError: the rows do not divide into whole steps, or a cost is no number of at least 0.
     """
     steps = _steps(np.asarray(costs, dtype=np.float64), ranks, rows_per_rank)
     loads = steps.reshape(len(steps), ranks, rows_per_rank).sum(axis=2)
-    return np.asarray(loads.mean(axis=1) / loads.max(axis=1), dtype=np.float64)
+    most = loads.max(axis=1)
+    ratio = np.ones(len(steps))  # of a step that costs nothing no rank waits
+    np.divide(loads.mean(axis=1), most, out=ratio, where=most > 0)
+    return ratio
 
 
 def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: int = 0, window: int = 32) -> Ints:
@@ -124,7 +133,7 @@ def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: in
         int64 [R]: `order[i]` is the row at position i, steps after each other and ranks within a step.
 
     Raises:
-        InputError: the rows do not divide into whole steps, or `window` is below 1.
+        InputError: the rows do not divide into whole steps, a cost is no number of at least 0, or `window` is below 1.
     """
     given = np.asarray(costs, dtype=np.float64)
     if window < 1:
@@ -155,7 +164,7 @@ def deal_steps(order: Ints, costs: ArrayLike, ranks: int, rows_per_rank: int = 1
         int64 [R], ranks after each other within a step.
 
     Raises:
-        InputError: the rows do not divide into whole steps.
+        InputError: the rows do not divide into whole steps, or a cost is no number of at least 0.
     """
     given = np.asarray(costs, dtype=np.float64)
     _steps(given[order], ranks, rows_per_rank)
@@ -179,6 +188,9 @@ def _deal(rows: Ints, costs: Floats, ranks: int, each: int) -> Ints:
 def _steps(costs: Floats, ranks: int, rows_per_rank: int) -> Floats:
     if ranks < 1 or rows_per_rank < 1:
         raise InputError(f"ranks is {ranks} and rows_per_rank {rows_per_rank}; both must be at least 1")
+    wrong = np.flatnonzero(~(np.isfinite(costs) & (costs >= 0)))
+    if wrong.size:
+        raise InputError(f"the cost of row {wrong[0]} is {costs[wrong[0]]}; it must be a finite number of at least 0")
     size = ranks * rows_per_rank
     if len(costs) % size:
         raise InputError(

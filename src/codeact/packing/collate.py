@@ -34,7 +34,7 @@ from codeact.packing.overlong import (
 )
 from codeact.packing.plan import Order, check_order, plan_batch, plan_epoch
 from codeact.packing.rows import Rows
-from codeact.types import Ints, Tokenizer
+from codeact.types import Indices, Ints, Tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ Batch = dict[str, Any]
 
 def collate_rows(
     samples: Sequence[Mapping[str, Any]],
-    rows: Sequence[Ints],
+    rows: Sequence[Indices],
     *,
     pad_token_id: int,
     device: torch.device | str | None = None,
@@ -59,7 +59,7 @@ def collate_rows(
     Args:
         samples: mappings with `input_ids` and, optionally, `labels` (-100: not learnt; absent: every token is learnt);
             flat lists, arrays or tensors of equal length; masks as in `overlong.plain_sample`.
-        rows: indices into `samples`, one array per row.
+        rows: indices into `samples`, one array or list per row.
         pad_token_id: fills the rows that are shorter than the longest.
         device: where the tensors go (default: CPU).
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from codeact.errors import InputError
 from codeact.types import Ints
@@ -203,9 +204,9 @@ def _check_lengths(sample: Mapping[str, Any], index: int) -> None:
             )
 
 
-def _flat(values: Any, size: int) -> bool:
+def _flat(values: Sequence[object], size: int) -> bool:
     """Whether these are `size` single values; the first one tells, so that long lists need not be made arrays for it."""
-    return len(values) == size and (size == 0 or np.ndim(values[0]) == 0)
+    return len(values) == size and (size == 0 or np.ndim(cast("ArrayLike", values[0])) == 0)
 
 
 def _kept_tokens(sample: Mapping[str, Any], capacity: int, ending: Ints) -> Ints:

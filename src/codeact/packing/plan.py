@@ -19,7 +19,7 @@ from codeact.errors import InputError
 from codeact.packing.balance import balance_steps, row_costs, sample_costs
 from codeact.packing.overlong import check_capacity, overlong_message
 from codeact.packing.rows import Rows, split_to_multiple
-from codeact.types import Ints
+from codeact.types import Indices, Ints
 
 Order = Literal["balanced", "paper"]
 COST_UNITS = 2**40  # whole numbers that the costliest sample counts as
@@ -160,19 +160,19 @@ def pack_tightly(lengths: ArrayLike, capacity: int) -> Rows:
     return _best_fit_decreasing(_checked(lengths, capacity), capacity, None)
 
 
-def padding_rate(rows: Sequence[Ints], lengths: ArrayLike, width: int | None = None) -> float:
+def padding_rate(rows: Sequence[Indices], lengths: ArrayLike, width: int | None = None) -> float:
     """Share of padding among all tokens of `rows`, each padded to `width` (by default: to the longest of them).
 
     Returns:
         padding tokens / (rows * width), from 0 to 1.
 
     Raises:
-        InputError: no rows, or a row longer than `width`.
+        InputError: no rows, an empty row, a length below 1, or a row longer than `width`.
     """
-    if len(rows) == 0:
-        raise InputError("padding rate of no rows: at least one row is needed")
-    sizes = np.asarray(lengths, dtype=np.int64)
-    totals = rows.totals(sizes) if isinstance(rows, Rows) else np.array([int(sizes[row].sum()) for row in rows])
+    if len(rows) == 0 or not (isinstance(rows, Rows) or all(map(len, rows))):
+        raise InputError("padding rate of no rows: at least one row is needed, and each with at least one sample")
+    sizes = _sizes(lengths)
+    totals = rows.totals(sizes) if isinstance(rows, Rows) else np.array([int(sizes[np.asarray(row)].sum()) for row in rows])
     longest = int(totals.max())
     if width is None:
         width = longest
@@ -229,6 +229,13 @@ def compare_layouts(lengths: ArrayLike, capacity: int, batch_size: int, seed: in
 
 def _checked(lengths: ArrayLike, capacity: int) -> Ints:
     check_capacity(capacity)
+    sizes = _sizes(lengths)
+    if int(sizes.max()) > capacity:
+        raise InputError(overlong_message(int(sizes.argmax()), int(sizes.max()), capacity))
+    return sizes
+
+
+def _sizes(lengths: ArrayLike) -> Ints:
     given = np.asarray(lengths)
     if given.size == 0:
         raise InputError("nothing to pack: there are no samples")
@@ -237,8 +244,6 @@ def _checked(lengths: ArrayLike, capacity: int) -> Ints:
     sizes = given.astype(np.int64, copy=False)
     if int(sizes.min()) < 1:
         raise InputError(f"sample {int(sizes.argmin())} is empty (length {int(sizes.min())}); leave empty samples out")
-    if int(sizes.max()) > capacity:
-        raise InputError(overlong_message(int(sizes.argmax()), int(sizes.max()), capacity))
     return sizes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from os import PathLike, fspath
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,7 @@ from codeact.amounts import amount
 from codeact.errors import InputError
 from codeact.records.columns import Format, detect_format, find_format
 from codeact.records.content import is_blank, is_missing
+from codeact.records.given import as_rows
 from codeact.records.rows import is_graded, read_row
 from codeact.records.types import Message, Record, Rejected, Unreadable, content_hash, digest
 from codeact.records.unread import absent, is_template, marks, untold
@@ -154,9 +155,9 @@ def read_records(
         locate: says where a row stands, where the rows come from several files.
 
     Raises:
-        InputError: no rows, unknown columns, or two rows share an explicit id.
+        InputError: no rows, something else than rows, unknown columns, or two rows share an explicit id.
     """
-    reader = RowReader(rows, mapping, where, locate)
+    reader = RowReader(as_rows(rows), mapping, where, locate)
     records: list[Record] = []
     rejected: list[Rejected] = []
     for item in reader:
@@ -278,14 +279,18 @@ class RowReader:
 
 
 def read_data(
-    data: str | Path | Sequence[str | Path], mapping: Mapping[str, str] | None = None, split: str = "train"
+    data: str | PathLike[str] | Sequence[str | PathLike[str]], mapping: Mapping[str, str] | None = None, split: str = "train"
 ) -> Reading:
     """`read_records` of data files, or of a split of a data set: what `codeact.storage.read_rows` reads.
 
     Raises:
-        InputError: as these two.
+        InputError: as these two; or rows are given.
     """
-    return read_source(read_rows(data, split), mapping)
+    if isinstance(data, str | PathLike):
+        return read_source(read_rows(fspath(data), split), mapping)
+    if not isinstance(data, Sequence) or not all(isinstance(name, str | PathLike) for name in data):
+        raise InputError(f"the data are {type(data).__name__}, not a path or a list of paths; read rows with codeact.read_records")
+    return read_source(read_rows([fspath(name) for name in data], split), mapping)
 
 
 def read_source(source: Source, mapping: Mapping[str, str] | None = None) -> Reading:

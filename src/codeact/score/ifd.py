@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codeact.config import DEFAULTS
+from codeact.lm.given import check_model_given, check_tokenizer_given
 from codeact.lm.models import context_length
 from codeact.lm.modes import eval_mode
-from codeact.lm.prompts import Template
+from codeact.lm.prompts import Template, load_template
 from codeact.lm.streams import Stream, check_model, choose_batch_tokens, stream_losses
 from codeact.progress import SILENT, Progress, Steady
 from codeact.records import Record
+from codeact.records.given import check_records
 from codeact.score import selective
 from codeact.score.sequences import Prepared, build_sequences, check_variant, default_template
 from codeact.score.surprise import worst_spot
@@ -93,17 +95,23 @@ def score_ifd(
     model: Model,
     tokenizer: Tokenizer,
     *,
-    template: Template | None = None,
+    template: Template | str | None = None,
     variant: str = DEFAULTS.score.variant,
     max_length: int = DEFAULTS.model.max_length,
     batch_tokens: int = DEFAULTS.score.batch_tokens,
     progress: Progress = SILENT,
 ) -> list[Score]:
-    """Score records; see `Scorer`. Returns one `Score` per record, in their order.
+    """Score records; see `Scorer`. Returns one `Score` per record, in their order. A template may be named, as for `tokenise`.
 
     Raises:
-        InputError, CodeactError: as `Scorer`.
+        InputError: rows in place of records, a name in place of the model or its tokenizer, or a model without weights; as `Scorer`.
+        CodeactError: as `Scorer`.
     """
+    check_records(records)
+    check_model_given(model)
+    check_tokenizer_given(tokenizer)
+    if isinstance(template, str):
+        template = load_template(template, tokenizer)
     scorer = Scorer(
         model, tokenizer, template=template, variant=variant, max_length=max_length, batch_tokens=batch_tokens
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 from codeact.errors import InputError
@@ -27,9 +28,9 @@ def kind_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def as_list(source: str | Path | Sequence[str | Path]) -> list[str]:
+def as_list(source: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[str]:
     """One name or several as a list of names; a path in place of an address of this machine (`file:///data/x.jsonl`)."""
-    return [by_path(name) for name in ([source] if isinstance(source, str | Path) else source)]
+    return [by_path(name) for name in ([source] if isinstance(source, str | PathLike) else source)]
 
 
 def is_saved_dataset(path: Path) -> bool:

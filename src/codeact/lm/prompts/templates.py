@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
+from os import PathLike, fspath
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -51,12 +52,13 @@ class Template:
         return hashlib.sha256(f"{self.adds_special}\n{self.source}{tools}".encode()).hexdigest()[:16]
 
 
-def load_template(name: str, tokenizer: Tokenizer) -> Template:
+def load_template(name: str | PathLike[str], tokenizer: Tokenizer) -> Template:
     """Load "question", "alpaca", "chat", "auto" (chat where the tokenizer has one, else question) or a jinja file.
 
     Raises:
         InputError: unknown name, missing file, a jinja error, or "chat" on a tokenizer without a chat template.
     """
+    name = fspath(name)
     chat = getattr(tokenizer, "chat_template", None)
     if name == "auto":
         name = "chat" if chat else "question"
