@@ -347,6 +347,21 @@ def assert_scores_are(model: hf.PreTrainedModel, plain: hf.PreTrainedModel) -> N
         assert found == pytest.approx(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none").numpy(), abs=1e-4)
 
 
+def test_threads_that_load_at_once_leave_the_loggers_as_they_were(tiny_model_dir: Path) -> None:
+    names = ("sentence_transformers", "transformers", "huggingface_hub")
+    before = [logging.getLogger(name).level for name in names]
+    together = threading.Barrier(4)
+
+    def load(_: int) -> int:
+        together.wait()
+        return sum(weight.numel() for weight in codeact.load_model(str(tiny_model_dir), device="cpu").parameters())
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            assert len({*pool.map(load, range(4))}) == 1
+    assert [logging.getLogger(name).level for name in names] == before
+
+
 def test_long_texts_are_not_said_to_end_in_errors(tiny_model_dir: Path, tmp_path: Path) -> None:
     """transformers warns of "indexing errors" where a text is longer than its model; here each is cut before the model sees it."""
     shutil.copytree(tiny_model_dir, tmp_path, dirs_exist_ok=True)
@@ -377,18 +392,3 @@ def test_weights_that_are_no_numbers_are_told_as_such(tiny_model_dir: Path, valu
             weight.fill_(float(value))
     with pytest.raises(CodeactError, match=r"the weights of LlamaForCausalLM are not finite \(NaN or infinite\), as after a training that diverged"):
         check_model(model)
-
-
-def test_threads_that_load_at_once_leave_the_loggers_as_they_were(tiny_model_dir: Path) -> None:
-    names = ("sentence_transformers", "transformers", "huggingface_hub")
-    before = [logging.getLogger(name).level for name in names]
-    together = threading.Barrier(4)
-
-    def load(_: int) -> int:
-        together.wait()
-        return sum(weight.numel() for weight in codeact.load_model(str(tiny_model_dir), device="cpu").parameters())
-
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(3):
-            assert len({*pool.map(load, range(4))}) == 1
-    assert [logging.getLogger(name).level for name in names] == before
