@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+import codeact
 from codeact import api
 from codeact.config import DEFAULTS, load_recipe
 from codeact.exporting.rows import message_rows
@@ -227,6 +228,35 @@ def test_too_long_records_are_what_the_recipe_makes_of_them(overlong: str, long_
     assert ("packing_strategy" in configuration(run, "trl", tmp_path / "trl")[0]) == (overlong == "split")
     _, said = configuration(run, "torchtune", tmp_path / "torchtune")
     assert any("pack.overlong" in line for line in said) == (overlong != "truncate")
+
+
+def test_the_card_tells_of_the_rows_that_are_exported_and_of_every_input_row_once(long_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    run = chosen_at_random(long_file, tiny_model_dir, "model.max_length=256", "pack.overlong=drop", "sample.unit=tokens", "sample.ratio=1")
+    card = card_of(run, tmp_path / "out", "trl")
+    ids = [json.loads(line)["id"] for line in (tmp_path / "out" / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    lengths = Store(run).table("lengths", ["id", "response_tokens"]).to_pylist()
+    held = sum(row["response_tokens"] for row in lengths if row["id"] in ids) / sum(row["response_tokens"] for row in lengths)
+    assert f"| share of the response tokens | {held:.3f} |" in card
+    assert held < 0.9
+    assert "| share of the response tokens | 1.000 |" in card_of(run, tmp_path / "whole", "datasets")
+    assert "| export | longer than model.max_length | 10 |" in card
+    left = sum(int(line.split("|")[-2]) for line in card.split("| stage |")[1].split("\n\n")[0].splitlines()[2:])
+    assert left + len(ids) == Store(run).table("ledger", ["id"]).num_rows
+    assert {"model.max_length: 256", "pack.overlong: 'drop'"} <= {*card.splitlines()}
+
+
+def test_the_card_names_the_version_that_chose(pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    run = chosen_at_random(pool_file, tiny_model_dir)
+    for stage, version in (("sample", "0.0.1"), ("curate", "0.0.2")):
+        marker = run / "markers" / f"{stage}.json"
+        told = json.loads(marker.read_text(encoding="utf-8"))
+        told["versions"]["codeact"] = version
+        marker.write_text(json.dumps(told), encoding="utf-8")
+    said = card_of(run, tmp_path / "out")
+    (line,) = (line for line in said.splitlines() if line.startswith("| codeact |"))
+    assert "0.0.1 (sample)" in line
+    assert "0.0.2 (curate)" in line
+    assert f"| exported by | codeact {codeact.__version__} |" in said
 
 
 def test_torchtune_gets_whole_epochs_a_step_and_what_it_has_words_for(pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:

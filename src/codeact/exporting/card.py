@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from codeact import __version__
 from codeact.amounts import amount
 from codeact.config import DEFAULTS, Recipe
 from codeact.lm.identity import model_title
 from codeact.pipeline.ready import SECTIONS, is_read
+from codeact.rundir import tables
 from codeact.rundir.store import Store
+from codeact.rundir.versions import in_words, joint_versions
+from codeact.score.length import lengths_held
 from codeact.stages.columns import LENGTHS, SCORES
 
 RUN = {
@@ -23,11 +28,12 @@ RUN = {
     "datasets": 'datasets.load_dataset("json", data_files="train.jsonl", split="train")',
 }
 BY_MODEL = {SCORES, LENGTHS, "proxy", "hidden", "learn"}  # the stages that section `model` decides
+OVERLONG = ("model.max_length", "pack.overlong")  # what leaves a record out of an export
 NAMED_FILES = 8  # of a source of more files the card gives the number
 
 
 def data_card(
-    tool: str, settings: Sequence[str], facts: Mapping[str, Any], ledger: Sequence[Mapping[str, Any]], warnings: Sequence[str]
+    tool: str, settings: Sequence[str], facts: Mapping[str, Any], ledger: Sequence[Mapping[str, Any]], warnings: Sequence[str], left_out: int = 0
 ) -> str:
     """README.md of an export, with the header that data set pages read.
 
@@ -37,8 +43,10 @@ def data_card(
         facts: name -> value, a line each.
         ledger: `status, stage, reason` of every input row.
         warnings: what the tool will do otherwise than codeact.
+        left_out: records that were chosen and are not exported, as too long.
     """
     left = Counter((row["stage"], row["reason"]) for row in ledger if row["status"] == "dropped")
+    rows = [*sorted(left.items()), *([(("export", "longer than model.max_length"), left_out)] if left_out else [])]
     lines = [
         "---",
         "configs:",
@@ -66,7 +74,7 @@ def data_card(
         "",
         "| stage | reason | rows |",
         "|---|---|---|",
-        *(f"| {stage} | {_cell(reason)} | {count} |" for (stage, reason), count in sorted(left.items())),
+        *(f"| {stage} | {_cell(reason)} | {count} |" for (stage, reason), count in rows),
         "",
         "## The settings that chose",
         "",
@@ -78,20 +86,23 @@ def data_card(
     return "\n".join(lines)
 
 
-def card_facts(store: Store, recipe: Recipe, records: int, rows: str) -> dict[str, Any]:
+def card_facts(store: Store, recipe: Recipe, exported: Collection[str], rows: str, counted: str | None) -> dict[str, Any]:
     """The lines of a card: name -> value.
 
     Args:
         store: the run directory.
         recipe: of the run.
-        records: how many are exported.
+        exported: ids of the records.
         rows: the text of train.jsonl.
+        counted: the table that holds the response tokens; None: there is none.
     """
     summary = (store.marker("sample") or {}).get("summary", {})
     share, read = summary.get("token_share"), _read(store)
+    if share is not None and counted is not None and len(exported) < summary["selected"]:
+        share = _share(store, exported, counted)
     model = model_title(recipe.model.name)
     return {
-        "records": records,
+        "records": len(exported),
         "pool": summary.get("pool"),
         "source": ", ".join(recipe.data.names),
         "SHA-256 of the source": _source_digest(store),
@@ -103,8 +114,27 @@ def card_facts(store: Store, recipe: Recipe, records: int, rows: str) -> dict[st
         **({"tokens counted by": model} if LENGTHS in read else {}),
         "embedded by": model_title(recipe.embed.model, embedder=True) if "embed" in read else "not embedded",
         **({"judged by": model_title(recipe.judge.model)} if read & {"judge", "tags"} else {}),
-        "codeact": __version__,
+        "codeact": _chosen_with(store, read),
+        "exported by": f"codeact {__version__}",
     }
+
+
+def _share(store: Store, exported: Collection[str], counted: str) -> float | None:
+    """Share of the response tokens that the exported records hold: that of `sample`'s summary, had it chosen these alone."""
+    pool = store.table("sample", ["id", "ifd"])
+    lengths = tables.in_order(store.table(counted, ["id", "response_tokens"]), pool["id"].combine_chunks(), lenient=True)
+    ifd = np.array(pool["ifd"].to_pylist(), np.float64)
+    tokens = [-1 if count is None else count for count in lengths["response_tokens"].to_pylist()]
+    held = lengths_held(ifd, tokens, [identity in exported for identity in pool["id"].to_pylist()])
+    return held["token_share"] if held else None
+
+
+def _chosen_with(store: Store, read: Collection[str]) -> str:
+    """The version of codeact that chose, and not the one that exports; where the stages differ, each with its stages."""
+    found = joint_versions({name: marker for name in (*sorted(read), "sample") if (marker := store.marker(name)) is not None})
+    said = [in_words(found["differ"]["codeact"])] if "codeact" in found["differ"] else [found["codeact"]] if "codeact" in found else []
+    unknown = [f"not known of {', '.join(found['unknown'])}"] if found["unknown"] else []
+    return "; ".join([*said, *unknown])
 
 
 def _source_digest(store: Store) -> str:
@@ -127,8 +157,14 @@ def _read(store: Store) -> set[str]:
     return found
 
 
-def chosen_by(store: Store, recipe: Recipe) -> list[str]:
-    """The settings that differ from their defaults and that the choosing stages read, a line each."""
+def chosen_by(store: Store, recipe: Recipe, left_out: int = 0) -> list[str]:
+    """The settings that differ from their defaults and that the choosing stages read, a line each.
+
+    Args:
+        store: the run directory.
+        recipe: of the run.
+        left_out: records that were chosen and are not exported: where there are any, the settings that left them out are told too.
+    """
     read = {*_read(store), "sample"}
     changed = {} if recipe.seed == DEFAULTS.seed else {"seed": recipe.seed}
     for section in ("model", "data", "curate", "embed", "cluster", "score", "judge", "sample"):
@@ -137,6 +173,8 @@ def chosen_by(store: Store, recipe: Recipe) -> list[str]:
             used = is_read(name, read) if section in SECTIONS else section == "data" or bool(read & BY_MODEL)
             if used and value != getattr(DEFAULTS, section).model_dump()[key]:
                 changed[name] = value
+    if left_out:
+        changed |= {name: getattr(getattr(recipe, name.partition(".")[0]), name.partition(".")[2]) for name in OVERLONG}
     return [f"{name}: {value!r}" for name, value in changed.items()] or ["# all defaults"]
 
 

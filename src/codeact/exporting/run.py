@@ -99,7 +99,8 @@ def export(
         json.dumps(row, ensure_ascii=False) + "\n" for row in message_rows(records, LEARN_KEY.get(to, ""))
     )
     warnings = differences(to, facts, records, left_out)
-    card = data_card(to, chosen_by(store, recipe), card_facts(store, recipe, len(records), rows), _ledger(store, recipe), warnings)
+    chosen = card_facts(store, recipe, {record.id for record in records}, rows, table)
+    card = data_card(to, chosen_by(store, recipe, left_out), chosen, _ledger(store, recipe), warnings, left_out)
     files = {ROWS: rows, **TOOLS[to](facts), "README.md": card}
     folder = make_folder(Path(output))
     if not force:

@@ -21,7 +21,7 @@ from codeact.reporting.wording import control_text, metric_text, percent
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import states
 from codeact.rundir.store import Store
-from codeact.rundir.versions import joint_versions
+from codeact.rundir.versions import in_words, joint_versions
 from codeact.sample.strategies import IFD_LIMIT, find
 from codeact.score.length import lengths_held
 from codeact.stages.cluster import cluster_words
@@ -169,7 +169,7 @@ def _versions(path: Path, markers: Mapping[str, Mapping[str, Any]]) -> dict[str,
         told = storage.read_json(path) if path.is_file() else {}
         last = {name: version for name, version in told.items() if name not in ("differ", "unknown")}
         return {**config.flatten(last), "made with these": NOT_KEPT} if last else {}
-    apart = {name: "; ".join(f"{version} ({', '.join(stages)})" for version, stages in some.items()) for name, some in differ.items()}
+    apart = {name: in_words(some) for name, some in differ.items()}
     return {**found, **apart, **({"not known of": ", ".join(unknown)} if unknown else {})}
 
 

@@ -43,6 +43,11 @@ def joint_versions(markers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {**shared, "differ": differ, "unknown": [stage for stage in markers if stage not in known]}
 
 
+def in_words(versions: Mapping[str, list[str]]) -> str:
+    """One package of `differ`: `1.0 (records, curate); 1.1 (sample)`."""
+    return "; ".join(f"{version} ({', '.join(stages)})" for version, stages in versions.items())
+
+
 @cache
 def packages() -> Mapping[str, str | None]:
     """The version of codeact, of Python and of every package that computes; None: it is not installed."""
