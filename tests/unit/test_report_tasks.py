@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from codeact.evaluation.compare import changed_tasks
 from codeact.packing.plan import compare_layouts
 from codeact.reporting import gather, write_report
 from codeact.reporting.batches import batching, drawn_rate, pictures
@@ -65,7 +66,7 @@ class Text(HTMLParser):
 def test_every_task_is_in_the_matrix_with_what_each_model_made_of_it(run: Path) -> None:
     (found,) = tasks_of(run, gather(run))
     assert [row["task"] for row in found["rows"]] == TASKS
-    assert found["counts"] == {"base": {"gained": 70, "lost": 2}, "control": {"gained": 39, "lost": 11}}
+    assert found["counts"] == {"base": {"gained": 70, "lost": 2, "flaky": 0}, "control": {"gained": 39, "lost": 11, "flaky": 0}}
     assert [row["task"] for row in found["rows"] if row["change"] == "lost"] == TASKS[:2]
     assert found["rows"][5]["cells"]["control"] == {"said": "failed", "share": 0.0, "bits": 0.9}
     # losses first, the rest is named by its number
@@ -89,19 +90,25 @@ def test_the_page_folds_the_tasks_and_their_programs_stay_text(run: Path) -> Non
 
 def test_a_stricter_set_counts_and_several_samples_are_shares(tmp_path: Path) -> None:
     run = plain_run(tmp_path / "run", 30, tasks=3)
-    for side, plus in (("base", ["failed", "passed"]), ("tuned", ["passed", "passed"])):
+    for side, plus, third in (("base", ["failed", "passed"], "failed"), ("tuned", ["passed", "passed"], "passed")):
         folder = run / "evaluate" / side
         results = json.loads((folder / "results.json").read_text())
         results["humaneval+"] = {**results["humaneval"], "pass@1": 0.5}
         (folder / "results.json").write_text(json.dumps(results))
         lines = [{"task_id": "HumanEval/0", "status": "passed", "plus_status": state, "completion": "    return 1"} for state in plus]
         lines.append({"task_id": "HumanEval/1", "status": "passed", "plus_status": "timeout", "detail": "test 3 took too long"})
+        lines += [{"task_id": "HumanEval/2", "status": "passed", "plus_status": state, "completion": "    return 1"} for state in ("failed", third)]
         (folder / "samples.jsonl").write_text("\n".join(map(json.dumps, lines)))
     (found,) = tasks_of(run, gather(run))
     assert found["title"] == "HumanEval+"
     cells = found["rows"][0]["cells"]
     assert (cells["base"]["said"], cells["base"]["share"], cells["tuned"]["said"]) == ("1 of 2", 0.5, "2 of 2")
-    assert found["rows"][0]["change"] == "gained"
+    # as `evaluate --against` has them: gained from no sample that passes alone
+    changed = changed_tasks(run / "evaluate" / "base", run / "evaluate" / "tuned", "humaneval+")
+    assert changed == {"gained": ["HumanEval/2"], "lost": [], "flaky": ["HumanEval/0", "HumanEval/2"]}
+    assert [row["change"] for row in found["rows"]] == ["more", "", "gained"]
+    assert found["counts"] == {"base": {"gained": 1, "lost": 0, "flaky": 2}}
+    assert "1 gained and 0 lost after tuning; 2 flaky" in Text(write_report(run).read_text(encoding="utf-8")).text
     assert found["rows"][1]["cells"]["base"]["said"] == "passed, timeout on +"
     (program,) = found["programs"]
     assert program["sides"][0]["program"] == "    return 1"

@@ -8,13 +8,13 @@ from typing import Any
 
 from codeact import storage
 from codeact.evaluation import held_out
-from codeact.evaluation.compare import PASSED, per_task, task_set_of
+from codeact.evaluation.compare import PASSED, changed_tasks, per_task, task_set_of
 from codeact.reporting.results import set_title
 from codeact.reporting.selection import excerpt
 
 PROGRAMS = 60  # tasks of a set whose programs are shown
 CHARS, MESSAGE = 2_000, 300  # of a program, of a message
-GAINED, LOST = "gained", "lost"
+GAINED, LOST, FLAKY = "gained", "lost", "flaky"
 Samples = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -27,8 +27,9 @@ def task_matrix(folder: Path, models: Mapping[str, Mapping[str, Any]]) -> list[d
 
     Returns:
         `title`; `sides`; `rows`, of each task its `cells` by side (`said`, `share` of its samples that passed, `bits` per byte) and `change`
-        ("gained", "lost" or ""); `counts` of gained and lost against base and, where there is a control, against it; `programs` of the tasks
-        that changed sides, at most 60 of a set, with `left_out`.
+        ("gained" and "lost" as `changed_tasks` has them, else "more" or "fewer" of several samples pass, or ""); `counts` of gained, lost and
+        flaky against base and, where there is a control, against it; `programs` of the tasks gained or lost, at most 60 of a set, with
+        `left_out`.
     """
     names: dict[str, str] = {}  # of a set and its `+` set the latter, whose tests are the stricter
     for result in models.values():
@@ -45,15 +46,17 @@ def _one_set(folder: Path, sides: list[str], name: str) -> dict[str, Any]:
     bits = {side: per_task(folder / side, name, "bits_per_byte") for side in sides}
     samples = {side: _samples(folder / side, name) for side in sides}
     tasks = list(dict.fromkeys(task for side in sides for task in (*shares[side], *bits[side])))
+    others = [other for other in ("base", "control") if other in sides and "tuned" in sides]
+    changed = {other: changed_tasks(folder / other, folder / "tuned", name) for other in others}
     rows: list[dict[str, Any]] = []
     for task in tasks:
         cells = {
             side: {"said": _said(samples[side].get(task, ()), name), "share": shares[side].get(task), "bits": bits[side].get(task)}
             for side in sides
         }
-        rows.append({"task": task, "cells": cells, "change": _change(shares, "base", task), "control": _change(shares, "control", task)})
+        rows.append({"task": task, "cells": cells, "change": _change(shares, changed, "base", task), "control": _change(shares, changed, "control", task)})
     in_turn = sorted(rows, key=lambda row: (row["change"] != LOST, row["change"] != GAINED))
-    moved: list[str] = [row["task"] for row in in_turn if row["change"] or row["control"]]
+    moved: list[str] = [row["task"] for row in in_turn if {row["change"], row["control"]} & {GAINED, LOST}]
     return {
         "name": name,
         "title": set_title(name),
@@ -61,21 +64,18 @@ def _one_set(folder: Path, sides: list[str], name: str) -> dict[str, Any]:
         "rows": rows,
         "graded": any(shares.values()),
         "measured": any(bits.values()),
-        "counts": {
-            other: {what: sum(row[key] == what for row in rows) for what in (GAINED, LOST)}
-            for other, key in (("base", "change"), ("control", "control"))
-            if other in sides and "tuned" in sides
-        },
+        "counts": {other: {what: len(some[what]) for what in (GAINED, LOST, FLAKY)} for other, some in changed.items()},
         "programs": [_programs(samples, task, name) for task in moved[:PROGRAMS]],
         "left_out": max(0, len(moved) - PROGRAMS),
     }
 
 
-def _change(shares: Mapping[str, Mapping[str, float]], other: str, task: str) -> str:
+def _change(shares: Mapping[str, Mapping[str, float]], changed: Mapping[str, Mapping[str, Sequence[str]]], other: str, task: str) -> str:
     before, after = shares.get(other, {}).get(task), shares.get("tuned", {}).get(task)
-    if before is None or after is None or before == after:
+    if other not in changed or before is None or after is None or before == after:
         return ""
-    return GAINED if after > before else LOST
+    told = next((what for what in (GAINED, LOST) if task in changed[other][what]), "")
+    return told or ("more" if after > before else "fewer")
 
 
 def _samples(folder: Path, name: str) -> dict[str, list[Mapping[str, Any]]]:
