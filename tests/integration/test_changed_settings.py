@@ -71,6 +71,25 @@ def test_a_run_that_was_stopped_before_its_choice(made: Path, monkeypatch: pytes
     assert statuses(made)["sample"] == "done"
 
 
+@pytest.mark.parametrize("other", ["settings", "data"])
+def test_a_run_that_fails_leaves_no_old_summary_beside_new_tables(made: Path, other: str) -> None:
+    api.report(made / "run")
+    files = [made / "run" / name for name in ("report.html", "report.json", "ledger.parquet", "dropped.jsonl")]
+    assert all(file.is_file() for file in files)
+    run(made, workers=2)  # nothing is made anew
+    assert all(file.is_file() for file in files)
+    if other == "data":
+        write_lines(made / "pool.jsonl", [{"id": "r0", "instruction": "broken", "output": "```python\ndef f(:\n    return 1\n```"}])
+    with pytest.raises(InputError):
+        run(made, **({"sample__ratio": 0.001} if other == "settings" else {}))
+    assert not any(file.exists() for file in files)
+    # the tables that are there tell what they can
+    assert cli("explain", str(made / "run"), "r0").stdout.startswith("kept: in the pool; nothing was chosen from it yet")
+    page = api.report(made / "run").read_text(encoding="utf-8")
+    assert "The records are left out" not in page
+    assert f"All {'20 rows' if other == 'settings' else '1 row'}." in page
+
+
 def test_settings_that_do_not_concern_a_stage_leave_it_as_it_is(made: Path) -> None:
     run(made, ("curate",), train__learning_rate=1e-5, workers=2, embed__model="another")
     assert set(statuses(made).values()) == {"done"}

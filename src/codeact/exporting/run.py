@@ -195,6 +195,6 @@ def _sizes(
 
 
 def _ledger(store: Store, recipe: Recipe) -> list[dict[str, Any]]:
-    """From the tables: where a later run was stopped, the file is older than they are."""
+    """From the tables: a run that was stopped has left no file."""
     table = ledger_table(store, finished(store, recipe))
     return [] if table is None else list(table.select(["status", "stage", "reason"]).to_pylist())

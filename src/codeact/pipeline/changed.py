@@ -37,26 +37,24 @@ class Named(Inputs):
         return {"listed": self.recipe.sample.listed}
 
 
-def doubt_others(store: Store, recipe: Recipe) -> None:
-    """Mark the finished stages that the recipe of the run directory, which is about to be replaced, makes otherwise than `recipe`.
+def doubted_by(store: Store, recipe: Recipe) -> list[str]:
+    """The finished stages that the recipe of the run directory, which is about to be replaced, makes otherwise than `recipe`.
 
-    Whoever reads the directory before their turn comes must not show them as results of the new settings.
+    They are for `Store.doubt`: whoever reads the directory before their turn comes must not show them as results of the new settings.
     """
     finished = {stage.name for stage in plan(recipe, Named(recipe)) if store.marker(stage.name) is not None}
     if not finished:
-        return
+        return []
     try:
         before = kept_recipe(store.root)
     except InputError:  # of another release, or damaged
         before = None
     if before == recipe:
-        return
+        return []
     if before is not None and "sample" in finished:
         say_unnamed(before.sample, recipe.sample)
     known = _configs(before, finished) if before is not None else {}
-    for name, config in _configs(recipe, finished).items():
-        if config is None or known.get(name) != config:
-            store.doubt(name)
+    return [name for name, config in _configs(recipe, finished).items() if config is None or known.get(name) != config]
 
 
 def say_unnamed(before: SampleConfig, sample: SampleConfig) -> None:

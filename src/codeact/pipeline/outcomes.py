@@ -129,16 +129,16 @@ def read_outcomes(run_dir: str | Path) -> Outcomes:
     """Read a run directory.
 
     Raises:
-        InputError: no ledger there, or no records.
+        InputError: no run directory, or no records in it that count.
     """
     root = reading_copy(run_dir)
-    if not (root / "ledger.parquet").exists() or not (root / "recipe.yaml").exists():
-        raise InputError(f"{name_of_run(root)} holds no ledger.parquet; give the folder of a finished run")
+    if not (root / "recipe.yaml").exists():
+        raise InputError(f"{name_of_run(root)} is no run directory: it holds no recipe.yaml; give the folder that `codeact select` or `run` printed")
     store, recipe = Store(root), config.kept_recipe(root)
     done = finished(store, recipe)
     if old := outdated(store, recipe):
         log.warning("%s: not shown, for made with other settings or of other tables than the directory has now: %s", name_of_run(root), ", ".join(old))
-    table = ledger_table(store, done)  # the file may be older than the tables, where a later run was stopped
+    table = ledger_table(store, done)  # a run that was stopped has left no file
     if table is None:
         raise InputError(f"{name_of_run(root)}: the records are not there whole; start the run's command again")
     rows = {row["id"]: row for row in table.to_pylist()}

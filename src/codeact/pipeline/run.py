@@ -12,13 +12,13 @@ import yaml
 
 from codeact import mirror, progress, storage
 from codeact.config import Recipe
-from codeact.files import write_text
+from codeact.files import remove, write_text
 from codeact.judge.costs import LEDGER
 from codeact.lm.devices import choose_device
 from codeact.logs import RUN_LOG, may_hold_log, run_log
 from codeact.outputs import OUTPUTS, Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
-from codeact.pipeline.changed import doubt_others
+from codeact.pipeline.changed import doubted_by
 from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
 from codeact.rundir import ranks
@@ -33,6 +33,8 @@ from codeact.stages.pool import check_quotas, pool_stages
 log = logging.getLogger(__name__)
 MAX_LISTED = 20
 """Parts of a list that the log shows."""
+SUMMARIES = ("report.html", "report.json", "ledger.parquet", "dropped.jsonl")
+"""Written at the end of a run, from the tables of its stages."""
 
 
 def run_pipeline(
@@ -75,7 +77,10 @@ def run_pipeline(
         return ranks.world() > 1 or any(store.path("markers").glob("*.json"))
 
     with store.lock(), taken_back(there, finished, written | {LOCK}), run_log(store.root, log) as note, ranks.first(store.root), kept_processes():
-        doubt_others(store, recipe)
+        if doubted := doubted_by(store, recipe):
+            _drop_summaries(store)  # whenever this run stops, none of them lies beside tables of another choice
+        for name in doubted:
+            store.doubt(name)
         told = recipe.model_dump(mode="json") | ({"run_dir": mirror.name_of_run(store.root)} if mirror.is_mirrored(store.root) else {})
         write_text(store.path("recipe.yaml"), yaml.safe_dump(told, sort_keys=False))
         for before, stage in zip(("", *(stage.name for stage in stages)), stages, strict=False):
@@ -89,6 +94,7 @@ def run_pipeline(
                 continue
             if fault := store.fault(stage.name):
                 note(f"{stage.name}: {fault}; done again")
+            _drop_summaries(store)
             other = _shared_run(stage, here.fingerprint, store, shared_runs)
             if other is not None:
                 store.take_stage(stage.name, other, stage.files, here.made_from)
@@ -129,6 +135,11 @@ def _other_data(store: Store, inputs: Inputs) -> str:
     )
 
 
+def _drop_summaries(store: Store) -> None:
+    if [remove(store.path(name)) for name in SUMMARIES if store.path(name).exists()]:
+        mirror.sync(store.root)
+
+
 def _made_with(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     """The versions, the machine, and where a model ran its device."""
     found = versions()
@@ -164,8 +175,7 @@ def _names(recipe: Recipe, inputs: Inputs) -> set[str]:
     """Everything that a run writes directly in its directory."""
     stages = plan(recipe, inputs)
     files = {name.partition("/")[0] for stage in stages for name in stage.files}
-    return {*files, "recipe.yaml", "versions.json", "ledger.parquet", "dropped.jsonl", "report.json", "report.html", "markers",
-            "shards", RUN_LOG, OUTPUTS, LEDGER}  # fmt: skip
+    return {*files, *SUMMARIES, "recipe.yaml", "versions.json", "markers", "shards", RUN_LOG, OUTPUTS, LEDGER}
 
 
 def brief(summary: object) -> str:

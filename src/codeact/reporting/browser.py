@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from codeact.confidential import is_confidential
+from codeact.config import kept_recipe
+from codeact.pipeline.ledger import finished
 from codeact.pipeline.outcomes import Group, Outcomes, read_outcomes, sentence
 from codeact.reporting.selection import excerpt
 from codeact.rundir import tables
+from codeact.rundir.store import Store
 from codeact.stages.pool import records_by_id
 from codeact.storage import plain
 
@@ -26,16 +29,14 @@ COLUMNS = (
 
 
 def browser(run_dir: Path) -> dict[str, Any] | None:
-    """Records with their outcomes, texts and evidence; None where the run has no records.
+    """Records with their outcomes, texts and evidence; None where the run has no records that count.
 
     A run of more than 2,000 rows gives up to 10 on each side of every cut, 500 of those that left before the sampling, and a random
     sample of the others (seed 0). A record that holds a secret has no text.
     """
-    if not (run_dir / "ledger.parquet").is_file():
+    if "records" not in finished(Store(run_dir), kept_recipe(run_dir)):
         return None
     outcomes = read_outcomes(run_dir)
-    if "records" not in outcomes.done:
-        return None
     rows = [row for row in outcomes.rows.values() if row["reason"] != "limit"]
     chosen = _chosen(outcomes, rows)
     wanted = list(dict.fromkeys([r["id"] for r in chosen] + [r["duplicate_of"] for r in chosen if r["duplicate_of"]]))
