@@ -14,7 +14,7 @@ import pytest
 
 from codeact.evaluation.compare import changed_tasks
 from codeact.packing.plan import compare_layouts
-from codeact.reporting import gather, write_report
+from codeact.reporting import gather, main_figures, write_report
 from codeact.reporting.batches import batching, drawn_rate, pictures
 from codeact.reporting.html import render, tasks_of
 from codeact.reporting.tasks import PROGRAMS
@@ -112,6 +112,43 @@ def test_a_stricter_set_counts_and_several_samples_are_shares(tmp_path: Path) ->
     assert found["rows"][1]["cells"]["base"]["said"] == "passed, timeout on +"
     (program,) = found["programs"]
     assert program["sides"][0]["program"] == "    return 1"
+
+
+def test_more_samples_and_further_temperatures_are_told_with_their_intervals(tmp_path: Path) -> None:
+    run = plain_run(tmp_path / "run", 30, tasks=3)
+    at = {"0.8": {"pass@1": 0.25, "interval": [0.1, 0.4], "pass@10": 0.75, "pass@10_interval": [0.5, 0.9], "tasks": 3, "passed": 2}}
+    for side in ("base", "tuned"):
+        file = run / "evaluate" / side / "results.json"
+        results = json.loads(file.read_text()) | {"temperature": 0.2, "samples_per_task": 10}
+        results["humaneval"] |= {"pass@10": 0.5, "pass@10_interval": [0.2, 0.7]} | ({"temperatures": at} if side == "tuned" else {})
+        file.write_text(json.dumps(results))
+    page = Text(write_report(run).read_text(encoding="utf-8")).text
+    told = json.loads((run / "report.json").read_text())["evaluation"]
+    assert {one["title"]: (one["base"], one["tuned"], one["control"]) for one in told["further"]} == {
+        "HumanEval pass@10 at temperature 0.2": (*[{"value": 0.5, "interval": [0.2, 0.7], "tasks": 3}] * 2, None),
+        "HumanEval pass@1 at temperature 0.8": (None, {"value": 0.25, "interval": [0.1, 0.4], "tasks": 3}, None),
+        "HumanEval pass@10 at temperature 0.8": (None, {"value": 0.75, "interval": [0.5, 0.9], "tasks": 3}, None),
+    }
+    assert (told["models"]["tuned"]["temperature"], told["models"]["tuned"]["samples_per_task"]) == (0.2, 10)
+    assert re.search(r"pass@10 at temperature 0\.8.{1,9}75\.0.{1,9}50\.0, 90\.0", page), page[page.find("pass@10 at temperature 0.8"):][:120]
+
+
+@pytest.mark.parametrize("gone", ["models", "metric"])
+def test_what_the_control_alone_has_is_told_of_it_alone(run: Path, gone: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    for side, stage in (("base", "evaluate_base"), ("tuned", "evaluate_tuned")):
+        file = folder / "evaluate" / side / "results.json"
+        if gone == "models":
+            shutil.rmtree(file.parent)
+            (folder / "markers" / f"{stage}.json").unlink()
+        else:
+            results = json.loads(file.read_text())
+            del results["humaneval"]["pass@1"]
+            file.write_text(json.dumps(results))
+    write_report(folder)
+    told = Text((folder / "report.html").read_text(encoding="utf-8")).text
+    assert "control model only, 95 % interval" in told
+    assert "50.0 % [42.0, 60.0] % (control model only)" in dict(main_figures(gather(folder)))["HumanEval pass@1"]
 
 
 def layouts(lengths: list[int], capacity: int, size: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import yaml
 
 from codeact import mirror, progress, storage
 from codeact.config import Recipe
-from codeact.files import remove, write_text
+from codeact.files import write_text
 from codeact.judge.costs import LEDGER
 from codeact.lm.devices import choose_device
 from codeact.logs import RUN_LOG, may_hold_log, run_log
@@ -136,7 +136,10 @@ def _other_data(store: Store, inputs: Inputs) -> str:
 
 
 def _drop_summaries(store: Store) -> None:
-    if [remove(store.path(name)) for name in SUMMARIES if store.path(name).exists()]:
+    there = [path for name in SUMMARIES if (path := store.path(name)).exists()]
+    for path in there:
+        path.unlink()
+    if there:
         mirror.sync(store.root)
 
 

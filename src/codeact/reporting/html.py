@@ -28,6 +28,7 @@ from codeact.reporting.wording import (
     metric_value,
     number,
     percent,
+    sides_shown,
     training_rows,
 )
 from codeact.score.length import relation
@@ -60,7 +61,7 @@ def render(figures: dict[str, Any], records: dict[str, Any] | None = None, tasks
     unbroken = {tool.__name__: _unbroken(tool) for tool in (percent, metric_value, metric_interval, metric_change, control_text)}
     tools: dict[str, Callable[..., Any]] = {
         "number": number, "amount": amount, "setting": setting, "duration": duration, "relation": relation, "coverage_rows": coverage_rows,
-        "cluster_name": cluster_name, "model_title": model_title, "training_rows": training_rows, "pictures": pictures, **unbroken,
+        "cluster_name": cluster_name, "model_title": model_title, "training_rows": training_rows, "pictures": pictures, "sides_shown": sides_shown, **unbroken,
     }  # fmt: skip
     return render_page(
         "report.html.jinja",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codeact import storage
 from codeact.evaluation import held_out
-from codeact.evaluation.compare import METRICS, NO_DIFFERENCE, mismatches, paired, task_sets, verdict
+from codeact.evaluation.compare import METRICS, NO_DIFFERENCE, PASS_AT, mismatches, paired, task_sets, verdict
 from codeact.statistics import CONFIDENCE
 
 _TITLES = {held_out.NAME: "Held-out records", "humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp": "MBPP", "mbpp+": "MBPP+"}
@@ -24,6 +24,7 @@ def evaluation_figures(folder: Path, sides: Sequence[str]) -> dict[str, Any]:
 
     Differences (tuned minus base, and tuned minus control) and verdicts are those of `evaluation.compare.paired`. Without per-task
     files a verdict needs two intervals that do not overlap; where two models were not measured alike it is `no clear difference`.
+    `further` has the pass@k that have no verdict: of more samples (k > 1), and at further temperatures (`evaluate.temperatures`).
     """
     models = {side: storage.read_json(folder / side / "results.json") for side in sides}
     unlike = {
@@ -37,15 +38,42 @@ def evaluation_figures(folder: Path, sides: Sequence[str]) -> dict[str, Any]:
         for metric in METRICS
         if any(result.get(name, {}).get(metric) is not None for result in models.values())
     ]
-    shown = ("model", "sandbox", "prompting", "dtype", "seconds")
+    shown = ("model", "sandbox", "prompting", "dtype", "temperature", "samples_per_task", "seconds")
     return {
         "models": {side: {key: result.get(key) for key in shown} for side, result in models.items()},
         "confidence": CONFIDENCE,
         "metrics": metrics,
+        "further": _further(models, names),
         "mismatches": [
             f"{what}: {a} for the {other} model, {b} for the tuned model" for other, found in unlike.items() for what, a, b in found
         ],
     }
+
+
+def _further(models: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """One entry per task set, temperature and k: `set, metric, temperature, title`, and of each side its value, interval and tasks, or None."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for side, result in models.items():
+        for name in (one for one in names if one in result):
+            own = {key: value for key, value in result[name].items() if key != "pass@1"}
+            drawn = {_degrees(result.get("temperature")): own, **result[name].get("temperatures", {})}
+            for temperature, figures in drawn.items():
+                for metric in (key for key in figures if PASS_AT.fullmatch(key) and figures[key] is not None):
+                    interval = figures.get("interval" if metric == "pass@1" else f"{metric}_interval")
+                    found.setdefault((name, temperature, metric), {})[side] = {"value": figures[metric], "interval": interval, "tasks": figures.get("tasks")}
+    return [
+        {
+            "set": name, "metric": metric, "temperature": float(temperature) if temperature else None,
+            "title": f"{set_title(name)} {metric}" + (f" at temperature {temperature}" if temperature else ""),
+            **{side: sides.get(side) for side in ("base", "tuned", "control")},
+        }
+        for (name, temperature, metric), sides in found.items()
+    ]  # fmt: skip
+
+
+def _degrees(temperature: float | None) -> str:
+    """As results.json names the further ones; of ready generations nobody knows it."""
+    return "" if temperature is None else f"{temperature:g}"
 
 
 def _metric(folder: Path, models: dict[str, Any], name: str, metric: str, mismatched: set[str]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def _one_set(folder: Path, sides: list[str], name: str) -> dict[str, Any]:
     bits = {side: per_task(folder / side, name, "bits_per_byte") for side in sides}
     samples = {side: _samples(folder / side, name) for side in sides}
     tasks = list(dict.fromkeys(task for side in sides for task in (*shares[side], *bits[side])))
-    others = [other for other in ("base", "control") if other in sides and "tuned" in sides]
+    others = [other for other in sides if other != "tuned" and "tuned" in sides]
     changed = {other: changed_tasks(folder / other, folder / "tuned", name) for other in others}
     rows: list[dict[str, Any]] = []
     for task in tasks:

@@ -94,16 +94,22 @@ def metric_interval(metric: dict[str, Any], interval: list[float] | None) -> str
 
 def metric_text(metric: dict[str, Any]) -> str:
     """`0.9312 [0.9120, 0.9480] → 0.8821 [...]: better, −0.0491 [...]`; without a verdict for one model alone."""
-    sides = [metric[side] for side in ("base", "tuned") if metric[side] is not None]
+    names = sides_shown(metric)
+    sides = [metric[name] for name in names]
     shown = " → ".join(
         f"{metric_value(metric, side['value'])} {metric_interval(metric, side['interval'])}".strip() for side in sides
     )
     if metric["verdict"] is None:
-        return f"{shown} ({'base' if metric['base'] is not None else 'tuned'} model only)"
+        return f"{shown} ({names[0]} model only)"
     difference = metric["difference"]
     if metric["verdict"] == NO_DIFFERENCE or difference is None:
         return f"{shown}: {metric['verdict']}"
     return f"{shown}: {metric['verdict']}, {metric_change(metric, difference)}"
+
+
+def sides_shown(metric: dict[str, Any]) -> list[str]:
+    """`base` and `tuned`, as far as they were measured; where neither was, the control alone."""
+    return [side for side in ("base", "tuned") if metric[side] is not None] or ["control"]
 
 
 def control_text(metric: dict[str, Any]) -> str:
