@@ -39,6 +39,7 @@ class PromptError(CodeactError):
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """`; did you mean 'question'?` for a misspelt name; empty where no valid one is near."""
     options = {option.lower(): option for option in valid}
+    options |= {option.rpartition("/")[2]: known for option, known in options.items() if option.rpartition("/")[2] not in options}
     found = difflib.get_close_matches(name.lower(), list(options), n=1, cutoff=0.6)
     return f"; did you mean {options[found[0]]!r}?" if found else ""
 

@@ -90,7 +90,7 @@ def test_strategies_that_need_no_model_ask_for_none(pool_file: Path, tmp_path: P
 def test_the_command_of_the_stage_asks_for_a_model_where_select_does(pool_file: Path, tmp_path: Path) -> None:
     for settings, told in (
         (["sample.strategy=random", "sample.unit=records"], ""),
-        (["sample.strategy=random"], "sample.unit = tokens: they are counted as by the model"),
+        (["sample.strategy=random"], "sample.unit = tokens: they are counted with the tokenizer of the model to train"),
         (["sample.strategy=longest", "sample.unit=records"], "strategy 'longest' counts tokens as does the model that will be trained; name it with --model"),
         (["sample.strategy=complexity", "sample.unit=records"], "strategy 'complexity' scores with the model that will be trained; name it with --model"),
     ):

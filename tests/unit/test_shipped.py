@@ -106,6 +106,7 @@ def test_pages_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     wrong = cli("docs", "scorin")
     assert wrong.returncode == 2
     assert "did you mean 'scoring'" in wrong.stderr
+    assert "did you mean 'strategies/cdas'" in cli("docs", "cdas").stderr
 
 
 def said(path: Path) -> Iterator[str]:

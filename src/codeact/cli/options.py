@@ -69,7 +69,7 @@ EmbedderAlone = Annotated[
     typer.Option("--embedder", help="sentence-transformers name or folder, or demo (all-MiniLM-L6-v2)", show_default="all-mpnet-base-v2"),
 ]
 Dtype = Annotated[str | None, key_option("model.dtype", "auto, float32, bfloat16, float16")]
-MaxLength = Annotated[int | None, key_option("model.max_length", "tokens; longer responses are truncated with a status")]
+MaxLength = Annotated[int | None, key_option("model.max_length", "longest record, in tokens; longer answers are cut, and counted")]
 Seed = Annotated[int | None, key_option("seed", "seed of every random choice")]
 Limit = Annotated[int | None, key_option("data.limit", "use a seeded random sample of this many records")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
@@ -78,7 +78,7 @@ Mapping_ = Annotated[
     typer.Option("--map", help="FIELD=COLUMN, for example instruction=question, or FIELD=- for none; may be repeated"),
 ]
 Settings = Annotated[
-    list[str], typer.Option("--set", help="KEY=VALUE, any recipe key, for example cluster.k=20; may be repeated")
+    list[str], typer.Option("--set", help="KEY=VALUE, any recipe key (codeact keys), for example seed=1; may be repeated")
 ]
 RunDir = Annotated[
     Path | None, typer.Option(help="directory of the stages' tables; give the same one again to reuse what is done")
@@ -90,16 +90,16 @@ Plan = Annotated[
 Gpu = Annotated[
     str, typer.Option(help="--plan: h100, a100, l4, 4090, t4, or this-machine (measured)", show_default="a100 and h100")
 ]
-Gpus = Annotated[int, typer.Option(help="--plan: how many of them")]
-Price = Annotated[float | None, typer.Option(help="--plan: of one for an hour, in any currency")]
+Gpus = Annotated[int, typer.Option(help="--plan: number of GPUs")]
+Price = Annotated[float | None, typer.Option(help="--plan: price of one GPU for an hour, in any currency")]
 Utilisation = Annotated[
     float | None, typer.Option(help="--plan: share of the peak that is taken to be reached", show_default="0.45, assumed")
 ]
 Parameters = Annotated[
-    str, typer.Option(help="--plan: of the model, such as 6.7B, instead of its configuration; no model is looked for", show_default=False)
+    str, typer.Option(help="--plan: model size, such as 6.7B; the model is not downloaded", show_default=False)
 ]
 Records = Annotated[
-    int | None, typer.Option(help="--plan: how many the data will have, where what is given is a sample, or not at hand", show_default=False)
+    int | None, typer.Option(help="--plan: number of records of the full data, if DATA is a sample or missing", show_default=False)
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="replace an output that another run wrote; an input is never replaced")

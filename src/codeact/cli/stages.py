@@ -146,7 +146,7 @@ def score(
     variant: Annotated[str | None, key_option("score.variant", "default, or paper: the reference implementation's definition")] = None,
     adaptive: Annotated[bool | None, key_option("score.adaptive", "score in full only where it can change who is selected", "--adaptive")] = None,
     agreement: Annotated[float | None, key_option("score.agreement", "with --adaptive: expected Jaccard index with the selection of full scoring")] = None,
-    ratio: Annotated[float | None, key_option("sample.ratio", "share of the pool that will be kept: what --adaptive decides, and the summary shows")] = None,
+    ratio: Annotated[float | None, key_option("sample.ratio", "share that will be kept; used by --adaptive and in the summary")] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="only print tokens, FLOPs and hours; no weights are loaded")] = False,
     show: Annotated[bool, typer.Option("--show", help="print the highest, the median and the lowest records")] = False,
     embedder: Embedder = None, mapping: Mapping_ = NONE, limit: Limit = None, seed: Seed = None, dtype: Dtype = None,
@@ -278,20 +278,20 @@ def evaluate(
     data_dir: Annotated[Path | None, typer.Option("--data", envvar="CODEACT_DATA", help="folder of benchmark files")] = None,
     held_out: Annotated[str | None, key_option("evaluate.held_out", "also bits per byte of the answers in this file")] = None,
     samples: Annotated[Path | None, typer.Option(help="grade these ready generations (JSONL) instead of generating")] = None,
-    sanitize: Annotated[bool, typer.Option("--sanitize", help="the samples are chat answers: run the program in each")] = False,
+    sanitize: Annotated[bool, typer.Option("--sanitize", help="extract the program from each chat answer of --samples and run it")] = False,
     prompting: Annotated[str | None, key_option("evaluate.prompting", "base, instruct, auto (by the model's template) or few-shot (mbpp)")] = None,
     thinking_tokens: Annotated[int | None, key_option("evaluate.thinking_tokens", "tokens that a reasoning model may think")] = None,
     limit: Annotated[int | None, key_option("evaluate.generate_limit", "generate for this many tasks, evenly spaced")] = None,
     max_new_tokens: Annotated[int | None, key_option("evaluate.max_new_tokens", "longest generation")] = None,
     batch_size: Annotated[int | None, key_option("evaluate.batch_size", "prompts per batch")] = None,
     temperature: Annotated[float | None, key_option("evaluate.temperature", "0: the most likely token; above: sampling, for pass@k")] = None,
-    temperatures: Annotated[str | None, key_option("evaluate.temperatures", "further ones to draw samples at, such as 0.4,0.8")] = None,
+    temperatures: Annotated[str | None, key_option("evaluate.temperatures", "further temperatures to draw samples at, such as 0.4,0.8")] = None,
     samples_per_task: Annotated[int | None, key_option("evaluate.samples_per_task", "generations per task, for pass@k; needs a temperature")] = None,
     backend: Annotated[str | None, key_option("evaluate.backend", "transformers, or vllm (an extra, for GPUs)")] = None,
     endpoint: Annotated[str | None, key_option("evaluate.endpoint", "OpenAI-compatible address that generates; MODEL is its name there")] = None,
-    solve_rate: Annotated[str | None, key_option("evaluate.solve_rate", "only tasks that --solve-rate-of solves so often, such as 0.1,0.9")] = None,
+    solve_rate: Annotated[str | None, key_option("evaluate.solve_rate", "only tasks that the evaluation in --solve-rate-of solves in this range of its samples, such as 0.1,0.9")] = None,
     solve_rate_of: Annotated[str | None, key_option("evaluate.solve_rate_of", "folder of that earlier evaluation")] = None,
-    task: Annotated[str, typer.Option("--show", metavar="TASK", help="a task's programs, run again; MODEL is the folder of a finished evaluation")] = "",
+    task: Annotated[str, typer.Option("--show", metavar="TASK", help="run a task's programs again, of a finished evaluation: --show HumanEval/3 DIR")] = "",
     against: Annotated[Path | None, typer.Option(help="folder of an earlier evaluation: also show the paired differences to it")] = None,
     dtype: Dtype = None, max_length: MaxLength = None, template: Template = None, seed: Seed = None,
     unsafe_no_sandbox: Annotated[
@@ -344,7 +344,7 @@ def report(
     run_dir: Annotated[Path, typer.Argument(help="run directory", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Write report.html and report.json of a run again and print the main figures.
+    """Write report.html and report.json of a run or a selection, and print the main figures.
 
     Example: codeact report runs/demo
     """

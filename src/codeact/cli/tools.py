@@ -35,8 +35,8 @@ from codeact.records import possible_line
 
 def records(
     data: Data,
-    show: Annotated[int, typer.Option(help="print so many records in full", min=0)] = 3,
-    split: Annotated[str | None, key_option("data.split", "of a data set")] = None,
+    show: Annotated[int, typer.Option(help="number of records to print in full", min=0)] = 3,
+    split: Annotated[str | None, key_option("data.split", "split of a data set")] = None,
     mapping: Mapping_ = NONE, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show how the rows of DATA are read, as turns, which are refused and why, and which columns are not read.
@@ -58,7 +58,7 @@ def harvest(
     languages: Annotated[str | None, key_option("data.harvest.languages", "c, cpp, go, java, javascript, python, rust, typescript, with commas")] = None,
     include: Annotated[list[str], key_option("data.harvest.include", "read only files that fit, for example 'src/*'; may be repeated")] = NONE,
     exclude: Annotated[list[str], key_option("data.harvest.exclude", "leave these out, for example legacy or '*_old.py'; may be repeated")] = NONE,
-    commits: Annotated[int | None, key_option("data.harvest.commits", "also the newest commits that change one function, so many are read")] = None,
+    commits: Annotated[int | None, key_option("data.harvest.commits", "also read this many newest commits; those that change one function become records")] = None,
     min_tokens: Annotated[int | None, key_option("data.harvest.min_tokens", "shortest response, lexical tokens")] = None,
     max_tokens: Annotated[int | None, key_option("data.harvest.max_tokens", "longest response, lexical tokens")] = None,
     held_out: Annotated[float, typer.Option(help="share of the records, in whole files, written beside the output for measuring")] = 0.0,
@@ -97,7 +97,7 @@ def export(
     run_dir: Annotated[Path, typer.Argument(help="run directory of `select` or `run`", show_default=False)],
     to: Annotated[str, typer.Option(help="trl, axolotl, llama-factory, torchtune or datasets")],
     output: Output,
-    model: Annotated[str, typer.Option(help="the model to train, where the run names none or another")] = "",
+    model: Annotated[str, typer.Option(help="model to train, if the run has none or you want another")] = "",
     force: Annotated[bool, typer.Option("--force", help="replace files of these names in the folder")] = False,
     as_json: Json = False,
 ) -> None:
@@ -166,11 +166,11 @@ def diff(
 
 def stability(
     run_dir: Annotated[Path, typer.Argument(help="run directory of select, sample or run", show_default=False)],
-    seeds: Annotated[str, typer.Option(help="of K-means and of the draw, comma-separated")] = "0,1,2,3,4",
+    seeds: Annotated[str, typer.Option(help="seeds for K-means and the draw, comma-separated")] = "0,1,2,3,4",
     ks: Annotated[str, typer.Option(help="numbers of clusters, comma-separated")] = "5,10,20,40",
     scores: Annotated[list[str], typer.Option(help="NAME=score.parquet of the same records by another model; may be repeated")] = NONE,
-    strategy: Annotated[str | None, typer.Option(help="instead of the run's own")] = None,
-    ratio: Annotated[float | None, typer.Option(help="instead of the run's own")] = None,
+    strategy: Annotated[str | None, typer.Option(help="strategy, instead of the run's own")] = None,
+    ratio: Annotated[float | None, typer.Option(help="ratio, instead of the run's own")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say how much of a selection is chance: its overlap with those of other seeds, numbers of clusters and scoring models.
@@ -232,7 +232,7 @@ def docs(
 
 
 def keys(
-    part: Annotated[str, typer.Argument(help="a section or a key; all where none is named", show_default=False)] = "",
+    part: Annotated[str, typer.Argument(help="a section or a key; all, if none is named", show_default=False)] = "",
     schema: Annotated[bool, typer.Option("--schema", help="print the JSON schema for editors")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="print all as the page `recipe`")] = False,
     as_json: Json = False,
@@ -258,7 +258,7 @@ def tasks(
     data_dir: Annotated[Path | None, typer.Option("--data", envvar="CODEACT_DATA", help="folder of benchmark files")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """List the task sets of `evaluate`: versions, licences, where the data come from; look a file of your own through.
+    """List the task sets of `evaluate`: versions, licences, where the data come from; or check your own file.
 
     Example: codeact tasks --check mine.jsonl
     """

@@ -91,7 +91,7 @@ def select(
     output: Rows,
     model: Model = "",
     ratio: Annotated[float | None, key_option("sample.ratio", "share of the pool to keep")] = None,
-    unit: Annotated[str | None, key_option("sample.unit", "what that is a share of: tokens (of the responses) or records")] = None,
+    unit: Annotated[str | None, key_option("sample.unit", "what --ratio counts: tokens (of the responses) or records")] = None,
     strategy: Annotated[str | None, key_option("sample.strategy", "trim-diversity, cdas, random, longest, ...: codeact keys sample.strategy")] = None,
     embedder: Embedder = None,
     mapping: Mapping_ = NONE,
@@ -101,14 +101,14 @@ def select(
     template: Template = None,
     seed: Seed = None,
     run_dir: RunDir = None,
-    weights: Annotated[str, typer.Option(help="of several DATA, one each: what they give of the selection, for example 7,3")] = "",
+    weights: Annotated[str, typer.Option(help="one weight for each DATA: its share of the selection, for example 7,3")] = "",
     settings: Settings = NONE,
     plan: Plan = False,
     gpu: Gpu = "", gpus: Gpus = 1, price: Price = None, utilisation: Utilisation = None, parameters: Parameters = "", records: Records = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Write the chosen part of DATA, untouched and in its order; by default random rows of every topic, but for the longest answers.
+    """Write the chosen part of DATA, untouched and in its order. By default: a random part of every topic, without the longest answers.
 
     Example: codeact select data.jsonl --model demo --ratio 0.4 -o selected.jsonl
     """

@@ -378,5 +378,5 @@ class ModelConfig(Section):
         "auto", description="of the weights; `auto`: bfloat16 where the device is fast with it, else float32"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:0, mps")
-    max_length: int = Field(2048, ge=8, description="tokens; longer responses are truncated with a status")
+    max_length: int = Field(2048, ge=8, description="longest record, in tokens; longer answers are cut, and counted")
     template: str = Field("auto", description="auto, question, alpaca, chat, or a jinja file")

@@ -218,7 +218,7 @@ def _counting_notes(recipe: Recipe, names: set[str], todo: set[str]) -> list[str
     if _unit(recipe) == "tokens" and "sample" in names:
         quotas = ", and so are the quotas of data.sources" if recipe.data.weights else ""
         share = f"{recipe.sample.ratio:.0%} is a share of the response tokens{quotas}"
-        notes.append(f"{share}: without the longest answers, as by default, it is more records than told here, of long ones fewer")
+        notes.append(f"{share}: the default selects more records than this estimate, strategies that prefer long answers fewer")
     return notes
 
 

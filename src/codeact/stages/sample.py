@@ -77,7 +77,7 @@ def why_a_model(config: SampleConfig) -> str:
     if "response_tokens" in reads(config.strategy, config.like):
         return f"{asked} counts tokens as does the model that will be trained; name it with --model"
     if LENGTHS in read:
-        return "sample.unit = tokens: they are counted as by the model that will be trained; name it with --model, or count records: --unit records"
+        return "sample.unit = tokens: they are counted with the tokenizer of the model to train; name it with --model, or count records: --unit records"
     return ""
 
 
