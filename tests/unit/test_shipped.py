@@ -71,6 +71,10 @@ def test_a_recipe_that_is_not_there_is_one_line_with_the_nearest(
     for command, name, other in (("run", "compare", "codeact compare"), ("compare", "demo", "codeact run")):
         done = cli(command, name)
         assert (done.returncode, other in done.stderr) == (2, True)
+    for words in (["compare"], ["compare", "--plan"]):  # its data are a name to replace
+        done = cli("compare", *words)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert "recipe.data.source: data.jsonl does not exist" in done.stderr
     with pytest.raises(InputError, match="is a folder"):
         shipped.find(tmp_path)
 

@@ -213,7 +213,7 @@ def pack(
     batch_size: Annotated[int | None, key_option("train.batch_size", "records per batch")] = None, seed: Seed = None,
     settings: Settings = NONE, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Show how much of each batch of DATA would be padding: pad to max, dynamic padding, Dynamic Pack.
+    """Show how much of each batch of DATA would be padding, by five ways to build batches: padding to the maximum, Dynamic Pack and others.
 
     Example: codeact pack data.jsonl --model demo --batch-size 8
     """
@@ -289,9 +289,9 @@ def evaluate(
     samples_per_task: Annotated[int | None, key_option("evaluate.samples_per_task", "generations per task, for pass@k; needs a temperature")] = None,
     backend: Annotated[str | None, key_option("evaluate.backend", "transformers, or vllm (an extra, for GPUs)")] = None,
     endpoint: Annotated[str | None, key_option("evaluate.endpoint", "OpenAI-compatible address that generates; MODEL is its name there")] = None,
-    solve_rate: Annotated[str | None, key_option("evaluate.solve_rate", "only tasks that the evaluation in --solve-rate-of solves in this range of its samples, such as 0.1,0.9")] = None,
+    solve_rate: Annotated[str | None, key_option("evaluate.solve_rate", "only tasks that --solve-rate-of solves in this range of its samples, such as 0.1,0.9")] = None,
     solve_rate_of: Annotated[str | None, key_option("evaluate.solve_rate_of", "folder of that earlier evaluation")] = None,
-    task: Annotated[str, typer.Option("--show", metavar="TASK", help="run a task's programs again, of a finished evaluation: --show HumanEval/3 DIR")] = "",
+    task: Annotated[str, typer.Option("--show", metavar="TASK", help="run a task's programs again: --show HumanEval/3 DIR")] = "",
     against: Annotated[Path | None, typer.Option(help="folder of an earlier evaluation: also show the paired differences to it")] = None,
     dtype: Dtype = None, max_length: MaxLength = None, template: Template = None, seed: Seed = None,
     unsafe_no_sandbox: Annotated[

@@ -163,7 +163,7 @@ def compare(
 ) -> None:  # fmt: skip
     """Train and evaluate strategies x rates x seeds, at equal records and at equal tokens; run it again to go on.
 
-    Example: codeact compare compare --plan
+    Example: codeact compare compare recipe.data.source=data.jsonl --plan
     """
     from codeact import api
 

@@ -49,7 +49,7 @@ from codeact.pipeline.plan import plan
 from codeact.pipeline.run import run_pipeline
 from codeact.records import Record
 from codeact.rundir import tables
-from codeact.rundir.inputs import Inputs
+from codeact.rundir.inputs import HARVEST, Inputs
 from codeact.rundir.store import Store
 from codeact.score.response_loss import cut_line, response_losses
 from codeact.stages.listed import all_rows, read_list, resolve
@@ -212,6 +212,16 @@ def plan_comparison(comparison: Comparison, budget: Budget | None = None) -> Gri
     return replace(forecast, notes=(*forecast.notes, *_cautions(comparison, rows, held_out)))
 
 
+def _check_data(source: Recipe) -> None:
+    """Refuse data that are not there by the key that names them: a shipped comparison names a file that the user does not know."""
+    if source.data.source == HARVEST:
+        return
+    try:
+        storage.check_source(source.data.names)
+    except InputError as error:
+        raise InputError(f"recipe.data.{'sources' if source.data.sources else 'source'}: {error}") from error
+
+
 def _check(comparison: Comparison, planned: Sequence[Cell]) -> dict[str, int] | None:
     """Refuse missing data, models, judges, task sets and what a list names that is not there, before hours of scoring.
 
@@ -220,6 +230,7 @@ def _check(comparison: Comparison, planned: Sequence[Cell]) -> dict[str, int] | 
     """
     check_seeds(comparison)
     source = source_recipe(comparison)
+    _check_data(source)
     Inputs(source).check({*CELL_STAGES})
     for cell in {cell.entrant: cell for cell in planned}.values():
         inputs = Inputs(cell.recipe.model_copy(update={"data": source.data}))
