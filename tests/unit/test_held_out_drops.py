@@ -19,7 +19,7 @@ def test_pages_tell_the_sums_of_the_result() -> None:
 
     rules = {drop["rule"] for drop in found["drops"]}
     curate = " ".join((ROOT / "docs/curate.md").read_text(encoding="utf-8").split())
-    assert f"On {found['total']['records']:,} public records" in curate
+    assert f"among {found['total']['records']:,} public records" in curate
     assert f"are right in {right(BY_DEFAULT)} (" in curate
     assert f"are right in {right(rules - BY_DEFAULT)} (" in curate
     measured = (ROOT / "docs/curate-measured.md").read_text(encoding="utf-8")
