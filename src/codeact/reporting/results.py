@@ -71,9 +71,9 @@ def _further(models: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> l
     ]  # fmt: skip
 
 
-def _degrees(temperature: float | None) -> str:
+def _degrees(temperature: object) -> str:
     """As results.json names the further ones; of ready generations nobody knows it."""
-    return "" if temperature is None else f"{temperature:g}"
+    return f"{temperature:g}" if isinstance(temperature, int | float) else ""
 
 
 def _metric(folder: Path, models: dict[str, Any], name: str, metric: str, mismatched: set[str]) -> dict[str, Any]:
