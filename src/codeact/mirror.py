@@ -128,7 +128,7 @@ def reading_copy(run_dir: str | Path, *, to_plan: bool = False) -> Path:
     mirror = _Mirror(run_dir, "-read")
     with wait_lock(mirror.base / LOCK, lambda: None):
         there = mirror.listing()
-        if not (to_plan or any(name.startswith("markers/") for name in there)):
+        if not (to_plan or any(map(_is_of_run, there))):
             raise InputError(f"{mirror.address} is not a run directory (it has no markers/); give the one that a run was told")
         left_out = {"checkpoints"} if to_plan else {"checkpoints", "model", "adapter"}
         mirror.take_over(there, lambda name: not name.startswith("shards/") and not left_out & {*name.split("/")})
@@ -199,7 +199,7 @@ class _Mirror:
         self.recall()
         self.note()
         there = self.listing()
-        if there and self._read(SESSION) is None and not any(name.startswith("markers/") for name in there):
+        if there and self._read(SESSION) is None and not any(map(_is_of_run, there)):
             raise InputError(f"run directory {self.address} holds other files, and none of a run: {', '.join(sorted(there)[:3])}; name an empty one")
         held = self._read(IN_USE)
         if held is not None and (held.get("copy"), held.get("host")) == (self.copy, platform.node()):
@@ -405,6 +405,11 @@ def _holding(path: Path) -> list[_Mirror]:
 
 def _is_marker(name: str) -> bool:
     return name.startswith("markers/") and name.endswith(".json")
+
+
+def _is_of_run(name: str) -> bool:
+    """Whether it says that a stage was finished or begun: a folder `markers` alone may be anybody's."""
+    return _is_marker(name) or (name.startswith("markers/") and name.endswith(".started"))
 
 
 def _is_hidden(name: str) -> bool:

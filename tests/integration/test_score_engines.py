@@ -120,7 +120,8 @@ def test_select_by_an_endpoint_chooses_the_same_and_keeps_its_scores_apart(
     assert len(served.asked) == 48
     assert {(one["path"], one["model"], one["key"], one["echo"]) for one in served.asked} == {("/v1/completions", "tiny", "Bearer a-secret-key", True)}
     assert len(list((tmp_path / "scores").iterdir())) == 2
-    for name, root, asked in (("same", "tiny", 0), ("newer", "/checkpoints/900", 48)):
+    calls = (("same", "tiny", 0), *(("newer", *call) for call in (("/checkpoints/900", 48), ("/checkpoints/900", 0), ("/checkpoints/901", 48), ("tiny", 0))))
+    for name, root, asked in calls:
         served.root = root
         served.asked.clear()
         codeact.select(

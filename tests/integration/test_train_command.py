@@ -14,10 +14,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import codeact
+from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.lm.models import load_model
 from codeact.lm.prompts import load_template
+from codeact.pipeline.plan import plan
 from codeact.records import read_data, read_records
+from codeact.rundir.inputs import Inputs
 from codeact.training.data import hold_out, tokenise_records
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.lines import write_lines
@@ -51,18 +54,6 @@ def mean_loss(folder: Path, samples: list[Any]) -> float:
         total += float(torch.nn.functional.cross_entropy(logits, labels[1:], reduction="sum", ignore_index=-100))
         count += int((labels[1:] != -100).sum())
     return total / count
-
-
-def test_a_training_has_its_own_seed_and_leaves_no_adapter_of_an_earlier_one(pool: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
-    out, weights = tmp_path / "out", "model/model.safetensors"
-    command(pool, tiny_model_dir, out, "--set", "train.method=lora", "--set", "train.merge=false")
-    assert (out / "adapter").is_dir()
-    command(pool, tiny_model_dir, out, "--set", "train.seed=5")
-    assert not (out / "adapter").exists()
-    found = (out / weights).read_bytes()
-    command(pool, tiny_model_dir, tmp_path / "same", "--set", "seed=5")
-    command(pool, tiny_model_dir, tmp_path / "other", "--set", "train.seed=6")
-    assert found == (tmp_path / "same" / weights).read_bytes() != (tmp_path / "other" / weights).read_bytes()
 
 
 @pytest.mark.parametrize("scope", ["batch", "epoch", "none"])
@@ -145,6 +136,19 @@ def test_an_adapter_is_merged_on_demand(pool: Path, tiny_model_dir: Path, tmp_pa
     torch.testing.assert_close(loaded, apart, rtol=1e-4, atol=1e-4)
     assert (together - plain).abs().max() > 0.01
     assert AutoTokenizer.from_pretrained(merged).eos_token_id is not None
+
+
+def test_a_training_leaves_nothing_of_another_and_starts_from_its_own_seed(pool: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    out, by_recipe, by_train = tmp_path / "out", ["--set", "seed=5"], ["--set", "train.seed=5"]
+    short = ["--epochs", "0.5", "--learning-rate", "0.01"]
+    command(pool, tiny_model_dir, out, *short, *by_train, "--method", "lora", "--no-merge", "--report-to", "tensorboard")
+    assert {"adapter", "tensorboard"} <= {path.name for path in out.iterdir()}
+    summaries = [command(pool, tiny_model_dir, folder, *short, *seed) for folder, seed in ((out, by_train), (tmp_path / "other", by_recipe))]
+    assert {path.name for path in out.iterdir()} == {"model", "metrics.jsonl", "summary.json", ".codeact.json"}
+    assert [one["final_loss"] for one in summaries] == [summaries[0]["final_loss"]] * 2
+    probes = [load_recipe(extra={"model.name": str(tiny_model_dir), "data.source": str(pool), "train.seed": seed}) for seed in (None, 5)]
+    plain, own = ({stage.name: stage for stage in plan(one, Inputs(one))}["learn"].config() for one in probes)
+    assert own == {**plain, "train_seed": 5}
 
 
 def test_an_adapter_is_merged_into_the_revision_that_it_was_trained_on(tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

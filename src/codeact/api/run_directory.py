@@ -30,9 +30,9 @@ def report(run_dir: str | Path) -> Path:
 
     check_run_dir(run_dir)
     root = reading_copy(run_dir)
-    if not (root / "markers").is_dir():
+    if not Store(root).has_begun():
         raise InputError(
-            f"{root} is not a run directory (it has no markers/); give the folder that `codeact run` or `select` printed"
+            f"{root} is not a run directory (no stage was begun in it); give the folder that `codeact run` or `select` printed"
         )
     page = write_report(root)
     put_back(run_dir, ("report.json", "report.html"))

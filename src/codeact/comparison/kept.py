@@ -21,6 +21,7 @@ VERSION = 2  # of what a comparison does itself: the held-out loss, and what a r
 BASE, TUNED = "evaluate_base", "evaluate_tuned"
 RESULT = "result.json"
 FAILED = "failed.json"  # why a cell has no result
+LOADED = "loaded for "  # before a stage's name: what its endpoint has loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +57,27 @@ def kept(folder: Path, recipe: Recipe, facts: Facts, last: str, name: str = RESU
     found = storage.read_checked(folder / name)
     if found is None or found.get("key") != _key(recipe, facts, last):
         return None
-    return found if found.get("contents") == contents(recipe, last, facts.seen) else None
+    return found if _same_contents(found.get("contents"), contents(recipe, last, facts.seen)) else None
+
+
+def _same_contents(before: object, now: Mapping[str, str]) -> bool:
+    """Whether a result was made of what `contents` finds now. What an endpoint has loaded counts where it was known then and is known now."""
+    if not isinstance(before, Mapping):
+        return False
+    unknown = {name for name in before.keys() ^ now.keys() if name.startswith(LOADED)}
+    return {k: v for k, v in before.items() if k not in unknown} == {k: v for k, v in now.items() if k not in unknown}
 
 
 def contents(recipe: Recipe, last: str, seen: dict[str, str]) -> dict[str, str]:
-    """Digests of what the models and files hold, which may change under one name, of those that the stages up to `last` read.
+    """Digests of what the models and files hold, which may change under one name, of those that the stages up to `last` read; and
+    what an endpoint says that it has loaded.
 
     Raises:
         InputError: one is not there.
     """
     inputs, m, judge, sample = Inputs(recipe), recipe.model, recipe.judge, recipe.sample
-    stages = {stage.name for stage in chosen(recipe, inputs, (last,))}
+    planned = chosen(recipe, inputs, (last,))
+    stages = {stage.name for stage in planned}
     parts: dict[str, tuple[bool, Any, Callable[[], Any]]] = {  # whether it is read, what names it, and how it is read
         "model": (True, [m.name, m.revision, m.template], lambda: [model_identity(m.name, m.revision), inputs.template()]),
         "tasks": (True, [recipe.evaluate.tasks, recipe.evaluate.held_out, recipe.evaluate.solve_rate_of], lambda: own_files(recipe.evaluate)),
@@ -84,6 +95,13 @@ def contents(recipe: Recipe, last: str, seen: dict[str, str]) -> dict[str, str]:
             if asked not in seen:
                 seen[asked] = digest(read())
             found[what] = seen[asked]
+    for stage in planned:
+        if stage.loaded is not None:
+            asked = digest([stage.name, judge.endpoint, judge.model, recipe.score.endpoint, recipe.score.endpoint_model, m.name])
+            if asked not in seen:
+                seen[asked] = stage.loaded()
+            if seen[asked]:
+                found[f"{LOADED}{stage.name}"] = seen[asked]
     return found
 
 

@@ -33,6 +33,16 @@ def settings(config: JudgeConfig, max_tokens: int, whole: bool = False) -> Setti
     )  # fmt: skip
 
 
+def loaded(config: JudgeConfig) -> str:
+    """What the recipe's endpoint has loaded under the model's name; empty: it does not say, or cannot be reached.
+
+    Raises:
+        InputError: the key, the address or a proxy cannot be used.
+        MissingExtraError: httpx2 is not installed.
+    """
+    return endpoint.identified(settings(config, config.max_tokens)).served or ""
+
+
 def cache_file() -> Path:
     """Where answers are kept, for all runs of this user."""
     return cache_dir() / "judge" / "answers.sqlite"

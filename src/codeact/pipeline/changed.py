@@ -6,13 +6,17 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from codeact import mirror
 from codeact.config import Recipe, SampleConfig, kept_recipe
 from codeact.errors import InputError
 from codeact.pipeline.plan import plan
+from codeact.redact import redact
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store, digest
 
 log = logging.getLogger(__name__)
+NAMED = 3
+"""Files of the data that a line names."""
 
 
 class Named(Inputs):
@@ -64,6 +68,40 @@ def say_unnamed(before: SampleConfig, sample: SampleConfig) -> None:
         said = ", ".join(f"sample.{key}={value}" for key, value in kept.items())
         now = ", ".join(str(getattr(sample, key)) for key in kept)
         log.warning("the selection here was made with %s; this call does not say so and means %s: say it to keep that selection", said, now)
+
+
+def say_other_data(store: Store, inputs: Inputs) -> None:
+    """One line where the records of a run directory, which are about to be read anew, came from other data: the directory is taken over.
+
+    A file that was edited where it lies, or was moved as it is, is no other.
+    """
+    marker, found = store.marker("records"), origin(inputs)
+    if marker is None:
+        return
+    before, now = _read_from(marker), _read_from(found)
+    moved = bool(found["source"]) and _digests(marker) == _digests(found)
+    if before and before != now and not moved:
+        log.warning(
+            "%s: its records came from %s, and come from %s now: what was made of the former is replaced. To keep both, give another --run-dir",
+            mirror.name_of_run(store.root), before, now,
+        )  # fmt: skip
+
+
+def origin(inputs: Inputs) -> dict[str, Any]:
+    """What the marker of `records` says of where its rows are from: `source`, as `Inputs.origin`, and `data`, the name. A file may be edited or gone
+    when a reader asks."""
+    return {"source": inputs.origin(), "data": redact(inputs.name, environment={})}
+
+
+def _digests(told: Mapping[str, Any]) -> list[str]:
+    return sorted(file["sha256"] for file in told.get("source", ()))
+
+
+def _read_from(told: Mapping[str, Any]) -> str:
+    """The files that rows came from, else the name of the data; empty where neither is known."""
+    paths = [file["path"] for file in told.get("source", ())]
+    more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
+    return ", ".join(paths[:NAMED]) + more if paths else str(told.get("data", ""))
 
 
 def _configs(recipe: Recipe, names: set[str]) -> dict[str, str | None]:

@@ -18,14 +18,14 @@ from codeact.lm.devices import choose_device
 from codeact.logs import RUN_LOG, may_hold_log, run_log
 from codeact.outputs import OUTPUTS, Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
-from codeact.pipeline.changed import doubted_by
+from codeact.pipeline.changed import doubted_by, origin, say_other_data
 from codeact.pipeline.ledger import write_dropped, write_ledger
 from codeact.pipeline.plan import chosen, plan
 from codeact.rundir import ranks
 from codeact.rundir.faults import PartitionError
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.processes import kept_processes
-from codeact.rundir.stage import Stage, turn
+from codeact.rundir.stage import Stage, other_weights, turn
 from codeact.rundir.store import LOCK, Store, now
 from codeact.rundir.versions import joint_versions, versions
 from codeact.stages.pool import check_quotas, pool_stages
@@ -68,10 +68,9 @@ def run_pipeline(
     ready.check(recipe, names, {name for name in names if store.marker(name) is not None})
     if ranks.mine() > 0:
         _help(store, stages)
-    mine = store.has_begun()
     own = {RUN_LOG} if may_hold_log(store.path(RUN_LOG)) else set()  # such a file is nobody's but a run's
     there, written = standing(store.root), _names(recipe, inputs)
-    claim_folder(store.root, written - own, Run("run", "", inputs.paths(), force), mine)
+    claim_folder(store.root, written - own, Run("run", "", inputs.paths(), force), store.has_begun())
 
     def finished() -> bool:  # helpers of a launch follow the folder
         return ranks.world() > 1 or any(store.path("markers").glob("*.json"))
@@ -92,7 +91,7 @@ def run_pipeline(
                 store.trust(stage.name)
                 note(f"{stage.name}: done before, kept")
                 continue
-            if fault := store.fault(stage.name):
+            if fault := store.fault(stage.name) or here.replaced:
                 note(f"{stage.name}: {fault}; done again")
             _drop_summaries(store)
             other = _shared_run(stage, here.fingerprint, store, shared_runs)
@@ -100,10 +99,11 @@ def run_pipeline(
                 store.take_stage(stage.name, other, stage.files, here.made_from)
                 note(f"{stage.name}: shared from {other.root.name}")
                 continue
-            if stage.name == "records" and (line := _other_data(store, inputs)):
-                log.warning("%s", line)
             started = now()
             log.debug("%s: begins", stage.name)
+            if stage.name == "records":
+                say_other_data(store, inputs)
+            loaded = stage.loaded() if stage.loaded is not None else ""
             store.begin(stage.name, here.fingerprint, stage.files)
             summary = _worked(stage, store)
             marker: dict[str, Any] = {
@@ -111,8 +111,10 @@ def run_pipeline(
                 "inputs": {name: done[name] for name in stage.needs}, "made_from": dict(here.made_from),
                 "seconds": round(now() - started, 2), "summary": summary, "versions": _made_with(stage, recipe),
             }  # fmt: skip
-            if stage.name == "records":  # for the data card: the file may be edited or gone when it is written
-                marker["source"] = inputs.origin()
+            if stage.name == "records":
+                marker |= origin(inputs)
+            if loaded:
+                marker["loaded"] = loaded
             store.finish(stage.name, marker, stage.files)
             note(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
         made = {stage.name: found for stage in plan(recipe, inputs) if (found := store.marker(stage.name)) is not None}
@@ -121,18 +123,6 @@ def run_pipeline(
         if "curate" in done:
             write_dropped(store, inputs.source.rows)
     return store
-
-
-def _other_data(store: Store, inputs: Inputs) -> str:
-    """A warning where the run directory is of other files so far; told apart by their names, since a project may have been moved. Else empty."""
-    before = {Path(one["path"]).name for one in (store.marker("records") or {}).get("source", ())}
-    names = {Path(one["path"]).name for one in inputs.origin()} if before else set()
-    if not names or before & names:
-        return ""
-    return (
-        f"{store.root} was the run directory of {', '.join(sorted(before)[:3])}, and is that of {', '.join(sorted(names)[:3])} from now on:"
-        " what was written from the other data can no longer be explained or exported; name another run directory to keep both"
-    )
 
 
 def _drop_summaries(store: Store) -> None:
@@ -171,7 +161,7 @@ def _help(store: Store, stages: Sequence[Stage]) -> NoReturn:
 def _shared_run(stage: Stage, fingerprint: str, asking: Store, shared_runs: Sequence[Store]) -> Store | None:
     """The first other run directory that has done this stage with this fingerprint."""
     others = (store for store in shared_runs if stage.shared and store.root.resolve() != asking.root.resolve())
-    return next((store for store in others if store.is_done(stage.name, fingerprint)), None)
+    return next((store for store in others if store.is_done(stage.name, fingerprint) and not other_weights(stage, store)), None)
 
 
 def _names(recipe: Recipe, inputs: Inputs) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from codeact.errors import InputError
 from codeact.rundir.store import Store, digest
 
 
@@ -25,6 +26,8 @@ class Stage:
         shared: another run directory's result of the same fingerprint may be taken over (the cells of a comparison do).
         loads_model: needs the device that the recipe names.
         in_shards: its records go through workers, by `backend`.
+        loaded: asks the endpoint that does its work what it has loaded under the model's name; empty: it does not say, or cannot be
+            reached. None: no endpoint does it.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Stage:
     shared: bool = False
     loads_model: bool = False
     in_shards: bool = False
+    loaded: Callable[[], str] | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -70,12 +74,14 @@ class Turn:
         fingerprint: of the stage, from it and from the fingerprints of the stages that it reads.
         made_from: what it reads -> digest of what that stage wrote.
         kept: a result of exactly these is there, and whole: there is nothing to do.
+        replaced: as `other_weights`, of a result that would be kept but for that.
     """
 
     config: Mapping[str, Any]
     fingerprint: str
     made_from: Mapping[str, str]
     kept: bool
+    replaced: str
 
 
 def turn(stage: Stage, store: Store, done: Mapping[str, str]) -> Turn:
@@ -89,7 +95,24 @@ def turn(stage: Stage, store: Store, done: Mapping[str, str]) -> Turn:
     config = stage.config()
     fingerprint = stage.fingerprint(config, done)
     made_from = {name: store.made(name) for name in stage.needs}
-    return Turn(config, fingerprint, made_from, store.is_done(stage.name, fingerprint, made_from))
+    is_done = store.is_done(stage.name, fingerprint, made_from)
+    replaced = other_weights(stage, store) if is_done else ""
+    return Turn(config, fingerprint, made_from, is_done and not replaced, replaced)
+
+
+def other_weights(stage: Stage, store: Store) -> str:
+    """What is said where a finished stage's endpoint has other weights loaded under the model's name now; empty: it has not, or nobody knows.
+
+    It counts only where the server said it then and says it now. So an endpoint that is gone, or was silent, voids no answers.
+    """
+    before = (store.marker(stage.name) or {}).get("loaded")
+    if stage.loaded is None or not before:
+        return ""
+    try:
+        now = stage.loaded()
+    except InputError:  # no key, no client: what is finished needs neither
+        return ""
+    return f"its endpoint had {before} loaded, and has {now} under that name now" if now and now != before else ""
 
 
 def states(store: Store, stages: Sequence[Stage]) -> dict[str, tuple[str, dict[str, Any]]]:

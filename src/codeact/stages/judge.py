@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from codeact.config import JudgeConfig, Recipe
 from codeact.judge import ratings
 from codeact.judge.answers import Rating, parse_rating
-from codeact.judge.asking import ask_endpoint, check_costs
+from codeact.judge.asking import ask_endpoint, check_costs, loaded
 from codeact.judge.endpoint import Answer
 from codeact.judge.responses import CUT
 from codeact.progress import Progress
@@ -43,7 +43,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
 
     return Stage(
         "judge", pool_stages(recipe.curate), config, VERSION, lambda store: rate(store, recipe, inputs),
-        on_demand=True, shared=True, loads_model=True, in_shards=not recipe.judge.endpoint,
+        on_demand=True, shared=True, loads_model=True, in_shards=not recipe.judge.endpoint, loaded=served(recipe),
     )  # fmt: skip
 
 
@@ -59,6 +59,11 @@ def identity(recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:
     config = recipe.judge
     local = {"local": inputs.facts(config.model)} if not config.endpoint else {}
     return {**config.model_dump(mode="json", exclude=NO_EFFECT), **local}
+
+
+def served(recipe: Recipe) -> Callable[[], str] | None:
+    """As `Stage.loaded`, of the judge."""
+    return partial(loaded, recipe.judge) if recipe.judge.endpoint else None
 
 
 def rate(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:

@@ -39,7 +39,8 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     packing = recipe.pack.model_dump(exclude=recipe.pack.WITHOUT_EFFECT)
 
     def config() -> Mapping[str, Any]:
-        return {"model": inputs.model(), **settings, "pack": packing, "seed": recipe.seed}
+        own = {} if recipe.train.seed is None else {"train_seed": recipe.train.seed}
+        return {"model": inputs.model(), **settings, "pack": packing, "seed": recipe.seed, **own}
 
     return Stage(
         "learn", ("score", *pool_stages(recipe.curate)), config, VERSION, lambda store: learn(store, recipe), ("learn",),
@@ -111,7 +112,7 @@ def _trained(folder: Path, probe: Sequence[Record], recipe: Recipe) -> Worker:
     from codeact.training.sft import fine_tune
 
     if not (folder / "summary.json").is_file():  # the last file that a training writes
-        fine_tune(probe, folder, model=recipe.model, train=probe_settings(recipe.train), pack=recipe.pack, seed=recipe.seed)
+        fine_tune(probe, folder, model=recipe.model, train=probe_settings(recipe.train), pack=recipe.pack, seed=recipe.seed_of("train"))
     return _worker(str(folder / "model"), recipe.model)
 
 

@@ -6,7 +6,7 @@ From the score cache, in full, or as far as the selection needs it. Stage `proxy
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
     needed = (*pool_stages(recipe.curate), *needs(recipe))
     return Stage(
         "score", needed, lambda: {"model": inputs.model(), **settings(recipe)}, VERSION, lambda store: score(store, recipe, inputs),
-        on_demand=counted_by(recipe.sample) != SCORES, shared=True, loads_model=True, in_shards=True,
+        on_demand=counted_by(recipe.sample) != SCORES, shared=True, loads_model=True, in_shards=True, loaded=served(recipe),
     )  # fmt: skip
 
 
@@ -107,14 +107,15 @@ def _engine(recipe: Recipe) -> dict[str, str]:
     return {} if s.backend == "transformers" else {"engine": s.backend}
 
 
-def _loaded(recipe: Recipe) -> dict[str, str]:
-    """What the endpoint's server has loaded under the model's name, where it says so: other weights give other scores."""
-    if not recipe.score.endpoint:
-        return {}
+def served(recipe: Recipe) -> Callable[[], str] | None:
+    """As `Stage.loaded`, of `score.endpoint`: other weights give other scores."""
+    return partial(_loaded, recipe) if recipe.score.endpoint else None
+
+
+def _loaded(recipe: Recipe) -> str:
     from codeact.judge.logprobs import loaded
 
-    root = loaded(_asked(recipe.model, recipe.score, recipe.judge))
-    return {"loaded": root} if root else {}
+    return loaded(_asked(recipe.model, recipe.score, recipe.judge))
 
 
 def _asked(m: ModelConfig, s: ScoreConfig, judge: JudgeConfig) -> Settings:
@@ -172,11 +173,13 @@ def score(store: Store, recipe: Recipe, inputs: Inputs, stage: str = "score") ->
 
 def _cache(store: Store, recipe: Recipe, model: Mapping[str, Any], stage: str) -> ScoreCache:
     """The scores of this model and these settings: the user's, or some that end with the stage: with `score.cache` off, and of a run at an address."""
+    ask = served(recipe)
+    root = ask() if ask is not None else ""
     context = {
         **{key: value for key, value in model.items() if key != "device"},
         **wording(recipe),
         **_engine(recipe),
-        **_loaded(recipe),
+        **({"loaded": root} if root else {}),
         "version": VERSION,
     }
     shared = recipe.score.cache and not mirror.is_mirrored(store.root)  # a machine that goes on has another cache

@@ -14,7 +14,7 @@ from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.stage import Stage
 from codeact.rundir.store import Store
-from codeact.stages.judge import identity
+from codeact.stages.judge import identity, served
 from codeact.stages.pool import PoolTexts, pool_stages, read_pool
 
 VERSION = 3
@@ -28,8 +28,9 @@ def stage(recipe: Recipe, inputs: Inputs) -> Stage:
         return {**identity(recipe, inputs), **merging}
 
     return Stage(
-        "tags", pool_stages(recipe.curate), config, VERSION, lambda store: tag(store, recipe, inputs), on_demand=True, shared=True
-    )
+        "tags", pool_stages(recipe.curate), config, VERSION, lambda store: tag(store, recipe, inputs),
+        on_demand=True, shared=True, loaded=served(recipe),
+    )  # fmt: skip
 
 
 def tag(store: Store, recipe: Recipe, inputs: Inputs) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from transformers.utils import logging
 
 from codeact.config import TrainConfig
 from codeact.errors import CodeactError, InputError, did_you_mean, require
+from codeact.files import remove
 from codeact.lm.modes import eval_mode
 from codeact.packing.collate import PackedDataset, split_rows
 from codeact.progress import track
@@ -53,6 +54,7 @@ SCHEDULERS = (
 )
 MAX_LOGGED_STEPS = 2000
 VALIDATIONS = 10
+TENSORBOARD = "tensorboard"
 Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
 
 
@@ -279,11 +281,13 @@ def _machine(train: TrainConfig, feed: Feed, processes: int, dtype: torch.dtype,
 
 
 def _start(folder: Path, fingerprint: str, machine: Mapping[str, Any], args: TrainingArguments) -> Path | None:
-    """The checkpoint to go on from; the others are removed."""
+    """The checkpoint to go on from; the others are removed, and what a tracker wrote of another training."""
     with args.main_process_first(desc="choosing the checkpoint"):
         start = last_checkpoint(folder, fingerprint, machine)
         if args.process_index == 0:
             remove_checkpoints(folder, keep=start)
+            if start is None:
+                remove(folder / TENSORBOARD)
     return start
 
 
@@ -332,7 +336,7 @@ def _place_tensorboard(trainer: Trainer, folder: Path) -> None:
     """TensorBoard's files beside metrics.jsonl: its default place is among the checkpoints, which do not stay."""
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
-            callback.logging_dir = str(folder / "tensorboard")
+            callback.logging_dir = str(folder / TENSORBOARD)
 
 
 @contextmanager
