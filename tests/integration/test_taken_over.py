@@ -76,3 +76,22 @@ def test_other_data_in_a_run_directory_are_told(data: Path, tmp_path: Path) -> N
     shutil.copy(other, copy)
     (folder / "rejected.parquet").unlink()
     assert "its records came from" not in select(copy, folder, "o3.jsonl").stderr
+
+
+def test_a_file_named_as_the_split_makes_no_comparison(
+    tmp_path: Path, tiny_model_dir: Path, tiny_embedder_dir: Path
+) -> None:
+    data = write_lines(tmp_path / "d.jsonl", pool_rows(8))
+    project = tmp_path / "project"
+    (project / "cells").mkdir(parents=True)
+    for name in ("split.json", "pool.jsonl"):
+        (project / name).write_text('{"train": 0.8}', encoding="utf-8")
+    comparison = tmp_path / "compare.yaml"
+    comparison.write_text(
+        f"{{run_dir: {project}, seeds: [0], rates: [0.5], held_out: 2, strategies: [random], recipe: {{model: {{name: {tiny_model_dir}, max_length: 64,"
+        f" template: question}}, data: {{source: {data}}}, embed: {{model: {tiny_embedder_dir}}}, evaluate: {{tasks: [], held_out: {data}}}}}}}\n",
+        encoding="utf-8",
+    )
+    done = cli("compare", str(comparison))
+    assert (done.returncode, "pool.jsonl, split.json; name another folder" in done.stderr) == (2, True), done.stderr
+    assert (project / "pool.jsonl").read_text(encoding="utf-8") == '{"train": 0.8}'

@@ -146,18 +146,20 @@ def test_readers_read_from_there_and_the_report_goes_there(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("memory://other", "holds other files, and none of a run: pool.jsonl; name an empty one"), ("memory://other/pool.jsonl", "is a file"),
+        ("memory://other", "holds other files, and none of a run: markers/map.png, pool.jsonl; name an empty one"), ("memory://other/pool.jsonl", "is a file"),
         ("https://host/run", "give a folder in a bucket"), ("s3://bucket", "give a folder in a bucket"),
         ("file:///tmp/run", "name a folder of this machine by its path, /tmp/run"), ("nowhere://host/run", "Protocol not known"),
         ("hf://datasets/me/runs/one", "nothing on the hub keeps a second process out"),
     ],
 )  # fmt: skip
 def test_what_is_no_run_directory_is_refused_in_one_line(address: str, told: str) -> None:
-    fsspec.filesystem("memory").pipe_file("/other/pool.jsonl", b"mine\n")
+    mine = {"/other/pool.jsonl", "/other/markers/map.png"}  # a folder `markers` alone is no run's
+    for name in mine:
+        fsspec.filesystem("memory").pipe_file(name, b"mine\n")
     ended = cli("select", "pool.jsonl", "--strategy", "random", "--unit", "records", "-o", "x.jsonl", "--run-dir", address)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
     assert told in ended.stderr
-    assert set(_store()) == {"/other/pool.jsonl"}
+    assert set(_store()) == mine
     ended = cli("report", address)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
 

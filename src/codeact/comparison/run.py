@@ -93,7 +93,8 @@ def run_comparison(
         ready.check(cell.recipe, {*CELL_STAGES, *tables_for(cell.recipe.sample)})
     root = Path(comparison.run_dir)
     read = (*Inputs(source_recipe(comparison)).paths(), *comparison.apart_from)
-    begun = any((root / name).is_file() for name in ("split.json", f"base/{RESULT}"))  # cells restored from a file have no split
+    signs = (("split.json", "held_out"), (f"base/{RESULT}", "key"))  # a file, and what it holds; cells restored from a file have no split
+    begun = any(key in (storage.read_checked(root / name) or {}) for name, key in signs)
     there = standing(root)
     claim_folder(root, WRITTEN, Run("compare", "", read, force), begun)
 
