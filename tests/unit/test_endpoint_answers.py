@@ -74,7 +74,7 @@ def test_new_weights_under_the_same_name_are_asked_anew_where_the_server_names_t
     listed = [{"id": "another", "root": "/x"}, {"id": "judge-1", "root": "/checkpoints/500", "created": 1}]
     server.models = listed
     first = judge(tmp_path, server)
-    assert (first.returncode, len(server.payloads), server.listed) == (0, 4, 1), first.stderr
+    assert (first.returncode, len(server.payloads), server.listed) == (0, 4, 2), first.stderr  # asked of its models for the marker, and before the first prompt
     assert "not asked for again" not in first.stderr
     listed[1]["created"] = 2  # the same server, started again
     again = judge(tmp_path, server, run="two")
