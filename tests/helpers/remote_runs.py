@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def words(model: Path, run_dir: str) -> list[str]:
     ]  # fmt: skip
 
 
+@lru_cache(maxsize=1)
 def local_tables(model: Path) -> dict[str, bytes]:
     """The tables of a run in a local folder."""
     ended = cli(*words(model, "here"))

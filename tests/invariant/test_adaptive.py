@@ -128,7 +128,7 @@ def test_an_interrupted_run_goes_on_from_what_it_had_to_the_last_bit(
     stop = 0
     whole = run(below_one, scorer, 0.95, tmp_path / "whole")
     calls = len(begun)
-    for after in (1, 3, 6, 9):
+    for after in (2, 7):
         assert calls > after
         begun, stop = [], after
         folder = tmp_path / str(after)

@@ -10,7 +10,7 @@ import pytest
 from codeact.evaluation import languages
 from codeact.evaluation.sets import humanevalpack
 from codeact.evaluation.tasks import Task
-from codeact.sandbox import Backend
+from codeact.sandbox import Backend, detect_backend
 from codeact.sandbox.toolchains import missing
 
 TESTS = {
@@ -212,7 +212,9 @@ def test_no_program_passes_without_the_tests(language: str, backend: Backend) ->
     if missing(language):
         pytest.skip(f"{language} is not installed")
     assert languages.judge(task(language), RIGHT[language], backend).status == "passed"
-    found = {name: languages.judge(task(language), source, backend) for name, source in FORGED[language].items()}
+    attacks = list(FORGED[language].items())
+    some = attacks if backend.name == detect_backend().name else attacks[::4]  # how they are judged is one for all; what holds the process is not
+    found = {name: languages.judge(task(language), source, backend) for name, source in some}
     passed = [name for name, outcome in found.items() if outcome.status == "passed"]
     built = [name for name, outcome in found.items() if outcome.detail.startswith("not compiled")]
     assert (passed, built) == ([], []), {name: outcome.detail for name, outcome in found.items()}

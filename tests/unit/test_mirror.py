@@ -245,7 +245,7 @@ class _Recorded:
 def test_whatever_is_there_when_a_machine_is_lost_another_goes_on(
     tiny_embedder_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After each single step: first of a fresh run, then of one over other data, whose shards have the same numbers."""
+    """After a step: every second of a fresh run, then of one over other data, whose shards have the same numbers."""
     monkeypatch.setattr(embed, "SHARD_RECORDS", 4)
     settings = {"strategy": "diversity", "unit": "records", "ratio": 0.5, "embedder": str(tiny_embedder_dir), "settings": {"curate.decontaminate": (), "cluster.k": 2}}
     states: list[tuple[str, dict[str, bytes]]] = []
@@ -266,6 +266,8 @@ def test_whatever_is_there_when_a_machine_is_lost_another_goes_on(
         for marker in (json.loads(content) for name, content in state.items() if name.startswith("markers/") and name.endswith(".json")):
             for name, facts in marker["outputs"].items():  # never before its files, and gone before they go
                 assert hashlib.sha256(state[name]).hexdigest() == facts["sha256"], (number, name)
+        if number % 2:
+            continue
         _write("pool.jsonl", say)
         _store().clear()
         _put(state)

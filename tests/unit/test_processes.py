@@ -70,7 +70,7 @@ def test_parts_of_a_file_are_read_by_the_processes(tmp_path: Path, faults: dict[
     }
 
 
-@pytest.mark.parametrize("rows", [40, 37, 33, 32, 9, 8, 3, 1])
+@pytest.mark.parametrize("rows", [40, 33, 9, 1])
 def test_the_last_parts_are_cut_in_pieces_and_the_rows_stay(tmp_path: Path, rows: int) -> None:
     table = TABLE.slice(0, rows)
     write_parquet_parts((table.slice(at, 8) for at in range(0, rows, 8)), tmp_path / "in.parquet")
