@@ -1,6 +1,6 @@
 """When does selection pay? What was trained on in pools of which a share is wrong, and how it went.
 
-    python -m experiments.noise_results --write docs/experiments-noise.md
+    python -m experiments.noise_results --write docs/experiments-noise-tables.md
 
 Reads the comparisons that `noise.py` and `model_answers.py` name, as far as they have come: runs/noise/NN.jsonl says which records are wrong,
 runs/compare_noise_NN what was chosen of them and what it gave; shares that are not there stay as the result file has them. Of each share of
