@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+DIGITS = 8  # of a number that is kept: no page shows more than six, and what is behind them is noise that does not pack
 PACKING = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "pb": 0}]  # text has no columns of four bytes
 
 
@@ -22,10 +23,19 @@ def read(path: Path) -> Any:
     return json.loads(lzma.decompress(data) if path.suffix == ".xz" else data)
 
 
+def shortened(document: Any) -> Any:
+    """The same with every float to `DIGITS` significant digits."""
+    if isinstance(document, dict):
+        return {key: shortened(value) for key, value in document.items()}
+    if isinstance(document, (list, tuple)):
+        return [shortened(value) for value in document]
+    return float(f"{document:.{DIGITS}g}") if isinstance(document, float) else document
+
+
 def write(path: Path, document: Any) -> None:
-    """The document as text, or as `.json.xz`: the same bytes for the same document. NaN is refused."""
+    """The document as text, or as `.json.xz`: the same bytes for the same document, floats to eight digits. NaN is refused."""
     packed = path.suffix == ".xz"
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, **({} if packed else {"indent": 1})) + "\n"
+    text = json.dumps(shortened(document), ensure_ascii=False, allow_nan=False, **({} if packed else {"indent": 1})) + "\n"
     data = text.encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(lzma.compress(data, filters=PACKING) if packed else data)

@@ -6,6 +6,7 @@
 Reads what `compare_cells.py save` wrote. For every entrant that two of the files or more have at --rate: each pool's difference (mean over tasks
 or held-out records) to the mean of the random draws of the same pool, a draw being compared with the other draws; the mean of the
 pools with Student's 95 % interval over pools; in how many pools it is below 0. --versus longest:cdas,bands as in compare_result.py.
+--bands: the held-out loss by the length of the answers too, in thirds of the records.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import numpy as np
 
 from benchmarks import machine, result_files
 from benchmarks.marks import write_between
+from codeact.comparison.grid import HELD_OUT
 from codeact.statistics import crossed_interval, paired_values
 from experiments.compare_cells import load
 from experiments.compare_result import UNITS, with_interval
 from experiments.figures import spelt
+from experiments.measure import by_length
 
 Pool = tuple[str, int]  # comparison, seed
 Values = Mapping[str, Mapping[str, float]]  # metric -> item -> value
@@ -32,10 +35,14 @@ Values = Mapping[str, Mapping[str, float]]  # metric -> item -> value
 def read(file: Path, rate: float) -> dict[tuple[str, str], dict[Pool, Values]]:
     """(entrant, unit) -> pool -> values, of one comparison's file of cells."""
     found: dict[tuple[str, str], dict[Pool, Values]] = defaultdict(dict)
-    for result in load(file).values():
+    kept = load(file)
+    characters = kept["base"].get("held_out_characters", {})
+    for result in kept.values():
         cell = result.get("cell")
         if cell and cell["rate"] == rate:
-            found[cell["entrant"], cell["unit"]][file.name.split(".")[0].removesuffix("_cells"), cell["seed"]] = result["values"]
+            values = result["values"]
+            banded = by_length(values[HELD_OUT], characters) if characters and HELD_OUT in values else {}
+            found[cell["entrant"], cell["unit"]][file.name.split(".")[0].removesuffix("_cells"), cell["seed"]] = {**values, **banded}
     return found
 
 
@@ -102,6 +109,7 @@ def main() -> None:
         "--against", default="random,random-2,random-3", help="random draws, of which the mean is taken"
     )
     parser.add_argument("--versus", action="append", default=[], metavar="RIVAL:NAME,...", help="further differences")
+    parser.add_argument("--bands", action="store_true", help="the held-out loss by length of the answers too")
     parser.add_argument(
         "--write", type=Path, help="Markdown file with the lines <!-- compare_pooled --> and <!-- /compare_pooled -->"
     )
@@ -115,12 +123,16 @@ def main() -> None:
     if not cells:
         parser.error(f"no cell of these files has the rate {options.rate:g}")
     first = next(iter(next(iter(cells.values())).values()))
-    metrics = [metric for metric in first if not metric.endswith("pass@1")]
-    draws = options.against.split(",")
+    bands = [metric for metric in first if metric.startswith(f"{HELD_OUT}, band")]
+    metrics = [metric for metric in first if not metric.endswith("pass@1") and metric not in bands]
+    draws, names = options.against.split(","), list(dict.fromkeys(entrant for entrant, _ in cells))
     document: dict[str, Any] = {**machine.provenance(), "rate": options.rate, "against": draws, "versus": {}}
-    document["rows"] = rows(cells, draws, list(dict.fromkeys(entrant for entrant, _ in cells)), metrics)
+    document["rows"] = rows(cells, draws, names, metrics)
     text = table(document["rows"], metrics, "random draws")
     short = table([row for row in document["rows"] if row["unit"] == "tokens"], metrics, "random draws")
+    if options.bands:
+        document["bands"] = [row for row in rows(cells, draws, names, bands) if row["unit"] == "tokens"]
+        short += ["", *table(document["bands"], bands, "random draws")]
     for rival, _, shown in (pair.partition(":") for pair in options.versus):
         document["versus"][rival] = rows(cells, [rival], shown.split(","), metrics)
         text += ["", *table(document["versus"][rival], metrics, f"`{rival}`")]

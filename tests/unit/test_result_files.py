@@ -75,7 +75,7 @@ def test_results_are_small_and_say_where_they_were_made() -> None:
 
 
 def test_what_is_written_reads_back_and_is_the_same_bytes_again(tmp_path: Path) -> None:
-    document = {"rows": [{"id": f"é{n}", "value": n / 7} for n in range(100)]}
+    document = {"rows": [{"id": f"é{n}", "value": round(n / 7, 6)} for n in range(100)]}
     for name in ("a.json", "a.json.xz"):
         result_files.write(tmp_path / name, document)
         assert result_files.read(tmp_path / name) == document
@@ -83,5 +83,7 @@ def test_what_is_written_reads_back_and_is_the_same_bytes_again(tmp_path: Path) 
         result_files.write(tmp_path / name, document)
         assert (tmp_path / name).read_bytes() == before
     assert json.loads((tmp_path / "a.json").read_bytes()) == document
+    result_files.write(tmp_path / "a.json", {"rows": [{"value": 200 / 7, "count": 123456789, "none": None, "is": True}]})
+    assert result_files.read(tmp_path / "a.json") == {"rows": [{"value": 28.571429, "count": 123456789, "none": None, "is": True}]}
     with pytest.raises(ValueError, match="not JSON compliant"):
         result_files.write(tmp_path / "a.json", {"value": float("nan")})
