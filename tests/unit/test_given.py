@@ -64,6 +64,7 @@ def test_rows_that_can_only_be_iterated_are_read() -> None:
         (lambda: codeact.read_records(pa.Table.from_pylist(ROWS)), r"the rows are .*Table; give a list of dictionaries.*to_pylist"),
         (lambda: codeact.read_records("data.jsonl"), r"the path 'data.jsonl'; read files with codeact.read_data"),
         (lambda: codeact.read_records(["a", "b"]), "the first row is str"),
+        (lambda: codeact.read_records([*ROWS, 3]), "row 9 is int; give a list of dictionaries"),
         (lambda: codeact.read_data(ROWS), "read rows with codeact.read_records"),
         (lambda: codeact.curate_records(ROWS, OFF), r"the records are dict; make records of rows with codeact.read_records\(rows\).usable\(\)"),
         (lambda: codeact.curate_records(codeact.read_records(ROWS), OFF), r"reading.usable\(\)"),

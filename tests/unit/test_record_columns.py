@@ -19,6 +19,8 @@ from tests.helpers.record_lines import PLAIN, A, Row, S, U, read, turns
         {"source_code": "x = 1"}, {"user_input": "3, 1"}, {"task_description": "Sort the list"}, {"codeSnippet": "x = 1"}, {"response_2": "Or so."},
         {"solved": False}, {"all_tests_passed": 0}, {"verdict": "wrong"}, {"reward": 0.0}, {"split": "test"}, {"meta": {"system": "Kurz."}},
         {"title": "How can I sort a dictionary by its values?"}, {"task": "用一句话概括下面的文字"},
+        {"meta": '{"tools": [{"name": "f"}]}'}, {"选项": "A. 甲 B. 乙"}, {"思维链": "先排序"},
+        {"材料": "某公司"}, {"背景": "小明在公司担任会计"}, {"备注": "请用三十个字以内的中文来回答"},
         {"train": False}, {"label": 0}, {"file": "a.png"}, {"output": "Anders."}, {"system_note": "Kurz."},
     ],
     ids=str,
@@ -140,3 +142,77 @@ def test_ids_that_repeat_have_a_mend(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--map id=-"):
         read(tmp_path, *rows)
     assert read(tmp_path, *rows, mapping={"id": "-"})["records"] == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("verdict", "WRONG_ANSWER"), ("verdict", "TLE"), ("verdict", "IDLENESS_LIMIT_EXCEEDED"), ("verdict", "PARTIAL"), ("status", "Wrong Answer"),
+        ("status", "Runtime Error"), ("status", "WA: Presentation Error"), ("status", "Time limit exceeded on test 3"), ("result", "Compile Error"),
+        ("test_result", "error"), ("human_label", "reject"), ("is_safe", False), ("compiles", False), ("executable", False), ("is_incorrect", True),
+        ("has_error", True), ("is_passed", [False]), ("correctness_math_verify", [False, False]), ("tests_execution_status", '["fail"]'),
+        ("average_test_score", "0.0"), ("test_pass_rate", 0),
+    ],
+)  # fmt: skip
+def test_verdicts_that_say_wrong_are_named_as_judges_write_them(column: str, said: object, tmp_path: Path) -> None:
+    assert read(tmp_path, {"messages": PLAIN, column: said})["not_read"] == {f"column {column!r}": 1}
+
+
+def test_what_looks_like_a_verdict_and_is_none_is_not_named(tmp_path: Path) -> None:
+    quiet = {
+        "status": "published", "verdict": "AC", "country": "re", "element": "Ce", "topic_label": "error", "log_level": "error", "result": "wait", "score": 0,
+        "is_passed": [True, False], "has_error": False, "is_incorrect": False, "average_test_score": "0.8", "pass_rate": 1.0, "bug_type": "missing logic",
+        "toxicity": 0.0, "exit_status": "submitted", "error_count": 1, "evaluation": "no error",
+    }  # fmt: skip
+    assert not read(tmp_path, {"messages": PLAIN, **quiet})["not_read"]
+
+
+def test_the_request_beside_input_is_named_under_any_name(tmp_path: Path) -> None:
+    asked = {"goal": "Add docs", "user_request": "Sort it", "subject": "Fix the bug", "task": "Summarize:", "任务": "翻译成英文"}
+    facts = {
+        "source": "Stack Overflow", "licence": "MIT License", "rights": "CC BY 4.0", "model_name": "Some model 4", "programming_language": "Python 3",
+        "updated": "2024-01-01 10:00", "time_limit": "1 second", "memory": "256 MB", "homepage": "https://x.y/z", "annotator": "Jane Doe", "state": "done",
+    }  # fmt: skip
+    assert read(tmp_path, {"input": "x=1", "output": "x=2", **asked, **facts})["not_read"] == {f"column {name!r}": 1 for name in asked}
+    assert not read(tmp_path, {"instruction": "Do.", "input": "x=1", "output": "x=2", "subject": "Fix the bug"})["not_read"]
+
+
+def test_labels_in_chinese_are_not_named(tmp_path: Path) -> None:
+    quiet = {"来源": "《中华人民共和国民法典》第一编总则", "类别": "人工智能", "背景": "教育", "学科": "计算机科学与技术"}
+    assert not read(tmp_path, {"问题": U[1], "答案": A[1], **quiet})["not_read"]
+
+
+@pytest.mark.parametrize("column", ["text", "prompt"])
+def test_the_columns_of_a_turn_may_stand_apart_in_a_template(column: str, tmp_path: Path) -> None:
+    told = f"### Instruction:\n{U[1]}\n\n### Input:\n3, 1, 2\n\n### Response:\n{A[1]}"
+    row = {"instruction": U[1], "input": "3, 1, 2", "output": A[1]}
+    assert not read(tmp_path, {**row, column: told})["not_read"]
+    assert read(tmp_path, {**row, column: told.replace("3, 1, 2", "something else")})["not_read"] == {f"column {column!r}": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({"messages": [{"role": "user", "content": "-"}, PLAIN[1]]}, ["'-' as a turn of the user"]),
+        ({"conversations": [{"from": "human", "value": "nan"}, {"from": "gpt", "value": "[deleted]"}]},
+         ["'nan' as a turn of the user", "'[deleted]' as a turn of the assistant"]),
+        ({"prompt": [{"role": "user", "content": "-"}], "completion": A[1]}, ["'-' as a turn of the user"]),
+        ({"input": [{"role": "user", "content": "-"}], "output": A[1]}, ["'-' as a turn of the user"]),
+        ({"messages": [{"role": "user", "content": " "}, PLAIN[1], *PLAIN]}, ["'' as a turn of the user"]),
+        ({"messages": [*PLAIN, {"role": "user", "content": ""}, {**PLAIN[1], "weight": 0}]}, []),
+        ({"instruction": "-", "output": A[1]}, ["'-' as column 'instruction'"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_turns_that_stand_for_absent_ones_are_named(row: Row, named: list[str], tmp_path: Path) -> None:
+    found = read(tmp_path, row)
+    assert found["marks"] == dict.fromkeys(named, 1)
+    assert not named or f"look like damage or an absent value: {named[0]} (1)" in "\n".join(found["lines"])
+
+
+def test_a_list_of_no_calls_is_no_answer(tmp_path: Path) -> None:
+    tools = [{"name": "f", "description": "", "parameters": {}}]
+    for nothing in ("[]", []):
+        found = read(tmp_path, {"query": U[1], "answers": nothing, "tools": tools}, {"query": U[1], "answers": '[{"name": "f", "arguments": {}}]', "tools": tools})
+        assert (found["rejected"], turns(found)) == ({"empty": 1}, [U, ("assistant", "f({})")])
+    assert turns(read(tmp_path, {"query": U[1], "answers": "[]", "tools": []})) == [U, ("assistant", "[]")]

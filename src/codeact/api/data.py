@@ -18,7 +18,7 @@ from codeact.locks import one_writer
 from codeact.outputs import Run, check_file
 from codeact.pipeline.ready import say_unused
 from codeact.records import Reading, Record, read_source, reading_lines
-from codeact.records.given import is_dataset, rows_of
+from codeact.records.given import is_dataset, plain_rows, rows_of
 from codeact.rundir import tables
 from codeact.sources.names import as_list
 from codeact.storage import Source
@@ -191,7 +191,7 @@ def open_data(data: Data) -> tuple[Source | None, str | tuple[str, ...]]:
         table = data.with_format("arrow")[:]
         return Source("the data set", table.to_pylist(), table), "memory"
     if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
-        return Source("the list", list(cast("Sequence[Mapping[str, Any]]", data))), "memory"
+        return Source("the list", plain_rows(data)), "memory"
     raise InputError(
         f"data is {type(data).__name__}; give paths, a data set name, a list of dictionaries or a datasets.Dataset{rows_of(data)}"
     )

@@ -65,7 +65,10 @@ class Selection:
 
     @cached_property
     def rows(self) -> list[Mapping[str, Any]]:
-        """The chosen rows, untouched, in the order of the input; those of large files are read when they are first asked for."""
+        """The chosen rows, untouched, in the order of the input; those of large files are read when they are first asked for.
+
+        Arrays, scalars and absent values of NumPy and pandas in a list of rows are Python's own.
+        """
         return list(picked(self.source.rows, self.indices))
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import is_
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
@@ -12,9 +13,12 @@ from codeact.records.types import Record
 if TYPE_CHECKING:
     from datasets import Dataset
 
+OWN = frozenset((str, int, float, bool, type(None)))
+NONE = ("NAType", "NaTType")  # of pandas: they are equal to nothing, and the first has no truth value
+
 
 def as_rows(rows: Iterable[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """Rows as they are, or in a list where they can only be iterated.
+    """Rows with plain values (`plain_rows`); those of a `datasets.Dataset` as Python's own, whatever its format.
 
     Raises:
         InputError: a path, a table or something else than dictionaries.
@@ -24,11 +28,48 @@ def as_rows(rows: Iterable[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     table = hasattr(rows, "columns") and not isinstance(rows, Sequence)
     if table or isinstance(rows, bytes | Mapping) or not (hasattr(rows, "__iter__") or hasattr(rows, "__getitem__")):
         raise InputError(f"the rows are {type(rows).__name__}; give a list of dictionaries or a datasets.Dataset{rows_of(rows)}")
-    listed = hasattr(rows, "__len__") and hasattr(rows, "__getitem__")
-    found = cast("Sequence[Mapping[str, Any]]", rows) if listed else list(rows)
-    if len(found) and not isinstance(found[0], Mapping):
-        raise InputError(f"the first row is {type(found[0]).__name__}; give a list of dictionaries or a datasets.Dataset")
+    if is_dataset(rows):
+        return cast("Sequence[Mapping[str, Any]]", rows.with_format(None))
+    return plain_rows(rows)
+
+
+def plain_rows(rows: Iterable[object]) -> list[Mapping[str, Any]]:
+    """Rows with the arrays, scalars and absent values of NumPy and pandas as Python's own; a row that holds none is itself.
+
+    `DataFrame.to_dict("records")` of Parquet's lists gives arrays.
+
+    Raises:
+        InputError: a row is no dictionary.
+    """
+    found: list[Mapping[str, Any]] = []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            where = "the first row" if number == 1 else f"row {number}"
+            raise InputError(f"{where} is {type(row).__name__}; give a list of dictionaries or a datasets.Dataset")
+        found.append(_plain_object(row))
     return found
+
+
+def _plain(value: object) -> object:
+    """A value with those within it as Python's own, told by what they offer, so that no package is imported; a float NaN is one already."""
+    if type(value) in OWN:
+        return value
+    if isinstance(value, Mapping):
+        return _plain_object(value)
+    if isinstance(value, list | tuple):
+        parts = [_plain(part) for part in value]
+        if all(map(is_, parts, value)):
+            return value
+        return parts if isinstance(value, list) else tuple(parts)
+    if type(value).__name__ in NONE:
+        return None
+    held = value.tolist() if hasattr(value, "tolist") else value
+    return value if type(held) is type(value) else _plain(held)
+
+
+def _plain_object(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    parts = [_plain(part) for part in value.values()]
+    return value if all(map(is_, parts, value.values())) else dict(zip(value, parts, strict=True))
 
 
 def check_records(records: object) -> None:

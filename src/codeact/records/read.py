@@ -108,7 +108,7 @@ def possible_line(count: int, places: Sequence[str]) -> str:
 
 MARKED = {
     True: "the text holds marks of a template: {}; where they are not meant, split it into turns or take them out",
-    False: "read as they are, though they look like damage or an absent value: {}; where they are, mend the file or leave them empty",
+    False: "read as they are, though they look like damage or an absent value: {}; where they are, mend the file: leave the column empty, or the turns out",
 }
 
 
@@ -157,7 +157,11 @@ def read_records(
     Raises:
         InputError: no rows, something else than rows, unknown columns, or two rows share an explicit id.
     """
-    reader = RowReader(as_rows(rows), mapping, where, locate)
+    return _read(RowReader(as_rows(rows), mapping, where, locate))
+
+
+def _read(reader: RowReader) -> Reading:
+    """What became of all rows of a reader."""
     records: list[Record] = []
     rejected: list[Rejected] = []
     for item in reader:
@@ -203,9 +207,9 @@ class RowParser:
             messages, tools = read_row(row, form, self.unread, self.weight_key, self.graded)
         except Unreadable as problem:
             return Rejected(self._identity(row, None, ""), index, problem.reason, problem.detail)
-        for name in untold(row, taken, messages, tools):
+        for name in untold(row, form, taken, messages, tools):
             self.unread[f"column {name!r}"] += 1
-        for mark in (*marks(messages), *absent(row, form.columns)):
+        for mark in (*marks(messages), *absent(row, form.columns, messages)):
             self.marked[mark] += 1
         self.used[form.name] += 1
         meta = {key: value for key, value in row.items() if key not in taken}
@@ -295,7 +299,7 @@ def read_data(
 
 def read_source(source: Source, mapping: Mapping[str, str] | None = None) -> Reading:
     """`read_records` of rows that were read, with their own names for where they stand."""
-    return read_records(source.rows, mapping, source.name, source.locate)
+    return _read(row_reader(source, mapping))
 
 
 def row_reader(source: Source, mapping: Mapping[str, str] | None = None) -> RowReader:

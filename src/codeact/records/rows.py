@@ -157,7 +157,11 @@ def _refuse_number(answer: object, row: Row, column: str) -> None:
 
 
 def _called(answer: object, row: Row, form: Format) -> list[Message]:
-    """An answer that is a list of calls of the row's own tools, or JSON text of one (xLAM, APIGen); none where it is anything else."""
+    """An answer that is a list of calls of the row's own tools, or JSON text of one (xLAM, APIGen); none where it is anything else.
+
+    Raises:
+        Unreadable: it is JSON text of an empty list beside tools: no call is made, and nothing is said.
+    """
     if not form.column("tools") or is_blank(answer) or (isinstance(answer, str) and answer.lstrip()[:1] not in ("[", "{")):
         return []
     try:
@@ -166,6 +170,8 @@ def _called(answer: object, row: Row, form: Format) -> list[Message]:
     except Unreadable:
         return []
     names = {tool["function"].get("name") for tool in tools}
+    if names and not calls:
+        raise Unreadable("empty", f"the response is a list of no calls (column {form.column('response')!r}); write what is said instead, or leave the row out")
     known = bool(calls) and all(call["function"]["name"] in names for call in calls)
     return [Message("assistant", "", tool_calls=as_json(calls))] if known else []
 
@@ -367,7 +373,8 @@ def _tools(row: Row, form: Format, unread: Unread) -> str:
     if form.kind == "turns":
         for turn in _system_turns(value, column):
             inner = inner or next((tools_text(turn[k], f"the system turn's {k}") for k in TOOL_KEYS if not is_blank(turn.get(k))), "")
-    own = tools_text(row.get(form.column("tools")), _column(form, "tools")) if form.column("tools") else ""
+    given = row.get(form.column("tools")) if form.column("tools") else None
+    own = "" if is_blank(given) else tools_text(given, _column(form, "tools"))
     if own and inner not in ("", own):
         unread["the system turn's tools"] += 1
     return own or inner

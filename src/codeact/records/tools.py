@@ -82,7 +82,7 @@ def tools_text(value: object, where: str) -> str:
             raise Unreadable(
                 "invalid", f"{where} is not JSON ({text[:40]!r}): give a list of tool schemas"
             ) from error
-    if value is None or value == [] or value == {}:
+    if value is None or (isinstance(value, list | tuple | Mapping) and not value):
         return ""
     found = [_tool(one, where) for part in (value if isinstance(value, list | tuple) else [value]) for one in _declared(part)]
     return as_json(found)
