@@ -270,8 +270,8 @@ def test_what_cannot_be_read_says_why(shape: str, tmp_path: Path) -> None:
     ("row", "message"),
     [
         ({"fields": {"prompt": "q", "response": "a"}, "status": "done"}, "stands in the object 'fields' ('prompt', 'response')"),  # Argilla
-        ({"id": 1, "data": {"row": {"Question": "q", "Answer": "a"}}}, "jq -c .data.row FILE"),
-        ({"custom_id": "1", "body": {"model": "m", "messages": PLAIN}}, "jq -c .body FILE"),
+        ({"id": 1, "data": {"row": {"Question": "q", "Answer": "a"}}}, "| .data.row | objects"),
+        ({"custom_id": "1", "body": {"model": "m", "messages": PLAIN}}, "| .body | objects"),
         ({"request": {"messages": PLAIN[:1]}, "response": {"choices": []}}, "the object 'request' end with a question"),
         ({"request": {"contents": [{"role": "user", "parts": []}]}}, "the object 'request' end with a question"),
         ({"message_id": "1", "parent_id": "", "role": "prompter", "text": "q"}, "unknown columns 'message_id'"),

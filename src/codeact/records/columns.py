@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,7 +10,8 @@ from shlex import quote
 from typing import Any, Literal
 
 from codeact.errors import InputError
-from codeact.records.mends import best_answer, command, transcript, value_of
+from codeact.records.mends import best_answer, transcript
+from codeact.sources.jq import command, literal, value_of
 
 MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "contents")
 INSTRUCTION = ("instruction", "problem", "prompt", "question", "query", "input", "指令", "问题", "提问")
@@ -30,6 +31,9 @@ RESPONSE = (
 CHOSEN = ("chosen", "chosen_messages", "chosen_response", "chosen_conversations", "preferred_output")
 REJECTED = ("rejected", "rejected_messages", "rejected_response", "rejected_conversations", "non_preferred_output")
 INSTANCES = "instances"
+STATEMENT = ("description", "statement", "requirement", "task")  # of a problem, beside its tests
+SENTENCE = 20  # characters: what is shorter may be a label (`task`)
+TESTS = re.compile(r"(?<![a-zA-Z])(?i:test|case)|Test|Case|(?i:example)")
 OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "input": ("input", "输入"),
     "context": ("context",),
@@ -194,34 +198,45 @@ def _base(
     return None
 
 
-def _inside(row: Mapping[str, Any], depth: int = 3) -> tuple[str, Mapping[str, Any]] | None:
+def _inside(row: Mapping[str, Any], depth: int = 3) -> tuple[list[str], Mapping[str, Any]] | None:
     """(path, object) of the first object within a row whose keys are those of a known format, as logs and annotators wrap rows."""
-    objects = [(str(key), value) for key, value in row.items() if isinstance(value, Mapping) and value]
+    objects = [(str(key), value) for key, value in row.items() if isinstance(value, Mapping) and value and not _is_test(str(key))]
     for key, value in objects:
         if find_format(list(map(str, value))) is not None:
-            return key, value
+            return [key], value
     for key, value in objects if depth > 1 else ():
         found = _inside(value, depth - 1)
         if found is not None:
-            return f"{key}.{found[0]}", found[1]
+            return [key, *found[0]], found[1]
     return None
+
+
+def _is_test(name: str) -> bool:
+    """Whether a column is called after tests or examples: their inputs and outputs are of programs."""
+    return TESTS.search(name) is not None
+
+
+def _asked(example: Mapping[str, Any]) -> bool:
+    """Whether a row itself asks, in a text: what pairs lie beside it are its tests and examples, and no answers."""
+    texts = [(str(name), value) for name, value in example.items() if isinstance(value, str) and value.strip() and not str(name).lower().startswith("sys")]
+    return any(_named(name, INSTRUCTION) or (_named(name, STATEMENT) and len(value) >= SENTENCE) for name, value in texts)
 
 
 def _nested(example: Mapping[str, Any], file: str) -> str:
     """What a row holds several records in, with the command that makes rows of them: SQuAD's passages, a list of questions beside their answers."""
     passages = example.get("paragraphs")
     if isinstance(passages, list) and passages and isinstance(passages[0], Mapping) and passages[0].keys() >= {"context", "qas"}:
-        return (
-            "SQuAD's passages: make a row of each question:"
-            " jq -c '(.data? // (if type == \"array\" then . else [.] end))[].paragraphs[] | .context as $c | .qas[] | select(.answers != [])"
-            f" | {{question, context: $c, answer: .answers[0].text}}' {quote(file)} > rows.jsonl"
-        )
-    lists = {str(name): value for name, value in example.items() if isinstance(value, list) and value}
+        passage = ".. | objects | select(.paragraphs | arrays) | .paragraphs[] | .context as $c"
+        program = f"{passage} | .qas[] | select(.answers != []) | {{question, context: $c, answer: .answers[0].text}}"
+        return f"SQuAD's passages: make a row of each question: {command(program, file)}"
+    if _asked(example):
+        return ""
+    lists = {str(name): value for name, value in example.items() if isinstance(value, list) and value and not _is_test(str(name))}
     asked = next((name for name, held in lists.items() if _named(name, INSTRUCTION) and all(isinstance(one, str) for one in held)), "")
     answered = next((name for name, held in lists.items() if _named(name, RESPONSE) and len(held) == len(lists.get(asked, ()))), "")
     if asked and answered:
         text = "" if all(isinstance(one, str) for one in lists[answered]) else " | if type == \"string\" then . else tojson end"
-        both = f".. | objects | select(has({json.dumps(answered)})) | [{value_of(asked)}, {value_of(answered)}] | transpose"
+        both = f".. | objects | select(has({literal(answered)})) | [{value_of(asked)}, {value_of(answered)}] | transpose"
         of_one = f'{{messages: ({both} | map({{role: "user", content: .[0]}}, {{role: "assistant", content: (.[1]{text})}}))}}'
         return (
             f"lists under {asked!r} and {answered!r}: as turns of one conversation: {command(of_one, file)}; as rows of their own:"
@@ -231,7 +246,7 @@ def _nested(example: Mapping[str, Any], file: str) -> str:
     if inner:
         return (
             f"a list of rows under {inner!r} ({listed(list(lists[inner][0]))}): make a row of each, with what else matters:"
-            f" {command(f'.. | objects | select(has({json.dumps(inner)})) | {value_of(inner)}[]', file)}"
+            f" {command(f'.. | objects | select(has({literal(inner)})) | {value_of(inner)}[]', file)}"
         )
     return ""
 
@@ -278,42 +293,50 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
         return InputError(f"{where}: columns {listed(columns)} hold tokens, made for one model; give the rows from before tokenizing")
     pieces = example.get("segments")
     if isinstance(pieces, list) and pieces and isinstance(pieces[0], Mapping) and pieces[0].keys() >= {"label", "text"}:
+        role = 'if .label then "assistant" else "user" end'
+        program = f".. | objects | select(.segments | arrays) | {{messages: [.segments[] | {{role: ({role}), content: .text}}]}}"
         return InputError(
-            f"{where}: 'segments' are pieces of one text, a label at each says whether it is learnt: make turns of them, and take the template's marks out:"
-            f" jq -c '{{messages: [.segments[] | {{role: (if .label then \"assistant\" else \"user\" end), content: .text}}]}}' {quote(where)} > rows.jsonl"
+            f"{where}: 'segments' are pieces of one text, a label at each says whether it is learnt: make turns of them, and take the template's marks out: "
+            + command(program, where)
         )
     if {"custom_id", "response"} <= set(alone):
         return InputError(
             f"{where}: the answers of a batch, without what was asked: join them with the file of requests: jq -cs 'group_by(.custom_id)[] |"
             f" {{messages: (map(.body.messages // empty)[0] + [map(.response.body.choices // empty)[0][0].message])}}' REQUESTS {quote(where)} > rows.jsonl"
         )
-    inner = None if mapping else _inside(example)
+    inner = None if mapping or _asked(example) else _inside(example)
     if inner is not None:
-        path, held = inner
-        turns = next((value for value in held.values() if isinstance(value, list) and value and isinstance(value[-1], Mapping)), None)
-        if turns is not None and {"user", "human"} & {str(value).lower() for value in turns[-1].values()}:
-            key = next((key for key, value in held.items() if value is turns), "messages")
-            objects = ((str(name), value.get("choices")) for name, value in example.items() if isinstance(value, Mapping))
-            logged = next((name for name, choices in objects if isinstance(choices, list) and choices), None)
-            if logged is not None:
-                return InputError(
-                    f"{where}: columns {listed(columns)}; what is asked stands in {path!r} and what is answered in {logged!r}: make turns of both:"
-                    f" jq -c '{{messages: (.{path}.{key} + [.{logged}.choices[0].message])}}' {quote(where)} > rows.jsonl"
-                )
-            return InputError(
-                f"{where}: columns {listed(columns)}; the turns in the object {path!r} end with a question: make them the row"
-                f" (jq -c .{path} FILE) and put the answer behind them, as a turn of the assistant"
-            )
-        return InputError(
-            f"{where}: columns {listed(columns)}; what is asked and answered stands in the object {path!r} ({listed(list(held))}):"
-            f" make its content the row (jq -c .{path} FILE), with what else matters"
-        )
+        return _wrapped(columns, where, example, *inner)
     rejected = next((name for name in columns if str(name).lower() in REJECTED), None)
     hint = f" ({rejected!r} alone is no answer to learn)" if rejected else ""
     return InputError(
         f"{where}: unknown columns {listed(columns)}{hint}; known forms are Alpaca, instruction/output, instruction/response, "
         "problem/solution, question/answer, prompt/completion, prompt/chosen, ShareGPT conversations and messages; "
         "name the columns with --map instruction=COLUMN --map response=COLUMN, or --map messages=COLUMN"
+    )
+
+
+def _wrapped(columns: Sequence[str], where: str, example: Mapping[str, Any], path: Sequence[str], held: Mapping[str, Any]) -> InputError:
+    """The error of rows that stand in an object of each, with the command that takes it out."""
+    told, value = ".".join(path), "".join(map(value_of, path))
+    taken = f".. | objects | select(has({literal(path[0])})) | {value} | objects"
+    turns = next((value for value in held.values() if isinstance(value, list) and value and isinstance(value[-1], Mapping)), None)
+    if turns is None or not {"user", "human"} & {str(value).lower() for value in turns[-1].values()}:
+        return InputError(
+            f"{where}: columns {listed(columns)}; what is asked and answered stands in the object {told!r} ({listed(list(held))}):"
+            f" make its content the row, with what else matters: {command(taken, where)}"
+        )
+    key = next((key for key, value in held.items() if value is turns), "messages")
+    objects = ((str(name), value.get("choices")) for name, value in example.items() if isinstance(value, Mapping))
+    logged = next((name for name, choices in objects if isinstance(choices, list) and choices), None)
+    if logged is not None:
+        both = f".. | objects | select(has({literal(path[0])})) | {{messages: ({value}{value_of(key)} + [{value_of(logged)}.choices[0].message])}}"
+        return InputError(
+            f"{where}: columns {listed(columns)}; what is asked stands in {told!r} and what is answered in {logged!r}: make turns of both: {command(both, where)}"
+        )
+    return InputError(
+        f"{where}: columns {listed(columns)}; the turns in the object {told!r} end with a question: make them the row"
+        f" and put the answer behind them, as a turn of the assistant; the command that makes them the row: {command(taken, where)}"
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from shlex import quote
 from typing import Any
+
+from codeact.sources.jq import command, literal, value_of
 
 # who speaks in a transcript: (system, user, assistant), each also in lower and in upper case
 SPEAKERS = (
@@ -18,6 +18,11 @@ SPEAKERS = (
     ("Система", "Пользователь", "Ассистент"), ("Sistema", "Usuario", "Asistente"), ("Sistema", "Usuário", "Assistente"),
     ("Système", "Utilisateur", "Assistant"), ("System", "Benutzer", "Assistent"),
 )  # fmt: skip
+# who gives the results of calls, which are never learnt; the second begin lines of answers too, so among plain marks an answer has to follow
+TOOLS = "(?i:(?:function|tool)[ _](?:response|results?|output)|ipython)|工具返回|函数返回"
+MAYBE_TOOLS = ("Tool", "Function", "Observation", "Environment", "工具", "函数", "观察")
+OBSERVED = re.compile(r"^[^\w\n]*observation[^\w\n]*:", re.MULTILINE | re.IGNORECASE)
+GOES_ON = re.compile(r"^[^\w\n]*(?:thought|action|final answer)[^\w\n]*:", re.MULTILINE | re.IGNORECASE)
 # what stands before and behind a speaker's name, and whether that is plain only at the beginning of a line
 MARKS = (
     ("<|im_start|>", "\n", False), ("<|start_header_id|>", "<|end_header_id|>", False), ("<start_of_turn>", "\n", False), ("<|", "|>", False),
@@ -25,34 +30,19 @@ MARKS = (
     ("", ":", True), ("", "：", True),
 )  # fmt: skip
 LOOKED_AT = 20_000
+SCORES = re.compile(r"score|label|target|reward|rating|vote|correct|prefer|prob", re.IGNORECASE)  # other numbers, such as limits of time, rank nothing
 ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "<|end|>", "<|begin_of_text|>", "<bos>", "</s>", "<s>")
-
-
-def command(program: str, file: str) -> str:
-    """A line for the shell that runs a program of jq on a file, of CSV and TSV too, and writes `rows.jsonl`."""
-    table = re.search(r"\.(csv|tsv)$", file, re.IGNORECASE)
-    if table is None:
-        return f"jq -c {quote(program)} {quote(file)} > rows.jsonl"
-    mark = ', delimiter="\\t"' if table[1].lower() == "tsv" else ""
-    rows = f'import csv, json, sys; [print(json.dumps(r)) for r in csv.DictReader(open(sys.argv[1], encoding="utf-8-sig", newline=""){mark})]'
-    return f"python3 -c {quote(rows)} {quote(file)} | jq -c {quote(program)} > rows.jsonl"
-
-
-def value_of(name: str) -> str:
-    """A column's value in jq."""
-    return f".{name}" if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else f".{_text(name)}"
-
-
-def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def transcript(text: str, column: str, file: str) -> str:
     """The command that makes turns of a transcript in a column, what stands before it a system turn; "" where nobody asks and answers in it.
 
-    Only the text's beginning is looked at.
+    None either where a model's own words go on behind an observation without its name (ReAct). Only the text's beginning is looked at.
     """
     beginning = text[:LOOKED_AT]
+    observed = OBSERVED.search(beginning)
+    if observed is not None and GOES_ON.search(beginning, observed.end()):
+        return ""
     held = _marks_of(beginning)
     if held is None:
         return ""
@@ -69,28 +59,49 @@ def _marks_of(text: str) -> tuple[tuple[str, ...], str, str, bool] | None:
             for before, after, line in MARKS:
                 if before not in text:
                     continue
-                said = re.findall(_start(names, before, after, line, "("), text)
+                said = re.findall(_start(names, before, after, line), text)
                 if names[2] in said and names[1] in said[: said.index(names[2])]:
                     return names, before, after, line
     return None
 
 
-def _start(names: tuple[str, ...], before: str, after: str, line: bool, group: str = "(?:") -> str:
-    """The pattern of a turn's beginning, for Python and for jq."""
-    lead = (r"(?:\A|\n)[ \t]*" if line else "") + re.escape(before)
-    return f"{lead}{group}{'|'.join(map(re.escape, names))})" + (r"[ \t]*\n" if after == "\n" else re.escape(after))
+def _start(names: tuple[str, ...], before: str, after: str, line: bool, others: str = "") -> str:
+    """The pattern of a turn's beginning, for Python and for jq; the speaker's name is its group.
+
+    Args:
+        names, before, after, line: of `_marks_of`.
+        others: the pattern of further names.
+    """
+    lead, end = _around(before, after, line)
+    return f"{lead}({'|'.join(map(re.escape, names))}{others}){end}"
+
+
+def _around(before: str, after: str, line: bool) -> tuple[str, str]:
+    """The patterns of what stands before and behind a name."""
+    return (r"(?:\A|\n)[ \t]*" if line else "") + re.escape(before), r"[ \t]*\n" if after == "\n" else re.escape(after)
+
+
+def _tools(names: tuple[str, ...], before: str, after: str, line: bool) -> str:
+    """The pattern of the names under which results of tools stand among these speakers."""
+    own = str.upper if names[1].isupper() else str.lower if names[1].islower() else str
+    maybe = "|".join(map(own, MAYBE_TOOLS))
+    if before.startswith(("<|", "<start")):
+        return f"|{TOOLS}|{maybe}"
+    lead, end = _around(before, after, line)
+    asked, answered = (rf"{lead}(?:{'|'.join(map(re.escape, some))}){end}" for some in (names[:2], names[2:]))
+    return rf"|{TOOLS}|(?:{maybe})(?={end}(?:(?!{asked})[\s\S])*?{answered})"
 
 
 @lru_cache(maxsize=16)  # all rows of a file are refused in the same words
 def _of_transcript(names: tuple[str, ...], before: str, after: str, line: bool, ends: tuple[str, ...], column: str, file: str) -> str:
-    start, named = _start(names, before, after, line), _start(names, before, after, line, "(")
-    opening, turn = rf"\A([\s\S]*?)(?={start})", rf"{named}([\s\S]*?)(?={start}|\z)"
-    clean = (f'gsub({_text("|".join(map(re.escape, ends)))}; "") | ' if ends else "") + 'gsub("\\\\A\\\\s+|\\\\s+\\\\z"; "")'
-    roles = dict(zip(names, ("system", "user", "assistant"), strict=True))
-    first = f'(match({_text(opening)}).captures[0].string // "" | {clean} | select(. != "") | {{role: "system", content: .}})'
-    turns = f'(match({_text(turn)}; "g").captures | {{role: ({_text(roles)}[.[0].string]), content: (.[1].string // "" | {clean})}})'
+    start = literal(_start(names, before, after, line, _tools(names, before, after, line)))
+    clean = (f'gsub({literal("|".join(map(re.escape, ends)))}; "") | ' if ends else "") + 'gsub("\\\\A\\\\s+|\\\\s+\\\\z"; "")'
+    roles = literal(dict(zip(names, ("system", "user", "assistant"), strict=True)))
+    opening, turn = r'"\\A([\\s\\S]*?)(?=" + $start + ")"', r'$start + "([\\s\\S]*?)(?=" + $start + "|\\z)"'
+    first = f'(match({opening}).captures[0].string // "" | {clean} | select(. != "") | {{role: "system", content: .}})'
+    turns = f'(match({turn}; "g").captures | {{role: ({roles}[.[0].string] // "tool"), content: (.[1].string // "" | {clean})}})'
     value = value_of(column)
-    return command(f'.. | objects | select({value} | type == "string") | {{messages: [{value} | {first}, {turns}]}} + del({value})', file)
+    return command(f'{start} as $start | .. | objects | select({value} | type == "string") | {{messages: [{value} | {first}, {turns}]}} + del({value})', file)
 
 
 def best_answer(row: Mapping[str, Any], asked: str, file: str) -> str:
@@ -106,14 +117,14 @@ def best_answer(row: Mapping[str, Any], asked: str, file: str) -> str:
             continue
         lists = [held for held in value.values() if isinstance(held, list | tuple)]
         texts = next((name for name, held in value.items() if held in lists and held and all(isinstance(one, str) for one in held)), "")
-        scores = next((name for name, held in value.items() if held in lists and held and all(_is_score(one) for one in held)), "")
-        if all(map(_is_score, value.values())):
+        scores = next((name for name, held in value.items() if SCORES.search(str(name)) and held in lists and held and all(map(_is_score, held))), "")
+        if SCORES.search(str(column)) and all(map(_is_score, value.values())):
             best = "to_entries | max_by(.value).key"
         elif texts and scores and len(value[texts]) == len(value[scores]):
             best = f"[{value_of(texts)}, {value_of(scores)}] | transpose | max_by(.[1])[0]"
         else:
             continue
-        taken = f".. | objects | select(has({_text(column)})) | {{instruction: {value_of(asked)}, output: ({value_of(column)} | {best})}}"
+        taken = f".. | objects | select(has({literal(column)})) | {{instruction: {value_of(asked)}, output: ({value_of(column)} | {best})}}"
         return f"{column!r} scores each answer: take the best: {command(taken, file)}"
     return ""
 

@@ -10,10 +10,10 @@ from codeact.records.columns import REJECTED, RESPONSE, Format, plain_name
 from codeact.records.content import is_blank, joined, read_content
 from codeact.records.joining import behind, holds, same_turn
 from codeact.records.media import find_media
-from codeact.records.mends import value_of
 from codeact.records.tools import as_json, calls_from, declared_arguments, parsed, tools_text
 from codeact.records.turns import ROLES, TOOL_KEYS, Unread, is_item, listed_turns, read_turns, switch
 from codeact.records.types import Message, Role, Unreadable
+from codeact.sources.jq import PLACE, ROW, command, value_of
 
 Row = Mapping[str, Any]
 GOOD, BAD = ("true", "1", "1.0"), ("false", "0", "0.0", "-1")  # of KTO
@@ -153,7 +153,7 @@ def _refuse_number(answer: object, row: Row, column: str) -> None:
     for name, value in row.items():
         if name.lower() in CHOICES and isinstance(value, list | tuple) and 0 <= answer < len(value) and all(isinstance(one, str) for one in value):
             told = f"column {column!r} is the number of one of {name!r}: where it counts from 0, take its text"
-            raise Unreadable("invalid", f"{told}: jq -c '{value_of(column)} = {value_of(name)}[{value_of(column)}]' FILE > rows.jsonl")
+            raise Unreadable("invalid", f"{told}: {command(f'{ROW} | {value_of(column)} = {value_of(name)}[{value_of(column)}]', PLACE)}")
 
 
 def _called(answer: object, row: Row, form: Format) -> list[Message]:
@@ -202,7 +202,7 @@ def _object(value: Mapping[str, Any], where: str) -> Unreadable:
     """An object in a text's place, with the command that takes one of its values."""
     keys = list(map(str, value))[:8]
     text = next((key for key in keys if isinstance(value[key], str)), "") if "column '" in where else ""
-    taking = f"; take one: jq -c '(if type == \"array\" then .[] else . end) | .\"{where.split(chr(39))[1]}\" |= .\"{text}\"' FILE > rows.jsonl" if text else ""
+    taking = f"; take one: {command(f'{ROW} | {value_of(where.split(chr(39))[1])} |= {value_of(text)}', PLACE)}" if text else ""
     return Unreadable("invalid", f"{where} holds an object, not text (its keys: {', '.join(keys)}){taking}")
 
 
@@ -385,7 +385,7 @@ def _apart(row: Row, form: Format) -> str:
     answer = next((key for key in row if plain_name(key) in map(plain_name, RESPONSE) and not is_blank(row[key])), None)
     turns = form.column("messages")
     if answer is None and isinstance(row.get("choices"), list):
-        return f"; put the answer behind the turns: jq -c '.{turns} += [.choices[0].message]' FILE > rows.jsonl"
+        return f"; put the answer behind the turns: {command(f'{ROW} | {value_of(turns)} += [.choices[0].message]', PLACE)}"
     return f"; name the column of the answer: --map instruction={turns} --map response={answer}" if turns and answer is not None else ""
 
 
