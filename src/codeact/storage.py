@@ -218,8 +218,10 @@ def _read_file(path: Path, split: str) -> Source:
     if kind in LINE_KINDS:
         rows = json_lines(text, str(path))
     elif kind == ".json":
-        rows, others = json_document(text, str(path), split)
+        rows, others, texts = json_document(text, str(path), split)
         _tell_left(str(path), split, others)
+        if texts:
+            _tell(f"{path}: {', '.join(map(repr, texts))} beside the list of rows is not read; if the model has to know it, write it into each row")
     else:
         rows = delimited(text, str(path), mark)
     return Source(str(path), _some(rows, str(path)), delimited=kind in DELIMITED)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from shlex import quote
 from typing import Any, Literal
 
 from codeact.errors import InputError
 from codeact.records.mends import best_answer, transcript
 from codeact.sources.jq import command, literal, value_of
+from codeact.sources.objects import plain_name as plain_name
 
 MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "contents")
 INSTRUCTION = ("instruction", "problem", "prompt", "question", "query", "input", "指令", "问题", "提问")
@@ -31,7 +31,7 @@ RESPONSE = (
 CHOSEN = ("chosen", "chosen_messages", "chosen_response", "chosen_conversations", "preferred_output")
 REJECTED = ("rejected", "rejected_messages", "rejected_response", "rejected_conversations", "non_preferred_output")
 INSTANCES = "instances"
-STATEMENT = ("description", "statement", "requirement", "task")  # of a problem, beside its tests
+STATEMENT = ("description", "statement", "definition", "requirement", "task")  # of a problem, beside its tests and examples
 SENTENCE = 20  # characters: what is shorter may be a label (`task`)
 TESTS = re.compile(r"(?<![a-zA-Z])(?i:test|case)|Test|Case|(?i:example)")
 OPTIONAL: Mapping[str, tuple[str, ...]] = {
@@ -49,17 +49,6 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 MAP_KEYS = ("messages", "instruction", "response", "chosen", "weight", *OPTIONAL)
 NONE = "-"
-_NO_MARKS = {ord(mark): None for mark in " _-\t"}
-
-
-def plain_name(name: object) -> str:
-    """A column's name for comparing: lower case, without blanks, `_` and `-` (`System Prompt` and `systemPrompt` are one)."""
-    return _plain_name(str(name))
-
-
-@lru_cache(maxsize=4096)  # of a file, all rows have the same few names
-def _plain_name(name: str) -> str:
-    return name.lower().translate(_NO_MARKS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
+
+_NO_MARKS = {ord(mark): None for mark in " _-\t"}
 
 
 class TwiceError(ValueError):
@@ -48,3 +51,13 @@ def row_with_two(text: str) -> str:
         at += len(text[at : at + 1_000]) - len(text[at : at + 1_000].lstrip(" \t\r\n,"))
         number += 1
     return f", row {number}" if number else ""
+
+
+def plain_name(name: object) -> str:
+    """A column's name for comparing: lower case, without blanks, `_` and `-` (`System Prompt` and `systemPrompt` are one)."""
+    return _plain_name(str(name))
+
+
+@lru_cache(maxsize=4096)  # of a file, all rows have the same few names
+def _plain_name(name: str) -> str:
+    return name.lower().translate(_NO_MARKS)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from codeact.errors import InputError
 from codeact.parquet import refuse_twice
+from codeact.sources.beside import beside
+from codeact.sources.jq import command, value_of
 from codeact.sources.names import kind_of
 from codeact.sources.objects import TwiceError, parse, row_with_two
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 # one conversation as a whole document, and no list of rows
 TURNS = ("messages", "conversations", "conversation")
-# what is said to the model and stands beside a list of rows that share it
-COMMON = ("system", "systemprompt", "systemmessage", "systeminstruction", "instruction", "prompt", "context", "tools", "functions", "history")
-
 
 def json_lines(text: str, name: str) -> list[Row]:
     """One object per line; blank lines are skipped.
@@ -70,7 +68,7 @@ def _to_lines(name: str, text: str) -> str:
     """The mend of a document where lines are read: another name, or where it has that and lines alone are read, lines."""
     if kind_of(Path(name)) != ".json":
         return "name it .json"
-    return f"only such lines are read here: jq -c '{'.[]' if text.lstrip().startswith('[') else '.'}' {quote(name)} > rows.jsonl"
+    return f"only such lines are read here: {command('.[]' if text.lstrip().startswith('[') else '.', name)}"
 
 
 def _is_document(text: str) -> bool:
@@ -92,8 +90,8 @@ def _fault(error: Exception, text: str) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else "a number with too many digits"
 
 
-def json_document(text: str, name: str, split: str = "train") -> tuple[list[Row], list[str]]:
-    """The rows of a JSON document, and the names of its lists of rows that were left out.
+def json_document(text: str, name: str, split: str = "train") -> tuple[list[Row], list[str], list[str]]:
+    """The rows of a JSON document, the names of its lists of rows that were left out, and those of texts beside them that may matter.
 
     A document is a list of objects, an object that holds one, or one conversation.
 
@@ -103,7 +101,7 @@ def json_document(text: str, name: str, split: str = "train") -> tuple[list[Row]
         split: taken where an object holds several lists (`{"train": [...], "test": [...]}`).
 
     Raises:
-        InputError: broken JSON (with its line), or no list of objects.
+        InputError: broken JSON (with its line), no list of objects, or what is said to the model stands beside it (`beside.beside`).
     """
     try:
         value = parse(text)
@@ -114,11 +112,11 @@ def json_document(text: str, name: str, split: str = "train") -> tuple[list[Row]
             raise InputError(f"{name}: broken JSON: {_fault(error, text)}") from error
         hint = _lines_hint(text) if error.msg == "Extra data" else "; mend the file"
         raise InputError(f"{name}, line {error.lineno}: broken JSON: {_fault(error, text)}{hint}") from error
-    rows, others = _list_of(value, name, split)
+    rows, others, texts = _list_of(value, name, split)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise InputError(f"{name}, row {number}: a {type(row).__name__} where an object is expected; give its values the columns' names")
-    return rows, others
+    return rows, others, texts
 
 
 def _lines_hint(text: str) -> str:
@@ -129,13 +127,13 @@ def _lines_hint(text: str) -> str:
     return "; the file looks like one object per line: name it .jsonl"
 
 
-def _list_of(value: object, name: str, split: str) -> tuple[list[Any], list[str]]:
+def _list_of(value: object, name: str, split: str) -> tuple[list[Any], list[str], list[str]]:
     if isinstance(value, list):
-        return value, []
+        return value, [], []
     if not isinstance(value, dict):
         raise InputError(f"{name}: a {type(value).__name__} at the top; a list of objects is expected")
     if any(isinstance(value.get(key), list) for key in TURNS):
-        return [value], []
+        return [value], [], []
     lists = {
         key: part
         for key, part in value.items()
@@ -143,20 +141,13 @@ def _list_of(value: object, name: str, split: str) -> tuple[list[Any], list[str]
     }
     taken = next(iter(lists)) if len(lists) == 1 else split
     if taken in lists:
-        common = next((key for key in value if key != taken and key.lower().replace("_", "") in COMMON and value[key]), None)
-        if common is not None:
-            raise InputError(
-                f"{name}: {common!r} stands beside the list {taken!r} and not in its rows, which would lose it; write it into each:"
-                f" jq -c '.{common} as $x | .{taken}[] | .{common} = $x' FILE > rows.jsonl"
-            )
-        return lists[taken], [key for key, part in lists.items() if part and key != taken]
+        return lists[taken], [key for key, part in lists.items() if part and key != taken], beside(value, taken, name)
     if lists:
         raise InputError(f"{name}: several lists ({', '.join(lists)}) and none is {split!r}: name one with data.split=")
     pairs = next((key for key, part in value.items() if isinstance(part, list) and part and all(isinstance(row, list) for row in part[:9])), "")
     if pairs:
-        raise InputError(
-            f"{name}: rows without names under {pairs!r}; name their values: jq -c '.{pairs}[] | {{instruction: .[0], output: .[1]}}' {quote(name)} > rows.jsonl"
-        )
+        program = f"{value_of(pairs)}[] | {{instruction: .[0], output: .[1]}}"
+        raise InputError(f"{name}: rows without names under {pairs!r}; name their values: {command(program, name)}")
     if len(value) > 1 and all(isinstance(part, list) for part in value.values()):
         raise InputError(
             f"{name}: columns and not rows; write it with one object per row (pandas: to_json(orient='records'))"
