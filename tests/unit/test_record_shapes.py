@@ -417,6 +417,19 @@ def test_questions_about_files_of_pictures_are_text(tmp_path: Path) -> None:
     assert found["rejected"] == {"media": 1}
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "asked", "refused"),
+    [
+        ("image_name", "swebench/sweb.eval.x86_64.django_1776_django-1", "Fix the <video> tag.", False), ("docker_image", "a/b:1", "Fix the <img> tag.", False),
+        ("image", "registry.io:5000/a/b:latest", "Fix the <image> tag.", False), ("image_caption", "A cat.", "<image> What?", False),
+        ("image_name", "a.png", "<image> What?", True), ("image_name", "https://x.y/z?id=3", "<image> What?", True), ("image", "coco/0001", "<image> What?", True),
+    ],
+)  # fmt: skip
+def test_images_of_docker_beside_a_tag_are_no_pictures(column: str, value: str, asked: str, refused: bool, tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": asked}, PLAIN[1]], column: value}
+    assert read(tmp_path, row)["rejected"] == ({"media": 1} if refused else {})
+
+
 def test_parquet_gives_a_tool_only_what_it_declares(tmp_path: Path) -> None:
     def row(name: str, argument: str, value: str) -> Row:
         schema = {"type": "object", "properties": {argument: {"type": "string"}}}

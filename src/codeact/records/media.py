@@ -25,6 +25,8 @@ SURE = re.compile(r"(image|video|audio)s?([_-]?(path|url|file|byte)s?)?")
 NAME = re.compile(
     r"(?<![a-z])(images?|img|imgs|pictures?|pics?|photos?|screenshots?|videos?|audios?|speech|wavs?|frames?|pixel)(?![a-z])", re.I
 )
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+$", re.I)
+DOCKER = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)*:[\w.-]+")  # `swebench/sweb.eval.x86_64:latest`
 HELD = ("bytes", "path", "array", "url")  # of an object that stands for a file
 # Qwen-VL's form: the address stands in the text
 INLINE = re.compile(
@@ -81,7 +83,10 @@ def _is_media(value: object, name: str, marked: bool) -> bool:
         return False
     if isinstance(value, str):
         # beside a mark in the text, a question about a file has blanks; an address has none
-        return (is_media_file(value) and (named or not re.search(r"\s", value.strip()))) or (named and marked)
+        if is_media_file(value):
+            return named or not re.search(r"\s", value.strip())
+        # a mark may be a tag of HTML, and `docker_image` an image of Docker
+        return marked and ((sure and DOCKER.fullmatch(value.strip()) is None) or (named and ADDRESS.match(value.strip()) is not None))
     if isinstance(value, list | tuple):
         held = [one for one in value if not is_blank(one)]
         return any(sure or is_media_file(one) or (named and not isinstance(one, str) and _is_object(one)) for one in held)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -11,8 +11,9 @@ from codeact.records.content import is_blank, joined, read_content
 from codeact.records.joining import behind, holds, same_turn
 from codeact.records.media import find_media
 from codeact.records.tools import as_json, calls_from, declared_arguments, parsed, tools_text
-from codeact.records.turns import ROLES, TOOL_KEYS, Unread, is_item, listed_turns, read_turns, switch
+from codeact.records.turns import TOOL_KEYS, Unread, listed_turns, read_turns, switch
 from codeact.records.types import Message, Role, Unreadable
+from codeact.records.written import is_conversation, unwritten, written_list
 from codeact.sources.jq import PLACE, ROW, command, value_of
 
 Row = Mapping[str, Any]
@@ -75,41 +76,14 @@ def _turns(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Mess
     return read_turns(row.get(form.column("messages")), form.column("messages"), unread, weight_key)
 
 
-def _is_conversation(value: object) -> bool:
-    """A list whose elements say who speaks, an object with such a list, or one such turn: not the parts of one text."""
-    if isinstance(value, str):
-        return False
-    if isinstance(value, Mapping):
-        return isinstance(value.get("messages"), list) or isinstance(value.get("role", value.get("from")), str)
-    return (
-        isinstance(value, list | tuple)
-        and bool(value)
-        and all(isinstance(t, Mapping) and ("role" in t or "from" in t or is_item(t)) for t in value)
-    )
-
-
-def _unwritten(value: object, roles: Iterable[Role]) -> object:
-    """The list of turns that a text is JSON or Python's notation of, as CSV holds them, where nobody else speaks; else the value."""
-    if not isinstance(value, str) or value.lstrip()[:1] != "[" or not any(f"{key}{mark}" in value for key in ("role", "from") for mark in "\"'"):
-        return value
-    try:
-        turns = parsed(value)
-    except ValueError:
-        return value
-    if not _is_conversation(turns):
-        return value
-    speakers = {ROLES.get(str(turn.get("role", turn.get("from"))).lower()) for turn in cast("Sequence[Mapping[str, Any]]", turns)}
-    return turns if speakers <= {*roles} else value
-
-
 def _pair(row: Row, form: Format, unread: Unread, weight_key: str) -> list[Message]:
     """The question's turns, and the answer's where the form has one (`chosen` is read apart)."""
     column = form.column("instruction")
-    value, answer = _unwritten(row.get(column), EVERYBODY), row.get(form.column("response")) if form.column("response") else None
+    value, answer = unwritten(row.get(column), column, EVERYBODY), row.get(form.column("response")) if form.column("response") else None
     given = row.get(form.column("input")) if form.column("input") else None
     if form.kind == "instances":
         given, answer = _instance(answer)
-    if _is_conversation(value):
+    if is_conversation(value):
         turns = read_turns(value, column, unread, weight_key)
     else:
         asked = _text(_one_text(value, column), f"column {column!r}")
@@ -219,15 +193,15 @@ def _context(row: Row, form: Format) -> str:
 def _answer(value: object, column: str, unread: Unread, weight_key: str, speakers: Iterable[Role] = ("assistant", "tool")) -> list[Message]:
     """The assistant's turns of an answer: text, one text in a list, parts, a turn, or a list of turns (in text, of these speakers)."""
     if isinstance(value, str) and column.lower() in SEVERAL:
-        value = _written_list(value)
+        value = written_list(value, column)
     if not isinstance(value, str):
         if isinstance(value, Mapping) and isinstance(value.get("text"), list) and "type" not in value:
             value = value["text"]  # SQuAD: {"text": [...], "answer_start": [...]}
         value = _of_api(value, column)
-    value = _unwritten(value, speakers)
+    value = unwritten(value, column, speakers)
     if isinstance(value, str) and not is_blank(value):
         return [Message("assistant", value)]
-    if _is_conversation(value):
+    if is_conversation(value):
         return read_turns(value, column, unread, weight_key)
     if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
         different = list(dict.fromkeys(value))
@@ -260,18 +234,6 @@ def _several(column: str, count: int) -> Unreadable:
         "answers",
         f"column {column!r} holds {count} different answers; keep one, make a row of each, or write turns as messages",
     )
-
-
-def _written_list(text: str) -> object:
-    """The list of texts, or SQuAD's object of one, that a text is (CSV and `str()` write them so); else the text."""
-    if text.lstrip()[:1] not in ("[", "{"):
-        return text
-    try:
-        value = parsed(text)
-    except ValueError:
-        return text
-    inner = value.get("text") if isinstance(value, Mapping) else value
-    return inner if isinstance(inner, list) and inner and all(isinstance(one, str) for one in inner) else text
 
 
 def _with_answer(messages: list[Message], row: Row, form: Format, unread: Unread, weight_key: str) -> list[Message]:

@@ -17,6 +17,14 @@ _TEXT = re.compile(
     r"""((?<!\w)[a-zA-Z]{0,2})(?:'(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+"?)""",
     re.DOTALL,
 )
+# of text without its strings (`_bare`): strings side by side; behind a key, `pprint` breaks long ones so
+_GLUED = re.compile(r'"[^\[\](){},:"]*"')
+_AFTER_KEY = re.compile(r':\s*"(?:\s*")*')
+# of such text: what NumPy prints, and the signs that it is no list of Python; each part is matched once, so that no character is read twice
+_PRINTED = re.compile(
+    r'(?:[\s\[\]{}(),:="]|\.\.\.|\b(?:array|np\.\w+)(?=\()|\bdtype=[\w<>|]*+|\b(?:None|True|False|nan|inf)\b|[-+]?\d[\d.]*+(?:e[-+]?\d++)?)*+'
+)
+_ARRAY, _APART = re.compile(r"\b(?:array|np\.\w+)\("), re.compile(r'["\]}\w]\s* ["\[{\w]')  # behind a break of line NumPy indents, JSON lines do not
 
 TOOL_NAMES = ("name", "title", "tool", "tool_name", "function_name", "func_name", "api_name", "name_for_model")
 CALL_NAMES = ("name", "tool", "tool_name", "function_name", "api_name", "toolName")
@@ -34,7 +42,7 @@ def parsed(text: str) -> object:
 
     Raises:
         TwiceError: a key stands twice in one object.
-        ValueError: it is neither.
+        ValueError: it is neither, or strings of a list stand side by side, which Python would glue (NumPy prints lists without commas).
     """
     try:
         return parse(text)
@@ -57,9 +65,23 @@ def parsed(text: str) -> object:
 
 
 def _may_be_literal(text: str) -> bool:
-    """Whether text has neither f-strings nor dotted names, which are no literals and take CPython's parser quadratic time."""
-    bare = _TEXT.sub(lambda found: "." if "f" in found[1].lower() else "0", text)
-    return re.search(r"(?:^|[^\d\s])\.", bare) is None
+    """Whether text has neither f-strings nor dotted names, which are no literals and take CPython's parser quadratic time, nor glued strings."""
+    bare = _bare(text)
+    return re.search(r"(?:^|[^\d\s])\.", bare) is None and _GLUED.search(_AFTER_KEY.sub(":", bare)) is None
+
+
+def _bare(text: str) -> str:
+    """Text with each of its strings as one `"`, and each f-string as a dot."""
+    return _TEXT.sub(lambda found: "." if "f" in found[1].lower() else '"', text)
+
+
+def is_numpy_print(text: str) -> bool:
+    """Whether a text is what NumPy prints of a list, or of an object that holds one: parts without commas, `array(...)`, `np.str_(...)`."""
+    begin = text.lstrip()[:1]
+    if begin not in ("[", "{") or not ("'" in text or '"' in text):
+        return False
+    bare = _AFTER_KEY.sub(":", _bare(text))
+    return _PRINTED.fullmatch(bare) is not None and (_ARRAY.search(bare) is not None or (begin == "[" and _APART.search(bare) is not None))
 
 
 def tools_text(value: object, where: str) -> str:
