@@ -11,7 +11,7 @@ from typing import Any, Literal
 from codeact.errors import InputError
 from codeact.records.mends import best_answer, transcript
 from codeact.sources.jq import command, literal, value_of
-from codeact.sources.objects import plain_name as plain_name
+from codeact.sources.objects import plain_name
 
 MESSAGES = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "contents")
 INSTRUCTION = ("instruction", "problem", "prompt", "question", "query", "input", "指令", "问题", "提问")
@@ -273,7 +273,9 @@ def unknown(columns: Sequence[str], mapping: Mapping[str, str] | None, where: st
         return InputError(f"{where}: columns {listed(columns)}; {untaken}")
     alone = [str(name) for name in columns]
     if alone == ["text"] or (len(alone) <= 3 and "text" in alone):
-        named = ", or name them with --map instruction=text --map response=COLUMN" if len(alone) > 1 else ""
+        asking = next((name for name in alone if _named(name, INSTRUCTION)), "")
+        pair = f"instruction={quote(asking)} --map response=text" if asking else "instruction=text --map response=COLUMN"
+        named = f", or name them with --map {pair}" if len(alone) > 1 else ""
         return InputError(
             f"{where}: one column 'text' (columns: {listed(columns)}); nothing says which part is asked and which is answered:"
             f" split it into instruction and output{named}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from codeact.records.columns import plain_name
 from codeact.records.tools import parsed
+from codeact.sources.objects import plain_name
 
 # first or last words of names of columns that are false where the answer is bad: `all_tests_passed`, `is_solved`, `correct_answer`
 VERDICTS = frozenset((

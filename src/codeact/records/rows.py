@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from codeact.records.columns import REJECTED, RESPONSE, Format, plain_name
+from codeact.records.columns import REJECTED, RESPONSE, Format
 from codeact.records.content import is_blank, joined, read_content
 from codeact.records.joining import behind, holds, same_turn
 from codeact.records.media import find_media
@@ -15,6 +15,7 @@ from codeact.records.turns import TOOL_KEYS, Unread, listed_turns, read_turns, s
 from codeact.records.types import Message, Role, Unreadable
 from codeact.records.written import is_conversation, unwritten, written_list
 from codeact.sources.jq import PLACE, ROW, command, value_of
+from codeact.sources.objects import plain_name
 
 Row = Mapping[str, Any]
 GOOD, BAD = ("true", "1", "1.0"), ("false", "0", "0.0", "-1")  # of KTO

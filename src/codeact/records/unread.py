@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence, Set
 from itertools import zip_longest
 from typing import Any
 
-from codeact.records.columns import INSTANCES, INSTRUCTION, MESSAGES, OPTIONAL, REJECTED, RESPONSE, Format, plain_name
+from codeact.records.columns import INSTANCES, INSTRUCTION, MESSAGES, OPTIONAL, REJECTED, RESPONSE, Format
 from codeact.records.content import is_blank
 from codeact.records.judged import says_wrong, words_of
 from codeact.records.media import is_media_file, is_media_name
 from codeact.records.tools import parsed
 from codeact.records.types import Message
+from codeact.sources.objects import plain_name
 
 # columns whose text describes a row and says nothing to the model
 DESCRIBING = frozenset((
