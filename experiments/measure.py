@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, result_files
+from codeact.comparison import measures
 from codeact.comparison.grid import HELD_OUT, Comparison, cells, load_comparison
 from codeact.statistics import pass_at_k, spearman
 from experiments.compare_cells import results, save
@@ -32,7 +33,6 @@ LOWEST, HIGHEST = 0.02, 0.9
 KS = (1, 10)
 RESAMPLES = 2000
 HIGHER = ("pass@1", "margin", "margin_per_token")
-BANDS = 3  # of held-out records by length, shortest first
 
 Values = Mapping[str, Mapping[str, float]]
 Table = np.ndarray[Any, np.dtype[np.float64]]
@@ -50,8 +50,8 @@ def solved_sometimes(folder: Path, low: float = LOWEST, high: float = HIGHEST) -
 
 def by_length(values: Mapping[str, float], characters: Mapping[str, int]) -> dict[str, dict[str, float]]:
     """The held-out loss in bands of equally many records, shortest first."""
-    order = sorted(values, key=lambda record: (characters.get(record, 0), record))
-    return {f"{HELD_OUT}, band {n} of {BANDS}": {r: values[r] for r in some} for n, some in enumerate(np.array_split(order, BANDS), 1)}
+    bands = measures.by_length(values, characters)
+    return {f"{HELD_OUT}, band {n} of {measures.BANDS}": {r: values[r] for r in some} for n, some in enumerate(bands, 1)}
 
 
 def table(trainings: Sequence[Values], metric: str) -> Table:

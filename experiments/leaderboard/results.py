@@ -26,7 +26,7 @@ from experiments.leaderboard.rules import (
     off_budget,
 )
 
-FORM = 2
+FORM = 3
 KINDS = {
     "pool": str, "pool_digest": str, "pool_tokens": int, "model": str, "model_identity": str, "dtype": str, "entrant": str, "strategy": str,
     "list": list, "list_digest": str, "chosen": dict, "base": dict, "rows": list, "versions": dict,
@@ -280,7 +280,8 @@ def board_of(found: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def board(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Markdown, of sound results: of each pool, model, number type and budget the entrants' differences to the mean of the three draws, best first."""
+    """Markdown, of sound results: of each pool, model, number type and budget the entrants' differences to the mean of the three draws,
+    measure by measure in the order of `compare`, best first."""
     lines = ["| pool | model | budget | tokens minus random | entrant | measure | minus random |", "|---|---|---|---|---|---|---|"]
     rows = []
     for found in results:
@@ -293,7 +294,7 @@ def board(results: Sequence[Mapping[str, Any]]) -> list[str]:
             for measure, one in row["metrics"].items():
                 change = one["minus_against"]
                 better = change["difference"] if lower_is_better(measure) else -change["difference"]
-                key = (*board_of(found), row["rate"], measure, better)
+                key = (*board_of(found), row["rate"], MEASURES.index(measure), better)
                 told = "{:+.4f} [{:+.4f}, {:+.4f}]".format(change["difference"], *change["interval"])
                 rows.append((key, f"| {found['pool']} | {model} | {row['rate']:.0%} | {more:+.1%} | {row['entrant']} | {measure} | {told} |"))
     return [*lines, *(line for _, line in sorted(rows))]

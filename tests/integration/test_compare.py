@@ -83,8 +83,13 @@ def test_killed_and_resumed(grid: Path) -> None:
     assert figures["interval"] is None  # of eight records
     assert figures["minus_against"]["seeds"] == 2
     assert figures["minus_base"]["difference"] < 0  # it learnt something
+    thirds = summary["by_length"]
+    assert {metric: [band["items"] for band in bands] for metric, bands in thirds.items()} == {"humaneval bits_per_byte": [4, 3, 3], "held-out loss": [3, 3, 2]}
+    lengths = [end for band in thirds["humaneval bits_per_byte"] for end in band["characters"]]
+    assert lengths == sorted(lengths)
     page = (grid.parent / "runs" / "compare.html").read_text(encoding="utf-8")
     assert "held-out loss" in page
+    assert "humaneval bits_per_byte by length" in page
 
     spent = [row["response_tokens"] for row in rows.values()]
     assert max(spent) - min(spent) < 0.2 * max(spent)

@@ -146,7 +146,7 @@ def test_a_list_that_misses_a_budget_is_refused_before_any_measuring(
     assert not list(made.rglob("base"))
 
     taken = made / "out" / f"short-made-{label}.json.xz"
-    result_files.write(taken, {"form": 2, "entrant": "short"})
+    result_files.write(taken, {"form": results.FORM, "entrant": "short"})
     assert called(monkeypatch, *words, "--list", made / "short.txt", "--name", "short", "--dtype", "float32") == 2
     assert f"{taken} holds another result; move it away" in capsys.readouterr().err
 
@@ -173,7 +173,7 @@ def sent(name: str = "mine", strategy: str = "list", **more: Any) -> dict[str, A
     ]  # fmt: skip
     listed = ids if strategy == "list" else []
     return {
-        "form": 2, "pool": "made", "pool_digest": pool["digest"], "pool_tokens": 300, "model": "demo", "model_identity": IDENTITY,
+        "form": results.FORM, "pool": "made", "pool_digest": pool["digest"], "pool_tokens": 300, "model": "demo", "model_identity": IDENTITY,
         "dtype": "float32", "entrant": name, "strategy": strategy, "list": listed, "list_digest": digest(listed),
         "chosen": {} if strategy == "list" else chosen, "base": dict.fromkeys(rules.MEASURES, 0.6), "rows": rows, "uneven": [],
         "versions": {"python": "3.11"}, **more,
@@ -187,6 +187,10 @@ def test_a_sound_result_stands_on_the_board(made: Path) -> None:
         lines = results.board([found])
         assert len(lines) == 2 + len(rules.BUDGETS) * len(rules.MEASURES)
         assert "-0.0300 [-0.0400, -0.0200]" in lines[2]
+        assert [line.split(" | ")[5] for line in lines[2:]] == 2 * [
+            "humanevalpack-python bits_per_byte", "cruxeval-o bits_per_byte", "held-out loss", "humanevalpack-python margin_per_token",
+            "humanevalpack-python margin",
+        ]  # fmt: skip
 
 
 def test_results_of_models_of_one_name_but_other_weights_or_number_types_are_boards_of_their_own(made: Path, tmp_path: Path) -> None:
@@ -263,7 +267,7 @@ def _forged_name(name: str) -> Change:
 
 SHAPE, NAME = "a row is not as `enter` writes it", "does not fit"
 REFUSED: list[tuple[Change, str]] = [
-    (_set("form", to=1), "form 1; this kit reads 2"),
+    (_set("form", to=1), "form 1; this kit reads 3"),
     (_set("pool", to="large"), "pool 'large' is none of made"),
     (_set("pool", to=["made"]), "pool: not as `enter` writes it"),
     (_set("pool_digest", to="0"), "another version of pool 'made'"),

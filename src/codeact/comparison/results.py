@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from codeact.comparison.grid import WHOLE, Cell, Comparison, groups
+from codeact.comparison.measures import BANDS, by_length, higher_is_better, in_order, is_pass
 from codeact.comparison.power import smallest_seen
 from codeact.evaluation.compare import FEWEST_TASKS
 from codeact.statistics import crossed_interval, mean_squares, paired_values, rate_estimate, shared_items
 from codeact.types import Floats
 
-HIGHER = ("pass@1", "margin", "margin_per_token")
 Done = Sequence[tuple[Cell, Mapping[str, Any]]]
 
 
-def summarise(comparison: Comparison, done: Done, planned: Sequence[Cell], base: Mapping[str, Any]) -> dict[str, Any]:
+def summarise(
+    comparison: Comparison, done: Done, planned: Sequence[Cell], base: Mapping[str, Any], characters: Mapping[str, Mapping[str, int]] | None = None
+) -> dict[str, Any]:
     """The content of compare.json.
 
     Args:
@@ -25,6 +27,7 @@ def summarise(comparison: Comparison, done: Done, planned: Sequence[Cell], base:
         done: the cells that are done, with their results.
         planned: all cells.
         base: the result of the model before training.
+        characters: metric -> item -> its length, of the metrics that are told by length too.
 
     `rows` has one entry per entrant, rate and unit: `records`, `response_tokens`, `training_steps` and `training_seconds` (means over seeds), `seeds`, and per
     metric `value`, `interval` (see `_value_interval`), `items` (tasks or held-out records that the mean is over: those that all seeds have), `minus_base` and
@@ -32,14 +35,18 @@ def summarise(comparison: Comparison, done: Done, planned: Sequence[Cell], base:
     against the entrants of `comparison.against`, of which each item's mean is taken; an entrant of these is compared with the
     others of them, and `full` is a rival at every rate and unit; None where there is nothing to pair). A seed for which not all rivals
     are done is left out of `minus_against`, and `cautions` say so. `rivals` are the entrants of `comparison.against`; `smallest_seen`: see `power`.
-    `uneven` names the rates and units at which the strategies did not get the same, see `uneven_amounts`.
+    `uneven` names the rates and units at which the strategies did not get the same, see `uneven_amounts`. `by_length`: see `_bands`. Metrics stand
+    in the order of `measures.in_order`.
     """
     by_group: dict[str, list[tuple[Cell, Mapping[str, Any]]]] = {}
     for cell, result in done:
         by_group.setdefault(cell.group, []).append((cell, result))
     all_groups = groups(planned)
     whole = {members[0].entrant: group for group, members in all_groups.items() if members[0].recipe.sample.strategy == WHOLE}
-    metrics = list(dict.fromkeys(metric for _, result in done for metric in result["values"])) or list(base["values"])
+    measured = [result["values"] for _, result in done] or [base["values"]]
+    named = dict.fromkeys(metric for values in measured for metric in values)
+    metrics = in_order({metric: max(len(values.get(metric) or ()) for values in measured) for metric in named})
+    sides: list[tuple[Done, Sequence[Done]]] = []
     rows, lacking = [], dict[str, set[int]]()
     for members in by_group.values():
         first = members[0][0]
@@ -49,6 +56,7 @@ def summarise(comparison: Comparison, done: Done, planned: Sequence[Cell], base:
         for group, rival in zip(theirs, rivals, strict=True):
             if missing := {cell.seed for cell, _ in members} - {cell.seed for cell, _ in rival}:
                 lacking.setdefault(group, set()).update(missing)
+        sides.append((members, rivals))
         rows.append(
             {
                 "entrant": first.entrant,
@@ -68,10 +76,11 @@ def summarise(comparison: Comparison, done: Done, planned: Sequence[Cell], base:
         "cells": {"planned": len(planned), "done": len(done)},
         "rivals": list(comparison.against),
         "against": comparison.against[0] + (f" (mean of {len(comparison.against)})" if comparison.against[1:] else ""),
-        "lower_is_better": {metric: not metric.endswith(HIGHER) for metric in metrics},
+        "lower_is_better": {metric: not higher_is_better(metric) for metric in metrics},
         "base": {metric: _mean(base["values"].get(metric)) for metric in metrics},
         "items": items,
         "rows": rows,
+        "by_length": {metric: found for metric in metrics if (found := _bands(metric, (characters or {}).get(metric, {}), sides, base))},
         "uneven": uneven_amounts(rows),
         "smallest_seen": smallest_seen(rows, comparison.against),
         "cautions": [*missing_rivals(lacking, all_groups), *missing_items(rows, items)],
@@ -146,18 +155,50 @@ def uneven_amounts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _figures(metric: str, members: Done, rivals: Sequence[Done], base: Mapping[str, Any]) -> dict[str, Any] | None:
-    own = {cell.seed: result["values"].get(metric) for cell, result in members}
+def _bands(
+    metric: str, characters: Mapping[str, int], sides: Sequence[tuple[Done, Sequence[Done]]], base: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """A metric in thirds of the items of the model before training, by their characters, the shortest first; empty where fewer than three have a length.
+
+    Each: `characters` ([fewest, most]), `items`, `base` (its mean before training) and `rows`: the figures of each entrant, rate and unit on
+    these items alone, as in `rows` of compare.json; None where not measured.
+    """
+    before = base["values"].get(metric) or {}
+    known = [item for item in before if item in characters]
+    if len(known) < BANDS:
+        return []
+    found = []
+    for some in by_length(known, characters):
+        rows = []
+        for members, rivals in sides:
+            first = members[0][0]
+            figures = _figures(metric, members, rivals, base, some)
+            rows.append({"entrant": first.entrant, "rate": first.rate, "unit": first.unit, "figures": figures})
+        ends = [characters[some[0]], characters[some[-1]]]
+        found.append({"characters": ends, "items": len(some), "base": _mean({item: before[item] for item in some}), "rows": rows})
+    return found
+
+
+def _values(result: Mapping[str, Any], metric: str, items: Collection[str] | None) -> Mapping[str, float] | None:
+    """A metric of a cell by item, of these items alone where they are given; None where it was not measured."""
+    found: Mapping[str, float] | None = result["values"].get(metric)
+    return found if found is None or items is None else {item: found[item] for item in items if item in found}
+
+
+def _figures(
+    metric: str, members: Done, rivals: Sequence[Done], base: Mapping[str, Any], items: Collection[str] | None = None
+) -> dict[str, Any] | None:
+    own = {cell.seed: _values(result, metric, items) for cell, result in members}
     values = paired_values(list(own.values()))
     if values is None:
         return None
     figures: dict[str, Any] = {"value": float(values.mean()), "interval": _value_interval(metric, values), "items": values.shape[1]}
-    before = base["values"].get(metric)
+    before = _values(base, metric, items)
     figures["minus_base"] = _difference([(found, before) for found in own.values()])
     theirs: dict[int, list[Mapping[str, float]]] = {}
     for cell, result in (one for rival in rivals for one in rival):
-        if result["values"].get(metric) is not None:
-            theirs.setdefault(cell.seed, []).append(result["values"][metric])
+        if (found := _values(result, metric, items)) is not None:
+            theirs.setdefault(cell.seed, []).append(found)
     whole = [seed for seed in own if rivals and len(theirs.get(seed, ())) == len(rivals)]
     figures["minus_against"] = _difference([(own[seed], _average(theirs[seed])) for seed in whole])
     return figures
@@ -191,7 +232,7 @@ def _interval(values: Floats) -> list[float] | None:
 
 def _value_interval(metric: str, values: Floats) -> list[float] | None:
     """Of a mean; of a pass rate of one seed, or that is the same in all tasks and seeds, the interval over tasks that `evaluate` gives, which has a width."""
-    if metric.endswith("pass@1") and (len(values) == 1 or np.ptp(values) == 0.0):
+    if is_pass(metric) and (len(values) == 1 or np.ptp(values) == 0.0):
         return list(rate_estimate(values.mean(axis=0).tolist()).interval)
     return _interval(values)
 

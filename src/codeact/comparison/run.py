@@ -26,6 +26,7 @@ from codeact.comparison.grid import (
     without_rival,
 )
 from codeact.comparison.kept import BASE, FAILED, RESULT, TUNED, Facts, kept, read_facts, signed, versions
+from codeact.comparison.measures import BITS, solution_characters
 from codeact.comparison.results import summarise
 from codeact.comparison.split import (
     HELD_OUT_FILE,
@@ -40,7 +41,7 @@ from codeact.comparison.split import (
 )
 from codeact.config import Recipe
 from codeact.errors import CodeactError, InputError
-from codeact.evaluation.compare import MARGINS, per_task
+from codeact.evaluation.compare import MARGINS, PASS_AT, per_task
 from codeact.outputs import Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
 from codeact.pipeline.budget import Budget
@@ -159,11 +160,14 @@ def gather(comparison: Comparison) -> dict[str, Any]:
     if storage.read_checked(base) is None:
         raise InputError(f"{root} holds no comparison that has begun ({base}); run `codeact compare` first")
     facts = read_facts(root)
-    measured = kept(root / "base", _base_recipe(comparison), facts, BASE)
+    recipe = _base_recipe(comparison)
+    measured = kept(root / "base", recipe, facts, BASE)
     if measured is None:
         raise InputError(f"{base} is of other settings, data, files or versions of the code than there are now; run `codeact compare` again")
     done = [(cell, found) for cell in planned if (found := _result(cell, facts)) is not None]
-    summary = summarise(comparison, done, planned, measured)
+    solutions = solution_characters(recipe.evaluate)
+    characters = {metric: solutions for metric in measured["values"] if metric.endswith(BITS)} | {HELD_OUT: measured.get("held_out_characters", {})}
+    summary = summarise(comparison, done, planned, measured, characters)
     ended = {cell.name for cell, _ in done}
     failed = [(cell, found) for cell in planned if cell.name not in ended and (found := _result(cell, facts, FAILED)) is not None]
     return summary | {
@@ -335,8 +339,9 @@ def task_values(folder: Path) -> dict[str, dict[str, float]]:
     found = {}
     for name, value in results.items():
         if isinstance(value, dict) and "version" in value:
-            for metric in ("bits_per_byte", *MARGINS, "pass@1"):
-                if value.get(metric) is not None and not (metric != "pass@1" and name.endswith("+")):
+            passes = [key for key in value if PASS_AT.fullmatch(key)]
+            for metric in (*(() if name.endswith("+") else (BITS, *MARGINS)), *passes):
+                if value.get(metric) is not None:
                     found[f"{name} {metric}"] = per_task(folder, name, metric)
     return found
 
