@@ -108,7 +108,7 @@ def check_free(path: Path, entry: Mapping[str, Any], keys: Collection[str]) -> N
         there = read_result(path)
     except InputError as error:
         raise InputError(f"{path} {error}; move it away, or give another --out") from error
-    plain = json.loads(json.dumps({key: entry[key] for key in keys}))
+    plain = result_files.shortened(json.loads(json.dumps({key: entry[key] for key in keys})))
     if not isinstance(there, Mapping) or any(there.get(key) != value for key, value in plain.items()):
         raise InputError(f"{path} holds another result; move it away, or give another --name or --out")
 

@@ -61,6 +61,12 @@ def test_the_default_says_in_how_many_pools_it_was_lower() -> None:
     assert "in five pools of six, level in three longer ones" in STRATEGIES["trim-diversity"].known
 
 
+def test_dsir_says_that_it_was_lower_in_all_six() -> None:
+    found = held_out_differences("dsir")
+    assert (len(found), max(found) < 0) == (6, True)
+    assert "six pools of six" in STRATEGIES["dsir"].known
+
+
 def test_no_strategy_that_was_trained_beside_draws_says_that_it_was_not() -> None:
     files = [path.name.removesuffix("_cells.json.xz") for path in RESULTS.glob("*_cells.json.xz")]
     compared = {one["cell"]["strategy"] for file in files for one in trained(file)}
