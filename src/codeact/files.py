@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import platform
 import re
+import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from glob import escape
 from os import PathLike
 from pathlib import Path
@@ -23,7 +27,8 @@ if TYPE_CHECKING:
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _OF_THIS_MACHINE = re.compile(r"(?:file|local):/(?:/([^/]*)(?:/|$))?", re.IGNORECASE)
 LFS_POINTER = b"version https://git-lfs"  # how a file begins that Git LFS did not fetch
-_LEFT = re.compile(r"\.(.+)\.([1-9]\d*)\.tmp", re.DOTALL)
+_LEFT = re.compile(r"\.(.+)\.([1-9]\d*)(?:-([0-9a-f]{8})-[0-9a-f]{8})?\.tmp", re.DOTALL)  # name, process, where that runs; a part by chance
+_OLD = 24 * 3600  # seconds that nothing was written to a file of a process which cannot be asked after
 Whole = Callable[[Path], None]  # is told of a file that is complete, and not in its place yet
 
 
@@ -74,10 +79,29 @@ def local(path: str | PathLike[str]) -> Path:
 
 
 def cache_dir() -> Path:
-    """Where downloads and conversions are kept: `CODEACT_CACHE`, else `codeact` under the user's cache directory."""
+    """Where downloads and conversions are kept: `CODEACT_CACHE`, else `codeact` under the user's cache directory.
+
+    Raises:
+        InputError: neither that variable nor `HOME` says where, and the system knows no home of this user.
+    """
     if "CODEACT_CACHE" in os.environ:
         return Path(os.environ["CODEACT_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codeact"
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "codeact"
+    try:
+        return Path.home() / ".cache" / "codeact"
+    except RuntimeError as error:
+        raise InputError(
+            "there is no place for downloads: HOME is not set, and the system knows no home of this user; set HOME, or CODEACT_CACHE to a folder"
+        ) from error
+
+
+def at_home(name: str | PathLike[str]) -> Path:
+    """The path, with the home of a user in place of a `~` at its beginning; where the system knows none, as it is."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def scores_dir() -> Path:
@@ -101,11 +125,11 @@ def atomic(path: str | Path, mode: str = "wb", whole: Whole | None = None) -> It
     """
     path = local(path)
     encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{_place()}-{secrets.token_hex(4)}.tmp")
     try:
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open(mode, encoding=encoding, errors=errors) as handle:
+            with temporary.open(mode.replace("w", "x"), encoding=encoding, errors=errors) as handle:
                 yield handle
                 _to_disk(handle)
             if whole is not None:
@@ -202,9 +226,13 @@ def make_folder(path: Path, mend: str = "choose another output (-o)") -> Path:
 
 def elsewhere(path: Path, mend: str) -> str:
     """What to do where a path cannot be written: of a cache its variable, else `mend`."""
-    if path.absolute().is_relative_to(scores_dir().absolute()):
+    try:
+        scores, cached = scores_dir().absolute(), cache_dir().absolute()
+    except InputError:  # there is no cache
+        return mend
+    if path.absolute().is_relative_to(scores):
         return "set CODEACT_SCORES to another folder, or score.cache=false"
-    return "set CODEACT_CACHE to another folder" if path.absolute().is_relative_to(cache_dir().absolute()) else mend
+    return "set CODEACT_CACHE to another folder" if path.absolute().is_relative_to(cached) else mend
 
 
 def utf8_path(path: Path, what: str) -> Path:
@@ -234,11 +262,31 @@ def remove(path: Path) -> None:
 
 def remove_left(folder: Path, name: str = "") -> None:
     """Remove what processes that are no more have left of files that they were writing (`atomic`): those of one name directly in a
-    folder, or without a name all in it and below. The caller keeps other writers out, on other machines too."""
+    folder, or without a name all in it and below. Whether a process of another machine or container runs cannot be asked: what is
+    left of one goes after a day."""
     for path in folder.glob(f".{escape(name)}.*.tmp") if name else folder.rglob(".*.tmp"):
         found = _LEFT.fullmatch(path.name)
-        if found and (not name or found[1] == name) and not _runs(int(found[2])):
+        if not found or (name and found[1] != name):
+            continue
+        if _is_old(path) if found[3] != _place() else not _runs(int(found[2])):
             path.unlink(missing_ok=True)
+
+
+@cache
+def _place() -> str:
+    """Where the numbers of processes are those that this process sees: a machine, or a container in it."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # no Linux
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > _OLD
+    except FileNotFoundError:
+        return False
 
 
 def _runs(process: int) -> bool:

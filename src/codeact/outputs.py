@@ -19,6 +19,7 @@ from codeact.errors import InputError
 from codeact.files import (
     Whole,
     address_of,
+    at_home,
     by_path,
     is_remote,
     local,
@@ -250,7 +251,7 @@ def taken_back(there: Standing, finished: Callable[[], bool], names: Collection[
 
 def _refuse_read(target: Path, reads: Iterable[str]) -> None:
     for name in reads:
-        path = Path(by_path(name)).expanduser()
+        path = at_home(by_path(name))
         try:
             same = path.exists() and target.exists() and path.samefile(target)
         except OSError:  # a name that is too long to be a path

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from codeact.files import atomic
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
@@ -244,9 +245,11 @@ def test_what_killed_runs_left_half_written_goes(data: Path, tmp_path: Path) -> 
     assert cli(*call).returncode == 0
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    gone = [run_dir / f".records.parquet.{dead.pid}.tmp", run_dir / "markers" / f".curate.json.{dead.pid}.tmp",
-            tmp_path / f".selected.jsonl.{dead.pid}.tmp"]  # fmt: skip
-    stay = [run_dir / f".report.json.{os.getpid()}.tmp", tmp_path / f".other.jsonl.{dead.pid}.tmp", tmp_path / ".selected.jsonl.tmp"]
+    with atomic(tmp_path / "x"):
+        end = next(tmp_path.glob(".x.*.tmp")).name.removeprefix(".x.")  # process, where it runs, a part by chance
+    left = end.replace(str(os.getpid()), str(dead.pid), 1)
+    gone = [run_dir / f".records.parquet.{left}", run_dir / "markers" / f".curate.json.{left}", tmp_path / f".selected.jsonl.{left}"]
+    stay = [run_dir / f".report.json.{end}", tmp_path / f".other.jsonl.{left}", tmp_path / ".selected.jsonl.tmp"]
     for path in (*gone, *stay):
         path.write_text(MINE, encoding="utf-8")
     assert cli(*call).returncode == 0

@@ -15,7 +15,7 @@ from typing import Any
 
 from codeact.downloads import DEMO, converted, demo_embedder, demo_model, files_digest, quiet_loading
 from codeact.errors import InputError
-from codeact.files import LFS_POINTER, utf8_path
+from codeact.files import LFS_POINTER, at_home, utf8_path
 
 # Without it, transformers asks on the terminal whether it may run a repository's own code.
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
@@ -36,7 +36,7 @@ def resolve(name: str, revision: str | None = None) -> str:
         raise InputError("no model is named; give --model a hub name, a local folder, a GGUF file or `demo`")
     if name == DEMO:
         return str(demo_model())
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.suffix == ".gguf":
         if not path.is_file():
             raise InputError(f"model {name}: no such GGUF file")
@@ -69,7 +69,7 @@ def resolve_embedder(name: str, revision: str | None = None) -> str:
     """
     if name == DEMO:
         return str(demo_embedder())
-    path = Path(name).expanduser()
+    path = at_home(name)
     if name and path.is_dir():
         if not (path / "modules.json").is_file() and not (path / "config.json").is_file():
             raise InputError(
@@ -217,7 +217,7 @@ def _kept_digest(files: list[Path]) -> str:
 def no_model(name: str, error: Exception) -> str:
     """Why a model cannot be loaded, on one line, with the mend."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    if pointer := _pointer(Path(name).expanduser()):
+    if pointer := _pointer(at_home(name)):
         return f"model {name!r} cannot be loaded: {pointer.name} is a pointer of Git LFS and not the file itself; fetch it: git lfs pull"
     if "deserializing header" in reason:
         return f"model {name!r} cannot be loaded: a file of its weights is cut or damaged ({reason}); fetch it again"

@@ -12,6 +12,7 @@ from codeact.config import Recipe
 from codeact.downloads import DEMO
 from codeact.errors import InputError
 from codeact.evaluation import benchmarks
+from codeact.files import at_home
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import hub_commit, hub_name, model_identity, resolve, resolve_embedder
 from codeact.lm.models import apart
@@ -198,7 +199,7 @@ class Inputs:
         Raises:
             InputError: the hub cannot be reached, and nothing is cached.
         """
-        folder = Path(self.recipe.embed.model).expanduser()
+        folder = at_home(self.recipe.embed.model)
         if self.recipe.embed.model != DEMO and folder.is_dir():
             return {"embedder_files": file_digest(folder)}
         return {} if self.embedder_commit is None else {"embedder_commit": self.embedder_commit}
@@ -207,7 +208,7 @@ class Inputs:
     def embedder_commit(self) -> str | None:
         """The commit of an embedder that the hub serves; None of a folder, and of `demo`."""
         name, revision = self.recipe.embed.model, self.recipe.embed.revision
-        if name == DEMO or Path(name).expanduser().is_dir():
+        if name == DEMO or at_home(name).is_dir():
             return None
         return hub_commit(hub_name(resolve_embedder(name, revision)), revision, "embedder")
 

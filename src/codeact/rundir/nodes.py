@@ -11,6 +11,7 @@ from pathlib import Path
 from codeact.config import ModelConfig, Recipe
 from codeact.downloads import DEMO
 from codeact.errors import InputError
+from codeact.files import at_home
 from codeact.lm.devices import choose_device, choose_dtype
 from codeact.lm.identity import hub_commit, hub_name, model_identity, resolve_embedder
 from codeact.rundir.store import file_digest
@@ -136,7 +137,7 @@ def _pin(key: str) -> str:
 
 def _local(name: str) -> str | None:
     """The absolute path of a folder or GGUF file; None of a hub name and of `demo`."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     return str(path.absolute()) if name not in ("", DEMO) and path.exists() else None
 
 

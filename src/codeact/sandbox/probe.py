@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from codeact.errors import CodeactError, InputError
+from codeact.files import at_home
 from codeact.sandbox.backends import Backend, Name, make_backend
 from codeact.sandbox.calls import call_function
 from codeact.sandbox.process import Limits
@@ -179,9 +180,9 @@ def attack_source() -> str:
 @contextmanager
 def attack_facts() -> Iterator[dict[str, Any]]:
     """What the attacks aim at: open doors and a secret that an unconfined process of this user would get."""
-    home = Path.home() if os.access(Path.home(), os.W_OK) else None
+    home = at_home("~")
     with (
-        tempfile.TemporaryDirectory(prefix=".codeact-probe-", dir=home) as folder,
+        tempfile.TemporaryDirectory(prefix=".codeact-probe-", dir=home if os.access(home, os.W_OK) else None) as folder,
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.socket(socket.AF_UNIX) as local,
     ):
