@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -31,7 +32,8 @@ FOREIGN = (
     ("httpx", "HTTPError"), ("httpx2", "HTTPError"),
 )  # fmt: skip
 
-_found: list[dict[str, tuple[Path | None, list[Path]]]] = []  # by the address, of each `one_state` that is open
+Found = dict[str, tuple[Path | None, list[Path]]]  # by the address
+_found: ContextVar[Found | None] = ContextVar("found", default=None)  # of the `one_state` around: a thread's own
 
 
 class FileSystem(Protocol):
@@ -79,22 +81,24 @@ def fetched(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, 
         InputError: there is no such file, it cannot be read, or its name leads out of the folder.
         MissingExtraError: the package for this kind of address is not installed.
     """
-    if not _found:
+    found = _found.get()
+    if found is None:
         return _fetch(address, wanted)
-    if address not in _found[-1]:
-        _found[-1][address] = _fetch(address, wanted)
-    folder, files = _found[-1][address]
+    if address not in found:
+        found[address] = _fetch(address, wanted)
+    folder, files = found[address]
     return folder, list(files)
 
 
 @contextmanager
 def one_state() -> Iterator[None]:
     """Inside, an address is asked once, and names what was found then: a command sees one state of its data."""
-    _found.append(_found[-1] if _found else {})
+    around = _found.get()
+    token = _found.set({} if around is None else around)
     try:
         yield
     finally:
-        _found.pop()
+        _found.reset(token)
 
 
 def _fetch(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, list[Path]]:
