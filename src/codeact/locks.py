@@ -117,14 +117,27 @@ def wait_lock(path: Path, waits: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def take(handle: IO[str], wait: bool) -> bool:
-    """Lock an open file; says whether it was taken.
+@contextmanager
+def shared_lock(path: Path) -> Iterator[IO[str]]:
+    """Take the lock of this file together with others that share it; `take` of what is yielded takes it alone, where nobody does.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    make_folder(path.parent)
+    with _opened(path) as handle:
+        take(handle, wait=True, shared=True)
+        yield handle
+
+
+def take(handle: IO[str], wait: bool, *, shared: bool = False) -> bool:
+    """Lock an open file, alone or together with others; says whether it was taken. A lock that was taken before is given for it.
 
     Raises:
         InputError: it cannot be locked; some file systems keep no locks.
     """
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError as error:

@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ from codeact.comparison.split import (
 from codeact.config import Recipe
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation.compare import MARGINS, PASS_AT, per_task
+from codeact.locks import shared_lock, take
 from codeact.outputs import Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
 from codeact.pipeline.budget import Budget
@@ -60,6 +62,7 @@ log = logging.getLogger(__name__)
 CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
 WRITTEN = (POOL_FILE, HELD_OUT_FILE, POOLS_FILE, "split.json", "compare.json", "compare.html", "base", "cells", "shared")
 READY = ".ready"  # a lock
+SPLIT = ".split"  # another: whoever measures shares it, whoever divides the records has it alone
 
 
 def run_comparison(
@@ -84,9 +87,14 @@ def run_comparison(
         force: take a `run_dir` over that holds files of these names which no comparison wrote.
 
     Raises:
-        InputError: bad data or configuration.
+        InputError: bad data or configuration; or other settings would divide the records anew while another process measures.
         CodeactError: what all cells share failed; finished cells are kept.
     """
+    with ExitStack() as held:
+        return _compare(comparison, minutes, force, held)
+
+
+def _compare(comparison: Comparison, minutes: float | None, force: bool, held: ExitStack) -> dict[str, Any]:
     started = time.monotonic()
     planned = cells(comparison)
     known = _check(comparison, planned)
@@ -103,8 +111,8 @@ def run_comparison(
         return minutes is not None and time.monotonic() - started > 60 * minutes
 
     waits = partial(log.info, "another process is dividing the records; waiting for it")
-    with Store(root).wait_lock(READY, waits), taken_back(there, (root / "split.json").is_file, {*WRITTEN, READY}):
-        held_out = divide(comparison, root)
+    with Store(root).wait_lock(READY, waits), taken_back(there, (root / "split.json").is_file, {*WRITTEN, READY, SPLIT}):
+        held_out = _divided(comparison, root, held)
     for line in _cautions(comparison, pool_rows(root), held_out):
         log.warning("%s", line)
     facts = read_facts(root)
@@ -133,6 +141,19 @@ def run_comparison(
     summary = gather(comparison)
     storage.write_json(root / "compare.json", summary)
     return summary
+
+
+def _divided(comparison: Comparison, root: Path, held: ExitStack) -> list[Record]:
+    """`divide`; then, until `held` is closed, no other process can divide the records anew."""
+    lock = held.enter_context(shared_lock(root / SPLIT))
+    if not is_divided(comparison, root) and not take(lock, wait=False):
+        raise InputError(
+            f"run directory {root}: another codeact process measures there, and these settings (data, map, held_out, seed, apart_from) would divide"
+            " its records anew; wait for it or choose another run_dir"
+        )
+    records = divide(comparison, root)
+    take(lock, wait=True, shared=True)
+    return records
 
 
 def _make_ready(jobs: Mapping[Path, Callable[[], Any]]) -> None:
