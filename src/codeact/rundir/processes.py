@@ -44,8 +44,7 @@ def kept_processes() -> Iterator[None]:
         yield
     finally:
         _kept.reset(before)
-        for child in children:
-            child.end()
+        _end(children)
 
 
 def start_ahead(processes: int, modules: Iterable[str]) -> None:
@@ -138,6 +137,15 @@ class _Child:
         return f"its process was ended by signal {-ended}" if ended < 0 else f"its process ended with status {ended}"
 
 
+def _end(children: Iterable[_Child]) -> None:
+    """Kill them all before one is waited for: a second interrupt, which comes meanwhile, leaves none behind."""
+    ending = list(children)
+    for child in ending:
+        child.process.kill()
+    for child in ending:
+        child.end()
+
+
 class _Pool:
     def __init__(
         self, make_worker: MakeWorker, shards: Mapping[int, pa.Table], progress: Progress, processes: int, backend: ProcessBackend
@@ -164,11 +172,9 @@ class _Pool:
                         yield found
         finally:
             idle = self.children if self.keep and self.kept is not None and not self._working() else []
-            for child in self.children:
-                if child in idle:
-                    child.told = False
-                else:
-                    child.end()
+            _end([child for child in self.children if child not in idle])
+            for child in idle:
+                child.told = False
             if self.kept is not None:
                 self.kept += idle
         self.faults.check()
