@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import threading
@@ -19,16 +20,19 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from codeact.errors import InputError, MissingExtraError
-from codeact.files import address_of, by_path, cache_dir, is_remote, remove, sha256, write_text
+from codeact.files import address_of, by_path, cache_dir, is_remote, name_of, remove, sha256, write_text
 from codeact.locks import try_lock, wait_lock
 from codeact.outputs import NOTE
 from codeact.sources.remote import READ_ONLY, FileSystem, check_run_dir, copy, one_state, system_of, told
 
+log = logging.getLogger(__name__)
 FOLDER = "mirrors"  # in the cache
 NOTES = "copy.json"
 LOCK = ".lock"  # of the copy, among the processes of this machine
@@ -36,6 +40,7 @@ IN_USE, SESSION = ".in-use", ".session"  # behind the address; not .lock, which 
 AT_ONCE = 8  # keys
 _UNKNOWN = (-1, -1)
 _open: dict[Path, _Mirror] = {}  # by the working copy; threads of a run use it too
+_read: ContextVar[frozenset[Path]] = ContextVar("read copies", default=frozenset())  # their folders
 
 Facts = tuple[int, int]  # size and time of change of a local file
 
@@ -106,45 +111,71 @@ def name_of_run(path: Path) -> str:
     try:
         copied, _, *parts = path.absolute().relative_to(_folder()).parts
         address = json.loads((_folder() / copied / NOTES).read_text(encoding="utf-8"))["address"]
-    except (ValueError, OSError):
+    except (ValueError, OSError, InputError):  # the last: there is no cache
         return str(path)
     return "/".join((address, *parts))
 
 
-def reading_copy(run_dir: str | Path, *, to_plan: bool = False) -> Path:
-    """The run directory, or of one at an address a copy of what is there now, without shards; no lock is taken.
+@contextmanager
+def reading_copy(run_dir: str | Path, *, to_plan: bool = False) -> Iterator[Path]:
+    """The run directory, or of one at an address a copy of what is there now, without shards.
+
+    No lock is taken behind the address. Other processes of this machine wait for the copy until the block ends.
 
     Args:
         run_dir: a folder or an address.
         to_plan: there may be nothing yet, and models are copied too: whether a stage is kept depends on them.
 
     Raises:
-        InputError: it cannot be read, or is no run directory.
+        InputError: it cannot be read, is no run directory, or was changed while it was copied.
     """
     if not is_remote(run_dir):
-        return Path(run_dir)
+        yield Path(run_dir)
+        return
     if to_plan:
         check_run_dir(run_dir)
     mirror = _Mirror(run_dir, "-read")
-    with wait_lock(mirror.base / LOCK, lambda: None):
-        there = mirror.listing()
-        if not (to_plan or any(map(_is_of_run, there))):
-            raise InputError(f"{mirror.address} is not a run directory (it has no markers/); give the one that a run was told")
-        left_out = {"checkpoints"} if to_plan else {"checkpoints", "model", "adapter"}
-        mirror.take_over(there, lambda name: not name.startswith("shards/") and not left_out & {*name.split("/")})
-        mirror.note()
-    return mirror.root
+    if mirror.base in _read.get():  # by a block around this one
+        yield mirror.root
+        return
+    with wait_lock(mirror.base / LOCK, partial(log.info, "%s: another process is reading its copy; waiting for it", mirror.address)):
+        token = _read.set(_read.get() | {mirror.base})
+        try:
+            mirror.copy_down(to_plan)
+            yield mirror.root
+        finally:
+            _read.reset(token)
+
+
+@contextmanager
+def alone_at(run_dir: str | Path) -> Iterator[Path]:
+    """`reading_copy` where no run is at work; `put_back` then asks for that again.
+
+    Raises:
+        InputError: as `reading_copy`; or a run is at work there.
+    """
+    with reading_copy(run_dir) as root:
+        if is_remote(run_dir):
+            _Mirror(run_dir, "-read").check_idle()
+        yield root
 
 
 def put_back(run_dir: str | Path, names: tuple[str, ...]) -> None:
     """Put files that were made in a `reading_copy` behind the address; nothing where the run directory is a folder.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or a run has begun there since it was copied.
     """
     if is_remote(run_dir):
         mirror = _Mirror(run_dir, "-read")
+        mirror.recall()
+        mirror.check_idle()
         mirror.each(mirror.put, names, dict.fromkeys(names, _UNKNOWN))
+
+
+def changed_meanwhile(run_dir: str | Path) -> InputError:
+    """What a reader says of a run directory that did not stay as it was."""
+    return InputError(f"run directory {name_of(run_dir)}: another codeact process changed it while it was read; wait for it, and start the same command again")
 
 
 class _Mirror:
@@ -214,10 +245,35 @@ class _Mirror:
                     held = self._read(IN_USE) or {}
                     held = None if held.get("token") == self.token else held  # it was put again, for its answer had been lost
         if held is not None:
-            raise InputError(
-                f"run directory {self.address}: process {held.get('process')} on {held.get('host')} has been working in it since"
-                f" {held.get('since')}; wait for it, or, if it is no more, remove {self.address}/{IN_USE} and start again"
-            )
+            raise self._in_use(held)
+
+    def _in_use(self, held: dict[str, Any]) -> InputError:
+        return InputError(
+            f"run directory {self.address}: process {held.get('process')} on {held.get('host')} has been working in it since"
+            f" {held.get('since')}; wait for it, or, if it is no more, remove {self.address}/{IN_USE} and start again"
+        )
+
+    def copy_down(self, to_plan: bool) -> None:
+        """Make a copy for readers: see `reading_copy`. The caller keeps other processes out of it."""
+        last, there = self._read(SESSION), self.listing()
+        if not (to_plan or any(map(_is_of_run, there))):
+            raise InputError(f"{self.address} is not a run directory (it has no markers/); give the one that a run was told")
+        left_out = {"checkpoints"} if to_plan else {"checkpoints", "model", "adapter"}
+        self.take_over(there, lambda name: not name.startswith("shards/") and not left_out & {*name.split("/")})
+        self.sessions = [str((last or {}).get("session"))]
+        self.note()
+        if self._read(IN_USE) is None and self._read(SESSION) == last:
+            return
+        fetched = {name: _json((self.root / name).read_text(encoding="utf-8", errors="replace")) for name in self.known if _is_marker(name)}
+        if any(self._read(name) != content for name, content in fetched.items()):
+            raise changed_meanwhile(self.address)
+
+    def check_idle(self) -> None:
+        """Raises InputError: a run is at work behind the address, or has been since the copy for readers was made."""
+        if held := self._read(IN_USE):
+            raise self._in_use(held)
+        if self.sessions and [str((self._read(SESSION) or {}).get("session"))] != self.sessions:
+            raise changed_meanwhile(self.address)
 
     def unlock(self) -> None:
         """Give the lock back, if it still is this process's."""

@@ -15,6 +15,7 @@ import codeact
 from codeact.errors import InputError
 from codeact.files import remove
 from codeact.mirror import working_copy
+from codeact.reporting import html
 from codeact.stages import embed
 from tests.helpers.command import codeact_command as cli
 from tests.helpers.pool import pool_rows
@@ -141,6 +142,30 @@ def test_readers_read_from_there_and_the_report_goes_there(monkeypatch: pytest.M
     assert set(_there()) == set(there)
     ended = cli("explain", RUN, "--row", "99")
     assert f"{RUN}: there is no row 99" in ended.stderr
+
+
+def test_a_report_is_put_there_only_of_the_run_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    codeact.select("pool.jsonl", run_dir=RUN, **RANDOM)
+    _machine(monkeypatch, "second")
+    with working_copy(RUN):
+        _machine(monkeypatch, "third")
+        with pytest.raises(InputError, match="has been working in it since"):
+            codeact.report(RUN)
+    real = html.gather
+
+    def gather(folder: Path) -> dict[str, object]:
+        found = real(folder)
+        _machine(monkeypatch, "first")
+        codeact.select("pool.jsonl", run_dir=RUN, **{**RANDOM, "ratio": 0.25})
+        _machine(monkeypatch, "third")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(html, "gather", gather)
+        with pytest.raises(InputError, match=f"^run directory {RUN}: another codeact process changed it while it was read"):
+            codeact.report(RUN)
+    assert "report.json" not in _there()
+    assert codeact.diff(RUN, RUN)["overlap"] == 1  # of one copy, whose lock is taken once
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from codeact import config, storage
-from codeact.api.run_directory import report
+from codeact.api.run_directory import Reported, write_reported
 from codeact.config import Recipe
 from codeact.errors import InputError
 from codeact.files import Whole, name_of
@@ -19,7 +19,7 @@ from codeact.mirror import name_of_run, working_copy
 from codeact.outputs import Run, check_file, note_ahead, note_file
 from codeact.pipeline.plan import chosen
 from codeact.pipeline.ready import say_unused
-from codeact.pipeline.run import run_pipeline
+from codeact.pipeline.run import pipeline_run
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
 from codeact.rundir.store import Store
@@ -72,14 +72,23 @@ def run(
         InputError: bad input or configuration.
         CodeactError: a stage failed; finished work is kept and the next run goes on from it.
     """
+    return run_reported(recipe, overrides, force=force).page
+
+
+def run_reported(recipe: Recipe | str | Path, overrides: Iterable[str] = (), *, force: bool = False) -> Reported:
+    """`run`, and the figures of its report.
+
+    Raises:
+        InputError, CodeactError: as `run`.
+    """
     whole = recipe if isinstance(recipe, Recipe) else config.load_recipe(recipe, overrides)
     if not isinstance(recipe, Recipe):
         _keep_recipe(Path(recipe), Path(whole.run_dir))
     with working_copy(whole.run_dir) as folder:
         own = whole.model_copy(update={"run_dir": folder})
         say_unused(own, [stage.name for stage in chosen(own, Inputs(own))], changed=True)
-        store = run_pipeline(own, force=force)
-        return report(store.root)
+        with pipeline_run(own, force=force) as store:
+            return write_reported(store.root)
 
 
 def _keep_recipe(file: Path, run_dir: Path) -> None:
@@ -104,19 +113,23 @@ def run_stages(
     output: Path | None,
     *,
     force: bool = False,
+    also: Callable[[Path], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Run the stages that `targets` need, copy the last one's table to `output`, and return its marker's summary.
 
-    With `force` an `output` is replaced that another run wrote; never one of the inputs.
+    With `force` an `output` is replaced that another run wrote; never one of the inputs. `also` reads the run's folder, before another
+    process can work in it; what it returns is added.
 
     Raises:
         InputError: bad input or configuration.
     """
     with working_copy(recipe.run_dir) as folder:
-        return _run_stages(recipe.model_copy(update={"run_dir": folder}), targets, output, force)
+        return _run_stages(recipe.model_copy(update={"run_dir": folder}), targets, output, force, also)
 
 
-def _run_stages(recipe: Recipe, targets: Sequence[str], output: Path | None, force: bool) -> dict[str, Any]:
+def _run_stages(
+    recipe: Recipe, targets: Sequence[str], output: Path | None, force: bool, also: Callable[[Path], Mapping[str, Any]] | None
+) -> dict[str, Any]:
     inputs = Inputs(recipe)
     writer = Run(targets[0], inputs.name, inputs.paths(), force)
     if output is not None:
@@ -124,12 +137,15 @@ def _run_stages(recipe: Recipe, targets: Sequence[str], output: Path | None, for
         storage.check_writable(output, rows and inputs.delimited)
         check_file(output, writer, Path(recipe.run_dir))
     say_unused(recipe, [stage.name for stage in chosen(recipe, inputs, targets)])
-    store = run_pipeline(recipe, targets, inputs, force=force)
-    last = targets[-1]
-    if output is not None:
-        there = check_file(output, writer, store.root)  # a file may have come meanwhile
-        _export(store, last, inputs, output, there, note_ahead(output, writer, store.root))
-        note_file(output, writer, store.root)
+    with pipeline_run(recipe, targets, inputs, force=force) as store:
+        if output is not None:
+            there = check_file(output, writer, store.root)  # a file may have come meanwhile
+            _export(store, targets[-1], inputs, output, there, note_ahead(output, writer, store.root))
+            note_file(output, writer, store.root)
+        return {**_summary(store, targets[-1], output), **(also(store.root) if also is not None else {})}
+
+
+def _summary(store: Store, last: str, output: Path | None) -> dict[str, Any]:
     marker = store.marker(last) or {}
     summary = dict(marker.get("summary", {}))
     if last == "refine":  # goes on where curate ended

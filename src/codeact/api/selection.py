@@ -22,7 +22,7 @@ from codeact.mirror import name_of_run, working_copy
 from codeact.outputs import Run, check_file, note_ahead, note_file, run_dir_beside
 from codeact.pipeline import plan
 from codeact.pipeline.ready import say_unused
-from codeact.pipeline.run import run_pipeline
+from codeact.pipeline.run import pipeline_run
 from codeact.records.given import is_dataset
 from codeact.rundir import tables
 from codeact.rundir.inputs import Inputs
@@ -161,14 +161,14 @@ def _select(recipe: Recipe, data: Data, source: Source | None, target: Path | No
         storage.check_writable(target, inputs.delimited)
         check_file(target, writer, Path(recipe.run_dir))
     say_unused(recipe, [stage.name for stage in plan.chosen(recipe, inputs, SELECTION_STAGES)])
-    store = run_pipeline(recipe, SELECTION_STAGES, inputs, force=force)
-    chosen = _selection(store, inputs.source, data)
-    if target is not None:
-        there = check_file(target, writer, store.root)  # a file may have come meanwhile
-        storage.write_rows(
-            inputs.source, chosen.indices, target, replace=there, whole=note_ahead(target, writer, store.root)
-        )
-        note_file(target, writer, store.root)
+    with pipeline_run(recipe, SELECTION_STAGES, inputs, force=force) as store:
+        chosen = _selection(store, inputs.source, data)
+        if target is not None:
+            there = check_file(target, writer, store.root)  # a file may have come meanwhile
+            storage.write_rows(
+                inputs.source, chosen.indices, target, replace=there, whole=note_ahead(target, writer, store.root)
+            )
+            note_file(target, writer, store.root)
     return chosen
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.models import OptionInfo
@@ -18,6 +18,9 @@ from codeact.mirror import name_of_run
 from codeact.outputs import run_dir_beside
 from codeact.storage import plain
 from codeact.terminal import visible, visible_lines
+
+if TYPE_CHECKING:
+    from codeact.api.run_directory import Reported
 
 Command = Callable[..., None]
 
@@ -135,29 +138,27 @@ def planned(found: dict[str, Any], as_json: bool) -> None:
 
 def run_recipe(recipe: str, overrides: Sequence[str], as_json: bool, force: bool) -> None:
     """Run a recipe and show its report."""
-    from codeact import api
+    from codeact.api.runs import run_reported
 
-    page = api.run(recipe, overrides, force=force)
-    show(page.parent, as_json)
+    show(run_reported(recipe, overrides, force=force), as_json)
 
 
-def show(run_dir: Path, as_json: bool) -> None:
-    """Make the report of a run directory and print its table, or all of it as JSON."""
-    from codeact import api, storage
-
-    page = api.report(run_dir)
+def show(made: Reported, as_json: bool) -> None:
+    """Print the table of a report, or all of it as JSON."""
     if as_json:
-        result(storage.read_json(page.parent / "report.json"), True, "")
+        result(made.figures, True, "")
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_header=False, title=Text(visible(f"codeact: {name_of_run(page.parent)}")))
-    for name, value in api.summary_rows(page.parent):  # as texts: names of sources hold brackets, which are markup else
+    from codeact.reporting import main_figures
+
+    table = Table(show_header=False, title=Text(visible(f"codeact: {name_of_run(made.page.parent)}")))
+    for name, value in main_figures(made.figures):  # as texts: names of sources hold brackets, which are markup else
         table.add_row(Text(visible(name)), Text(visible(value)))
     Console().print(table)
-    typer.echo(visible(f"report: {name_of_run(page)}"))
+    typer.echo(visible(f"report: {name_of_run(made.page)}"))
 
 
 def one_or_many(data: Sequence[str]) -> str | list[str]:

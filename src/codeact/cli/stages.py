@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,12 +52,21 @@ def _run_stage(
 
     recipe = stage_recipe(name, own, mapping, settings, output, run_dir, embedder, needs_model=name == "sample")
     embeds = name == "curate" and (recipe.curate.semantic is not None or recipe.curate.neighbours is not None)
-    summary = api.run_stages(recipe, [name, "refine"] if embeds else [name], output, force=force)
+    summary = api.run_stages(
+        recipe, [name, "refine"] if embeds else [name], output, force=force, also=_clusters if name == "cluster" else None
+    )
+    clusters = summary.pop("lines", [])
     folder = folder_of(recipe.run_dir)
     written = "rows" if name == "curate" and output else "table"
     lines = [*reading_lines(summary["reading"]), f"{written}: {summary['output'] or name_of_run(folder / f'{name}.parquet')}"]
-    told = _curated(summary, folder) if name == "curate" else api.cluster_lines(folder) if name == "cluster" else []
+    told = _curated(summary, folder) if name == "curate" else clusters
     result(summary, as_json, "\n".join([*told, *lines]), output)
+
+
+def _clusters(folder: Path) -> dict[str, Any]:
+    from codeact import api
+
+    return {"lines": api.cluster_lines(folder)}
 
 
 def _curated(summary: dict[str, Any], folder: Path) -> list[str]:
@@ -166,10 +176,9 @@ def score(
         forecast = api.estimate_scores(recipe)
         result(forecast, as_json, "\n".join(forecast["lines"]))
         return
-    summary = api.run_stages(recipe, ["score"], output, force=force)
+    found = api.run_stages(recipe, ["score"], output, force=force, also=partial(api.score_summary, examples=3 if show else 0))
     folder = folder_of(recipe.run_dir)
-    found = {**summary, **api.score_summary(folder, examples=3 if show else 0)}
-    result(found, as_json, "\n".join(_scored(found, summary["output"] or name_of_run(folder / "score.parquet"))), output)
+    result(found, as_json, "\n".join(_scored(found, found["output"] or name_of_run(folder / "score.parquet"))), output)
 
 
 def _scored(found: dict[str, Any], table: str) -> list[str]:
@@ -348,4 +357,6 @@ def report(
 
     Example: codeact report runs/demo
     """
-    show(run_dir, as_json)
+    from codeact.api.run_directory import reported
+
+    show(reported(run_dir), as_json)

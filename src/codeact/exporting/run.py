@@ -16,12 +16,12 @@ from codeact.exporting.card import card_facts, chosen_by, data_card
 from codeact.exporting.differences import LEARN_KEY, OWN_DROP, differences
 from codeact.exporting.rows import message_rows
 from codeact.exporting.tools import ROWS, Facts
-from codeact.files import make_folder, write_text
+from codeact.files import at_home, make_folder, name_of, write_text
 from codeact.lm.identity import resolve
 from codeact.locks import one_writer
-from codeact.mirror import reading_copy
 from codeact.pipeline.ledger import check_selection, finished, ledger_table
 from codeact.records import Record
+from codeact.rundir.reading import reading
 from codeact.rundir.store import Store, file_digest
 from codeact.stages.columns import counted_in
 from codeact.stages.pool import selected_records
@@ -56,23 +56,35 @@ def export(
         `records, files, warnings, output`.
 
     Raises:
-        InputError: no finished selection, an unknown tool, no model named, a folder that holds files of these names, or a
-            record that the tool cannot train on as it is or, under `pack.overlong=error`, one that is too long.
+        InputError: no finished selection, or one that was changed while it was read, an unknown tool, no model named, a folder that
+            holds files of these names, or a record that the tool cannot train on as it is or, under `pack.overlong=error`, one that is
+            too long.
     """
     if to not in TOOLS:
         raise InputError(f"--to {to!r} is unknown; the tools are {', '.join(TOOLS)}")
-    store = Store(reading_copy(run_dir))
+    with reading(run_dir) as root:
+        files, records, warnings = _made(Store(root), name_of(run_dir), to, Path(output), model, force)
+    folder = make_folder(Path(output))
+    if not force:
+        _refuse_there(folder, files)
+    for file, text in files.items():
+        write_text(folder / file, text)
+    return {"records": records, "files": sorted(files), "warnings": warnings, "output": str(folder)}
+
+
+def _made(store: Store, named: str, to: str, output: Path, model: str, force: bool) -> tuple[dict[str, str], int, list[str]]:
+    """The files and their texts, the number of records in them, and the warnings."""
     if not store.path("recipe.yaml").exists():
-        raise InputError(f"{run_dir} holds no finished selection; give the folder that `codeact select` or `run` printed")
+        raise InputError(f"{named} holds no finished selection; give the folder that `codeact select` or `run` printed")
     recipe = kept_recipe(store.root)
     done = check_selection(store, recipe)
     counted = counted_in(store)
     table = counted if counted in done else None
     name = model or recipe.model.name
     if not name and to != "datasets":
-        raise InputError(f"the run in {run_dir} names no model; say which one will be trained with --model")
+        raise InputError(f"the run in {named} names no model; say which one will be trained with --model")
     if not force:
-        _refuse_there(Path(output), (ROWS, "README.md"))  # before the tokenizer is loaded
+        _refuse_there(output, (ROWS, "README.md"))  # before the tokenizer is loaded
     records, left_out = selected_records(store), 0
     where = name if to in ("datasets", "torchtune") else _from_anywhere(name)
     revision = recipe.model.revision if name == recipe.model.name and not Path(where).exists() else None
@@ -101,13 +113,7 @@ def export(
     warnings = differences(to, facts, records, left_out)
     chosen = card_facts(store, recipe, {record.id for record in records}, rows, table)
     card = data_card(to, chosen_by(store, recipe, left_out), chosen, _ledger(store, recipe), warnings, left_out)
-    files = {ROWS: rows, **TOOLS[to](facts), "README.md": card}
-    folder = make_folder(Path(output))
-    if not force:
-        _refuse_there(folder, files)
-    for file, text in files.items():
-        write_text(folder / file, text)
-    return {"records": len(records), "files": sorted(files), "warnings": warnings, "output": str(folder)}
+    return {ROWS: rows, **TOOLS[to](facts), "README.md": card}, len(records), warnings
 
 
 def _refuse_there(folder: Path, files: Iterable[str]) -> None:
@@ -118,7 +124,7 @@ def _refuse_there(folder: Path, files: Iterable[str]) -> None:
 
 def _from_anywhere(name: str) -> str:
     """The whole path of a folder, for the tool runs inside the export and knows neither `demo` nor a GGUF file; hub names as they are."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     if name == DEMO or path.suffix == ".gguf":
         return resolve(name)
     return str(path.resolve()) if name and path.exists() else name

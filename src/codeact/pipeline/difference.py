@@ -10,6 +10,7 @@ from typing import Any
 from codeact.config import flatten
 from codeact.files import name_of
 from codeact.pipeline.outcomes import Outcomes, read_outcomes, sentence
+from codeact.rundir.reading import reading
 
 ELSEWHERE = ("run_dir",)  # settings that decide nothing
 
@@ -23,13 +24,17 @@ def diff(one: str | Path, other: str | Path) -> dict[str, Any]:
         how many) and `records` (id, row, and the other run's sentence, in the order of the data).
 
     Raises:
-        InputError: one of them is no run directory.
+        InputError: one of them is no run directory, or was changed while it was read.
     """
-    first, second = read_outcomes(one), read_outcomes(other)
+    with reading(one) as here, reading(other) as there:
+        return _difference(read_outcomes(here), read_outcomes(there), name_of(one), name_of(other))
+
+
+def _difference(first: Outcomes, second: Outcomes, one: str, other: str) -> dict[str, Any]:
     chosen = [_selected(outcomes) for outcomes in (first, second)]
     union = len(chosen[0] | chosen[1])
     return {
-        "first": name_of(one), "second": name_of(other),
+        "first": one, "second": other,
         "selected": [len(chosen[0]), len(chosen[1])],
         "both": len(chosen[0] & chosen[1]),
         "overlap": len(chosen[0] & chosen[1]) / union if union else 1.0,

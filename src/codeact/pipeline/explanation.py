@@ -14,6 +14,7 @@ from codeact.errors import InputError
 from codeact.mirror import name_of_run
 from codeact.pipeline.outcomes import Outcomes, read_outcomes, sentence
 from codeact.rundir import tables
+from codeact.rundir.reading import reading
 from codeact.rundir.store import Store
 from codeact.sample.strategies import STRATEGIES
 from codeact.stages.columns import lacking, vectors
@@ -48,9 +49,13 @@ def explain(
         and what they would do; `tokens`, nats with and without the instruction.
 
     Raises:
-        InputError: no ledger there, or no such record, or several (the nearest ones are named).
+        InputError: no ledger there, or no such record, or several (the nearest ones are named); or it was changed while it was read.
     """
-    outcomes = read_outcomes(run_dir)
+    with reading(run_dir) as root:
+        return _explained(read_outcomes(root), record_id, row, find, tokens)
+
+
+def _explained(outcomes: Outcomes, record_id: str, row: int | None, find: str, tokens: bool) -> dict[str, Any]:
     identity = find_record(outcomes, record_id, row, find)
     told = outcomes.rows[identity]
     ratio = changing_ratio(outcomes, told)

@@ -164,13 +164,13 @@ def forecast(
     names = {stage.name for stage in stages}
     records, notes = _data(inputs, names, budget)
     notes += _not_at_hand(recipe, names, budget)
-    store = Store(reading_copy(recipe.run_dir, to_plan=True))
     done: dict[str, str] = {}
     states: dict[str, str] = {}
-    for stage in stages:
-        here = turn(stage, store, done)
-        done[stage.name] = here.fingerprint
-        states[stage.name] = "done before, kept" if here.kept else "to do"
+    with reading_copy(recipe.run_dir, to_plan=True) as folder:
+        for stage in stages:
+            here = turn(stage, Store(folder), done)
+            done[stage.name] = here.fingerprint
+            states[stage.name] = "done before, kept" if here.kept else "to do"
     todo = {name for name, state in states.items() if state == "to do"}
     count = budget.records or len(records)
     selected = max(1, round(recipe.sample.ratio * count)) if find(recipe.sample.strategy).counts else count

@@ -12,7 +12,7 @@ from typing import Any
 from codeact import config
 from codeact.config import Recipe
 from codeact.errors import InputError
-from codeact.mirror import name_of_run, reading_copy
+from codeact.mirror import name_of_run
 from codeact.pipeline.ledger import finished, ledger_table, outdated
 from codeact.rundir.store import Store
 from codeact.sample.steps import GAVE_WAY, NO_TOKENS
@@ -125,13 +125,12 @@ class Share:
     cut: float | None
 
 
-def read_outcomes(run_dir: str | Path) -> Outcomes:
-    """Read a run directory.
+def read_outcomes(root: Path) -> Outcomes:
+    """Read the folder of a run; the rest of it is read when it is asked for.
 
     Raises:
         InputError: no run directory, or no records in it that count.
     """
-    root = reading_copy(run_dir)
     if not (root / "recipe.yaml").exists():
         raise InputError(f"{name_of_run(root)} is no run directory: it holds no recipe.yaml; give the folder that `codeact select` or `run` printed")
     store, recipe = Store(root), config.kept_recipe(root)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -59,10 +60,27 @@ def run_pipeline(
         CodeactError: a stage failed; finished work is kept.
         SystemExit: with status 0, in the processes of a launch that are not the first: they have helped, and are done.
     """
+    with pipeline_run(recipe, targets, inputs, shared_runs=shared_runs, force=force) as store:
+        return store
+
+
+@contextmanager
+def pipeline_run(
+    recipe: Recipe,
+    targets: Iterable[str] | None = None,
+    inputs: Inputs | None = None,
+    *,
+    shared_runs: Sequence[Store] = (),
+    force: bool = False,
+) -> Iterator[Store]:
+    """`run_pipeline`, for a block that reads what was made: until it ends, no other process works in the run directory.
+
+    Raises:
+        InputError, CodeactError, SystemExit: as `run_pipeline`.
+    """
     store = Store(Path(recipe.run_dir))
     inputs = inputs or Inputs(recipe)
     stages = chosen(recipe, inputs, targets)
-    done: dict[str, str] = {}
     names = {stage.name for stage in stages}
     inputs.check(names)
     ready.check(recipe, names, {name for name in names if store.marker(name) is not None})
@@ -75,54 +93,63 @@ def run_pipeline(
     def finished() -> bool:  # helpers of a launch follow the folder
         return ranks.world() > 1 or any(store.path("markers").glob("*.json"))
 
-    with store.lock(), taken_back(there, finished, written | {LOCK}), run_log(store.root, log) as note, ranks.first(store.root), kept_processes():
-        if doubted := doubted_by(store, recipe):
-            _drop_summaries(store)  # whenever this run stops, none of them lies beside tables of another choice
-        for name in doubted:
-            store.doubt(name)
-        told = recipe.model_dump(mode="json") | ({"run_dir": mirror.name_of_run(store.root)} if mirror.is_mirrored(store.root) else {})
-        write_text(store.path("recipe.yaml"), yaml.safe_dump(told, sort_keys=False))
-        for before, stage in zip(("", *(stage.name for stage in stages)), stages, strict=False):
-            if before == pool_stages(recipe.curate)[-1] and "sample" in names:
-                check_quotas(store, recipe)  # before anything is scored
-            here = turn(stage, store, done)
-            done[stage.name] = here.fingerprint
-            if here.kept:
-                store.trust(stage.name)
-                note(f"{stage.name}: done before, kept")
-                continue
-            if fault := store.fault(stage.name) or here.replaced:
-                note(f"{stage.name}: {fault}; done again")
-            _drop_summaries(store)
-            other = _shared_run(stage, here.fingerprint, store, shared_runs)
-            if other is not None:
-                store.take_stage(stage.name, other, stage.files, here.made_from)
-                note(f"{stage.name}: shared from {other.root.name}")
-                continue
-            started = now()
-            log.debug("%s: begins", stage.name)
-            if stage.name == "records":
-                say_other_data(store, inputs)
-            loaded = stage.loaded() if stage.loaded is not None else ""
-            store.begin(stage.name, here.fingerprint, stage.files)
-            summary = _worked(stage, store)
-            marker: dict[str, Any] = {
-                "stage": stage.name, "fingerprint": here.fingerprint, "config": here.config,
-                "inputs": {name: done[name] for name in stage.needs}, "made_from": dict(here.made_from),
-                "seconds": round(now() - started, 2), "summary": summary, "versions": _made_with(stage, recipe),
-            }  # fmt: skip
-            if stage.name == "records":
-                marker |= origin(inputs)
-            if loaded:
-                marker["loaded"] = loaded
-            store.finish(stage.name, marker, stage.files)
-            note(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
-        made = {stage.name: found for stage in plan(recipe, inputs) if (found := store.marker(stage.name)) is not None}
-        storage.write_json(store.path("versions.json"), joint_versions(made))
-        write_ledger(store, recipe)
-        if "curate" in done:
-            write_dropped(store, inputs.source.rows)
-    return store
+    with store.lock():
+        with taken_back(there, finished, written | {LOCK}), run_log(store.root, log) as note, ranks.first(store.root), kept_processes():
+            _make(store, recipe, inputs, stages, shared_runs, note)
+        yield store
+
+
+def _make(
+    store: Store, recipe: Recipe, inputs: Inputs, stages: Sequence[Stage], shared_runs: Sequence[Store], note: Callable[[str], None]
+) -> None:
+    """Do what is to be done of the stages, and write what is told of them all."""
+    done: dict[str, str] = {}
+    if doubted := doubted_by(store, recipe):
+        _drop_summaries(store)  # whenever this run stops, none of them lies beside tables of another choice
+    for name in doubted:
+        store.doubt(name)
+    told = recipe.model_dump(mode="json") | ({"run_dir": mirror.name_of_run(store.root)} if mirror.is_mirrored(store.root) else {})
+    write_text(store.path("recipe.yaml"), yaml.safe_dump(told, sort_keys=False))
+    for before, stage in zip(("", *(stage.name for stage in stages)), stages, strict=False):
+        if before == pool_stages(recipe.curate)[-1] and any(one.name == "sample" for one in stages):
+            check_quotas(store, recipe)  # before anything is scored
+        here = turn(stage, store, done)
+        done[stage.name] = here.fingerprint
+        if here.kept:
+            store.trust(stage.name)
+            note(f"{stage.name}: done before, kept")
+            continue
+        if fault := store.fault(stage.name) or here.replaced:
+            note(f"{stage.name}: {fault}; done again")
+        _drop_summaries(store)
+        other = _shared_run(stage, here.fingerprint, store, shared_runs)
+        if other is not None:
+            store.take_stage(stage.name, other, stage.files, here.made_from)
+            note(f"{stage.name}: shared from {other.root.name}")
+            continue
+        started = now()
+        log.debug("%s: begins", stage.name)
+        if stage.name == "records":
+            say_other_data(store, inputs)
+        loaded = stage.loaded() if stage.loaded is not None else ""
+        store.begin(stage.name, here.fingerprint, stage.files)
+        summary = _worked(stage, store)
+        marker: dict[str, Any] = {
+            "stage": stage.name, "fingerprint": here.fingerprint, "config": here.config,
+            "inputs": {name: done[name] for name in stage.needs}, "made_from": dict(here.made_from),
+            "seconds": round(now() - started, 2), "summary": summary, "versions": _made_with(stage, recipe),
+        }  # fmt: skip
+        if stage.name == "records":
+            marker |= origin(inputs)
+        if loaded:
+            marker["loaded"] = loaded
+        store.finish(stage.name, marker, stage.files)
+        note(f"{stage.name}: {brief(summary)} ({marker['seconds']:.0f} s)")
+    made = {stage.name: found for stage in plan(recipe, inputs) if (found := store.marker(stage.name)) is not None}
+    storage.write_json(store.path("versions.json"), joint_versions(made))
+    write_ledger(store, recipe)
+    if "curate" in done:
+        write_dropped(store, inputs.source.rows)
 
 
 def _drop_summaries(store: Store) -> None:

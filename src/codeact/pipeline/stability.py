@@ -15,7 +15,7 @@ from codeact.amounts import amount
 from codeact.cluster import cluster_embeddings
 from codeact.config import kept_recipe, validate
 from codeact.errors import InputError
-from codeact.mirror import reading_copy
+from codeact.mirror import name_of_run
 from codeact.pipeline.ledger import check_selection
 from codeact.rundir import tables
 from codeact.rundir.store import Store
@@ -59,7 +59,7 @@ def measure_stability(
     settings of the run's `sample` section.
 
     Args:
-        run_dir: a run directory with embed, cluster and score tables (`codeact select` leaves one).
+        run_dir: the folder of a run with embed, cluster and score tables (`codeact select` leaves one).
         seeds: of K-means and of the draw, at the run's number of clusters.
         ks: numbers of clusters, at the run's seeds; for strategies that read clusters.
         scores: name -> score table (.parquet) of the same records by another model; for strategies that read scores.
@@ -74,9 +74,10 @@ def measure_stability(
     Raises:
         InputError: the folder lacks a table that the strategy reads, or a score table lacks a record.
     """
-    store = Store(reading_copy(run_dir))
+    store = Store(Path(run_dir))
+    name = name_of_run(store.root)
     if not store.path("sample.parquet").exists() or not store.path("recipe.yaml").exists():
-        raise InputError(f"{run_dir} holds no selection; give the run directory of `codeact select` or `run`")
+        raise InputError(f"{name} holds no selection; give the run directory of `codeact select` or `run`")
     recipe = kept_recipe(store.root)
     done = check_selection(store, recipe)
     own = {"strategy": strategy or recipe.sample.strategy, "ratio": recipe.sample.ratio if ratio is None else ratio}
@@ -84,8 +85,8 @@ def measure_stability(
     read = tables_for(config)
     clustered = "cluster" in read
     asked = (*read, *(("embed",) if clustered else ()))
-    for name in lacking(asked, [name for name in (*asked, SCORES) if name in done]):
-        raise InputError(f"{run_dir} has no table {name}.parquet, which strategy {config.strategy!r} needs")
+    for table in lacking(asked, [stage for stage in (*asked, SCORES) if stage in done]):
+        raise InputError(f"{name} has no table {table}.parquet, which strategy {config.strategy!r} needs")
     pool = read_pool(store, pool_stages(recipe.curate))
     ids: list[str] = pool["id"].to_pylist()
     mixture = read_mixture(pool, recipe.data.weights)
