@@ -15,10 +15,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import result_files
+from codeact.comparison.grid import Comparison
+from codeact.comparison.run import gather
+from codeact.comparison.split import POOL_FILE
+from codeact.errors import InputError
 
 
 def save(run_dir: Path, file: Path, decimals: int = 6) -> None:
@@ -63,6 +68,17 @@ def restore(file: Path, run_dir: Path) -> int:
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         written += 1
     return written
+
+
+def summary_of(comparison: Comparison) -> dict[str, Any]:
+    """`gather` for a script: ends it with one line where the run directory is not as it needs, as straight after `restore`."""
+    pool = Path(comparison.run_dir) / POOL_FILE
+    if not pool.exists() and (pool.parent / "base" / "result.json").exists():
+        sys.exit(f"{pool} is not there: the run directory was restored and holds results alone; run `codeact compare` with this recipe and its data first")
+    try:
+        return gather(comparison)
+    except InputError as error:
+        sys.exit(str(error))
 
 
 def results(run_dir: Path) -> list[Path]:

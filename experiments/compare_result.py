@@ -23,11 +23,10 @@ import yaml
 from benchmarks import machine, result_files
 from benchmarks.marks import write_between
 from codeact.comparison.grid import load_comparison
-from codeact.comparison.run import gather
 from codeact.reporting.compare import difference
 from codeact.reporting.wording import number
 from experiments import figures
-from experiments.compare_cells import save
+from experiments.compare_cells import save, summary_of
 from experiments.figures import by_direction, spelt
 
 RESULTS = Path(__file__).parent / "results"
@@ -106,18 +105,18 @@ def main() -> None:
     output = options.output or RESULTS / f"{options.recipe.stem}.json.xz"
     name = output.name.split(".")[0]
     comparison = load_comparison(options.recipe, options.overrides)
-    summary = gather(comparison)
-    if summary["cells"]["done"] == 0:
+    found = summary_of(comparison)
+    if found["cells"]["done"] == 0:
         parser.error(f"{comparison.run_dir}: no training is finished")
     document = {
         **machine.provenance(),
         "made_by": f"codeact compare recipes/{options.recipe.name} recipe.data.source=DATA",
         "recipe": yaml.safe_load(options.recipe.read_text(encoding="utf-8")),
-        "summary": summary,
+        "summary": found,
         "versus": {},
     }
     for rival, _, shown in (pair.partition(":") for pair in options.versus):
-        against = gather(comparison.model_copy(update={"against": (rival,)}))
+        against = summary_of(comparison.model_copy(update={"against": (rival,)}))
         against["rows"] = [row for row in against["rows"] if row["entrant"] in shown.split(",")]
         document["versus"][rival] = against
     result_files.write(output, document)

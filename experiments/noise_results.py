@@ -3,7 +3,8 @@
     python -m experiments.noise_results --write docs/experiments-noise-tables.md
 
 Reads the comparisons that `noise.py` and `model_answers.py` name, as far as they have come: runs/noise/NN.jsonl says which records are wrong,
-runs/compare_noise_NN what was chosen of them and what it gave; shares that are not there stay as the result file has them. Of each share of
+runs/compare_noise_NN what was chosen of them and what it gave; shares that are not there stay as the result file has them, so without any run
+the same command makes the page from that file, which stays as it is. Of each share of
 wrong records the median IFD of the wrong and of the others, by length; and of each entrant how much of what it was trained on is wrong
 (records, and their response characters), `codeact compare`'s figures, and differences to the same training with no record wrong, to the
 whole pool, and as --versus asks.
@@ -24,12 +25,11 @@ import numpy as np
 from benchmarks import machine, result_files
 from benchmarks.marks import write_between
 from codeact.comparison.grid import Cell, Comparison, cells, load_comparison, shared_recipes
-from codeact.comparison.run import gather
 from codeact.rundir import tables
 from codeact.rundir.store import Store
 from codeact.statistics import crossed_interval, paired_values
 from codeact.storage import read_json, read_jsonl
-from experiments.compare_cells import load
+from experiments.compare_cells import load, summary_of
 from experiments.compare_result import with_interval
 from experiments.figures import spelt
 
@@ -99,10 +99,10 @@ def of_share(comparison: Comparison, known: Wrong, before: Mapping[str, Any]) ->
         before: the same of the result file: what restored trainings were trained on is there alone.
     """
     earlier = {(row["entrant"], row["unit"]): {part: row[part] for part in ("wrong", "pool")} for row in before.get("rows", ())}
-    summary = gather(comparison)
+    found = summary_of(comparison)
     done = [cell for cell in cells(comparison) if (Path(cell.recipe.run_dir) / "result.json").is_file()]
     rows = []
-    for row in summary["rows"]:
+    for row in found["rows"]:
         key = (row["entrant"], row["unit"])
         mine = [cell for cell in done if (cell.entrant, cell.unit) == key]
         rows.append(
@@ -115,7 +115,7 @@ def of_share(comparison: Comparison, known: Wrong, before: Mapping[str, Any]) ->
     tables_scored = [Store(Path(recipe.run_dir)).table("score") for recipe in shared_recipes(comparison)]
     scored = [row for table in tables_scored for row in zip(*(table[c].to_pylist() for c in ("id", "ifd", "response_tokens")), strict=True)]
     lengths = ifd_by_length(scored, known)
-    return {"ifd_by_length": lengths, "cells": summary["cells"], "against": summary["against"], "base": summary["base"], "rows": rows}
+    return {"ifd_by_length": lengths, "cells": found["cells"], "against": found["against"], "base": found["base"], "rows": rows}
 
 
 Values = Mapping[int, Mapping[str, Mapping[str, float]]]  # seed -> metric -> item -> value
@@ -216,7 +216,7 @@ def main() -> None:
             found = of_share(comparison, wrong_records(file), before.get(share, {}))
             if found["rows"]:
                 shares[share], results[share] = found, results_of(comparison)
-    if not shares:
+    if not shares and not before:
         parser.error(f"{options.runs}NN: no comparison has begun; see experiments/noise.py")
     clean = results.get("0%") or kept_results(CLEAN)
     for name, one in shares.items():
@@ -227,7 +227,9 @@ def main() -> None:
             row |= {title: apart(mine[key], other) for title, other in others.items()}
     shares = {name: shares.get(name) or before[name] for name in POOLS.values() if name in shares or name in before}
     metrics = [m for m in next(iter(shares.values()))["base"] if m in ("held-out loss", "humaneval bits_per_byte")]
-    result_files.write(options.output, rounded({**machine.provenance(), "shares": shares}))
+    shares = rounded(shares)  # the tables are of what is kept
+    if results:
+        result_files.write(options.output, {**machine.provenance(), "shares": shares})
     text = "\n".join(tables_of(shares, metrics)).rstrip()
     print(text)
     if options.write:

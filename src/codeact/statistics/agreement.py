@@ -11,11 +11,13 @@ from codeact.errors import InputError
 from codeact.types import Bools, Floats, Ints
 
 NORMAL_QUANTILE = 1.959964  # of a two-sided 95 % interval
+ONE_VALUE = 1e-12  # relative: means of equal counts that were added in another order differ in their last bits
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float | None:
     """Spearman's rank correlation (ties get their mean rank) over the pairs in which both values are finite.
 
+    Values are tied where they differ by less than 1e-12 of themselves, as means of equal counts may: rounding decides no rank.
     Sums of half ranks are exact, so the sign is, and a perfect correlation is 1.0, where `scipy.stats.spearmanr` often gives 1 - 1e-16.
 
     None where it is undefined: fewer than two such pairs, or one side constant.
@@ -23,17 +25,27 @@ def spearman(a: ArrayLike, b: ArrayLike) -> float | None:
     Raises:
         InputError: the lengths differ.
     """
-    from scipy.stats import rankdata
-
     left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if left.shape != right.shape or left.ndim != 1:
         raise InputError(f"spearman: shapes {list(left.shape)} and {list(right.shape)}; two equal lengths are needed")
     both = np.isfinite(left) & np.isfinite(right)
     if not both.any():
         return None
-    x, y = (ranks - ranks.mean() for ranks in (rankdata(left[both]), rankdata(right[both])))
+    x, y = (ranks - ranks.mean() for ranks in (_ranks(left[both]), _ranks(right[both])))
     scale = math.sqrt(float(x @ x) * float(y @ y))
     return float(x @ y) / scale if scale > 0 else None
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks of finite values from 1, equal ones sharing their mean rank."""
+    from scipy.stats import rankdata
+
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    apart = np.diff(ordered) > ONE_VALUE * np.maximum(np.abs(ordered[1:]), np.abs(ordered[:-1]))
+    found: Floats = np.empty(len(values))
+    found[order] = rankdata(np.concatenate(([0], np.cumsum(apart))))
+    return found
 
 
 def spearman_interval(rho: float, records: int) -> list[float] | None:
