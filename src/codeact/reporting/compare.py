@@ -19,7 +19,7 @@ DASHES = ("", "dot", "dash", "dashdot")
 # experiments/results/measure.json.xz
 PROXIES = (
     "that bits per byte, margins or losses follow pass@1 is not shown: over 63 trainings of a 135M model (7 selections, 9 seeds) the nearest, the bits per"
-    " byte of HumanEval's and CRUXEval-O's solutions and the held-out loss of middle-long answers, have Spearman 0.40 to 0.43 with it and cannot be told"
+    " byte of the solutions of HumanEval and CRUXEval-O and the held-out loss of middle-long answers, have Spearman 0.40 to 0.43 with it and cannot be told"
     " apart; none is shown to follow pass@10 (codeact docs experiments-measures)"
 )
 
