@@ -34,7 +34,6 @@ RESULTS = Path(__file__).parent / "results"
 LOWEST, HIGHEST = 0.02, 0.9
 KS = (1, 10)
 RESAMPLES = 2000
-HIGHER = ("pass@1", "margin", "margin_per_token")
 KINDS = ("same_items", "interval")
 
 Values = Mapping[str, Mapping[str, float]]
@@ -73,7 +72,7 @@ def table(trainings: Sequence[Values], metric: str, without: Collection[str] = (
     """
     items = [item for item in shared_items([one[metric] for one in trainings]) if problem(item) not in without]
     found = np.array([[one[metric][item] for item in items] for one in trainings], np.float64)
-    return found if metric.endswith(HIGHER) else -found
+    return found if measures.higher_is_better(metric) else -found
 
 
 def pass_table(shares: Table, samples: int, k: int) -> Table:
@@ -216,7 +215,7 @@ def study(
     shares = table(whole, passing)
     solved = {problem(task) for task in shared_items([one[passing] for one in whole])}
     targets = {f"pass@{k}": pass_table(shares, samples, k) for k in KS if k <= samples}
-    everything = {metric: table(whole, metric) for metric in whole[0] if metric != passing}
+    everything = {metric: table(whole, metric) for metric in whole[0] if not measures.is_pass(metric)}
     proxies = {metric: table(whole, metric, solved) for metric in everything}
     found = {name: correlations(proxies, target, group, seed, resamples) for name, target in targets.items()}
     for name, target in targets.items():

@@ -17,7 +17,7 @@ MEASURED = (
     f"humaneval {BITS}", f"humanevalpack-python {BITS}", f"cruxeval-o {BITS}", HELD_OUT, "humanevalpack-python margin_per_token",
     "humanevalpack-python margin",
 )  # fmt: skip
-"""The cheap measures whose likeness to pass@1 was measured, the nearest first (experiments/results/measure.json.xz)."""
+"""The cheap measures whose likeness to pass@1 was measured, the highest estimate first (experiments/results/measure.json.xz); none is shown to follow it."""
 BANDS = 3
 
 
