@@ -8,28 +8,26 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 import yaml
+from pyarrow import parquet
 
 import codeact
 from codeact import api
 from codeact.config import DEFAULTS, load_recipe
-from codeact.exporting.rows import message_rows
 from codeact.lm.models import load_tokenizer
 from codeact.lm.prompts import load_template
 from codeact.pipeline.ready import EXPORTED
-from codeact.records import Message, Record
 from codeact.rundir.store import Store
 from codeact.stages.pool import selected_records
 from codeact.training.data import tokenise_records
 from tests.helpers.command import codeact_command
 
 CHAT = (
-    "{% for message in messages %}{{ '<|' + message.role + '|>' }}"
-    "{% if message.role == 'assistant' %}{% generation %}{{ message.content + '<|end|>' }}{% endgeneration %}"
-    "{% else %}{{ message.content + '<|end|>' }}{% endif %}{% endfor %}"
+    "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
+)  # without marks of what is generated, as most published templates are
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +56,37 @@ def exported(run_dir: Path, tool: str) -> Path:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["records"] == 12
     return folder
+
+
+TOKENISED = ("trl", "axolotl", "llama-factory")
+
+
+def tokens_of(folder: Path, tool: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The tokens and labels of an export as its tool's documents say that it reads them, in order of their tokens: rows may be packed."""
+    if tool == "llama-factory":
+        rows = datasets.load_from_disk(str(folder / "tokens")).to_list()
+    else:
+        rows = parquet.read_table(folder / "tokens.parquet").to_pylist()
+    found = []
+    for row in rows:
+        ids, places = row["input_ids"], row.get("attention_mask", [1] * len(row["input_ids"]))
+        labels = row["labels"] if "labels" in row else [i if mask else -100 for i, mask in zip(ids, row["assistant_masks"], strict=True)]
+        for place in range(1, max(places) + 1):
+            where = [n for n, other in enumerate(places) if other == place]
+            found.append((tuple(ids[n] for n in where), tuple(labels[n] for n in where)))
+            assert [row["position_ids"][n] for n in where] == [*range(len(where))] if "position_ids" in row else len(places) == len(where)
+    return sorted(found)
+
+
+def own_tokens(run_dir: Path) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """What codeact's training makes of the same records."""
+    recipe = load_recipe(run_dir / "recipe.yaml")
+    tokenizer = load_tokenizer(recipe.model.name)
+    made = tokenise_records(
+        selected_records(Store(run_dir)), load_template(recipe.model.template, tokenizer), tokenizer, recipe.model.max_length,
+        recipe.train.train_on_prompt, recipe.pack.overlong,
+    )  # fmt: skip
+    return sorted((tuple(s["input_ids"].tolist()), tuple(s["labels"].tolist())) for s in made.samples)
 
 
 @pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory"])
@@ -216,18 +245,24 @@ def test_too_long_records_are_what_the_recipe_makes_of_them(overlong: str, long_
             assert "more than model.max_length = 256" in bad(run, "--to", tool, "-o", tmp_path / tool)
         assert "pack.overlong=error has no word" in "".join(configuration(run, "torchtune", tmp_path / "out")[1])
         return
-    settings, said = configuration(run, "axolotl", tmp_path / "axolotl")
-    assert settings["excess_length_strategy"] == ("drop" if overlong == "drop" else "truncate")
-    assert any("pack.overlong=split" in line for line in said) == (overlong == "split")
-    for tool in ("trl", "llama-factory"):
-        settings, said = configuration(run, tool, tmp_path / tool)
+    for tool in TOKENISED:
+        _, said = configuration(run, tool, tmp_path / tool)
+        assert tokens_of(tmp_path / tool, tool) == own_tokens(run)
         ids = [json.loads(line)["id"] for line in (tmp_path / tool / "train.jsonl").read_text(encoding="utf-8").splitlines()]
         assert ids == ([s["id"] for s in own.samples] if overlong == "drop" else [r.id for r in selected_records(Store(run))])
-        assert any(line.startswith("10 records longer than") for line in said) == (overlong == "drop")
-        assert any("pack.overlong=split" in line for line in said) == (overlong == "split" and tool != "trl")
-    assert ("packing_strategy" in configuration(run, "trl", tmp_path / "trl")[0]) == (overlong == "split")
+        assert [line for line in said if "model.max_length" in line] == (
+            ["10 records longer than model.max_length=256 tokens left out, as pack.overlong=drop has it."] if overlong == "drop" else []
+        )
     _, said = configuration(run, "torchtune", tmp_path / "torchtune")
     assert any("pack.overlong" in line for line in said) == (overlong != "truncate")
+
+
+def test_what_axolotl_prepares_is_of_these_tokens_alone(pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+    """It takes what lies in that folder, whatever the rows are now: `--force` into a folder that was trained in."""
+    few = chosen_at_random(pool_file, tiny_model_dir, "sample.ratio=0.25")
+    prepared = [configuration(few, "axolotl", tmp_path / name)[0]["dataset_prepared_path"] for name in ("a", "b")]
+    more = chosen_at_random(pool_file, tiny_model_dir, "sample.ratio=0.5")
+    assert prepared[0] == prepared[1] != configuration(more, "axolotl", tmp_path / "c")[0]["dataset_prepared_path"]
 
 
 def test_the_card_tells_of_the_rows_that_are_exported_and_of_every_input_row_once(long_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
@@ -315,7 +350,7 @@ def test_the_lists_name_every_key() -> None:
 def test_no_setting_of_training_is_lost_in_silence(
     tool: str, pool_file: Path, chat_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every key is in the tool's configuration or in a warning; torchtune's only template is spoken of anyway, and it has no key for the model."""
+    """Every key is in the tool's configuration, in its tokens or in a warning; torchtune's only template is spoken of anyway, and it has no key for the model."""
     monkeypatch.setattr("codeact.lm.models.load_tokenizer", lambda name, revision: load_tokenizer(str(chat_model)))  # of hub names too
     plain = ("pack.scope=batch", "train.epochs=4", "train.batch_size=1", "train.warmup_steps=2", "train.method=lora", "model.max_length=128")
     run = chosen_at_random(pool_file, chat_model, *plain, "sample.unit=tokens", "model.template=chat")
@@ -323,14 +358,19 @@ def test_no_setting_of_training_is_lost_in_silence(
     recipe = yaml.safe_load(kept.read_text(encoding="utf-8"))
     recipe["model"]["name"] = "some/model"
     kept.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    before = configuration(run, tool, tmp_path / "out")
+
+    def written() -> tuple[Any, ...]:
+        found = configuration(run, tool, tmp_path / "out")
+        return (*found, tokens_of(tmp_path / "out", tool) if tool in TOKENISED else None)
+
+    before = written()
     for key, value in CHANGED.items():
         if tool == "torchtune" and key in ("model.name", "model.template"):
             continue
         section, name = key.split(".")
         other = {**recipe, section: {**recipe[section], name: "full" if key == "train.method" else value}}
         kept.write_text(yaml.safe_dump(other), encoding="utf-8")
-        assert configuration(run, tool, tmp_path / "out") != before, key
+        assert written() != before, key
 
 
 def test_the_revision_goes_with_its_own_model_only(pool_file: Path, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,23 +417,104 @@ def test_the_card_names_the_model_that_counted_and_no_stage_that_was_not_read(po
     assert "model." not in card
 
 
-def test_what_a_turn_holds_comes_along() -> None:
-    call = json.dumps([{"type": "function", "function": {"name": "now", "arguments": {"zone": "UTC"}}}])
-    turns = (
-        Message("system", "Be brief."),
-        Message("user", "几点了？"),
-        Message("assistant", "", reasoning="I must ask the clock.", tool_calls=call, learn=False),
-        Message("tool", "12:00", name="now", tool_call_id="c1"),
-        Message("assistant", "十二点。"),
-    )
-    record = Record("a", turns, tools=json.dumps([{"type": "function", "function": {"name": "now"}}]))
-    (row,) = message_rows([record], "train")
-    assert row["tools"][0]["function"]["name"] == "now"
-    assert row["messages"][2]["tool_calls"][0]["function"]["arguments"] == {"zone": "UTC"}
-    assert row["messages"][2]["reasoning_content"] == "I must ask the clock."
-    assert [m.get("train") for m in row["messages"]] == [None, None, False, None, True]
-    assert row["messages"][3] == {"role": "tool", "content": "12:00", "name": "now", "tool_call_id": "c1"}
-    assert "train" not in message_rows([record])[0]["messages"][2]
+CLOCK = {"type": "function", "function": {"name": "now", "parameters": {"properties": {"zone": {"default": None}, "day": {"type": "string"}}}}}
+OTHER = {"type": "function", "function": {"name": "add", "parameters": {"properties": {"zone": {"type": "integer"}}}}}
+
+
+def call(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": name, "arguments": arguments}}]}
+
+
+def said(role: str, content: str, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+# what other trainers make something else of, each by its own rules
+HARD: list[dict[str, Any]] = [
+    {
+        "messages": [
+            said("system", "Be brief."), said("user", "几点了？"), call("now", zone=None), said("tool", "12:00", name="now"), said("assistant", "十二点。"),
+        ],
+        "tools": [CLOCK],
+    },
+    {"messages": [said("user", "Add 5."), call("add", zone=5), said("tool", "6"), said("assistant", "6")], "tools": [OTHER]},
+    {"messages": [said("user", "Add two."), said("assistant", "a + b"), said("user", "And three?"), said("assistant", "a + b + c")]},
+    {"messages": [said("user", "2 + 2?"), said("assistant", "4", reasoning_content="Two and two.")]},
+    {"messages": [said("user", "Twice."), said("user", "In a row."), said("assistant", "Fine.")]},
+    {"messages": [said("assistant", "I begin."), said("user", "Well?"), said("assistant", "So."), said("assistant", "And so on.")]},
+    {"messages": [said("user", "Draft."), said("assistant", "wrong", train=False), said("user", "Again."), said("assistant", "right")]},
+    {"messages": [said("system", ""), said("user", "A matrix."), said("assistant", "[[1, 2], [3, 4]]")]},
+    {"messages": [said("user", "Indented."), said("assistant", "    return 1")]},
+]  # fmt: skip
+THINKING = (  # as Qwen3's: the last answer alone has a place for thoughts
+    "{% if tools %}{{ '<|tools|>' + tools | tojson + '<|end|>' }}{% endif %}"
+    "{% for message in messages %}{{ '<|' + message.role + '|>' }}"
+    "{% if message.role == 'assistant' and loop.last %}{{ '<think>' + (message.reasoning_content or '') + '</think>' }}{% endif %}"
+    "{{ message.content }}{% for call in message.tool_calls or [] %}{{ '<call>' + call.function | tojson }}{% endfor %}{{ '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+@pytest.fixture
+def hard_run(tmp_path: Path, chat_model: Path) -> Path:
+    """A run that chose all of `HARD`, with a template that takes them."""
+    (tmp_path / "hard.jsonl").write_text("".join(json.dumps({"id": n, **row}) + "\n" for n, row in enumerate(HARD)), encoding="utf-8")
+    (tmp_path / "thinking.jinja").write_text(THINKING, encoding="utf-8")
+    return chosen_at_random(tmp_path / "hard.jsonl", chat_model, f"model.template={tmp_path / 'thinking.jinja'}", "sample.ratio=1")
+
+
+@pytest.mark.parametrize("setting", ["pack.scope=batch", "pack.scope=none", "train.train_on_prompt=true"])
+def test_what_other_trainers_would_tokenise_otherwise_is_trained_as_codeact_does(setting: str, hard_run: Path, tmp_path: Path) -> None:
+    section, key, value = setting.replace("=", ".").split(".")
+    kept = hard_run / "recipe.yaml"
+    recipe = yaml.safe_load(kept.read_text(encoding="utf-8"))
+    recipe.setdefault(section, {})[key] = yaml.safe_load(value)
+    kept.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    own = own_tokens(hard_run)
+    assert len(own) == len(HARD)
+    for tool in TOKENISED:
+        settings, _ = configuration(hard_run, tool, tmp_path / tool)
+        assert tokens_of(tmp_path / tool, tool) == own
+        assert "tokens" in str(settings["tokenized_path"] if tool == "llama-factory" else settings["datasets"])
+    rows = datasets.load_from_disk(str(tmp_path / "llama-factory" / "tokens"))
+    assert len(rows) == (len(HARD) if setting == "pack.scope=none" else 1)  # it packs no tokens by itself
+
+
+def test_rows_are_read_back_as_they_were_and_load_as_a_table(hard_run: Path, chat_model: Path, tmp_path: Path) -> None:
+    api.export(hard_run, "datasets", tmp_path / "out")
+    file = tmp_path / "out" / "train.jsonl"
+    again = chosen_at_random(file, chat_model, "sample.ratio=1")
+    records = selected_records(Store(hard_run))
+    assert [(r.id, r.messages, r.tools) for r in selected_records(Store(again))] == [(r.id, r.messages, r.tools) for r in records]
+    table = datasets.Dataset.from_json(str(file), cache_dir=str(tmp_path / "cache"))
+    assert [row["tools"] for row in table] == [r.tools or None for r in records]
+    (first,) = table[0]["messages"][2]["tool_calls"]
+    assert json.loads(first["function"]["arguments"]) == {"zone": None}
+    assert [m.get("train") for m in table[6]["messages"]] == [None, False, None, True]
+
+
+def test_torchtune_says_how_many_records_it_does_not_read_whole(hard_run: Path, tmp_path: Path) -> None:
+    lines = configuration(hard_run, "torchtune", tmp_path / "out")[1]
+    assert lines[:2] == [
+        "1 record has turns that are context only; torchtune has no word for that and learns them too.",
+        "3 records have tools, tool calls or thoughts; torchtune reads the roles and contents of turns alone.",
+    ]
+
+
+def test_records_that_training_leaves_out_are_left_out_and_told(tmp_path: Path, chat_model: Path) -> None:
+    rows = [HARD[0], *({"messages": [said("user", f"Say {n}."), said("assistant", str(n))]} for n in range(3))]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    run = chosen_at_random(tmp_path / "rows.jsonl", chat_model, "model.template=chat", "sample.ratio=1")
+    made = codeact_command("export", str(run), "--to", "axolotl", "-o", str(tmp_path / "out"))
+    assert "mind: 1 record left out, as in codeact's training; the first: template 'chat' leaves tool calls out" in made.stdout
+    assert "几点了" not in (tmp_path / "out" / "train.jsonl").read_text(encoding="utf-8")
+    assert len(tokens_of(tmp_path / "out", "axolotl")) == 3
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "| records | 3 |" in card
+    assert "| export | not taken by the template | 1 |" in card
+    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[0]) + "\n", encoding="utf-8")
+    run = chosen_at_random(tmp_path / "rows.jsonl", chat_model, "model.template=chat", "sample.ratio=1")
+    assert "leaves tool calls out" in bad(run, "--to", "trl", "-o", tmp_path / "none")
 
 
 def bad(*arguments: Any) -> str:

@@ -28,12 +28,13 @@ RUN = {
     "datasets": 'datasets.load_dataset("json", data_files="train.jsonl", split="train")',
 }
 BY_MODEL = {SCORES, LENGTHS, "proxy", "hidden", "learn"}  # the stages that section `model` decides
-OVERLONG = ("model.max_length", "pack.overlong")  # what leaves a record out of an export
+TOO_LONG, REFUSED = "longer than model.max_length", "not taken by the template"  # why a chosen record is left out of an export
+DECIDES = {TOO_LONG: ("model.max_length", "pack.overlong"), REFUSED: ("model.template",)}
 NAMED_FILES = 8  # of a source of more files the card gives the number
 
 
 def data_card(
-    tool: str, settings: Sequence[str], facts: Mapping[str, Any], ledger: Sequence[Mapping[str, Any]], warnings: Sequence[str], left_out: int = 0
+    tool: str, settings: Sequence[str], facts: Mapping[str, Any], ledger: Sequence[Mapping[str, Any]], warnings: Sequence[str], left_out: Mapping[str, int]
 ) -> str:
     """README.md of an export, with the header that data set pages read.
 
@@ -43,10 +44,10 @@ def data_card(
         facts: name -> value, a line each.
         ledger: `status, stage, reason` of every input row.
         warnings: what the tool will do otherwise than codeact.
-        left_out: records that were chosen and are not exported, as too long.
+        left_out: reason -> records that were chosen and are not exported.
     """
     left = Counter((row["stage"], row["reason"]) for row in ledger if row["status"] == "dropped")
-    rows = [*sorted(left.items()), *([(("export", "longer than model.max_length"), left_out)] if left_out else [])]
+    rows = [*sorted(left.items()), *((("export", reason), count) for reason, count in left_out.items())]
     lines = [
         "---",
         "configs:",
@@ -157,13 +158,13 @@ def _read(store: Store) -> set[str]:
     return found
 
 
-def chosen_by(store: Store, recipe: Recipe, left_out: int = 0) -> list[str]:
+def chosen_by(store: Store, recipe: Recipe, left_out: Collection[str]) -> list[str]:
     """The settings that differ from their defaults and that the choosing stages read, a line each.
 
     Args:
         store: the run directory.
         recipe: of the run.
-        left_out: records that were chosen and are not exported: where there are any, the settings that left them out are told too.
+        left_out: why records that were chosen are not exported: the settings that left them out are told too.
     """
     read = {*_read(store), "sample"}
     changed = {} if recipe.seed == DEFAULTS.seed else {"seed": recipe.seed}
@@ -173,8 +174,8 @@ def chosen_by(store: Store, recipe: Recipe, left_out: int = 0) -> list[str]:
             used = is_read(name, read) if section in SECTIONS else section == "data" or bool(read & BY_MODEL)
             if used and value != getattr(DEFAULTS, section).model_dump()[key]:
                 changed[name] = value
-    if left_out:
-        changed |= {name: getattr(getattr(recipe, name.partition(".")[0]), name.partition(".")[2]) for name in OVERLONG}
+    deciding = [name for reason in left_out for name in DECIDES[reason]]
+    changed |= {name: getattr(getattr(recipe, name.partition(".")[0]), name.partition(".")[2]) for name in deciding}
     return [f"{name}: {value!r}" for name, value in changed.items()] or ["# all defaults"]
 
 

@@ -1,4 +1,4 @@
-"""Records as rows of the `messages` form that TRL, axolotl, LLaMA-Factory and torchtune read."""
+"""Records as rows of the `messages` form that people read and most tools do."""
 
 from __future__ import annotations
 
@@ -9,36 +9,41 @@ from typing import Any
 from codeact.records import Message, Record
 
 
-def message_rows(records: Sequence[Record], learn_key: str = "") -> list[dict[str, Any]]:
+def message_rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     """One row per record: `id, messages`, and `tools` where the record has some.
 
     A turn holds `role, content` and, where there are any, `reasoning_content, tool_calls, name, tool_call_id`: the field
-    names of transformers' chat templates.
+    names of transformers' chat templates. Where a turn of the records is context only, each assistant turn also holds
+    `train`: false for such turns. `tools` and the `arguments` of calls are JSON text, as OpenAI's API has them: loaders of
+    tables give all objects of a column the same keys, and fill them with nulls.
 
     Args:
         records: in the order of the rows.
-        learn_key: turns that are context only get this field with the value false, and all other assistant turns with true.
     """
-    marked = bool(learn_key) and any(not m.learn for r in records for m in r.messages)
+    marked = any(not m.learn for r in records for m in r.messages)
     rows: list[dict[str, Any]] = []
     for record in records:
-        row: dict[str, Any] = {"id": record.id}
-        row["messages"] = [_turn(message, learn_key if marked else "") for message in record.messages]
+        row: dict[str, Any] = {"id": record.id, "messages": [_turn(message, marked) for message in record.messages]}
         if record.tools:
-            row["tools"] = json.loads(record.tools)
+            row["tools"] = record.tools
         rows.append(row)
     return rows
 
 
-def _turn(message: Message, learn_key: str) -> dict[str, Any]:
+def _turn(message: Message, marked: bool) -> dict[str, Any]:
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.reasoning:
         turn["reasoning_content"] = message.reasoning
     if message.tool_calls:
-        turn["tool_calls"] = json.loads(message.tool_calls)
+        turn["tool_calls"] = [_call(call) for call in json.loads(message.tool_calls)]
     for name in ("name", "tool_call_id"):
         if getattr(message, name):
             turn[name] = getattr(message, name)
-    if learn_key and message.role == "assistant":
-        turn[learn_key] = message.learn
+    if marked and message.role == "assistant":
+        turn["train"] = message.learn
     return turn
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    return {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codeact.amounts import amount
 from codeact.config import Recipe, kept_recipe
 from codeact.downloads import DEMO
 from codeact.errors import InputError
 from codeact.exporting import tools
-from codeact.exporting.card import card_facts, chosen_by, data_card
-from codeact.exporting.differences import LEARN_KEY, OWN_DROP, differences
+from codeact.exporting.card import REFUSED, TOO_LONG, card_facts, chosen_by, data_card
+from codeact.exporting.differences import differences
 from codeact.exporting.rows import message_rows
+from codeact.exporting.tokens import TOKENISED, token_files
 from codeact.exporting.tools import ROWS, Facts
-from codeact.files import at_home, make_folder, name_of, write_text
+from codeact.files import at_home, make_folder, name_of, write_bytes, write_text
 from codeact.lm.identity import resolve
 from codeact.locks import one_writer
 from codeact.pipeline.ledger import check_selection, finished, ledger_table
@@ -28,7 +31,11 @@ from codeact.stages.pool import selected_records
 from codeact.types import Tokenizer
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from codeact.lm.prompts import Template
+    from codeact.packing.rows import Rows
+    from codeact.training.data import Tokenised
 
 TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
     "trl": tools.trl,
@@ -45,6 +52,9 @@ def export(
 ) -> dict[str, Any]:
     """Write the chosen records of a run, the tool's configuration and a data card into a folder.
 
+    TRL, axolotl and LLaMA-Factory also get the tokens and labels that codeact would train on, and train on these. A record
+    that codeact's training leaves out is left out here.
+
     Args:
         run_dir: of `select` or `run`.
         to: trl, axolotl, llama-factory, torchtune or datasets.
@@ -57,8 +67,7 @@ def export(
 
     Raises:
         InputError: no finished selection, or one that was changed while it was read, an unknown tool, no model named, a folder that
-            holds files of these names, or a record that the tool cannot train on as it is or, under `pack.overlong=error`, one that is
-            too long.
+            holds files of these names, no record that the template takes or, under `pack.overlong=error`, one that is too long.
     """
     if to not in TOOLS:
         raise InputError(f"--to {to!r} is unknown; the tools are {', '.join(TOOLS)}")
@@ -67,13 +76,17 @@ def export(
     folder = make_folder(Path(output))
     if not force:
         _refuse_there(folder, files)
-    for file, text in files.items():
-        write_text(folder / file, text)
+    for file, held in files.items():
+        make_folder((folder / file).parent)
+        if isinstance(held, str):
+            write_text(folder / file, held)
+        else:
+            write_bytes(folder / file, held)
     return {"records": records, "files": sorted(files), "warnings": warnings, "output": str(folder)}
 
 
-def _made(store: Store, named: str, to: str, output: Path, model: str, force: bool) -> tuple[dict[str, str], int, list[str]]:
-    """The files and their texts, the number of records in them, and the warnings."""
+def _made(store: Store, named: str, to: str, output: Path, model: str, force: bool) -> tuple[dict[str, str | pa.Buffer], int, list[str]]:
+    """The files and what they hold, the number of records in them, and the warnings."""
     if not store.path("recipe.yaml").exists():
         raise InputError(f"{named} holds no finished selection; give the folder that `codeact select` or `run` printed")
     recipe = kept_recipe(store.root)
@@ -85,16 +98,16 @@ def _made(store: Store, named: str, to: str, output: Path, model: str, force: bo
         raise InputError(f"the run in {named} names no model; say which one will be trained with --model")
     if not force:
         _refuse_there(output, (ROWS, "README.md"))  # before the tokenizer is loaded
-    records, left_out = selected_records(store), 0
-    where = name if to in ("datasets", "torchtune") else _from_anywhere(name)
+    records = selected_records(store)
+    where = _from_anywhere(name) if to in TOKENISED else name
     revision = recipe.model.revision if name == recipe.model.name and not Path(where).exists() else None
-    prompting = None if to in ("datasets", "torchtune") else _prompting(name, revision, recipe, (store.marker(table) or {}) if table else {})
-    fitting = records
-    if prompting is not None and recipe.pack.overlong in ("drop", "error"):
-        fitting = _without_overlong(records, recipe, prompting)
-    row_count, rows_per_step, known = _rows(store, table, recipe, fitting, prompting)
-    if to not in OWN_DROP:
-        records, left_out = fitting, len(records) - len(fitting)
+    prompting, made, left_out, said = None, None, dict[str, int](), list[str]()
+    if to in TOKENISED:
+        prompting = _prompting(name, revision, recipe, (store.marker(table) or {}) if table else {})
+        made = _tokenised(records, recipe, prompting)
+        records, left_out, said = _trained(records, made, recipe)
+    row_count, rows_per_step, known = _rows(store, table, recipe, records, made)
+    tokens = {} if made is None else token_files(to, made.samples, _packed(made, recipe) if to == "llama-factory" else None)
     facts = Facts(
         recipe=recipe,
         model=where,
@@ -104,16 +117,21 @@ def _made(store: Store, named: str, to: str, output: Path, model: str, force: bo
         counted=known,
         template="" if prompting is None else _jinja(*prompting),
         template_name="" if prompting is None else prompting[1].name,
-        tools=any(record.tools for record in records),
-        marked=any(not m.learn for record in records for m in record.messages),
+        tokens=_digest(tokens),
     )
-    rows = "".join(
-        json.dumps(row, ensure_ascii=False) + "\n" for row in message_rows(records, LEARN_KEY.get(to, ""))
-    )
-    warnings = differences(to, facts, records, left_out)
+    rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in message_rows(records))
+    warnings = [*said, *differences(to, facts, records)]
     chosen = card_facts(store, recipe, {record.id for record in records}, rows, table)
     card = data_card(to, chosen_by(store, recipe, left_out), chosen, _ledger(store, recipe), warnings, left_out)
-    return {ROWS: rows, **TOOLS[to](facts), "README.md": card}, len(records), warnings
+    return {ROWS: rows, **tokens, **TOOLS[to](facts), "README.md": card}, len(records), warnings
+
+
+def _digest(files: Mapping[str, str | pa.Buffer]) -> str:
+    """Eight characters that name these contents."""
+    found = hashlib.sha256()
+    for content in files.values():
+        found.update(content.encode() if isinstance(content, str) else content)
+    return found.hexdigest()[:8]
 
 
 def _refuse_there(folder: Path, files: Iterable[str]) -> None:
@@ -156,48 +174,60 @@ def _jinja(tokenizer: Tokenizer, template: Template) -> str:
     return bos + template.source
 
 
-def _without_overlong(records: list[Record], recipe: Recipe, prompting: tuple[Tokenizer, Template]) -> list[Record]:
-    """The records that `pack.overlong`, drop or error, leaves to a tool that has no word for it.
+def _tokenised(records: list[Record], recipe: Recipe, prompting: tuple[Tokenizer, Template]) -> Tokenised:
+    """What codeact's training would make of the records.
 
     Raises:
-        InputError: under error one is too long; under drop all are.
+        InputError: none is left; under `pack.overlong=error` one is too long.
     """
     from codeact.training.data import tokenise_records
 
     tokenizer, template = prompting
-    found = tokenise_records(records, template, tokenizer, recipe.model.max_length, overlong=recipe.pack.overlong)
-    kept = {*(sample["id"] for sample in found.samples), *(identity for identity, _ in found.refused)}
-    return [record for record in records if record.id in kept]
+    return tokenise_records(records, template, tokenizer, recipe.model.max_length, recipe.train.train_on_prompt, recipe.pack.overlong)
 
 
-def _rows(
-    store: Store, counted: str | None, recipe: Recipe, records: list[Record], prompting: tuple[Tokenizer, Template] | None
-) -> tuple[int, int, bool]:
+def _trained(records: list[Record], made: Tokenised, recipe: Recipe) -> tuple[list[Record], dict[str, int], list[str]]:
+    """The records that have samples, how many of the others there are for each reason, and a line for each reason and note."""
+    kept = {sample["id"] for sample in made.samples}
+    said = list(made.notes)
+    if made.refused:
+        said.append(f"{amount(len(made.refused), 'record')} left out, as in codeact's training; the first: {made.refused[0][1]}")
+    if made.dropped:
+        said.append(
+            f"{amount(made.dropped, 'record')} longer than model.max_length={recipe.model.max_length} tokens left out,"
+            f" as pack.overlong={recipe.pack.overlong} has it."
+        )
+    left_out = {TOO_LONG: made.dropped, REFUSED: len(made.refused)}
+    return [record for record in records if record.id in kept], {reason: count for reason, count in left_out.items() if count}, said
+
+
+def _packed(made: Tokenised, recipe: Recipe) -> Rows | None:
+    """The samples of each row of at most `model.max_length` tokens; None where the recipe packs none."""
+    from codeact.packing.plan import pack_tightly
+
+    return None if recipe.pack.scope == "none" else pack_tightly(made.lengths, recipe.model.max_length)
+
+
+def _rows(store: Store, counted: str | None, recipe: Recipe, records: list[Record], made: Tokenised | None) -> tuple[int, int, bool]:
     """Rows that a tool makes of the records, how many hold the records of one optimizer step, and whether tokens were counted."""
     step = recipe.train.batch_size * recipe.train.grad_accum
+    count = len(records) if made is None else len(made.samples)
     if recipe.pack.scope == "none":
-        return len(records), step, True
-    sizes = _sizes(store, counted, recipe, records, prompting)
+        return count, step, True
+    sizes = _counts(store, counted, records) if made is None else made.lengths.tolist()
     if not sizes:
-        return len(records), step, False
-    per_record = float(sum(sizes)) / len(sizes) / recipe.model.max_length
-    return max(1, math.ceil(len(records) * per_record)), max(1, round(step * per_record)), True
+        return count, step, False
+    per_sample = float(sum(sizes)) / len(sizes) / recipe.model.max_length
+    return max(1, math.ceil(count * per_sample)), max(1, round(step * per_sample)), True
 
 
-def _sizes(
-    store: Store, counted: str | None, recipe: Recipe, records: list[Record], prompting: tuple[Tokenizer, Template] | None
-) -> list[int]:
-    """Tokens of the records, from the run's table or else by the tokenizer; empty where there is neither."""
-    if counted is not None:
-        table, wanted = store.table(counted, ["id", "prompt_tokens", "response_tokens"]), {record.id for record in records}
-        told = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
-        return [prompt + response for identity, prompt, response in told if identity in wanted and prompt is not None]
-    if prompting is None:
+def _counts(store: Store, counted: str | None, records: list[Record]) -> list[int]:
+    """Tokens of the records, from the run's table; empty where there is none."""
+    if counted is None:
         return []
-    from codeact.training.data import tokenise_records
-
-    tokenizer, template = prompting
-    return [int(size) for size in tokenise_records(records, template, tokenizer, recipe.model.max_length, required=False).lengths]
+    table, wanted = store.table(counted, ["id", "prompt_tokens", "response_tokens"]), {record.id for record in records}
+    told = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
+    return [prompt + response for identity, prompt, response in told if identity in wanted and prompt is not None]
 
 
 def _ledger(store: Store, recipe: Recipe) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ from typing import Any
 import yaml
 
 from codeact.config import Recipe
+from codeact.exporting.tokens import FOLDER, PARQUET
 from codeact.training.warmup import warmup
 
 ROWS = "train.jsonl"
 JINJA = "chat_template.jinja"
-AXOLOTL_OVERLONG = {"truncate": "truncate", "split": "truncate", "drop": "drop", "error": "raise"}  # it has no split
 TORCHTUNE_DTYPES = {"bfloat16": "bf16", "float32": "fp32"}  # `auto`: its configuration's own
 
 
@@ -32,8 +31,7 @@ class Facts:
         counted: whether the records' tokens are known; if not, `rows` and `rows_per_step` count records.
         template: jinja text that the tool must use, or "" for the tokenizer's own chat template.
         template_name: chat, question, alpaca or a file.
-        tools: whether records have a `tools` column.
-        marked: whether turns are marked as context only.
+        tokens: a digest of the tokens.
     """
 
     recipe: Recipe
@@ -44,8 +42,7 @@ class Facts:
     counted: bool
     template: str
     template_name: str
-    tools: bool
-    marked: bool
+    tokens: str
 
 
 def trl(facts: Facts) -> Mapping[str, str]:
@@ -54,11 +51,10 @@ def trl(facts: Facts) -> Mapping[str, str]:
     settings: dict[str, Any] = {
         "model_name_or_path": facts.model,
         **_revision(facts, "model_revision"),
-        "datasets": [{"path": "json", "data_files": ROWS, "split": "train"}],
+        "datasets": [{"path": "parquet", "data_files": PARQUET, "split": "train"}],
         "output_dir": "tuned",
         "max_length": facts.recipe.model.max_length,
         "packing": facts.recipe.pack.scope != "none",
-        "assistant_only_loss": not train.train_on_prompt,
         "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": facts.rows_per_step,
         **_common(facts),
@@ -70,8 +66,6 @@ def trl(facts: Facts) -> Mapping[str, str]:
         settings["chat_template_path"] = JINJA
     if settings["packing"]:
         settings["attn_implementation"] = "flash_attention_2"  # what keeps packed samples apart in TRL
-        if facts.recipe.pack.overlong == "split":
-            settings["packing_strategy"] = "bfd_split"
     if train.method != "full":
         settings |= {
             "use_peft": True,
@@ -81,37 +75,23 @@ def trl(facts: Facts) -> Mapping[str, str]:
             "lora_target_modules": "all-linear",
             "load_in_4bit": train.method == "qlora",
         }
-    return {"sft.yaml": _yaml(settings), **_template_file(facts)}
+    return {"sft.yaml": _of_tokens(facts, PARQUET, settings), **_template_file(facts)}
 
 
 def axolotl(facts: Facts) -> Mapping[str, str]:
     """`axolotl train sft.yaml`, run inside the folder."""
     train = facts.recipe.train
-    data: dict[str, Any] = {
-        "path": ROWS,
-        "ds_type": "json",
-        "type": "chat_template",
-        "field_messages": "messages",
-        "roles_to_train": ["assistant"],
-        "train_on_eos": "turn",
-    }
-    if facts.tools:
-        data["field_tools"] = "tools"
-    if facts.marked:
-        data["message_field_training"] = "train"
     settings: dict[str, Any] = {
         "base_model": facts.model,
         **_revision(facts, "revision_of_model"),
-        "datasets": [data],
+        "datasets": [{"path": PARQUET, "ds_type": "parquet", "type": None}],
         "chat_template": "jinja" if facts.template else "tokenizer_default",
         **({"chat_template_jinja": facts.template} if facts.template else {}),
-        "train_on_inputs": train.train_on_prompt,
         "sequence_len": facts.recipe.model.max_length,
-        "excess_length_strategy": AXOLOTL_OVERLONG[facts.recipe.pack.overlong],
         "sample_packing": facts.recipe.pack.scope != "none",
         "flash_attention": True,
         "output_dir": "tuned",
-        "dataset_prepared_path": "prepared",
+        "dataset_prepared_path": f"prepared-{facts.tokens}",  # what axolotl finds there it takes, whatever the rows are now
         "micro_batch_size": 1,
         "gradient_accumulation_steps": facts.rows_per_step,
         "num_epochs": train.epochs,
@@ -134,36 +114,25 @@ def axolotl(facts: Facts) -> Mapping[str, str]:
             "lora_dropout": train.lora_dropout,
             "lora_target_linear": True,
         }
-    return {"sft.yaml": _yaml(settings)}
+    return {"sft.yaml": _of_tokens(facts, PARQUET, settings)}
 
 
 def llama_factory(facts: Facts) -> Mapping[str, str]:
     """`llamafactory-cli train sft.yaml`, run inside the folder."""
     train = facts.recipe.train
-    columns = {"messages": "messages", **({"tools": "tools"} if facts.tools else {})}
-    tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
-    info = {
-        "codeact": {
-            "file_name": ROWS,
-            "formatting": "openai" if facts.tools else "sharegpt",
-            "columns": columns,
-            "tags": {**tags, "observation_tag": "tool", "function_tag": "function_call", "system_tag": "system"},
-        }
-    }
     settings: dict[str, Any] = {
         "model_name_or_path": facts.model,
         **_revision(facts, "model_revision"),
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "full" if train.method == "full" else "lora",
-        "dataset": "codeact",
-        "dataset_dir": ".",
-        # without a `template` it reads the tokenizer's chat template
+        "dataset": "codeact",  # it wants a name, and reads none of that name where `tokenized_path` is there
+        "tokenized_path": FOLDER,
+        # for its other commands; without a `template` it reads the tokenizer's chat template
         **({"template": "alpaca"} if facts.template_name == "alpaca" else {}),
         "cutoff_len": facts.recipe.model.max_length,
         "packing": facts.recipe.pack.scope != "none",
         "neat_packing": facts.recipe.pack.scope != "none",  # keeps packed samples apart
-        "train_on_prompt": train.train_on_prompt,
         "output_dir": "tuned",
         "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": facts.rows_per_step,
@@ -180,7 +149,7 @@ def llama_factory(facts: Facts) -> Mapping[str, str]:
             "lora_target": "all",
             **({"quantization_bit": 4} if train.method == "qlora" else {}),
         }
-    return {"dataset_info.json": json.dumps(info, indent=2) + "\n", "sft.yaml": _yaml(settings)}
+    return {"sft.yaml": _of_tokens(facts, FOLDER, settings)}
 
 
 def torchtune(facts: Facts) -> Mapping[str, str]:
@@ -267,6 +236,10 @@ def _precision(facts: Facts, usual: bool | str) -> dict[str, Any]:
 
 def _template_file(facts: Facts) -> dict[str, str]:
     return {JINJA: facts.template} if facts.template else {}
+
+
+def _of_tokens(facts: Facts, held_in: str, settings: Mapping[str, Any]) -> str:
+    return f"# {held_in} holds tokens of {facts.model}: to train another model, export again with --model\n{_yaml(settings)}"
 
 
 def _yaml(settings: Mapping[str, Any]) -> str:
