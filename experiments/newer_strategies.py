@@ -1,7 +1,13 @@
 """How far the newer strategies follow length, and whom they take, from the tables of a run: no model is run.
 
-    codeact compare recipes/compare_measure.yaml recipe.data.source=runs/real_records.jsonl --minutes 0
-    python -m experiments.newer_strategies runs/compare_measure/shared
+    for strategy in cdas rds learnable dsir; do    # their tables, of one pool
+        codeact select runs/real_records.jsonl --model demo --embedder demo --strategy $strategy --run-dir runs/newer -o runs/newer.jsonl --force \
+            --set data.limit=120 --set seed=20 --set model.max_length=512 --set model.dtype=float32 --set cluster.k=10 \
+            --set 'curate.decontaminate=[humaneval,mbpp]' --set sample.target=runs/mbpp_64.jsonl
+    done
+    python -m experiments.newer_strategies runs/newer
+
+runs/mbpp_64.jsonl: the first 64 lines of what `python -m experiments.mbpp_examples` writes.
 
 Result: experiments/results/newer_strategies.json
 """
@@ -22,7 +28,8 @@ from codeact.stages.sample import choose_from_run
 from codeact.statistics import jaccard, spearman, spearman_interval, token_share
 
 RESULT = Path(__file__).parent / "results" / "newer_strategies.json"
-NAMES = ("random", "cdas", "longest", "s-ifd", "trim", "trim-diversity", "parametric", "length-matched")
+NAMES = ("random", "cdas", "longest", "s-ifd", "trim", "trim-diversity", "parametric", "rds", "learnable", "dsir", "length-matched")
+RANKED = ("s-ifd", "rds", "learnable", "dsir")  # by a score of their own
 RATIO = 0.4
 
 
@@ -39,7 +46,7 @@ def main() -> None:
     for name, found in chosen.items():
         rho = spearman(found.selected.astype(float), tokens)
         known = np.isfinite(found.score)
-        ranked = spearman(found.score[known], tokens[known]) if name == "s-ifd" else None
+        ranked = spearman(found.score[known], tokens[known]) if name in RANKED else None
         rows[name] = {
             "records": int(found.selected.sum()), "token_share": token_share(found.selected, tokens),
             "spearman_selected_length": rho, "spearman_score_length": ranked,
@@ -52,7 +59,7 @@ def main() -> None:
     fine = np.isfinite(ifd)
     whole = spearman(ifd[fine], tokens[fine])
     document = {**machine.provenance(), "note": "busy machine; no times are told", "pool": len(ids), "ratio": RATIO, "ifd_length": whole, "strategies": rows}
-    print(f"Spearman with length: IFD {whole:.2f}, S-IFD {rows['s-ifd']['spearman_score_length']:.2f} {rows['s-ifd']['interval']}")
+    print(f"Spearman with length: IFD {whole:.2f}", *(f"{name} {rows[name]['spearman_score_length']:.2f} {rows[name]['interval']}" for name in RANKED), sep=", ")
     result_files.write(RESULT, document)
 
 
