@@ -14,9 +14,10 @@ from codeact.config import EvaluateConfig, ModelConfig
 from codeact.errors import CodeactError, InputError
 from codeact.evaluation import generate as generation
 from codeact.evaluation import journal
-from codeact.evaluation.compare import compare_results
+from codeact.evaluation.compare import compare_results, per_task
 from codeact.evaluation.run import evaluate_model
 from codeact.evaluation.sets import load_tasks
+from codeact.evaluation.summary import result_lines
 from codeact.evaluation.task_selection import load_sets, subset
 from codeact.sandbox import Backend
 from tests.helpers.lines import write_lines
@@ -394,6 +395,17 @@ def test_the_margin_over_buggy_twins_needs_no_toolchain(models: list[Path], tmp_
     with pytest.MonkeyPatch.context() as patch:  # taken over, not measured again
         patch.setattr("codeact.evaluation.likelihood.bits_per_byte", None)
         assert run(models[0], tmp_path, **settings)["humanevalpack-go"] == figures
+
+
+@pytest.mark.skipif(not (DATA / "MbppPlus-v0.2.0.jsonl.gz").exists(), reason="CODEACT_DATA names no folder with the EvalPlus files")
+def test_the_margin_of_a_plus_set_is_that_of_its_base_set(models: list[Path], tmp_path: Path) -> None:
+    result = run(models[0], tmp_path, tasks=("mbpp+",), generate_limit=0, bits_limit=4)
+    values = per_task(tmp_path, "mbpp+", "margin")
+    assert 2 <= len(values) <= 4
+    assert values == per_task(tmp_path, "mbpp", "margin")
+    for name in ("mbpp", "mbpp+"):
+        assert result[name]["margin"] == pytest.approx(sum(values.values()) / len(values))
+        assert f"margin over {len(values)} buggy twins" in "\n".join(result_lines(result))
 
 
 def test_own_tasks_are_evaluated_beside_others(models: list[Path], tmp_path: Path, sandbox: Backend) -> None:

@@ -246,6 +246,7 @@ def _of_bits(path: Path, name: str, metric: str) -> dict[str, float]:
 
 
 def _margins(rows: Iterable[Mapping[str, Any]], name: str, which: int) -> dict[str, float]:
+    name = name.removesuffix("+")  # the twins are of the base set
     of = {(task_set_of(row), row["task_id"]): row for row in rows}
     found = {task: margin(row, of[name + TWIN, task + TWIN]) for (one, task), row in of.items() if one == name and (name + TWIN, task + TWIN) in of}
     return {task: both[which] for task, both in found.items() if both is not None}

@@ -52,5 +52,6 @@ def _task_set(name: str, figures: Mapping[str, Any]) -> str:
         parts += [f"{figures['bits_per_byte_tasks']} of {amount(figures['tasks_in_set'], 'record')}"] if name == NAME else []
     if figures.get("margin") is not None:
         low, high = figures["margin_interval"]
-        parts.append(f"margin over the buggy twins {figures['margin']:+.2f} nats [{low:+.2f}, {high:+.2f}], right ones likelier {figures['prefers_right']:.1%}")
+        twins = amount(figures["margin_tasks"], "buggy twin")
+        parts.append(f"margin over {twins} {figures['margin']:+.2f} nats [{low:+.2f}, {high:+.2f}], right ones likelier {figures['prefers_right']:.1%}")
     return f"{name} {figures['version']}: " + ", ".join(parts)

@@ -18,7 +18,7 @@ from codeact.rundir.store import Store, file_digest, kept_digest
 from codeact.stages.judge import NO_EFFECT
 
 # Raised with the answers' version, and by itself where verdicts, or what is told of them, change: answers on the disk are then kept.
-VERSION = journal.VERSION + 10
+VERSION = journal.VERSION + 11
 TRAINED = {"tuned": "train", "control": "train_control"}  # model -> the stage that makes it
 EVALUATIONS = ("evaluate_base", *(f"evaluate_{side}" for side in TRAINED))
 

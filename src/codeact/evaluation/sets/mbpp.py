@@ -1,14 +1,16 @@
-"""MBPP and MBPP+: the prompt is a docstring alone, the answer a whole program."""
+"""MBPP and MBPP+: the prompt is a docstring alone, the answer a whole program. Buggy twins: `mbpp_twins`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from codeact.evaluation.sets.evalplus import evalplus_task
 from codeact.evaluation.sets.files import Family, Release, pick, read_rows
+from codeact.evaluation.sets.mbpp_twins import twin
 from codeact.evaluation.tasks import Arguments, Rules, Task, TaskSet
 from codeact.sandbox.values import check_hashes
 
@@ -31,11 +33,12 @@ def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     release = pick(RELEASES, name, version)
     rows = read_rows(release, data_dir)
     shots = "".join(shot(row) + f"{_code(row)}\n[DONE]\n\n" for row in rows if row["task_id"] in SHOTS)
-    tasks = tuple(
+    tasks = (
         evalplus_task(row, name.endswith("+"), RULES, ARGUMENT_TYPES.get(row["task_id"], tuple), shots + shot(row))
         for row in rows
     )
-    return TaskSet(name, release.version, tasks, release.sha256)
+    twinned = tuple(replace(task, buggy_solution=twin(task.id, task.canonical_solution)) for task in tasks)
+    return TaskSet(name, release.version, twinned, release.sha256)
 
 
 def shot(row: Mapping[str, Any]) -> str:
