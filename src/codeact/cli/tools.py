@@ -101,7 +101,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="replace files of these names in the folder")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a run's chosen records, the tool's configuration and a data card.
+    """Write a run's chosen records, also as the tokens of codeact's own training, the tool's configuration and a data card.
 
     Example: codeact export selected.codeact --to trl -o sft
     """
