@@ -19,7 +19,7 @@ LAYERS = {
     0: (
         "errors", "progress", "records", "shipped", "outputs", "redact", "config", "confidential", "addresses",
         "placeholders", "example_code", "code_places", "credentials", "parsing", "grammars", "recipe_keys", "files", "storage", "parquet", "sources",
-        "amounts", "locks", "mirror", "logs", "draws", "downloads", "statistics", "statuses", "terminal", "types", "sandbox", "packing", "lm",
+        "amounts", "locks", "mirror", "address_copy", "logs", "draws", "downloads", "statistics", "statuses", "terminal", "types", "sandbox", "packing", "lm",
         "sample", "spoken",
     ),
     1: ("harvesting", "curate", "embed", "cluster", "score", "judge"),

@@ -204,7 +204,7 @@ def test_a_fetch_that_is_stopped_changes_nothing_there(monkeypatch: pytest.Monke
     for machine in ("first", "third"):
         _machine(monkeypatch, machine)
         with monkeypatch.context() as patch:
-            patch.setattr("codeact.mirror.copy", _stopped)
+            patch.setattr("codeact.address_copy.copy", _stopped)
             with pytest.raises(KeyboardInterrupt):
                 codeact.select("pool.jsonl", run_dir=RUN, **RANDOM)
         assert _there() == before

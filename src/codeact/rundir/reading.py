@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from codeact.address_copy import changed_meanwhile
 from codeact.errors import CodeactError
 from codeact.files import is_remote
-from codeact.mirror import changed_meanwhile, reading_copy
+from codeact.mirror import reading_copy
 
 MADE_OF = ("recipe.yaml", "markers/*.json")
 
