@@ -1,21 +1,18 @@
-"""`codeact export`: each tool reads the folder with its own loader and trains on the same tokens as codeact."""
+"""`codeact export`: the rows, the card and the configuration of each tool."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 import yaml
-from pyarrow import parquet
 
 import codeact
 from codeact import api
-from codeact.config import DEFAULTS, load_recipe
+from codeact.config import DEFAULTS
 from codeact.lm.models import load_tokenizer
 from codeact.lm.prompts import load_template
 from codeact.pipeline.ready import EXPORTED
@@ -23,111 +20,29 @@ from codeact.rundir.store import Store
 from codeact.stages.pool import selected_records
 from codeact.training.data import tokenise_records
 from tests.helpers.command import codeact_command
-
-CHAT = (
-    "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '<|end|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)  # without marks of what is generated, as most published templates are
+from tests.helpers.exports import (
+    CHAT,
+    TOKENISED,
+    bad,
+    card_of,
+    chosen_at_random,
+    chosen_by_command,
+    configuration,
+    exported,
+    own_tokens,
+    tokens_of,
+    with_chat_template,
+)
 
 
 @pytest.fixture(scope="module")
 def chat_model(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with a chat template of its own."""
-    folder = tmp_path_factory.mktemp("chat") / "model"
-    shutil.copytree(tiny_model_dir, folder)
-    (folder / "chat_template.jinja").write_text(CHAT, encoding="utf-8")
-    return folder
+    return with_chat_template(tiny_model_dir, tmp_path_factory.mktemp("chat") / "model")
 
 
 @pytest.fixture(params=["chat"])
 def run_dir(pool_file: Path, chat_model: Path, request: pytest.FixtureRequest) -> Path:
-    out = pool_file.with_name("chosen.jsonl")
-    done = codeact_command(
-        "select", str(pool_file), "--model", str(chat_model), "--strategy", "random", "--unit", "records", "--ratio", "0.25", "-o", str(out),
-        "--set", f"model.template={request.param}",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return out.with_name("chosen.codeact")
-
-
-def exported(run_dir: Path, tool: str) -> Path:
-    folder = run_dir.with_name(f"for {tool}")
-    done = codeact_command("export", str(run_dir), "--to", tool, "-o", str(folder), "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["records"] == 12
-    return folder
-
-
-TOKENISED = ("trl", "axolotl", "llama-factory")
-
-
-def tokens_of(folder: Path, tool: str) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """The tokens and labels of an export as its tool's documents say that it reads them, in order of their tokens: rows may be packed."""
-    if tool == "llama-factory":
-        rows = datasets.load_from_disk(str(folder / "tokens")).to_list()
-    else:
-        rows = parquet.read_table(folder / "tokens.parquet").to_pylist()
-    found = []
-    for row in rows:
-        ids, places = row["input_ids"], row.get("attention_mask", [1] * len(row["input_ids"]))
-        labels = row["labels"] if "labels" in row else [i if mask else -100 for i, mask in zip(ids, row["assistant_masks"], strict=True)]
-        for place in range(1, max(places) + 1):
-            where = [n for n, other in enumerate(places) if other == place]
-            found.append((tuple(ids[n] for n in where), tuple(labels[n] for n in where)))
-            assert [row["position_ids"][n] for n in where] == [*range(len(where))] if "position_ids" in row else len(places) == len(where)
-    return sorted(found)
-
-
-def own_tokens(run_dir: Path) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """What codeact's training makes of the same records."""
-    recipe = load_recipe(run_dir / "recipe.yaml")
-    tokenizer = load_tokenizer(recipe.model.name)
-    made = tokenise_records(
-        selected_records(Store(run_dir)), load_template(recipe.model.template, tokenizer), tokenizer, recipe.model.max_length,
-        recipe.train.train_on_prompt, recipe.pack.overlong,
-    )  # fmt: skip
-    return sorted((tuple(s["input_ids"].tolist()), tuple(s["labels"].tolist())) for s in made.samples)
-
-
-@pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory"])
-def test_the_demo_model_is_named_by_its_folder(tool: str, run_dir: Path, chat_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codeact.lm.identity.demo_model", lambda: chat_model)
-    folder = run_dir.with_name(f"demo for {tool}")
-    api.export(run_dir, tool, folder, model="demo")
-    settings = yaml.safe_load((folder / "sft.yaml").read_text(encoding="utf-8"))
-    assert settings["base_model" if tool == "axolotl" else "model_name_or_path"] == str(chat_model)
-
-
-@pytest.mark.parametrize("run_dir", ["chat", "question", "alpaca"], indirect=True)
-def test_trl_reads_it_with_its_own_parser_and_trains_on_the_same_tokens(
-    run_dir: Path, chat_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from trl import SFTConfig, SFTTrainer, TrlParser
-    from trl.scripts.utils import DatasetMixtureConfig, get_dataset
-    from trl.trainer.model_config import ModelConfig
-
-    folder = exported(run_dir, "trl")
-    monkeypatch.chdir(folder)
-    parser = TrlParser((SFTConfig, ModelConfig, DatasetMixtureConfig))
-    arguments, model, mixture = parser.parse_args_and_config(["--config", "sft.yaml", "--use_cpu", "true"])
-    assert arguments.packing
-    assert model.attn_implementation == "flash_attention_2"
-    assert (arguments.learning_rate, arguments.max_length) == (5e-5, 2048)
-    assert arguments.warmup_steps == 0  # of three steps; the paper's 15 would never end
-
-    arguments.packing = False  # to see the samples one by one
-    rows = get_dataset(mixture)["train"]
-    trainer = SFTTrainer(str(chat_model), arguments, train_dataset=rows)
-    tokenizer = load_tokenizer(str(chat_model))
-    template = load_recipe(run_dir / "recipe.yaml").model.template
-    ours = tokenise_records(
-        selected_records(Store(run_dir)), load_template(template, tokenizer), tokenizer, 2048
-    ).samples
-    mean = sum(len(s["input_ids"]) for s in ours) / len(ours)
-    assert arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps == max(1, round(16 * mean / 2048))
-    theirs = trainer.train_dataset
-    assert [s["input_ids"].tolist() for s in ours] == [list(row["input_ids"]) for row in theirs]
-    assert [s["labels"].tolist() for s in ours] == [list(row["labels"]) for row in theirs]
+    return chosen_by_command(pool_file, chat_model, request.param)
 
 
 @pytest.mark.parametrize("tool", ["trl", "axolotl", "llama-factory", "torchtune", "datasets"])
@@ -155,21 +70,6 @@ def test_the_card_names_who_scored_and_not_who_will_be_trained(pool_file: Path, 
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"| scored by | {tiny_model_dir} |" in card
     assert "someone/else" not in card
-
-
-def chosen_at_random(data: Path, model: Path, *settings: str) -> Path:
-    out = data.with_name("chosen.jsonl")
-    usual = {"sample.strategy": "random", "sample.unit": "records", "sample.ratio": "0.25", "model.template": "question"}
-    every = usual | dict(one.split("=", 1) for one in settings)
-    sets = (part for key, value in every.items() for part in ("--set", f"{key}={value}"))
-    done = codeact_command("select", str(data), "--model", str(model), "-o", str(out), *sets)
-    assert done.returncode == 0, done.stderr
-    return out.with_name("chosen.codeact")
-
-
-def card_of(run_dir: Path, folder: Path, tool: str = "datasets") -> str:
-    api.export(run_dir, tool, folder, force=True)
-    return (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_card_tells_of_the_source_as_the_run_read_it(
@@ -203,13 +103,6 @@ def test_the_card_of_several_files_and_of_rows_in_memory(pool_file: Path, tiny_m
     rows = [json.loads(line) for line in lines]
     made = api.select(rows, model=str(tiny_model_dir), strategy="random", unit="records", run_dir=tmp_path / "run")
     assert "| SHA-256 of the source | none: not a file |" in card_of(made.run_dir, tmp_path / "out")
-
-
-def configuration(run_dir: Path, tool: str, folder: Path, **more: Any) -> tuple[dict[str, Any], list[str]]:
-    """The tool's settings and the warnings of an export."""
-    made = api.export(run_dir, tool, folder, force=True, **more)
-    (file,) = folder.glob("*.yaml")
-    return yaml.safe_load(file.read_text(encoding="utf-8")), made["warnings"]
 
 
 def test_a_changed_template_file_is_refused(pool_file: Path, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,14 +148,6 @@ def test_too_long_records_are_what_the_recipe_makes_of_them(overlong: str, long_
         )
     _, said = configuration(run, "torchtune", tmp_path / "torchtune")
     assert any("pack.overlong" in line for line in said) == (overlong != "truncate")
-
-
-def test_what_axolotl_prepares_is_of_these_tokens_alone(pool_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
-    """It takes what lies in that folder, whatever the rows are now: `--force` into a folder that was trained in."""
-    few = chosen_at_random(pool_file, tiny_model_dir, "sample.ratio=0.25")
-    prepared = [configuration(few, "axolotl", tmp_path / name)[0]["dataset_prepared_path"] for name in ("a", "b")]
-    more = chosen_at_random(pool_file, tiny_model_dir, "sample.ratio=0.5")
-    assert prepared[0] == prepared[1] != configuration(more, "axolotl", tmp_path / "c")[0]["dataset_prepared_path"]
 
 
 def test_the_card_tells_of_the_rows_that_are_exported_and_of_every_input_row_once(long_file: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
@@ -415,113 +300,6 @@ def test_the_card_names_the_model_that_counted_and_no_stage_that_was_not_read(po
     card = card_of(chosen_at_random(pool_file, tiny_model_dir, "model.max_length=256"), tmp_path / "out")  # by records: nothing is counted
     assert "tokens counted by" not in card
     assert "model." not in card
-
-
-CLOCK = {"type": "function", "function": {"name": "now", "parameters": {"properties": {"zone": {"default": None}, "day": {"type": "string"}}}}}
-OTHER = {"type": "function", "function": {"name": "add", "parameters": {"properties": {"zone": {"type": "integer"}}}}}
-
-
-def call(name: str, **arguments: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": name, "arguments": arguments}}]}
-
-
-def said(role: str, content: str, **more: Any) -> dict[str, Any]:
-    return {"role": role, "content": content, **more}
-
-
-# what other trainers make something else of, each by its own rules
-HARD: list[dict[str, Any]] = [
-    {
-        "messages": [
-            said("system", "Be brief."), said("user", "几点了？"), call("now", zone=None), said("tool", "12:00", name="now"), said("assistant", "十二点。"),
-        ],
-        "tools": [CLOCK],
-    },
-    {"messages": [said("user", "Add 5."), call("add", zone=5), said("tool", "6"), said("assistant", "6")], "tools": [OTHER]},
-    {"messages": [said("user", "Add two."), said("assistant", "a + b"), said("user", "And three?"), said("assistant", "a + b + c")]},
-    {"messages": [said("user", "2 + 2?"), said("assistant", "4", reasoning_content="Two and two.")]},
-    {"messages": [said("user", "Twice."), said("user", "In a row."), said("assistant", "Fine.")]},
-    {"messages": [said("assistant", "I begin."), said("user", "Well?"), said("assistant", "So."), said("assistant", "And so on.")]},
-    {"messages": [said("user", "Draft."), said("assistant", "wrong", train=False), said("user", "Again."), said("assistant", "right")]},
-    {"messages": [said("system", ""), said("user", "A matrix."), said("assistant", "[[1, 2], [3, 4]]")]},
-    {"messages": [said("user", "Indented."), said("assistant", "    return 1")]},
-]  # fmt: skip
-THINKING = (  # as Qwen3's: the last answer alone has a place for thoughts
-    "{% if tools %}{{ '<|tools|>' + tools | tojson + '<|end|>' }}{% endif %}"
-    "{% for message in messages %}{{ '<|' + message.role + '|>' }}"
-    "{% if message.role == 'assistant' and loop.last %}{{ '<think>' + (message.reasoning_content or '') + '</think>' }}{% endif %}"
-    "{{ message.content }}{% for call in message.tool_calls or [] %}{{ '<call>' + call.function | tojson }}{% endfor %}{{ '<|end|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
-
-
-@pytest.fixture
-def hard_run(tmp_path: Path, chat_model: Path) -> Path:
-    """A run that chose all of `HARD`, with a template that takes them."""
-    (tmp_path / "hard.jsonl").write_text("".join(json.dumps({"id": n, **row}) + "\n" for n, row in enumerate(HARD)), encoding="utf-8")
-    (tmp_path / "thinking.jinja").write_text(THINKING, encoding="utf-8")
-    return chosen_at_random(tmp_path / "hard.jsonl", chat_model, f"model.template={tmp_path / 'thinking.jinja'}", "sample.ratio=1")
-
-
-@pytest.mark.parametrize("setting", ["pack.scope=batch", "pack.scope=none", "train.train_on_prompt=true"])
-def test_what_other_trainers_would_tokenise_otherwise_is_trained_as_codeact_does(setting: str, hard_run: Path, tmp_path: Path) -> None:
-    section, key, value = setting.replace("=", ".").split(".")
-    kept = hard_run / "recipe.yaml"
-    recipe = yaml.safe_load(kept.read_text(encoding="utf-8"))
-    recipe.setdefault(section, {})[key] = yaml.safe_load(value)
-    kept.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    own = own_tokens(hard_run)
-    assert len(own) == len(HARD)
-    for tool in TOKENISED:
-        settings, _ = configuration(hard_run, tool, tmp_path / tool)
-        assert tokens_of(tmp_path / tool, tool) == own
-        assert "tokens" in str(settings["tokenized_path"] if tool == "llama-factory" else settings["datasets"])
-    rows = datasets.load_from_disk(str(tmp_path / "llama-factory" / "tokens"))
-    assert len(rows) == (len(HARD) if setting == "pack.scope=none" else 1)  # it packs no tokens by itself
-
-
-def test_rows_are_read_back_as_they_were_and_load_as_a_table(hard_run: Path, chat_model: Path, tmp_path: Path) -> None:
-    api.export(hard_run, "datasets", tmp_path / "out")
-    file = tmp_path / "out" / "train.jsonl"
-    again = chosen_at_random(file, chat_model, "sample.ratio=1")
-    records = selected_records(Store(hard_run))
-    assert [(r.id, r.messages, r.tools) for r in selected_records(Store(again))] == [(r.id, r.messages, r.tools) for r in records]
-    table = datasets.Dataset.from_json(str(file), cache_dir=str(tmp_path / "cache"))
-    assert [row["tools"] for row in table] == [r.tools or None for r in records]
-    (first,) = table[0]["messages"][2]["tool_calls"]
-    assert json.loads(first["function"]["arguments"]) == {"zone": None}
-    assert [m.get("train") for m in table[6]["messages"]] == [None, False, None, True]
-
-
-def test_torchtune_says_how_many_records_it_does_not_read_whole(hard_run: Path, tmp_path: Path) -> None:
-    lines = configuration(hard_run, "torchtune", tmp_path / "out")[1]
-    assert lines[:2] == [
-        "1 record has turns that are context only; torchtune has no word for that and learns them too.",
-        "3 records have tools, tool calls or thoughts; torchtune reads the roles and contents of turns alone.",
-    ]
-
-
-def test_records_that_training_leaves_out_are_left_out_and_told(tmp_path: Path, chat_model: Path) -> None:
-    rows = [HARD[0], *({"messages": [said("user", f"Say {n}."), said("assistant", str(n))]} for n in range(3))]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    run = chosen_at_random(tmp_path / "rows.jsonl", chat_model, "model.template=chat", "sample.ratio=1")
-    made = codeact_command("export", str(run), "--to", "axolotl", "-o", str(tmp_path / "out"))
-    assert "mind: 1 record left out, as in codeact's training; the first: template 'chat' leaves tool calls out" in made.stdout
-    assert "几点了" not in (tmp_path / "out" / "train.jsonl").read_text(encoding="utf-8")
-    assert len(tokens_of(tmp_path / "out", "axolotl")) == 3
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "| records | 3 |" in card
-    assert "| export | not taken by the template | 1 |" in card
-    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[0]) + "\n", encoding="utf-8")
-    run = chosen_at_random(tmp_path / "rows.jsonl", chat_model, "model.template=chat", "sample.ratio=1")
-    assert "leaves tool calls out" in bad(run, "--to", "trl", "-o", tmp_path / "none")
-
-
-def bad(*arguments: Any) -> str:
-    done = codeact_command("export", *(str(a) for a in arguments))
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
 
 
 def test_bad_input_is_one_line(run_dir: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def trl(facts: Facts) -> Mapping[str, str]:
             "lora_target_modules": "all-linear",
             "load_in_4bit": train.method == "qlora",
         }
-    return {"sft.yaml": _of_tokens(facts, PARQUET, settings), **_template_file(facts)}
+    return {"sft.yaml": f"# for TRL 0.20 or newer\n{_of_tokens(facts, PARQUET, settings)}", **_template_file(facts)}
 
 
 def axolotl(facts: Facts) -> Mapping[str, str]:
