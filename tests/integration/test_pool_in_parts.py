@@ -23,7 +23,7 @@ from codeact.score import Scorer
 from codeact.stages import judge, score, tags
 from tests.helpers.judge_server import judge_server
 
-GROUPS, TEXTS = 6, 24
+GROUPS, TEXTS = 5, 24
 TAGS = ("sorting", "parsing", "counting")
 CHARACTERS = 2400
 ROWS = GROUPS * PART_ROWS
@@ -52,7 +52,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @contextmanager
 def part_of_the_texts(python: bool = True) -> Iterator[None]:
-    """Arrow and Python together hold less than the pool's texts at any time: one of six parts as a table, cut, and as records.
+    """Arrow and Python together hold less than the pool's texts at any time: one of five parts as a table, cut, and as records.
 
     `python`: whether its objects count too, which makes all of it four times slower.
     """

@@ -66,10 +66,10 @@ def in_one_process(program: str, tests: str) -> str:
     return "passed"
 
 
-def test_verdicts_are_those_of_one_process(tmp_path: Path, backend: Backend) -> None:
+def test_verdicts_are_those_of_one_process(tmp_path: Path, sandbox: Backend) -> None:
     rows = [{"task_id": f"t{number}", "prompt": "def f(x):\n", "entry_point": "f", "tests": tests} for number, (_, tests) in enumerate(PAIRS)]
     task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", *rows))
-    verdicts = grade(task_set, [(f"t{number}", program) for number, (program, _) in enumerate(PAIRS)], backend=backend)
+    verdicts = grade(task_set, [(f"t{number}", program) for number, (program, _) in enumerate(PAIRS)], backend=sandbox)
     expected = [in_one_process(*pair) for pair in PAIRS]
     assert {"passed", "failed"} == set(expected)
     assert [(pair, v.base_status, v.detail) for pair, v, right in zip(PAIRS, verdicts, expected, strict=True) if v.base_status != right] == []

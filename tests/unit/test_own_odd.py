@@ -108,11 +108,11 @@ def test_what_would_never_be_asserted_is_said(tests: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("tests", sorted(SOUND))
-def test_what_is_asserted_is_not(tests: str, tmp_path: Path, backend: Backend) -> None:
+def test_what_is_asserted_is_not(tests: str, tmp_path: Path, sandbox: Backend) -> None:
     path = tmp_path / "mine.jsonl"
     text = f"assert add(1, 1) == 2\n{tests}\n"
     assert faults(path, text) == []
-    verdict = grade(proven(load_tasks(str(path)), backend), [("add", RIGHT)], backend=backend)[0]
+    verdict = grade(proven(load_tasks(str(path)), sandbox), [("add", RIGHT)], backend=sandbox)[0]
     assert verdict.base_status == "passed", verdict
 
 
@@ -131,17 +131,17 @@ def test_the_function_has_to_be_named_and_no_keyword(tmp_path: Path) -> None:
     assert faults(path, "assert add(1, 2) == 3", entry_point="def") == [f"{path}, row 1: entry_point 'def' is no name of a function; give the name alone"]
 
 
-def test_tests_that_no_program_passes_are_refused(tmp_path: Path, backend: Backend) -> None:
+def test_tests_that_no_program_passes_are_refused(tmp_path: Path, sandbox: Backend) -> None:
     rows = [{**ADD, "task_id": f"t{number}", "tests": tests} for number, tests in enumerate(BY_THEMSELVES)]
     sound = {**ADD, "task_id": "sound", "tests": "assert add(1, 2) == 3, 'NameError: lost'"}
     with pytest.raises(InputError) as raised:
-        proven(load_tasks(write_tasks(tmp_path / "mine.jsonl", sound, *rows)), backend)
+        proven(load_tasks(write_tasks(tmp_path / "mine.jsonl", sound, *rows)), sandbox)
     assert str(raised.value).splitlines() == [
         f"mine, task t{number}: its tests fail whatever 'add' returns ({why}); mend them" for number, why in enumerate(BY_THEMSELVES.values())
     ]
 
 
-def test_a_failure_says_that_the_answer_was_no_value(tmp_path: Path, backend: Backend) -> None:
+def test_a_failure_says_that_the_answer_was_no_value(tmp_path: Path, sandbox: Backend) -> None:
     tests = "import numpy\nassert numpy.array_equal(add([1], [2]), [3])"
     answers = {
         "import datetime\ndef add(a, b): return datetime.date(2026, 1, 3)":
@@ -152,15 +152,15 @@ def test_a_failure_says_that_the_answer_was_no_value(tmp_path: Path, backend: Ba
         "def add(a, b): return [4]": "; the last call: add([1], [2]) gave [4]",
     }  # fmt: skip
     task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", {**ADD, "tests": tests}))
-    verdicts = grade(task_set, [("add", program) for program in answers], backend=backend)
-    array = grade(task_set, [("add", "import numpy\ndef add(a, b): return numpy.array(a) + b")], backend=backend)
+    verdicts = grade(task_set, [("add", program) for program in answers], backend=sandbox)
+    array = grade(task_set, [("add", "import numpy\ndef add(a, b): return numpy.array(a) + b")], backend=sandbox)
     assert [v.base_status for v in array] == ["passed"]
     assert [(v.base_status, v.detail) for v in verdicts] == [
         ("failed", f"AssertionError: numpy.array_equal(add([1], [2]), [3]){why}") for why in answers.values()
     ]
 
 
-def test_a_failure_in_a_class_is_told_by_its_place(tmp_path: Path, backend: Backend) -> None:
+def test_a_failure_in_a_class_is_told_by_its_place(tmp_path: Path, sandbox: Backend) -> None:
     body = "    @classmethod\n    def {}(cls):\n        assert add(1, 2) == 3\n    def test_a(self):\n        self.assertEqual(add(1, 0), 1)\n"
     module = "def setUpModule():\n    assert add(1, 2) == 3\n"
     part = "    def test_a(self):\n        for x in ('a.b', 'c)'):\n            with self.subTest(x, y='p.q'):\n                self.assertEqual(add(1, 2), 3)\n"
@@ -174,22 +174,22 @@ def test_a_failure_in_a_class_is_told_by_its_place(tmp_path: Path, backend: Back
     together = [{**row, "task_id": f"{row['task_id']} together", "same_process": True} for row in rows]
     task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", *rows, *together))
     wrong = "def add(a, b):\n    return a\n"
-    verdicts = grade(task_set, [(row["task_id"], wrong) for row in [*rows, *together]], backend=backend)
+    verdicts = grade(task_set, [(row["task_id"], wrong) for row in [*rows, *together]], backend=sandbox)
     assert [v.detail.partition("AssertionError: ")[2].partition("; the last call: ")[0] for v in verdicts] == [*told.values()] * 2
     assert all(v.detail.partition("; the last call: ")[2] in ("add(1, 2) gave 1", "add(1, 0) gave 1") for v in verdicts[: len(told)])
 
 
-def test_true_is_no_number_in_examples(tmp_path: Path, backend: Backend) -> None:
+def test_true_is_no_number_in_examples(tmp_path: Path, sandbox: Backend) -> None:
     examples = {"number": [{"input": [1, 0], "output": {"a": [1]}}], "truth": [{"input": [1, 0], "output": {"a": [True]}}]}
     rows = [{**ADD, "task_id": name, "examples": found} for name, found in examples.items()]
     task_set = load_tasks(write_tasks(tmp_path / "mine.jsonl", *rows))
     for value, passing in (("a", "number"), ("a == 1", "truth"), ("float(a)", "number"), ("'1'", "")):
-        verdicts = grade(task_set, [(name, f"def add(a, b): return {{'a': [{value}]}}") for name in examples], backend=backend)
+        verdicts = grade(task_set, [(name, f"def add(a, b): return {{'a': [{value}]}}") for name in examples], backend=sandbox)
         assert [v.task_id for v in verdicts if v.base_status == "passed"] == ([passing] if passing else [])
 
 
 @pytest.mark.parametrize("language", ["python", "javascript"])
-def test_an_answer_of_another_shape_is_wrong_in_examples(language: str, tmp_path: Path, backend: Backend) -> None:
+def test_an_answer_of_another_shape_is_wrong_in_examples(language: str, tmp_path: Path, sandbox: Backend) -> None:
     if language != "python" and missing(language):
         pytest.skip(f"{language} is not installed")
     head = "def add(a, b):\n" if language == "python" else "function add(a, b) {\n"
@@ -199,5 +199,5 @@ def test_an_answer_of_another_shape_is_wrong_in_examples(language: str, tmp_path
         "[a, b]": "passed", "[a + 1e-9, b]": "passed", "[[a, b], [a, b]]": "failed", "[[a, b]]": "failed", "[[a], [b]]": "failed",
         "[a, [b]]": "failed", "[a, b, b]": "failed", "[[a, b], [a, b + 1e-9]]": "failed",
     }  # fmt: skip
-    verdicts = grade(task_set, [("t", f"{head}    return {answer}\n{'' if language == 'python' else '}'}") for answer in answers], backend=backend)
+    verdicts = grade(task_set, [("t", f"{head}    return {answer}\n{'' if language == 'python' else '}'}") for answer in answers], backend=sandbox)
     assert {answer: v.base_status for answer, v in zip(answers, verdicts, strict=True)} == answers

@@ -152,7 +152,7 @@ def test_every_form_of_tests_is_run(tmp_path: Path, sandbox: Backend) -> None:
     assert verdicts[-1].detail == "AssertionError: the tests did not call add"
 
 
-def test_what_the_function_raises_ends_no_loop_of_the_tests(tmp_path: Path, backend: Backend) -> None:
+def test_what_the_function_raises_ends_no_loop_of_the_tests(tmp_path: Path, sandbox: Backend) -> None:
     """It reaches the tests as itself, so that they may expect it; where it ends a loop in C, no assertion has seen it."""
     loops = "assert list(map(add, [1], [2])) in ([3], [])\nassert add(1, 1)"
     expects = "try:\n    add(1, 2)\nexcept {0}:\n    pass\nelse:\n    raise AssertionError\n"
@@ -161,12 +161,12 @@ def test_what_the_function_raises_ends_no_loop_of_the_tests(tmp_path: Path, back
     rows = [{**ADD, "task_id": f"{kind} {number}", "tests": tests.format(kind)} for kind in kinds for number, tests in enumerate((expects, asserts))]
     task_set = load_tasks(write_tasks(tmp_path / "loop.jsonl", {**ADD, "task_id": "loop", "tests": loops}, *rows))
     stops = "def add(a, b):\n    if b == 2: raise {}\n    return 1\n"
-    verdict = grade(task_set, [("loop", stops.format("StopIteration"))], backend=backend)[0]
+    verdict = grade(task_set, [("loop", stops.format("StopIteration"))], backend=sandbox)[0]
     assert (verdict.base_status, verdict.detail) == (
         "failed", "AssertionError: add raised StopIteration, which ended a loop of the tests; the last call: add(1, 1) gave 1"
     )
     samples = [(row["task_id"], stops.format(kind)) for kind in kinds for row in rows]
-    passed = [[v.task_id, kind] for v, kind in zip(grade(task_set, samples, backend=backend), (k for k in kinds for _ in rows), strict=True) if v.base_status == "passed"]
+    passed = [[v.task_id, kind] for v, kind in zip(grade(task_set, samples, backend=sandbox), (k for k in kinds for _ in rows), strict=True) if v.base_status == "passed"]
     assert passed == [[f"{kind} {number}", kind] for kind in kinds for number in (0, 1)]
 
 
@@ -179,7 +179,7 @@ SKIPS = {  # what a program raises to have its tests skipped
 }
 
 
-def test_a_program_does_not_have_its_tests_skipped(tmp_path: Path, backend: Backend) -> None:
+def test_a_program_does_not_have_its_tests_skipped(tmp_path: Path, sandbox: Backend) -> None:
     cases = "import sys, unittest\nclass Later(unittest.SkipTest): pass\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(add(1, 2), 3)\n"
     own = "    @unittest.skipIf(sys.version_info > (3,), 'new')\n    def test_b(self):\n        self.assertEqual(add(1, 2), 4)\n"
     own += "    def test_c(self):\n        self.skipTest('later')\n"
@@ -188,16 +188,16 @@ def test_a_program_does_not_have_its_tests_skipped(tmp_path: Path, backend: Back
     names = {"apart": own + part, "together": own + part, "apart, expected": expected, "together, expected": expected}
     rows = [{**ADD, "task_id": name, "tests": cases + more, "same_process": name.startswith("together")} for name, more in names.items()]
     task_set = load_tasks(write_tasks(tmp_path / "skips.jsonl", *rows))
-    right = grade(task_set, [(row["task_id"], "def add(a, b): return a + b") for row in rows], backend=backend)
+    right = grade(task_set, [(row["task_id"], "def add(a, b): return a + b") for row in rows], backend=sandbox)
     assert [v.base_status for v in right] == ["passed"] * 4, right  # the tests may skip themselves
-    apart = grade(task_set, [("apart", program) for program in SKIPS], backend=backend)
+    apart = grade(task_set, [("apart", program) for program in SKIPS], backend=sandbox)
     assert [v.base_status for v in apart] == ["failed"] * len(SKIPS), apart
     assert [v.detail.partition("; the last call: ")[0].rpartition(".")[2] for v in apart] == [*SKIPS.values()]
-    together = grade(task_set, [("together", program) for program in SKIPS], backend=backend)
+    together = grade(task_set, [("together", program) for program in SKIPS], backend=sandbox)
     assert [v.base_status for v in together] == ["failed"] * len(SKIPS), together
 
 
-def test_what_cannot_reach_the_tests_is_nothing_that_they_expect(tmp_path: Path, backend: Backend) -> None:
+def test_what_cannot_reach_the_tests_is_nothing_that_they_expect(tmp_path: Path, sandbox: Backend) -> None:
     tests = "try:\n    add(1, 2)\nexcept {}:\n    pass\nelse:\n    raise AssertionError\n"
     kinds = ("RuntimeError", "MemoryError", "ExceptionGroup", "OSError")
     task_set = load_tasks(write_tasks(tmp_path / "kinds.jsonl", *({**ADD, "task_id": kind, "tests": tests.format(kind)} for kind in kinds)))
@@ -206,7 +206,7 @@ def test_what_cannot_reach_the_tests_is_nothing_that_they_expect(tmp_path: Path,
               "def add(a, b): return bytearray(1 << 50)": ["memory", "passed", "memory", "memory"],
               "def add(a, b): raise RuntimeError('no')": ["passed", "failed", "failed", "failed"]}  # fmt: skip
     for program, statuses in raised.items():
-        verdicts = grade(task_set, [(kind, program) for kind in kinds], backend=backend)
+        verdicts = grade(task_set, [(kind, program) for kind in kinds], backend=sandbox)
         assert [v.base_status for v in verdicts] == statuses, verdicts
 
 
