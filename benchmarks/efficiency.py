@@ -325,7 +325,8 @@ def save_lengths(options: argparse.Namespace) -> None:
 
 def save_records(options: argparse.Namespace) -> None:
     """The rows of the sample, untouched, for `codeact select`."""
-    from codeact.storage import Source, read_rows, write_rows
+    from codeact.row_output import write_rows
+    from codeact.storage import Source, read_rows
 
     source = read_rows(options.data)
     chosen = [int(record.meta["row"]) for record in read_records(options.data, options.records, options.seed)]

@@ -136,7 +136,7 @@ def note_file(target: Path, run: Run, run_dir: Path) -> None:
 
 
 def note_ahead(target: Path, run: Run, run_dir: Path) -> Whole:
-    """What to give `storage.write_rows` as `whole`: it notes a file before it takes its place.
+    """What to give `row_output.write_rows` as `whole`: it notes a file before it takes its place.
 
     A run that is killed between the two, or whose disk is full then, finds its own file and goes on. `note_file` follows.
     """

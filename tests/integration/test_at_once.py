@@ -70,7 +70,7 @@ def refused(done: Finished, why: str) -> None:
     assert why in done.stderr
 
 
-@pytest.mark.parametrize("place", ["codeact.api.selection._selection", "codeact.storage.write_rows"])
+@pytest.mark.parametrize("place", ["codeact.api.selection._selection", "codeact.row_output.write_rows"])
 def test_select_writes_its_own_rows(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     ended = meeting(monkeypatch, place, lambda: select("second.jsonl", 0.75))
     first = select("first.jsonl", 0.5)

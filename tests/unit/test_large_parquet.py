@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from codeact import storage
+from codeact import row_output, storage
 from codeact.errors import InputError
 from codeact.records import read_source
 from codeact.sources import tables
@@ -53,7 +53,7 @@ def test_what_is_chosen_is_written_with_its_types(
 ) -> None:
     out = [tmp_path / folder / name for folder in ("whole", "large")]
     for source, path in zip(small_and_large, out, strict=True):
-        storage.write_rows(source, chosen, path)
+        row_output.write_rows(source, chosen, path)
     if name in ("x.parquet", "x.arrow"):
         read = pq.read_table if name == "x.parquet" else read_arrow
         one, other = map(read, out)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from codeact import storage
+from codeact import row_output, storage
 from codeact.errors import InputError
 from codeact.records import read_source
 from codeact.sources import large
@@ -60,7 +60,7 @@ def test_rows_records_and_what_is_written_are_the_same(name: str, tmp_path: Path
     assert (one.records, one.rejected, one.summary()) == (other.records, other.rejected, other.summary())
     for out in ("out.jsonl", "out.json", "out.parquet", *(["out.csv"] if whole.delimited else [])):
         for folder, source in (("whole", whole), ("stays", stays)):
-            storage.write_rows(source, [0, 511, 1_099], tmp_path / folder / out)
+            row_output.write_rows(source, [0, 511, 1_099], tmp_path / folder / out)
         assert (tmp_path / "whole" / out).read_bytes() == (tmp_path / "stays" / out).read_bytes()
 
 
@@ -79,7 +79,7 @@ def test_arrow_files_and_saved_data_sets(kind: str, tmp_path: Path, monkeypatch:
     assert list(stays.rows) == list(whole.rows) == ROWS
     assert (stays.rows[-1], stays.rows[510:514]) == (ROWS[-1], ROWS[510:514])
     assert read_source(whole).records == read_source(stays).records
-    storage.write_rows(stays, [0, 511, 1_099], tmp_path / "out.parquet")
+    row_output.write_rows(stays, [0, 511, 1_099], tmp_path / "out.parquet")
     assert list(storage.read_rows(tmp_path / "out.parquet").rows) == [ROWS[0], ROWS[511], ROWS[1_099]]
 
 

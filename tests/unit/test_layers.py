@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2] / "src" / "codeact"
 LAYERS = {
     0: (
         "errors", "progress", "records", "shipped", "outputs", "redact", "config", "confidential", "addresses",
-        "placeholders", "example_code", "code_places", "credentials", "parsing", "grammars", "recipe_keys", "files", "storage", "parquet", "sources",
+        "placeholders", "example_code", "code_places", "credentials", "parsing", "grammars", "recipe_keys", "files", "storage", "row_output", "parquet", "sources",
         "amounts", "locks", "mirror", "address_copy", "logs", "draws", "downloads", "statistics", "statuses", "terminal", "types", "sandbox", "packing", "lm",
         "sample", "spoken",
     ),

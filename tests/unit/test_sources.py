@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from codeact import api, storage
+from codeact import api, row_output, storage
 from codeact.errors import InputError
 from codeact.sources import lines
 from codeact.sources.rows import json_lines
@@ -87,13 +87,13 @@ def test_the_rows_are_as_they_were_written(name: str, tmp_path: Path) -> None:
     read = storage.read_rows(tmp_path / name)
     assert list(read.rows) == ROWS
     target = tmp_path / f"out{''.join(Path(name).suffixes)}"
-    storage.write_rows(read, [1], target)
+    row_output.write_rows(read, [1], target)
     assert list(storage.read_rows(target).rows) == ROWS[1:]
 
 
 def test_packed_output_is_the_same_each_time(tmp_path: Path) -> None:
     for name in ("a.jsonl.gz", "b.jsonl.gz"):
-        storage.write_rows(storage.Source("rows", ROWS), [0, 1], tmp_path / name)
+        row_output.write_rows(storage.Source("rows", ROWS), [0, 1], tmp_path / name)
     assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
 
 
@@ -360,7 +360,7 @@ def test_large_files_stay_on_the_disk_and_give_the_same_selection(tmp_path: Path
     rows = [{"instruction": f"Add {n}.", "output": f"print({n})", **({"note": "ü"} if n % 3 else {})} for n in range(40)]
     files = [tmp_path / f"{name}{suffix}" for name in ("a", "b")]
     for file, part in zip(files, (rows[:15], rows[15:]), strict=True):
-        storage.write_rows(Source("rows", part), range(len(part)), file)
+        row_output.write_rows(Source("rows", part), range(len(part)), file)
     names = list(map(str, files))
     kept = api.select(names, strategy="random", unit="records", output=tmp_path / "kept.jsonl", run_dir=tmp_path / "kept")
     monkeypatch.setattr(lines, "WHOLE", 0)
@@ -382,10 +382,10 @@ def test_chosen_lines_are_the_bytes_of_the_file(tmp_path: Path, capsys: pytest.C
     (tmp_path / "a.jsonl").write_text("\n\n".join(said), encoding="utf-8")
     (tmp_path / "b.json").write_text('[{"instruction": "caf\\u00e9", "output": "x = 1"}]', encoding="utf-8")
     source = storage.read_rows([str(tmp_path / name) for name in ("a.jsonl", "b.json", "a.jsonl")])
-    storage.write_rows(source, [17, 2, 8, 9], tmp_path / "out.jsonl")
+    row_output.write_rows(source, [17, 2, 8, 9], tmp_path / "out.jsonl")
     written = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
     assert written == [said[2], said[8], '{"instruction": "café", "output": "x = 1"}', said[7]]
-    storage.write_rows(source, [1], "-")
+    row_output.write_rows(source, [1], "-")
     assert capsys.readouterr().out == said[1] + "\n"
 
 
@@ -399,4 +399,4 @@ def test_a_large_file_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypa
         list(source.rows)
     file.unlink()
     with pytest.raises(InputError, match=r"a\.jsonl changed while it was read"):
-        storage.write_rows(source, [0], tmp_path / "out.jsonl")
+        row_output.write_rows(source, [0], tmp_path / "out.jsonl")

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from codeact import files, storage
+from codeact import files, row_output, storage
 from codeact.config import load_recipe
 from codeact.errors import InputError
 from codeact.records import read_data
@@ -39,7 +39,7 @@ def test_rows_survive_untouched(tmp_path: Path, source: str, target: str) -> Non
     save(tmp_path / source)
     read = storage.read_rows(tmp_path / source)
     assert list(read.rows) == ROWS
-    storage.write_rows(read, [1, 0], tmp_path / target)
+    row_output.write_rows(read, [1, 0], tmp_path / target)
     assert list(storage.read_rows(tmp_path / target).rows) == ROWS
 
 
@@ -54,7 +54,7 @@ def test_a_name_that_is_not_utf8_is_a_name(tmp_path: Path, kind: str) -> None:
     delimited = folder / os.fsdecode(b"\xca\xfd.csv")
     delimited.write_text("instruction,output\na,b\nc,d\n", encoding="utf-8")
     target = folder / os.fsdecode(b"\xca\xfd\xbe\xdd." + kind.encode())
-    storage.write_rows(storage.read_rows(delimited if kind == "csv" else folder / "a.json"), [1, 0], target)
+    row_output.write_rows(storage.read_rows(delimited if kind == "csv" else folder / "a.json"), [1, 0], target)
     assert list(storage.read_rows(target).rows) == rows
     storage.write_parquet(pa.Table.from_pylist(rows), folder / "table.parquet")
     assert storage.read_parquet(folder / "table.parquet").to_pylist() == rows
@@ -63,7 +63,7 @@ def test_a_name_that_is_not_utf8_is_a_name(tmp_path: Path, kind: str) -> None:
 def test_parquet_types_survive(tmp_path: Path) -> None:
     table = pa.table({"instruction": ["a"], "output": ["b"], "n": pa.array([3], pa.int8())})
     pq.write_table(table, tmp_path / "a.parquet")
-    storage.write_rows(storage.read_rows(tmp_path / "a.parquet"), [0], tmp_path / "b.parquet")
+    row_output.write_rows(storage.read_rows(tmp_path / "a.parquet"), [0], tmp_path / "b.parquet")
     assert pq.read_table(tmp_path / "b.parquet").schema.field("n").type == pa.int8()
 
 
@@ -159,7 +159,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing() -> None:
 @pytest.mark.parametrize("name", ["out.xlsx", "out"])
 def test_unknown_outputs_are_refused_first(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="unknown file type"):
-        storage.check_writable(tmp_path / name)
+        row_output.check_writable(tmp_path / name)
 
 
 def test_nan_is_no_figure(tmp_path: Path) -> None:

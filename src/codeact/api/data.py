@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from codeact import config, storage
+from codeact import config, row_output, storage
 from codeact.amounts import amount
 from codeact.api.describing import check_endpoint, described
 from codeact.errors import InputError
@@ -162,7 +162,7 @@ def _claimed(outputs: Iterable[Path], told: Run) -> dict[Path, bool]:
     """Whether each output is there already and may be replaced; one that may not be written is refused."""
     there = {}
     for path in outputs:
-        storage.check_writable(path)
+        row_output.check_writable(path)
         there[path] = check_file(path, told)
     return there
 
@@ -173,7 +173,7 @@ def _write_harvest(outputs: Mapping[Path, Sequence[Record]], there: Mapping[Path
     for path, records in outputs.items():
         if records:
             rows = to_rows(records)
-            storage.write_rows(Source("the harvest", rows), range(len(rows)), path, replace=there[path])
+            row_output.write_rows(Source("the harvest", rows), range(len(rows)), path, replace=there[path])
 
 
 def open_data(data: Data) -> tuple[Source | None, str | tuple[str, ...]]:

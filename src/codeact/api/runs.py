@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from codeact import config, storage
+from codeact import config, row_output
 from codeact.api.run_directory import Reported, write_reported
 from codeact.config import Recipe
 from codeact.errors import InputError
@@ -134,7 +134,7 @@ def _run_stages(
     writer = Run(targets[0], inputs.name, inputs.paths(), force)
     if output is not None:
         rows = targets[-1] in ("curate", "refine")
-        storage.check_writable(output, rows and inputs.delimited)
+        row_output.check_writable(output, rows and inputs.delimited)
         check_file(output, writer, Path(recipe.run_dir))
     say_unused(recipe, [stage.name for stage in chosen(recipe, inputs, targets)])
     with pipeline_run(recipe, targets, inputs, force=force) as store:
@@ -176,9 +176,9 @@ def _export(store: Store, stage: str, inputs: Inputs, output: Path, replace: boo
     if stage in ("curate", "refine"):
         kept = tables.ids_of(store.table(stage, ["id", "kept"]), "kept")
         rows = tables.keep_ids(store.table("records", ["id", "row"]), kept)["row"].to_pylist()
-        storage.write_rows(inputs.source, rows, output, replace=replace, whole=whole)
+        row_output.write_rows(inputs.source, rows, output, replace=replace, whole=whole)
         return
     table = store.table(stage)
-    storage.write_rows(
+    row_output.write_rows(
         Source(stage, table.to_pylist(), table), range(table.num_rows), output, replace=replace, whole=whole
     )

@@ -9,7 +9,7 @@ from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from codeact import config, storage
+from codeact import config, row_output
 from codeact.amounts import amount
 from codeact.api.data import Data, open_data
 from codeact.api.run_directory import explain, stability
@@ -158,14 +158,14 @@ def _select(recipe: Recipe, data: Data, source: Source | None, target: Path | No
     inputs = Inputs(recipe, source)
     writer = Run("select", inputs.name, inputs.paths(), force)
     if target is not None:
-        storage.check_writable(target, inputs.delimited)
+        row_output.check_writable(target, inputs.delimited)
         check_file(target, writer, Path(recipe.run_dir))
     say_unused(recipe, [stage.name for stage in plan.chosen(recipe, inputs, SELECTION_STAGES)])
     with pipeline_run(recipe, SELECTION_STAGES, inputs, force=force) as store:
         chosen = _selection(store, inputs.source, data)
         if target is not None:
             there = check_file(target, writer, store.root)  # a file may have come meanwhile
-            storage.write_rows(
+            row_output.write_rows(
                 inputs.source, chosen.indices, target, replace=there, whole=note_ahead(target, writer, store.root)
             )
             note_file(target, writer, store.root)

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from codeact import storage
+from codeact import row_output, storage
 from codeact.amounts import amount
 from codeact.comparison.grid import Comparison, shared_dir, source_recipe
 from codeact.config import Recipe, read_yaml
@@ -65,8 +65,8 @@ def divide(comparison: Comparison, root: Path) -> list[Record]:
     pool = [row for row in range(len(source.rows)) if row not in outside]
     check_pools(comparison, len(pool))
     plain = storage.Source(source.name, source.rows)
-    storage.write_rows(plain, pool, root / POOL_FILE)
-    storage.write_rows(plain, kept_out, root / HELD_OUT_FILE)
+    row_output.write_rows(plain, pool, root / POOL_FILE)
+    row_output.write_rows(plain, kept_out, root / HELD_OUT_FILE)
     files = {name: file_digest(root / name) for name in (POOL_FILE, HELD_OUT_FILE)}
     storage.write_checked(marker, {**wanted, "files": files})
     log.info("pool: %d rows (%d unusable), held out: %d", len(pool), len(reading.rejected), len(kept_out))
