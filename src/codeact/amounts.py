@@ -1,8 +1,11 @@
-"""Numbers with what they count (`1 record`, `1,234 records`), and lines of a name and what is told of it."""
+"""Numbers with what they count (`1 record`, `1,234 records`), whole numbers that are given, and lines of a name and what is told of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
+
+from codeact.errors import InputError
 
 
 def amount(number: int, noun: str, plural: str = "") -> str:
@@ -12,6 +15,17 @@ def amount(number: int, noun: str, plural: str = "") -> str:
     ('1 record', '0 records', '1,234 matches')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def check_whole(name: str, value: object, least: int = 1, most: int | None = None) -> None:
+    """Refuse a count or a seed that is no whole number, too small or too large.
+
+    Raises:
+        InputError: it is not an integer from `least` to `most`.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least or (most is not None and int(value) > most):
+        limit = f"of at least {least}" if most is None else f"from {least} to {most:,}"
+        raise InputError(f"{name} is {value!r}; it must be a whole number {limit}")
 
 
 def columns(told: Sequence[tuple[str, str]], least: int = 15) -> list[str]:

@@ -11,12 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from codeact.amounts import amount
+from codeact.amounts import amount, check_whole
 from codeact.draws import seeded_hash
 from codeact.errors import InputError
 from codeact.types import Bools, Floats, Ints, Vectors
 
 RESTARTS = 10
+MOST_SEED = 2**32 - 1
+"""Of scikit-learn's K-means."""
 FULL = 20_000
 """Points up to which every restart goes over all of them."""
 STARTS = 4_000
@@ -99,10 +101,10 @@ def cluster_embeddings(embeddings: Vectors | Points, k: int, seed: int, *, ids: 
         full: points up to which every restart goes over all of them.
 
     Raises:
-        InputError: no points, k < 1, a wrong shape, duplicate ids, or a value that is not finite.
+        InputError: no points, k below 1, a seed outside of 0 to 4,294,967,295, a wrong shape, duplicate ids, or a value that is not finite.
     """
-    if not isinstance(k, (int, np.integer)) or k < 1:
-        raise InputError(f"cluster.k = {k}: must be an integer of at least 1")
+    check_whole("cluster.k", k)
+    check_whole("seed", seed, 0, MOST_SEED)
     _check_points(embeddings)
     held = ArrayPoints(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
     if len(held) > full and len(held) == len(ids):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codeact.amounts import check_whole
 from codeact.config import DEFAULTS
 from codeact.downloads import allow_long_texts, check_loaded, quiet_loading
 from codeact.errors import CodeactError, InputError
@@ -146,7 +147,7 @@ def _is_letter(piece: str) -> bool:
 
 
 def embed_texts(
-    texts: Sequence[str], *, model: str | Embedder, batch_size: int = DEFAULTS.embed.batch_size, device: str = "auto", progress: Progress = SILENT
+    texts: Sequence[str], *, model: str | PathLike[str] | Embedder, batch_size: int = DEFAULTS.embed.batch_size, device: str = "auto", progress: Progress = SILENT
 ) -> Vectors:
     """Embed texts; row i belongs to texts[i].
 
@@ -167,14 +168,13 @@ def embed_texts(
         InputError: as `load_embedder`, batch_size < 1, or something that is no text.
         CodeactError: the model gave a value that is not finite.
     """
-    if batch_size < 1:
-        raise InputError(f"embed.batch_size = {batch_size}: must be at least 1")
+    check_whole("embed.batch_size", batch_size)
     if isinstance(texts, str):
         raise InputError("the texts are a single text; give a list of texts: [text]")
     texts = list(texts)
     if (at := next((n for n, text in enumerate(texts) if not isinstance(text, str)), None)) is not None:
         raise InputError(f"texts[{at}] is {type(texts[at]).__name__}; each must be a text")
-    embedder = open_embedder(model, device) if isinstance(model, str) else model
+    embedder = open_embedder(fspath(model), device) if isinstance(model, (str, PathLike)) else model
     if not texts:
         return np.zeros((0, _dimension(embedder)), dtype=np.float32)
     # Longest first: texts of like length share a batch (little padding), and lack of memory shows at once.

@@ -139,7 +139,7 @@ def test_models_that_do_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_bad_settings(embedder: Any, tiny_embedder_dir: Path) -> None:
-    with pytest.raises(InputError, match="batch_size = 0"):
+    with pytest.raises(InputError, match="batch_size is 0"):
         embed_texts(["a"], model=embedder, batch_size=0)
     with pytest.raises(InputError, match="device"):
         load_embedder(str(tiny_embedder_dir), "abacus")

@@ -79,7 +79,7 @@ def test_no_sample_waits_for_ever() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match="both must be at least 1"):
+    with pytest.raises(InputError, match="must be a whole number of at least 1"):
         stream([1], 0)
     with pytest.raises(InputError, match="sample 1 of the stream has 70 tokens"):
         list(stream([5, 70], 60))

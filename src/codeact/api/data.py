@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from codeact import config, row_output, storage
-from codeact.amounts import amount
+from codeact.amounts import amount, check_whole
 from codeact.api.describing import check_endpoint, described
 from codeact.errors import InputError
 from codeact.files import name_of
@@ -51,8 +51,7 @@ def preview(
     Raises:
         InputError: the data cannot be read, its columns are unknown, `split` is given of rows, or `show` is below 0.
     """
-    if show < 0:
-        raise InputError(f"show = {show}: give a number of records of at least 0")
+    check_whole("show", show, 0)
     source, names = open_data(data)
     if source is not None and split is not None:
         raise InputError(f"split={split!r} is of a data set that is named; rows that are given have no splits: leave it out")

@@ -108,7 +108,7 @@ def tokenise(
     check_tokenizer_given(tokenizer)
     check_policy(overlong)
     check_capacity(max_length)
-    records = read_records(rows, dict(mapping or {}), "the rows").usable()
+    records = read_records(rows, mapping, "the rows").usable()
     return tokenise_records(
         records, load_template(template, tokenizer), tokenizer, max_length, overlong=overlong
     ).samples

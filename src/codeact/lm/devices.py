@@ -6,8 +6,9 @@ import logging
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from codeact.config.kinds import Dtype
 from codeact.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,9 +54,14 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """`auto`: bfloat16 on CUDA devices that have it (else float16), on CPUs that multiply it in hardware bfloat16, else float32.
 
     A dtype that is named is taken; where the processor has no units for it, a line says so once.
+
+    Raises:
+        InputError: `name` is none of those that `model.dtype` takes.
     """
     import torch
 
+    if name not in get_args(Dtype):
+        raise InputError(f"dtype is {name!r}; it is one of {', '.join(get_args(Dtype))}")
     if name != "auto":
         if device.type == "cpu":
             _warn_if_slow(name)

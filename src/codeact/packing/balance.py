@@ -12,7 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from codeact.amounts import check_whole
 from codeact.errors import InputError
+from codeact.packing.checks import sample_numbers
 from codeact.packing.rows import Rows
 from codeact.types import Floats, Indices, Ints
 
@@ -85,12 +87,12 @@ def row_costs(rows: Sequence[Indices], lengths: ArrayLike, crossover: float) -> 
         crossover: see `crossover_tokens`; infinity counts tokens alone.
 
     Raises:
-        InputError: `crossover` is not above 0.
+        InputError: `crossover` is not above 0; a sample is not there.
     """
     each = sample_costs(lengths, crossover)
     if isinstance(rows, Rows):
         return np.add.reduceat(each[rows.samples], rows.starts[:-1]) if len(rows) else np.zeros(0)
-    return np.array([each[np.asarray(row, dtype=np.int64)].sum() for row in rows], dtype=np.float64)
+    return np.array([each[sample_numbers(row, len(each))].sum() for row in rows], dtype=np.float64)
 
 
 def balance_ratio(costs: ArrayLike, ranks: int, rows_per_rank: int = 1) -> Floats:
@@ -133,13 +135,13 @@ def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: in
         int64 [R]: `order[i]` is the row at position i, steps after each other and ranks within a step.
 
     Raises:
-        InputError: the rows do not divide into whole steps, a cost is no number of at least 0, or `window` is below 1.
+        InputError: the rows do not divide into whole steps, a cost is no number of at least 0, `window` is below 1 or `seed` below 0.
     """
     given = np.asarray(costs, dtype=np.float64)
-    if window < 1:
-        raise InputError(f"window is {window} steps; it must be at least 1")
-    size = ranks * rows_per_rank
+    check_whole("window", window)
+    check_whole("seed", seed, 0)
     _steps(given, ranks, rows_per_rank)
+    size = ranks * rows_per_rank
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(given))
     ordered: list[Ints] = []
@@ -186,8 +188,8 @@ def _deal(rows: Ints, costs: Floats, ranks: int, each: int) -> Ints:
 
 
 def _steps(costs: Floats, ranks: int, rows_per_rank: int) -> Floats:
-    if ranks < 1 or rows_per_rank < 1:
-        raise InputError(f"ranks is {ranks} and rows_per_rank {rows_per_rank}; both must be at least 1")
+    check_whole("ranks", ranks)
+    check_whole("rows_per_rank", rows_per_rank)
     wrong = np.flatnonzero(~(np.isfinite(costs) & (costs >= 0)))
     if wrong.size:
         raise InputError(f"the cost of row {wrong[0]} is {costs[wrong[0]]}; it must be a finite number of at least 0")

@@ -23,6 +23,7 @@ import numpy as np
 from codeact.amounts import amount
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
+from codeact.packing.checks import sample_numbers, whole_numbers
 from codeact.packing.overlong import (
     IGNORE,
     FitCounts,
@@ -64,11 +65,12 @@ def collate_rows(
         device: where the tensors go (default: CPU).
 
     Raises:
-        InputError: no rows, an empty row or sample, labels of another length than input_ids.
+        InputError: no rows, an empty row or sample, a sample that is not there, input_ids or labels that are no integers, labels of
+            another length than input_ids.
     """
     import torch
 
-    pieces = [[_tokens(samples[int(index)], int(index)) for index in row] for row in rows]
+    pieces = [[_tokens(samples[index], index) for index in sample_numbers(row, len(samples)).tolist()] for row in rows]
     if not pieces or not all(pieces):
         raise InputError("a packed batch needs at least one row, and each row at least one sample")
     width = max(sum(len(ids) for ids, _ in row) for row in pieces)
@@ -322,8 +324,8 @@ def _is_padding(batch: Batch, row: int, size: int) -> bool:
 
 def _tokens(sample: Mapping[str, Any], index: int) -> tuple[Ints, Ints]:
     sample = plain_sample(sample, index)
-    ids = np.asarray(sample["input_ids"], dtype=np.int64)
-    labels = np.asarray(sample["labels"], dtype=np.int64) if "labels" in sample else ids
+    ids = whole_numbers(sample["input_ids"], f"input_ids of sample {index}")
+    labels = whole_numbers(sample["labels"], f"labels of sample {index}") if "labels" in sample else ids
     if len(ids) == 0:
         raise InputError(f"sample {index} is empty; leave empty samples out")
     return ids, labels

@@ -15,8 +15,10 @@ from typing import Literal, TypedDict, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from codeact.amounts import check_whole
 from codeact.errors import InputError
 from codeact.packing.balance import balance_steps, row_costs, sample_costs
+from codeact.packing.checks import sample_numbers, whole_numbers
 from codeact.packing.overlong import check_capacity, overlong_message
 from codeact.packing.rows import Rows, split_to_multiple
 from codeact.types import Indices, Ints
@@ -100,7 +102,8 @@ def plan_ranks(lengths: ArrayLike, capacity: int, ranks: int, crossover: float =
         InputError: as `plan_batch`; fewer samples than ranks; `crossover` not above 0.
     """
     sizes = _checked(lengths, capacity)
-    if not 1 <= ranks <= len(sizes):
+    check_whole("ranks", ranks)
+    if ranks > len(sizes):
         raise InputError(f"{len(sizes)} samples cannot be dealt to {ranks} ranks; each needs one at least")
     costs = sample_costs(sizes, crossover)
     values = np.rint(costs * (COST_UNITS / costs.max())).astype(np.int64).tolist()
@@ -138,12 +141,12 @@ def plan_epoch(
 
     Raises:
         InputError: no samples, a length below 1, a sample longer than `capacity`, fewer samples than `rows_multiple_of`; `ranks` or
-            `rows_per_rank` below 1; `crossover` not above 0.
+            `rows_per_rank` below 1; `seed` below 0; `crossover` not above 0.
     """
     sizes = _checked(lengths, capacity)
+    check_whole("seed", seed, 0)
     for name, value in (("rows_multiple_of", rows_multiple_of), ("ranks", ranks), ("rows_per_rank", rows_per_rank)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; it must be at least 1")
+        check_whole(name, value)
     rows = _best_fit_decreasing(sizes, capacity, np.random.default_rng(seed))
     rows = split_to_multiple(rows, lcm(rows_multiple_of, ranks * rows_per_rank))
     if ranks == 1:
@@ -167,15 +170,16 @@ def padding_rate(rows: Sequence[Indices], lengths: ArrayLike, width: int | None 
         padding tokens / (rows * width), from 0 to 1.
 
     Raises:
-        InputError: no rows, an empty row, a length below 1, or a row longer than `width`.
+        InputError: no rows, an empty row, a sample that is not there, a length below 1, or a row longer than `width`.
     """
     if len(rows) == 0 or not (isinstance(rows, Rows) or all(map(len, rows))):
         raise InputError("padding rate of no rows: at least one row is needed, and each with at least one sample")
     sizes = _sizes(lengths)
-    totals = rows.totals(sizes) if isinstance(rows, Rows) else np.array([int(sizes[np.asarray(row)].sum()) for row in rows])
+    totals = rows.totals(sizes) if isinstance(rows, Rows) else np.array([int(sizes[sample_numbers(row, len(sizes))].sum()) for row in rows])
     longest = int(totals.max())
     if width is None:
         width = longest
+    check_whole("width", width)
     if longest > width:
         raise InputError(f"a row of {longest} tokens is wider than the width {width}")
     return 1.0 - float(totals.sum()) / (len(rows) * width)
@@ -236,12 +240,9 @@ def _checked(lengths: ArrayLike, capacity: int) -> Ints:
 
 
 def _sizes(lengths: ArrayLike) -> Ints:
-    given = np.asarray(lengths)
-    if given.size == 0:
+    sizes = whole_numbers(lengths, "sample lengths")
+    if sizes.size == 0:
         raise InputError("nothing to pack: there are no samples")
-    if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
-        raise InputError(f"sample lengths must be a flat list of integers, not {given.dtype} of shape {given.shape}")
-    sizes = given.astype(np.int64, copy=False)
     if int(sizes.min()) < 1:
         raise InputError(f"sample {int(sizes.argmin())} is empty (length {int(sizes.min())}); leave empty samples out")
     return sizes

@@ -13,6 +13,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
+from codeact.amounts import check_whole
 from codeact.errors import InputError
 from codeact.packing.plan import pack_tightly
 
@@ -57,7 +58,7 @@ class PackedStream:
         state: of an earlier stream of the same capacity, window and seed.
 
     Raises:
-        InputError: `capacity` or `window` below 1; a state that is not whole, or of other settings; while iterating, a sample that is
+        InputError: `capacity` or `window` below 1, `seed` below 0; a state that is not whole, or of other settings; while iterating, a sample that is
             empty or longer than `capacity`, samples that cannot be read a second time (a generator) where they must be, samples
             of other lengths than those of the state, and a second iteration that was begun before this one ended.
     """
@@ -71,8 +72,9 @@ class PackedStream:
         length: Callable[[Any], int] = lambda sample: len(sample["input_ids"]),
         state: StreamState | None = None,
     ) -> None:
-        if capacity < 1 or window < 1:
-            raise InputError(f"capacity is {capacity} tokens and window {window} samples; both must be at least 1")
+        check_whole("capacity", capacity)
+        check_whole("window", window)
+        check_whole("seed", seed, 0)
         self._samples, self._capacity, self._window, self._seed, self._length = samples, capacity, window, seed, length
         self._state = self._begin(0) if state is None else self._checked_state(state)
         self._iteration = 0

@@ -100,6 +100,19 @@ def detect_format(
     return found
 
 
+def as_mapping(given: Mapping[str, str] | None) -> dict[str, str]:
+    """The mapping that a caller gave, or an empty one.
+
+    Raises:
+        InputError: it is no mapping of texts.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(part, str) for pair in given.items() for part in pair):
+        raise InputError(f"the mapping is {given!r}; give a dictionary of field and column, as {{'instruction': 'question'}}")
+    return dict(given)
+
+
 def check_mapping(mapping: Mapping[str, str], columns: Sequence[str], where: str) -> None:
     """Refuse a mapping that names what does not exist.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from codeact.amounts import amount
 from codeact.errors import InputError
-from codeact.records.columns import Format, detect_format, find_format
+from codeact.records.columns import Format, as_mapping, detect_format, find_format
 from codeact.records.content import is_blank, is_missing
 from codeact.records.given import as_rows
 from codeact.records.rows import is_graded, read_row
@@ -243,7 +243,7 @@ class RowReader:
     ) -> None:
         if not rows:
             raise InputError(f"{where} holds no rows; give at least one instruction/response pair")
-        self.rows, self.mapping, self.where, self.locate = rows, dict(mapping or {}), where, locate
+        self.rows, self.mapping, self.where, self.locate = rows, as_mapping(mapping), where, locate
         self.columns = columns_of(rows)
         self.whole = detect_format(self.columns, self.mapping, where, rows[0])
         self.parser = RowParser(self.whole, self.mapping, _weight_key(self.mapping, self.columns, self.whole), is_graded(rows, self.whole))

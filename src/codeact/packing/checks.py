@@ -1,0 +1,36 @@
+"""What the plans are given, refused before it is used. Pure numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codeact.errors import InputError
+from codeact.types import Indices, Ints
+
+
+def whole_numbers(values: object, what: str) -> Ints:
+    """A flat list, array or tensor of integers as int64; an empty one too.
+
+    Raises:
+        InputError: it is not flat, or holds anything but integers.
+    """
+    try:
+        given = np.asarray(values)
+    except ValueError as error:  # lists of several lengths
+        raise InputError(f"{what} must be a flat list of integers, not lists of several lengths") from error
+    if given.ndim != 1 or (given.size and not np.issubdtype(given.dtype, np.integer)):
+        raise InputError(f"{what} must be a flat list of integers, not {given.dtype} of shape {given.shape}")
+    return given.astype(np.int64, copy=False)
+
+
+def sample_numbers(row: Indices, samples: int) -> Ints:
+    """The samples of a row, by their numbers from 0: int64.
+
+    Raises:
+        InputError: one of them is not there; numbers below 0 do not count from the end.
+    """
+    numbers = whole_numbers(row, "a row")
+    wrong = numbers[(numbers < 0) | (numbers >= samples)]
+    if wrong.size:
+        raise InputError(f"a row names sample {int(wrong[0])}; there are {samples}, numbered from 0")
+    return numbers
